@@ -1,0 +1,72 @@
+# Every target needs nothing before it: the first one that runs makes .venv by itself.
+# A machine needs Python >= 3.11, make and a package index; no root, no Docker, no running service.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.installed
+SOURCE ?= synthetic:gate
+JOBS ?= 2
+
+.PHONY: help setup demo test check lint types walls format bench lock clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything in it (the other targets do this themselves)
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "Vedette needs Python 3.11 or newer; none was found on PATH. Set PYTHON=/path/to/python3." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Could not make a virtual environment with $(PYTHON). On Debian: apt install python3-venv." >&2; exit 1; }
+	@echo "Fetching uv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): requirements/dev.txt pyproject.toml | $(UV)
+	@echo "Installing into $(VENV) (hash-checked) ..."
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
+	@touch $@
+
+demo: $(STAMP) ## Run the whole of it here until Ctrl-C; SOURCE=rtsp://… or SOURCE=clip.mp4 for a camera of yours
+	@$(BIN)/vedette-local demo --source "$(SOURCE)"
+
+test: $(STAMP) ## Run every test on real services, with coverage
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage report --skip-covered --fail-under=90 | tail -n 40
+
+check: lint types walls test ## What CI runs
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/cfn-lint template.yaml
+
+types: $(STAMP)
+	@$(BIN)/basedpyright
+
+walls: $(STAMP)
+	@$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## Format the code and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measure speed against baselines in the same run; results land in .bench/
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
+	@for extra in edge cloud local; do \
+		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+			--no-emit-package vedette --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+		--no-emit-package vedette --group dev --extra local pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove .venv and everything generated
+	rm -rf $(VENV) .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

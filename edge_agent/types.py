@@ -1,0 +1,168 @@
+"""What flows through the edge pipeline: pictures, frames, detections, tracks. Pixels, numpy, nothing else.
+
+Boxes are ``xyxy`` in pixels of the full frame, ``float32``, everywhere inside the agent; they become normalised
+``BoundingBox`` only where an event is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""``(height, width, 3)`` BGR."""
+Luma = NDArray[np.uint8]
+"""``(height, width)``, possibly a view with padded rows."""
+Boxes = NDArray[np.float32]
+"""``(N, 4)``: left, top, right, bottom in pixels."""
+
+
+class Picture(Protocol):
+    """A decoded picture that converts itself only as far as somebody asks."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    def luma(self) -> Luma:
+        """Return the brightness plane, without a copy where the decoder allows."""
+        ...
+
+    def bgr(self) -> Image:
+        """Return the whole picture in BGR; converted once and kept. Treat as read-only."""
+        ...
+
+    def scaled_rgb(self, width_px: int, height_px: int) -> Image:
+        """Return the whole picture as RGB at this size (aspect ratio is the caller's affair), in one step."""
+        ...
+
+
+class ArrayPicture:
+    """A picture that is a BGR array already (USB, GStreamer, synthetic, tests)."""
+
+    def __init__(self, bgr: Image) -> None:
+        self._bgr = bgr
+        self._luma: Luma | None = None
+
+    @property
+    def width(self) -> int:
+        return int(self._bgr.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self._bgr.shape[0])
+
+    def luma(self) -> Luma:
+        luma = self._luma
+        if luma is None:
+            luma = self._luma = np.asarray(cv2.cvtColor(self._bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+        return luma
+
+    def bgr(self) -> Image:
+        return self._bgr
+
+    def scaled_rgb(self, width_px: int, height_px: int) -> Image:
+        small = cv2.resize(self._bgr, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture from one camera."""
+
+    number: int
+    """Counts from 1 at the start of the source (files) or of the connection (cameras)."""
+    timestamp: datetime
+    """Capture time, aware, UTC."""
+    time_s: float
+    """Seconds on the source's own steady clock: media time for files, the monotonic clock for live cameras."""
+    picture: Picture
+
+    @property
+    def width(self) -> int:
+        return self.picture.width
+
+    @property
+    def height(self) -> int:
+        return self.picture.height
+
+
+def _no_boxes() -> Boxes:
+    return np.empty((0, 4), np.float32)
+
+
+def _no_scores() -> NDArray[np.float32]:
+    return np.empty(0, np.float32)
+
+
+def _no_classes() -> NDArray[np.int32]:
+    return np.empty(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector found in one frame. All three arrays have length N; best score first is not promised."""
+
+    xyxy: Boxes = field(default_factory=_no_boxes)
+    score: NDArray[np.float32] = field(default_factory=_no_scores)
+    """0..1"""
+    class_id: NDArray[np.int32] = field(default_factory=_no_classes)
+    """Index into the detector's ``labels``."""
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def select(self, rows: NDArray[Any]) -> Detections:
+        """Return the rows of a boolean mask or an index array."""
+        return Detections(xyxy=self.xyxy[rows], score=self.score[rows], class_id=self.class_id[rows])
+
+    @staticmethod
+    def concatenate(parts: list[Detections]) -> Detections:
+        """Return all rows of all parts."""
+        if not parts:
+            return Detections()
+        return Detections(
+            xyxy=np.concatenate([part.xyxy for part in parts]),
+            score=np.concatenate([part.score for part in parts]),
+            class_id=np.concatenate([part.class_id for part in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """The confirmed tracks that a detection touched in this frame, and those that ended. N rows."""
+
+    track_id: NDArray[np.int64]
+    xyxy: Boxes
+    """Where the object is in this frame: the filter's corrected estimate."""
+    score: NDArray[np.float32]
+    class_id: NDArray[np.int32]
+    """Voted over the track's life, weighted by score."""
+    detection_index: NDArray[np.int64]
+    """Row in the ``Detections`` given to ``update``."""
+    ended: tuple[int, ...] = ()
+    """Ids of confirmed tracks that were given up in this frame."""
+
+    def __len__(self) -> int:
+        return len(self.track_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """What moved in one frame."""
+
+    active: bool
+    """True while something moves (not lighting, not noise)."""
+    intensity: float
+    """0..1: how strongly the moving pixels differ from the background."""
+    area_ratio: float
+    """0..1: share of the unmasked picture that moves."""
+    regions: Boxes
+    """``(N, 4)`` full-frame pixels, one a moving region, largest first."""
+    mask: NDArray[np.uint8] | None = None
+    """``(h, w)`` small foreground mask, 255 where moving, at the motion stage's own resolution; None when idle."""

@@ -1,0 +1,98 @@
+"""What the cloud may ask of a device (``…/commands/{command}``), and the reply (``…/replies/{command_id}``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.errors import ContractError
+from shared.ids import Segment
+
+MAX_COMMAND_BYTES = 64 * 1024
+MAX_RESEND_RANGES = 1000
+
+SequenceRange = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+"""First and last sequence, both included."""
+
+
+class CommandBase(BaseModel):
+    """What every command carries. A command past ``expires_at`` is answered with an error, not carried out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    command_id: Segment
+    issued_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+
+
+class SnapshotCommand(CommandBase):
+    """Take a picture now; a ``snapshot`` event follows."""
+
+    command: Literal["snapshot"] = "snapshot"
+    camera_id: Segment
+    snapshot_id: Segment | None = None
+
+
+class TestConnectionCommand(CommandBase):
+    """Open the camera, read a frame, and reply with latency, resolution and codec."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    command: Literal["test_connection"] = "test_connection"
+    camera_id: Segment
+
+
+class ReloadCommand(CommandBase):
+    """Read the configuration file again."""
+
+    command: Literal["reload"] = "reload"
+
+
+class ResendCommand(CommandBase):
+    """Send these sequences again; what is no longer held is named in the reply."""
+
+    command: Literal["resend"] = "resend"
+    sequence_epoch: str = Field(min_length=1, max_length=64)
+    ranges: list[SequenceRange] = Field(min_length=1, max_length=MAX_RESEND_RANGES)
+
+
+Command = Annotated[
+    SnapshotCommand | TestConnectionCommand | ReloadCommand | ResendCommand, Field(discriminator="command")
+]
+_COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+
+
+class Reply(BaseModel):
+    """The outcome of one command."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: Literal[1] = 1
+    command_id: Segment
+    command: str
+    site_id: Segment
+    device_id: Segment
+    timestamp: AwareDatetime
+    status: Literal["ok", "error"]
+    error: str | None = None
+    latency_ms: float | None = None
+    resolution: str | None = None
+    codec: str | None = None
+    sequence_epoch: str | None = None
+    resent: int | None = Field(default=None, ge=0)
+    unavailable: list[SequenceRange] | None = Field(
+        default=None, description="Sequences asked for that the device dropped or no longer holds."
+    )
+
+
+def parse_command(payload: bytes) -> Command:
+    """Parse one command; raise ContractError for what is not one."""
+    if len(payload) > MAX_COMMAND_BYTES:
+        raise ContractError(f"a command of {len(payload)} bytes; the limit is {MAX_COMMAND_BYTES}", reason="too_large")
+    try:
+        return _COMMAND.validate_json(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "command"
+        raise ContractError(f"not a command: {where}: {first['msg']}", reason="bad_command") from error

@@ -1,0 +1,257 @@
+"""The event union: what a device tells the world, one pydantic class per ``event_type``.
+
+Unknown fields are kept (an older cloud must not lose what a newer device says); an unknown ``schema_version`` or
+``event_type`` is rejected with a reason. To add an event type: one class here, one member of ``Event``, one golden
+sample in ``tests/contract/golden/``, then ``make schemas``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from shared.clock import format_utc
+from shared.errors import ContractError
+from shared.geometry import BoundingBox, Ratio
+from shared.heartbeat import CameraState
+from shared.ids import Segment
+
+SCHEMA_VERSION = 1
+MAX_EVENT_BYTES = 128 * 1024
+"""AWS IoT Core's limit for one message."""
+
+UtcTime = Annotated[AwareDatetime, PlainSerializer(format_utc, return_type=str, when_used="json")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Milliseconds = Seconds
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+
+class SnapshotRef(_Part):
+    """Where the annotated picture of this event is (or soon will be)."""
+
+    key: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}/\d{4}-\d\d-\d\d/[a-z_]{1,40}_\d{6}_\d{6}\.(jpg|png|webp)$"),
+    ]
+    content_type: Literal["image/jpeg", "image/png", "image/webp"]
+    bytes: Count
+    width: Count
+    height: Count
+    sha256: Sha256
+
+
+class ModelInfo(_Part):
+    """Which detector said so."""
+
+    model_type: Label
+    version: Label
+
+
+class TrackingData(_Part):
+    """One step in the life of a tracked object."""
+
+    track_id: Count
+    track_uid: Label = Field(description="Unique across cameras and restarts.")
+    tracking_action: Literal["entered", "updated", "left"]
+    class_name: Label
+    confidence: Ratio
+    bounding_box: BoundingBox
+    dwell_time_seconds: Seconds | None = None
+    zones: list[Label] = Field(default_factory=list)
+    model_info: ModelInfo
+    loitering: bool | None = None
+    line_crossed: str | None = None
+    stationary: bool | None = None
+
+
+class MotionData(_Part):
+    """Motion that begins (no duration yet) or has ended."""
+
+    motion_intensity: Ratio
+    affected_area_percentage: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
+    regions: list[BoundingBox] = Field(default_factory=list[BoundingBox])
+    duration_seconds: Seconds | None = None
+
+
+class DetectedObject(_Part):
+    class_name: Label
+    confidence: Ratio
+    bounding_box: BoundingBox
+    track_id: Count | None = None
+
+
+class DetectionData(_Part):
+    """What one frame shows, for cameras that run without tracking."""
+
+    detections: list[DetectedObject]
+    model_info: ModelInfo
+
+
+class PlateResult(_Part):
+    license_plate: Label = Field(description="As read.")
+    confidence: Ratio
+    region: Label | None = None
+
+
+class Vehicle(_Part):
+    type: str | None = None
+    make: str | None = None
+    model: str | None = None
+    color: str | None = None
+
+
+class PlateCandidate(_Part):
+    text: Label
+    confidence: Ratio
+
+
+class AnprData(_Part):
+    """One passage of one vehicle, its plate voted over a track."""
+
+    anpr_result: PlateResult
+    plate_normalized: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,16}$")]
+    plate_box: BoundingBox | None = None
+    track_id: Count | None = None
+    track_uid: Label | None = None
+    vehicle: Vehicle = Field(default_factory=Vehicle)
+    direction: str | None = None
+    reads: Count = Field(default=1, description="How many frames voted.")
+    candidates: list[PlateCandidate] = Field(default_factory=list[PlateCandidate])
+    quality_score: Ratio | None = None
+    latency_ms: Milliseconds | None = None
+
+
+class SnapshotData(_Part):
+    """The answer to "snapshot now": a picture, or why there is none."""
+
+    snapshot_id: Label
+    command_id: Segment | None = None
+    thumbnail_key: str | None = None
+    error: str | None = None
+
+
+class CameraStatusData(_Part):
+    status: CameraState
+    latency_ms: Milliseconds | None = None
+    fps_actual: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    resolution: str | None = None
+    codec: str | None = None
+    error: str | None = None
+
+
+class EventBase(_Part):
+    """What every event carries."""
+
+    schema_version: Literal[1] = 1
+    event_id: UUID = Field(description="UUIDv7, minted once on the device; the key to deduplicate on.")
+    site_id: Segment
+    device_id: Segment
+    camera_id: Segment
+    timestamp: UtcTime = Field(description="Capture time of the very frame in the snapshot.")
+    frame_number: Count | None = None
+    sequence: Count | None = Field(default=None, description="Counts this device's events within its epoch, from 1.")
+    sequence_epoch: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
+        default=None,
+        description="Names the outbox that counts; a device whose outbox was wiped starts a new one.",
+    )
+    snapshot: SnapshotRef | None = None
+
+
+class TrackingEvent(EventBase):
+    event_type: Literal["tracking"] = "tracking"
+    event_data: TrackingData
+
+
+class MotionEvent(EventBase):
+    event_type: Literal["motion"] = "motion"
+    event_data: MotionData
+
+
+class DetectionEvent(EventBase):
+    event_type: Literal["detection"] = "detection"
+    event_data: DetectionData
+
+
+class AnprEvent(EventBase):
+    event_type: Literal["anpr"] = "anpr"
+    event_data: AnprData
+
+
+class SnapshotEvent(EventBase):
+    event_type: Literal["snapshot"] = "snapshot"
+    event_data: SnapshotData
+
+
+class CameraStatusEvent(EventBase):
+    event_type: Literal["camera_status"] = "camera_status"
+    event_data: CameraStatusData
+
+
+Event = Annotated[
+    TrackingEvent | MotionEvent | DetectionEvent | AnprEvent | SnapshotEvent | CameraStatusEvent,
+    Field(discriminator="event_type"),
+]
+EVENT_TYPES = ("tracking", "motion", "detection", "anpr", "snapshot", "camera_status")
+
+EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse_event(payload: bytes) -> Event:
+    """Parse one wire message; raise ContractError (with a ``reason``) for what is not an event.
+
+    Reasons: ``too_large``, ``not_json``, ``nul_character``, ``unknown_schema_version``, ``unknown_event_type``,
+    ``invalid``.
+    """
+    if len(payload) > MAX_EVENT_BYTES:
+        raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
+    if b"\\u0000" in payload:
+        # PostgreSQL's text and jsonb cannot hold it, so nobody downstream could store the event.
+        raise ContractError("an event may not hold a NUL character", reason="nul_character")
+    try:
+        return EVENT_ADAPTER.validate_json(payload)
+    except ValidationError as error:
+        raise contract_error(error) from error
+
+
+def dump_event(event: Event) -> bytes:
+    """Return the exact bytes that travel: UTF-8 JSON, fields that say nothing (an absent dwell time) as null."""
+    return EVENT_ADAPTER.dump_json(event)
+
+
+def contract_error(error: ValidationError) -> ContractError:
+    """Turn pydantic's report into one line that names the field and quotes none of the message's values."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "json_invalid":
+        reason = "not_json"
+    elif first["type"].startswith("union_tag"):
+        reason = "unknown_event_type"
+    elif first["loc"] and first["loc"][-1] == "schema_version":
+        reason = "unknown_schema_version"
+    else:
+        reason = "invalid"
+    return ContractError(
+        f"not an event: {where}: {first['msg']}" if where else f"not an event: {first['msg']}", reason=reason
+    )
+
+
+def event_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the event union."""
+    return EVENT_ADAPTER.json_schema(mode="serialization")

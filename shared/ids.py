@@ -1,0 +1,60 @@
+"""Identifiers: UUIDv7 for events and commands, and the alphabet of every name that enters a topic, a key or a path."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import StringConstraints
+
+from shared.errors import ContractError
+
+SEGMENT_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+Segment = Annotated[str, StringConstraints(pattern=SEGMENT_PATTERN)]
+"""A site, device or camera id: nothing in it can climb out of a topic, a storage key or a folder."""
+
+
+def is_segment(text: str) -> bool:
+    """Tell whether ``text`` may stand as one segment of a topic, a storage key or a path."""
+    return _SEGMENT.fullmatch(text) is not None
+
+
+def require_segment(text: str, *, name: str) -> str:
+    """Return ``text`` unchanged, or raise ContractError that calls it ``name``."""
+    if not is_segment(text):
+        raise ContractError(f"{name} must be 1 to 100 of A-Z a-z 0-9 _ -, got {text[:120]!r}", reason="bad_segment")
+    return text
+
+
+class Uuid7Generator:
+    """Mints UUIDv7 (RFC 9562, section 5.7), strictly increasing within one generator, from any thread.
+
+    The 12 bits of ``rand_a`` hold a counter (RFC 9562, section 6.2, method 1), so that events minted in one
+    millisecond still sort in the order in which they were minted.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_ms = 0
+        self._counter = 0
+
+    def __call__(self) -> UUID:
+        with self._lock:
+            now_ms = time.time_ns() // 1_000_000
+            if now_ms > self._last_ms:
+                self._last_ms = now_ms
+                self._counter = int.from_bytes(os.urandom(2)) & 0x7FF
+            else:
+                self._counter += 1
+                if self._counter > 0xFFF:
+                    self._last_ms += 1
+                    self._counter = 0
+            stamp, counter = self._last_ms, self._counter
+        tail = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
+        return UUID(int=stamp << 80 | 0x7 << 76 | counter << 64 | 0b10 << 62 | tail)

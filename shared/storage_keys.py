@@ -1,0 +1,41 @@
+"""Where a snapshot lives: the key follows from the event, so image and event may arrive in either order."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from shared.errors import ContractError
+from shared.ids import require_segment
+
+CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+EXTENSIONS = {content_type: extension for extension, content_type in CONTENT_TYPES.items()}
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}/\d{4}-\d\d-\d\d/[a-z_]{1,40}_\d{6}_\d{6}\.(jpg|png|webp)")
+
+
+def snapshot_key(*, camera_id: str, event_type: str, timestamp: datetime, extension: str) -> str:
+    """Return ``{camera_id}/{YYYY-MM-DD}/{event_type}_{HHMMSS}_{microseconds}.{extension}``, in UTC."""
+    require_segment(camera_id, name="camera_id")
+    if extension not in CONTENT_TYPES:
+        raise ContractError(f"a snapshot is jpg, png or webp, not {extension!r}", reason="bad_key")
+    moment = timestamp.astimezone(UTC)
+    return f"{camera_id}/{moment:%Y-%m-%d}/{event_type}_{moment:%H%M%S}_{moment:%f}.{extension}"
+
+
+def check_snapshot_key(key: str) -> str:
+    """Return ``key`` unchanged, or raise ContractError where it is not of the one shape that ``snapshot_key`` makes."""
+    if _KEY.fullmatch(key) is None:
+        raise ContractError(f"not a snapshot key: {key[:200]!r}", reason="bad_key")
+    return key
+
+
+def snapshot_object(device_id: str, key: str) -> str:
+    """Return the object's full key in the bucket; the device's IAM policy is bound to this prefix."""
+    return f"snapshots/{require_segment(device_id, name='device_id')}/{check_snapshot_key(key)}"
+
+
+def thumbnail_object(device_id: str, key: str) -> str:
+    """Return the thumbnail's full key in the bucket: always a JPEG, the same tail otherwise."""
+    stem = check_snapshot_key(key).rsplit(".", 1)[0]
+    return f"thumbnails/{require_segment(device_id, name='device_id')}/{stem}.jpg"

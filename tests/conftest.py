@@ -1,0 +1,18 @@
+"""Fixtures that every kind of test may use; services live in ``tests/services.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_MATERIAL = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_material() -> Path:
+    """The folder of clips, models and examination data beside the checkout; skips where there is none."""
+    if not (SHARED_MATERIAL / "clips").is_dir():
+        pytest.skip("needs ../shared (clips, models, examination data), which is not on this machine")
+    return SHARED_MATERIAL
