@@ -1,0 +1,1 @@
+"""What runs Vedette: the AWS pieces and, in ``local/``, everything on one machine."""

@@ -1,0 +1,239 @@
+"""One supervised process: started, waited for, stopped, killed, healed after a crash of whoever supervised it.
+
+Each process leads its own session (Ctrl-C in the terminal reaches the supervisor alone, which stops things in order),
+dies with the thread that started it (so start from one that lives as long), writes to a log file, and is named in a pid
+file together with its start time, so that a later supervisor recognises what a crash left running and never
+signals a stranger who was given the same pid.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import TransientError
+from shared.redact import redact
+
+log = logging.getLogger(__name__)
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
+_POLL_S = 0.004
+_LOG_LINES_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A pid and what tells its process from a later one with the same number."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessIdentity | None:
+        """Return the identity of the running process ``pid``; None where there is none (or only a zombie)."""
+        if sys.platform == "linux":
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+            except OSError:
+                return None
+            # The name, in brackets, may hold spaces and brackets itself.
+            fields = stat.rpartition(")")[2].split()
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+            return None if fields[0] in "ZX" else cls(pid=pid, started=f"{boot}/{fields[19]}")
+        found = subprocess.run(  # noqa: S603
+            ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+        return cls(pid=pid, started=found.stdout.strip()) if found.returncode == 0 else None
+
+    @property
+    def alive(self) -> bool:
+        return ProcessIdentity.of(self.pid) == self
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process is gone."""
+        if self.alive:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                return
+
+    def wait_gone(self, timeout_s: float) -> bool:
+        """Wait until the process is gone; tell whether it is."""
+        return wait_until(lambda: not self.alive, timeout_s=timeout_s)
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float, poll_s: float = _POLL_S) -> bool:
+    """Poll until the condition holds; tell whether it came to hold in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(poll_s)
+    return True
+
+
+class PidFile:
+    """Remembers on disk which process this is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> ProcessIdentity | None:
+        """Return who was written last, alive or not; None where the file is missing or spoilt."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return ProcessIdentity(pid=int(found["pid"]), started=str(found["started"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, identity: ProcessIdentity) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        half = self._path.with_suffix(".new")
+        half.write_text(json.dumps({"pid": identity.pid, "started": identity.started}), encoding="utf-8")
+        half.replace(self._path)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+class Process:
+    """A service's process. ``begin`` and ``wait_ready`` are apart so that several can start side by side."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+        identity: str = "same",
+        stop_signal: signal.Signals = signal.SIGTERM,
+        stop_timeout_s: float = 5.0,
+        death_signal: signal.Signals = signal.SIGKILL,
+        ready_timeout_s: float = 30.0,
+    ) -> None:
+        self.name = name
+        self.command = list(command)
+        self.log_path = folder / "logs" / f"{name}.log"
+        self._pid_file = PidFile(folder / "run" / f"{name}.pid")
+        self._ready = ready
+        self._environment = dict(environment or {})
+        self._identity = identity
+        self._stop_signal = stop_signal
+        self._stop_timeout_s = stop_timeout_s
+        self._death_signal = death_signal
+        self._ready_timeout_s = ready_timeout_s
+        self._child: subprocess.Popen[bytes] | None = None
+        self._log_starts_at = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The pid while the process runs."""
+        return self._child.pid if self._child is not None and self._child.poll() is None else None
+
+    @property
+    def alive(self) -> bool:
+        return self.pid is not None
+
+    def start(self) -> None:
+        """Start and wait until ready."""
+        self.begin()
+        self.wait_ready()
+
+    def begin(self) -> None:
+        """Start without waiting; what a crashed supervisor left running under this name is stopped first."""
+        self.heal()
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(self._death_signal))]
+        with self.log_path.open("ab") as log_file:
+            self._log_starts_at = log_file.tell()
+            self._child = subprocess.Popen(  # noqa: S603
+                [*launcher, self._identity, *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self._environment},
+                start_new_session=True,
+            )
+        identity = ProcessIdentity.of(self._child.pid)
+        if identity is not None:
+            self._pid_file.write(identity)
+
+    def wait_ready(self) -> None:
+        """Wait until the readiness probe holds; raise TransientError with the log's last lines where it does not."""
+        deadline = time.monotonic() + self._ready_timeout_s
+        while not self._ready():
+            code = self._require_child().poll()
+            if code is not None:
+                raise TransientError(f"{self.name} ended at once with status {code}:\n{self.last_log_lines()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise TransientError(
+                    f"{self.name} was not ready within {self._ready_timeout_s:g} s:\n{self.last_log_lines()}"
+                )
+            time.sleep(_POLL_S)
+
+    def heal(self) -> None:
+        """Stop the process that the pid file names where it still runs and is not our own child."""
+        left = self._pid_file.read()
+        if left is not None and left.alive and left.pid != self.pid:
+            log.warning("%s still runs from an earlier start (pid %d): stopping it", self.name, left.pid)
+            left.signal(self._stop_signal)
+            if not left.wait_gone(self._stop_timeout_s):
+                left.signal(signal.SIGKILL)
+                left.wait_gone(self._stop_timeout_s)
+        if not self.alive:
+            self._pid_file.remove()
+
+    def begin_stop(self) -> None:
+        """Ask the process to end, without waiting."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(self._stop_signal)
+
+    def stop(self) -> None:
+        """Ask the process to end, kill it where it does not, and wait until it has."""
+        self.begin_stop()
+        if self._child is not None:
+            try:
+                self._child.wait(self._stop_timeout_s)
+            except subprocess.TimeoutExpired:
+                log.warning("%s did not end within %g s: killing it", self.name, self._stop_timeout_s)
+                self._child.kill()
+                self._child.wait()
+            self._child = None
+        self._pid_file.remove()
+
+    def kill(self) -> None:
+        """``kill -9``, and wait until the process is gone."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def restart(self) -> None:
+        """Start again, whether it still runs or not."""
+        self.stop()
+        self.start()
+
+    def last_log_lines(self) -> str:
+        """Return the end of what the latest start logged, without secrets."""
+        try:
+            with self.log_path.open("rb") as log_file:
+                log_file.seek(self._log_starts_at)
+                text = log_file.read()[-16_384:].decode("utf-8", errors="replace")
+        except OSError:
+            return f"(no log at {self.log_path})"
+        return redact("\n".join(f"  {line}" for line in text.splitlines()[-_LOG_LINES_SHOWN:]))
+
+    def _require_child(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            raise TransientError(f"{self.name} was not started")
+        return self._child
