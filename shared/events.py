@@ -79,6 +79,10 @@ class TrackingData(_Part):
     loitering: bool | None = None
     line_crossed: str | None = None
     stationary: bool | None = None
+    first_seen_at: UtcTime | None = None
+    last_seen_at: UtcTime | None = Field(
+        default=None, description="Leaving is told later than it happened; this is when."
+    )
 
 
 class MotionData(_Part):
