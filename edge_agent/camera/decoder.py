@@ -1,0 +1,185 @@
+"""Opening a stream with FFmpeg and pulling pictures out of it, in software or with a hardware decoder.
+
+May import PyAV. Raises PyAV's own errors for what the stream does wrong; callers say what that means to them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import av
+import av.error
+from av.codec.context import CodecContext
+from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from shared.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+MICROSECONDS = 1_000_000
+Threading = Literal["FRAME", "SLICE"]
+
+
+@dataclass(slots=True)
+class Damage:
+    """What had to be left out, and after which delivered picture that first happened."""
+
+    packets: int = 0
+    pictures: int = 0
+    first_after: int | None = None
+    stopped_by: str | None = None
+    """Why reading ended before the end, where it did."""
+
+    @property
+    def any(self) -> bool:
+        return self.first_after is not None
+
+    def note(self, after: int, *, packets: int = 0, pictures: int = 0) -> None:
+        self.packets += packets
+        self.pictures += pictures
+        if self.first_after is None:
+            self.first_after = after
+
+
+class NoVideoError(Exception):
+    """The container opened, but nothing in it is video."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVideo:
+    """An open container, its video stream, and what turns packets into pictures."""
+
+    container: InputContainer
+    stream: VideoStream
+    decode: Callable[[Packet[Any]], list[VideoFrame]]
+
+    def pictures(self, damage: Damage) -> Iterator[VideoFrame]:
+        """Yield every picture that decodes cleanly, in presentation order, noting in ``damage`` what does not."""
+        delivered = 0
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.InvalidDataError as error:
+                damage.note(delivered)
+                damage.stopped_by = error.strerror
+                return
+            try:
+                decoded = self.decode(packet)
+            except av.error.InvalidDataError:
+                damage.note(delivered, packets=1)
+                continue
+            for frame in decoded:
+                if frame.is_corrupt:
+                    damage.note(delivered, pictures=1)
+                else:
+                    delivered += 1
+                    yield frame
+
+    @property
+    def fps(self) -> float | None:
+        """Nominal frames a second."""
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        return float(rate) if rate else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """As announced; None where only the whole container says, and it holds more than this stream."""
+        if self.stream.duration is not None and self.stream.time_base is not None:
+            return float(self.stream.duration * self.stream.time_base)
+        if self.container.duration is not None and len(self.container.streams) == 1:
+            return self.container.duration / MICROSECONDS
+        return None
+
+
+def open_video(
+    url: str,
+    *,
+    hardware_decoder: str | None,
+    threads: int,
+    threading: Threading,
+    options: dict[str, str] | None = None,
+    timeout_s: tuple[float, float] | None = None,
+) -> OpenVideo:
+    """Open ``url`` and pick its best video stream; raise NoVideoError, ConfigurationError or PyAV's errors.
+
+    ``timeout_s`` bounds opening and every single read. Without it a silent peer blocks for ever.
+    """
+    container = av.open(
+        url,
+        "r",
+        options=options or {},
+        metadata_errors="ignore",
+        timeout=timeout_s,
+        hwaccel=_hardware_device(hardware_decoder),
+    )
+    try:
+        stream = _best_video(container)
+        context = stream.codec_context
+        context.thread_type = threading
+        context.thread_count = threads
+        if threading == "SLICE":
+            context.flags |= _low_delay()
+        return OpenVideo(container, stream, _decoder(stream, hardware_decoder))
+    except BaseException:
+        container.close()
+        raise
+
+
+def _best_video(container: InputContainer) -> VideoStream:
+    """Return the largest moving stream; cover art and thumbnails are not video."""
+    streams = [stream for stream in container.streams.video if not _is_attached_picture(stream)]
+    if not streams:
+        raise NoVideoError
+    return max(streams, key=lambda stream: stream.width * stream.height)
+
+
+def _is_attached_picture(stream: VideoStream) -> bool:
+    return bool(stream.disposition & type(stream.disposition).attached_pic)
+
+
+def _low_delay() -> int:
+    from av.codec.context import Flags
+
+    return int(Flags.low_delay)
+
+
+def _hardware_device(name: str | None) -> HWAccel | None:
+    if name is None or _is_decoder(name):
+        return None
+    if name not in hwdevices_available():
+        known = ", ".join(sorted(hwdevices_available())) or "none"
+        raise ConfigurationError(
+            f"this FFmpeg has no hardware decoder {name!r}; its devices are {known}, and decoders such as "
+            "h264_v4l2m2m or h264_cuvid can be named too"
+        )
+    return HWAccel(device_type=name, allow_software_fallback=True)
+
+
+def _is_decoder(name: str) -> bool:
+    try:
+        return av.Codec(name, "r").type == "video"
+    except (av.error.FFmpegError, ValueError):
+        return False
+
+
+def _decoder(stream: VideoStream, hardware_decoder: str | None) -> Callable[[Packet[Any]], list[VideoFrame]]:
+    """Return the stream's own decoder, or the named one where it speaks the stream's codec."""
+    if hardware_decoder is None or not _is_decoder(hardware_decoder):
+        return stream.decode
+    if not hardware_decoder.startswith(stream.codec_context.name.split("_")[0]):
+        logger.warning("decoding %s in software: %s does not", stream.codec_context.name, hardware_decoder)
+        return stream.decode
+    context: Any = CodecContext.create(hardware_decoder, "r")
+    context.extradata = stream.codec_context.extradata
+    context.time_base = stream.time_base
+    return context.decode

@@ -1,0 +1,244 @@
+"""A video file as a source: every picture, in order, at its own presentation time; the same every run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from threading import Event, Lock
+from urllib.parse import unquote
+
+import av
+import av.error
+from av.video.frame import VideoFrame
+
+from edge_agent.camera.av_picture import AvPicture, PictureConverter
+from edge_agent.camera.decoder import Damage, NoVideoError, OpenVideo, open_video
+from edge_agent.camera.media_time import DEFAULT_FPS, MediaTime, parse_creation_time
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import EXPECTED, SourceStatus, StreamInfo
+from edge_agent.types import Frame
+from shared.clock import Clock
+from shared.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+NOT_VIDEO_FORMATS = frozenset(["tty"])
+"""FFmpeg plays text files as terminal art; nobody means that."""
+CUT_SHORT_S = 1.5
+"""Where a container announces its length but no frame count: how much may be missing before it counts as cut short."""
+CREATION_TAGS = ("com.apple.quicktime.creationdate", "creation_time", "date")
+
+
+def open_file(
+    text: str,
+    *,
+    settings: SourceSettings,
+    clock: Clock,
+    start_time: datetime | None = None,
+    wait: Callable[[float], object] | None = None,
+) -> FileSource:
+    """Open a video file and decode its first picture; raise ConfigurationError naming what is wrong with it.
+
+    Time begins at ``start_time``, else at the container's creation time, else at the file's modification time; a
+    paced file without ``start_time`` begins now, as a camera would.
+    """
+    path = _existing_file(text)
+    try:
+        # "file:" keeps FFmpeg from taking a name such as "concat:a|b" for a protocol.
+        video = open_video(
+            f"file:{path}",
+            hardware_decoder=settings.hardware_decoder,
+            threads=settings.decode_threads,
+            threading="FRAME",
+        )
+    except NoVideoError:
+        raise ConfigurationError(f"{path} holds no video stream; expected a video file such as MP4 or MKV") from None
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as video ({_reason(error)}); is it damaged?") from error
+    if video.container.format.name in NOT_VIDEO_FORMATS:
+        video.container.close()
+        raise ConfigurationError(f"{path} is a text file, not a video; expected a video file such as MP4 or MKV")
+    if start_time is None:
+        start_time = clock.now() if settings.pace else _recorded_at(video, path)
+    return FileSource(
+        path=path, video=video, start_time=start_time.astimezone(UTC), clock=clock, pace=settings.pace, wait=wait
+    )
+
+
+class FileSource:
+    """Every picture of a file that decodes. Damaged stretches are left out with one warning at the end."""
+
+    live = False
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        video: OpenVideo,
+        start_time: datetime,
+        clock: Clock,
+        pace: bool = False,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        """Decode the first picture; raise ConfigurationError (and close ``video``) if there is none.
+
+        ``wait`` sleeps for the given seconds while pacing; by default a sleep that ``close`` ends.
+        """
+        self._path = path
+        self._video = video
+        self._start_time = start_time
+        self._clock = clock
+        self._pace = pace
+        self._closed = Event()
+        self._wait = wait or self._closed.wait
+        self._busy = Lock()
+        self._converter = PictureConverter()
+        self._media_time = MediaTime(time_base=video.stream.time_base or Fraction(1, 1000), fps=video.fps)
+        self._damage = Damage()
+        self._pictures: Iterator[VideoFrame] = video.pictures(self._damage)
+        self._delivered = 0
+        self._began_at_s: float | None = None
+        self._last_frame_at: datetime | None = None
+        self._last_time_s = 0.0
+        self._ended = False
+        self._next = self._decode()
+        if self._next is None:
+            self.close()
+            raise ConfigurationError(f"not one picture of {path} can be decoded; the file is damaged or empty")
+        first = self._next.picture
+        self._info = StreamInfo(
+            source=str(path),
+            width=first.width,
+            height=first.height,
+            fps=video.fps,
+            codec=video.stream.codec_context.name,
+            frame_count=video.stream.frames or None,
+        )
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return the next frame; None at the end, or when a paced file has none due within ``timeout_s``."""
+        with self._busy:
+            if self._ended:
+                return None
+            frame = self._next or self._decode()
+            self._next = None
+            if frame is None:
+                self._finish()
+                return None
+            if self._pace and not self._wait_until_due(frame, timeout_s):
+                self._next = frame
+                return None
+            self._delivered = frame.number
+            self._last_frame_at = frame.timestamp
+            self._last_time_s = frame.time_s
+            return frame
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def info(self) -> StreamInfo:
+        return self._info
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(
+            state="offline" if self._ended else "online",
+            error=self._damage_report(),
+            fps_actual=self._info.fps,
+            last_frame_at=self._last_frame_at,
+        )
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._busy:
+            self._ended = True
+            self._next = None
+            self._video.container.close()
+
+    def _decode(self) -> Frame | None:
+        picture = next(self._pictures, None)
+        if picture is None:
+            return None
+        time_s = self._media_time.seconds(picture.pts)
+        return Frame(
+            number=self._delivered + 1,
+            timestamp=self._start_time + timedelta(seconds=time_s),
+            time_s=time_s,
+            picture=AvPicture(picture, converter=self._converter, rotation=picture.rotation),
+        )
+
+    def _wait_until_due(self, frame: Frame, timeout_s: float) -> bool:
+        """Sleep until the frame's own time, at most ``timeout_s``; return whether that time has come."""
+        now_s = self._clock.monotonic()
+        if self._began_at_s is None:
+            self._began_at_s = now_s - frame.time_s
+        due_in_s = self._began_at_s + frame.time_s - now_s
+        if due_in_s > 0:
+            self._wait(min(due_in_s, timeout_s))
+        return due_in_s <= timeout_s and not self._closed.is_set()
+
+    def _finish(self) -> None:
+        self._ended = True
+        if not self._damage.any and self._ends_early():
+            self._damage.note(self._delivered)
+        self._video.container.close()
+        if report := self._damage_report():
+            logger.warning("%s", report)
+
+    def _ends_early(self) -> bool:
+        """Compare what came with what the container announces; trimmed (edit-listed) files announce spare frames."""
+        announced_s = self._video.duration_s
+        if announced_s is None:
+            return False
+        announced = self._info.frame_count
+        tolerated_s = CUT_SHORT_S if announced is None else 2.5 / (self._info.fps or DEFAULT_FPS)
+        fewer = announced is None or self._delivered < announced
+        return fewer and self._last_time_s + tolerated_s < announced_s
+
+    def _damage_report(self) -> str | None:
+        if not self._damage.any:
+            return None
+        of = f" of {self._info.frame_count}" if self._info.frame_count else ""
+        return (
+            f"{self._path} is damaged or cut short after frame {self._damage.first_after}: "
+            f"{self._delivered}{of} frames could be decoded"
+        )
+
+
+def _existing_file(text: str) -> Path:
+    path = Path(_local_path(text)).expanduser()
+    try:
+        if path.is_dir():
+            raise ConfigurationError(f"{path} is a folder; name a video file in it")
+        if not path.exists():
+            raise ConfigurationError(f"there is no file {path}; expected {EXPECTED}")
+        if not path.is_file():
+            raise ConfigurationError(f"{path} is not a regular file; expected {EXPECTED}")
+        if path.stat().st_size == 0:
+            raise ConfigurationError(f"{path} is empty; was its recording cut off?")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be opened: {error.strerror}") from error
+    return path
+
+
+def _local_path(text: str) -> str:
+    if text.lower().startswith("file://"):
+        return unquote(text[len("file://") :])
+    return text[len("file:") :] if text.lower().startswith("file:") and not Path(text).exists() else text
+
+
+def _recorded_at(video: OpenVideo, path: Path) -> datetime:
+    for metadata in (video.container.metadata, video.stream.metadata):
+        for tag in CREATION_TAGS:
+            if (moment := parse_creation_time(metadata.get(tag))) is not None:
+                return moment
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

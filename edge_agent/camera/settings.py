@@ -1,0 +1,53 @@
+"""How sources behave: timeouts, reconnecting, decoding. One section of the agent's configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class SourceSettings(BaseModel):
+    """Defaults suit a network camera; files and the synthetic scene use only the decoding part and ``pace``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    open_timeout_s: Seconds = Field(default=10.0, description="How long a camera may take to answer.")
+    watchdog_s: Seconds = Field(
+        default=10.0, description="A connected camera that gives no picture for this long is connected anew."
+    )
+    backoff_min_s: Seconds = Field(default=0.5, description="Upper bound of the first wait before connecting again.")
+    backoff_max_s: Seconds = Field(
+        default=60.0, description="Upper bound of every later wait; the bound doubles up to it."
+    )
+    auth_backoff_s: Seconds = Field(
+        default=300.0,
+        description="Wait after a refused password: cameras lock their accounts after a handful of wrong ones.",
+    )
+    stable_after_s: Seconds = Field(
+        default=10.0, description="A connection that lasted this long makes the backoff start from the bottom again."
+    )
+    rtsp_transport: Literal["tcp", "udp"] = Field(default="tcp", description="TCP loses nothing and passes firewalls.")
+    decode_threads: int = Field(
+        default=2,
+        ge=0,
+        le=64,
+        description="Decoder threads for files, each ahead by one frame; 0 lets FFmpeg choose. Live sources decode in "
+        "slices, which adds no delay.",
+    )
+    hardware_decoder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="An FFmpeg hardware device (cuda, vaapi, …) or decoder (h264_v4l2m2m, …); None: software.",
+    )
+    pace: bool = Field(default=False, description="Play a file at its own speed instead of as fast as it decodes.")
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.backoff_min_s > self.backoff_max_s:
+            raise ValueError(
+                f"backoff_min_s ({self.backoff_min_s:g}) is above backoff_max_s ({self.backoff_max_s:g}); swap them"
+            )
+        return self
