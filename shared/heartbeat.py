@@ -38,6 +38,8 @@ class OutboxHealth(BaseModel):
     dropped_ranges: list[tuple[int, int]] = Field(
         default_factory=list, description="The latest dropped sequences, as inclusive ranges."
     )
+    pending_images: int = Field(default=0, ge=0, description="Snapshots and thumbnails not stored yet.")
+    dropped_images: int = Field(default=0, ge=0, description="Images given up since the outbox was made.")
 
 
 class Heartbeat(BaseModel):

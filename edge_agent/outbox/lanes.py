@@ -1,0 +1,164 @@
+"""The two ways out of the outbox: events and images, each taken, acknowledged or put back on its own.
+
+What is taken is leased in memory only: after a crash it is simply there again. Lanes are thread-safe.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+MAX_NACK_DELAY_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """One event to be published; ``payload`` is the exact bytes."""
+
+    sequence_epoch: str
+    key: int
+    """The sequence."""
+    attempts: int
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingImage:
+    """One image to be stored under ``object_key``."""
+
+    sequence_epoch: str
+    key: int
+    attempts: int
+    object_key: str
+    content_type: str
+    body: bytes
+
+
+class _Leasable(Protocol):
+    @property
+    def sequence_epoch(self) -> str: ...
+    @property
+    def key(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+
+
+Item = TypeVar("Item", bound=_Leasable)
+
+
+class LaneStore(Protocol):
+    """What a lane needs of the outbox around it."""
+
+    @property
+    def epoch(self) -> str: ...
+    def now_s(self) -> float: ...
+    def read(self, action: Callable[[sqlite3.Connection], list[Item]]) -> list[Item]:
+        """Run the action on a reading connection."""
+        ...
+
+    def settle(self, lane: str, keys: list[int]) -> None:
+        """Mark as delivered."""
+        ...
+
+    def postpone(self, lane: str, keys: list[int], due_at_s: float) -> None:
+        """Count one more attempt and set the time before which not to try again."""
+        ...
+
+    def wake(self) -> None:
+        """Say that something can be taken."""
+        ...
+
+
+class Lane(Generic[Item]):
+    """One way out. Take, then settle each item in one of three ways: ack, nack or release."""
+
+    def __init__(
+        self,
+        *,
+        store: LaneStore,
+        name: str,
+        find: str,
+        load: str,
+        build: Callable[[str, tuple[int, int, str, str, bytes]], Item],
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._find = find
+        self._load = load
+        self._build = build
+        self._lock = threading.Lock()
+        self._leased: set[tuple[str, int]] = set()
+        """Epoch and key: what was taken from a file since replaced stands in nobody's way."""
+
+    def take(self, limit: int) -> list[Item]:
+        """Return up to ``limit`` items that are due and not taken yet, oldest first."""
+        with self._lock:
+            items = self._store.read(lambda connection: self._read(connection, limit))
+            self._leased.update((item.sequence_epoch, item.key) for item in items)
+        return items
+
+    def ack(self, items: Iterable[Item]) -> None:
+        """The other side has them: nothing more to do for these."""
+        chosen = list(items)
+        self._store.settle(self._name, self._current(chosen))
+        self._free(chosen)
+
+    def nack(self, items: Iterable[Item], *, delay_s: float) -> None:
+        """They were refused: count an attempt, and hand them out again after ``delay_s`` (an hour at most)."""
+        chosen = list(items)
+        due_at_s = self._store.now_s() + min(delay_s, MAX_NACK_DELAY_S)
+        self._store.postpone(self._name, self._current(chosen), due_at_s)
+        self._free(chosen)
+
+    def release(self, items: Iterable[Item]) -> None:
+        """They could not be tried, or nobody knows how it ended: hand them out again at once."""
+        self._free(items)
+        self._store.wake()
+
+    def _read(self, connection: sqlite3.Connection, limit: int) -> list[Item]:
+        epoch, now_s = self._store.epoch, self._store.now_s()
+        # A time further ahead than any nack can set was written by a clock that has since been put right.
+        found = connection.execute(self._find, (now_s, now_s + MAX_NACK_DELAY_S, limit + len(self._leased)))
+        due = [row[0] for row in found if (epoch, row[0]) not in self._leased][:limit]
+        rows = connection.execute(self._load, (json.dumps(due),)).fetchall() if due else []
+        return [self._build(epoch, row) for row in rows]
+
+    def _current(self, items: Iterable[Item]) -> list[int]:
+        epoch = self._store.epoch
+        return [item.key for item in items if item.sequence_epoch == epoch]
+
+    def _free(self, items: Iterable[Item]) -> None:
+        with self._lock:
+            self._leased.difference_update((item.sequence_epoch, item.key) for item in items)
+
+
+EventLane = Lane[WaitingEvent]
+ImageLane = Lane[WaitingImage]
+
+
+def event_lane(store: LaneStore) -> EventLane:
+    return Lane(
+        store=store,
+        name="events",
+        find="SELECT sequence FROM events INDEXED BY events_waiting WHERE sent_at_s IS NULL"
+        " AND (due_at_s <= ? OR due_at_s > ?) ORDER BY sequence LIMIT ?",
+        load="SELECT sequence, attempts, topic, '', payload FROM events"
+        " WHERE sequence IN (SELECT value FROM json_each(?)) ORDER BY sequence",
+        build=lambda epoch, row: WaitingEvent(epoch, row[0], row[1], row[2], row[4]),
+    )
+
+
+def image_lane(store: LaneStore) -> ImageLane:
+    return Lane(
+        store=store,
+        name="images",
+        find="SELECT id FROM images INDEXED BY images_waiting WHERE due_at_s <= ? OR due_at_s > ? ORDER BY id LIMIT ?",
+        load="SELECT id, attempts, object_key, content_type, body FROM images"
+        " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        build=lambda epoch, row: WaitingImage(epoch, row[0], row[1], row[2], row[3], row[4]),
+    )

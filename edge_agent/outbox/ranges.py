@@ -1,0 +1,31 @@
+"""Inclusive ranges of sequence numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+Range = tuple[int, int]
+
+
+def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
+    """Return the same numbers as sorted ranges that neither overlap nor touch; inverted ranges vanish."""
+    merged: list[Range] = []
+    for first, last in sorted(each for each in ranges if each[0] <= each[1]):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def missing_ranges(wanted: Range, held: Sequence[int]) -> list[Range]:
+    """Return the parts of ``wanted`` that ``held`` (sorted, each within ``wanted``) does not cover."""
+    missing: list[Range] = []
+    expected = wanted[0]
+    for number in held:
+        if number > expected:
+            missing.append((expected, number - 1))
+        expected = number + 1
+    if expected <= wanted[1]:
+        missing.append((expected, wanted[1]))
+    return missing

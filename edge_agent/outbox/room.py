@@ -1,0 +1,217 @@
+"""What the outbox holds, and what goes when there is no room or it has grown too old.
+
+The order in which things go, oldest first within each:
+
+1. sent events that are only kept for a resend (nothing is lost);
+2. images of expendable events (``motion``, ``detection`` and ``updated`` tracking events);
+3. expendable events;
+4. the rest: the event with its images.
+
+Every event and image of 2 to 4 is counted in the same transaction that deletes it, and the sequences are remembered
+as ranges. All functions here run inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edge_agent.outbox.database import Database
+from edge_agent.outbox.ranges import Range, merge_ranges
+from shared.events import DetectionEvent, Event, MotionEvent, TrackingEvent
+
+MAX_REMEMBERED_RANGES = 1000
+_CHUNK = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and bytes of what is held, kept in step with the tables by whoever changes them."""
+
+    last_sequence: int
+    waiting_events: int = 0
+    waiting_event_bytes: int = 0
+    images: int = 0
+    image_bytes: int = 0
+    sent_bytes: int = 0
+    dropped_events: int = 0
+    dropped_images: int = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.waiting_event_bytes + self.image_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        return self.waiting_bytes + self.sent_bytes
+
+
+def read_tally(database: Database) -> Tally:
+    """Count the tables; this reads every page once, and so finds most damage."""
+    connection = database.writer
+    highest, waiting, waiting_bytes, sent_bytes = connection.execute(
+        "SELECT coalesce(max(sequence), 0), coalesce(sum(sent_at_s IS NULL), 0),"
+        " coalesce(sum(CASE WHEN sent_at_s IS NULL THEN size END), 0),"
+        " coalesce(sum(CASE WHEN sent_at_s IS NOT NULL THEN size END), 0) FROM events"
+    ).fetchone()
+    images, image_bytes = connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM images").fetchone()
+    return Tally(
+        last_sequence=max(int(database.meta("last_sequence")), highest),
+        waiting_events=waiting,
+        waiting_event_bytes=waiting_bytes,
+        images=images,
+        image_bytes=image_bytes,
+        sent_bytes=sent_bytes,
+        dropped_events=int(database.meta("dropped_events")),
+        dropped_images=int(database.meta("dropped_images")),
+    )
+
+
+def is_expendable(event: Event) -> bool:
+    """Tell whether the event goes before ``entered``, ``left``, plates and answers when there is no room."""
+    if isinstance(event, TrackingEvent):
+        return event.event_data.tracking_action == "updated"
+    return isinstance(event, MotionEvent | DetectionEvent)
+
+
+def make_room(database: Database, tally: Tally, limit_bytes: int) -> None:
+    """Delete in the order above until no more than ``limit_bytes`` are held."""
+    if tally.total_bytes <= limit_bytes:
+        return
+    forget_sent(database, tally, tally.total_bytes - limit_bytes)
+    _drop_expendable_images(database, tally, limit_bytes)
+    _drop_expendable_events(database, tally, limit_bytes)
+    while tally.total_bytes > limit_bytes and (oldest := _oldest_sequence(database.writer)) is not None:
+        drop_events(database, tally, [oldest])
+        _drop_images_of(database, tally, [oldest])
+    _keep_counts(database, tally)
+
+
+def forget_sent(database: Database, tally: Tally, surplus_bytes: int) -> None:
+    """Delete at least ``surplus_bytes`` of sent events, oldest first, or all there are."""
+    while surplus_bytes > 0:
+        rows = database.writer.execute(
+            "SELECT sequence, size FROM events INDEXED BY events_sent WHERE sent_at_s IS NOT NULL"
+            " ORDER BY sent_at_s, sequence LIMIT ?",
+            (_CHUNK,),
+        ).fetchall()
+        if not rows:
+            return
+        chosen, freed = _enough(rows, surplus_bytes)
+        _delete(database, tally, "events", "sequence", chosen)
+        tally.sent_bytes -= freed
+        surplus_bytes -= freed
+
+
+def drop_events(database: Database, tally: Tally, sequences: Sequence[int]) -> None:
+    """Give up these events where they still wait, and remember that they were."""
+    gone: list[int] = []
+    for sequence in sequences:
+        row = database.writer.execute(
+            "DELETE FROM events WHERE sequence = ? AND sent_at_s IS NULL RETURNING size", (sequence,)
+        ).fetchone()
+        if row is not None:
+            gone.append(sequence)
+            tally.waiting_events -= 1
+            tally.waiting_event_bytes -= row[0]
+    if gone:
+        database.set_meta("last_sequence", tally.last_sequence)
+        record_dropped(database, tally, [(sequence, sequence) for sequence in gone])
+
+
+def drop_aged(database: Database, tally: Tally, *, put_before_s: float) -> None:
+    """Give up what was put before that time and still waits."""
+    connection = database.writer
+    rows = connection.execute(
+        "SELECT sequence FROM events WHERE sent_at_s IS NULL AND put_at_s < ?", (put_before_s,)
+    ).fetchall()
+    drop_events(database, tally, [row[0] for row in rows])
+    images = connection.execute("SELECT id, size FROM images WHERE put_at_s < ?", (put_before_s,)).fetchall()
+    _drop_images(database, tally, images)
+    _keep_counts(database, tally)
+
+
+def record_dropped(database: Database, tally: Tally, ranges: Iterable[Range]) -> None:
+    """Count these sequences as given up."""
+    connection = database.writer
+    for first, last in merge_ranges(ranges):
+        tally.dropped_events += last - first + 1
+        neighbours = connection.execute(
+            "DELETE FROM dropped WHERE last = ? OR first = ? RETURNING first, last", (first - 1, last + 1)
+        ).fetchall()
+        joined = merge_ranges([*neighbours, (first, last)])[0]
+        connection.execute("INSERT INTO dropped VALUES (?, ?)", joined)
+    connection.execute(
+        "DELETE FROM dropped WHERE first <= (SELECT first FROM dropped ORDER BY first DESC LIMIT 1 OFFSET ?)",
+        (MAX_REMEMBERED_RANGES,),
+    )
+    _keep_counts(database, tally)
+
+
+def _drop_expendable_images(database: Database, tally: Tally, limit_bytes: int) -> None:
+    while (surplus := tally.total_bytes - limit_bytes) > 0:
+        rows = database.writer.execute(
+            "SELECT id, size FROM images INDEXED BY images_expendable WHERE expendable = 1 ORDER BY id LIMIT ?",
+            (_CHUNK,),
+        ).fetchall()
+        if not rows:
+            return
+        chosen, _ = _enough(rows, surplus)
+        _drop_images(database, tally, [row for row in rows if row[0] in set(chosen)])
+
+
+def _drop_expendable_events(database: Database, tally: Tally, limit_bytes: int) -> None:
+    while (surplus := tally.total_bytes - limit_bytes) > 0:
+        rows = database.writer.execute(
+            "SELECT sequence, size FROM events INDEXED BY events_expendable"
+            " WHERE sent_at_s IS NULL AND expendable = 1 ORDER BY sequence LIMIT ?",
+            (_CHUNK,),
+        ).fetchall()
+        if not rows:
+            return
+        drop_events(database, tally, _enough(rows, surplus)[0])
+
+
+def _drop_images_of(database: Database, tally: Tally, sequences: Sequence[int]) -> None:
+    for sequence in sequences:
+        rows = database.writer.execute("SELECT id, size FROM images WHERE sequence = ?", (sequence,)).fetchall()
+        _drop_images(database, tally, rows)
+
+
+def _drop_images(database: Database, tally: Tally, rows: Sequence[tuple[int, int]]) -> None:
+    _delete(database, tally, "images", "id", [row[0] for row in rows])
+    tally.images -= len(rows)
+    tally.image_bytes -= sum(row[1] for row in rows)
+    tally.dropped_images += len(rows)
+
+
+def _oldest_sequence(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute(
+        "SELECT min(oldest) FROM (SELECT min(sequence) AS oldest FROM events WHERE sent_at_s IS NULL"
+        " UNION ALL SELECT min(sequence) FROM images)"
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def _enough(rows: Sequence[tuple[int, int]], surplus_bytes: int) -> tuple[list[int], int]:
+    """Return the first keys whose sizes together reach ``surplus_bytes``, and that sum."""
+    chosen: list[int] = []
+    freed = 0
+    for key, size in rows:
+        if freed >= surplus_bytes:
+            break
+        chosen.append(key)
+        freed += size
+    return chosen, freed
+
+
+def _delete(database: Database, tally: Tally, table: str, key: str, values: Sequence[int]) -> None:
+    database.writer.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(value,) for value in values])  # noqa: S608
+    if table == "events" and values:
+        database.set_meta("last_sequence", tally.last_sequence)
+
+
+def _keep_counts(database: Database, tally: Tally) -> None:
+    database.set_meta("dropped_events", tally.dropped_events)
+    database.set_meta("dropped_images", tally.dropped_images)
