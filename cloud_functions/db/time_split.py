@@ -1,0 +1,77 @@
+"""Cuts a span of time at UTC hours and days, so that kept counts answer for the whole ones and only the rest is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import LiteralString
+
+from psycopg import sql
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSpan:
+    """From ``start`` (included) to ``end`` (excluded), in UTC; None is without end."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.start is not None and self.end is not None and self.start >= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSpan:
+    """A span as disjoint pieces that cover it exactly; no piece is empty."""
+
+    days: TimeSpan | None
+    hours: tuple[TimeSpan, ...]
+    edges: tuple[TimeSpan, ...]
+
+
+def split_span(span: TimeSpan) -> SplitSpan:
+    """Return the whole days in ``span``, the whole hours beside them, and the parts of hours that are left."""
+    if span.is_empty:
+        return SplitSpan(days=None, hours=(), edges=())
+    hours, edges = _inner(span, floor_hour, HOUR)
+    if hours is None:
+        return SplitSpan(days=None, hours=(), edges=edges)
+    days, rest = _inner(hours, floor_day, DAY)
+    return SplitSpan(days=days, hours=rest, edges=edges)
+
+
+def floor_hour(moment: datetime) -> datetime:
+    """Return the beginning of the hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def floor_day(moment: datetime) -> datetime:
+    """Return the beginning of the day."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _inner(span: TimeSpan, floor: _Floor, unit: timedelta) -> tuple[TimeSpan | None, tuple[TimeSpan, ...]]:
+    """Return the part of ``span`` in whole units (None: there is none) and what is left before and after."""
+    first = None if span.start is None else _ceiling(span.start, floor, unit)
+    last = None if span.end is None else floor(span.end)
+    if first is not None and last is not None and first >= last:
+        if first == last and span.start != first and span.end != last:
+            return None, (TimeSpan(span.start, first), TimeSpan(last, span.end))
+        return None, (span,)
+    around = (TimeSpan(span.start, first), TimeSpan(last, span.end))
+    return TimeSpan(first, last), tuple(piece for piece in around if piece.start != piece.end)
+
+
+def _ceiling(moment: datetime, floor: _Floor, unit: timedelta) -> datetime:
+    down = floor(moment)
+    return down if down == moment else down + unit
+
+
+class _Floor:
+    """The type of ``floor_hour`` and ``floor_day``."""
+
+    def __call__(self, moment: datetime) -> datetime: ...
