@@ -1,0 +1,70 @@
+"""An event as subscribers and the API see it: one flat JSON object, one place that says how it looks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from shared.clock import format_utc
+
+FLAT_EVENT_COLUMNS: Final = (
+    "id, event_id::text, event_type, camera_id, site_id, device_id, timestamp, frame_number, snapshot_path,"
+    " event_data::text, created_at"
+)
+"""The select list whose rows ``FlatEvent.from_row`` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlatEvent:
+    """One stored event. ``event_data_json`` stays text: most of the time it only passes through."""
+
+    id: int
+    event_id: str
+    event_type: str
+    camera_id: str
+    site_id: str
+    device_id: str
+    timestamp: datetime
+    frame_number: int | None
+    snapshot_path: str | None
+    event_data_json: str
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> FlatEvent:
+        """Take a row of ``FLAT_EVENT_COLUMNS``."""
+        return cls(*row)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the flat object with ``event_data`` parsed; times are RFC 3339, UTC, with microseconds and ``Z``."""
+        return {
+            "id": self.id,
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "camera_id": self.camera_id,
+            "site_id": self.site_id,
+            "device_id": self.device_id,
+            "timestamp": format_utc(self.timestamp),
+            "frame_number": self.frame_number,
+            "snapshot_path": self.snapshot_path,
+            "event_data": json.loads(self.event_data_json),
+            "created_at": format_utc(self.created_at),
+        }
+
+    def to_json(self) -> str:
+        """Return the same object as compact JSON.
+
+        Ids, types and keys are of alphabets that JSON need not escape (``shared.ids.Segment``, ``SnapshotRef.key``),
+        so the text is put together rather than encoded: ingest does this for every event.
+        """
+        frame = "null" if self.frame_number is None else self.frame_number
+        path = "null" if self.snapshot_path is None else f'"{self.snapshot_path}"'
+        return (
+            f'{{"id":{self.id},"event_id":"{self.event_id}","event_type":"{self.event_type}",'
+            f'"camera_id":"{self.camera_id}","site_id":"{self.site_id}","device_id":"{self.device_id}",'
+            f'"timestamp":"{format_utc(self.timestamp)}","frame_number":{frame},"snapshot_path":{path},'
+            f'"event_data":{self.event_data_json},"created_at":"{format_utc(self.created_at)}"}}'
+        )
