@@ -9,6 +9,7 @@ from infra.local.ports import LOOPBACK, answers, free_port
 from infra.local.process import Process
 
 REGION = "eu-central-1"
+ACCOUNT = "123456789012"  # the one that moto answers as
 
 
 def aws_environment(endpoint_url: str) -> dict[str, str]:

@@ -18,9 +18,9 @@ def _application(objects: Path | None) -> Any:
 
     application: Any = DomainDispatcherApplication(create_backend_app)
     if objects is not None:
-        from infra.local.object_folder import keep_objects
+        from infra.local.object_store import ObjectFolder, ObjectStore
 
-        return keep_objects(application, folder=objects)
+        return ObjectStore(folder=ObjectFolder(objects), otherwise=application)
     return application
 
 
@@ -39,7 +39,9 @@ def main() -> None:
         protocol_version = "HTTP/1.1"  # keeps connections open: a boto3 call costs half as much
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server: Any = make_server(LOOPBACK, options.port, _application(options.objects), threaded=True, request_handler=Handler)
+    server: Any = make_server(
+        LOOPBACK, options.port, _application(options.objects), threaded=True, request_handler=Handler
+    )
     server.daemon_threads = True
     server.serve_forever()
 
