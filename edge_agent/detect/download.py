@@ -1,0 +1,162 @@
+"""Fetches a file over https, http or from disk: whole, checked, and put in place in one step or not at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import os
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from shared.errors import ConfigurationError, TransientError, VedetteError
+from shared.redact import redact
+
+MAX_MODEL_BYTES = 512 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+_SCHEMES = ("https", "http", "file")
+_TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes so far and the total, where the server says it."""
+
+
+class Fetch(Protocol):
+    """Puts what a URL holds at ``destination`` and returns its sha256.
+
+    Raises TransientError where trying again may help, ConfigurationError where it will not; leaves nothing behind then.
+    """
+
+    def __call__(self, url: str, destination: Path, *, sha256: str | None = None) -> str: ...
+
+
+class NotThereError(ConfigurationError):
+    """The server (or the folder) answers, and has no such file."""
+
+
+class Downloader:
+    """A ``Fetch`` with urllib. ``timeout_s`` limits each wait for the network, not the whole download."""
+
+    def __init__(
+        self, *, timeout_s: float = 30.0, progress: Progress | None = None, max_bytes: int = MAX_MODEL_BYTES
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._progress = progress
+        self._max_bytes = max_bytes
+
+    def __call__(self, url: str, destination: Path, *, sha256: str | None = None) -> str:
+        shown = redact(url)
+        if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
+            raise ConfigurationError(f"cannot fetch {shown}: only https, http and file addresses are understood")
+        with replacing(destination) as file:
+            found = self._fetch(url, shown, file, destination)
+            if sha256 is not None and found != sha256:
+                raise ConfigurationError(
+                    f"{shown} is not the file expected (sha256 {found[:12]}…, expected {sha256[:12]}…): a proxy or a "
+                    "login page may have answered in its stead; nothing was kept"
+                )
+        return found
+
+    def _fetch(self, url: str, shown: str, file: IO[bytes], destination: Path) -> str:
+        try:
+            with urllib.request.urlopen(_request(url), timeout=self._timeout_s) as answer:  # noqa: S310
+                return self._copy(answer, shown, file, destination)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise _refused(shown, error.code) from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _unreachable(shown, error, on_disk=url.startswith("file:")) from error
+
+    def _copy(self, answer: Any, shown: str, file: IO[bytes], destination: Path) -> str:
+        total = _content_length(answer)
+        digest, size = hashlib.sha256(), 0
+        while chunk := answer.read(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise ConfigurationError(f"{shown} is larger than {self._max_bytes:,} bytes; that is no model")
+            with _naming(destination):
+                file.write(chunk)
+            digest.update(chunk)
+            if self._progress is not None:
+                self._progress(size, total)
+        if total is not None and size < total:
+            raise TransientError(f"{shown} broke off after {size:,} of {total:,} bytes; try again")
+        return digest.hexdigest()
+
+
+@contextmanager
+def replacing(destination: Path) -> Generator[IO[bytes]]:
+    """Open a file that takes ``destination``'s place, durably, when the block ends well, and vanishes when it does not.
+
+    Raises ConfigurationError where the folder cannot be made or written.
+    """
+    with _naming(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            with _naming(destination):
+                file.flush()
+                os.fsync(file.fileno())
+        with _naming(destination):
+            part.chmod(0o644)
+            part.replace(destination)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(destination: Path) -> Generator[None]:
+    """Turn a failure to write into one that names the folder."""
+    try:
+        yield
+    except VedetteError:
+        raise
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write {destination.name} to the model cache {destination.parent}: {error.strerror or error}"
+        ) from error
+
+
+def _request(url: str) -> urllib.request.Request:
+    """Build the request; a user and password in the address become a header, which urllib leaves to its caller."""
+    parts = urllib.parse.urlsplit(url)
+    userinfo, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(  # noqa: S310 - the scheme is one of ours
+        urllib.parse.urlunsplit(parts._replace(netloc=host)), headers={"User-Agent": "vedette"}
+    )
+    if at:
+        credentials = base64.b64encode(urllib.parse.unquote(userinfo).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {credentials}")
+    return request
+
+
+def _content_length(answer: Any) -> int | None:
+    stated = answer.headers.get("Content-Length")
+    return int(stated) if stated is not None and stated.isdigit() else None
+
+
+def _refused(shown: str, status: int) -> VedetteError:
+    if status in _TRY_AGAIN:
+        return TransientError(f"{shown} answers {status} for now; try again later")
+    if status in (404, 410):
+        return NotThereError(f"{shown} does not exist (the server answers {status})")
+    return ConfigurationError(f"{shown} is refused (the server answers {status})")
+
+
+def _unreachable(shown: str, error: Exception, *, on_disk: bool) -> VedetteError:
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if on_disk:
+        return NotThereError(f"cannot read {shown}: {redact(str(cause))}")
+    if isinstance(cause, TimeoutError):
+        return TransientError(f"{shown} does not answer; check the network, or try again later")
+    return TransientError(f"{shown} cannot be reached ({redact(str(cause)) or type(cause).__name__})")

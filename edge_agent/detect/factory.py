@@ -1,0 +1,59 @@
+"""Opens a model file as a detector: runtime, head and labels, each chosen by what the file holds."""
+
+from __future__ import annotations
+
+import hashlib
+
+from edge_agent.detect.catalogue import ModelFile
+from edge_agent.detect.detector import ModelInfo
+from edge_agent.detect.heads import Head, choose_head
+from edge_agent.detect.labels import Labels, coco_labels, fit_labels, labels_in_model
+from edge_agent.detect.model_detector import ModelDetector
+from edge_agent.detect.runtimes import open_network
+from edge_agent.detect.settings import DetectSettings
+from shared.errors import ConfigurationError
+
+EDGETPU_SUFFIX = "_edgetpu"
+
+
+def open_detector(model: ModelFile, *, settings: DetectSettings, labels: Labels | None = None) -> ModelDetector:
+    """Load a model and return its detector; raise ConfigurationError, in one line, for whatever is wrong.
+
+    Names come from ``labels`` if given, else from those that the model was found with, its own metadata, or COCO where
+    the number of classes is COCO's.
+    """
+    edgetpu = model.path.stem.endswith(EDGETPU_SUFFIX) if settings.edgetpu is None else settings.edgetpu
+    network = open_network(model.path, threads=settings.threads, edgetpu=edgetpu, runtime=settings.runtime)
+    try:
+        head = choose_head(network)
+        return ModelDetector(
+            network=network,
+            head=head,
+            labels=_labels_for(model, head, labels),
+            model_info=ModelInfo(model_type=model.name, version=_version(model)),
+            settings=settings,
+        )
+    except ConfigurationError as error:
+        network.close()
+        raise ConfigurationError(f"{model.path.name}: {error}") from error
+
+
+def _labels_for(model: ModelFile, head: Head, given: Labels | None) -> Labels:
+    if given is not None:
+        return fit_labels(given, head.class_counts, source="the list given")
+    if model.labels is not None:
+        return fit_labels(model.labels, head.class_counts, source=model.labels_source)
+    packed = labels_in_model(model.path)
+    if packed is not None:
+        return fit_labels(packed, head.class_counts, source="its metadata")
+    coco = coco_labels(head.class_counts)
+    if coco is None:
+        how_many = f"its {head.class_counts[0]} classes" if head.class_counts else "its classes"
+        raise ConfigurationError(
+            f"the file does not say what {how_many} are called: give a labels file (--labels FILE)"
+        )
+    return coco
+
+
+def _version(model: ModelFile) -> str:
+    return hashlib.sha256(model.path.read_bytes()).hexdigest()[:12]

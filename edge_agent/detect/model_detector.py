@@ -1,0 +1,81 @@
+"""A detector over any network whose output one of the heads reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.detect.detector import ModelInfo
+from edge_agent.detect.heads import Head
+from edge_agent.detect.input_picture import InputPicture
+from edge_agent.detect.labels import Labels
+from edge_agent.detect.network import Network, Tensor
+from edge_agent.detect.overlap import suppress
+from edge_agent.detect.placement import Placement
+from edge_agent.detect.settings import DetectSettings
+from edge_agent.detect.sieve import Sieve
+from edge_agent.types import Detections, Picture
+
+
+class ModelDetector:
+    """A ``Detector`` that fills the input, runs the network, reads the head and maps the boxes back."""
+
+    def __init__(
+        self, *, network: Network, head: Head, labels: Labels, model_info: ModelInfo, settings: DetectSettings
+    ) -> None:
+        self._network = network
+        self._head = head
+        self._input = InputPicture(network.input, keep_aspect=head.keep_aspect, pixel_range=head.pixel_range)
+        self._sieve = Sieve(settings, labels, model_name=model_info.model_type)
+        self._nms_iou = settings.nms_iou
+        self._duplicate_iou = settings.duplicate_iou
+        self.labels = labels
+        self.model_info = model_info
+        self.input_width = self._input.width
+        self.input_height = self._input.height
+
+    def detect(self, picture: Picture) -> Detections:
+        """Find objects in the whole picture."""
+        tensor, placement = self._input.fill(picture)
+        found = self._infer(tensor, placement)
+        return self._sieve.keep(found, width_px=picture.width, height_px=picture.height)
+
+    def detect_region(self, picture: Picture, xyxy: NDArray[Any]) -> Detections:
+        """Find objects in one part of the picture, given in its pixels; boxes come back in the whole picture's."""
+        left, top, right, bottom = whole_pixels(xyxy, picture.width, picture.height)
+        if right - left < 2 or bottom - top < 2:
+            return Detections()
+        tensor, placement = self._input.fill_crop(picture.bgr()[top:bottom, left:right])
+        found = self._infer(tensor, placement)
+        shifted = Detections(
+            # Clipped to the part first: what a model imagines beyond its edge was not seen.
+            xyxy=np.clip(found.xyxy, np.float32(0), np.array([right - left, bottom - top] * 2, np.float32))
+            + np.array([left, top, left, top], np.float32),
+            score=found.score,
+            class_id=found.class_id,
+        )
+        return self._sieve.keep(shifted, width_px=picture.width, height_px=picture.height)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._network.close()
+
+    def _infer(self, tensor: Tensor, placement: Placement) -> Detections:
+        outputs = self._network.run(tensor)
+        found = self._head.decode(outputs, min_score=self._sieve.min_score, max_iou=self._nms_iou)
+        found = suppress(found, 1.0, duplicate_iou=self._duplicate_iou)
+        return Detections(xyxy=placement.to_source(found.xyxy), score=found.score, class_id=found.class_id)
+
+
+def whole_pixels(xyxy: NDArray[Any], width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the smallest box of whole pixels around this one, clipped to the picture."""
+    left, top = np.floor(xyxy[:2])
+    right, bottom = np.ceil(xyxy[2:])
+    return (
+        int(np.clip(left, 0, width)),
+        int(np.clip(top, 0, height)),
+        int(np.clip(right, 0, width)),
+        int(np.clip(bottom, 0, height)),
+    )

@@ -1,0 +1,91 @@
+"""A loaded network as the decoders see it: typed tensors in, typed tensors out, whatever runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output. Where it is quantised, ``real = scale * (stored - zero_point)`` for every value."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float = 0.0
+    """0 where the tensor is not quantised."""
+    zero_point: int = 0
+
+    @property
+    def is_integer(self) -> bool:
+        return self.dtype.kind in "iu"
+
+    @property
+    def is_quantised(self) -> bool:
+        return self.is_integer and self.scale > 0.0
+
+    def dequantise(self, stored: Tensor) -> NDArray[np.float32]:
+        """Return the real values of stored ones, as float32; what is not quantised is only converted."""
+        if not self.is_quantised:
+            return np.asarray(stored, np.float32)
+        return np.float32(self.scale) * (np.asarray(stored, np.float32) - np.float32(self.zero_point))
+
+    def stored_at_least(self, real: float) -> float:
+        """Return the smallest stored value whose ``dequantise`` is at least ``real`` (above the range if none is).
+
+        Comparing stored values with it selects exactly what comparing dequantised values with ``real`` would.
+        """
+        if not self.is_quantised:
+            return real
+        limits = np.iinfo(self.dtype)
+        guess = int(np.clip(np.floor(real / self.scale + self.zero_point), limits.min, limits.max))
+        near = np.arange(max(guess - 2, limits.min), min(guess + 2, limits.max) + 1)
+        enough = near[self.dequantise(near) >= np.float32(real)]
+        return float(enough[0]) if len(enough) else float(limits.max) + 1.0
+
+    def largest_real(self) -> float | None:
+        """Return the largest value the tensor can express; None where the type sets no useful bound."""
+        if not self.is_quantised:
+            return None
+        return self.scale * (int(np.iinfo(self.dtype).max) - self.zero_point)
+
+
+class Network(Protocol):
+    """One model, loaded and ready. Not for use by two threads at once."""
+
+    @property
+    def input(self) -> TensorSpec:
+        """The picture's tensor: ``(1, height, width, 3)``."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def postprocess(self) -> PostProcess | None:
+        """The model's own ``TFLite_Detection_PostProcess`` step; None where it has none or the runtime cannot tell."""
+        ...
+
+    def run(self, picture: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs, in the order of ``outputs``, for an input of exactly the input's shape and type."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PostProcess:
+    """Where the results of ``TFLite_Detection_PostProcess`` stand among the outputs, which exports put in any order."""
+
+    boxes: int
+    classes: int
+    scores: int
+    count: int
+    class_columns: int | None = None
+    """Columns of the score matrix that the step is given: the classes, in most exports with one more for background."""

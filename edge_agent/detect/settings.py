@@ -1,0 +1,111 @@
+"""What a camera's owner may say about detection."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.errors import ConfigurationError
+from shared.geometry import Ratio
+
+ClassName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassSettings(_Settings):
+    """What holds for one class instead of the general setting; what is left out follows that."""
+
+    min_score: Ratio | None = None
+    min_area_ratio: Ratio | None = None
+    max_area_ratio: Ratio | None = None
+
+
+class LookSettings(_Settings):
+    """Whether and how moving parts of the picture are looked at again at full resolution."""
+
+    enabled: bool = Field(default=False, description="Off, the model sees the whole picture only, shrunk to its input.")
+    max_crops: int = Field(
+        default=2,
+        ge=1,
+        le=8,
+        description="Extra runs of the model a frame, each on a part that moves; more finds more small far objects and "
+        "costs one inference each.",
+    )
+    margin_ratio: float = Field(
+        default=0.5, ge=0, le=3, description="Room around a moving region, as a share of its own size on each side."
+    )
+    min_gain: float = Field(
+        default=1.5,
+        ge=1,
+        le=10,
+        description="Look closer only where things then appear at least so many times larger to the model.",
+    )
+
+
+class DetectSettings(_Settings):
+    """What counts as a detection, and how the model is run."""
+
+    min_score: Ratio = Field(
+        default=0.25,
+        description="Below this nothing leaves the detector. The tracker makes use of weak detections of what it "
+        "already follows, so raise this only against false alarms that tracking does not stop.",
+    )
+    classes: list[ClassName] = Field(default_factory=list, description="Only these classes count; empty means all.")
+    per_class: dict[ClassName, ClassSettings] = Field(default_factory=dict[str, ClassSettings])
+    min_area_ratio: Ratio = Field(default=0.0, description="Smaller boxes are dropped; share of the picture's area.")
+    max_area_ratio: Ratio = Field(default=1.0, description="Larger boxes are dropped; share of the picture's area.")
+    nms_iou: Ratio = Field(
+        default=0.5, description="Of two boxes of one class that overlap more than this, only the better stays."
+    )
+    duplicate_iou: Ratio = Field(
+        default=0.85,
+        description="The same for two boxes of different classes: one thing that the model gives two names.",
+    )
+    max_detections: int = Field(default=100, ge=1, le=1000)
+    threads: int = Field(default=2, ge=1, le=64, description="CPU threads for one inference.")
+    runtime: Literal["litert", "tflite"] | None = Field(
+        default=None, description="Which inference runtime; left out, the first that is installed."
+    )
+    edgetpu: bool | None = Field(
+        default=None, description="Run on a Coral Edge TPU; left out, when the model's name ends in `_edgetpu`."
+    )
+    look: LookSettings = Field(default_factory=LookSettings)
+    blobs_for_unknown: bool = Field(
+        default=False, description="Moving things that the model does not recognise become `object` detections."
+    )
+
+    @model_validator(mode="after")
+    def _sizes_are_ordered(self) -> DetectSettings:
+        for name, low, high in self._size_limits():
+            if low >= high:
+                raise ValueError(f"{name}min_area_ratio ({low:g}) must be below max_area_ratio ({high:g})")
+        return self
+
+    def _size_limits(self) -> list[tuple[str, float, float]]:
+        limits = [("", self.min_area_ratio, self.max_area_ratio)]
+        for name, own in self.per_class.items():
+            low = self.min_area_ratio if own.min_area_ratio is None else own.min_area_ratio
+            high = self.max_area_ratio if own.max_area_ratio is None else own.max_area_ratio
+            limits.append((f"class '{name}': ", low, high))
+        return limits
+
+
+def check_class_names(settings: DetectSettings, labels: tuple[str, ...]) -> None:
+    """Raise ConfigurationError, with what was probably meant, for a class that the model does not know."""
+    for name in (*settings.classes, *settings.per_class):
+        if name not in labels:
+            near = difflib.get_close_matches(name, labels, n=3, cutoff=0.6)
+            known = " or ".join(f"'{candidate}'" for candidate in near)
+            raise ConfigurationError(
+                f"the model knows no class '{name}'" + (f"; did you mean {known}?" if near else _all_names(labels))
+            )
+
+
+def _all_names(labels: tuple[str, ...]) -> str:
+    shown = ", ".join(labels[:8])
+    return f"; it knows {shown}" + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
