@@ -1,0 +1,87 @@
+"""Logs and metrics as CloudWatch wants them, wired only where a function runs in Lambda.
+
+Modules log through ``logging.getLogger(__name__)`` and count through a ``Metrics`` given to them; this decides what
+becomes of it. Powertools is imported here and nowhere else, and its tracer (315 ms of import) not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Protocol
+
+NAMESPACE = "Vedette"
+
+
+class Metrics(Protocol):
+    """Counts things that operators set alarms on."""
+
+    def count(self, name: str, value: int = 1) -> None:
+        """Add ``value`` to the counter called ``name``; zero is not worth a line."""
+        ...
+
+    def flush(self) -> None:
+        """Hand over what was counted since the last flush."""
+        ...
+
+
+class NoMetrics:
+    """Counts nothing."""
+
+    def count(self, name: str, value: int = 1) -> None:
+        del name, value
+
+    def flush(self) -> None:
+        return None
+
+
+class CountedMetrics:
+    """Keeps the counts in memory: for tests and the one-machine stack."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def count(self, name: str, value: int = 1) -> None:
+        if value:
+            self.counts[name] = self.counts.get(name, 0) + value
+
+    def flush(self) -> None:
+        return None
+
+
+class EmbeddedMetrics:
+    """Writes CloudWatch's embedded metric format through Powertools, one line a flush."""
+
+    def __init__(self, *, service: str) -> None:
+        from aws_lambda_powertools.metrics import EphemeralMetrics
+
+        self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+        self._pending = False
+
+    def count(self, name: str, value: int = 1) -> None:
+        if value:
+            self._metrics.add_metric(name=name, unit="Count", value=value)
+            self._pending = True
+
+    def flush(self) -> None:
+        if self._pending:
+            self._metrics.flush_metrics()
+            self._pending = False
+
+
+def lambda_logging(*, service: str, level: str = "INFO") -> None:
+    """Send every logger's lines to stdout as JSON with the service's name."""
+    from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LambdaPowertoolsFormatter(service=service))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("boto3").setLevel(logging.WARNING)
+
+
+def describe(context: Any) -> dict[str, str]:
+    """Return what to add to a log line so that it can be found again by the invocation's id."""
+    return {"request_id": str(getattr(context, "aws_request_id", "")) or "local"}
