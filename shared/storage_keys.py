@@ -35,7 +35,11 @@ def snapshot_object(device_id: str, key: str) -> str:
     return f"snapshots/{require_segment(device_id, name='device_id')}/{check_snapshot_key(key)}"
 
 
+def thumbnail_key(key: str) -> str:
+    """Return the key of a snapshot's thumbnail, which is a JPEG whatever the snapshot is."""
+    return f"{check_snapshot_key(key).rsplit('.', 1)[0]}.jpg"
+
+
 def thumbnail_object(device_id: str, key: str) -> str:
-    """Return the thumbnail's full key in the bucket: always a JPEG, the same tail otherwise."""
-    stem = check_snapshot_key(key).rsplit(".", 1)[0]
-    return f"thumbnails/{require_segment(device_id, name='device_id')}/{stem}.jpg"
+    """Return the thumbnail's full key in the bucket."""
+    return f"thumbnails/{require_segment(device_id, name='device_id')}/{thumbnail_key(key)}"

@@ -1,0 +1,100 @@
+"""Puts a camera's pipeline together from its settings; ``run`` and ``replay`` build the very same one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from uuid import UUID
+
+from edge_agent.config import CameraSettings, ModelPlaces
+from edge_agent.detect.blobs import BlobDetector
+from edge_agent.detect.catalogue import ModelFile, resolve_model
+from edge_agent.detect.factory import open_detector
+from edge_agent.detect.look import CloserLook
+from edge_agent.events.builder import EventBuilder, Origin
+from edge_agent.events.lifecycle import TrackLifecycle
+from edge_agent.events.motion_episodes import MotionEpisodes
+from edge_agent.events.scenes import Scenes
+from edge_agent.finder import BlobFinder, FillingFinder, Finder, ModelFinder
+from edge_agent.gate import DetectionGate
+from edge_agent.motion.adaptive import AdaptiveMotion
+from edge_agent.pipeline import CameraPipeline, Objects, Publish, SceneObjects
+from edge_agent.timing import StageTimer
+from edge_agent.track.tracker import ByteTracker
+from edge_agent.track.stationary import Stationarity
+from shared.errors import ConfigurationError, TransientError
+
+logger = logging.getLogger(__name__)
+
+NO_MODEL = "none"
+
+
+def find_model(name: str | None, *, labels: str | None, places: ModelPlaces) -> ModelFile | None:
+    """Find the model that ``name`` asks for; None means blobs.
+
+    Only the default model may be missing: that is said in one warning, and blobs take over. A model asked for by name
+    that cannot be had is a ConfigurationError or TransientError.
+    """
+    if name == NO_MODEL:
+        return None
+    try:
+        return resolve_model(name, labels=labels, models_location=places.location, cache_dir=places.cache_dir)
+    except (ConfigurationError, TransientError) as error:
+        if name is not None:
+            raise
+        logger.warning("no model, so moving things are told as `object` (blobs): %s", error)
+        return None
+
+
+def build_finder(camera: CameraSettings, model: ModelFile | None) -> Finder:
+    """Make what finds objects on this camera."""
+    blobs = BlobFinder(BlobDetector())
+    if model is None:
+        return blobs
+    detector = open_detector(model, settings=camera.detect)
+    finder = ModelFinder(
+        detector, CloserLook(detector, settings=camera.detect.look) if camera.detect.look.enabled else None
+    )
+    return FillingFinder(finder, blobs) if camera.detect.blobs_for_unknown else finder
+
+
+def build_pipeline(
+    camera: CameraSettings,
+    *,
+    site_id: str,
+    device_id: str,
+    model: ModelFile | None,
+    run_id: str,
+    new_id: Callable[[], UUID],
+    publish: Publish,
+    timer: StageTimer,
+) -> CameraPipeline:
+    """Wire one camera's stages together. ``run_id`` makes track uids differ between restarts."""
+    finder = build_finder(camera, model if camera.mode != "motion" else None)
+    origin = Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=finder.model_info)
+    return CameraPipeline(
+        motion=AdaptiveMotion(camera.motion),
+        episodes=MotionEpisodes(camera.events) if camera.motion_events else None,
+        objects=_objects(camera, finder, run_id, timer),
+        builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=new_id),
+        publish=publish,
+        timer=timer,
+    )
+
+
+def _objects(camera: CameraSettings, finder: Finder, run_id: str, timer: StageTimer) -> Objects | SceneObjects | None:
+    gate = DetectionGate(camera.gate)
+    match camera.mode:
+        case "motion":
+            return None
+        case "detection":
+            return SceneObjects(finder=finder, scenes=Scenes(camera.events), gate=gate, timer=timer)
+        case "tracking":
+            lifecycle = TrackLifecycle(
+                settings=camera.events,
+                labels=finder.labels,
+                uid_prefix=f"{camera.id}-{run_id}",
+                stationarity=Stationarity(),
+            )
+            tracker = ByteTracker(camera.track, labels=finder.labels)
+            return Objects(finder=finder, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer)

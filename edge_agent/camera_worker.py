@@ -1,0 +1,160 @@
+"""One camera's thread: read, process, say how the camera is, and begin again when something breaks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent.camera.source import FrameSource, SourceStatus, StreamInfo, open_source
+from edge_agent.config import CameraSettings, source_text
+from edge_agent.events.builder import BuiltEvent, EventBuilder
+from edge_agent.pipeline import CameraPipeline
+from edge_agent.types import Frame
+from shared.clock import Clock
+from shared.errors import ConfigurationError
+from shared.events import CameraStatusData
+from shared.heartbeat import CameraHealth, CameraState
+
+logger = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 1.0
+RETRY_S = 30.0
+"""Wait after a source or a setting that cannot work; a file may be put there meanwhile."""
+RESTART_S = 5.0
+"""Wait after a fault of our own."""
+
+BuildPipeline = Callable[[], CameraPipeline]
+Publish = Callable[[BuiltEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    state: CameraState
+    error: str | None = None
+
+
+class CameraWorker:
+    """Runs one camera until stopped. A fault in one camera never reaches another."""
+
+    def __init__(
+        self,
+        *,
+        camera: CameraSettings,
+        build_pipeline: BuildPipeline,
+        builder: EventBuilder,
+        publish: Publish,
+        clock: Clock,
+    ) -> None:
+        self.camera = camera
+        self.builder = builder
+        self._build_pipeline = build_pipeline
+        self._publish = publish
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera-{camera.id}", daemon=True)
+        self._latest: Frame | None = None
+        self._told: _Condition | None = None
+        self._condition = _Condition("offline", "not connected yet")
+        self._info: StreamInfo | None = None
+        self._status: SourceStatus | None = None
+
+    def start(self) -> None:
+        """Begin, in the background."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Make the thread end soon: visits are closed and told first."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; say whether it has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def latest_frame(self) -> Frame | None:
+        """The newest frame that was processed, while the camera is online."""
+        return self._latest if self._condition.state != "offline" else None
+
+    def health(self) -> CameraHealth:
+        """Return what the heartbeat says of this camera."""
+        info, status, condition = self._info, self._status, self._condition
+        return CameraHealth(
+            camera_id=self.camera.id,
+            status=condition.state,
+            error=condition.error,
+            fps_actual=status.fps_actual if status else None,
+            last_frame_at=status.last_frame_at if status else None,
+            resolution=info.resolution if info else None,
+            codec=info.codec if info else None,
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._play()
+            except ConfigurationError as error:
+                self._set_condition(_Condition("offline", str(error)))
+                self._stopping.wait(RETRY_S)
+            except Exception:
+                logger.exception("camera %s: a fault; beginning again in %g s", self.camera.id, RESTART_S)
+                self._set_condition(_Condition("degraded", "a fault in the agent; see its log"))
+                self._stopping.wait(RESTART_S)
+            else:
+                return
+
+    def _play(self) -> None:
+        """Return when stopped, or when a recording has ended and been told to its end."""
+        pipeline = self._build_pipeline()
+        try:
+            source = open_source(source_text(self.camera), settings=self.camera.stream, clock=self._clock)
+            try:
+                self._read_all(source, pipeline)
+            finally:
+                source.close()
+                self._latest = None
+            pipeline.finish()
+        finally:
+            pipeline.close()
+        if not self._stopping.is_set():
+            self._set_condition(_Condition("offline", "the recording has ended"))
+
+    def _read_all(self, source: FrameSource, pipeline: CameraPipeline) -> None:
+        next_look_s = 0.0
+        while not self._stopping.is_set():
+            frame = source.read(READ_TIMEOUT_S)
+            if frame is not None:
+                pipeline.process(frame)
+                self._latest = frame
+            elif source.ended:
+                return
+            now_s = self._clock.monotonic()
+            if now_s >= next_look_s or frame is None:
+                next_look_s = now_s + READ_TIMEOUT_S
+                self._info, self._status = source.info(), source.status()
+                self._set_condition(_Condition(self._status.state, self._status.error))
+
+    def _set_condition(self, condition: _Condition) -> None:
+        self._condition = condition
+        if self._told is not None and self._told.state == condition.state:
+            return
+        self._told = condition
+        level = logging.INFO if condition.state == "online" else logging.WARNING
+        logger.log(
+            level,
+            "camera %s is %s%s",
+            self.camera.id,
+            condition.state,
+            f": {condition.error}" if condition.error else "",
+        )
+        health = self.health()
+        data = CameraStatusData(
+            status=condition.state,
+            error=condition.error,
+            fps_actual=health.fps_actual,
+            resolution=health.resolution,
+            codec=health.codec,
+        )
+        self._publish(self.builder.camera_status(data, at=self._clock.now()))

@@ -1,0 +1,232 @@
+"""The agent's configuration: one TOML file, read and checked here and nowhere else.
+
+Secrets do not belong in it: a source or a password is named by ``…_env`` (an environment variable) or ``…_file``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.detect.catalogue import user_cache_dir
+from edge_agent.detect.settings import DetectSettings
+from edge_agent.events.builder import SnapshotSettings
+from edge_agent.events.settings import EventSettings
+from edge_agent.gate import GateSettings
+from edge_agent.motion.settings import MotionSettings
+from edge_agent.outbox.settings import OutboxSettings
+from edge_agent.track.settings import TrackSettings
+from edge_agent.transport.settings import MqttSettings, S3Settings
+from shared.errors import ConfigurationError
+from shared.ids import Segment
+from shared.redact import redact
+
+Mode = Literal["tracking", "detection", "motion"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """Which model finds objects."""
+
+    name: str | None = Field(
+        default=None,
+        description="A catalogue entry, the stem of a .tflite in VEDETTE_MODELS, a file, or `none` for blobs; "
+        "left out: the catalogue's default where it can be had, else blobs.",
+    )
+    labels: str | None = Field(default=None, description="A file with one class name a line.")
+    blobs_for_unknown: bool = Field(
+        default=False, description="Tell moving things that the model does not know, as `object`."
+    )
+
+
+class CameraSettings(_Section):
+    """One camera and everything about it."""
+
+    id: Segment
+    source: str | None = Field(default=None, description="rtsp://…, a file, usb:0, gst:PIPELINE, synthetic:gate.")
+    source_env: str | None = Field(default=None, description="Environment variable that holds the source.")
+    source_file: Path | None = Field(default=None, description="File whose first line is the source.")
+    enabled: bool = True
+    mode: Mode = Field(
+        default="tracking",
+        description="`tracking` follows objects; `detection` tells what is to be seen; `motion` only motion.",
+    )
+    motion_events: bool = Field(default=True, description="Send an event when motion begins and one when it ends.")
+    stream: SourceSettings = Field(default_factory=SourceSettings)
+    motion: MotionSettings = Field(default_factory=MotionSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    detect: DetectSettings = Field(default_factory=DetectSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
+    track: TrackSettings = Field(default_factory=TrackSettings)
+    events: EventSettings = Field(default_factory=EventSettings)
+    snapshots: SnapshotSettings = Field(default_factory=SnapshotSettings)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("source", "source_env", "source_file") if getattr(self, name) is not None]
+        if len(given) != 1:
+            said = "none is given" if not given else f"{' and '.join(given)} are given"
+            raise ValueError(f"a camera needs exactly one of source, source_env, source_file; {said}")
+        known = {zone.name for zone in self.events.zones}
+        if unknown := [name for name in self.events.required_zones if name not in known]:
+            raise ValueError(f"events.required_zones names {', '.join(unknown)}, which is no zone of this camera")
+        return self
+
+
+class AgentConfig(_Section):
+    """The whole file."""
+
+    site_id: Segment
+    device_id: Segment
+    state_dir: Path = Field(default=Path("/var/lib/vedette"), description="Where the outbox lives; must be writable.")
+    heartbeat_s: float = Field(default=30.0, ge=1, le=3600)
+    models_location: str | None = Field(
+        default=None, description="Folder or URL to look for models in first; VEDETTE_MODELS where this is left out."
+    )
+    mqtt: MqttSettings
+    s3: S3Settings | None = Field(default=None, description="Left out: events travel without pictures.")
+    outbox: OutboxSettings = Field(default_factory=OutboxSettings)
+    cameras: list[CameraSettings] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _cameras_differ(self) -> Self:
+        ids = [camera.id for camera in self.cameras]
+        if twice := sorted({camera_id for camera_id in ids if ids.count(camera_id) > 1}):
+            raise ValueError(f"two cameras are called {', '.join(twice)}")
+        return self
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Read and check ``path``; raise ConfigurationError that says in plain words what is wrong where."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"there is no configuration at {path}; `edge-agent check --example` prints one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    try:
+        return AgentConfig.model_validate(data)
+    except ValidationError as error:
+        problems = "\n".join(f"  - {line}" for line in describe(error, data))
+        raise ConfigurationError(f"{path} is not right yet:\n{problems}") from error
+
+
+def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the camera's source, from where the configuration says it is."""
+    if camera.source is not None:
+        return camera.source
+    if camera.source_env is not None:
+        value = environment.get(camera.source_env, "").strip()
+        if not value:
+            raise ConfigurationError(f"camera {camera.id}: the environment variable {camera.source_env} is not set")
+        return value
+    path = camera.source_file or Path()
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise ConfigurationError(f"camera {camera.id}: source_file {path}: {error.strerror}") from error
+    if not lines[0].strip():
+        raise ConfigurationError(f"camera {camera.id}: the first line of source_file {path} is empty")
+    return lines[0].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlaces:
+    """Where models are looked for."""
+
+    location: str | None
+    """Folder or URL that goes first."""
+    cache_dir: Path
+
+
+def model_places(location: str | None = None, environment: Mapping[str, str] = os.environ) -> ModelPlaces:
+    """Return the configured ``location``, else ``VEDETTE_MODELS``, and this user's cache."""
+    return ModelPlaces(
+        location=location or environment.get("VEDETTE_MODELS") or None,
+        cache_dir=user_cache_dir(xdg_cache_home=environment.get("XDG_CACHE_HOME"), home=Path.home()),
+    )
+
+
+def describe(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
+    """Turn pydantic's report into one plain line a problem: where, what, and the nearest right name for a wrong one."""
+    return [_problem(item, data) for item in error.errors(include_url=False, include_context=False)]
+
+
+def _problem(item: Any, data: Mapping[str, Any]) -> str:
+    location: Sequence[str | int] = item["loc"]
+    where = _place(location, data)
+    if item["type"] == "missing":
+        return f"{where}: is missing"
+    if item["type"] == "extra_forbidden":
+        known = _known_names(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}" if known else ""
+        return f"{where}: there is no such setting{hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    given = item.get("input")
+    shown = (
+        f" (it is {redact(repr(given))})"
+        if isinstance(given, str | int | float | bool) and not _secret(location)
+        else ""
+    )
+    return f"{where}: {message}{shown}"
+
+
+def _secret(location: Sequence[str | int]) -> bool:
+    return any(word in str(part) for part in location for word in ("password", "secret", "token", "key"))
+
+
+def _place(location: Sequence[str | int], data: Any) -> str:
+    """Name a place as a person would: ``cameras[1] (front-door).motion.threshold``."""
+    parts: list[str] = []
+    value: Any = data
+    for part in location:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
+        if isinstance(part, int):
+            name = value.get("id") or value.get("name") if isinstance(value, dict) else None
+            parts.append(f"[{part + 1}]" + (f" ({name})" if isinstance(name, str) else ""))
+        else:
+            parts.append(("." if parts else "") + part)
+    return "".join(parts) or "the file"
+
+
+def _known_names(location: Sequence[str | int]) -> list[str]:
+    model: Any = AgentConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        model = _model_in(field.annotation)
+    return list(getattr(model, "model_fields", {}))
+
+
+def _model_in(annotation: Any) -> Any:
+    """Return the pydantic model inside ``X | None``, ``list[X]`` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        if (found := _model_in(inner)) is not None:
+            return found
+    return None

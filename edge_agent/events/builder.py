@@ -1,0 +1,249 @@
+"""From what the rules found to the event that travels and the pictures that go with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, assert_never
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_agent.annotate import BoxLabel, draw_boxes, draw_motion
+from edge_agent.events.occurrences import DetectionOccurrence, MotionOccurrence, Occurrence, TrackingOccurrence, as_box
+from edge_agent.snapshots import EncodedImage, encode, thumbnail
+from edge_agent.types import Frame, Image
+from shared.events import (
+    CameraStatusData,
+    CameraStatusEvent,
+    DetectedObject,
+    DetectionData,
+    DetectionEvent,
+    Event,
+    ModelInfo,
+    MotionData,
+    MotionEvent,
+    SnapshotData,
+    SnapshotEvent,
+    SnapshotRef,
+    TrackingData,
+    TrackingEvent,
+)
+from shared.geometry import BoundingBox
+from shared.storage_keys import EXTENSIONS, snapshot_key, thumbnail_key
+
+REMEMBERED_TIMES = 4096
+
+ImageFormat = Literal["jpg", "png", "webp"]
+
+
+EventClass = type[TrackingEvent | MotionEvent | DetectionEvent | SnapshotEvent | CameraStatusEvent]
+EventData = TrackingData | MotionData | DetectionData | SnapshotData | CameraStatusData
+
+
+class SnapshotSettings(BaseModel):
+    """Which pictures go with events."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(default=True, description="Send an annotated picture with each event.")
+    image_format: ImageFormat = Field(
+        default="jpg", description="jpg is small and quick; png is exact and ten times larger."
+    )
+    quality: int = Field(default=85, ge=1, le=100, description="For jpg and webp.")
+    max_width_px: int | None = Field(default=None, ge=64, description="Shrink wider pictures to this.")
+    thumbnail_width_px: int | None = Field(default=320, ge=32, description="Null sends no thumbnails.")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltEvent:
+    """An event, ready for the outbox."""
+
+    event: Event
+    snapshot: bytes | None
+    thumbnail: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose events these are."""
+
+    site_id: str
+    device_id: str
+    camera_id: str
+    model_info: ModelInfo
+
+
+class EventBuilder:
+    """Builds one camera's events.
+
+    Times are the capture time of the frame in the picture. Two events of one type and one frame would share a
+    snapshot key; the later one is moved by a microsecond, so that each event owns its picture. Thread-safe.
+    """
+
+    def __init__(self, *, origin: Origin, snapshots: SnapshotSettings, new_id: Callable[[], UUID]) -> None:
+        self._origin = origin
+        self._snapshots = snapshots
+        self._new_id = new_id
+        self._lock = threading.Lock()
+        self._taken: dict[tuple[str, datetime], None] = {}
+
+    def build(self, occurrence: Occurrence) -> BuiltEvent:
+        """Draw, encode and fill in the event."""
+        match occurrence:
+            case TrackingOccurrence():
+                frame = occurrence.sighting.frame
+                data = self._tracking_data(occurrence)
+                return self._assemble(TrackingEvent, data, frame, self._portrait(frame, occurrence.sighting.labels))
+            case MotionOccurrence():
+                frame = occurrence.frame
+                return self._assemble(MotionEvent, _motion_data(occurrence), frame, self._moving_areas(occurrence))
+            case DetectionOccurrence():
+                frame = occurrence.frame
+                data = DetectionData(detections=_objects(occurrence), model_info=self._origin.model_info)
+                return self._assemble(DetectionEvent, data, frame, self._portrait(frame, occurrence.labels))
+            case _:
+                assert_never(occurrence)
+
+    def snapshot_taken(self, frame: Frame, *, snapshot_id: str, command_id: str | None) -> BuiltEvent:
+        """Answer "snapshot now" with this frame, undrawn."""
+        data = SnapshotData(snapshot_id=snapshot_id, command_id=command_id)
+        return self._assemble(SnapshotEvent, data, frame, frame.picture.bgr())
+
+    def snapshot_failed(self, why: str, *, at: datetime, snapshot_id: str, command_id: str | None) -> BuiltEvent:
+        """Answer "snapshot now" with the reason why there is none."""
+        data = SnapshotData(snapshot_id=snapshot_id, command_id=command_id, error=why)
+        return BuiltEvent(event=self._event(SnapshotEvent, data, at=at), snapshot=None, thumbnail=None)
+
+    def camera_status(self, data: CameraStatusData, *, at: datetime) -> BuiltEvent:
+        """Tell that a camera has come, gone, or is not what it was."""
+        return BuiltEvent(event=self._event(CameraStatusEvent, data, at=at), snapshot=None, thumbnail=None)
+
+    def _assemble(self, event_class: EventClass, data: EventData, frame: Frame, image: Image | None) -> BuiltEvent:
+        event_type = event_class.model_fields["event_type"].default
+        timestamp = self._free_time(event_type, frame.timestamp)
+        picture = self._encode(image)
+        reference = None if picture is None else self._reference(event_type, timestamp, picture)
+        small = self._thumbnail(image)
+        if isinstance(data, SnapshotData) and small is not None and reference is not None:
+            data.thumbnail_key = thumbnail_key(reference.key)
+        return BuiltEvent(
+            event=self._event(event_class, data, at=timestamp, frame_number=frame.number, snapshot=reference),
+            snapshot=None if picture is None else picture.data,
+            thumbnail=small,
+        )
+
+    def _event(
+        self,
+        event_class: EventClass,
+        data: EventData,
+        *,
+        at: datetime,
+        frame_number: int | None = None,
+        snapshot: SnapshotRef | None = None,
+    ) -> Event:
+        return event_class.model_validate(
+            {
+                "event_id": self._new_id(),
+                "site_id": self._origin.site_id,
+                "device_id": self._origin.device_id,
+                "camera_id": self._origin.camera_id,
+                "timestamp": at,
+                "frame_number": frame_number,
+                "snapshot": snapshot,
+                "event_data": data,
+            }
+        )
+
+    def _tracking_data(self, found: TrackingOccurrence) -> TrackingData:
+        return TrackingData(
+            track_id=found.track_id,
+            track_uid=found.track_uid,
+            tracking_action=found.action,
+            class_name=found.class_name,
+            confidence=_ratio(found.sighting.score),
+            bounding_box=_box(found.sighting.xyxy, found.sighting.frame),
+            dwell_time_seconds=None if found.dwell_s is None else round(found.dwell_s, 3),
+            zones=list(found.zones),
+            model_info=self._origin.model_info,
+            loitering=found.loitering or None,
+            line_crossed=found.line_crossed,
+            stationary=found.stationary,
+            first_seen_at=found.first_seen_at,
+            last_seen_at=found.last_seen_at,
+        )
+
+    def _portrait(self, frame: Frame, labels: tuple[BoxLabel, ...]) -> Image | None:
+        return draw_boxes(frame.picture.bgr(), labels) if self._snapshots.enabled else None
+
+    def _moving_areas(self, found: MotionOccurrence) -> Image | None:
+        if not self._snapshots.enabled:
+            return None
+        return draw_motion(found.frame.picture.bgr(), found.motion.mask, timestamp=found.frame.timestamp)
+
+    def _encode(self, image: Image | None) -> EncodedImage | None:
+        if image is None:
+            return None
+        settings = self._snapshots
+        return encode(
+            image, image_format=settings.image_format, quality=settings.quality, max_width_px=settings.max_width_px
+        )
+
+    def _thumbnail(self, image: Image | None) -> bytes | None:
+        width_px = self._snapshots.thumbnail_width_px
+        return None if image is None or width_px is None else thumbnail(image, width_px=width_px).data
+
+    def _reference(self, event_type: str, timestamp: datetime, picture: EncodedImage) -> SnapshotRef:
+        return SnapshotRef(
+            key=snapshot_key(
+                camera_id=self._origin.camera_id,
+                event_type=event_type,
+                timestamp=timestamp,
+                extension=EXTENSIONS[picture.content_type],
+            ),
+            content_type=picture.content_type,
+            bytes=len(picture.data),
+            width=picture.width,
+            height=picture.height,
+            sha256=picture.sha256,
+        )
+
+    def _free_time(self, event_type: str, timestamp: datetime) -> datetime:
+        with self._lock:
+            while (event_type, timestamp) in self._taken:
+                timestamp += timedelta(microseconds=1)
+            self._taken[event_type, timestamp] = None
+            if len(self._taken) > REMEMBERED_TIMES:
+                del self._taken[next(iter(self._taken))]
+        return timestamp
+
+
+def _motion_data(found: MotionOccurrence) -> MotionData:
+    return MotionData(
+        motion_intensity=_ratio(found.motion.intensity),
+        affected_area_percentage=round(min(max(found.motion.area_ratio * 100, 0.0), 100.0), 3),
+        regions=[_box(as_box(row), found.frame) for row in found.motion.regions],
+        duration_seconds=None if found.duration_s is None else round(found.duration_s, 3),
+    )
+
+
+def _objects(found: DetectionOccurrence) -> list[DetectedObject]:
+    return [
+        DetectedObject(
+            class_name=label.class_name,
+            confidence=_ratio(label.confidence),
+            bounding_box=_box(label.xyxy, found.frame),
+            track_id=label.track_id,
+        )
+        for label in found.labels
+    ]
+
+
+def _box(xyxy: tuple[float, float, float, float], frame: Frame) -> BoundingBox:
+    return BoundingBox.from_xyxy(xyxy, width_px=frame.width, height_px=frame.height)
+
+
+def _ratio(value: float) -> float:
+    return round(min(max(value, 0.0), 1.0), 4)

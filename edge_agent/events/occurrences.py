@@ -1,0 +1,84 @@
+"""What the rules found worth telling, before it becomes a wire event: still pixels, still holding its frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from edge_agent.annotate import BoxLabel
+from edge_agent.types import Boxes, Frame, Motion
+
+Action = Literal["entered", "updated", "left"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One object in one frame, with everything else that was to be seen in that frame."""
+
+    frame: Frame
+    xyxy: tuple[float, float, float, float]
+    score: float
+    quality: float
+    """How good a portrait this is; only comparable within one track."""
+    labels: tuple[BoxLabel, ...]
+    """Every box to draw on the frame, this object's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingOccurrence:
+    """A step in an object's visit."""
+
+    action: Action
+    track_id: int
+    track_uid: str
+    class_name: str
+    sighting: Sighting
+    first_seen_at: datetime
+    last_seen_at: datetime
+    dwell_s: float | None
+    zones: tuple[str, ...] = ()
+    stationary: bool = False
+    loitering: bool = False
+    line_crossed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MotionOccurrence:
+    """An episode of motion begins (``duration_s`` is None) or has ended."""
+
+    frame: Frame
+    motion: Motion
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionOccurrence:
+    """What one frame shows, on a camera without tracking."""
+
+    frame: Frame
+    labels: tuple[BoxLabel, ...]
+
+
+Occurrence = TrackingOccurrence | MotionOccurrence | DetectionOccurrence
+
+
+def iou(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> float:
+    """Return intersection over union of two boxes."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    inside = width * height
+    return inside / (box_area(first) + box_area(second) - inside)
+
+
+def box_area(box: tuple[float, float, float, float]) -> float:
+    """Return a box's area in square pixels."""
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+
+
+def as_box(row: Boxes) -> tuple[float, float, float, float]:
+    """Return one row of a box array as plain floats."""
+    left, top, right, bottom = row.tolist()
+    return left, top, right, bottom

@@ -1,0 +1,88 @@
+"""One object's stay in front of one camera, from the first sighting to the last."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+
+from edge_agent.events.areas import Footing, Step
+from edge_agent.events.occurrences import Action, Sighting, TrackingOccurrence, box_area
+
+
+@dataclass(slots=True)
+class Visit:
+    """What the rules remember of one object. Two frames are held at most: the latest and the best."""
+
+    track_id: int
+    track_uid: str
+    class_name: str
+    first_seen_at: datetime
+    first_seen_s: float
+    last: Sighting
+    scores: deque[float]
+    best: Sighting | None = None
+    """The best portrait since the last event."""
+    footing: Footing = field(default_factory=Footing)
+    zones: tuple[str, ...] = ()
+    sightings: int = 0
+    announced: bool = False
+    told_at_s: float = 0.0
+    stationary: bool = False
+    lost_at_s: float | None = None
+    """When the tracker gave it up, while it is waited for."""
+
+    @property
+    def median_score(self) -> float:
+        return median(self.scores)
+
+    @property
+    def seen_for_s(self) -> float:
+        """Seconds between the first and the last sighting."""
+        return max(self.last.frame.time_s - self.first_seen_s, 0.0)
+
+    def see(self, sighting: Sighting, class_name: str, step: Step, *, stationary: bool) -> None:
+        """Add one sighting."""
+        self.last = sighting
+        self.class_name = class_name
+        self.scores.append(sighting.score)
+        self.sightings += 1
+        self.zones = step.zones
+        self.stationary = stationary
+        self.lost_at_s = None
+        if self.best is None or sighting.quality > self.best.quality:
+            self.best = sighting
+
+    def tell(self, action: Action, *, line_crossed: str | None = None) -> TrackingOccurrence:
+        """Make the event of this moment; the portrait starts afresh, so that the next event shows something new."""
+        portrait = self.best or self.last
+        self.best = None
+        self.told_at_s = self.last.frame.time_s
+        return TrackingOccurrence(
+            action=action,
+            track_id=self.track_id,
+            track_uid=self.track_uid,
+            class_name=self.class_name,
+            sighting=portrait,
+            first_seen_at=self.first_seen_at,
+            last_seen_at=self.last.frame.timestamp,
+            dwell_s=None if action == "entered" else self.seen_for_s,
+            zones=self.zones,
+            stationary=self.stationary,
+            loitering=bool(self.footing.loitering_in),
+            line_crossed=line_crossed,
+        )
+
+
+def portrait_quality(
+    sighting_box: tuple[float, float, float, float], score: float, *, width: int, height: int
+) -> float:
+    """Say how good a portrait of an object a frame makes: sure, large, and not cut by the picture's edge.
+
+    The area counts by its square root, so that a slightly larger but doubtful box does not win.
+    """
+    left, top, right, bottom = sighting_box
+    margin_px = 0.005 * max(width, height)
+    cut = left <= margin_px or top <= margin_px or right >= width - margin_px or bottom >= height - margin_px
+    return score * (box_area(sighting_box) / (width * height)) ** 0.5 * (0.5 if cut else 1.0)

@@ -1,0 +1,125 @@
+"""One camera's way from frame to event: motion, detection, tracking, rules, picture. No network, no disk, no clock.
+
+Everything is decided by the frames and their times, so the same frames give the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edge_agent.events.builder import BuiltEvent, EventBuilder
+from edge_agent.events.lifecycle import TrackLifecycle, labels_of
+from edge_agent.events.motion_episodes import MotionEpisodes
+from edge_agent.events.occurrences import Occurrence
+from edge_agent.events.scenes import Scenes
+from edge_agent.finder import Finder
+from edge_agent.gate import DetectionGate
+from edge_agent.motion.detector import MotionDetector
+from edge_agent.timing import StageTimer
+from edge_agent.track.tracker import Tracker
+from edge_agent.types import Frame, Motion
+
+Publish = Callable[[BuiltEvent], None]
+
+
+class Objects:
+    """Finds and follows objects, and tells their comings and goings."""
+
+    def __init__(
+        self, *, finder: Finder, tracker: Tracker, lifecycle: TrackLifecycle, gate: DetectionGate, timer: StageTimer
+    ) -> None:
+        self._finder = finder
+        self._tracker = tracker
+        self._lifecycle = lifecycle
+        self._gate = gate
+        self._timer = timer
+
+    def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
+        occupied = self._lifecycle.occupied
+        if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.restless):
+            return self._lifecycle.expire(frame.time_s) if occupied else ()
+        with self._timer.stage("detect"):
+            detections = self._finder.find(frame, motion)
+        with self._timer.stage("track"):
+            tracks = self._tracker.update(detections, time_s=frame.time_s)
+        with self._timer.stage("rules"):
+            return self._lifecycle.observe(frame, tracks)
+
+    def finish(self) -> Sequence[Occurrence]:
+        return self._lifecycle.finish(self._tracker.finish())
+
+    def close(self) -> None:
+        self._finder.close()
+
+
+class SceneObjects:
+    """Finds objects and tells what is to be seen, without following anything."""
+
+    def __init__(self, *, finder: Finder, scenes: Scenes, gate: DetectionGate, timer: StageTimer) -> None:
+        self._finder = finder
+        self._scenes = scenes
+        self._gate = gate
+        self._timer = timer
+
+    def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
+        if not self._gate.opens(frame, motion, occupied=False, restless=False):
+            return ()
+        with self._timer.stage("detect"):
+            detections = self._finder.find(frame, motion)
+        with self._timer.stage("rules"):
+            return self._scenes.observe(frame, labels_of(detections, self._finder.labels))
+
+    def finish(self) -> Sequence[Occurrence]:
+        return ()
+
+    def close(self) -> None:
+        self._finder.close()
+
+
+class CameraPipeline:
+    """What happens to each frame of one camera. Not thread-safe: one camera, one thread."""
+
+    def __init__(
+        self,
+        *,
+        motion: MotionDetector,
+        episodes: MotionEpisodes | None,
+        objects: Objects | SceneObjects | None,
+        builder: EventBuilder,
+        publish: Publish,
+        timer: StageTimer,
+    ) -> None:
+        self._motion = motion
+        self._episodes = episodes
+        self._objects = objects
+        self._builder = builder
+        self._publish = publish
+        self._timer = timer
+
+    def process(self, frame: Frame) -> None:
+        """Take one frame through; events go to ``publish`` before this returns."""
+        with self._timer.stage("motion"):
+            motion = self._motion.update(frame.picture.luma(), time_s=frame.time_s)
+        if self._episodes is not None:
+            self._tell(self._episodes.observe(frame, motion))
+        if self._objects is not None:
+            self._tell(self._objects.observe(frame, motion))
+
+    def finish(self) -> None:
+        """Close open episodes and visits: the source has ended, or the agent is stopping."""
+        if self._episodes is not None:
+            self._tell(self._episodes.finish())
+        if self._objects is not None:
+            self._tell(self._objects.finish())
+
+    def close(self) -> None:
+        """Let the model go."""
+        if self._objects is not None:
+            self._objects.close()
+
+    def _tell(self, occurrences: Sequence[Occurrence]) -> None:
+        for occurrence in occurrences:
+            with self._timer.stage("snapshot"):
+                built = self._builder.build(occurrence)
+            with self._timer.stage("publish"):
+                self._publish(built)
