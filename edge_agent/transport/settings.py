@@ -1,0 +1,102 @@
+"""Where the device sends to, and how it proves who it is. Secrets lie in files or the environment, never in here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from shared.errors import ConfigurationError
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MqttSettings(_Settings):
+    """The MQTT broker. TLS is used as soon as any of its files is named, or ``tls`` is set."""
+
+    host: str = Field(min_length=1)
+    port: int | None = Field(default=None, ge=1, le=65535, description="Default: 8883 with TLS, 1883 without.")
+    tls: bool = False
+    ca_file: Path | None = Field(default=None, description="PEM; default: the certificates the system trusts.")
+    certificate_file: Path | None = Field(default=None, description="PEM of this device's certificate.")
+    private_key_file: Path | None = Field(default=None, description="PEM of its private key.")
+    alpn: str | None = Field(default=None, description="For AWS IoT Core on port 443: x-amzn-mqtt-ca.")
+    username: str | None = None
+    password_file: Path | None = Field(default=None, description="A file that holds the password and nothing else.")
+    password_env: str | None = Field(default=None, description="Name of the environment variable with the password.")
+    client_id: str | None = Field(default=None, min_length=1, max_length=128, description="Default: the device id.")
+    keepalive_s: int = Field(default=30, ge=5, le=1200)
+    clean_session: bool = Field(
+        default=False, description="False: the broker keeps commands for the device while it is away."
+    )
+    max_in_flight: int = Field(
+        default=100, ge=1, le=10_000, description="Unacknowledged messages at a time; AWS IoT Core allows 100."
+    )
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    ack_timeout_s: float = Field(
+        default=20.0, gt=0, description="A broker that acknowledges nothing for so long is connected to anew."
+    )
+    reconnect_min_s: float = Field(default=0.5, gt=0)
+    reconnect_max_s: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.certificate_file is None) != (self.private_key_file is None):
+            raise ValueError("certificate_file and private_key_file belong together: name both or neither")
+        if self.password_file is not None and self.password_env is not None:
+            raise ValueError("name password_file or password_env, not both")
+        if self.username is None and (self.password_file or self.password_env):
+            raise ValueError("a password needs a username")
+        return self
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.tls or self.ca_file is not None or self.certificate_file is not None
+
+    @property
+    def effective_port(self) -> int:
+        return self.port or (8883 if self.uses_tls else 1883)
+
+    def read_password(self) -> SecretStr | None:
+        """Read the password from where it lies; raise ConfigurationError where it is not."""
+        if self.password_file is not None:
+            try:
+                return SecretStr(self.password_file.read_text(encoding="utf-8").strip())
+            except OSError as error:
+                raise ConfigurationError(
+                    f"mqtt.password_file: cannot read {self.password_file}: {error.strerror}"
+                ) from error
+        if self.password_env is not None:
+            value = os.environ.get(self.password_env)
+            if value is None:
+                raise ConfigurationError(f"mqtt.password_env: the environment has no variable {self.password_env}")
+            return SecretStr(value)
+        return None
+
+
+class IotCredentialsSettings(_Settings):
+    """AWS IoT's credentials provider: the device's certificate buys short-lived AWS credentials."""
+
+    endpoint: str = Field(
+        min_length=1, description="Host of the credentials provider (aws iot describe-endpoint), or host:port."
+    )
+    role_alias: str = Field(min_length=1, max_length=128, pattern=r"^[\w=,@-]+$")
+    certificate_file: Path
+    private_key_file: Path
+    ca_file: Path | None = Field(default=None, description="PEM; default: the certificates the system trusts.")
+    timeout_s: float = Field(default=10.0, gt=0)
+
+
+class S3Settings(_Settings):
+    """The snapshot bucket. Without ``iot_credentials``, boto3 looks where it always looks."""
+
+    bucket: str = Field(min_length=3, max_length=63)
+    region: str | None = None
+    endpoint_url: str | None = Field(default=None, description="For MinIO or a local stack.")
+    iot_credentials: IotCredentialsSettings | None = None
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    read_timeout_s: float = Field(default=15.0, gt=0)
