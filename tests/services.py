@@ -83,7 +83,7 @@ def _migrate(url: str) -> None:
 def postgres(service_folder: Path) -> Iterator[PostgresFixture]:
     """A real PostgreSQL server: ``.url``, ``.kill()``, ``.start()``, ``.new_database()``."""
     server = PostgresServer(
-        folder=service_folder / "postgres",
+        folder=service_folder,
         binaries=PostgresBinaries.choose(os.environ.get(POSTGRES_VARIABLE, "embedded")),
         durable=False,
     )
@@ -123,7 +123,7 @@ class BrokerFixture:
 
 @pytest.fixture(scope="session")
 def _mqtt_broker(service_folder: Path) -> Iterator[BrokerFixture]:
-    broker = MqttBroker(folder=service_folder / "broker")
+    broker = MqttBroker(folder=service_folder)
     broker.process.start()
     yield BrokerFixture(broker)
     broker.process.stop()
@@ -140,7 +140,7 @@ def mqtt_broker(_mqtt_broker: BrokerFixture) -> Iterator[BrokerFixture]:
 @pytest.fixture(scope="session")
 def redis_url(service_folder: Path) -> Iterator[str]:
     """The URL of a real Redis (Valkey). Shared: use keys and channels of your own."""
-    server = RedisServer(folder=service_folder / "redis")
+    server = RedisServer(folder=service_folder)
     server.process.start()
     yield server.url
     server.process.stop()
@@ -149,7 +149,7 @@ def redis_url(service_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def moto_server(service_folder: Path) -> Iterator[str]:
     """The endpoint URL of a server that speaks S3, SNS, SQS and IoT. Shared: use names of your own."""
-    server = AwsServer(folder=service_folder / "aws")
+    server = AwsServer(folder=service_folder)
     server.process.start()
     yield server.url
     server.process.stop()

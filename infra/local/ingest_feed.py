@@ -28,7 +28,7 @@ _LONGEST_PAUSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One MQTT message, not yet acknowledged; ``packet_id`` means something on connection number ``connection`` alone."""
+    """One MQTT message, not yet acknowledged; ``packet_id`` counts on connection number ``connection`` alone."""
 
     topic: str
     payload: bytes

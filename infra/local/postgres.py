@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ DATABASE = "vedette"
 OLDEST_VERSION = 15
 _NOT_DURABLE = ("fsync=off", "full_page_writes=off")  # a power cut may spoil it; kill -9 does not
 _STATUS_LINE = 7  # of postmaster.pid
+_BACK_ENDS_END_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class PostgresBinaries:
 
 
 class PostgresServer:
-    """One cluster in ``folder``, made on the first start."""
+    """One cluster in ``folder``/postgres, made on the first start."""
 
     def __init__(
         self,
@@ -92,8 +94,8 @@ class PostgresServer:
         durable: bool = True,
         settings: Sequence[str] = (),
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder.resolve()
+        self.folder = (folder / "postgres").resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self._binaries = binaries
         self._data = self.folder / "data"
@@ -102,7 +104,7 @@ class PostgresServer:
         self.process = Process(
             name="postgres",
             command=[str(binaries.folder / "postgres"), "-D", str(self._data), *self._options(durable, settings)],
-            folder=self.folder,
+            folder=folder,
             ready=self._is_ready,
             environment={"TZ": "UTC", "LC_ALL": "C", "LC_MESSAGES": "C"},
             identity=self._identity,
@@ -133,7 +135,7 @@ class PostgresServer:
     def start(self) -> None:
         """Make the cluster where there is none, start the server and wait until it takes connections."""
         self.begin()
-        self.process.wait_ready()
+        self.wait_ready()
 
     def begin(self) -> None:
         """Like ``start``, but come back while the server still starts."""
@@ -141,8 +143,25 @@ class PostgresServer:
         self.process.heal()
         self._end_orphan()
         hand_over(self._data, self._identity)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
         self.process.begin()
+
+    def wait_ready(self) -> None:
+        """Wait until the server takes connections.
+
+        After ``kill -9`` a back end may outlive its postmaster for a moment, and PostgreSQL rightly refuses to start
+        beside it: then try again.
+        """
+        deadline = time.monotonic() + _BACK_ENDS_END_WITHIN_S
+        while True:
+            try:
+                self.process.wait_ready()
+            except TransientError as error:
+                if "shared memory block" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+                self.process.begin()
+            else:
+                return
 
     def stop(self) -> None:
         self.process.stop()
@@ -218,16 +237,23 @@ class PostgresServer:
             )
 
     def _end_orphan(self) -> None:
-        """Stop a postmaster that holds this cluster though no pid file of ours names it."""
+        """Stop a postmaster that holds this cluster though no pid file of ours names it.
+
+        PostgreSQL refuses to start when whatever now has the pid in its lock file is alive, so the lock is taken away
+        where that is a stranger (pids start over when a container does).
+        """
+        lock = self._data / "postmaster.pid"
         try:
-            pid = int((self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()[0])
+            pid = int(lock.read_text(encoding="ascii").splitlines()[0])
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError, IndexError):
             return
-        orphan = ProcessIdentity.of(pid)
-        if orphan and str(self._data).encode() in command:
-            orphan.signal(signal.SIGQUIT)
-            if not orphan.wait_gone(10):
+        holder = ProcessIdentity.of(pid)
+        if holder and str(self._data).encode() not in command:
+            lock.unlink(missing_ok=True)
+        elif holder:
+            holder.signal(signal.SIGQUIT)
+            if not holder.wait_gone(10):
                 raise TransientError(f"another PostgreSQL (pid {pid}) holds {self._data} and does not end")
 
     def _is_ready(self) -> bool:

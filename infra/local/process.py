@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_S = 0.004
 _LOG_LINES_SHOWN = 12
+_LARGEST_LOG_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class Process:
     def begin(self) -> None:
         """Start without waiting; what a crashed supervisor left running under this name is stopped first."""
         self.heal()
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_room_for_log()
         launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(self._death_signal))]
         with self.log_path.open("ab") as log_file:
             self._log_starts_at = log_file.tell()
@@ -232,6 +233,11 @@ class Process:
         except OSError:
             return f"(no log at {self.log_path})"
         return redact("\n".join(f"  {line}" for line in text.splitlines()[-_LOG_LINES_SHOWN:]))
+
+    def _make_room_for_log(self) -> None:
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        if self.log_path.is_file() and self.log_path.stat().st_size > _LARGEST_LOG_BYTES:
+            self.log_path.replace(self.log_path.with_suffix(".log.1"))
 
     def _require_child(self) -> subprocess.Popen[bytes]:
         if self._child is None:

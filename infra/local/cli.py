@@ -1,0 +1,265 @@
+"""The ``vedette-local`` command: up, down, status, reset, demo, logs.
+
+Exit status: 0 done; 1 something failed; 2 the command line or the configuration is wrong; 3 (``status``) not everything
+runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.local.process import ProcessIdentity, wait_until
+from infra.local.state_folder import DEFAULT_STATE, StateFolder
+from infra.local.status import read_status, show_status
+from shared.errors import ConfigurationError, TransientError, VedetteError
+
+if TYPE_CHECKING:
+    from infra.local.stack import StackOptions
+
+_UP_TIMEOUT_S = 90.0
+_DOWN_TIMEOUT_S = 30.0
+_API_PORT = 8069
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every foreseeable trouble ends in one clear line on stderr."""
+    options = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except VedetteError as error:
+        sys.stderr.write(f"vedette-local: {error}\n")
+        return 2 if isinstance(error, ConfigurationError) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="vedette-local",
+        description="All of Vedette on this machine: database, broker, Redis, S3/SNS/SQS, functions and API, on "
+        "loopback only, without root, Docker or an AWS account. Everything is kept in one folder.",
+        epilog="Example: `vedette-local up`, then open http://127.0.0.1:8069/docs; `vedette-local down` stops it.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "up", _up, "start everything in the background and wait until it is ready", starts=True)
+    _add(commands, "down", _down, "stop everything; the data stays")
+    status = _add(commands, "status", _status, "say what runs, and where (exit status 3 where not everything does)")
+    status.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    reset = _add(
+        commands, "reset", _reset, "stop everything and delete the state folder, with all events and snapshots"
+    )
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    demo = _add(commands, "demo", _demo, "play a camera through all of it, here, until Ctrl-C", starts=True)
+    demo.add_argument(
+        "--source",
+        default="synthetic:gate",
+        metavar="SOURCE",
+        help="rtsp://…, a video file, usb:0, gst:PIPELINE (default: %(default)s, a generated scene)",
+    )
+    demo.add_argument("--model", metavar="NAME|FILE|none", help="the detection model (see `edge-agent models list`)")
+    logs = _add(commands, "logs", _logs, "print what the parts have logged")
+    logs.add_argument("part", nargs="?", help="one part only (default: all)")
+    logs.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="last N lines of each (default: 20)")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on printing what is added")
+    return parser
+
+
+def _add(
+    commands: Any,
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    text: str,
+    *,
+    starts: bool = False,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=DEFAULT_STATE,
+        metavar="DIR",
+        help="where everything is kept (default: %(default)s)",
+    )
+    if starts:
+        parser.add_argument(
+            "--port",
+            type=int,
+            default=_API_PORT,
+            metavar="N",
+            help="the API's port on 127.0.0.1 (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--postgres",
+            choices=["embedded", "system"],
+            default="embedded",
+            help="whose PostgreSQL to run: the one from the package index, or the system's (15 or newer)",
+        )
+        parser.add_argument(
+            "--external",
+            action="store_true",
+            help="use the services that DATABASE_URL, REDIS_URL and MQTT_URL name, where set, instead of our own",
+        )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _up(options: argparse.Namespace) -> int:
+    state = StateFolder(options.state)
+    if _running(state) is None:
+        _start_supervisor(state, options)
+    _wait_until_ready(state)
+    show_status(read_status(state))
+    return 0
+
+
+def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> None:
+    from infra.local.stack import options_to_json
+
+    state.prepare()
+    state.describe({"phase": "starting"})
+    log_path = state.logs / "supervisor.log"
+    command = [sys.executable, "-m", "infra.local.supervisor", "--state", str(state.path)]
+    with log_path.open("wb") as log_file:
+        child = subprocess.Popen(  # noqa: S603
+            [*command, "--options", options_to_json(_stack_options(options))],
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    wait_until(lambda: child.poll() is not None or _running(state) is not None, timeout_s=_UP_TIMEOUT_S)
+    child.returncode = child.poll() or 0  # it lives on after this command: nobody is to wait for it
+
+
+def _wait_until_ready(state: StateFolder) -> None:
+    from infra.local.stack import tail
+
+    def settled() -> bool:
+        return state.description().get("phase") == "ready" or _running(state) is None
+
+    if not wait_until(settled, timeout_s=_UP_TIMEOUT_S) or state.description().get("phase") != "ready":
+        told = tail(state.logs / "supervisor.log", 20)
+        last = told.rpartition("vedette-local: ")[2] if "vedette-local: " in told else told
+        if "port" in last or "state folder" in last:
+            raise ConfigurationError(last.strip())
+        raise TransientError(f"the stack did not start:\n{last}")
+
+
+def _down(options: argparse.Namespace) -> int:
+    from infra.local.stack import end_process
+
+    state = StateFolder(options.state)
+    supervisor = _running(state)
+    if supervisor is not None:
+        supervisor.signal(signal.SIGTERM)
+        if not supervisor.wait_gone(_DOWN_TIMEOUT_S):
+            supervisor.signal(signal.SIGKILL)
+            supervisor.wait_gone(5)
+    healed = False
+    for name, pid_file in state.leftovers() if state.exists else ():
+        left = pid_file.read()
+        if left is not None and left.alive:
+            end_process(name, left)
+            healed = True
+        pid_file.remove()
+    print("stopped" if supervisor is not None or healed else "nothing was running")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = read_status(StateFolder(options.state))
+    if options.json:
+        print(json.dumps(status.as_json()))
+    else:
+        show_status(status)
+    return 0 if status.ready else 3
+
+
+def _reset(options: argparse.Namespace) -> int:
+    state = StateFolder(options.state)
+    if not state.path.exists():
+        print("there is nothing to reset")
+        return 0
+    if not options.yes:
+        answer = input(f"Delete every event and snapshot in {state.path}? [y/N] ")
+        if answer.strip().lower() not in {"y", "yes"}:
+            print("nothing was deleted")
+            return 1
+    _down(options)
+    state.remove()
+    print(f"deleted {state.path}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from infra.local.demo import run_demo
+
+    state = StateFolder(options.state)
+    return run_demo(state=state, options=_stack_options(options), source=options.source, model=options.model)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from infra.local.stack import tail
+
+    state = StateFolder(options.state)
+    paths = sorted(state.logs.glob(f"{options.part or '*'}.log"))
+    if not paths:
+        known = ", ".join(path.stem for path in sorted(state.logs.glob("*.log")))
+        raise ConfigurationError(
+            f"no log of {options.part or 'anything'} in {state.logs}; there are: {known or 'none'}"
+        )
+    positions = {path: path.stat().st_size for path in paths}
+    for path in paths:
+        print(f"== {path.stem} ==\n{tail(path, options.lines)}")
+    while options.follow:
+        time.sleep(0.2)
+        for path in paths:
+            positions[path] = _print_added(path, positions[path])
+    return 0
+
+
+def _print_added(path: Path, position: int) -> int:
+    from shared.redact import redact
+
+    size = path.stat().st_size
+    if size > position:
+        with path.open("rb") as log_file:
+            log_file.seek(position)
+            for line in log_file.read(size - position).decode("utf-8", errors="replace").splitlines():
+                print(f"{path.stem}: {redact(line)}", flush=True)
+    return size
+
+
+def _running(state: StateFolder) -> ProcessIdentity | None:
+    supervisor = state.supervisor.read()
+    return supervisor if supervisor is not None and supervisor.alive else None
+
+
+def _stack_options(options: argparse.Namespace) -> StackOptions:
+    from infra.local.stack import StackOptions, external_services
+
+    if not 1 <= options.port <= 65_535:
+        raise ConfigurationError(f"--port must be from 1 to 65535, not {options.port}")
+    return StackOptions(
+        api_port=options.port,
+        postgres=options.postgres,
+        external=external_services(os.environ) if options.external else None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

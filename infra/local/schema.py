@@ -1,0 +1,51 @@
+"""Brings the stack's database to the newest schema, without importing Alembic when it is there already.
+
+That import costs half a second, which is a quarter of what a warm start may take.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import psycopg
+
+from cloud_functions import db
+
+MIGRATIONS = Path(db.__file__).parent / "migrations"
+
+
+def migrate(url: str, *, remembered: Path) -> bool:
+    """Migrate the database at ``url``; tell whether there was something to do.
+
+    ``remembered`` is a file that names the revision the last run ended at and a digest of the migrations it knew.
+    """
+    digest = _digest(MIGRATIONS)
+    try:
+        known = json.loads(remembered.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if known.get("digest") == digest and known.get("revision") == _revision(url):
+        return False
+    from cloud_functions.db.migrate import upgrade
+
+    upgrade(url)
+    remembered.write_text(json.dumps({"digest": digest, "revision": _revision(url)}), encoding="utf-8")
+    return True
+
+
+def _revision(url: str) -> str | None:
+    with psycopg.connect(url) as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else None
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".py", ".sql"}:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

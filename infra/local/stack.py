@@ -1,0 +1,274 @@
+"""The whole stack as one object: every process, the order in which they start and stop, and their healing.
+
+Everything starts at once and finds the others when they are there; what dies is started again. Must be started from the
+process's main thread (a service dies with the thread that started it).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local import resources
+from infra.local.aws import AwsServer, aws_environment
+from infra.local.broker import MqttBroker
+from infra.local.ports import LOOPBACK, answers, holder_of, is_free
+from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
+from infra.local.process import Process, ProcessIdentity
+from infra.local.redis import RedisServer
+from infra.local.schema import migrate
+from infra.local.state_folder import StateFolder
+from shared.errors import ConfigurationError, TransientError
+from shared.redact import redact
+
+log = logging.getLogger(__name__)
+
+DEFAULT_API_PORT = 8069
+API_APPLICATION = "cloud_functions.api.app:create_app"
+FANOUT_HANDLER = "cloud_functions.fanout.handler.handler"
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+_STEADY_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What a person may choose."""
+
+    api_port: int = DEFAULT_API_PORT
+    postgres: str = "embedded"
+    """``embedded`` or ``system``: whose binaries."""
+    external: Mapping[str, str] | None = None
+    """``DATABASE_URL``, ``REDIS_URL``, ``MQTT_URL`` of services to use instead of our own."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    process: Process
+    begin: Callable[[], None]
+    since_s: float = 0.0
+    pause_s: float = _FIRST_PAUSE_S
+    due_s: float | None = None
+
+
+class Stack:
+    """Everything that runs."""
+
+    def __init__(self, *, state: StateFolder, options: StackOptions) -> None:
+        self._state = state
+        self._options = options
+        self._external = dict(options.external or {})
+        self._watched: list[_Watched] = []
+        self._postgres: PostgresServer | None = None
+        self.urls: dict[str, str] = {}
+        self.environment: dict[str, str] = {}
+        self.first_start = not (state.path / "postgres" / "data").exists()
+
+    def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Start everything and wait until all of it is ready; stop what was started where something fails."""
+        self._heal()
+        self._require_api_port()
+        try:
+            self._begin(tell)
+            self._wait_ready(tell)
+        except BaseException:
+            self.stop()
+            raise
+        self._describe("ready")
+
+    def stop(self) -> None:
+        """Stop everything, the last started first."""
+        if self._watched:
+            self._describe("stopping")
+        for group in (self._named("api", "fanout-poller"), self._named("bridge"), self._services()):
+            for watched in group:
+                watched.process.begin_stop()
+            for watched in group:
+                watched.process.stop()
+        self._watched.clear()
+        if self._state.run.is_dir():
+            self._describe("stopped")
+
+    def tend(self) -> None:
+        """Start again what has died, with a growing pause for what keeps dying. Call this every few moments."""
+        now = time.monotonic()
+        for watched in self._watched:
+            if watched.process.alive:
+                if now - watched.since_s > _STEADY_AFTER_S:
+                    watched.pause_s = _FIRST_PAUSE_S
+                continue
+            if watched.due_s is None:
+                log.warning("%s has died; starting it again in %g s", watched.process.name, watched.pause_s)
+                watched.due_s = now + watched.pause_s
+                watched.pause_s = min(watched.pause_s * 2, _LONGEST_PAUSE_S)
+            elif now >= watched.due_s:
+                watched.due_s, watched.since_s = None, now
+                watched.begin()
+
+    def process(self, name: str) -> Process:
+        """Return one part's process."""
+        return next(watched.process for watched in self._watched if watched.process.name == name)
+
+    # Starting
+
+    def _heal(self) -> None:
+        """Stop what a crashed supervisor left running, first of all so that it lets go of its ports."""
+        for name, pid_file in self._state.leftovers():
+            left = pid_file.read()
+            if left is None or not left.alive:
+                continue
+            log.warning("%s still runs from an earlier start (pid %d): stopping it", name, left.pid)
+            end_process(name, left)
+
+    def _require_api_port(self) -> None:
+        port = self._options.api_port
+        if not is_free(port):
+            holder = holder_of(port)
+            who = f"held by {holder}" if holder else "in use"
+            raise ConfigurationError(f"port {port} is {who}; stop that, or choose another with --port")
+
+    def _begin(self, tell: Callable[[str], None]) -> None:
+        ports = self._state.ports(["postgres", "redis", "broker", "aws", "data_plane"])
+        aws = AwsServer(folder=self._state.path, port=ports["aws"], objects=self._state.objects)
+        self._watch(aws.process)
+        self.urls["redis"] = self._external.get("REDIS_URL") or self._begin_redis(ports["redis"])
+        self.urls["broker"] = self._external.get("MQTT_URL") or self._begin_broker(ports["broker"])
+        self.urls["aws"] = aws.url
+        self.urls["api"] = f"http://{LOOPBACK}:{self._options.api_port}"
+        self.urls["database"] = self._external.get("DATABASE_URL") or self._begin_postgres(ports["postgres"], tell)
+        self.environment = self._function_environment(ports["data_plane"])
+        self._describe("starting")
+        self._begin_functions(ports["data_plane"])
+
+    def _begin_redis(self, port: int) -> str:
+        server = RedisServer(folder=self._state.path, port=port)
+        self._watch(server.process)
+        return server.url
+
+    def _begin_broker(self, port: int) -> str:
+        broker = MqttBroker(folder=self._state.path, port=port)
+        self._watch(broker.process)
+        return broker.url
+
+    def _begin_postgres(self, port: int, tell: Callable[[str], None]) -> str:
+        if self.first_start:
+            tell("making a database cluster (the first time only)")
+        binaries = PostgresBinaries.choose(self._options.postgres)
+        server = PostgresServer(folder=self._state.path, binaries=binaries, port=port)
+        self._watch(server.process, server.begin)
+        self._postgres = server
+        return server.url_of(DATABASE)
+
+    def _begin_functions(self, data_plane_port: int) -> None:
+        state = ["--state", str(self._state.path)]
+        python = [sys.executable, "-m"]
+        bridge = [*python, "infra.local.bridge", *state, "--data-plane-port", str(data_plane_port)]
+        queue = resources.queue_url(self.urls["aws"], resources.FANOUT_QUEUE)
+        poller = [*python, "infra.local.queue_poller", *state, "--queue-url", queue, "--function", "fanout"]
+        api = [*python, "uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--log-level", "warning"]
+        api_port = self._options.api_port
+        self._watch(self._process("api", [*api, "--port", str(api_port)], lambda: answers(api_port)))
+        self._watch(self._process("bridge", bridge, lambda: answers(data_plane_port)))
+        self._watch(self._process("fanout-poller", [*poller, "--handler", FANOUT_HANDLER], lambda: True))
+
+    def _process(self, name: str, command: list[str], ready: Callable[[], bool]) -> Process:
+        return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)
+
+    def _watch(self, process: Process, begin: Callable[[], None] | None = None) -> None:
+        watched = _Watched(process=process, begin=begin or process.begin, since_s=time.monotonic())
+        self._watched.append(watched)
+        watched.begin()
+
+    def _wait_ready(self, tell: Callable[[str], None]) -> None:
+        if self._postgres is not None:
+            self._postgres.wait_ready()
+            self._postgres.create_database(DATABASE)
+        if migrate(self.urls["database"], remembered=self._state.path / "schema.json"):
+            tell("the database schema is up to date")
+        for watched in self._watched:
+            if watched.process.name != "postgres":
+                watched.process.wait_ready()
+
+    def _function_environment(self, data_plane_port: int) -> dict[str, str]:
+        """Return what the template would set on the functions, pointed at this machine."""
+        return {
+            **aws_environment(self.urls["aws"]),
+            "IOT_DATA_ENDPOINT": f"http://{LOOPBACK}:{data_plane_port}",
+            "AWS_ENDPOINT_URL_IOT_DATA_PLANE": f"http://{LOOPBACK}:{data_plane_port}",
+            "DATABASE_URL": self.urls["database"],
+            "REDIS_URL": self.urls["redis"],
+            "MQTT_URL": self.urls["broker"],
+            "EVENTS_TOPIC_ARN": resources.HUB_TOPIC_ARN,
+            "SNAPSHOT_BUCKET": resources.BUCKET,
+            "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
+            "POWERTOOLS_TRACE_DISABLED": "true",
+            "POWERTOOLS_SERVICE_NAME": "vedette-local",
+            "POWERTOOLS_METRICS_NAMESPACE": "Vedette",
+            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
+        }
+
+    # Telling
+
+    def _describe(self, phase: str) -> None:
+        self._state.describe(
+            {
+                "phase": phase,
+                "supervisor": os.getpid(),
+                "urls": {name: redact(url) for name, url in self.urls.items()},
+                "bucket": resources.BUCKET,
+                "parts": [watched.process.name for watched in self._watched],
+            }
+        )
+
+    def _named(self, *names: str) -> list[_Watched]:
+        return [watched for watched in self._watched if watched.process.name in names]
+
+    def _services(self) -> list[_Watched]:
+        return [watched for watched in self._watched if watched.process.name in {"postgres", "redis", "broker", "aws"}]
+
+
+def end_process(name: str, left: ProcessIdentity) -> None:
+    """Ask a part that is not our child to end, and kill it where it does not."""
+    # To PostgreSQL, SIGTERM means: wait until every client has gone.
+    left.signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
+    if not left.wait_gone(3):
+        left.signal(signal.SIGKILL)
+        if not left.wait_gone(5):
+            raise TransientError(f"the process {left.pid} does not end")
+
+
+def external_services(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the services that the environment names; raise ConfigurationError where it names none."""
+    found = {name: environment[name] for name in ("DATABASE_URL", "REDIS_URL", "MQTT_URL") if environment.get(name)}
+    if not found:
+        raise ConfigurationError("--external uses DATABASE_URL, REDIS_URL and MQTT_URL, and none of them is set")
+    return found
+
+
+def options_to_json(options: StackOptions) -> str:
+    """Encode the options for the supervisor's command line; what is secret goes by its environment instead."""
+    return json.dumps({"api_port": options.api_port, "postgres": options.postgres, "external": bool(options.external)})
+
+
+def options_from_json(text: str, environment: Mapping[str, str]) -> StackOptions:
+    """Take apart what ``options_to_json`` made."""
+    told: dict[str, Any] = json.loads(text)
+    external = external_services(environment) if told.pop("external") else None
+    return StackOptions(**told, external=external)
+
+
+def tail(path: Path, lines: int) -> str:
+    """Return the last lines of a log, without secrets."""
+    try:
+        text = path.read_bytes()[-65_536:].decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    return redact("\n".join(text.splitlines()[-lines:]))

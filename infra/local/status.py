@@ -1,0 +1,86 @@
+"""What runs, read from the state folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra.local.process import PidFile
+from infra.local.state_folder import StateFolder
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One part of the stack."""
+
+    name: str
+    pid: int | None
+    """None: it does not run."""
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackStatus:
+    """The whole stack."""
+
+    phase: str
+    """``ready``, ``starting``, ``stopping``, ``stopped`` or ``crashed``."""
+    state: str
+    parts: tuple[PartStatus, ...]
+    bucket: str
+
+    @property
+    def ready(self) -> bool:
+        return self.phase == "ready" and all(part.pid is not None for part in self.parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``status --json`` prints."""
+        return {
+            "phase": self.phase,
+            "ready": self.ready,
+            "state": self.state,
+            "bucket": self.bucket,
+            "parts": {part.name: {"pid": part.pid, "url": part.url or None} for part in self.parts},
+        }
+
+
+_URL_NAMES = {"postgres": "database", "api": "api", "broker": "broker", "redis": "redis", "aws": "aws"}
+
+
+def read_status(state: StateFolder) -> StackStatus:
+    """Look at the pid files and at what the supervisor wrote down."""
+    told = state.description()
+    phase = str(told.get("phase", "stopped"))
+    supervisor = state.supervisor.read()
+    if supervisor is None or not supervisor.alive:
+        phase = "stopped" if phase in {"stopped", "stopping"} else "crashed"
+    urls: dict[str, str] = told.get("urls", {})
+    parts = [
+        PartStatus(name=name, pid=_pid(state, name), url=urls.get(_URL_NAMES.get(name, ""), ""))
+        for name in told.get("parts", ())
+    ]
+    return StackStatus(phase=phase, state=str(state.path), parts=tuple(parts), bucket=str(told.get("bucket", "")))
+
+
+def show_status(status: StackStatus) -> None:
+    """Print a table and the addresses worth opening."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("part", "pid", "address"):
+        table.add_column(heading, overflow="fold")
+    for part in status.parts:
+        table.add_row(part.name, str(part.pid) if part.pid else "[red]down[/red]", part.url)
+    console.print(f"{'[green]' if status.ready else '[yellow]'}{status.phase}[/] · state in {status.state}")
+    if status.parts and status.phase != "stopped":
+        console.print(table)
+    api = next((part.url for part in status.parts if part.name == "api"), "")
+    if status.ready and api:
+        console.print(f"API documentation: {api}/docs")
+
+
+def _pid(state: StateFolder, name: str) -> int | None:
+    identity = PidFile(state.run / f"{name}.pid").read()
+    return identity.pid if identity is not None and identity.alive else None
