@@ -1,0 +1,154 @@
+"""Who drives through the gate, and where each vehicle is at any moment of one round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edge_agent.camera.synthetic.plates import STYLES, plate_text
+
+Bgr = tuple[int, int, int]
+
+FAR_M = 37.0
+"""Inside the dark of the garage."""
+NEAR_M = 1.5
+"""The end facing the camera has passed below the picture."""
+STOP_LINE_M = 11.6
+LANE_OFFSET_M = 1.75
+TAIL_S = 1.0
+"""Idle time after the last passage of a round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place in the timetable."""
+
+    start_s: float
+    kind: str
+    heading: Literal["in", "out"]
+    style: str
+    speed_m_s: float = 5.8
+    wait_s: float = 0.0
+
+
+TIMETABLE: tuple[Slot, ...] = (
+    Slot(2.0, "sedan", "in", "de"),
+    Slot(10.0, "van", "out", "ro"),
+    Slot(18.2, "suv", "in", "us", wait_s=4.0),
+    Slot(31.6, "motorcycle", "out", "moto", 6.6),
+    Slot(39.0, "hatchback", "in", "gb", 5.4),
+    Slot(39.8, "sedan", "out", "br", 5.8),
+    Slot(47.6, "pickup", "in", "es", 6.2),
+    Slot(54.4, "hatchback", "out", "ro", 7.2),
+)
+"""Eight passages in a minute: one stops at the barrier, two pass side by side."""
+ROUND_S = 60.0
+
+PAINTS: tuple[Bgr, ...] = (
+    (58, 46, 178), (196, 198, 202), (150, 92, 38), (64, 62, 60), (232, 234, 236),
+    (74, 120, 58), (48, 150, 214), (110, 104, 98), (120, 52, 40),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One vehicle's drive through the picture. ``track`` counts from 1 in order of appearance."""
+
+    track: int
+    kind: str
+    heading: Literal["in", "out"]
+    paint: Bgr
+    plate: str
+    style: str
+    start_s: float
+    speed_m_s: float
+    wait_s: float
+
+    @property
+    def lane_x_m(self) -> float:
+        """People drive on the right: those who come in are on the left of the picture."""
+        return -LANE_OFFSET_M if self.heading == "in" else LANE_OFFSET_M
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + (FAR_M - NEAR_M) / self.speed_m_s + (self.wait_s + _BRAKE_S if self.wait_s else 0.0)
+
+    def distance_m(self, at_s: float) -> float | None:
+        """Return how far from the camera its near end is; None before and after the passage."""
+        if not self.start_s <= at_s <= self.end_s:
+            return None
+        driven_s = at_s - self.start_s
+        if self.wait_s:
+            driven_s = self._with_stop(driven_s)
+        driven_m = driven_s * self.speed_m_s
+        return FAR_M - driven_m if self.heading == "in" else NEAR_M + driven_m
+
+    def waits_until_s(self) -> float | None:
+        """Return when the signal turns green for it; None where it need not stop."""
+        if not self.wait_s:
+            return None
+        return self.start_s + (FAR_M - STOP_LINE_M) / self.speed_m_s + _BRAKE_S / 2 + self.wait_s
+
+    def _with_stop(self, elapsed_s: float) -> float:
+        """Return the seconds it would have taken at full speed: brake evenly, stand, speed up evenly."""
+        stop_s = (FAR_M - STOP_LINE_M) / self.speed_m_s
+        brake_from_s = stop_s - _BRAKE_S / 2
+        if elapsed_s <= brake_from_s:
+            return elapsed_s
+        braking_s = elapsed_s - brake_from_s
+        if braking_s <= _BRAKE_S:
+            return brake_from_s + braking_s - braking_s**2 / (2 * _BRAKE_S)
+        starting_s = braking_s - _BRAKE_S - self.wait_s
+        if starting_s <= 0:
+            return stop_s
+        if starting_s <= _BRAKE_S:
+            return stop_s + starting_s**2 / (2 * _BRAKE_S)
+        return stop_s + _BRAKE_S / 2 + starting_s - _BRAKE_S
+
+
+_BRAKE_S = 1.6
+"""Seconds from full speed to standing, and from standing to full speed; together they cost this much time."""
+
+
+def make_schedule(*, seed: int, vehicles: int) -> tuple[list[Passage], float]:
+    """Return the passages of one round, and the round's length in seconds.
+
+    The timetable is the same for every seed; colours and plates are not. More vehicles than the timetable has begin it
+    again; fewer end the round early.
+    """
+    rng = np.random.default_rng(seed)
+    passages: list[Passage] = []
+    last_paint = -1
+    for track, slot in zip(range(1, vehicles + 1), _slots(), strict=False):
+        paint = int(rng.integers(len(PAINTS) - 1))
+        last_paint = paint = paint + (paint >= last_paint >= 0)
+        passages.append(
+            Passage(
+                track=track,
+                kind=slot.kind,
+                heading=slot.heading,
+                paint=PAINTS[paint],
+                plate=plate_text(STYLES[slot.style], rng),
+                style=slot.style,
+                start_s=slot.start_s,
+                speed_m_s=slot.speed_m_s,
+                wait_s=slot.wait_s,
+            )
+        )
+    whole_rounds = -(-vehicles // len(TIMETABLE))
+    if vehicles and vehicles % len(TIMETABLE) == 0:
+        return passages, whole_rounds * ROUND_S
+    return passages, max((passage.end_s for passage in passages), default=ROUND_S - TAIL_S) + TAIL_S
+
+
+def _slots() -> Iterator[Slot]:
+    offset_s = 0.0
+    while True:
+        for slot in TIMETABLE:
+            yield Slot(
+                slot.start_s + offset_s, slot.kind, slot.heading, slot.style, slot.speed_m_s, slot.wait_s
+            )  # fmt: skip
+        offset_s += ROUND_S

@@ -1,0 +1,155 @@
+"""The synthetic scene as a frame source: in step with the clock like a camera, or as fast as it renders like a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceStatus, StreamInfo
+from edge_agent.camera.synthetic.gate import SyntheticGate
+from edge_agent.types import ArrayPicture, Frame
+from shared.clock import Clock
+from shared.errors import ConfigurationError
+
+REPLAY_START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+"""When an unpaced scene begins unless told otherwise: fixed, so that two replays give the same events."""
+SCENES = ("gate",)
+
+
+def _parse_size(value: object) -> object:
+    return tuple(value.lower().split("x")) if isinstance(value, str) else value
+
+
+Pixels = Annotated[int, Field(ge=64, le=4096)]
+
+
+class GateOptions(BaseModel):
+    """What may follow ``synthetic:gate?``, as ``name=value`` joined by ``&``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: int = Field(default=1, ge=0, le=2**31, description="Colours, plates, textures and noise.")
+    vehicles: int = Field(default=8, ge=0, le=1000, description="Passages in one round; eight fill a minute.")
+    fps: float = Field(default=25.0, ge=1, le=240)
+    size: Annotated[tuple[Pixels, Pixels], BeforeValidator(_parse_size)] = (1280, 720)
+    live: bool | None = Field(default=None, description="In step with the clock; by default as the settings' ``pace``.")
+    loop: bool | None = Field(default=None, description="Begin again after a round; by default as ``live``.")
+
+
+def open_synthetic(
+    text: str,
+    *,
+    settings: SourceSettings,
+    clock: Clock,
+    start_time: datetime | None = None,
+    wait: Callable[[float], object] | None = None,
+) -> SyntheticSource:
+    """Open ``synthetic:gate[?options]``; raise ConfigurationError naming the option that is wrong."""
+    scene, _, query = text.partition(":")[2].partition("?")
+    if scene not in SCENES:
+        raise ConfigurationError(f"there is no synthetic scene {scene!r}; expected synthetic:{SCENES[0]}")
+    options = _options(text, query)
+    live = settings.pace if options.live is None else options.live
+    gate = SyntheticGate(
+        seed=options.seed,
+        vehicles=options.vehicles,
+        fps=options.fps,
+        size=options.size,
+        loop=live if options.loop is None else options.loop,
+    )
+    return SyntheticSource(gate=gate, text=text, live=live, clock=clock, start_time=start_time, wait=wait)
+
+
+def _options(text: str, query: str) -> GateOptions:
+    try:
+        return GateOptions.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"][:1])
+        known = ", ".join(GateOptions.model_fields)
+        raise ConfigurationError(f"{text}: option {name!r}: {first['msg']}; the options are {known}") from error
+
+
+class SyntheticSource:
+    """Frames of a ``SyntheticGate``; frame ``number`` is the scene's index plus one, so that truth can be looked up.
+
+    Live, a late reader skips to the frame of the moment; otherwise every frame comes, as fast as it is asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: SyntheticGate,
+        text: str,
+        live: bool,
+        clock: Clock,
+        start_time: datetime | None = None,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self.gate = gate
+        self.live = live
+        self._clock = clock
+        self._closed = Event()
+        self._wait = wait or self._closed.wait
+        self._start_time = (start_time or (clock.now() if live else REPLAY_START)).astimezone(UTC)
+        self._began_at_s: float | None = None
+        self._next_index = 0
+        self._last_frame_at: datetime | None = None
+        self._info = StreamInfo(
+            source=text,
+            width=gate.width,
+            height=gate.height,
+            fps=gate.fps,
+            codec="synthetic",
+            frame_count=None if gate.loop else gate.frame_count,
+        )
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if self.live and not self._wait_until_due(timeout_s):
+            return None
+        if self.ended:
+            return None
+        index = self._next_index
+        self._next_index = index + 1
+        time_s = index / self.gate.fps
+        self._last_frame_at = self._start_time + timedelta(seconds=time_s)
+        return Frame(
+            number=index + 1,
+            timestamp=self._last_frame_at,
+            time_s=time_s + (self._began_at_s or 0.0),
+            picture=ArrayPicture(self.gate.render(index)),
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self._closed.is_set() or (not self.gate.loop and self._next_index >= self.gate.frame_count)
+
+    def info(self) -> StreamInfo:
+        return self._info
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(
+            state="offline" if self.ended else "online", fps_actual=self.gate.fps, last_frame_at=self._last_frame_at
+        )
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _wait_until_due(self, timeout_s: float) -> bool:
+        """Wait for the next frame's moment, or skip to the newest one if that has passed; False if none is due."""
+        now_s = self._clock.monotonic()
+        if self._began_at_s is None:
+            self._began_at_s = now_s
+        elapsed_s = now_s - self._began_at_s
+        due_in_s = self._next_index / self.gate.fps - elapsed_s
+        if due_in_s > 0:
+            self._wait(min(due_in_s, timeout_s))
+            return due_in_s <= timeout_s and not self._closed.is_set()
+        self._next_index = max(self._next_index, int(elapsed_s * self.gate.fps + 1e-6))
+        return True

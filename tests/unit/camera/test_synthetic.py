@@ -1,0 +1,273 @@
+"""The synthetic gate: the same every time, cheap, and its truth exact."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.synthetic import SyntheticGate, SyntheticSource, open_synthetic
+from edge_agent.camera.synthetic.plates import STYLES, draw_plate, plate_text
+from edge_agent.camera.synthetic.schedule import ROUND_S, STOP_LINE_M, TIMETABLE, make_schedule
+from shared.clock import ManualClock
+from shared.errors import ConfigurationError
+from shared.plates import normalize_plate
+
+
+@cache
+def whole_round() -> SyntheticGate:
+    return SyntheticGate()
+
+
+@cache
+def small() -> SyntheticGate:
+    return SyntheticGate(seed=3, vehicles=2, size=(320, 180), fps=10)
+
+
+def source(text: str = "synthetic:gate", **settings: object) -> SyntheticSource:
+    return open_synthetic(text, settings=SourceSettings.model_validate(settings), clock=ManualClock())
+
+
+def test_the_same_seed_gives_the_same_pixels() -> None:
+    """Two scenes of one seed agree to the last bit of noise; another seed does not."""
+    again = SyntheticGate(seed=3, vehicles=2, size=(320, 180), fps=10)
+    other = SyntheticGate(seed=4, vehicles=2, size=(320, 180), fps=10)
+    assert np.array_equal(small().render(50), again.render(50))
+    assert not np.array_equal(small().render(50), other.render(50))
+    assert small().passages != other.passages
+
+
+def test_rendering_in_any_order_gives_the_same_frame() -> None:
+    """A frame depends on its index alone."""
+    first = small().render(40)
+    small().render(7)
+    assert np.array_equal(small().render(40), first)
+
+
+def test_the_default_round_is_a_minute_with_eight_passages() -> None:
+    """What the demonstration promises: several kinds, idle stretches, two side by side."""
+    gate = whole_round()
+    assert (gate.duration_s, gate.frame_count, len(gate.passages)) == (ROUND_S, 1500, 8)
+    present = [len(gate.truth(index)) for index in range(gate.frame_count)]
+    assert max(present) == 2
+    assert present.count(0) > 300
+    assert {truth.class_name for index in range(0, 1500, 10) for truth in gate.truth(index)} == {
+        "car",
+        "truck",
+        "motorcycle",
+    }
+    assert len({passage.plate for passage in gate.passages}) == 8
+
+
+def test_every_vehicle_can_be_read_when_near() -> None:
+    """Each plate is at some time wholly in view with characters at least 20 pixels tall."""
+    tallest: dict[int, float] = defaultdict(float)
+    for index in range(whole_round().frame_count):
+        for truth in whole_round().truth(index):
+            if truth.plate_quad is not None:
+                tallest[truth.track] = max(tallest[truth.track], truth.glyph_height_px)
+    assert sorted(tallest) == list(range(1, 9))
+    assert min(tallest.values()) >= 20
+
+
+def test_the_plate_in_the_picture_is_where_truth_says_and_says_what_truth_says() -> None:
+    """Unwarped by its quad, what is in the picture matches that plate's drawing and no other vehicle's."""
+    gate = whole_round()
+    styles = {passage.track: STYLES[passage.style] for passage in gate.passages}
+    drawings = {p.track: cv2.cvtColor(draw_plate(p.plate, styles[p.track]), cv2.COLOR_BGR2GRAY) for p in gate.passages}
+    checked: set[int] = set()
+    for index in range(0, gate.frame_count, 2):
+        for truth in gate.truth(index):
+            if truth.plate_quad is None or truth.glyph_height_px < 17 or truth.track in checked:
+                continue
+            checked.add(truth.track)
+            scores = {
+                track: _match(gate.render(index), truth.plate_quad, drawing) for track, drawing in drawings.items()
+            }
+            assert max(scores, key=lambda track: scores[track]) == truth.track
+            assert scores[truth.track] > 0.85
+    assert checked == set(range(1, 9))
+
+
+def _match(image: np.ndarray, quad: np.ndarray, drawing: np.ndarray) -> float:
+    height, width = drawing.shape
+    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    seen = cv2.warpPerspective(image, cv2.getPerspectiveTransform(quad, flat), (width, height))
+    pair = [cv2.GaussianBlur(plane, (0, 0), 3) for plane in (cv2.cvtColor(seen, cv2.COLOR_BGR2GRAY), drawing)]
+    return float(np.corrcoef(pair[0].ravel(), pair[1].ravel())[0, 1])
+
+
+@pytest.mark.parametrize("second", [5.5, 6.3, 12.0, 25.0, 34.0, 51.0, 57.0])
+def test_boxes_fit_what_is_drawn(second: float) -> None:
+    """Against the empty drive, the changed pixels begin at the box's upper edge and sides, and none lies above it."""
+    gate = whole_round()
+    index = round(second * gate.fps)
+    (truth,) = gate.truth(index)
+    changed = cv2.absdiff(gate.render(index), gate.render(0)).max(axis=2) > 30
+    rows, columns = np.nonzero(cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
+    left, top, right, bottom = truth.xyxy
+    on_drive = (columns > left - 40) & (columns < right + 60) & (rows > top - 40)  # leaves the signal out
+    assert rows[on_drive].min() == pytest.approx(top, abs=4)
+    assert columns[on_drive & (rows < bottom - 10)].min() == pytest.approx(left, abs=8)
+    roof = on_drive & (rows < top + (bottom - top) / 4)  # no shadow falls to the right of it
+    assert columns[roof].max() <= right + 3
+    assert truth.visible_ratio > 0.6
+
+
+def test_a_vehicle_grows_or_shrinks_steadily() -> None:
+    """Boxes move without jumps, so that a tracker can be held to the truth."""
+    heights: dict[int, list[float]] = defaultdict(list)
+    for index in range(450):
+        for truth in whole_round().truth(index):
+            if truth.visible_ratio > 0.99:
+                heights[truth.track].append(float(truth.xyxy[3] - truth.xyxy[1]))
+    assert all(step > 0 for step in np.diff(heights[1]))
+    assert all(step < 0 for step in np.diff(heights[2]))
+
+
+def test_one_vehicle_stops_at_the_line_and_goes_on() -> None:
+    """The third stands still for its waiting time while the signal is red, and then leaves."""
+    passage = whole_round().passages[2]
+    places = [passage.distance_m(index / 25) for index in range(1500)]
+    standing = [place for place in places if place is not None and abs(place - STOP_LINE_M) < 1e-6]
+    assert len(standing) == pytest.approx(passage.wait_s * 25, abs=2)
+    driven = [place for place in places if place is not None]
+    assert all(later <= earlier + 1e-9 for earlier, later in pairwise(driven))
+    assert driven[-1] < 2.0
+
+
+def test_the_signal_is_red_while_it_waits() -> None:
+    """The lamp that people see agrees with who has to wait."""
+    passage = whole_round().passages[2]
+    green_at_s = passage.waits_until_s()
+    assert green_at_s is not None
+    before, after = (whole_round().render(round((green_at_s + offset) * 25)) for offset in (-1, 1))
+    y, x = np.unravel_index(np.argmax(cv2.absdiff(before, after)[:400, :200].max(axis=2)), (400, 200))
+    lamp_before, lamp_after = before[y, x].astype(int), after[y, x].astype(int)
+    assert abs(lamp_before - lamp_after).max() > 60
+
+
+def test_nothing_is_to_be_seen_in_the_idle_stretches_but_noise_and_light() -> None:
+    """An empty drive stays within the sensor's noise of itself."""
+    gate = whole_round()
+    first, later = (cv2.GaussianBlur(gate.render(index), (0, 0), 4).astype(int) for index in (10, 1495))
+    assert gate.truth(10) == gate.truth(1495) == []
+    assert abs(first - later).max() < 12
+    assert not np.array_equal(gate.render(10), gate.render(11))
+
+
+def test_a_loop_goes_on_and_a_round_ends() -> None:
+    """Looping repeats the traffic under fresh noise; without it, frames beyond the round do not exist."""
+    endless = SyntheticGate(seed=3, vehicles=1, size=(160, 90), fps=5, loop=True)
+    count = endless.frame_count
+    assert [t.track for t in endless.truth(20 + count)] == [t.track for t in endless.truth(20)]
+    assert not np.array_equal(endless.render(20), endless.render(20 + count))
+    with pytest.raises(IndexError):
+        small().render(small().frame_count)
+
+
+@given(seed=st.integers(0, 10_000), vehicles=st.integers(0, 20))
+def test_schedules_keep_their_promises(seed: int, vehicles: int) -> None:
+    """However many vehicles: numbered in order, inside the round, legible texts, neighbours in other colours."""
+    passages, duration_s = make_schedule(seed=seed, vehicles=vehicles)
+    assert [passage.track for passage in passages] == list(range(1, vehicles + 1))
+    assert all(passage.end_s < duration_s for passage in passages)
+    assert all(normalize_plate(p.plate) and not set("IOQ0") & set(p.plate) for p in passages)
+    assert all(a.paint != b.paint for a, b in pairwise(passages))
+    assert len(passages) <= len(TIMETABLE) or duration_s > ROUND_S
+
+
+@pytest.mark.parametrize("name", sorted(STYLES))
+def test_plates_are_drawn_inside_their_margins(name: str) -> None:
+    """No character touches the rim, whatever the text."""
+    style = STYLES[name]
+    plate = draw_plate(plate_text(style, np.random.default_rng(0)), style)
+    assert plate.shape == (style.height, style.width, 3)
+    inner = cv2.cvtColor(plate, cv2.COLOR_BGR2GRAY)[36 : style.height - 8, 50 : style.width - 8]
+    assert inner.min() < 90 < 150 < inner.max()
+
+
+def test_replay_gives_every_frame_once_and_ends() -> None:
+    """Unpaced: deterministic times from a fixed start, then the end."""
+    scene = source("synthetic:gate?vehicles=1&size=160x90&fps=5")
+    frames = []
+    while (frame := scene.read(0.0)) is not None:
+        frames.append(frame)
+    assert not scene.live
+    assert [frame.number for frame in frames] == list(range(1, scene.gate.frame_count + 1))
+    assert frames[5].timestamp - frames[0].timestamp == timedelta(seconds=1)
+    assert frames[5].time_s == pytest.approx(1.0)
+    assert scene.ended
+    assert scene.status().state == "offline"
+    again = source("synthetic:gate?vehicles=1&size=160x90&fps=5").read(0.0)
+    assert again is not None
+    assert again.timestamp == frames[0].timestamp
+
+
+def test_a_start_time_can_be_given() -> None:
+    """``--start-time`` moves the scene's clock."""
+    start = datetime(2026, 3, 4, tzinfo=UTC)
+    scene = open_synthetic(
+        "synthetic:gate?size=160x90", settings=SourceSettings(), clock=ManualClock(), start_time=start
+    )
+    frame = scene.read(0.0)
+    assert frame is not None
+    assert frame.timestamp == start
+
+
+def test_live_keeps_step_with_the_clock() -> None:
+    """Paced: frames come when due; a slow reader gets the frame of the moment, not those it missed."""
+    clock = ManualClock()
+    scene = open_synthetic(
+        "synthetic:gate?size=160x90&fps=10", settings=SourceSettings(pace=True), clock=clock, wait=clock.advance
+    )
+    numbers = []
+    for _ in range(3):
+        frame = scene.read(1.0)
+        assert frame is not None
+        numbers.append((frame.number, round(clock.monotonic(), 3)))
+    assert numbers == [(1, 0.0), (2, 0.1), (3, 0.2)]
+    clock.advance(1.0)
+    frame = scene.read(1.0)
+    assert frame is not None
+    assert frame.number == 13
+    assert frame.timestamp == clock.now()
+    assert scene.read(0.01) is None
+    assert scene.live
+    assert not scene.ended
+    scene.close()
+    assert scene.ended
+    assert scene.read(1.0) is None
+
+
+def test_info_names_the_scene() -> None:
+    """Size, rate and length, as for a file."""
+    info = source("synthetic:gate?size=320x180&fps=10&vehicles=2").info()
+    assert (info.width, info.height, info.fps, info.codec) == (320, 180, 10.0, "synthetic")
+    assert info.frame_count == small().frame_count
+    assert source("synthetic:gate?size=160x90&live=1").info().frame_count is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("synthetic:garden", "synthetic:gate"),
+        ("synthetic:gate?speed=2", "'speed'.*options are seed"),
+        ("synthetic:gate?size=huge", "'size'"),
+        ("synthetic:gate?fps=0", "'fps'"),
+        ("synthetic:gate?vehicles=-1", "'vehicles'"),
+        ("synthetic:gate?seed=", "'seed'"),
+    ],
+)
+def test_wrong_options_are_named(text: str, message: str) -> None:
+    """A slip in the options says which one and what there is."""
+    with pytest.raises(ConfigurationError, match=message):
+        source(text)
