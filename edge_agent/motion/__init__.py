@@ -1,0 +1,1 @@
+"""Motion: what moves in a camera's picture, found from its brightness alone."""

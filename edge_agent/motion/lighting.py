@@ -1,0 +1,101 @@
+"""How the light changed between the background and a frame: one gain and one offset for the whole picture.
+
+Cameras that adjust their exposure brighten or darken everything at once. The change is estimated on a sparse grid of
+pixels, robustly (objects are outliers), and applied to the background before the two are compared.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+UNCHANGED_LEVELS = 0.35
+"""A shift of the typical pixel below this many levels is left to the background's own slow adaptation."""
+_INLIER_LEVELS = 6.0
+_MIN_SAMPLES = 40
+_STEPS = 3
+_RIDGE_GAIN = 200.0
+_RIDGE_OFFSET = 0.02
+_GAIN_LIMITS = (0.2, 5.0)
+_TUKEY_WIDTH = 4.685
+_MAD_TO_SIGMA = 1.4826
+
+
+class Lighting(NamedTuple):
+    """``frame ≈ gain × background + offset``."""
+
+    gain: float
+    offset: float
+
+    @property
+    def shift_levels(self) -> float:
+        """By how much a mid-grey pixel moved, in levels: how big the change was."""
+        return abs(128.0 * self.gain + self.offset - 128.0)
+
+
+SAME_LIGHT = Lighting(1.0, 0.0)
+
+
+def estimate_lighting(background: Samples, frame: Samples) -> Lighting:
+    """Fit the change of light from paired brightness samples; return ``SAME_LIGHT`` where none explains them better.
+
+    Holds as long as objects cover less than about half of the samples. Tukey's biweight, iterated from the median
+    shift and pulled towards a pure gain of one where the picture is too flat to tell gain from offset.
+    """
+    difference = frame - background
+    if len(background) < _MIN_SAMPLES:
+        return SAME_LIGHT
+    typical = float(np.median(difference))
+    spread = float(np.mean(np.abs(difference)))
+    if abs(typical) < UNCHANGED_LEVELS and spread < 2.0 * UNCHANGED_LEVELS + 1.0:
+        return SAME_LIGHT
+    # Clipped pixels follow no gain.
+    usable = (frame > 2.0) & (frame < 252.0) & (background > 2.0) & (background < 252.0)
+    if int(usable.sum()) >= _MIN_SAMPLES:
+        background, frame = background[usable], frame[usable]
+    start = _first_guess(background, frame)
+    fitted = _refine(background, frame, start)
+    return _best(background, frame, (SAME_LIGHT, start, fitted))
+
+
+def _first_guess(background: Samples, frame: Samples) -> Lighting:
+    gain = float(np.median(frame / np.maximum(background, 1.0)))
+    return Lighting(min(max(gain, _GAIN_LIMITS[0]), _GAIN_LIMITS[1]), 0.0)
+
+
+def _refine(background: Samples, frame: Samples, start: Lighting) -> Lighting:
+    gain, offset = start
+    for _ in range(_STEPS):
+        residual = frame - (gain * background + offset)
+        centre = np.median(residual)
+        sigma = max(_MAD_TO_SIGMA * float(np.median(np.abs(residual - centre))), 1.0)
+        share = np.clip((residual - centre) / (_TUKEY_WIDTH * sigma), -1.0, 1.0)
+        weight = (1.0 - share * share) ** 2
+        total = float(weight.sum())
+        if total < _MIN_SAMPLES / 4:
+            return start
+        weighted = weight * background
+        sum_b, sum_f = float(weighted.sum()), float((weight * frame).sum())
+        sum_bb = float((weighted * background).sum()) + _RIDGE_GAIN * total
+        sum_bf = float((weighted * frame).sum()) + _RIDGE_GAIN * total * start.gain
+        regular = total * (1.0 + _RIDGE_OFFSET)
+        determinant = sum_bb * regular - sum_b * sum_b
+        gain = (sum_bf * regular - sum_b * sum_f) / determinant
+        offset = (sum_bb * sum_f - sum_b * sum_bf) / determinant
+    return Lighting(min(max(gain, _GAIN_LIMITS[0]), _GAIN_LIMITS[1]), offset)
+
+
+def _best(background: Samples, frame: Samples, choices: tuple[Lighting, ...]) -> Lighting:
+    """Return the choice that explains the most samples; the earlier one unless a later one is clearly better."""
+    best, best_score = choices[0], -1.0
+    for choice in choices:
+        residual = np.abs(frame - (choice.gain * background + choice.offset))
+        # Counts samples, worth more the closer they are, so that a half-level improvement still shows.
+        score = float(np.mean(np.maximum(1.0 - residual / _INLIER_LEVELS, 0.0)))
+        if score > best_score * 1.02 + 1e-6:
+            best, best_score = choice, score
+    return best

@@ -1,0 +1,97 @@
+"""Is a changed area a thing, or only light on the surface that was there before, or the place something left?
+
+Both questions look at structure rather than brightness: light and shadow keep the texture beneath them, and a thing
+that has gone takes its outline with it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8]
+
+_LEAST_TEXTURE_LEVELS = 5.0
+_SAME_TEXTURE = 0.85
+_LEAST_PIXELS = 20
+_LEAST_GAIN = 0.2
+_AROUND = (7, 7)
+_SAME_TEXTURE_NEARBY = 0.75
+_DEEPEST_SHADOW, _BRIGHTEST_LIGHT = 0.3, 1.8
+_DEEPEST_PLAIN_SHADOW, _BRIGHTEST_PLAIN_LIGHT = 0.25, 1.3
+_SHARP_SHARE = 0.5
+
+_OUTLINE_GONE = 0.6
+_LEAST_OUTLINE_LEVELS = 4.0
+_KERNEL_3 = np.ones((3, 3), np.uint8)
+
+
+def lit_within(background: Plane, frame: Plane, limit: Plane, inside: Plane) -> Plane | None:
+    """Where the changed area ``inside`` (non-zero) keeps its texture, return what light explains of it (255).
+
+    A gain and an offset are fitted to the area; its pixels that the fit explains are light. All planes are windows of
+    one shape. None where the texture is another, or too plain to tell.
+    """
+    where = inside > 0
+    before, after = background[where].astype(np.float32), frame[where].astype(np.float32)
+    if before.size < _LEAST_PIXELS:
+        return None
+    mean_before, mean_after = float(before.mean()), float(after.mean())
+    before -= mean_before
+    after -= mean_after
+    power_before, power_after = float(np.mean(before * before)), float(np.mean(after * after))
+    common = float(np.mean(before * after))
+    if power_before < _LEAST_TEXTURE_LEVELS**2 or common < _SAME_TEXTURE * (power_before * power_after) ** 0.5:
+        return None
+    gain = common / power_before
+    if gain < _LEAST_GAIN:
+        return None
+    explained = cv2.convertScaleAbs(background, None, gain, mean_after - gain * mean_before)
+    return cv2.bitwise_and(cv2.compare(cv2.absdiff(frame, explained), limit, cv2.CMP_LE), inside)
+
+
+def only_lit(background: Plane, frame: Plane, limit: Plane) -> Plane:
+    """Return where the frame could be the background in another light (255): moderately brighter or darker, and
+
+    on a textured surface with the same texture (correlation over 7x7 pixels), on a plain one without a new edge.
+    """
+    before, after = background.astype(np.float32), frame.astype(np.float32)
+    mean_before, mean_after = cv2.blur(before, _AROUND), cv2.blur(after, _AROUND)
+    before -= mean_before
+    after -= mean_after
+    texture = cv2.blur(before * before, _AROUND)
+    texture_now = cv2.blur(after * after, _AROUND)
+    common = cv2.blur(before * after, _AROUND)
+    same_texture = common > _SAME_TEXTURE_NEARBY * np.sqrt(texture * texture_now)
+    textured = texture > _LEAST_TEXTURE_LEVELS**2
+    ratio = (mean_after + 1.0) / (mean_before + 1.0)
+    on_texture = same_texture & (ratio > _DEEPEST_SHADOW) & (ratio < _BRIGHTEST_LIGHT)
+    on_plain = (
+        (ratio > _DEEPEST_PLAIN_SHADOW) & (ratio < _BRIGHTEST_PLAIN_LIGHT) & ~_new_edges(background, frame, limit)
+    )
+    return np.where(np.where(textured, on_texture, on_plain), np.uint8(255), np.uint8(0))
+
+
+def _new_edges(background: Plane, frame: Plane, limit: Plane) -> NDArray[np.bool_]:
+    """Tell where the frame has an edge that the background has not, and one as sharp as things have, not shadows."""
+    edges_before = cv2.morphologyEx(background, cv2.MORPH_GRADIENT, _KERNEL_3)
+    edges_now = cv2.morphologyEx(frame, cv2.MORPH_GRADIENT, _KERNEL_3)
+    contrast = cv2.dilate(cv2.absdiff(frame, background), _KERNEL_3)
+    least = cv2.max(limit, cv2.convertScaleAbs(contrast, None, _SHARP_SHARE, 0.0))
+    return cv2.subtract(edges_now, edges_before) > least
+
+
+def has_left(background: Plane, frame: Plane, inside: Plane, changed: Plane) -> bool:
+    """Tell whether ``inside``, a part of ``changed``, is a ghost: the background has its outline and the frame has not.
+
+    Only the outline towards what has not changed counts, and it must be at least half of the whole.
+    """
+    around = cv2.subtract(cv2.dilate(inside, _KERNEL_3), inside)
+    outer = cv2.subtract(around, changed)
+    if 2 * cv2.countNonZero(outer) < cv2.countNonZero(around):
+        return False
+    ring = cv2.dilate(outer, _KERNEL_3)
+    edge_before = cv2.mean(cv2.morphologyEx(background, cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0]
+    edge_now = cv2.mean(cv2.morphologyEx(frame, cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0]
+    return edge_before >= _LEAST_OUTLINE_LEVELS and edge_now < _OUTLINE_GONE * edge_before
