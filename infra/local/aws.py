@@ -1,8 +1,9 @@
-"""S3, SNS, SQS and IoT on loopback: moto in a process of its own, and the environment that points boto3 at it."""
+"""S3, SNS, SQS and the rest on loopback, and the environment that points boto3 there and never at AWS."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local.ports import LOOPBACK, answers, free_port
@@ -13,7 +14,7 @@ ACCOUNT = "123456789012"  # the one that moto answers as
 
 
 def aws_environment(endpoint_url: str) -> dict[str, str]:
-    """Return what makes boto3 in a child process talk to ``endpoint_url`` and never to AWS."""
+    """Return what makes boto3 in a child process talk to ``endpoint_url``."""
     return {
         "AWS_ENDPOINT_URL": endpoint_url,
         "AWS_DEFAULT_REGION": REGION,
@@ -25,15 +26,23 @@ def aws_environment(endpoint_url: str) -> dict[str, str]:
 
 
 class AwsServer:
-    """moto's server. ``objects`` names the folder in which S3 objects outlive it; without it they do not."""
+    """The local endpoint. ``kept`` is the stack's: objects and queues outlive it in ``folder``, and fan-out runs."""
 
-    def __init__(self, *, folder: Path, port: int | None = None, objects: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        port: int | None = None,
+        kept: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
-        command = [sys.executable, "-m", "infra.local.moto_main", "--port", str(self.port)]
+        command = [sys.executable, "-m", "infra.local.aws_main", "--port", str(self.port)]
         self.process = Process(
             name="aws",
-            command=[*command, "--objects", str(objects)] if objects else command,
+            command=[*command, "--state", str(folder)] if kept else command,
             folder=folder,
             ready=lambda: answers(self.port),
+            environment=environment,
         )

@@ -12,22 +12,18 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-Environ = dict[str, Any]
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
-Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+from infra.local.wsgi import Application, Environ, StartResponse, body_of, service_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-_SCOPE = "/s3/aws4_request"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _KEPT_HEADERS = ("content-type", "cache-control", "content-disposition", "content-encoding")
 _HALF_WRITTEN = re.compile(r"\..*\.\d+\.new")
@@ -134,10 +130,9 @@ class ObjectStore:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", ""), True).items()}
-        signed_for = environ.get("HTTP_AUTHORIZATION", "") + query.get("X-Amz-Credential", "")
-        if _SCOPE not in signed_for:
+        if service_of(environ) != "s3":
             return self._otherwise(environ, start_response)
-        body = _body_of(environ)
+        body = body_of(environ)
         try:
             _check_expiry(query)
             reply = self._answer(environ, query, body)
@@ -268,24 +263,3 @@ def _check_expiry(query: dict[str, str]) -> None:
         raise _S3Error("400 Bad Request", "AuthorizationQueryParametersError") from None
     if datetime.now(UTC) > until:
         raise _S3Error("403 Forbidden", "AccessDenied")
-
-
-def _body_of(environ: Environ) -> bytes:
-    if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
-        raw: bytes = environ["wsgi.input"].read()
-    else:
-        raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    return _unchunk(raw) if environ.get("HTTP_X_AMZ_CONTENT_SHA256", "").startswith("STREAMING-") else raw
-
-
-def _unchunk(raw: bytes) -> bytes:
-    """Take ``aws-chunked`` framing (``SIZE;extensions CRLF data CRLF … 0 CRLF trailers``) off."""
-    parts: list[bytes] = []
-    position = 0
-    while True:
-        end = raw.index(b"\r\n", position)
-        size = int(raw[position:end].split(b";")[0], 16)
-        if size == 0:
-            return b"".join(parts)
-        parts.append(raw[end + 2 : end + 2 + size])
-        position = end + 2 + size + 2

@@ -261,7 +261,9 @@ class PostgresServer:
             lines = (self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()
         except OSError:
             return False
-        return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
+        # After kill -9, the file still says what it said of the server that was killed.
+        ours = bool(lines) and lines[0].strip() == str(self.process.pid)
+        return ours and len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
 
 
 def _children_of(pid: int) -> list[ProcessIdentity]:

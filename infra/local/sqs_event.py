@@ -19,6 +19,8 @@ class QueueMessage:
     sent_at_ms: int
     receive_count: int = 1
     receipt_handle: str = "local"
+    attributes: str = "{}"
+    """SNS or SQS message attributes, as JSON."""
 
 
 def sqs_event(queue: str, messages: Sequence[QueueMessage]) -> bytes:
@@ -37,7 +39,10 @@ def _record(queue: str, message: QueueMessage) -> dict[str, object]:
             "SenderId": ACCOUNT,
             "ApproximateFirstReceiveTimestamp": str(message.sent_at_ms),
         },
-        "messageAttributes": {},
+        "messageAttributes": {
+            name: {"dataType": value.get("DataType"), "stringValue": value.get("StringValue")}
+            for name, value in json.loads(message.attributes).items()
+        },
         "md5OfBody": hashlib.md5(message.body.encode(), usedforsecurity=False).hexdigest(),
         "eventSource": "aws:sqs",
         "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",

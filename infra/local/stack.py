@@ -32,8 +32,7 @@ from shared.redact import redact
 log = logging.getLogger(__name__)
 
 DEFAULT_API_PORT = 8069
-API_APPLICATION = "cloud_functions.api.app:create_app"
-FANOUT_HANDLER = "cloud_functions.fanout.handler.handler"
+API_APPLICATION = "cloud_functions.api.server:app_from_environment"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STEADY_AFTER_S = 10.0
@@ -88,7 +87,7 @@ class Stack:
         """Stop everything, the last started first."""
         if self._watched:
             self._describe("stopping")
-        for group in (self._named("api", "fanout-poller"), self._named("bridge"), self._services()):
+        for group in (self._named("api"), self._named("bridge"), self._services()):
             for watched in group:
                 watched.process.begin_stop()
             for watched in group:
@@ -137,16 +136,14 @@ class Stack:
 
     def _begin(self, tell: Callable[[str], None]) -> None:
         ports = self._state.ports(["postgres", "redis", "broker", "aws", "data_plane"])
-        aws = AwsServer(folder=self._state.path, port=ports["aws"], objects=self._state.objects)
-        self._watch(aws.process)
         self.urls["redis"] = self._external.get("REDIS_URL") or self._begin_redis(ports["redis"])
         self.urls["broker"] = self._external.get("MQTT_URL") or self._begin_broker(ports["broker"])
-        self.urls["aws"] = aws.url
+        self.urls["aws"] = f"http://{LOOPBACK}:{ports['aws']}"
         self.urls["api"] = f"http://{LOOPBACK}:{self._options.api_port}"
         self.urls["database"] = self._external.get("DATABASE_URL") or self._begin_postgres(ports["postgres"], tell)
         self.environment = self._function_environment(ports["data_plane"])
         self._describe("starting")
-        self._begin_functions(ports["data_plane"])
+        self._begin_functions(ports["aws"], ports["data_plane"])
 
     def _begin_redis(self, port: int) -> str:
         server = RedisServer(folder=self._state.path, port=port)
@@ -167,17 +164,16 @@ class Stack:
         self._postgres = server
         return server.url_of(DATABASE)
 
-    def _begin_functions(self, data_plane_port: int) -> None:
-        state = ["--state", str(self._state.path)]
-        python = [sys.executable, "-m"]
-        bridge = [*python, "infra.local.bridge", *state, "--data-plane-port", str(data_plane_port)]
-        queue = resources.queue_url(self.urls["aws"], resources.FANOUT_QUEUE)
-        poller = [*python, "infra.local.queue_poller", *state, "--queue-url", queue, "--function", "fanout"]
-        api = [*python, "uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--log-level", "warning"]
+    def _begin_functions(self, aws_port: int, data_plane_port: int) -> None:
         api_port = self._options.api_port
+        python = [sys.executable, "-m"]
+        api = [*python, "uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--log-level", "warning"]
         self._watch(self._process("api", [*api, "--port", str(api_port)], lambda: answers(api_port)))
+        aws = AwsServer(folder=self._state.path, port=aws_port, kept=True, environment=self.environment)
+        self._watch(aws.process)
+        bridge = [*python, "infra.local.bridge", "--state", str(self._state.path)]
+        bridge += ["--data-plane-port", str(data_plane_port)]
         self._watch(self._process("bridge", bridge, lambda: answers(data_plane_port)))
-        self._watch(self._process("fanout-poller", [*poller, "--handler", FANOUT_HANDLER], lambda: True))
 
     def _process(self, name: str, command: list[str], ready: Callable[[], bool]) -> Process:
         return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)
