@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol
 
-NAMESPACE = "Vedette"
+NAMESPACE: Final = "Vedette"
+_IN_LAMBDA: Final = "AWS_LAMBDA_FUNCTION_NAME"
 
 
 class Metrics(Protocol):
@@ -69,19 +71,24 @@ class EmbeddedMetrics:
             self._pending = False
 
 
-def lambda_logging(*, service: str, level: str = "INFO") -> None:
-    """Send every logger's lines to stdout as JSON with the service's name."""
+def metrics_for(*, service: str, variables: Mapping[str, str]) -> Metrics:
+    """Return what counts: CloudWatch's format inside Lambda, nothing elsewhere."""
+    return EmbeddedMetrics(service=service) if _IN_LAMBDA in variables else NoMetrics()
+
+
+def wire_logging(*, service: str, variables: Mapping[str, str]) -> None:
+    """Inside Lambda, send every logger's lines to stdout as JSON with the service's name; elsewhere leave logging be.
+
+    ``LOG_LEVEL`` chooses the level (INFO). AWS's own loggers are held at WARNING: below that they tell secrets.
+    """
+    if _IN_LAMBDA not in variables:
+        return
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaPowertoolsFormatter(service=service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    logging.getLogger("boto3").setLevel(logging.WARNING)
-
-
-def describe(context: Any) -> dict[str, str]:
-    """Return what to add to a log line so that it can be found again by the invocation's id."""
-    return {"request_id": str(getattr(context, "aws_request_id", "")) or "local"}
+    root.setLevel(variables.get("LOG_LEVEL", "INFO").upper())
+    for name in ("boto3", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)

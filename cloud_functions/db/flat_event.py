@@ -55,16 +55,45 @@ class FlatEvent:
         }
 
     def to_json(self) -> str:
-        """Return the same object as compact JSON.
-
-        Ids, types and keys are of alphabets that JSON need not escape (``shared.ids.Segment``, ``SnapshotRef.key``),
-        so the text is put together rather than encoded: ingest does this for every event.
-        """
-        frame = "null" if self.frame_number is None else self.frame_number
-        path = "null" if self.snapshot_path is None else f'"{self.snapshot_path}"'
-        return (
-            f'{{"id":{self.id},"event_id":"{self.event_id}","event_type":"{self.event_type}",'
-            f'"camera_id":"{self.camera_id}","site_id":"{self.site_id}","device_id":"{self.device_id}",'
-            f'"timestamp":"{format_utc(self.timestamp)}","frame_number":{frame},"snapshot_path":{path},'
-            f'"event_data":{self.event_data_json},"created_at":"{format_utc(self.created_at)}"}}'
+        """Return the same object as compact JSON text."""
+        return flat_event_json(
+            id=self.id,
+            event_id=self.event_id,
+            event_type=self.event_type,
+            camera_id=self.camera_id,
+            site_id=self.site_id,
+            device_id=self.device_id,
+            timestamp=format_utc(self.timestamp),
+            frame_number=self.frame_number,
+            snapshot_path=self.snapshot_path,
+            event_data_json=self.event_data_json,
+            created_at=format_utc(self.created_at),
         )
+
+
+def flat_event_json(
+    *,
+    id: int,
+    event_id: str,
+    event_type: str,
+    camera_id: str,
+    site_id: str,
+    device_id: str,
+    timestamp: str,
+    frame_number: int | None,
+    snapshot_path: str | None,
+    event_data_json: str,
+    created_at: str,
+) -> str:
+    """Return the flat object as compact JSON; times come formatted.
+
+    Ids, types and keys are of alphabets that JSON need not escape (``shared.ids.Segment``, ``SnapshotRef.key``), so
+    the text is put together rather than encoded: ingest does this for every event.
+    """
+    frame = "null" if frame_number is None else frame_number
+    path = "null" if snapshot_path is None else f'"{snapshot_path}"'
+    return (
+        f'{{"id":{id},"event_id":"{event_id}","event_type":"{event_type}","camera_id":"{camera_id}",'
+        f'"site_id":"{site_id}","device_id":"{device_id}","timestamp":"{timestamp}","frame_number":{frame},'
+        f'"snapshot_path":{path},"event_data":{event_data_json},"created_at":"{created_at}"}}'
+    )

@@ -260,7 +260,9 @@ CREATE TABLE sequence_gaps (
     CHECK (first_sequence <= last_sequence),
     CHECK ((state = 'open') = (NOT isempty(missing)))
 );
-CREATE INDEX sequence_gaps_open_idx ON sequence_gaps (device_id, sequence_epoch, first_sequence) WHERE state = 'open';
+CREATE INDEX sequence_gaps_unfilled_idx ON sequence_gaps (device_id, sequence_epoch, first_sequence)
+    WHERE state <> 'closed';
+CREATE INDEX sequence_gaps_due_idx ON sequence_gaps (next_request_at) WHERE state = 'open';
 CREATE INDEX sequence_gaps_device_idx ON sequence_gaps (device_id, sequence_epoch, opened_at DESC);
 """
 

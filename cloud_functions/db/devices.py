@@ -1,0 +1,78 @@
+"""Keeps what is known of each device: when it was last heard of, its state, its latest heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+
+_TOUCH: Final = """
+INSERT INTO devices AS known (device_id, site_id)
+SELECT device_id, site_id FROM unnest(%b::text[], %b::text[]) AS seen (device_id, site_id) ORDER BY 1
+ON CONFLICT (device_id) DO UPDATE SET last_seen_at = now(), site_id = EXCLUDED.site_id
+WHERE known.last_seen_at < now() - interval '5 seconds' OR known.site_id <> EXCLUDED.site_id
+"""
+
+# A heartbeat that overtook a later one, or comes twice, changes nothing but the time the device was heard of.
+_HEARTBEAT: Final = """
+INSERT INTO devices AS known (device_id, site_id, agent_version, heartbeat, heartbeat_at, status, status_at)
+VALUES (%(device_id)s, %(site_id)s, %(agent_version)s, %(heartbeat)s::jsonb, %(at)s, 'online', %(received_at)s)
+ON CONFLICT (device_id) DO UPDATE SET
+    last_seen_at = now(),
+    site_id = EXCLUDED.site_id,
+    agent_version = CASE WHEN newer THEN EXCLUDED.agent_version ELSE known.agent_version END,
+    heartbeat = CASE WHEN newer THEN EXCLUDED.heartbeat ELSE known.heartbeat END,
+    heartbeat_at = GREATEST(known.heartbeat_at, EXCLUDED.heartbeat_at),
+    status = CASE WHEN EXCLUDED.status_at > COALESCE(known.status_at, '-infinity') THEN 'online' ELSE known.status END,
+    status_at = GREATEST(known.status_at, EXCLUDED.status_at)
+""".replace("newer", "EXCLUDED.heartbeat_at > COALESCE(known.heartbeat_at, '-infinity')")
+
+_STATUS: Final = """
+INSERT INTO devices AS known (device_id, site_id, status, status_at)
+VALUES (%(device_id)s, %(site_id)s, %(status)s, %(at)s)
+ON CONFLICT (device_id) DO UPDATE SET
+    last_seen_at = CASE WHEN EXCLUDED.status = 'online' THEN now() ELSE known.last_seen_at END,
+    site_id = EXCLUDED.site_id,
+    status = CASE WHEN EXCLUDED.status_at >= COALESCE(known.status_at, '-infinity') THEN EXCLUDED.status
+                  ELSE known.status END,
+    status_at = GREATEST(known.status_at, EXCLUDED.status_at)
+"""
+
+
+def touch_devices(connection: psycopg.Connection[Any], sites: Mapping[str, str]) -> None:
+    """Note that these devices (site by device) were heard of now."""
+    connection.execute(_TOUCH, [list(sites), list(sites.values())])
+
+
+def record_heartbeat(
+    connection: psycopg.Connection[Any],
+    *,
+    site_id: str,
+    device_id: str,
+    agent_version: str,
+    at: datetime,
+    received_at: datetime,
+    heartbeat_json: str,
+) -> None:
+    """Keep a device's latest heartbeat (``at`` by the device's clock, ``received_at`` by the cloud's)."""
+    parameters = {
+        "device_id": device_id,
+        "site_id": site_id,
+        "agent_version": agent_version,
+        "heartbeat": heartbeat_json,
+        "at": at,
+        "received_at": received_at,
+    }
+    connection.execute(_HEARTBEAT, parameters)
+
+
+def record_status(
+    connection: psycopg.Connection[Any], *, site_id: str, device_id: str, status: str, at: datetime
+) -> None:
+    """Keep a device's status as received at ``at``, unless a later one is known.
+
+    The time is the cloud's: a last will is written when the device connects, long before it goes.
+    """
+    connection.execute(_STATUS, {"device_id": device_id, "site_id": site_id, "status": status, "at": at})

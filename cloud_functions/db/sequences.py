@@ -1,0 +1,188 @@
+"""Keeps account of each outbox's sequence: what has arrived, and the holes.
+
+The row in ``device_sequences`` is the lock: it is taken (in key order) before any gap of that outbox is touched, and
+the statements that touch gaps come after it, so that they see what whoever held it before has committed. This keeps
+gaps exact under concurrent, repeated and out-of-order batches.
+
+Ranges here are pairs of first and last, both included, sorted, and apart from one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import psycopg
+
+if TYPE_CHECKING:
+    from cloud_functions.settings import GapSettings
+
+Range = tuple[int, int]
+MAX_SEQUENCE: Final = 2**62
+"""Beyond this a sequence is nonsense, and its successor would not fit."""
+
+
+class Outbox(NamedTuple):
+    """One device's outbox, as its sequence epoch names it."""
+
+    device_id: str
+    sequence_epoch: str
+
+
+class Arrivals(NamedTuple):
+    """The sequences of one outbox that a batch brought."""
+
+    site_id: str
+    ranges: Sequence[Range]
+
+
+def to_ranges(sequences: Iterable[int]) -> list[Range]:
+    """Return the sequences as ranges; repeats and order do not matter."""
+    ordered = sorted(set(sequences))
+    if not ordered:
+        return []
+    if ordered[-1] - ordered[0] == len(ordered) - 1:
+        return [(ordered[0], ordered[-1])]
+    ranges: list[Range] = []
+    first = last = ordered[0]
+    for sequence in ordered[1:]:
+        if sequence != last + 1:
+            ranges.append((first, last))
+            first = sequence
+        last = sequence
+    ranges.append((first, last))
+    return ranges
+
+
+def holes_between(ranges: Sequence[Range], *, above: int) -> list[Range]:
+    """Return what is missing between ``above`` and the last of ``ranges``."""
+    holes: list[Range] = []
+    for first, last in ranges:
+        if first > above + 1:
+            holes.append((above + 1, first - 1))
+        above = max(above, last)
+    return holes
+
+
+_ADVANCE: Final = """
+INSERT INTO device_sequences AS known (device_id, sequence_epoch, site_id, highest)
+SELECT unnest(%b::text[]), unnest(%b::text[]), unnest(%b::text[]), unnest(%b::bigint[])
+ON CONFLICT (device_id, sequence_epoch) DO UPDATE
+    SET previous_highest = known.highest, highest = GREATEST(known.highest, EXCLUDED.highest), changed_at = now()
+RETURNING device_id, sequence_epoch, previous_highest,
+    EXISTS (SELECT FROM sequence_gaps AS gap WHERE gap.device_id = known.device_id AND gap.state = 'open'
+            AND gap.next_request_at <= now())
+"""
+
+_OPEN: Final = """
+INSERT INTO sequence_gaps (device_id, sequence_epoch, site_id, first_sequence, last_sequence, missing, next_request_at)
+SELECT device_id, epoch, site_id, first, last, int8multirange(int8range(first, last, '[]')),
+       now() + make_interval(secs => %b::float8)
+FROM unnest(%b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[])
+    AS hole (device_id, epoch, site_id, first, last)
+"""
+
+# A hole that closed before anybody asked for it was two batches overtaking one another: it leaves no trace.
+_FORGET: Final = """
+DELETE FROM sequence_gaps AS gap USING unnest(%b::text[], %b::text[], %b::text[]) AS arrived (device_id, epoch, ranges)
+WHERE gap.device_id = arrived.device_id AND gap.sequence_epoch = arrived.epoch AND gap.state = 'open'
+  AND gap.attempts = 0 AND isempty(gap.lost) AND gap.missing <@ arrived.ranges::int8multirange
+"""
+
+_FILL: Final = """
+UPDATE sequence_gaps AS gap
+SET missing = gap.missing - arrived.ranges::int8multirange,
+    lost = gap.lost - arrived.ranges::int8multirange,
+    state = CASE WHEN NOT isempty(gap.missing - arrived.ranges::int8multirange) THEN 'open'
+                 WHEN NOT isempty(gap.lost - arrived.ranges::int8multirange) THEN 'lost' ELSE 'closed' END,
+    closed_at = CASE WHEN isempty(gap.missing - arrived.ranges::int8multirange) THEN now() END,
+    next_request_at = now() + make_interval(secs => %b::float8)
+FROM unnest(%b::text[], %b::text[], %b::text[]) AS arrived (device_id, epoch, ranges)
+WHERE gap.device_id = arrived.device_id AND gap.sequence_epoch = arrived.epoch AND gap.state <> 'closed'
+  AND (gap.missing && arrived.ranges::int8multirange OR gap.lost && arrived.ranges::int8multirange)
+"""
+
+_LOSE: Final = """
+UPDATE sequence_gaps AS gap
+SET missing = gap.missing - gone.ranges::int8multirange,
+    lost = gap.lost + gap.missing * gone.ranges::int8multirange,
+    state = CASE WHEN isempty(gap.missing - gone.ranges::int8multirange) THEN 'lost' ELSE 'open' END,
+    closed_at = CASE WHEN isempty(gap.missing - gone.ranges::int8multirange) THEN now() END
+FROM (SELECT %b::text AS device_id, %b::text AS epoch, %b::text AS ranges) AS gone
+WHERE gap.device_id = gone.device_id AND gap.sequence_epoch = gone.epoch AND gap.state = 'open'
+  AND gap.missing && gone.ranges::int8multirange
+"""
+
+_LOCK: Final = "SELECT highest FROM device_sequences WHERE device_id = %s AND sequence_epoch = %s FOR UPDATE"
+
+
+def record_arrivals(
+    connection: psycopg.Connection[Any], arrivals: Mapping[Outbox, Arrivals], settings: GapSettings
+) -> list[str]:
+    """Note what has arrived: open a gap for each new hole, fill the gaps that this closes.
+
+    Call inside a transaction, after everything else that it locks. Return the devices that have gaps due to be asked
+    for (as it stood before this batch).
+    """
+    if not arrivals:
+        return []
+    outboxes = sorted(arrivals)
+    values = [arrivals[outbox] for outbox in outboxes]
+    before: dict[Outbox, int] = {}
+    due: set[str] = set()
+    for device_id, epoch, previous, is_due in connection.execute(
+        _ADVANCE,
+        [
+            [outbox.device_id for outbox in outboxes],
+            [outbox.sequence_epoch for outbox in outboxes],
+            [value.site_id for value in values],
+            [value.ranges[-1][1] for value in values],
+        ],
+    ):
+        before[Outbox(device_id, epoch)] = previous
+        if is_due:
+            due.add(device_id)
+    holes = [
+        (*outbox, value.site_id, *hole)
+        for outbox, value in zip(outboxes, values, strict=True)
+        for hole in holes_between(value.ranges, above=before[outbox])
+    ]
+    late = [
+        (*outbox, _multirange(value.ranges))
+        for outbox, value in zip(outboxes, values, strict=True)
+        if value.ranges[0][0] <= before[outbox]
+    ]
+    if late:
+        columns = _columns(late)
+        connection.execute(_FORGET, columns)
+        connection.execute(_FILL, [settings.first_retry_s, *columns])
+    if holes:
+        connection.execute(_OPEN, [settings.grace_s, *_columns(holes)])
+    return sorted(due)
+
+
+def announce_highest(
+    connection: psycopg.Connection[Any], outbox: Outbox, settings: GapSettings, *, site_id: str, highest: int
+) -> None:
+    """Note that the device has sent everything up to ``highest``: what is missing at the tail becomes a gap."""
+    row = connection.execute(_ADVANCE, [[outbox.device_id], [outbox.sequence_epoch], [site_id], [highest]]).fetchone()
+    previous = row[2] if row else highest
+    if highest > previous:
+        hole = (*outbox, site_id, previous + 1, highest)
+        connection.execute(_OPEN, [settings.grace_s, *_columns([hole])])
+
+
+def mark_lost(connection: psycopg.Connection[Any], outbox: Outbox, ranges: Sequence[Range]) -> int:
+    """Note that the device no longer has these sequences; return how many gaps this touches."""
+    if not ranges:
+        return 0
+    connection.execute(_LOCK, outbox)
+    return connection.execute(_LOSE, [*outbox, _multirange(ranges)]).rowcount
+
+
+def _multirange(ranges: Sequence[Range]) -> str:
+    return "{" + ",".join(f"[{first},{last}]" for first, last in ranges) + "}"
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,66 @@
+"""The ingest function's entry point and composition root: ``cloud_functions.ingest.handler.handler``."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cloud_functions.aws import AwsClients
+from cloud_functions.db.connect import Database
+from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
+from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsDeadLetters
+from cloud_functions.ingest.ingest import Ingest
+from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
+from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
+from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, IngestSettings
+from shared.clock import Clock, SystemClock
+
+
+def build_ingest(
+    environment: Mapping[str, str] | None = None,
+    *,
+    database: Database | None = None,
+    publisher: EventPublisher | None = None,
+    dead_letters: DeadLetters | None = None,
+    commands: CommandPublisher | None = None,
+    metrics: Metrics | None = None,
+    clock: Clock | None = None,
+) -> Ingest:
+    """Wire ingest from environment variables; what is given stands in for what would be made. Opens nothing."""
+    env = Environment(environment)
+    settings = IngestSettings.from_environment(env)
+    aws = AwsClients()
+    return Ingest(
+        database=database or Database.from_settings(DatabaseSettings.from_environment(env), aws=aws),
+        publisher=publisher or _publisher(settings, aws),
+        dead_letters=dead_letters or _dead_letters(settings, aws),
+        commands=commands or IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint),
+        settings=settings,
+        gaps=GapSettings.from_environment(env),
+        metrics=metrics or NoMetrics(),
+        clock=clock or SystemClock(),
+    )
+
+
+def _publisher(settings: IngestSettings, aws: AwsClients) -> EventPublisher:
+    return SnsPublisher(topic_arn=settings.topic_arn, aws=aws) if settings.topic_arn else NoPublisher()
+
+
+def _dead_letters(settings: IngestSettings, aws: AwsClients) -> DeadLetters:
+    url = settings.dead_letter_queue_url
+    return SqsDeadLetters(queue_url=url, aws=aws) if url else NoDeadLetters()
+
+
+@functools.cache
+def _ingest() -> Ingest:
+    """Wire the execution environment's one ingest, on its first invocation."""
+    wire_logging(service="ingest", variables=os.environ)
+    return build_ingest(metrics=metrics_for(service="ingest", variables=os.environ))
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Take one invocation from Lambda."""
+    del context
+    return _ingest().handle(event)

@@ -1,0 +1,188 @@
+"""The one path through ingest: parse, store and commit, then publish, keep the rejected, and ask for what is missing.
+
+What cannot be dealt with now is returned to the event source and comes again; everything here may be done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from cloud_functions.db.connect import Database
+from cloud_functions.db.gaps import claim_due
+from cloud_functions.device_commands import CommandPublisher, ask_for_resends
+from cloud_functions.ingest.arrivals import Arrived, accept_event, place_in_sequence
+from cloud_functions.ingest.dead_letters import DeadLetters
+from cloud_functions.ingest.messages import Message, Rejection, read_invocation
+from cloud_functions.ingest.publish import EventPublisher, publications
+from cloud_functions.ingest.reports import REPORT_KINDS, record_report
+from cloud_functions.ingest.store import EventStore, Outcome
+from cloud_functions.observability import Metrics
+from cloud_functions.settings import GapSettings, IngestSettings
+from shared.clock import Clock
+from shared.errors import ConfigurationError, ContractError, PermanentError, TransientError, VedetteError
+from shared.topics import TopicAddress, parse_topic
+
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """What has become of an invocation's messages so far."""
+
+    def __init__(self, rejections: Iterable[Rejection]) -> None:
+        self.rejections = list(rejections)
+        self.failed: set[str] = set()
+        self.outcomes: list[Outcome] = []
+        self.messages_of: dict[str, list[str]] = {}
+
+    def reject(self, message: Message, reason: str, detail: str) -> None:
+        self.rejections.append(Rejection(message.message_id, message.body, reason, detail, message.topic))
+
+    def fail(self, messages: Iterable[Message]) -> None:
+        self.failed.update(message.message_id for message in messages)
+
+
+class Ingest:
+    """Takes invocations; its collaborators are given to it, so that a test or the one-machine stack gives others."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        publisher: EventPublisher,
+        dead_letters: DeadLetters,
+        commands: CommandPublisher,
+        settings: IngestSettings,
+        gaps: GapSettings,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._store = EventStore(database=database, gaps=gaps, clock=clock)
+        self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._commands = commands
+        self._settings = settings
+        self._gaps = gaps
+        self._metrics = metrics
+        self._clock = clock
+
+    def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Deal with one invocation and return the ``batchItemFailures``.
+
+        Raises:
+            TransientError: a source that takes back nothing in particular must send its message again.
+        """
+        invocation = read_invocation(event)
+        progress = Progress(invocation.rejections)
+        reports: list[tuple[Message, TopicAddress]] = []
+        events: list[Message] = []
+        for message in invocation.messages:
+            if "/events/" in message.topic:
+                events.append(message)
+            else:
+                self._sort(message, reports, progress)
+        self._take_events(events, progress)
+        self._publish(progress)
+        silent = self._take_reports(reports, progress)
+        self._keep_rejected(progress)
+        self._ask_for_missing({*silent, *(device for outcome in progress.outcomes for device in outcome.due_devices)})
+        self._count(progress)
+        if progress.failed and not invocation.partial:
+            raise TransientError("the message could not be dealt with now; send it again")
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(progress.failed)]}
+
+    def _sort(self, message: Message, reports: list[tuple[Message, TopicAddress]], progress: Progress) -> None:
+        try:
+            address = parse_topic(message.topic)
+        except ContractError as error:
+            progress.reject(message, error.reason, str(error))
+            return
+        if address.kind in REPORT_KINDS:
+            reports.append((message, address))
+        else:
+            progress.reject(message, "bad_topic", f"ingest takes no {address.kind}")
+
+    def _take_events(self, messages: Sequence[Message], progress: Progress) -> None:
+        size = self._settings.chunk_size
+        for start in range(0, len(messages), size):
+            arrived = self._parse(messages[start : start + size], progress)
+            try:
+                outcome = self._store.store(arrived)
+            except (TransientError, ConfigurationError) as error:
+                log.warning("%d events wait for the database: %s", len(messages) - start, error)
+                progress.fail(event.message for event in arrived.events)
+                progress.fail(messages[start + size :])
+                return
+            for message, reason, detail in outcome.refused:
+                progress.reject(message, reason, detail)
+            for event in arrived.events:
+                progress.messages_of.setdefault(event.row.event_id, []).append(event.message.message_id)
+            progress.outcomes.append(outcome)
+
+    def _parse(self, messages: Iterable[Message], progress: Progress) -> Arrived:
+        latest = self._clock.now() + timedelta(seconds=self._settings.max_future_s)
+        arrived = Arrived([], [])
+        for message in messages:
+            try:
+                arrived.events.append(accept_event(message, latest=latest))
+            except ContractError as error:
+                progress.reject(message, error.reason, str(error))
+                place = place_in_sequence(message)
+                if place is not None:
+                    arrived.rejected.append(place)
+        return arrived
+
+    def _publish(self, progress: Progress) -> None:
+        stored = [event for outcome in progress.outcomes for event in outcome.stored]
+        if not stored:
+            return
+        for event_id in self._publisher.publish(publications(stored)):
+            progress.failed.update(progress.messages_of[event_id])
+
+    def _take_reports(self, reports: Sequence[tuple[Message, TopicAddress]], progress: Progress) -> set[str]:
+        """Record each report in a transaction of its own; return the devices that were heard."""
+        heard: set[str] = set()
+        for number, (message, address) in enumerate(reports):
+            try:
+                with self._database.transaction() as connection:
+                    record_report(connection, message, address, self._gaps)
+                heard.add(address.device_id)
+            except ContractError as error:
+                progress.reject(message, error.reason, str(error))
+            except PermanentError as error:
+                progress.reject(message, "not_storable", str(error))
+            except (TransientError, ConfigurationError) as error:
+                log.warning("%d reports wait for the database: %s", len(reports) - number, error)
+                progress.fail(message for message, _ in reports[number:])
+                break
+        return heard
+
+    def _keep_rejected(self, progress: Progress) -> None:
+        for rejection in progress.rejections:
+            log.warning("rejected (%s): %s", rejection.reason, rejection.detail)
+        if progress.rejections:
+            progress.failed |= self._dead_letters.keep(progress.rejections)
+
+    def _ask_for_missing(self, devices: Iterable[str]) -> None:
+        wanted = sorted(devices)
+        if not wanted:
+            return
+        try:
+            with self._database.transaction() as connection:
+                resends = claim_due(connection, wanted, self._gaps)
+        except VedetteError as error:
+            log.warning("gaps are not asked for now: %s", error)
+            return
+        self._metrics.count("ResendsRequested", ask_for_resends(self._commands, resends, clock=self._clock))
+
+    def _count(self, progress: Progress) -> None:
+        new = sum(outcome.new for outcome in progress.outcomes)
+        stored = sum(len(outcome.stored) for outcome in progress.outcomes)
+        self._metrics.count("EventsStored", new)
+        self._metrics.count("EventsRepeated", stored - new)
+        self._metrics.count("MessagesRejected", len(progress.rejections))
+        self._metrics.count("MessagesReturned", len(progress.failed))
+        self._metrics.flush()

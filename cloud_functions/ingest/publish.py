@@ -1,0 +1,137 @@
+"""Tells the SNS hub about stored events: up to ten a call, several calls at a time."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from cloud_functions.aws import AwsClients, aws_error
+from cloud_functions.ingest.arrivals import labels
+from cloud_functions.ingest.store import StoredEvent
+
+log = logging.getLogger(__name__)
+
+MOST_ENTRIES: Final = 10
+MOST_BYTES: Final = 256 * 1024
+_ENTRY_OVERHEAD_BYTES: Final = 1024
+_CALLS_AT_A_TIME: Final = 8
+_MOST_CLASSES: Final = 100  # of an event's classes, as an attribute: the whole message must stay below SNS's limit
+# SNS and SQS carry only what XML 1.0 can; in a document such a character is escaped, in an attribute it is replaced.
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Publication(NamedTuple):
+    """One document for the hub, with what filter policies look at."""
+
+    event_id: str
+    document: str
+    attributes: dict[str, str | list[str]]
+
+
+class EventPublisher(Protocol):
+    """Tells subscribers about events."""
+
+    def publish(self, publications: Sequence[Publication]) -> set[str]:
+        """Publish; return the ids of the events for which it did not work."""
+        ...
+
+
+class NoPublisher:
+    """For a deployment without a hub: nobody is told."""
+
+    def publish(self, publications: Sequence[Publication]) -> set[str]:
+        del publications
+        return set()
+
+
+class SnsPublisher:
+    """Publishes to one SNS topic."""
+
+    def __init__(self, *, topic_arn: str, aws: AwsClients) -> None:
+        self._topic_arn = topic_arn
+        self._aws = aws
+
+    def publish(self, publications: Sequence[Publication]) -> set[str]:
+        calls = list(_calls(publications))
+        if len(calls) <= 1:
+            return set().union(*map(self._call, calls))
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._aws.client("sns")  # made here once, rather than waited for by every thread
+        with ThreadPoolExecutor(min(_CALLS_AT_A_TIME, len(calls))) as pool:
+            return set().union(*pool.map(self._call, calls))
+
+    def _call(self, publications: Sequence[Publication]) -> set[str]:
+        entries = [
+            {
+                "Id": str(number),
+                "Message": publication.document,
+                "MessageAttributes": _message_attributes(publication.attributes),
+            }
+            for number, publication in enumerate(publications)
+        ]
+        try:
+            answer = self._aws.client("sns").publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
+        except Exception as error:  # boto3 raises a dozen kinds; whichever it is, these are published again later
+            log.warning("%s", aws_error(error, doing=f"publishing {len(entries)} events"))
+            return {publication.event_id for publication in publications}
+        failed: list[dict[str, Any]] = answer.get("Failed", [])
+        for failure in failed:
+            log.warning("SNS refused an event: %s", failure.get("Code"))
+        return {publications[int(failure["Id"])].event_id for failure in failed}
+
+
+def publications(stored: Iterable[StoredEvent]) -> list[Publication]:
+    """Return what the hub is told about these events."""
+    return [Publication(event_id, _for_xml(document), _attributes(event)) for event_id, event, document in stored]
+
+
+def _attributes(event: Any) -> dict[str, str | list[str]]:
+    attributes: dict[str, str | list[str]] = {
+        "event_type": event.event_type,
+        "camera_id": event.camera_id,
+        "site_id": event.site_id,
+    }
+    classes, plate = labels(event)
+    if classes:
+        attributes["class_name"] = classes[0] if len(classes) == 1 else classes[:_MOST_CLASSES]
+    if plate:
+        attributes["license_plate"] = plate
+    return attributes
+
+
+def _message_attributes(attributes: dict[str, str | list[str]]) -> dict[str, dict[str, str]]:
+    import json
+
+    return {
+        name: {
+            "DataType": "String" if isinstance(value, str) else "String.Array",
+            "StringValue": _NOT_XML.sub(
+                "\ufffd", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            ),
+        }
+        for name, value in attributes.items()
+    }
+
+
+def _for_xml(document: str) -> str:
+    if document.isascii():
+        return document
+    return document.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
+def _calls(publications: Sequence[Publication]) -> Iterator[list[Publication]]:
+    call: list[Publication] = []
+    size = 0
+    for publication in publications:
+        attributes = sum(len(str(value).encode()) for value in publication.attributes.values())
+        bytes_ = len(publication.document.encode()) + attributes + _ENTRY_OVERHEAD_BYTES
+        if call and (len(call) == MOST_ENTRIES or size + bytes_ > MOST_BYTES):
+            yield call
+            call, size = [], 0
+        call.append(publication)
+        size += bytes_
+    if call:
+        yield call

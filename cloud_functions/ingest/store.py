@@ -1,0 +1,156 @@
+"""Stores a chunk of events in one transaction, and shields the others from one that the database cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from cloud_functions.db.connect import Database
+from cloud_functions.db.devices import touch_devices
+from cloud_functions.db.events import insert_events, stored_events
+from cloud_functions.db.flat_event import FlatEvent, flat_event_json
+from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
+from cloud_functions.ingest.arrivals import Arrived, ArrivedEvent, PlaceInSequence
+from cloud_functions.ingest.messages import Message
+from cloud_functions.settings import GapSettings
+from shared.clock import Clock, format_utc
+from shared.errors import PermanentError
+from shared.events import Event
+
+Connection = psycopg.Connection[Any]
+_TOUCH_EVERY_S: Final = 5.0
+
+
+class StoredEvent(NamedTuple):
+    """An event that is in the database, with the document that subscribers get."""
+
+    event_id: str
+    event: Event
+    document: str
+
+
+class Outcome(NamedTuple):
+    """What became of a chunk."""
+
+    stored: list[StoredEvent]
+    """Each event once, however many messages brought it."""
+    refused: Sequence[tuple[Message, str, str]]
+    """Messages with reason and detail."""
+    due_devices: list[str]
+    """Devices with gaps that it is time to ask for."""
+    new: int
+
+
+class EventStore:
+    """Writes events, their place in the sequence, and when devices were heard of."""
+
+    def __init__(self, *, database: Database, gaps: GapSettings, clock: Clock) -> None:
+        self._database = database
+        self._gaps = gaps
+        self._clock = clock
+        self._touched: dict[tuple[str, str], float] = {}
+
+    def store(self, arrived: Arrived) -> Outcome:
+        """Store what is not stored yet; return everything that is stored now.
+
+        Raises:
+            TransientError, ConfigurationError: some of it was not stored; try the whole chunk again later.
+        """
+        try:
+            return self._store(arrived.events, arrived.rejected)
+        except PermanentError as error:
+            if len(arrived.events) <= 1:
+                refused = [(event.message, "not_storable", str(error)) for event in arrived.events]
+                return Outcome([], refused, [], 0)
+        middle = len(arrived.events) // 2
+        first = self.store(Arrived(arrived.events[:middle], arrived.rejected))
+        second = self.store(Arrived(arrived.events[middle:], []))
+        return Outcome(
+            first.stored + second.stored,
+            [*first.refused, *second.refused],
+            sorted({*first.due_devices, *second.due_devices}),
+            first.new + second.new,
+        )
+
+    def _store(self, events: Sequence[ArrivedEvent], rejected: Sequence[PlaceInSequence]) -> Outcome:
+        once = {event.row.event_id: event for event in reversed(events)}
+        if not once and not rejected:
+            return Outcome([], [], [], 0)
+        with self._database.transaction() as connection:
+            new = insert_events(connection, [event.row for event in once.values()]) if once else {}
+            known: dict[str, FlatEvent] = {}
+            if len(new) < len(once):
+                keys = {key: event.row.timestamp for key, event in once.items() if key not in new}
+                known = stored_events(connection, keys)
+            self._touch(connection, once.values())
+            due = record_arrivals(connection, _arrivals(once.values(), rejected), self._gaps)
+        refused = [(event.message, *_TAKEN) for event in events if _is_taken(event, once, known)]
+        return Outcome([*_documents(once, new), *_known_documents(once, known)], refused, due, len(new))
+
+    def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> None:
+        sites = {(event.row.device_id, event.row.site_id) for event in events}
+        now = self._clock.monotonic()
+        stale = {pair for pair in sites if now - self._touched.get(pair, -_TOUCH_EVERY_S) >= _TOUCH_EVERY_S}
+        if stale:
+            touch_devices(connection, dict(sorted(stale)))
+            self._touched.update(dict.fromkeys(stale, now))
+
+
+_TAKEN: Final = ("event_id_taken", "another event has this event_id")
+
+
+def _is_taken(event: ArrivedEvent, once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatEvent]) -> bool:
+    row = event.row
+    first = once[row.event_id].row
+    stored = known.get(row.event_id)
+    return (
+        (first.device_id, first.timestamp) != (row.device_id, row.timestamp)
+        or (stored is not None and stored.device_id != row.device_id)
+    )  # fmt: skip
+
+
+def _documents(once: Mapping[str, ArrivedEvent], new: Mapping[str, tuple[int, datetime]]) -> Iterator[StoredEvent]:
+    created_at = ""
+    for event_id, (number, moment) in new.items():
+        created_at = created_at or format_utc(moment)  # one transaction, one time
+        arrived = once[event_id]
+        row = arrived.row
+        document = flat_event_json(
+            id=number,
+            event_id=event_id,
+            event_type=row.event_type,
+            camera_id=row.camera_id,
+            site_id=row.site_id,
+            device_id=row.device_id,
+            timestamp=row.timestamp,
+            frame_number=row.frame_number,
+            snapshot_path=row.snapshot_path,
+            event_data_json=row.event_data_json,
+            created_at=created_at,
+        )
+        yield StoredEvent(event_id, arrived.event, document)
+
+
+def _known_documents(once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatEvent]) -> Iterator[StoredEvent]:
+    for event_id, stored in known.items():
+        arrived = once[event_id]
+        if stored.device_id == arrived.row.device_id:
+            yield StoredEvent(event_id, arrived.event, stored.to_json())
+
+
+def _arrivals(events: Iterable[ArrivedEvent], rejected: Iterable[PlaceInSequence]) -> dict[Outbox, Arrivals]:
+    sequences: dict[Outbox, list[int]] = {}
+    sites: dict[Outbox, str] = {}
+    for arrived in events:
+        row = arrived.row
+        if row.sequence is not None and row.sequence_epoch is not None and 1 <= row.sequence <= MAX_SEQUENCE:
+            outbox = Outbox(row.device_id, row.sequence_epoch)
+            sequences.setdefault(outbox, []).append(row.sequence)
+            sites[outbox] = row.site_id
+    for place in rejected:
+        sequences.setdefault(place.outbox, []).append(place.sequence)
+        sites[place.outbox] = place.site_id
+    return {outbox: Arrivals(sites[outbox], to_ranges(numbers)) for outbox, numbers in sequences.items()}
