@@ -17,7 +17,7 @@ from edge_agent.events.motion_episodes import MotionEpisodes
 from edge_agent.events.scenes import Scenes
 from edge_agent.finder import BlobFinder, FillingFinder, Finder, ModelFinder
 from edge_agent.gate import DetectionGate
-from edge_agent.motion.adaptive import AdaptiveMotion
+from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline import CameraPipeline, Objects, Publish, SceneObjects
 from edge_agent.timing import StageTimer
 from edge_agent.track.tracker import ByteTracker
@@ -73,7 +73,7 @@ def build_pipeline(
     finder = build_finder(camera, model if camera.mode != "motion" else None)
     origin = Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=finder.model_info)
     return CameraPipeline(
-        motion=AdaptiveMotion(camera.motion),
+        motion=AdaptiveBackground(settings=camera.motion),
         episodes=MotionEpisodes(camera.events) if camera.motion_events else None,
         objects=_objects(camera, finder, run_id, timer),
         builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=new_id),

@@ -23,6 +23,7 @@ from edge_agent.events.settings import EventSettings
 from edge_agent.gate import GateSettings
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.outbox.settings import OutboxSettings
+from edge_agent.sender import SenderSettings
 from edge_agent.track.settings import TrackSettings
 from edge_agent.transport.settings import MqttSettings, S3Settings
 from shared.errors import ConfigurationError
@@ -97,6 +98,7 @@ class AgentConfig(_Section):
     mqtt: MqttSettings
     s3: S3Settings | None = Field(default=None, description="Left out: events travel without pictures.")
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
+    sender: SenderSettings = Field(default_factory=SenderSettings)
     cameras: list[CameraSettings] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 from uuid import UUID
@@ -73,7 +73,8 @@ class Origin:
     site_id: str
     device_id: str
     camera_id: str
-    model_info: ModelInfo
+    model_info: ModelInfo = field(default_factory=lambda: ModelInfo(model_type="none", version="none"))
+    """What finds this camera's objects."""
 
 
 class EventBuilder:

@@ -22,6 +22,12 @@ from edge_agent.track.stationary import Stationarity
 from edge_agent.types import Detections, Frame, Tracks
 from shared.geometry import Point
 
+SAME_PLACE_IOU = 0.75
+"""A box that overlaps so much with the one last told says nothing new."""
+
+PORTRAIT_INTERVALS = 2.0
+"""The best frame is looked for among those of the last so many update intervals."""
+
 
 class TrackLifecycle:
     """The visits of one camera."""
@@ -111,13 +117,14 @@ class TrackLifecycle:
         stationary = self._stationarity.update(track_id, np.asarray(own.xyxy, np.float32), frame.time_s)
         foot = Point((own.xyxy[0] + own.xyxy[2]) / 2 / frame.width, own.xyxy[3] / frame.height)
         step = self._areas.step(visit.footing, foot, class_name=own.class_name, time_s=frame.time_s)
-        visit.see(sighting, own.class_name, step, stationary=stationary)
+        portrait_age_s = PORTRAIT_INTERVALS * self._settings.update_interval_s
+        visit.see(sighting, own.class_name, step, stationary=stationary, portrait_age_s=portrait_age_s)
         if not visit.announced:
             return self._announce(visit)
         if step.line_crossed or step.loitering_began:
             return [visit.tell("updated", line_crossed=step.line_crossed)]
         due = frame.time_s - visit.told_at_s >= self._settings.update_interval_s
-        if due and not stationary:
+        if due and not stationary and visit.moved_on(SAME_PLACE_IOU):
             return [visit.tell("updated")]
         return []
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 
 from edge_agent.events.areas import Footing, Step
-from edge_agent.events.occurrences import Action, Sighting, TrackingOccurrence, box_area
+from edge_agent.events.occurrences import Action, Sighting, TrackingOccurrence, box_area, iou
 
 
 @dataclass(slots=True)
@@ -29,6 +29,8 @@ class Visit:
     sightings: int = 0
     announced: bool = False
     told_at_s: float = 0.0
+    told_xyxy: tuple[float, float, float, float] | None = None
+    """Where it was when it was last told."""
     stationary: bool = False
     lost_at_s: float | None = None
     """When the tracker gave it up, while it is waited for."""
@@ -42,8 +44,14 @@ class Visit:
         """Seconds between the first and the last sighting."""
         return max(self.last.frame.time_s - self.first_seen_s, 0.0)
 
-    def see(self, sighting: Sighting, class_name: str, step: Step, *, stationary: bool) -> None:
-        """Add one sighting."""
+    def moved_on(self, same_place_iou: float) -> bool:
+        """Say whether it is somewhere else, or of another size, than when it was last told."""
+        return self.told_xyxy is None or iou(self.told_xyxy, self.last.xyxy) < same_place_iou
+
+    def see(
+        self, sighting: Sighting, class_name: str, step: Step, *, stationary: bool, portrait_age_s: float
+    ) -> None:
+        """Add one sighting. A portrait older than ``portrait_age_s`` gives way, so that events keep near their time."""
         self.last = sighting
         self.class_name = class_name
         self.scores.append(sighting.score)
@@ -51,7 +59,9 @@ class Visit:
         self.zones = step.zones
         self.stationary = stationary
         self.lost_at_s = None
-        if self.best is None or sighting.quality > self.best.quality:
+        best = self.best
+        stale = best is not None and sighting.frame.time_s - best.frame.time_s > portrait_age_s
+        if best is None or stale or sighting.quality > best.quality:
             self.best = sighting
 
     def tell(self, action: Action, *, line_crossed: str | None = None) -> TrackingOccurrence:
@@ -59,6 +69,7 @@ class Visit:
         portrait = self.best or self.last
         self.best = None
         self.told_at_s = self.last.frame.time_s
+        self.told_xyxy = self.last.xyxy
         return TrackingOccurrence(
             action=action,
             track_id=self.track_id,

@@ -22,7 +22,7 @@ def _play(active: list[bool], settings: EventSettings | None = None) -> list[tup
 
 def test_an_episode_is_told_when_it_begins_and_when_it_has_ended() -> None:
     """The start comes with the first moving frame, the end with the duration, once it has been quiet long enough."""
-    told = _play([False] * 10 + [True] * 30 + [False] * 40)
+    told = _play([False] * 10 + [True] * 30 + [False] * 40, EventSettings(motion_quiet_s=2.05))
     assert [(number, found.duration_s) for number, found in told] == [(11, None), (61, 2.9)]
 
 

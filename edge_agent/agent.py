@@ -1,0 +1,148 @@
+"""``edge-agent run``: the device service. The one place where its parts are wired together.
+
+SIGTERM and SIGINT stop it (visits are closed, the outbox is drained for a few seconds); SIGHUP reads the cameras again.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from edge_agent.cameras import Cameras
+from edge_agent.commands import CommandDispatcher, CommandHandlers, ReplyFields, ResendHandler
+from edge_agent.config import AgentConfig, CameraSettings, load_config, model_places
+from edge_agent.events.builder import BuiltEvent
+from edge_agent.health import HeartbeatLoop
+from edge_agent.outbox import Outbox, OutboxFullError
+from edge_agent.sender import Sender
+from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.s3 import S3Store
+from shared import __version__
+from shared.clock import Clock, SystemClock
+from shared.commands import ReloadCommand
+from shared.errors import ConfigurationError, ContractError, TransientError
+from shared.ids import Uuid7Generator
+from shared.topics import DeviceTopics
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 5.0
+
+
+class Agent:
+    """Everything a device runs. Raises ConfigurationError when made from a configuration that cannot work."""
+
+    def __init__(self, config_path: Path, *, clock: Clock | None = None) -> None:
+        self._config_path = config_path
+        self._config = config = load_config(config_path)
+        self._clock = clock = clock or SystemClock()
+        topics = DeviceTopics(config.site_id, config.device_id)
+        self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
+        self._cameras = Cameras(
+            site_id=config.site_id,
+            device_id=config.device_id,
+            publish=self._publish,
+            new_id=Uuid7Generator(),
+            places=model_places(config.models_location),
+            clock=clock,
+        )
+        handlers = CommandHandlers(
+            snapshot=self._cameras.take_snapshot,
+            test_connection=self._cameras.test_connection,
+            reload=self._on_reload,
+            resend=ResendHandler(outbox=self._outbox),
+        )
+        self._dispatcher = CommandDispatcher(topics=topics, handlers=handlers, clock=clock)
+        self._link = MqttLink(settings=config.mqtt, topics=topics, on_command=self._dispatcher.receive, clock=clock)
+        store = None if config.s3 is None else S3Store(settings=config.s3, device_id=config.device_id)
+        self._sender = Sender(outbox=self._outbox, link=self._link, store=store, settings=config.sender)
+        self._heartbeat = HeartbeatLoop(
+            topics=topics,
+            link=self._link,
+            outbox=self._outbox,
+            cameras=self._cameras.health,
+            interval_s=config.heartbeat_s,
+            clock=clock,
+        )
+
+    def start(self) -> None:
+        """Start everything; returns at once, whatever is away."""
+        self._link.start()
+        self._dispatcher.start(self._link)
+        self._sender.start()
+        self._heartbeat.start()
+        self._cameras.apply(_as_sent(self._config))
+
+    def reload(self) -> list[str]:
+        """Read the configuration again and change the cameras that differ; return their ids.
+
+        Raises ConfigurationError, and changes nothing, where the file is not right or where more than cameras changed.
+        """
+        config = load_config(self._config_path)
+        old, new = (item.model_dump(exclude={"cameras"}) for item in (self._config, config))
+        if changed := sorted(name for name in new if new[name] != old[name]):
+            raise ConfigurationError(f"{', '.join(changed)} changed too; restart the agent for that")
+        self._config = config
+        return self._cameras.apply(_as_sent(config))
+
+    def stop(self) -> None:
+        """Close visits, send what can be sent in a few seconds, let go of everything. What is left stays on disk."""
+        self._cameras.stop()
+        self._heartbeat.close()
+        self._dispatcher.close()
+        self._sender.close(DRAIN_S)
+        self._link.close()
+        self._outbox.close()
+
+    def _on_reload(self, _: ReloadCommand) -> ReplyFields:
+        return {"cameras": self.reload()}
+
+    def _publish(self, built: BuiltEvent) -> None:
+        """Put an event into the outbox. What cannot be stored is logged and counted; the camera goes on."""
+        try:
+            self._outbox.put(built.event, snapshot=built.snapshot, thumbnail=built.thumbnail)
+        except (OutboxFullError, ContractError, TransientError) as error:
+            logger.error("camera %s: a %s event is lost: %s", built.event.camera_id, built.event.event_type, error)  # noqa: TRY400
+
+
+def run_agent(config_path: Path) -> int:
+    """Run until SIGTERM or SIGINT; return the exit status."""
+    logging.getLogger("edge_agent").setLevel(logging.INFO)
+    agent = Agent(config_path)
+    stopping, reloading = threading.Event(), threading.Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        (reloading if number == signal.SIGHUP else stopping).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    logger.info("edge-agent %s starts with %s", __version__, config_path)
+    agent.start()
+    while not stopping.wait(0.5):
+        if reloading.is_set():
+            reloading.clear()
+            _reload(agent)
+    logger.info("stopping")
+    agent.stop()
+    return 0
+
+
+def _reload(agent: Agent) -> None:
+    try:
+        touched = agent.reload()
+        logger.info("reloaded; cameras touched: %s", ", ".join(touched) or "none")
+    except ConfigurationError as error:
+        logger.error("not reloaded: %s", error)  # noqa: TRY400 - a person's mistake, not a fault
+
+
+def _as_sent(config: AgentConfig) -> list[CameraSettings]:
+    """Return the cameras; without a bucket none of them makes pictures, which would only fill the outbox."""
+    if config.s3 is not None:
+        return list(config.cameras)
+    return [
+        camera.model_copy(update={"snapshots": camera.snapshots.model_copy(update={"enabled": False})})
+        for camera in config.cameras
+    ]

@@ -1,0 +1,146 @@
+"""All cameras of a device: started, stopped and changed while the rest goes on, and asked by commands."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from edge_agent.assembly import build_pipeline, find_model
+from edge_agent.camera.probe import probe
+from edge_agent.camera.source import scheme_of
+from edge_agent.camera_worker import CameraWorker
+from edge_agent.commands import ReplyFields
+from edge_agent.config import CameraSettings, ModelPlaces, source_text
+from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
+from edge_agent.pipeline import CameraPipeline
+from edge_agent.timing import StageTimer
+from shared.clock import Clock
+from shared.commands import SnapshotCommand, TestConnectionCommand
+from shared.errors import ConfigurationError, TransientError
+from shared.heartbeat import CameraHealth
+
+logger = logging.getLogger(__name__)
+
+STOP_S = 10.0
+PROBED_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "file", "synthetic"})
+"""Sources that may be opened a second time beside the running one; a USB camera may not."""
+
+
+class Cameras:
+    """Owns the camera workers. Thread-safe: commands arrive on threads of their own."""
+
+    def __init__(
+        self,
+        *,
+        site_id: str,
+        device_id: str,
+        publish: Callable[[BuiltEvent], None],
+        new_id: Callable[[], UUID],
+        places: ModelPlaces,
+        clock: Clock,
+    ) -> None:
+        self._site_id = site_id
+        self._device_id = device_id
+        self._publish = publish
+        self._new_id = new_id
+        self._places = places
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._workers: dict[str, CameraWorker] = {}
+
+    def apply(self, cameras: Sequence[CameraSettings]) -> list[str]:
+        """Run exactly these cameras: start new ones, stop gone ones, restart changed ones. Return what was touched."""
+        wanted = {camera.id: camera for camera in cameras if camera.enabled}
+        with self._lock:
+            gone = [worker for name, worker in self._workers.items() if wanted.get(name) != worker.camera]
+            self._stop(gone)
+            for worker in gone:
+                del self._workers[worker.camera.id]
+            new = [camera for name, camera in wanted.items() if name not in self._workers]
+            for camera in new:
+                self._workers[camera.id] = self._worker(camera)
+                self._workers[camera.id].start()
+        return sorted({worker.camera.id for worker in gone} | {camera.id for camera in new})
+
+    def stop(self) -> None:
+        """Stop all; open visits are told as left."""
+        with self._lock:
+            self._stop(list(self._workers.values()))
+            self._workers.clear()
+
+    def health(self) -> list[CameraHealth]:
+        """Return what the heartbeat says of the cameras."""
+        with self._lock:
+            return [worker.health() for worker in self._workers.values()]
+
+    def take_snapshot(self, command: SnapshotCommand) -> ReplyFields:
+        """Send the newest frame as a ``snapshot`` event; one that says why, where there is none."""
+        worker = self._named(command.camera_id)
+        snapshot_id = command.snapshot_id or command.command_id
+        frame = worker.latest_frame
+        if frame is None:
+            why = worker.health().error or "no frame has come yet"
+            at = self._clock.now()
+            failed = worker.builder.snapshot_failed(why, at=at, snapshot_id=snapshot_id, command_id=command.command_id)
+            self._publish(failed)
+            raise TransientError(f"camera {command.camera_id} gives no picture: {why}")
+        self._publish(worker.builder.snapshot_taken(frame, snapshot_id=snapshot_id, command_id=command.command_id))
+        return {"snapshot_id": snapshot_id}
+
+    def test_connection(self, command: TestConnectionCommand) -> ReplyFields:
+        """Open the camera anew and read a frame; a camera that cannot be opened twice is asked how it is doing."""
+        worker = self._named(command.camera_id)
+        source = source_text(worker.camera)
+        if scheme_of(source) not in PROBED_SCHEMES:
+            health = worker.health()
+            if health.status == "offline":
+                raise TransientError(f"camera {command.camera_id}: {health.error or 'offline'}")
+            return {"resolution": health.resolution, "codec": health.codec, "fps_actual": health.fps_actual}
+        result = probe(source, settings=worker.camera.stream)
+        if result.error is not None:
+            raise TransientError(f"camera {command.camera_id}: {result.error}")
+        return {"latency_ms": result.latency_ms, "resolution": result.resolution, "codec": result.codec}
+
+    def _named(self, camera_id: str) -> CameraWorker:
+        with self._lock:
+            worker = self._workers.get(camera_id)
+            known = ", ".join(self._workers) or "none"
+        if worker is None:
+            raise ConfigurationError(f"this device has no camera {camera_id}; it has {known}")
+        return worker
+
+    def _worker(self, camera: CameraSettings) -> CameraWorker:
+        origin = Origin(site_id=self._site_id, device_id=self._device_id, camera_id=camera.id)
+        return CameraWorker(
+            camera=camera,
+            build_pipeline=lambda: self._pipeline(camera),
+            builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=self._new_id),
+            publish=self._publish,
+            clock=self._clock,
+        )
+
+    def _pipeline(self, camera: CameraSettings) -> CameraPipeline:
+        model = None
+        if camera.mode != "motion":
+            model = find_model(camera.model.name, labels=camera.model.labels, places=self._places)
+        return build_pipeline(
+            camera,
+            site_id=self._site_id,
+            device_id=self._device_id,
+            model=model,
+            run_id=f"{self._new_id().int & 0xFFFF_FFFF:08x}",
+            new_id=self._new_id,
+            publish=self._publish,
+            timer=StageTimer(),
+        )
+
+    def _stop(self, workers: Sequence[CameraWorker]) -> None:
+        for worker in workers:
+            worker.ask_to_stop()
+        deadline_s = time.monotonic() + STOP_S
+        for worker in workers:
+            if not worker.join(max(deadline_s - time.monotonic(), 0.1)):
+                logger.warning("camera %s did not stop within %g s", worker.camera.id, STOP_S)

@@ -1,0 +1,88 @@
+"""The heartbeat: every few seconds, what waits, what was given up, and how the cameras are."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from edge_agent.outbox import Outbox
+from edge_agent.transport.link import MessageLink
+from shared import __version__
+from shared.clock import Clock, SystemClock
+from shared.heartbeat import CameraHealth, Heartbeat
+from shared.topics import DeviceTopics
+
+logger = logging.getLogger(__name__)
+
+
+class HeartbeatLoop:
+    """Publishes a heartbeat when the connection comes, and every ``interval_s`` after.
+
+    Heartbeats are not kept: one that cannot be sent is followed by a fresher one.
+    """
+
+    def __init__(
+        self,
+        *,
+        topics: DeviceTopics,
+        link: MessageLink,
+        outbox: Outbox,
+        cameras: Callable[[], Sequence[CameraHealth]],
+        interval_s: float = 30.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._topics = topics
+        self._link = link
+        self._outbox = outbox
+        self._cameras = cameras
+        self._interval_s = interval_s
+        self._clock = clock or SystemClock()
+        self._started_s = self._clock.monotonic()
+        self._due = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        link.add_listener(self._due.set)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def build(self) -> Heartbeat:
+        """Return the heartbeat of this moment."""
+        return Heartbeat(
+            site_id=self._topics.site_id,
+            device_id=self._topics.device_id,
+            timestamp=self._clock.now(),
+            agent_version=__version__,
+            uptime_seconds=max(0.0, self._clock.monotonic() - self._started_s),
+            outbox=self._outbox.health(),
+            cameras=self._camera_health(),
+        )
+
+    def beat(self) -> None:
+        """Publish one now, where there is a connection."""
+        if self._link.connected:
+            self._link.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        self._closing.set()
+        self._due.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _camera_health(self) -> list[CameraHealth]:
+        try:
+            return list(self._cameras())
+        except Exception:
+            # A device that cannot say how its cameras are is still alive, and its outbox still counts.
+            logger.exception("the cameras' health is not known")
+            return []
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.beat()
+            except Exception:
+                logger.exception("a heartbeat could not be sent")
+            self._due.wait(self._interval_s)
+            self._due.clear()

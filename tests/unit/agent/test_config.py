@@ -1,0 +1,133 @@
+"""The agent's TOML file: what is right is read, what is wrong is named in plain words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.check import EXAMPLE
+from edge_agent.config import CameraSettings, load_config, model_places, source_text
+from shared.errors import ConfigurationError
+
+MINIMAL = """
+site_id = "hq"
+device_id = "gate-01"
+[mqtt]
+host = "broker.example"
+[[cameras]]
+id = "camera-1"
+source = "rtsp://me:hunter2@camera.example/stream"
+"""
+
+
+def _load(tmp_path: Path, text: str) -> str:
+    """Return the error's text, or "" where the file is right."""
+    path = tmp_path / "agent.toml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        load_config(path)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
+    """Four names and a source; everything else has a default."""
+    path = tmp_path / "agent.toml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    config = load_config(path)
+    assert config.cameras[0].mode == "tracking"
+    assert config.mqtt.effective_port == 1883
+    assert config.s3 is None
+
+
+def test_the_example_is_right(tmp_path: Path) -> None:
+    """What `check --example` prints can be read."""
+    assert _load(tmp_path, EXAMPLE) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("site_id", "sight_id"), ["sight_id: there is no such setting; did you mean site_id?", "site_id: is missing"]),
+        (('"gate-01"', '"gate/01"'), ["device_id:", "'gate/01'"]),
+        (('id = "camera-1"', 'id = "camera-1"\nmode = "watching"'), ["cameras[1] (camera-1).mode", "'watching'"]),
+        (
+            ('id = "camera-1"', 'id = "camera-1"\nmotion = { treshold = 3 }'),
+            ["cameras[1] (camera-1).motion.treshold: there is no such setting; did you mean threshold?"],
+        ),
+        (
+            ('id = "camera-1"', 'id = "camera-1"\nevents = { confirm_sightings = 0 }'),
+            ["cameras[1] (camera-1).events.confirm_sightings", "(it is 0)"],
+        ),
+        (("[[cameras]]", "[mqtt.tls_files]\na = 1\n[[cameras]]"), ["mqtt.tls_files: there is no such setting"]),
+        (('source = "', 'source_env = "X"\nsource = "'), ["source and source_env are given"]),
+        (('source = "rtsp://me:hunter2@camera.example/stream"', ""), ["exactly one of source", "none is given"]),
+        (
+            ('id = "camera-1"', 'id = "camera-1"\nevents = { required_zones = ["yard"] }'),
+            ["required_zones names yard, which is no zone"],
+        ),
+        (
+            ("[[cameras]]", '[[cameras]]\nid = "camera-1"\nsource = "usb:0"\n[[cameras]]'),
+            ["two cameras are called camera-1"],
+        ),
+        (("[mqtt]", "[mqtt"), ["is not TOML", "line 4"]),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(tmp_path: Path, change: tuple[str, str], said: list[str]) -> None:
+    """Each message names the place as a person would, and what would be right."""
+    message = _load(tmp_path, MINIMAL.replace(*change, 1))
+    for part in said:
+        assert part in message
+    assert "hunter2" not in message
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    """Nobody likes to be told one mistake at a time."""
+    message = _load(tmp_path, MINIMAL.replace("site_id", "sight_id").replace('host = "broker.example"', "port = 0"))
+    assert message.count("\n  - ") == 4
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    """The error is an invitation."""
+    with pytest.raises(ConfigurationError, match="check --example"):
+        load_config(tmp_path / "nothing.toml")
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    """A folder, or bytes that are no text."""
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_config(tmp_path)
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"bytes\.toml cannot be read"):
+        load_config(tmp_path / "bytes.toml")
+
+
+def test_sources_come_from_where_the_file_says(tmp_path: Path) -> None:
+    """Plain, from the environment, or from a file's first line."""
+    secret = tmp_path / "camera.url"
+    secret.write_text("rtsp://a:b@c/d\n# the old one: rtsp://x\n", encoding="utf-8")
+    assert source_text(CameraSettings(id="c", source="usb:0")) == "usb:0"
+    assert source_text(CameraSettings(id="c", source_env="CAM"), {"CAM": " usb:1 "}) == "usb:1"
+    assert source_text(CameraSettings(id="c", source_file=secret)) == "rtsp://a:b@c/d"
+
+
+def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
+    """The camera and the variable or file are in the message."""
+    with pytest.raises(ConfigurationError, match="camera c: the environment variable CAM is not set"):
+        source_text(CameraSettings(id="c", source_env="CAM"), {})
+    with pytest.raises(ConfigurationError, match="camera c: source_file"):
+        source_text(CameraSettings(id="c", source_file=tmp_path / "nothing"))
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ConfigurationError, match="first line"):
+        source_text(CameraSettings(id="c", source_file=tmp_path / "empty"))
+
+
+def test_where_models_are_looked_for() -> None:
+    """The configuration goes before VEDETTE_MODELS; the cache is the user's own."""
+    environment = {"VEDETTE_MODELS": "/models", "XDG_CACHE_HOME": "/cache"}
+    assert model_places("/here", environment).location == "/here"
+    places = model_places(None, environment)
+    assert (places.location, places.cache_dir) == ("/models", Path("/cache/vedette/models"))
+    assert model_places(None, {"VEDETTE_MODELS": ""}).location is None

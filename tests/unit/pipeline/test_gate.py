@@ -1,0 +1,57 @@
+"""When the detector looks."""
+
+from __future__ import annotations
+
+from edge_agent.gate import DetectionGate, GateSettings
+from tests.unit.scenes import BOX, FPS, frame, motion
+
+
+def _looks(
+    active: list[bool], settings: GateSettings | None = None, *, occupied: bool = False, restless: bool = False
+) -> list[int]:
+    gate = DetectionGate(settings or GateSettings())
+    return [
+        number
+        for number, moving in enumerate(active, 1)
+        if gate.opens(frame(number), motion(BOX) if moving else motion(), occupied=occupied, restless=restless)
+    ]
+
+
+def test_an_empty_still_scene_costs_no_inference() -> None:
+    """Nothing moves, nobody is there: the model rests."""
+    assert _looks([False] * 100) == []
+
+
+def test_motion_opens_the_gate_and_it_lingers() -> None:
+    """Every frame with motion, and half a second after."""
+    looks = _looks([False] * 3 + [True] * 4 + [False] * 20, GateSettings(linger_s=0.55))
+    assert looks == [4, 5, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_what_is_there_is_looked_after() -> None:
+    """Twice a second what was on the move, every two seconds what stands still."""
+    assert _looks([False] * 21, occupied=True, restless=True) == [1, 6, 11, 16, 21]
+    assert _looks([False] * 45, occupied=True, restless=False) == [1, 21, 41]
+
+
+def test_without_the_gate_every_frame_is_looked_at() -> None:
+    """--no-motion-gate."""
+    assert _looks([False] * 5, GateSettings(motion_gate=False)) == [1, 2, 3, 4, 5]
+
+
+def test_every_nth_frame_bounds_the_load() -> None:
+    """--detect-every holds with motion and without the gate."""
+    assert _looks([True] * 10, GateSettings(detect_every=4)) == [1, 5, 9]
+    assert _looks([False] * 10, GateSettings(detect_every=4, motion_gate=False)) == [1, 5, 9]
+
+
+def test_frame_rate_makes_no_difference_to_the_rechecks() -> None:
+    """Times are seconds, not frames."""
+    gate = DetectionGate(GateSettings(recheck_still_s=1.0))
+    looks = [
+        number
+        for number in range(1, 121)
+        if gate.opens(frame(number, fps=60.0), motion(), occupied=True, restless=False)
+    ]
+    assert looks == [1, 61]
+    assert FPS == 10.0

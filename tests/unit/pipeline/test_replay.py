@@ -1,0 +1,236 @@
+"""`edge-agent replay`: a recording in, events and pictures out, the same every time."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.cli import main
+from shared.events import MotionEvent, TrackingEvent, parse_event
+from tests.clips import make_clip
+
+FPS = 10.0
+CROSSINGS = ((15, 45), (75, 105))
+"""First and last frame of each of two crossings."""
+
+
+def _scene(frames: int = 150) -> Iterator[np.ndarray]:
+    """Paint a textured yard in which a bright box crosses twice."""
+    rng = np.random.default_rng(7)
+    yard = cv2.GaussianBlur(rng.integers(60, 120, (180, 320, 3), np.uint8), (9, 9), 0)
+    for number in range(1, frames + 1):
+        image = yard.copy()
+        for first, last in CROSSINGS:
+            if first <= number <= last:
+                left = 5 + (number - first) * 9
+                cv2.rectangle(image, (left, 70), (left + 40, 130), (220, 225, 230), -1)
+        yield image
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of the scene."""
+    return make_clip(tmp_path_factory.mktemp("clip") / "yard.mp4", _scene(), FPS)
+
+
+def _events(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _replay(clip: Path, out: Path, *options: str) -> int:
+    return main(["replay", str(clip), "--out", str(out), "--model", "none", *options])
+
+
+def test_two_crossings_are_two_visits(clip: Path, tmp_path: Path) -> None:
+    """Each object enters once and leaves once, near the frames in which it was there, and motion is told with it."""
+    assert _replay(clip, tmp_path) == 0
+    parsed = [parse_event(json.dumps(event).encode()) for event in _events(tmp_path)]
+    told = [(event.event_data.tracking_action, event) for event in parsed if isinstance(event, TrackingEvent)]
+    assert [action for action, _ in told] == ["entered", "left", "entered", "left"]
+    for (first, last), (_, left) in zip(CROSSINGS, told[1::2], strict=True):
+        assert left.event_data.dwell_time_seconds == pytest.approx((last - first) / FPS, abs=0.7)
+        assert left.frame_number is not None
+        assert first <= left.frame_number <= last + 1
+    motions = [event.event_data.duration_seconds is None for event in parsed if isinstance(event, MotionEvent)]
+    assert motions == [True, False, True, False]
+    assert [event.sequence for event in parsed] == list(range(1, len(parsed) + 1))
+
+
+def test_every_snapshot_is_where_its_event_says(clip: Path, tmp_path: Path) -> None:
+    """Key, size and hash are true of the file; thumbnails lie beside."""
+    _replay(clip, tmp_path)
+    for event in _events(tmp_path):
+        picture = tmp_path / "snapshots" / event["snapshot"]["key"]
+        assert picture.stat().st_size == event["snapshot"]["bytes"]
+        assert cv2.imread(str(picture)).shape == (180, 320, 3)
+        assert (tmp_path / "thumbnails" / event["snapshot"]["key"]).is_file()
+
+
+def test_the_same_recording_gives_the_same_events(clip: Path, tmp_path: Path) -> None:
+    """Ids aside, two runs agree to the last digit."""
+    for name in ("one", "two"):
+        _replay(clip, tmp_path / name, "--start-time", "2026-11-20T10:00:00Z")
+    one, two = (_events(tmp_path / name) for name in ("one", "two"))
+    assert one
+    for event in one + two:
+        del event["event_id"]
+    assert one == two
+
+
+def test_start_time_and_camera_are_the_callers(clip: Path, tmp_path: Path) -> None:
+    """Times count from --start-time; a time without a zone is UTC."""
+    _replay(clip, tmp_path, "--start-time", "2031-05-01T00:00:00", "--camera-id", "yard")
+    event = _events(tmp_path)[0]
+    assert event["timestamp"].startswith("2031-05-01T00:00:01.")
+    assert event["camera_id"] == "yard"
+    assert event["snapshot"]["key"].startswith("yard/2031-05-01/motion_000001_")
+
+
+def test_json_summary(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object on stdout and nothing else: frames, speed, stages, events."""
+    assert _replay(clip, tmp_path, "--json", "--no-motion-gate", "--detect-every", "2") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["frames"] == 150
+    assert summary["fps"] > 0
+    assert {"decode", "motion", "detect", "track"} <= set(summary["stage_seconds"])
+    assert summary["events_by_type"]["tracking"] == 4
+    assert summary["tracking"] == {"object": {"entered": 2, "left": 2}}
+
+
+def test_table_summary(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table names what was found and where it lies."""
+    _replay(clip, tmp_path)
+    shown = capsys.readouterr().out
+    for part in ("150 frames", "object", "tracking", "decode", "events.jsonl"):
+        assert part in shown
+
+
+def test_a_still_recording_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No events is an answer, not an empty table."""
+    still = make_clip(tmp_path / "still.mp4", [next(_scene())] * 30, FPS)
+    assert _replay(still, tmp_path / "out") == 0
+    assert "nothing happened" in capsys.readouterr().out
+    assert _events(tmp_path / "out") == []
+
+
+def test_settings_come_from_a_configuration(clip: Path, tmp_path: Path) -> None:
+    """The camera of that name in the agent's file: what runs there can be tried here."""
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        'site_id = "hq"\ndevice_id = "gate-01"\n[mqtt]\nhost = "b"\n[[cameras]]\nid = "yard"\nsource = "usb:0"\n'
+        'mode = "motion"\n',
+        encoding="utf-8",
+    )
+    assert _replay(clip, tmp_path / "out", "--config", str(config), "--camera-id", "yard") == 0
+    events = _events(tmp_path / "out")
+    assert {event["event_type"] for event in events} == {"motion"}
+    assert {event["device_id"] for event in events} == {"gate-01"}
+    assert _replay(clip, tmp_path / "out", "--config", str(config), "--camera-id", "garden") == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("nothing.mp4", "nothing.mp4"),
+        (".", "folder"),
+        ("notes.mp4", "notes.mp4"),
+        ("empty.mp4", "empty.mp4"),
+        ("ftp://me:hunter2@host/x.mp4", "ftp"),
+    ],
+)
+def test_bad_sources_are_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, source: str, named: str
+) -> None:
+    """One clear line, exit status 2, no secret."""
+    monkeypatch.chdir(tmp_path)
+    Path("notes.mp4").write_text("these are notes, not a video\n" * 50)
+    Path("empty.mp4").touch()
+    assert main(["replay", source, "--out", "out", "--model", "none"]) == 2
+    said = capfd.readouterr().err
+    assert named in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
+
+
+def test_a_damaged_recording_is_played_as_far_as_it_goes(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What decodes is analysed, and the damage is told."""
+    data = bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(bytes(data))
+    assert _replay(damaged, tmp_path / "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] > 20
+
+
+def test_a_model_that_is_none_is_named(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Asked for by name, a model must be one."""
+    fake = tmp_path / "fake.tflite"
+    fake.write_bytes(b"not a model" * 100)
+    assert main(["replay", str(clip), "--out", str(tmp_path / "out"), "--model", str(fake)]) == 2
+    assert "fake.tflite" in capsys.readouterr().err
+
+
+def test_without_the_default_model_blobs_take_over(
+    clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model here and none to be fetched: one line says so, and the replay goes on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VEDETTE_MODELS", "http://127.0.0.1:1")
+    assert main(["replay", str(clip), "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert [record.message for record in caplog.records if "blobs" in record.message]
+    assert {event["event_data"].get("class_name", "object") for event in _events(tmp_path / "out")} == {"object"}
+
+
+def test_an_unwritable_folder_is_named(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file stands where the folder should be: root or not, that cannot be written."""
+    (tmp_path / "taken").write_text("a file")
+    assert _replay(clip, tmp_path / "taken") == 2
+    assert str(tmp_path / "taken") in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_in_one_line(clip: Path, tmp_path: Path) -> None:
+    """A process that may write no more than a few kilobytes stands for a full disk."""
+    limit = 6_000
+    command = [sys.executable, "-m", "edge_agent", "replay", str(clip), "--out", str(tmp_path / "out"), "--model", "none"]
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False)  # noqa: PLW1509
+    assert done.returncode == 2
+    assert "cannot write to" in done.stderr
+    assert "make room" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_live_sources_are_sent_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A camera has no end; the message names the command that takes one."""
+    assert main(["replay", "rtsp://127.0.0.1:1/x", "--out", str(tmp_path), "--model", "none"]) == 2
+    assert "edge-agent run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--detect-every", "0"], ["--detect-every", "x"], ["--start-time", "noon"]])
+def test_bad_options_are_refused(tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse says which option and why."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["replay", "x.mp4", "--out", str(tmp_path), *arguments])
+    assert stopped.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_a_bad_camera_id_is_refused(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would become a path."""
+    assert _replay(clip, tmp_path, "--camera-id", "../x") in {1, 2}
+    assert "--camera-id" in capsys.readouterr().err
