@@ -5,6 +5,7 @@ The only module that imports either package.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 from pathlib import Path
 from types import ModuleType
@@ -31,28 +32,30 @@ def open_tflite_runtime(path: Path, *, threads: int, edgetpu: bool) -> Interpret
     return open_with(_import("tflite_runtime.interpreter", "tflite-runtime"), path, threads=threads, edgetpu=edgetpu)
 
 
-def open_with(package: ModuleType | Any, path: Path, *, threads: int, edgetpu: bool) -> InterpreterNetwork:
+def open_with(
+    package: ModuleType | Any, path: Path, *, threads: int, edgetpu: bool, library: str = EDGETPU_LIBRARY
+) -> InterpreterNetwork:
     """Open a model with a module that has ``Interpreter`` and ``load_delegate``."""
     content = _read(path)
-    delegates = [_edgetpu_delegate(package, path)] if edgetpu else []
+    delegates = [_edgetpu_delegate(package, path, library)] if edgetpu else []
     try:
         interpreter = package.Interpreter(
             model_content=content, num_threads=threads, experimental_delegates=delegates or None
         )
         interpreter.allocate_tensors()
+        return InterpreterNetwork(interpreter)
     except (ValueError, RuntimeError) as error:
         raise ConfigurationError(_why_not(path, error, edgetpu=edgetpu)) from error
-    return InterpreterNetwork(interpreter, path=path)
 
 
 class InterpreterNetwork:
     """A ``Network`` over a TFLite ``Interpreter``."""
 
-    def __init__(self, interpreter: Any, *, path: Path) -> None:
+    def __init__(self, interpreter: Any) -> None:
         inputs: list[dict[str, Any]] = interpreter.get_input_details()
         outputs: list[dict[str, Any]] = interpreter.get_output_details()
         if len(inputs) != 1:
-            raise ConfigurationError(f"{path.name} wants {len(inputs)} inputs; a detector takes one picture")
+            raise ConfigurationError(f"the model wants {len(inputs)} inputs; a detector takes one picture")
         self._interpreter: Any = interpreter
         self._input_index = int(inputs[0]["index"])
         self._output_indices = [int(detail["index"]) for detail in outputs]
@@ -92,13 +95,15 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _edgetpu_delegate(package: Any, path: Path) -> Any:
+def _edgetpu_delegate(package: Any, path: Path, library: str) -> Any:
     try:
-        return package.load_delegate(EDGETPU_LIBRARY)
+        # First by hand: a delegate whose library is missing complains once more, on stderr, as it is thrown away.
+        ctypes.CDLL(library)
+        return package.load_delegate(library)
     except (ValueError, OSError) as error:
         raise ConfigurationError(
-            f"{path.name} needs an Edge TPU, but {EDGETPU_LIBRARY} could not be loaded: install libedgetpu1-std and "
-            "plug the device in, or choose a model without '_edgetpu' in its name"
+            f"{path.name} needs an Edge TPU, but {library} could not be loaded: install libedgetpu1-std and plug the "
+            "device in, or choose a model without '_edgetpu' in its name"
         ) from error
 
 
@@ -130,11 +135,11 @@ def _find_postprocess(interpreter: Any, output_indices: list[int]) -> PostProces
     names and values.
     """
     list_operators = getattr(interpreter, "_get_ops_details", None)
-    if list_operators is None:
+    if list_operators is None or len(output_indices) != 4:
         return None
     for operator in list_operators():
         results = [int(index) for index in operator["outputs"]]
-        if operator["op_name"] == _POSTPROCESS and set(results) <= set(output_indices) and len(results) == 4:
+        if operator["op_name"] == _POSTPROCESS and sorted(results) == sorted(output_indices):
             boxes, classes, scores, count = (output_indices.index(index) for index in results)
             columns = _columns(interpreter, int(operator["inputs"][1]))
             return PostProcess(boxes=boxes, classes=classes, scores=scores, count=count, class_columns=columns)
