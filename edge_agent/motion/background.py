@@ -1,22 +1,35 @@
 """What the scene looks like when nothing moves, pixel by pixel, with each pixel's own noise.
 
 Each pixel has a mean that follows slow change, a variance that sets how much it must differ to be foreground, a
-*candidate* (what has been seen there, unchanged, since when: something that stopped) and a *former* background (what
-was there before the thing that stopped was absorbed, so that its leaving is no ghost).
-
-Everything is 8-bit or 32-bit float planes and whole-plane OpenCV calls: about 60 µs a frame of 320x180.
+*candidate* (what the foreground has shown there, unchanged, since when: something that stopped) and a *former*
+background (what was there before the thing that stopped was absorbed, so that its leaving is no ghost).
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_agent.motion.lighting import SAME_LIGHT, Lighting, estimate_lighting
-
-Plane = NDArray[np.uint8]
-FloatPlane = NDArray[np.float32]
+from edge_agent.motion.planes import (
+    FloatPlane,
+    Plane,
+    above,
+    both,
+    count,
+    distance,
+    either,
+    grown,
+    inverse,
+    mask_where,
+    minus,
+    plus,
+    relit,
+    rounded,
+    within,
+    worn,
+)
+from edge_agent.motion.settings import MotionSettings
 
 _GRID_POINTS = 900
 _FIRST_SIGMA = 4.0
@@ -33,121 +46,98 @@ _SETTLING_SHARE = 0.12
 class Background:
     """The adaptive background of one camera, at the working size."""
 
-    def __init__(
-        self,
-        first: Plane,
-        *,
-        threshold_levels: float,
-        noise_factor: float,
-        learning_time_s: float,
-        watched: Plane | None,
-    ) -> None:
+    def __init__(self, first: Plane, *, settings: MotionSettings, watched: Plane | None) -> None:
         """``watched`` is 255 where motion counts; None for everywhere."""
-        self._threshold_levels = threshold_levels
-        self._noise_factor = noise_factor
-        self._learning_time_s = learning_time_s
+        self._settings = settings
         self._watched = watched
         height, width = first.shape
-        self._grid = max(1, round((width * height / _GRID_POINTS) ** 0.5))
-        self._zero = np.zeros_like(first, np.float32)
-        self._former = first.copy()
-        self._former_time = np.full(first.shape, -np.inf, np.float32)
-        self._any_former = False
+        self._grid = slice(None, None, max(1, round((width * height / _GRID_POINTS) ** 0.5)))
+        self._nothing: FloatPlane = np.zeros(first.shape, np.float32)
+        self._variance: FloatPlane = np.full(first.shape, _FIRST_SIGMA**2, np.float32)
+        self._mean: FloatPlane = first.astype(np.float32)
         self._candidate = first.copy()
-        self._age = np.zeros_like(first, np.float32)
-        self._any_age = False
-        self._mean: FloatPlane
-        self._variance: FloatPlane
-        self.image: Plane = first
-        self.difference: Plane = first
-        self.limit: Plane = first
-        self.limit_age_s = 0.0
-        self._settling = 0.0
+        self._former = first.copy()
+        self._former_s: FloatPlane = np.full(first.shape, -np.inf, np.float32)
+        self._any_former = False
+        self._any_foreground = False
+        self._settling_levels = 0.0
+        self._limit_age_s = 0.0
         self._frames = 0
         self._time_s = 0.0
+        self.rested_s: FloatPlane = np.zeros(first.shape, np.float32)
+        """For how long each foreground pixel has shown one and the same thing; 0 elsewhere."""
+        self.image = first.copy()
+        """The background as a picture, in the light of the latest frame."""
+        self.difference: Plane = np.zeros(first.shape, np.uint8)
+        """Distance of the latest frame from ``image``."""
+        self.limit = self._measured_limit()
+        """How many levels each pixel must differ to be foreground."""
         self.learn_anew(first)
 
     def learn_anew(self, frame: Plane) -> None:
-        """Take this frame as the background and forget what was there before; the noise is kept where known."""
+        """Take this frame as the background and forget what was there before; the noise stays known."""
         self._mean = frame.astype(np.float32)
         self.image = frame.copy()
-        if self._frames == 0:
-            self._variance = np.full(frame.shape, _FIRST_SIGMA**2, np.float32)
         self._frames = 1
-        self._forget_candidates()
+        self._forget_foreground()
         self._any_former = False
-        self._former_time[:] = -np.inf
-        self._refresh_limit()
+        self._former_s[:] = -np.inf
 
     def follow_light(self, frame: Plane, foreground: Plane | None, *, step_s: float) -> Lighting:
         """Estimate how the light changed since the last frame and carry it over to everything remembered."""
-        grid = slice(self._grid // 2, None, self._grid)
-        usable = np.ones(frame[grid, grid].shape, bool)
-        if self._watched is not None:
-            usable &= self._watched[grid, grid] > 0
+        grid = self._grid
+        usable = np.ones(frame[grid, grid].shape, bool) if self._watched is None else self._watched[grid, grid] > 0
         if foreground is not None:
             free = usable & (foreground[grid, grid] == 0)
-            if int(free.sum()) * 3 >= int(usable.sum()):
+            if 3 * np.count_nonzero(free) >= np.count_nonzero(usable):
                 usable = free
         lighting = estimate_lighting(self._mean[grid, grid][usable], frame[grid, grid][usable].astype(np.float32))
-        self._settling *= max(0.0, 1.0 - step_s / _SETTLING_S)
+        self._settling_levels *= max(0.0, 1.0 - step_s / _SETTLING_S)
         if lighting is not SAME_LIGHT:
-            cv2.addWeighted(self._mean, lighting.gain, self._mean, 0.0, lighting.offset, self._mean)
-            cv2.min(self._mean, 255.0, self._mean)
-            cv2.max(self._mean, 0.0, self._mean)
-            if self._any_age:
-                self._candidate = cv2.convertScaleAbs(self._candidate, None, lighting.gain, lighting.offset)
-            if self._any_former:
-                self._former = cv2.convertScaleAbs(self._former, None, lighting.gain, lighting.offset)
-            self._settling = max(self._settling, lighting.shift_levels * _SETTLING_SHARE)
-        cv2.convertScaleAbs(self._mean, self.image)
+            self._relight(lighting)
+        self.image = rounded(self._mean)
         return lighting
 
     def changed(self, frame: Plane) -> tuple[Plane, Plane]:
-        """Return where the frame surely and where it perhaps differs from the background (255).
+        """Return where the frame surely and where it perhaps differs from the background.
 
-        Surely: outside the range of the background's 3x3 neighbourhood by the pixel's threshold, so that a picture
-        that shakes by a pixel stays quiet. Perhaps: by half the threshold, at the pixel itself.
+        Surely: outside the range of the background's 3x3 neighbourhood by the pixel's limit, so that a picture that
+        shakes by a pixel stays quiet. Perhaps: by half the limit, at the pixel itself.
         """
         limit = self.limit
-        if self._settling >= 1.0:
-            limit = cv2.add(limit, self._settling)
-        low = cv2.subtract(cv2.erode(self.image, None), limit)
-        high = cv2.add(cv2.dilate(self.image, None), limit)
-        same = cv2.inRange(frame, low, high)
-        sure = cv2.bitwise_not(same)
-        self.difference = cv2.absdiff(frame, self.image)
-        perhaps = cv2.compare(self.difference, cv2.convertScaleAbs(limit, None, 0.5, 1.0), cv2.CMP_GT)
+        if self._settling_levels >= 1.0:
+            limit = relit(limit, 1.0, self._settling_levels)
+        same = within(frame, minus(worn(self.image), limit), plus(grown(self.image), limit))
+        self.difference = distance(frame, self.image)
+        sure, perhaps = inverse(same), above(self.difference, relit(limit, 0.5, 1.0))
         if self._watched is not None:
-            sure = cv2.bitwise_and(sure, self._watched)
-            perhaps = cv2.bitwise_and(perhaps, self._watched)
+            sure, perhaps = both(sure, self._watched), both(perhaps, self._watched)
         return sure, perhaps
 
-    def learn(self, frame: Plane, foreground: Plane | None, *, step_s: float) -> None:
-        """Let the mean and the noise follow the frame, except where something moves (255 in ``foreground``)."""
+    def learn(self, frame: Plane, *, foreground: Plane | None, uncertain: Plane | None, step_s: float) -> None:
+        """Let mean and noise follow the frame: neither in the ``foreground``, the mean alone where ``uncertain``."""
         self._frames += 1
         self._time_s += step_s
-        rate = max(step_s / self._learning_time_s, 1.0 / self._frames)
-        noise_rate = max(step_s / self._learning_time_s, 1.0 / (self._frames + _NOISE_FRAMES))
-        squared = cv2.multiply(self.difference, self.difference, dtype=cv2.CV_32F)
-        if foreground is None:
-            cv2.accumulateWeighted(frame, self._mean, min(rate, 1.0))
-            cv2.accumulateWeighted(squared, self._variance, min(noise_rate, 1.0))
-            if self._any_age:
-                self._forget_candidates()
+        slowest = step_s / self._settings.learning_time_s
+        rate = min(1.0, max(slowest, 1.0 / self._frames))
+        noise_rate = min(1.0, max(slowest, 1.0 / (self._frames + _NOISE_FRAMES)))
+        # One wild frame must not blind a pixel for long.
+        deviation = np.asarray(cv2.min(self.difference, plus(self.limit, self.limit)), np.uint8)
+        squared = cv2.multiply(deviation, deviation, dtype=cv2.CV_32F)
+        if foreground is None or uncertain is None:
+            cv2.accumulateWeighted(frame, self._mean, rate)
+            cv2.accumulateWeighted(squared, self._variance, noise_rate)
+            if self._any_foreground:
+                self._forget_foreground()
         else:
-            still = cv2.bitwise_not(foreground)
-            cv2.accumulateWeighted(frame, self._mean, min(rate, 1.0), still)
-            cv2.accumulateWeighted(squared, self._variance, min(noise_rate, 1.0), still)
-            self._follow_candidates(frame, still, step_s=step_s)
-        self.limit_age_s += step_s
-        if self.limit_age_s >= _LIMIT_REFRESH_S or self._frames <= _NOISE_FRAMES:
-            self._refresh_limit()
-
-    @property
-    def rested_s(self) -> FloatPlane:
-        """For how long each foreground pixel has shown one and the same thing; 0 elsewhere."""
-        return self._age
+            still = inverse(foreground)
+            cv2.accumulateWeighted(frame, self._mean, rate, still)
+            cv2.accumulateWeighted(squared, self._variance, noise_rate, minus(still, uncertain))
+            self._follow_foreground(frame, still, step_s=step_s)
+        self._limit_age_s += step_s
+        if self._limit_age_s >= _LIMIT_REFRESH_S or self._frames <= _NOISE_FRAMES:
+            self.limit = self._measured_limit()
+            self._limit_age_s = 0.0
 
     def restore_former(self, frame: Plane, foreground: Plane) -> bool:
         """Where something that was absorbed has left again, take back what was there before; tell whether any was.
@@ -157,54 +147,60 @@ class Background:
         """
         if not self._any_former:
             return False
-        away = cv2.absdiff(frame, self._former)
-        near = cv2.bitwise_and(
-            cv2.compare(away, cv2.add(self.limit, self.limit), cv2.CMP_LE),
-            cv2.compare(cv2.add(cv2.add(away, away), away), self.difference, cv2.CMP_LT),
-        )
-        back = cv2.bitwise_and(cv2.bitwise_and(near, foreground), self._former_alive())
-        if cv2.countNonZero(back) == 0:
+        away = distance(frame, self._former)
+        near = minus(above(self.difference, relit(away, 3.0)), above(away, plus(self.limit, self.limit)))
+        back = both(both(near, foreground), self._remembered())
+        if count(back) == 0:
             return False
         self._put(self._former, back)
-        self._former_time[back > 0] = -np.inf
+        self._former_s[back > 0] = -np.inf
         return True
 
     def absorb(self, where: Plane, frame: Plane, *, remember: bool) -> None:
-        """Make what the frame shows ``where`` (255) background now.
+        """Make what the frame shows ``where`` background now.
 
         ``remember`` what was background there, for when the absorbed thing leaves again; what is remembered already,
         being older, stays.
         """
         if remember:
-            new = cv2.bitwise_and(where, cv2.bitwise_not(self._former_alive()))
+            new = minus(where, self._remembered())
             cv2.copyTo(self.image, new, self._former)
-            self._former_time[new > 0] = self._time_s
+            self._former_s[new > 0] = self._time_s
             self._any_former = True
         self._put(frame, where)
 
+    def _relight(self, lighting: Lighting) -> None:
+        gain, offset = lighting
+        cv2.addWeighted(self._mean, gain, self._mean, 0.0, offset, self._mean)
+        np.clip(self._mean, 0.0, 255.0, out=self._mean)
+        if self._any_foreground:
+            self._candidate = relit(self._candidate, gain, offset)
+        if self._any_former:
+            self._former = relit(self._former, gain, offset)
+        self._settling_levels = max(self._settling_levels, lighting.shift_levels * _SETTLING_SHARE)
+
     def _put(self, new: Plane, where: Plane) -> None:
         cv2.copyTo(new.astype(np.float32), where, self._mean)
-        cv2.copyTo(self._zero, where, self._age)
+        cv2.copyTo(self._nothing, where, self.rested_s)
         cv2.copyTo(new, where, self.image)
-        cv2.subtract(self.difference, where, self.difference)
+        self.difference = minus(self.difference, where)
 
-    def _former_alive(self) -> Plane:
-        return cv2.compare(self._former_time, self._time_s - _FORMER_LIFETIME_S, cv2.CMP_GE)
+    def _remembered(self) -> Plane:
+        return mask_where(self._former_s >= self._time_s - _FORMER_LIFETIME_S)
 
-    def _follow_candidates(self, frame: Plane, still: Plane, *, step_s: float) -> None:
-        same = cv2.compare(cv2.absdiff(frame, self._candidate), self.limit, cv2.CMP_LE)
-        moved = cv2.bitwise_or(cv2.bitwise_not(same), still)
-        cv2.add(self._age, step_s, self._age)
-        cv2.copyTo(self._zero, moved, self._age)
-        cv2.copyTo(frame, moved, self._candidate)
-        self._any_age = True
+    def _follow_foreground(self, frame: Plane, still: Plane, *, step_s: float) -> None:
+        anew = either(above(distance(frame, self._candidate), self.limit), still)
+        self.rested_s += np.float32(step_s)
+        cv2.copyTo(self._nothing, anew, self.rested_s)
+        cv2.copyTo(frame, anew, self._candidate)
+        self._any_foreground = True
 
-    def _forget_candidates(self) -> None:
-        self._age[:] = 0.0
-        self._any_age = False
+    def _forget_foreground(self) -> None:
+        self.rested_s[:] = 0.0
+        self._any_foreground = False
 
-    def _refresh_limit(self) -> None:
-        sigma = cv2.sqrt(self._variance)
-        limit = cv2.max(cv2.multiply(sigma, self._noise_factor), self._threshold_levels)
-        self.limit = cv2.convertScaleAbs(cv2.min(limit, _MAX_LIMIT_LEVELS))
-        self.limit_age_s = 0.0
+    def _measured_limit(self) -> Plane:
+        sigma = np.sqrt(self._variance)
+        sigma *= np.float32(self._settings.noise_factor)
+        np.clip(sigma, self._settings.threshold, max(_MAX_LIMIT_LEVELS, self._settings.threshold), out=sigma)
+        return rounded(sigma)

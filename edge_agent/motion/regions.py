@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Plane = NDArray[np.uint8]
-_KERNEL_3 = np.ones((3, 3), np.uint8)
-_KERNEL_5 = np.ones((5, 5), np.uint8)
-_NEIGHBOURS_WANTED = 4
+from edge_agent.motion.planes import Labels, Plane, closed, count, despeckled, either, mask_where
+from edge_agent.types import Boxes
+
 _LEAST_GAP_PX = 2.0
 _ALIKE_SHARE = 0.3
 _GAP_FRAGMENT, _GAP_STACKED, _GAP_ALIKE = 0.3, 0.15, 0.05
@@ -38,20 +36,17 @@ class Blob:
     def window(self) -> tuple[slice, slice]:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
-
-def despeckle(mask: Plane) -> Plane:
-    """Keep the pixels that have at least four of the nine pixels around them (themselves included) set."""
-    count = cv2.boxFilter(cv2.bitwise_and(mask, 1), -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
-    return cv2.bitwise_and(mask, cv2.compare(count, _NEIGHBOURS_WANTED, cv2.CMP_GE))
+    def pixels(self, labels: Labels) -> Plane:
+        """Return the mask of the blob within its window."""
+        return mask_where(labels[self.window] == self.label)
 
 
-def find_blobs(sure: Plane, perhaps: Plane, *, min_sure_px: int) -> tuple[NDArray[np.int32], list[Blob]]:
+def find_blobs(sure: Plane, perhaps: Plane, *, min_sure_px: int) -> tuple[Labels, list[Blob]]:
     """Grow the sure pixels into the connected perhaps-pixels; return the label plane and the blobs worth keeping."""
-    joined = cv2.morphologyEx(cv2.bitwise_or(sure, perhaps), cv2.MORPH_CLOSE, _KERNEL_3)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8, ltype=cv2.CV_32S)
-    if count <= 1:
-        return labels, []
-    sure_px = np.bincount(labels[sure > 0], minlength=count)
+    joined = closed(either(sure, perhaps))
+    found, labelled, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8, ltype=cv2.CV_32S)
+    labels = np.asarray(labelled, np.int32)
+    sure_px = np.bincount(labels[sure > 0], minlength=found)
     kept = np.flatnonzero(sure_px[1:] >= min_sure_px) + 1
     blobs = [
         Blob(
@@ -68,15 +63,15 @@ def find_blobs(sure: Plane, perhaps: Plane, *, min_sure_px: int) -> tuple[NDArra
     return labels, blobs
 
 
-def mask_of(labels: NDArray[np.int32], blobs: list[Blob]) -> Plane:
+def mask_of(labels: Labels, blobs: list[Blob]) -> Plane:
     """Return 255 on the pixels of these blobs."""
     mask = np.zeros(labels.shape, np.uint8)
     for blob in blobs:
-        mask[blob.window] |= np.where(labels[blob.window] == blob.label, np.uint8(255), np.uint8(0))
+        mask[blob.window] |= blob.pixels(labels)
     return mask
 
 
-def around(blobs: list[Blob], shape: tuple[int, ...], *, margin_px: int = 4) -> tuple[slice, slice]:
+def window_around(blobs: list[Blob], shape: tuple[int, ...], *, margin_px: int = 4) -> tuple[slice, slice]:
     """Return the window that holds all blobs and a margin."""
     return (
         slice(
@@ -90,29 +85,25 @@ def around(blobs: list[Blob], shape: tuple[int, ...], *, margin_px: int = 4) -> 
     )
 
 
-def fill_bodies(changed: Plane, only_lit: Plane, *, least_area_px: float) -> tuple[Plane, NDArray[np.float32]]:
-    """Drop what is only lit differently from ``changed``, close and fill what remains.
-
-    Returns the filled mask and the bodies' boxes ``(N, 4)``, for bodies of at least the least area.
-    """
-    solid = despeckle(cv2.bitwise_and(changed, cv2.bitwise_not(only_lit)))
-    closed = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, _KERNEL_5)
-    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    filled = np.zeros_like(changed)
+def fill_bodies(things: Plane, *, least_area_px: float) -> tuple[Plane, Boxes]:
+    """Close what changed and fill it; return the filled mask and the boxes ``(N, 4)`` of bodies of the least area."""
+    solid = closed(despeckled(things), 5)
+    contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    filled = np.zeros_like(things)
     boxes: list[tuple[int, int, int, int]] = []
     for contour in contours:
         left, top, width, height = cv2.boundingRect(contour)
         if width * height < least_area_px:
             continue
         cv2.drawContours(filled, [contour], 0, 255, cv2.FILLED)
-        if cv2.countNonZero(filled[top : top + height, left : left + width]) < least_area_px:
+        if count(filled[top : top + height, left : left + width]) < least_area_px:
             cv2.drawContours(filled, [contour], 0, 0, cv2.FILLED)
             continue
         boxes.append((left, top, left + width, top + height))
     return filled, np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def merge_boxes(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def merge_boxes(boxes: Boxes) -> Boxes:
     """Merge boxes ``(N, 4)`` that belong to one thing; largest first.
 
     Two belong together when the gap between them is small beside the smaller of the two, or when they overlap by a
@@ -134,11 +125,11 @@ def merge_boxes(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.array(merged, np.float32).reshape(-1, 4)
 
 
-def _area(box: NDArray[np.float32]) -> float:
+def _area(box: Boxes) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _belong_together(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
+def _belong_together(first: Boxes, second: Boxes) -> bool:
     """``first`` is the larger. A fragment joins from further off than a neighbour of like size does."""
     gap_x = max(float(first[0] - second[2]), float(second[0] - first[2]))
     gap_y = max(float(first[1] - second[3]), float(second[1] - first[3]))

@@ -8,9 +8,22 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Plane = NDArray[np.uint8]
+from edge_agent.motion.planes import (
+    FloatPlane,
+    Plane,
+    above,
+    both,
+    count,
+    distance,
+    edges,
+    grown,
+    inverse,
+    larger,
+    mask_where,
+    minus,
+    relit,
+)
 
 _LEAST_TEXTURE_LEVELS = 5.0
 _SAME_TEXTURE = 0.85
@@ -24,7 +37,6 @@ _SHARP_SHARE = 0.5
 
 _OUTLINE_GONE = 0.6
 _LEAST_OUTLINE_LEVELS = 4.0
-_KERNEL_3 = np.ones((3, 3), np.uint8)
 
 
 def lit_within(background: Plane, frame: Plane, limit: Plane, inside: Plane) -> Plane | None:
@@ -47,39 +59,37 @@ def lit_within(background: Plane, frame: Plane, limit: Plane, inside: Plane) -> 
     gain = common / power_before
     if gain < _LEAST_GAIN:
         return None
-    explained = cv2.convertScaleAbs(background, None, gain, mean_after - gain * mean_before)
-    return cv2.bitwise_and(cv2.compare(cv2.absdiff(frame, explained), limit, cv2.CMP_LE), inside)
+    explained = relit(background, gain, mean_after - gain * mean_before)
+    return minus(inside, above(distance(frame, explained), limit))
 
 
 def only_lit(background: Plane, frame: Plane, limit: Plane) -> Plane:
-    """Return where the frame could be the background in another light (255): moderately brighter or darker, and
+    """Return where the frame could be the background in another light: moderately brighter or darker, and on a textured
 
-    on a textured surface with the same texture (correlation over 7x7 pixels), on a plain one without a new edge.
+    surface with the same texture (correlation over 7x7 pixels), on a plain one without a new sharp edge.
     """
     before, after = background.astype(np.float32), frame.astype(np.float32)
-    mean_before, mean_after = cv2.blur(before, _AROUND), cv2.blur(after, _AROUND)
+    mean_before, mean_after = _nearby(before), _nearby(after)
     before -= mean_before
     after -= mean_after
-    texture = cv2.blur(before * before, _AROUND)
-    texture_now = cv2.blur(after * after, _AROUND)
-    common = cv2.blur(before * after, _AROUND)
+    texture, texture_now, common = _nearby(before * before), _nearby(after * after), _nearby(before * after)
     same_texture = common > _SAME_TEXTURE_NEARBY * np.sqrt(texture * texture_now)
     textured = texture > _LEAST_TEXTURE_LEVELS**2
     ratio = (mean_after + 1.0) / (mean_before + 1.0)
     on_texture = same_texture & (ratio > _DEEPEST_SHADOW) & (ratio < _BRIGHTEST_LIGHT)
-    on_plain = (
-        (ratio > _DEEPEST_PLAIN_SHADOW) & (ratio < _BRIGHTEST_PLAIN_LIGHT) & ~_new_edges(background, frame, limit)
-    )
-    return np.where(np.where(textured, on_texture, on_plain), np.uint8(255), np.uint8(0))
+    plain = (ratio > _DEEPEST_PLAIN_SHADOW) & (ratio < _BRIGHTEST_PLAIN_LIGHT)
+    on_plain = both(mask_where(plain), inverse(_new_edges(background, frame, limit)))
+    return np.where(textured, mask_where(on_texture), on_plain)
 
 
-def _new_edges(background: Plane, frame: Plane, limit: Plane) -> NDArray[np.bool_]:
-    """Tell where the frame has an edge that the background has not, and one as sharp as things have, not shadows."""
-    edges_before = cv2.morphologyEx(background, cv2.MORPH_GRADIENT, _KERNEL_3)
-    edges_now = cv2.morphologyEx(frame, cv2.MORPH_GRADIENT, _KERNEL_3)
-    contrast = cv2.dilate(cv2.absdiff(frame, background), _KERNEL_3)
-    least = cv2.max(limit, cv2.convertScaleAbs(contrast, None, _SHARP_SHARE, 0.0))
-    return cv2.subtract(edges_now, edges_before) > least
+def _nearby(plane: FloatPlane) -> FloatPlane:
+    return np.asarray(cv2.blur(plane, _AROUND), np.float32)
+
+
+def _new_edges(background: Plane, frame: Plane, limit: Plane) -> Plane:
+    """Return where the frame has an edge that the background has not, as sharp as those of things, not of shadows."""
+    contrast = grown(distance(frame, background))
+    return above(minus(edges(frame), edges(background)), larger(limit, relit(contrast, _SHARP_SHARE)))
 
 
 def has_left(background: Plane, frame: Plane, inside: Plane, changed: Plane) -> bool:
@@ -87,11 +97,10 @@ def has_left(background: Plane, frame: Plane, inside: Plane, changed: Plane) -> 
 
     Only the outline towards what has not changed counts, and it must be at least half of the whole.
     """
-    around = cv2.subtract(cv2.dilate(inside, _KERNEL_3), inside)
-    outer = cv2.subtract(around, changed)
-    if 2 * cv2.countNonZero(outer) < cv2.countNonZero(around):
+    around = minus(grown(inside), inside)
+    outer = minus(around, changed)
+    if 2 * count(outer) < count(around):
         return False
-    ring = cv2.dilate(outer, _KERNEL_3)
-    edge_before = cv2.mean(cv2.morphologyEx(background, cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0]
-    edge_now = cv2.mean(cv2.morphologyEx(frame, cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0]
+    ring = grown(outer)
+    edge_before, edge_now = cv2.mean(edges(background), ring)[0], cv2.mean(edges(frame), ring)[0]
     return edge_before >= _LEAST_OUTLINE_LEVELS and edge_now < _OUTLINE_GONE * edge_before
