@@ -13,7 +13,7 @@ from edge_agent.events.builder import BuiltEvent, EventBuilder
 from edge_agent.pipeline import CameraPipeline
 from edge_agent.types import Frame
 from shared.clock import Clock
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, TransientError
 from shared.events import CameraStatusData
 from shared.heartbeat import CameraHealth, CameraState
 
@@ -25,6 +25,8 @@ RETRY_S = 30.0
 RESTART_S = 5.0
 """Wait after a fault of our own."""
 
+OpenSource = Callable[..., FrameSource]
+"""``open_source``, or what a test puts in its place."""
 BuildPipeline = Callable[[], CameraPipeline]
 Publish = Callable[[BuiltEvent], None]
 
@@ -46,8 +48,14 @@ class CameraWorker:
         builder: EventBuilder,
         publish: Publish,
         clock: Clock,
+        open_source: OpenSource = open_source,
+        retry_s: float = RETRY_S,
+        restart_s: float = RESTART_S,
     ) -> None:
         self.camera = camera
+        self._open_source = open_source
+        self._retry_s = retry_s
+        self._restart_s = restart_s
         self.builder = builder
         self._build_pipeline = build_pipeline
         self._publish = publish
@@ -95,13 +103,13 @@ class CameraWorker:
         while not self._stopping.is_set():
             try:
                 self._play()
-            except ConfigurationError as error:
+            except (ConfigurationError, TransientError) as error:
                 self._set_condition(_Condition("offline", str(error)))
-                self._stopping.wait(RETRY_S)
+                self._stopping.wait(self._retry_s)
             except Exception:
-                logger.exception("camera %s: a fault; beginning again in %g s", self.camera.id, RESTART_S)
+                logger.exception("camera %s: a fault; beginning again in %g s", self.camera.id, self._restart_s)
                 self._set_condition(_Condition("degraded", "a fault in the agent; see its log"))
-                self._stopping.wait(RESTART_S)
+                self._stopping.wait(self._restart_s)
             else:
                 return
 
@@ -109,7 +117,7 @@ class CameraWorker:
         """Return when stopped, or when a recording has ended and been told to its end."""
         pipeline = self._build_pipeline()
         try:
-            source = open_source(source_text(self.camera), settings=self.camera.stream, clock=self._clock)
+            source = self._open_source(source_text(self.camera), settings=self.camera.stream, clock=self._clock)
             try:
                 self._read_all(source, pipeline)
             finally:

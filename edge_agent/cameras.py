@@ -10,8 +10,8 @@ from uuid import UUID
 
 from edge_agent.assembly import build_pipeline, find_model
 from edge_agent.camera.probe import probe
-from edge_agent.camera.source import scheme_of
-from edge_agent.camera_worker import CameraWorker
+from edge_agent.camera.source import open_source, scheme_of
+from edge_agent.camera_worker import CameraWorker, OpenSource
 from edge_agent.commands import ReplyFields
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
@@ -41,7 +41,9 @@ class Cameras:
         new_id: Callable[[], UUID],
         places: ModelPlaces,
         clock: Clock,
+        open_source: OpenSource = open_source,
     ) -> None:
+        self._open_source = open_source
         self._site_id = site_id
         self._device_id = device_id
         self._publish = publish
@@ -120,6 +122,7 @@ class Cameras:
             builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=self._new_id),
             publish=self._publish,
             clock=self._clock,
+            open_source=self._open_source,
         )
 
     def _pipeline(self, camera: CameraSettings) -> CameraPipeline:

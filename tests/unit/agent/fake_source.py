@@ -1,0 +1,63 @@
+"""A camera that plays a script: frames, silence, faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from edge_agent.camera.source import SourceStatus, StreamInfo
+from edge_agent.types import Frame
+from shared.heartbeat import CameraState
+
+
+class FakeSource:
+    """Gives out ``frames`` one by one, then is silent (``endless``) or has ended. Implements ``FrameSource``."""
+
+    live = True
+
+    def __init__(self, frames: Sequence[Frame | Exception], *, endless: bool = True) -> None:
+        self._frames = list(frames)
+        self._endless = endless
+        self._silence = threading.Event()
+        self.state: CameraState = "online"
+        self.error: str | None = None
+        self.closed = False
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if not self._frames:
+            self._silence.wait(min(timeout_s, 0.01))
+            return None
+        item = self._frames.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    @property
+    def ended(self) -> bool:
+        return not self._frames and not self._endless
+
+    def info(self) -> StreamInfo:
+        return StreamInfo(source="fake", width=320, height=180, fps=10.0, codec="fake")
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(state=self.state, error=self.error, fps_actual=9.5)
+
+    def close(self) -> None:
+        self.closed = True
+        self._silence.set()
+
+
+class FakeSources:
+    """Stands for ``open_source``: hands out prepared sources, or raises prepared errors, in turn."""
+
+    def __init__(self, *prepared: FakeSource | Exception) -> None:
+        self._prepared = list(prepared)
+        self.opened: list[str] = []
+
+    def __call__(self, text: str, **_: Any) -> FakeSource:
+        self.opened.append(text)
+        item = self._prepared.pop(0) if len(self._prepared) > 1 else self._prepared[0]
+        if isinstance(item, Exception):
+            raise item
+        return item
