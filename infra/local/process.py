@@ -145,6 +145,11 @@ class Process:
     def alive(self) -> bool:
         return self.pid is not None
 
+    @property
+    def exit_status(self) -> int | None:
+        """How the process ended (negative: by that signal); None while it runs or before it was started."""
+        return None if self._child is None else self._child.poll()
+
     def start(self) -> None:
         """Start and wait until ready."""
         self.begin()

@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument("--options", required=True)
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stopped = threading.Event()
     stop_on_signals(stopped)
     try:

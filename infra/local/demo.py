@@ -1,0 +1,188 @@
+"""``vedette-local demo``: the stack, this machine as a device with one camera, and what happens, as it happens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from rich.console import Console
+from rich.markup import escape
+
+from infra.local.device import StackUrls, agent_process
+from infra.local.event_lines import event_line
+from infra.local.process import Process
+from infra.local.stack import StackOptions
+from infra.local.state_folder import StateFolder
+from infra.local.supervisor import Supervisor, stop_on_signals
+from shared.errors import ConfigurationError, TransientError
+from shared.redact import redact
+
+_LOOK_EVERY_S = 0.05
+_RESTART_PAUSE_S = 2.0
+_WRONG_CONFIGURATION = 2
+_BARE_SCHEMES = ("synthetic", "usb", "gst")
+
+
+def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: str | None) -> int:
+    """Run until Ctrl-C; leave nothing running that was not running before."""
+    check_source(source)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
+    console = Console(highlight=False, soft_wrap=True)
+    stopped = threading.Event()
+    stop_on_signals(stopped)
+    with _stack(state, options, console) as (urls, supervisor):
+        if stopped.is_set():
+            return 0
+        _announce(console, state, urls, source)
+        device = StackUrls(broker=urls["broker"], aws=urls["aws"])
+        agent = agent_process(device, folder=state.path, source=source, model=model)
+        counter = EventPrinter(console=console, redis_url=urls["redis"], api_url=urls["api"])
+        counter.start(stopped)
+        log = LogTail(agent.log_path)
+        try:
+            agent.start()
+            _follow(agent, log, supervisor, stopped, console)
+        finally:
+            agent.stop()
+            stopped.set()
+        console.print(f"\n{counter.seen} events; stopping", style="dim")
+    return 0
+
+
+def check_source(source: str) -> None:
+    """Raise ConfigurationError where a file is named that is not there; everything else the agent finds out."""
+    scheme = urlsplit(source).scheme
+    if "://" in source or scheme in _BARE_SCHEMES or source.startswith("/dev/"):
+        return
+    if not Path(source).is_file():
+        raise ConfigurationError(
+            f"there is no file {redact(source)}; a source is a video file, rtsp://…, usb:0, gst:PIPELINE "
+            "or synthetic:gate"
+        )
+
+
+@contextmanager
+def _stack(
+    state: StateFolder, options: StackOptions, console: Console
+) -> Generator[tuple[dict[str, str], Supervisor | None]]:
+    """Start the stack, or use the one that ``vedette-local up`` left running on this folder."""
+    running = state.supervisor.read()
+    if running is not None and running.alive and state.description().get("phase") == "ready":
+        console.print("using the stack that runs already (vedette-local down stops it)", style="dim")
+        yield state.description()["urls"], None
+        return
+    began_s = time.monotonic()
+    with Supervisor(state=state, options=options) as supervisor:
+        console.print("starting database, broker, Redis, object store, functions and API …", style="dim")
+        supervisor.stack.start(lambda text: console.print(f"  {text}", style="dim"))
+        console.print(f"ready in {time.monotonic() - began_s:.1f} s", style="dim")
+        yield supervisor.stack.urls, supervisor
+    console.print("stopped; the data stays in " + str(state.path), style="dim")
+
+
+def _announce(console: Console, state: StateFolder, urls: dict[str, str], source: str) -> None:
+    api = urls["api"]
+    for label, text in (
+        ("camera", redact(source)),
+        ("API", f"{api}/docs"),
+        ("events", f"curl '{api}/api/events?page_size=5'"),
+        ("totals", f"curl '{api}/api/events/stats'"),
+        ("live", f"redis-cli -u {redact(urls['redis'])} subscribe events"),
+        ("kept in", f"{state.path} (vedette-local reset deletes it)"),
+    ):
+        console.print(f"  [bold]{label:<8}[/bold] {escape(text)}")
+    console.print("  Ctrl-C stops everything\n", style="dim")
+
+
+def _follow(
+    agent: Process, log: LogTail, supervisor: Supervisor | None, stopped: threading.Event, console: Console
+) -> None:
+    restart_at_s: float | None = None
+    while not stopped.wait(_LOOK_EVERY_S):
+        for line in log.added():
+            console.print(escape(redact(line)), style="dim")
+        if supervisor is not None:
+            supervisor.stack.tend()
+        if agent.alive:
+            continue
+        if agent.exit_status == _WRONG_CONFIGURATION:
+            raise ConfigurationError(f"the edge agent cannot run like this:\n{agent.last_log_lines()}")
+        if restart_at_s is None:
+            console.print("the edge agent ended; starting it again", style="yellow")
+            restart_at_s = time.monotonic() + _RESTART_PAUSE_S
+        elif time.monotonic() >= restart_at_s:
+            restart_at_s = None
+            agent.begin()
+
+
+class LogTail:
+    """The lines that are added to a file from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = path.stat().st_size if path.is_file() else 0
+        self._rest = b""
+
+    def added(self) -> list[str]:
+        """Return complete lines that were not returned before."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._position)
+                data = self._rest + file.read()
+                self._position = file.tell()
+        except OSError:
+            return []
+        *lines, self._rest = data.split(b"\n")
+        return [line.decode("utf-8", errors="replace") for line in lines]
+
+
+class EventPrinter:
+    """Prints each event that is published on Redis, once."""
+
+    def __init__(self, *, console: Console, redis_url: str, api_url: str) -> None:
+        self._console = console
+        self._redis_url = redis_url
+        self._api_url = api_url
+        self.seen = 0
+
+    def start(self, stopped: threading.Event) -> None:
+        """Print in the background; returns once subscribed, so that no event is missed."""
+        subscribed = threading.Event()
+        threading.Thread(target=self._run, args=(stopped, subscribed), name="events", daemon=True).start()
+        if not subscribed.wait(10):
+            raise TransientError("Redis does not answer, so no event could be shown")
+
+    def _run(self, stopped: threading.Event, subscribed: threading.Event) -> None:
+        while not stopped.is_set():
+            try:
+                with redis.Redis.from_url(self._redis_url, socket_timeout=None) as client:
+                    self._listen(client, stopped, subscribed)
+            except (redis.RedisError, OSError):
+                stopped.wait(0.5)
+
+    def _listen(self, client: Any, stopped: threading.Event, subscribed: threading.Event) -> None:
+        with client.pubsub() as channel:
+            channel.subscribe("events")
+            while not stopped.is_set():
+                message = channel.get_message(timeout=0.2)
+                if message is None:
+                    continue
+                if message["type"] == "subscribe":
+                    subscribed.set()
+                elif message["type"] == "message":
+                    self._show(message["data"])
+
+    def _show(self, data: bytes) -> None:
+        self.seen += 1
+        try:
+            self._console.print(event_line(json.loads(data), api_url=self._api_url))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._console.print("an event that cannot be shown", style="yellow")
