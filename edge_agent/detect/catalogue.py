@@ -186,16 +186,16 @@ class ModelStore:
 
     def _cached(self, entry: ModelEntry) -> ModelFile | None:
         path = self._cache_path(entry.name)
-        expected = entry.sha256 or self._recorded().get(entry.name)
         if not path.is_file():
             return None
+        expected = entry.sha256 or self._recorded().get(entry.name)
         if expected is not None and file_sha256(path) != expected:
             logger.warning("%s in the model cache is damaged and is fetched again", path)
             return None
         return _model_file(path, entry.name, entry)
 
     def _pull(self, entry: ModelEntry) -> ModelFile:
-        recorded = self._recorded()
+        recorded = self._recorded() if entry.sha256 is None else {}
         path = self._cache_path(entry.name)
         found = self._fetch(entry.url, path, sha256=entry.sha256 or recorded.get(entry.name))
         if entry.sha256 is None and entry.name not in recorded:

@@ -72,13 +72,13 @@ def choose_crops(
     frame, needed = np.array(frame_size, np.float32), np.array(input_size, np.float32)
     if not len(regions) or (frame / needed).max() < settings.min_gain:
         return np.empty((0, 4), np.float32)
-    groups = np.array(regions[:MAX_REGIONS], np.float32)
-    crops = _around(groups, frame, needed, settings.margin_ratio)
-    while (pair := _mergeable(groups, crops, frame, needed, settings)) is not None:
+    rooms = _with_margin(np.array(regions[:MAX_REGIONS], np.float32), settings.margin_ratio)
+    crops = _around(rooms, frame, needed)
+    while (pair := _mergeable(rooms, crops, frame, needed, settings.min_gain)) is not None:
         one, other = pair
-        groups[one] = _hull(groups[one], groups[other])
-        groups = np.delete(groups, other, axis=0)
-        crops = _around(groups, frame, needed, settings.margin_ratio)
+        rooms[one] = _hull(rooms[one], rooms[other])
+        rooms = np.delete(rooms, other, axis=0)
+        crops = _around(rooms, frame, needed)
     return crops[_gain(crops[:, 2:] - crops[:, :2], frame, needed) >= settings.min_gain]
 
 
@@ -109,11 +109,15 @@ def merge_looks(
     return found.select(keep_best(_same_thing(found, look)))
 
 
-def _around(regions: Boxes, frame: NDArray[np.float32], needed: NDArray[np.float32], margin: float) -> Boxes:
-    """Return the crop for each region: its middle, the input's shape, the room asked for, inside the frame."""
-    middle = (regions[:, :2] + regions[:, 2:]) / 2
-    wanted = (regions[:, 2:] - regions[:, :2]) * np.float32(1 + 2 * margin)
-    scale = np.maximum((wanted / needed).max(axis=1, keepdims=True), 1.0)
+def _with_margin(regions: Boxes, margin: float) -> Boxes:
+    room = (regions[:, 2:] - regions[:, :2]) * np.float32(margin)
+    return np.concatenate([regions[:, :2] - room, regions[:, 2:] + room], axis=1, dtype=np.float32)
+
+
+def _around(rooms: Boxes, frame: NDArray[np.float32], needed: NDArray[np.float32]) -> Boxes:
+    """Return the crop that holds each room: the same middle, the input's shape, inside the frame."""
+    middle = (rooms[:, :2] + rooms[:, 2:]) / 2
+    scale = np.maximum(((rooms[:, 2:] - rooms[:, :2]) / needed).max(axis=1, keepdims=True), 1.0)
     size = np.minimum(np.ceil(needed * scale), frame)
     left_top = np.clip(np.round(middle - size / 2), 0, frame - size)
     return np.concatenate([left_top, left_top + size], axis=1).astype(np.float32)
@@ -125,13 +129,13 @@ def _gain(size: NDArray[Any], frame: NDArray[np.float32], needed: NDArray[np.flo
 
 
 def _mergeable(
-    groups: Boxes, crops: Boxes, frame: NDArray[np.float32], needed: NDArray[np.float32], settings: LookSettings
+    rooms: Boxes, crops: Boxes, frame: NDArray[np.float32], needed: NDArray[np.float32], min_gain: float
 ) -> tuple[int, int] | None:
     inside = containment(crops, crops)
     overlap = np.triu(np.maximum(inside, inside.T), k=1)
     for one, other in np.argwhere(overlap >= _MERGE_OVERLAP):
-        joined = _around(_hull(groups[one], groups[other])[None], frame, needed, settings.margin_ratio)
-        if _gain(joined[0, 2:] - joined[0, :2], frame, needed) >= settings.min_gain:
+        joined = _around(_hull(rooms[one], rooms[other])[None], frame, needed)
+        if _gain(joined[0, 2:] - joined[0, :2], frame, needed) >= min_gain:
             return int(one), int(other)
     return None
 
