@@ -50,7 +50,9 @@ class StackOptions:
 
 
 @dataclass(slots=True)
-class _Watched:
+class Part:
+    """One process of the stack and how it is started again."""
+
     process: Process
     begin: Callable[[], None]
     since_s: float = 0.0
@@ -65,7 +67,7 @@ class Stack:
         self._state = state
         self._options = options
         self._external = dict(options.external or {})
-        self._watched: list[_Watched] = []
+        self.parts: list[Part] = []
         self._postgres: PostgresServer | None = None
         self.urls: dict[str, str] = {}
         self.environment: dict[str, str] = {}
@@ -85,21 +87,21 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything, the last started first."""
-        if self._watched:
+        if self.parts:
             self._describe("stopping")
         for group in (self._named("api"), self._named("bridge"), self._services()):
             for watched in group:
                 watched.process.begin_stop()
             for watched in group:
                 watched.process.stop()
-        self._watched.clear()
+        self.parts.clear()
         if self._state.run.is_dir():
             self._describe("stopped")
 
     def tend(self) -> None:
         """Start again what has died, with a growing pause for what keeps dying. Call this every few moments."""
         now = time.monotonic()
-        for watched in self._watched:
+        for watched in self.parts:
             if watched.process.alive:
                 if now - watched.since_s > _STEADY_AFTER_S:
                     watched.pause_s = _FIRST_PAUSE_S
@@ -114,7 +116,7 @@ class Stack:
 
     def process(self, name: str) -> Process:
         """Return one part's process."""
-        return next(watched.process for watched in self._watched if watched.process.name == name)
+        return next(watched.process for watched in self.parts if watched.process.name == name)
 
     # Starting
 
@@ -179,8 +181,8 @@ class Stack:
         return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)
 
     def _watch(self, process: Process, begin: Callable[[], None] | None = None) -> None:
-        watched = _Watched(process=process, begin=begin or process.begin, since_s=time.monotonic())
-        self._watched.append(watched)
+        watched = Part(process=process, begin=begin or process.begin, since_s=time.monotonic())
+        self.parts.append(watched)
         watched.begin()
 
     def _wait_ready(self, tell: Callable[[str], None]) -> None:
@@ -189,7 +191,7 @@ class Stack:
             self._postgres.create_database(DATABASE)
         if migrate(self.urls["database"], remembered=self._state.path / "schema.json"):
             tell("the database schema is up to date")
-        for watched in self._watched:
+        for watched in self.parts:
             if watched.process.name != "postgres":
                 watched.process.wait_ready()
 
@@ -220,15 +222,15 @@ class Stack:
                 "supervisor": os.getpid(),
                 "urls": {name: redact(url) for name, url in self.urls.items()},
                 "bucket": resources.BUCKET,
-                "parts": [watched.process.name for watched in self._watched],
+                "parts": [watched.process.name for watched in self.parts],
             }
         )
 
-    def _named(self, *names: str) -> list[_Watched]:
-        return [watched for watched in self._watched if watched.process.name in names]
+    def _named(self, *names: str) -> list[Part]:
+        return [watched for watched in self.parts if watched.process.name in names]
 
-    def _services(self) -> list[_Watched]:
-        return [watched for watched in self._watched if watched.process.name in {"postgres", "redis", "broker", "aws"}]
+    def _services(self) -> list[Part]:
+        return [watched for watched in self.parts if watched.process.name in {"postgres", "redis", "broker", "aws"}]
 
 
 def end_process(name: str, left: ProcessIdentity) -> None:
