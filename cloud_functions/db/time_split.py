@@ -1,15 +1,19 @@
-"""Cuts a span of time at UTC hours and days, so that kept counts answer for the whole ones and only the rest is read."""
+"""Cuts a span of time at UTC hours and days: kept counts answer for the whole ones, and only the rest is read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import LiteralString
+from typing import Literal
 
 from psycopg import sql
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+
+Floor = Callable[[datetime], datetime]
+Column = Literal["timestamp", "hour", "day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,12 @@ class TimeSpan:
     @property
     def is_empty(self) -> bool:
         return self.start is not None and self.end is not None and self.start >= self.end
+
+    def cut_to(self, other: TimeSpan) -> TimeSpan:
+        """Return what lies in both."""
+        starts = [start for start in (self.start, other.start) if start is not None]
+        ends = [end for end in (self.end, other.end) if end is not None]
+        return TimeSpan(max(starts, default=None), min(ends, default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +64,27 @@ def floor_day(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _inner(span: TimeSpan, floor: _Floor, unit: timedelta) -> tuple[TimeSpan | None, tuple[TimeSpan, ...]]:
-    """Return the part of ``span`` in whole units (None: there is none) and what is left before and after."""
+def _inner(span: TimeSpan, floor: Floor, unit: timedelta) -> tuple[TimeSpan | None, tuple[TimeSpan, ...]]:
+    """Return the part of ``span`` in whole units (None: there is none) and what is left before and after it."""
     first = None if span.start is None else _ceiling(span.start, floor, unit)
     last = None if span.end is None else floor(span.end)
     if first is not None and last is not None and first >= last:
-        if first == last and span.start != first and span.end != last:
-            return None, (TimeSpan(span.start, first), TimeSpan(last, span.end))
         return None, (span,)
     around = (TimeSpan(span.start, first), TimeSpan(last, span.end))
     return TimeSpan(first, last), tuple(piece for piece in around if piece.start != piece.end)
 
 
-def _ceiling(moment: datetime, floor: _Floor, unit: timedelta) -> datetime:
+def _ceiling(moment: datetime, floor: Floor, unit: timedelta) -> datetime:
     down = floor(moment)
     return down if down == moment else down + unit
 
 
-class _Floor:
-    """The type of ``floor_hour`` and ``floor_day``."""
-
-    def __call__(self, moment: datetime) -> datetime: ...
+def time_conditions(span: TimeSpan, column: Column, parameters: dict[str, object], name: str) -> list[sql.Composable]:
+    """Return the conditions that keep ``column`` inside ``span``; put their values into ``parameters``."""
+    parameters |= {f"{name}_start": span.start, f"{name}_end": span.end}
+    conditions: list[sql.Composable] = []
+    if span.start is not None:
+        conditions.append(sql.SQL("{} >= {}").format(sql.Identifier(column), sql.Placeholder(f"{name}_start")))
+    if span.end is not None:
+        conditions.append(sql.SQL("{} < {}").format(sql.Identifier(column), sql.Placeholder(f"{name}_end")))
+    return conditions

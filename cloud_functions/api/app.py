@@ -1,0 +1,127 @@
+"""The one FastAPI application, the same under Mangum and uvicorn.
+
+Routes are ``async`` and hand blocking work to ``Resources.workers``: on Lambda it runs in place (0.09 ms of overhead a
+request against 0.6 for a ``def`` route), on a server it runs on threads, so that no request waits for another's SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.datastructures import MutableHeaders
+
+from cloud_functions.api.docs_pages import add_docs_pages
+from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, ProblemDocument, install_error_handlers
+from cloud_functions.api.parameters import once_only
+from cloud_functions.api.resources import Resources
+from cloud_functions.api.routes import event_export, event_pictures, events, health
+from shared import __version__
+
+MOUNTS = ("/api", "/api/v1")
+"""Where the same routes are found; the first is the one that the description shows."""
+
+DESCRIPTION = """
+Events from cameras: what was seen, where and when, and the annotated pictures behind it.
+
+- Every path under `/api` is found under `/api/v1` as well.
+- All times are RFC 3339, in UTC with `Z`; what you send must name its zone.
+- Every error is an RFC 9457 problem document (`application/problem+json`): switch on its `type`.
+- An unknown parameter, or one given twice, is an error: a misspelt condition never widens what you asked for.
+"""
+_TAGS = [
+    {"name": "Events", "description": "Find, count, export and delete events."},
+    {"name": "Pictures", "description": "The annotated snapshot of an event."},
+    {"name": "Health", "description": "Whether the API and what it leans on are well."},
+]
+_PROBLEM_REF = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such thing.", "content": _PROBLEM_REF},
+    422: {"description": "A parameter is not right; `errors` says which and why.", "content": _PROBLEM_REF},
+    503: {"description": "The database is away, or the question too slow to answer.", "content": _PROBLEM_REF},
+}
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def create_app(*, resources: Resources, docs_assets: Path | None = None, root_path: str = "") -> FastAPI:
+    """Build the application around ``resources``, which it closes when a server shuts it down.
+
+    ``root_path`` is what a gateway cuts off before the path (a REST API's stage).
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        resources.close()
+
+    app = FastAPI(
+        title="Vedette API",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_tags=_TAGS,
+        root_path=root_path,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.resources = resources
+    install_error_handlers(app)
+    for number, mount in enumerate(MOUNTS):
+        app.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
+    app.include_router(health.router, include_in_schema=False)
+    add_docs_pages(app, assets=docs_assets)
+    app.add_middleware(_SafeHeaders)
+    app.openapi = lambda: _described(app)
+    return app
+
+
+def _api_router() -> APIRouter:
+    router = APIRouter(dependencies=[Depends(once_only)])
+    for routes in (event_export.router, event_pictures.router, events.router):
+        router.include_router(routes, responses=_PROBLEMS)
+    router.include_router(health.router)
+    return router
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI description, with the problem document in the place of FastAPI's own error shape."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            tags=app.openapi_tags,
+            routes=app.routes,
+            servers=[{"url": app.root_path}] if app.root_path else None,
+        )
+        schemas: dict[str, Any] = schema["components"]["schemas"]
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        schemas["ProblemDocument"] = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+class _SafeHeaders:
+    """Adds to every response that a browser is to take it for what it says it is."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "private, no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_safely if scope["type"] == "http" else send)

@@ -1,0 +1,73 @@
+"""Wires the API from its environment: the one place that knows which implementation stands behind each seam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from fastapi import FastAPI
+
+from cloud_functions.api.app import create_app
+from cloud_functions.api.auth import AllowEverybody, Authorizer
+from cloud_functions.api.database import ApiDatabase
+from cloud_functions.api.docs_pages import packaged_assets
+from cloud_functions.api.health_probes import BucketProbe, DatabaseProbe, FanOutProbe, HealthProbe
+from cloud_functions.api.resources import Limits, Resources
+from cloud_functions.api.snapshot_store import S3SnapshotStore
+from cloud_functions.api.workers import Workers
+from cloud_functions.aws import AwsClients
+from cloud_functions.db.connect import Database
+from cloud_functions.settings import DatabaseSettings, Environment
+from shared.clock import Clock, SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What the API is told through its environment."""
+
+    database: DatabaseSettings
+    bucket: str
+    topic_arn: str | None = None
+    """The SNS hub, for the health answer only; None: not configured."""
+    root_path: str = ""
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] | None = None) -> Self:
+        env = Environment(variables)
+        return cls(
+            database=DatabaseSettings.from_environment(env),
+            bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket that devices put their pictures into"),
+            topic_arn=env.optional("EVENTS_TOPIC_ARN"),
+            root_path=env.text("API_ROOT_PATH", ""),
+        )
+
+
+def build_app(
+    settings: ApiSettings,
+    *,
+    workers: Workers,
+    limits: Limits,
+    authorizer: Authorizer | None = None,
+    clock: Clock | None = None,
+    aws: AwsClients | None = None,
+) -> FastAPI:
+    """Return the application; connects to nothing yet."""
+    clients = aws or AwsClients()
+    database = ApiDatabase(
+        make_database=lambda: Database.from_settings(settings.database, aws=clients), workers=workers
+    )
+    snapshots = S3SnapshotStore(bucket=settings.bucket, aws=clients)
+    probes: list[HealthProbe] = [DatabaseProbe(database), BucketProbe(store=snapshots, workers=workers)]
+    if settings.topic_arn is not None:
+        probes.append(FanOutProbe(topic_arn=settings.topic_arn, aws=clients, workers=workers))
+    resources = Resources(
+        database=database,
+        snapshots=snapshots,
+        authorizer=authorizer or AllowEverybody(),
+        probes=tuple(probes),
+        workers=workers,
+        clock=clock or SystemClock(),
+        limits=limits,
+    )
+    return create_app(resources=resources, docs_assets=packaged_assets(), root_path=settings.root_path)

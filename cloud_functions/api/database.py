@@ -1,0 +1,62 @@
+"""The API's way to PostgreSQL: one connection a worker thread, each query in one transaction with a time limit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+
+from cloud_functions.api.errors import Problem
+from cloud_functions.api.workers import Workers
+from cloud_functions.db.connect import Database
+from shared.errors import TransientError
+
+Result = TypeVar("Result")
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class ApiDatabase:
+    """Runs queries, functions that take a connection, on the workers."""
+
+    def __init__(self, *, make_database: Callable[[], Database], workers: Workers) -> None:
+        """``make_database`` is called once a worker thread, so it is what bounds the connections."""
+        self._make_database = make_database
+        self._workers = workers
+        self._of_this_thread = threading.local()
+        self._made: list[Database] = []
+        self._lock = threading.Lock()
+
+    async def run(self, query: Callable[[Connection], Result]) -> Result:
+        """Return what ``query`` returns, its transaction committed.
+
+        Raises:
+            Problem: 503, the question is too slow to answer.
+            TransientError: the database is away for now.
+        """
+        return await self._workers.run(lambda: self._answer(query))
+
+    def close(self) -> None:
+        """Close every connection; the workers must have ended."""
+        with self._lock:
+            while self._made:
+                self._made.pop().close()
+
+    def _answer(self, query: Callable[[Connection], Result]) -> Result:
+        try:
+            with self._database().transaction() as connection:
+                return query(connection)
+        except TransientError as error:
+            if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+                detail = "This took too long to find; ask for less: one camera, one kind of event, a shorter time."
+                raise Problem(503, "too-slow", detail) from error
+            raise
+
+    def _database(self) -> Database:
+        database: Database | None = getattr(self._of_this_thread, "database", None)
+        if database is None:
+            database = self._of_this_thread.database = self._make_database()
+            with self._lock:
+                self._made.append(database)
+        return database

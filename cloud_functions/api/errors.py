@@ -1,0 +1,162 @@
+"""Errors as RFC 9457 problem documents, whatever raised them.
+
+A problem names the parameter or the thing and says what to do; it never holds a stack trace, SQL, or the value sent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NotRequired, TypedDict, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from shared.errors import TransientError, VedetteError
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:vedette:problem:"
+MAX_NAMED_ERRORS = 20
+
+
+class FieldError(TypedDict):
+    """One parameter that is not right."""
+
+    parameter: str
+    location: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """What every error response holds (RFC 9457)."""
+
+    type: str = Field(description="What kind of problem it is: stable, to switch on.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The path that was asked for.")
+    errors: list[dict[str, str]] | None = Field(
+        default=None, description="Per parameter: `parameter`, `location` (query, path, body, header) and `message`."
+    )
+
+
+class Problem(Exception):  # noqa: N818 - the field's own name for it
+    """An error answer on purpose; raise it from a route or a dependency."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+def invalid_parameter(parameter: str, message: str, *, location: str = "query") -> Problem:
+    """Return the 422 for one parameter."""
+    error = FieldError(parameter=parameter, location=location, message=message)
+    return Problem(422, "invalid-parameter", f"{parameter}: {message}", errors=[error])
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """Return ``problem`` as the answer to ``request``."""
+    status = HTTPStatus(problem.status)
+    document: dict[str, Any] = {
+        "type": TYPE_PREFIX + problem.kind,
+        "title": status.phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+    }
+    if problem.errors:
+        document["errors"] = list(problem.errors)
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return Response(json.dumps(document), problem.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem document."""
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    return problem_response(request, cast("Problem", error))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    error = cast("HTTPException", error)
+    kind, detail = {
+        404: (
+            "not-found",
+            f"There is nothing at this address. The API is described at {request.scope['root_path']}/docs.",
+        ),
+        405: (
+            "method-not-allowed",
+            f"This address does not take {request.method}; the Allow header says what it takes.",
+        ),
+    }.get(error.status_code, ("http-error", HTTPStatus(error.status_code).phrase))
+    return problem_response(request, Problem(error.status_code, kind, detail, headers=error.headers))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    reports = cast("Sequence[_Report]", cast("RequestValidationError", error).errors())
+    errors = [_field_error(report) for report in reports[:MAX_NAMED_ERRORS]]
+    detail = "; ".join(f"{field['parameter']}: {field['message']}" for field in errors)
+    return problem_response(request, Problem(422, "invalid-parameter", detail, errors=errors))
+
+
+async def _on_vedette_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, TransientError):
+        logger.warning("cannot answer %s for now: %s", request.url.path, error)
+        detail = "Something this answer needs is away for now; the same request may work in a moment."
+        return problem_response(request, Problem(503, "unavailable", detail, headers={"Retry-After": "5"}))
+    return await _on_unexpected_error(request, error)
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    detail = "The server failed to answer; the failure is in its log under the time of this response."
+    return problem_response(request, Problem(500, "internal-error", detail))
+
+
+class _Report(TypedDict):
+    type: str
+    loc: tuple[str | int, ...]
+    msg: str
+    ctx: NotRequired[dict[str, Any]]
+
+
+def _field_error(report: _Report) -> FieldError:
+    location, *path = report["loc"] or ("request",)
+    if report["type"] == "json_invalid":
+        return FieldError(parameter="body", location="body", message="is not JSON")
+    message = report["msg"].removeprefix("Value error, ").strip()
+    if report["type"] == "extra_forbidden":
+        message = "there is no such parameter"
+    name = ".".join(str(part) for part in path)[:100] or str(location)
+    return FieldError(parameter=name, location=str(location), message=message)
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    Problem: _on_problem,
+    HTTPException: _on_http_error,
+    RequestValidationError: _on_validation_error,
+    VedetteError: _on_vedette_error,
+    Exception: _on_unexpected_error,
+}

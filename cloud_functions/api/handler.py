@@ -1,0 +1,56 @@
+"""The Lambda function: API Gateway (HTTP API payload 2.0, REST 1.0) in, the application's answer out.
+
+The application is built on the first call, so importing this module reads no environment and opens nothing. Mangum's
+``lifespan`` is off: left to itself it would run start-up and shut-down around every single request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+
+TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, "application/problem+json", "application/x-ndjson"]
+"""Sent as text; everything else is base64, which the gateway turns back into bytes."""
+
+LambdaEvent = dict[str, Any]
+
+
+class ApiHandler:
+    """One execution environment's API: its application and its event loop, made on the first call."""
+
+    def __init__(self, *, make_app: Callable[[], FastAPI]) -> None:
+        self._make_app = make_app
+        self._adapter: Mangum | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __call__(self, event: LambdaEvent, context: Any) -> dict[str, Any]:
+        if self._adapter is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+            self._adapter = Mangum(self._make_app(), lifespan="off", text_mime_types=TEXT_TYPES)
+        return self._adapter(event, context)
+
+    def close(self) -> None:
+        """Let go of the event loop; tests do, Lambda freezes the environment instead."""
+        if self._loop is not None:
+            asyncio.set_event_loop(None)
+            self._loop.close()
+            self._loop = self._adapter = None
+
+
+def _app_from_environment() -> FastAPI:
+    from cloud_functions.api.composition import ApiSettings, build_app
+    from cloud_functions.api.resources import LAMBDA_LIMITS
+    from cloud_functions.api.workers import InlineWorkers
+    from cloud_functions.observability import lambda_logging
+
+    lambda_logging(service="api")
+    return build_app(ApiSettings.from_environment(), workers=InlineWorkers(), limits=LAMBDA_LIMITS)
+
+
+handler = ApiHandler(make_app=_app_from_environment)

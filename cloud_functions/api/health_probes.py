@@ -1,0 +1,79 @@
+"""What the health answer is made of: one probe for each thing the API leans on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from cloud_functions.api.database import ApiDatabase, Connection
+from cloud_functions.api.snapshot_store import SnapshotStore
+from cloud_functions.api.workers import Workers
+from cloud_functions.aws import AwsClients
+
+logger = logging.getLogger(__name__)
+
+
+class HealthProbe(Protocol):
+    """One thing that may be well or not."""
+
+    name: str
+    essential: bool
+
+    async def check(self) -> dict[str, str]:
+        """Return versions and the like, for everybody to see; raise where it is not well."""
+        ...
+
+
+class DatabaseProbe:
+    """PostgreSQL answers, and which schema it has."""
+
+    name = "database"
+    essential = True
+
+    def __init__(self, database: ApiDatabase) -> None:
+        self._database = database
+
+    async def check(self) -> dict[str, str]:
+        return await self._database.run(_database_versions)
+
+
+class BucketProbe:
+    """The bucket of pictures can be reached."""
+
+    name = "bucket"
+    essential = False
+
+    def __init__(self, *, store: SnapshotStore, workers: Workers) -> None:
+        self._store = store
+        self._workers = workers
+
+    async def check(self) -> dict[str, str]:
+        await self._workers.run(self._store.check)
+        return {}
+
+
+class FanOutProbe:
+    """The hub topic that events are published to is there."""
+
+    name = "fan_out"
+    essential = False
+
+    def __init__(self, *, topic_arn: str, aws: AwsClients, workers: Workers) -> None:
+        self._topic_arn = topic_arn
+        self._aws = aws
+        self._workers = workers
+
+    async def check(self) -> dict[str, str]:
+        def ask() -> str:
+            attributes = self._aws.client("sns").get_topic_attributes(TopicArn=self._topic_arn)["Attributes"]
+            return str(attributes.get("SubscriptionsConfirmed", "0"))
+
+        return {"subscriptions": await self._workers.run(ask)}
+
+
+def _database_versions(connection: Connection) -> dict[str, str]:
+    row = connection.execute(
+        "SELECT current_setting('server_version_num')::int / 10000, (SELECT version_num FROM alembic_version)"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - a select without FROM has one row
+    return {"postgresql": str(row[0]), "schema": str(row[1])}

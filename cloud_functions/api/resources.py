@@ -1,0 +1,59 @@
+"""What the routes work with; made once a process by its composition root, found on the app by the dependencies here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from cloud_functions.api.auth import Authorizer
+from cloud_functions.api.database import ApiDatabase
+from cloud_functions.api.health_probes import HealthProbe
+from cloud_functions.api.snapshot_store import SnapshotStore
+from cloud_functions.api.workers import Workers
+from shared.clock import Clock
+
+LAMBDA_RESPONSE_BYTES = 6 * 1024 * 1024
+"""Lambda's limit for one response, the JSON around it and base64 included."""
+LAMBDA_IMAGE_BYTES = LAMBDA_RESPONSE_BYTES // 4 * 3 - 64 * 1024
+LAMBDA_EXPORT_BYTES = LAMBDA_RESPONSE_BYTES - 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one response may hold; None is no limit, for a server that can stream."""
+
+    image_bytes: int
+    export_bytes: int | None
+    signed_url_s: int = 900
+
+
+LAMBDA_LIMITS = Limits(image_bytes=LAMBDA_IMAGE_BYTES, export_bytes=LAMBDA_EXPORT_BYTES)
+SERVER_LIMITS = Limits(image_bytes=64 * 1024 * 1024, export_bytes=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """One process's collaborators."""
+
+    database: ApiDatabase
+    snapshots: SnapshotStore
+    authorizer: Authorizer
+    probes: tuple[HealthProbe, ...]
+    workers: Workers
+    clock: Clock
+    limits: Limits
+
+    def close(self) -> None:
+        """Let go of threads and connections."""
+        self.workers.close()
+        self.database.close()
+
+
+async def resources_of(request: Request) -> Resources:
+    """Dependency: this app's resources."""
+    return request.app.state.resources
+
+
+Here = Annotated[Resources, Depends(resources_of)]

@@ -1,0 +1,156 @@
+"""``GET /events/export``: events as NDJSON or CSV, a thousand at a time, so that memory stays flat.
+
+A server streams until the end. Lambda gives one bounded answer: what fits, and in ``X-Next-Cursor`` where to go on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response, StreamingResponse
+
+from cloud_functions.api.auth import require
+from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.parameters import ExportParameters
+from cloud_functions.api.resources import Here, Resources
+from cloud_functions.db.event_queries import events_after
+from cloud_functions.db.flat_event import FlatEvent
+
+router = APIRouter(prefix="/events", tags=["Events"])
+
+EVENTS_A_READ = 1000
+CSV_COLUMNS = (
+    "id",
+    "event_id",
+    "event_type",
+    "camera_id",
+    "site_id",
+    "device_id",
+    "timestamp",
+    "frame_number",
+    "snapshot_path",
+    "created_at",
+    "class_name",
+    "confidence",
+    "license_plate",
+    "event_data",
+)
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One event a line, newest first.",
+        "content": {"application/x-ndjson": {"schema": {"type": "string"}}, "text/csv": {"schema": {"type": "string"}}},
+        "headers": {
+            "X-Next-Cursor": {
+                "schema": {"type": "string"},
+                "description": "There is more: ask again with this as `cursor`. Absent at the end, and from a server "
+                "that streams everything.",
+            }
+        },
+    }
+}
+
+
+@router.get(
+    "/export",
+    dependencies=[Depends(require("events:read"))],
+    summary="Export events",
+    responses=_ANSWERS,
+    response_class=Response,
+)
+async def export(here: Here, asked: Annotated[ExportParameters, Query()]) -> Response:
+    """All events that meet every condition, newest first, as NDJSON (the events as the list has them) or CSV.
+
+    In CSV `event_data` is one JSON cell, and a cell that a spreadsheet would take for a formula begins with `'`.
+    """
+    headers = {"Content-Disposition": f'attachment; filename="events.{asked.format}"'}
+    media_type = _MEDIA_TYPES[asked.format]
+    if here.limits.export_bytes is None:
+        return StreamingResponse(_streamed(here, asked), media_type=media_type, headers=headers)
+    body, cursor = await _bounded(here, asked, here.limits.export_bytes)
+    if cursor is not None:
+        headers["X-Next-Cursor"] = cursor.encode()
+    return Response(body, media_type=media_type, headers=headers)
+
+
+async def _streamed(here: Resources, asked: ExportParameters) -> AsyncIterator[str]:
+    line = _LINES[asked.format]
+    if asked.format == "csv":
+        yield _csv_line(CSV_COLUMNS)
+    async for events in _batches(here, asked):
+        yield "".join([line(event) for event in events])
+
+
+async def _bounded(here: Resources, asked: ExportParameters, most_bytes: int) -> tuple[str, Cursor | None]:
+    """Return what fits, and the place of the last event where there is more."""
+    line = _LINES[asked.format]
+    lines = [_csv_line(CSV_COLUMNS)] if asked.format == "csv" else []
+    room, written, last = most_bytes - 1024, 0, None
+    async for events in _batches(here, asked):
+        for event in events:
+            text = line(event)
+            room -= len(json.dumps(text))  # as long as it gets inside Lambda's own JSON
+            if room < 0 and last is not None:
+                return "".join(lines), _place(last)
+            lines.append(text)
+            last = event
+            written += 1
+    complete = asked.limit is None or written < asked.limit
+    return "".join(lines), None if complete or last is None else _place(last)
+
+
+async def _batches(here: Resources, asked: ExportParameters) -> AsyncIterator[list[FlatEvent]]:
+    wanted, after, left = asked.event_filter(), asked.after, asked.limit
+    while left is None or left > 0:
+        size = EVENTS_A_READ if left is None else min(EVENTS_A_READ, left)
+        events = await here.database.run(_reader(wanted, after, size))
+        if events:
+            yield events
+            after = _place(events[-1])
+        if len(events) < size:
+            return
+        left = None if left is None else left - len(events)
+
+
+def _reader(wanted: Any, after: Cursor | None, size: int) -> Callable[[Any], list[FlatEvent]]:
+    return lambda connection: events_after(connection, wanted, after=after, limit=size)
+
+
+def _place(event: FlatEvent) -> Cursor:
+    return Cursor(timestamp=event.timestamp, id=event.id)
+
+
+def _ndjson_line(event: FlatEvent) -> str:
+    return event.to_json() + "\n"
+
+
+def _csv_event(event: FlatEvent) -> str:
+    flat = event.to_dict()
+    data = flat["event_data"]
+    flat |= {
+        "class_name": data.get("class_name"),
+        "confidence": data.get("confidence", (data.get("anpr_result") or {}).get("confidence")),
+        "license_plate": data.get("plate_normalized"),
+        "event_data": event.event_data_json,
+    }
+    return _csv_line([flat[column] for column in CSV_COLUMNS])
+
+
+def _csv_line(cells: Any) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow([_safe_cell(cell) for cell in cells])
+    return out.getvalue()
+
+
+def _safe_cell(cell: object) -> object:
+    """Keep a spreadsheet from running text that came from a camera as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+
+
+_LINES: dict[str, Callable[[FlatEvent], str]] = {"ndjson": _ndjson_line, "csv": _csv_event}

@@ -1,0 +1,230 @@
+"""Events: lists, statistics, one event, deleting."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Depends, Path, Query
+from starlette.responses import Response
+
+from cloud_functions.api.answers import (
+    EventAnswer,
+    EventDeleted,
+    EventList,
+    EventsDeleted,
+    EventStatistics,
+    RecentEvents,
+)
+from cloud_functions.api.auth import require
+from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.errors import Problem, invalid_parameter
+from cloud_functions.api.parameters import (
+    MAX_RECENT,
+    DeleteRequest,
+    FilterParameters,
+    ListParameters,
+    Segment,
+    event_ref,
+    plate_parameter,
+)
+from cloud_functions.api.resources import Here, Resources
+from cloud_functions.db.event_count_queries import count_events, event_stats
+from cloud_functions.db.event_delete_queries import Deletion, Picture, delete_event, delete_events
+from cloud_functions.db.event_filter import EventFilter
+from cloud_functions.db.event_queries import EventPage, events_after, find_event, numbered_page, page_after
+from cloud_functions.db.flat_event import FlatEvent
+from shared.clock import format_utc
+from shared.errors import VedetteError
+from shared.storage_keys import snapshot_object, thumbnail_object
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/events", tags=["Events"])
+_MAY_READ = Depends(require("events:read"))
+_MAY_DELETE = Depends(require("events:delete"))
+
+EventRef = Annotated[int | UUID, Depends(event_ref)]
+
+
+@router.get("", response_model=EventList, dependencies=[_MAY_READ], summary="List events")
+async def list_events(here: Here, asked: Annotated[ListParameters, Query()]) -> Response:
+    """The events that meet every condition given, newest first, with the exact total.
+
+    Pages are numbered from 1. To walk through many events follow `next_cursor` instead: events that arrive
+    meanwhile then neither repeat nor hide any. Totals come from counts kept with the events, so they take milliseconds
+    for camera, type, site, time and one of class or zone; `min_confidence`, a plate, or class and zone together are
+    counted one by one: exact too, and the slower the more events the rest of the conditions leaves.
+    """
+    return await _page(here, asked.event_filter(), asked)
+
+
+@router.get("/stats", response_model=EventStatistics, dependencies=[_MAY_READ], summary="Count events")
+async def stats(here: Here, asked: Annotated[FilterParameters, Query()]) -> Response:
+    """Exact totals by type and by camera of the events that meet every condition, and the time they span."""
+    wanted = asked.event_filter()
+    found = await here.database.run(lambda connection: event_stats(connection, wanted))
+    return _json(
+        {
+            "total_events": found.total,
+            "events_by_type": found.by_type,
+            "events_by_camera": found.by_camera,
+            "date_range": {"start": _time(found.first), "end": _time(found.last)},
+        }
+    )
+
+
+@router.get("/recent", response_model=RecentEvents, dependencies=[_MAY_READ], summary="The newest events")
+async def recent(
+    here: Here, limit: Annotated[int, Query(ge=1, le=MAX_RECENT, description="How many at most.")] = 10
+) -> Response:
+    """The newest events of all cameras, by capture time. Nothing is counted: this is the one to poll."""
+    events = await here.database.run(
+        lambda connection: events_after(connection, EventFilter(), after=None, limit=limit)
+    )
+    return _body(here, f'{{"events":[{_joined(events)}],"count":{len(events)}}}')
+
+
+@router.get("/camera/{camera_id}", response_model=EventList, dependencies=[_MAY_READ], summary="Events of a camera")
+async def of_camera(
+    here: Here,
+    camera_id: Annotated[Segment, Path(description="The camera.", examples=["camera-1"])],
+    asked: Annotated[ListParameters, Query()],
+) -> Response:
+    """The list of one camera's events; takes the same conditions as the list of all."""
+    if asked.camera_id not in (None, camera_id):
+        raise invalid_parameter("camera_id", "names another camera than the path")
+    return await _page(here, asked.model_copy(update={"camera_id": camera_id}).event_filter(), asked)
+
+
+@router.get("/plate/{text}", response_model=EventList, dependencies=[_MAY_READ], summary="Events of a number plate")
+async def of_plate(
+    here: Here,
+    text: Annotated[str, Path(description="The plate, however it is spaced or cased.", examples=["AB-123-CD"])],
+    asked: Annotated[ListParameters, Query()],
+) -> Response:
+    """The list of the `anpr` events of one whole plate; takes the same conditions as the list of all."""
+    try:
+        plate = plate_parameter(text[:100])
+    except ValueError as error:
+        raise invalid_parameter("text", str(error), location="path") from None
+    if asked.license_plate not in (None, plate):
+        raise invalid_parameter("license_plate", "names another plate than the path")
+    return await _page(here, asked.model_copy(update={"license_plate": plate}).event_filter(), asked)
+
+
+@router.post("/delete", response_model=EventsDeleted, dependencies=[_MAY_DELETE], summary="Delete many events")
+async def delete_many(
+    here: Here,
+    asked: Annotated[
+        DeleteRequest,
+        Body(openapi_examples={"old motion": {"value": {"event_type": "motion", "end_time": "2026-10-01T00:00:00Z"}}}),
+    ],
+) -> Response:
+    """Delete the oldest events that meet every condition; at least one condition must be given.
+
+    At most `limit` go at once. While `remaining` is not 0, ask again.
+    """
+    wanted = asked.event_filter()
+    deletion = await here.database.run(lambda connection: delete_events(connection, wanted, limit=asked.limit))
+    remaining = await here.database.run(lambda connection: count_events(connection, wanted))
+    pictures = await _delete_pictures(here, deletion.pictures) if asked.delete_snapshots else 0
+    message = f"{deletion.events} events deleted"
+    if asked.delete_snapshots and pictures < len(deletion.pictures):
+        message += "; their pictures could not be deleted"
+    return _json(
+        {"message": message, "deleted": deletion.events, "snapshots_deleted": pictures, "remaining": remaining}
+    )
+
+
+@router.get("/{event}", response_model=EventAnswer, dependencies=[_MAY_READ], summary="One event")
+async def one(here: Here, ref: EventRef) -> Response:
+    """The event with this `id` or `event_id`."""
+    return _body(here, (await find_or_404(here, ref)).to_json())
+
+
+@router.delete("/{event}", response_model=EventDeleted, dependencies=[_MAY_DELETE], summary="Delete one event")
+async def delete_one(
+    here: Here,
+    ref: EventRef,
+    delete_snapshot: Annotated[bool, Query(description="Delete its picture and thumbnail too.")] = False,
+) -> Response:
+    """Delete the event; its picture stays unless asked otherwise, and while another event shows it."""
+    deletion: Deletion = await here.database.run(lambda connection: delete_event(connection, ref))
+    if deletion.events == 0:
+        raise no_such_event()
+    pictures = await _delete_pictures(here, deletion.pictures) if delete_snapshot else 0
+    message = "Event deleted"
+    if delete_snapshot and pictures < len(deletion.pictures):
+        message += "; its picture could not be deleted"
+    return _json({"message": message, "snapshot_deleted": pictures > 0})
+
+
+async def find_or_404(here: Resources, ref: int | UUID) -> FlatEvent:
+    """Return the event; raise the 404 Problem where there is none."""
+    event = await here.database.run(lambda connection: find_event(connection, ref))
+    if event is None:
+        raise no_such_event()
+    return event
+
+
+def no_such_event() -> Problem:
+    """Return the 404 for an event that is not there."""
+    return Problem(404, "event-not-found", "There is no event with this id; it may have been deleted or expired.")
+
+
+async def _page(here: Resources, wanted: EventFilter, asked: ListParameters) -> Response:
+    size, after = asked.page_size, asked.after
+    if after is not None:
+        page = await here.database.run(lambda connection: page_after(connection, wanted, after=after, limit=size))
+    else:
+        offset = (asked.page - 1) * size
+        page = await here.database.run(lambda connection: numbered_page(connection, wanted, offset=offset, limit=size))
+    number = "null" if after is not None else asked.page
+    return _body(
+        here,
+        f'{{"events":[{_joined(page.events)}],"total":{page.total},"page":{number},"page_size":{size},'
+        f'"has_more":{json.dumps(page.has_more)},"next_cursor":{json.dumps(_next_cursor(page))}}}',
+    )
+
+
+def _next_cursor(page: EventPage) -> str | None:
+    if not page.has_more or not page.events:
+        return None
+    return Cursor(timestamp=page.events[-1].timestamp, id=page.events[-1].id).encode()
+
+
+async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
+    """Delete pictures and their thumbnails; a bucket that is away costs only the pictures, the events are gone."""
+    if not pictures:
+        return 0
+    keys = [key(picture.device_id, picture.path) for picture in pictures for key in (snapshot_object, thumbnail_object)]
+    try:
+        await here.workers.run(lambda: here.snapshots.delete(keys))
+    except VedetteError as error:
+        logger.warning("%d pictures of deleted events stay in the bucket: %s", len(pictures), error)
+        return 0
+    return len(pictures)
+
+
+def _joined(events: list[FlatEvent]) -> str:
+    return ",".join(event.to_json() for event in events)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_utc(moment)
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(json.dumps(content), media_type="application/json")
+
+
+def _body(here: Resources, text: str) -> Response:
+    body = text.encode()
+    most = here.limits.export_bytes
+    if most is not None and len(body) > most:
+        raise Problem(422, "answer-too-large", "These events are too large for one answer; ask for fewer at a time.")
+    return Response(body, media_type="application/json")
