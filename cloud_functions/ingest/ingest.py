@@ -6,8 +6,9 @@ What cannot be dealt with now is returned to the event source and comes again; e
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from cloud_functions.db.connect import Database
@@ -106,21 +107,39 @@ class Ingest:
             progress.reject(message, "bad_topic", f"ingest takes no {address.kind}")
 
     def _take_events(self, messages: Sequence[Message], progress: Progress) -> None:
+        """Parse and store, chunk by chunk; of several chunks, each is stored while the next is parsed."""
         size = self._settings.chunk_size
-        for start in range(0, len(messages), size):
-            arrived = self._parse(messages[start : start + size], progress)
-            try:
-                outcome = self._store.store(arrived)
-            except (TransientError, ConfigurationError) as error:
-                log.warning("%d events wait for the database: %s", len(messages) - start, error)
-                progress.fail(event.message for event in arrived.events)
-                progress.fail(messages[start + size :])
-                return
-            for message, reason, detail in outcome.refused:
-                progress.reject(message, reason, detail)
-            for event in arrived.events:
-                progress.messages_of.setdefault(event.row.event_id, []).append(event.message.message_id)
-            progress.outcomes.append(outcome)
+        if len(messages) <= size:
+            arrived = self._parse(messages, progress)
+            self._settle(arrived, partial(self._store.store, arrived), progress)
+            return
+        from cloud_functions.ingest.background import Background
+
+        with Background() as background:
+            arrived = self._parse(messages[:size], progress)
+            for start in range(size, len(messages) + size, size):
+                stored = background.start(partial(self._store.store, arrived))
+                following = self._parse(messages[start : start + size], progress)
+                if not self._settle(arrived, stored, progress):
+                    progress.fail(event.message for event in following.events)
+                    progress.fail(messages[start + size :])
+                    return
+                arrived = following
+
+    def _settle(self, arrived: Arrived, stored: Callable[[], Outcome], progress: Progress) -> bool:
+        """Take the outcome of a chunk; return whether the database is there for the next one."""
+        try:
+            outcome = stored()
+        except (TransientError, ConfigurationError) as error:
+            log.warning("events wait for the database: %s", error)
+            progress.fail(event.message for event in arrived.events)
+            return False
+        for message, reason, detail in outcome.refused:
+            progress.reject(message, reason, detail)
+        for event in arrived.events:
+            progress.messages_of.setdefault(event.row.event_id, []).append(event.message.message_id)
+        progress.outcomes.append(outcome)
+        return True
 
     def _parse(self, messages: Iterable[Message], progress: Progress) -> Arrived:
         latest = self._clock.now() + timedelta(seconds=self._settings.max_future_s)
