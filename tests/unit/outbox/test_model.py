@@ -19,7 +19,7 @@ from shared.clock import ManualClock
 from shared.events import dump_event
 from tests.unit.outbox.made import tracking_event, with_image
 
-LIMIT = 24_000
+LIMIT = 16_384
 KEEP_BYTES = 4_000
 MAX_AGE_S = 1000.0
 
@@ -122,8 +122,12 @@ class OutboxMachine(RuleBasedStateMachine):
     def now_s(self) -> float:
         return self.clock.now().timestamp()
 
-    @rule(expendable=st.booleans(), image_bytes=st.one_of(st.none(), st.integers(0, 6000)))
-    def put(self, expendable: bool, image_bytes: int | None) -> None:
+    @rule(batch=st.lists(st.tuples(st.booleans(), st.sampled_from([None, 0, 1500, 4000])), min_size=1, max_size=6))
+    def put(self, batch: list[tuple[bool, int | None]]) -> None:
+        for expendable, image_bytes in batch:
+            self._put(expendable, image_bytes)
+
+    def _put(self, expendable: bool, image_bytes: int | None) -> None:
         event = tracking_event("updated" if expendable else "entered")
         image = None if image_bytes is None else os.urandom(1) * image_bytes
         stored = self.outbox.put(event if image is None else with_image(event), snapshot=image)
@@ -137,7 +141,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     last = 0
 
-    @rule(limit=st.integers(1, 5))
+    @rule(limit=st.integers(1, 9))
     def take(self, limit: int) -> None:
         out = {item.key for item in self.taken}
         expected = [key for key in self.model.due(self.now_s) if key not in out][:limit]
@@ -246,5 +250,5 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxModel = OutboxMachine.TestCase
 TestOutboxModel.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
