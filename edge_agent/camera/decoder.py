@@ -153,16 +153,29 @@ def _low_delay() -> int:
     return int(Flags.low_delay)
 
 
-def _hardware_device(name: str | None) -> HWAccel | None:
+def check_hardware_decoder(name: str | None) -> None:
+    """Raise ConfigurationError where this FFmpeg has no such device or decoder."""
     if name is None or _is_decoder(name):
-        return None
+        return
     if name not in hwdevices_available():
         known = ", ".join(sorted(hwdevices_available())) or "none"
         raise ConfigurationError(
             f"this FFmpeg has no hardware decoder {name!r}; its devices are {known}, and decoders such as "
             "h264_v4l2m2m or h264_cuvid can be named too"
         )
-    return HWAccel(device_type=name, allow_software_fallback=True)
+
+
+def _hardware_device(name: str | None) -> HWAccel | None:
+    check_hardware_decoder(name)
+    if name is None or _is_decoder(name):
+        return None
+    device = HWAccel(device_type=name, allow_software_fallback=True)
+    try:
+        device.create(av.Codec("h264", "r"))
+    except (av.error.FFmpegError, NotImplementedError, RuntimeError) as error:
+        logger.warning("decoding in software: hardware decoder %s does not start (%s)", name, error)
+        return None
+    return device
 
 
 def _is_decoder(name: str) -> bool:

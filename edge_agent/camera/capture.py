@@ -1,0 +1,215 @@
+"""Cameras behind OpenCV's VideoCapture: USB cameras and GStreamer pipelines (Jetson)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol, cast
+from urllib.parse import parse_qsl
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_agent.camera.live import Connection, ConnectionLostError, LiveSource
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import StreamInfo
+from edge_agent.types import ArrayPicture, Image, Picture
+from shared.clock import Clock
+from shared.errors import ConfigurationError
+from shared.redact import MASK, redact
+
+logger = logging.getLogger(__name__)
+
+_PIPELINE_SECRET = re.compile(r"(?P<name>\b(?:user-pw|user-id|proxy-pw|proxy-id|password)\s*=\s*)(\"[^\"]*\"|[^\s!]+)")
+MISSED_READS = 3
+"""So many empty reads in a row mean that the camera is gone; one may be a hiccup on the bus."""
+
+
+class Capture(Protocol):
+    """The part of ``cv2.VideoCapture`` that is used here."""
+
+    def isOpened(self) -> bool: ...  # noqa: N802
+
+    def read(self) -> tuple[bool, Any]: ...
+
+    def get(self, prop: int, /) -> float: ...
+
+    def set(self, prop: int, value: float, /) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+CaptureFactory = Callable[[int | str, int], Capture]
+"""Takes a device (number or path) or a pipeline, and one of OpenCV's ``CAP_`` back ends."""
+
+
+class UsbOptions(BaseModel):
+    """What may follow ``usb:0?``. Left out: whatever the camera does by itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    width: int | None = Field(default=None, ge=16, le=16384)
+    height: int | None = Field(default=None, ge=16, le=16384)
+    fps: float | None = Field(default=None, gt=0, le=1000)
+    fourcc: str | None = Field(default=None, pattern=r"^[A-Za-z0-9]{4}$")
+
+
+def open_usb(
+    text: str,
+    *,
+    settings: SourceSettings,
+    clock: Clock,
+    start_time: datetime | None = None,
+    capture: CaptureFactory | None = None,
+) -> LiveSource:
+    """Begin to read ``usb:NUMBER[?width=…&height=…&fps=…&fourcc=MJPG]`` or a ``/dev/video…`` path."""
+    del start_time
+    device, options = _parse_usb(text)
+    wanted = {
+        cv2.CAP_PROP_FOURCC: _fourcc_number(options.fourcc) if options.fourcc else None,
+        cv2.CAP_PROP_FRAME_WIDTH: options.width,
+        cv2.CAP_PROP_FRAME_HEIGHT: options.height,
+        cv2.CAP_PROP_FPS: options.fps,
+        cv2.CAP_PROP_BUFFERSIZE: 1,
+    }
+    make = capture or _opencv_capture
+
+    def connect() -> Connection:
+        opened = make(device, cv2.CAP_V4L2)
+        if not opened.isOpened():
+            opened.release()
+            raise ConnectionLostError(
+                f"camera {device} cannot be opened; is it plugged in, free, and may this user read it (group video)?"
+            )
+        for prop, value in wanted.items():
+            if value is not None:
+                opened.set(prop, float(value))
+        return CaptureConnection(capture=opened, source=text)
+
+    return LiveSource(connect=connect, source=text, settings=settings, clock=clock)
+
+
+def open_gstreamer(
+    text: str,
+    *,
+    settings: SourceSettings,
+    clock: Clock,
+    start_time: datetime | None = None,
+    capture: CaptureFactory | None = None,
+) -> LiveSource:
+    """Begin to read ``gst:PIPELINE``, which must end in ``appsink`` and hand over BGR.
+
+    Raises ConfigurationError where OpenCV was built without GStreamer, as the one from PyPI is.
+    """
+    del start_time
+    pipeline = text.partition(":")[2].strip()
+    shown = f"gst:{redact_pipeline(pipeline)}"
+    if "appsink" not in pipeline:
+        raise ConfigurationError(
+            f"{shown} does not end in appsink; expected for example "
+            '"gst:nvarguscamerasrc ! nvvidconv ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR ! '
+            'appsink drop=true max-buffers=1"'
+        )
+    if capture is None and not has_gstreamer(cv2.getBuildInformation()):
+        raise ConfigurationError(
+            "gst: needs an OpenCV built with GStreamer, and the opencv-python-headless package from PyPI is not. "
+            "On a Jetson install JetPack's (apt install python3-opencv) and make the virtual environment with "
+            "--system-site-packages, without opencv-python-headless; or read the camera as rtsp:// or usb:"
+        )
+    make = capture or _opencv_capture
+
+    def connect() -> Connection:
+        opened = make(pipeline, cv2.CAP_GSTREAMER)
+        if not opened.isOpened():
+            opened.release()
+            raise ConnectionLostError("the pipeline does not start; try it with gst-launch-1.0")
+        return CaptureConnection(capture=opened, source=shown)
+
+    return LiveSource(connect=connect, source=shown, settings=settings, clock=clock)
+
+
+class CaptureConnection:
+    """An open VideoCapture."""
+
+    def __init__(self, *, capture: Capture, source: str) -> None:
+        self._capture = capture
+        self._source = source
+        self._size = (0, 0)
+
+    def read(self) -> Picture:
+        for _ in range(MISSED_READS):
+            came, image = self._capture.read()
+            if came and image is not None:
+                picture = ArrayPicture(_as_bgr(np.asarray(image)))
+                self._size = (picture.width, picture.height)
+                return picture
+        raise ConnectionLostError("the camera gives no more pictures; was it unplugged?")
+
+    def info(self) -> StreamInfo:
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        return StreamInfo(
+            source=self._source,
+            width=self._size[0],
+            height=self._size[1],
+            fps=fps if fps > 0 else None,
+            codec=_fourcc_text(self._capture.get(cv2.CAP_PROP_FOURCC)),
+        )
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def has_gstreamer(build_information: str) -> bool:
+    """Tell from ``cv2.getBuildInformation()`` whether GStreamer is in."""
+    return re.search(r"GStreamer:\s+YES", build_information) is not None
+
+
+def redact_pipeline(pipeline: str) -> str:
+    """Mask passwords in a pipeline, in addresses and in properties such as ``user-pw=``."""
+    return redact(_PIPELINE_SECRET.sub(rf"\g<name>{MASK}", pipeline))
+
+
+def _opencv_capture(device: int | str, backend: int) -> Capture:
+    return cast(Capture, cv2.VideoCapture(cast(Any, device), backend))
+
+
+def _parse_usb(text: str) -> tuple[int | str, UsbOptions]:
+    name, _, query = text.partition("?")
+    try:
+        options = UsbOptions.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        known = ", ".join(UsbOptions.model_fields)
+        raise ConfigurationError(f"{text}: option {first['loc'][0]!r}: {first['msg']}; options are {known}") from error
+    if name.startswith("/dev/"):
+        return name, options
+    number = name.partition(":")[2]
+    if number.startswith("/dev/"):
+        return number, options
+    if not number.isdecimal():
+        raise ConfigurationError(f"{text} names no USB camera; expected usb:0 (its number) or /dev/video0")
+    return int(number), options
+
+
+def _as_bgr(image: Image) -> Image:
+    if image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    if image.shape[2] == 4:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
+    return image
+
+
+def _fourcc_number(code: str) -> int:
+    return int.from_bytes(code.upper().encode("ascii"), "little")
+
+
+def _fourcc_text(number: float) -> str | None:
+    """Return OpenCV's number as the four letters it stands for; None where it stands for none."""
+    try:
+        text = int(number).to_bytes(4, "little").decode("ascii").strip("\0 ")
+    except (OverflowError, ValueError):
+        return None
+    return text.lower() if text.isalnum() else None

@@ -1,0 +1,199 @@
+"""The RTSP source against a real server that behaves as badly as cameras do."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from edge_agent.camera.probe import probe
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import FrameSource, open_source
+from edge_agent.types import Frame
+from shared.clock import SystemClock
+from tests.clips import numbered, read_number
+from tests.rtsp_server import Behaviour, RtspServer
+
+QUICK = SourceSettings(open_timeout_s=1.5, watchdog_s=0.6, backoff_min_s=0.05, backoff_max_s=0.2)
+PASSWORD = "p@ss/w:rd%#?é"
+
+
+@contextmanager
+def reading(url: str, settings: SourceSettings = QUICK) -> Iterator[FrameSource]:
+    source = open_source(url, settings=settings, clock=SystemClock())
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def serving(**options: object) -> RtspServer:
+    return RtspServer(numbered(50, width=320, height=128), **options)  # type: ignore[arg-type]
+
+
+def wait_for(condition: Callable[[], bool], *, limit_s: float = 20) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.01)
+
+
+def next_frame(source: FrameSource) -> Frame:
+    frame = source.read(20.0)
+    assert frame is not None
+    return frame
+
+
+def test_pictures_come_with_what_the_stream_is() -> None:
+    """Frames in order, right pixels, size, codec and rate from the stream itself."""
+    with serving() as server, reading(server.url()) as source:
+        frames = [next_frame(source) for _ in range(10)]
+        numbers = [read_number(frame.picture.luma()) for frame in frames]
+        info, status = source.info(), source.status()
+    assert numbers == sorted(set(numbers))
+    assert [frame.number for frame in frames] == numbers
+    assert (info.width, info.height, info.codec, info.fps) == (320, 128, "h264", 25.0)
+    assert (status.state, status.error, status.reconnects) == ("online", None, 0)
+    assert all(frame.timestamp.tzinfo is not None for frame in frames)
+
+
+def test_large_pictures_survive_being_cut_into_packets() -> None:
+    """Key frames beyond one packet arrive whole."""
+    with RtspServer(numbered(12, width=1280, height=720)) as server, reading(server.url()) as source:
+        assert next_frame(source).width == 1280
+
+
+def test_a_slow_reader_gets_the_newest_frame() -> None:
+    """While nobody reads, the camera's pictures do not queue up."""
+    with serving() as server, reading(server.url()) as source:
+        first = next_frame(source)
+        time.sleep(0.6)
+        second = next_frame(source)
+        assert second.number - first.number > 8
+        assert (second.timestamp - first.timestamp).total_seconds() > 0.4
+
+
+@pytest.mark.parametrize("auth", ["basic", "digest"])
+@pytest.mark.parametrize("raw", [False, True])
+def test_passwords_of_every_kind_get_through_and_stay_secret(
+    auth: str, raw: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Encoded or pasted as they are: the camera accepts them, and no log line, status or info shows them."""
+    with (
+        caplog.at_level(logging.DEBUG),
+        serving(auth=auth, user="view er", password=PASSWORD) as server,
+        reading(server.url(user="view er", password=PASSWORD, raw=raw)) as source,
+    ):
+        next_frame(source)
+        server.drop()
+        wait_for(lambda: server.seen.plays == 2)
+        next_frame(source)
+        said = f"{caplog.text} {source.info()} {source.status()}"
+    assert "hung up" in said or "ended the stream" in said
+    for secret in (PASSWORD, "w:rd", "p%40ss", "view er", "view%20er"):
+        assert secret not in said
+
+
+def test_a_wrong_password_is_said_in_plain_words_and_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """One attempt, one warning, a long wait."""
+    with (
+        caplog.at_level(logging.DEBUG),
+        serving(auth="digest", password="right") as server,
+        reading(server.url(user="viewer", password="hunter2secret")) as source,
+    ):
+        wait_for(lambda: source.status().error is not None)
+        time.sleep(0.5)
+        status = source.status()
+        assert server.seen.connections == 1
+    assert status.state == "offline"
+    assert "refused the user name or password (401)" in (status.error or "")
+    assert "hunter2secret" not in f"{caplog.text}{status}"
+
+
+def test_a_missing_password_is_asked_for() -> None:
+    """The address without credentials gets another hint than the one with wrong ones."""
+    with serving(auth="basic", password="x") as server, reading(server.url()) as source:
+        wait_for(lambda: source.status().error is not None)
+        assert "wants a user name and password" in (source.status().error or "")
+
+
+def test_a_camera_that_stalls_is_connected_again() -> None:
+    """The line is open but no picture comes: the watchdog hangs up and tries anew."""
+    with serving() as server, reading(server.url()) as source:
+        next_frame(source)
+        server.behaviour.stall = True
+        wait_for(lambda: source.status().error is not None)
+        assert "silent for 0.6 s" in (source.status().error or "")
+        wait_for(lambda: server.seen.plays >= 2)
+        server.behaviour.stall = False
+        while source.status().state != "online":
+            next_frame(source)
+        assert source.status().reconnects >= 1
+        assert source.status().error is None
+
+
+def test_a_camera_that_sends_only_noise_is_connected_again() -> None:
+    """Data without a picture does not keep the watchdog quiet."""
+    with serving() as server, reading(server.url()) as source:
+        next_frame(source)
+        server.behaviour.garbage = True
+        wait_for(lambda: server.seen.plays >= 2)
+        assert source.status().error is not None
+
+
+def test_a_camera_that_accepts_and_says_nothing_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    """The opening timeout ends it; once it talks, pictures come."""
+    with serving(behaviour=Behaviour(mute=True)) as server, reading(server.url()) as source:
+        wait_for(lambda: source.status().error is not None)
+        assert "silent for 1.5 s" in (source.status().error or "")
+        server.behaviour.mute = False
+        next_frame(source)
+
+
+def test_a_camera_that_hangs_up_is_tried_until_it_is_back() -> None:
+    """Refused again and again, then there."""
+    with serving(behaviour=Behaviour(refuse=True)) as server, reading(server.url()) as source:
+        wait_for(lambda: server.seen.connections >= 3)
+        assert source.status().state == "offline"
+        server.behaviour.refuse = False
+        next_frame(source)
+        assert source.status().state == "online"
+
+
+def test_nobody_listening_and_no_such_stream_get_their_own_words() -> None:
+    """Two different things to check."""
+    with serving(behaviour=Behaviour(status=404)) as server:
+        url = server.url()
+        assert "no stream at this path (404)" in (probe(url, QUICK).error or "")
+    assert "connection refused" in (probe(url, QUICK).error or "")
+    with serving(behaviour=Behaviour(status=403)) as server:
+        assert "(403)" in (probe(server.url(), QUICK).error or "")
+    with serving(behaviour=Behaviour(status=500)) as server:
+        assert "5xx" in (probe(server.url(), QUICK).error or "")
+
+
+def test_close_is_prompt_while_the_reader_is_blocked() -> None:
+    """Half a second at most, whatever the camera does."""
+    patient = SourceSettings(open_timeout_s=3, watchdog_s=3)
+    with serving(behaviour=Behaviour(mute=True)) as server:
+        source = open_source(server.url(), settings=patient, clock=SystemClock())
+        wait_for(lambda: server.seen.connections == 1)
+        began = time.monotonic()
+        source.close()
+        assert time.monotonic() - began < 2.5
+        assert source.ended
+
+
+def test_probe_tells_what_is_there() -> None:
+    """Latency, size, codec and rate of a camera that works, without its password."""
+    with serving(auth="digest", password=PASSWORD) as server:
+        result = probe(server.url(user="viewer", password=PASSWORD), QUICK)
+    assert result.ok
+    assert (result.resolution, result.codec, result.fps, result.frames) == ("320x128", "h264", 25.0, 5)
+    assert result.latency_ms is not None
+    assert result.latency_ms > 0
+    assert PASSWORD not in str(result)
+    assert "***" in result.source

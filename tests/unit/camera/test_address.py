@@ -1,0 +1,84 @@
+"""Addresses reach the camera whole and everybody else without their secrets."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.camera.address import parse_address
+from shared.errors import ConfigurationError
+
+PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "shown"),
+    [
+        ("rtsp://cam/1", "rtsp://cam/1", "rtsp://cam/1"),
+        ("rtsp://cam:554", "rtsp://cam:554", "rtsp://cam:554"),
+        ("rtsp://[::1]:554/a", "rtsp://[::1]:554/a", "rtsp://[::1]:554/a"),
+        ("rtsp://me:secret@cam/1", "rtsp://me:secret@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://me@cam/1", "rtsp://me@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://me:s%40cret@cam/1", "rtsp://me:s%40cret@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://me:s@cret@cam:554/1", "rtsp://me:s%40cret@cam:554/1", "rtsp://***@cam:554/1"),
+        ("rtsp://me:se/cret@cam/1", "rtsp://me:se%2Fcret@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://me:s@e/c?r#t@10.0.0.7/1", "rtsp://me:s%40e%2Fc%3Fr%23t@10.0.0.7/1", "rtsp://***@10.0.0.7/1"),
+        ("rtsp://me:100%@cam/1", "rtsp://me:100%25@cam/1", "rtsp://***@cam/1"),
+        (
+            "http://cam/v?user=a&password=secret",
+            "http://cam/v?user=a&password=secret",
+            "http://cam/v?user=a&password=***",
+        ),
+        ("rtsp://cam/stream@hd", "rtsp://cam/stream@hd", "rtsp://cam/stream@hd"),
+    ],
+)
+def test_addresses_are_split(text: str, url: str, shown: str) -> None:
+    """However the password is written, FFmpeg gets it encoded and people do not get it."""
+    address = parse_address(text)
+    assert (address.url, address.shown) == (url, shown)
+
+
+@pytest.mark.parametrize(
+    "text", ["rtsp:/cam", "rtsp://", "rtsp:///path", "rtsp://me:secret@", "rtsp://me:secret@/x", "rtsp:cam"]
+)
+def test_addresses_without_a_host_are_refused_without_their_password(text: str) -> None:
+    """The error says what an address looks like and keeps the secret."""
+    with pytest.raises(ConfigurationError, match="rtsp://HOST") as caught:
+        parse_address(text)
+    assert "secret" not in str(caught.value)
+
+
+@given(user=st.from_regex(r"[a-z]{1,8}", fullmatch=True), password=PASSWORDS)
+def test_an_encoded_password_is_never_shown(user: str, password: str) -> None:
+    """Whatever the password is: not in what is shown, not in the repr, not in a text that quotes it."""
+    encoded = quote(password, safe="")
+    address = parse_address(f"rtsp://{user}:{encoded}@camera.example:554/live/1")
+    assert address.shown == "rtsp://***@camera.example:554/live/1"
+    assert address.url == f"rtsp://{user}:{encoded}@camera.example:554/live/1"
+    assert (
+        encoded not in repr(address)
+        or encoded in "StreamAddress(shown='rtsp://***@camera.example:554/live/1', has_password=True)"
+    )
+    if not set(password) <= set("*@:/"):
+        assert password not in address.mask(f"cannot open {address.url}: {password!s} <{encoded}>")
+
+
+@given(text=st.text(max_size=40))
+def test_any_text_is_an_address_or_a_configuration_error(text: str) -> None:
+    """Nothing a person types makes it fall over."""
+    try:
+        address = parse_address(f"rtsp://{text}")
+    except ConfigurationError:
+        return
+    assert address.url.startswith("rtsp://")
+
+
+@given(st.from_regex(r"[A-Za-z0-9@/?#!$%&]{6,16}", fullmatch=True))
+def test_a_raw_password_before_a_sure_host_is_never_shown(password: str) -> None:
+    """Passwords pasted unencoded stay hidden too, in what is shown and in what is masked."""
+    address = parse_address(f"rtsp://admin:{password}@192.168.1.64:554/1")
+    assert address.shown == "rtsp://***@192.168.1.64:554/1"
+    assert password not in address.mask(f"error in rtsp://admin:{password}@192.168.1.64:554/1")
