@@ -12,16 +12,18 @@ from edge_agent.types import Boxes, Detections
 
 def area(xyxy: Boxes) -> NDArray[np.float32]:
     """Return the areas of ``(N, 4)`` boxes; 0 for a box turned inside out."""
-    size = np.maximum(xyxy[:, 2:] - xyxy[:, :2], np.float32(0))
-    return size[:, 0] * size[:, 1]
+    return np.maximum(xyxy[:, 2] - xyxy[:, 0], 0) * np.maximum(xyxy[:, 3] - xyxy[:, 1], 0)
 
 
 def intersection(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
     """Return ``(N, M)`` areas that each of N boxes shares with each of M."""
-    left_top = np.maximum(ones[:, None, :2], others[None, :, :2])
-    right_bottom = np.minimum(ones[:, None, 2:], others[None, :, 2:])
-    size = np.maximum(right_bottom - left_top, np.float32(0))
-    return size[..., 0] * size[..., 1]
+    # Coordinate by coordinate: numpy is several times slower over a short last axis.
+    width = np.minimum(ones[:, 2, None], others[None, :, 2]) - np.maximum(ones[:, 0, None], others[None, :, 0])
+    height = np.minimum(ones[:, 3, None], others[None, :, 3]) - np.maximum(ones[:, 1, None], others[None, :, 1])
+    np.maximum(width, 0, out=width)
+    np.maximum(height, 0, out=height)
+    width *= height
+    return width
 
 
 def iou(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
@@ -49,7 +51,9 @@ def suppress(found: Detections, max_iou: float, *, duplicate_iou: float = 1.0) -
     ranked = found.select(np.argsort(-found.score, kind="stable"))
     same_class = ranked.class_id[:, None] == ranked.class_id[None, :]
     limit = np.where(same_class, np.float32(max_iou), np.float32(duplicate_iou))
-    return ranked.select(keep_best(iou(ranked.xyxy, ranked.xyxy) > limit))
+    shared, own = intersection(ranked.xyxy, ranked.xyxy), area(ranked.xyxy)
+    # shared / union > limit, without the division that would have to mind empty boxes.
+    return ranked.select(keep_best(shared > limit * (own[:, None] + own[None, :] - shared)))
 
 
 def keep_best(beats: NDArray[Any]) -> NDArray[np.bool_]:

@@ -1,0 +1,115 @@
+"""What detection costs beyond the model: ``detect()`` against the bare interpreter's ``invoke()`` for the same frames.
+
+Baseline: the same interpreter, the same input tensor, ``invoke()`` alone, turn and turn about in one run. Frames are
+720p YUV as a decoder leaves them, so colours and scaling count as ours. The decoders' own time is given on top, on the
+outputs of a street scene. Needs ``../shared`` (models, clips/bus.jpg).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from edge_agent.camera.av_picture import AvPicture, PictureConverter
+from edge_agent.detect.catalogue import resolve_model
+from edge_agent.detect.factory import open_detector
+from edge_agent.detect.heads import choose_head
+from edge_agent.detect.input_picture import InputPicture
+from edge_agent.detect.overlap import suppress
+from edge_agent.detect.runtimes import open_network
+from edge_agent.detect.settings import DetectSettings
+from edge_agent.types import ArrayPicture, Detections, Image, Picture
+from tests.benchmarks.figures import Figure, interleaved_medians
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+MODELS = ("ssd_mobilenet_v1_coco_quant", "yolo11n_416_int8")
+ROUNDS = 120
+THREADS = 2
+
+
+def run() -> list[Figure]:
+    if not (SHARED / "models").is_dir():
+        raise FileNotFoundError("needs ../shared (models, clips/bus.jpg), which is not on this machine")
+    scene = _scene()
+    figures: list[Figure] = []
+    for name in MODELS:
+        figures += _against_invoke(name, scene)
+    return [*figures, _suppression()]
+
+
+def _against_invoke(name: str, scene: Image) -> list[Figure]:
+    model = resolve_model(name, models_location=str(SHARED / "models"), cache_dir=Path("unused"))
+    settings = DetectSettings(threads=THREADS)
+    detector = open_detector(model, settings=settings)
+    network = open_network(model.path, threads=THREADS, edgetpu=False)
+    head = choose_head(network)
+    frames = _Frames(scene)
+    filler = InputPicture(network.input, keep_aspect=head.keep_aspect, pixel_range=head.pixel_range)
+    tensor, _ = filler.fill(frames.picture())
+    outputs = network.run(tensor)
+    interpreter = network._interpreter  # the bare thing, on purpose
+
+    seconds = interleaved_medians(
+        {
+            "invoke": interpreter.invoke,
+            "detect": lambda: detector.detect(frames.picture()),
+            "detect_bgr": lambda: detector.detect(ArrayPicture(scene)),
+            "decode": lambda: head.decode(outputs, min_score=settings.min_score, max_iou=settings.nms_iou),
+        },
+        rounds=ROUNDS,
+        warm_up=5,
+    )
+    invoke_ms = f"invoke {seconds['invoke'] * 1e3:.1f} ms, {THREADS} threads"
+    return [
+        Figure(f"{name}: detect / invoke, 720p YUV", seconds["detect"] / seconds["invoke"], "×", 1.10, note=invoke_ms),
+        Figure(f"{name}: detect / invoke, 720p BGR", seconds["detect_bgr"] / seconds["invoke"], "×", note=invoke_ms),
+        Figure(f"{name}: decoding a street scene", seconds["decode"] * 1e6, "µs"),
+    ]
+
+
+def _suppression() -> Figure:
+    """Ours against OpenCV's, on the same 200 boxes of 10 classes."""
+    random = np.random.default_rng(7)
+    corner, size = random.uniform(0, 350, (200, 2)), random.uniform(10, 120, (200, 2))
+    xyxy = np.concatenate([corner, corner + size], axis=1).astype(np.float32)
+    found = Detections(
+        xyxy=xyxy,
+        score=random.uniform(0.25, 1, 200).astype(np.float32),
+        class_id=random.integers(0, 10, 200).astype(np.int32),
+    )
+    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+    seconds = interleaved_medians(
+        {
+            "ours": lambda: suppress(found, 0.5),
+            "opencv": lambda: cv2.dnn.NMSBoxesBatched(xywh, found.score, found.class_id, 0.25, 0.5),  # pyright: ignore
+        },
+        rounds=200,
+        warm_up=5,
+    )
+    return Figure(
+        "suppression of 200 boxes: ours / OpenCV's",
+        seconds["ours"] / seconds["opencv"],
+        "×",
+        note=f"ours {seconds['ours'] * 1e6:.0f} µs",
+    )
+
+
+def _scene() -> Image:
+    photograph = cv2.imread(str(SHARED / "clips" / "bus.jpg"))
+    if photograph is None:
+        raise FileNotFoundError("needs ../shared/clips/bus.jpg")
+    return np.asarray(cv2.resize(photograph, (1280, 720), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class _Frames:
+    """One YUV frame of the scene, wrapped anew for each call, as a source does for each frame."""
+
+    def __init__(self, scene: Image) -> None:
+        self._frame = av.VideoFrame.from_ndarray(scene, format="bgr24").reformat(format="yuv420p")
+        self._converter = PictureConverter()
+
+    def picture(self) -> Picture:
+        return AvPicture(self._frame, converter=self._converter)
