@@ -214,9 +214,18 @@ class EventPump(_Pump):
         alone = self._window == 1
         for item in items:
             self._in_flight += 1
-            future = self._link.publish(item.topic, item.payload)
+            future = self._publish(item)
             future.add_done_callback(lambda done, item=item: self._note_done(item, alone, done))
         return bool(items)
+
+    def _publish(self, item: WaitingEvent) -> Future[None]:
+        try:
+            return self._link.publish(item.topic, item.payload)
+        except Exception as error:
+            logger.exception("publishing event %d failed in an unforeseen way", item.key)
+            future: Future[None] = Future()
+            future.set_exception(error)
+            return future
 
     def _note_done(self, item: WaitingEvent, alone: bool, future: Future[None]) -> None:
         """On the network thread: only note it."""

@@ -1,0 +1,15 @@
+"""Waiting for something another thread or process does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def eventually(condition: Callable[[], object], *, within_s: float = 20.0, what: str = "") -> None:
+    """Return as soon as ``condition`` holds; fail after ``within_s`` (generous: machines stall)."""
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"not within {within_s:g} s: {what or condition}")
+        time.sleep(0.005)
