@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _API = "/2018-06-01/runtime"
 _RESTART_PAUSE_S = 0.2
-_LONGEST_RESTART_PAUSE_S = 5.0
+_LONGEST_RESTART_PAUSE_S = 2.0
 _MEMORY_MB = "512"
 
 

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 
 from infra.local.queue_file import QueueFile
 from infra.local.resources import HUB_SUBSCRIBERS, HUB_TOPIC_ARN, QUEUES, queue_arn
+from infra.local.sqs_event import QueueMessage
 from infra.local.wsgi import Application, Environ, StartResponse, body_of, service_of
 
 _SNS_NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
@@ -117,22 +118,7 @@ class Messaging:
             hidden_s=float(told.get("VisibilityTimeout", 30)),
             wait_s=float(told.get("WaitTimeSeconds", 0)),
         )
-        return {
-            "Messages": [
-                {
-                    "MessageId": message.message_id,
-                    "ReceiptHandle": message.receipt_handle,
-                    "Body": message.body,
-                    "MD5OfBody": _md5(message.body),
-                    "MessageAttributes": json.loads(message.attributes),
-                    "Attributes": {
-                        "SentTimestamp": str(message.sent_at_ms),
-                        "ApproximateReceiveCount": str(message.receive_count),
-                    },
-                }
-                for message in messages
-            ]
-        }
+        return {"Messages": [_as_received(message) for message in messages]} if messages else {}
 
     def _delete(self, told: dict[str, Any]) -> dict[str, Any]:
         self._queues.delete([told["ReceiptHandle"]])
@@ -146,6 +132,20 @@ class Messaging:
         queue = _queue_of(told)
         count = str(self._queues.count(queue))
         return {"Attributes": {"QueueArn": queue_arn(queue), "ApproximateNumberOfMessages": count}}
+
+
+def _as_received(message: QueueMessage) -> dict[str, Any]:
+    return {
+        "MessageId": message.message_id,
+        "ReceiptHandle": message.receipt_handle,
+        "Body": message.body,
+        "MD5OfBody": _md5(message.body),
+        "MessageAttributes": json.loads(message.attributes),
+        "Attributes": {
+            "SentTimestamp": str(message.sent_at_ms),
+            "ApproximateReceiveCount": str(message.receive_count),
+        },
+    }
 
 
 def _queue_of(told: Mapping[str, Any]) -> str:

@@ -180,7 +180,7 @@ class ObjectStore:
             headers[name] = query.get(f"response-{name}", headers.get(name, ""))
         changed = format_datetime(datetime.fromtimestamp(facts.st_mtime, UTC), usegmt=True)
         told = [("ETag", head.etag), ("Last-Modified", changed), ("Accept-Ranges", "bytes")]
-        told += [(name.title(), value) for name, value in headers.items() if value]
+        told += [(name, value) for name, value in headers.items() if value]
         if head_only:
             return _Reply(headers=(*told, ("Content-Length", str(facts.st_size))))
         body = path.read_bytes()
