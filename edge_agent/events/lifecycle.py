@@ -150,6 +150,7 @@ class TrackLifecycle:
                 class_name=class_name,
                 first_seen_at=sighting.frame.timestamp,
                 first_seen_s=sighting.frame.time_s,
+                first_xyxy=sighting.xyxy,
                 last=sighting,
                 scores=deque(maxlen=max(self._settings.confirm_sightings, 3)),
             )
@@ -173,7 +174,7 @@ class TrackLifecycle:
         visit = self._visits.pop(track_id, None)
         if visit is None or not visit.announced:
             return []
-        if visit.stationary:
+        if visit.may_be_there_still:
             visit.lost_at_s = now_s
             self._waiting.append(visit)
             return []

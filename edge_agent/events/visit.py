@@ -10,6 +10,10 @@ from statistics import median
 from edge_agent.events.areas import Footing, Step
 from edge_agent.events.occurrences import Action, Sighting, TrackingOccurrence, box_area, iou
 
+PUT_IOU = 0.4
+PUT_S = 3.0
+"""Something that overlapped its first place so much for so long is furniture, parked, or asleep."""
+
 
 @dataclass(slots=True)
 class Visit:
@@ -20,6 +24,7 @@ class Visit:
     class_name: str
     first_seen_at: datetime
     first_seen_s: float
+    first_xyxy: tuple[float, float, float, float]
     last: Sighting
     scores: deque[float]
     best: Sighting | None = None
@@ -32,8 +37,15 @@ class Visit:
     told_xyxy: tuple[float, float, float, float] | None = None
     """Where it was when it was last told."""
     stationary: bool = False
+    stayed_put: bool = True
+    """Whether it has been where it was first seen all along."""
     lost_at_s: float | None = None
     """When the tracker gave it up, while it is waited for."""
+
+    @property
+    def may_be_there_still(self) -> bool:
+        """Whether losing sight of it is more likely the detector's fault than its own: it did not move."""
+        return self.stationary or (self.stayed_put and self.seen_for_s >= PUT_S)
 
     @property
     def median_score(self) -> float:
@@ -48,9 +60,7 @@ class Visit:
         """Say whether it is somewhere else, or of another size, than when it was last told."""
         return self.told_xyxy is None or iou(self.told_xyxy, self.last.xyxy) < same_place_iou
 
-    def see(
-        self, sighting: Sighting, class_name: str, step: Step, *, stationary: bool, portrait_age_s: float
-    ) -> None:
+    def see(self, sighting: Sighting, class_name: str, step: Step, *, stationary: bool, portrait_age_s: float) -> None:
         """Add one sighting. A portrait older than ``portrait_age_s`` gives way, so that events keep near their time."""
         self.last = sighting
         self.class_name = class_name
@@ -59,6 +69,7 @@ class Visit:
         self.zones = step.zones
         self.stationary = stationary
         self.lost_at_s = None
+        self.stayed_put = self.stayed_put and iou(self.first_xyxy, sighting.xyxy) >= PUT_IOU
         best = self.best
         stale = best is not None and sighting.frame.time_s - best.frame.time_s > portrait_age_s
         if best is None or stale or sighting.quality > best.quality:

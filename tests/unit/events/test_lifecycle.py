@@ -40,7 +40,7 @@ def _actions(told: Sequence[TrackingOccurrence]) -> list[str]:
 
 
 def _visit(frames: int, track_id: int = 1, **fields: float) -> list[Tracks]:
-    return [tracks([(track_id, _walking(step))], **fields) for step in range(frames)]  # type: ignore[arg-type]
+    return [tracks([(track_id, _walking(step))], **fields) for step in range(frames)]
 
 
 def test_somebody_walks_through() -> None:
@@ -110,6 +110,21 @@ def test_a_blinking_detector_does_not_make_a_parked_car_leave() -> None:
     assert _actions(told).count("left") == 1
     assert {found.track_id for found in told} == {1}
     assert told[-1].dwell_s == pytest.approx(20.0, abs=0.2)
+
+
+def test_a_restless_box_on_a_thing_that_never_moves_is_waited_for_too() -> None:
+    """A television whose box jitters is not still, but it has not gone either when the detector loses it."""
+    jitter = [(100.0 + 12 * (step % 3), 60.0, 140.0 + 12 * (step % 2), 120.0) for step in range(60)]
+    script = [*[tracks([(1, box)]) for box in jitter], tracks(ended=[1]), *[tracks()] * 30]
+    told = _play(_lifecycle(), [*script, *[tracks([(2, box)]) for box in jitter]])
+    assert [found.track_id for found in told if found.action == "entered"] == [1]
+    assert "left" not in _actions(told)
+
+
+def test_who_walks_away_is_not_waited_for() -> None:
+    """Somebody on the move who is lost has left at once: the next one in the same place is somebody new."""
+    script = [*_visit(30), tracks(ended=[1]), *[tracks([(2, _walking(29 + step))]) for step in range(30)]]
+    assert _actions(_play(_lifecycle(), script)) == ["entered", "left", "entered"]
 
 
 def test_patience_with_the_parked_ends() -> None:
