@@ -194,5 +194,4 @@ def _decoder(stream: VideoStream, hardware_decoder: str | None) -> Callable[[Pac
         return stream.decode
     context: Any = CodecContext.create(hardware_decoder, "r")
     context.extradata = stream.codec_context.extradata
-    context.time_base = stream.time_base
     return context.decode

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 DEGRADED_AFTER_S = 2.0
 """A connected camera whose last picture is older than this is degraded (until the watchdog calls it offline)."""
 FPS_WINDOW_S = 5.0
+SETTLE_S = 1.0
+"""After connecting, pictures that FFmpeg had kept while it looked at the stream come in a burst; they are no rate."""
 JOIN_S = 0.5
 """How long ``close`` waits for the reader; one that is blocked in the camera ends by itself when its read times out."""
 
@@ -96,7 +98,7 @@ class LiveSource:
         self._error: str | None = None
         self._arrivals_s: deque[float] = deque(maxlen=256)
         self._last_frame_at: datetime | None = None
-        self._last_frame_at_s = clock.monotonic()
+        self._last_frame_at_s = self._greeted_at_s = clock.monotonic()
         self._thread = Thread(target=self._run, name=f"camera {source}", daemon=True)
         self._thread.start()
 
@@ -191,12 +193,14 @@ class LiveSource:
             self._connected = True
             self._error = None
             self._arrivals_s.clear()
+            self._greeted_at_s = self._clock.monotonic()
 
     def _publish(self, number: int, picture: Picture) -> None:
         now_s, now = self._clock.monotonic(), self._clock.now()
         with self._changed:
             self._newest = Frame(number=number, timestamp=now, time_s=now_s, picture=picture)
-            self._arrivals_s.append(now_s)
+            if now_s - self._greeted_at_s >= SETTLE_S:
+                self._arrivals_s.append(now_s)
             self._last_frame_at, self._last_frame_at_s = now, now_s
             self._changed.notify_all()
 

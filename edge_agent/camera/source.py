@@ -46,7 +46,7 @@ class SourceStatus:
     state: CameraState
     error: str | None = None
     fps_actual: float | None = None
-    """Frames a second over the last few seconds; None before two frames have come."""
+    """Frames a second over the last few seconds; None until a connection is a second old."""
     reconnects: int = 0
     """Connections made after the first."""
     last_frame_at: datetime | None = None

@@ -12,7 +12,7 @@ PATCHES = {(8, 8): (200, 30, 30), (48, 80): (30, 200, 60), (8, 80): (40, 60, 200
 """Row, column: BGR."""
 COLOUR_FORMATS = [
     "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "nv12", "nv21", "nv16", "yuyv422", "uyvy422", "bgr24",
-    "rgb24", "rgba", "gbrp", "yuv420p10le", "yuv422p10le", "p010le", "yuv420p12le", "yuv420p10be", "yuva420p", "yuv411p",
+    "rgb24", "rgba", "gbrp", "yuv420p10le", "yuv422p10le", "p010le", "yuv420p12le", "yuv420p10be", "yuv411p",
 ]  # fmt: skip
 GREY_FORMATS = ["gray", "gray10le", "gray12le", "gray16le"]
 FULL_RANGE = {"yuvj420p", "yuvj422p", "bgr24", "rgb24", "rgba", "gbrp", *GREY_FORMATS}

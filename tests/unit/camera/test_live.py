@@ -134,10 +134,10 @@ def test_status_goes_from_offline_over_online_to_degraded_and_offline() -> None:
     source = started(camera, clock=clock)
     assert source.status().state == "offline"
     assert source.info().resolution is None
-    for _ in range(11):
-        clock.advance(0.1)
+    for _ in range(25):
         camera.show()
         assert source.read(5.0) is not None
+        clock.advance(0.1)
     status = source.status()
     assert (status.state, status.error, status.fps_actual) == ("online", None, pytest.approx(10))
     assert source.info() == StreamInfo(source="cam", width=6, height=4, fps=25.0, codec="h264")
@@ -147,6 +147,17 @@ def test_status_goes_from_offline_over_online_to_degraded_and_offline() -> None:
     assert (source.status().state, source.status().fps_actual) == ("offline", 0.0)
     ended(source, camera)
     assert source.status().state == "offline"
+
+
+def test_a_burst_after_connecting_is_no_frame_rate() -> None:
+    """What had queued up while connecting comes at once and says nothing about the camera."""
+    clock = ManualClock()
+    camera = FakeCamera()
+    source = started(camera, clock=clock)
+    camera.show(8)
+    until(lambda: camera._shown == 8)
+    assert source.status().fps_actual is None
+    ended(source, camera)
 
 
 def test_a_lost_camera_is_connected_again() -> None:
