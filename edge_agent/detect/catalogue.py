@@ -16,7 +16,7 @@ from typing import Any, Literal
 from edge_agent.detect.catalogue_entries import ENTRIES, ModelEntry
 from edge_agent.detect.download import Downloader, Fetch, NotThereError, Progress, replacing
 from edge_agent.detect.labels import LABEL_SETS, Labels, read_labels
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,12 @@ class ModelStore:
     def _pull(self, entry: ModelEntry) -> ModelFile:
         recorded = self._recorded() if entry.sha256 is None else {}
         path = self._cache_path(entry.name)
-        found = self._fetch(entry.url, path, sha256=entry.sha256 or recorded.get(entry.name))
+        try:
+            found = self._fetch(entry.url, path, sha256=entry.sha256 or recorded.get(entry.name))
+        except TransientError as error:
+            raise TransientError(
+                f"{error}; without a network, put {entry.name}{SUFFIX} into a folder and name that in VEDETTE_MODELS"
+            ) from error
         if entry.sha256 is None and entry.name not in recorded:
             logger.warning("%s: its maker publishes no hash; sha256 %s is recorded and holds from now on", path, found)
             self._record({**recorded, entry.name: found})

@@ -44,7 +44,7 @@ class Downloader:
     """A ``Fetch`` with urllib. ``timeout_s`` limits each wait for the network, not the whole download."""
 
     def __init__(
-        self, *, timeout_s: float = 30.0, progress: Progress | None = None, max_bytes: int = MAX_MODEL_BYTES
+        self, *, timeout_s: float = 15.0, progress: Progress | None = None, max_bytes: int = MAX_MODEL_BYTES
     ) -> None:
         self._timeout_s = timeout_s
         self._progress = progress

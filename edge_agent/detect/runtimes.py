@@ -19,6 +19,10 @@ class RuntimeMissingError(ConfigurationError):
     """This runtime's package is not installed, so the next one may be tried."""
 
 
+class EdgeTpuError(ConfigurationError):
+    """This runtime cannot reach an Edge TPU; another may, for the TPU's library fits few of them."""
+
+
 class Opener(Protocol):
     """Opens a model file; raises RuntimeMissingError, or ConfigurationError for what is wrong with the file."""
 
@@ -43,12 +47,16 @@ def open_network(
     """Open a model with the named runtime, or with the first installed one; raise ConfigurationError if none can."""
     if runtime is not None and runtime not in runtimes:
         raise ConfigurationError(f"there is no runtime called '{runtime}'; there are {', '.join(runtimes)}")
+    failures: list[ConfigurationError] = []
     for name in (runtime,) if runtime else tuple(runtimes):
         try:
             return load_opener(runtimes[name])(path, threads=threads, edgetpu=edgetpu)
-        except RuntimeMissingError:
-            if runtime:
-                raise
+        except (RuntimeMissingError, EdgeTpuError) as error:
+            failures.append(error)
+    # What is wrong with a runtime that is there says more than which others are not.
+    telling = [error for error in failures if runtime or isinstance(error, EdgeTpuError)]
+    if telling:
+        raise telling[0]
     raise ConfigurationError(
         f"no inference runtime is installed, so {path.name} cannot run: pip install ai-edge-litert "
         "(or tflite-runtime, for Coral boxes whose Edge TPU library needs it)"

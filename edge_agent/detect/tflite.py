@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.detect.network import PostProcess, Tensor, TensorSpec
-from edge_agent.detect.runtimes import RuntimeMissingError
+from edge_agent.detect.runtimes import EdgeTpuError, RuntimeMissingError
 from shared.errors import ConfigurationError
 
 EDGETPU_LIBRARY = "libedgetpu.so.1"
@@ -101,7 +101,7 @@ def _edgetpu_delegate(package: Any, path: Path, library: str) -> Any:
         ctypes.CDLL(library)
         return package.load_delegate(library)
     except (ValueError, OSError) as error:
-        raise ConfigurationError(
+        raise EdgeTpuError(
             f"{path.name} needs an Edge TPU, but {library} could not be loaded: install libedgetpu1-std and plug the "
             "device in, or choose a model without '_edgetpu' in its name"
         ) from error

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.detect.network import Network, PostProcess
-from edge_agent.detect.runtimes import RUNTIMES, RuntimeMissingError, load_opener, open_network
+from edge_agent.detect.runtimes import RUNTIMES, EdgeTpuError, RuntimeMissingError, load_opener, open_network
 from edge_agent.detect.tflite import open_with
 from shared.errors import ConfigurationError
 from tests.unit.detect.tflite_models import ModelBuilder, write_echo, write_ssd, write_yolo
@@ -27,6 +27,11 @@ def missing(path: Path, *, threads: int, edgetpu: bool) -> Network:
 def refusing(path: Path, *, threads: int, edgetpu: bool) -> Network:
     """Opens nothing: the file is wrong."""
     raise ConfigurationError("the file is wrong")
+
+
+def without_tpu(path: Path, *, threads: int, edgetpu: bool) -> Network:
+    """Opens nothing: the TPU's library does not fit this runtime."""
+    raise EdgeTpuError("no Edge TPU here")
 
 
 @pytest.fixture
@@ -77,6 +82,19 @@ def test_a_runtime_asked_for_by_name_is_not_replaced(model: Path) -> None:
     table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
     with pytest.raises(RuntimeMissingError, match="ghost is not installed"):
         open_network(model, threads=1, edgetpu=False, runtime="ghost", runtimes=table)
+
+
+def test_a_runtime_whose_edge_tpu_fails_leads_to_the_next(model: Path) -> None:
+    """The TPU's library may fit another runtime; if none is left, its failure is what is told."""
+    table = {"first": f"{HERE}:without_tpu", "litert": RUNTIMES["litert"]}
+    assert open_network(model, threads=1, edgetpu=False, runtimes=table).outputs
+    with pytest.raises(EdgeTpuError, match="no Edge TPU here"):
+        open_network(
+            model,
+            threads=1,
+            edgetpu=True,
+            runtimes={"ghost": f"{HERE}:missing", "first": f"{HERE}:without_tpu"},
+        )
 
 
 def test_a_wrong_file_is_not_tried_on_the_next_runtime(model: Path) -> None:
