@@ -62,6 +62,17 @@ def parse_address(text: str) -> StreamAddress:
     )
 
 
+def redact_source(text: str) -> str:
+    """Return a source's text fit to be shown, also where the address in it is badly written."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or "@" not in rest or not scheme.isalnum():
+        return redact(text)
+    try:
+        return parse_address(text).shown
+    except ConfigurationError:
+        return redact(f"{scheme}://{MASK}@{rest.rpartition('@')[2]}")
+
+
 def _split(rest: str) -> tuple[str, str]:
     """Return user info (empty if none) and everything after it.
 

@@ -74,7 +74,7 @@ class NetworkConnection:
             self._video = open_video(
                 address.url,
                 hardware_decoder=settings.hardware_decoder,
-                threads=1,
+                threads=settings.decode_threads,
                 threading="SLICE",
                 options=_options(address.url, settings),
                 timeout_s=(settings.open_timeout_s, settings.watchdog_s),

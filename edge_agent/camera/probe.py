@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_agent.camera.address import redact_source
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import FrameSource, open_source
 from edge_agent.types import Frame
 from shared.clock import Clock, SystemClock
 from shared.errors import VedetteError
-from shared.redact import redact
 
 FRAMES = 5
 _STEP_S = 0.25
@@ -62,7 +62,7 @@ def probe(
     try:
         source = opener(text, settings=settings, clock=clock)
     except VedetteError as error:
-        return ProbeResult(source=redact(text), error=str(error))
+        return ProbeResult(source=redact_source(text), error=str(error))
     try:
         return _look(source, settings=settings, clock=clock, began_s=began_s, frames=frames)
     finally:

@@ -34,8 +34,8 @@ class SourceSettings(BaseModel):
         default=2,
         ge=0,
         le=64,
-        description="Decoder threads for files, each ahead by one frame; 0 lets FFmpeg choose. Live sources decode in "
-        "slices, which adds no delay.",
+        description="Decoder threads for each source; 0 lets FFmpeg choose. Files are decoded ahead, a frame a thread; "
+        "cameras in slices (where they send any), which adds no delay.",
     )
     hardware_decoder: str | None = Field(
         default=None,

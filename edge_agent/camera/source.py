@@ -11,12 +11,12 @@ from datetime import datetime
 from importlib import import_module
 from typing import Protocol, cast
 
+from edge_agent.camera.address import redact_source
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.types import Frame
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.heartbeat import CameraState
-from shared.redact import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +138,5 @@ def scheme_of(text: str) -> str:
     if scheme in SCHEMES:
         return scheme
     if text[match.end() :].startswith("//"):
-        raise ConfigurationError(f"no source is called {scheme}:// (in {redact(text)}); expected {EXPECTED}")
+        raise ConfigurationError(f"no source is called {scheme}:// (in {redact_source(text)}); expected {EXPECTED}")
     return "file"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.camera.address import parse_address
+from edge_agent.camera.address import parse_address, redact_source
 from shared.errors import ConfigurationError
 
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=4)
@@ -82,3 +82,19 @@ def test_a_raw_password_before_a_sure_host_is_never_shown(password: str) -> None
     address = parse_address(f"rtsp://admin:{password}@192.168.1.64:554/1")
     assert address.shown == "rtsp://***@192.168.1.64:554/1"
     assert password not in address.mask(f"error in rtsp://admin:{password}@192.168.1.64:554/1")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("clip.mp4", "clip.mp4"),
+        ("rtsp://me:secret@cam/1", "rtsp://***@cam/1"),
+        ("ftp://me:se/cret@cam/1", "ftp://***@cam/1"),
+        ("rtsp://me:se/cret@", "rtsp://***@"),
+        ("rtsp://cam/stream@hd", "rtsp://cam/stream@hd"),
+        ("gst:rtspsrc location=rtsp://me:secret@cam/1 ! appsink", "gst:rtspsrc location=rtsp://***@cam/1 ! appsink"),
+    ],
+)
+def test_source_texts_can_be_shown(text: str, shown: str) -> None:
+    """Whatever the source is, and however wrong."""
+    assert redact_source(text) == shown

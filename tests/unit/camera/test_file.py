@@ -276,3 +276,33 @@ def test_closing_ends_the_source(tmp_path: Path) -> None:
     source.close()
     assert source.ended
     assert source.read(0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("a.avi", "mjpeg", "yuvj420p"),
+        ("a.mp4", "mpeg4", "yuv420p"),
+        ("a.mkv", "ffv1", "yuv422p"),
+        ("a.mkv", "ffv1", "yuv420p10le"),
+        ("a.avi", "rawvideo", "yuv420p"),
+        ("a.mkv", "rawvideo", "gray"),
+    ],
+)
+def test_common_codecs_and_layouts_play(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
+    """Recorders differ; the frames do not."""
+    frames = frames_of(opened(make_clip(tmp_path / name, numbered(6), codec=codec, pix_fmt=pixel_format)))
+    assert [read_number(frame.picture.luma()) for frame in frames] == [1, 2, 3, 4, 5, 6]
+    assert frames[4].picture.bgr()[32, 10].min() > 200
+    assert frames[3].picture.bgr()[32, 10].max() < 60
+
+
+@pytest.mark.needs_shared
+def test_real_recordings_are_read_whole(shared_material: Path) -> None:
+    """Two real clips: every frame, an even pace, no damage."""
+    for name, count, fps in (("car-detection.mp4", 377, 12.5), ("one-by-one-person-detection.mp4", 1394, 10.0)):
+        source = opened(shared_material / "clips" / name)
+        frames = frames_of(source)
+        assert (len(frames), source.info().fps, source.info().resolution) == (count, fps, "768x432")
+        assert frames[-1].time_s == pytest.approx((count - 1) / fps, abs=0.1)
+        assert source.status().error is None
