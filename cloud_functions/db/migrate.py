@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
 
 from shared.errors import ConfigurationError, TransientError, VedetteError
 from shared.redact import redact
@@ -62,11 +64,11 @@ def _config(url: str) -> Config:
     return config
 
 
-def _run(step: object, url: str, revision: str) -> None:
+def _run(step: Callable[[Config, str], None], url: str, revision: str) -> None:
     try:
-        step(_config(url), revision)  # pyright: ignore[reportCallIssue]
-    except psycopg.OperationalError as error:
-        raise TransientError(f"the database cannot be migrated: {redact(str(error))}") from error
+        step(_config(url), revision)
+    except OperationalError as error:
+        raise TransientError(f"the database cannot be migrated now: {redact(str(error.orig))}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,63 @@
+"""The fan-out function's entry point: one function and one queue a target, all of this code.
+
+``cloud_functions.fanout.handler.handler``; ``FANOUT_TARGET`` says which target.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cloud_functions.fanout.messages import read_deliveries
+from cloud_functions.fanout.targets import Target, build_target
+from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
+from cloud_functions.settings import Environment, FanoutSettings
+
+log = logging.getLogger(__name__)
+
+
+class Fanout:
+    """Passes the events of a queue on to one target."""
+
+    def __init__(self, *, target: Target, metrics: Metrics) -> None:
+        self._target = target
+        self._metrics = metrics
+
+    def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Deliver one batch and return the ``batchItemFailures``; unreadable messages among them.
+
+        They come again a few times and then land in the queue's own dead-letter queue.
+        """
+        deliveries, unreadable = read_deliveries(event)
+        if unreadable:
+            log.warning("%d messages on the queue are not events", len(unreadable))
+        failed = set(unreadable)
+        if deliveries:
+            failed |= self._target.deliver(deliveries)
+        self._metrics.count("EventsDelivered", len(deliveries) + len(unreadable) - len(failed))
+        self._metrics.count("DeliveriesReturned", len(failed))
+        self._metrics.flush()
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(failed)]}
+
+
+def build_fanout(
+    environment: Mapping[str, str] | None = None, *, target: Target | None = None, metrics: Metrics | None = None
+) -> Fanout:
+    """Wire fan-out from environment variables; what is given stands in for what would be made. Opens nothing."""
+    settings = FanoutSettings.from_environment(Environment(environment))
+    return Fanout(target=target or build_target(settings), metrics=metrics or NoMetrics())
+
+
+@functools.cache
+def _fanout() -> Fanout:
+    wire_logging(service="fanout", variables=os.environ)
+    return build_fanout(metrics=metrics_for(service="fanout", variables=os.environ))
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Take one batch from Lambda."""
+    del context
+    return _fanout().handle(event)

@@ -1,0 +1,295 @@
+"""Ingest on a real PostgreSQL: what is stored, what is told, what is rejected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared.clock import format_utc
+from shared.errors import TransientError
+from tests.ingest_rig import RECOUNT, Rig, rig
+from tests.wire_events import (
+    EPOCH,
+    anpr_data,
+    batch,
+    batch_of,
+    body,
+    detection_data,
+    encoded,
+    failures,
+    message_ids,
+    mixed_traffic,
+    motion_data,
+    sequence_of,
+    topic_of,
+    tracking_data,
+    wire_event,
+)
+
+
+@pytest.fixture
+def ingest(database_url: str) -> Iterator[Rig]:
+    with rig(database_url) as one:
+        yield one
+
+
+def test_an_event_is_stored_whole_and_told(ingest: Rig) -> None:
+    """Every field of the wire lands in its column, and subscribers get the flat form with the row's own id."""
+    event = wire_event(sequence=1, made_by="a newer agent")
+    assert failures(ingest.handle(batch([event]))) == []
+    [row] = ingest.rows(
+        "SELECT id, event_id::text, site_id, device_id, camera_id, event_type, timestamp, frame_number, sequence,"
+        " sequence_epoch, snapshot_path, snapshot, event_data, class_names, zones, confidence, created_at FROM events"
+    )
+    moment = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    assert row[1:11] == (
+        event["event_id"], "hq", "gate-01", "camera-1", "tracking", moment, 1234, 1, EPOCH, event["snapshot"]["key"]
+    )  # fmt: skip
+    assert row[11] == event["snapshot"]
+    assert {key: row[12][key] for key in event["event_data"]} == event["event_data"]
+    assert row[13:16] == (["person"], ["gate"], 0.91)
+    [told] = ingest.publisher.documents()
+    assert told == {
+        "id": row[0],
+        "event_id": event["event_id"],
+        "event_type": "tracking",
+        "camera_id": "camera-1",
+        "site_id": "hq",
+        "device_id": "gate-01",
+        "timestamp": "2026-11-20T12:00:00.000000Z",
+        "frame_number": 1234,
+        "snapshot_path": event["snapshot"]["key"],
+        "event_data": row[12],
+        "created_at": format_utc(row[16]),
+    }
+    assert ingest.publisher.told[0].attributes == {
+        "event_type": "tracking", "camera_id": "camera-1", "site_id": "hq", "class_name": "person"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "class_names", "zones", "confidence", "plate"),
+    [
+        (wire_event("tracking", event_data=tracking_data(zones=[])), ["person"], None, 0.91, None),
+        (wire_event("motion"), None, None, None, None),
+        (
+            wire_event("detection", event_data=detection_data("car", "car", "bus")),
+            ["car", "car", "bus"],
+            None,
+            0.8,
+            None,
+        ),
+        (wire_event("detection", event_data=detection_data()), None, None, None, None),
+        (wire_event("anpr"), None, None, 0.93, "B123ABC"),
+        (
+            wire_event("motion", event_data=motion_data(class_name="x", zones=["y"]), snapshot=None),
+            None,
+            None,
+            None,
+            None,
+        ),
+    ],
+)
+def test_what_the_api_filters_by_follows_from_the_data(
+    ingest: Rig,
+    event: dict[str, object],
+    class_names: list[str] | None,
+    zones: list[str] | None,
+    confidence: float | None,
+    plate: str | None,
+) -> None:
+    """Each type gives the filters it has, and no other."""
+    assert failures(ingest.handle(batch([event]))) == []
+    found = ingest.rows("SELECT class_names, zones, confidence, license_plate FROM events")
+    assert found == [(class_names, zones, confidence, plate)]
+    assert ingest.rows(RECOUNT) == []
+
+
+def test_a_large_batch_is_stored_in_chunks(database_url: str) -> None:
+    """Chunking changes nothing about what is stored, told or counted."""
+    with rig(database_url, INGEST_CHUNK_SIZE="70") as ingest:
+        events = mixed_traffic(500)
+        assert failures(ingest.handle(batch(events))) == []
+        assert ingest.rows("SELECT count(*), count(DISTINCT event_id) FROM events") == [(500, 500)]
+        assert {told["event_id"] for told in ingest.publisher.documents()} == {event["event_id"] for event in events}
+        assert ingest.rows(RECOUNT) == []
+        assert ingest.rows("SELECT * FROM sequence_gaps") == []
+        assert ingest.metrics.counts == {"EventsStored": 500}
+
+
+def test_duplicates_are_stored_once_and_told_again_alike(ingest: Rig) -> None:
+    """Within a batch and across batches; the second telling carries the stored row's id and time."""
+    one, two = wire_event(sequence=1), wire_event(sequence=2)
+    assert failures(ingest.handle(batch([one, two, one]))) == []
+    assert failures(ingest.handle(batch([two, one]))) == []
+    assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
+    first, second = ingest.publisher.documents()[:2], ingest.publisher.documents()[2:]
+    assert sorted(first, key=lambda told: told["id"]) == sorted(second, key=lambda told: told["id"])
+    assert ingest.metrics.counts == {"EventsStored": 2, "EventsRepeated": 2}
+    assert ingest.rows(RECOUNT) == []
+
+
+DAY_AHEAD = format_utc(datetime.now(UTC) + timedelta(days=2))
+
+POISON = [
+    (lambda e: b"\xff\xfe not json", "not_json"),
+    (lambda e: encoded(e)[:-5], "not_json"),
+    (lambda e: encoded(e) + b"," + encoded(e), "not_json"),
+    (lambda e: encoded(e | {"schema_version": 99}), "unknown_schema_version"),
+    (lambda e: encoded(e | {"event_type": "sneeze"}), "unknown_event_type"),
+    (lambda e: encoded(e | {"extra": "x" * 131_072}), "too_large"),
+    (lambda e: encoded(e | {"event_data": tracking_data(class_name="a\0b")}), "nul_character"),
+    (lambda e: encoded(e | {"event_data": tracking_data(confidence=7)}), "invalid"),
+    (lambda e: encoded(e | {"device_id": "gate-02"}), "topic_mismatch"),
+    (lambda e: encoded(e | {"site_id": "elsewhere"}), "topic_mismatch"),
+    (lambda e: encoded(e | {"camera_id": "camera-2"}), "topic_mismatch"),
+    (lambda e: encoded(e | {"event_type": "motion", "event_data": motion_data()}), "topic_mismatch"),
+    (lambda e: encoded(e | {"timestamp": DAY_AHEAD}), "timestamp_out_of_range"),
+    (lambda e: encoded(e | {"timestamp": "9999-12-31T23:59:59-14:00"}), "timestamp_out_of_range"),
+    (lambda e: encoded(e | {"timestamp": "0001-01-01T00:00:00+14:00"}), "timestamp_out_of_range"),
+    (lambda e: b"[" * 100_000, "not_json"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), POISON, ids=[f"{n}-{p[1]}" for n, p in enumerate(POISON)])
+def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(ingest: Rig, spoil, reason: str) -> None:
+    """Promise 4: with its reason and its original bytes, and nothing else suffers."""
+    before, poison, after = wire_event(), wire_event(), wire_event()
+    text = body(topic_of(poison), spoil(poison))
+    event = batch_of([body(topic_of(before), encoded(before)), text, body(topic_of(after), encoded(after))])
+    assert failures(ingest.handle(event)) == []
+    assert ingest.rows("SELECT event_id::text FROM events ORDER BY id") == [(before["event_id"],), (after["event_id"],)]
+    [kept] = ingest.dead_letters.kept
+    assert (kept.reason, kept.body) == (reason, text)
+    assert len(ingest.publisher.told) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not json",
+        "[]",
+        "3",
+        '{"topic": "vedette/hq/gate-01/events/c/motion"}',
+        '{"topic": 3, "payload_base64": "e30=", "received_at_ms": 1}',
+        '{"topic": "t", "payload_base64": "***", "received_at_ms": 1}',
+        '{"topic": "t", "payload_base64": 4, "received_at_ms": 1}',
+        '{"topic": "t", "payload_base64": "e30=", "received_at_ms": "now"}',
+    ],
+)
+def test_an_unreadable_envelope_is_a_dead_letter(ingest: Rig, text: str) -> None:
+    """Whatever lands on the queue, the batch survives it."""
+    good = wire_event()
+    assert failures(ingest.handle(batch_of([text, body(topic_of(good), encoded(good))]))) == []
+    assert ingest.dead_letters.reasons() == ["bad_envelope"]
+    assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "",
+        "vedette",
+        "vedette/hq/gate-01/nonsense",
+        "vedette/hq/gate-01/commands/x",
+        "a/b/c/events/e/f",
+        "vedette/+/#/heartbeat",
+    ],
+)
+def test_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: Rig, topic: str) -> None:
+    """The rule never delivers these; if somebody does, they are kept with the reason."""
+    assert failures(ingest.handle(batch_of([body(topic, encoded(wire_event()))]))) == []
+    assert ingest.dead_letters.reasons() in (["bad_topic"], ["bad_segment"])
+
+
+def test_numbers_that_no_json_has_are_stored_as_null(ingest: Rig) -> None:
+    """Python's JSON lets NaN through in fields nobody knows; PostgreSQL's does not."""
+    event = wire_event()
+    payload = (
+        encoded(event)[:-1] + b',"oddity":NaN,"event_data":' + encoded(tracking_data())[:-1] + b',"score":Infinity}}'
+    )
+    assert failures(ingest.handle(batch_of([body(topic_of(event), payload)]))) == []
+    assert ingest.rows("SELECT event_data -> 'score' FROM events") == [(None,)]
+
+
+def test_a_row_that_the_database_cannot_hold_harms_only_itself(ingest: Rig) -> None:
+    """Where PostgreSQL itself refuses, the batch is halved until the culprit stands alone."""
+    events = sequence_of(1, 9)
+    ingest.rows("SELECT 1")
+    with_check = "ALTER TABLE events ADD CONSTRAINT picky CHECK (frame_number <> 13)"
+    import psycopg
+
+    with psycopg.connect(ingest.url) as connection:
+        connection.execute(with_check)
+    events[4]["frame_number"] = 13
+    assert failures(ingest.handle(batch(events))) == []
+    assert ingest.rows("SELECT array_agg(sequence ORDER BY sequence) FROM events") == [([1, 2, 3, 4, 6, 7, 8, 9],)]
+    [kept] = ingest.dead_letters.kept
+    assert kept.reason == "not_storable"
+    assert ingest.rows(RECOUNT) == []
+
+
+def test_without_dead_letters_poison_is_returned(ingest: Rig) -> None:
+    """The event source keeps what nobody else could keep."""
+    ingest.dead_letters.away = True
+    event = batch_of(["junk", body(topic_of(good := wire_event()), encoded(good))])
+    assert failures(ingest.handle(event)) == message_ids(event, [0])
+    assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
+
+
+def test_a_failed_publish_is_returned_and_heals(ingest: Rig) -> None:
+    """Stored but untold: the retry finds the row there and tells it with the same id."""
+    one, two = wire_event(), wire_event()
+    ingest.publisher.refusing = {two["event_id"]}
+    event = batch([one, two, two])
+    assert failures(ingest.handle(event)) == sorted(message_ids(event, [1, 2]))
+    assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
+    ingest.publisher.refusing = set()
+    assert failures(ingest.handle({"Records": event["Records"][1:]})) == []
+    ids = dict(ingest.rows("SELECT event_id::text, id FROM events"))
+    assert {told["event_id"]: told["id"] for told in ingest.publisher.documents()} == ids
+
+
+def test_another_devices_event_id_cannot_be_taken(ingest: Rig) -> None:
+    """A device that reuses another's event_id neither replaces that event nor passes for it."""
+    mine = wire_event()
+    theirs = wire_event(device_id="gate-66", event_id=mine["event_id"])
+    ingest.handle(batch([mine]))
+    assert failures(ingest.handle(batch([theirs]))) == []
+    assert ingest.rows("SELECT device_id FROM events") == [("gate-01",)]
+    assert ingest.dead_letters.reasons() == ["event_id_taken"]
+    assert len(ingest.publisher.told) == 1
+
+
+def test_a_direct_invocation_stores_or_raises(ingest: Rig) -> None:
+    """The IoT rule may call the function itself: one message, no queue to leave it on."""
+    event = wire_event()
+    direct = json.loads(body(topic_of(event), encoded(event)))
+    ingest.publisher.refusing = {event["event_id"]}
+    with pytest.raises(TransientError):
+        ingest.handle(direct)
+    ingest.publisher.refusing = set()
+    assert ingest.handle(direct) == {"batchItemFailures": []}
+    assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
+    ingest.handle({"payload_base64": "!", "topic": "x", "received_at_ms": 1})
+    assert ingest.dead_letters.reasons() == ["bad_envelope"]
+
+
+def test_long_ago_is_stored(ingest: Rig) -> None:
+    """An event of last year, or from a device whose clock battery died, is not lost."""
+    old = [wire_event(timestamp=when) for when in ("2025-11-20T12:00:00Z", "1970-01-01T00:00:05Z")]
+    assert failures(ingest.handle(batch(old))) == []
+    assert ingest.rows("SELECT count(*) FROM events_default") == [(2,)]
+    assert ingest.rows(RECOUNT) == []
+
+
+def test_plates_are_told_in_normal_form(ingest: Rig) -> None:
+    """Filter policies compare letters and digits, however the plate was read."""
+    ingest.handle(batch([wire_event("anpr", event_data=anpr_data("B 77 XYZ"))]))
+    assert ingest.publisher.told[0].attributes["license_plate"] == "B77XYZ"
+    ingest.handle(batch([wire_event("detection", event_data=detection_data("car", "bus", "car"))]))
+    assert ingest.publisher.told[1].attributes["class_name"] == ["car", "bus"]

@@ -1,0 +1,230 @@
+"""The schema: up, down and up again on a real PostgreSQL, its counts and its partitions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloud_functions.db.migrate import current_revision, downgrade, head_revision, main, upgrade
+from cloud_functions.maintenance.handler import build_maintenance
+from infra.local.postgres import PostgresBinaries, PostgresServer
+from shared.clock import ManualClock
+from shared.errors import ConfigurationError, TransientError
+from tests.ingest_rig import RECOUNT, open_database, rig, rows
+from tests.services import PostgresFixture
+from tests.wire_events import batch, detection_data, failures, tracking_data, wire_event
+
+SCHEMA = """
+SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, generation_expression
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+UNION ALL SELECT 'index', tablename, indexname, indexdef, '', '', '' FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT 'function', proname, prosrc, '', '', '', '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT 'trigger', tgname, tgrelid::regclass::text, pg_get_triggerdef(oid), '', '', '' FROM pg_trigger
+WHERE NOT tgisinternal ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture
+def empty_url(postgres: PostgresFixture) -> Iterator[str]:
+    postgres.start()
+    name = postgres.new_database(migrated=False)
+    yield postgres.server.url_of(name)
+    postgres.server.drop_database(name)
+
+
+def up_down_up(url: str) -> None:
+    assert current_revision(url) is None
+    upgrade(url)
+    assert current_revision(url) == head_revision()
+    first = rows(url, SCHEMA)
+    assert len(first) > 100
+    upgrade(url)
+    downgrade(url, "base")
+    assert current_revision(url) is None
+    assert rows(url, SCHEMA) == [row for row in rows(url, SCHEMA) if row[1] == "alembic_version"]
+    upgrade(url)
+    assert rows(url, SCHEMA) == first
+
+
+def test_up_down_and_up_again(empty_url: str) -> None:
+    """The way back leaves nothing, and the way up makes the same again."""
+    up_down_up(empty_url)
+
+
+def test_a_system_postgresql_takes_the_schema_as_well(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Aurora's versions lie between the embedded PostgreSQL and the oldest that distributions ship."""
+    try:
+        binaries = PostgresBinaries.choose("system")
+    except ConfigurationError as missing:
+        pytest.skip(f"needs a second, system-wide PostgreSQL: {missing}")
+    folder = tmp_path_factory.mktemp("system-postgres")
+    for one in (folder, *folder.parents[:3]):
+        if os.access(one, os.W_OK) and str(one) != "/tmp":
+            one.chmod(0o755)
+    server = PostgresServer(folder=folder, binaries=binaries, durable=False)
+    server.start()
+    try:
+        server.create_database("vedette")
+        url = server.url_of("vedette")
+        up_down_up(url)
+        with rig(url) as ingest:
+            assert failures(ingest.handle(batch([wire_event(sequence=4), wire_event("anpr", sequence=2)]))) == []
+        assert rows(url, RECOUNT) == []
+        assert rows(url, "SELECT range_agg(missing)::text FROM sequence_gaps") == [("{[1,2),[3,4)}",)]
+    finally:
+        server.process.stop()
+
+
+def test_the_command_line(empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a deployment calls: the URL comes from the environment, and a failure is one clear line without it."""
+    monkeypatch.setenv("DATABASE_URL", empty_url)
+    assert main(["upgrade"]) == 0
+    assert main(["current"]) == 0
+    assert capsys.readouterr().out.split() == [head_revision(), head_revision()]
+    assert main(["downgrade", "base"]) == 0
+    with pytest.raises(SystemExit):
+        main(["downgrade"])
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:sesame@127.0.0.1:1/nowhere")
+    assert main(["upgrade"]) == 1
+    monkeypatch.delenv("DATABASE_URL")
+    assert main(["upgrade"]) == 1
+    told = capsys.readouterr().err
+    assert "DATABASE_URL is not set" in told
+    assert "sesame" not in told
+
+
+def test_a_database_that_is_away_is_a_transient_error() -> None:
+    """Deployments try again."""
+    with pytest.raises(TransientError):
+        current_revision("postgresql://127.0.0.1:1/nowhere")
+    with pytest.raises(TransientError):
+        upgrade("postgresql://127.0.0.1:1/nowhere")
+
+
+HOURS = st.integers(0, 60).map(lambda hours: datetime(2026, 10, 30, 12, tzinfo=UTC) + timedelta(hours=hours))
+EVENTS = st.builds(
+    lambda moment, camera, data: wire_event(
+        data[0],
+        timestamp=moment.isoformat(),
+        camera_id=f"camera-{camera}",
+        site_id=("hq", "yard")[camera % 2],
+        device_id=f"gate-{camera % 2}",
+        event_data=data[1],
+    ),
+    HOURS,
+    st.integers(1, 3),
+    st.sampled_from(
+        [
+            ("tracking", tracking_data()),
+            ("tracking", tracking_data(class_name="car", zones=["gate", "yard", "gate"])),
+            ("detection", detection_data("car", "car", "person")),
+            ("detection", detection_data()),
+        ]
+    ),
+)
+STEPS = st.one_of(
+    st.tuples(st.just("insert"), st.lists(EVENTS, min_size=1, max_size=12)),
+    st.tuples(
+        st.just("delete"), st.sampled_from(["camera_id = 'camera-1'", "id % 3 = 0", "event_type = 'detection'", "true"])
+    ),
+    st.tuples(st.just("tidy"), st.none()),
+    st.tuples(st.just("drop"), st.none()),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEPS, min_size=1, max_size=6))
+def test_counts_equal_a_recount_after_anything(database_url: str, steps: list[tuple[str, object]]) -> None:
+    """Inserts by ingest, deletes by whoever, retention, tidying: kept counts are what counting would find."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("TRUNCATE events")
+    november = ManualClock(datetime(2026, 11, 20, tzinfo=UTC))
+    with rig(database_url) as ingest:
+        maintenance = build_maintenance(
+            {"DATABASE_URL": database_url, "RETENTION_DAYS": "20"}, database=ingest.database, clock=november
+        )
+        for kind, what in steps:
+            if kind == "insert":
+                assert failures(ingest.handle(batch(what))) == []  # type: ignore[arg-type]
+            elif kind == "delete":
+                with psycopg.connect(database_url) as connection:
+                    connection.execute(f"DELETE FROM events WHERE {what}".encode())
+            else:
+                maintenance.handle({"task": "tidy" if kind == "tidy" else "retention"})
+            assert rows(database_url, RECOUNT) == []
+
+
+def test_truncate_empties_the_counts(database_url: str) -> None:
+    """Whoever clears the table clears the counts with it."""
+    with rig(database_url) as ingest:
+        ingest.handle(batch([wire_event()]))
+        with psycopg.connect(database_url) as connection:
+            connection.execute("TRUNCATE events")
+        assert ingest.rows(RECOUNT) == []
+
+
+def test_partitions_are_made_ahead_and_for_late_months(database_url: str) -> None:
+    """What the default partition caught moves to its month; what is absurdly old stays."""
+    clock = ManualClock(datetime(2027, 5, 20, tzinfo=UTC))
+    with rig(database_url) as ingest:
+        events = [
+            wire_event(timestamp=when)
+            for when in ("2025-11-20T12:00:00Z", "2025-12-01T00:00:00Z", "1970-01-02T00:00:00Z")
+        ]
+        ingest.handle(batch(events))
+        maintenance = build_maintenance({"DATABASE_URL": database_url}, database=ingest.database, clock=clock)
+        assert maintenance.handle({"task": "partitions"})["partitions"] >= 2
+        names = {
+            name
+            for (name,) in ingest.rows(
+                "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass"
+            )
+        }
+        assert {"events_2025_11", "events_2025_12", "events_2027_05", "events_2027_08"} <= names
+        assert ingest.rows("SELECT extract(year FROM timestamp)::int FROM events_default") == [(1970,)]
+        assert ingest.rows("SELECT count(*) FROM events") == [(3,)]
+        assert ingest.rows(RECOUNT) == []
+        assert maintenance.handle({"task": "partitions"}) == {"partitions": 0}
+
+
+def test_retention_drops_whole_months_and_strays(database_url: str) -> None:
+    """Months wholly beyond the limit go, counts and all; younger ones stay."""
+    clock = ManualClock(datetime(2027, 1, 10, tzinfo=UTC))
+    with rig(database_url, clock=clock) as ingest:
+        when = (
+            "2026-10-31T23:59:59Z",
+            "2026-11-30T23:59:59Z",
+            "2026-12-01T00:00:00Z",
+            "2027-01-05T00:00:00Z",
+            "1999-01-01T00:00:00Z",
+        )
+        ingest.handle(batch([wire_event(timestamp=moment) for moment in when]))
+        variables = {"DATABASE_URL": database_url, "RETENTION_DAYS": "30"}
+        done = build_maintenance(variables, database=ingest.database, clock=clock).handle({})
+        assert done["retention"] >= 3
+        assert ingest.rows("SELECT min(timestamp), count(*) FROM events") == [(datetime(2026, 12, 1, tzinfo=UTC), 2)]
+        assert ingest.rows("SELECT sum(events) FROM event_counts_daily") == [(2,)]
+        assert ingest.rows(RECOUNT) == []
+        kept = build_maintenance({"DATABASE_URL": database_url}, database=ingest.database, clock=clock)
+        assert kept.handle({"task": "retention"}) == {"retention": 0}
+
+
+def test_maintenance_waits_for_nobody(database_url: str) -> None:
+    """A partition that cannot be locked now is made in the next run; the other tasks are done, the failure is told."""
+    clock = ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
+    database = open_database(database_url)
+    maintenance = build_maintenance({"DATABASE_URL": database_url}, database=database, clock=clock)
+    with psycopg.connect(database_url) as holder:
+        holder.execute("LOCK TABLE events_default IN ACCESS SHARE MODE")
+        with pytest.raises(TransientError, match="partitions"):
+            maintenance.handle({})
+    assert maintenance.handle({"task": "partitions"})["partitions"] == 4
+    with pytest.raises(ConfigurationError, match="gaps"):
+        maintenance.handle({"task": "sweeping"})
+    database.close()
