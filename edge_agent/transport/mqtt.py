@@ -258,12 +258,11 @@ class _Connection:
 
     def hang_up(self) -> None:
         """End the connection politely, and where the other side does not read any more, without it."""
+        connected = self.client.socket()
         self.client.disconnect()
-        if not self.over.wait(_GOODBYE_S):
-            connected = self.client.socket()
-            if isinstance(connected, socket.socket):
-                with suppress(OSError):
-                    connected.shutdown(socket.SHUT_RDWR)
+        if isinstance(connected, socket.socket) and not self.over.wait(_GOODBYE_S):
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
         with suppress(AttributeError):  # paho's network thread may end while loop_stop looks at it
             self.client.loop_stop()
 
