@@ -27,6 +27,8 @@ from shared.redact import redact
 
 _LOOK_EVERY_S = 0.05
 _RESTART_PAUSE_S = 2.0
+_MOST_RESTARTS = 3
+_AGENT_SAYS = "edge-agent: "
 _WRONG_CONFIGURATION = 2
 _BARE_SCHEMES = ("synthetic", "usb", "gst")
 
@@ -105,22 +107,32 @@ def _announce(console: Console, state: StateFolder, urls: dict[str, str], source
 def _follow(
     agent: Process, log: LogTail, supervisor: Supervisor | None, stopped: threading.Event, console: Console
 ) -> None:
+    restarts = 0
     restart_at_s: float | None = None
     while not stopped.wait(_LOOK_EVERY_S):
         for line in log.added():
-            console.print(escape(redact(line)), style="dim")
+            # What the agent says to a person; a traceback is left to `vedette-local logs agent`.
+            if line.startswith(_AGENT_SAYS):
+                console.print(escape(redact(line.removeprefix(_AGENT_SAYS))), style="dim")
         if supervisor is not None:
             supervisor.stack.tend()
         if agent.alive:
             continue
-        if agent.exit_status == _WRONG_CONFIGURATION:
-            raise ConfigurationError(f"the edge agent cannot run like this:\n{agent.last_log_lines()}")
         if restart_at_s is None:
+            _require_better_luck(agent, restarts)
             console.print("the edge agent ended; starting it again", style="yellow")
             restart_at_s = time.monotonic() + _RESTART_PAUSE_S
         elif time.monotonic() >= restart_at_s:
             restart_at_s = None
+            restarts += 1
             agent.begin()
+
+
+def _require_better_luck(agent: Process, restarts: int) -> None:
+    if agent.exit_status == _WRONG_CONFIGURATION:
+        raise ConfigurationError(f"the edge agent cannot run like this:\n{agent.last_log_lines()}")
+    if restarts >= _MOST_RESTARTS:
+        raise TransientError(f"the edge agent keeps ending:\n{agent.last_log_lines()}")
 
 
 class LogTail:

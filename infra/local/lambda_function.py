@@ -61,6 +61,12 @@ class _Exchange:
                 self._waiting = None
             self._running.pop(invocation.request_id, None)
 
+    def dismiss(self) -> None:
+        """Send away whoever waits: a runtime that is dead, though its connection has not noticed."""
+        with self._changed:
+            self._asker += 1
+            self._changed.notify_all()
+
     def fetch(self) -> _Invocation | None:
         """Wait for an invocation; None when a later runtime has asked meanwhile (this one is dead)."""
         with self._changed:
@@ -194,4 +200,5 @@ class LambdaFunction:
         if not self.process.alive:
             time.sleep(self._pause_s)
             self._pause_s = min(self._pause_s * 2, _LONGEST_RESTART_PAUSE_S)
+            self._exchange.dismiss()
             self.process.begin()

@@ -62,8 +62,14 @@ class StateFolder:
         except OSError:
             file.close()
             return False
-        self._lock = file  # held until the process ends
+        self._lock = file  # held until ``unlock``, or until the process ends however it ends
         return True
+
+    def unlock(self) -> None:
+        """Let another supervisor have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def ports(self, names: list[str]) -> dict[str, int]:
         """Return a port for each name: the one it had last time where that is free, else a new one."""

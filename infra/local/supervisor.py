@@ -37,6 +37,7 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.stack.stop()
         self._state.supervisor.remove()
+        self._state.unlock()
 
     def tend_until(self, stopped: threading.Event) -> None:
         """Look after the stack until told to stop."""

@@ -1,0 +1,291 @@
+"""PostgreSQL under our supervision, the patient broker and the bridge, with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import psycopg
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from infra.local import identity
+from infra.local.bridge import RuleSubscription, connect, data_plane
+from infra.local.broker import MqttBroker
+from infra.local.identity import choose_identity
+from infra.local.ingest_feed import Arrival, Inbox
+from infra.local.ports import free_port
+from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
+from infra.local.process import wait_until
+from shared.errors import ConfigurationError
+
+TOPIC = "vedette/hq/gate-01/events/camera-1/tracking"
+
+
+# PostgreSQL
+
+
+@pytest.fixture(params=["embedded", "system"])
+def binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
+    """Both whose PostgreSQL may be run; the system's only where it has one that is new enough."""
+    if request.param == "system" and PostgresBinaries.system() is None:
+        return PostgresBinaries.choose("embedded")
+    return PostgresBinaries.choose(request.param)
+
+
+@pytest.fixture
+def open_folder(service_folder: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder of this test's own that other users may enter."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    folder = service_folder / name
+    folder.mkdir()
+    return folder
+
+
+def _count(server: PostgresServer) -> int:
+    with psycopg.connect(server.url_of(DATABASE)) as connection:
+        row = connection.execute("SELECT count(*) FROM kept").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_data_outlives_stop_kill_and_a_lost_supervisor(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """What was committed is there after every kind of end; the password stays, in a file of its owner's."""
+    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server.start()
+    server.create_database(DATABASE)
+    server.create_database(DATABASE)  # a second time changes nothing
+    url = server.url_of(DATABASE)
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
+    server.kill()
+    server.start()
+    assert _count(server) == 1
+    # A supervisor that was lost: no pid file of ours, and the server still runs.
+    (open_folder / "run" / "postgres.pid").unlink()
+    other = PostgresServer(folder=open_folder, binaries=binaries, port=server.port)
+    other.start()
+    assert not server.process.alive
+    assert other.url_of(DATABASE) == url
+    assert _count(other) == 1
+    assert (open_folder / "postgres" / "password").stat().st_mode & 0o777 == 0o600
+    other.stop()
+
+
+def test_a_password_is_asked_for(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """Whoever reaches the port gets nowhere without it."""
+    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server.start()
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(f"postgresql://vedette:wrong@127.0.0.1:{server.port}/postgres")
+    server.stop()
+
+
+def test_a_lock_that_names_a_stranger_does_not_stop_it(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """After a crash the pid in PostgreSQL's lock file may be anybody's by now."""
+    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server.start()
+    server.kill()
+    lock = open_folder / "postgres" / "data" / "postmaster.pid"
+    lines = lock.read_text(encoding="ascii").splitlines()
+    lock.write_text("\n".join([str(os.getpid()), *lines[1:], ""]), encoding="ascii")
+    server.start()
+    server.stop()
+
+
+def test_another_versions_data_is_named_not_touched(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """The error says which versions, and what to do."""
+    data = open_folder / "postgres" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("9\n", encoding="ascii")
+    with pytest.raises(ConfigurationError, match=rf"made by PostgreSQL 9, and this is {binaries.version}"):
+        PostgresServer(folder=open_folder, binaries=binaries).start()
+
+
+def test_half_made_clusters_are_made_again(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """An initdb that was interrupted leaves nothing that the next start trips over."""
+    (open_folder / "postgres" / "data.new").mkdir(parents=True)
+    (open_folder / "postgres" / "data.new" / "PG_VERSION").write_text("1\n", encoding="ascii")
+    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server.start()
+    server.stop()
+
+
+def test_root_in_a_closed_folder_uses_a_user_namespace(tmp_path: Path, binaries: PostgresBinaries) -> None:
+    """A folder that only its owner may enter (as under /root) serves as well; an ordinary user stays who he is."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    expected = "userns:65534" if os.geteuid() == 0 else "same"
+    assert choose_identity(binaries=binaries.folder, state=closed) == expected
+    server = PostgresServer(folder=closed, binaries=binaries)
+    server.start()
+    server.create_database(DATABASE)
+    server.stop()
+
+
+def test_where_neither_way_is_open_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No user namespace and a closed folder: name another folder, or be another user."""
+    monkeypatch.setattr(identity.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(identity, "_launcher_works", lambda _: False)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(ConfigurationError, match="--state /var/tmp/vedette"):
+        choose_identity(binaries=Path("/usr"), state=closed)
+
+
+def test_binaries_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder holds none, and a system without PostgreSQL is told what to install."""
+    assert PostgresBinaries.at(tmp_path) is None
+    monkeypatch.setattr(PostgresBinaries, "system", classmethod(lambda _: None))
+    with pytest.raises(ConfigurationError, match="version 15 or newer"):
+        PostgresBinaries.choose("system")
+
+
+# The broker
+
+
+@pytest.fixture
+def patient_broker(tmp_path: Path) -> Iterator[MqttBroker]:
+    """amqtt with our patience, whatever else is installed."""
+    broker = MqttBroker(folder=tmp_path, embedded=True)
+    broker.process.start()
+    yield broker
+    broker.process.stop()
+
+
+class Subscriber:
+    """The rule's subscription, with what arrived."""
+
+    def __init__(self, broker: MqttBroker) -> None:
+        self.inbox = Inbox()
+        self.client = connect(broker.url, client_id="rule", persistent=True, manual_ack=True)
+        self.rule = RuleSubscription(client=self.client, inbox=self.inbox)
+        self.rule.start()
+        assert wait_until(self.client.is_connected, timeout_s=10)
+
+    def arrivals(self, count: int) -> list[Arrival]:
+        assert wait_until(lambda: len(self.inbox) >= count, timeout_s=20), f"{len(self.inbox)} of {count} arrived"
+        return self.inbox.take(most=1000, most_bytes=10**9)
+
+    def die(self) -> None:
+        """End as a killed process does: no DISCONNECT."""
+        self.client.loop_stop()
+        sock = self.client.socket()
+        assert sock is not None
+        sock.close()
+
+
+@pytest.fixture
+def publish(patient_broker: MqttBroker) -> Iterator[Callable[..., None]]:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.connect(patient_broker.host, patient_broker.port)
+    client.loop_start()
+
+    def send(*payloads: str) -> None:
+        for payload in payloads:
+            client.publish(TOPIC, payload, qos=1).wait_for_publish(10)
+
+    yield send
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_what_was_not_acknowledged_is_delivered_again(patient_broker: MqttBroker, publish: Callable[..., None]) -> None:
+    """A subscriber that dies with messages in hand, and misses some while away, gets all of them when it returns."""
+    first = Subscriber(patient_broker)
+    wait_until(lambda: False, timeout_s=0.3)  # its SUBSCRIBE has been taken
+    publish("1", "2", "3")
+    arrivals = {arrival.payload: arrival for arrival in first.arrivals(3)}
+    first.rule.acknowledge(arrivals[b"2"])
+    wait_until(lambda: False, timeout_s=0.3)
+    first.die()
+    publish("4")
+    second = Subscriber(patient_broker)
+    assert {arrival.payload for arrival in second.arrivals(3)} == {b"1", b"3", b"4"}
+    second.rule.stop()
+
+
+def test_a_late_acknowledgement_is_waited_for(patient_broker: MqttBroker, publish: Callable[..., None]) -> None:
+    """Six seconds without PUBACK (amqtt by itself gives up after five) lose nothing when the subscriber then dies."""
+    first = Subscriber(patient_broker)
+    wait_until(lambda: False, timeout_s=0.3)
+    publish("slow")
+    assert len(first.arrivals(1)) == 1
+    wait_until(lambda: False, timeout_s=6)
+    first.die()
+    second = Subscriber(patient_broker)
+    assert [arrival.payload for arrival in second.arrivals(1)] == [b"slow"]
+    second.rule.stop()
+
+
+def test_an_acknowledgement_from_before_is_not_sent(patient_broker: MqttBroker, publish: Callable[..., None]) -> None:
+    """A packet id of the last connection may mean another message on this one."""
+    subscriber = Subscriber(patient_broker)
+    wait_until(lambda: False, timeout_s=0.3)
+    publish("a")
+    (stale,) = subscriber.arrivals(1)
+    sock = subscriber.client.socket()
+    assert sock is not None
+    sock.shutdown(2)
+    (again,) = subscriber.arrivals(1)
+    assert again.connection == stale.connection + 1
+    subscriber.rule.acknowledge(stale)
+    subscriber.rule.stop()
+    third = Subscriber(patient_broker)
+    assert [arrival.payload for arrival in third.arrivals(1)] == [b"a"]
+    third.rule.stop()
+
+
+# The data plane
+
+
+def test_a_command_over_http_reaches_the_device(patient_broker: MqttBroker) -> None:
+    """boto3's iot-data ``publish`` comes out as an MQTT message; what cannot be published is refused."""
+    received: list[tuple[str, bytes]] = []
+    device = mqtt.Client(CallbackAPIVersion.VERSION2)
+    subscribed = threading.Event()
+    device.on_message = lambda _c, _d, message: received.append((message.topic, bytes(message.payload)))
+    device.on_subscribe = lambda *_: subscribed.set()
+    device.on_connect = lambda *_: device.subscribe("vedette/hq/gate-01/commands/+", qos=1)
+    device.connect(patient_broker.host, patient_broker.port)
+    device.loop_start()
+    assert subscribed.wait(10)
+    client = connect(patient_broker.url, client_id="data-plane", persistent=False)
+    client.loop_start()
+    assert wait_until(client.is_connected, timeout_s=10)
+    server = data_plane(client=client, port=free_port())
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    import boto3
+
+    iot = boto3.client("iot-data", endpoint_url=url, region_name="x", aws_access_key_id="x", aws_secret_access_key="x")
+    iot.publish(topic="vedette/hq/gate-01/commands/resend", qos=1, payload=b'{"command": "resend"}')
+    assert wait_until(lambda: len(received) == 1, timeout_s=10)
+    assert received == [("vedette/hq/gate-01/commands/resend", b'{"command": "resend"}')]
+    for path in ("/topics/with/%23/wildcard", "/somewhere/else"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data=b"x"))
+        assert refused.value.code == 400
+        refused.value.close()
+    iot.close()
+    for stopping in (device, client):
+        stopping.disconnect()
+        stopping.loop_stop()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_broker_ends_on_sigterm(patient_broker: MqttBroker) -> None:
+    """It ends in order, with status 0."""
+    assert patient_broker.process.pid is not None
+    os.kill(patient_broker.process.pid, signal.SIGTERM)
+    assert wait_until(lambda: not patient_broker.process.alive, timeout_s=10)
+    assert patient_broker.process.exit_status == 0

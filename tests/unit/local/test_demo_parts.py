@@ -1,0 +1,120 @@
+"""What the demo is made of: lines for people, a configuration for the agent, sources that are checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import load_config, source_text
+from infra.local.demo import LogTail, check_source
+from infra.local.device import SOURCE_VARIABLE, StackUrls, agent_process, agent_toml
+from infra.local.event_lines import event_line
+from shared.errors import ConfigurationError
+
+URLS = StackUrls(broker="mqtt://127.0.0.1:1899", aws="http://127.0.0.1:4566")
+
+
+def _line(event_type: str, data: dict[str, object], **fields: object) -> str:
+    event = {
+        "id": 7,
+        "event_type": event_type,
+        "camera_id": "camera-1",
+        "timestamp": "2026-11-20T10:30:45.123456Z",
+        "event_data": data,
+        "snapshot_path": None,
+        **fields,
+    }
+    return event_line(event, api_url="http://127.0.0.1:8069").plain
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data", "said"),
+    [
+        (
+            "tracking",
+            {"class_name": "car", "track_id": 3, "tracking_action": "entered", "confidence": 0.914},
+            "car 3 entered, 91%",
+        ),
+        (
+            "tracking",
+            {"class_name": "car", "track_id": 3, "tracking_action": "left", "dwell_time_seconds": 4.25},
+            "car 3 left after 4.2 s",
+        ),
+        ("motion", {"affected_area_percentage": 12.34}, "motion began, 12.3 % of the picture"),
+        ("motion", {"duration_seconds": 3.0}, "motion ended after 3.0 s"),
+        ("anpr", {"anpr_result": {"license_plate": "B-AB 123", "confidence": 0.8}}, "plate B-AB 123, 80%"),
+        ("detection", {"detections": [{"class_name": "dog", "confidence": 0.5}]}, "dog 50%"),
+        ("camera_status", {"status": "offline", "error": "no route"}, "camera offline: no route"),
+        ("snapshot", {}, "snapshot"),
+    ],
+)
+def test_every_kind_of_event_has_its_line(event_type: str, data: dict[str, object], said: str) -> None:
+    """Time, camera and what happened stand in one line."""
+    line = _line(event_type, data)
+    assert said in line
+    assert "camera-1" in line
+    assert "\n" not in line
+
+
+def test_a_picture_is_named_by_its_address() -> None:
+    """The line ends in where the picture is, if there is one."""
+    assert _line("motion", {}, snapshot_path="a.jpg").endswith("http://127.0.0.1:8069/api/events/7/snapshot")
+    assert "http" not in _line("motion", {})
+
+
+def test_a_time_that_is_none_is_shown_as_it_is() -> None:
+    """Nothing about an event's time can keep it from being shown."""
+    assert _line("motion", {}, timestamp="soon").startswith("soon")
+
+
+def test_the_agent_takes_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is what the agent's own loader accepts, and the source is not in it."""
+    secret = "rtsp://me:secret@camera/stream"
+    agent_process(URLS, folder=tmp_path, source=secret, model="none")
+    path = tmp_path / "agent" / "agent.toml"
+    assert "secret" not in path.read_text(encoding="utf-8")
+    config = load_config(path)
+    assert (config.mqtt.port, config.cameras[0].model.name) == (1899, "none")
+    assert config.s3 is not None
+    assert config.s3.endpoint_url == URLS.aws
+    monkeypatch.setenv(SOURCE_VARIABLE, secret)
+    assert source_text(config.cameras[0]) == secret
+
+
+def test_odd_paths_survive_the_configuration(tmp_path: Path) -> None:
+    """Quotes, backslashes and umlauts in the state folder's name are quoted as TOML wants it."""
+    odd = tmp_path / 'Käfer "x\\y'
+    odd.mkdir()
+    (odd / "agent.toml").write_text(agent_toml(URLS, state=odd), encoding="utf-8")
+    assert load_config(odd / "agent.toml").state_dir == odd
+
+
+@pytest.mark.parametrize(
+    "source", ["synthetic:gate", "rtsp://camera/1", "usb:0", "gst:videotestsrc ! appsink", __file__]
+)
+def test_sources_that_the_agent_is_left_to_judge(source: str) -> None:
+    """Everything that is not a missing file passes."""
+    check_source(source)
+
+
+def test_a_missing_file_is_named() -> None:
+    """A file that is not there is an error before anything starts."""
+    with pytest.raises(ConfigurationError, match=r"no file missing\.mp4"):
+        check_source("missing.mp4")
+
+
+def test_a_log_is_followed_line_by_line(tmp_path: Path) -> None:
+    """Only complete lines, only new ones, each once."""
+    path = tmp_path / "a.log"
+    path.write_text("old\n", encoding="utf-8")
+    tail = LogTail(path)
+    assert tail.added() == []
+    with path.open("a", encoding="utf-8") as log:
+        log.write("one\ntw")
+        log.flush()
+        assert tail.added() == ["one"]
+        log.write("o\n")
+        log.flush()
+        assert tail.added() == ["two"]
+    assert LogTail(tmp_path / "missing.log").added() == []
