@@ -121,16 +121,14 @@ def make_schedule(*, seed: int, vehicles: int) -> tuple[list[Passage], float]:
     """
     rng = np.random.default_rng(seed)
     passages: list[Passage] = []
-    last_paint = -1
+    paints = _paints(rng)
     for track, slot in zip(range(1, vehicles + 1), _slots(), strict=False):
-        paint = int(rng.integers(len(PAINTS) - 1))
-        last_paint = paint = paint + (paint >= last_paint >= 0)
         passages.append(
             Passage(
                 track=track,
                 kind=slot.kind,
                 heading=slot.heading,
-                paint=PAINTS[paint],
+                paint=next(paints),
                 plate=plate_text(STYLES[slot.style], rng),
                 style=slot.style,
                 start_s=slot.start_s,
@@ -142,6 +140,14 @@ def make_schedule(*, seed: int, vehicles: int) -> tuple[list[Passage], float]:
     if vehicles and vehicles % len(TIMETABLE) == 0:
         return passages, whole_rounds * ROUND_S
     return passages, max((passage.end_s for passage in passages), default=ROUND_S - TAIL_S) + TAIL_S
+
+
+def _paints(rng: np.random.Generator) -> Iterator[Bgr]:
+    """Yield all colours in one shuffled order, over and over, so that neighbours never look alike."""
+    order = rng.permutation(len(PAINTS))
+    while True:
+        for index in order:
+            yield PAINTS[int(index)]
 
 
 def _slots() -> Iterator[Slot]:
