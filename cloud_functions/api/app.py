@@ -67,7 +67,6 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
         version=__version__,
         description=DESCRIPTION,
         openapi_tags=_TAGS,
-        root_path=root_path,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -78,8 +77,8 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
         app.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
     app.include_router(health.router, include_in_schema=False)
     add_docs_pages(app, assets=docs_assets)
-    app.add_middleware(_SafeHeaders)
-    app.openapi = lambda: _described(app)
+    app.add_middleware(_Frame, root_path=root_path)
+    app.openapi = lambda: _described(app, root_path)
     return app
 
 
@@ -91,7 +90,7 @@ def _api_router() -> APIRouter:
     return router
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
+def _described(app: FastAPI, root_path: str) -> dict[str, Any]:
     """Return the OpenAPI description, with the problem document in the place of FastAPI's own error shape."""
     if app.openapi_schema is None:
         schema = get_openapi(
@@ -100,7 +99,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             tags=app.openapi_tags,
             routes=app.routes,
-            servers=[{"url": app.root_path}] if app.root_path else None,
+            servers=[{"url": root_path}] if root_path else None,
         )
         schemas: dict[str, Any] = schema["components"]["schemas"]
         schemas.pop("HTTPValidationError", None)
@@ -110,11 +109,12 @@ def _described(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-class _SafeHeaders:
-    """Adds to every response that a browser is to take it for what it says it is."""
+class _Frame:
+    """Tells the application where it is mounted, and a browser to take every response for what it says it is."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, root_path: str) -> None:
         self._app = app
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_safely(message: Message) -> None:
@@ -124,4 +124,7 @@ class _SafeHeaders:
                 headers.setdefault("Cache-Control", "private, no-cache")
             await send(message)
 
-        await self._app(scope, receive, send_safely if scope["type"] == "http" else send)
+        if scope["type"] == "http":
+            await self._app({**scope, "root_path": self._root_path or scope.get("root_path", "")}, receive, send_safely)
+        else:
+            await self._app(scope, receive, send)

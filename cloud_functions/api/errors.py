@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NotRequired, TypedDict, cast
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -81,7 +82,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
         "title": status.phrase,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.url.path,
+        "instance": quote(request.url.path),
     }
     if problem.errors:
         document["errors"] = list(problem.errors)
@@ -102,6 +103,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     error = cast("HTTPException", error)
     kind, detail = {
+        400: ("unreadable-body", "The body cannot be read as JSON."),
         404: (
             "not-found",
             f"There is nothing at this address. The API is described at {request.scope['root_path']}/docs.",

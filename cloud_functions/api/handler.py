@@ -7,6 +7,7 @@ The application is built on the first call, so importing this module reads no en
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -29,10 +30,11 @@ class ApiHandler:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __call__(self, event: LambdaEvent, context: Any) -> dict[str, Any]:
-        if self._adapter is None:
+        if self._adapter is None or self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
             self._adapter = Mangum(self._make_app(), lifespan="off", text_mime_types=TEXT_TYPES)
+        asyncio.set_event_loop(self._loop)  # Mangum runs on the current one, and another handler may have been here
         return self._adapter(event, context)
 
     def close(self) -> None:
@@ -47,9 +49,9 @@ def _app_from_environment() -> FastAPI:
     from cloud_functions.api.composition import ApiSettings, build_app
     from cloud_functions.api.resources import LAMBDA_LIMITS
     from cloud_functions.api.workers import InlineWorkers
-    from cloud_functions.observability import lambda_logging
+    from cloud_functions.observability import wire_logging
 
-    lambda_logging(service="api")
+    wire_logging(service="api", variables=os.environ)
     return build_app(ApiSettings.from_environment(), workers=InlineWorkers(), limits=LAMBDA_LIMITS)
 
 

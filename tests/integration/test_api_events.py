@@ -1,0 +1,364 @@
+"""The events API on a real PostgreSQL, called as API Gateway calls it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from cloud_functions.api.answers import EventAnswer, EventList, EventStatistics
+from cloud_functions.api.resources import Limits
+from cloud_functions.db.flat_event import FLAT_EVENT_COLUMNS, FlatEvent
+from shared.clock import format_utc
+from tests.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api, store, stored_event
+
+
+@pytest.fixture
+def snapshots() -> FakeSnapshots:
+    return FakeSnapshots()
+
+
+@pytest.fixture
+def api(database_url: str, snapshots: FakeSnapshots) -> Iterator[ApiCalls]:
+    handler, resources = lambda_api(database_url, snapshots=snapshots)
+    yield ApiCalls(handler)
+    handler.close()
+    resources.close()
+
+
+def _a_day_of_events(count: int = 30, **fields: Any) -> list[dict[str, Any]]:
+    return [stored_event(timestamp=NOON + timedelta(minutes=number), **fields) for number in range(count)]
+
+
+def _ids(answer: Any) -> list[int]:
+    return [event["id"] for event in answer.json()["events"]]
+
+
+def test_an_event_looks_as_subscribers_see_it(api: ApiCalls, database_url: str) -> None:
+    """List and single event give the same flat object that is published, to the last field."""
+    data = {"class_name": "person", "confidence": 0.5, "zones": ["é"], "track_id": 2**60, "x": [1.10, None, "\u2028"]}
+    [number] = store(database_url, [stored_event("tracking", event_data=data, snapshot_path=None)])
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(f"SELECT {FLAT_EVENT_COLUMNS} FROM events").fetchone()  # pyright: ignore
+    assert row is not None
+    flat = FlatEvent.from_row(row).to_dict()
+    assert api.get(f"/api/events/{number}").json() == flat
+    assert api.get(f"/api/events/{flat['event_id']}").json() == flat
+    assert api.get("/api/events").json()["events"] == [flat]
+    assert api.get("/api/events/recent").json() == {"events": [flat], "count": 1}
+    EventAnswer.model_validate(flat)
+
+
+def test_an_event_that_is_not_there_is_404(api: ApiCalls) -> None:
+    """By number and by event_id (of either kind of UUID) the answer is the same problem."""
+    for ref in (
+        "1",
+        str(2**63 - 1),
+        "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+        "6fa459ea-ee8a-4ca4-894e-db77e160355e",
+    ):
+        answer = api.get(f"/api/events/{ref}")
+        assert answer.status == 404
+        assert answer.json()["type"] == "urn:vedette:problem:event-not-found"
+
+
+def test_a_uuid_whose_time_is_not_the_events_is_found_all_the_same(api: ApiCalls, database_url: str) -> None:
+    """A replayed clip's events were minted years after they were captured."""
+    event_id = UUID("0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11")  # minted 2024-11
+    old = NOON.replace(year=2019)
+    [number] = store(database_url, [stored_event(event_id=str(event_id), timestamp=old)])
+    assert api.get(f"/api/events/{event_id}").json()["id"] == number
+    assert api.get(f"/api/events/{event_id}").json()["timestamp"] == format_utc(old)
+
+
+def test_pages_are_newest_first_with_an_exact_total(api: ApiCalls, database_url: str) -> None:
+    """Pages follow one another without a gap, and say themselves whether there are more."""
+    numbers = store(database_url, _a_day_of_events(25))
+    seen: list[int] = []
+    for page in (1, 2, 3):
+        answer = api.get("/api/events", page=page, page_size=10)
+        EventList.model_validate(answer.json())
+        assert answer.json()["total"] == 25
+        assert answer.json()["page"] == page
+        assert answer.json()["has_more"] == (page < 3)
+        seen += _ids(answer)
+    assert seen == numbers[::-1]
+    beyond = api.get("/api/events", page=4, page_size=10).json()
+    assert (beyond["events"], beyond["total"], beyond["has_more"], beyond["next_cursor"]) == ([], 25, False, None)
+
+
+def test_a_cursor_walks_everything_once_while_events_arrive(api: ApiCalls, database_url: str) -> None:
+    """Events of one instant are not lost between two pages, and new ones do not shift the walk."""
+    numbers = store(database_url, [stored_event(timestamp=NOON + timedelta(seconds=n // 7)) for n in range(40)])
+    answer = api.get("/api/events", page_size=6).json()
+    walked = [event["id"] for event in answer["events"]]
+    while answer["next_cursor"]:
+        store(database_url, [stored_event(timestamp=NOON + timedelta(hours=1))])
+        answer = api.get("/api/events", page_size=6, cursor=answer["next_cursor"]).json()
+        assert answer["page"] is None
+        walked += [event["id"] for event in answer["events"]]
+    assert walked == sorted(numbers, reverse=True)
+    assert not answer["has_more"]
+
+
+def test_each_condition_does_what_it_says(api: ApiCalls, database_url: str) -> None:
+    """One event meets each condition, its neighbour does not."""
+    dog_at_gate = {"class_name": "dog", "confidence": 0.7, "zones": ["yard", "gate"]}
+    two_objects = {"detections": [{"class_name": "car", "confidence": 0.9}, {"class_name": "dog", "confidence": 0.4}]}
+    a, b, c, d, e, f = store(
+        database_url,
+        [
+            stored_event("tracking", camera_id="camera-2", event_data=dog_at_gate),
+            stored_event("detection", event_data=two_objects),
+            stored_event("motion", site_id="depot", timestamp=NOON - timedelta(days=40)),
+            stored_event("anpr"),
+            stored_event("anpr", event_data={"plate_normalized": "B12", "anpr_result": {"confidence": 0.2}}),
+            stored_event("camera_status", event_data={"status": "online"}, timestamp=NOON + timedelta(seconds=1)),
+        ],
+    )
+    for conditions, expected in [
+        ({"camera_id": "camera-2"}, {a}),
+        ({"event_type": "anpr"}, {d, e}),
+        ({"class_name": "dog"}, {a, b}),
+        ({"class_name": "do"}, set()),
+        ({"min_confidence": 0.7}, {a, b, d}),
+        ({"min_confidence": 0.700001}, {b, d}),
+        ({"min_confidence": 0}, {a, b, d, e}),
+        ({"class_name": "dog", "min_confidence": 0.5}, {a}),
+        ({"class_name": "car", "min_confidence": 0.5}, {b}),
+        ({"zone": "gate"}, {a}),
+        ({"zone": "gate", "class_name": "dog"}, {a}),
+        ({"zone": "gate", "class_name": "car"}, set()),
+        ({"site_id": "depot"}, {c}),
+        ({"license_plate": "b-1"}, {d}),
+        ({"license_plate": "B 12"}, {e}),
+        ({"start_time": format_utc(NOON)}, {a, b, d, e, f}),
+        ({"start_time": format_utc(NOON + timedelta(microseconds=1))}, {f}),
+        ({"end_time": format_utc(NOON)}, {a, b, c, d, e}),
+        ({"end_time": format_utc(NOON - timedelta(microseconds=1))}, {c}),
+        ({"start_time": format_utc(NOON), "end_time": format_utc(NOON), "event_type": "detection"}, {b}),
+    ]:
+        answer = api.get("/api/events", **conditions)
+        assert set(_ids(answer)) == expected, conditions
+        assert answer.json()["total"] == len(expected), conditions
+        assert api.get("/api/events/stats", **conditions).json()["total_events"] == len(expected), conditions
+
+
+def test_shortcuts_are_lists_with_a_condition(api: ApiCalls, database_url: str) -> None:
+    """``/camera/…`` and ``/plate/…`` take the list's other parameters too, and refuse a contradiction."""
+    one, _, plate = store(
+        database_url, [stored_event(), stored_event(camera_id="camera-2"), stored_event("anpr", camera_id="camera-3")]
+    )
+    assert _ids(api.get("/api/events/camera/camera-1")) == [one]
+    assert _ids(api.get("/api/events/camera/camera-1", event_type="anpr")) == []
+    assert _ids(api.get("/api/events/plate/b%201")) == [plate]
+    assert api.get("/api/events/camera/camera-1", camera_id="camera-2").status == 422
+    assert api.get("/api/events/plate/B1", license_plate="B2").status == 422
+
+
+def test_every_route_is_found_under_v1_too(api: ApiCalls, database_url: str) -> None:
+    """``/api/v1`` is another name for ``/api``."""
+    [number] = store(database_url, [stored_event()])
+    for path in ("/events", "/events/stats", "/events/recent", f"/events/{number}", "/events/export"):
+        assert api.get(f"/api/v1{path}").body == api.get(f"/api{path}").body
+
+
+def test_statistics_are_exact_and_say_when(api: ApiCalls, database_url: str) -> None:
+    """Totals by type and camera, largest first, and the first and last time."""
+    store(database_url, _a_day_of_events(3) + _a_day_of_events(2, event_type="anpr", camera_id="camera-2"))
+    answer = api.get("/api/events/stats").json()
+    EventStatistics.model_validate(answer)
+    assert answer == {
+        "total_events": 5,
+        "events_by_type": {"motion": 3, "anpr": 2},
+        "events_by_camera": {"camera-1": 3, "camera-2": 2},
+        "date_range": {"start": format_utc(NOON), "end": format_utc(NOON + timedelta(minutes=2))},
+    }
+    assert api.get("/api/events/stats", camera_id="nothing").json() == {
+        "total_events": 0,
+        "events_by_type": {},
+        "events_by_camera": {},
+        "date_range": {"start": None, "end": None},
+    }
+
+
+def test_recent_events_are_the_newest(api: ApiCalls, database_url: str) -> None:
+    """As many as asked for, newest first, without a count of all."""
+    numbers = store(database_url, _a_day_of_events(12))
+    assert _ids(api.get("/api/events/recent")) == numbers[:-11:-1]
+    assert _ids(api.get("/api/events/recent", limit=2)) == numbers[:-3:-1]
+
+
+def test_deleting_one_event(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
+    """The event goes, its picture stays unless asked for, totals follow, and a second time it is not there."""
+    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
+    one, two = store(database_url, [stored_event(snapshot_path=path), stored_event(timestamp=NOON + timedelta(days=1))])
+    picture, thumbnail = f"snapshots/gate-01/{path}", f"thumbnails/gate-01/{path}"
+    snapshots.objects |= {picture: b"jpeg", thumbnail: b"jpeg"}
+    assert api.delete(f"/api/events/{two}").json() == {"message": "Event deleted", "snapshot_deleted": False}
+    assert set(snapshots.objects) == {picture, thumbnail}
+    assert api.delete(f"/api/events/{one}", delete_snapshot="true").json()["snapshot_deleted"] is True
+    assert snapshots.objects == {}
+    assert api.delete(f"/api/events/{one}").status == 404
+    assert api.get("/api/events").json()["total"] == 0
+    assert api.get("/api/events/stats").json()["total_events"] == 0
+
+
+def test_a_picture_that_another_event_shows_stays(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
+    """Two objects in one frame share its picture: it goes with the last of them."""
+    path = "camera-1/2026-11-20/tracking_120000_000000.jpg"
+    one, two = store(database_url, [stored_event("tracking", snapshot_path=path)] * 2)
+    snapshots.objects[f"snapshots/gate-01/{path}"] = b"jpeg"
+    assert api.delete(f"/api/events/{one}", delete_snapshot="true").json()["snapshot_deleted"] is False
+    assert snapshots.objects
+    assert api.delete(f"/api/events/{two}", delete_snapshot="true").json()["snapshot_deleted"] is True
+    assert not snapshots.objects
+
+
+def test_a_bucket_that_is_away_does_not_keep_an_event(
+    api: ApiCalls, database_url: str, snapshots: FakeSnapshots
+) -> None:
+    """The event is deleted and the answer says what stayed behind."""
+    from shared.errors import TransientError
+
+    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
+    [number] = store(database_url, [stored_event(snapshot_path=path)])
+    snapshots.away = TransientError("S3 is away")
+    answer = api.delete(f"/api/events/{number}", delete_snapshot="true").json()
+    assert answer == {"message": "Event deleted; its picture could not be deleted", "snapshot_deleted": False}
+    assert api.get(f"/api/events/{number}").status == 404
+
+
+def test_deleting_many_goes_oldest_first_and_says_what_is_left(
+    api: ApiCalls, database_url: str, snapshots: FakeSnapshots
+) -> None:
+    """A bounded batch, in order of time; neighbours that do not match stay; counts stay exact."""
+    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
+    store(database_url, _a_day_of_events(5, snapshot_path=path) + _a_day_of_events(3, camera_id="camera-2"))
+    snapshots.objects[f"snapshots/gate-01/{path}"] = b"jpeg"
+    first = api.post("/api/events/delete", {"camera_id": "camera-1", "limit": 2, "delete_snapshots": True}).json()
+    assert first == {"message": "2 events deleted", "deleted": 2, "snapshots_deleted": 1, "remaining": 3}
+    left = api.get("/api/events", camera_id="camera-1").json()
+    assert [event["timestamp"] for event in left["events"]] == [
+        format_utc(NOON + timedelta(minutes=minute)) for minute in (4, 3, 2)
+    ]
+    second = api.post("/api/events/delete", {"camera_id": "camera-1", "min_confidence": None}).json()
+    assert (second["deleted"], second["remaining"]) == (3, 0)
+    assert api.get("/api/events/stats").json()["events_by_camera"] == {"camera-2": 3}
+    assert api.post("/api/events/delete", {"camera_id": "camera-1"}).json()["deleted"] == 0
+
+
+def test_an_export_has_every_event_in_either_form(api: ApiCalls, database_url: str) -> None:
+    """NDJSON lines are the list's events; CSV has one row an event with the same values."""
+    store(database_url, [*_a_day_of_events(3), stored_event("anpr", timestamp=NOON + timedelta(hours=1))])
+    listed = api.get("/api/events").json()["events"]
+    ndjson = api.get("/api/events/export")
+    assert ndjson.headers["content-type"] == "application/x-ndjson"
+    assert ndjson.headers["content-disposition"] == 'attachment; filename="events.ndjson"'
+    assert [json.loads(line) for line in ndjson.body.splitlines()] == listed
+    rows = list(csv.DictReader(io.StringIO(api.get("/api/events/export", format="csv").body.decode(), newline="")))
+    assert [json.loads(row["event_data"]) for row in rows] == [event["event_data"] for event in listed]
+    assert [int(row["id"]) for row in rows] == [event["id"] for event in listed]
+    assert rows[0]["license_plate"] == "B1"
+    assert api.get("/api/events/export", format="csv", event_type="detection").body.count(b"\r\n") == 1
+
+
+def test_a_cell_that_looks_like_a_formula_is_made_harmless(api: ApiCalls, database_url: str) -> None:
+    """What a camera (or whoever holds it) sends does not run when the export is opened."""
+    data = {"class_name": "=HYPERLINK(1)", "confidence": 1}
+    store(database_url, [stored_event("tracking", camera_id="-1+cmd", event_data=data)])
+    [row] = csv.DictReader(io.StringIO(api.get("/api/events/export", format="csv").body.decode()))
+    assert row["class_name"] == "'=HYPERLINK(1)"
+    assert row["camera_id"] == "'-1+cmd"
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_an_export_too_large_for_one_answer_goes_on_by_cursor(database_url: str, form: str) -> None:
+    """What fits, a cursor, and the parts together are the whole, each once."""
+    numbers = store(database_url, _a_day_of_events(40))
+    handler, resources = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=8000))
+    api = ApiCalls(handler)
+    seen: list[int] = []
+    parameters: dict[str, Any] = {"format": form}
+    parts = 0
+    while True:
+        answer = api.get("/api/events/export", **parameters)
+        assert len(answer.body) < 8000
+        text = answer.body.decode()
+        seen += (
+            [int(row["id"]) for row in csv.DictReader(io.StringIO(text))]
+            if form == "csv"
+            else [json.loads(line)["id"] for line in text.splitlines()]
+        )
+        parts += 1
+        if "x-next-cursor" not in answer.headers:
+            break
+        parameters["cursor"] = answer.headers["x-next-cursor"]
+    handler.close()
+    resources.close()
+    assert parts > 1
+    assert seen == numbers[::-1]
+
+
+def test_an_export_stops_where_told_and_can_go_on(api: ApiCalls, database_url: str) -> None:
+    """``limit`` bounds a part; its cursor leads on."""
+    numbers = store(database_url, _a_day_of_events(5))
+    first = api.get("/api/events/export", limit=2)
+    assert [json.loads(line)["id"] for line in first.body.splitlines()] == numbers[:-3:-1]
+    rest = api.get("/api/events/export", cursor=first.headers["x-next-cursor"])
+    assert [json.loads(line)["id"] for line in rest.body.splitlines()] == numbers[-3::-1]
+
+
+def test_a_page_too_large_for_lambda_asks_for_less(database_url: str) -> None:
+    """Events of a hundred kilobytes each do not become a gateway error."""
+    store(database_url, [stored_event(event_data={"x": "y" * 3000})] * 3)
+    handler, resources = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=8000))
+    api = ApiCalls(handler)
+    answer = api.get("/api/events")
+    assert (answer.status, answer.json()["type"]) == (422, "urn:vedette:problem:answer-too-large")
+    assert api.get("/api/events", page_size=2).status == 200
+    handler.close()
+    resources.close()
+
+
+def test_a_connection_that_broke_is_opened_again(api: ApiCalls, database_url: str) -> None:
+    """A fail-over or an idle cut costs no request."""
+    store(database_url, [stored_event()])
+    assert api.get("/api/events").json()["total"] == 1
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'vedette'")
+    assert api.get("/api/events").json()["total"] == 1
+
+
+def test_a_question_too_slow_is_a_problem_that_says_so(database_url: str) -> None:
+    """The statement timeout ends it, and the client is told what to change."""
+    from cloud_functions.api.database import ApiDatabase
+    from cloud_functions.api.errors import Problem
+    from cloud_functions.api.workers import InlineWorkers
+    from cloud_functions.db.connect import Database
+    from cloud_functions.settings import DatabaseSettings
+
+    settings = DatabaseSettings(url=database_url, statement_timeout_ms=20)
+    database = ApiDatabase(make_database=lambda: Database.from_settings(settings), workers=InlineWorkers())
+    with pytest.raises(Problem) as caught:
+        _run(database.run(lambda connection: connection.execute("SELECT pg_sleep(5)")))
+    assert (caught.value.status, caught.value.kind) == (503, "too-slow")
+    assert _run(database.run(lambda connection: connection.execute("SELECT 1").fetchone())) == (1,)
+    database.close()
+
+
+def _run(awaitable: Any) -> Any:
+    import asyncio
+
+    async def wait() -> Any:
+        return await awaitable
+
+    return asyncio.run(wait())

@@ -1,0 +1,179 @@
+"""Lists, totals, statistics and cursors against a plain scan in Python, for random conditions and random pages.
+
+The counts, the windows they open and the places they point to are clever; the scan here is not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloud_functions.db.event_count_queries import count_events, event_stats
+from cloud_functions.db.event_filter import EventFilter
+from cloud_functions.db.event_queries import events_after, numbered_page, page_after
+from tests.api_calls import NOON, store, stored_event
+from tests.services import PostgresFixture
+
+CAMERAS = ["camera-1", "camera-2", "camera-3"]
+CLASSES = ["person", "car", "dog", "zebra"]
+ZONES = ["gate", "yard"]
+FIRST = NOON - timedelta(days=35)  # so that two months are met
+Event = dict[str, Any]
+
+
+def _random_event(chance: random.Random) -> Event:
+    event_type = chance.choice(["tracking", "tracking", "detection", "motion", "anpr"])
+    moment = FIRST + timedelta(days=chance.choice([0, 0, 1, 2, 30, 31, 34]), seconds=chance.choice([0, 1, 3599, 3600]))
+    if chance.random() < 0.7:
+        moment += timedelta(seconds=chance.randrange(86_400), microseconds=chance.choice([0, 1, 999_999]))
+    names = chance.choices(CLASSES, weights=[60, 30, 9, 1], k=2)
+    scores = [round(chance.random(), 2) for _ in range(2)]
+    data: Event = {
+        "tracking": {
+            "class_name": names[0],
+            "confidence": scores[0],
+            "zones": chance.sample(ZONES, chance.choice([0, 0, 1, 2])),
+        },
+        "detection": {"detections": [{"class_name": n, "confidence": s} for n, s in zip(names, scores, strict=True)]},
+        "anpr": {"plate_normalized": f"B{chance.randrange(9)}", "anpr_result": {"confidence": scores[0]}},
+    }.get(event_type, {})
+    return stored_event(
+        event_type,
+        camera_id=chance.choice(CAMERAS),
+        site_id=chance.choice(["hq", "depot"]),
+        timestamp=moment,
+        event_data=data,
+    )
+
+
+@pytest.fixture(scope="module")
+def events() -> list[Event]:
+    """Two thousand events: many at the same instant, at the edges of hours and days, some labels rare."""
+    chance = random.Random(5)
+    return [_random_event(chance) for _ in range(2000)]
+
+
+@pytest.fixture(scope="module")
+def connection(postgres: PostgresFixture, events: list[Event]) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A connection to a database that holds them."""
+    postgres.start()
+    name = postgres.new_database()
+    url = postgres.server.url_of(name)
+    with psycopg.connect(url, autocommit=True) as setup:
+        setup.execute("SELECT events_ensure_partition(%s)", [FIRST])
+    for event, number in zip(events, store(url, events), strict=True):
+        event["id"] = number
+    with psycopg.connect(url, autocommit=True) as setup:
+        # A few are deleted again: counts must follow, and rows that stand at 0 must not mislead.
+        setup.execute("DELETE FROM events WHERE mod(id, 50) = 7")
+        events[:] = [event for event in events if event["id"] % 50 != 7]
+        setup.execute("ANALYZE")
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as opened:
+        yield opened
+    postgres.server.drop_database(name)
+
+
+MOMENTS = st.one_of(
+    st.builds(lambda days, hours: FIRST + timedelta(days=days, hours=hours), st.integers(-1, 36), st.integers(0, 23)),
+    st.integers(0, 36 * 86_400 * 10**6).map(lambda microseconds: FIRST + timedelta(microseconds=microseconds)),
+)
+FILTERS = st.builds(
+    EventFilter,
+    camera_id=st.sampled_from([None, None, *CAMERAS]),
+    site_id=st.sampled_from([None, None, None, "hq"]),
+    event_type=st.sampled_from([None, None, "tracking", "detection", "anpr", "snapshot"]),
+    class_name=st.sampled_from([None, None, *CLASSES, "nothing"]),
+    min_confidence=st.sampled_from([None, None, None, 0.0, 0.5, 0.95]),
+    zone=st.sampled_from([None, None, None, *ZONES]),
+    plate=st.sampled_from([None, None, None, None, "B3"]),
+    start=st.one_of(st.none(), MOMENTS),
+    end=st.one_of(st.none(), MOMENTS),
+)
+A_LOT = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _objects(event: Event) -> list[tuple[str | None, float | None]]:
+    data = event["event_data"]
+    if event["event_type"] == "detection":
+        return [(found["class_name"], found["confidence"]) for found in data["detections"]]
+    if event["event_type"] == "anpr":
+        return [(None, data["anpr_result"]["confidence"])]
+    return [(data.get("class_name"), data.get("confidence"))]
+
+
+def _matches(event: Event, wanted: EventFilter) -> bool:
+    plain = all(getattr(wanted, name) in (None, event[name]) for name in ("camera_id", "site_id", "event_type"))
+    moment: datetime = event["timestamp"]
+    in_time = (wanted.start is None or moment >= wanted.start) and (wanted.end is None or moment < wanted.end)
+    shown = any(
+        (wanted.class_name is None or name == wanted.class_name)
+        and (wanted.min_confidence is None or (score is not None and score >= wanted.min_confidence))
+        for name, score in _objects(event)
+    )
+    data = event["event_data"]
+    zone = wanted.zone is None or wanted.zone in data.get("zones", [])
+    plate = wanted.plate is None or data.get("plate_normalized") == wanted.plate
+    return plain and in_time and shown and zone and plate
+
+
+def _scan(events: list[Event], wanted: EventFilter) -> list[Event]:
+    found = [event for event in events if _matches(event, wanted)]
+    return sorted(found, key=lambda event: (event["timestamp"], event["id"]), reverse=True)
+
+
+@A_LOT
+@given(wanted=FILTERS, size=st.sampled_from([1, 3, 10, 50, 500]), share=st.floats(0, 1.1))
+def test_any_page_is_what_a_scan_finds(
+    connection: psycopg.Connection[tuple[Any, ...]], events: list[Event], wanted: EventFilter, size: int, share: float
+) -> None:
+    """The page's events in their order, and the exact total, wherever the page lies."""
+    expected = _scan(events, wanted)
+    page_number = int(len(expected) * share / size)
+    page = numbered_page(connection, wanted, offset=page_number * size, limit=size)
+    there = expected[page_number * size : (page_number + 1) * size]
+    assert page.total == len(expected) == count_events(connection, wanted)
+    assert [event.id for event in page.events] == [event["id"] for event in there]
+    assert page.has_more == (len(expected) > (page_number + 1) * size)
+
+
+@A_LOT
+@given(wanted=FILTERS, size=st.sampled_from([1, 7, 100]), data=st.data())
+def test_after_any_event_follows_what_a_scan_finds(
+    connection: psycopg.Connection[tuple[Any, ...]],
+    events: list[Event],
+    wanted: EventFilter,
+    size: int,
+    data: st.DataObject,
+) -> None:
+    """From any event of the list (and from one that is not in it) the next page goes on, with the list's total."""
+    expected = _scan(events, wanted)
+    place = data.draw(st.sampled_from(expected or events))
+    after = events_after(connection, EventFilter(start=place["timestamp"]), after=None, limit=5000)[-1]
+    following = [e for e in expected if (e["timestamp"], e["id"]) < (after.timestamp, after.id)]
+    page = page_after(connection, wanted, after=after, limit=size)
+    assert page.total == len(expected)
+    assert [event.id for event in page.events] == [event["id"] for event in following[:size]]
+    assert page.has_more == (len(following) > size)
+
+
+@A_LOT
+@given(wanted=FILTERS)
+def test_statistics_are_what_a_scan_finds(
+    connection: psycopg.Connection[tuple[Any, ...]], events: list[Event], wanted: EventFilter
+) -> None:
+    """Totals by type and camera, and the first and last time to the microsecond."""
+    expected = _scan(events, wanted)
+    found = event_stats(connection, wanted)
+    assert found.total == len(expected)
+    assert found.by_type == Counter(event["event_type"] for event in expected)
+    assert found.by_camera == Counter(event["camera_id"] for event in expected)
+    assert found.first == (expected[-1]["timestamp"] if expected else None)
+    assert found.last == (expected[0]["timestamp"] if expected else None)

@@ -1,0 +1,208 @@
+"""Pictures of events from a real (local) S3, and the health answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import httpx
+import pytest
+
+from cloud_functions.api.health_probes import BucketProbe, DatabaseProbe, FanOutProbe
+from cloud_functions.api.resources import Limits
+from cloud_functions.api.snapshot_store import S3SnapshotStore
+from cloud_functions.api.workers import InlineWorkers
+from cloud_functions.aws import AwsClients
+from shared.clock import ManualClock
+from shared.errors import PermanentError, TransientError
+from tests.api_calls import NOON, ApiCalls, lambda_api, store, stored_event
+
+PATH = "camera-1/2026-11-20/tracking_120000_000000.webp"
+PICTURE = f"snapshots/gate-01/{PATH}"
+THUMBNAIL = "thumbnails/gate-01/camera-1/2026-11-20/tracking_120000_000000.jpg"
+BYTES = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> AwsClients:
+    """Clients of the local AWS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    return AwsClients(region="eu-central-1")
+
+
+@pytest.fixture
+def bucket(aws: AwsClients) -> str:
+    """A bucket of our own."""
+    name = f"pictures-{uuid.uuid4().hex[:12]}"
+    aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    return name
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def api(database_url: str, aws: AwsClients, bucket: str) -> Iterator[ApiCalls]:
+    """An application with that bucket, which answers with pictures of up to ten thousand bytes."""
+    store_ = S3SnapshotStore(bucket=bucket, aws=aws)
+    limits = Limits(image_bytes=len(BYTES), export_bytes=10_000)
+    handler, resources = lambda_api(database_url, snapshots=store_, limits=limits)
+    yield ApiCalls(handler)
+    handler.close()
+    resources.close()
+
+
+def test_a_picture_comes_as_a_download(api: ApiCalls, aws: AwsClients, bucket: str, database_url: str) -> None:
+    """The very bytes, the right type, and a file name that says which event."""
+    [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
+    aws.client("s3").put_object(Bucket=bucket, Key=PICTURE, Body=BYTES)
+    aws.client("s3").put_object(Bucket=bucket, Key=THUMBNAIL, Body=b"small")
+    answer = api.get(f"/api/events/{number}/snapshot")
+    assert (answer.status, answer.body) == (200, BYTES)
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.headers["content-disposition"] == f'attachment; filename="event_{number}_snapshot.webp"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    small = api.get(f"/api/events/{number}/thumbnail")
+    assert (small.body, small.headers["content-type"]) == (b"small", "image/jpeg")
+    assert small.headers["content-disposition"] == f'attachment; filename="event_{number}_thumbnail.jpg"'
+
+
+def test_a_picture_too_large_for_the_answer_is_fetched_from_a_signed_url(
+    api: ApiCalls, aws: AwsClients, bucket: str, database_url: str
+) -> None:
+    """One byte more than fits: 307 to a URL that gives the whole picture."""
+    [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
+    aws.client("s3").put_object(Bucket=bucket, Key=PICTURE, Body=BYTES + b"!")
+    answer = api.get(f"/api/events/{number}/snapshot")
+    assert answer.status == 307
+    fetched = httpx.get(answer.headers["location"])
+    assert fetched.content == BYTES + b"!"
+    assert fetched.headers["content-type"] == "image/webp"
+
+
+def test_a_signed_url_is_for_this_picture_and_a_while(
+    api: ApiCalls, aws: AwsClients, bucket: str, database_url: str
+) -> None:
+    """It is signed, it ends, it downloads under the event's name."""
+    [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
+    aws.client("s3").put_object(Bucket=bucket, Key=PICTURE, Body=BYTES)
+    answer = api.get(f"/api/events/{number}/snapshot-url").json()
+    query = parse_qs(urlsplit(answer["url"]).query)
+    assert urlsplit(answer["url"]).path.endswith(PICTURE)
+    assert any("ignature" in name for name in query)
+    assert query["response-content-disposition"] == [f'attachment; filename="event_{number}_snapshot.webp"']
+    assert answer["expires_in"] == 900
+    assert httpx.get(answer["url"]).content == BYTES
+
+
+@pytest.mark.parametrize("what", ["snapshot", "thumbnail", "snapshot-url"])
+def test_a_picture_that_has_not_arrived_is_pending(api: ApiCalls, database_url: str, what: str) -> None:
+    """Event before image is the normal order of things: 404 that says when to ask again."""
+    [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
+    answer = api.get(f"/api/events/{number}/{what}")
+    assert answer.status == 404
+    assert answer.json()["type"] == "urn:vedette:problem:snapshot-pending"
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_a_picture_long_overdue_is_gone(database_url: str, aws: AwsClients, bucket: str, clock: ManualClock) -> None:
+    """Days after the event nobody is told to wait for its picture."""
+    [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
+    clock.advance(timedelta(days=3650).total_seconds())
+    handler, resources = lambda_api(database_url, snapshots=S3SnapshotStore(bucket=bucket, aws=aws), clock=clock)
+    answer = ApiCalls(handler).get(f"/api/events/{number}/snapshot")
+    handler.close()
+    resources.close()
+    assert answer.json()["type"] == "urn:vedette:problem:snapshot-gone"
+    assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize("what", ["snapshot", "thumbnail", "snapshot-url"])
+def test_an_event_without_a_picture_says_so(api: ApiCalls, database_url: str, what: str) -> None:
+    """No picture is not a picture that is late."""
+    [number] = store(database_url, [stored_event("motion")])
+    assert api.get(f"/api/events/{number}/{what}").json()["type"] == "urn:vedette:problem:no-snapshot"
+    assert api.get(f"/api/events/{number + 1}/{what}").json()["type"] == "urn:vedette:problem:event-not-found"
+
+
+def test_deleting_takes_a_thousand_at_a_time(aws: AwsClients, bucket: str) -> None:
+    """S3 deletes at most a thousand a call; more than that still all go, absent ones included."""
+    s3 = aws.client("s3")
+    s3.put_object(Bucket=bucket, Key="first", Body=b"")
+    s3.put_object(Bucket=bucket, Key="last", Body=b"")
+    pictures = S3SnapshotStore(bucket=bucket, aws=aws)
+    pictures.delete(["first", *(f"absent-{n}" for n in range(1100)), "last"])
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert not pictures.exists("first")
+
+
+def test_a_bucket_out_of_reach_is_transient_and_one_that_is_not_there_permanent(aws: AwsClients) -> None:
+    """The error says what the caller can do, and which bucket."""
+    nowhere = S3SnapshotStore(bucket="no-such-bucket-here", aws=aws)
+    with pytest.raises(PermanentError, match="no-such-bucket-here"):
+        nowhere.check()
+
+    class Unreachable(AwsClients):
+        def client(self, service: str, *, endpoint_url: str | None = None) -> object:
+            del endpoint_url
+            return boto3.client(service, region_name="eu-central-1", endpoint_url="http://127.0.0.1:9")
+
+    with pytest.raises(TransientError, match="pictures-1"):
+        S3SnapshotStore(bucket="pictures-1", aws=Unreachable()).exists("a")
+
+
+def test_health_names_what_fails_and_nothing_secret(database_url: str, aws: AwsClients, bucket: str) -> None:
+    """All well; then the bucket away (degraded); no address, no bucket name, no password in either."""
+    topic = aws.client("sns").create_topic(Name=f"hub-{bucket}")["TopicArn"]
+    workers = InlineWorkers()
+    from cloud_functions.api.database import ApiDatabase
+    from tests.api_calls import database_at
+
+    database = ApiDatabase(make_database=lambda: database_at(database_url), workers=workers)
+    for bucket_name, status in ((bucket, "ok"), ("not-this-one", "degraded")):
+        probes = (
+            DatabaseProbe(database),
+            BucketProbe(store=S3SnapshotStore(bucket=bucket_name, aws=aws), workers=workers),
+            FanOutProbe(topic_arn=topic, aws=aws, workers=workers),
+        )
+        handler, _ = lambda_api(database_url, probes=probes)
+        calls = ApiCalls(handler)
+        answer = calls.get("/health")
+        assert answer.status == 200
+        health = answer.json()
+        assert health["status"] == status
+        assert health["checks"]["database"]["status"] == "ok"
+        assert health["checks"]["database"]["schema"].isalnum()
+        assert int(health["checks"]["database"]["postgresql"]) >= 15
+        assert health["checks"]["bucket"]["status"] == ("ok" if status == "ok" else "failed")
+        assert health["checks"]["fan_out"]["status"] == "ok"
+        text = answer.body.decode()
+        assert bucket_name not in text
+        assert topic not in text
+        assert "127.0.0.1" not in text
+        assert calls.get("/api/health").json()["status"] == status
+        assert calls.get("/api/v1/health").status == 200
+        handler.close()
+    database.close()
+
+
+def test_health_without_a_database_is_503() -> None:
+    """A load balancer takes such an instance out; what is not configured is no failure."""
+    from cloud_functions.api.database import ApiDatabase
+    from tests.api_calls import no_database
+
+    database = ApiDatabase(make_database=no_database, workers=InlineWorkers())
+    handler, _ = lambda_api(probes=(DatabaseProbe(database),))
+    answer = ApiCalls(handler).get("/api/health")
+    handler.close()
+    assert answer.status == 503
+    assert answer.json()["status"] == "unavailable"
+    assert answer.json()["checks"]["fan_out"] == {"status": "not_configured"}

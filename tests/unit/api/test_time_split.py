@@ -1,0 +1,67 @@
+"""Cutting spans of time at hours and days."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_functions.db.time_split import DAY, HOUR, TimeSpan, floor_day, floor_hour, split_span
+
+BASE = datetime(2026, 2, 27, tzinfo=UTC)
+MOMENTS = st.one_of(
+    st.integers(0, 5 * 24).map(lambda hours: BASE + timedelta(hours=hours)),
+    st.integers(0, 5 * 86_400 * 10**6).map(lambda microseconds: BASE + timedelta(microseconds=microseconds)),
+)
+ENDS = st.one_of(st.none(), MOMENTS)
+
+
+@given(ENDS, ENDS)
+def test_the_pieces_cover_the_span_exactly(start: datetime | None, end: datetime | None) -> None:
+    """Put side by side, the pieces are the span: nothing twice, nothing left out, none empty."""
+    span = TimeSpan(start, end)
+    split = split_span(span)
+    pieces = [*split.edges, *split.hours, *([split.days] if split.days else [])]
+    if span.is_empty:
+        assert pieces == []
+        return
+    lowest, highest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    pieces.sort(key=lambda piece: piece.start or lowest)
+    assert (pieces[0].start, pieces[-1].end) == (start, end)
+    for before, after in pairwise(pieces):
+        assert before.end == after.start
+    assert all((piece.start or lowest) < (piece.end or highest) for piece in pieces)
+
+
+@given(ENDS, ENDS)
+def test_each_piece_is_of_whole_units_and_the_rest_is_short(start: datetime | None, end: datetime | None) -> None:
+    """Days begin at midnight and hours at the hour; what is read by hand is never as much as two hours together."""
+    split = split_span(TimeSpan(start, end))
+    if split.days:
+        assert all(moment is None or floor_day(moment) == moment for moment in (split.days.start, split.days.end))
+    for piece in split.hours:
+        assert all(moment is None or floor_hour(moment) == moment for moment in (piece.start, piece.end))
+        assert piece.start is not None
+        assert piece.end is not None
+        assert piece.end - piece.start < 2 * DAY
+    for piece in split.edges:
+        assert piece.start is not None
+        assert piece.end is not None
+        assert piece.end - piece.start < 2 * HOUR
+
+
+@given(ENDS, ENDS, ENDS, ENDS)
+def test_cutting_one_span_to_another_keeps_what_is_in_both(
+    a: datetime | None, b: datetime | None, c: datetime | None, d: datetime | None
+) -> None:
+    """A moment lies in the cut exactly when it lies in both."""
+    one, other = TimeSpan(a, b), TimeSpan(c, d)
+    cut = one.cut_to(other)
+    for moment in (BASE, BASE + HOUR * 30, *(end for end in (a, b, c, d) if end)):
+        assert _holds(cut, moment) == (_holds(one, moment) and _holds(other, moment))
+
+
+def _holds(span: TimeSpan, moment: datetime) -> bool:
+    return (span.start is None or span.start <= moment) and (span.end is None or moment < span.end)
