@@ -1,0 +1,229 @@
+"""``vedette-local`` from the outside: real processes, one state folder, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+
+from infra.local import cli
+from infra.local.identity import NOBODY
+from infra.local.ports import free_port
+from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
+from infra.local.process import ProcessIdentity, wait_until
+from infra.local.resources import BUCKET
+from tests.services import BrokerFixture, PostgresFixture
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = {"redis", "broker", "postgres", "api", "aws", "bridge"}
+
+
+class Stack:
+    """The command, always on the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
+        self.port = free_port()
+
+    def run(self, *arguments: str, prefix: Sequence[str] = (), **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [*prefix, sys.executable, "-m", "infra.local.cli", *arguments, "--state", str(self.state)]
+        environment = {**os.environ, **variables}
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    def up(self, *more: str, **variables: str) -> None:
+        done = self.run("up", "--port", str(self.port), *more, **variables)
+        assert done.returncode == 0, done.stderr
+        assert f"http://127.0.0.1:{self.port}/docs" in done.stdout
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.run("status", "--json").stdout)
+
+    def pids(self) -> dict[str, int]:
+        return {name: part["pid"] for name, part in self.status()["parts"].items()}
+
+    def identities(self) -> list[ProcessIdentity]:
+        """Return everything that runs here, the functions and the supervisor included."""
+        pids = [json.loads(path.read_text())["pid"] for path in (self.state / "run").glob("*.pid")]
+        return [identity for pid in pids if (identity := ProcessIdentity.of(pid))]
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            return json.loads(answer.read())
+
+    def database_url(self) -> str:
+        server = PostgresServer(folder=self.state, binaries=PostgresBinaries.choose(), port=self._port("postgres"))
+        return server.url_of(DATABASE)
+
+    def s3(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self._port('aws')}",
+            region_name="eu-central-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        )
+
+    def _port(self, name: str) -> int:
+        return int(json.loads((self.state / "ports.json").read_text())[name])
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    folder = Path(tempfile.mkdtemp(prefix="vedette-cli-"))
+    folder.chmod(0o755)
+    running = Stack(folder)
+    yield running
+    running.run("down")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_up_status_down_up_reset(stack: Stack) -> None:
+    """Up twice is up once; down leaves nothing running; up again finds the data; reset deletes it."""
+    stack.up()
+    status = stack.status()
+    assert (status["ready"], set(status["parts"])) == (True, PARTS)
+    assert stack.run("status").returncode == 0
+    pids = stack.pids()
+    stack.up()
+    assert stack.pids() == pids
+    with psycopg.connect(stack.database_url()) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
+    s3 = stack.s3()
+    s3.put_object(Bucket=BUCKET, Key="a/picture.jpg", Body=b"picture")
+    running = stack.identities()
+    assert len(running) >= len(PARTS) + 2
+    assert stack.run("down").stdout.strip() == "stopped"
+    assert not [identity for identity in running if identity.alive]
+    assert stack.run("status").returncode == 3
+    assert stack.run("down").stdout.strip() == "nothing was running"
+
+    stack.up()
+    with psycopg.connect(stack.database_url()) as connection:
+        assert connection.execute("SELECT number FROM kept").fetchall() == [(1,)]
+    assert s3.get_object(Bucket=BUCKET, Key="a/picture.jpg")["Body"].read() == b"picture"
+    s3.close()
+    logs = stack.run("logs", "postgres", "--lines", "5")
+    assert logs.stdout.startswith("== postgres ==")
+    assert stack.run("reset", "--yes").returncode == 0
+    assert not stack.state.exists()
+    assert stack.run("reset", "--yes").stdout.strip() == "there is nothing to reset"
+
+
+def test_health_says_that_everything_is_well(stack: Stack) -> None:
+    """Database, bucket and fan-out answer through the API."""
+    stack.up()
+    assert stack.get("/health")["status"] == "ok"
+    assert stack.get("/api/events")["total"] == 0
+
+
+def test_a_killed_supervisor_takes_everything_along_and_up_heals(stack: Stack) -> None:
+    """``kill -9`` of the supervisor leaves nothing running; the next ``up`` works on the same folder."""
+    stack.up()
+    running = stack.identities()
+    supervisor = json.loads((stack.state / "run" / "supervisor.pid").read_text())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
+    assert wait_until(lambda: not [identity for identity in running if identity.alive], timeout_s=20)
+    assert stack.status()["phase"] == "crashed"
+    stack.up()
+    assert stack.status()["ready"]
+
+
+def test_a_part_that_dies_is_started_again(stack: Stack) -> None:
+    """The supervisor heals what is killed."""
+    stack.up()
+    redis = stack.pids()["redis"]
+    os.kill(redis, signal.SIGKILL)
+    assert wait_until(lambda: stack.pids()["redis"] not in {None, redis}, timeout_s=20)
+
+
+def test_a_busy_port_is_named_with_its_holder(stack: Stack) -> None:
+    """The error says which port, who holds it, and which option helps; nothing is left running."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", stack.port))
+        holder.listen()
+        done = stack.run("up", "--port", str(stack.port))
+    assert done.returncode == 2
+    assert f"port {stack.port} is held by" in done.stderr
+    assert f"(pid {os.getpid()})" in done.stderr
+    assert "--port" in done.stderr
+    assert not stack.identities()
+
+
+def test_services_of_ones_own(
+    stack: Stack, postgres: PostgresFixture, mqtt_broker: BrokerFixture, redis_url: str
+) -> None:
+    """With --external, what the environment names is used, migrated, and not started by us."""
+    url = postgres.server.url_of(postgres.new_database(migrated=False))
+    stack.up("--external", DATABASE_URL=url, MQTT_URL=mqtt_broker.url, REDIS_URL=redis_url)
+    assert set(stack.status()["parts"]) == {"api", "aws", "bridge"}
+    assert stack.get("/api/events")["total"] == 0
+    assert url.split(":")[2].split("@")[0] not in (stack.state / "run" / "stack.json").read_text()
+
+
+def test_as_an_ordinary_user(stack: Stack) -> None:
+    """Nobody's rights are enough (as root, a user namespace makes this process look like uid 65534's)."""
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        launcher = ROOT / "infra" / "local" / "launch.py"
+        prefix = [sys.executable, "-I", "-S", str(launcher), str(os.getpid()), "0", f"userns:{NOBODY}"]
+    done = stack.run("up", "--port", str(stack.port), prefix=prefix)
+    assert done.returncode == 0, done.stderr
+    assert stack.get("/health")["status"] == "ok"
+    assert stack.run("down", prefix=prefix).stdout.strip() == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "--port", "0"], "--port must be from 1 to 65535"),
+        (["up", "--external"], "none of them is set"),
+        (["demo", "--source", "missing.mp4"], "no file missing.mp4"),
+        (["logs", "nobody"], "no log of nobody"),
+    ],
+)
+def test_mistakes_are_one_clear_line(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status 2 and a line that says what is wrong."""
+    for name in ("DATABASE_URL", "REDIS_URL", "MQTT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.main([*arguments, "--state", str(tmp_path / "state")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_reset_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything but yes deletes nothing."""
+    from infra.local.state_folder import StateFolder
+
+    state = StateFolder(tmp_path / "state")
+    state.prepare()
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    assert cli.main(["reset", "--state", str(state.path)]) == 1
+    assert state.exists
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    assert cli.main(["reset", "--state", str(state.path)]) == 0
+    assert not state.path.exists()
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help names each command and what it is for."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert all(command in told for command in ("up", "down", "status", "reset", "demo", "logs"))
