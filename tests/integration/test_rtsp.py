@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
+from edge_agent.camera.live import LiveSource
 from edge_agent.camera.probe import probe
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import FrameSource, open_source
@@ -17,12 +19,14 @@ from shared.clock import SystemClock
 from tests.clips import numbered, read_number
 from tests.rtsp_server import Behaviour, RtspServer
 
+CALM = SourceSettings(open_timeout_s=15, watchdog_s=10, backoff_min_s=0.05, backoff_max_s=0.2)
+"""For tests of cameras that work: a busy machine must not look like a silent camera."""
 QUICK = SourceSettings(open_timeout_s=1.5, watchdog_s=0.6, backoff_min_s=0.05, backoff_max_s=0.2)
 PASSWORD = "p@ss/w:rd%#?é"
 
 
 @contextmanager
-def reading(url: str, settings: SourceSettings = QUICK) -> Iterator[FrameSource]:
+def reading(url: str, settings: SourceSettings = CALM) -> Iterator[FrameSource]:
     source = open_source(url, settings=settings, clock=SystemClock())
     try:
         yield source
@@ -70,10 +74,12 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
     """While nobody reads, the camera's pictures do not queue up."""
     with serving() as server, reading(server.url()) as source:
         first = next_frame(source)
-        time.sleep(0.6)
+        wait_for(lambda: (source.status().last_frame_at or first.timestamp) > first.timestamp + timedelta(seconds=0.5))
+        newest_at = source.status().last_frame_at
         second = next_frame(source)
-        assert second.number - first.number > 8
-        assert (second.timestamp - first.timestamp).total_seconds() > 0.4
+        assert second.number > first.number + 2
+        assert newest_at is not None
+        assert second.timestamp >= newest_at
 
 
 @pytest.mark.parametrize("auth", ["basic", "digest"])
@@ -123,7 +129,7 @@ def test_a_missing_password_is_asked_for() -> None:
 
 def test_a_camera_that_stalls_is_connected_again() -> None:
     """The line is open but no picture comes: the watchdog hangs up and tries anew."""
-    with serving() as server, reading(server.url()) as source:
+    with serving() as server, reading(server.url(), QUICK) as source:
         next_frame(source)
         server.behaviour.stall = True
         wait_for(lambda: "silent for 0.6 s" in (source.status().error or ""))
@@ -137,7 +143,7 @@ def test_a_camera_that_stalls_is_connected_again() -> None:
 
 def test_a_camera_that_sends_only_noise_is_connected_again() -> None:
     """Data without a picture does not keep the watchdog quiet."""
-    with serving() as server, reading(server.url()) as source:
+    with serving() as server, reading(server.url(), QUICK) as source:
         next_frame(source)
         server.behaviour.garbage = True
         wait_for(lambda: server.seen.plays >= 2)
@@ -146,7 +152,7 @@ def test_a_camera_that_sends_only_noise_is_connected_again() -> None:
 
 def test_a_camera_that_accepts_and_says_nothing_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     """The opening timeout ends it; once it talks, pictures come."""
-    with serving(behaviour=Behaviour(mute=True)) as server, reading(server.url()) as source:
+    with serving(behaviour=Behaviour(mute=True)) as server, reading(server.url(), QUICK) as source:
         wait_for(lambda: source.status().error is not None)
         assert "silent for 1.5 s" in (source.status().error or "")
         server.behaviour.mute = False
@@ -175,22 +181,22 @@ def test_nobody_listening_and_no_such_stream_get_their_own_words() -> None:
         assert "5xx" in (probe(server.url(), QUICK).error or "")
 
 
-def test_close_is_prompt_while_the_reader_is_blocked() -> None:
-    """Half a second at most, whatever the camera does."""
-    patient = SourceSettings(open_timeout_s=3, watchdog_s=3)
+def test_close_does_not_wait_for_a_blocked_reader() -> None:
+    """The camera says nothing and the reader waits for it: close returns all the same, and the reader ends later."""
     with serving(behaviour=Behaviour(mute=True)) as server:
-        source = open_source(server.url(), settings=patient, clock=SystemClock())
+        source = open_source(server.url(), settings=CALM, clock=SystemClock())
+        assert isinstance(source, LiveSource)
         wait_for(lambda: server.seen.connections == 1)
-        began = time.monotonic()
         source.close()
-        assert time.monotonic() - began < 2.5
         assert source.ended
+        assert source._thread.is_alive()
+    wait_for(lambda: not source._thread.is_alive())
 
 
 def test_probe_tells_what_is_there() -> None:
     """Latency, size, codec and rate of a camera that works, without its password."""
     with serving(auth="digest", password=PASSWORD) as server:
-        result = probe(server.url(user="viewer", password=PASSWORD), QUICK)
+        result = probe(server.url(user="viewer", password=PASSWORD), CALM)
     assert result.ok
     assert (result.resolution, result.codec, result.fps, result.frames) == ("320x128", "h264", 25.0, 5)
     assert result.latency_ms is not None
