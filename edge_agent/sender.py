@@ -19,12 +19,13 @@ from shared.errors import PermanentError, TransientError
 
 logger = logging.getLogger(__name__)
 
-_IDLE_S = 5.0
+_IDLE_S = 2.0
 """How often an idle thread looks for what was put off until later."""
 _EXPIRE_EVERY_S = 60.0
 _SHRINK = 8
 _SUSPECT_DELAY_S = 5.0
-_REFUSED_DELAY_S = 60.0
+_REFUSED_DELAY_S = 2.0
+"""Doubles with every attempt: what is put right after a time is noticed within about that time."""
 _REFUSED_PAUSE_S = 0.1
 
 
@@ -291,7 +292,9 @@ class ImagePump(_Pump):
         try:
             self._store.put(item.object_key, item.body, content_type=item.content_type)
         except PermanentError as error:
-            logger.warning("image put off (attempt %d): %s", item.attempts + 1, error)
+            # When all are refused, one line says so.
+            level = logging.DEBUG if self._refused_in_a_row else logging.WARNING
+            logger.log(level, "image put off (attempt %d): %s", item.attempts + 1, error)
             self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 16))
             self._refused_in_a_row += 1
             return min(_REFUSED_PAUSE_S * self._refused_in_a_row, _IDLE_S)

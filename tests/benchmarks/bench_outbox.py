@@ -1,0 +1,186 @@
+"""The outbox against raw SQLite in the same run and folder: durable puts, draining, delivery to a broker, memory.
+
+The baseline of a put is one row of the same bytes in a transaction of its own (WAL, ``synchronous=FULL``); the
+baseline of draining is nothing but the same rows selected and deleted in batches.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge_agent.outbox import Outbox, OutboxSettings
+from edge_agent.sender import Sender
+from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.settings import MqttSettings
+from infra.local.broker import MqttBroker
+from shared.events import ModelInfo, TrackingData, TrackingEvent, dump_event
+from shared.geometry import BoundingBox
+from shared.ids import Uuid7Generator
+from shared.topics import DeviceTopics
+from tests.benchmarks.figures import Figure, interleaved_medians
+
+PUTS = 400
+IMAGE_BYTES = 80_000
+CAMERAS = 8
+BATCH = 100
+DRAINED = 5_000
+_numbers = itertools.count(1)
+
+
+def run() -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="bench-outbox-") as folder:
+        return [*_puts(Path(folder)), *_drain(Path(folder)), *_delivery(Path(folder)), *_memory(Path(folder))]
+
+
+def _event(mint: Uuid7Generator) -> TrackingEvent:
+    return TrackingEvent(
+        event_id=mint(),
+        site_id="hq",
+        device_id="gate-01",
+        camera_id="camera-1",
+        timestamp=datetime.now(UTC),
+        frame_number=1234,
+        event_data=TrackingData(
+            track_id=17,
+            track_uid="0192f0c1-17",
+            tracking_action="entered",
+            class_name="car",
+            confidence=0.91,
+            bounding_box=BoundingBox(x=0.1, y=0.2, width=0.3, height=0.4),
+            zones=["gate", "drive"],
+            model_info=ModelInfo(model_type="ssd_mobilenet_v1", version="1"),
+        ),
+    )
+
+
+def _puts(folder: Path) -> list[Figure]:
+    mint = Uuid7Generator()
+    events = [_event(mint) for _ in range(PUTS)]
+    payload = dump_event(events[0])
+    image = bytes(IMAGE_BYTES)
+    raw = sqlite3.connect(folder / "raw.db", isolation_level=None)
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute("PRAGMA synchronous = FULL")
+    raw.execute("CREATE TABLE events (sequence INTEGER PRIMARY KEY, payload BLOB)")
+    outbox = Outbox(folder / "puts.db", settings=OutboxSettings(max_bytes=2**34))
+
+    def raw_puts() -> None:
+        for _ in range(PUTS):
+            raw.execute("INSERT INTO events (payload) VALUES (?)", (payload,))
+
+    def puts() -> None:
+        for event in events:
+            outbox.put(event)
+
+    def puts_from_cameras() -> None:
+        with ThreadPoolExecutor(CAMERAS) as cameras:
+            list(cameras.map(outbox.put, events))
+
+    def puts_with_images() -> None:
+        for event in events[: PUTS // 4]:
+            key = f"camera-1/2026-11-20/tracking_103045_{next(_numbers):06d}.jpg"
+            reference = {"key": key, "content_type": "image/jpeg", "bytes": IMAGE_BYTES, "width": 1280, "height": 720}
+            pictured = TrackingEvent.model_validate(event.model_dump() | {"snapshot": reference | {"sha256": "0" * 64}})
+            outbox.put(pictured, snapshot=image)
+
+    medians = interleaved_medians(
+        {"raw": raw_puts, "puts": puts, "cameras": puts_from_cameras, "images": puts_with_images}, rounds=5
+    )
+    raw.close()
+    outbox.close()
+    raw_per_s = PUTS / medians["raw"]
+    return [
+        Figure("raw SQLite commit of one row", raw_per_s, "rows/s", note="baseline"),
+        Figure("durable puts, one thread", PUTS / medians["puts"], "puts/s"),
+        Figure("… against the baseline", medians["raw"] / medians["puts"], "×", target=0.5, better="higher"),
+        Figure(f"durable puts, {CAMERAS} cameras at once", PUTS / medians["cameras"], "puts/s"),
+        Figure("… against the baseline", medians["raw"] / medians["cameras"], "×", target=1.0, better="higher"),
+        Figure("durable puts with an 80 KB image", PUTS / 4 / medians["images"], "puts/s"),
+    ]
+
+
+def _drain(folder: Path) -> list[Figure]:
+    mint = Uuid7Generator()
+    event = _event(mint)
+    payload = dump_event(event)
+    outbox = Outbox(folder / "drain.db", settings=OutboxSettings(keep_sent_bytes=2**34))
+    with ThreadPoolExecutor(CAMERAS) as cameras:
+        list(cameras.map(outbox.put, (event for _ in range(DRAINED))))
+    raw = sqlite3.connect(folder / "raw-drain.db", isolation_level=None)
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute("PRAGMA synchronous = NORMAL")
+    raw.execute("CREATE TABLE events (sequence INTEGER PRIMARY KEY, payload BLOB)")
+
+    def drain() -> None:
+        outbox.resend(outbox.epoch, [(1, DRAINED)])
+        while items := outbox.events.take(BATCH):
+            outbox.events.ack(items)
+
+    def raw_drain() -> None:
+        raw.execute("BEGIN")
+        raw.executemany("INSERT INTO events (payload) VALUES (?)", [(payload,)] * DRAINED)
+        raw.execute("COMMIT")
+        while rows := raw.execute(
+            "SELECT sequence, payload FROM events ORDER BY sequence LIMIT ?", (BATCH,)
+        ).fetchall():
+            raw.execute("DELETE FROM events WHERE sequence <= ?", (rows[-1][0],))
+
+    medians = interleaved_medians({"drain": drain, "raw": raw_drain}, rounds=5)
+    raw.close()
+    outbox.close()
+    return [
+        Figure("take and acknowledge, batches of 100", DRAINED / medians["drain"], "events/s"),
+        Figure("… against raw select and delete", medians["raw"] / medians["drain"], "×", target=0.25, better="higher"),
+    ]
+
+
+def _delivery(folder: Path) -> list[Figure]:
+    """Until every PUBACK is written to the outbox. The broker shares the machine's cores."""
+    mint = Uuid7Generator()
+    outbox = Outbox(folder / "delivery.db")
+    with ThreadPoolExecutor(CAMERAS) as cameras:
+        list(cameras.map(outbox.put, (_event(mint) for _ in range(DRAINED))))
+    broker = MqttBroker(folder=folder / "broker")
+    broker.process.start()
+    link = MqttLink(settings=MqttSettings(host=broker.host, port=broker.port), topics=DeviceTopics("hq", "gate-01"))
+    connected = threading.Event()
+    link.add_listener(connected.set)
+    link.start()
+    connected.wait(20)
+    sender = Sender(outbox=outbox, link=link)
+    start = time.perf_counter()
+    sender.start()
+    while outbox.health().pending_events:
+        time.sleep(0.01)
+    seconds = time.perf_counter() - start
+    sender.close()
+    link.close()
+    outbox.close()
+    broker.process.stop()
+    return [Figure("delivered to a local broker, QoS 1", DRAINED / seconds, "events/s", target=2_000, better="higher")]
+
+
+def _memory(folder: Path) -> list[Figure]:
+    """The outbox holds what waits on disk, not in memory."""
+    mint = Uuid7Generator()
+    outbox = Outbox(folder / "memory.db", settings=OutboxSettings(max_bytes=2**34))
+    outbox.put(_event(mint))
+    before = _resident_bytes()
+    with ThreadPoolExecutor(CAMERAS) as cameras:
+        list(cameras.map(outbox.put, (_event(mint) for _ in range(DRAINED))))
+    grown = _resident_bytes() - before
+    outbox.close()
+    return [Figure("memory for 5,000 more waiting events", grown / 2**20, "MiB", target=25)]
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
