@@ -52,4 +52,4 @@ def format_utc(moment: datetime) -> str:
     """Format an aware time as RFC 3339 in UTC with microseconds and ``Z``; raise ValueError for a naive one."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone has no place in a message")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +13,7 @@ from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox
 from cloud_functions.ingest.messages import Message
 from shared.clock import format_utc
 from shared.errors import ContractError
-from shared.events import AnprEvent, DetectionEvent, Event, TrackingEvent, parse_event
+from shared.events import Event, parse_event
 from shared.topics import ROOT, TopicAddress, parse_topic
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,7 +25,9 @@ class ArrivedEvent(NamedTuple):
 
     message: Message
     row: EventRow
-    event: Event
+    class_names: Sequence[str]
+    license_plate: str | None
+    """With ``class_names``, what subscribers filter by; the plate in normal form."""
 
 
 class PlaceInSequence(NamedTuple):
@@ -69,18 +72,20 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
         to_json(snapshot).decode() if snapshot else None,
         to_json(event.event_data).decode(),
     )
-    return ArrivedEvent(message, row, event)
+    # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
+    return ArrivedEvent(message, row, _class_names(event), _license_plate(event))
 
 
-def labels(event: Event) -> tuple[list[str], str | None]:
-    """Return an event's class names and normalised plate: what subscribers filter by."""
-    if isinstance(event, TrackingEvent):
-        return [event.event_data.class_name], None
-    if isinstance(event, DetectionEvent):
-        return list(dict.fromkeys(found.class_name for found in event.event_data.detections)), None
-    if isinstance(event, AnprEvent):
-        return [], event.event_data.plate_normalized
-    return [], None
+def _class_names(event: Event) -> Sequence[str]:
+    if event.event_type == "tracking":
+        return (event.event_data.class_name,)
+    if event.event_type == "detection":
+        return tuple(dict.fromkeys(found.class_name for found in event.event_data.detections))
+    return ()
+
+
+def _license_plate(event: Event) -> str | None:
+    return event.event_data.plate_normalized if event.event_type == "anpr" else None
 
 
 def place_in_sequence(message: Message) -> PlaceInSequence | None:

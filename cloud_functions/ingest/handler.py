@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +58,9 @@ def _dead_letters(settings: IngestSettings, aws: AwsClients) -> DeadLetters:
 def _ingest() -> Ingest:
     """Wire the execution environment's one ingest, on its first invocation."""
     wire_logging(service="ingest", variables=os.environ)
-    return build_ingest(metrics=metrics_for(service="ingest", variables=os.environ))
+    ingest = build_ingest(metrics=metrics_for(service="ingest", variables=os.environ))
+    gc.freeze()  # what is loaded now stays; looking through it again with every batch cost a third of the time
+    return ingest
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from cloud_functions.aws import AwsClients, aws_error
-from cloud_functions.ingest.arrivals import labels
+from cloud_functions.ingest.arrivals import ArrivedEvent
 from cloud_functions.ingest.store import StoredEvent
 
 log = logging.getLogger(__name__)
@@ -85,20 +85,20 @@ class SnsPublisher:
 
 def publications(stored: Iterable[StoredEvent]) -> list[Publication]:
     """Return what the hub is told about these events."""
-    return [Publication(event_id, _for_xml(document), _attributes(event)) for event_id, event, document in stored]
+    return [Publication(arrived.row.event_id, _for_xml(document), _attributes(arrived)) for arrived, document in stored]
 
 
-def _attributes(event: Any) -> dict[str, str | list[str]]:
+def _attributes(arrived: ArrivedEvent) -> dict[str, str | list[str]]:
+    row, classes = arrived.row, arrived.class_names
     attributes: dict[str, str | list[str]] = {
-        "event_type": event.event_type,
-        "camera_id": event.camera_id,
-        "site_id": event.site_id,
+        "event_type": row.event_type,
+        "camera_id": row.camera_id,
+        "site_id": row.site_id,
     }
-    classes, plate = labels(event)
     if classes:
-        attributes["class_name"] = classes[0] if len(classes) == 1 else classes[:_MOST_CLASSES]
-    if plate:
-        attributes["license_plate"] = plate
+        attributes["class_name"] = classes[0] if len(classes) == 1 else list(classes[:_MOST_CLASSES])
+    if arrived.license_plate:
+        attributes["license_plate"] = arrived.license_plate
     return attributes
 
 

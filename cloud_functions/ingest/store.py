@@ -18,7 +18,6 @@ from cloud_functions.ingest.messages import Message
 from cloud_functions.settings import GapSettings
 from shared.clock import Clock, format_utc
 from shared.errors import PermanentError
-from shared.events import Event
 
 Connection = psycopg.Connection[Any]
 _TOUCH_EVERY_S: Final = 5.0
@@ -27,8 +26,7 @@ _TOUCH_EVERY_S: Final = 5.0
 class StoredEvent(NamedTuple):
     """An event that is in the database, with the document that subscribers get."""
 
-    event_id: str
-    event: Event
+    arrived: ArrivedEvent
     document: str
 
 
@@ -131,14 +129,14 @@ def _documents(once: Mapping[str, ArrivedEvent], new: Mapping[str, tuple[int, da
             event_data_json=row.event_data_json,
             created_at=created_at,
         )
-        yield StoredEvent(event_id, arrived.event, document)
+        yield StoredEvent(arrived, document)
 
 
 def _known_documents(once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatEvent]) -> Iterator[StoredEvent]:
     for event_id, stored in known.items():
         arrived = once[event_id]
         if stored.device_id == arrived.row.device_id:
-            yield StoredEvent(event_id, arrived.event, stored.to_json())
+            yield StoredEvent(arrived, stored.to_json())
 
 
 def _arrivals(events: Iterable[ArrivedEvent], rejected: Iterable[PlaceInSequence]) -> dict[Outbox, Arrivals]:
