@@ -20,8 +20,8 @@ from edge_agent.gate import DetectionGate
 from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline import CameraPipeline, Objects, Publish, SceneObjects
 from edge_agent.timing import StageTimer
-from edge_agent.track.tracker import ByteTracker
 from edge_agent.track.stationary import Stationarity
+from edge_agent.track.tracker import ByteTracker
 from shared.errors import ConfigurationError, TransientError
 
 logger = logging.getLogger(__name__)

@@ -117,7 +117,9 @@ class CameraWorker:
         """Return when stopped, or when a recording has ended and been told to its end."""
         pipeline = self._build_pipeline()
         try:
-            source = self._open_source(source_text(self.camera), settings=self.camera.stream, clock=self._clock)
+            # A recording stands for a camera here, so it plays at its own speed.
+            settings = self.camera.stream.model_copy(update={"pace": True})
+            source = self._open_source(source_text(self.camera), settings=settings, clock=self._clock)
             try:
                 self._read_all(source, pipeline)
             finally:

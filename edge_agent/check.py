@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.assembly import build_finder, find_model
-from edge_agent.camera.source import scheme_of
+from edge_agent.camera.address import redact_source
+from edge_agent.camera.source import EXPECTED, scheme_of
 from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
-from shared.errors import VedetteError
-from shared.redact import redact
+from edge_agent.transport.tls import client_context
+from shared.errors import ConfigurationError, VedetteError
 
 EXAMPLE = """\
 # The agent's configuration. `edge-agent check --config agent.toml` says what is wrong with it, and where.
@@ -99,8 +100,6 @@ def _state_dir(folder: Path) -> Finding:
 
 
 def _mqtt(config: AgentConfig) -> str:
-    from edge_agent.transport.tls import client_context
-
     mqtt = config.mqtt
     mqtt.read_password()
     if mqtt.uses_tls:
@@ -130,11 +129,8 @@ def _readable(name: str, path: Path) -> Finding:
 def _source(camera: CameraSettings) -> str:
     text = source_text(camera)
     if scheme_of(text) == "file" and not Path(text).is_file():
-        from edge_agent.camera.source import EXPECTED
-        from shared.errors import ConfigurationError
-
-        raise ConfigurationError(f"there is no file {redact(text)}; expected {EXPECTED}")
-    return redact(text)
+        raise ConfigurationError(f"there is no file {redact_source(text)}; expected {EXPECTED}")
+    return redact_source(text)
 
 
 def _model(camera: CameraSettings, places: ModelPlaces) -> str:

@@ -46,9 +46,6 @@ class ModelSettings(_Section):
         "left out: the catalogue's default where it can be had, else blobs.",
     )
     labels: str | None = Field(default=None, description="A file with one class name a line.")
-    blobs_for_unknown: bool = Field(
-        default=False, description="Tell moving things that the model does not know, as `object`."
-    )
 
 
 class CameraSettings(_Section):

@@ -133,7 +133,7 @@ def show_models(models: Sequence[ModelListing]) -> None:
     """Print the catalogue."""
     table = Table(title="Detection models", title_justify="left")
     for heading in ("name", "input", "size", "labels", "licence", "where", "what it is"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "name")
     for model in models:
         entry = model.entry
         name = f"[bold]{model.name}[/bold] (default)" if entry and entry.default else model.name

@@ -114,7 +114,7 @@ def test_a_blinking_detector_does_not_make_a_parked_car_leave() -> None:
 
 def test_a_restless_box_on_a_thing_that_never_moves_is_waited_for_too() -> None:
     """A television whose box jitters is not still, but it has not gone either when the detector loses it."""
-    jitter = [(100.0 + 12 * (step % 3), 60.0, 140.0 + 12 * (step % 2), 120.0) for step in range(60)]
+    jitter = [(100.0 + 5 * (step % 3), 60.0, 140.0 + 5 * (step % 2), 120.0) for step in range(60)]
     script = [*[tracks([(1, box)]) for box in jitter], tracks(ended=[1]), *[tracks()] * 30]
     told = _play(_lifecycle(), [*script, *[tracks([(2, box)]) for box in jitter]])
     assert [found.track_id for found in told if found.action == "entered"] == [1]
