@@ -22,7 +22,7 @@ from infra.local.messaging import Messaging
 from infra.local.object_store import ObjectFolder, ObjectStore
 from infra.local.ports import LOOPBACK
 from infra.local.queue_file import QueueFile
-from infra.local.resources import BUCKET, FANOUT_QUEUE
+from infra.local.resources import BUCKET, FANOUT_DEAD_QUEUE, FANOUT_QUEUE
 from infra.local.wsgi import Application, Environ, StartResponse
 
 FANOUT_HANDLER = "cloud_functions.fanout.handler.handler"
@@ -89,7 +89,8 @@ def _serve_stack(port: int, state: Path, stopped: threading.Event) -> None:
     fanout = LambdaFunction(name="fanout", handler=FANOUT_HANDLER, environment={}, folder=state)
     fanout.start()
     _serve(make_server(port, application))
-    FanoutFeed(queues=queues, queue=FANOUT_QUEUE, invoke=fanout.invoke).run(stopped)
+    feed = FanoutFeed(queues=queues, queue=FANOUT_QUEUE, dead_queue=FANOUT_DEAD_QUEUE, invoke=fanout.invoke)
+    feed.run(stopped)
     fanout.stop()
 
 

@@ -21,7 +21,7 @@ from infra.local.event_lines import event_line
 from infra.local.process import Process
 from infra.local.stack import StackOptions
 from infra.local.state_folder import StateFolder
-from infra.local.supervisor import Supervisor, stop_on_signals
+from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
 
@@ -39,10 +39,9 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: s
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
     console = Console(highlight=False, soft_wrap=True)
     stopped = threading.Event()
-    stop_on_signals(stopped)
+    raise_on_signals()
     with _stack(state, options, console) as (urls, supervisor):
-        if stopped.is_set():
-            return 0
+        stop_on_signals(stopped)
         _announce(console, state, urls, source)
         device = StackUrls(broker=urls["broker"], aws=urls["aws"])
         agent = agent_process(device, folder=state.path, source=source, model=model)

@@ -96,6 +96,8 @@ class PostgresServer:
     ) -> None:
         self.folder = (folder / "postgres").resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            self.folder.chmod(0o711)  # whoever the server runs as must be able to pass through
         self.port = port or free_port()
         self._binaries = binaries
         self._data = self.folder / "data"

@@ -9,7 +9,8 @@ HUB_TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:vedette-events"
 INGEST_QUEUE = "vedette-ingest"
 DEAD_LETTER_QUEUE = "vedette-ingest-dead"
 FANOUT_QUEUE = "vedette-fanout-redis"
-QUEUES = (INGEST_QUEUE, DEAD_LETTER_QUEUE, FANOUT_QUEUE)
+FANOUT_DEAD_QUEUE = "vedette-fanout-redis-dead"
+QUEUES = (INGEST_QUEUE, DEAD_LETTER_QUEUE, FANOUT_QUEUE, FANOUT_DEAD_QUEUE)
 HUB_SUBSCRIBERS = (FANOUT_QUEUE,)
 """The queues that get a copy of everything published to the hub."""
 

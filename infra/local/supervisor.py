@@ -8,7 +8,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from infra.local.process import ProcessIdentity
 from infra.local.stack import Stack, StackOptions, options_from_json
@@ -23,11 +26,14 @@ class Supervisor:
 
     def __init__(self, *, state: StateFolder, options: StackOptions) -> None:
         self._state = state
+        self._umask = 0
         self.stack = Stack(state=state, options=options)
 
     def __enter__(self) -> Supervisor:
+        self._umask = os.umask(0o077)  # events, pictures and logs are nobody else's business
         self._state.prepare()
         if not self._state.lock():
+            os.umask(self._umask)
             raise ConfigurationError(f"another vedette-local already runs on {self._state.path}")
         identity = ProcessIdentity.of(os.getpid())
         if identity is not None:
@@ -35,9 +41,11 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        _on_signals(signal.SIG_IGN)  # an impatient second Ctrl-C must not leave half of it running
         self.stack.stop()
         self._state.supervisor.remove()
         self._state.unlock()
+        os.umask(self._umask)
 
     def tend_until(self, stopped: threading.Event) -> None:
         """Look after the stack until told to stop."""
@@ -45,10 +53,23 @@ class Supervisor:
             self.stack.tend()
 
 
+def raise_on_signals() -> None:
+    """Let SIGTERM, SIGINT and SIGHUP (the terminal was closed) break off whatever goes on: for starting up."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    _on_signals(interrupt)
+
+
 def stop_on_signals(stopped: threading.Event) -> None:
-    """Let SIGTERM, SIGINT and SIGHUP (the terminal was closed) end things in order."""
+    """Let the same signals end things in order."""
+    _on_signals(lambda *_: stopped.set())
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, handler)
 
 
 def main() -> int:
@@ -60,15 +81,18 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stopped = threading.Event()
-    stop_on_signals(stopped)
+    raise_on_signals()
     try:
         options = options_from_json(chosen.options, os.environ)
         with Supervisor(state=StateFolder(chosen.state), options=options) as supervisor:
             supervisor.stack.start(logging.getLogger("stack").info)
+            stop_on_signals(stopped)
             supervisor.tend_until(stopped)
     except VedetteError as error:
         sys.stderr.write(f"vedette-local: {error}\n")
         return 2 if isinstance(error, ConfigurationError) else 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

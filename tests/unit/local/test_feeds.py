@@ -200,7 +200,7 @@ def test_fan_out_deletes_what_went_well(tmp_path: Path) -> None:
         failures = [{"itemIdentifier": record["messageId"]} for record in records if record["body"] == "bad"]
         return json.dumps({"batchItemFailures": failures if len(seen) == 1 else []}).encode()
 
-    feed = FanoutFeed(queues=queues, queue="fan", invoke=invoke)
+    feed = FanoutFeed(queues=queues, queue="fan", dead_queue="dead", invoke=invoke)
     feed.step(wait_s=0)
     assert queues.count("fan") == 1
     feed.step(wait_s=5)
@@ -216,6 +216,24 @@ def test_fan_out_keeps_everything_while_the_function_is_down(tmp_path: Path) -> 
     def invoke(_: bytes) -> bytes:
         raise TransientError("no function")
 
-    FanoutFeed(queues=queues, queue="fan", invoke=invoke).step(wait_s=0)
+    FanoutFeed(queues=queues, queue="fan", dead_queue="dead", invoke=invoke).step(wait_s=0)
     assert queues.count("fan") == 2
+    queues.close()
+
+
+def test_fan_out_gives_up_after_many_tries(tmp_path: Path) -> None:
+    """What fails thirty times ends in the dead-letter queue, whole."""
+    queues = QueueFile(tmp_path / "queues.db")
+    queues.put("fan", [("poison", '{"a": {}}')])
+
+    def invoke(_: bytes) -> bytes:
+        raise TransientError("cannot read it")
+
+    feed = FanoutFeed(queues=queues, queue="fan", dead_queue="dead", invoke=invoke)
+    for _ in range(29):
+        queues.hide(queues.take("fan", most=1, hidden_s=0), hidden_s=0)
+    feed.step(wait_s=0)
+    assert queues.count("fan") == 0
+    (dead,) = queues.take("dead", most=1, hidden_s=0)
+    assert (dead.body, dead.attributes) == ("poison", '{"a": {}}')
     queues.close()

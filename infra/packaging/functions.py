@@ -1,0 +1,59 @@
+"""What goes into each function: an explicit table, held to the imports by a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from shared.errors import ConfigurationError
+
+PYTHON_VERSION: Final = "3.13"
+"""Lambda's runtime, as template.yaml has it."""
+PLATFORM: Final = "aarch64-manylinux_2_28"
+"""arm64 on Amazon Linux 2023."""
+
+_COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.py", "cloud_functions/observability.py")
+_WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db")
+LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "server.py")
+"""Folders and files that no function needs: migrations run from a workstation, uvicorn on a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCode:
+    """One function: where its handler is, its locked libraries, and the parts of this project that it imports."""
+
+    handler: str
+    requirements: str
+    parts: tuple[str, ...]
+
+
+FUNCTIONS: Final = {
+    "ingest": FunctionCode(
+        handler="cloud_functions.ingest.handler",
+        requirements="requirements/lambda-ingest.txt",
+        parts=(*_WITH_DATABASE, "cloud_functions/device_commands.py", "cloud_functions/ingest"),
+    ),
+    "fanout": FunctionCode(
+        handler="cloud_functions.fanout.handler",
+        requirements="requirements/lambda-fanout.txt",
+        parts=(*_COMMON, "cloud_functions/settings.py", "cloud_functions/fanout"),
+    ),
+    "api": FunctionCode(
+        handler="cloud_functions.api.handler",
+        requirements="requirements/lambda-api.txt",
+        parts=(*_WITH_DATABASE, "cloud_functions/api"),
+    ),
+    "maintenance": FunctionCode(
+        handler="cloud_functions.maintenance.handler",
+        requirements="requirements/lambda-ingest.txt",
+        parts=(*_WITH_DATABASE, "cloud_functions/device_commands.py", "cloud_functions/maintenance"),
+    ),
+}
+
+
+def function_code(name: str) -> FunctionCode:
+    """Return the function's row; raise ConfigurationError for a name that has none."""
+    try:
+        return FUNCTIONS[name]
+    except KeyError:
+        raise ConfigurationError(f"there is no function {name!r}; there are {', '.join(FUNCTIONS)}") from None
