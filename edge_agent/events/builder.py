@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
@@ -235,14 +235,14 @@ def _objects(found: DetectionOccurrence) -> list[DetectedObject]:
         DetectedObject(
             class_name=label.class_name,
             confidence=_ratio(label.confidence),
-            bounding_box=_box(label.xyxy, found.frame),
+            bounding_box=_box([float(value) for value in label.xyxy], found.frame),
             track_id=label.track_id,
         )
         for label in found.labels
     ]
 
 
-def _box(xyxy: tuple[float, float, float, float], frame: Frame) -> BoundingBox:
+def _box(xyxy: Sequence[float], frame: Frame) -> BoundingBox:
     return BoundingBox.from_xyxy(xyxy, width_px=frame.width, height_px=frame.height)
 
 

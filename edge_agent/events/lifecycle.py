@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_agent.annotate import BoxLabel
 from edge_agent.events.areas import Areas
-from edge_agent.events.occurrences import Sighting, TrackingOccurrence, as_box, iou
+from edge_agent.events.occurrences import Box, Sighting, TrackingOccurrence, as_box, iou
 from edge_agent.events.settings import EventSettings
 from edge_agent.events.visit import Visit, portrait_quality
 from edge_agent.track.stationary import Stationarity
@@ -75,7 +75,7 @@ class TrackLifecycle:
         ]
         for index, track_id in enumerate(tracks.track_id.tolist()):
             labels = (drawn[index], *drawn[:index], *drawn[index + 1 :])
-            told += self._see(frame, track_id, labels)
+            told += self._see(frame, track_id, boxes[index], labels)
         for track_id in tracks.ended:
             told += self._lose(track_id, frame.time_s)
         told += self.expire(frame.time_s)
@@ -104,18 +104,18 @@ class TrackLifecycle:
         visit = self._visits.get(track_id)
         return visit.track_id if visit else track_id
 
-    def _see(self, frame: Frame, track_id: int, labels: tuple[BoxLabel, ...]) -> list[TrackingOccurrence]:
+    def _see(self, frame: Frame, track_id: int, box: Box, labels: tuple[BoxLabel, ...]) -> list[TrackingOccurrence]:
         own = labels[0]
         sighting = Sighting(
             frame=frame,
-            xyxy=own.xyxy,
+            xyxy=box,
             score=own.confidence,
-            quality=portrait_quality(own.xyxy, own.confidence, width=frame.width, height=frame.height),
+            quality=portrait_quality(box, own.confidence, width=frame.width, height=frame.height),
             labels=labels,
         )
         visit = self._visits.get(track_id) or self._begin(track_id, sighting, own.class_name)
-        stationary = self._stationarity.update(track_id, np.asarray(own.xyxy, np.float32), frame.time_s)
-        foot = Point((own.xyxy[0] + own.xyxy[2]) / 2 / frame.width, own.xyxy[3] / frame.height)
+        stationary = self._stationarity.update(track_id, np.asarray(box, np.float32), frame.time_s)
+        foot = Point((box[0] + box[2]) / 2 / frame.width, box[3] / frame.height)
         step = self._areas.step(visit.footing, foot, class_name=own.class_name, time_s=frame.time_s)
         portrait_age_s = PORTRAIT_INTERVALS * self._settings.update_interval_s
         visit.see(sighting, own.class_name, step, stationary=stationary, portrait_age_s=portrait_age_s)

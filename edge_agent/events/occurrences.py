@@ -9,6 +9,8 @@ from typing import Literal
 from edge_agent.annotate import BoxLabel
 from edge_agent.types import Boxes, Frame, Motion
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 Action = Literal["entered", "updated", "left"]
 
 
@@ -17,7 +19,7 @@ class Sighting:
     """One object in one frame, with everything else that was to be seen in that frame."""
 
     frame: Frame
-    xyxy: tuple[float, float, float, float]
+    xyxy: Box
     score: float
     quality: float
     """How good a portrait this is; only comparable within one track."""
@@ -63,7 +65,7 @@ class DetectionOccurrence:
 Occurrence = TrackingOccurrence | MotionOccurrence | DetectionOccurrence
 
 
-def iou(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> float:
+def iou(first: Box, second: Box) -> float:
     """Return intersection over union of two boxes."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
@@ -73,12 +75,12 @@ def iou(first: tuple[float, float, float, float], second: tuple[float, float, fl
     return inside / (box_area(first) + box_area(second) - inside)
 
 
-def box_area(box: tuple[float, float, float, float]) -> float:
+def box_area(box: Box) -> float:
     """Return a box's area in square pixels."""
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
-def as_box(row: Boxes) -> tuple[float, float, float, float]:
+def as_box(row: Boxes) -> Box:
     """Return one row of a box array as plain floats."""
     left, top, right, bottom = row.tolist()
     return left, top, right, bottom

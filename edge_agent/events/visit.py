@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 
 from edge_agent.events.areas import Footing, Step
-from edge_agent.events.occurrences import Action, Sighting, TrackingOccurrence, box_area, iou
+from edge_agent.events.occurrences import Action, Box, Sighting, TrackingOccurrence, box_area, iou
 
 PUT_IOU = 0.4
 PUT_S = 3.0
@@ -24,7 +24,7 @@ class Visit:
     class_name: str
     first_seen_at: datetime
     first_seen_s: float
-    first_xyxy: tuple[float, float, float, float]
+    first_xyxy: Box
     last: Sighting
     scores: deque[float]
     best: Sighting | None = None
@@ -34,7 +34,7 @@ class Visit:
     sightings: int = 0
     announced: bool = False
     told_at_s: float = 0.0
-    told_xyxy: tuple[float, float, float, float] | None = None
+    told_xyxy: Box | None = None
     """Where it was when it was last told."""
     stationary: bool = False
     stayed_put: bool = True
@@ -97,9 +97,7 @@ class Visit:
         )
 
 
-def portrait_quality(
-    sighting_box: tuple[float, float, float, float], score: float, *, width: int, height: int
-) -> float:
+def portrait_quality(sighting_box: Box, score: float, *, width: int, height: int) -> float:
     """Say how good a portrait of an object a frame makes: sure, large, and not cut by the picture's edge.
 
     The area counts by its square root, so that a slightly larger but doubtful box does not win.
