@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge_agent.motion.background import Background
-from edge_agent.motion.planes import Labels, Plane, both, count, despeckled, either, grown, mask_where, minus
+from edge_agent.motion.planes import Labels, Plane, both, count, despeckled, either, grown, mask_where, minus, worn
 from edge_agent.motion.regions import Blob, fill_bodies, find_blobs, mask_of, merge_boxes, window_around
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.motion.surfaces import has_left, lit_within, only_lit
@@ -96,12 +96,13 @@ class AdaptiveBackground:
         changes = self._changes(background, small, sure, perhaps) if sure_px >= _LEAST_BLOB_PX else None
         if changes is None:
             self._foreground = self._bodies_before = None
-            background.learn(small, foreground=None, uncertain=None, step_s=step_s)
+            background.learn(small, step_s=step_s)
             return self._idle()
         self._foreground = grown(changes.things)
-        background.learn(small, foreground=self._foreground, uncertain=changes.lit, step_s=step_s)
         boxes, bodies = self._steady(changes)
         self._bodies_before = changes.bodies
+        moving = either(grown(bodies), changes.lit)
+        background.learn(small, foreground=self._foreground, moving=moving, step_s=step_s)
         return self._moving(background, bodies, boxes) if len(boxes) else self._idle()
 
     def _start(self, luma: Luma, *, time_s: float) -> None:
@@ -137,10 +138,11 @@ class AdaptiveBackground:
         ]
         if not blobs:
             return None
-        changed = self._without_ghosts(background, small, mask_of(labels, blobs))
+        changed = mask_of(labels, blobs)
         lit = both(changed, _lit(background, small, labels, blobs))
-        bodies, boxes = fill_bodies(minus(changed, lit), least_area_px=self._least_area_px)
-        return Changes(things=either(minus(changed, lit), bodies), lit=minus(lit, bodies), bodies=bodies, boxes=boxes)
+        things = self._without_ghosts(background, small, minus(changed, lit))
+        bodies, boxes = fill_bodies(things, worn(either(sure, perhaps)), least_area_px=self._least_area_px)
+        return Changes(things=either(things, bodies), lit=minus(lit, bodies), bodies=bodies, boxes=boxes)
 
     def _absorb_rested(self, background: Background, small: Plane, blob: Blob, labels: Labels) -> bool:
         """Make background of a blob that has come to rest, all of it at once so that no fragments stay behind."""
@@ -153,22 +155,22 @@ class AdaptiveBackground:
         background.absorb(grown(where), small, remember=True)
         return True
 
-    def _without_ghosts(self, background: Background, small: Plane, changed: Plane) -> Plane:
-        """Take resting areas whose outline the frame no longer shows into the background; return what remains."""
+    def _without_ghosts(self, background: Background, small: Plane, things: Plane) -> Plane:
+        """Take resting areas that only the background still shows into it as they are now; return the other things."""
         if self._time_s - self._ghosts_checked_s < _GHOST_EVERY_S:
-            return changed
+            return things
         self._ghosts_checked_s = self._time_s
-        resting = both(mask_where(background.rested_s >= _GHOST_AFTER_S), changed)
+        resting = both(mask_where(background.rested_s >= _GHOST_AFTER_S), things)
         if count(resting) < self._least_area_px:
-            return changed
-        labels, parts = find_blobs(resting, resting, min_sure_px=round(self._least_area_px))
+            return things
+        labels, parts = find_blobs(resting, resting, min_sure_px=round(self._least_area_px / 2))
         for part in parts:
             inside = mask_of(labels, [part])
-            if has_left(background.image, small, inside, changed):
+            if has_left(background.image, small, inside, things):
                 gone = grown(inside, 7)
                 background.absorb(gone, small, remember=False)
-                changed = minus(changed, gone)
-        return changed
+                things = minus(things, gone)
+        return things
 
     def _steady(self, changes: Changes) -> tuple[Boxes, Plane]:
         """Return boxes and mask of the bodies that are large, or that touch what moved in the frame before."""

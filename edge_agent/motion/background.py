@@ -114,8 +114,13 @@ class Background:
             sure, perhaps = both(sure, self._watched), both(perhaps, self._watched)
         return sure, perhaps
 
-    def learn(self, frame: Plane, *, foreground: Plane | None, uncertain: Plane | None, step_s: float) -> None:
-        """Let mean and noise follow the frame: neither in the ``foreground``, the mean alone where ``uncertain``."""
+    def learn(
+        self, frame: Plane, *, step_s: float, foreground: Plane | None = None, moving: Plane | None = None
+    ) -> None:
+        """Let mean and noise follow the frame: the mean outside ``foreground``, the noise outside what is ``moving``.
+
+        The noise does follow what is foreground and yet no motion (specks, rain), so that it is soon expected.
+        """
         self._frames += 1
         self._time_s += step_s
         slowest = step_s / self._settings.learning_time_s
@@ -124,7 +129,7 @@ class Background:
         # One wild frame must not blind a pixel for long.
         deviation = np.asarray(cv2.min(self.difference, plus(self.limit, self.limit)), np.uint8)
         squared = cv2.multiply(deviation, deviation, dtype=cv2.CV_32F)
-        if foreground is None or uncertain is None:
+        if foreground is None or moving is None:
             cv2.accumulateWeighted(frame, self._mean, rate)
             cv2.accumulateWeighted(squared, self._variance, noise_rate)
             if self._any_foreground:
@@ -132,7 +137,7 @@ class Background:
         else:
             still = inverse(foreground)
             cv2.accumulateWeighted(frame, self._mean, rate, still)
-            cv2.accumulateWeighted(squared, self._variance, noise_rate, minus(still, uncertain))
+            cv2.accumulateWeighted(squared, self._variance, noise_rate, inverse(moving))
             self._follow_foreground(frame, still, step_s=step_s)
         self._limit_age_s += step_s
         if self._limit_age_s >= _LIMIT_REFRESH_S or self._frames <= _NOISE_FRAMES:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_agent.motion.planes import Labels, Plane, closed, count, despeckled, either, mask_where
+from edge_agent.motion.planes import Labels, Plane, both, closed, count, despeckled, either, mask_where
 from edge_agent.types import Boxes
 
 _LEAST_GAP_PX = 2.0
@@ -85,8 +85,11 @@ def window_around(blobs: list[Blob], shape: tuple[int, ...], *, margin_px: int =
     )
 
 
-def fill_bodies(things: Plane, *, least_area_px: float) -> tuple[Plane, Boxes]:
-    """Close what changed and fill it; return the filled mask and the boxes ``(N, 4)`` of bodies of the least area."""
+def fill_bodies(things: Plane, thick: Plane, *, least_area_px: float) -> tuple[Plane, Boxes]:
+    """Close what changed and fill it; return the filled mask and the boxes ``(N, 4)`` of the bodies.
+
+    A body has the least area and some ``thick`` pixels: streaks of rain have none.
+    """
     solid = closed(despeckled(things), 5)
     contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     filled = np.zeros_like(things)
@@ -96,7 +99,9 @@ def fill_bodies(things: Plane, *, least_area_px: float) -> tuple[Plane, Boxes]:
         if width * height < least_area_px:
             continue
         cv2.drawContours(filled, [contour], 0, 255, cv2.FILLED)
-        if count(filled[top : top + height, left : left + width]) < least_area_px:
+        window = slice(top, top + height), slice(left, left + width)
+        part = filled[window]
+        if count(part) < least_area_px or count(both(part, thick[window])) == 0:
             cv2.drawContours(filled, [contour], 0, 0, cv2.FILLED)
             continue
         boxes.append((left, top, left + width, top + height))

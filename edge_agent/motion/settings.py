@@ -46,8 +46,8 @@ class MotionSettings(BaseModel):
         "pictures, water and leaves, and misses faint objects there.",
     )
     min_area_ratio: Ratio = Field(
-        default=0.0004,
-        description="Least share of the picture that one moving thing covers (0.0004 of 1280x720 is 19x19 pixels).",
+        default=0.0003,
+        description="Least share of the picture that one moving thing covers (0.0003 of 1280x720 is 17x17 pixels).",
     )
     learning_time_s: float = Field(
         default=10.0,

@@ -17,6 +17,7 @@ from edge_agent.motion.planes import (
     count,
     distance,
     edges,
+    either,
     grown,
     inverse,
     larger,
@@ -25,16 +26,18 @@ from edge_agent.motion.planes import (
     relit,
 )
 
-_LEAST_TEXTURE_LEVELS = 5.0
+_LEAST_TEXTURE_LEVELS = 7.0
 _SAME_TEXTURE = 0.85
 _LEAST_PIXELS = 20
 _LEAST_GAIN = 0.2
-_AROUND = (7, 7)
+_AROUND = (5, 5)
 _SAME_TEXTURE_NEARBY = 0.75
 _DEEPEST_SHADOW, _BRIGHTEST_LIGHT = 0.3, 1.8
 _DEEPEST_PLAIN_SHADOW, _BRIGHTEST_PLAIN_LIGHT = 0.25, 1.3
 _SHARP_SHARE = 0.5
 
+_LEAST_STRANGENESS_LEVELS = 8.0
+_STRANGENESS_GONE = 0.35
 _OUTLINE_GONE = 0.6
 _LEAST_OUTLINE_LEVELS = 4.0
 
@@ -66,7 +69,7 @@ def lit_within(background: Plane, frame: Plane, limit: Plane, inside: Plane) -> 
 def only_lit(background: Plane, frame: Plane, limit: Plane) -> Plane:
     """Return where the frame could be the background in another light: moderately brighter or darker, and on a textured
 
-    surface with the same texture (correlation over 7x7 pixels), on a plain one without a new sharp edge.
+    surface with the same texture (correlation over 5x5 pixels), on a plain one without a new sharp edge.
     """
     before, after = background.astype(np.float32), frame.astype(np.float32)
     mean_before, mean_after = _nearby(before), _nearby(after)
@@ -78,7 +81,7 @@ def only_lit(background: Plane, frame: Plane, limit: Plane) -> Plane:
     ratio = (mean_after + 1.0) / (mean_before + 1.0)
     on_texture = same_texture & (ratio > _DEEPEST_SHADOW) & (ratio < _BRIGHTEST_LIGHT)
     plain = (ratio > _DEEPEST_PLAIN_SHADOW) & (ratio < _BRIGHTEST_PLAIN_LIGHT)
-    on_plain = both(mask_where(plain), inverse(_new_edges(background, frame, limit)))
+    on_plain = both(mask_where(plain), inverse(grown(_new_edges(background, frame, limit))))
     return np.where(textured, mask_where(on_texture), on_plain)
 
 
@@ -92,15 +95,26 @@ def _new_edges(background: Plane, frame: Plane, limit: Plane) -> Plane:
     return above(minus(edges(frame), edges(background)), larger(limit, relit(contrast, _SHARP_SHARE)))
 
 
-def has_left(background: Plane, frame: Plane, inside: Plane, changed: Plane) -> bool:
-    """Tell whether ``inside``, a part of ``changed``, is a ghost: the background has its outline and the frame has not.
+def has_left(background: Plane, frame: Plane, inside: Plane, things: Plane) -> bool:
+    """Tell whether ``inside``, a part of ``things``, is a ghost: the background has its outline and the frame has not.
 
-    Only the outline towards what has not changed counts, and it must be at least half of the whole.
+    Only the outline towards what is no thing counts, and it must be at least half of the whole.
     """
     around = minus(grown(inside), inside)
-    outer = minus(around, changed)
+    outer = minus(around, things)
     if 2 * count(outer) < count(around):
         return False
     ring = grown(outer)
     edge_before, edge_now = cv2.mean(edges(background), ring)[0], cv2.mean(edges(frame), ring)[0]
-    return edge_before >= _LEAST_OUTLINE_LEVELS and edge_now < _OUTLINE_GONE * edge_before
+    if edge_before >= _LEAST_OUTLINE_LEVELS and edge_now < _OUTLINE_GONE * edge_before:
+        return True
+    outside = minus(grown(grown(outer, 7)), either(inside, things))
+    before, now = _strangeness(background, inside, outside), _strangeness(frame, inside, outside)
+    return before >= _LEAST_STRANGENESS_LEVELS and now < _STRANGENESS_GONE * before
+
+
+def _strangeness(picture: Plane, inside: Plane, outside: Plane) -> float:
+    """Return how much an area differs from its surroundings in brightness and in texture, in levels."""
+    mean_in, spread_in = cv2.meanStdDev(picture, mask=inside)
+    mean_out, spread_out = cv2.meanStdDev(picture, mask=outside)
+    return abs(mean_in.item() - mean_out.item()) + abs(spread_in.item() - spread_out.item())
