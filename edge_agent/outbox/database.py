@@ -12,17 +12,19 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from edge_agent.outbox.settings import OutboxSettings
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+LOG_BYTES = 2 * 1024 * 1024
+"""The write-ahead log goes into the file when it reaches this."""
+_MOST_PAGES = 4_294_967_294
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
@@ -100,40 +102,17 @@ class FileLock:
         self._file.close()
 
 
-class Reserve:
-    """A file of ballast: deleting rows needs room to write, even on a full disk."""
-
-    def __init__(self, path: Path, size_bytes: int) -> None:
-        self._path = path
-        self._size_bytes = size_bytes
-        self.refill()
-
-    def refill(self) -> None:
-        """Take the room again, where there is any."""
-        if self._size_bytes == 0 or self._path.exists():
-            return
-        try:
-            with self._path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, self._size_bytes)
-        except OSError:
-            self.give_up()
-
-    def give_up(self) -> None:
-        """Free the room."""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-
-
 class Database:
     """The writing connection, and as many reading ones as asked for. The caller serialises writes."""
 
-    def __init__(self, path: Path, settings: OutboxSettings) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._connections: list[sqlite3.Connection] = []
         self._durable: bool | None = None
         try:
             self.writer = self._connect()
-            self._prepare(settings)
+            self._page_bytes = int(self.writer.execute("PRAGMA page_size").fetchone()[0])
+            self._prepare()
             self.epoch = str(self.meta("sequence_epoch"))
             """The random name of this file's count of sequences."""
         except BaseException:
@@ -146,6 +125,20 @@ class Database:
 
     def set_meta(self, key: str, value: str | int) -> None:
         self.writer.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+
+    @property
+    def file_bytes(self) -> int:
+        """How large the database file is, or will be once the log is written into it."""
+        return int(self.writer.execute("PRAGMA page_count").fetchone()[0]) * self._page_bytes
+
+    def limit_file(self, limit_bytes: int | None) -> None:
+        """Let the file grow to this size and no further; a smaller one than it has already means: no further."""
+        pages = _MOST_PAGES if limit_bytes is None else max(1, limit_bytes // self._page_bytes)
+        self.writer.execute(f"PRAGMA max_page_count = {pages}")
+
+    def checkpoint(self) -> None:
+        """Write the log into the file, and use the log's room from its beginning again."""
+        self.writer.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def reader(self) -> sqlite3.Connection:
         """Return a further connection that only reads."""
@@ -183,12 +176,10 @@ class Database:
         self._connections.append(connection)
         return connection
 
-    def _prepare(self, settings: OutboxSettings) -> None:
+    def _prepare(self) -> None:
         writer = self.writer
         writer.execute("PRAGMA journal_mode = WAL")
-        page_size = int(writer.execute("PRAGMA page_size").fetchone()[0])
-        if settings.max_file_bytes is not None:
-            writer.execute(f"PRAGMA max_page_count = {settings.max_file_bytes // page_size}")
+        writer.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // self._page_bytes}")
         version = int(writer.execute("PRAGMA user_version").fetchone()[0])
         if version == 0:
             with self.transaction(durable=True):
@@ -205,20 +196,20 @@ class Database:
             )
 
 
-def open_database(path: Path, settings: OutboxSettings, clock: Clock) -> Database:
+def open_database(path: Path, clock: Clock) -> Database:
     """Open or make the file; a damaged one is set aside and a new one begun.
 
     Raises ConfigurationError where the folder cannot be written.
     """
     try:
-        return Database(path, settings)
+        return Database(path)
     except sqlite3.Error as error:
         if not is_unreadable(error):
             raise ConfigurationError(
                 f"cannot open the outbox {path}: {error}; its folder must be writable for this user and not full"
             ) from error
         set_aside(path, clock, why=str(error))
-        return Database(path, settings)
+        return Database(path)
 
 
 def set_aside(path: Path, clock: Clock, *, why: str) -> Path:

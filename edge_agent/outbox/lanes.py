@@ -61,8 +61,8 @@ class LaneStore(Protocol):
         """Run the action on a reading connection."""
         ...
 
-    def settle(self, lane: str, keys: list[int]) -> None:
-        """Mark as delivered."""
+    def settle(self, lane: str, keys: list[int]) -> bool:
+        """Mark as delivered; tell whether that could be written."""
         ...
 
     def postpone(self, lane: str, keys: list[int], due_at_s: float) -> None:
@@ -94,6 +94,7 @@ class Lane(Generic[Item]):
         self._lock = threading.Lock()
         self._leased: set[tuple[str, int]] = set()
         """Epoch and key: what was taken from a file since replaced stands in nobody's way."""
+        self._unwritten: list[Item] = []
 
     def take(self, limit: int) -> list[Item]:
         """Return up to ``limit`` items that are due and not taken yet, oldest first."""
@@ -103,10 +104,24 @@ class Lane(Generic[Item]):
         return items
 
     def ack(self, items: Iterable[Item]) -> None:
-        """The other side has them: nothing more to do for these."""
-        chosen = list(items)
-        self._store.settle(self._name, self._current(chosen))
-        self._free(chosen)
+        """The other side has them: nothing more to do for these.
+
+        Where that cannot be written (a full or read-only disk) they stay leased, so that they are not sent again and
+        again, and are written with a later call.
+        """
+        with self._lock:
+            chosen = [*self._unwritten, *items]
+            self._unwritten = []
+        if self._store.settle(self._name, self._current(chosen)):
+            self._free(chosen)
+        else:
+            with self._lock:
+                self._unwritten += chosen
+
+    @property
+    def unwritten(self) -> int:
+        """Acknowledgements that could not be written yet."""
+        return len(self._unwritten)
 
     def nack(self, items: Iterable[Item], *, delay_s: float) -> None:
         """They were refused: count an attempt, and hand them out again after ``delay_s`` (an hour at most)."""

@@ -16,6 +16,16 @@ from shared.topics import DeviceTopics
 BELIEVABLE_S = 1_735_689_600.0
 """2025-01-01: a clock that shows less has not been set since power-on, and nothing is judged by its age."""
 _CLOCK_SLACK_S = 86_400.0
+_LARGEST = 2**63 - 1
+
+
+def check_event(event: Event, epoch: str) -> None:
+    """Raise ContractError, in the thread of the one who puts it, for an event that the cloud would refuse."""
+    payload = dump_event(event.model_copy(update={"sequence": _LARGEST, "sequence_epoch": epoch}))
+    if len(payload) > MAX_EVENT_BYTES:
+        raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
+    if b"\\u0000" in payload:
+        raise ContractError("an event may not hold a NUL character", reason="nul_character")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,6 @@ def insert_event(database: Database, tally: Tally, event: Event, images: Sequenc
     sequence = tally.last_sequence + 1
     numbered = event.model_copy(update={"sequence": sequence, "sequence_epoch": database.epoch})
     payload = dump_event(numbered)
-    _check_payload(payload)
     topic = DeviceTopics(event.site_id, event.device_id).events(event.camera_id, event.event_type)
     expendable = is_expendable(event)
     database.writer.execute(
@@ -109,11 +118,3 @@ def _restamp(database: Database, now_s: float) -> None:
             f"UPDATE {table} SET {column} = ? WHERE {column} < ? OR {column} > ?",  # noqa: S608
             (now_s, BELIEVABLE_S, now_s + _CLOCK_SLACK_S),
         )
-
-
-def _check_payload(payload: bytes) -> None:
-    """Refuse here what the cloud would refuse."""
-    if len(payload) > MAX_EVENT_BYTES:
-        raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
-    if b"\\u0000" in payload:
-        raise ContractError("an event may not hold a NUL character", reason="nul_character")

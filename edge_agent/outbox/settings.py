@@ -26,8 +26,13 @@ class OutboxSettings(BaseModel):
     max_file_bytes: int | None = Field(
         default=None, ge=64 * 1024, description="Hard ceiling of the database file; None: as large as the disk allows."
     )
+    min_free_bytes: int = Field(
+        default=64 * MIB,
+        ge=0,
+        description="With less left on the disk the file grows no further (beyond 16 MiB), as if the outbox were full.",
+    )
     reserve_bytes: int = Field(
-        default=2 * MIB,
+        default=8 * MIB,
         ge=0,
         description="A file beside the database, given up when the disk is full so that there is room to delete.",
     )

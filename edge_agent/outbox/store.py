@@ -15,21 +15,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from edge_agent.outbox.database import FileLock, Reserve, is_no_room, is_unreadable, open_database, set_aside
+from edge_agent.outbox.database import Database, FileLock, is_no_room, is_unreadable, open_database, set_aside
+from edge_agent.outbox.disk import DiskGuard
 from edge_agent.outbox.lanes import EventLane, ImageLane, event_lane, image_lane
 from edge_agent.outbox.ranges import Range, merge_ranges
 from edge_agent.outbox.resend import ResendOutcome, requeue
 from edge_agent.outbox.room import Tally, make_room, read_tally, record_dropped
-from edge_agent.outbox.rows import ImageToStore, expire_rows, images_of, insert_event, settle_events, settle_images
+from edge_agent.outbox.rows import (
+    ImageToStore,
+    check_event,
+    expire_rows,
+    images_of,
+    insert_event,
+    settle_events,
+    settle_images,
+)
 from edge_agent.outbox.settings import OutboxSettings
 from shared.clock import Clock, SystemClock
-from shared.errors import ConfigurationError, ContractError, PermanentError, TransientError
+from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.events import Event
 from shared.heartbeat import OutboxHealth
 
 logger = logging.getLogger(__name__)
 
 MAX_GROUP = 64
+MAX_GROUP_BYTES = 1024 * 1024
 
 Row = TypeVar("Row")
 
@@ -46,6 +56,10 @@ class _Put:
     images: list[ImageToStore]
     stored: Event | None = None
     error: Exception | None = None
+
+    @property
+    def image_bytes(self) -> int:
+        return sum(len(image.body) for image in self.images)
 
     @property
     def settled(self) -> bool:
@@ -77,8 +91,8 @@ class Outbox:
         self._uncounted = 0
         """Events given up while not even a count could be written."""
         self._closed = False
+        self._disk = DiskGuard(path=path, settings=self._settings)
         try:
-            self._reserve = Reserve(path.with_name(f"{path.name}.reserve"), self._settings.reserve_bytes)
             self._open()
         except BaseException:
             self._file_lock.release()
@@ -98,12 +112,12 @@ class Outbox:
         out (then it is counted). Raises ContractError for an event the cloud would refuse (too large, an image without
         a snapshot reference), OutboxFullError where the disk takes nothing.
         """
+        check_event(event, self._epoch)
         entry = _Put(event, images_of(event, snapshot=snapshot, thumbnail=thumbnail))
         self._queue.append(entry)
         with self._write_lock:
             while not entry.settled:
-                group = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_GROUP))]
-                self._commit_puts(group)
+                self._commit_puts(self._next_group())
         self.wake()
         if entry.error is not None:
             raise entry.error
@@ -117,8 +131,8 @@ class Outbox:
             return ResendOutcome(resent=0, unavailable=wanted)
         outcomes: list[ResendOutcome] = []
         with self._write_lock:
-            self._write(lambda tally: outcomes.append(requeue(self._database, tally, wanted)))
-        if not outcomes:
+            written = self._write(lambda tally: outcomes.append(requeue(self._database, tally, wanted)))
+        if not written:
             raise TransientError(f"the outbox {self._path} cannot be written just now")
         self.wake()
         return outcomes[0]
@@ -145,8 +159,11 @@ class Outbox:
         with self._write_lock:
             if self._closed:
                 return
-            self._reserve.refill()
+            self._disk.look(self._database)
             self._write(lambda tally: expire_rows(self._database, tally, self._settings, self.now_s()))
+        for lane in (self.events, self.images):
+            if lane.unwritten:
+                lane.ack(())
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` (quickly, from any thread) whenever something new can be taken."""
@@ -170,26 +187,26 @@ class Outbox:
             listener()
 
     def read(self, action: Callable[[sqlite3.Connection], list[Row]]) -> list[Row]:
-        try:
-            with self._read_lock:
+        with self._read_lock:
+            database = self._database
+            try:
                 return [] if self._closed else action(self._reader)
-        except sqlite3.Error as error:
-            if not is_unreadable(error):
-                raise
-            damage = error
-        self._start_over(damage)
+            except sqlite3.Error as error:
+                if not is_unreadable(error):
+                    raise
+                damage = error
+        self._start_over(database, damage)
         return []
 
-    def settle(self, lane: str, keys: list[int]) -> None:
+    def settle(self, lane: str, keys: list[int]) -> bool:
         keep_bytes = self._settings.keep_sent_bytes
         with self._write_lock:
             if lane == "images":
-                self._write(lambda tally: settle_images(self._database, tally, keys))
-            else:
-                now_s = self.now_s()
-                self._write(
-                    lambda tally: settle_events(self._database, tally, keys, now_s=now_s, keep_bytes=keep_bytes)
-                )
+                return self._write(lambda tally: settle_images(self._database, tally, keys))
+            now_s = self.now_s()
+            return self._write(
+                lambda tally: settle_events(self._database, tally, keys, now_s=now_s, keep_bytes=keep_bytes)
+            )
 
     def postpone(self, lane: str, keys: list[int], due_at_s: float) -> None:
         key = {"events": "sequence", "images": "id"}[lane]
@@ -198,7 +215,7 @@ class Outbox:
             self._write(lambda _: self._database.writer.executemany(change, [(due_at_s, each) for each in keys]))
 
     def _open(self) -> None:
-        database = open_database(self._path, self._settings, self._clock)
+        database = open_database(self._path, self._clock)
         try:
             tally = read_tally(database)
         except sqlite3.Error as error:
@@ -206,103 +223,115 @@ class Outbox:
             if not is_unreadable(error):
                 raise
             set_aside(self._path, self._clock, why=str(error))
-            database = open_database(self._path, self._settings, self._clock)
+            database = open_database(self._path, self._clock)
             tally = read_tally(database)
         self._database, self._tally = database, tally
         self._epoch = database.epoch
         self._reader = database.reader()
+        self._disk.look(database)
 
-    def _start_over(self, error: sqlite3.Error) -> None:
-        """Set the damaged file aside and go on with a new one."""
+    def _start_over(self, damaged: Database, error: sqlite3.Error) -> None:
+        """Set the damaged file aside and go on with a new one, unless another thread has done so already."""
         with self._write_lock, self._read_lock:
-            if self._closed or self._healthy():
+            if self._closed or self._database is not damaged:
                 return
-            self._database.close()
+            damaged.close()
             set_aside(self._path, self._clock, why=str(error))
             self._open()
 
-    def _healthy(self) -> bool:
-        """Tell whether another thread has replaced the damaged file already."""
-        try:
-            return self._database.writer.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-        except sqlite3.Error:
-            return False
-
-    def _write(self, action: Callable[[Tally], object]) -> None:
-        """Run a change that may be lost to a power cut; the caller holds the lock."""
+    def _write(self, action: Callable[[Tally], object]) -> bool:
+        """Run a change that may be lost to a power cut, and tell whether it is written; the caller holds the lock."""
         if self._closed:
-            return
-        tally = replace(self._tally)
+            return False
+        database, tally = self._database, replace(self._tally)
         try:
-            with self._database.transaction(durable=False):
+            with database.transaction(durable=False):
                 action(tally)
         except sqlite3.Error as error:
             if is_unreadable(error):
-                self._start_over(error)
+                self._start_over(database, error)
             elif is_no_room(error):
-                # An acknowledgement that cannot be written costs a message sent twice; the next one may fit.
                 logger.warning("the outbox %s cannot be written: %s", self._path, error)
             else:
                 raise
-        else:
-            self._tally = tally
+            return False
+        self._tally = tally
+        return True
+
+    def _next_group(self) -> list[_Put]:
+        """Take from the queue what fits into one transaction."""
+        group: list[_Put] = []
+        size_bytes = 0
+        while self._queue and len(group) < MAX_GROUP and size_bytes < MAX_GROUP_BYTES:
+            entry = self._queue.popleft()
+            size_bytes += entry.image_bytes
+            group.append(entry)
+        return group
 
     def _commit_puts(self, group: Sequence[_Put]) -> None:
+        """Settle every entry of the group, one way or the other."""
         try:
-            self._try_puts(group)
-        except sqlite3.Error as error:
-            if is_unreadable(error):
-                self._start_over(error)
-            elif is_no_room(error):
-                self._free_disk(group)
-            else:
-                self._fail(group, error)
-                return
-            self._retry_puts(group)
-
-    def _retry_puts(self, group: Sequence[_Put]) -> None:
-        try:
-            self._try_puts(group)
-        except sqlite3.Error as error:
+            self._try_puts(group, self._first_aid)
+        except Exception as error:
             self._fail(group, error)
 
-    def _fail(self, group: Sequence[_Put], error: sqlite3.Error) -> None:
-        logger.error("the outbox %s takes nothing more: %s", self._path, error)
-        for entry in group:
-            if entry.error is None:
-                self._uncounted += 1
-                entry.error = OutboxFullError(f"the outbox {self._path} cannot be written: {error}")
-                entry.error.__cause__ = error
+    def _first_aid(self, database: Database, error: sqlite3.Error, group: Sequence[_Put]) -> None:
+        """Make it possible to try once more, or raise."""
+        if is_unreadable(error):
+            self._start_over(database, error)
+        elif is_no_room(error):
+            self._free_disk(group)
+        else:
+            raise error
 
-    def _try_puts(self, group: Sequence[_Put]) -> None:
+    def _try_puts(
+        self, group: Sequence[_Put], first_aid: Callable[[Database, sqlite3.Error, Sequence[_Put]], None] | None
+    ) -> None:
         if self._closed:
-            for entry in group:
-                entry.error = PermanentError("the outbox is closed")
+            raise PermanentError(f"the outbox {self._path} is closed")
+        database = self._database
+        try:
+            stored = self._insert(database, group)
+        except sqlite3.Error as error:
+            if first_aid is None:
+                raise
+            first_aid(database, error, group)
+            self._try_puts(group, None)
             return
-        tally = replace(self._tally)
-        stored: list[tuple[_Put, Event]] = []
-        now_s = self.now_s()
-        with self._database.transaction(durable=True):
+        for entry, event in zip(group, stored, strict=True):
+            entry.stored = event
+
+    def _insert(self, database: Database, group: Sequence[_Put]) -> list[Event]:
+        tally, now_s = replace(self._tally), self.now_s()
+        before = tally.total_bytes
+        with database.transaction(durable=True):
             if self._uncounted:
                 first = tally.last_sequence + 1
                 tally.last_sequence += self._uncounted
-                record_dropped(self._database, tally, [(first, tally.last_sequence)])
-                self._database.set_meta("last_sequence", tally.last_sequence)
-            for entry in group:
-                if entry.error is None:
-                    try:
-                        stored.append((entry, insert_event(self._database, tally, entry.event, entry.images, now_s)))
-                    except ContractError as error:
-                        entry.error = error
-            make_room(self._database, tally, self._settings.max_bytes)
+                record_dropped(database, tally, [(first, tally.last_sequence)])
+                database.set_meta("last_sequence", tally.last_sequence)
+            stored = [insert_event(database, tally, entry.event, entry.images, now_s) for entry in group]
+            put_bytes = tally.total_bytes - before
+            make_room(database, tally, self._settings.max_bytes)
         self._tally = tally
         self._uncounted = 0
-        for entry, event in stored:
-            entry.stored = event
+        self._disk.note_written(database, put_bytes)
+        return stored
+
+    def _fail(self, group: Sequence[_Put], error: Exception) -> None:
+        if not isinstance(error, sqlite3.Error | OSError):
+            for entry in group:
+                entry.error = error
+            return
+        logger.error("the outbox %s takes nothing more: %s", self._path, error)
+        self._uncounted += len(group)
+        for entry in group:
+            entry.error = OutboxFullError(f"the outbox {self._path} cannot be written: {error}")
+            entry.error.__cause__ = error
 
     def _free_disk(self, group: Sequence[_Put]) -> None:
-        """The disk is full: drop as much as twice what is to go in, and at least a megabyte."""
-        self._reserve.give_up()
-        wanted = 2 * sum(len(each.body) for entry in group for each in entry.images) + 1024 * 1024
+        """The disk or the file is full: drop as much as twice what is to go in, and at least a megabyte."""
+        wanted = 2 * sum(entry.image_bytes for entry in group) + MAX_GROUP_BYTES
         logger.warning("the disk of the outbox %s is full; dropping the least important %d bytes", self._path, wanted)
+        self._disk.relieve(self._database)
         self._write(lambda tally: make_room(self._database, tally, max(0, tally.total_bytes - wanted)))

@@ -22,6 +22,8 @@ from tests.unit.outbox.made import tracking_event, with_image
 LIMIT = 16_384
 KEEP_BYTES = 4_000
 MAX_AGE_S = 1000.0
+MEMORY = Path("/dev/shm")
+"""Where flushing costs nothing; crashes are played with copies of the files."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @initialize()
     def open_first(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.clock = ManualClock()
         self.model = Model()
         self.taken: list[WaitingEvent] = []
@@ -250,5 +252,5 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxModel = OutboxMachine.TestCase
 TestOutboxModel.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
