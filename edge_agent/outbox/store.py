@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 MAX_GROUP = 64
 MAX_GROUP_BYTES = 1024 * 1024
+_COMPLAIN_EVERY_S = 60.0
 
 Row = TypeVar("Row")
 
@@ -91,6 +92,7 @@ class Outbox:
         self._uncounted = 0
         """Events given up while not even a count could be written."""
         self._closed = False
+        self._complained_s: dict[str, float] = {}
         self._disk = DiskGuard(path=path, settings=self._settings)
         try:
             self._open()
@@ -129,10 +131,11 @@ class Outbox:
         wanted = merge_ranges(ranges)
         if sequence_epoch != self._epoch:
             return ResendOutcome(resent=0, unavailable=wanted)
+        self._write_acknowledgements()
         outcomes: list[ResendOutcome] = []
         with self._write_lock:
             written = self._write(lambda tally: outcomes.append(requeue(self._database, tally, wanted)))
-        if not written:
+        if not written or self.events.unwritten:
             raise TransientError(f"the outbox {self._path} cannot be written just now")
         self.wake()
         return outcomes[0]
@@ -161,9 +164,7 @@ class Outbox:
                 return
             self._disk.look(self._database)
             self._write(lambda tally: expire_rows(self._database, tally, self._settings, self.now_s()))
-        for lane in (self.events, self.images):
-            if lane.unwritten:
-                lane.ack(())
+        self._write_acknowledgements()
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` (quickly, from any thread) whenever something new can be taken."""
@@ -230,6 +231,19 @@ class Outbox:
         self._reader = database.reader()
         self._disk.look(database)
 
+    def _write_acknowledgements(self) -> None:
+        """Write those that could not be written when they came."""
+        for lane in (self.events, self.images):
+            if lane.unwritten:
+                lane.ack(())
+
+    def _complain(self, level: int, message: str, *details: object) -> None:
+        """Log trouble with the disk, each kind once a minute: it comes with every single put."""
+        now_s = self._clock.monotonic()
+        if now_s - self._complained_s.get(message, -_COMPLAIN_EVERY_S) >= _COMPLAIN_EVERY_S:
+            self._complained_s[message] = now_s
+            logger.log(level, message, self._path, *details)
+
     def _start_over(self, damaged: Database, error: sqlite3.Error) -> None:
         """Set the damaged file aside and go on with a new one, unless another thread has done so already."""
         with self._write_lock, self._read_lock:
@@ -251,7 +265,7 @@ class Outbox:
             if is_unreadable(error):
                 self._start_over(database, error)
             elif is_no_room(error):
-                logger.warning("the outbox %s cannot be written: %s", self._path, error)
+                self._complain(logging.WARNING, "the outbox %s cannot be written: %s", error)
             else:
                 raise
             return False
@@ -323,7 +337,7 @@ class Outbox:
             for entry in group:
                 entry.error = error
             return
-        logger.error("the outbox %s takes nothing more: %s", self._path, error)
+        self._complain(logging.ERROR, "the outbox %s takes nothing more: %s", error)
         self._uncounted += len(group)
         for entry in group:
             entry.error = OutboxFullError(f"the outbox {self._path} cannot be written: {error}")
@@ -332,6 +346,6 @@ class Outbox:
     def _free_disk(self, group: Sequence[_Put]) -> None:
         """The disk or the file is full: drop as much as twice what is to go in, and at least a megabyte."""
         wanted = 2 * sum(entry.image_bytes for entry in group) + MAX_GROUP_BYTES
-        logger.warning("the disk of the outbox %s is full; dropping the least important %d bytes", self._path, wanted)
+        self._complain(logging.WARNING, "the disk of the outbox %s is full; the least important %d bytes go", wanted)
         self._disk.relieve(self._database)
         self._write(lambda tally: make_room(self._database, tally, max(0, tally.total_bytes - wanted)))
