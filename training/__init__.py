@@ -1,0 +1,1 @@
+"""How the project's own TFLite models were made. Never imported by the product."""

@@ -1,0 +1,62 @@
+"""The real frames: 534 dash-camera pictures with plate boxes (MIT), as luma, split by the order they were driven in.
+
+The file names say ``train_`` and ``valid_``, but the publisher drew those at random from the same drives, so neighbours would be on
+both sides. Both lists run in the drives' order: the last part of each is held out together.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+HELD_OUT_SHARE = 0.15
+HEIGHT_PX, WIDTH_PX = 720, 1280
+
+
+@dataclass(frozen=True, slots=True)
+class RealFrames:
+    """``luma`` is ``(N, 720, 1280)`` uint8; ``boxes[i]`` is ``(n, 4)`` xyxy pixels."""
+
+    names: tuple[str, ...]
+    luma: NDArray[np.uint8]
+    boxes: tuple[NDArray[np.float32], ...]
+
+
+def held_out(name: str, counts: dict[str, tuple[int, int]]) -> bool:
+    """Say whether a frame belongs to the validation drives."""
+    part, number = name.split(".")[0].split("_")
+    first, last = counts[part]
+    return (int(number) - first) / (last - first + 1) >= 1 - HELD_OUT_SHARE
+
+
+def load_frames(folder: Path, *, validation: bool, cache: Path) -> RealFrames:
+    """Read one side of the split; the decoded luma is kept in ``cache`` and mapped from there."""
+    boxes: dict[str, list[list[float]]] = defaultdict(list)
+    with folder.with_suffix(".csv").open() as table:
+        for row in csv.DictReader(table):
+            boxes[row["file"]].append([float(row[k]) for k in ("xmin", "ymin", "xmax", "ymax")])
+    names = sorted(path.name for path in folder.glob("*.jpg"))
+    counts: dict[str, tuple[int, int]] = {}
+    for name in names:
+        part, number = name.split(".")[0].split("_")
+        low, high = counts.get(part, (int(number), int(number)))
+        counts[part] = (min(low, int(number)), max(high, int(number)))
+    if not cache.exists():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        decoded = np.empty((len(names), HEIGHT_PX, WIDTH_PX), np.uint8)
+        for index, name in enumerate(names):
+            decoded[index] = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE)
+        np.save(cache, decoded)
+    luma = np.load(cache, mmap_mode="r")
+    chosen = [i for i, name in enumerate(names) if held_out(name, counts) == validation]
+    return RealFrames(
+        names=tuple(names[i] for i in chosen),
+        luma=np.asarray(luma)[chosen],
+        boxes=tuple(np.array(boxes[names[i]], np.float32).reshape(-1, 4) for i in chosen),
+    )

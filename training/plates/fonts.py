@@ -1,0 +1,221 @@
+"""Open-licensed fonts, downloaded once into a cache, as glyph masks.
+
+Sources: ``@fontsource/*`` packages (OFL-1.1 or Apache-2.0) through ``npm pack`` and two Debian font packages (OFL-1.1) through
+``apt-get download``. Nothing of them is committed. The cache is ``$VEDETTE_FONTS`` or ``~/.cache/vedette-fonts``.
+
+    python -m training.plates.fonts          # fill the cache
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+MASK_CAP_PX = 96
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+# package, weights: what a plate of the group may be set in.
+PLATE_FONTS: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
+    # Thin, even strokes with round ends, as North American dies have them.
+    "us": (
+        ("barlow-condensed", (400, 500, 600)),
+        ("barlow-condensed", (500, 600)),
+        ("barlow-semi-condensed", (400, 500, 600)),
+        ("saira-condensed", (400, 500, 600)),
+        ("dosis", (400, 500, 600, 700)),
+        ("rajdhani", (500, 600, 700)),
+        ("nunito", (500, 600, 700)),
+        ("m-plus-rounded-1c", (500, 700)),
+        ("varela-round", (400,)),
+        ("quicksand", (500, 600, 700)),
+        ("abel", (400,)),
+        ("debian:routed-gothic", (400,)),
+        ("debian:routed-gothic", (400,)),
+        ("debian:routed-gothic-narrow", (400,)),
+        ("share-tech-mono", (400,)),
+        ("pathway-gothic-one", (400,)),
+        ("roboto-condensed", (400, 500)),
+    ),
+    # DIN-like, FE-like, and the heavy condensed ones.
+    "eu": (
+        ("debian:opendin", (400,)),
+        ("debian:opendin", (400,)),
+        ("barlow-semi-condensed", (500, 600, 700)),
+        ("barlow", (500, 600)),
+        ("saira-condensed", (500, 600, 700)),
+        ("b612-mono", (400, 700)),
+        ("b612-mono", (400, 700)),
+        ("share-tech-mono", (400,)),
+        ("overpass-mono", (500, 600, 700)),
+        ("roboto-mono", (500, 600, 700)),
+        ("ibm-plex-mono", (500, 600)),
+        ("archivo-narrow", (500, 600, 700)),
+        ("roboto-condensed", (500, 600, 700)),
+        ("overpass", (500, 600, 700)),
+        ("rubik", (400, 500)),
+        ("dm-mono", (500,)),
+    ),
+    # Charles Wright and its kin.
+    "uk": (
+        ("saira-condensed", (600, 700)),
+        ("saira-extra-condensed", (600, 700)),
+        ("antonio", (600, 700)),
+        ("oswald", (500, 600)),
+        ("pragati-narrow", (700,)),
+        ("archivo-narrow", (700,)),
+        ("fjalla-one", (400,)),
+        ("barlow-condensed", (600, 700)),
+        ("big-shoulders-display", (600, 700)),
+        ("roboto-condensed", (700,)),
+    ),
+    "display": (
+        ("bebas-neue", (400,)),
+        ("teko", (500, 600)),
+        ("anton", (400,)),
+        ("league-gothic", (400,)),
+        ("sofia-sans-extra-condensed", (600, 700)),
+        ("asap-condensed", (500, 600, 700)),
+        ("yanone-kaffeesatz", (500, 600)),
+        ("economica", (700,)),
+        ("jost", (500, 600)),
+        ("playfair-display", (700,)),
+    ),
+    # Never trained on: the validation set's.
+    "held_out": (
+        ("cabin-condensed", (500, 600, 700)),
+        ("khand", (500, 600)),
+        ("jetbrains-mono", (500, 700)),
+        ("debian:roboto-condensed-bold", (700,)),
+    ),
+}
+SCRIPT_FONTS = (
+    ("dancing-script", (600, 700)),
+    ("pacifico", (400,)),
+    ("lobster", (400,)),
+    ("playfair-display", (600, 700, 900)),
+    ("oswald", (500, 700)),
+    ("jost", (600, 800)),
+    ("overpass", (700, 900)),
+    ("barlow", (600, 800)),
+    ("rubik", (500, 700)),
+)
+DEBIAN_PACKAGES = ("fonts-opendin", "fonts-routed-gothic", "fonts-roboto-fontface")
+DEBIAN_FILES = {
+    "opendin": "usr/share/fonts/truetype/opendin/OSP-DIN.ttf",
+    "routed-gothic": "usr/share/fonts/truetype/routed-gothic/routed-gothic.ttf",
+    "routed-gothic-narrow": "usr/share/fonts/truetype/routed-gothic/routed-gothic-narrow.ttf",
+    "roboto-condensed-bold": "usr/share/fonts-roboto-fontface/fonts/roboto-condensed/Roboto-Condensed-Bold.ttf",
+}
+
+
+def cache_folder() -> Path:
+    """Return the folder the fonts are kept in."""
+    return Path(os.environ.get("VEDETTE_FONTS", Path.home() / ".cache" / "vedette-fonts"))
+
+
+def download() -> None:
+    """Fetch every font package that is not in the cache yet (npm and apt-get must be on PATH)."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {name for group in PLATE_FONTS.values() for name, _ in group} | {name for name, _ in SCRIPT_FONTS}
+    for name in sorted(name for name in names if not name.startswith("debian:")):
+        if (folder / name).is_dir():
+            continue
+        subprocess.run(["npm", "pack", f"@fontsource/{name}"], cwd=folder, check=True, capture_output=True)
+        packed = next(folder.glob(f"fontsource-{name}-[0-9]*.tgz"))
+        with tarfile.open(packed) as archive:
+            wanted = [m for m in archive.getmembers() if m.name.endswith("-normal.woff") and "-latin-" in m.name]
+            archive.extractall(folder / name, members=wanted, filter="data")
+        packed.unlink()
+    if not (folder / "debian").is_dir():
+        subprocess.run(["apt-get", "download", *DEBIAN_PACKAGES], cwd=folder, check=True, capture_output=True)
+        for package in folder.glob("fonts-*.deb"):
+            subprocess.run(["dpkg-deb", "-x", package.name, "debian"], cwd=folder, check=True)
+            package.unlink()
+
+
+def font_file(name: str, weight: int) -> Path:
+    """Return the file of a font; ``FileNotFoundError`` says how to get it."""
+    if name.startswith("debian:"):
+        path = cache_folder() / "debian" / DEBIAN_FILES[name.removeprefix("debian:")]
+    else:
+        path = cache_folder() / name / "package" / "files" / f"{name}-latin-{weight}-normal.woff"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run `python -m training.plates.fonts` first")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Glyph:
+    """One character as a mask whose height is in proportion to a capital letter ``MASK_CAP_PX`` high."""
+
+    mask: np.ndarray
+    """uint8, trimmed to the ink"""
+    top_px: int
+    """from the top of a capital letter down to the top of the ink"""
+    left_px: float
+    advance_px: float
+
+
+class Typeface:
+    """The plate alphabet of one font at one weight."""
+
+    def __init__(self, name: str, weight: int) -> None:
+        self.name = f"{name}-{weight}"
+        probe = ImageFont.truetype(str(font_file(name, weight)), 200)
+        cap = probe.getbbox("H")
+        self._font = ImageFont.truetype(
+            str(font_file(name, weight)), max(8, round(200 * MASK_CAP_PX / (cap[3] - cap[1])))
+        )
+        self._cap_top = self._font.getbbox("H")[1]
+        self._glyphs: dict[str, Glyph] = {}
+
+    def glyph(self, char: str) -> Glyph:
+        """Return the mask of one character."""
+        if char not in self._glyphs:
+            left, top, right, bottom = self._font.getbbox(char)
+            image = Image.new("L", (right - left + 2, bottom - top + 2))
+            ImageDraw.Draw(image).text((1 - left, 1 - top), char, font=self._font, fill=255)
+            self._glyphs[char] = Glyph(
+                np.asarray(image), int(top - self._cap_top), float(left), float(self._font.getlength(char))
+            )
+        return self._glyphs[char]
+
+
+@lru_cache(maxsize=256)
+def typeface(name: str, weight: int) -> Typeface:
+    """Return a typeface, loaded once."""
+    return Typeface(name, weight)
+
+
+def pick_typeface(rng: np.random.Generator, group: str) -> Typeface:
+    """Draw a typeface of a group."""
+    fonts = PLATE_FONTS[group]
+    name, weights = fonts[rng.integers(len(fonts))]
+    return typeface(name, int(rng.choice(weights)))
+
+
+@lru_cache(maxsize=512)
+def _script_font(name: str, weight: int, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(font_file(name, weight)), size)
+
+
+def small_text(rng: np.random.Generator, text: str, height_px: float) -> np.ndarray:
+    """Return a mask of running text (state name, slogan, dealer) in some display or script font."""
+    name, weights = SCRIPT_FONTS[rng.integers(len(SCRIPT_FONTS))]
+    font = _script_font(name, int(rng.choice(weights)), max(6, 2 * round(height_px / 2)))
+    left, top, right, bottom = font.getbbox(text)
+    image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(image).text((-left, -top), text, font=font, fill=255)
+    return np.asarray(image)
+
+
+if __name__ == "__main__":
+    download()

@@ -1,0 +1,267 @@
+"""One plate, seen straight on, clean or worn: layout, text, ground, characters, things screwed and stuck onto it.
+
+``render_plate(rng)`` draws everything from the generator it is given, so a seed makes the same plate again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from training.plates import decorate, ground, serials
+from training.plates.fonts import MASK_CAP_PX, Typeface, pick_typeface
+from training.plates.layouts import BRAZIL, EUROPE, GENERIC, UNITED_KINGDOM, Colour, Layout
+from training.plates.states import STATES
+
+REGION_SHARES = (("us", 0.42), ("europe", 0.26), ("gb", 0.10), ("br", 0.12), ("other", 0.10))
+TABLES = {"europe": EUROPE, "gb": UNITED_KINGDOM, "br": BRAZIL, "other": GENERIC}
+
+
+@dataclass(frozen=True, slots=True)
+class GlyphBox:
+    """Where one character of the plate's text stands; pixels of the plate's picture."""
+
+    char: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPlate:
+    """A plate and what is written on it."""
+
+    image: np.ndarray
+    text: str
+    region: str
+    lines: int
+    glyphs: tuple[GlyphBox, ...]
+    """in reading order; their characters make up ``text``"""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One line of characters to be set between ``left`` and ``right``, its capitals from ``top`` to ``top + cap``."""
+
+    serial: str
+    left: float
+    right: float
+    top: float
+    cap: float
+    pitch: float
+    line: int = 0
+
+
+def render_plate(rng: np.random.Generator) -> tuple[np.ndarray, str, str, int]:
+    """Return a plate as (BGR picture 100–340 px high, text of 0-9A-Z, region, number of lines)."""
+    plate = render_detailed(rng)
+    return plate.image, plate.text, plate.region, plate.lines
+
+
+def render_detailed(rng: np.random.Generator, *, region: str | None = None, fonts: str | None = None) -> RenderedPlate:
+    """Return a plate with the place of every character; ``fonts`` sets the characters in a group of fonts of choice."""
+    names, shares = zip(*REGION_SHARES, strict=True)
+    region = region or str(rng.choice(names, p=shares))
+    if region == "us":
+        return _render_us(rng, fonts)
+    table = TABLES[region]
+    weights = np.array([layout.weight for layout in table])
+    return _render_layout(rng, table[int(rng.choice(len(table), p=weights / weights.sum()))], fonts)
+
+
+def _render_layout(rng: np.random.Generator, layout: Layout, fonts: str | None) -> RenderedPlate:
+    scale = float(rng.uniform(1.0, 1.5)) * (1.0 if layout.size_mm[1] < 150 else 0.8)
+    width, height = (round(side * scale * rng.uniform(0.96, 1.04)) for side in layout.size_mm)
+    paper, ink = layout.schemes[rng.integers(len(layout.schemes))]
+    pattern = layout.patterns[rng.integers(len(layout.patterns))]
+    image = ground.plain(rng, width, height, paper)
+    face = _face(rng, fonts or layout.fonts[rng.integers(len(layout.fonts))])
+
+    area = [0.02 * width, 0.0, 0.98 * width, float(height)]
+    decorate.border(rng, image, ink, share=0.7)
+    if layout.band in ("left", "both"):
+        area[0] = decorate.blue_strip(rng, image, layout.band_text, at_right=False, lines=pattern.count("/") + 1)
+    if layout.band == "both":
+        area[2] = decorate.blue_strip(rng, image, "", at_right=True, lines=pattern.count("/") + 1)
+    if layout.band in ("top", "city"):
+        area[1] = decorate.top_strip(rng, image, layout.band, layout.band_text, ink)
+
+    texts = serials.draw(rng, pattern).split("/")
+    cap = layout.cap_mm * scale * rng.uniform(0.94, 1.06)
+    free = (area[3] - area[1]) - cap * len(texts)
+    if free < 0.12 * cap * len(texts):
+        cap = 0.86 * (area[3] - area[1]) / len(texts)
+        free = (area[3] - area[1]) - cap * len(texts)
+    gap = free / (len(texts) + 1)
+    lines = []
+    for number, text in enumerate(texts):
+        top = area[1] + gap * (number + 1) + cap * number + rng.uniform(-0.1, 0.1) * gap
+        lines.append(_Line(text, area[0], area[2], top, cap, layout.pitch_mm * scale, number))
+    glyphs = _set_lines(rng, image, face, lines, ink, emboss=float(rng.uniform(0.0, 1.0)))
+    decorate.bolts(rng, image, share=0.5)
+    return _finish(rng, image, glyphs, layout.region, len(texts))
+
+
+def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
+    state = STATES[rng.integers(len(STATES))]
+    motorcycle = rng.random() < 0.06
+    width = round(rng.uniform(300, 460))
+    height = round(width * (rng.uniform(0.55, 0.6) if motorcycle else rng.uniform(0.475, 0.52)))
+    ink = state.inks[rng.integers(len(state.inks))]
+    if rng.random() < 0.15:
+        ink = tuple(int(v) for v in rng.integers(10, 120, 3))
+    image = ground.scenic(rng, width, height, ink)
+    serial = serials.vanity(rng) if rng.random() < 0.3 else serials.draw(rng, str(rng.choice(state.patterns)))
+
+    cap = height * rng.uniform(0.38, 0.52)
+    top = (height - cap) / 2 + height * rng.uniform(-0.05, 0.06)
+    decorate.state_name(rng, image, state.name, state.slogans, ink, between=(top, top + cap))
+    left, right = width * rng.uniform(0.015, 0.07), width * (1 - rng.uniform(0.015, 0.07))
+    stack: tuple[GlyphBox, ...] = ()
+    face = _face(rng, fonts or str(rng.choice(["us", "us", "us", "us", "us", "us", "eu", "uk", "display"])))
+    kind = rng.random()
+    if kind < 0.10:  # emblem at one side, characters in what is left
+        left, right = decorate.side_emblem(rng, image, left, right)
+    elif kind < 0.17:
+        left, right, stack = _stacked(rng, image, face, ink, left, right, top, cap)
+    line = _Line(serial, left, right, top, cap, 0.0)
+    emboss = float(rng.choice([0.0, 0.4, 0.7, 1.0, 1.4]))
+    glyphs = _set_lines(rng, image, face, [line], ink, emboss=emboss, us=True)
+    if stack:
+        glyphs = sorted([*glyphs, *stack], key=lambda glyph: (glyph.x0 + glyph.x1 > width and glyph in stack, 0))
+        first = stack[0].x0 < width / 2
+        rest = [glyph for glyph in glyphs if glyph not in stack]
+        glyphs = [*stack, *rest] if first else [*rest, *stack]
+    decorate.stickers(rng, image, [(g.x0, g.y0, g.x1, g.y1) for g in glyphs])
+    decorate.bolts(rng, image, share=0.8)
+    decorate.border(rng, image, ink, share=0.4)
+    image, offset = decorate.frame(rng, image, keep=(top, top + cap))
+    moved = [
+        GlyphBox(g.char, g.x0 + offset[0], g.y0 + offset[1], g.x1 + offset[0], g.y1 + offset[1], 0) for g in glyphs
+    ]
+    return _finish(rng, image, moved, "us", 1)
+
+
+def _stacked(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    face: Typeface,
+    ink: Colour,
+    left: float,
+    right: float,
+    top: float,
+    cap: float,
+) -> tuple[float, float, tuple[GlyphBox, ...]]:
+    """Two letters over one another at one end count as part of the text; three or more small ones are decoration."""
+    width = image.shape[1]
+    span = width * rng.uniform(0.07, 0.11)
+    at_right = rng.random() < 0.4
+    x0 = right - span if at_right else left
+    if rng.random() < 0.5:
+        decorate.tiny_stack(rng, image, face, ink, (x0, x0 + span), (top, top + cap))
+        boxes: list[GlyphBox] = []
+    else:
+        half = cap * rng.uniform(0.44, 0.48)
+        lines = []
+        for number, char in enumerate(serials.draw(rng, "LL")):
+            y = top if number == 0 else top + cap - half
+            lines.append(_Line(char, x0, x0 + span, y, half, 0.0))
+        boxes = _set_lines(rng, image, face, lines, ink, emboss=0.5, us=True)
+    pad = 0.01 * width
+    return (left, x0 - pad, tuple(boxes)) if at_right else (x0 + span + pad, right, tuple(boxes))
+
+
+def _face(rng: np.random.Generator, group: str) -> Typeface:
+    groups = ("us", "eu", "uk", "display")
+    if group != "held_out" and rng.random() < 0.12:
+        group = groups[rng.integers(len(groups))]
+    return pick_typeface(rng, group)
+
+
+def _set_lines(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    face: Typeface,
+    lines: list[_Line],
+    ink: Colour,
+    *,
+    emboss: float,
+    us: bool = False,
+) -> list[GlyphBox]:
+    """Set the lines, paint them in one go and return the characters' boxes."""
+    mask = np.zeros(image.shape[:2], np.uint8)
+    boxes: list[GlyphBox] = []
+    slim = float(rng.uniform(0.85, 1.15))
+    natural = rng.random() < 0.5
+    for line in lines:
+        boxes += _set_line(rng, image, mask, face, line, ink, slim, natural=natural, us=us)
+    decorate.paint_text(rng, image, mask, ink, emboss=emboss, cap_px=lines[0].cap)
+    return boxes
+
+
+def _set_line(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    mask: np.ndarray,
+    face: Typeface,
+    line: _Line,
+    ink: Colour,
+    slim: float,
+    *,
+    natural: bool,
+    us: bool,
+) -> list[GlyphBox]:
+    zoom = line.cap / MASK_CAP_PX
+    space = line.cap * float(rng.uniform(0.05, 0.16))
+    items: list[tuple[str, float]] = []
+    for char in line.serial:
+        if char.isalnum():
+            glyph = face.glyph(char)
+            ink_width = glyph.mask.shape[1] * zoom * slim
+            cell = line.pitch or (ink_width + space if natural else max(ink_width, 0.42 * line.cap) + space)
+            items.append((char, cell))
+        else:
+            size = {" ": (0.15, 0.45), "-": (0.3, 0.5), ".": (0.16, 0.4), "*": (0.35, 0.75)}[char]
+            items.append((char, line.cap * float(rng.uniform(*size))))
+    total = sum(width for _, width in items)
+    room = line.right - line.left
+    squeeze = min(1.0, room * 0.985 / total)
+    if us and total < room and rng.random() < 0.75:  # states fill the width they have
+        squeeze = min(room * 0.97 / total, float(rng.uniform(1.0, 1.35)))
+    x = line.left + (room - total * squeeze) * (0.5 + float(rng.uniform(-0.3, 0.3)))
+    boxes: list[GlyphBox] = []
+    for char, wide in items:
+        width = wide * squeeze
+        if char.isalnum():
+            boxes.append(_stamp(mask, face, char, x, width, line, zoom, slim * min(1.12, squeeze)))
+        elif char in "-.":
+            decorate.separator(rng, mask, char, x, width, line.top, line.cap)
+        elif char == "*":
+            decorate.emblem(rng, image, x + width / 2, line.top + line.cap / 2, min(width * 0.48, line.cap * 0.45), ink)
+        x += width
+    return boxes
+
+
+def _stamp(
+    mask: np.ndarray, face: Typeface, char: str, x: float, cell: float, line: _Line, zoom: float, slim: float
+) -> GlyphBox:
+    glyph = face.glyph(char)
+    width = max(2, round(min(glyph.mask.shape[1] * zoom * slim, cell * 0.97)))
+    height = max(3, round(glyph.mask.shape[0] * zoom))
+    picture = cv2.resize(glyph.mask, (width, height), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    left, top = round(x + (cell - width) / 2), round(line.top + glyph.top_px * zoom)
+    left, top = max(0, min(left, mask.shape[1] - width)), max(0, min(top, mask.shape[0] - height))
+    part = mask[top : top + height, left : left + width]
+    np.maximum(part, picture[: part.shape[0], : part.shape[1]], out=part)
+    return GlyphBox(char, left, top, left + width, top + height, line.line)
+
+
+def _finish(
+    rng: np.random.Generator, image: np.ndarray, glyphs: list[GlyphBox], region: str, lines: int
+) -> RenderedPlate:
+    image = decorate.wear(rng, image)
+    return RenderedPlate(image, "".join(glyph.char for glyph in glyphs), region, lines, tuple(glyphs))

@@ -1,0 +1,76 @@
+"""The characters on a plate: serials after a pattern, and what people choose themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DIGITS = "0123456789"
+_VOWELS = "AEIOU"
+_CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"
+_NO_I_O_Q = "ABCDEFGHJKLMNPRSTUVWXYZ"
+
+
+def draw(rng: np.random.Generator, pattern: str) -> str:
+    """Fill a pattern (see ``layouts``); separators and ``/`` stay. Most plates have no letter I, O or Q."""
+    letters = LETTERS if rng.random() < 0.6 else _NO_I_O_Q
+    out: list[str] = []
+    literal = False
+    for char in pattern:
+        if char in "{}":
+            literal = char == "{"
+        elif literal or char not in "LDX":
+            out.append(char)
+        else:
+            source = {"L": letters, "D": DIGITS, "X": LETTERS + DIGITS}[char]
+            out.append(source[rng.integers(len(source))])
+    return "".join(out)
+
+
+def vanity(rng: np.random.Generator) -> str:
+    """Draw what somebody might choose: near-words, words with digits in them, initials and years; 1 to 8 characters."""
+    kind = rng.random()
+    if kind < 0.2:
+        return draw(
+            rng,
+            str(
+                rng.choice(
+                    [
+                        "LLL DD",
+                        "LL DDDD",
+                        "L DDD",
+                        "DDDD",
+                        "D",
+                        "DDD",
+                        "LDL",
+                        "LL-DD",
+                        "LLLLLL",
+                        "DLLL",
+                        "DD",
+                        "LL DD LL",
+                    ]
+                )
+            ),
+        )
+    if kind < 0.35:
+        return draw(
+            rng, str(rng.choice(["XXXXXX", "XXXXXXX", "XXXXX", "XXXX", "XXX XXX", "XXX", "XX XXXX", "XXX-XXX"]))
+        )
+    length = int(rng.choice([3, 4, 5, 6, 7, 8], p=[0.05, 0.12, 0.2, 0.28, 0.29, 0.06]))
+    word: list[str] = []
+    vowel = rng.random() < 0.35
+    while len(word) < length:
+        source = _VOWELS if vowel else _CONSONANTS
+        word.append(source[rng.integers(len(source))])
+        if rng.random() < 0.15 and len(word) < length:
+            word.append(word[-1])
+        vowel = not vowel if rng.random() < 0.8 else vowel
+    if rng.random() < 0.3:
+        word[int(rng.integers(length))] = DIGITS[rng.integers(10)]
+    if rng.random() < 0.2:
+        word[-1] = DIGITS[rng.integers(10)]
+    text = "".join(word)
+    if rng.random() < 0.25 and length > 3:
+        cut = int(rng.integers(1, length))
+        text = text[:cut] + str(rng.choice([" ", "-", " ", "*", "."])) + text[cut:]
+    return text
