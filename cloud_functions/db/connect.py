@@ -7,6 +7,7 @@ commits by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
@@ -137,6 +138,20 @@ def _connect(conninfo: str, settings: DatabaseSettings) -> psycopg.Connection[An
     except psycopg.ProgrammingError:
         # libpq quotes the string that it could not read, password and all.
         raise ConfigurationError("DATABASE_URL is not a PostgreSQL connection string") from None
+    except psycopg.OperationalError as error:
+        # An unescaped @, / or : in a password makes libpq take parts of it for a host or a port, and say so.
+        if any(piece in str(error) for piece in _secret_pieces(conninfo)):
+            message = (
+                "the database cannot be reached, and why would tell part of its password: escape what is special in it"
+            )
+            raise TransientError(message) from None
+        raise
+
+
+def _secret_pieces(conninfo: str) -> list[str]:
+    userinfo = conninfo.partition("://")[2].rpartition("@")[0]
+    pieces = re.split(r"[:@/?#]", userinfo)[1:]
+    return [piece for piece in pieces if len(piece) > 2]
 
 
 def _from_secret(settings: DatabaseSettings, aws: AwsClients) -> str:

@@ -1,0 +1,142 @@
+"""Where the connection string comes from, and how database errors are sorted."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from cloud_functions.aws import AwsClients, aws_error
+from cloud_functions.db.connect import Database, connector, database_error
+from cloud_functions.settings import DatabaseSettings
+from shared.errors import ConfigurationError, PermanentError, TransientError
+
+
+class Answering(AwsClients):
+    """Stands in for Secrets Manager and RDS."""
+
+    def __init__(self, secret: str | Exception = "") -> None:
+        super().__init__()
+        self._secret = secret
+        self.asked: list[dict[str, Any]] = []
+
+    def client(self, service: str, *, endpoint_url: str | None = None) -> Any:
+        assert service in {"secretsmanager", "rds"}
+        return self
+
+    def get_secret_value(self, **asked: Any) -> dict[str, str]:
+        self.asked.append(asked)
+        if isinstance(self._secret, Exception):
+            raise self._secret
+        return {"SecretString": self._secret}
+
+    def generate_db_auth_token(self, **asked: Any) -> str:
+        self.asked.append(asked)
+        if isinstance(self._secret, Exception):
+            raise self._secret
+        return "token"
+
+
+SECRET = json.dumps({"username": "vedette", "password": "sesame", "host": "127.0.0.1", "port": 1, "dbname": "events"})
+
+
+def test_a_secret_is_asked_for_each_time_a_connection_is_opened() -> None:
+    """So that its rotation is noticed; what goes wrong tells nothing of it."""
+    aws = Answering(SECRET)
+    connect = connector(DatabaseSettings(secret_arn="arn:secret", connect_timeout_s=1), aws=aws)
+    for _ in range(2):
+        with pytest.raises(psycopg.OperationalError, match="port 1 failed") as told:
+            connect()
+        assert "sesame" not in str(told.value)
+    assert aws.asked == [{"SecretId": "arn:secret"}] * 2
+
+
+def test_a_token_is_made_for_the_host_and_user() -> None:
+    """IAM authentication: the password is a token of a few minutes."""
+    aws = Answering()
+    settings = DatabaseSettings(
+        iam_auth=True, host="127.0.0.1", port=1, name="events", user="vedette", connect_timeout_s=1
+    )
+    with pytest.raises(psycopg.OperationalError, match="port 1 failed"):
+        connector(settings, aws=aws)()
+    assert aws.asked == [{"DBHostname": "127.0.0.1", "Port": 1, "DBUsername": "vedette"}]
+
+
+@pytest.mark.parametrize("secret", ["not json", "{}", "[]", '{"username": "u", "password": "p"}'])
+def test_a_secret_of_the_wrong_shape_is_a_configuration_error(secret: str) -> None:
+    """And its text stays out of the message."""
+    with pytest.raises(ConfigurationError, match="DATABASE_SECRET_ARN") as told:
+        connector(DatabaseSettings(secret_arn="arn"), aws=Answering(secret))()
+    assert told.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "settings", [DatabaseSettings(secret_arn="arn"), DatabaseSettings(iam_auth=True, host="h", name="n", user="u")]
+)
+def test_aws_that_does_not_answer_is_transient(settings: DatabaseSettings) -> None:
+    """The next invocation may do better."""
+    with pytest.raises(TransientError):
+        connector(settings, aws=Answering(ConnectionError("no")))()
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("postgresql://u@127.0.0.1/d?sesame=x", ConfigurationError),
+        ("host=127.0.0.1 password='sesame", ConfigurationError),
+        ("postgresql://u:sesame@127.0.0.1:1/d", TransientError),
+        ("postgresql://u:se/sesame@127.0.0.1:1/d", TransientError),
+        ("postgresql://u:x@sesame@127.0.0.1:1/d", TransientError),
+        ("postgresql://127.0.0.1:1/d?user=u&password=sesame", TransientError),
+    ],
+)
+def test_no_error_tells_a_password(url: str, kind: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
+    """Not the message, not the traceback, not the log, however the string is misread."""
+    caplog.set_level("DEBUG", logger="cloud_functions")
+    database = Database.from_settings(DatabaseSettings(url=url, connect_timeout_s=1))
+    with pytest.raises(kind) as told, database.transaction():
+        pass
+    assert "sesame" not in "".join(traceback.format_exception(told.value))
+    assert "sesame" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (errors.NumericValueOutOfRange(), PermanentError),
+        (errors.UntranslatableCharacter(), PermanentError),
+        (errors.CheckViolation(), PermanentError),
+        (errors.ProgramLimitExceeded(), PermanentError),
+        (errors.UndefinedTable(), ConfigurationError),
+        (errors.InsufficientPrivilege(), ConfigurationError),
+        (errors.InvalidPassword(), ConfigurationError),
+        (errors.DeadlockDetected(), TransientError),
+        (errors.SerializationFailure(), TransientError),
+        (errors.AdminShutdown(), TransientError),
+        (errors.QueryCanceled(), TransientError),
+        (errors.TooManyConnections(), TransientError),
+        (errors.DiskFull(), TransientError),
+        (psycopg.OperationalError("server closed the connection"), TransientError),
+        (psycopg.InterfaceError(), TransientError),
+    ],
+)
+def test_errors_are_sorted_by_what_to_do(error: psycopg.Error, kind: type[Exception]) -> None:
+    """Only what blames the values may ever lead to a dead letter."""
+    assert type(database_error(error)) is kind
+
+
+def test_aws_errors_are_sorted_by_what_to_do() -> None:
+    """Throttling and broken servers pass; refusals do not."""
+    from botocore.exceptions import ClientError
+
+    def refused(code: str, status: int) -> ClientError:
+        return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Publish")  # type: ignore[typeddict-item]
+
+    assert isinstance(aws_error(refused("Throttling", 400), doing="x"), TransientError)
+    assert isinstance(aws_error(refused("Strange", 503), doing="x"), TransientError)
+    assert isinstance(aws_error(refused("AccessDenied", 403), doing="x"), PermanentError)
+    assert "while testing" in str(aws_error(OSError(), doing="testing"))
