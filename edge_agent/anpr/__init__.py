@@ -1,0 +1,1 @@
+"""Number plates: find them, read them, agree on one text a passage."""
