@@ -1,0 +1,84 @@
+"""Fan-out to a real Redis: channels, the stream, and a server that is away."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from cloud_functions.fanout.handler import build_fanout
+from tests.unit.fanout.test_fanout import aws_event
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    one = redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=None)
+    yield one
+    one.close()
+
+
+def records(count: int, *, camera: str) -> dict[str, Any]:
+    record = aws_event("sns_sqs_raw")["Records"][0]
+    document = json.loads(record["body"])
+    return {
+        "Records": [
+            record | {"messageId": f"m{number}", "body": json.dumps(document | {"id": number, "camera_id": camera})}
+            for number in range(count)
+        ]
+    }
+
+
+def test_an_event_goes_to_its_three_channels(redis_url: str, client: redis.Redis) -> None:
+    """All events, its type's, and its camera's."""
+    fanout = build_fanout({"REDIS_URL": redis_url})
+    listener = client.pubsub(ignore_subscribe_messages=True)
+    channels = ["events", "events:tracking", "events:camera:three"]
+    listener.subscribe(*channels)
+    while client.pubsub_numsub(channels[-1])[0][1] == 0:
+        time.sleep(0.005)
+    assert fanout.handle(records(2, camera="three")) == {"batchItemFailures": []}
+    heard: list[tuple[str, int]] = []
+    deadline = time.monotonic() + 10
+    while len(heard) < 6 and time.monotonic() < deadline:
+        message = listener.get_message(timeout=1)
+        if message and json.loads(message["data"])["camera_id"] == "three":
+            heard.append((message["channel"], json.loads(message["data"])["id"]))
+    assert heard == [(channel, number) for number in range(2) for channel in channels]
+    listener.close()
+
+
+def test_the_stream_keeps_the_latest(redis_url: str, client: redis.Redis) -> None:
+    """Switched on by its name, capped about its length."""
+    variables = {"REDIS_URL": redis_url, "REDIS_STREAM": "test-stream", "REDIS_STREAM_LENGTH": "50"}
+    fanout = build_fanout(variables)
+    for _ in range(5):
+        fanout.handle(records(100, camera="four"))
+    assert 50 <= client.xlen("test-stream") < 300
+    [(_, fields)] = client.xrevrange("test-stream", count=1)
+    assert json.loads(fields["event"])["id"] == 99
+
+
+def test_a_refused_command_fails_only_its_event(redis_url: str, client: redis.Redis) -> None:
+    """A stream name that is taken by something else: every event of the batch comes again, the channels had them."""
+    client.set("not-a-stream", "text")
+    fanout = build_fanout({"REDIS_URL": redis_url, "REDIS_STREAM": "not-a-stream"})
+    assert fanout.handle(records(2, camera="five")) == {
+        "batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]
+    }
+
+
+def test_a_server_that_is_away_returns_the_batch_and_is_found_again(redis_url: str, client: redis.Redis) -> None:
+    """Quickly, without waiting for it; and a broken connection is replaced."""
+    away = build_fanout({"REDIS_URL": "redis://127.0.0.1:1"})
+    assert len(away.handle(records(3, camera="six"))["batchItemFailures"]) == 3
+    fanout = build_fanout({"REDIS_URL": redis_url})
+    assert fanout.handle(records(1, camera="six")) == {"batchItemFailures": []}
+    for connection in client.client_list():
+        if connection["name"] == "vedette-fanout":
+            client.client_kill(connection["addr"])
+    answers = [fanout.handle(records(1, camera="six")) for _ in range(2)]
+    assert answers[-1] == {"batchItemFailures": []}
