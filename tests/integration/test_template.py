@@ -1,0 +1,194 @@
+"""template.yaml: valid, in step with the contracts and the code, and no wider than it must be."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import cfn_yaml
+
+from infra.packaging.functions import FUNCTIONS, PLATFORM, PYTHON_VERSION
+from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER, DeviceTopics
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTION_NAMES = {
+    "IngestFunction": "ingest",
+    "FanoutFunction": "fanout",
+    "ApiFunction": "api",
+    "MaintenanceFunction": "maintenance",
+}
+# What Lambda itself reads, and what wire_logging does.
+NOT_OURS = {"PYTHONNODEBUGRANGES", "LOG_LEVEL"}
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    return cfn_yaml.load(str(ROOT / "template.yaml"))
+
+
+def _of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return {name: each["Properties"] for name, each in template["Resources"].items() if each["Type"] == kind}
+
+
+def _policies(value: Any) -> Iterator[dict[str, Any]]:
+    """Every policy statement anywhere below ``value``."""
+    if isinstance(value, dict):
+        statements = value.get("Statement")
+        yield from statements if isinstance(statements, list) else ()
+        for inner in value.values():
+            yield from _policies(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _policies(inner)
+
+
+def test_it_passes_cfn_lint() -> None:
+    """No error and no warning."""
+    cfn_lint = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run([cfn_lint, ROOT / "template.yaml"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_rules_listen_to_the_contracts_topics_and_write_its_message(template: dict[str, Any]) -> None:
+    """Each filter of ``shared.topics`` has its rule, and each rule writes what ``shared.ingest_message`` promises."""
+    rules = [rule["TopicRulePayload"] for rule in _of_type(template, "AWS::IoT::TopicRule").values()]
+    found: set[str] = set()
+    for rule in rules:
+        matched = re.fullmatch(r"SELECT (.+) FROM '([^']+)'", rule["Sql"])
+        assert matched is not None
+        assert matched[1].split(", ") == [
+            "encode(*",
+            "'base64') AS payload_base64",
+            "topic() AS topic",
+            "clientid() AS client_id",
+            "timestamp() AS received_at_ms",
+        ]
+        found.add(matched[2])
+        assert rule["AwsIotSqlVersion"] == "2016-03-23"
+        assert [*rule["Actions"][0]] == ["Sqs"]
+        assert rule["ErrorAction"]["Sqs"]["QueueUrl"] == {"Ref": "IngestDeadLetters"}
+    assert found == {EVENTS_FILTER, HEARTBEAT_FILTER, STATUS_FILTER, REPLIES_FILTER}
+
+
+def test_a_device_may_use_its_own_topics_and_no_others(template: dict[str, Any]) -> None:
+    """With a thing's names put in, what may be published and subscribed is what ``DeviceTopics`` says."""
+    [policy] = _of_type(template, "AWS::IoT::Policy").values()
+    mine = DeviceTopics(site_id="hq", device_id="gate-01")
+    allowed: dict[str, set[str]] = {}
+    for statement in policy["PolicyDocument"]["Statement"]:
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        for action in statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]:
+            allowed.setdefault(action, set()).update(_device_resource(resource) for resource in resources)
+    assert allowed["iot:Connect"] == {"client/gate-01"}
+    assert allowed["iot:Publish"] == {
+        f"topic/{mine.base}/events/*",
+        f"topic/{mine.heartbeat}",
+        f"topic/{mine.base}/replies/*",
+        f"topic/{mine.status}",
+    }
+    assert allowed["iot:RetainPublish"] == {f"topic/{mine.status}"}
+    assert allowed["iot:Subscribe"] == {f"topicfilter/{mine.base}/commands/*"}
+    assert allowed["iot:Receive"] == {f"topic/{mine.base}/commands/*"}
+
+
+def _device_resource(resource: dict[str, Any]) -> str:
+    if "Fn::Sub" not in resource:
+        return str(resource)
+    text: str = resource["Fn::Sub"]
+    text = text.replace("${!iot:Connection.Thing.Attributes[site_id]}", "hq")
+    return text.replace("${!iot:Connection.Thing.ThingName}", "gate-01").rsplit("${AWS::AccountId}:", 1)[1]
+
+
+def test_a_device_may_write_its_own_pictures_and_nothing_else(template: dict[str, Any]) -> None:
+    """One action, two prefixes, both bound to the thing's name by the credentials provider."""
+    [statement] = template["Resources"]["DeviceRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "s3:PutObject"
+    assert [resource["Fn::Sub"] for resource in statement["Resource"]] == [
+        "${SnapshotBucket.Arn}/snapshots/${!credentials-iot:ThingName}/*",
+        "${SnapshotBucket.Arn}/thumbnails/${!credentials-iot:ThingName}/*",
+    ]
+
+
+def test_nobody_may_do_everything_or_anything_everywhere(template: dict[str, Any]) -> None:
+    """No statement allows a service's every action, and none names every resource."""
+    statements = [statement for statement in _policies(template["Resources"]) if statement["Effect"] == "Allow"]
+    assert len(statements) > 15
+    for statement in statements:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert all(not action.endswith("*") for action in actions), statement
+        assert statement.get("Resource") != "*", statement
+
+
+def test_each_function_is_built_from_its_row(template: dict[str, Any]) -> None:
+    """Handler, runtime and platform agree with the table that artefacts are built from, and make knows the target."""
+    makefile = (ROOT / "infra/packaging/Makefile").read_text(encoding="utf-8")
+    functions = _of_type(template, "AWS::Serverless::Function")
+    assert set(functions) == set(FUNCTION_NAMES)
+    assert set(FUNCTION_NAMES.values()) == set(FUNCTIONS)
+    for name, row in FUNCTION_NAMES.items():
+        module = FUNCTIONS[row].handler
+        assert functions[name]["Handler"] == f"{module}.handler"
+        assert importlib.util.find_spec(module) is not None
+        assert f"build-{name}:\n\t@$(PYTHON) -m infra.packaging.build {row} " in makefile
+        assert template["Resources"][name]["Metadata"] == {"BuildMethod": "makefile", "WorkingDirectory": "."}
+    common = template["Globals"]["Function"]
+    assert common["Runtime"] == f"python{PYTHON_VERSION}"
+    assert common["Architectures"] == ["arm64"]
+    assert PLATFORM.startswith("aarch64-")
+
+
+def test_every_variable_that_is_set_is_one_that_the_code_reads(template: dict[str, Any]) -> None:
+    """A renamed setting would otherwise leave a function silently on its default."""
+    readers = [ROOT / "cloud_functions/settings.py", ROOT / "cloud_functions/api/composition.py"]
+    text = "".join(reader.read_text(encoding="utf-8") for reader in readers)
+    names = set(template["Globals"]["Function"]["Environment"]["Variables"])
+    for function in _of_type(template, "AWS::Serverless::Function").values():
+        names |= set(function["Environment"]["Variables"])
+    assert {name for name in names - NOT_OURS if f'"{name}"' not in text} == set()
+
+
+def test_no_queue_gives_up_a_message_without_keeping_it(template: dict[str, Any]) -> None:
+    """Working queues redrive to dead letters, wait six times the function's timeout, and both kinds are encrypted."""
+    queues = _of_type(template, "AWS::SQS::Queue")
+    for name in ("IngestQueue", "FanoutQueue"):
+        assert "DeadLetters" in str(queues[name]["RedrivePolicy"]["deadLetterTargetArn"])
+        function = template["Resources"][name.replace("Queue", "Function")]["Properties"]
+        timeout = function.get("Timeout", template["Globals"]["Function"]["Timeout"])
+        assert queues[name]["VisibilityTimeout"] >= 6 * timeout
+    assert all(queue["SqsManagedSseEnabled"] for queue in queues.values())
+
+
+def test_dead_letters_and_a_standstill_raise_alarms(template: dict[str, Any]) -> None:
+    """Somebody is told of what is rejected and of what waits."""
+    watched = {str(alarm["Dimensions"][0]["Value"]) for alarm in _of_type(template, "AWS::CloudWatch::Alarm").values()}
+    for queue in ("IngestDeadLetters", "FanoutDeadLetters", "IngestQueue"):
+        assert any(queue in target for target in watched), queue
+
+
+def test_pictures_are_private(template: dict[str, Any]) -> None:
+    """No public access, encrypted, forgotten in time, and only over TLS."""
+    bucket = template["Resources"]["SnapshotBucket"]["Properties"]
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == {"Ref": "SnapshotRetentionDays"}
+    [deny] = template["Resources"]["SnapshotBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_the_api_is_closed_unless_somebody_opens_it(template: dict[str, Any]) -> None:
+    """Without a choice, callers must sign their requests."""
+    assert template["Parameters"]["ApiAuthorization"]["Default"] == "AWS_IAM"
+    assert template["Resources"]["HttpApiRoute"]["Properties"]["AuthorizationType"] == {"Ref": "ApiAuthorization"}
+
+
+def test_it_has_no_yaml_aliases() -> None:
+    """CloudFormation reads none."""
+    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)(?:^|[\s\[{,])[&*][A-Za-z][\w-]*\s*$", text) == []

@@ -1,0 +1,115 @@
+"""The functions' artefacts: complete, lean, compiled. Libraries come from this environment, so no index is needed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloud_functions.api.docs_pages import packaged_assets
+from infra.packaging import build as building
+from infra.packaging.build import build, main
+from infra.packaging.functions import FUNCTIONS, FunctionCode, function_code
+from shared.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+# The api's lock holds fastapi-offline, which an environment of before it has not got yet.
+BUILDABLE = [name for name in FUNCTIONS if name != "api" or packaged_assets() is not None]
+FOREIGN = {
+    "ingest": ["fastapi", "redis", "mangum"],
+    "fanout": ["psycopg", "fastapi", "mangum"],
+    "api": ["redis"],
+    "maintenance": ["fastapi", "redis", "mangum"],
+}
+NEVER = ["edge_agent", "cv2", "numpy", "av", "paho", "boto3", "botocore", "alembic", "sqlalchemy", "uvicorn", "bin"]
+
+
+@pytest.mark.parametrize("name", BUILDABLE)
+def test_an_artefact_is_all_that_its_handler_needs_and_nothing_else(name: str, tmp_path: Path) -> None:
+    """Imported by a bare interpreter with nothing else in reach; without the other functions' libraries; compiled."""
+    folder = tmp_path / name
+    build(name, folder, from_environment=True)
+    script = (
+        f"import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(folder)!r})\n"
+        f"import {FUNCTIONS[name].handler} as module\n"
+        f"assert module.__cached__.endswith('.pyc') and callable(module.handler)\n"
+        f"assert module.__file__.startswith({str(folder)!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    present = {path.name.split("-")[0] for path in folder.iterdir()}
+    assert not present & {*NEVER, *FOREIGN[name]}
+    assert {path.name for path in (folder / "cloud_functions").iterdir() if path.is_dir()} <= {
+        "__pycache__",
+        "db",
+        name,
+    }
+    assert not (folder / "cloud_functions/db/migrations").exists()
+    sources = [path for path in folder.rglob("*.py") if "__pycache__" not in path.parts]
+    assert len(list(folder.rglob("*.pyc"))) >= len(sources)
+    assert list(folder.rglob("*.pyi")) == []
+
+
+def test_the_locks_agree_with_the_cloud_lock() -> None:
+    """A function runs the versions that are tested."""
+
+    def pins(path: str) -> dict[str, str]:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert "--hash=sha256:" in text
+        return dict(re.findall(r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)", text))
+
+    tested = pins("requirements/cloud.txt")
+    for code in FUNCTIONS.values():
+        for name, version in pins(code.requirements).items():
+            assert tested.get(name, version) == version, (code.requirements, name)
+
+
+def test_a_lock_and_an_environment_that_disagree_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version than the locked one, or none at all, is named; what is for another platform is passed over."""
+    lock = tmp_path / "lock.txt"
+    monkeypatch.setitem(FUNCTIONS, "odd", FunctionCode(handler="odd", requirements=str(lock), parts=()))
+    lock.write_text("pydantic==0.0.1 \\\n    --hash=sha256:00\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"pydantic is locked at 0\.0\.1, but"):
+        build("odd", tmp_path / "out", from_environment=True)
+    lock.write_text("no-such-thing==1.0\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="no-such-thing is locked for this function but not installed"):
+        build("odd", tmp_path / "out", from_environment=True)
+    lock.write_text("no-such-thing==1.0 ; sys_platform == 'win32' \\\n", encoding="utf-8")
+    build("odd", tmp_path / "out", from_environment=True)
+
+
+def test_an_unknown_function_names_those_there_are() -> None:
+    """The error is the list of choices."""
+    with pytest.raises(ConfigurationError, match="ingest, fanout, api, maintenance"):
+        function_code("nothing")
+
+
+def test_what_cannot_be_fetched_or_compiled_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No uv, an unreadable lock, a Python that is not there: the command says which and ends with 1."""
+    lock = tmp_path / "lock.txt"
+    lock.write_text("this is not a requirement\n", encoding="utf-8")
+    monkeypatch.setitem(FUNCTIONS, "odd", FunctionCode(handler="odd", requirements=str(lock), parts=()))
+    monkeypatch.setattr(building, "PYTHON_VERSION", f"{sys.version_info[0]}.{sys.version_info[1]}")
+    assert main(["odd", str(tmp_path / "out")]) == 1
+    assert "the libraries of odd could not be fetched" in capsys.readouterr().err
+    monkeypatch.setattr(building, "PYTHON_VERSION", "3.99")
+    assert main(["odd", str(tmp_path / "out")]) == 1
+    assert "Python 3.99 is needed to compile for Lambda" in capsys.readouterr().err
+
+
+def test_code_that_does_not_compile_stops_the_build(tmp_path: Path) -> None:
+    """A syntax error is found here and not on the first invocation."""
+    (tmp_path / "broken.py").write_text("def (:\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="could not compile"):
+        building._compile(tmp_path, sys.executable)
+
+
+def test_the_command_builds(tmp_path: Path) -> None:
+    """What the Makefile calls, as it calls it."""
+    assert main(["fanout", str(tmp_path / "out"), "--from-environment"]) == 0
+    assert (tmp_path / "out/cloud_functions/fanout/handler.py").is_file()
