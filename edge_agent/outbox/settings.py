@@ -16,7 +16,7 @@ class OutboxSettings(BaseModel):
     max_bytes: int = Field(
         default=1024 * MIB,
         ge=16 * 1024,
-        description="Events and images held together; above it the least important goes first (see room.py).",
+        description="Events and images held together; above it the least important goes first.",
     )
     max_age_s: float = Field(default=7 * DAY_S, gt=0, description="What waits longer than this is given up.")
     keep_sent_bytes: int = Field(

@@ -116,6 +116,7 @@ class Subscriber:
         self.sequences: dict[int, str] = {}
         self.epoch = ""
         self.replies: list[dict[str, object]] = []
+        self.statuses: list[str] = []
         self.ready = threading.Event()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=f"subscriber-{device_id}", clean_session=False
@@ -129,14 +130,16 @@ class Subscriber:
         assert self.ready.wait(20)
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
-        client.subscribe(
-            [(f"vedette/hq/{self._device_id}/events/+/+", 1), (f"vedette/hq/{self._device_id}/replies/+", 1)]
-        )
+        base = f"vedette/hq/{self._device_id}"
+        client.subscribe([(f"{base}/events/+/+", 1), (f"{base}/replies/+", 1), (f"{base}/status", 1)])
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         body = json.loads(message.payload)
         if "/replies/" in message.topic:
             self.replies.append(body)
+            return
+        if message.topic.endswith("/status"):
+            self.statuses.append(body["status"])
             return
         self.events[body["event_id"]] += 1
         self.sequences[body["sequence"]] = body["event_id"]

@@ -97,6 +97,25 @@ def test_a_broker_that_forgets_what_it_acknowledged_is_healed_by_resend(tmp_path
         broker.close()
 
 
+def test_a_device_that_was_away_is_seen_to_be_and_finds_its_commands(
+    tmp_path: Path, mqtt_broker: BrokerFixture, device_id: str
+) -> None:
+    """Killed, it is offline by its last will; back, it carries out what it was asked meanwhile."""
+    with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
+        device = DeviceProcess(folder=tmp_path, port=mqtt_broker.port, device_id=device_id, count=5)
+        eventually(lambda: len(cloud.events) == 5 and cloud.statuses[-1:] == ["online"])
+        device.kill()
+        eventually(lambda: cloud.statuses[-1] == "offline")
+        cloud.ask_to_resend([[2, 3]], "while-away")
+        pause(0.2)
+        again = DeviceProcess(folder=tmp_path, port=mqtt_broker.port, device_id=device_id, count=1)
+        eventually(lambda: [reply["command_id"] for reply in cloud.replies] == ["while-away"])
+        assert cloud.replies[0]["resent"] == 2
+        eventually(lambda: cloud.events[cloud.sequences[2]] >= 2 and cloud.events[cloud.sequences[3]] >= 2)
+        again.stop()
+        eventually(lambda: cloud.statuses[-1] == "offline")
+
+
 @pytest.fixture
 def aws_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
