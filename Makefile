@@ -61,8 +61,9 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 bench: $(STAMP) ## Measure speed against baselines in the same run; results land in .bench/
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-schemas: $(STAMP) ## Write the contracts as JSON Schema into docs/reference/
+schemas: $(STAMP) ## Write the JSON Schemas and the configuration page into docs/reference/
 	@$(BIN)/python -m shared.schemas docs/reference
+	@$(BIN)/python -m edge_agent.config_reference docs/reference/configuration.md
 
 lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 	@for extra in edge cloud local; do \

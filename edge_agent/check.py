@@ -78,7 +78,7 @@ def _findings(config: AgentConfig, places: ModelPlaces) -> Iterator[Finding]:
         if not camera.enabled:
             yield Finding(ok=True, text=f"camera {camera.id}: switched off")
             continue
-        yield _tried(f"camera {camera.id}: source", lambda camera=camera: _source(camera))
+        yield _tried(f"camera {camera.id}", lambda camera=camera: _source(camera))
         if camera.mode != "motion":
             yield _tried(f"camera {camera.id}: model", lambda camera=camera: _model(camera, places))
 
@@ -87,7 +87,7 @@ def _tried(what: str, attempt: Callable[[], str]) -> Finding:
     try:
         return Finding(ok=True, text=f"{what}: {attempt()}")
     except VedetteError as error:
-        return Finding(ok=False, text=f"{what}: {error}")
+        return Finding(ok=False, text=f"{what}: {str(error).removeprefix(f'{what}: ')}")
 
 
 def _state_dir(folder: Path) -> Finding:
@@ -129,8 +129,8 @@ def _readable(name: str, path: Path) -> Finding:
 def _source(camera: CameraSettings) -> str:
     text = source_text(camera)
     if scheme_of(text) == "file" and not Path(text).is_file():
-        raise ConfigurationError(f"there is no file {redact_source(text)}; expected {EXPECTED}")
-    return redact_source(text)
+        raise ConfigurationError(f"source: there is no file {redact_source(text)}; expected {EXPECTED}")
+    return f"source {redact_source(text)}"
 
 
 def _model(camera: CameraSettings, places: ModelPlaces) -> str:

@@ -51,11 +51,11 @@ class ModelSettings(_Section):
 class CameraSettings(_Section):
     """One camera and everything about it."""
 
-    id: Segment
+    id: Segment = Field(description="Names the camera in topics, keys and the API.")
     source: str | None = Field(default=None, description="rtsp://…, a file, usb:0, gst:PIPELINE, synthetic:gate.")
     source_env: str | None = Field(default=None, description="Environment variable that holds the source.")
     source_file: Path | None = Field(default=None, description="File whose first line is the source.")
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="False leaves the camera alone without forgetting its settings.")
     mode: Mode = Field(
         default="tracking",
         description="`tracking` follows objects; `detection` tells what is to be seen; `motion` only motion.",
@@ -85,10 +85,12 @@ class CameraSettings(_Section):
 class AgentConfig(_Section):
     """The whole file."""
 
-    site_id: Segment
-    device_id: Segment
+    site_id: Segment = Field(description="Where the device is; part of every topic.")
+    device_id: Segment = Field(
+        description="This device; in AWS IoT the thing's name, which its certificate must be for."
+    )
     state_dir: Path = Field(default=Path("/var/lib/vedette"), description="Where the outbox lives; must be writable.")
-    heartbeat_s: float = Field(default=30.0, ge=1, le=3600)
+    heartbeat_s: float = Field(default=30.0, ge=1, le=3600, description="A heartbeat is sent this often.")
     models_location: str | None = Field(
         default=None, description="Folder or URL to look for models in first; VEDETTE_MODELS where this is left out."
     )

@@ -68,16 +68,14 @@ def download_bar(name: str) -> Generator[Callable[[int, int | None], None] | Non
 def show_replay(summary: ReplaySummary, out: Path) -> None:
     """Print what a replay found and where its time went."""
     console = Console(highlight=False)
-    console.print(
+    _say(
         f"[bold]{summary.source}[/bold]  {summary.frames:,} frames in {summary.seconds:.1f} s "
         f"([bold]{summary.fps:,.0f}[/bold] a second), objects by {summary.model}"
     )
     if summary.warning:
-        console.print(f"[yellow]{summary.warning}[/yellow]")
+        _say(f"[yellow]{summary.warning}[/yellow]")
     console.print(_events_table(summary), _stages_table(summary))
-    console.print(
-        f"{sum(summary.events_by_type.values()):,} events in {out / 'events.jsonl'}, pictures in {out / 'snapshots'}"
-    )
+    _say(f"{sum(summary.events_by_type.values()):,} events in {out / 'events.jsonl'}, pictures in {out / 'snapshots'}")
 
 
 def _events_table(summary: ReplaySummary) -> Table:
@@ -108,12 +106,11 @@ def _stages_table(summary: ReplaySummary) -> Table:
 
 def show_probe(result: ProbeResult) -> None:
     """Print what a source gives."""
-    console = Console(highlight=False)
     if result.error is not None:
-        console.print(f"[red]✗[/red] {result.source}: {result.error}")
+        _say(f"[red]✗[/red] {result.source}: {result.error}")
         return
     fps = "?" if result.fps is None else f"{result.fps:.4g}"
-    console.print(
+    _say(
         f"[green]✓[/green] {result.source}: {result.resolution} {result.codec or 'raw'}, {fps} frames a second, "
         f"first picture after {result.latency_ms:.0f} ms"
     )
@@ -121,26 +118,28 @@ def show_probe(result: ProbeResult) -> None:
 
 def show_findings(path: Path, findings: Sequence[Finding]) -> None:
     """Print a configuration's good and bad sides."""
-    console = Console(highlight=False)
     for finding in findings:
-        console.print(f"{'[green]✓[/green]' if finding.ok else '[red]✗[/red]'} {finding.text}")
+        _say(f"{'[green]✓[/green]' if finding.ok else '[red]✗[/red]'} {finding.text}")
     wrong = sum(not finding.ok for finding in findings)
     verdict = "[green]ready to run[/green]" if not wrong else f"[red]{wrong} to put right[/red]"
-    console.print(f"{path}: {verdict}")
+    _say(f"{path}: {verdict}")
 
 
 def show_models(models: Sequence[ModelListing]) -> None:
-    """Print the catalogue."""
-    table = Table(title="Detection models", title_justify="left")
-    for heading in ("name", "input", "size", "labels", "licence", "where", "what it is"):
-        table.add_column(heading, no_wrap=heading == "name")
+    """Print the catalogue: a line to choose by, and one that says more."""
     for model in models:
         entry = model.entry
-        name = f"[bold]{model.name}[/bold] (default)" if entry and entry.default else model.name
-        if entry is None:
-            table.add_row(name, "", "", "", "", model.where, str(model.path))
-            continue
-        size = "" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
-        shape = f"{entry.input_size[0]}×{entry.input_size[1]}"
-        table.add_row(name, shape, size, entry.label_set, entry.licence, model.where, entry.description)
-    Console(highlight=False).print(table)
+        facts = (
+            [] if entry is None else [f"{entry.input_size[0]}×{entry.input_size[1]}", entry.label_set, entry.licence]
+        )
+        if entry is not None and entry.size_bytes is not None:
+            facts.insert(1, f"{entry.size_bytes / 1e6:.1f} MB")
+        default = " [green](default)[/green]" if entry is not None and entry.default else ""
+        where = {"folder": "in VEDETTE_MODELS", "cache": "on this machine", "download": "to download"}[model.where]
+        _say(f"[bold]{model.name}[/bold]{default}  {', '.join([*facts, where])}")
+        _say(f"    {model.path if entry is None else entry.description}")
+
+
+def _say(text: str) -> None:
+    """Print one line; a narrow pipe must not break it."""
+    Console(highlight=False, soft_wrap=True).print(text)

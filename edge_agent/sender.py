@@ -35,8 +35,8 @@ class SenderSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     upload_threads: int = Field(default=2, ge=1, le=16, description="Images stored at a time.")
-    retry_min_s: float = Field(default=1.0, gt=0)
-    retry_max_s: float = Field(default=60.0, gt=0)
+    retry_min_s: float = Field(default=1.0, gt=0, description="First wait before trying again; it doubles.")
+    retry_max_s: float = Field(default=60.0, gt=0, description="Longest wait before trying again.")
 
 
 class Sender:

@@ -20,9 +20,9 @@ class _Settings(BaseModel):
 class ClassSettings(_Settings):
     """What holds for one class instead of the general setting; what is left out follows that."""
 
-    min_score: Ratio | None = None
-    min_area_ratio: Ratio | None = None
-    max_area_ratio: Ratio | None = None
+    min_score: Ratio | None = Field(default=None, description="Weaker detections of this class are dropped.")
+    min_area_ratio: Ratio | None = Field(default=None, description="Smaller boxes of this class are dropped.")
+    max_area_ratio: Ratio | None = Field(default=None, description="Larger boxes of this class are dropped.")
 
 
 class LookSettings(_Settings):
@@ -66,7 +66,7 @@ class DetectSettings(_Settings):
         default=0.85,
         description="The same for two boxes of different classes: one thing that the model gives two names.",
     )
-    max_detections: int = Field(default=100, ge=1, le=1000)
+    max_detections: int = Field(default=100, ge=1, le=1000, description="Only the best so many of a picture count.")
     threads: int = Field(default=2, ge=1, le=64, description="CPU threads for one inference.")
     runtime: Literal["litert", "tflite"] | None = Field(
         default=None, description="Which inference runtime; left out, the first that is installed."

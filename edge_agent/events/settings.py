@@ -19,7 +19,7 @@ class _Settings(BaseModel):
 class ZoneSettings(_Settings):
     """A named area. An object is in it while the middle of its box's lower edge is."""
 
-    name: Segment
+    name: Segment = Field(description="Stands in the `zones` of events.")
     polygon: Annotated[list[PointSetting], Field(min_length=3, max_length=100)] = Field(
         description="Corners as [x, y], shares of the picture's size."
     )
@@ -30,12 +30,14 @@ class ZoneSettings(_Settings):
 
 
 class LineSettings(_Settings):
-    """A named line; crossing it is told at once. Looking from start to end, `right` is crossing to the right."""
+    """A named line; crossing it is told at once."""
 
-    name: Segment
-    start: PointSetting
-    end: PointSetting
-    direction: Literal["any", "right", "left"] = "any"
+    name: Segment = Field(description="Stands in `line_crossed` of events.")
+    start: PointSetting = Field(description="One end as [x, y], shares of the picture's size.")
+    end: PointSetting = Field(description="The other end.")
+    direction: Literal["any", "right", "left"] = Field(
+        default="any", description="Which way counts, looking from start to end: `right` is from its left to its right."
+    )
     classes: list[str] = Field(default_factory=list, description="Only these classes count; empty means all.")
 
 

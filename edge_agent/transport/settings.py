@@ -18,30 +18,32 @@ class _Settings(BaseModel):
 class MqttSettings(_Settings):
     """The MQTT broker. TLS is used as soon as any of its files is named, or ``tls`` is set."""
 
-    host: str = Field(min_length=1)
+    host: str = Field(min_length=1, description="Name or address of the broker.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Default: 8883 with TLS, 1883 without.")
-    tls: bool = False
+    tls: bool = Field(default=False, description="Use TLS even without any of the files below.")
     ca_file: Path | None = Field(default=None, description="PEM; default: the certificates the system trusts.")
     certificate_file: Path | None = Field(default=None, description="PEM of this device's certificate.")
     private_key_file: Path | None = Field(default=None, description="PEM of its private key.")
     alpn: str | None = Field(default=None, description="For AWS IoT Core on port 443: x-amzn-mqtt-ca.")
-    username: str | None = None
+    username: str | None = Field(default=None, description="For brokers that ask for one; AWS IoT goes by certificate.")
     password_file: Path | None = Field(default=None, description="A file that holds the password and nothing else.")
     password_env: str | None = Field(default=None, description="Name of the environment variable with the password.")
     client_id: str | None = Field(default=None, min_length=1, max_length=128, description="Default: the device id.")
-    keepalive_s: int = Field(default=30, ge=5, le=1200)
+    keepalive_s: int = Field(
+        default=30, ge=5, le=1200, description="A connection silent for one and a half times this is given up."
+    )
     clean_session: bool = Field(
         default=False, description="False: the broker keeps commands for the device while it is away."
     )
     max_in_flight: int = Field(
         default=100, ge=1, le=10_000, description="Unacknowledged messages at a time; AWS IoT Core allows 100."
     )
-    connect_timeout_s: float = Field(default=10.0, gt=0)
+    connect_timeout_s: float = Field(default=10.0, gt=0, description="How long the broker may take to answer.")
     ack_timeout_s: float = Field(
         default=20.0, gt=0, description="A broker that acknowledges nothing for so long is connected to anew."
     )
-    reconnect_min_s: float = Field(default=0.5, gt=0)
-    reconnect_max_s: float = Field(default=60.0, gt=0)
+    reconnect_min_s: float = Field(default=0.5, gt=0, description="First wait before connecting again; it doubles.")
+    reconnect_max_s: float = Field(default=60.0, gt=0, description="Longest wait before connecting again.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -84,19 +86,21 @@ class IotCredentialsSettings(_Settings):
     endpoint: str = Field(
         min_length=1, description="Host of the credentials provider (aws iot describe-endpoint), or host:port."
     )
-    role_alias: str = Field(min_length=1, max_length=128, pattern=r"^[\w=,@-]+$")
-    certificate_file: Path
-    private_key_file: Path
+    role_alias: str = Field(
+        min_length=1, max_length=128, pattern=r"^[\w=,@-]+$", description="The role alias made for devices in AWS IoT."
+    )
+    certificate_file: Path = Field(description="PEM of this device's certificate.")
+    private_key_file: Path = Field(description="PEM of its private key.")
     ca_file: Path | None = Field(default=None, description="PEM; default: the certificates the system trusts.")
-    timeout_s: float = Field(default=10.0, gt=0)
+    timeout_s: float = Field(default=10.0, gt=0, description="How long the provider may take to answer.")
 
 
 class S3Settings(_Settings):
     """The snapshot bucket. Without ``iot_credentials``, boto3 looks where it always looks."""
 
-    bucket: str = Field(min_length=3, max_length=63)
-    region: str | None = None
+    bucket: str = Field(min_length=3, max_length=63, description="Where snapshots and thumbnails go.")
+    region: str | None = Field(default=None, description="The bucket's; left out, boto3's own default.")
     endpoint_url: str | None = Field(default=None, description="For MinIO or a local stack.")
     iot_credentials: IotCredentialsSettings | None = None
-    connect_timeout_s: float = Field(default=5.0, gt=0)
-    read_timeout_s: float = Field(default=15.0, gt=0)
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="How long a connection may take.")
+    read_timeout_s: float = Field(default=15.0, gt=0, description="How long the store may stay silent.")
