@@ -1,0 +1,196 @@
+"""Events API at five million rows: p95 of a list, of statistics and of one event, through the Lambda handler, warm.
+
+Against plain SQL on the same data in the same run: ``count(*)`` and the page by OFFSET, ``GROUP BY`` over the table.
+The rows are made on a throw-away PostgreSQL: 90 days, 50 cameras, through the triggers that keep the counts.
+``VEDETTE_BENCH_EVENTS`` makes it smaller (100000 for a quick look).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+
+from cloud_functions.db.migrate import upgrade
+from infra.local.postgres import PostgresBinaries, PostgresServer
+from tests.api_calls import Answer, ApiCalls, lambda_api
+from tests.benchmarks.figures import Figure
+
+EVENTS = int(os.environ.get("VEDETTE_BENCH_EVENTS", "5000000"))
+ROUNDS = 60
+INSERT_AT_ONCE = 250_000
+
+MAKE_EVENTS: LiteralString = """
+INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, snapshot_path,
+                    event_data)
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
+        || '8' || substr(md5(n::text), 4, 15))::uuid,
+       'site-' || camera %% 5, 'device-' || camera %% 25, 'camera-' || camera, kind, at, n,
+       'camera-' || camera || '/' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD/"tracking"_HH24MISS_US') || '.jpg',
+       CASE kind
+           WHEN 'tracking' THEN jsonb_build_object(
+               'track_id', n, 'track_uid', 'gate-' || n, 'tracking_action', 'updated',
+               'class_name', CASE WHEN chance %% 1000 = 0 THEN 'zebra' ELSE names[1 + chance %% 3] END,
+               'confidence', chance %% 997 / 997.0,
+               'bounding_box', '{"x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}'::jsonb,
+               'zones', CASE WHEN chance %% 10 = 0 THEN '["driveway"]' ELSE '[]' END::jsonb,
+               'model_info', '{"model_type": "ssd_mobilenet_v1", "version": "1"}'::jsonb)
+           WHEN 'detection' THEN jsonb_build_object('detections', jsonb_build_array(jsonb_build_object(
+               'class_name', names[1 + chance %% 3], 'confidence', chance %% 997 / 997.0)))
+           WHEN 'anpr' THEN jsonb_build_object('plate_normalized', 'B' || chance %% 30000,
+               'anpr_result', jsonb_build_object('license_plate', 'B ' || chance %% 30000, 'confidence', 0.9))
+           ELSE '{"motion_intensity": 0.4, "affected_area_percentage": 12.5, "regions": []}'::jsonb
+       END
+FROM (
+    SELECT n, ARRAY['person', 'car', 'dog'] AS names, hashint8(n) & 2147483647 AS chance,
+           (hashint8(n + 7) & 2147483647) %% 50 AS camera,
+           (ARRAY['tracking', 'tracking', 'tracking', 'tracking', 'tracking', 'tracking', 'motion', 'motion',
+                  'detection', 'anpr'])[1 + (hashint8(n + 13) & 2147483647) %% 10] AS kind,
+           now() - make_interval(secs => 90 * 86400.0 * (%(all)s - n) / %(all)s) AS at
+    FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
+) AS made
+"""
+NAIVE_LIST: LiteralString = """
+SELECT count(*) OVER () AS total, * FROM events WHERE camera_id = 'camera-7' AND event_type = 'tracking'
+ORDER BY "timestamp" DESC LIMIT 50
+"""
+NAIVE_STATISTICS: LiteralString = "SELECT event_type, camera_id, count(*) FROM events GROUP BY 1, 2"
+
+
+def run() -> list[Figure]:
+    with _database() as (url, make_s):
+        handler, resources = lambda_api(url)
+        try:
+            figures = _measure(url, ApiCalls(handler))
+        finally:
+            handler.close()
+            resources.close()
+    return [Figure(f"making {EVENTS:,} events, counts kept", EVENTS / make_s, "events/s", better="higher"), *figures]
+
+
+def _measure(url: str, api: ApiCalls) -> list[Figure]:
+    chance = random.Random(1)
+
+    def any_event() -> Answer:
+        return api.get(f"/api/events/{chance.randint(1, EVENTS)}")
+
+    def walk() -> Answer:
+        return api.get("/api/events", cursor=api.get("/api/events", page=1 + EVENTS // 80).json()["next_cursor"])
+
+    middle = {"start_time": _days_ago(60.4), "end_time": _days_ago(10.2)}
+    listing: dict[str, Callable[[], Answer]] = {
+        "list, no condition": lambda: api.get("/api/events"),
+        "list, camera and type": lambda: api.get("/api/events", camera_id="camera-7", event_type="tracking"),
+        "list, 50 days": lambda: api.get("/api/events", **middle),
+        "list, camera and class": lambda: api.get("/api/events", camera_id="camera-7", class_name="dog"),
+        "list, a rare class": lambda: api.get("/api/events", class_name="zebra"),
+        "list, a plate": lambda: api.get("/api/events", license_plate="B 1234"),
+        "list, the middle page": lambda: api.get("/api/events", page=EVENTS // 100),
+        "list, camera and confidence": lambda: api.get("/api/events", camera_id="camera-7", min_confidence=0.9),
+    }
+    stats: dict[str, Callable[[], Answer]] = {
+        "statistics, everything": lambda: api.get("/api/events/stats"),
+        "statistics, 50 days": lambda: api.get("/api/events/stats", **middle),
+    }
+    one: dict[str, Callable[[], Answer]] = {"one event": any_event}
+    _check_totals(url, api, middle)
+    measured = _percentiles(listing | stats | one | {"two list pages, by page and by cursor": walk})
+    targets = dict.fromkeys(listing, 15.0) | dict.fromkeys(stats, 20.0) | {"one event": 5.0}
+    figures = [
+        Figure(f"{name}: p95", p95, "ms", target=targets.get(name), note=f"median {median:.1f} ms")
+        for name, (median, p95) in measured.items()
+    ]
+    return figures + _against_plain_sql(url, measured)
+
+
+def _against_plain_sql(url: str, measured: Mapping[str, tuple[float, float]]) -> list[Figure]:
+    """How many times as long plain SQL takes for the same two questions."""
+    figures: list[Figure] = []
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        for name, query in (("list, camera and type", NAIVE_LIST), ("statistics, everything", NAIVE_STATISTICS)):
+            took: list[float] = []
+            for _ in range(5):
+                start = time.perf_counter()
+                connection.execute(query).fetchall()
+                took.append((time.perf_counter() - start) * 1000)
+            plain = statistics.median(took)
+            ratio = plain / measured[name][0]
+            figures.append(Figure(f"{name}: plain SQL takes", ratio, "×", better="higher", note=f"{plain:.0f} ms"))
+    return figures
+
+
+def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
+    """Fast and wrong would be no figure: the totals are compared with a count of the rows."""
+    checks: list[tuple[LiteralString, dict[str, str]]] = [
+        ("true", {}),
+        ("camera_id = 'camera-7' AND event_type = 'tracking'", {"camera_id": "camera-7", "event_type": "tracking"}),
+        ("class_names ? 'zebra'", {"class_name": "zebra"}),
+        ('"timestamp" BETWEEN %(start_time)s AND %(end_time)s', middle),
+    ]
+    with psycopg.connect(url) as connection:
+        for condition, conditions in checks:
+            row = connection.execute(f"SELECT count(*) FROM events WHERE {condition}", conditions or None).fetchone()
+            told = api.get("/api/events", **conditions).json()["total"]
+            if row is None or told != row[0]:
+                raise AssertionError(f"the total for {conditions} is {told}, and there are {row}")
+
+
+def _percentiles(actions: Mapping[str, Callable[[], Answer]]) -> dict[str, tuple[float, float]]:
+    """Return median and 95th percentile in ms of each action, taken in turn."""
+    took: dict[str, list[float]] = {name: [] for name in actions}
+    for number in range(ROUNDS + 5):
+        for name, action in actions.items():
+            start = time.perf_counter()
+            answer = action()
+            if number >= 5:  # before that it is warming up
+                took[name].append((time.perf_counter() - start) * 1000)
+            if answer.status != 200:
+                raise AssertionError(f"{name}: {answer}")
+    return {name: (statistics.median(times), statistics.quantiles(times, n=20)[18]) for name, times in took.items()}
+
+
+@contextmanager
+def _database() -> Iterator[tuple[str, float]]:
+    """A server of our own with the events in it; gives the URL and the seconds that making them took."""
+    with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
+        Path(folder).chmod(0o755)
+        server = PostgresServer(
+            folder=Path(folder) / "postgres",
+            binaries=PostgresBinaries.choose(os.environ.get("VEDETTE_TEST_POSTGRES", "embedded")),
+            durable=False,
+            settings=["shared_buffers=512MB", "max_wal_size=8GB"],
+        )
+        server.start()
+        try:
+            server.create_database("bench")
+            url = server.url_of("bench")
+            upgrade(url)
+            yield url, _make_events(url)
+        finally:
+            server.stop()
+
+
+def _make_events(url: str) -> float:
+    start = time.perf_counter()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT events_ensure_partition(now() - make_interval(months => back)) FROM generate_series(0, 4) AS back"
+        )
+        for first in range(1, EVENTS + 1, INSERT_AT_ONCE):
+            last = min(first + INSERT_AT_ONCE - 1, EVENTS)
+            connection.execute(MAKE_EVENTS, {"all": EVENTS, "first": first, "last": last})
+        took = time.perf_counter() - start
+        connection.execute("VACUUM ANALYZE")
+    return took
+
+
+def _days_ago(days: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86_400))
