@@ -69,6 +69,7 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
         openapi_tags=_TAGS,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )
     app.state.resources = resources
@@ -104,9 +105,20 @@ def _described(app: FastAPI, root_path: str) -> dict[str, Any]:
         schemas: dict[str, Any] = schema["components"]["schemas"]
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
+        schema["paths"] = dict(sorted(schema["paths"].items()))
+        for operation in (each for path in schema["paths"].values() for each in path.values()):
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _never_null(parameter["schema"])
         schemas["ProblemDocument"] = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter's schema as a reader wants it: left out is not null, and its name is title enough."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    merged = {**schema, **kinds[0]} if len(kinds) == 1 else schema
+    return {key: value for key, value in merged.items() if key not in ("title", "anyOf" if kinds else "title")}
 
 
 class _Frame:

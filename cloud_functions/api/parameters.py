@@ -142,7 +142,7 @@ class PageParameters(BaseModel):
     @model_validator(mode="after")
     def _check_cursor(self) -> PageParameters:
         if self.cursor is not None:
-            if "page" in self.model_fields_set:
+            if self.page != 1:
                 raise ValueError("give page or cursor, not both")
             try:
                 decode_cursor(self.cursor)
@@ -156,7 +156,7 @@ class PageParameters(BaseModel):
         return None if self.cursor is None else decode_cursor(self.cursor)
 
 
-class ListParameters(FilterParameters, PageParameters):
+class ListParameters(PageParameters, FilterParameters):
     """``GET /events``: conditions and a slice."""
 
 

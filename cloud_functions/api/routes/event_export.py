@@ -59,6 +59,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.get(
     "/export",
+    name="export_events",
     dependencies=[Depends(require("events:read"))],
     summary="Export events",
     responses=_ANSWERS,

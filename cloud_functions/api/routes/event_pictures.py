@@ -36,7 +36,12 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get(
-    "/{event}/snapshot", dependencies=[_MAY_READ], summary="The picture", responses=_ANSWERS, response_class=Response
+    "/{event}/snapshot",
+    name="event_snapshot",
+    dependencies=[_MAY_READ],
+    summary="The picture",
+    responses=_ANSWERS,
+    response_class=Response,
 )
 async def snapshot(here: Here, ref: EventRef) -> Response:
     """The annotated picture as a download. An event may arrive before its picture: then ask again as told."""
@@ -46,7 +51,12 @@ async def snapshot(here: Here, ref: EventRef) -> Response:
 
 
 @router.get(
-    "/{event}/thumbnail", dependencies=[_MAY_READ], summary="The thumbnail", responses=_ANSWERS, response_class=Response
+    "/{event}/thumbnail",
+    name="event_thumbnail",
+    dependencies=[_MAY_READ],
+    summary="The thumbnail",
+    responses=_ANSWERS,
+    response_class=Response,
 )
 async def thumbnail(here: Here, ref: EventRef) -> Response:
     """A small JPEG of the picture, as a download."""
@@ -57,7 +67,11 @@ async def thumbnail(here: Here, ref: EventRef) -> Response:
 
 
 @router.get(
-    "/{event}/snapshot-url", dependencies=[_MAY_READ], summary="A signed URL of the picture", response_model=SignedUrl
+    "/{event}/snapshot-url",
+    name="event_snapshot_url",
+    dependencies=[_MAY_READ],
+    summary="A signed URL of the picture",
+    response_model=SignedUrl,
 )
 async def snapshot_url(here: Here, ref: EventRef) -> dict[str, Any]:
     """A URL that gives out the picture to whoever has it, for a while: for `<img>` tags and messages."""

@@ -62,7 +62,9 @@ async def list_events(here: Here, asked: Annotated[ListParameters, Query()]) -> 
     return await _page(here, asked.event_filter(), asked)
 
 
-@router.get("/stats", response_model=EventStatistics, dependencies=[_MAY_READ], summary="Count events")
+@router.get(
+    "/stats", name="event_statistics", response_model=EventStatistics, dependencies=[_MAY_READ], summary="Count events"
+)
 async def stats(here: Here, asked: Annotated[FilterParameters, Query()]) -> Response:
     """Exact totals by type and by camera of the events that meet every condition, and the time they span."""
     wanted = asked.event_filter()
@@ -77,7 +79,9 @@ async def stats(here: Here, asked: Annotated[FilterParameters, Query()]) -> Resp
     )
 
 
-@router.get("/recent", response_model=RecentEvents, dependencies=[_MAY_READ], summary="The newest events")
+@router.get(
+    "/recent", name="recent_events", response_model=RecentEvents, dependencies=[_MAY_READ], summary="The newest events"
+)
 async def recent(
     here: Here, limit: Annotated[int, Query(ge=1, le=MAX_RECENT, description="How many at most.")] = 10
 ) -> Response:
@@ -88,7 +92,13 @@ async def recent(
     return _body(here, f'{{"events":[{_joined(events)}],"count":{len(events)}}}')
 
 
-@router.get("/camera/{camera_id}", response_model=EventList, dependencies=[_MAY_READ], summary="Events of a camera")
+@router.get(
+    "/camera/{camera_id}",
+    name="camera_events",
+    response_model=EventList,
+    dependencies=[_MAY_READ],
+    summary="Events of a camera",
+)
 async def of_camera(
     here: Here,
     camera_id: Annotated[Segment, Path(description="The camera.", examples=["camera-1"])],
@@ -100,7 +110,13 @@ async def of_camera(
     return await _page(here, asked.model_copy(update={"camera_id": camera_id}).event_filter(), asked)
 
 
-@router.get("/plate/{text}", response_model=EventList, dependencies=[_MAY_READ], summary="Events of a number plate")
+@router.get(
+    "/plate/{text}",
+    name="plate_events",
+    response_model=EventList,
+    dependencies=[_MAY_READ],
+    summary="Events of a number plate",
+)
 async def of_plate(
     here: Here,
     text: Annotated[str, Path(description="The plate, however it is spaced or cased.", examples=["AB-123-CD"])],
@@ -116,7 +132,13 @@ async def of_plate(
     return await _page(here, asked.model_copy(update={"license_plate": plate}).event_filter(), asked)
 
 
-@router.post("/delete", response_model=EventsDeleted, dependencies=[_MAY_DELETE], summary="Delete many events")
+@router.post(
+    "/delete",
+    name="delete_events",
+    response_model=EventsDeleted,
+    dependencies=[_MAY_DELETE],
+    summary="Delete many events",
+)
 async def delete_many(
     here: Here,
     asked: Annotated[
@@ -140,13 +162,15 @@ async def delete_many(
     )
 
 
-@router.get("/{event}", response_model=EventAnswer, dependencies=[_MAY_READ], summary="One event")
+@router.get("/{event}", name="get_event", response_model=EventAnswer, dependencies=[_MAY_READ], summary="One event")
 async def one(here: Here, ref: EventRef) -> Response:
     """The event with this `id` or `event_id`."""
     return _body(here, (await find_or_404(here, ref)).to_json())
 
 
-@router.delete("/{event}", response_model=EventDeleted, dependencies=[_MAY_DELETE], summary="Delete one event")
+@router.delete(
+    "/{event}", name="delete_event", response_model=EventDeleted, dependencies=[_MAY_DELETE], summary="Delete one event"
+)
 async def delete_one(
     here: Here,
     ref: EventRef,

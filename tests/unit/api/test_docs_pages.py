@@ -67,6 +67,9 @@ def test_the_description_is_complete_and_in_our_words() -> None:
     description = _get("/openapi.json", None).json()
     text = str(description)
     assert "HTTPValidationError" not in text
+    names = [operation["operationId"] for path in description["paths"].values() for operation in path.values()]
+    assert len(set(names)) == len(names) == 13
+    assert {"list_events", "get_event", "delete_events", "event_snapshot"} < set(names)
     assert "#/components/schemas/ProblemDocument" in text
     for path, operations in description["paths"].items():
         for method, operation in operations.items():
@@ -75,3 +78,4 @@ def test_the_description_is_complete_and_in_our_words() -> None:
             assert "health" in path or "application/problem+json" in operation["responses"]["422"]["content"]
             for parameter in operation.get("parameters", []):
                 assert parameter.get("description"), (method, path, parameter["name"])
+                assert "null" not in str(parameter["schema"]), (method, path, parameter["name"])

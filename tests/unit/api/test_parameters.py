@@ -149,7 +149,7 @@ def test_numbers_in_disguise_name_no_event(text: str) -> None:
 def test_page_and_cursor_exclude_each_other() -> None:
     """A client that sends both has mixed two ways of walking."""
     with pytest.raises(ValidationError, match="page or cursor"):
-        ListParameters.model_validate({"page": "1", "cursor": "AQAGRAcTz5JAAAAAAAAAEme5_r7d"})
+        ListParameters.model_validate({"page": "2", "cursor": "AQAGRAcTz5JAAAAAAAAAEme5_r7d"})
 
 
 def test_deleting_many_needs_a_condition() -> None:
