@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import threading
 import time
@@ -153,6 +154,9 @@ class LambdaFunction:
             command=[sys.executable, "-m", "awslambdaric", handler],
             folder=folder,
             ready=lambda: True,
+            # As Lambda ends an environment. Stopped between two invocations there is nothing to put in order, and the
+            # runtime, waiting in C for the next event, would hear of a handler for SIGTERM only when that comes.
+            stop_signal=signal.SIGKILL,
             environment={
                 **environment,
                 "AWS_LAMBDA_RUNTIME_API": f"{LOOPBACK}:{self._server.server_address[1]}",
