@@ -69,16 +69,6 @@ class Database:
                 self.close()
             raise database_error(error) from error
 
-    @contextmanager
-    def session(self) -> Generator[psycopg.Connection[Any]]:
-        """Give the connection for statements that each commit by themselves; errors as in ``transaction``."""
-        try:
-            yield self._open()
-        except psycopg.Error as error:
-            if self._connection is not None and self._connection.closed:
-                self.close()
-            raise database_error(error) from error
-
     def close(self) -> None:
         """Close the connection; the next use opens another."""
         if self._connection is not None:

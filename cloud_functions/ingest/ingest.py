@@ -14,7 +14,7 @@ from typing import Any
 from cloud_functions.db.connect import Database
 from cloud_functions.db.gaps import claim_due
 from cloud_functions.device_commands import CommandPublisher, ask_for_resends
-from cloud_functions.ingest.arrivals import Arrived, accept_event, place_in_sequence
+from cloud_functions.ingest.arrivals import Arrived, ArrivedEvent, accept_event, place_in_sequence
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.messages import Message, Rejection, read_invocation
 from cloud_functions.ingest.publish import EventPublisher, publications
@@ -36,7 +36,7 @@ class Progress:
         self.rejections = list(rejections)
         self.failed: set[str] = set()
         self.outcomes: list[Outcome] = []
-        self.messages_of: dict[str, list[str]] = {}
+        self.arrived: list[ArrivedEvent] = []
 
     def reject(self, message: Message, reason: str, detail: str) -> None:
         self.rejections.append(Rejection(message.message_id, message.body, reason, detail, message.topic))
@@ -81,7 +81,7 @@ class Ingest:
         reports: list[tuple[Message, TopicAddress]] = []
         events: list[Message] = []
         for message in invocation.messages:
-            if "/events/" in message.topic:
+            if message.topic.split("/", 4)[3:4] == ["events"]:
                 events.append(message)
             else:
                 self._sort(message, reports, progress)
@@ -136,8 +136,7 @@ class Ingest:
             return False
         for message, reason, detail in outcome.refused:
             progress.reject(message, reason, detail)
-        for event in arrived.events:
-            progress.messages_of.setdefault(event.row.event_id, []).append(event.message.message_id)
+        progress.arrived += arrived.events
         progress.outcomes.append(outcome)
         return True
 
@@ -158,8 +157,9 @@ class Ingest:
         stored = [event for outcome in progress.outcomes for event in outcome.stored]
         if not stored:
             return
-        for event_id in self._publisher.publish(publications(stored)):
-            progress.failed.update(progress.messages_of[event_id])
+        untold = self._publisher.publish(publications(stored))
+        if untold:
+            progress.fail(event.message for event in progress.arrived if event.row.event_id in untold)
 
     def _take_reports(self, reports: Sequence[tuple[Message, TopicAddress]], progress: Progress) -> set[str]:
         """Record each report in a transaction of its own; return the devices that were heard."""

@@ -83,18 +83,20 @@ class EventStore:
             if len(new) < len(once):
                 keys = {key: event.row.timestamp for key, event in once.items() if key not in new}
                 known = stored_events(connection, keys)
-            self._touch(connection, once.values())
+            touched = self._touch(connection, once.values())
             due = record_arrivals(connection, _arrivals(once.values(), rejected), self._gaps)
+        self._touched.update(touched)
         refused = [(event.message, *_TAKEN) for event in events if _is_taken(event, once, known)]
         return Outcome([*_documents(once, new), *_known_documents(once, known)], refused, due, len(new))
 
-    def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> None:
+    def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> dict[tuple[str, str], float]:
+        """Note that the devices were heard of, if that was last noted a while ago; return of which, and when."""
         sites = {(event.row.device_id, event.row.site_id) for event in events}
         now = self._clock.monotonic()
         stale = {pair for pair in sites if now - self._touched.get(pair, -_TOUCH_EVERY_S) >= _TOUCH_EVERY_S}
         if stale:
             touch_devices(connection, dict(sorted(stale)))
-            self._touched.update(dict.fromkeys(stale, now))
+        return dict.fromkeys(stale, now)
 
 
 _TAKEN: Final = ("event_id_taken", "another event has this event_id")

@@ -6,6 +6,7 @@ triggers, one transaction a COPY. Publishing itself is left out (it is the netwo
 
 from __future__ import annotations
 
+import gc
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,7 @@ def _measure(server: PostgresServer, size: int) -> tuple[float, float]:
     for name in (handled, copied):
         server.create_database(name)
         upgrade(server.url_of(name))
+    gc.freeze()  # as the handler does when it is wired
     publisher = _Counting()
     ingest = build_ingest({"DATABASE_URL": server.url_of(handled)}, publisher=publisher)
     rounds = count()

@@ -27,12 +27,18 @@ def ingest(database_url: str) -> Iterator[Rig]:
 
 
 def heartbeat(
-    last_sequence: int, *, pending: int = 0, epoch: str = EPOCH, at: str = "2026-11-20T12:00:00Z", **outbox: Any
+    last_sequence: int,
+    *,
+    pending: int = 0,
+    epoch: str = EPOCH,
+    at: str = "2026-11-20T12:00:00Z",
+    device_id: str = "gate-01",
+    **outbox: Any,
 ) -> str:
     told = {
         "schema_version": 1,
         "site_id": "hq",
-        "device_id": "gate-01",
+        "device_id": device_id,
         "timestamp": at,
         "agent_version": "1.2.3",
         "uptime_seconds": 5.0,
@@ -45,7 +51,7 @@ def heartbeat(
         }
         | outbox,
     }
-    return body("vedette/hq/gate-01/heartbeat", encoded(told))
+    return body(f"vedette/hq/{device_id}/heartbeat", encoded(told))
 
 
 def reply(**fields: Any) -> str:
@@ -226,6 +232,18 @@ def test_the_sweep_asks_on_behalf_of_quiet_devices(database_url: str) -> None:
         assert ingest.rows("SELECT state, lost::text FROM sequence_gaps WHERE device_id = 'gate-03'") == [
             ("lost", "{[1,3)}")
         ]
+
+
+def test_a_device_may_be_called_anything(ingest: Rig) -> None:
+    """Even what the topic's own levels are called."""
+    odd = [wire_event(device_id="events", sequence=1), wire_event(site_id="heartbeat", device_id="status")]
+    assert failures(ingest.handle(batch(odd))) == []
+    assert failures(ingest.handle(batch_of([heartbeat(1, device_id="events")]))) == []
+    assert ingest.dead_letters.kept == []
+    assert ingest.rows("SELECT device_id, agent_version FROM devices ORDER BY 1") == [
+        ("events", "1.2.3"),
+        ("status", None),
+    ]
 
 
 def test_devices_are_kept_up_to_date(ingest: Rig) -> None:
