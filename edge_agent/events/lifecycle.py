@@ -73,8 +73,13 @@ class TrackLifecycle:
                 boxes, tracks.class_id, tracks.score, tracks.track_id, strict=True
             )
         ]
+        known = [
+            label
+            for label, track_id in zip(drawn, tracks.track_id.tolist(), strict=True)
+            if (visit := self._visits.get(track_id)) is not None and visit.announced
+        ]
         for index, track_id in enumerate(tracks.track_id.tolist()):
-            labels = (drawn[index], *drawn[:index], *drawn[index + 1 :])
+            labels = (drawn[index], *(label for label in known if label is not drawn[index]))
             told += self._see(frame, track_id, boxes[index], labels)
         for track_id in tracks.ended:
             told += self._lose(track_id, frame.time_s)

@@ -24,7 +24,7 @@ class Sighting:
     quality: float
     """How good a portrait this is; only comparable within one track."""
     labels: tuple[BoxLabel, ...]
-    """Every box to draw on the frame, this object's first."""
+    """The boxes to draw on the frame: this object's first, then those of others that have been told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,11 +172,17 @@ def test_an_object_cut_by_the_edge_makes_a_poor_portrait() -> None:
     assert _play(_lifecycle(), script)[0].sighting.frame.number != 2
 
 
-def test_the_picture_shows_everybody_in_the_frame() -> None:
-    """Each object's own box comes first, then the others in the same frame."""
-    script = [tracks([(1, _walking(step)), (2, _walking(step, start_x=150.0))]) for step in range(5)]
-    told = _play(_lifecycle(), script)
-    assert [[label.track_id for label in found.sighting.labels] for found in told] == [[1, 2], [2, 1]]
+def test_the_picture_shows_whom_it_tells_of_and_who_is_known() -> None:
+    """One's own box comes first, then the others that were told; a doubtful one is not drawn."""
+    lifecycle = _lifecycle(EventSettings(update_interval_s=1.0))
+    script = []
+    for step in range(30):
+        state = tracks([(1, _walking(step)), (2, _walking(step, start_x=150.0)), (3, _walking(step, start_x=80.0))])
+        state.score[2] = 0.3
+        script.append(state)
+    told = _play(lifecycle, script)
+    assert {found.track_id for found in told} == {1, 2}
+    assert [[label.track_id for label in found.sighting.labels] for found in told[-2:]] == [[1, 2], [2, 1]]
 
 
 def test_the_end_of_the_source_closes_all_visits() -> None:
