@@ -26,6 +26,7 @@ class ApiHandler:
 
     def __init__(self, *, make_app: Callable[[], FastAPI]) -> None:
         self._make_app = make_app
+        self._app: FastAPI | None = None
         self._adapter: Mangum | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -33,19 +34,23 @@ class ApiHandler:
         if self._adapter is None or self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
-            self._adapter = Mangum(self._make_app(), lifespan="off", text_mime_types=TEXT_TYPES)
+            self._app = self._make_app()
+            self._adapter = Mangum(self._app, lifespan="off", text_mime_types=TEXT_TYPES)
         asyncio.set_event_loop(self._loop)  # Mangum runs on the current one, and another handler may have been here
         return self._adapter(event, context)
 
     def close(self) -> None:
-        """Let go of the event loop; tests do, Lambda freezes the environment instead."""
-        if self._loop is not None:
+        """Let go of connections and event loop; tests do, Lambda freezes the environment instead."""
+        if self._app is not None and self._loop is not None:
+            if hasattr(self._app.state, "resources"):
+                self._app.state.resources.close()
             asyncio.set_event_loop(None)
             self._loop.close()
-            self._loop = self._adapter = None
+            self._loop = self._adapter = self._app = None
 
 
-def _app_from_environment() -> FastAPI:
+def app_from_lambda_environment() -> FastAPI:
+    """Build the application as Lambda runs it: one request at a time, answers that fit Lambda's limit."""
     from cloud_functions.api.composition import ApiSettings, build_app
     from cloud_functions.api.resources import LAMBDA_LIMITS
     from cloud_functions.api.workers import InlineWorkers
@@ -55,4 +60,4 @@ def _app_from_environment() -> FastAPI:
     return build_app(ApiSettings.from_environment(), workers=InlineWorkers(), limits=LAMBDA_LIMITS)
 
 
-handler = ApiHandler(make_app=_app_from_environment)
+handler = ApiHandler(make_app=app_from_lambda_environment)

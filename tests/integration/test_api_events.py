@@ -14,9 +14,12 @@ import psycopg
 import pytest
 
 from cloud_functions.api.answers import EventAnswer, EventList, EventStatistics
+from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.handler import ApiHandler, app_from_lambda_environment
 from cloud_functions.api.resources import Limits
 from cloud_functions.db.flat_event import FLAT_EVENT_COLUMNS, FlatEvent
 from shared.clock import format_utc
+from shared.errors import TransientError
 from tests.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api, store, stored_event
 
 
@@ -227,8 +230,6 @@ def test_a_bucket_that_is_away_does_not_keep_an_event(
     api: ApiCalls, database_url: str, snapshots: FakeSnapshots
 ) -> None:
     """The event is deleted and the answer says what stayed behind."""
-    from shared.errors import TransientError
-
     path = "camera-1/2026-11-20/motion_120000_000000.jpg"
     [number] = store(database_url, [stored_event(snapshot_path=path)])
     snapshots.away = TransientError("S3 is away")
@@ -362,3 +363,37 @@ def _run(awaitable: Any) -> Any:
         return await awaitable
 
     return asyncio.run(wait())
+
+
+def test_a_busy_minute_is_paged_through_without_opening_the_day(api: ApiCalls, database_url: str) -> None:
+    """Hundreds of events in a part of an hour: deep pages and cursors older than everything are right too."""
+    numbers = store(database_url, [stored_event(timestamp=NOON + timedelta(seconds=n / 10)) for n in range(300)])
+    window = {"start_time": format_utc(NOON), "end_time": format_utc(NOON + timedelta(minutes=20))}
+    assert _ids(api.get("/api/events", page=26, page_size=10, **window)) == numbers[::-1][250:260]
+    before_all = Cursor(timestamp=NOON - timedelta(days=1), id=1).encode()
+    answer = api.get("/api/events", cursor=before_all).json()
+    assert (answer["events"], answer["total"], answer["has_more"]) == ([], 300, False)
+
+
+def test_pictures_of_a_batch_that_cannot_be_deleted_are_told(
+    api: ApiCalls, database_url: str, snapshots: FakeSnapshots
+) -> None:
+    """The events go; the answer says that their pictures did not."""
+    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
+    store(database_url, [stored_event(snapshot_path=path)])
+    snapshots.away = TransientError("S3 is away")
+    answer = api.post("/api/events/delete", {"camera_id": "camera-1", "delete_snapshots": True}).json()
+    assert answer["message"] == "1 events deleted; their pictures could not be deleted"
+    assert (answer["deleted"], answer["snapshots_deleted"]) == (1, 0)
+
+
+def test_the_lambda_is_wired_from_its_environment(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing but environment variables the real handler answers, and says what is not configured."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("SNAPSHOT_BUCKET", "pictures")
+    for name in ("EVENTS_TOPIC_ARN", "AWS_LAMBDA_FUNCTION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    lambda_handler = ApiHandler(make_app=app_from_lambda_environment)
+    calls = ApiCalls(lambda_handler)
+    assert calls.get("/api/events").json()["total"] == 0
+    lambda_handler.close()
