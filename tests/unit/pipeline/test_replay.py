@@ -203,12 +203,13 @@ def test_an_unwritable_folder_is_named(clip: Path, tmp_path: Path, capsys: pytes
 def test_a_full_disk_is_said_in_one_line(clip: Path, tmp_path: Path) -> None:
     """A process that may write no more than a few kilobytes stands for a full disk."""
     limit = 6_000
-    command = [sys.executable, "-m", "edge_agent", "replay", str(clip), "--out", str(tmp_path / "out"), "--model", "none"]
+    out = str(tmp_path / "out")
+    command = [sys.executable, "-m", "edge_agent", "replay", str(clip), "--out", out, "--model", "none"]
 
     def small_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False)  # noqa: PLW1509
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False)
     assert done.returncode == 2
     assert "cannot write to" in done.stderr
     assert "make room" in done.stderr
