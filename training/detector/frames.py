@@ -1,6 +1,7 @@
 """The real frames: 534 dash-camera pictures with plate boxes (MIT), as luma, split by the order they were driven in.
 
-The file names say ``train_`` and ``valid_``, but the publisher drew those at random from the same drives, so neighbours would be on
+The file names say ``train_`` and ``valid_``, but the publisher drew those at random from the same drives, so
+neighbours would be on
 both sides. Both lists run in the drives' order: the last part of each is held out together.
 """
 
@@ -30,7 +31,7 @@ class RealFrames:
 
 def held_out(name: str, counts: dict[str, tuple[int, int]]) -> bool:
     """Say whether a frame belongs to the validation drives."""
-    part, number = name.split(".")[0].split("_")
+    part, number = name.split(".", maxsplit=1)[0].split("_")
     first, last = counts[part]
     return (int(number) - first) / (last - first + 1) >= 1 - HELD_OUT_SHARE
 

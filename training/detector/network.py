@@ -1,7 +1,9 @@
 """A one-class, anchor-free detector on luma: at each cell of three strides a score and the plate's four corners.
 
-The box is the corners' bounding box, so frames labelled with boxes alone train the same outputs as scenes with exact corners.
-Dense 3×3 convolutions behind 1×1 squeezes: depthwise ones train ten times slower per multiplication on a CPU, and under int8 kernels
+The box is the corners' bounding box, so frames labelled with boxes alone train the same outputs as scenes with exact
+corners.
+Dense 3×3 convolutions behind 1×1 squeezes: depthwise ones train ten times slower per multiplication on a CPU, and
+under int8 kernels
 they run no faster.
 """
 
@@ -12,7 +14,8 @@ from torch import nn
 
 STRIDES = (8, 16, 32)
 OUTPUTS = 9
-"""A logit, then x and y of the corners (top left, top right, bottom right, bottom left) from the cell's centre, in strides."""
+"""A logit, then x and y of the corners (top left, top right, bottom right, bottom left) from the cell's centre, in
+strides."""
 
 
 class Conv(nn.Sequential):
@@ -53,7 +56,8 @@ class Surroundings(nn.Module):
 
 
 class PlateNet(nn.Module):
-    """``forward`` takes ``(B, 1, H, W)``, luma as (value - 128) / 64, sides multiples of 32; returns three ``(B, 9, h, w)``."""
+    """``forward`` takes ``(B, 1, H, W)``, luma as (value - 128) / 64, sides multiples of 32; returns three ``(B, 9,
+    h, w)``."""
 
     def __init__(self, widths: tuple[int, int, int, int, int] = (16, 32, 64, 112, 160), neck: int = 64) -> None:
         super().__init__()

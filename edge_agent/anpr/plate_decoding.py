@@ -1,0 +1,85 @@
+"""From the plate network's cells to plates: scores, corners, duplicates removed. numpy only; training examines with
+the same code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPlates:
+    """N plates, best first; pixels of the network's input."""
+
+    score: Floats
+    """0..1"""
+    corners: Floats
+    """``(N, 4, 2)``: top left, top right, bottom right, bottom left"""
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def boxes(self) -> Floats:
+        """Return ``(N, 4)`` xyxy boxes around the corners."""
+        return np.concatenate([self.corners.min(axis=1), self.corners.max(axis=1)], axis=1)
+
+    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> FoundPlates:
+        """Return the rows of an index array or a mask."""
+        return FoundPlates(self.score[rows], self.corners[rows])
+
+
+def cell_grid(height: int, width: int) -> Floats:
+    """Return ``(N, 3)``: x and y of each cell's centre and its stride, in pixels, in the order of the network's
+    cells."""
+    parts: list[Floats] = []
+    for stride in STRIDES:
+        rows, columns = np.divmod(np.arange((height // stride) * (width // stride)), width // stride)
+        size = np.full(len(rows), stride)
+        parts.append(np.stack([(columns + 0.5) * stride, (rows + 0.5) * stride, size], axis=1).astype(np.float32))
+    return np.concatenate(parts)
+
+
+def decode(cells: Floats, grid: Floats, *, threshold: float, overlap: float = 0.3, most: int = 200) -> FoundPlates:
+    """Return the plates in ``(N, 9)`` cells: a logit, then the corners' x and y from the cell's centre in strides.
+
+    Raising ``threshold`` drops doubtful plates; raising ``overlap`` lets boxes stand closer. At most ``most`` cells
+    are looked at.
+    """
+    logits = cells[:, 0]
+    least = np.log(threshold / (1 - threshold))
+    rows = np.flatnonzero(logits > least)
+    if len(rows) > most:
+        rows = rows[np.argpartition(-logits[rows], most)[:most]]
+    rows = rows[np.argsort(-logits[rows], kind="stable")]
+    score = np.asarray(1 / (1 + np.exp(-logits[rows])), np.float32)
+    centre = grid[rows, None, :2]
+    corners = cells[rows, 1:].reshape(-1, 4, 2) * grid[rows, 2][:, None, None] + centre
+    found = FoundPlates(score, np.asarray(corners, np.float32))
+    return found.select(merge(found, overlap=overlap))
+
+
+def merge(found: FoundPlates, *, overlap: float) -> NDArray[np.intp]:
+    """Return the rows left when each plate hides the worse ones that overlap it more than that or lie mostly inside it.
+
+    Overlap is intersection over union. Rows must be ordered, best first.
+    """
+    boxes = found.boxes()
+    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    left = np.ones(len(boxes), bool)
+    kept: list[int] = []
+    for row in range(len(boxes)):
+        if not left[row]:
+            continue
+        kept.append(row)
+        inner = np.minimum(boxes[row, 2:], boxes[:, 2:]) - np.maximum(boxes[row, :2], boxes[:, :2])
+        shared = np.prod(np.maximum(inner, 0), axis=1)
+        union = area[row] + area - shared
+        left &= (shared <= overlap * np.maximum(union, 1e-6)) & (
+            shared <= 0.7 * np.maximum(np.minimum(area, area[row]), 1e-6)
+        )
+    return np.array(kept, np.intp)

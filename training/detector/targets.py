@@ -1,0 +1,50 @@
+"""Which cell of which stride answers for which plate."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.detector.network import STRIDES
+from training.detector.scenes import Scene
+
+BACKGROUND, PLATE, IGNORED = 0, 1, 2
+SPANS_PX = ((0.0, 96.0), (64.0, 216.0), (144.0, 1e9))
+"""Plates of which width each stride answers for; two answer where they overlap."""
+BESIDE_FACTOR = 1.3
+"""A plate this much outside a stride's span is background to it, characters and all."""
+CORE_SHARE = (0.22, 0.33)
+"""Half of the part of the box, across and down, whose cells answer."""
+DOUBTFUL_WEIGHT = 0.15
+
+
+def assign(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+    """Return for all cells of all strides (N,): kind, corners (N, 8) in pixels, whether corners are exact, weight as
+    background."""
+    height, width = scene.image.shape
+    parts = []
+    for stride, (least, most) in zip(STRIDES, SPANS_PX, strict=True):
+        h, w = height // stride, width // stride
+        xs, ys = (np.arange(w) + 0.5) * stride, (np.arange(h) + 0.5) * stride
+        kind = np.zeros((h, w), np.uint8)
+        corners = np.zeros((h, w, 8), np.float32)
+        exact = np.zeros((h, w), bool)
+        weight = np.full((h, w), DOUBTFUL_WEIGHT if scene.doubtful_px > max(16.0, least * 0.9) else 1.0, np.float32)
+        for number, quad in enumerate(scene.quads):
+            low, high = quad.min(0), quad.max(0)
+            centre, size = (low + high) / 2, high - low
+            across, down = np.abs(xs - centre[0])[None], np.abs(ys - centre[1])[:, None]
+            faint = scene.faint is not None and scene.faint[number]
+            extent = max(size[0], 2 * size[1])
+            if faint or least / BESIDE_FACTOR <= extent < most * BESIDE_FACTOR:
+                kind[(across < 0.5 * size[0]) & (down < 0.5 * size[1]) & (kind == BACKGROUND)] = IGNORED
+            if faint or not least <= extent < most:
+                continue
+            reach = np.maximum(size * CORE_SHARE, 0.7 * stride)
+            core = (across < reach[0]) & (down < reach[1])
+            kind[core] = PLATE
+            corners[core] = quad.ravel()
+            exact[core] = scene.exact[number]
+        parts.append((kind.ravel(), corners.reshape(-1, 8), exact.ravel(), weight.ravel()))
+    kinds, corners_all, exacts, weights = zip(*parts, strict=True)
+    return np.concatenate(kinds), np.concatenate(corners_all), np.concatenate(exacts), np.concatenate(weights)

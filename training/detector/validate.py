@@ -1,0 +1,82 @@
+"""Validation while training: generated scenes of held-out fonts and frames, and the held-out real frames. Never the
+examination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.anpr.plate_decoding import FoundPlates
+from training.detector.frames import RealFrames
+from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker
+
+WIDTH_PX, HEIGHT_PX = 640, 384
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A picture, its plates (N, 4) xyxy, and from which width on they are all labelled."""
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    corners: NDArray[np.float32] | None
+    labelled_from_px: float
+
+
+def generated_questions(maker: SceneMaker, count: int) -> list[Question]:
+    """Return scenes whose plates are all at least 20 px wide."""
+    questions = []
+    while len(questions) < count:
+        scene = maker.draw(WIDTH_PX, HEIGHT_PX)
+        boxes = np.concatenate([scene.quads.min(1), scene.quads.max(1)], 1).reshape(-1, 4)
+        if scene.exact.all() and not scene.faint.any() and not (np.ptp(boxes[:, ::2], 1) < 20).any():
+            questions.append(Question(scene.image, boxes, scene.quads, max(20.0, scene.doubtful_px)))
+    return questions
+
+
+def real_questions(frames: RealFrames) -> list[Question]:
+    """Return whole frames, letterboxed."""
+    questions = []
+    scale = WIDTH_PX / frames.luma.shape[2]
+    for luma, boxes in zip(frames.luma, frames.boxes, strict=True):
+        small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        image = np.full((HEIGHT_PX, WIDTH_PX), 114, np.uint8)
+        image[: small.shape[0]] = small
+        questions.append(Question(image, boxes * scale, None, LABELLED_WIDTH_PX * scale))
+    return questions
+
+
+def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (len(a), len(b)) intersections over unions."""
+    inner = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    shared = np.prod(np.maximum(inner, 0), axis=2)
+    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], 1), np.prod(b[:, 2:] - b[:, :2], 1)
+    return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-6)
+
+
+def examine(
+    questions: list[Question], answers: list[FoundPlates], thresholds: tuple[float, ...] = (0.25, 0.35, 0.45, 0.55)
+) -> dict[str, object]:
+    """Return, at each threshold, the share of plates found and false plates a picture; and the corners' mean error in
+    plate heights."""
+    wanted = sum(len(q.boxes) for q in questions)
+    lines, errors = [], []
+    for threshold in thresholds:
+        hits = false = 0
+        for question, answer in zip(questions, answers, strict=True):
+            good = answer.select(answer.score >= threshold)
+            boxes = good.boxes()
+            ious = iou_matrix(boxes, question.boxes)
+            hits += int((ious.max(0) >= 0.5).sum()) if len(boxes) and len(question.boxes) else 0
+            lone = ious.max(1) < 0.5 if len(question.boxes) else np.ones(len(boxes), bool)
+            false += int((lone & (boxes[:, 2] - boxes[:, 0] >= question.labelled_from_px)).sum())
+            if question.corners is not None and len(boxes) and len(question.boxes) and threshold == thresholds[0]:
+                for row, column in zip(*np.nonzero(ious >= 0.5), strict=True):
+                    true = question.corners[column]
+                    tall = np.linalg.norm(true[3] - true[0])
+                    errors.append(float(np.linalg.norm(good.corners[row] - true, axis=1).mean() / tall))
+        lines.append(f"{threshold:.2f}: {hits / max(1, wanted):.3f} found, {false / len(questions):.3f} false")
+    return {"at": lines, "corner_error": round(float(np.mean(errors)), 3) if errors else None}
