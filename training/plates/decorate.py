@@ -1,3 +1,4 @@
+# ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
 """What is painted, pressed, stuck and screwed onto a plate besides its ground."""
 
 from __future__ import annotations

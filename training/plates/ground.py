@@ -1,3 +1,4 @@
+# ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
 """What is behind the characters: plain paint, gradients, landscapes."""
 
 from __future__ import annotations

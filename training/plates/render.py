@@ -1,3 +1,4 @@
+# ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
 """One plate, seen straight on, clean or worn: layout, text, ground, characters, things screwed and stuck onto it.
 
 ``render_plate(rng)`` draws everything from the generator it is given, so a seed makes the same plate again.

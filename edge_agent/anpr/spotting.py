@@ -1,0 +1,130 @@
+"""From the reader network's grid of cells to characters in reading order. numpy only; training examines with it too.
+
+Each of 8×48 cells over the crop says which character has its middle there, if any, how sure that is, and where and how
+large the character is. Cells that speak of one character are merged, and the characters are put into lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+INPUT_WIDTH, INPUT_HEIGHT = 192, 64
+Floats = NDArray[np.float32]
+
+_MIDDLE_UNIT, _WIDTH_UNIT, _HEIGHT_UNIT = 16.0, 16.0, 32.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpottedCharacter:
+    """One character on the crop; pixels of the network's 192×64 input."""
+
+    char: str
+    confidence: float
+    middle_x: float
+    middle_y: float
+    width: float
+    height: float
+    distribution: Floats
+    """``(36,)`` probabilities over ALPHABET"""
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return probabilities along the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def spot(cells: Floats, *, threshold: float = 0.4) -> list[SpottedCharacter]:
+    """Return the characters on a ``(8, 48, 41)`` grid, in reading order. A higher threshold drops faint characters."""
+    rows, columns = cells.shape[:2]
+    probabilities = softmax(cells[..., :37])[..., 1:]
+    strength = probabilities.sum(axis=-1)
+    row, column = np.nonzero(strength > threshold * 0.5)
+    if not len(row):
+        return []
+    power = strength[row, column]
+    shape = cells[row, column, 37:]
+    x = (column + 0.5) * (INPUT_WIDTH / columns) + shape[:, 0] * _MIDDLE_UNIT
+    y = (row + 0.5) * (INPUT_HEIGHT / rows) + shape[:, 1] * _MIDDLE_UNIT
+    width = np.exp(np.clip(shape[:, 2], -3, 2)) * _WIDTH_UNIT
+    height = np.exp(np.clip(shape[:, 3], -3, 2)) * _HEIGHT_UNIT
+    votes = probabilities[row, column]
+    left = np.ones(len(row), bool)
+    found: list[SpottedCharacter] = []
+    for best in np.argsort(-power):
+        if not left[best]:
+            continue
+        if power[best] < threshold:
+            break
+        reach = max(5.0, 0.5 * float(width[best]))
+        same = left & (np.abs(x - x[best]) < reach) & (np.abs(y - y[best]) < 0.5 * height[best])
+        left &= ~same
+        weight = power[same] ** 2
+        weight = weight / weight.sum()
+        distribution = (votes[same] * weight[:, None]).sum(axis=0)
+        winner = int(distribution.argmax())
+        found.append(
+            SpottedCharacter(
+                ALPHABET[winner],
+                float(min(1.0, distribution[winner])),
+                float((x[same] * weight).sum()),
+                float((y[same] * weight).sum()),
+                float((width[same] * weight).sum()),
+                float((height[same] * weight).sum()),
+                np.asarray(distribution, np.float32),
+            )
+        )
+    return in_reading_order(found)
+
+
+def in_reading_order(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
+    """Sort: the upper line first, each line from the left; letters stacked beside taller ones from the top down."""
+    if len(characters) < 2:
+        return characters
+    split = _line_break(characters)
+    if split is None:
+        return _one_line(characters)
+    slope, height = split
+    upper = [c for c in characters if c.middle_y - slope * c.middle_x < height]
+    lower = [c for c in characters if c.middle_y - slope * c.middle_x >= height]
+    return _one_line(upper) + _one_line(lower)
+
+
+def _line_break(characters: list[SpottedCharacter]) -> tuple[float, float] | None:
+    """Return slope and height of the line that parts two lines of text, or None where there is one line."""
+    x = np.array([c.middle_x for c in characters])
+    y = np.array([c.middle_y for c in characters])
+    tall = np.array([c.height for c in characters])
+    best = (-1.0, 0.0, 0.0)
+    for slope in np.linspace(-0.12, 0.12, 9):
+        level = y - slope * x
+        order = np.argsort(level)
+        gaps = np.diff(level[order])
+        where = int(gaps.argmax())
+        gap = float(gaps[where]) / float(np.median(tall))
+        if gap > best[0]:
+            best = gap, float(slope), float(level[order[where]] + gaps[where] / 2)
+    gap, slope, height = best
+    if gap < 0.6:
+        return None
+    # A stack beside tall letters is no second line: the tall ones reach over the break.
+    reaching = np.abs(y - slope * x - height) < 0.25 * tall
+    return None if reaching.any() else (slope, height)
+
+
+def _one_line(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
+    ordered = sorted(characters, key=lambda c: c.middle_x)
+    out: list[SpottedCharacter] = []
+    for character in ordered:
+        before = out[-1] if out else None
+        stacked = (
+            before is not None
+            and character.middle_x - before.middle_x < 0.5 * min(character.width, before.width)
+            and character.middle_y < before.middle_y - 0.4 * min(character.height, before.height)
+        )
+        out.insert(len(out) - 1 if stacked else len(out), character)
+    return out

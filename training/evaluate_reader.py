@@ -1,0 +1,107 @@
+"""Examine the plate reader: exact reads of real crops, with a 95 % interval, and the time each takes.
+
+    .venv/bin/python -m training.evaluate_reader [--shared ../shared] [--model PATH] [--errors]
+
+The pictures are an examination: nothing is ever trained on them or tuned by them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_agent.anpr.reader import open_reader
+from edge_agent.anpr.types import PlateReader
+from shared.plates import normalize_plate
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A crop and what is written on it."""
+
+    name: str
+    crop: np.ndarray
+    plate: str
+
+
+def us_crops(shared: Path) -> list[Question]:
+    """Return the cropped US plates."""
+    folder = shared / "anpr" / "us_plate_crops"
+    return [Question(row["file"], _image(folder / row["file"]), row["plate"]) for row in _rows(folder)]
+
+
+def placed_crops(shared: Path, country: str, *, margin: float = 0.0) -> list[Question]:
+    """Return the labelled boxes of whole photographs, cut out exactly or with a margin (share of each side)."""
+    folder = shared / "anpr" / "full_frames" / country
+    questions = []
+    for row in _rows(folder):
+        image = _image(folder / row["file"])
+        x, y, w, h = (float(row[key]) for key in ("x", "y", "width", "height"))
+        left, top = max(0, round(x - margin * w)), max(0, round(y - margin * h))
+        right, bottom = round(x + w + margin * w), round(y + h + margin * h)
+        questions.append(Question(row["file"], image[top:bottom, left:right], row["plate"]))
+    return questions
+
+
+def examine(reader: PlateReader, questions: list[Question], *, name: str, show_errors: bool) -> None:
+    """Read every crop and print how many were read exactly."""
+    right, times_ms = 0, []
+    for question in questions:
+        begun_s = time.perf_counter()
+        reading = reader.read(question.crop)
+        times_ms.append((time.perf_counter() - begun_s) * 1000)
+        wanted = normalize_plate(question.plate)
+        right += reading.text == wanted
+        if show_errors and reading.text != wanted:
+            print(f"  {question.name}: {wanted} read as {reading.text} ({reading.confidence:.2f})")
+    low, high = wilson(right, len(questions))
+    print(
+        f"{name:28s} {right}/{len(questions)} exact = {100 * right / len(questions):.1f} % "
+        f"(95 %: {100 * low:.1f} to {100 * high:.1f}), {float(np.median(times_ms)):.2f} ms a crop (median)"
+    )
+
+
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    z, share = 1.96, right / total
+    middle = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return (middle - spread) / (1 + z * z / total), (middle + spread) / (1 + z * z / total)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with folder.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _image(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path))
+    if image is None:
+        raise FileNotFoundError(path)
+    return image
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--model", type=Path, default=None)
+    parser.add_argument("--errors", action="store_true", help="name what was read wrongly")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    reader = open_reader(options.model)
+    reader.read(np.zeros((40, 160, 3), np.uint8))
+    examine(reader, us_crops(options.shared), name="us_plate_crops", show_errors=options.errors)
+    for country in ("eu", "us", "br"):
+        questions = placed_crops(options.shared, country)
+        examine(reader, questions, name=f"full_frames/{country}, placed", show_errors=options.errors)
+
+
+if __name__ == "__main__":
+    main()

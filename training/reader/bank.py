@@ -1,0 +1,86 @@
+"""A bank of clean plates rendered ahead of training, so that rendering never holds training up.
+
+python -m training.reader.bank --folder /tmp/plate-bank --shards 10 --plates 3000 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from training.plates.fonts import ALPHABET
+from training.plates.render import RenderedPlate, render_detailed
+
+MAX_WIDTH_PX = 360
+REGIONS = ("us", "eu", "gb", "br", "other")
+_OUTSIDE_EU_LOOKS = {"us", "gb", "br", "other"}
+
+
+@dataclass(frozen=True, slots=True)
+class BankedPlate:
+    """A plate, packed."""
+
+    jpeg: bytes
+    boxes: np.ndarray
+    """``(N, 4)`` x0, y0, x1, y1 of each character, pixels"""
+    classes: np.ndarray
+    """``(N,)`` index into ALPHABET"""
+    region: int
+    size: tuple[int, int]
+    """width, height in pixels"""
+
+    @property
+    def text(self) -> str:
+        return "".join(ALPHABET[c] for c in self.classes)
+
+
+def pack(plate: RenderedPlate) -> BankedPlate:
+    """Shrink to what training needs and compress hardly visibly."""
+    image = plate.image
+    zoom = min(1.0, MAX_WIDTH_PX / image.shape[1])
+    if zoom < 1:
+        image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 93])[1].tobytes()
+    boxes = np.array([(g.x0, g.y0, g.x1, g.y1) for g in plate.glyphs], np.float32) * zoom
+    classes = np.array([ALPHABET.index(g.char) for g in plate.glyphs], np.int64)
+    region = plate.region if plate.region in _OUTSIDE_EU_LOOKS else "eu"
+    return BankedPlate(jpeg, boxes, classes, REGIONS.index(region), (image.shape[1], image.shape[0]))
+
+
+def render_shard(seed: int, plates: int, *, fonts: str | None = None) -> list[BankedPlate]:
+    """Return so many plates of one seed."""
+    rng = np.random.default_rng(seed)
+    return [pack(render_detailed(rng, fonts=fonts)) for _ in range(plates)]
+
+
+def load_shard(path: Path) -> list[BankedPlate]:
+    """Read a shard that ``main`` wrote (our own file: pickle is safe here)."""
+    return pickle.loads(path.read_bytes())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--shards", type=int, default=10)
+    parser.add_argument("--plates", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fonts", default=None)
+    parser.add_argument("--prefix", default="shard")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for number in range(options.shards):
+        shard = render_shard(options.seed * 1000 + number, options.plates, fonts=options.fonts)
+        path = options.folder / f"{options.prefix}-{options.seed:03d}-{number:03d}.pickle"
+        path.with_suffix(".part").write_bytes(pickle.dumps(shard))
+        path.with_suffix(".part").rename(path)
+        print(path, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Turn a checkpoint into the shipped ``.tflite`` and its description, and check that both say the same.
+
+python -m training.reader.export --checkpoint RUN/best.pt --version 2026.11.1
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import litert_torch
+import numpy as np
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from torch import Tensor, nn
+
+from edge_agent.anpr.spotting import ALPHABET
+from training.reader.bank import REGIONS
+from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
+from training.reader.network import ReaderNetwork
+
+LARGEST_DIFFERENCE = 1e-3
+THRESHOLD = 0.4
+
+
+class Shipped(nn.Module):
+    """The network with pictures last-channel in (``(1, 64, 192, 3)``, 0..1) and cells last-channel out (``(1, 8, 48, 41)``)."""
+
+    def __init__(self, network: ReaderNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        cells, region = self.network(picture.permute(0, 3, 1, 2))
+        return cells.permute(0, 2, 3, 1), region
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_reader.tflite"))
+    options = parser.parse_args()
+    network = ReaderNetwork()
+    state = torch.load(options.checkpoint)
+    network.load_state_dict(state["network"])
+    shipped = Shipped(network.eval()).eval()
+    example = torch.rand(1, INPUT_HEIGHT, INPUT_WIDTH, 3)
+    litert_torch.convert(shipped, (example,)).export(str(options.out))
+    difference = largest_difference(shipped, options.out)
+    if difference > LARGEST_DIFFERENCE:
+        raise SystemExit(f"converted model differs by {difference:.2g}")
+    describe(options.out, version=options.version, steps=int(state["step"]))
+    print(f"{options.out}: {options.out.stat().st_size} bytes, largest difference {difference:.2g}")
+
+
+def largest_difference(model: nn.Module, path: Path) -> float:
+    """Return how far apart the two are on random pictures."""
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    apart = 0.0
+    for seed in range(8):
+        picture = torch.rand(1, INPUT_HEIGHT, INPUT_WIDTH, 3, generator=torch.Generator().manual_seed(seed))
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture.numpy())
+        interpreter.invoke()
+        with torch.no_grad():
+            wanted = model(picture)
+        got = {o["shape"].size: interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()}
+        apart = max(apart, *(float(np.abs(got[w.ndim] - w.numpy()).max()) for w in wanted))
+    return apart
+
+
+def describe(path: Path, *, version: str, steps: int) -> None:
+    """Write the JSON that belongs to the model."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    description = {
+        "name": path.stem,
+        "version": version,
+        "alphabet": ALPHABET,
+        "input_width": INPUT_WIDTH,
+        "input_height": INPUT_HEIGHT,
+        "regions": list(REGIONS),
+        "threshold": THRESHOLD,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "training_commit": commit,
+        "training_steps": steps,
+        "licence": "Apache-2.0",
+    }
+    path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

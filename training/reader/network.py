@@ -1,0 +1,115 @@
+"""The reader's network: it spots characters on a grid, which asks no counting of it and holds for any layout.
+
+On a 192×64 crop a small residual network gives a map of 8 rows by 48 columns. Each cell answers "which character's middle is here,
+if any" (37 classes, 0 = none) and "where exactly and how large" (4 numbers). A coarser, dilated branch shows each cell the whole
+plate, so that a slogan is told from the number and an 0 from an O by the company it keeps. The region is a by-product.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.plates.fonts import ALPHABET
+from training.reader.bank import REGIONS
+from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
+
+ROWS, COLUMNS = 8, 48
+STEP_X, STEP_Y = INPUT_WIDTH / COLUMNS, INPUT_HEIGHT / ROWS
+CLASSES = 1 + len(ALPHABET)
+IGNORE = -1
+
+
+class Conv(nn.Sequential):
+    """Convolution, normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int | tuple[int, int] = 1, dilation: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        )
+
+
+class Residual(nn.Module):
+    """x + conv(x), so that depth costs no gradient."""
+
+    def __init__(self, channels: int, *, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv = Conv(channels, channels, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x)
+
+
+class ReaderNetwork(nn.Module):
+    """``(B, 3, 64, 192)`` RGB in 0..1 → cells ``(B, 37 + 4, 8, 48)`` and region ``(B, 5)``, both before any softmax."""
+
+    def __init__(self, stem: int = 24, low: int = 32, fine: int = 64, wide: int = 96) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(
+            Conv(3, stem, stride=2),
+            Conv(stem, low, stride=2),
+            Residual(low),
+            Conv(low, fine, stride=(2, 1)),
+            Residual(fine),
+        )
+        self.context = nn.Sequential(
+            Conv(fine, wide, stride=2),
+            Residual(wide, dilation=1),
+            Residual(wide, dilation=2),
+            Residual(wide, dilation=4),
+        )
+        self.merge = nn.Sequential(nn.Conv2d(fine + wide, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU())
+        self.cells = nn.Conv2d(wide, CLASSES + 4, 1)
+        self.region = nn.Linear(wide, len(REGIONS))
+        nn.init.constant_(self.cells.bias[0], 3.0)  # most cells hold nothing
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        fine = self.fine(pictures)
+        context = self.context(fine)
+        spread = functional.interpolate(context, scale_factor=2.0, mode="nearest")
+        cells = self.cells(self.merge(torch.cat([fine, spread], 1)))
+        return cells, self.region(context.mean((2, 3)))
+
+
+def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each cell should say: class ``(8, 48)`` (0 none, -1 do not care) and box ``(4, 8, 48)``."""
+    wanted = np.zeros((ROWS, COLUMNS), np.int64)
+    where = np.zeros((4, ROWS, COLUMNS), np.float32)
+    x = (np.arange(COLUMNS) + 0.5) * STEP_X
+    y = (np.arange(ROWS) + 0.5) * STEP_Y
+    for (cx, cy, w, h), char in zip(boxes, classes, strict=True):
+        near_x, near_y = np.abs(x - cx) <= max(STEP_X * 0.75, 0.5 * w), np.abs(y - cy) <= max(STEP_Y * 0.75, 0.5 * h)
+        block = wanted[np.ix_(near_y, near_x)]
+        wanted[np.ix_(near_y, near_x)] = np.where(block > 0, block, IGNORE)
+    for (cx, cy, w, h), char in zip(boxes, classes, strict=True):
+        in_x = np.flatnonzero(np.abs(x - cx) <= max(STEP_X * 0.51, 0.22 * w))
+        in_y = np.flatnonzero(np.abs(y - cy) <= max(STEP_Y * 0.51, 0.22 * h))
+        if not len(in_x) or not len(in_y):
+            continue
+        cells = np.ix_(in_y, in_x)
+        wanted[cells] = char + 1
+        where[0][cells] = (cx - x[in_x])[None] / 16
+        where[1][cells] = (cy - y[in_y])[:, None] / 16
+        where[2][cells] = np.log(max(w, 1.0) / 16)
+        where[3][cells] = np.log(max(h, 1.0) / 32)
+    return wanted, where
+
+
+def loss(cells: Tensor, region: Tensor, wanted: Tensor, where: Tensor, wanted_region: Tensor) -> Tensor:
+    """Cross-entropy of the cells that matter, distance of the boxes, and a little for the region."""
+    logits = cells[:, :CLASSES].permute(0, 2, 3, 1)
+    positive = wanted > 0
+    count = positive.sum().clamp(min=1)
+    each = functional.cross_entropy(
+        logits.reshape(-1, CLASSES), wanted.reshape(-1), ignore_index=IGNORE, reduction="none", label_smoothing=0.02
+    )
+    each = each.reshape(wanted.shape)
+    found = each[positive].sum() / count
+    empty = each[wanted == 0].sum() / count
+    boxes = cells[:, CLASSES:].permute(0, 2, 3, 1)[positive]
+    placed = functional.smooth_l1_loss(boxes, where.permute(0, 2, 3, 1)[positive], beta=0.1)
+    return found + empty + 1.0 * placed + 0.1 * functional.cross_entropy(region, wanted_region)

@@ -1,0 +1,213 @@
+"""Train the reader on the bank, every crop spoilt anew.
+
+    python -m training.reader.bank --folder BANK --shards 12 --plates 2500 --seed 1
+    python -m training.reader.bank --folder BANK --shards 1 --plates 1500 --seed 900 --fonts held_out --prefix validation
+    python -m training.reader.train --bank BANK --out RUN --minutes 60 [--resume RUN/last.pt]
+
+The learning rate falls as a cosine of the time spent (``--minutes``) or of the steps (``--steps``). ``last.pt`` and ``best.pt`` (the
+moving average of the weights, best on the validation crops) are written all along, so an export is possible at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from edge_agent.anpr.spotting import spot
+from training.reader.bank import BankedPlate, load_shard
+from training.reader.degrade import Backgrounds, Sample, make_sample
+from training.reader.network import ReaderNetwork, loss, targets
+
+RESCAN_EVERY = 20_000  # crops; new shards in the folder are taken in
+
+KEEP = 2_000
+EASY_CROPS = 100_000  # by then the worst spoiling is reached
+
+
+class Crops(IterableDataset):
+    """Batches of freshly spoilt crops, without end."""
+
+    def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int) -> None:
+        self._bank, self._frames, self._batch, self._seed = bank, frames, batch, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
+        if get_worker_info() is not None:
+            os.setsid()  # a session of its own, as if started beside: the kernel shares time among sessions
+        rng = np.random.default_rng(self._seed)
+        backgrounds = Backgrounds(self._frames, held_out=False)
+        plates: list[BankedPlate] = []
+        kept: list[Sample] = []
+        again: list[Sample] = []
+        seen, made = set(), 0
+        while True:
+            if made % RESCAN_EVERY < self._batch:
+                for path in sorted(self._bank.glob("shard-*.pickle")):
+                    if path not in seen:
+                        seen.add(path)
+                        plates += load_shard(path)
+            made += self._batch
+            hardest = 0.4 + 0.6 * min(1.0, made / EASY_CROPS)
+            chosen = rng.integers(len(plates), size=self._batch - len(again))
+            fresh = [
+                make_sample(rng, plates[i], backgrounds, hardness=float(rng.uniform(0.05, hardest))) for i in chosen
+            ]
+            yield collate(fresh + again)
+            kept += fresh
+            again = []
+            if len(kept) > KEEP:  # every crop is shown twice, some thousands apart: spoiling costs a third of training
+                picks = sorted(rng.choice(len(kept), self._batch // 2, replace=False), reverse=True)
+                again = [kept.pop(int(pick)) for pick in picks]
+
+
+def collate(samples: list[Sample]) -> tuple[Tensor, ...]:
+    """Return pictures (uint8 NCHW), cell classes, cell boxes and regions."""
+    pairs = [targets(sample.boxes, sample.classes) for sample in samples]
+    pictures = torch.from_numpy(np.stack([sample.image for sample in samples])).permute(0, 3, 1, 2)
+    return (
+        pictures,
+        torch.from_numpy(np.stack([wanted for wanted, _ in pairs])),
+        torch.from_numpy(np.stack([where for _, where in pairs])),
+        torch.tensor([sample.region for sample in samples]),
+    )
+
+
+def as_input(pictures: Tensor) -> Tensor:
+    return pictures.float().div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def validation_set(bank: Path, frames: Path | None, count: int) -> list[Sample]:
+    """Return crops of plates in fonts and over backgrounds that training never sees."""
+    rng = np.random.default_rng(4242)
+    plates: list[BankedPlate] = [
+        plate for path in sorted(bank.glob("validation-*.pickle")) for plate in load_shard(path)
+    ]
+    backgrounds = Backgrounds(frames, held_out=True)
+    return [make_sample(rng, plate, backgrounds, hardness=0.7) for plate in plates[:count]]
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, samples: list[Sample]) -> tuple[float, float]:
+    """Return the share of crops read without any error, and of characters counted and named rightly in their place."""
+    network.eval()
+    right = characters = total = 0
+    for start in range(0, len(samples), 64):
+        part = samples[start : start + 64]
+        cells, _ = network(as_input(collate(part)[0]))
+        for grid, sample in zip(cells.permute(0, 2, 3, 1).numpy(), part, strict=True):
+            read = [character.char for character in spot(grid)]
+            wanted = ["0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[c] for c in sample.classes]
+            right += read == wanted
+            characters += sum(a == b for a, b in zip(read, wanted, strict=False))
+            total += len(wanted)
+    return right / len(samples), characters / total
+
+
+class Schedule:
+    """How far training is, from 0 to 1, by steps or by the clock."""
+
+    def __init__(self, *, minutes: float, steps: int) -> None:
+        self._minutes, self._steps, self._begun_s = minutes, steps, time.monotonic()
+
+    def progress(self, step: int) -> float:
+        if self._steps:
+            return step / self._steps
+        return (time.monotonic() - self._begun_s) / 60 / self._minutes
+
+    def rate(self, step: int, peak: float) -> float:
+        return (
+            peak * min(1.0, step / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress(step)))))
+        )
+
+
+@torch.no_grad()
+def average(into: nn.Module, network: nn.Module, step: int) -> None:
+    """Move the averaged weights a little towards the network's."""
+    keep = min(0.999, (1 + step) / (20 + step))
+    for old, new in zip(into.state_dict().values(), network.state_dict().values(), strict=True):
+        if old.dtype.is_floating_point:
+            old.lerp_(new, 1 - keep)
+        else:
+            old.copy_(new)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bank", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--frames", type=Path, default=None, help="folder of street scenes for backgrounds")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--resume", type=Path, default=None)
+    options = parser.parse_args()
+    train(options)
+
+
+def train(options: argparse.Namespace) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    network = ReaderNetwork().to(memory_format=torch.channels_last)
+    if options.resume:
+        network.load_state_dict(torch.load(options.resume)["network"])
+    smooth = copy.deepcopy(network)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.01, fused=True)
+    schedule = Schedule(minutes=options.minutes, steps=options.steps)
+    samples = validation_set(options.bank, options.frames, 600)
+    loader = DataLoader(
+        Crops(options.bank, options.frames, options.batch, options.seed + 1), batch_size=None, num_workers=options.workers,
+        prefetch_factor=8 if options.workers else None,
+        multiprocessing_context="spawn" if options.workers else None,  # OpenCV's threads do not survive a fork
+    )  # fmt: skip
+    best, losses, begun_s = 0.0, [], time.monotonic()
+    for step, (pictures, wanted, where, region) in enumerate(loader, 1):
+        network.train()
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step, options.rate)
+        with torch.autocast("cpu", torch.bfloat16):
+            cells, regions = network(as_input(pictures))
+        cost = loss(cells.float(), regions.float(), wanted, where, region)
+        optimiser.zero_grad()
+        cost.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        average(smooth, network, step)
+        losses.append(cost.item())
+        done = schedule.progress(step) >= 1
+        if step % 50 == 0:
+            speed = step * options.batch / (time.monotonic() - begun_s)
+            print(
+                f"step {step} loss {np.mean(losses[-50:]):.3f} {speed:.0f} crops/s progress {schedule.progress(step):.2f}",
+                flush=True,
+            )
+        if step % 500 == 0 or done:
+            exact, characters = accuracy(smooth, samples)
+            print(f"step {step} validation exact {exact:.4f} characters {characters:.4f}", flush=True)
+            state = {"network": smooth.state_dict(), "step": step, "exact": exact}
+            torch.save(state, options.out / "last.pt")
+            if exact >= best:
+                best = exact
+                torch.save(state, options.out / "best.pt")
+        if done:
+            break
+
+
+if __name__ == "__main__":
+    main()
