@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from math import ceil
 from typing import Any
 
 from cloud_functions.db.connect import Database
@@ -108,21 +109,22 @@ class Ingest:
 
     def _take_events(self, messages: Sequence[Message], progress: Progress) -> None:
         """Parse and store, chunk by chunk; of several chunks, each is stored while the next is parsed."""
-        size = self._settings.chunk_size
-        if len(messages) <= size:
-            arrived = self._parse(messages, progress)
+        if not messages:
+            return
+        first, *others = _even_chunks(messages, self._settings.chunk_size)
+        arrived = self._parse(first, progress)
+        if not others:
             self._settle(arrived, partial(self._store.store, arrived), progress)
             return
         from cloud_functions.ingest.background import Background
 
         with Background() as background:
-            arrived = self._parse(messages[:size], progress)
-            for start in range(size, len(messages) + size, size):
+            for number, chunk in enumerate([*others, []], start=1):
                 stored = background.start(partial(self._store.store, arrived))
-                following = self._parse(messages[start : start + size], progress)
+                following = self._parse(chunk, progress)
                 if not self._settle(arrived, stored, progress):
                     progress.fail(event.message for event in following.events)
-                    progress.fail(messages[start + size :])
+                    progress.fail(message for unread in others[number:] for message in unread)
                     return
                 arrived = following
 
@@ -205,3 +207,9 @@ class Ingest:
         self._metrics.count("MessagesRejected", len(progress.rejections))
         self._metrics.count("MessagesReturned", len(progress.failed))
         self._metrics.flush()
+
+
+def _even_chunks(messages: Sequence[Message], most: int) -> list[Sequence[Message]]:
+    """Cut into as few chunks of at most ``most`` as it takes, all of nearly the same size."""
+    size = ceil(len(messages) / ceil(len(messages) / most))
+    return [messages[start : start + size] for start in range(0, len(messages), size)]

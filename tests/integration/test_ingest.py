@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared.clock import format_utc
 from shared.errors import TransientError
@@ -118,6 +120,26 @@ def test_a_large_batch_is_stored_in_chunks(database_url: str) -> None:
         assert ingest.rows(RECOUNT) == []
         assert ingest.rows("SELECT * FROM sequence_gaps") == []
         assert ingest.metrics.counts == {"EventsStored": 500}
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4), st.booleans())
+def test_any_text_comes_back_as_it_went(database_url: str, texts: list[tuple[str, str]], again: bool) -> None:
+    """Backslashes, tabs, line ends, quotes, characters of any plane: stored by either statement, told alike."""
+    events = [wire_event(event_data=tracking_data(class_name=name, oddity={name: value})) for name, value in texts]
+    with rig(database_url) as ingest:
+        if again:
+            ingest.handle(batch(events[:1]))  # what follows is then not all new
+        assert failures(ingest.handle(batch(events))) == []
+        stored = dict(ingest.rows("SELECT event_id::text, event_data FROM events"))
+        for event in events:
+            data = event["event_data"]
+            assert {key: stored[event["event_id"]][key] for key in data} == data
+        for told in ingest.publisher.documents():
+            assert told["event_data"] == stored[told["event_id"]]
 
 
 def test_duplicates_are_stored_once_and_told_again_alike(ingest: Rig) -> None:
