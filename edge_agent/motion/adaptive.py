@@ -25,6 +25,7 @@ _LONGEST_STEP_S = 5.0
 _JUMP_WITHIN_S = 0.4
 _CALM_SHARE = 0.25
 """Of the lighting jump ratio: a picture that changes less than this is calm."""
+_JUMP_SURE_SHARE = 0.5
 _LEAST_BLOB_PX = 6
 _REACH_PX = 3
 _CERTAIN_AREAS = 25.0
@@ -63,6 +64,7 @@ class AdaptiveBackground:
         self._size = (0, 0)
         self._watched_px = 1
         self._least_area_px = 1.0
+        self._least_sure_px = 1
         self._foreground: Plane | None = None
         self._bodies_before: Plane | None = None
         self._time_s = 0.0
@@ -89,11 +91,11 @@ class AdaptiveBackground:
         sure, perhaps = background.changed(small)
         sure = despeckled(sure)
         sure_px = count(sure)
-        if self._light_jumped(sure_px):
+        if self._light_jumped(sure_px, count(perhaps)):
             background.learn_anew(small)
             self._foreground = self._bodies_before = None
             return self._idle()
-        changes = self._changes(background, small, sure, perhaps) if sure_px >= _LEAST_BLOB_PX else None
+        changes = self._changes(background, small, sure, perhaps) if sure_px >= self._least_sure_px else None
         if changes is None:
             self._foreground = self._bodies_before = None
             background.learn(small, step_s=step_s)
@@ -114,28 +116,25 @@ class AdaptiveBackground:
         pixels = self._size[0] * self._size[1]
         self._watched_px = pixels if watched is None else max(1, count(watched))
         self._least_area_px = max(float(_LEAST_BLOB_PX), self._settings.min_area_ratio * pixels)
+        self._least_sure_px = max(_LEAST_BLOB_PX, round(self._least_area_px / 2.0))
         self._time_s = self._calm_s = self._ghosts_checked_s = time_s
         self._background = Background(shrink(luma, self._size), settings=self._settings, watched=watched)
 
-    def _light_jumped(self, sure_px: int) -> bool:
+    def _light_jumped(self, sure_px: int, perhaps_px: int) -> bool:
         """Tell whether more of the picture than the jump ratio changed within a few frames of calm."""
-        share, ratio = sure_px / self._watched_px, self._settings.lighting_jump_ratio
-        if share < ratio * _CALM_SHARE:
+        wanted_px = self._settings.lighting_jump_ratio * self._watched_px
+        if perhaps_px < wanted_px * _CALM_SHARE:
             self._calm_s = self._time_s
-        return share > ratio and self._time_s - self._calm_s <= _JUMP_WITHIN_S
+        changed = perhaps_px > wanted_px and sure_px > wanted_px * _JUMP_SURE_SHARE
+        return changed and self._time_s - self._calm_s <= _JUMP_WITHIN_S
 
     def _changes(self, background: Background, small: Plane, sure: Plane, perhaps: Plane) -> Changes | None:
         """Sort what differs from the background into moving bodies and mere light; None where nothing differs."""
         if background.restore_former(small, perhaps):
             sure, perhaps = background.changed(small)
             sure = despeckled(sure)
-        least_sure_px = max(_LEAST_BLOB_PX, round(self._least_area_px / 2.0))
-        labels, blobs = find_blobs(sure, perhaps, min_sure_px=least_sure_px)
-        blobs = [
-            blob
-            for blob in blobs
-            if blob.area_px >= self._least_area_px and not self._absorb_rested(background, small, blob, labels)
-        ]
+        labels, blobs = find_blobs(sure, perhaps, least_area_px=self._least_area_px, least_sure_px=self._least_sure_px)
+        blobs = [blob for blob in blobs if not self._absorb_rested(background, small, blob, labels)]
         if not blobs:
             return None
         changed = mask_of(labels, blobs)
@@ -163,7 +162,9 @@ class AdaptiveBackground:
         resting = both(mask_where(background.rested_s >= _GHOST_AFTER_S), things)
         if count(resting) < self._least_area_px:
             return things
-        labels, parts = find_blobs(resting, resting, min_sure_px=round(self._least_area_px / 2))
+        labels, parts = find_blobs(
+            resting, resting, least_area_px=self._least_sure_px, least_sure_px=self._least_sure_px
+        )
         for part in parts:
             inside = mask_of(labels, [part])
             if has_left(background.image, small, inside, things):

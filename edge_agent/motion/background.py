@@ -31,11 +31,12 @@ from edge_agent.motion.planes import (
 )
 from edge_agent.motion.settings import MotionSettings
 
-_GRID_POINTS = 900
+_GRID_POINTS = 600
 _FIRST_SIGMA = 4.0
 _NOISE_FRAMES = 8
 """How many frames' worth of trust the first guess of the noise has."""
 _MAX_LIMIT_LEVELS = 70.0
+_BURNT_OUT_LEVELS = 248.0
 _LIMIT_REFRESH_S = 0.2
 _FORMER_LIFETIME_S = 600.0
 _SETTLING_S = 0.4
@@ -94,7 +95,7 @@ class Background:
         lighting = estimate_lighting(self._mean[grid, grid][usable], frame[grid, grid][usable].astype(np.float32))
         self._settling_levels *= max(0.0, 1.0 - step_s / _SETTLING_S)
         if lighting is not SAME_LIGHT:
-            self._relight(lighting)
+            self._relight(lighting, frame)
         self.image = rounded(self._mean)
         return lighting
 
@@ -174,10 +175,14 @@ class Background:
             self._any_former = True
         self._put(frame, where)
 
-    def _relight(self, lighting: Lighting) -> None:
+    def _relight(self, lighting: Lighting, frame: Plane) -> None:
         gain, offset = lighting
+        # How bright burnt-out pixels really are shows only when the light goes down.
+        burnt_out = mask_where(self._mean >= _BURNT_OUT_LEVELS) if gain < 1.0 else None
         cv2.addWeighted(self._mean, gain, self._mean, 0.0, offset, self._mean)
         np.clip(self._mean, 0.0, 255.0, out=self._mean)
+        if burnt_out is not None:
+            cv2.copyTo(np.maximum(self._mean, frame), burnt_out, self._mean)
         if self._any_foreground:
             self._candidate = relit(self._candidate, gain, offset)
         if self._any_former:

@@ -17,7 +17,7 @@ UNCHANGED_LEVELS = 0.35
 """A shift of the typical pixel below this many levels is left to the background's own slow adaptation."""
 _INLIER_LEVELS = 6.0
 _MIN_SAMPLES = 40
-_STEPS = 3
+_STEPS = 2
 _RIDGE_GAIN = 200.0
 _RIDGE_OFFSET = 0.02
 _GAIN_LIMITS = (0.2, 5.0)
@@ -49,7 +49,7 @@ def estimate_lighting(background: Samples, frame: Samples) -> Lighting:
     difference = frame - background
     if len(background) < _MIN_SAMPLES:
         return SAME_LIGHT
-    typical = float(np.median(difference))
+    typical = _median(difference)
     spread = float(np.mean(np.abs(difference)))
     if abs(typical) < UNCHANGED_LEVELS and spread < 2.0 * UNCHANGED_LEVELS + 1.0:
         return SAME_LIGHT
@@ -62,8 +62,14 @@ def estimate_lighting(background: Samples, frame: Samples) -> Lighting:
     return _best(background, frame, (SAME_LIGHT, start, fitted))
 
 
+def _median(values: NDArray[np.floating]) -> float:
+    """Return the upper median: a third of the time that ``numpy.median`` takes on so few."""
+    middle = len(values) // 2
+    return float(np.partition(values, middle)[middle])
+
+
 def _first_guess(background: Samples, frame: Samples) -> Lighting:
-    gain = float(np.median(frame / np.maximum(background, 1.0)))
+    gain = _median(frame / np.maximum(background, 1.0))
     return Lighting(min(max(gain, _GAIN_LIMITS[0]), _GAIN_LIMITS[1]), 0.0)
 
 
@@ -71,8 +77,8 @@ def _refine(background: Samples, frame: Samples, start: Lighting) -> Lighting:
     gain, offset = start
     for _ in range(_STEPS):
         residual = frame - (gain * background + offset)
-        centre = np.median(residual)
-        sigma = max(_MAD_TO_SIGMA * float(np.median(np.abs(residual - centre))), 1.0)
+        centre = _median(residual)
+        sigma = max(_MAD_TO_SIGMA * _median(np.abs(residual - centre)), 1.0)
         share = np.clip((residual - centre) / (_TUKEY_WIDTH * sigma), -1.0, 1.0)
         weight = (1.0 - share * share) ** 2
         total = float(weight.sum())

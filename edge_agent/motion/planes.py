@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Plane = NDArray[np.uint8]
 """``(h, w)``: brightness, or a mask that is 255 where so and 0 elsewhere."""
 FloatPlane = NDArray[np.float32]
-Labels = NDArray[np.int32]
+Labels = NDArray[np.uint16]
 
 _SQUARES = {size: np.ones((size, size), np.uint8) for size in (3, 5, 7)}
 

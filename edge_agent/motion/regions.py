@@ -29,8 +29,6 @@ class Blob:
     width: int
     height: int
     area_px: int
-    sure_px: int
-    """How many of its pixels surely differ from the background."""
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -41,25 +39,22 @@ class Blob:
         return mask_where(labels[self.window] == self.label)
 
 
-def find_blobs(sure: Plane, perhaps: Plane, *, min_sure_px: int) -> tuple[Labels, list[Blob]]:
+def find_blobs(sure: Plane, perhaps: Plane, *, least_area_px: float, least_sure_px: int) -> tuple[Labels, list[Blob]]:
     """Grow the sure pixels into the connected perhaps-pixels; return the label plane and the blobs worth keeping."""
     joined = closed(either(sure, perhaps))
-    found, labelled, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8, ltype=cv2.CV_32S)
-    labels = np.asarray(labelled, np.int32)
-    sure_px = np.bincount(labels[sure > 0], minlength=found)
-    kept = np.flatnonzero(sure_px[1:] >= min_sure_px) + 1
-    blobs = [
-        Blob(
-            label=int(label),
-            left=int(stats[label, cv2.CC_STAT_LEFT]),
-            top=int(stats[label, cv2.CC_STAT_TOP]),
-            width=int(stats[label, cv2.CC_STAT_WIDTH]),
-            height=int(stats[label, cv2.CC_STAT_HEIGHT]),
-            area_px=int(stats[label, cv2.CC_STAT_AREA]),
-            sure_px=int(sure_px[label]),
-        )
-        for label in kept
-    ]
+    labels = np.zeros(joined.shape, np.uint16)
+    x, y, width, height = cv2.boundingRect(joined)
+    part = slice(y, y + height), slice(x, x + width)
+    if width == 0:
+        return labels, []
+    _, labels[part], stats, _ = cv2.connectedComponentsWithStats(joined[part], connectivity=8, ltype=cv2.CV_16U)
+    blobs: list[Blob] = []
+    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= least_area_px) + 1
+    for label in large.tolist():
+        left, top, width, height, area = stats[label].tolist()
+        blob = Blob(label=label, left=x + left, top=y + top, width=width, height=height, area_px=area)
+        if count(both(blob.pixels(labels), sure[blob.window])) >= least_sure_px:
+            blobs.append(blob)
     return labels, blobs
 
 

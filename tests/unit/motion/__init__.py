@@ -1,0 +1,1 @@
+"""Tests of the motion stage, on scenes painted here."""
