@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.plates.fonts import ALPHABET, MASK_CAP_PX, Typeface, pick_typeface, small_text
+from training.plates.fonts import ALPHABET, MASK_CAP_PX, Typeface, small_text
 from training.plates.ground import blob, jitter
 from training.plates.layouts import Colour
 from training.plates.states import DEALERS, STACKS
@@ -348,9 +348,3 @@ def wear(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
             shade = float(rng.uniform(60, 220))
             cv2.line(image, ends[0], ends[1], (shade, shade, shade), 1, cv2.LINE_AA)
     return image
-
-
-__all__ = [
-    "blue_strip", "bolts", "border", "emblem", "frame", "paint_text", "pick_typeface", "separator", "side_emblem", "state_name",
-    "stickers", "tiny_stack", "top_strip", "wear",
-]  # fmt: skip

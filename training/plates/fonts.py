@@ -1,7 +1,8 @@
 """Open-licensed fonts, downloaded once into a cache, as glyph masks.
 
-Sources: ``@fontsource/*`` packages (OFL-1.1 or Apache-2.0) through ``npm pack`` and two Debian font packages (OFL-1.1) through
-``apt-get download``. Nothing of them is committed. The cache is ``$VEDETTE_FONTS`` or ``~/.cache/vedette-fonts``.
+Sources: ``@fontsource/*`` packages (OFL-1.1 or Apache-2.0) through ``npm pack`` and three Debian font packages
+(OFL-1.1, Apache-2.0) through ``apt-get download``. Nothing of them is committed. The cache is ``$VEDETTE_FONTS`` or
+``~/.cache/vedette-fonts``.
 
     python -m training.plates.fonts          # fill the cache
 """

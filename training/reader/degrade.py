@@ -1,7 +1,7 @@
 """From a clean plate to what a camera and a careless crop make of it, in the reader's input size.
 
-A sample is a plate warped into a small crop over some background (corners off by up to ±14 %, loose or tight), at a glyph
-height between 9 and 48 pixels, lit, shaded, blurred, made noisy, compressed, and stretched to the reader's input.
+A sample is a plate warped into a small crop over some background (corners off by up to ±14 %, loose or tight), at a
+glyph height between 9 and 48 pixels, lit, shaded, blurred, made noisy, compressed, and stretched to the reader's input.
 """
 
 from __future__ import annotations
@@ -174,6 +174,6 @@ def _motion(rng: np.random.Generator, crop: np.ndarray, length: float) -> np.nda
     angle = float(rng.normal(0, 0.5)) if rng.random() < 0.7 else float(rng.uniform(0, np.pi))
     middle = size // 2
     reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
-    start, end = (tuple(int(round(middle + sign * v)) for v in reach) for sign in (-1, 1))
+    start, end = (tuple(round(float(middle + sign * v)) for v in reach) for sign in (-1, 1))
     cv2.line(kernel, start, end, 1.0, 1)
     return cv2.filter2D(crop, -1, kernel / max(1.0, float(kernel.sum())))

@@ -27,7 +27,7 @@ THRESHOLD = 0.4
 
 
 class Shipped(nn.Module):
-    """The network with pictures last-channel in (``(1, 64, 192, 3)``, 0..1) and cells last-channel out (``(1, 8, 48, 41)``)."""
+    """The network, channels last: ``(1, 64, 192, 3)`` in 0..1 → cells ``(1, 8, 48, 41)`` and region ``(1, 5)``."""
 
     def __init__(self, network: ReaderNetwork) -> None:
         super().__init__()

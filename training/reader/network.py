@@ -1,8 +1,9 @@
 """The reader's network: it spots characters on a grid, which asks no counting of it and holds for any layout.
 
-On a 192×64 crop a small residual network gives a map of 8 rows by 48 columns. Each cell answers "which character's middle is here,
-if any" (37 classes, 0 = none) and "where exactly and how large" (4 numbers). A coarser, dilated branch shows each cell the whole
-plate, so that a slogan is told from the number and an 0 from an O by the company it keeps. The region is a by-product.
+On a 192×64 crop a small residual network gives a map of 8 rows by 48 columns. Each cell answers "which character's
+middle is here, if any" (37 classes, 0 = none) and "where exactly and how large" (4 numbers). A coarser, dilated branch
+shows each cell the whole plate, so that a slogan is told from the number and an 0 from an O by the company it keeps. The
+region is a by-product.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndar
     where = np.zeros((4, ROWS, COLUMNS), np.float32)
     x = (np.arange(COLUMNS) + 0.5) * STEP_X
     y = (np.arange(ROWS) + 0.5) * STEP_Y
-    for (cx, cy, w, h), char in zip(boxes, classes, strict=True):
+    for cx, cy, w, h in boxes:
         near_x, near_y = np.abs(x - cx) <= max(STEP_X * 0.75, 0.5 * w), np.abs(y - cy) <= max(STEP_Y * 0.75, 0.5 * h)
         block = wanted[np.ix_(near_y, near_x)]
         wanted[np.ix_(near_y, near_x)] = np.where(block > 0, block, IGNORE)

@@ -1,11 +1,13 @@
 """Train the reader on the bank, every crop spoilt anew.
 
     python -m training.reader.bank --folder BANK --shards 12 --plates 2500 --seed 1
-    python -m training.reader.bank --folder BANK --shards 1 --plates 1500 --seed 900 --fonts held_out --prefix validation
+    python -m training.reader.bank --folder BANK --shards 1 --plates 700 --seed 900 \\
+        --fonts held_out --prefix validation
     python -m training.reader.train --bank BANK --out RUN --minutes 60 [--resume RUN/last.pt]
 
-The learning rate falls as a cosine of the time spent (``--minutes``) or of the steps (``--steps``). ``last.pt`` and ``best.pt`` (the
-moving average of the weights, best on the validation crops) are written all along, so an export is possible at any time.
+The learning rate falls as a cosine of the time spent (``--minutes``) or of the steps (``--steps``). ``last.pt`` and
+``best.pt`` (the moving average of the weights, best on the validation crops) are written all along, so an export is
+possible at any time.
 """
 
 from __future__ import annotations
@@ -172,10 +174,12 @@ def train(options: argparse.Namespace) -> None:
     schedule = Schedule(minutes=options.minutes, steps=options.steps)
     samples = validation_set(options.bank, options.frames, 600)
     loader = DataLoader(
-        Crops(options.bank, options.frames, options.batch, options.seed + 1), batch_size=None, num_workers=options.workers,
+        Crops(options.bank, options.frames, options.batch, options.seed + 1),
+        batch_size=None,
+        num_workers=options.workers,
         prefetch_factor=8 if options.workers else None,
         multiprocessing_context="spawn" if options.workers else None,  # OpenCV's threads do not survive a fork
-    )  # fmt: skip
+    )
     best, losses, begun_s = 0.0, [], time.monotonic()
     for step, (pictures, wanted, where, region) in enumerate(loader, 1):
         network.train()
@@ -194,7 +198,7 @@ def train(options: argparse.Namespace) -> None:
         if step % 50 == 0:
             speed = step * options.batch / (time.monotonic() - begun_s)
             print(
-                f"step {step} loss {np.mean(losses[-50:]):.3f} {speed:.0f} crops/s progress {schedule.progress(step):.2f}",
+                f"step {step} loss {np.mean(losses[-50:]):.3f} {speed:.0f} crops/s done {schedule.progress(step):.2f}",
                 flush=True,
             )
         if step % 500 == 0 or done:
