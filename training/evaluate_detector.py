@@ -1,0 +1,119 @@
+"""How many plates the shipped detector finds on the examination photographs, how many it invents, how long it takes.
+
+Usage::
+
+    .venv/bin/python -m training.evaluate_detector [--shared ../shared] [--threshold 0.4] [--first-look-only] [--list]
+
+The photographs are never trained on and no threshold is chosen by them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_agent.anpr.plate_detector import PlateSearch, open_plate_detector
+from edge_agent.anpr.types import PlateBox, PlateDetector
+from edge_agent.types import Image
+
+SETS = ("eu", "us", "br")
+FOUND_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photograph with one labelled plate."""
+
+    file: str
+    found: bool
+    best_iou: float
+    false: int
+    best_is_plate: bool
+
+
+def iou(plate: PlateBox, label: tuple[float, float, float, float]) -> float:
+    """Return intersection over union with an xyxy label."""
+    width = min(plate.right, label[2]) - max(plate.left, label[0])
+    height = min(plate.bottom, label[3]) - max(plate.top, label[1])
+    shared = max(0.0, width) * max(0.0, height)
+    areas = (plate.right - plate.left) * (plate.bottom - plate.top) + (label[2] - label[0]) * (label[3] - label[1])
+    return shared / (areas - shared)
+
+
+def examine(detector: PlateDetector, folder: Path) -> list[Outcome]:
+    """Return one outcome a photograph."""
+    outcomes = []
+    with folder.with_suffix(".csv").open() as table:
+        for row in csv.DictReader(table):
+            image = cv2.imread(str(folder / row["file"]))
+            x, y, width, height = (float(row[name]) for name in ("x", "y", "width", "height"))
+            overlaps = [iou(plate, (x, y, x + width, y + height)) for plate in detector.find(image)]
+            outcomes.append(
+                Outcome(
+                    file=row["file"],
+                    found=max(overlaps, default=0.0) >= FOUND_IOU,
+                    best_iou=max(overlaps, default=0.0),
+                    false=sum(overlap < FOUND_IOU for overlap in overlaps),
+                    best_is_plate=bool(overlaps) and overlaps[0] >= FOUND_IOU,
+                )
+            )
+    return outcomes
+
+
+def time_hd(detector: PlateDetector, pictures: list[Image]) -> tuple[float, float]:
+    """Return median and 90th percentile of the milliseconds a 1280×720 picture takes on one thread."""
+    cv2.setNumThreads(1)
+    detector.find(pictures[0])
+    times = []
+    for picture in pictures * 3:
+        start = time.perf_counter()
+        detector.find(picture)
+        times.append((time.perf_counter() - start) * 1e3)
+    return float(np.median(times)), float(np.percentile(times, 90))
+
+
+def line(name: str, outcomes: list[Outcome]) -> str:
+    """Return a row of the table."""
+    count = len(outcomes)
+    found, first = sum(o.found for o in outcomes), sum(o.best_is_plate for o in outcomes)
+    false = sum(o.false for o in outcomes) / count
+    return f"{name:>7} {count:5d} {found / count:8.1%} {first / count:9.1%} {false:8.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--threshold", type=float, default=PlateSearch().threshold)
+    parser.add_argument("--first-look-only", action="store_true")
+    parser.add_argument("--list", action="store_true", help="name the photographs with a missed or a false plate")
+    arguments = parser.parse_args()
+    alone = arguments.first_look_only
+    search = PlateSearch(
+        threshold=arguments.threshold,
+        most_candidates=0 if alone else PlateSearch().most_candidates,
+        search_again=not alone,
+    )
+    detector = open_plate_detector(search=search)
+    print("    set count    found first is   false a picture")
+    everything: list[Outcome] = []
+    for name in SETS:
+        outcomes = examine(detector, arguments.shared / "anpr" / "full_frames" / name)
+        everything += outcomes
+        print(line(name, outcomes), flush=True)
+        for outcome in outcomes:
+            if arguments.list and (not outcome.found or outcome.false):
+                print(f"        {outcome.file}: best IoU {outcome.best_iou:.2f}, {outcome.false} false")
+    print(line("pooled", everything))
+    frames = sorted((arguments.shared / "anpr" / "train_romania").glob("*.jpg"))[::40]
+    median, slow = time_hd(detector, [cv2.imread(str(path)) for path in frames])
+    print(f"1280x720, one thread: median {median:.1f} ms, 90th percentile {slow:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
