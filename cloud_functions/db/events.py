@@ -79,7 +79,7 @@ def insert_events(connection: psycopg.Connection[Any], rows: Sequence[EventRow])
 
 def _copy(connection: psycopg.Connection[Any], rows: Sequence[EventRow]) -> dict[str, tuple[int, datetime]]:
     with connection.cursor() as cursor:
-        created_at, numbers = cursor.execute(_IDS, [len(rows)], binary=True).fetchone() or (None, ())
+        [(created_at, numbers)] = cursor.execute(_IDS, [len(rows)], binary=True)
         text = "".join(map(_copy_line, numbers, rows))
         with cursor.copy(_COPY) as copy:
             copy.write(text.encode())

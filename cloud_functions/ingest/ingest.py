@@ -18,7 +18,7 @@ from cloud_functions.device_commands import CommandPublisher, ask_for_resends
 from cloud_functions.ingest.arrivals import Arrived, ArrivedEvent, accept_event, place_in_sequence
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.messages import Message, Rejection, read_invocation
-from cloud_functions.ingest.publish import EventPublisher, publications
+from cloud_functions.ingest.publish import EventPublisher, Publication, publications
 from cloud_functions.ingest.reports import REPORT_KINDS, record_report
 from cloud_functions.ingest.store import EventStore, Outcome
 from cloud_functions.observability import Metrics
@@ -38,6 +38,7 @@ class Progress:
         self.failed: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.arrived: list[ArrivedEvent] = []
+        self.publications: list[Publication] = []
 
     def reject(self, message: Message, reason: str, detail: str) -> None:
         self.rejections.append(Rejection(message.message_id, message.body, reason, detail, message.topic))
@@ -139,6 +140,7 @@ class Ingest:
         for message, reason, detail in outcome.refused:
             progress.reject(message, reason, detail)
         progress.arrived += arrived.events
+        progress.publications += publications(outcome.stored())
         progress.outcomes.append(outcome)
         return True
 
@@ -156,10 +158,9 @@ class Ingest:
         return arrived
 
     def _publish(self, progress: Progress) -> None:
-        stored = [event for outcome in progress.outcomes for event in outcome.stored]
-        if not stored:
+        if not progress.publications:
             return
-        untold = self._publisher.publish(publications(stored))
+        untold = self._publisher.publish(progress.publications)
         if untold:
             progress.fail(event.message for event in progress.arrived if event.row.event_id in untold)
 
@@ -200,10 +201,8 @@ class Ingest:
         self._metrics.count("ResendsRequested", ask_for_resends(self._commands, resends, clock=self._clock))
 
     def _count(self, progress: Progress) -> None:
-        new = sum(outcome.new for outcome in progress.outcomes)
-        stored = sum(len(outcome.stored) for outcome in progress.outcomes)
-        self._metrics.count("EventsStored", new)
-        self._metrics.count("EventsRepeated", stored - new)
+        self._metrics.count("EventsStored", sum(len(outcome.new) for outcome in progress.outcomes))
+        self._metrics.count("EventsRepeated", sum(len(outcome.known) for outcome in progress.outcomes))
         self._metrics.count("MessagesRejected", len(progress.rejections))
         self._metrics.count("MessagesReturned", len(progress.failed))
         self._metrics.flush()

@@ -31,15 +31,24 @@ class StoredEvent(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a chunk."""
+    """What became of a chunk: its events by ``event_id``, each once however many messages brought it."""
 
-    stored: list[StoredEvent]
-    """Each event once, however many messages brought it."""
+    events: Mapping[str, ArrivedEvent]
+    new: Mapping[str, tuple[int, datetime]]
+    """Of those stored now, ``id`` and ``created_at``."""
+    known: Mapping[str, FlatEvent]
+    """Those that were stored before."""
     refused: Sequence[tuple[Message, str, str]]
     """Messages with reason and detail."""
-    due_devices: list[str]
+    due_devices: Sequence[str]
     """Devices with gaps that it is time to ask for."""
-    new: int
+
+    def stored(self) -> list[StoredEvent]:
+        """Return everything that is stored now, as subscribers get it."""
+        return [*_documents(self.events, self.new), *_known_documents(self.events, self.known)]
+
+
+NOTHING: Final = Outcome({}, {}, {}, (), ())
 
 
 class EventStore:
@@ -62,21 +71,22 @@ class EventStore:
         except PermanentError as error:
             if len(arrived.events) <= 1:
                 refused = [(event.message, "not_storable", str(error)) for event in arrived.events]
-                return Outcome([], refused, [], 0)
+                return NOTHING._replace(refused=refused)
         middle = len(arrived.events) // 2
         first = self.store(Arrived(arrived.events[:middle], arrived.rejected))
         second = self.store(Arrived(arrived.events[middle:], []))
         return Outcome(
-            first.stored + second.stored,
+            {**first.events, **second.events},
+            {**first.new, **second.new},
+            {**first.known, **second.known},
             [*first.refused, *second.refused],
-            sorted({*first.due_devices, *second.due_devices}),
-            first.new + second.new,
+            [*first.due_devices, *second.due_devices],
         )
 
     def _store(self, events: Sequence[ArrivedEvent], rejected: Sequence[PlaceInSequence]) -> Outcome:
         once = {event.row.event_id: event for event in reversed(events)}
         if not once and not rejected:
-            return Outcome([], [], [], 0)
+            return NOTHING
         with self._database.transaction() as connection:
             new = insert_events(connection, [event.row for event in once.values()]) if once else {}
             known: dict[str, FlatEvent] = {}
@@ -87,7 +97,7 @@ class EventStore:
             due = record_arrivals(connection, _arrivals(once.values(), rejected), self._gaps)
         self._touched.update(touched)
         refused = [(event.message, *_TAKEN) for event in events if _is_taken(event, once, known)]
-        return Outcome([*_documents(once, new), *_known_documents(once, known)], refused, due, len(new))
+        return Outcome(once, new, known, refused, due)
 
     def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> dict[tuple[str, str], float]:
         """Note that the devices were heard of, if that was last noted a while ago; return of which, and when."""
@@ -113,9 +123,11 @@ def _is_taken(event: ArrivedEvent, once: Mapping[str, ArrivedEvent], known: Mapp
 
 
 def _documents(once: Mapping[str, ArrivedEvent], new: Mapping[str, tuple[int, datetime]]) -> Iterator[StoredEvent]:
+    told_at: datetime | None = None
     created_at = ""
     for event_id, (number, moment) in new.items():
-        created_at = created_at or format_utc(moment)  # one transaction, one time
+        if moment is not told_at:  # one transaction, one time
+            told_at, created_at = moment, format_utc(moment)
         arrived = once[event_id]
         row = arrived.row
         document = flat_event_json(
