@@ -29,7 +29,7 @@ from training.detector.scenes import SceneMaker
 from training.detector.targets import assign
 from training.detector.validate import Question, examine, generated_questions, real_questions
 
-SHAPES = (((320, 320), 16, 0.5), ((448, 288), 12, 0.3), ((640, 384), 7, 0.2))
+SHAPES = (((320, 320), 8, 0.5), ((448, 288), 6, 0.3), ((640, 384), 4, 0.2))
 """(width, height), pictures a batch, share of the batches."""
 
 
@@ -66,7 +66,7 @@ def answer(net: PlateNet, questions: list[Question]) -> dict[str, object]:
 class Average:
     """A running mean of the weights: what is validated and kept."""
 
-    def __init__(self, net: PlateNet, decay: float = 0.998) -> None:
+    def __init__(self, net: PlateNet, decay: float = 0.996) -> None:
         self.net, self._decay, self._steps = deepcopy(net), decay, 0
 
     def update(self, net: PlateNet) -> None:
@@ -103,8 +103,8 @@ def main() -> None:
 
     held_out = load_frames(arguments.frames, validation=True, cache=arguments.out / "frames.npy")
     maker = SceneMaker(frames=held_out, plates=load_bank(arguments.bank_held_out), rng=np.random.default_rng(77))
-    sets = {"generated": generated_questions(maker, 150), "real": real_questions(held_out)}
-    batches: multiprocessing.Queue = multiprocessing.Queue(6)
+    sets = {"generated": generated_questions(maker, 100), "real": real_questions(held_out)}
+    batches: multiprocessing.Queue = multiprocessing.Queue(10)
     multiprocessing.Process(target=draw_batches, args=(batches, arguments), daemon=True).start()
 
     net = PlateNet().to(memory_format=torch.channels_last)
@@ -141,7 +141,7 @@ def main() -> None:
             print(
                 f"{time.monotonic() - start:6.0f} s step {step} seen {seen} waited {waited:.0f} s: {words}", flush=True
             )
-        if time.monotonic() - last_look > 240:
+        if time.monotonic() - last_look > 330:
             _look(average.net, sets, arguments.out, step)
             last_look = time.monotonic()
     _look(average.net, sets, arguments.out, step)
