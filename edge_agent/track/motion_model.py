@@ -1,0 +1,144 @@
+"""How tracked boxes move: one Kalman filter for all tracks at once, driven by seconds, not by frames.
+
+Each of centre x, centre y, width and height is filtered on its own (position and velocity), so a filter is two numbers
+and three (co)variances, and all filters of all tracks are advanced by a few array operations without a matrix product.
+
+Velocity follows an Ornstein-Uhlenbeck process (Singer, "Estimating optimal tracking filter performance for manned
+maneuvering targets", 1970): it fades with a time constant and never grows beyond what is plausible for an object of
+that size. Its exact solution over any interval is known, so one step of a second and thirty of a thirtieth agree, an
+object that is not seen for seconds comes to rest rather than flying off, and the first detection after a gap corrects
+the velocity by what the whole gap says, which is what OC-SORT's observation-centric re-update (Cao et al., 2023)
+achieves by replaying a virtual path.
+
+All noise is in proportion to the object's size (the root of its area), as near and far objects differ only in scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+POSITION, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE = range(5)
+"""First axis of a state; the second is centre x, centre y, width, height; the third the track."""
+CENTRE = slice(0, 2)
+EXTENT = slice(2, 4)
+
+_SMALLEST_SIZE_PX = 4.0
+
+
+def _column(centre: float, extent: float) -> Floats:
+    return np.array([[centre], [centre], [extent], [extent]], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What an interval does to every filter; variances per squared size."""
+
+    fade: Floats
+    reach: Floats
+    variance: Floats
+    covariance: Floats
+    velocity_variance: Floats
+
+
+class MotionModel:
+    """Advances and corrects states of shape ``(5, 4, N)``, in pixels and seconds."""
+
+    def __init__(
+        self,
+        *,
+        speed_ratio: float = 0.8,
+        growth_ratio: float = 0.25,
+        first_speed_ratio: float = 1.3,
+        steadiness_s: float = 15.0,
+        growth_steadiness_s: float = 0.5,
+        centre_noise_ratio: float = 0.06,
+        extent_noise_ratio: float = 0.12,
+    ) -> None:
+        self._velocity_variance = _column(speed_ratio**2, growth_ratio**2)
+        self._first_velocity_variance = _column(first_speed_ratio**2, growth_ratio**2)
+        self._time_constant_s = (steadiness_s, growth_steadiness_s)
+        self._noise = _column(centre_noise_ratio**2, extent_noise_ratio**2)
+        self._last_step: tuple[float, _Step] = (0.0, self._make_step(0.0))
+
+    def start(self, measured: Floats) -> Floats:
+        """Return the states of objects seen for the first time at ``measured``, ``(4, N)``."""
+        states = np.zeros((5, *measured.shape))
+        scale = _squared_size(measured)
+        states[POSITION] = measured
+        states[VARIANCE] = self._noise * scale
+        states[VELOCITY_VARIANCE] = self._first_velocity_variance * scale
+        return states
+
+    def advance(self, states: Floats, elapsed_s: float) -> None:
+        """Move all states ``elapsed_s`` into the future, in place."""
+        if elapsed_s <= 0.0:
+            return
+        step = self._step(elapsed_s)
+        position, velocity, variance, covariance, velocity_variance = states
+        scale = _squared_size(position)
+        position += step.reach * velocity
+        np.maximum(position[EXTENT], 1.0, out=position[EXTENT])
+        velocity *= step.fade
+        carried = covariance + step.reach * velocity_variance
+        variance += step.reach * (covariance + carried) + step.variance * scale
+        np.multiply(carried, step.fade, out=covariance)
+        covariance += step.covariance * scale
+        velocity_variance *= step.fade**2
+        velocity_variance += step.velocity_variance * scale
+
+    def correct(self, states: Floats, measured: Floats) -> Floats:
+        """Return the states after each was measured at its column of ``measured``, ``(4, N)``."""
+        position, velocity, variance, covariance, velocity_variance = states
+        total = variance + self._noise * _squared_size(measured)
+        gain, velocity_gain = variance / total, covariance / total
+        surprise = measured - position
+        corrected = np.empty_like(states)
+        corrected[POSITION] = position + gain * surprise
+        corrected[VELOCITY] = velocity + velocity_gain * surprise
+        kept = 1.0 - gain
+        corrected[VARIANCE] = kept * variance
+        corrected[COVARIANCE] = kept * covariance
+        corrected[VELOCITY_VARIANCE] = velocity_variance - velocity_gain * covariance
+        np.maximum(corrected[POSITION, EXTENT], 1.0, out=corrected[POSITION, EXTENT])
+        return corrected
+
+    def _step(self, elapsed_s: float) -> _Step:
+        known_for_s, step = self._last_step
+        if known_for_s != elapsed_s:
+            step = self._make_step(elapsed_s)
+            self._last_step = (elapsed_s, step)
+        return step
+
+    def _make_step(self, elapsed_s: float) -> _Step:
+        parts = [_interval(elapsed_s, time_constant_s) for time_constant_s in self._time_constant_s]
+        fade, reach, variance, covariance, velocity_variance = (_column(*pair) for pair in zip(*parts, strict=True))
+        per_variance = self._velocity_variance
+        return _Step(fade, reach, per_variance * variance, per_variance * covariance, per_variance * velocity_variance)
+
+
+def _interval(elapsed_s: float, time_constant_s: float) -> tuple[float, float, float, float, float]:
+    """Solve the process over an interval, for a velocity variance of one."""
+    fade = exp(-elapsed_s / time_constant_s)
+    reach = time_constant_s * (1.0 - fade)
+    variance = time_constant_s**2 * (2.0 * elapsed_s / time_constant_s - 3.0 + 4.0 * fade - fade**2)
+    return fade, reach, max(variance, 0.0), time_constant_s * (1.0 - fade) ** 2, 1.0 - fade**2
+
+
+def _squared_size(position: Floats) -> Floats:
+    return np.maximum(position[2] * position[3], _SMALLEST_SIZE_PX**2)
+
+
+def spread_px(states: Floats) -> Floats:
+    """Return one standard deviation of each track's centre, the larger of the two axes, in pixels."""
+    return np.sqrt(states[VARIANCE, CENTRE].max(axis=0))
+
+
+def size_px(states: Floats) -> Floats:
+    """Return the root of each track's area."""
+    return np.sqrt(_squared_size(states[POSITION]))
