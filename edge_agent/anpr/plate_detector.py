@@ -27,6 +27,9 @@ _LETTERBOX_GREY = 114
 _CLOSE_WIDTH_SHARE = 0.42
 """Of the closer look's width, how much the plate takes up: about what it was trained on most."""
 _DUPLICATE_OVERLAP = 0.3
+_WORTH_ENLARGING = 1.2
+"""How much larger than the network's input a picture must be for its quarters to show anything new."""
+_QUARTER_SHARE = 0.58
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +70,20 @@ class NetworkPlateDetector:
             self._close.network.close()
 
     def _again(self, image: Image) -> FoundPlates:
-        """Look at overlapping quarters, where that shows more than the whole did, and at the whole from farther
-        away."""
+        """Look at overlapping quarters, where that shows more than the whole did, and at the whole from afar."""
         threshold = self._search.candidate_threshold
-        parts = [self._whole.look(image, region, threshold) for region in self._regions(image)]
+        height, width = image.shape[:2]
+        if self._close is not None:
+            parts = [self._close.look(image, _all_of(image), threshold)]
+        else:
+            parts = [self._whole.look(image, (-width / 2, -height / 2, width * 1.5, height * 1.5), threshold)]
+        if max(width / self._whole.width, height / self._whole.height) > _WORTH_ENLARGING:
+            parts += [self._whole.look(image, quarter, threshold) for quarter in _quarters(width, height)]
         found = FoundPlates(
             np.concatenate([part.score for part in parts]), np.concatenate([part.corners for part in parts])
         )
         found = found.select(np.argsort(-found.score, kind="stable"))
         return found.select(merge(found, overlap=_DUPLICATE_OVERLAP))
-
-    def _regions(self, image: Image) -> list[tuple[float, float, float, float]]:
-        height, width = image.shape[:2]
-        regions = [(-width / 2, -height / 2, width * 1.5, height * 1.5)]
-        if max(width / self._whole.width, height / self._whole.height) > 1.2:
-            part_width, part_height = width * 0.58, height * 0.58
-            for x in (0.0, width - part_width):
-                regions += [(x, y, x + part_width, y + part_height) for y in (0.0, height - part_height)]
-        return regions
 
     def _closer(self, image: Image, found: FoundPlates) -> FoundPlates:
         """Return what a closer look leaves of the candidates."""
@@ -192,6 +191,12 @@ def _stored(luma: Luma, spec: TensorSpec) -> Tensor:
 
 def _all_of(image: Image) -> tuple[float, float, float, float]:
     return 0.0, 0.0, float(image.shape[1]), float(image.shape[0])
+
+
+def _quarters(width: int, height: int) -> list[tuple[float, float, float, float]]:
+    """Return four overlapping regions that cover the picture."""
+    wide, tall = width * _QUARTER_SHARE, height * _QUARTER_SHARE
+    return [(x, y, x + wide, y + tall) for x in (0.0, width - wide) for y in (0.0, height - tall)]
 
 
 def _around(corners: Floats, eye: _Eye, *, most_enlargement: float) -> tuple[float, float, float, float]:

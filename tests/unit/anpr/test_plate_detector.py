@@ -86,9 +86,18 @@ def test_far_plates_are_found_in_a_second_search() -> None:
 def test_a_plate_that_fills_the_picture_is_found_from_farther_away() -> None:
     """Too large for the network at first, it is found when the picture is shrunk."""
     image = picture_with(box_at(40, 100, 560, 140), width=640, height=360)
-    found = NetworkPlateDetector(whole(most_px=450.0)).find(image)
-    assert len(found) == 1
-    assert found[0].right - found[0].left == pytest.approx(560, abs=5)
+    for close in (None, near()):
+        found = NetworkPlateDetector(whole(most_px=450.0), close=close).find(image)
+        assert len(found) == 1
+        assert found[0].right - found[0].left == pytest.approx(560, abs=5)
+
+
+def test_the_second_search_spares_the_large_network() -> None:
+    """Where there is a small network, the view from farther away is its work: four quarters are left to the large."""
+    networks = whole(), near()
+    assert NetworkPlateDetector(networks[0], close=networks[1]).find(np.full((720, 1280, 3), 40, np.uint8)) == []
+    assert len(networks[0].looks) == 5
+    assert len(networks[1].looks) == 1
 
 
 def test_pictures_no_larger_than_the_input_are_not_cut_up() -> None:
