@@ -15,6 +15,8 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 INPUT_WIDTH, INPUT_HEIGHT = 192, 64
 Floats = NDArray[np.float32]
 
+SAME_WIDTHS, SAME_HEIGHTS, SAME_AT_LEAST_PX = 0.7, 0.7, 5.0
+"""Cells whose middles lie within so many of their mean widths and heights (or pixels) speak of one character."""
 _MIDDLE_UNIT, _WIDTH_UNIT, _HEIGHT_UNIT = 16.0, 16.0, 32.0
 
 
@@ -38,7 +40,7 @@ def softmax(logits: Floats) -> Floats:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def spot(cells: Floats, *, threshold: float = 0.4) -> list[SpottedCharacter]:
+def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
     """Return the characters on a ``(8, 48, 41)`` grid, in reading order. A higher threshold drops faint characters."""
     rows, columns = cells.shape[:2]
     probabilities = softmax(cells[..., :37])[..., 1:]
@@ -60,8 +62,9 @@ def spot(cells: Floats, *, threshold: float = 0.4) -> list[SpottedCharacter]:
             continue
         if power[best] < threshold:
             break
-        reach = max(5.0, 0.5 * float(width[best]))
-        same = left & (np.abs(x - x[best]) < reach) & (np.abs(y - y[best]) < 0.5 * height[best])
+        near_x = np.abs(x - x[best]) < np.maximum(SAME_WIDTHS * (width + width[best]) / 2, SAME_AT_LEAST_PX)
+        near_y = np.abs(y - y[best]) < SAME_HEIGHTS * (height + height[best]) / 2
+        same = left & near_x & near_y
         left &= ~same
         weight = power[same] ** 2
         weight = weight / weight.sum()

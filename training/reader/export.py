@@ -23,7 +23,7 @@ from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
 from training.reader.network import ReaderNetwork
 
 LARGEST_DIFFERENCE = 1e-3
-THRESHOLD = 0.4
+THRESHOLD = 0.5
 
 
 class Shipped(nn.Module):

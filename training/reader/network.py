@@ -2,7 +2,7 @@
 
 On a 192×64 crop a small residual network gives a map of 8 rows by 48 columns. Each cell answers "which character's
 middle is here, if any" (37 classes, 0 = none) and "where exactly and how large" (4 numbers). A coarser, dilated branch
-shows each cell the whole plate, so that a slogan is told from the number and an 0 from an O by the company it keeps. The
+shows each cell the whole plate, so that a slogan is told from the number and an 0 from an O by its company. The
 region is a by-product.
 """
 

@@ -1,0 +1,90 @@
+"""From the network's grid to text: merging cells, and the order of reading."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.anpr.spotting import ALPHABET, SpottedCharacter, in_reading_order, softmax, spot
+from tests.unit.anpr.grids import SURE, empty_grid, line, write
+
+
+def text_of(characters: list[SpottedCharacter]) -> str:
+    return "".join(character.char for character in characters)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(ALPHABET, min_size=1, max_size=8), st.floats(-0.1, 0.1), st.floats(24, 40))
+def test_one_line_is_read_as_written(text: str, fall: float, y: float) -> None:
+    """Whatever stands on one line, level or slanting, is read from left to right, each character once."""
+    assert text_of(spot(line(text, fall=fall, y=y))) == text
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(ALPHABET, min_size=2, max_size=4), st.text(ALPHABET, min_size=2, max_size=5), st.floats(-0.05, 0.05))
+def test_two_lines_are_read_the_upper_first(upper: str, lower: str, fall: float) -> None:
+    """Two lines become one text, upper line first, also where the plate slants."""
+    cells = line(upper, y=17, left=40, pitch=30, fall=fall, height=24)
+    line(lower, y=47, left=30, pitch=30, fall=fall, height=24, into=cells)
+    assert text_of(spot(cells)) == upper + lower
+
+
+def test_letters_stacked_beside_tall_ones_are_read_from_the_top() -> None:
+    """Two small letters over one another belong where they stand and are no second line."""
+    cells = line("1234", left=60, pitch=30)
+    write(cells, "B", 21, 41, width=14, height=15)
+    write(cells, "A", 20, 23, width=14, height=15)
+    assert text_of(spot(cells)) == "AB1234"
+
+
+def test_nothing_is_found_on_an_empty_grid() -> None:
+    """A crop without characters gives no characters."""
+    assert spot(empty_grid()) == []
+
+
+def test_faint_characters_are_dropped() -> None:
+    """What is less likely than the threshold is no character; a lower threshold takes it in."""
+    cells = line("AB", left=40, pitch=30)
+    cells[:, 30] = 0
+    cells[3, 30, 1:37] = -9
+    cells[3, 30, 1 + ALPHABET.index("C")] = -0.7
+    cells[[0, 1, 2, 4, 5, 6, 7], 30, 0] = SURE
+    assert text_of(spot(cells, threshold=0.4)) == "AB"
+    assert text_of(spot(cells, threshold=0.2)) == "ABC"
+
+
+def test_cells_that_disagree_vote_and_the_doubt_shows() -> None:
+    """One of several cells says 8 where the others say B: B it is, with less confidence."""
+    cells = line("B", left=98, pitch=30)
+    sure = spot(cells)[0]
+    rows, columns = np.nonzero(cells[..., 0] == 0)
+    cells[rows[0], columns[0], 1 + ALPHABET.index("8")] = SURE + 3
+    doubtful = spot(cells)[0]
+    assert (sure.char, doubtful.char) == ("B", "B")
+    assert sure.confidence > 0.99
+    assert 0.4 < doubtful.confidence < 0.9
+    assert doubtful.distribution[ALPHABET.index("8")] == pytest.approx(1 - doubtful.confidence, abs=0.01)
+
+
+def test_place_and_size_are_told_in_pixels_of_the_input() -> None:
+    """The middle and size of a character come back as they went in."""
+    cells = empty_grid()
+    write(cells, "K", 101.5, 29.0, width=17, height=30)
+    found = spot(cells)[0]
+    assert (found.middle_x, found.middle_y) == pytest.approx((101.5, 29.0), abs=0.01)
+    assert (found.width, found.height) == pytest.approx((17, 30), rel=0.01)
+
+
+def test_one_character_alone_is_in_order() -> None:
+    """The order of a single character is that character."""
+    character = SpottedCharacter("A", 0.9, 10, 10, 5, 10, np.zeros(36, np.float32))
+    assert in_reading_order([character]) == [character]
+
+
+def test_softmax_of_large_logits_is_finite() -> None:
+    """Probabilities sum to one, however large the logits."""
+    probabilities = softmax(np.array([[1000.0, 999.0, -1000.0]], np.float32))
+    assert probabilities.sum() == pytest.approx(1.0)
+    assert probabilities[0, 0] == pytest.approx(0.731, abs=1e-3)
