@@ -187,11 +187,12 @@ def _inside(xyxy: Corners, image: Image) -> _Box | None:
 
 
 def _outline(canvas: Image, box: _Box, color: Color, line_px: int) -> None:
-    """Draw the box so that its line, too, stays inside the picture."""
-    inset = line_px // 2
-    corner = (max(box.left + inset, 0), max(box.top + inset, 0))
-    opposite = (max(box.right - inset, corner[0]), max(box.bottom - inset, corner[1]))
-    cv2.rectangle(canvas, corner, opposite, color, line_px, cv2.LINE_4)
+    """Draw the box with square corners, its line running inwards, so that it, too, stays inside the picture."""
+    for inset in range(line_px):
+        corner, opposite = (box.left + inset, box.top + inset), (box.right - inset, box.bottom - inset)
+        if opposite[0] < corner[0] or opposite[1] < corner[1]:
+            break
+        cv2.rectangle(canvas, corner, opposite, color, 1, cv2.LINE_4)
 
 
 def _tag(canvas: Image, box: _Box, text: str, *, fill: Color, style: _Style, taken: list[_Box]) -> None:

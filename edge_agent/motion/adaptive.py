@@ -31,6 +31,9 @@ _REACH_PX = 3
 _CERTAIN_AREAS = 25.0
 """A body this many times the least area counts at once; a smaller one must be there in two frames running."""
 _RESTED_SHARE = 0.6
+_LEAST_ABSORB_SHARE = 0.25
+_REMEMBER_STOPPED_S, _REMEMBER_GHOST_S = 600.0, 10.0
+"""What something hides that stopped; what a ghost seemed to be, in case it was no ghost."""
 _GHOST_AFTER_S = 0.4
 _GHOST_EVERY_S = 0.2
 _TIME_TOLERANCE_S = 1e-6
@@ -144,14 +147,19 @@ class AdaptiveBackground:
         return Changes(things=either(things, bodies), lit=minus(lit, bodies), bodies=bodies, boxes=boxes)
 
     def _absorb_rested(self, background: Background, small: Plane, blob: Blob, labels: Labels) -> bool:
-        """Make background of a blob that has come to rest, all of it at once so that no fragments stay behind."""
+        """Make background of a blob that has come to rest, all of it at once so that no fragments stay behind.
+
+        The smaller it is, the sooner: a remainder of something is of less interest than a parked car.
+        """
         inside = blob.pixels(labels)
-        rested = background.rested_s[blob.window] >= self._settings.absorb_time_s
+        size = min(1.0, blob.area_px / (_CERTAIN_AREAS * self._least_area_px))
+        wait_s = self._settings.absorb_time_s * (_LEAST_ABSORB_SHARE + (1.0 - _LEAST_ABSORB_SHARE) * size)
+        rested = background.rested_s[blob.window] >= wait_s
         if np.count_nonzero(rested & (inside > 0)) < _RESTED_SHARE * blob.area_px:
             return False
         where = np.zeros_like(small)
         where[blob.window] = inside
-        background.absorb(grown(where), small, remember=True)
+        background.absorb(grown(where), small, remember_s=_REMEMBER_STOPPED_S)
         return True
 
     def _without_ghosts(self, background: Background, small: Plane, things: Plane) -> Plane:
@@ -169,7 +177,7 @@ class AdaptiveBackground:
             inside = mask_of(labels, [part])
             if has_left(background.image, small, inside, things):
                 gone = grown(inside, 7)
-                background.absorb(gone, small, remember=False)
+                background.absorb(gone, small, remember_s=_REMEMBER_GHOST_S)
                 things = minus(things, gone)
         return things
 

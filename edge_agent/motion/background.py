@@ -38,7 +38,6 @@ _NOISE_FRAMES = 8
 _MAX_LIMIT_LEVELS = 70.0
 _BURNT_OUT_LEVELS = 248.0
 _LIMIT_REFRESH_S = 0.2
-_FORMER_LIFETIME_S = 600.0
 _SETTLING_S = 0.4
 _SETTLING_SHARE = 0.12
 """After a change of light, this share of it is added to every threshold, and fades within ``_SETTLING_S``."""
@@ -58,7 +57,7 @@ class Background:
         self._mean: FloatPlane = first.astype(np.float32)
         self._candidate = first.copy()
         self._former = first.copy()
-        self._former_s: FloatPlane = np.full(first.shape, -np.inf, np.float32)
+        self._former_until_s: FloatPlane = np.full(first.shape, -np.inf, np.float32)
         self._any_former = False
         self._any_foreground = False
         self._settling_levels = 0.0
@@ -82,7 +81,7 @@ class Background:
         self._frames = 1
         self._forget_foreground()
         self._any_former = False
-        self._former_s[:] = -np.inf
+        self._former_until_s[:] = -np.inf
 
     def follow_light(self, frame: Plane, foreground: Plane | None, *, step_s: float) -> Lighting:
         """Estimate how the light changed since the last frame and carry it over to everything remembered."""
@@ -159,20 +158,19 @@ class Background:
         if count(back) == 0:
             return False
         self._put(self._former, back)
-        self._former_s[back > 0] = -np.inf
+        self._former_until_s[back > 0] = -np.inf
         return True
 
-    def absorb(self, where: Plane, frame: Plane, *, remember: bool) -> None:
+    def absorb(self, where: Plane, frame: Plane, *, remember_s: float) -> None:
         """Make what the frame shows ``where`` background now.
 
-        ``remember`` what was background there, for when the absorbed thing leaves again; what is remembered already,
-        being older, stays.
+        What was background there is remembered for ``remember_s``, for when the absorbed thing leaves again; what is
+        remembered already, being older, stays.
         """
-        if remember:
-            new = minus(where, self._remembered())
-            cv2.copyTo(self.image, new, self._former)
-            self._former_s[new > 0] = self._time_s
-            self._any_former = True
+        new = minus(where, self._remembered())
+        cv2.copyTo(self.image, new, self._former)
+        self._former_until_s[new > 0] = self._time_s + remember_s
+        self._any_former = True
         self._put(frame, where)
 
     def _relight(self, lighting: Lighting, frame: Plane) -> None:
@@ -196,7 +194,7 @@ class Background:
         self.difference = minus(self.difference, where)
 
     def _remembered(self) -> Plane:
-        return mask_where(self._former_s >= self._time_s - _FORMER_LIFETIME_S)
+        return mask_where(self._former_until_s >= self._time_s)
 
     def _follow_foreground(self, frame: Plane, still: Plane, *, step_s: float) -> None:
         anew = either(above(distance(frame, self._candidate), self.limit), still)
