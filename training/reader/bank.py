@@ -83,4 +83,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from training.reader.bank import main as run  # so that what is pickled belongs to this module, not to __main__
+
+    run()

@@ -55,7 +55,20 @@ class Backgrounds:
 def make_sample(
     rng: np.random.Generator, plate: BankedPlate, backgrounds: Backgrounds, *, hardness: float = 1.0
 ) -> Sample:
-    """Return one degraded crop; ``hardness`` 0 is nearly clean, 1 the full range."""
+    """Return one degraded crop in the reader's input size; ``hardness`` 0 is nearly clean, 1 the full range."""
+    crop, boxes = make_crop(rng, plate, backgrounds, hardness=hardness)
+    height, width = crop.shape[:2]
+    shrink = width > INPUT_WIDTH and height > INPUT_HEIGHT
+    how = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    image = cv2.cvtColor(cv2.resize(crop, (INPUT_WIDTH, INPUT_HEIGHT), interpolation=how), cv2.COLOR_BGR2RGB)
+    boxes = boxes * np.array([INPUT_WIDTH / width, INPUT_HEIGHT / height] * 2, np.float32)
+    return Sample(image, boxes, plate.classes, plate.region)
+
+
+def make_crop(
+    rng: np.random.Generator, plate: BankedPlate, backgrounds: Backgrounds, *, hardness: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one degraded BGR crop as a camera gives it, and the characters' boxes in its pixels."""
     clean = cv2.imdecode(np.frombuffer(plate.jpeg, np.uint8), cv2.IMREAD_COLOR)
     width, height = plate.size
     glyph_px = float(np.median(plate.boxes[:, 3] - plate.boxes[:, 1]))
@@ -71,12 +84,7 @@ def make_sample(
     cv2.warpPerspective(
         clean, matrix @ to_plate, (crop_w, crop_h), dst=crop, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT
     )
-    crop = _spoil(rng, crop, hardness)
-    shrink = crop.shape[1] > INPUT_WIDTH and crop.shape[0] > INPUT_HEIGHT
-    how = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    image = cv2.cvtColor(cv2.resize(crop, (INPUT_WIDTH, INPUT_HEIGHT), interpolation=how), cv2.COLOR_BGR2RGB)
-    boxes = _moved(plate.boxes, matrix) * np.array([INPUT_WIDTH / crop_w, INPUT_HEIGHT / crop_h] * 2, np.float32)
-    return Sample(image, boxes, plate.classes, plate.region)
+    return _spoil(rng, crop, hardness), _moved(plate.boxes, matrix)
 
 
 def _placement(
