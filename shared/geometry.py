@@ -60,13 +60,14 @@ def crossing_side(start: Point, end: Point, before: Point, after: Point) -> int:
     coordinates (y grows downwards).
     """
     side_before = _side(start, end, before)
-    side_after = _side(start, end, after)
-    if side_before == 0 or side_after * side_before > 0 or (side_after == 0 and side_before == 0):
+    if side_before == 0 or _side(start, end, after) == side_before:
         return 0
     if _side(before, after, start) * _side(before, after, end) > 0:
         return 0
     return 1 if side_before < 0 else -1
 
 
-def _side(start: Point, end: Point, point: Point) -> float:
-    return (end.x - start.x) * (point.y - start.y) - (end.y - start.y) * (point.x - start.x)
+def _side(start: Point, end: Point, point: Point) -> int:
+    """Return -1, 0 or +1: the sign alone, since products of tiny distances vanish."""
+    cross = (end.x - start.x) * (point.y - start.y) - (end.y - start.y) * (point.x - start.x)
+    return (cross > 0) - (cross < 0)

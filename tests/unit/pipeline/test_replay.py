@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -209,7 +210,9 @@ def test_a_full_disk_is_said_in_one_line(clip: Path, tmp_path: Path) -> None:
     def small_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False)
+    # Coverage measures child processes too, and would have to write its own file.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False, env=environment)
     assert done.returncode == 2
     assert "cannot write to" in done.stderr
     assert "make room" in done.stderr
