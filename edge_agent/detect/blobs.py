@@ -23,7 +23,7 @@ _LEAST_PART_SHARE = 0.25
 """How much of the region's width each of the two must have."""
 _SOLID_FILL = 0.6
 _STRONG_INTENSITY = 0.2
-_LEAST_SCORE, _FILL_WORTH, _STRENGTH_WORTH = 0.3, 0.4, 0.3
+_LEAST_SCORE, _FILL_WORTH, _STRENGTH_WORTH = 0.25, 0.4, 0.3
 
 
 class BlobDetector:
