@@ -65,12 +65,14 @@ schemas: $(STAMP) ## Write the JSON Schemas and the configuration page into docs
 	@$(BIN)/python -m shared.schemas docs/reference
 	@$(BIN)/python -m edge_agent.config_reference docs/reference/configuration.md
 
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	--no-emit-find-links --no-emit-package vedette
+
 lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
-	@for extra in edge cloud local; do \
-		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
-			--no-emit-package vedette --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
-	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
-		--no-emit-package vedette --group dev --extra local pyproject.toml -o requirements/dev.txt
+	@for extra in edge cloud local; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+	@for function in $(basename $(notdir $(wildcard infra/packaging/*.in))); do \
+		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
+	@$(COMPILE) --group dev --extra local pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove .venv and everything generated
 	rm -rf $(VENV) .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

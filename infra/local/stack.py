@@ -89,7 +89,7 @@ class Stack:
         """Stop everything, the last started first."""
         if self.parts:
             self._describe("stopping")
-        for group in (self._named("api"), self._named("bridge"), self._services()):
+        for group in (self._named("api", "schedule"), self._named("bridge"), self._services()):
             for watched in group:
                 watched.process.begin_stop()
             for watched in group:
@@ -176,6 +176,7 @@ class Stack:
         bridge = [*python, "infra.local.bridge", "--state", str(self._state.path)]
         bridge += ["--data-plane-port", str(data_plane_port)]
         self._watch(self._process("bridge", bridge, lambda: answers(data_plane_port)))
+        self._watch(self._process("schedule", [*python, "infra.local.schedule"], lambda: True))
 
     def _process(self, name: str, command: list[str], ready: Callable[[], bool]) -> Process:
         return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)

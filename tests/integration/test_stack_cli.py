@@ -28,7 +28,7 @@ from infra.local.resources import BUCKET
 from tests.services import BrokerFixture, PostgresFixture
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = {"redis", "broker", "postgres", "api", "aws", "bridge"}
+PARTS = {"redis", "broker", "postgres", "api", "aws", "bridge", "schedule"}
 
 
 class Stack:
@@ -159,7 +159,7 @@ def test_services_of_ones_own(
     """With --external, what the environment names is used, migrated, and not started by us."""
     url = postgres.server.url_of(postgres.new_database(migrated=False))
     stack.up("--external", DATABASE_URL=url, MQTT_URL=mqtt_broker.url, REDIS_URL=redis_url)
-    assert set(stack.status()["parts"]) == {"api", "aws", "bridge"}
+    assert set(stack.status()["parts"]) == {"api", "aws", "bridge", "schedule"}
     assert stack.get("/api/events")["total"] == 0
     assert url.split(":")[2].split("@")[0] not in (stack.state / "run" / "stack.json").read_text()
 

@@ -1,0 +1,60 @@
+"""The schedules of the one-machine stack."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.local.schedule import MINUTE_S, Appointment, appointments, keep
+from shared.errors import TransientError
+
+TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
+
+
+class Night:
+    """A clock that each call moves by a minute, and a record of what was called until enough has been."""
+
+    def __init__(self, calls: int, *, fails: frozenset[int] = frozenset()) -> None:
+        self.now_s = 0.0
+        self.called: list[tuple[str, float]] = []
+        self.stopped = threading.Event()
+        self._calls, self._fails = calls, fails
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def invoke(self, event: Mapping[str, str]) -> object:
+        self.called.append((event["task"], self.now_s))
+        number = len(self.called)
+        self.now_s += MINUTE_S
+        if number >= self._calls:
+            self.stopped.set()
+        if number in self._fails:
+            raise TransientError("the database is away")
+        return {}
+
+    def play(self, schedule: list[Appointment]) -> None:
+        keep(schedule, invoke=self.invoke, stopped=self.stopped, monotonic=self.monotonic, first_wait_s=0.0)
+
+
+def test_every_schedule_of_the_template_is_kept_here_too() -> None:
+    """What AWS would call by the clock is called on one machine as well."""
+    template = TEMPLATE.read_text(encoding="utf-8")
+    here = {appointment.event["task"] for appointment in appointments()}
+    there = {line.split('"')[3] for line in template.splitlines() if 'Input: \'{"task":' in line}
+    assert here == there
+
+
+def test_everything_once_at_first_then_each_at_its_own_pace() -> None:
+    """A nightly task does not come again with the minute's."""
+    night = Night(calls=5)
+    night.play([Appointment({"task": "tidy"}, 86_400.0), Appointment({"task": "gaps"}, MINUTE_S)])
+    assert [task for task, _ in night.called] == ["tidy", "gaps", "gaps", "gaps", "gaps"]
+
+
+def test_what_failed_is_tried_again_soon() -> None:
+    """A database that was away at the start does not cost a day."""
+    night = Night(calls=2, fails=frozenset({1}))
+    night.play([Appointment({"task": "partitions"}, 86_400.0)])
+    assert night.called == [("partitions", 0.0), ("partitions", MINUTE_S)]
