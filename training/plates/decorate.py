@@ -46,6 +46,9 @@ def paint_text(
         grain = cv2.resize(grain, (mask.shape[1], mask.shape[0]), interpolation=cv2.INTER_LINEAR)
         alpha *= np.clip(1.6 - np.maximum(grain, 0) * float(rng.uniform(0.4, 1.0)), 0.25, 1)
     canvas = image.astype(np.float32)
+    if rng.random() < 0.1:  # outlined
+        rim = cv2.dilate(mask, kernel, iterations=1 + int(cap_px > 70)).astype(np.float32)[..., None] / 255
+        canvas += rim * (np.float32(245 if sum(ink) < 330 else 15) - canvas)
     canvas += alpha[..., None] * (colour - canvas)
     if emboss > 0:
         spread = max(1.0, cap_px * float(rng.uniform(0.02, 0.05)))

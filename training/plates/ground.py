@@ -73,7 +73,7 @@ def _bands(rng: np.random.Generator, image: np.ndarray, light: bool) -> None:
 def _tint(rng: np.random.Generator, light: bool) -> np.ndarray:
     if light:
         colour = rng.uniform(60, 255, 3)
-        return colour + max(0.0, 150 - colour.mean()) * float(rng.random() < 0.8)
+        return colour + max(0.0, float(rng.choice([105, 150])) - colour.mean()) * float(rng.random() < 0.9)
     return rng.uniform(0, 140, 3)
 
 

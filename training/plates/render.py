@@ -227,7 +227,8 @@ def _set_line(
             items.append((char, cell))
         else:
             size = {" ": (0.15, 0.45), "-": (0.3, 0.5), ".": (0.16, 0.4), "*": (0.35, 0.75)}[char]
-            items.append((char, line.cap * float(rng.uniform(*size))))
+            wide = us and rng.random() < 0.2
+            items.append((char, line.cap * float(rng.uniform(*size)) * (float(rng.uniform(1.2, 2.4)) if wide else 1.0)))
     total = sum(width for _, width in items)
     room = line.right - line.left
     squeeze = min(1.0, room * 0.985 / total)
@@ -242,7 +243,7 @@ def _set_line(
         elif char in "-.":
             decorate.separator(rng, mask, char, x, width, line.top, line.cap)
         elif char == "*":
-            decorate.emblem(rng, image, x + width / 2, line.top + line.cap / 2, min(width * 0.48, line.cap * 0.45), ink)
+            decorate.emblem(rng, image, x + width / 2, line.top + line.cap / 2, min(width * 0.5, line.cap * 0.65), ink)
         x += width
     return boxes
 
