@@ -6,19 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.track.candidates import Candidates
-from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, VARIANCE, Floats, size_px
-from edge_agent.track.overlap import buffered_similarity
+from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, VARIANCE, Floats, size_px, squared_size
+from edge_agent.track.overlap import areas, shared_areas
 from edge_agent.track.settings import TrackSettings
-from edge_agent.track.table import TrackTable, centred
+from edge_agent.track.table import TrackTable
 
 _OTHER_CLASS = 0.9
 """What a detection of another class of the same group is worth beside one of the track's own class."""
+AFTERWARDS = 1e-3
+"""Factor that makes a pairing yield to any of the first rank."""
 _MISSED = 0.7
 _FADING_PER_S = 1.0
 
 
 def similarity(table: TrackTable, found: Candidates, settings: TrackSettings) -> Floats:
-    """Return the buffered overlap of each track's expected box with each detection, ``(tracks, detections)``.
+    """Return how well each track's expected box fits each detection, ``(tracks, detections)``.
+
+    The overlap of the two boxes, made wider by ``buffer_ratio`` of their size on each side so that boxes which just
+    miss each other still compare (C-BIoU: Yang et al., 2023), times the overlap of their vertical extents alone, because
+    heads and feet tell people in a crowd apart better than their sides do (Hybrid-SORT: Yang et al., 2024).
 
     It is discounted by how far the detection lies from the expected place in view of how surely that place is known
     (DeepSORT's gate, Wojke et al., 2017, made soft): right after a detection a track is held to its path, after some
@@ -26,30 +32,60 @@ def similarity(table: TrackTable, found: Candidates, settings: TrackSettings) ->
     who sits down or is half hidden keeps one of them.
     """
     states = table.states
-    expected = table.boxes()
-    fit = buffered_similarity(expected, found.boxes, settings.buffer_ratio)
-    middle = states[POSITION, CENTRE]
-    away = np.abs(expected[:, :, None] - found.boxes[:, None, :])
-    across, down = np.abs(middle[:, :, None] - ((found.boxes[:2] + found.boxes[2:]) * 0.5)[:, None, :])
-    np.minimum(down, np.minimum(away[1], away[3]), out=down)
-    slack = -2.0 * ((settings.stray_ratio * size_px(states)) ** 2 + 4.0 * states[VARIANCE, CENTRE])
-    across *= across
-    across /= slack[0, :, None]
-    down *= down
-    down /= slack[1, :, None]
-    across += down
-    fit *= np.exp(across, out=across)
-    fit *= _compatible(table, found)
+    wider = 1.0 + 2.0 * settings.buffer_ratio
+    # Centres are doubled so that they compare with whole widths and heights; one subtraction then serves for overlap
+    # and distance alike: two intervals share half their summed lengths less the greater of their centres' distance
+    # and half their lengths' difference.
+    scale = np.array([[2.0], [2.0], [wider], [wider]])
+    ours, theirs = states[POSITION] * scale, found.centred * scale
+    apart = np.abs(ours[:, :, None] - theirs[:, None, :])
+    lengths = ours[EXTENT, :, None] + theirs[EXTENT, None, :]
+    shared = lengths - np.maximum(apart[CENTRE], apart[EXTENT])
+    np.maximum(shared, 0.0, out=shared)
+    lengths -= 0.5 * shared
+    width, height = shared
+    fit = width * height
+    either = (4.0 * ours[2] * ours[3])[:, None] + 4.0 * theirs[2] * theirs[3]
+    either -= fit
+    either *= 2.0 * lengths[1]
+    fit *= height
+    fit /= either
+    fit *= _nearness(states, apart, wider, settings.stray_ratio)
+    if not table.of_one_class(found.class_id):
+        fit *= _compatible(table, found)
     return fit
+
+
+def _nearness(states: Floats, apart: Floats, wider: float, stray_ratio: float) -> Floats:
+    """Return the discount for distance; overwrites ``apart``, the absolute differences that ``similarity`` made."""
+    across, down = apart[CENTRE]
+    edges = apart[3] / -wider
+    edges += down
+    np.minimum(down, np.abs(edges, out=edges), out=down)
+    # Doubled centres have four times the variance, which is in turn taken for two standard deviations.
+    variance = states[VARIANCE, CENTRE] * 16.0
+    variance += squared_size(states) * (4.0 * stray_ratio**2)
+    weight = (-0.5 / variance)[:, :, None]
+    both = apart[CENTRE]
+    both *= both
+    both *= weight
+    across += down
+    return np.exp(across, out=across)
 
 
 def precedence(table: TrackTable) -> Floats:
     """Return how much each track's claim weighs, 1 where the last update saw it and less the longer it is out of sight.
 
     Where two tracks meet and one detection is found, it is most likely of the one that was visible just before
-    (the idea of DeepSORT's matching cascade).
+    (the idea of DeepSORT's matching cascade). Tentative tracks come after all others.
     """
-    return np.where(table.missed > 1, _MISSED, 1.0) / (1.0 + _FADING_PER_S * table.unseen_s)
+    claim = 1.0 / (1.0 + _FADING_PER_S * table.unseen_s)
+    overlooked = table.missed > 1
+    if overlooked.any():
+        claim[overlooked] *= _MISSED
+    if not table.track_id.all():
+        claim[table.track_id == 0] *= AFTERWARDS
+    return claim
 
 
 def reachable(
@@ -61,7 +97,7 @@ def reachable(
     zero beyond any of the limits in the settings.
     """
     states = table.states[:, :, rows]
-    measured = centred(found.boxes[:, columns])
+    measured = found.centred[:, columns]
     away = np.abs(states[POSITION, CENTRE][:, :, None] - measured[CENTRE][:, None, :])
     spread = np.sqrt(states[VARIANCE, CENTRE])[:, :, None]
     sigmas = np.hypot(*(away / spread)) / settings.reach_sigmas
@@ -73,8 +109,15 @@ def reachable(
     return plausible
 
 
-def _compatible(table: TrackTable, found: Candidates) -> Floats | float:
-    same_class = table.class_id[:, None] == found.class_id
-    if same_class.all():
-        return 1.0
-    return np.where(same_class, 1.0, (table.group[:, None] == found.group) * _OTHER_CLASS)
+def covered(found: Candidates, shadow_overlap: float) -> NDArray[np.bool_]:
+    """Return which weak detections lie so much within a strong one of their group that they count as parts of it."""
+    boxes, strong_boxes = found.boxes[:, found.strong :], found.boxes[:, : found.strong]
+    share = shared_areas(boxes, strong_boxes)
+    share /= np.minimum(areas(boxes)[:, None], areas(strong_boxes))
+    share *= found.group[found.strong :, None] == found.group[: found.strong]
+    return share.max(axis=1, initial=0.0) >= shadow_overlap
+
+
+def _compatible(table: TrackTable, found: Candidates) -> Floats:
+    same_group = table.group[:, None] == found.group
+    return np.where(table.class_id[:, None] == found.class_id, 1.0, same_group * _OTHER_CLASS)

@@ -23,7 +23,9 @@ def assign(gain: Floats) -> tuple[Indices, Indices]:
     """
     if gain.size == 0:
         return _none(), _none()
-    rows, columns = _beyond_doubt(gain)
+    rows, columns, candidates = _beyond_doubt(gain)
+    if len(rows) == candidates:
+        return rows, columns
     rest = gain.copy()
     rest[rows] = 0.0
     rest[:, columns] = 0.0
@@ -42,22 +44,23 @@ def _none() -> Indices:
     return np.empty(0, np.intp)
 
 
-def _beyond_doubt(gain: Floats) -> tuple[Indices, Indices]:
-    """Return pairs that some best pairing contains.
+def _beyond_doubt(gain: Floats) -> tuple[Indices, Indices, int]:
+    """Return pairs that some best pairing contains, and how many rows could be paired at all.
 
     A pair that gains at least as much as the best other pair of its row and the best other pair of its column together
     can replace those two in any pairing without loss. Taking one such pair out of the matrix leaves the others such.
     """
-    rows = np.arange(len(gain))
+    every = np.arange(len(gain))
     columns = gain.argmax(axis=1)
-    best = gain[rows, columns]
-    mutual = ((gain.argmax(axis=0)[columns] == rows) & (best > 0.0)).nonzero()[0]
+    best = gain[every, columns]
+    hopeful = best > 0.0
+    mutual = np.flatnonzero((gain.argmax(axis=0)[columns] == every) & hopeful)
     columns = columns[mutual]
     others = gain.copy()
     others[mutual, columns] = 0.0
     rivals = others.max(axis=1)[mutual] + others.max(axis=0)[columns]
     certain = best[mutual] >= rivals
-    return mutual[certain], columns[certain]
+    return mutual[certain], columns[certain], int(np.count_nonzero(hopeful))
 
 
 def _exact(gain: Floats) -> tuple[Indices, Indices]:

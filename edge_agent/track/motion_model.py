@@ -40,6 +40,7 @@ class _Step:
     """What an interval does to every filter; variances per squared size."""
 
     fade: Floats
+    fade_squared: Floats
     reach: Floats
     variance: Floats
     covariance: Floats
@@ -69,7 +70,7 @@ class MotionModel:
     def start(self, measured: Floats) -> Floats:
         """Return the states of objects seen for the first time at ``measured``, ``(4, N)``."""
         states = np.zeros((5, *measured.shape))
-        scale = _squared_size(measured)
+        scale = _squared(measured)
         states[POSITION] = measured
         states[VARIANCE] = self._noise * scale
         states[VELOCITY_VARIANCE] = self._first_velocity_variance * scale
@@ -81,7 +82,7 @@ class MotionModel:
             return
         step = self._step(elapsed_s)
         position, velocity, variance, covariance, velocity_variance = states
-        scale = _squared_size(position)
+        scale = _squared(position)
         position += step.reach * velocity
         np.maximum(position[EXTENT], 1.0, out=position[EXTENT])
         velocity *= step.fade
@@ -89,24 +90,24 @@ class MotionModel:
         variance += step.reach * (covariance + carried) + step.variance * scale
         np.multiply(carried, step.fade, out=covariance)
         covariance += step.covariance * scale
-        velocity_variance *= step.fade**2
+        velocity_variance *= step.fade_squared
         velocity_variance += step.velocity_variance * scale
 
-    def correct(self, states: Floats, measured: Floats) -> Floats:
-        """Return the states after each was measured at its column of ``measured``, ``(4, N)``."""
+    def correct(self, states: Floats, measured: Floats) -> None:
+        """Take in one measurement a state, ``(4, N)``, in place."""
         position, velocity, variance, covariance, velocity_variance = states
-        total = variance + self._noise * _squared_size(measured)
+        total = self._noise * _squared(measured)
+        total += variance
         gain, velocity_gain = variance / total, covariance / total
         surprise = measured - position
-        corrected = np.empty_like(states)
-        corrected[POSITION] = position + gain * surprise
-        corrected[VELOCITY] = velocity + velocity_gain * surprise
-        kept = 1.0 - gain
-        corrected[VARIANCE] = kept * variance
-        corrected[COVARIANCE] = kept * covariance
-        corrected[VELOCITY_VARIANCE] = velocity_variance - velocity_gain * covariance
-        np.maximum(corrected[POSITION, EXTENT], 1.0, out=corrected[POSITION, EXTENT])
-        return corrected
+        position += gain * surprise
+        np.maximum(position[EXTENT], 1.0, out=position[EXTENT])
+        surprise *= velocity_gain
+        velocity += surprise
+        velocity_variance -= velocity_gain * covariance
+        np.subtract(1.0, gain, out=gain)
+        variance *= gain
+        covariance *= gain
 
     def _step(self, elapsed_s: float) -> _Step:
         known_for_s, step = self._last_step
@@ -119,7 +120,9 @@ class MotionModel:
         parts = [_interval(elapsed_s, time_constant_s) for time_constant_s in self._time_constant_s]
         fade, reach, variance, covariance, velocity_variance = (_column(*pair) for pair in zip(*parts, strict=True))
         per_variance = self._velocity_variance
-        return _Step(fade, reach, per_variance * variance, per_variance * covariance, per_variance * velocity_variance)
+        return _Step(
+            fade, fade**2, reach, per_variance * variance, per_variance * covariance, per_variance * velocity_variance
+        )
 
 
 def _interval(elapsed_s: float, time_constant_s: float) -> tuple[float, float, float, float, float]:
@@ -130,15 +133,15 @@ def _interval(elapsed_s: float, time_constant_s: float) -> tuple[float, float, f
     return fade, reach, max(variance, 0.0), time_constant_s * (1.0 - fade) ** 2, 1.0 - fade**2
 
 
-def _squared_size(position: Floats) -> Floats:
+def _squared(position: Floats) -> Floats:
     return np.maximum(position[2] * position[3], _SMALLEST_SIZE_PX**2)
 
 
-def spread_px(states: Floats) -> Floats:
-    """Return one standard deviation of each track's centre, the larger of the two axes, in pixels."""
-    return np.sqrt(states[VARIANCE, CENTRE].max(axis=0))
+def squared_size(states: Floats) -> Floats:
+    """Return each track's area in square pixels."""
+    return _squared(states[POSITION])
 
 
 def size_px(states: Floats) -> Floats:
     """Return the root of each track's area."""
-    return np.sqrt(_squared_size(states[POSITION]))
+    return np.sqrt(_squared(states[POSITION]))

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, Floats
+from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, Floats, MotionModel
 
 _STATE = slice(0, 20)
 _SEEN = slice(20, 24)
 _ID, _GROUP, _CLASS, _HITS, _UPDATES, _MISSED, _UNSEEN_S, _SCORE = range(24, 32)
 _ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One detection for each of some tracks."""
+
+    boxes: Floats
+    """``(4, N)`` corners."""
+    centred: Floats
+    score: Floats
+    class_id: NDArray[np.intp]
 
 
 class TrackTable:
@@ -47,6 +60,12 @@ class TrackTable:
         """The class with the highest sum of scores so far."""
         return self._cells[_CLASS]
 
+    def of_one_class(self, class_id: NDArray[np.intp]) -> bool:
+        """Tell whether all tracks and all these detections are of the same class."""
+        own = self.class_id
+        first = own[0]
+        return bool((class_id == first).all() and (own == first).all())
+
     @property
     def hits(self) -> Floats:
         return self._cells[_HITS]
@@ -78,39 +97,37 @@ class TrackTable:
         self._cells[_UPDATES : _MISSED + 1] += 1.0
         self._cells[_UNSEEN_S] += elapsed_s
 
-    def touch(self, rows: NDArray[np.intp], states: Floats, boxes: Floats, scores: Floats) -> None:
+    def touch(self, rows: NDArray[np.intp], found: Touch, motion: MotionModel) -> None:
         """Note one detection for each of ``rows``."""
-        count = len(rows)
         fresh = self._cells.take(rows, axis=1)
-        fresh[_STATE] = states.reshape(20, count)
-        fresh[_SEEN] = boxes
+        motion.correct(fresh[_STATE].reshape(5, 4, -1), found.centred)
+        fresh[_SEEN] = found.boxes
         fresh[_HITS] += 1.0
         fresh[_MISSED : _UNSEEN_S + 1] = 0.0
-        fresh[_SCORE] += scores
+        fresh[_SCORE] += found.score
         self._cells[:, rows] = fresh
+        self._vote(rows, found.class_id, found.score)
 
-    def vote(self, rows: NDArray[np.intp], class_id: NDArray[np.intp], scores: Floats) -> None:
-        """Add each detection's score to its class and settle the tracks' classes anew."""
+    def _vote(self, rows: NDArray[np.intp], class_id: NDArray[np.intp], scores: Floats) -> None:
         self._make_room_for(int(class_id.max()))
         self._votes[rows, class_id] += scores
         if (self._cells[_CLASS, rows] != class_id).any():
             self._cells[_CLASS, rows] = self._votes[rows].argmax(axis=1)
 
-    def add(self, states: Floats, boxes: Floats, scores: Floats, class_id: NDArray[np.intp], group: Floats) -> None:
+    def add(self, found: Touch, group: NDArray[np.intp], motion: MotionModel) -> None:
         """Append tentative tracks with their first detection."""
-        count = boxes.shape[1]
+        count = len(found.score)
         born = np.zeros((_ROWS, count), np.float64)
-        born[_STATE] = states.reshape(20, count)
-        born[_SEEN] = boxes
+        born[_STATE] = motion.start(found.centred).reshape(20, count)
+        born[_SEEN] = found.boxes
         born[_GROUP] = group
-        born[_CLASS] = class_id
+        born[_CLASS] = found.class_id
         born[_HITS] = born[_UPDATES] = 1.0
-        born[_SCORE] = scores
-        self._make_room_for(int(class_id.max()))
-        votes = np.zeros((count, self._votes.shape[1]), np.float64)
-        votes[np.arange(count), class_id] = scores
+        born[_SCORE] = found.score
         self._cells = np.concatenate([self._cells, born], axis=1)
-        self._votes = np.concatenate([self._votes, votes])
+        self._votes = np.pad(self._votes, ((0, count), (0, 0)))
+        self._make_room_for(int(found.class_id.max()))
+        self._votes[np.arange(len(self) - count, len(self)), found.class_id] = found.score
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         # compress keeps the rows contiguous, which fancy indexing does not; ``states`` relies on it to be a view.

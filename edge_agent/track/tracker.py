@@ -8,23 +8,26 @@ how tracks move, ``overlap`` for what makes a detection resemble a track, and ``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.track.affinity import precedence, reachable, similarity
+from edge_agent.track.affinity import AFTERWARDS, covered, precedence, reachable, similarity
 from edge_agent.track.assignment import assign
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.classes import ClassGroups
 from edge_agent.track.motion_model import POSITION, MotionModel
 from edge_agent.track.overlap import areas, shared_areas
 from edge_agent.track.settings import TrackSettings
-from edge_agent.track.table import TrackTable, centred, corners
+from edge_agent.track.table import Touch, TrackTable, corners
 from edge_agent.track.view import View
 from edge_agent.types import Detections, Tracks
 
 Indices = NDArray[np.intp]
+Pairs = tuple[Indices, Indices]
+"""Rows of the table and columns of the candidates that belong together."""
 
 _TRUST = 0.4
 """Share of the detection in the box that is reported, the rest being the filter's estimate: the estimate alone lags
@@ -61,6 +64,8 @@ class ByteTracker:
         self._settings = settings or TrackSettings()
         self._groups = ClassGroups(labels=labels, confusable=self._settings.confusable_classes)
         self._motion = motion or MotionModel()
+        self._patience = max(1, min(self._settings.lost_updates, self._settings.tentative_updates + 1))
+        """Misses in a row below which no track is dropped."""
         self._table = TrackTable()
         self._view = View()
         self._last_id = 0
@@ -75,19 +80,19 @@ class ByteTracker:
     def update(self, detections: Detections, *, time_s: float) -> Tracks:
         settings, table = self._settings, self._table
         elapsed_s = self._elapsed(time_s)
-        found = Candidates.of(detections, low_score=settings.low_score, groups=self._groups)
+        found = Candidates.of(
+            detections, low_score=settings.low_score, high_score=settings.high_score, groups=self._groups
+        )
         self._motion.advance(table.states, elapsed_s)
         table.age(elapsed_s)
-        taken = np.full(len(found), -1, np.intp)
+        rows = columns = np.empty(0, np.intp)
         if len(found):
             self._view.widen(found.boxes)
-        if len(found) and len(table):
-            taken = self._associate(found)
-        self._touch(found, taken)
-        self._start(found, taken)
-        self._confirm()
-        touched = self._tracks(found, taken)
-        return self._drop(touched)
+            rows, columns = self._continue_tracks(found)
+            rows, columns = self._start_tracks(found, rows, columns)
+        if len(rows):
+            self._confirm()
+        return self._drop(self._tracks(found, rows, columns))
 
     def finish(self) -> tuple[int, ...]:
         ids = self._table.track_id
@@ -105,80 +110,57 @@ class ByteTracker:
             return 0.0
         return min(max(time_s - last_s, 0.0), self._settings.max_gap_s)
 
-    # Who goes with whom
+    def _continue_tracks(self, found: Candidates) -> Pairs:
+        """Pair tracks with detections and note them."""
+        if len(self._table) == 0:
+            return np.empty(0, np.intp), np.empty(0, np.intp)
+        rows, columns = self._recover(found, *self._associate(found))
+        if len(rows):
+            self._table.touch(rows, _touch(found, columns), self._motion)
+        return rows, columns
 
-    def _associate(self, found: Candidates) -> Indices:
-        """Return the row of the track that each detection continues, -1 where none."""
-        settings, table = self._settings, self._table
-        taken = np.full(len(found), -1, np.intp)
-        free = np.ones(len(table), np.bool_)
-        fit = similarity(table, found, settings)
-        claim = precedence(table)[:, None]
-        strong = found.score >= settings.high_score
-        confirmed = table.track_id > 0
+    def _associate(self, found: Candidates) -> Pairs:
+        """Pair by overlap: established tracks with strong detections first, then with weak ones; then tentative tracks.
 
-        def pair(tracks: NDArray[np.bool_], detections: NDArray[np.bool_], at_least: float) -> None:
-            gain = fit - at_least
-            np.maximum(gain, 0.0, out=gain)
-            gain *= claim
-            gain *= tracks[:, None]
-            gain *= detections
-            rows, columns = assign(gain)
-            taken[columns] = rows
-            free[rows] = False
+        One assignment does for all three, as pairs of a lower rank weigh next to nothing beside those of a higher.
+        """
+        settings, table, strong = self._settings, self._table, found.strong
+        gain = similarity(table, found, settings)
+        gain[:, :strong] -= settings.min_similarity
+        claim = precedence(table)
+        if strong < len(found):
+            gain[:, strong:] -= settings.min_weak_similarity
+            gain[:, strong:] *= AFTERWARDS * ~covered(found, settings.shadow_overlap)
+            gain[table.track_id == 0, strong:] = 0.0
+        np.maximum(gain, 0.0, out=gain)
+        gain *= claim[:, None]
+        return assign(gain)
 
-        pair(confirmed, strong, settings.min_similarity)
-        if not strong.all() and free.any():
-            weak = ~strong & ~_covered(found, strong, settings.shadow_overlap)
-            pair(free & confirmed, weak, settings.min_weak_similarity)
-        left_over = strong & (taken < 0)
-        if left_over.any():
-            pair(free & ~confirmed, left_over, settings.min_similarity)
-            self._recover(found, taken, free, strong & (taken < 0))
-        return taken
+    def _recover(self, found: Candidates, rows: Indices, columns: Indices) -> Pairs:
+        """Give strong detections that are left over to tracks that could have come there without any overlap."""
+        spare = _others(columns, found.strong)
+        free = _others(rows, len(self._table)) if len(spare) else spare
+        if len(free) == 0:
+            return rows, columns
+        chosen, gotten = assign(reachable(self._table, free, found, spare, self._settings))
+        return np.concatenate([rows, free[chosen]]), np.concatenate([columns, spare[gotten]])
 
-    def _recover(self, found: Candidates, taken: Indices, free: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> None:
-        """Give detections without overlap to tracks that could have come there, by distance and size."""
-        rows, columns = free.nonzero()[0], wanted.nonzero()[0]
-        if len(rows) == 0 or len(columns) == 0:
-            return
-        chosen, gotten = assign(reachable(self._table, rows, found, columns, self._settings))
-        taken[columns[gotten]] = rows[chosen]
-
-    # What becomes of them
-
-    def _touch(self, found: Candidates, taken: Indices) -> None:
-        columns = (taken >= 0).nonzero()[0]
-        if len(columns) == 0:
-            return
-        rows, boxes, scores = taken[columns], found.boxes[:, columns], found.score[columns]
-        states = self._motion.correct(self._table.states.take(rows, axis=2), centred(boxes))
-        self._table.touch(rows, states, boxes, scores)
-        self._table.vote(rows, found.class_id[columns], scores)
-
-    def _start(self, found: Candidates, taken: Indices) -> None:
-        """Start tentative tracks from good detections that belong to no track."""
-        columns = ((taken < 0) & (found.score >= self._settings.high_score)).nonzero()[0]
-        if len(columns) == 0:
-            return
-        taken[columns] = np.arange(len(self._table), len(self._table) + len(columns))
-        boxes = found.boxes[:, columns]
-        self._table.add(
-            self._motion.start(centred(boxes)),
-            boxes,
-            found.score[columns],
-            found.class_id[columns],
-            found.group[columns].astype(np.float64),
-        )
+    def _start_tracks(self, found: Candidates, rows: Indices, columns: Indices) -> Pairs:
+        """Start tentative tracks from strong detections that belong to no track."""
+        spare = _others(columns, found.strong)
+        if len(spare) == 0:
+            return rows, columns
+        born = np.arange(len(self._table), len(self._table) + len(spare))
+        self._table.add(_touch(found, spare), found.group[spare], self._motion)
+        return np.concatenate([rows, born]), np.concatenate([columns, spare])
 
     def _confirm(self) -> None:
         """Give ids to tentative tracks that were seen often enough, unless they only shadow another track."""
         settings, table = self._settings, self._table
-        tentative = table.track_id == 0
-        if not tentative.any():
+        if table.track_id.all():
             return
         enough = (table.hits >= settings.confirm_hits) & (table.score_sum >= settings.confirm_score_sum)
-        ripe = tentative & (table.missed == 0) & enough
+        ripe = (table.track_id == 0) & (table.missed == 0) & enough
         for row in ripe.nonzero()[0].tolist():
             if not self._shadowed(row):
                 self._last_id += 1
@@ -196,6 +178,8 @@ class ByteTracker:
     def _drop(self, touched: Tracks) -> Tracks:
         """Forget tracks that were not seen for too long; those with an id end."""
         settings, table = self._settings, self._table
+        if len(table) == 0 or table.missed.max() < self._patience:
+            return touched
         confirmed = table.track_id > 0
         leaving = self._view.left_by(table.seen, table.states)
         limit_s = np.where(leaving, settings.leaving_s, settings.lost_s)
@@ -206,37 +190,39 @@ class ByteTracker:
             return touched
         ended = table.track_id[gone & confirmed].astype(int).tolist()
         table.keep(~gone)
-        return Tracks(
-            touched.track_id,
-            touched.xyxy,
-            touched.score,
-            touched.class_id,
-            touched.detection_index,
-            tuple(sorted(ended)),
-        )
+        return replace(touched, ended=tuple(sorted(ended)))
 
-    def _tracks(self, found: Candidates, taken: Indices) -> Tracks:
+    def _tracks(self, found: Candidates, rows: Indices, columns: Indices) -> Tracks:
         table = self._table
-        columns = (taken >= 0).nonzero()[0]
-        rows = taken[columns]
         ids = table.track_id[rows]
-        shown = ids > 0
-        rows, columns, ids = rows[shown], columns[shown], ids[shown]
-        order = ids.argsort()
-        rows, columns = rows[order], columns[order]
-        estimate = corners(table.states[POSITION][:, rows])
+        if not ids.all():
+            shown = ids > 0
+            rows, columns, ids = rows[shown], columns[shown], ids[shown]
+        boxes = corners(table.states[POSITION].take(rows, axis=1))
+        boxes += _TRUST * (found.boxes.take(columns, axis=1) - boxes)
         return Tracks(
-            track_id=ids[order].astype(np.int64),
-            xyxy=((1.0 - _TRUST) * estimate + _TRUST * found.boxes[:, columns]).T.astype(np.float32),
+            track_id=ids.astype(np.int64),
+            xyxy=boxes.T.astype(np.float32),
             score=found.score[columns].astype(np.float32),
             class_id=table.class_id[rows].astype(np.int32),
-            detection_index=found.index[columns].astype(np.int64),
+            detection_index=found.index[columns],
         )
 
 
-def _covered(found: Candidates, strong: NDArray[np.bool_], shadow_overlap: float) -> NDArray[np.bool_]:
-    """Return which detections lie so much within a strong one of their group that they are taken for parts of it."""
-    boxes = found.boxes[:, strong]
-    share = shared_areas(found.boxes, boxes) / np.minimum(areas(found.boxes)[:, None], areas(boxes))
-    share *= found.group[:, None] == found.group[strong]
-    return share.max(axis=1, initial=0.0) >= shadow_overlap
+def _touch(found: Candidates, columns: Indices) -> Touch:
+    return Touch(
+        boxes=found.boxes.take(columns, axis=1),
+        centred=found.centred.take(columns, axis=1),
+        score=found.score[columns],
+        class_id=found.class_id[columns],
+    )
+
+
+def _others(taken: Indices, count: int) -> Indices:
+    """Return which of ``count`` indices are not among ``taken`` (which are distinct and may hold greater ones too)."""
+    taken = taken[taken < count]
+    if len(taken) == count:
+        return np.empty(0, np.intp)
+    free = np.ones(count, np.bool_)
+    free[taken] = False
+    return np.flatnonzero(free)

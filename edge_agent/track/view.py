@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from edge_agent.track.motion_model import CENTRE, VELOCITY, Floats, size_px
 
 _EDGE_RATIO = 0.02
-_OUTWARD_RATIO_PER_S = 0.1
+_LEAVING_RATIO_PER_S = 0.1
+_OUTWARD = np.array([[-1.0], [-1.0], [1.0], [1.0]])
 
 
 class View:
@@ -19,18 +20,18 @@ class View:
     """
 
     def __init__(self) -> None:
-        self._low = np.full((2, 1), 1e6)
-        self._high = np.full((2, 1), -1e6)
+        self._reach = np.full(4, -np.inf)
+        """How far left, up, right and down of the origin the view reaches."""
 
     def widen(self, boxes: Floats) -> None:
         """Take in the corners ``(4, N)`` of detections, at least one."""
-        np.minimum(self._low, boxes[:2].min(axis=1, keepdims=True), out=self._low)
-        np.maximum(self._high, boxes[2:].max(axis=1, keepdims=True), out=self._high)
+        np.maximum(self._reach, (boxes * _OUTWARD).max(axis=1), out=self._reach)
 
     def left_by(self, seen: Floats, states: Floats) -> NDArray[np.bool_]:
         """Return which tracks were last seen, ``(4, N)``, at a side of the view and heading out of it."""
-        margin = (self._high - self._low) * _EDGE_RATIO
-        speed = states[VELOCITY, CENTRE] / size_px(states)
-        outward = (seen[:2] <= self._low + margin) & (speed < -_OUTWARD_RATIO_PER_S)
-        outward |= (seen[2:] >= self._high - margin) & (speed > _OUTWARD_RATIO_PER_S)
-        return outward[0] | outward[1]
+        if not np.isfinite(self._reach).all():
+            return np.zeros(seen.shape[1], np.bool_)
+        span = np.tile(self._reach[:2] + self._reach[2:], 2)
+        at_side = seen * _OUTWARD >= (self._reach - _EDGE_RATIO * span)[:, None]
+        speed = np.tile(states[VELOCITY, CENTRE] / size_px(states), (2, 1)) * _OUTWARD
+        return (at_side & (speed > _LEAVING_RATIO_PER_S)).max(axis=0)
