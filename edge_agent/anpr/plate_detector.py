@@ -58,9 +58,9 @@ class NetworkPlateDetector:
 
     def find(self, image: Image) -> list[PlateBox]:
         """Return the plates of a picture (BGR), best first, with their corners."""
-        found = self._closer(image, self._whole.look(image, _all_of(image), self._search.candidate_threshold))
-        if not len(found) and self._search.search_again:
-            found = self._closer(image, self._again(image))
+        found = self._closer(image, _together(self._first(image)))
+        if not len(found) and self._search.search_again and (more := self._again(image)):
+            found = self._closer(image, _together(more))
         return [_plate(score, corners) for score, corners in zip(found.score, found.corners, strict=True)]
 
     def close(self) -> None:
@@ -69,21 +69,21 @@ class NetworkPlateDetector:
         if self._close is not None:
             self._close.network.close()
 
-    def _again(self, image: Image) -> FoundPlates:
-        """Look at overlapping quarters, where that shows more than the whole did, and at the whole from afar."""
+    def _first(self, image: Image) -> list[FoundPlates]:
+        """Look at the whole picture, and from afar at what may nearly fill it."""
+        threshold = self._search.candidate_threshold
+        return [eye.look(image, _all_of(image), threshold) for eye in (self._whole, self._close) if eye is not None]
+
+    def _again(self, image: Image) -> list[FoundPlates]:
+        """Look at overlapping quarters, where that shows more than the whole did; from afar where nothing else can."""
         threshold = self._search.candidate_threshold
         height, width = image.shape[:2]
-        if self._close is not None:
-            parts = [self._close.look(image, _all_of(image), threshold)]
-        else:
-            parts = [self._whole.look(image, (-width / 2, -height / 2, width * 1.5, height * 1.5), threshold)]
+        regions: list[tuple[float, float, float, float]] = []
+        if self._close is None:
+            regions.append((-width / 2, -height / 2, width * 1.5, height * 1.5))
         if max(width / self._whole.width, height / self._whole.height) > _WORTH_ENLARGING:
-            parts += [self._whole.look(image, quarter, threshold) for quarter in _quarters(width, height)]
-        found = FoundPlates(
-            np.concatenate([part.score for part in parts]), np.concatenate([part.corners for part in parts])
-        )
-        found = found.select(np.argsort(-found.score, kind="stable"))
-        return found.select(merge(found, overlap=_DUPLICATE_OVERLAP))
+            regions += _quarters(width, height)
+        return [self._whole.look(image, region, threshold) for region in regions]
 
     def _closer(self, image: Image, found: FoundPlates) -> FoundPlates:
         """Return what a closer look leaves of the candidates."""
@@ -103,9 +103,7 @@ class NetworkPlateDetector:
                 corners.append(near.corners[row])
         if not scores:
             return found.select(np.empty(0, np.intp))
-        order = np.argsort(-np.array(scores), kind="stable")
-        closer = FoundPlates(np.array(scores, np.float32)[order], np.stack(corners)[order])
-        return closer.select(merge(closer, overlap=_DUPLICATE_OVERLAP))
+        return _together([FoundPlates(np.array(scores, np.float32), np.stack(corners))])
 
 
 class _Eye:
@@ -193,6 +191,13 @@ def _all_of(image: Image) -> tuple[float, float, float, float]:
     return 0.0, 0.0, float(image.shape[1]), float(image.shape[0])
 
 
+def _together(parts: list[FoundPlates]) -> FoundPlates:
+    """Return what was found in several looks, best first, each plate once."""
+    score, corners = np.concatenate([part.score for part in parts]), np.concatenate([part.corners for part in parts])
+    found = FoundPlates(score, corners).select(np.argsort(-score, kind="stable"))
+    return found.select(merge(found, overlap=_DUPLICATE_OVERLAP))
+
+
 def _quarters(width: int, height: int) -> list[tuple[float, float, float, float]]:
     """Return four overlapping regions that cover the picture."""
     wide, tall = width * _QUARTER_SHARE, height * _QUARTER_SHARE
@@ -210,11 +215,10 @@ def _around(corners: Floats, eye: _Eye, *, most_enlargement: float) -> tuple[flo
 
 
 def _same_plate(near: FoundPlates, seen: Floats) -> int | None:
-    """Return the row of the plate that was to be looked at: the best of those whose middle lies in it."""
+    """Return the row of the plate that was to be looked at: the best of those that reach into it."""
     low, high = seen.min(axis=0), seen.max(axis=0)
-    middle = near.corners.mean(axis=1)
-    inside = np.all((middle > low) & (middle < high), axis=1)
-    rows = np.flatnonzero(inside)
+    boxes = near.boxes()
+    rows = np.flatnonzero(np.all((boxes[:, :2] < high) & (boxes[:, 2:] > low), axis=1))
     return int(rows[0]) if len(rows) else None
 
 

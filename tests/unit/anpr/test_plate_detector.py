@@ -92,8 +92,8 @@ def test_a_plate_that_fills_the_picture_is_found_from_farther_away() -> None:
         assert found[0].right - found[0].left == pytest.approx(560, abs=5)
 
 
-def test_the_second_search_spares_the_large_network() -> None:
-    """Where there is a small network, the view from farther away is its work: four quarters are left to the large."""
+def test_the_view_from_afar_is_the_small_networks_work() -> None:
+    """With both networks: the whole with each, then four quarters with the large one."""
     networks = whole(), near()
     assert NetworkPlateDetector(networks[0], close=networks[1]).find(np.full((720, 1280, 3), 40, np.uint8)) == []
     assert len(networks[0].looks) == 5
@@ -101,10 +101,11 @@ def test_the_second_search_spares_the_large_network() -> None:
 
 
 def test_pictures_no_larger_than_the_input_are_not_cut_up() -> None:
-    """An enlarged quarter would show nothing new: the whole and the shrunken whole are all that is looked at."""
-    network = whole()
-    assert NetworkPlateDetector(network).find(np.full((360, 640, 3), 40, np.uint8)) == []
-    assert len(network.looks) == 2
+    """An enlarged quarter would show nothing new: each network looks at the whole, and that is all."""
+    networks = whole(), near()
+    small = np.full((360, 640, 3), 40, np.uint8)
+    assert NetworkPlateDetector(networks[0], close=networks[1]).find(small) == []
+    assert [len(network.looks) for network in networks] == [1, 1]
 
 
 def test_a_plate_in_two_quarters_is_one_plate() -> None:
