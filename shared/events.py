@@ -132,14 +132,17 @@ class AnprData(_Part):
     anpr_result: PlateResult
     plate_normalized: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,16}$")]
     plate_box: BoundingBox | None = None
-    track_id: Count | None = None
+    vehicle_box: BoundingBox | None = None
+    track_id: Count | None = Field(default=None, description="The vehicle's; null where only its plate was followed.")
     track_uid: Label | None = None
     vehicle: Vehicle = Field(default_factory=Vehicle)
     direction: str | None = None
     reads: Count = Field(default=1, description="How many frames voted.")
     candidates: list[PlateCandidate] = Field(default_factory=list[PlateCandidate])
     quality_score: Ratio | None = None
-    latency_ms: Milliseconds | None = None
+    latency_ms: Milliseconds | None = Field(
+        default=None, description="From the capture of the picture until the vote was told."
+    )
 
 
 class SnapshotData(_Part):
@@ -223,15 +226,20 @@ def parse_event(payload: bytes) -> Event:
     Reasons: ``too_large``, ``not_json``, ``nul_character``, ``unknown_schema_version``, ``unknown_event_type``,
     ``invalid``.
     """
+    check_raw_event(payload)
+    try:
+        return EVENT_ADAPTER.validate_json(payload)
+    except ValidationError as error:
+        raise contract_error(error) from error
+
+
+def check_raw_event(payload: bytes) -> None:
+    """Raise ContractError for bytes that need not be looked at any closer."""
     if len(payload) > MAX_EVENT_BYTES:
         raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
     if b"\\u0000" in payload:
         # PostgreSQL's text and jsonb cannot hold it, so nobody downstream could store the event.
         raise ContractError("an event may not hold a NUL character", reason="nul_character")
-    try:
-        return EVENT_ADAPTER.validate_json(payload)
-    except ValidationError as error:
-        raise contract_error(error) from error
 
 
 def dump_event(event: Event) -> bytes:

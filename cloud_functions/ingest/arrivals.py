@@ -13,11 +13,13 @@ from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox
 from cloud_functions.ingest.messages import Message
 from shared.clock import format_utc
 from shared.errors import ContractError
-from shared.events import Event, parse_event
+from shared.event_dicts import EventDict, parse_event_dict
 from shared.topics import ROOT, TopicAddress, parse_topic
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A device without a clock battery wakes up here; before it there were no devices."""
+
+_OWNERSHIP: Final = ("site_id", "device_id", "camera_id", "event_type")
 
 
 class ArrivedEvent(NamedTuple):
@@ -52,40 +54,37 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     ``latest``: the latest acceptable capture time. Reasons are those of ``shared.events.parse_event``, and
     ``topic_mismatch``, ``timestamp_out_of_range``.
     """
-    event = parse_event(message.payload)
-    expected = f"{ROOT}/{event.site_id}/{event.device_id}/events/{event.camera_id}/{event.event_type}"
-    if message.topic != expected:
+    event = parse_event_dict(message.payload)
+    site_id, device_id, camera_id, event_type = (event[name] for name in _OWNERSHIP)
+    if message.topic != f"{ROOT}/{site_id}/{device_id}/events/{camera_id}/{event_type}":
         raise ContractError(_mismatch(parse_topic(message.topic), event), reason="topic_mismatch")
-    _check_time(event.timestamp, latest)
-    snapshot = event.snapshot
+    timestamp, snapshot, data = event["timestamp"], event["snapshot"], event["event_data"]
+    _check_time(timestamp, latest)
     row = EventRow(
-        str(event.event_id),
-        event.site_id,
-        event.device_id,
-        event.camera_id,
-        event.event_type,
-        format_utc(event.timestamp),
-        event.frame_number,
-        event.sequence,
-        event.sequence_epoch,
-        snapshot.key if snapshot else None,
+        str(event["event_id"]),
+        site_id,
+        device_id,
+        camera_id,
+        event_type,
+        format_utc(timestamp),
+        event["frame_number"],
+        event["sequence"],
+        event["sequence_epoch"],
+        snapshot["key"] if snapshot else None,
         to_json(snapshot).decode() if snapshot else None,
-        to_json(event.event_data).decode(),
+        to_json(data).decode(),
     )
     # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
-    return ArrivedEvent(message, row, _class_names(event), _license_plate(event))
+    plate = data["plate_normalized"] if event_type == "anpr" else None
+    return ArrivedEvent(message, row, _class_names(event_type, data), plate)
 
 
-def _class_names(event: Event) -> Sequence[str]:
-    if event.event_type == "tracking":
-        return (event.event_data.class_name,)
-    if event.event_type == "detection":
-        return tuple(dict.fromkeys(found.class_name for found in event.event_data.detections))
+def _class_names(event_type: str, data: EventDict) -> Sequence[str]:
+    if event_type == "tracking":
+        return (data["class_name"],)
+    if event_type == "detection":
+        return tuple(dict.fromkeys(found["class_name"] for found in data["detections"]))
     return ()
-
-
-def _license_plate(event: Event) -> str | None:
-    return event.event_data.plate_normalized if event.event_type == "anpr" else None
 
 
 def place_in_sequence(message: Message) -> PlaceInSequence | None:
@@ -117,11 +116,9 @@ def _check_time(timestamp: datetime, latest: datetime) -> None:
         raise ContractError("timestamp is before 1970", reason="timestamp_out_of_range")
 
 
-def _mismatch(address: TopicAddress, event: Event) -> str:
+def _mismatch(address: TopicAddress, event: EventDict) -> str:
     if address.kind != "events":
         return "an event on a topic that is not for events"
-    told = (event.site_id, event.device_id, event.camera_id, str(event.event_type))
     bound = (address.site_id, address.device_id, *address.rest)
-    names = ("site_id", "device_id", "camera_id", "event_type")
-    wrong = [name for name, one, other in zip(names, told, bound, strict=True) if one != other]
+    wrong = [name for name, other in zip(_OWNERSHIP, bound, strict=True) if event[name] != other]
     return f"not the publisher's own: {', '.join(wrong)} of the event and of its topic differ"
