@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from uuid import UUID
 
+from edge_agent.anpr.engines import open_engine
+from edge_agent.anpr.stage import PlateStage
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.detect.blobs import BlobDetector
 from edge_agent.detect.catalogue import ModelFile, resolve_model
@@ -68,21 +71,27 @@ def build_pipeline(
     new_id: Callable[[], UUID],
     publish: Publish,
     timer: StageTimer,
+    live: bool = False,
 ) -> CameraPipeline:
-    """Wire one camera's stages together. ``run_id`` makes track uids differ between restarts."""
+    """Wire one camera's stages together. ``run_id`` makes track uids differ between restarts.
+
+    ``live``: frames do not wait, so that work which may be left undone is, once a frame's time is up.
+    """
     finder = build_finder(camera, model if camera.mode != "motion" else None)
     origin = Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=finder.model_info)
     return CameraPipeline(
         motion=AdaptiveBackground(settings=camera.motion),
         episodes=MotionEpisodes(camera.events) if camera.motion_events else None,
-        objects=_objects(camera, finder, run_id, timer),
+        objects=_objects(camera, finder, run_id, timer, live=live),
         builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=new_id),
         publish=publish,
         timer=timer,
     )
 
 
-def _objects(camera: CameraSettings, finder: Finder, run_id: str, timer: StageTimer) -> Objects | SceneObjects | None:
+def _objects(
+    camera: CameraSettings, finder: Finder, run_id: str, timer: StageTimer, *, live: bool
+) -> Objects | SceneObjects | None:
     gate = DetectionGate(camera.gate)
     match camera.mode:
         case "motion":
@@ -97,4 +106,23 @@ def _objects(camera: CameraSettings, finder: Finder, run_id: str, timer: StageTi
                 stationarity=Stationarity(),
             )
             tracker = ByteTracker(camera.track, labels=finder.labels)
-            return Objects(finder=finder, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer)
+            plates = build_plate_stage(camera, finder.labels, uid_prefix=f"{camera.id}-{run_id}", live=live)
+            return Objects(finder=finder, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer, plates=plates)
+
+
+def build_plate_stage(
+    camera: CameraSettings, labels: Collection[str], *, uid_prefix: str, live: bool
+) -> PlateStage | None:
+    """Open what reads this camera's plates, where its settings ask for that; ``labels`` are its object finder's."""
+    settings = camera.anpr
+    if not settings.enabled:
+        return None
+    engine = open_engine(settings.engine, threads=settings.threads, streaming=True)
+    return PlateStage(
+        settings=settings,
+        detector=engine.detector,
+        reader=engine.reader,
+        uid_prefix=uid_prefix,
+        knows_vehicles=not set(settings.vehicle_classes).isdisjoint(labels),
+        clock=time.perf_counter if live else None,
+    )

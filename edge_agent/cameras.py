@@ -138,6 +138,7 @@ class Cameras:
             new_id=self._new_id,
             publish=self._publish,
             timer=StageTimer(),
+            live=True,
         )
 
     def _stop(self, workers: Sequence[CameraWorker]) -> None:

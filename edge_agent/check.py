@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.anpr.engines import open_engine
 from edge_agent.assembly import build_finder, find_model
 from edge_agent.camera.address import redact_source
 from edge_agent.camera.source import EXPECTED, scheme_of
@@ -81,6 +82,8 @@ def _findings(config: AgentConfig, places: ModelPlaces) -> Iterator[Finding]:
         yield _tried(f"camera {camera.id}", lambda camera=camera: _source(camera))
         if camera.mode != "motion":
             yield _tried(f"camera {camera.id}: model", lambda camera=camera: _model(camera, places))
+        if camera.anpr.enabled:
+            yield _tried(f"camera {camera.id}: plates", lambda camera=camera: _plates(camera))
 
 
 def _tried(what: str, attempt: Callable[[], str]) -> Finding:
@@ -144,3 +147,8 @@ def _model(camera: CameraSettings, places: ModelPlaces) -> str:
         )
     finally:
         finder.close()
+
+
+def _plates(camera: CameraSettings) -> str:
+    open_engine(camera.anpr.engine, threads=camera.anpr.threads)
+    return f"read by {camera.anpr.engine}"

@@ -1,4 +1,4 @@
-"""The ``edge-agent`` command: run, replay, probe, check, models.
+"""The ``edge-agent`` command: run, replay, read-plates, probe, check, models.
 
 Exit status: 0 done; 1 something failed while running; 2 the command line or the configuration is wrong.
 """
@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_replay(commands)
+    _add_read_plates(commands)
     _add_probe(commands)
     _add_check(commands)
     _add_models(commands)
@@ -100,8 +101,31 @@ def _add_replay(commands: Subparsers) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="take this camera's settings from an agent's TOML file"
     )
+    parser.add_argument(
+        "--plates",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="read number plates; default: as --config says, and without one wherever the models are installed",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout instead of a table")
     parser.set_defaults(command=_replay)
+
+
+def _add_read_plates(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "read-plates",
+        help="read the number plates in pictures",
+        description="Find and read the number plates in each picture. A picture that cannot be opened is named on "
+        "stderr, the others are still done, and the exit status is 1.",
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture file (JPEG, PNG, WebP, …)")
+    parser.add_argument("--crops", action="store_true", help="each picture is one plate: read it as it is")
+    parser.add_argument(
+        "--engine", choices=("vedette", "rapidocr", "fast-plate-ocr"), default="vedette", help="default: %(default)s"
+    )
+    parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads a model (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a picture on stdout, one a line")
+    parser.set_defaults(command=_read_plates)
 
 
 def _add_probe(commands: Subparsers) -> None:
@@ -159,7 +183,28 @@ def _replay(options: argparse.Namespace) -> int:
     return 0
 
 
+def _read_plates(options: argparse.Namespace) -> int:
+    from edge_agent import console
+    from edge_agent.anpr.read_plates import PictureReader
+
+    reader = PictureReader.open(options.engine, threads=options.threads, crops=options.crops)
+    failed = False
+    for name in options.images:
+        try:
+            picture = reader.read_file(name)
+        except ConfigurationError as error:
+            sys.stderr.write(f"edge-agent: {error}\n")
+            failed = True
+            continue
+        if options.json:
+            print(json.dumps(picture.as_json()), flush=True)
+        else:
+            console.show_plates(picture)
+    return 1 if failed else 0
+
+
 def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, str]:
+    from edge_agent.anpr.engines import models_are_shipped
     from edge_agent.config import CameraSettings, load_config
 
     site_id, device_id = "local", "replay"
@@ -183,7 +228,13 @@ def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, st
     )
     given = {"name": options.model, "labels": options.labels}
     model = camera.model.model_copy(update={name: value for name, value in given.items() if value is not None})
-    return camera.model_copy(update={"gate": gate, "model": model}), site_id, device_id
+    plates: bool | None = options.plates
+    if plates is None:
+        plates = camera.anpr.enabled if options.config is not None else models_are_shipped()
+    if options.plates and camera.mode != "tracking":
+        raise ConfigurationError(f'--plates needs a camera with mode = "tracking"; {camera.id} has "{camera.mode}"')
+    anpr = camera.anpr.model_copy(update={"enabled": plates})
+    return camera.model_copy(update={"gate": gate, "model": model, "anpr": anpr}), site_id, device_id
 
 
 def _probe(options: argparse.Namespace) -> int:

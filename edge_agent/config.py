@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge_agent.anpr.settings import AnprSettings
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.detect.catalogue import user_cache_dir
 from edge_agent.detect.settings import DetectSettings
@@ -69,6 +70,7 @@ class CameraSettings(_Section):
     track: TrackSettings = Field(default_factory=TrackSettings)
     events: EventSettings = Field(default_factory=EventSettings)
     snapshots: SnapshotSettings = Field(default_factory=SnapshotSettings)
+    anpr: AnprSettings = Field(default_factory=AnprSettings)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -79,6 +81,8 @@ class CameraSettings(_Section):
         known = {zone.name for zone in self.events.zones}
         if unknown := [name for name in self.events.required_zones if name not in known]:
             raise ValueError(f"events.required_zones names {', '.join(unknown)}, which is no zone of this camera")
+        if self.anpr.enabled and self.mode != "tracking":
+            raise ValueError(f'anpr reads plates over a track and needs mode = "tracking"; it is "{self.mode}"')
         return self
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from edge_agent.anpr.read_plates import ReadPicture
     from edge_agent.camera.probe import ProbeResult
     from edge_agent.camera.source import StreamInfo
     from edge_agent.check import Finding
@@ -76,6 +78,20 @@ def show_replay(summary: ReplaySummary, out: Path) -> None:
         _say(f"[yellow]{summary.warning}[/yellow]")
     console.print(_events_table(summary), _stages_table(summary))
     _say(f"{sum(summary.events_by_type.values()):,} events in {out / 'events.jsonl'}, pictures in {out / 'snapshots'}")
+
+
+def show_plates(picture: ReadPicture) -> None:
+    """Print the plates of one picture."""
+    _say(f"[bold]{escape(picture.file)}[/bold]  {picture.latency_ms:.0f} ms")
+    for plate in picture.plates:
+        left, top, right, bottom = (round(value) for value in plate.xyxy)
+        region = plate.region or ""
+        _say(
+            f"  [bold]{plate.text or '(illegible)':<10}[/bold] {plate.confidence:>5.2f}  {region:<3} "
+            f"{right - left} x {bottom - top} at {left}, {top}"
+        )
+    if not picture.plates:
+        _say("  no plate")
 
 
 def _events_table(summary: ReplaySummary) -> Table:

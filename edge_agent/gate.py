@@ -32,6 +32,11 @@ class DetectionGate:
         self._last_motion_s: float | None = None
         self._last_look_s: float | None = None
 
+    @property
+    def heeds_motion(self) -> bool:
+        """Whether stillness is a reason not to look."""
+        return self._settings.motion_gate
+
     def opens(self, frame: Frame, motion: Motion, *, occupied: bool, restless: bool) -> bool:
         """Say whether to look at this frame.
 

@@ -6,50 +6,83 @@ Everything is decided by the frames and their times, so the same frames give the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from edge_agent.anpr.stage import PlateStage, Tracked
 from edge_agent.events.builder import BuiltEvent, EventBuilder
 from edge_agent.events.lifecycle import TrackLifecycle, labels_of
 from edge_agent.events.motion_episodes import MotionEpisodes
-from edge_agent.events.occurrences import Occurrence
+from edge_agent.events.occurrences import Followed, Occurrence
 from edge_agent.events.scenes import Scenes
 from edge_agent.finder import Finder
 from edge_agent.gate import DetectionGate
 from edge_agent.motion.detector import MotionDetector
 from edge_agent.timing import StageTimer
 from edge_agent.track.tracker import Tracker
-from edge_agent.types import Frame, Motion
+from edge_agent.types import Detections, Frame, Motion, Tracks
 
 Publish = Callable[[BuiltEvent], None]
 
 
 class Objects:
-    """Finds and follows objects, and tells their comings and goings."""
+    """Finds and follows objects, reads their plates, and tells their comings and goings."""
 
     def __init__(
-        self, *, finder: Finder, tracker: Tracker, lifecycle: TrackLifecycle, gate: DetectionGate, timer: StageTimer
+        self,
+        *,
+        finder: Finder,
+        tracker: Tracker,
+        lifecycle: TrackLifecycle,
+        gate: DetectionGate,
+        timer: StageTimer,
+        plates: PlateStage | None = None,
     ) -> None:
         self._finder = finder
         self._tracker = tracker
         self._lifecycle = lifecycle
         self._gate = gate
         self._timer = timer
+        self._plates = plates
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
         occupied = self._lifecycle.occupied
         if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.restless):
-            return self._lifecycle.expire(frame.time_s) if occupied else ()
+            gone = self._lifecycle.expire(frame.time_s) if occupied else ()
+            return (*gone, *self._gone_plates(frame.time_s))
         with self._timer.stage("detect"):
             detections = self._finder.find(frame, motion)
         with self._timer.stage("track"):
-            tracks = self._tracker.update(detections, time_s=frame.time_s)
+            tracks = as_detected(self._tracker.update(detections, time_s=frame.time_s), detections)
         with self._timer.stage("rules"):
-            return self._lifecycle.observe(frame, tracks)
+            told = self._lifecycle.observe(frame, tracks)
+        return (*told, *self._read_plates(frame, motion, tracks))
 
     def finish(self) -> Sequence[Occurrence]:
-        return self._lifecycle.finish(self._tracker.finish())
+        told = self._lifecycle.finish(self._tracker.finish())
+        return told if self._plates is None else (*told, *self._plates.finish())
 
     def close(self) -> None:
         self._finder.close()
+        if self._plates is not None:
+            self._plates.close()
+
+    def _read_plates(self, frame: Frame, motion: Motion, tracks: Tracks) -> Sequence[Occurrence]:
+        if self._plates is None:
+            return ()
+        moving = motion.active or self._lifecycle.restless or not self._gate.heeds_motion
+        with self._timer.stage("plates"):
+            return self._plates.observe(frame, self._tracked(self._lifecycle.followed(tracks)), moving=moving)
+
+    def _gone_plates(self, now_s: float) -> Sequence[Occurrence]:
+        return () if self._plates is None else self._plates.expire(now_s, self._tracked())
+
+    def _tracked(self, followed: Sequence[Followed] = ()) -> Tracked:
+        return Tracked(followed, self._lifecycle.present, self._lifecycle.waited_for)
+
+
+def as_detected(tracks: Tracks, detections: Detections) -> Tracks:
+    """Return the tracks with the boxes that the detector gave: the filter's lag behind what the picture shows."""
+    return replace(tracks, xyxy=detections.xyxy[tracks.detection_index])
 
 
 class SceneObjects:

@@ -11,11 +11,20 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge_agent.annotate import BoxLabel, draw_boxes, draw_motion
-from edge_agent.events.occurrences import DetectionOccurrence, MotionOccurrence, Occurrence, TrackingOccurrence, as_box
+from edge_agent.annotate import BoxLabel, PlateLabel, draw_boxes, draw_motion, draw_plates
+from edge_agent.events.occurrences import (
+    AnprOccurrence,
+    DetectionOccurrence,
+    MotionOccurrence,
+    Occurrence,
+    TrackingOccurrence,
+    as_box,
+)
 from edge_agent.snapshots import EncodedImage, encode, thumbnail
 from edge_agent.types import Frame, Image
 from shared.events import (
+    AnprData,
+    AnprEvent,
     CameraStatusData,
     CameraStatusEvent,
     DetectedObject,
@@ -25,13 +34,17 @@ from shared.events import (
     ModelInfo,
     MotionData,
     MotionEvent,
+    PlateCandidate,
+    PlateResult,
     SnapshotData,
     SnapshotEvent,
     SnapshotRef,
     TrackingData,
     TrackingEvent,
+    Vehicle,
 )
 from shared.geometry import BoundingBox
+from shared.plates import normalize_plate
 from shared.storage_keys import EXTENSIONS, snapshot_key, thumbnail_key
 
 REMEMBERED_TIMES = 4096
@@ -39,8 +52,8 @@ REMEMBERED_TIMES = 4096
 ImageFormat = Literal["jpg", "png", "webp"]
 
 
-EventClass = type[TrackingEvent | MotionEvent | DetectionEvent | SnapshotEvent | CameraStatusEvent]
-EventData = TrackingData | MotionData | DetectionData | SnapshotData | CameraStatusData
+EventClass = type[TrackingEvent | MotionEvent | DetectionEvent | AnprEvent | SnapshotEvent | CameraStatusEvent]
+EventData = TrackingData | MotionData | DetectionData | AnprData | SnapshotData | CameraStatusData
 
 
 class SnapshotSettings(BaseModel):
@@ -105,6 +118,8 @@ class EventBuilder:
                 frame = occurrence.frame
                 data = DetectionData(detections=_objects(occurrence), model_info=self._origin.model_info)
                 return self._assemble(DetectionEvent, data, frame, self._portrait(frame, occurrence.labels))
+            case AnprOccurrence():
+                return self._assemble(AnprEvent, _anpr_data(occurrence), occurrence.frame, self._plate(occurrence))
             case _:
                 assert_never(occurrence)
 
@@ -179,6 +194,13 @@ class EventBuilder:
     def _portrait(self, frame: Frame, labels: tuple[BoxLabel, ...]) -> Image | None:
         return draw_boxes(frame.picture.bgr(), labels) if self._snapshots.enabled else None
 
+    def _plate(self, found: AnprOccurrence) -> Image | None:
+        if not self._snapshots.enabled:
+            return None
+        best = found.candidates[0]
+        label = PlateLabel(xyxy=found.plate, text=best.text, confidence=_ratio(best.confidence))
+        return draw_plates(found.frame.picture.bgr(), [label])
+
     def _moving_areas(self, found: MotionOccurrence) -> Image | None:
         if not self._snapshots.enabled:
             return None
@@ -240,6 +262,24 @@ def _objects(found: DetectionOccurrence) -> list[DetectedObject]:
         )
         for label in found.labels
     ]
+
+
+def _anpr_data(found: AnprOccurrence) -> AnprData:
+    best = found.candidates[0]
+    return AnprData(
+        anpr_result=PlateResult(license_plate=best.text, confidence=_ratio(best.confidence), region=found.region),
+        plate_normalized=normalize_plate(best.text),
+        plate_box=_box(found.plate, found.frame),
+        vehicle_box=None if found.vehicle is None else _box(found.vehicle, found.frame),
+        track_id=found.track_id,
+        track_uid=found.track_uid,
+        vehicle=Vehicle(type=found.vehicle_type, color=found.color),
+        direction=found.direction,
+        reads=found.reads,
+        candidates=[PlateCandidate(text=each.text, confidence=_ratio(each.confidence)) for each in found.candidates],
+        quality_score=_ratio(found.quality),
+        latency_ms=round(max(found.latency_s, 0.0) * 1000, 3),
+    )
 
 
 def _box(xyxy: Sequence[float], frame: Frame) -> BoundingBox:

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_agent.annotate import BoxLabel
 from edge_agent.events.areas import Areas
-from edge_agent.events.occurrences import Box, Sighting, TrackingOccurrence, as_box, iou
+from edge_agent.events.occurrences import Box, Followed, Sighting, TrackingOccurrence, as_box, iou
 from edge_agent.events.settings import EventSettings
 from edge_agent.events.visit import Visit, portrait_quality
 from edge_agent.track.stationary import Stationarity
@@ -57,6 +57,30 @@ class TrackLifecycle:
     def restless(self) -> bool:
         """Whether any object in the picture is on the move, or not yet told."""
         return any(not visit.stationary or not visit.announced for visit in self._visits.values())
+
+    @property
+    def present(self) -> frozenset[int]:
+        """Ids, as events bear them, of those in the picture."""
+        return frozenset(visit.track_id for visit in self._visits.values())
+
+    @property
+    def waited_for(self) -> frozenset[int]:
+        """Ids of those lost from sight that are likely to be there still."""
+        return frozenset(visit.track_id for visit in self._waiting)
+
+    def followed(self, tracks: Tracks) -> list[Followed]:
+        """Return who was seen in the frame last observed."""
+        return [
+            Followed(
+                track_id=visit.track_id,
+                track_uid=visit.track_uid,
+                class_name=visit.class_name,
+                xyxy=as_box(box),
+                score=float(score),
+            )
+            for track_id, box, score in zip(tracks.track_id.tolist(), tracks.xyxy, tracks.score, strict=True)
+            if (visit := self._visits.get(track_id)) is not None
+        ]
 
     def observe(self, frame: Frame, tracks: Tracks) -> list[TrackingOccurrence]:
         """Take the tracker's word on one frame; return what is to be told now."""

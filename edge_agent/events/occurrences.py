@@ -62,7 +62,48 @@ class DetectionOccurrence:
     labels: tuple[BoxLabel, ...]
 
 
-Occurrence = TrackingOccurrence | MotionOccurrence | DetectionOccurrence
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One object that was seen in a frame, by the names that its events bear."""
+
+    track_id: int
+    track_uid: str
+    class_name: str
+    xyxy: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlateText:
+    """One text that a plate may have."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnprOccurrence:
+    """A vehicle has passed, or is passing, whose plate could be read."""
+
+    frame: Frame
+    """The best picture of the plate."""
+    plate: Box
+    candidates: tuple[PlateText, ...]
+    """The likeliest first, which is the one told; at least one."""
+    reads: int
+    quality: float
+    track_uid: str
+    track_id: int | None = None
+    vehicle: Box | None = None
+    vehicle_type: str | None = None
+    color: str | None = None
+    region: str | None = None
+    direction: str | None = None
+    latency_s: float = 0.0
+    """From the best picture's capture until it was told"""
+
+
+Occurrence = TrackingOccurrence | MotionOccurrence | DetectionOccurrence | AnprOccurrence
 
 
 def iou(first: Box, second: Box) -> float:

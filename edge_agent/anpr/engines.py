@@ -1,0 +1,64 @@
+"""Which plate readers there are, and how each is opened; the detector is ours beside every one of them.
+
+To add one: a module with an opener, a row in ``READERS``, its name in ``settings.EngineName``, an extra in
+``pyproject.toml``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge_agent.anpr.plate_detector import CLOSE_MODEL, WHOLE_MODEL, PlateSearch, open_plate_detector
+from edge_agent.anpr.reader import shipped_model
+from edge_agent.anpr.types import PlateDetector, PlateReader
+from shared.errors import ConfigurationError
+
+DEFAULT_ENGINE = "vedette"
+
+READERS: dict[str, str] = {
+    "vedette": "edge_agent.anpr.reader:open_reader",
+    "rapidocr": "edge_agent.anpr.rapidocr_reader:open_reader",
+    "fast-plate-ocr": "edge_agent.anpr.fast_plate_ocr_reader:open_reader",
+}
+"""Name to opener, which takes ``threads`` and raises ConfigurationError where its package is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What finds plates and what reads them."""
+
+    detector: PlateDetector
+    reader: PlateReader
+
+
+def models_are_shipped() -> bool:
+    """Say whether this build carries its own plate models and something to run them with."""
+    files = (WHOLE_MODEL, CLOSE_MODEL, shipped_model())
+    runtimes = ("ai_edge_litert", "tflite_runtime")
+    return all(file.is_file() for file in files) and any(importlib.util.find_spec(name) for name in runtimes)
+
+
+def open_plate_reader(
+    name: str = DEFAULT_ENGINE, *, threads: int = 1, readers: Mapping[str, str] = READERS
+) -> PlateReader:
+    """Open the reader called ``name``; raise ConfigurationError for a name nobody has, or that is not installed."""
+    target = readers.get(name)
+    if target is None:
+        raise ConfigurationError(f"there is no plate reader called '{name}'; there are {', '.join(readers)}")
+    module, _, function = target.partition(":")
+    opener: Callable[..., PlateReader] = getattr(importlib.import_module(module), function)
+    return opener(threads=threads)
+
+
+def open_engine(name: str = DEFAULT_ENGINE, *, threads: int = 1, streaming: bool = False) -> Engine:
+    """Open detector and reader. ``streaming`` searches each picture once: in a video there is always a next one."""
+    search = PlateSearch(search_again=False) if streaming else None
+    if not WHOLE_MODEL.is_file():
+        raise ConfigurationError(
+            f"this build of Vedette has no plate detector ({WHOLE_MODEL.name}); install a release that ships it"
+        )
+    detector = open_plate_detector(search=search, threads=threads)
+    return Engine(detector=detector, reader=open_plate_reader(name, threads=threads))

@@ -1,0 +1,51 @@
+"""fast-plate-ocr as a plate reader (extra ``fast-plate-ocr``; fetches its model on first use)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from edge_agent.anpr.types import PlateReading
+from edge_agent.types import Image
+from shared.errors import ConfigurationError
+from shared.plates import normalize_plate
+
+MODEL = "cct-xs-v1-global-model"
+
+
+def open_reader(*, threads: int = 1) -> FastPlateOcrReader:
+    """Load fast-plate-ocr; raise ConfigurationError where it is not installed or its model cannot be had."""
+    try:
+        package = importlib.import_module("fast_plate_ocr")
+        runtime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the plate reader 'fast-plate-ocr' is not installed: pip install 'vedette[fast-plate-ocr]' ({error})"
+        ) from error
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    try:
+        recognizer = package.LicensePlateRecognizer(MODEL, device="cpu", sess_options=options)
+    except Exception as error:
+        raise ConfigurationError(f"fast-plate-ocr cannot load {MODEL}: {error}") from error
+    return FastPlateOcrReader(recognizer)
+
+
+class FastPlateOcrReader:
+    """One line or two; the model was trained on both."""
+
+    def __init__(self, recognizer: Any) -> None:
+        """``recognizer`` is called as ``fast_plate_ocr.LicensePlateRecognizer`` is."""
+        self._recognizer = recognizer
+
+    def read(self, crop: Image) -> PlateReading:
+        result = self._recognizer.run(np.ascontiguousarray(crop[:, :, ::-1]), return_confidence=True)
+        if isinstance(result, tuple):
+            text, certainties = str(result[0][0]), np.asarray(result[1])[0]
+        else:
+            text, certainties = str(result[0].plate), np.asarray(result[0].char_probs)
+        kept = [(char, float(value)) for char, value in zip(text, certainties, strict=False) if normalize_plate(char)]
+        sure = tuple(value for _, value in kept)
+        return PlateReading("".join(normalize_plate(c) for c, _ in kept), float(np.prod(sure)) if sure else 0.0, sure)

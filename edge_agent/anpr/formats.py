@@ -1,0 +1,153 @@
+"""What plates look like as text: formats by region, what is plausible, and which region a text is from.
+
+Texts are in the normal form of ``shared.plates``. The formats are those of ordinary plates in use; many are shared by
+several countries, so a format alone seldom names one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from types import MappingProxyType
+
+from edge_agent.anpr.settings import PlateRuleSettings
+from shared.plates import normalize_plate
+
+_RO = (
+    "AB|AG|AR|B|BC|BH|BN|BR|BT|BV|BZ|CJ|CL|CS|CT|CV|DB|DJ|GJ|GL|GR|HD|HR|IF|IL|IS|MH|MM|MS|NT|OT|PH|SB|SJ|SM|SV|"
+    "TL|TM|TR|VL|VN|VS"
+)
+_CH = "AG|AI|AR|BE|BL|BS|FR|GE|GL|GR|JU|LU|NE|NW|OW|SG|SH|SO|SZ|TG|TI|UR|VD|VS|ZG|ZH"
+_CYRILLIC = "ABEKMHOPCTYX"
+
+FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "al": (r"[A-Z]{2}\d{3}[A-Z]{2}",),
+        "ar": (r"[A-Z]{2}\d{3}[A-Z]{2}", r"[A-Z]{3}\d{3}", r"[A-Z]\d{3}[A-Z]{3}"),
+        "at": (r"[A-Z]{1,2}\d{1,5}[A-Z]{1,3}", r"[A-Z]{2,6}\d{1,3}"),
+        "be": (r"[1-9][A-Z]{3}\d{3}", r"[A-Z]{3}\d{3}", r"\d{3}[A-Z]{3}"),
+        "bg": (r"[ABCEHKMOPTXY]{1,2}\d{4}[ABCEHKMOPTXY]{2}",),
+        "br": (r"[A-Z]{3}\d[A-J]\d{2}", r"[A-Z]{3}\d{4}"),
+        "ch": (rf"(?:{_CH})\d{{1,6}}",),
+        "cz": (r"\d[A-Z][A-Z0-9]\d{4}",),
+        "de": (r"[A-Z]{2,5}\d{1,4}[EH]?",),
+        "dk": (r"[A-Z]{2}\d{5}",),
+        "ee": (r"\d{3}[A-Z]{3}",),
+        "es": (r"\d{4}[BCDFGHJKLMNPRSTVWXYZ]{3}", r"[A-Z]{1,2}\d{4}[A-Z]{1,2}"),
+        "fi": (r"[A-Z]{2,3}\d{1,3}",),
+        "fr": (r"[A-HJ-NP-TV-Z]{2}\d{3}[A-HJ-NP-TV-Z]{2}", r"\d{2,4}[A-Z]{2,3}(?:\d{2}|2[AB])"),
+        "gb": (r"[A-Z]{2}\d{2}[A-Z]{3}", r"[A-Z]\d{1,3}[A-Z]{3}", r"[A-Z]{3}\d{1,3}[A-Z]", r"[A-Z]{1,3}\d{1,4}"),
+        "gr": (r"[ABEZHIKMNOPTYX]{3}\d{4}",),
+        "hr": (r"[A-Z]{2}\d{3,4}[A-Z]{1,2}",),
+        "hu": (r"[A-Z]{3,4}\d{3}",),
+        "ie": (r"\d{2}[12]?[A-Z]{1,2}\d{1,6}",),
+        "it": (r"[A-HJ-NPR-TV-Z]{2}\d{3}[A-HJ-NPR-TV-Z]{2}",),
+        "lt": (r"[A-Z]{3}\d{3}",),
+        "lu": (r"[A-Z]{2}\d{4}",),
+        "lv": (r"[A-Z]{2}\d{1,4}",),
+        "nl": (
+            r"[A-Z]{2}\d{4}", r"\d{4}[A-Z]{2}", r"\d{2}[A-Z]{2}\d{2}", r"[A-Z]{2}\d{2}[A-Z]{2}", r"[A-Z]{4}\d{2}",
+            r"\d{2}[A-Z]{4}", r"\d{2}[A-Z]{3}\d", r"\d[A-Z]{3}\d{2}", r"[A-Z]{2}\d{3}[A-Z]", r"[A-Z]\d{3}[A-Z]{2}",
+            r"[A-Z]{3}\d{2}[A-Z]", r"\d[A-Z]{2}\d{3}",
+        ),
+        "no": (r"[A-Z]{2}\d{5}",),
+        "pl": (r"[A-Z]{2,3}(?=[A-Z0-9]*\d)[A-Z0-9]{4,5}",),
+        "pt": (r"[A-Z]{2}\d{2}[A-Z]{2}", r"\d{2}[A-Z]{2}\d{2}", r"\d{4}[A-Z]{2}", r"[A-Z]{2}\d{4}"),
+        "ro": (rf"(?:{_RO})\d{{2,3}}[A-Z]{{3}}",),
+        "rs": (r"[A-Z]{2}\d{3,5}[A-Z]{2}",),
+        "ru": (rf"[{_CYRILLIC}]\d{{3}}[{_CYRILLIC}]{{2}}\d{{2,3}}",),
+        "se": (r"[A-Z]{3}\d{2}[A-Z0-9]",),
+        "si": (r"(?:CE|GO|KK|KP|KR|LJ|MB|MS|NM|PO|SG)(?=[A-Z0-9]*\d)[A-Z0-9]{4,6}",),
+        "sk": (r"[A-Z]{2}\d{3}[A-Z]{2}",),
+        "tr": (r"(?:0[1-9]|[1-7]\d|8[01])[A-Z]{1,3}\d{2,5}",),
+        "ua": (r"[ABCEHIKMOPTX]{2}\d{4}[ABCEHIKMOPTX]{2}",),
+        "us": (
+            r"\d[A-Z]{3}\d{3}", r"[A-Z]{3}\d{3,4}", r"\d{3}[A-Z]{3}", r"\d{3,4}[A-Z]{2,3}", r"[A-Z]{2}\d{4,5}",
+            r"[A-Z]\d{2,3}[A-Z]{3}", r"[A-Z]{2}\d{3}[A-Z]{1,2}", r"[A-Z]{3}\d{2}[A-Z]", r"\d{2}[A-Z]{3}\d",
+            r"[A-Z]{1,2}\d{5,6}", r"\d{3}[A-Z]\d{3}", r"\d{1,2}[A-Z]{1,2}\d{3,5}", r"\d[A-Z]{2}\d{4}", r"\d{5,7}",
+        ),
+    }
+)  # fmt: skip
+"""Region (ISO 3166, lower case) to patterns of whole texts."""
+
+GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "eu": frozenset(FORMATS) - {"ar", "br", "us", "gb"},
+        "gb": frozenset({"gb"}),
+        "us": frozenset({"us"}),
+        "br": frozenset({"br"}),
+    }
+)
+"""What a plate's looks can say, and the regions that it leaves: ``eu`` is the European manner, the Union or not."""
+
+ALL_LETTERS = frozenset({"us", "gb"})
+"""Where a plate may be bought that has letters only."""
+
+_COMPILED = {
+    region: re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) for region, patterns in FORMATS.items()
+}
+
+
+def matching_regions(text: str) -> frozenset[str]:
+    """Return every region that has plates of this format."""
+    return frozenset(region for region, pattern in _COMPILED.items() if pattern.fullmatch(text))
+
+
+def expand(regions: Iterable[str]) -> frozenset[str]:
+    """Return regions with groups (``eu``) replaced by their members."""
+    return frozenset().union(*(GROUPS.get(region, frozenset({region})) for region in regions))
+
+
+def guess_region(text: str, *, looks: str | None = None, expected: Iterable[str] = ()) -> str | None:
+    """Return where a plate is from, or None where its format leaves several regions open.
+
+    ``looks`` is what its appearance says (a key of GROUPS); ``expected`` are the regions a camera's owner named.
+    """
+    open_regions = matching_regions(text)
+    wanted = expand(expected)
+    if wanted:
+        open_regions = open_regions & wanted or open_regions
+    group = GROUPS.get(looks) if looks else None
+    if group is not None:
+        open_regions = open_regions & group
+        if len(open_regions) != 1:
+            return looks
+    return next(iter(open_regions)) if len(open_regions) == 1 else None
+
+
+class PlateRules:
+    """Says whether a text can be a plate's."""
+
+    def __init__(self, settings: PlateRuleSettings | None = None) -> None:
+        self._settings = settings or PlateRuleSettings()
+        self.expected = expand(self._settings.regions)
+        self._ignored = frozenset(normalize_plate(text) for text in self._settings.ignore)
+
+    def plausible(self, text: str, *, looks: str | None = None) -> bool:
+        """Say whether ``text`` (normalised) can be on a plate; ``looks`` is the region that its appearance told."""
+        settings = self._settings
+        if not settings.min_length <= len(text) <= settings.max_length or text in self._ignored:
+            return False
+        if max(len(list(run)) for _, run in groupby(text)) > settings.max_repeat or len(set(text)) < 2:
+            return False
+        if settings.only_these_regions and not matching_regions(text) & self.expected:
+            return False
+        return self._has_the_right_mixture(text, looks)
+
+    def fits_expected(self, text: str) -> bool:
+        """Say whether the text has a format of the regions named; False where none are named."""
+        return bool(self.expected & matching_regions(text))
+
+    def region(self, text: str, *, looks: str | None = None) -> str | None:
+        """Return where the plate is from, None when unsure."""
+        return guess_region(text, looks=looks, expected=self.expected)
+
+    def _has_the_right_mixture(self, text: str, looks: str | None) -> bool:
+        """Letters and digits both; one kind alone only where plates have that, as the looks or the owner says."""
+        if not text.isalpha() and not text.isdigit():
+            return True
+        places = self.expected | (GROUPS.get(looks, frozenset()) if looks else frozenset())
+        if text.isalpha():
+            return bool(places & ALL_LETTERS)
+        return bool(places & matching_regions(text))
