@@ -18,6 +18,7 @@ from typing import Any, cast
 import cv2
 import numpy as np
 
+from edge_agent.anpr.serials import settle
 from edge_agent.anpr.spotting import ALPHABET, Floats, SpottedCharacter, softmax, spot
 from edge_agent.anpr.types import PlateReading
 from edge_agent.detect.network import Network
@@ -99,14 +100,14 @@ class NetworkPlateReader:
         """Read the plate that fills this crop (BGR, any size); an empty reading where nothing is legible."""
         if min(crop.shape[:2]) < _SMALLEST_CROP_PX:
             return PlateReading("", 0.0)
-        found, region = self._look(crop)
+        found, regions = self._look(crop)
         if self._looks_again(found):
             first = found
             for margins in CLOSER_LOOKS:
                 closer, _ = self._look(straightened(crop, first, margins, self.model.width, self.model.height))
                 if certainty(closer) > certainty(found):
                     found = closer
-        return _reading(found, region)
+        return _reading(found, regions)
 
     def _looks_again(self, found: list[SpottedCharacter]) -> bool:
         return (
@@ -115,7 +116,7 @@ class NetworkPlateReader:
             and min(character.confidence for character in found) < SURE_AT_FIRST
         )
 
-    def _look(self, crop: Image) -> tuple[list[SpottedCharacter], str | None]:
+    def _look(self, crop: Image) -> tuple[list[SpottedCharacter], dict[str, float]]:
         spec = self._network.input
         picture = as_input(crop, self.model.width, self.model.height)
         if spec.is_quantised:
@@ -125,13 +126,10 @@ class NetworkPlateReader:
         outputs = self._network.run(picture[None])
         real = [s.dequantise(o)[0] for s, o in zip(self._network.outputs, outputs, strict=True)]
         characters = spot(real[self._cells_at], threshold=self.model.threshold)
-        return characters, self._region(real[1 - self._cells_at]) if len(real) == 2 else None
+        return characters, self._regions(real[1 - self._cells_at]) if len(real) == 2 else {"other": 1.0}
 
-    def _region(self, logits: Floats) -> str | None:
-        probabilities = softmax(logits)
-        best = int(probabilities.argmax())
-        name = self.model.regions[best]
-        return name if float(probabilities[best]) >= REGION_SURE and name != "other" else None
+    def _regions(self, logits: Floats) -> dict[str, float]:
+        return {name: float(chance) for name, chance in zip(self.model.regions, softmax(logits), strict=True)}
 
 
 def as_input(crop: Image, width: int, height: int) -> Floats:
@@ -185,12 +183,14 @@ def certainty(found: list[SpottedCharacter]) -> float:
     return float(np.exp(np.mean([math.log(max(c.confidence, 1e-3)) for c in found]))) if found else 0.0
 
 
-def _reading(found: list[SpottedCharacter], region: str | None) -> PlateReading:
+def _reading(found: list[SpottedCharacter], regions: dict[str, float]) -> PlateReading:
     if not found:
         return PlateReading("", 0.0)
+    classes, confidences = settle(np.stack([character.distribution for character in found]), regions)
+    region = max(regions, key=lambda name: regions[name])
     return PlateReading(
-        "".join(character.char for character in found),
-        math.prod(character.confidence for character in found),
-        tuple(character.confidence for character in found),
-        region,
+        "".join(ALPHABET[index] for index in classes),
+        math.prod(float(confidence) for confidence in confidences),
+        tuple(float(confidence) for confidence in confidences),
+        region if regions[region] >= REGION_SURE and region != "other" else None,
     )
