@@ -1,6 +1,6 @@
 """Examine the plate reader: exact reads of real crops, with a 95 % interval, and the time each takes.
 
-    .venv/bin/python -m training.evaluate_reader [--shared ../shared] [--model PATH] [--errors]
+    .venv/bin/python -m training.evaluate_reader [--shared ../shared] [--model PATH] [--errors] [--folder CROPS]
 
 The pictures are an examination: nothing is ever trained on them or tuned by them.
 """
@@ -50,6 +50,11 @@ def placed_crops(shared: Path, country: str, *, margin: float = 0.0) -> list[Que
     return questions
 
 
+def made_crops(folder: Path) -> list[Question]:
+    """Return crops written by ``training.reader.make_crops``."""
+    return [Question(path.name, _image(path), path.stem.partition("-")[2]) for path in sorted(folder.glob("*.png"))]
+
+
 def examine(reader: PlateReader, questions: list[Question], *, name: str, show_errors: bool) -> None:
     """Read every crop and print how many were read exactly."""
     right, times_ms = 0, []
@@ -92,11 +97,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", type=Path, default=None)
+    parser.add_argument("--folder", type=Path, default=None, help="crops of make_crops instead of the examination")
     parser.add_argument("--errors", action="store_true", help="name what was read wrongly")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     reader = open_reader(options.model)
     reader.read(np.zeros((40, 160, 3), np.uint8))
+    if options.folder:
+        examine(reader, made_crops(options.folder), name=options.folder.name, show_errors=options.errors)
+        return
     examine(reader, us_crops(options.shared), name="us_plate_crops", show_errors=options.errors)
     for country in ("eu", "us", "br"):
         questions = placed_crops(options.shared, country)
