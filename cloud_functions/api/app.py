@@ -19,7 +19,7 @@ from cloud_functions.api.docs_pages import add_docs_pages
 from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, ProblemDocument, install_error_handlers
 from cloud_functions.api.parameters import once_only
 from cloud_functions.api.resources import Resources
-from cloud_functions.api.routes import event_export, event_pictures, events, health
+from cloud_functions.api.routes import event_export, event_pictures, events, health, plates
 from shared import __version__
 
 MOUNTS = ("/api", "/api/v1")
@@ -36,6 +36,7 @@ Events from cameras: what was seen, where and when, and the annotated pictures b
 _TAGS = [
     {"name": "Events", "description": "Find, count, export and delete events."},
     {"name": "Pictures", "description": "The annotated snapshot of an event."},
+    {"name": "Plates", "description": "Find, count and follow number plates."},
     {"name": "Health", "description": "Whether the API and what it leans on are well."},
 ]
 _PROBLEM_REF = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
@@ -77,6 +78,7 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
     for number, mount in enumerate(MOUNTS):
         app.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
     app.include_router(health.router, include_in_schema=False)
+    app.include_router(plates.stats_router, responses=_PROBLEMS)
     add_docs_pages(app, assets=docs_assets)
     app.add_middleware(_Frame, root_path=root_path)
     app.openapi = lambda: _described(app, root_path)
@@ -85,7 +87,7 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
 
 def _api_router() -> APIRouter:
     router = APIRouter(dependencies=[Depends(once_only)])
-    for routes in (event_export.router, event_pictures.router, events.router):
+    for routes in (event_export.router, event_pictures.router, events.router, plates.router):
         router.include_router(routes, responses=_PROBLEMS)
     router.include_router(health.router)
     return router

@@ -1,4 +1,4 @@
-"""Makes the monthly partitions of ``events`` and drops old ones, keeping the counts exact."""
+"""Makes the monthly partitions of ``events`` and drops old ones, keeping counts and plates exact."""
 
 from __future__ import annotations
 
@@ -21,12 +21,19 @@ SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhr
 WHERE inhparent = 'events'::regclass AND child.relname ~ '^events_[0-9]{4}_[0-9]{2}$' ORDER BY 1
 """
 
+_COUNT_TABLES: Final = ("event_counts", "event_counts_daily", "event_label_counts", "event_label_counts_daily")
 _COUNTS: Final = (
     "DELETE FROM event_counts WHERE hour >= %s AND hour < %s",
     "DELETE FROM event_counts_daily WHERE day >= %s AND day < %s",
     "DELETE FROM event_label_counts WHERE hour >= %s AND hour < %s",
     "DELETE FROM event_label_counts_daily WHERE day >= %s AND day < %s",
 )
+
+_DELETE_PLATES: Final = """
+DELETE FROM plate_events WHERE (event_id, captured_at) IN (
+    SELECT event_id, captured_at FROM plate_events WHERE captured_at >= %s AND captured_at < %s
+    ORDER BY captured_at LIMIT %s)
+"""
 
 # By way of the parent, so that the counts follow.
 _DELETE_FROM_DEFAULT: Final = """
@@ -74,8 +81,13 @@ def ensure_partition(connection: psycopg.Connection[Any], moment: datetime) -> b
     return bool(row and row[0])
 
 
+def delete_plates(connection: psycopg.Connection[Any], partition: Partition, *, limit: int) -> int:
+    """Delete plate reads of a month that is about to be dropped; return how many (at most ``limit``)."""
+    return connection.execute(_DELETE_PLATES, [partition.start, partition.end, limit]).rowcount
+
+
 def drop_partition(connection: psycopg.Connection[Any], partition: Partition) -> None:
-    """Drop a month of events and its counts. Call inside a transaction of its own.
+    """Drop a month of events, its counts, and what is left of its plates. Call inside a transaction of its own.
 
     The lock comes first: no writer of that month is under way while its counts go.
     """
@@ -84,6 +96,7 @@ def drop_partition(connection: psycopg.Connection[Any], partition: Partition) ->
     connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(partition.name)))
     for statement in _COUNTS:
         connection.execute(statement, [partition.start, partition.end])
+    connection.execute(_DELETE_PLATES, [partition.start, partition.end, None])
 
 
 def delete_from_default(connection: psycopg.Connection[Any], *, before: datetime, limit: int) -> int:
@@ -94,7 +107,7 @@ def delete_from_default(connection: psycopg.Connection[Any], *, before: datetime
 def purge_empty_counts(connection: psycopg.Connection[Any]) -> int:
     """Delete count rows that stand at zero and that nobody is changing; return how many."""
     purged = 0
-    for table in ("event_counts", "event_counts_daily", "event_label_counts", "event_label_counts_daily"):
+    for table in (*_COUNT_TABLES, "plates", "plate_camera_counts"):
         purged += connection.execute(
             sql.SQL(
                 "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE events = 0 FOR UPDATE SKIP LOCKED)"

@@ -11,7 +11,9 @@ from typing import Final
 from cloud_functions.db.connect import Database
 from cloud_functions.db.gaps import awake_devices_with_due_gaps, claim_due, give_up_old
 from cloud_functions.db.partitions import (
+    Partition,
     delete_from_default,
+    delete_plates,
     drop_partition,
     ensure_partition,
     list_partitions,
@@ -65,6 +67,7 @@ def drop_old(tools: Tools) -> int:
     with tools.database.transaction() as connection:
         old = [partition for partition in list_partitions(connection) if partition.end <= limit]
     for partition in old:
+        _delete_plates(tools, partition)
         with tools.database.transaction() as connection:
             drop_partition(connection, partition)
         log.info("dropped %s", partition.name)
@@ -75,6 +78,14 @@ def drop_old(tools: Tools) -> int:
             deleted = delete_from_default(connection, before=limit, limit=_DELETED_AT_ONCE)
         gone += deleted
     return gone
+
+
+def _delete_plates(tools: Tools, partition: Partition) -> None:
+    """Delete a month's plate reads a piece at a time, before everybody must wait for its partition to go."""
+    deleted = _DELETED_AT_ONCE
+    while deleted == _DELETED_AT_ONCE:
+        with tools.database.transaction() as connection:
+            deleted = delete_plates(connection, partition, limit=_DELETED_AT_ONCE)
 
 
 def sweep_gaps(tools: Tools) -> int:

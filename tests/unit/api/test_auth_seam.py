@@ -53,7 +53,7 @@ def test_no_operation_is_reached_without_permission(mount: str) -> None:
         assert answer.status == 403, (method, path, answer)
         checked += 1
     handler.close()
-    assert checked == 12
+    assert checked == 16
     assert set(authorizer.asked) == {"events:read", "events:delete", "snapshots:read"}
 
 

@@ -88,9 +88,9 @@ def _is_refused(answer: Answer) -> bool:
 
 def _is_harmless(name: str, value: str) -> bool:
     """Whether the value is, after all, one that the parameter takes."""
-    if name in ("camera_id", "site_id"):
+    if name in ("camera_id", "site_id", "region"):
         return is_segment(value)
-    if name in ("license_plate", "text"):
+    if name in ("license_plate", "text", "plate"):
         return _is_plate(value)
     return (name in ("class_name", "zone") and value.isalnum() and len(value) <= 200) or (
         name == "limit" and value.isascii() and value.isdecimal()
@@ -220,5 +220,9 @@ def test_every_operation_is_covered() -> None:
         ("GET", "/api/events/{event}/snapshot"),
         ("GET", "/api/events/{event}/thumbnail"),
         ("GET", "/api/events/{event}/snapshot-url"),
+        ("GET", "/api/plates"),
+        ("GET", "/api/plates/stats"),
+        ("GET", "/api/plates/{text}"),
+        ("GET", "/stats"),
         ("GET", "/api/health"),
     }

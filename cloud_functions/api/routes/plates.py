@@ -1,0 +1,171 @@
+"""Plates: search, the history of one, statistics."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.responses import Response
+
+from cloud_functions.api.auth import require
+from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.errors import Problem, invalid_parameter
+from cloud_functions.api.parameters import once_only, plate_parameter
+from cloud_functions.api.plate_answers import PlateHistoryAnswer, PlateList, PlateStatistics
+from cloud_functions.api.plate_parameters import HistoryParameters, PlateListParameters
+from cloud_functions.api.resources import Here, Resources
+from cloud_functions.db.plate_event import PlateEvent
+from cloud_functions.db.plate_queries import PlateHistory, plate_history, plates_page
+from cloud_functions.db.plate_search import FoundRead, SearchPage, near_plates, search_page
+from cloud_functions.db.plates import get_stats
+from shared.clock import format_utc
+from shared.errors import TransientError
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/plates", tags=["Plates"])
+stats_router = APIRouter(tags=["Plates"], dependencies=[Depends(once_only)])
+"""Statistics at the root, where clients of plate services look for them."""
+_MAY_READ = Depends(require("events:read"))
+
+
+@router.get("", response_model=PlateList, dependencies=[_MAY_READ], summary="Search plates")
+async def list_plates(here: Here, asked: Annotated[PlateListParameters, Query()]) -> Response:
+    """The reads that meet every condition given, with the exact total.
+
+    Without `plate` every read matches. `match=fuzzy` finds plates like the one given, read wrongly or remembered
+    wrongly: the nearest plates first, each with `similarity`, `edit_distance` and `distance`; at most 100 plates.
+    """
+    if asked.match == "fuzzy":
+        return await _search(here, asked)
+    wanted, after = asked.plate_filter(), asked.after
+    page = await here.database.run(
+        lambda connection: plates_page(connection, wanted, limit=asked.limit, offset=asked.offset, after=after)
+    )
+    plates = [read.to_dict() for read in page.plates]
+    return _list(asked, plates, page.total, _cursor(page.plates[-1]) if page.has_more and page.plates else None)
+
+
+@router.get(
+    "/stats", name="plate_statistics", response_model=PlateStatistics, dependencies=[_MAY_READ], summary="Count plates"
+)
+@stats_router.get(
+    "/stats",
+    name="plate_statistics_at_the_root",
+    response_model=PlateStatistics,
+    dependencies=[_MAY_READ],
+    summary="Count plates",
+)
+async def stats(here: Here) -> Response:
+    """Exact totals and averages over every read. While the database is away: `is_connected` false and nulls."""
+    try:
+        kept = await here.database.run(get_stats)
+    except TransientError as error:
+        logger.warning("no plate statistics for now: %s", error)
+        nothing = ("total_events", "unique_plates", "active_cameras", "avg_confidence", "avg_latency_ms")
+        return _json({"is_connected": False} | dict.fromkeys(nothing))
+    return _json(
+        {
+            "is_connected": True,
+            "total_events": kept.total_events,
+            "unique_plates": kept.unique_plates,
+            "active_cameras": kept.active_cameras,
+            "avg_confidence": kept.avg_confidence,
+            "avg_latency_ms": kept.avg_latency_ms,
+        }
+    )
+
+
+@router.get(
+    "/{text}",
+    name="plate_history",
+    response_model=PlateHistoryAnswer,
+    dependencies=[_MAY_READ],
+    summary="History of a plate",
+)
+async def history(
+    here: Here,
+    text: Annotated[str, Path(description="The whole plate, however it is spaced or cased.", examples=["AB-123-CD"])],
+    asked: Annotated[HistoryParameters, Query()],
+) -> Response:
+    """Where and when one plate was read: first and last, by camera, and its newest reads."""
+    try:
+        plate = plate_parameter(text[:100])
+    except ValueError as error:
+        raise invalid_parameter("text", str(error), location="path") from None
+    found = await here.database.run(lambda connection: plate_history(connection, plate, limit=asked.limit))
+    if found is None:
+        raise Problem(404, "plate-not-found", "No read of this plate is stored; it may have been deleted or expired.")
+    return _json(_history(plate, found))
+
+
+async def _search(here: Resources, asked: PlateListParameters) -> Response:
+    plate, wanted, after = asked.plate or "", asked.plate_filter(), asked.after
+    try:
+        page: SearchPage = await here.database.run(
+            lambda connection: search_page(
+                connection,
+                near_plates(connection, plate, max_distance=asked.max_distance),
+                wanted,
+                limit=asked.limit,
+                offset=asked.offset,
+                after=after,
+            )
+        )
+    except LookupError:
+        raise invalid_parameter("cursor", "ended at a read that is gone; search again from the start") from None
+    cursor = _cursor(page.found[-1].read) if page.has_more and page.found else None
+    return _list(asked, [_found(one) for one in page.found], page.total, cursor)
+
+
+def _found(one: FoundRead) -> dict[str, Any]:
+    near = one.near
+    return one.read.to_dict() | {
+        "similarity": near.similarity,
+        "edit_distance": near.edit_distance,
+        "distance": near.distance,
+    }
+
+
+def _cursor(read: PlateEvent) -> str:
+    return Cursor(timestamp=read.captured_at, id=read.id).encode()
+
+
+def _list(asked: PlateListParameters, plates: list[dict[str, Any]], total: int, next_cursor: str | None) -> Response:
+    return _json(
+        {
+            "plates": plates,
+            "total": total,
+            "limit": asked.limit,
+            "offset": None if asked.cursor else asked.offset,
+            "has_more": next_cursor is not None,
+            "next_cursor": next_cursor,
+        }
+    )
+
+
+def _history(plate: str, found: PlateHistory) -> dict[str, Any]:
+    return {
+        "plate_normalized_text": plate,
+        "total_events": found.events,
+        "first_seen": format_utc(found.first_seen),
+        "last_seen": format_utc(found.last_seen),
+        "avg_confidence": found.avg_confidence,
+        "cameras": [
+            {
+                "camera_id": camera.camera_id,
+                "site_id": camera.site_id,
+                "events": camera.events,
+                "first_seen": format_utc(camera.first_seen),
+                "last_seen": format_utc(camera.last_seen),
+            }
+            for camera in found.cameras
+        ],
+        "plates": [read.to_dict() for read in found.latest.plates],
+    }
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(json.dumps(content), media_type="application/json")

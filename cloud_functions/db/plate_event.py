@@ -1,0 +1,66 @@
+"""One read of a plate, as stored and as the API gives it: a row of ``plate_events``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+from shared.clock import format_utc
+
+PLATE_EVENT_COLUMNS: Final = (
+    "id, event_id::text, site_id, device_id, camera_id, host, captured_at, track_id, track_uid, plate_text,"
+    " plate_normalized_text, confidence, region, vehicle_type, vehicle_make, vehicle_model, vehicle_color,"
+    " vehicle_image_key, plate_image_key, plate_box, latency_ms, quality_score, frame_number, roi, direction, reads,"
+    " created_at"
+)
+"""The select list whose rows ``PlateEvent.from_row`` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateEvent:
+    """One ``anpr`` event: ``id`` and ``event_id`` are the event's own."""
+
+    id: int
+    event_id: str
+    site_id: str
+    device_id: str
+    camera_id: str
+    host: str | None
+    captured_at: datetime
+    track_id: int | None
+    track_uid: str | None
+    plate_text: str
+    plate_normalized_text: str
+    confidence: float
+    region: str | None
+    vehicle_type: str | None
+    vehicle_make: str | None
+    vehicle_model: str | None
+    vehicle_color: str | None
+    vehicle_image_key: str | None
+    plate_image_key: str | None
+    plate_box: dict[str, float] | None
+    latency_ms: float | None
+    quality_score: float | None
+    frame_number: int | None
+    roi: str | None
+    direction: str | None
+    reads: int | None
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> PlateEvent:
+        """Take a row of ``PLATE_EVENT_COLUMNS``."""
+        return cls(*row)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON; times are RFC 3339, UTC, with microseconds and ``Z``."""
+        told: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        told["captured_at"] = format_utc(self.captured_at)
+        told["created_at"] = format_utc(self.created_at)
+        return told
+
+
+_NAMES: Final = tuple(field.name for field in fields(PlateEvent))

@@ -1,0 +1,229 @@
+"""The plate API on a real PostgreSQL, called as API Gateway calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cloud_functions.api.plate_answers import PlateHistoryAnswer, PlateList, PlateStatistics
+from tests.api_calls import Answer, ApiCalls, lambda_api
+from tests.ingest_rig import rig
+from tests.plate_reads import plate_read
+from tests.wire_events import batch, failures
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[ApiCalls]:
+    handler, resources = lambda_api(database_url)
+    yield ApiCalls(handler)
+    handler.close()
+    resources.close()
+
+
+def _store(url: str, *reads: dict[str, Any]) -> None:
+    with rig(url) as ingest:
+        assert failures(ingest.handle(batch(reads))) == []
+
+
+def _texts(answer: Answer) -> list[str]:
+    assert answer.status == 200, answer
+    return [read["plate_text"] for read in answer.json()["plates"]]
+
+
+def test_a_read_is_given_whole(api: ApiCalls, database_url: str) -> None:
+    """Every column, times with Z, and the described shape."""
+    event = plate_read("AB 123 CD", latency_ms=12.5, vehicle={"color": "red"})
+    _store(database_url, event)
+    answer = api.get("/api/plates", plate="ab-123.cd")
+    [read] = answer.json()["plates"]
+    assert read["event_id"] == event["event_id"]
+    assert read["captured_at"] == "2026-11-20T12:00:00.000000Z"
+    assert (read["vehicle_color"], read["vehicle_make"], read["latency_ms"], read["region"]) == (
+        "red",
+        None,
+        12.5,
+        "ro",
+    )
+    assert "similarity" not in read
+    PlateList.model_validate(answer.json())
+    assert api.get("/api/v1/plates").json() == answer.json() | {"total": 1}
+
+
+def test_exact_prefix_and_conditions(api: ApiCalls, database_url: str) -> None:
+    """Whole plates, beginnings, region, camera, site and time narrow the list; totals are exact."""
+    _store(
+        database_url,
+        plate_read("AB 1", minute=0),
+        plate_read("AB 12", minute=1, region=None),
+        plate_read("AB 12", minute=2, camera_id="camera-2", site_id="yard", device_id="gate-02"),
+        plate_read("AC 1", minute=3, region="de"),
+        plate_read("ABZ 9", minute=4),
+    )
+    for expected, conditions in (
+        (["ABZ 9", "AC 1", "AB 12", "AB 12", "AB 1"], {}),
+        (["AB 12", "AB 12"], {"plate": "AB12"}),
+        ([], {"plate": "AB123"}),
+        (["ABZ 9", "AB 12", "AB 12", "AB 1"], {"plate": "AB", "match": "prefix"}),
+        (["AB 12"], {"plate": "AB", "match": "prefix", "camera_id": "camera-2"}),
+        (["AB 12"], {"site_id": "yard"}),
+        (["AC 1"], {"region": "de"}),
+        (["AC 1", "AB 12"], {"start_time": "2026-11-20T12:02:00Z", "end_time": "2026-11-20T12:03:00Z"}),
+        (["AB 12"], {"plate": "AB 12", "end_time": "2026-11-20T12:01:00Z"}),
+        ([], {"camera_id": "camera-9"}),
+    ):
+        answer = api.get("/api/plates", **conditions)
+        assert _texts(answer) == expected, conditions
+        assert answer.json()["total"] == len(expected)
+        assert not answer.json()["has_more"]
+
+
+@pytest.mark.parametrize("conditions", [{}, {"plate": "AB", "match": "prefix"}, {"plate": "AB 10", "match": "fuzzy"}])
+def test_pages_by_offset_and_by_cursor_join_up(api: ApiCalls, database_url: str, conditions: dict[str, str]) -> None:
+    """Walking in either way meets every read once, in one order, whatever arrives meanwhile by cursor."""
+    _store(database_url, *(plate_read(f"AB {10 + number % 3}", minute=number // 2) for number in range(23)))
+    whole = [read["id"] for read in api.get("/api/plates", limit=500, **conditions).json()["plates"]]
+    assert len(whole) == 23
+    by_offset: list[int] = []
+    for offset in range(0, 25, 5):
+        page = api.get("/api/plates", limit=5, offset=offset, **conditions).json()
+        assert (page["total"], page["offset"], page["has_more"]) == (23, offset, offset < 20)
+        by_offset += [read["id"] for read in page["plates"]]
+    assert by_offset == whole
+    by_cursor: list[int] = []
+    page = api.get("/api/plates", limit=4, **conditions).json()
+    while True:
+        by_cursor += [read["id"] for read in page["plates"]]
+        if not page["has_more"]:
+            break
+        page = api.get("/api/plates", limit=4, cursor=page["next_cursor"], **conditions).json()
+        assert page["offset"] is None
+    assert by_cursor == whole
+    assert page["next_cursor"] is None
+
+
+def test_fuzzy_finds_the_nearest_first(api: ApiCalls, database_url: str) -> None:
+    """A reader's mistakes count less than others, and what is too far stays out."""
+    stored = ["B123ABC", "8I23A8C", "B123ABD", "B1234ABC", "B999XYZ", "B123A8C"]
+    _store(database_url, *(plate_read(text, minute=number) for number, text in enumerate(stored)))
+    answer = api.get("/api/plates", plate="B 123 ABC", match="fuzzy")
+    found = answer.json()["plates"]
+    assert [(read["plate_text"], read["edit_distance"], read["distance"]) for read in found] == [
+        ("B123ABC", 0, 0),
+        ("B123A8C", 1, 0.25),
+        ("8I23A8C", 3, 0.75),
+        ("B123ABD", 1, 1),
+        ("B1234ABC", 1, 1),
+    ]
+    assert found[0]["similarity"] == 1
+    assert 0 < found[4]["similarity"] < 1
+    PlateList.model_validate(answer.json())
+    assert _texts(api.get("/api/plates", plate="B123ABC", match="fuzzy", max_distance=0)) == ["B123ABC"]
+    assert _texts(api.get("/api/plates", plate="B123ABC", match="fuzzy", end_time="2026-11-20T12:01:30Z")) == [
+        "B123ABC",
+        "8I23A8C",
+    ]
+    nothing = api.get("/api/plates", plate="ZZZZZZ", match="fuzzy").json()
+    assert (nothing["plates"], nothing["total"]) == ([], 0)
+
+
+def test_a_cursor_whose_read_is_gone_is_refused(api: ApiCalls, database_url: str) -> None:
+    """Nearest-first order hangs on the read where the page ended; the client is told to begin again."""
+    _store(database_url, *(plate_read("AB 10", minute=number) for number in range(3)))
+    page = api.get("/api/plates", plate="AB10", match="fuzzy", limit=1).json()
+    api.delete(f"/api/events/{page['plates'][0]['id']}")
+    answer = api.get("/api/plates", plate="AB10", match="fuzzy", cursor=page["next_cursor"])
+    assert answer.status == 422
+    assert answer.json()["errors"][0]["parameter"] == "cursor"
+
+
+def test_a_deleted_event_is_found_no_more(api: ApiCalls, database_url: str) -> None:
+    """Deleting by the events API takes the read, the plate, and its share of the statistics."""
+    _store(database_url, plate_read("AB 10"), plate_read("CD 20", minute=1))
+    [read] = api.get("/api/plates", plate="AB10").json()["plates"]
+    assert api.delete(f"/api/events/{read['event_id']}").status == 200
+    for match in ("exact", "prefix", "fuzzy"):
+        assert api.get("/api/plates", plate="AB10", match=match).json()["total"] == 0
+    assert api.get("/api/plates/AB10").status == 404
+    assert api.get("/api/plates/stats").json()["unique_plates"] == 1
+
+
+def test_the_history_of_a_plate(api: ApiCalls, database_url: str) -> None:
+    """First and last seen, cameras with counts, the newest reads; a plate never read is 404."""
+    _store(
+        database_url,
+        plate_read("AB 10", minute=0, confidence=0.5),
+        plate_read("ab-10", minute=5, camera_id="camera-2", confidence=1.0),
+        plate_read("AB10", minute=9, confidence=0.75),
+        plate_read("AB 11", minute=10),
+    )
+    answer = api.get("/api/plates/aB-10", limit=2)
+    told = answer.json()
+    PlateHistoryAnswer.model_validate(told)
+    assert told["plate_normalized_text"] == "AB10"
+    assert (told["total_events"], told["avg_confidence"]) == (3, 0.75)
+    assert (told["first_seen"], told["last_seen"]) == ("2026-11-20T12:00:00.000000Z", "2026-11-20T12:09:00.000000Z")
+    assert [(camera["camera_id"], camera["events"]) for camera in told["cameras"]] == [("camera-1", 2), ("camera-2", 1)]
+    assert [read["plate_text"] for read in told["plates"]] == ["AB10", "ab-10"]
+    missing = api.get("/api/plates/XX99")
+    assert (missing.status, missing.json()["type"]) == (404, "urn:vedette:problem:plate-not-found")
+
+
+@pytest.mark.parametrize("path", ["/stats", "/api/plates/stats", "/api/v1/plates/stats"])
+def test_statistics(api: ApiCalls, database_url: str, path: str) -> None:
+    """The six figures, at all addresses."""
+    assert api.get(path).json() == {
+        "is_connected": True,
+        "total_events": 0,
+        "unique_plates": 0,
+        "active_cameras": 0,
+        "avg_confidence": None,
+        "avg_latency_ms": None,
+    }
+    _store(
+        database_url,
+        plate_read("A 1", confidence=0.5, latency_ms=100.0),
+        plate_read("A 1", minute=1, confidence=0.7, camera_id="camera-2"),
+        plate_read("B 1", minute=2, confidence=0.9, latency_ms=200.0),
+    )
+    told = api.get(path).json()
+    PlateStatistics.model_validate(told)
+    assert (told["total_events"], told["unique_plates"], told["active_cameras"]) == (3, 2, 2)
+    assert (told["avg_confidence"], told["avg_latency_ms"]) == (pytest.approx(0.7), 150.0)
+
+
+def test_statistics_without_a_database() -> None:
+    """Whoever polls the statistics learns that the database is away."""
+    handler, resources = lambda_api()
+    told = ApiCalls(handler).get("/stats").json()
+    handler.close()
+    resources.close()
+    assert told["is_connected"] is False
+    assert told["total_events"] is None
+    PlateStatistics.model_validate(told)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"match": "prefix"},
+        {"match": "fuzzy"},
+        {"match": "fuzzy", "plate": "A1"},
+        {"match": "like", "plate": "AB10"},
+        {"plate": "A%"},
+        {"plate": "_" * 20, "match": "prefix"},
+        {"offset": 100_001},
+        {"offset": 1, "cursor": "AQAGRAcTz5JAAAAAAAAAEme5_r7d"},
+        {"limit": 501},
+        {"max_distance": 5},
+        {"region": "d'e"},
+        {"start_time": "2026-11-21T00:00:00Z", "end_time": "2026-11-20T00:00:00Z"},
+        {"plates": "AB10"},
+    ],
+)
+def test_what_makes_no_sense_is_refused(api: ApiCalls, parameters: dict[str, Any]) -> None:
+    """A 422 that names the parameter, rather than a wider answer."""
+    answer = api.get("/api/plates", **parameters)
+    assert answer.status == 422
+    assert answer.json()["type"] == "urn:vedette:problem:invalid-parameter"

@@ -1,0 +1,67 @@
+"""Distances between plates: edits, and edits that a reader's mistakes make cheap."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_functions.plate_distance import CONFUSABLE, NEAR, edit_distance, fold, plate_distance
+
+PLATES = st.text("ABDO0Q1I28", max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "edits", "distance"),
+    [
+        ("AB123", "AB123", 0, 0),
+        ("AB123", "AB124", 1, 1),
+        ("AB123", "A8123", 1, 0.25),
+        ("OO0", "DQO", 3, 0.75),
+        ("AB123", "B123", 1, 1),
+        ("AB123", "XAB1239", 2, 2),
+        ("", "AB", 2, 2),
+        ("B8", "8B", 2, 0.5),
+        ("S5Z2", "5S2Z", 3, 1.0),
+        ("1", "2", 1, 1),
+    ],
+)
+def test_distances(one: str, other: str, edits: int, distance: float) -> None:
+    """Puts, takes and replacements count one; a replacement that a reader makes by mistake a quarter."""
+    assert (edit_distance(one, other), plate_distance(one, other)) == (edits, distance)
+
+
+def test_every_group_is_near_within_and_far_between() -> None:
+    """O/0/D/Q, I/1, B/8, S/5, Z/2, G/6: near to each other, a whole edit from all else."""
+    for group in CONFUSABLE:
+        for one in group:
+            for other in "".join(CONFUSABLE) + "A3":
+                expected = 0 if one == other else NEAR if other in group else 1
+                assert plate_distance(one, other) == expected
+
+
+def _by_definition(one: str, other: str) -> float:
+    if not one or not other:
+        return float(len(one) + len(other))
+    cost = 0 if one[0] == other[0] else NEAR if fold(one[0]) == fold(other[0]) else 1
+    return min(
+        cost + _by_definition(one[1:], other[1:]),
+        1 + _by_definition(one[1:], other),
+        1 + _by_definition(one, other[1:]),
+    )
+
+
+@given(st.text("ABDO01", max_size=5), st.text("ABDO01", max_size=5))
+def test_the_distance_is_what_its_definition_says(one: str, other: str) -> None:
+    """The quick way finds what trying every way finds."""
+    assert plate_distance(one, other) == _by_definition(one, other)
+
+
+@given(PLATES, PLATES, PLATES)
+def test_it_is_a_distance(one: str, other: str, third: str) -> None:
+    """Symmetric, nothing only for equal plates, no shorter by a detour, and between folded and plain edits."""
+    distance = plate_distance(one, other)
+    assert distance == plate_distance(other, one)
+    assert (distance == 0) == (one == other)
+    assert distance <= plate_distance(one, third) + plate_distance(third, other)
+    assert edit_distance(fold(one), fold(other)) <= distance <= edit_distance(one, other)
