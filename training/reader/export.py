@@ -15,6 +15,7 @@ import litert_torch
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_quantizer import Quantizer, recipe
 from torch import Tensor, nn
 
 from edge_agent.anpr.spotting import ALPHABET
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_reader.tflite"))
+    parser.add_argument("--int8", action="store_true", help="8-bit weights, activations quantised as they come")
     options = parser.parse_args()
     network = ReaderNetwork()
     state = torch.load(options.checkpoint)
@@ -53,6 +55,8 @@ def main() -> None:
     difference = largest_difference(shipped, options.out)
     if difference > LARGEST_DIFFERENCE:
         raise SystemExit(f"converted model differs by {difference:.2g}")
+    if options.int8:
+        quantise(options.out)
     describe(options.out, version=options.version, steps=int(state["step"]))
     print(f"{options.out}: {options.out.stat().st_size} bytes, largest difference {difference:.2g}")
 
@@ -71,6 +75,13 @@ def largest_difference(model: nn.Module, path: Path) -> float:
         got = {o["shape"].size: interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()}
         apart = max(apart, *(float(np.abs(got[w.ndim] - w.numpy()).max()) for w in wanted))
     return apart
+
+
+def quantise(path: Path) -> None:
+    """Store the weights in 8 bits, a scale for each channel; the runtime multiplies in 8 bits (dynamic range)."""
+    quantizer = Quantizer(str(path))
+    quantizer.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    quantizer.quantize().export_model(str(path), overwrite=True)
 
 
 def describe(path: Path, *, version: str, steps: int) -> None:
