@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -20,6 +21,7 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A device without a clock battery wakes up here; before it there were no devices."""
 
 _OWNERSHIP: Final = ("site_id", "device_id", "camera_id", "event_type")
+_owner: Final = itemgetter(*_OWNERSHIP)
 
 
 class ArrivedEvent(NamedTuple):
@@ -55,7 +57,7 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     ``topic_mismatch``, ``timestamp_out_of_range``.
     """
     event = parse_event_dict(message.payload)
-    site_id, device_id, camera_id, event_type = (event[name] for name in _OWNERSHIP)
+    site_id, device_id, camera_id, event_type = _owner(event)
     if message.topic != f"{ROOT}/{site_id}/{device_id}/events/{camera_id}/{event_type}":
         raise ContractError(_mismatch(parse_topic(message.topic), event), reason="topic_mismatch")
     timestamp, snapshot, data = event["timestamp"], event["snapshot"], event["event_data"]
