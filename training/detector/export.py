@@ -108,7 +108,7 @@ def main() -> None:
     held_out = load_frames(arguments.frames, validation=True, cache=arguments.cache / "frames.npy")
     calibration = SceneMaker(frames=train, plates=load_bank(arguments.bank), rng=np.random.default_rng(5))
     examiner = SceneMaker(frames=held_out, plates=load_bank(arguments.bank_held_out), rng=np.random.default_rng(77))
-    sets = {"generated": generated_questions(examiner, 150), "real": real_questions(held_out)}
+    sets = {"generated": generated_questions(examiner, 100), "real": real_questions(held_out)}
     for name, size in SIZES.items():
         float_path = convert(net, size, arguments.cache / f"{name}_float.tflite")
         path = arguments.out / f"{name}.tflite"

@@ -8,6 +8,7 @@ both sides. Both lists run in the drives' order: the last part of each is held o
 from __future__ import annotations
 
 import csv
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,15 @@ HEIGHT_PX, WIDTH_PX = 720, 1280
 
 @dataclass(frozen=True, slots=True)
 class RealFrames:
-    """``luma`` is ``(N, 720, 1280)`` uint8; ``boxes[i]`` is ``(n, 4)`` xyxy pixels."""
+    """``luma`` is ``(N, 720, 1280)`` uint8; ``boxes[i]`` is ``(n, 4)`` xyxy pixels.
+
+    ``doubtful[i]``, likewise, is what an earlier network took for plates that nobody labelled (``unlabelled.py``).
+    """
 
     names: tuple[str, ...]
     luma: NDArray[np.uint8]
     boxes: tuple[NDArray[np.float32], ...]
+    doubtful: tuple[NDArray[np.float32], ...]
 
 
 def held_out(name: str, counts: dict[str, tuple[int, int]]) -> bool:
@@ -36,7 +41,7 @@ def held_out(name: str, counts: dict[str, tuple[int, int]]) -> bool:
     return (int(number) - first) / (last - first + 1) >= 1 - HELD_OUT_SHARE
 
 
-def load_frames(folder: Path, *, validation: bool, cache: Path) -> RealFrames:
+def load_frames(folder: Path, *, validation: bool, cache: Path, doubtful: Path | None = None) -> RealFrames:
     """Read one side of the split; the decoded luma is kept in ``cache`` and mapped from there."""
     boxes: dict[str, list[list[float]]] = defaultdict(list)
     with folder.with_suffix(".csv").open() as table:
@@ -56,8 +61,10 @@ def load_frames(folder: Path, *, validation: bool, cache: Path) -> RealFrames:
         np.save(cache, decoded)
     luma = np.load(cache, mmap_mode="r")
     chosen = [i for i, name in enumerate(names) if held_out(name, counts) == validation]
+    extra = json.loads(doubtful.read_text()) if doubtful is not None else {}
     return RealFrames(
         names=tuple(names[i] for i in chosen),
         luma=np.asarray(luma)[chosen],
         boxes=tuple(np.array(boxes[names[i]], np.float32).reshape(-1, 4) for i in chosen),
+        doubtful=tuple(np.array(extra.get(names[i], []), np.float32).reshape(-1, 4) for i in chosen),
     )

@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.plates import render_detailed
-
 REGIONS = ("us", "us", "us", "europe", "europe", "gb", "br", "br", "other")
 HELD_OUT_FONTS = "held_out"
 MOST_HEIGHT_PX = 160
@@ -21,6 +19,8 @@ MOST_HEIGHT_PX = 160
 
 def draw_bank(count: int, seed: int, *, held_out: bool) -> list[NDArray[np.uint8]]:
     """Return plates in luma; the validation side is set in fonts the training side never shows."""
+    from training.plates import render_detailed  # needs Pillow and the fonts; reading a bank needs neither
+
     rng = np.random.default_rng(seed)
     plates = []
     for _ in range(count):

@@ -8,7 +8,7 @@ boxes' and ``exact`` says which corners may be learnt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -37,6 +37,8 @@ class Scene:
     """there may be unlabelled plates up to this width"""
     faint: NDArray[np.bool_] | None = None
     """(N,) which plates hardly differ from one grey: neither plate nor background"""
+    doubtful: Floats = field(default_factory=lambda: np.empty((0, 4), np.float32))
+    """(M, 4) boxes of what may be plates: neither plate nor background"""
 
 
 class SceneMaker:
@@ -59,7 +61,7 @@ class SceneMaker:
             scene = self._generated(width, height)
         image, quads = spoil(self._rng, scene.image, scene.quads)
         faint = np.array([_contrast(image, quad) < LEAST_CONTRAST for quad in quads], bool)
-        return Scene(image, quads, scene.exact, scene.doubtful_px, faint)
+        return Scene(image, quads, scene.exact, scene.doubtful_px, faint, scene.doubtful)
 
     def _wanted_width(self, width: int, *, least: float = LEAST_WIDTH_PX, most_share: float = 0.75) -> float:
         return float(np.exp(self._rng.uniform(np.log(least * 1.2), np.log(width * most_share))))
@@ -84,12 +86,14 @@ class SceneMaker:
         window = _window(frame, origin, scale, width, height)
         shown = (boxes - np.tile(origin, 2)) * scale
         keep, cut = _visibility(shown, width, height)
+        more = (self._frames.doubtful[index] - np.tile(origin, 2)) * scale
+        doubtful_px = LABELLED_WIDTH_PX * scale
         if not exchange:
             _erase(window, shown[cut])
             quads = _quads_of(shown[keep])
-            return Scene(window, quads, np.zeros(len(quads), bool), doubtful_px=LABELLED_WIDTH_PX * scale)
+            return Scene(window, quads, np.zeros(len(quads), bool), doubtful_px, doubtful=more)
         quads = self._exchange(window, shown, keep, cut)
-        return Scene(window, quads, np.ones(len(quads), bool), doubtful_px=LABELLED_WIDTH_PX * scale)
+        return Scene(window, quads, np.ones(len(quads), bool), doubtful_px, doubtful=more)
 
     def _exchange(self, window: Luma, boxes: Floats, keep: NDArray[np.bool_], cut: NDArray[np.bool_]) -> Floats:
         rng = self._rng
@@ -149,7 +153,7 @@ class SceneMaker:
         reach = np.array((width, height)) / scale
         origin = rng.uniform(0, 1, 2) * (np.array((frame.shape[1], frame.shape[0])) - reach)
         window = _window(frame, origin, scale, width, height)
-        _erase(window, (boxes - np.tile(origin, 2)) * scale)
+        _erase(window, (np.concatenate([boxes, self._frames.doubtful[index]]) - np.tile(origin, 2)) * scale)
         if rng.random() < 0.5:
             window = np.clip(255.0 * (window / 255.0) ** rng.uniform(0.35, 0.9), 0, 255).astype(np.uint8)
         return (window[:, ::-1].copy() if rng.random() < 0.5 else window), LABELLED_WIDTH_PX * scale

@@ -30,6 +30,8 @@ def assign(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArra
         corners = np.zeros((h, w, 8), np.float32)
         exact = np.zeros((h, w), bool)
         weight = np.full((h, w), DOUBTFUL_WEIGHT if scene.doubtful_px > max(16.0, least * 0.9) else 1.0, np.float32)
+        for x0, y0, x1, y1 in scene.doubtful:
+            kind[((ys > y0) & (ys < y1))[:, None] & ((xs > x0) & (xs < x1))[None]] = IGNORED
         for number, quad in enumerate(scene.quads):
             low, high = quad.min(0), quad.max(0)
             centre, size = (low + high) / 2, high - low

@@ -38,7 +38,9 @@ def draw_batches(out: multiprocessing.Queue, arguments: argparse.Namespace) -> N
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     rng = np.random.default_rng(arguments.seed)
-    frames = load_frames(arguments.frames, validation=False, cache=arguments.out / "frames.npy")
+    frames = load_frames(
+        arguments.frames, validation=False, cache=arguments.out / "frames.npy", doubtful=arguments.doubtful
+    )
     maker = SceneMaker(frames=frames, plates=load_bank(arguments.bank), rng=rng)
     while True:
         (width, height), count, _ = SHAPES[int(rng.choice(len(SHAPES), p=[share for *_, share in SHAPES]))]
@@ -94,7 +96,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--peak", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--resume", type=Path, help="start from the weights of an earlier checkpoint")
+    parser.add_argument("--doubtful", type=Path, help="what unlabelled.py wrote")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)

@@ -1,0 +1,84 @@
+"""Run the whole search, as the agent runs it, on held-out material at several thresholds, to choose the default by.
+
+Usage::
+
+    .venv/bin/python -m training.detector.choose_threshold --frames ../shared/anpr/train_romania --cache DIR \\
+        --bank-held-out DIR/plates-val.npz [--models edge_agent/anpr/models]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_agent.anpr.plate_decoding import FoundPlates
+from edge_agent.anpr.plate_detector import MODELS, NetworkPlateDetector, PlateSearch, open_plate_detector
+from training.detector.frames import load_frames
+from training.detector.plate_bank import load_bank
+from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker
+from training.detector.validate import Question, examine
+
+SIZES = ((1280, 720), (960, 640), (1600, 1200), (640, 480))
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+
+
+def answers(detector: NetworkPlateDetector, questions: list[Question]) -> list[FoundPlates]:
+    """Return what the search finds."""
+    out = []
+    for question in questions:
+        plates = detector.find(cv2.cvtColor(question.image, cv2.COLOR_GRAY2BGR))
+        corners = [plate.corners for plate in plates if plate.corners is not None]
+        score = np.array([plate.score for plate in plates], np.float32)
+        out.append(FoundPlates(score, np.array(corners, np.float32).reshape(-1, 4, 2)))
+    return out
+
+
+def photographs(maker: SceneMaker, count: int) -> list[Question]:
+    """Return scenes of photographs' sizes with one plate or more, each at least 3 % of the width."""
+    questions: list[Question] = []
+    while len(questions) < count:
+        width, height = SIZES[len(questions) % len(SIZES)]
+        scene = maker.draw(width, height)
+        boxes = np.concatenate([scene.quads.min(1), scene.quads.max(1)], 1).reshape(-1, 4)
+        if scene.exact.all() and not scene.faint.any() and not (np.ptp(boxes[:, ::2], 1) < 0.03 * width).any():
+            questions.append(Question(scene.image, boxes, scene.quads, max(0.03 * width, scene.doubtful_px)))
+    return questions
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("frames", "cache", "bank-held-out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--models", type=Path, default=MODELS)
+    parser.add_argument("--count", type=int, default=160)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    held_out = load_frames(arguments.frames, validation=True, cache=arguments.cache / "frames.npy")
+    plates = load_bank(arguments.bank_held_out)
+    maker = SceneMaker(frames=held_out, plates=plates, rng=np.random.default_rng(99))
+    real = [
+        Question(luma, boxes, None, LABELLED_WIDTH_PX)
+        for luma, boxes in zip(held_out.luma, held_out.boxes, strict=True)
+    ]
+    sets = {"generated": photographs(maker, arguments.count), "real": real}
+    names = {
+        "whole": arguments.models / "plate_detector.tflite",
+        "close": arguments.models / "plate_detector_close.tflite",
+    }
+    least = THRESHOLDS[0]
+    searches = {
+        "first look": PlateSearch(threshold=least, most_candidates=0, search_again=False),
+        "search": PlateSearch(threshold=least),
+    }
+    for title, search in searches.items():
+        detector = open_plate_detector(search=search, **names)
+        for kind, questions in sets.items():
+            outcome = examine(questions, answers(detector, questions), THRESHOLDS)
+            print(title, kind, f"corner error {outcome['corner_error']}", *outcome["at"], sep="\n  ", flush=True)
+
+
+if __name__ == "__main__":
+    main()
