@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.plates.fonts import ALPHABET, MASK_CAP_PX, Typeface, small_text
+from training.plates.fonts import ALPHABET, MASK_CAP_PX, Typeface, pick_typeface, small_text
 from training.plates.ground import blob, jitter
 from training.plates.layouts import Colour
 from training.plates.states import DEALERS, STACKS
@@ -129,19 +129,28 @@ def _star(image: np.ndarray, x: float, y: float, radius: float, colour: tuple[fl
 def blue_strip(rng: np.random.Generator, image: np.ndarray, code: str, *, at_right: bool, lines: int) -> float:
     """Paint the EU (or GB, UA) strip and return where the free area begins, or ends when it is at the right."""
     height, width = image.shape[:2]
-    span = round(min(0.085 * width if lines == 1 else 0.14 * width, 0.4 * height))
-    colour = jitter(rng, (150, 60, 10), 15)
+    share = float(rng.uniform(0.065, 0.105)) * (1.0 if lines == 1 else 1.6)
+    span = round(min(share * width, 0.45 * height))
+    colour = jitter(rng, [(150, 60, 10), (190, 90, 20), (110, 40, 15), (170, 120, 90)][rng.integers(4)], 15)
     x0 = width - span if at_right else 0
     image[:, x0 : x0 + span] = colour
-    for angle in np.arange(12) * np.pi / 6 if not at_right else ():
-        centre = (round(x0 + span / 2 + span * 0.3 * np.cos(angle)), round(height * 0.3 + span * 0.3 * np.sin(angle)))
-        cv2.circle(image, centre, max(1, round(span * 0.05)), (60, 210, 240), -1, cv2.LINE_AA)
+    middle, radius = height * float(rng.uniform(0.22, 0.38)), span * float(rng.uniform(0.22, 0.36))
+    star = max(1, round(span * float(rng.uniform(0.03, 0.08))))
+    yellow = jitter(rng, (60, 210, 240), 15)
+    stars = 0 if at_right or rng.random() < 0.1 else 12
+    for angle in np.arange(stars) * np.pi / 6:
+        centre = (round(x0 + span / 2 + radius * np.cos(angle)), round(middle + radius * np.sin(angle)))
+        cv2.circle(image, centre, star, tuple(float(v) for v in yellow), -1, cv2.LINE_AA)
     label = code or str(rng.integers(10, 99))
-    mask = small_text(rng, label, height * 0.2)
-    mask = cv2.resize(
-        mask, (max(2, min(round(span * 0.8), round(span * 0.3 * len(label)))), max(3, round(height * 0.18 / lines)))
-    )
-    _blend(image, mask, (240, 240, 240), x0 + (span - mask.shape[1]) / 2, height * 0.7)
+    high = height * float(rng.uniform(0.15, 0.34)) / (1 if lines == 1 else 1.6)
+    if len(label) == 1 and rng.random() < 0.7:  # a single letter is set in a plain face
+        mask = pick_typeface(rng, ("eu", "us", "uk")[rng.integers(3)]).glyph(label).mask
+    else:
+        mask = small_text(rng, label, high)
+    wide = min(span * 0.88, mask.shape[1] * high / mask.shape[0] * float(rng.uniform(0.8, 1.1)))
+    mask = cv2.resize(mask, (max(2, round(wide)), max(3, round(high))), interpolation=cv2.INTER_AREA)
+    y = min(height * float(rng.uniform(0.55, 0.75)), height - high - 2)
+    _blend(image, mask, jitter(rng, (240, 240, 240), 12), x0 + (span - mask.shape[1]) / 2, y)
     return float(x0 if at_right else span)
 
 

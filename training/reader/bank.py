@@ -52,10 +52,15 @@ def pack(plate: RenderedPlate) -> BankedPlate:
     return BankedPlate(jpeg, boxes, classes, REGIONS.index(region), (image.shape[1], image.shape[0]))
 
 
-def render_shard(seed: int, plates: int, *, fonts: str | None = None) -> list[BankedPlate]:
-    """Return so many plates of one seed."""
+def render_shard(
+    seed: int, plates: int, *, fonts: str | None = None, regions: tuple[str, ...] = ()
+) -> list[BankedPlate]:
+    """Return so many plates of one seed, of the usual mixture or of some regions only."""
     rng = np.random.default_rng(seed)
-    return [pack(render_detailed(rng, fonts=fonts)) for _ in range(plates)]
+    return [
+        pack(render_detailed(rng, fonts=fonts, region=regions[number % len(regions)] if regions else None))
+        for number in range(plates)
+    ]
 
 
 def load_shard(path: Path) -> list[BankedPlate]:
@@ -70,12 +75,15 @@ def main() -> None:
     parser.add_argument("--plates", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fonts", default=None)
+    parser.add_argument("--regions", nargs="*", default=(), help="us europe gb br other; all by default")
     parser.add_argument("--prefix", default="shard")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     for number in range(options.shards):
-        shard = render_shard(options.seed * 1000 + number, options.plates, fonts=options.fonts)
+        shard = render_shard(
+            options.seed * 1000 + number, options.plates, fonts=options.fonts, regions=tuple(options.regions)
+        )
         path = options.folder / f"{options.prefix}-{options.seed:03d}-{number:03d}.pickle"
         path.with_suffix(".part").write_bytes(pickle.dumps(shard))
         path.with_suffix(".part").rename(path)
