@@ -23,8 +23,8 @@ def similarity(table: TrackTable, found: Candidates, settings: TrackSettings) ->
     """Return how well each track's expected box fits each detection, ``(tracks, detections)``.
 
     The overlap of the two boxes, made wider by ``buffer_ratio`` of their size on each side so that boxes which just
-    miss each other still compare (C-BIoU: Yang et al., 2023), times the overlap of their vertical extents alone, because
-    heads and feet tell people in a crowd apart better than their sides do (Hybrid-SORT: Yang et al., 2024).
+    miss each other still compare (C-BIoU: Yang et al., 2023), times the overlap of their vertical extents alone,
+    because heads and feet tell people in a crowd apart better than their sides do (Hybrid-SORT: Yang et al., 2024).
 
     It is discounted by how far the detection lies from the expected place in view of how surely that place is known
     (DeepSORT's gate, Wojke et al., 2017, made soft): right after a detection a track is held to its path, after some

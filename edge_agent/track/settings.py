@@ -37,7 +37,9 @@ class TrackSettings(BaseModel):
     """Time that must have passed besides, for cameras with many frames a second. Raising it does the same."""
     lost_s: Annotated[float, Field(ge=0.0, le=600.0)] = 4.0
     """How long a confirmed track that no detection touches is kept. Raising it bridges longer occlusions, but
-    `left` comes later and somebody else may be taken for the one who went."""
+    `left` comes later and somebody else may be taken for the one who went. Four seconds: most occlusions in street
+    scenes last under three, a detector may overlook somebody who sits for two or more, and `left` four seconds late
+    (its dwell time ends at the last sighting) hurts less than one person counted twice."""
     leaving_s: Annotated[float, Field(ge=0.0, le=600.0)] = 1.0
     """The same for a track that was last seen at the edge of the view and heading out of it."""
     lost_updates: Annotated[int, Field(ge=0, le=1000)] = 4
@@ -86,7 +88,7 @@ class TrackSettings(BaseModel):
 class StationarySettings(BaseModel):
     """When a tracked object counts as standing still."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
     """How long it must have stayed within ``still_ratio``. Raising it makes the judgement later and surer."""

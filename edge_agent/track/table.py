@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, Floats, MotionModel
+from edge_agent.track.motion_model import CENTRE, EXTENT, Floats, MotionModel
 
 _STATE = slice(0, 20)
 _SEEN = slice(20, 24)
-_ID, _GROUP, _CLASS, _HITS, _UPDATES, _MISSED, _UNSEEN_S, _SCORE = range(24, 32)
+_ID, _GROUP, _CLASS, _HITS, _MISSED, _UNSEEN_S, _LEAVING, _SCORE = range(24, 32)
 _ROWS = 32
 
 
@@ -71,11 +71,6 @@ class TrackTable:
         return self._cells[_HITS]
 
     @property
-    def updates(self) -> Floats:
-        """Updates since the first detection, that one included."""
-        return self._cells[_UPDATES]
-
-    @property
     def missed(self) -> Floats:
         """Updates since the last detection."""
         return self._cells[_MISSED]
@@ -85,16 +80,17 @@ class TrackTable:
         return self._cells[_UNSEEN_S]
 
     @property
+    def leaving(self) -> Floats:
+        """One for a track that went out of sight on its way out of the picture, else zero."""
+        return self._cells[_LEAVING]
+
+    @property
     def score_sum(self) -> Floats:
         return self._cells[_SCORE]
 
-    def boxes(self) -> Floats:
-        """Return where each track is thought to be, ``(4, N)`` corners."""
-        return corners(self.states[POSITION])
-
     def age(self, elapsed_s: float) -> None:
         """Count one more update, as if it touched no track."""
-        self._cells[_UPDATES : _MISSED + 1] += 1.0
+        self._cells[_MISSED] += 1.0
         self._cells[_UNSEEN_S] += elapsed_s
 
     def touch(self, rows: NDArray[np.intp], found: Touch, motion: MotionModel) -> None:
@@ -103,7 +99,7 @@ class TrackTable:
         motion.correct(fresh[_STATE].reshape(5, 4, -1), found.centred)
         fresh[_SEEN] = found.boxes
         fresh[_HITS] += 1.0
-        fresh[_MISSED : _UNSEEN_S + 1] = 0.0
+        fresh[_MISSED : _LEAVING + 1] = 0.0
         fresh[_SCORE] += found.score
         self._cells[:, rows] = fresh
         self._vote(rows, found.class_id, found.score)
@@ -122,7 +118,7 @@ class TrackTable:
         born[_SEEN] = found.boxes
         born[_GROUP] = group
         born[_CLASS] = found.class_id
-        born[_HITS] = born[_UPDATES] = 1.0
+        born[_HITS] = 1.0
         born[_SCORE] = found.score
         self._cells = np.concatenate([self._cells, born], axis=1)
         self._votes = np.pad(self._votes, ((0, count), (0, 0)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Protocol
 
 import numpy as np
@@ -46,7 +47,7 @@ class Tracker(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget all tracks; ids go on from where they were."""
+        """Forget all tracks without ending them; ids go on from where they were."""
         ...
 
 
@@ -92,6 +93,7 @@ class ByteTracker:
             rows, columns = self._start_tracks(found, rows, columns)
         if len(rows):
             self._confirm()
+        self._note_who_left()
         return self._drop(self._tracks(found, rows, columns))
 
     def finish(self) -> tuple[int, ...]:
@@ -102,9 +104,13 @@ class ByteTracker:
 
     def reset(self) -> None:
         self._table = TrackTable()
+        self._view = View()
         self._last_time_s = None
 
     def _elapsed(self, time_s: float) -> float:
+        """Return the time since the last update, as far as it counts; a clock that went back starts anew from there."""
+        if not isfinite(time_s):
+            return 0.0
         last_s, self._last_time_s = self._last_time_s, time_s
         if last_s is None:
             return 0.0
@@ -175,14 +181,21 @@ class ByteTracker:
         covered = shared_areas(box, rest)[0] / np.minimum(areas(box), areas(rest))
         return bool(covered.max() >= self._settings.shadow_overlap)
 
+    def _note_who_left(self) -> None:
+        """Judge those who have just gone out of sight, while their speeds still tell."""
+        table = self._table
+        just_gone = np.flatnonzero(table.missed == 1.0)
+        if len(just_gone):
+            states = table.states.take(just_gone, axis=2)
+            table.leaving[just_gone] = self._view.left_by(table.seen.take(just_gone, axis=1), states)
+
     def _drop(self, touched: Tracks) -> Tracks:
         """Forget tracks that were not seen for too long; those with an id end."""
         settings, table = self._settings, self._table
         if len(table) == 0 or table.missed.max() < self._patience:
             return touched
         confirmed = table.track_id > 0
-        leaving = self._view.left_by(table.seen, table.states)
-        limit_s = np.where(leaving, settings.leaving_s, settings.lost_s)
+        limit_s = np.where(table.leaving, settings.leaving_s, settings.lost_s)
         expired = (table.unseen_s > limit_s) & (table.missed >= settings.lost_updates)
         hopeless = (table.missed > settings.tentative_updates) & (table.unseen_s > settings.tentative_s)
         gone = np.where(confirmed, expired, hopeless)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.track.motion_model import CENTRE, VELOCITY, Floats, size_px
+from edge_agent.track.motion_model import CENTRE, EXTENT, VELOCITY, Floats, size_px
 
 _EDGE_RATIO = 0.02
 _LEAVING_RATIO_PER_S = 0.1
+_CUT_RATIO = 0.2
+"""A box that is being cut shrinks by twice its centre's speed; a box that merely breathes by far less,
+and the filter follows extents slowly."""
 _OUTWARD = np.array([[-1.0], [-1.0], [1.0], [1.0]])
 
 
 class View:
     """The smallest rectangle that holds every detection so far.
 
-    Whoever leaves the picture draws the rectangle's side to the picture's by that very act. Where nobody went yet the
-    rectangle is too small, and the one who comes closest to a side while walking towards it is thought to be leaving.
+    Whoever leaves the picture draws the rectangle's side to the picture's by that very act. Until somebody has, it is
+    too small, and whoever goes farther than anybody before is at its side all the time. So one thing more must be
+    seen: the picture cuts who leaves it, the box shrinks while it moves on.
     """
 
     def __init__(self) -> None:
@@ -28,10 +32,13 @@ class View:
         np.maximum(self._reach, (boxes * _OUTWARD).max(axis=1), out=self._reach)
 
     def left_by(self, seen: Floats, states: Floats) -> NDArray[np.bool_]:
-        """Return which tracks were last seen, ``(4, N)``, at a side of the view and heading out of it."""
-        if not np.isfinite(self._reach).all():
-            return np.zeros(seen.shape[1], np.bool_)
+        """Return which tracks were last seen, ``(4, N)``, at a side of the view and cut by it on their way out.
+
+        There must have been a detection before.
+        """
         span = np.tile(self._reach[:2] + self._reach[2:], 2)
         at_side = seen * _OUTWARD >= (self._reach - _EDGE_RATIO * span)[:, None]
-        speed = np.tile(states[VELOCITY, CENTRE] / size_px(states), (2, 1)) * _OUTWARD
-        return (at_side & (speed > _LEAVING_RATIO_PER_S)).max(axis=0)
+        speed = np.tile(states[VELOCITY, CENTRE], (2, 1)) * _OUTWARD
+        growth = np.tile(states[VELOCITY, EXTENT], (2, 1))
+        leaving = (speed > _LEAVING_RATIO_PER_S * size_px(states)) & (growth < -_CUT_RATIO * speed)
+        return (at_side & leaving).max(axis=0)

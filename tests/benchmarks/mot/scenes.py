@@ -1,8 +1,8 @@
 """Made-up scenes with known truth, to choose the tracker's parameters on instead of on the examination.
 
-People and vehicles cross a view at their own depths and speeds, stop, turn, and hide one another. The detector that
-looks at them sees what is visible: it misses more of what is hidden, doubts it, shrinks boxes to the visible part now and
-then, jitters in a correlated way, misses for a stretch, and sees ghosts.
+People and vehicles cross a view at their own depths and speeds, stop, and hide one another. The detector that looks at
+them sees what is visible: it misses more of what is hidden, doubts it, sees half bodies now and then, jitters in a
+correlated way, misses for a stretch, and sees ghosts.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ SCENES = (
     Scene("one a second", frames_per_second=1.0, seconds=240.0, arrivals_per_s=0.1, crossing_s=(8.0, 16.0)),
     Scene("table", frames_per_second=10.0, seconds=90.0, arrivals_per_s=0.06, crossing_s=(3.0, 6.0), stop_share=1.0,
           stretch_rate_per_s=0.15, stretch_s=2.5, jitter_ratio=0.06, half_rate=0.15),
-    Scene("vehicles", arrivals_per_s=0.5, crossing_s=(1.5, 5.0), object_height_px=(40.0, 110.0), aspect=2.2, stop_share=0.3),
+    Scene("vehicles", arrivals_per_s=0.5, crossing_s=(1.5, 5.0), object_height_px=(40.0, 110.0), aspect=2.2,
+          stop_share=0.3),
 )  # fmt: skip
 
 
