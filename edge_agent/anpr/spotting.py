@@ -17,6 +17,9 @@ Floats = NDArray[np.float32]
 
 SAME_WIDTHS, SAME_HEIGHTS, SAME_AT_LEAST_PX = 0.7, 0.7, 5.0
 """Cells whose middles lie within so many of their mean widths and heights (or pixels) speak of one character."""
+SMALL_PRINT = 0.6
+"""Characters lower than this share of the usual height are small print."""
+_ENOUGH_TO_COMPARE = 4
 _MIDDLE_UNIT, _WIDTH_UNIT, _HEIGHT_UNIT = 16.0, 16.0, 32.0
 
 
@@ -81,7 +84,28 @@ def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
                 np.asarray(distribution, np.float32),
             )
         )
-    return in_reading_order(found)
+    return in_reading_order(without_small_print(found))
+
+
+def without_small_print(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
+    """Leave out what is much smaller than the rest and stands alone: the letter on a strip, a sticker's month.
+
+    Two letters stacked over one another are small too, and stay.
+    """
+    if len(characters) < _ENOUGH_TO_COMPARE:
+        return characters
+    usual = float(np.median([character.height for character in characters]))
+    return [c for c in characters if c.height >= SMALL_PRINT * usual or any(_stacked(c, o) for o in characters)]
+
+
+def _stacked(one: SpottedCharacter, other: SpottedCharacter) -> bool:
+    apart = abs(one.middle_y - other.middle_y)
+    tall = (one.height + other.height) / 2
+    return (
+        abs(one.middle_x - other.middle_x) < 0.5 * (one.width + other.width) / 2
+        and 0.7 * tall < apart < 1.6 * tall
+        and 0.7 < one.height / other.height < 1.4
+    )
 
 
 def in_reading_order(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.plates.fonts import ALPHABET, MASK_CAP_PX, Typeface, pick_typeface, small_text
+from training.plates.fonts import ALPHABET, MASK_CAP_PX, Typeface, pick_typeface, small_text, symbol
 from training.plates.ground import blob, jitter
 from training.plates.layouts import Colour
 from training.plates.states import DEALERS, STACKS
@@ -99,6 +99,17 @@ def emblem(rng: np.random.Generator, image: np.ndarray, x: float, y: float, radi
     ]
     first, second = (tuple(float(v) for v in colours[rng.integers(len(colours))]) for _ in range(2))
     y += float(rng.normal(0, 0.15)) * radius
+    mask = symbol(rng) if rng.random() < 0.45 else None
+    if mask is not None:
+        if rng.random() < 0.4:
+            blob(rng, image, x, y, radius * 1.1, second)
+        zoom = 2 * radius / max(mask.shape)
+        mask = cv2.resize(mask, None, fx=max(zoom, 0.04), fy=max(zoom, 0.04), interpolation=cv2.INTER_AREA)
+        _blend(image, mask, np.array(first), x - mask.shape[1] / 2, y - mask.shape[0] / 2)
+        if rng.random() < 0.3:
+            label = small_text(rng, _letters(rng, int(rng.integers(2, 7))), radius * 0.4)
+            _blend(image, label, np.array(second), x - label.shape[1] / 2, y + radius * float(rng.uniform(-0.4, 0.9)))
+        return
     kind = rng.integers(6)
     if kind == 0:
         cv2.circle(image, (round(x), round(y)), max(2, round(radius)), first, -1, cv2.LINE_AA)

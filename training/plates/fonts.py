@@ -218,5 +218,38 @@ def small_text(rng: np.random.Generator, text: str, height_px: float) -> np.ndar
     return np.asarray(image)
 
 
+SYMBOLS = "".join(
+    chr(code)
+    for first, last in (
+        (0x2600, 0x2617),
+        (0x261A, 0x262F),
+        (0x2654, 0x2671),
+        (0x2690, 0x26A9),
+        (0x2701, 0x2712),
+        (0x2719, 0x274B),
+        (0x2763, 0x2767),
+    )
+    for code in range(first, last + 1)
+)
+SYMBOL_FONT = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf")
+"""DejaVu (Bitstream Vera licence), from Debian's fonts-dejavu-core; without it there are fewer kinds of decoration."""
+
+
+@lru_cache(maxsize=512)
+def _symbol(char: str) -> np.ndarray | None:
+    font = ImageFont.truetype(str(SYMBOL_FONT), 96)
+    left, top, right, bottom = font.getbbox(char)
+    if right - left < 8 or bottom - top < 8:
+        return None
+    image = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(image).text((-left, -top), char, font=font, fill=255)
+    return np.asarray(image)
+
+
+def symbol(rng: np.random.Generator) -> np.ndarray | None:
+    """Return the mask of some symbol (sun, anchor, flower, horse …), or None where there is no font for them."""
+    return _symbol(SYMBOLS[rng.integers(len(SYMBOLS))]) if SYMBOL_FONT.is_file() else None
+
+
 if __name__ == "__main__":
     download()

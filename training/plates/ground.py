@@ -6,6 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from training.plates.fonts import symbol
 from training.plates.layouts import Colour
 
 
@@ -80,6 +81,18 @@ def _tint(rng: np.random.Generator, light: bool) -> np.ndarray:
 def _shape(rng: np.random.Generator, image: np.ndarray, *, light: bool) -> None:
     height, width = image.shape[:2]
     colour = tuple(float(v) for v in _tint(rng, light))
+    mask = symbol(rng) if rng.random() < 0.2 else None
+    if mask is not None:  # some creature or emblem, large behind the characters
+        size = round(height * float(rng.uniform(0.4, 1.1)))
+        mask = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+        left, top = (
+            int(rng.integers(0, max(1, width - size))),
+            int(rng.integers(0, max(1, height - size + 1) if size < height else 1)),
+        )
+        part = image[top : top + size, left : left + size]
+        alpha = mask[: part.shape[0], : part.shape[1], None].astype(np.float32) / 255
+        part += alpha * (np.array(colour, np.float32) - part)
+        return
     kind = rng.integers(6)
     x, y = float(rng.uniform(0, width)), float(rng.uniform(0, height))
     if kind <= 1:  # hills

@@ -88,3 +88,17 @@ def test_softmax_of_large_logits_is_finite() -> None:
     probabilities = softmax(np.array([[1000.0, 999.0, -1000.0]], np.float32))
     assert probabilities.sum() == pytest.approx(1.0)
     assert probabilities[0, 0] == pytest.approx(0.731, abs=1e-3)
+
+
+def test_small_print_beside_the_number_is_left_out() -> None:
+    """The letter on a blue strip is far smaller than the number and no part of it."""
+    cells = line("AB123", left=50, pitch=26, height=40)
+    write(cells, "D", 10, 48, width=8, height=14)
+    assert text_of(spot(cells)) == "AB123"
+
+
+def test_small_characters_on_a_short_text_stay() -> None:
+    """Three characters are too few to say which is small."""
+    cells = line("AB", left=60, pitch=30, height=40)
+    write(cells, "D", 20, 44, width=10, height=18)
+    assert text_of(spot(cells)) == "DAB"
