@@ -73,12 +73,17 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
         event["sequence"],
         event["sequence_epoch"],
         snapshot["key"] if snapshot else None,
-        to_json(snapshot).decode() if snapshot else None,
-        to_json(data).decode(),
+        _json(snapshot) if snapshot else None,
+        _json(data),
     )
     # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
     plate = data["plate_normalized"] if event_type == "anpr" else None
     return ArrivedEvent(message, row, _class_names(event_type, data), plate)
+
+
+def _json(value: EventDict) -> str:
+    # A field that nobody knows may hold NaN, which Python's JSON lets through and PostgreSQL's does not.
+    return to_json(value, inf_nan_mode="null").decode()
 
 
 def _class_names(event_type: str, data: EventDict) -> Sequence[str]:

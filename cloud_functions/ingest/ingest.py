@@ -18,7 +18,7 @@ from cloud_functions.device_commands import CommandPublisher, ask_for_resends
 from cloud_functions.ingest.arrivals import Arrived, ArrivedEvent, accept_event, place_in_sequence
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.messages import Message, Rejection, read_invocation
-from cloud_functions.ingest.publish import EventPublisher, Publication, publications
+from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
 from cloud_functions.ingest.reports import REPORT_KINDS, record_report
 from cloud_functions.ingest.store import EventStore, Outcome
 from cloud_functions.observability import Metrics
@@ -140,7 +140,9 @@ class Ingest:
         for message, reason, detail in outcome.refused:
             progress.reject(message, reason, detail)
         progress.arrived += arrived.events
-        progress.publications += publications(outcome.stored())
+        events = outcome.stored()
+        progress.publications += publications(events)
+        progress.publications += match_publications(events, outcome.matches)
         progress.outcomes.append(outcome)
         return True
 
@@ -203,6 +205,7 @@ class Ingest:
     def _count(self, progress: Progress) -> None:
         self._metrics.count("EventsStored", sum(len(outcome.new) for outcome in progress.outcomes))
         self._metrics.count("EventsRepeated", sum(len(outcome.known) for outcome in progress.outcomes))
+        self._metrics.count("PlateMatches", sum(len(outcome.matches) for outcome in progress.outcomes))
         self._metrics.count("MessagesRejected", len(progress.rejections))
         self._metrics.count("MessagesReturned", len(progress.failed))
         self._metrics.flush()

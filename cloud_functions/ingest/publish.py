@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from cloud_functions.aws import AwsClients, aws_error
 from cloud_functions.ingest.arrivals import ArrivedEvent
 from cloud_functions.ingest.store import StoredEvent
+from cloud_functions.ingest.watch import MOST_TOLD, PLATE_MATCH, match_document
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Publication(NamedTuple):
     """One document for the hub, with what filter policies look at."""
 
     event_id: str
+    """Of the stored event that it tells of."""
     document: str
     attributes: dict[str, str | list[str]]
 
@@ -86,6 +88,18 @@ class SnsPublisher:
 def publications(stored: Iterable[StoredEvent]) -> list[Publication]:
     """Return what the hub is told about these events."""
     return [Publication(arrived.row.event_id, _for_xml(document), _attributes(arrived)) for arrived, document in stored]
+
+
+def match_publications(stored: Iterable[StoredEvent], matches: Mapping[str, list[dict[str, Any]]]) -> list[Publication]:
+    """Return what the hub is told about plates that are on a watch-list."""
+    found = [one for one in stored if one.arrived.row.event_id in matches] if matches else []
+    return [_match_publication(one, matches[one.arrived.row.event_id]) for one in found]
+
+
+def _match_publication(stored: StoredEvent, matches: list[dict[str, Any]]) -> Publication:
+    lists = dict.fromkeys(str(match["watchlist"]) for match in matches[:MOST_TOLD])
+    attributes = _attributes(stored.arrived) | {"event_type": PLATE_MATCH, "watchlist": list(lists)}
+    return Publication(stored.arrived.row.event_id, _for_xml(match_document(stored.document, matches)), attributes)
 
 
 def _attributes(arrived: ArrivedEvent) -> dict[str, str | list[str]]:

@@ -15,6 +15,7 @@ from cloud_functions.db.flat_event import FlatEvent, flat_event_json
 from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
 from cloud_functions.ingest.arrivals import Arrived, ArrivedEvent, PlaceInSequence
 from cloud_functions.ingest.messages import Message
+from cloud_functions.ingest.watch import WatchLists
 from cloud_functions.settings import GapSettings
 from shared.clock import Clock, format_utc
 from shared.errors import PermanentError
@@ -42,13 +43,15 @@ class Outcome(NamedTuple):
     """Messages with reason and detail."""
     due_devices: Sequence[str]
     """Devices with gaps that it is time to ask for."""
+    matches: Mapping[str, list[dict[str, Any]]]
+    """What watch-lists have to say, by ``event_id``."""
 
     def stored(self) -> list[StoredEvent]:
         """Return everything that is stored now, as subscribers get it."""
         return [*_documents(self.events, self.new), *_known_documents(self.events, self.known)]
 
 
-NOTHING: Final = Outcome({}, {}, {}, (), ())
+NOTHING: Final = Outcome({}, {}, {}, (), (), {})
 
 
 class EventStore:
@@ -58,6 +61,7 @@ class EventStore:
         self._database = database
         self._gaps = gaps
         self._clock = clock
+        self._watch = WatchLists(clock=clock)
         self._touched: dict[tuple[str, str], float] = {}
 
     def store(self, arrived: Arrived) -> Outcome:
@@ -81,12 +85,14 @@ class EventStore:
             {**first.known, **second.known},
             [*first.refused, *second.refused],
             [*first.due_devices, *second.due_devices],
+            {**first.matches, **second.matches},
         )
 
     def _store(self, events: Sequence[ArrivedEvent], rejected: Sequence[PlaceInSequence]) -> Outcome:
         once = {event.row.event_id: event for event in reversed(events)}
         if not once and not rejected:
             return NOTHING
+        plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
         with self._database.transaction() as connection:
             new = insert_events(connection, [event.row for event in once.values()]) if once else {}
             known: dict[str, FlatEvent] = {}
@@ -95,9 +101,12 @@ class EventStore:
                 known = stored_events(connection, keys)
             touched = self._touch(connection, once.values())
             due = record_arrivals(connection, _arrivals(once.values(), rejected), self._gaps)
+            if plates:
+                self._watch.refresh(connection)
         self._touched.update(touched)
+        matches = {key: self._watch.told(found) for key, found in self._watch.matches(plates).items()}
         refused = [(event.message, *_TAKEN) for event in events if _is_taken(event, once, known)]
-        return Outcome(once, new, known, refused, due)
+        return Outcome(once, new, known, refused, due, matches)
 
     def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> dict[tuple[str, str], float]:
         """Note that the devices were heard of, if that was last noted a while ago; return of which, and when."""
