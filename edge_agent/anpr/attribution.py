@@ -13,7 +13,9 @@ _USUAL_DROP = 1.2
 """A plate hangs about so many of its own widths above the ground; trucks and motorcycles have it higher."""
 _LARGEST_SHARE = 0.95
 """Of the vehicle's width, at most so much is its plate."""
-_WORST = 3.0
+_OFF_CENTRE = 1.5
+"""How much hanging at a vehicle's side counts against a plate; in the middle it costs nothing."""
+_WORST = 3.5
 
 
 def attribute(plates: Sequence[Box], vehicles: Sequence[Followed]) -> list[int | None]:
@@ -42,4 +44,4 @@ def misfit(plate: Box, vehicle: Box) -> float:
     if plate_width > _LARGEST_SHARE * width:
         return math.inf
     drop = max((vehicle[3] - y) / max(plate_width, 1.0), 0.3)
-    return abs(math.log(drop / _USUAL_DROP)) + 0.5 * beside
+    return abs(math.log(drop / _USUAL_DROP)) + _OFF_CENTRE * beside**2

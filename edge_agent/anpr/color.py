@@ -21,6 +21,8 @@ Pixels = NDArray[np.float32]
 LEAST_SIDE_PX = 40
 LEAST_BRIGHT = 150.0
 """The brightest tenth of a daylight picture is at least so bright (0..255)."""
+LEAST_WHITE = 190.0
+"""In a picture where nothing is white, white would be at least so bright."""
 LEAST_COLORFULNESS = 4.0
 """Pictures that differ less between their channels are infrared: there are no colours in them."""
 LEAST_SHARE, LEAST_LEAD = 0.42, 0.15
@@ -56,14 +58,15 @@ def _daylight(image: Image) -> float | None:
     colorful = float(np.mean(small.max(axis=2) - small.min(axis=2)))
     if bright < LEAST_BRIGHT or colorful < LEAST_COLORFULNESS:
         return None
-    return min(bright * 1.05, 255.0)
+    return min(max(bright * 1.05, LEAST_WHITE), 255.0)
 
 
 def _bodywork(image: Image, vehicle: Box, plate: Box | None) -> Pixels | None:
-    """Return ``(N, 3)`` BGR pixels of the middle of the vehicle without its plate."""
+    """Return ``(N, 3)`` BGR pixels of the middle of the vehicle without its plate; None for one cut by the edge."""
     height, width = image.shape[:2]
     left, top, right, bottom = vehicle
-    if right - left < LEAST_SIDE_PX or bottom - top < LEAST_SIDE_PX:
+    cut = left < 2 or top < 2 or right > width - 2 or bottom > height - 2
+    if cut or right - left < LEAST_SIDE_PX or bottom - top < LEAST_SIDE_PX:
         return None
     shares = ((left, right, _BODY[0]), (top, bottom, _BODY[1]), (left, right, _BODY[2]), (top, bottom, _BODY[3]))
     x0, y0, x1, y1 = (round(low + (high - low) * share) for low, high, share in shares)
@@ -99,6 +102,6 @@ def _name_pixels(pixels: Pixels, white: float) -> NDArray[np.str_]:
     grey = (chroma < _GREY_CHROMA) | (chroma < 0.22 * high) | (value < 0.16)
     names[grey] = "grey"
     names[grey & (value < 0.28)] = "black"
-    names[grey & (value > 0.62)] = "silver"
+    names[grey & (value > 0.66)] = "silver"
     names[grey & (value > 0.85)] = "white"
     return names

@@ -22,6 +22,9 @@ EXPECTED_WORTH = 4.0
 DIRECTION_PATIENCE_S = 1.0
 """How long a settled vote waits to see which way its vehicle goes."""
 
+FOLLOWED_S = 3.0
+"""How long a plate on no vehicle is watched closely to see whether it moves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
@@ -77,6 +80,17 @@ class Passage:
     def is_known(self) -> bool:
         """Whether there is nothing more to read."""
         return self.told is not None or self.settled_s is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it need not even be looked at: it is told, or will be, for it is known to have moved."""
+        return self.told is not None or (self.settled_s is not None and self.heading.plate_moved)
+
+    def is_followed_alone(self, now_s: float) -> bool:
+        """Whether only looking at the whole picture keeps it in sight; not so a sign, after a while."""
+        if self.vehicle_id is not None or self.is_done:
+            return False
+        return self.heading.plate_moved or now_s - self.first_seen_s < FOLLOWED_S
 
     def close(self, told: ToldPlate) -> None:
         """Note what it was told as, and let its pictures go."""

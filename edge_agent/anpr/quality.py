@@ -15,9 +15,9 @@ _GLYPH_SHARE, _GLYPH_SHARE_TWO_LINES = 0.62, 0.36
 _TWO_LINES_BELOW = 2.0
 """Plates less wide than so many times their height have two lines."""
 _WORKING_HEIGHT_PX = 32
-_FLAT_VARIANCE = 60.0
+_FLAT_VARIANCE = 120.0
 """Contrast below which there is nothing to be sharp: sensor noise, mostly."""
-_HALF_SHARP = 0.35
+_HALF_SHARP = 0.12
 _EASY_GLYPH_PX = 22.0
 """Characters so tall are as legible as they get."""
 
@@ -66,7 +66,8 @@ def sharpness(crop: Image) -> float:
     if grey.shape[0] > _WORKING_HEIGHT_PX:
         width = max(3, round(grey.shape[1] * _WORKING_HEIGHT_PX / grey.shape[0]))
         grey = cv2.resize(grey, (width, _WORKING_HEIGHT_PX), interpolation=cv2.INTER_AREA)
-    edges = float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    quiet = cv2.GaussianBlur(grey, (3, 3), 0)
+    edges = float(cv2.Laplacian(quiet, cv2.CV_32F).var())
     ratio = edges / (float(grey.var()) + _FLAT_VARIANCE)
     return ratio / (ratio + _HALF_SHARP)
 

@@ -113,7 +113,7 @@ class AnprSettings(_Settings):
         default=8.0, ge=1, description="Characters less tall are not read. Lower reads farther, and wrongly more often."
     )
     min_sharpness: Ratio = Field(
-        default=0.12, description="Blurred plates are not read; 0 reads everything, 1 nothing."
+        default=0.08, description="Blurred plates are not read; 0 reads everything, 1 nothing."
     )
     min_detection_score: Ratio = Field(default=0.4, description="The detector must be so sure that it is a plate.")
     min_reads: int = Field(default=2, ge=1, le=100, description="A passage with fewer readings is not told.")

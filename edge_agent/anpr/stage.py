@@ -91,13 +91,13 @@ class PlateStage:
             passage = self._by_vehicle.get(each.track_id)
             if passage is not None:
                 passage.heading.vehicle_at(each.xyxy, width=frame.width, height=frame.height)
-        done = {key for key, passage in self._by_vehicle.items() if passage.is_known}
+        done = {key for key, passage in self._by_vehicle.items() if passage.is_done}
         regions = self._plan.regions(
             frame,
             tracked.followed,
             done=done | self._read_out,
             moving=moving,
-            following=any(each.vehicle_id is None and not each.is_known for each in self._by_plate.values()),
+            following=any(each.is_followed_alone(frame.time_s) for each in self._by_plate.values()),
         )
         if regions:
             plates = self._search(frame, regions, started_s)
@@ -319,7 +319,7 @@ class PlateStage:
 
     def _note_read_out(self, followed: Sequence[Followed]) -> None:
         """Note which moving things without a class carry a plate that is known, so that they are left alone."""
-        known = [passage.plate for passage in self._passages() if passage.is_known]
+        known = [passage.plate for passage in self._passages() if passage.is_done]
         for each in followed:
             if each.class_name not in self._carriers and any(_holds(each.xyxy, plate) for plate in known):
                 self._read_out.add(each.track_id)
@@ -345,23 +345,29 @@ def box_of(plate: PlateBox) -> Box:
 
 
 def _find_in(detector: PlateDetector, image: Image, region: Box) -> list[PlateBox]:
-    """Return the plates in a part of the picture, in the picture's pixels."""
+    """Return the plates in a part of the picture, in the picture's pixels, but for those that its sides cut."""
+    height, width = image.shape[:2]
     left, top, right, bottom = (round(value) for value in region)
     found = detector.find(image[top:bottom, left:right])
-    if left == 0 and top == 0:
+    if (left, top, right, bottom) == (0, 0, width, height):
         return found
-    shift = np.array((left, top), np.float32)
+    inner = (
+        -np.inf if left == 0 else left + EDGE_PX,
+        -np.inf if top == 0 else top + EDGE_PX,
+        np.inf if right == width else right - EDGE_PX,
+        np.inf if bottom == height else bottom - EDGE_PX,
+    )
+    moved = [_moved(plate, left, top) for plate in found]
     return [
-        PlateBox(
-            left=plate.left + left,
-            top=plate.top + top,
-            right=plate.right + left,
-            bottom=plate.bottom + top,
-            score=plate.score,
-            corners=None if plate.corners is None else plate.corners + shift,
-        )
-        for plate in found
+        plate
+        for plate in moved
+        if plate.left > inner[0] and plate.top > inner[1] and plate.right < inner[2] and plate.bottom < inner[3]
     ]
+
+
+def _moved(plate: PlateBox, x: int, y: int) -> PlateBox:
+    corners = None if plate.corners is None else plate.corners + np.array((x, y), np.float32)
+    return PlateBox(plate.left + x, plate.top + y, plate.right + x, plate.bottom + y, plate.score, corners)
 
 
 def _holds(box: Box, plate: Box) -> bool:

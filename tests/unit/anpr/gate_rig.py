@@ -72,7 +72,9 @@ class CodedPlates:
 
     def find(self, image: Image) -> list[PlateBox]:
         self.searched.append((image.shape[1], image.shape[0]))
-        mask = ((image[..., 0] > 235) & (image[..., 1] < 70)).astype(np.uint8)
+        mask = cv2.inRange(image, np.array((236, 0, 0)), np.array((255, 69, 255)))
+        if not cv2.countNonZero(mask):
+            return []
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
         found: list[PlateBox] = []
         for left, top, width, height, area in stats[1:count].tolist():

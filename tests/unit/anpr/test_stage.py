@@ -1,0 +1,395 @@
+"""The whole stage at the synthetic gate: one passage, one event, the right text, none invented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.anpr.settings import AnprSettings
+from edge_agent.anpr.stage import PlateStage, Tracked
+from edge_agent.anpr.types import PlateReading
+from edge_agent.camera.synthetic.gate import SyntheticGate
+from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, iou
+from edge_agent.types import ArrayPicture, Frame, Image
+from shared.plates import normalize_plate
+from tests.unit.anpr.gate_rig import CodedPlates, NoisyReader, followed, gate_frame, paint_code
+from tests.unit.scenes import START
+
+FPS = 10.0
+VEHICLES = 5
+
+
+@dataclass
+class Watched:
+    """What a stage made of the gate."""
+
+    gate: SyntheticGate
+    told: list[AnprOccurrence]
+    detector: CodedPlates
+    reader: NoisyReader
+
+    def texts(self) -> list[str]:
+        return [found.candidates[0].text for found in self.told]
+
+    def truth(self) -> dict[int, str]:
+        return {passage.track: normalize_plate(passage.plate) for passage in self.gate.passages}
+
+
+def make_stage(
+    detector: CodedPlates, reader: NoisyReader, *, knows_vehicles: bool = True, **settings: object
+) -> PlateStage:
+    return PlateStage(
+        settings=AnprSettings.model_validate({"enabled": True, **settings}),
+        detector=detector,
+        reader=reader,
+        uid_prefix="c-r",
+        knows_vehicles=knows_vehicles,
+    )
+
+
+@cache
+def watch(*, seed: int = 1, noise: float = 1.0, vehicles: bool = True, **settings: object) -> Watched:
+    """Let a stage watch five passages through the gate, with perfect tracks or with none."""
+    gate = SyntheticGate(seed=seed, fps=FPS, vehicles=VEHICLES)
+    detector = CodedPlates()
+    reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.passages}, seed=seed, noise=noise)
+    stage = make_stage(detector, reader, knows_vehicles=vehicles, **settings)
+    told: list[AnprOccurrence] = []
+    for index in range(gate.frame_count):
+        truths = gate.truth(index)
+        if not truths and index % 5:
+            continue  # nobody there: half a second of that is soon told
+        seen = followed(truths) if vehicles else []
+        tracked = Tracked(seen, frozenset(each.track_id for each in seen))
+        told += stage.observe(gate_frame(gate, index), tracked, moving=bool(truths))
+    return Watched(gate, told + stage.finish(), detector, reader)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_each_passage_is_told_once_with_the_right_text(seed: int) -> None:
+    """Five vehicles, a reader that misreads one character in five when they are small: five events, all right."""
+    watched = watch(seed=seed)
+    assert {found.track_id: found.candidates[0].text for found in watched.told} == watched.truth()
+    assert len(watched.told) == VEHICLES
+
+
+@pytest.mark.parametrize("search", ["frame", "auto"])
+def test_without_vehicles_plates_are_followed_by_themselves(search: str) -> None:
+    """A plate camera, or a box without a model: the same, on no vehicle."""
+    watched = watch(vehicles=False, search=search)
+    assert sorted(watched.texts()) == sorted(watched.truth().values())
+    assert {(found.track_id, found.vehicle, found.vehicle_type) for found in watched.told} == {(None, None, None)}
+    assert len({found.track_uid for found in watched.told}) == VEHICLES
+
+
+def test_a_reader_that_guesses_is_not_believed() -> None:
+    """Every second character wrong: what is told at all is hardly ever wrong, and it says how doubtful it is."""
+    watched = watch(noise=3.0)
+    wrong = [found for found in watched.told if found.candidates[0].text not in watched.truth().values()]
+    assert len(wrong) <= 1
+    assert all(found.candidates[0].confidence < 0.95 for found in wrong)
+
+
+def test_what_an_event_says_is_true() -> None:
+    """Direction, type, boxes, candidates, readings, latency, and a frame in which the plate is where it is said."""
+    watched = watch()
+    for found in watched.told:
+        passage = watched.gate.passages[(found.track_id or 0) - 1]
+        truth = next(t for t in watched.gate.truth(found.frame.number - 1) if t.track == passage.track)
+        assert found.direction == ("approaching" if passage.heading == "in" else "receding")
+        assert found.vehicle_type == truth.class_name
+        assert found.track_uid == f"gate-test-{passage.track}"
+        assert truth.plate_quad is not None
+        corners: Box = (*truth.plate_quad.min(axis=0).tolist(), *truth.plate_quad.max(axis=0).tolist())
+        assert iou(found.plate, corners) > 0.6
+        assert found.vehicle is not None
+        assert iou(found.vehicle, tuple(truth.xyxy.tolist())) > 0.9
+        assert found.reads >= 3
+        assert sum(each.confidence for each in found.candidates) <= 1.0 + 1e-9
+        assert 0.0 < found.quality <= 1.0
+        assert 0.0 <= found.latency_s < 6.0
+
+
+def test_it_is_told_when_settled_not_when_gone() -> None:
+    """The vehicle at the barrier stands there for four seconds; it is told long before it has left."""
+    gate = SyntheticGate(fps=FPS)
+    reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.passages})
+    stage = make_stage(CodedPlates(), reader)
+    waiting = next(passage for passage in gate.passages if passage.wait_s)
+    for index in range(round(waiting.start_s * FPS), round(waiting.end_s * FPS)):
+        seen = followed(gate.truth(index))
+        if stage.observe(gate_frame(gate, index), Tracked(seen, {each.track_id for each in seen}), moving=True):
+            assert index / FPS < waiting.end_s - 4.0
+            reads = reader.reads
+            break
+    else:
+        pytest.fail("it was never told")
+    for later in range(index + 1, round(waiting.end_s * FPS)):
+        seen = [each for each in followed(gate.truth(later)) if each.track_id == waiting.track]
+        assert stage.observe(gate_frame(gate, later), Tracked(seen, {waiting.track}), moving=True) == []
+    assert reader.reads == reads, "a vehicle whose plate is known is not read again"
+
+
+def test_a_budget_is_kept_and_everybody_still_read() -> None:
+    """One search and one reading a frame: later, but the same."""
+    watched = watch(max_searches=1, max_reads=1, search="vehicles")
+    assert sorted(watched.texts()) == sorted(watched.truth().values())
+    assert len(watched.detector.searched) <= watched.gate.frame_count
+    assert watched.reader.reads <= watched.gate.frame_count
+
+
+def test_all_searches_are_in_vehicles_where_that_is_asked() -> None:
+    """Never the whole picture."""
+    watched = watch(search="vehicles")
+    assert (watched.gate.width, watched.gate.height) not in watched.detector.searched
+    assert len(watched.told) == VEHICLES
+
+
+@pytest.mark.parametrize("settings", [{"min_glyph_px": 200}, {"min_sharpness": 1.0}, {"min_detection_score": 0.95}])
+def test_what_is_too_small_too_blurred_or_too_doubtful_is_not_read(settings: dict[str, object]) -> None:
+    """The reader is not even asked, and nothing is told."""
+    watched = watch(**settings)
+    assert watched.reader.reads == 0
+    assert watched.told == []
+
+
+@dataclass
+class Scene:
+    """Plates and vehicles put where a test wants them, in frames of 640x360 at ten a second."""
+
+    stage: PlateStage
+    reads: list[int] = field(default_factory=list)
+    told: list[AnprOccurrence] = field(default_factory=list)
+    number: int = 0
+
+    def show(
+        self,
+        plates: Sequence[tuple[int, Box]],
+        vehicles: Sequence[tuple[int, Box]] = (),
+        *,
+        present: set[int] | None = None,
+        waiting: Sequence[int] = (),
+        class_name: str = "car",
+    ) -> list[AnprOccurrence]:
+        image: Image = np.full((360, 640, 3), 90, np.uint8)
+        for code, (left, top, right, bottom) in plates:
+            paint_code(image, np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), code)
+        time_s = self.number / 10
+        self.number += 1
+        now = Frame(number=self.number, timestamp=START, time_s=time_s, picture=ArrayPicture(image))
+        seen = [Followed(track, f"c-r-{track}", class_name, box, 0.9) for track, box in vehicles]
+        here = {each.track_id for each in seen} if present is None else present
+        found = self.stage.observe(now, Tracked(seen, here, frozenset(waiting)), moving=True)
+        self.told += found
+        return found
+
+
+class FixedReader:
+    """Reads what it is told to for each code."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+        self.reads = 0
+
+    def read(self, crop: Image) -> PlateReading:
+        self.reads += 1
+        marked = crop[(crop[..., 0] > 240) & (crop[..., 1] < 70)]
+        text = self.texts[round(float(np.median(marked[:, 2])) / 20) - 1]
+        return PlateReading(text, 0.95 ** len(text), (0.95,) * len(text), "eu")
+
+
+def scene(reader: FixedReader, *, knows_vehicles: bool = True, **settings: object) -> Scene:
+    return Scene(make_stage(CodedPlates(), reader, knows_vehicles=knows_vehicles, **settings))  # type: ignore[arg-type]
+
+
+def plate_at(x: float, y: float, width: float = 80.0) -> Box:
+    return x, y, x + width, y + width / 4
+
+
+def car_at(x: float, y: float) -> Box:
+    """A car whose plate is at ``plate_at(x + 60, y + 110)``."""
+    return x, y, x + 200, y + 160
+
+
+def test_a_sign_on_the_wall_is_no_passage() -> None:
+    """Readable, plausible, always there: not told, on no vehicle nor behind one that drives past."""
+    reader = FixedReader("AB123CD")
+    still = scene(reader, knows_vehicles=False)
+    for _ in range(40):
+        still.show([(1, plate_at(300, 200))])
+    past = scene(reader)
+    for step in range(30):
+        past.show([(1, plate_at(300, 200))], [(7, car_at(140 + 6 * step, 90))])
+    past.show([])
+    assert still.told == past.told == []
+    assert reader.reads >= 6
+
+
+def test_badges_are_no_plates() -> None:
+    """The car's name, read again and again, is not told; the plate below it is."""
+    badge = scene(FixedReader("PASSAT"))
+    for step in range(20):
+        badge.show([(1, plate_at(160 + 5 * step, 210))], [(7, car_at(100 + 5 * step, 100))])
+    assert badge.told + badge.stage.finish() == []
+
+
+def test_a_vehicle_that_stood_there_all_along_is_told_once() -> None:
+    """Parked when the camera started: told, and never read again while it is there, nor when it is found anew."""
+    reader = FixedReader("AB123CD")
+    parked = scene(reader)
+    for _ in range(60):
+        parked.show([(1, plate_at(160, 210))], [(7, car_at(100, 100))])
+    assert [found.candidates[0].text for found in parked.told] == ["AB123CD"]
+    assert parked.told[0].region == "eu"
+    reads = reader.reads
+    assert reads <= 20
+    for _ in range(30):
+        parked.show([], waiting=[7])
+    for _ in range(60):
+        parked.show([(1, plate_at(160, 210))], [(7, car_at(100, 100))])
+    assert reader.reads == reads
+    for _ in range(400):
+        parked.show([])
+    for _ in range(60):
+        parked.show([(1, plate_at(160, 210))], [(8, car_at(100, 100))])
+    assert len(parked.told) == 1
+    assert reader.reads > reads
+
+
+def test_a_track_that_breaks_is_one_passage() -> None:
+    """The tracker loses the vehicle and finds it under another id: one event, of all the readings."""
+    broken = scene(FixedReader("AB123CD"), settle_reads=8)
+    for step in range(24):
+        broken.show([(1, plate_at(160 + 4 * step, 210))], [(7 if step < 6 else 9, car_at(100 + 4 * step, 100))])
+    assert [found.candidates[0].text for found in broken.told + broken.stage.finish()] == ["AB123CD"]
+    assert broken.told[0].reads >= 8
+    assert broken.told[0].track_id == 9
+
+
+def test_a_plate_gets_its_vehicle_when_that_is_found() -> None:
+    """Followed by itself while the model hesitates; the event is the vehicle's."""
+    late = scene(FixedReader("AB123CD"), settle_reads=6, frame_interval_s=0.1)
+    for step in range(20):
+        vehicles = [(7, car_at(100 + 8 * step, 100))] if step >= 4 else []
+        late.show([(1, plate_at(160 + 8 * step, 210))], vehicles)
+    assert [(found.track_id, found.track_uid, found.vehicle_type) for found in late.told] == [(7, "c-r-7", "car")]
+
+
+def test_a_vehicle_without_a_moment_of_a_plate_tells_nothing() -> None:
+    """One reading is not enough, and no plate is nothing."""
+    brief = scene(FixedReader("AB123CD"))
+    for step in range(12):
+        brief.show([(1, plate_at(160 + 9 * step, 210))] if step == 5 else [], [(7, car_at(100 + 9 * step, 100))])
+    brief.show([])
+    assert brief.told + brief.stage.finish() == []
+
+
+def test_who_leaves_before_the_vote_settles_is_told_then() -> None:
+    """Two readings: not settled, but sure enough when the track ends."""
+    short = scene(FixedReader("AB123CD"), settle_reads=5)
+    for step in range(3):
+        short.show([(1, plate_at(160 + 25 * step, 210))], [(7, car_at(100 + 25 * step, 100))])
+    assert short.told == []
+    assert [found.reads for found in short.show([])] == [3]
+
+
+def test_an_unsettled_vehicle_that_is_waited_for_is_not_given_up() -> None:
+    """Hidden for a moment with one reading; the readings after that count with it."""
+    hidden = scene(FixedReader("AB123CD"), settle_reads=4)
+    hidden.show([(1, plate_at(160, 210))], [(7, car_at(100, 100))])
+    for _ in range(10):
+        hidden.show([], waiting=[7])
+    for step in range(1, 18):
+        hidden.show([(1, plate_at(160 + 15 * step, 210))], [(7, car_at(100 + 15 * step, 100))])
+    assert [(found.track_id, found.reads) for found in hidden.told] == [(7, 4)]
+
+
+def test_two_vehicles_side_by_side_keep_their_own_plates() -> None:
+    """Their boxes overlap; the texts do not mix."""
+    pair = scene(FixedReader("AB123CD", "XY987ZW"))
+    for step in range(16):
+        x = 40.0 + 9 * step
+        pair.show(
+            [(1, plate_at(x + 60, 150)), (2, plate_at(x + 160, 200))],
+            [(7, car_at(x, 40)), (8, car_at(x + 100, 90))],
+        )
+    assert {found.track_id: found.candidates[0].text for found in pair.told} == {7: "AB123CD", 8: "XY987ZW"}
+
+
+def test_a_moving_thing_without_a_class_is_searched_until_its_plate_is_known() -> None:
+    """Blobs beside a model's vehicles: what the model missed has a plate too, but is no vehicle that one can name."""
+    reader = FixedReader("AB123CD")
+    blob = scene(reader, frame_interval_s=60.0)
+    for step in range(30):
+        box = [(5, car_at(100 + 6 * step, 100))]
+        blob.show([(1, plate_at(160 + 6 * step, 210))], box, class_name="object")
+    assert [(found.candidates[0].text, found.track_id, found.vehicle_type) for found in blob.told] == [
+        ("AB123CD", None, None)
+    ]
+    assert reader.reads < 12
+
+
+def test_expected_regions_tip_the_balance() -> None:
+    """Read as often one way as the other: the one that has a format of the country wins."""
+
+    class Doubtful(FixedReader):
+        def read(self, crop: Image) -> PlateReading:
+            self.reads += 1
+            text = "B12OABC" if self.reads % 2 else "B120ABC"
+            return PlateReading(text, 0.5, (0.95, 0.95, 0.95, 0.6, 0.95, 0.95, 0.95))
+
+    doubtful = scene(Doubtful(), rules={"regions": ["ro"]}, min_confidence=0.2)
+    for step in range(8):
+        doubtful.show([(1, plate_at(160 + 25 * step, 210))], [(7, car_at(100 + 25 * step, 100))])
+    told = doubtful.told + doubtful.stage.finish()
+    assert [found.candidates[0].text for found in told] == ["B120ABC"]
+    assert told[0].region == "ro"
+
+
+def test_on_a_live_camera_time_is_kept() -> None:
+    """Once a frame's time is gone nothing more is started; the first thing always is, or nothing would ever be read."""
+    ticks = iter(range(10_000))
+    stage = PlateStage(
+        settings=AnprSettings(enabled=True, search="vehicles", budget_ms=1.0, max_searches=4, max_reads=4),
+        detector=CodedPlates(),
+        reader=FixedReader("AB123CD", "XY987ZW"),
+        uid_prefix="c-r",
+        knows_vehicles=True,
+        clock=lambda: float(next(ticks)),
+    )
+    slow = Scene(stage)
+    slow.show([(1, plate_at(70, 210)), (2, plate_at(400, 210))], [(7, car_at(10, 100)), (8, car_at(340, 100))])
+    detector, reader = stage._detector, stage._reader  # what was asked of them is the point
+    assert isinstance(detector, CodedPlates)
+    assert isinstance(reader, FixedReader)
+    assert (len(detector.searched), reader.reads) == (1, 1)
+
+
+def test_models_are_let_go() -> None:
+    """Those that can be closed are."""
+
+    class Closing(CodedPlates):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    detector = Closing()
+    make_stage(detector, NoisyReader({})).close()
+    assert detector.closed
+
+
+def test_the_fakes_see_what_they_should() -> None:
+    """A rig that finds nothing would prove nothing."""
+    image: Image = np.full((120, 200, 3), 90, np.uint8)
+    paint_code(image, np.array([(20, 20), (120, 24), (120, 49), (20, 45)]), 3)
+    found = CodedPlates().find(image)
+    assert len(found) == 1
+    assert iou((20, 20, 120, 49), (found[0].left, found[0].top, found[0].right, found[0].bottom)) > 0.9
+    crop = np.asarray(cv2.resize(image[20:49, 20:120], (200, 58)), np.uint8)
+    assert NoisyReader({3: "AB123"}, noise=0.0).read(crop).text == "AB123"
