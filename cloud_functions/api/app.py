@@ -19,7 +19,7 @@ from cloud_functions.api.docs_pages import add_docs_pages
 from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, ProblemDocument, install_error_handlers
 from cloud_functions.api.parameters import once_only
 from cloud_functions.api.resources import Resources
-from cloud_functions.api.routes import event_export, event_pictures, events, health, plates
+from cloud_functions.api.routes import event_export, event_pictures, events, health, plates, watchlists
 from shared import __version__
 
 MOUNTS = ("/api", "/api/v1")
@@ -37,8 +37,11 @@ _TAGS = [
     {"name": "Events", "description": "Find, count, export and delete events."},
     {"name": "Pictures", "description": "The annotated snapshot of an event."},
     {"name": "Plates", "description": "Find, count and follow number plates."},
+    {"name": "Watch-lists", "description": "Patterns of plates that somebody is told of when one is read."},
     {"name": "Health", "description": "Whether the API and what it leans on are well."},
 ]
+_ROUTERS = (event_export.router, event_pictures.router, events.router, watchlists.router, plates.router)
+"""Earlier ones win: a static path stands before one with a placeholder in the same place."""
 _PROBLEM_REF = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such thing.", "content": _PROBLEM_REF},
@@ -87,7 +90,7 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
 
 def _api_router() -> APIRouter:
     router = APIRouter(dependencies=[Depends(once_only)])
-    for routes in (event_export.router, event_pictures.router, events.router, plates.router):
+    for routes in _ROUTERS:
         router.include_router(routes, responses=_PROBLEMS)
     router.include_router(health.router)
     return router

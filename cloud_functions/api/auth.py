@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from fastapi import Request
 
-Permission = Literal["events:read", "events:delete", "snapshots:read"]
+Permission = Literal["events:read", "events:delete", "snapshots:read", "watchlists:read", "watchlists:write"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
     }
     one: dict[str, Callable[[], Answer]] = {"one event": any_event}
     _check_totals(url, api, middle)
-    cpu = _CpuClock(url)
+    cpu = CpuClock(url)
     measured = _percentiles(listing | stats | one | {"two list pages, by page and by cursor": walk}, cpu)
     targets = dict.fromkeys(listing, 15.0) | dict.fromkeys(stats, 20.0) | {"one event": 5.0}
     figures = [
@@ -159,7 +159,7 @@ class _Took:
         return f"median {self.median_ms:.1f} ms, CPU {self.cpu_ms:.1f} ms"
 
 
-class _CpuClock:
+class CpuClock:
     """CPU seconds of this process and of the API's connection in PostgreSQL."""
 
     def __init__(self, url: str) -> None:
@@ -174,7 +174,7 @@ class _CpuClock:
         return time.process_time() + nanoseconds / 1e9
 
 
-def _percentiles(actions: Mapping[str, Callable[[], Answer]], cpu: _CpuClock) -> dict[str, _Took]:
+def _percentiles(actions: Mapping[str, Callable[[], Answer]], cpu: CpuClock) -> dict[str, _Took]:
     """Time each action in turn, round after round."""
     wall: dict[str, list[float]] = {name: [] for name in actions}
     burnt: dict[str, list[float]] = {name: [] for name in actions}

@@ -14,7 +14,13 @@ from cloud_functions.api.errors import Problem
 from tests.api_calls import ApiCalls, lambda_api
 
 OPEN_TO_ALL = {"/health", "/api/health", "/api/v1/health", "/docs", "/redoc", "/docs-assets/{name}", "/openapi.json"}
-PLACEHOLDERS = {"{event}": "1", "{camera_id}": "camera-1", "{text}": "AB123"}
+PLACEHOLDERS = {
+    "{event}": "1",
+    "{camera_id}": "camera-1",
+    "{text}": "AB123",
+    "{watchlist}": "1",
+    "{pattern}": "1",
+}
 
 
 class NobodyMay:
@@ -48,13 +54,19 @@ def test_no_operation_is_reached_without_permission(mount: str) -> None:
         for placeholder, value in PLACEHOLDERS.items():
             path = path.replace(placeholder, value)  # noqa: PLW2901
         answer = calls.call(
-            method, path.replace("/api", mount, 1), body='{"camera_id": "a"}' if method == "POST" else None
+            method, path.replace("/api", mount, 1), body='{"camera_id": "a"}' if method in ("POST", "PUT") else None
         )
         assert answer.status == 403, (method, path, answer)
         checked += 1
     handler.close()
-    assert checked == 16
-    assert set(authorizer.asked) == {"events:read", "events:delete", "snapshots:read"}
+    assert checked == 25
+    assert set(authorizer.asked) == {
+        "events:read",
+        "events:delete",
+        "snapshots:read",
+        "watchlists:read",
+        "watchlists:write",
+    }
 
 
 def test_deleting_asks_for_the_permission_to_delete() -> None:

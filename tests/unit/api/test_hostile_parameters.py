@@ -46,7 +46,7 @@ HOSTILE = [
     "[]",
     "{}",
 ]
-PLACEHOLDERS = {"event": "1", "camera_id": "camera-1", "text": "AB123"}
+PLACEHOLDERS = {"event": "1", "camera_id": "camera-1", "text": "AB123", "watchlist": "1", "pattern": "1"}
 
 
 def _operations() -> list[tuple[str, str, dict[str, Any]]]:
@@ -224,5 +224,14 @@ def test_every_operation_is_covered() -> None:
         ("GET", "/api/plates/stats"),
         ("GET", "/api/plates/{text}"),
         ("GET", "/stats"),
+        ("GET", "/api/plates/watchlists"),
+        ("POST", "/api/plates/watchlists"),
+        ("GET", "/api/plates/watchlists/{watchlist}"),
+        ("PUT", "/api/plates/watchlists/{watchlist}"),
+        ("DELETE", "/api/plates/watchlists/{watchlist}"),
+        ("GET", "/api/plates/watchlists/{watchlist}/patterns"),
+        ("POST", "/api/plates/watchlists/{watchlist}/patterns"),
+        ("GET", "/api/plates/watchlists/{watchlist}/patterns/{pattern}"),
+        ("DELETE", "/api/plates/watchlists/{watchlist}/patterns/{pattern}"),
         ("GET", "/api/health"),
     }

@@ -1,0 +1,167 @@
+"""Watch-lists and their patterns: for the API to keep, for ingest to load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from psycopg import Connection, errors
+
+from cloud_functions.plate_patterns import WatchPattern
+
+Row = tuple[Any, ...]
+
+_LIST: Final = """
+SELECT watchlist_id, name, description, enabled, created_at, updated_at,
+       (SELECT count(*) FROM watchlist_patterns AS p WHERE p.watchlist_id = w.watchlist_id)
+FROM watchlists AS w
+"""
+_PATTERNS: Final = (
+    "SELECT pattern_id, watchlist_id, kind, pattern, max_distance, reason, expires_at FROM watchlist_patterns"
+)
+_ACTIVE: Final = """
+SELECT pattern_id FROM watchlist_patterns JOIN watchlists USING (watchlist_id)
+WHERE enabled AND (expires_at IS NULL OR expires_at > now())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Watchlist:
+    """A named list, and how many patterns it holds."""
+
+    watchlist_id: int
+    name: str
+    description: str | None
+    enabled: bool
+    created_at: datetime
+    updated_at: datetime
+    patterns: int
+
+
+class NewPattern(NamedTuple):
+    """A pattern to be stored, checked by ``plate_patterns.check_pattern``."""
+
+    kind: str
+    text: str
+    max_distance: int | None
+    reason: str | None
+    expires_at: datetime | None
+
+
+class NameTakenError(Exception):
+    """Another watch-list has this name."""
+
+
+def list_watchlists(connection: Connection[Row]) -> list[Watchlist]:
+    """Return all watch-lists by name."""
+    return [Watchlist(*row) for row in connection.execute(_LIST + " ORDER BY name")]
+
+
+def find_watchlist(connection: Connection[Row], watchlist_id: int) -> Watchlist | None:
+    """Return one watch-list, or None."""
+    row = connection.execute(_LIST + " WHERE watchlist_id = %s", [watchlist_id]).fetchone()
+    return None if row is None else Watchlist(*row)
+
+
+def create_watchlist(connection: Connection[Row], *, name: str, description: str | None, enabled: bool) -> Watchlist:
+    """Make a watch-list without patterns; raise NameTakenError where there is one of this name."""
+    statement = "INSERT INTO watchlists (name, description, enabled) VALUES (%s, %s, %s) RETURNING watchlist_id"
+    number = _or_taken(connection, statement, [name, description, enabled])
+    found = None if number is None else find_watchlist(connection, number)
+    assert found is not None  # noqa: S101 - made in this very transaction
+    return found
+
+
+def change_watchlist(
+    connection: Connection[Row], watchlist_id: int, *, name: str, description: str | None, enabled: bool
+) -> Watchlist | None:
+    """Rename, describe, switch on or off; return it as it is now, None where there is none of this number."""
+    statement = (
+        "UPDATE watchlists SET name = %s, description = %s, enabled = %s, updated_at = now() WHERE watchlist_id = %s"
+        " RETURNING watchlist_id"
+    )
+    number = _or_taken(connection, statement, [name, description, enabled, watchlist_id])
+    return None if number is None else find_watchlist(connection, number)
+
+
+def delete_watchlist(connection: Connection[Row], watchlist_id: int) -> bool:
+    """Delete a watch-list and its patterns; return whether there was one."""
+    return connection.execute("DELETE FROM watchlists WHERE watchlist_id = %s", [watchlist_id]).rowcount > 0
+
+
+def add_patterns(
+    connection: Connection[Row], watchlist_id: int, patterns: Sequence[NewPattern]
+) -> list[WatchPattern] | None:
+    """Add patterns to a list and return them, in order; None where there is no such list."""
+    if connection.execute(
+        "SELECT FROM watchlists WHERE watchlist_id = %s FOR KEY SHARE", [watchlist_id]
+    ).fetchone() is None:  # fmt: skip
+        return None
+    columns = [list(column) for column in zip(*patterns, strict=True)]
+    rows = connection.execute(
+        """
+        INSERT INTO watchlist_patterns (watchlist_id, kind, pattern, max_distance, reason, expires_at)
+        SELECT %s, unnest(%s::text[]), unnest(%s::text[]), unnest(%s::int[]), unnest(%s::text[]),
+               unnest(%s::timestamptz[])
+        RETURNING pattern_id, watchlist_id, kind, pattern, max_distance, reason, expires_at
+        """,
+        [watchlist_id, *columns],
+    )
+    return [WatchPattern(*row) for row in rows]
+
+
+def list_patterns(connection: Connection[Row], watchlist_id: int, *, limit: int, offset: int = 0) -> list[WatchPattern]:
+    """Return a list's patterns in the order in which they were added."""
+    rows = connection.execute(
+        _PATTERNS + " WHERE watchlist_id = %s ORDER BY pattern_id LIMIT %s OFFSET %s",
+        [watchlist_id, limit, offset],
+    )
+    return [WatchPattern(*row) for row in rows]
+
+
+def find_pattern(connection: Connection[Row], watchlist_id: int, pattern_id: int) -> WatchPattern | None:
+    """Return one pattern of a list, or None."""
+    row = connection.execute(
+        _PATTERNS + " WHERE watchlist_id = %s AND pattern_id = %s",
+        [watchlist_id, pattern_id],
+    ).fetchone()
+    return None if row is None else WatchPattern(*row)
+
+
+def delete_pattern(connection: Connection[Row], watchlist_id: int, pattern_id: int) -> bool:
+    """Delete one pattern of a list; return whether there was one."""
+    statement = "DELETE FROM watchlist_patterns WHERE watchlist_id = %s AND pattern_id = %s"
+    return connection.execute(statement, [watchlist_id, pattern_id]).rowcount > 0
+
+
+def watchlist_version(connection: Connection[Row]) -> int:
+    """Return a number that grows with every committed change of any list."""
+    row = connection.execute("SELECT version FROM watchlist_version").fetchone()
+    return 0 if row is None else row[0]
+
+
+def watchlist_names(connection: Connection[Row]) -> dict[int, str]:
+    """Return the names of all lists, by number."""
+    return dict(connection.execute("SELECT watchlist_id, name FROM watchlists").fetchall())
+
+
+def active_pattern_numbers(connection: Connection[Row]) -> set[int]:
+    """Return the numbers of the patterns in lists that are on, expired ones left out."""
+    return {number for (number,) in connection.execute(_ACTIVE, binary=True)}
+
+
+def load_patterns(connection: Connection[Row], numbers: Iterable[int]) -> list[WatchPattern]:
+    """Return the patterns with these numbers, in no order."""
+    query = _PATTERNS + " WHERE pattern_id = ANY(%b)"
+    return [WatchPattern(*row) for row in connection.execute(query, [list(numbers)])]
+
+
+def _or_taken(connection: Connection[Row], statement: Any, parameters: list[Any]) -> int | None:
+    try:
+        with connection.transaction():  # a savepoint: the caller's transaction stays usable
+            row = connection.execute(statement, parameters).fetchone()
+    except errors.UniqueViolation:
+        raise NameTakenError from None
+    return None if row is None else row[0]

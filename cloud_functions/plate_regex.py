@@ -1,0 +1,347 @@
+"""Regular expressions over plates that cannot run away: no backtracking, time bounded by construction.
+
+The part of the usual syntax that regular languages have: letters and digits, ``.``, ``[A-F1]`` and ``[^A-F]``, ``\\d``
+``\\D`` ``\\w``, groups, ``|``, ``* + ? {m} {m,} {m,n}``, and ``^`` and ``$`` at the ends of the whole expression or of
+one of its alternatives. An expression is found anywhere in a plate unless anchored, as grep does it. What only a
+backtracking engine can do (back-references, looking around) is refused, and so is what can never occur in a plate's
+normal form (a hyphen, a space).
+
+It becomes a position automaton (Glushkov, 1961) of at most 256 positions, whose set of states is one integer: a plate
+of at most 16 characters takes at most 16 times 256 steps, whatever the expression and the plate.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+MAX_LENGTH: Final = 200
+MAX_POSITIONS: Final = 256
+MAX_REPEAT: Final = 16
+"""Plates have at most so many characters."""
+MAX_DEPTH: Final = 20
+
+_LETTERS: Final = frozenset(ALPHABET[:26])
+_DIGITS: Final = frozenset(ALPHABET[26:])
+_ANY: Final = frozenset(ALPHABET)
+_CLASSES: Final = {"d": _DIGITS, "D": _LETTERS, "w": _ANY}
+_BOUNDS: Final = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")
+
+
+class Chars(NamedTuple):
+    """One character out of these."""
+
+    chars: frozenset[str]
+
+
+class Sequence(NamedTuple):
+    """One after the other."""
+
+    items: tuple[Node, ...]
+
+
+class Choice(NamedTuple):
+    """One of them."""
+
+    options: tuple[Node, ...]
+
+
+class Repeat(NamedTuple):
+    """From ``least`` to ``most`` times; None is without end."""
+
+    item: Node
+    least: int
+    most: int | None
+
+
+Node = Chars | Sequence | Choice | Repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One alternative of an expression, and whether it is held to the plate's beginning and end."""
+
+    node: Sequence
+    at_start: bool
+    at_end: bool
+
+
+class PlateRegex:
+    """A compiled expression."""
+
+    def __init__(self, branches: tuple[Branch, ...]) -> None:
+        self.branches = branches
+        self._automata = [_Automaton(branch) for branch in branches]
+
+    def matches(self, plate: str) -> bool:
+        """Tell whether the expression is found in ``plate``, which is in normal form."""
+        return any(automaton.matches(plate) for automaton in self._automata)
+
+
+def compile_regex(text: str) -> PlateRegex:
+    """Compile an expression; raise ValueError that says what is wrong with it."""
+    return PlateRegex(_Parser(text).expression())
+
+
+def compile_glob(text: str) -> PlateRegex:
+    """Compile a glob (``*`` any characters, ``?`` one, ``[AB]`` one of these), which the whole plate must fit."""
+    expression = re.sub(r"\[!", "[^", text).replace("?", ".").replace("*", ".*")
+    if re.search(r"[^A-Za-z0-9.*^\[\]-]", expression):
+        raise ValueError("a glob holds letters, digits, * ? and [ ] only")
+    return compile_regex(f"^{expression}$")
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        if not 1 <= len(text) <= MAX_LENGTH:
+            raise ValueError(f"must have 1 to {MAX_LENGTH} characters")
+        self._text = text
+        self._at = 0
+        self._depth = 0
+
+    def expression(self) -> tuple[Branch, ...]:
+        branches = [self._branch()]
+        while self._take("|"):
+            branches.append(self._branch())
+        if self._at < len(self._text):
+            raise ValueError(f"has a {self._text[self._at]} too many, at character {self._at + 1}")
+        if sum(_size(branch.node) for branch in branches) > MAX_POSITIONS:
+            raise ValueError(f"is too large: written out it has more than {MAX_POSITIONS} characters")
+        return tuple(branches)
+
+    def _branch(self) -> Branch:
+        at_start = self._take("^")
+        node = self._sequence()
+        return Branch(node, at_start, self._take("$"))
+
+    def _take(self, char: str) -> bool:
+        if self._text.startswith(char, self._at):
+            self._at += len(char)
+            return True
+        return False
+
+    def _sequence(self) -> Sequence:
+        items: list[Node] = []
+        while self._at < len(self._text) and self._text[self._at] not in "|)$":
+            items.append(self._repeated(self._atom()))
+        return Sequence(tuple(items))
+
+    def _repeated(self, item: Node) -> Node:
+        bounds = self._bounds()
+        if bounds is None:
+            return item
+        self._take("?")  # as few as possible or as many: it is found or it is not
+        if self._at < len(self._text) and self._text[self._at] in "*+?{":
+            raise ValueError(f"repeats a repeat, at character {self._at + 1}; put a group around the inner one")
+        return Repeat(item, *bounds)
+
+    def _bounds(self) -> tuple[int, int | None] | None:
+        for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
+            if self._take(sign):
+                return bounds
+        if not self._text.startswith("{", self._at):
+            return None
+        found = _BOUNDS.match(self._text, self._at)
+        if found is None:
+            raise ValueError(f"has a {{ that begins no repeat such as {{2,4}}, at character {self._at + 1}")
+        self._at = found.end()
+        least = int(found[1])
+        most = least if not found[2] else None if found[3] is None else int(found[3])
+        if (most is not None and most < least) or max(least, most or 0) > MAX_REPEAT:
+            raise ValueError(f"repeats must be in order and at most {MAX_REPEAT}: plates are no longer")
+        return least, most
+
+    def _atom(self) -> Node:
+        char = self._text[self._at]
+        if char == "(":
+            return self._group()
+        if char == "[":
+            return Chars(self._set())
+        self._at += 1
+        if char == ".":
+            return Chars(_ANY)
+        if char == "\\":
+            return Chars(self._escaped())
+        return Chars(frozenset({self._plain(char)}))
+
+    def _plain(self, char: str) -> str:
+        if char.upper() not in _ANY or not char.isascii():
+            if char in "^*+?{}])":
+                raise ValueError(f"has a {char} where none can stand, at character {self._at}")
+            raise ValueError("may hold letters and digits only: plates are compared without spaces, dots and hyphens")
+        return char.upper()
+
+    def _escaped(self) -> frozenset[str]:
+        char = self._text[self._at : self._at + 1]
+        self._at += 1
+        if char not in _CLASSES:
+            raise ValueError("may use \\d, \\D and \\w; no back-references, no boundaries, no other escapes")
+        return _CLASSES[char]
+
+    def _group(self) -> Node:
+        self._at += 1
+        if self._take("?") and not self._take(":"):
+            raise ValueError("may not look around nor name groups: only (…) and (?:…)")
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ValueError(f"has more than {MAX_DEPTH} groups inside one another")
+        options: list[Node] = [self._sequence()]
+        while self._take("|"):
+            options.append(self._sequence())
+        if not self._take(")"):
+            raise ValueError("has a group that is not closed, or an anchor inside a group")
+        self._depth -= 1
+        return Choice(tuple(options))
+
+    def _set(self) -> frozenset[str]:
+        self._at += 1
+        is_negated = self._take("^")
+        chars: set[str] = set()
+        while not self._take("]"):
+            if self._at >= len(self._text):
+                raise ValueError("has a [ that is not closed")
+            chars |= self._member()
+        if not chars:
+            raise ValueError("has an empty [ ]")
+        return _ANY - chars if is_negated else frozenset(chars)
+
+    def _member(self) -> frozenset[str]:
+        char = self._text[self._at]
+        self._at += 1
+        if char == "\\":
+            return self._escaped()
+        first = self._plain(char)
+        if self._text[self._at : self._at + 1] != "-" or self._text[self._at + 1 : self._at + 2] in ("", "]"):
+            return frozenset({first})
+        last = self._plain(self._text[self._at + 1])
+        self._at += 2
+        if first.isdigit() != last.isdigit() or first > last:
+            raise ValueError(f"has a range {first}-{last} that is none")
+        return frozenset(char for char in ALPHABET if first <= char <= last)
+
+
+def _size(node: Node) -> int:
+    """Return how many positions the node takes, repeats written out; nothing is not for nothing either."""
+    match node:
+        case Chars():
+            return 1
+        case Sequence(items) | Choice(items):
+            return max(1, sum(map(_size, items)))
+        case Repeat(item, least, most):
+            return max(1, _size(item) * (max(least, 1) if most is None else most))
+
+
+class _Piece(NamedTuple):
+    """Part of an automaton: whether it may be skipped, and the positions that begin and end it, as bits."""
+
+    nullable: bool
+    first: int
+    last: int
+
+
+_EMPTY: Final = _Piece(nullable=True, first=0, last=0)
+
+
+class _Automaton:
+    """The positions of one branch: ``_follow[n]`` are those that may come after position n."""
+
+    def __init__(self, branch: Branch) -> None:
+        self._at_start, self._at_end = branch.at_start, branch.at_end
+        self._follow: list[int] = []
+        self._positions: dict[str, int] = {}
+        self._whole = self._build(branch.node)
+
+    def matches(self, plate: str) -> bool:
+        nullable, first, last = self._whole
+        if nullable and not (self._at_start and self._at_end):
+            return True
+        follow, positions = self._follow, self._positions
+        state = 0
+        for number, char in enumerate(plate):
+            reach = first if number == 0 or not self._at_start else 0
+            while state:
+                lowest = state & -state
+                reach |= follow[lowest.bit_length() - 1]
+                state ^= lowest
+            state = reach & positions.get(char, 0)
+            if state & last and not self._at_end:
+                return True
+            if not state and self._at_start:
+                return False
+        return bool(state & last) and self._at_end
+
+    def _build(self, node: Node) -> _Piece:
+        match node:
+            case Chars(chars):
+                bit = 1 << len(self._follow)
+                self._follow.append(0)
+                for char in chars:
+                    self._positions[char] = self._positions.get(char, 0) | bit
+                return _Piece(nullable=False, first=bit, last=bit)
+            case Sequence(items):
+                whole = _EMPTY
+                for item in items:
+                    whole = self._then(whole, self._build(item))
+                return whole
+            case Choice(options):
+                pieces = [self._build(option) for option in options]
+                first = last = 0
+                for piece in pieces:
+                    first, last = first | piece.first, last | piece.last
+                return _Piece(any(piece.nullable for piece in pieces), first, last)
+            case Repeat(item, least, most):
+                return self._repeat(item, least, most)
+
+    def _repeat(self, item: Node, least: int, most: int | None) -> _Piece:
+        whole = _EMPTY
+        for number in range(max(least, 1) if most is None else most):
+            piece = self._build(item)
+            whole = self._then(whole, piece._replace(nullable=True) if number >= least else piece)
+            if most is None and number == max(least, 1) - 1:
+                self._link(piece.last, piece.first)
+        return whole
+
+    def _then(self, one: _Piece, other: _Piece) -> _Piece:
+        self._link(one.last, other.first)
+        first = one.first | other.first if one.nullable else one.first
+        last = one.last | other.last if other.nullable else other.last
+        return _Piece(one.nullable and other.nullable, first, last)
+
+    def _link(self, ends: int, begins: int) -> None:
+        while ends:
+            lowest = ends & -ends
+            self._follow[lowest.bit_length() - 1] |= begins
+            ends ^= lowest
+
+
+def required_text(branch: Branch) -> str:
+    """Return a run of characters that every plate holds that the branch is found in; ``""`` where none is certain.
+
+    ``^`` and ``$`` in it stand for the plate's ends. What holds no such run need not be tried.
+    """
+    runs: list[str] = ["^" if branch.at_start else ""]
+    _collect(branch.node, runs)
+    if branch.at_end:
+        runs[-1] += "$"
+    return max(runs, key=lambda run: (len(run.strip("^$")), len(run)))
+
+
+def _collect(node: Node, runs: list[str]) -> None:
+    """Add the characters that must come, in order; a new run begins after whatever may differ."""
+    match node:
+        case Chars(chars) if len(chars) == 1:
+            runs[-1] += next(iter(chars))
+        case Sequence(items):
+            for item in items:
+                _collect(item, runs)
+        case Choice((only,)):
+            _collect(only, runs)
+        case Repeat(item, least, most) if least > 0:
+            for _ in range(least):
+                _collect(item, runs)
+            if most != least:
+                runs.append("")
+        case _:
+            runs.append("")

@@ -1,0 +1,207 @@
+"""Plates at two million reads: fuzzy search, the other searches and statistics, through the Lambda handler, warm.
+
+Against plain SQL on the same data in the same run. The reads are made on a throw-away PostgreSQL, through the triggers
+that keep the plates: half of the reads are of regulars, half of a long tail, in four formats. And what a watch-list of
+10,000 patterns costs ingest: the same batches through two handlers in turn, one with the list and one without.
+``VEDETTE_BENCH_PLATES`` makes it smaller (100000 for a quick look).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+
+from cloud_functions.db.migrate import upgrade
+from infra.local.postgres import PostgresBinaries, PostgresServer
+from tests.api_calls import Answer, ApiCalls, lambda_api
+from tests.benchmarks.bench_api import CpuClock
+from tests.benchmarks.figures import Figure
+
+READS = int(os.environ.get("VEDETTE_BENCH_PLATES", "2000000"))
+ROUNDS = 100
+INSERT_AT_ONCE = 100_000
+EDITABLE = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+MAKE_READS: LiteralString = """
+INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, snapshot_path,
+                    event_data)
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
+        || '8' || substr(md5(n::text), 4, 15))::uuid,
+       'site-' || camera %% 5, 'device-' || camera %% 25, 'camera-' || camera, 'anpr', at, n,
+       'camera-' || camera || '/' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD/"anpr"_HH24MISS_US') || '.jpg',
+       jsonb_build_object('plate_normalized', plate, 'reads', 5, 'latency_ms', 100 + n %% 500, 'direction', 'in',
+           'vehicle', jsonb_build_object('type', 'car', 'make', NULL, 'model', NULL, 'color', 'blue'),
+           'plate_box', '{"x": 0.1, "y": 0.2, "width": 0.1, "height": 0.03}'::jsonb,
+           'anpr_result', jsonb_build_object('license_plate', plate, 'confidence', 0.5 + (n %% 50) / 100.0,
+                                             'region', (ARRAY['ro', 'de', 'gb', 'br'])[1 + format]))
+FROM (
+    SELECT n, format, camera, at, CASE format
+        WHEN 0 THEN (ARRAY['B', 'CJ', 'TM', 'IS'])[1 + h %% 4] || lpad((h / 4 %% 1000)::text, 3, '0')
+                    || l[1] || l[2] || l[3]
+        WHEN 1 THEN (ARRAY['M', 'HH', 'K', 'BN'])[1 + h %% 4] || l[1] || l[2] || (h / 4 %% 9000 + 1000)
+        WHEN 2 THEN l[1] || l[2] || lpad((h %% 74)::text, 2, '0') || l[3] || l[4] || l[5]
+        ELSE l[1] || l[2] || l[3] || h %% 10 || l[4] || lpad((h / 16 %% 100)::text, 2, '0')
+        END AS plate
+    FROM (
+        SELECT n, vehicle %% 4 AS format, (hashint8(n + 7) & 2147483647) %% 50 AS camera,
+               hashint8(vehicle) & 2147483647 AS h,
+               (SELECT array_agg(chr(65 + (hashint8(vehicle * 8 + k) & 2147483647) %% 26))
+                FROM generate_series(1, 5) AS k) AS l,
+               now() - make_interval(secs => 90 * 86400.0 * (%(all)s - n) / %(all)s) AS at
+        FROM (
+            SELECT n, CASE WHEN n %% 2 = 0 THEN (hashint8(n) & 2147483647) %% 20000
+                           ELSE (hashint8(n) & 2147483647) %% 2000000 END AS vehicle
+            FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
+        ) AS seen
+    ) AS spelt
+) AS made
+"""
+NAIVE_FUZZY: LiteralString = """
+SELECT plate_normalized_text, similarity(plate_normalized_text, %(plate)s) FROM plate_events
+WHERE similarity(plate_normalized_text, %(plate)s) >= 0.3 ORDER BY 2 DESC LIMIT 50
+"""
+NAIVE_STATISTICS: LiteralString = """
+SELECT count(*), count(DISTINCT plate_normalized_text), count(DISTINCT camera_id), avg(confidence), avg(latency_ms)
+FROM plate_events
+"""
+
+
+def run() -> list[Figure]:
+    with _database() as (url, make_s):
+        handler, resources = lambda_api(url)
+        try:
+            figures = _measure(url, ApiCalls(handler))
+        finally:
+            handler.close()
+            resources.close()
+    return [Figure(f"making {READS:,} reads, plates kept", READS / make_s, "reads/s", better="higher"), *figures]
+
+
+def _measure(url: str, api: ApiCalls) -> list[Figure]:
+    chance = random.Random(1)
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*), max(plate_normalized_text) FROM plates").fetchone()
+        stored: list[str] = [
+            plate
+            for (plate,) in connection.execute(
+                "SELECT plate_normalized_text FROM plate_events WHERE id %% %(step)s = 0 LIMIT 2000",
+                {"step": max(1, READS // 2000)},
+            )
+        ]
+    distinct = 0 if row is None else row[0]
+    recalled: list[bool] = []
+
+    def mistaken() -> tuple[str, str]:
+        plate = chance.choice(stored)
+        place = chance.randrange(len(plate))
+        return plate, plate[:place] + chance.choice(EDITABLE) + plate[place + 1 :]
+
+    def fuzzy(**conditions: str) -> Answer:
+        plate, asked = mistaken()
+        answer = api.get("/api/plates", plate=asked, match="fuzzy", limit=500, **conditions)
+        if not conditions:
+            recalled.append(any(read["plate_normalized_text"] == plate for read in answer.json()["plates"]))
+        return answer
+
+    actions: dict[str, Callable[[], Answer]] = {
+        "fuzzy search, one edit": lambda: api.get("/api/plates", plate=mistaken()[1], match="fuzzy"),
+        "fuzzy search, all of the reads": fuzzy,
+        "fuzzy search at one camera": lambda: fuzzy(camera_id="camera-7"),
+        "exact search": lambda: api.get("/api/plates", plate=chance.choice(stored)),
+        "prefix of three": lambda: api.get("/api/plates", plate=chance.choice(stored)[:3], match="prefix"),
+        "prefix of five": lambda: api.get("/api/plates", plate=chance.choice(stored)[:5], match="prefix"),
+        "history": lambda: api.get(f"/api/plates/{chance.choice(stored)}"),
+        "newest of a camera": lambda: api.get("/api/plates", camera_id="camera-7"),
+        "statistics": lambda: api.get("/api/plates/stats"),
+    }
+    targets = {"fuzzy search, one edit": 10.0, "statistics": 10.0}
+    actions["statistics"]()
+    took, burnt = _times(actions, CpuClock(url))
+    figures = [Figure("distinct plates", distinct, "plates")]
+    for name, times in took.items():
+        note = f"median {statistics.median(times):.1f} ms, CPU {statistics.median(burnt[name]):.1f} ms"
+        figures.append(
+            Figure(f"{name}: p95", statistics.quantiles(times, n=20)[18], "ms", target=targets.get(name), note=note)
+        )
+    figures.append(Figure("one edit away, found", 100 * statistics.mean(recalled), "%", target=97.0, better="higher"))
+    return figures + _against_plain_sql(url, stored[0], took)
+
+
+def _against_plain_sql(url: str, plate: str, took: Mapping[str, list[float]]) -> list[Figure]:
+    """How many times as long plain SQL takes for the same two questions."""
+    figures: list[Figure] = []
+    questions = {"fuzzy search, one edit": NAIVE_FUZZY, "statistics": NAIVE_STATISTICS}
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        for name, query in questions.items():
+            times: list[float] = []
+            for _ in range(3):
+                start = time.perf_counter()
+                connection.execute(query, {"plate": plate}).fetchall()
+                times.append((time.perf_counter() - start) * 1000)
+            plain = statistics.median(times)
+            ratio = plain / statistics.median(took[name])
+            figures.append(Figure(f"{name}: plain SQL takes", ratio, "×", better="higher", note=f"{plain:.0f} ms"))
+    return figures
+
+
+def _times(
+    actions: Mapping[str, Callable[[], Answer]], cpu: CpuClock
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Time each action in turn, round after round; milliseconds of the clock, and of CPU (see bench_api)."""
+    took: dict[str, list[float]] = {name: [] for name in actions}
+    burnt: dict[str, list[float]] = {name: [] for name in actions}
+    for number in range(ROUNDS + 5):
+        for name, action in actions.items():
+            cpu_start, start = cpu(), time.perf_counter()
+            answer = action()
+            spent, used = time.perf_counter() - start, cpu() - cpu_start
+            if answer.status != 200:
+                raise AssertionError(f"{name}: {answer}")
+            if number >= 5:  # before that it is warming up
+                took[name].append(spent * 1000)
+                burnt[name].append(used * 1000)
+    return took, burnt
+
+
+@contextmanager
+def _database() -> Iterator[tuple[str, float]]:
+    """A server of our own with the reads in it; gives the URL and the seconds that making them took."""
+    with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
+        Path(folder).chmod(0o755)
+        server = PostgresServer(
+            folder=Path(folder) / "postgres",
+            binaries=PostgresBinaries.choose(os.environ.get("VEDETTE_TEST_POSTGRES", "embedded")),
+            durable=False,
+            settings=["shared_buffers=512MB", "max_wal_size=8GB"],
+        )
+        server.start()
+        try:
+            server.create_database("bench")
+            url = server.url_of("bench")
+            upgrade(url)
+            yield url, _make_reads(url)
+        finally:
+            server.stop()
+
+
+def _make_reads(url: str) -> float:
+    start = time.perf_counter()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT events_ensure_partition(now() - make_interval(months => back)) FROM generate_series(0, 4) AS back"
+        )
+        for first in range(1, READS + 1, INSERT_AT_ONCE):
+            last = min(first + INSERT_AT_ONCE - 1, READS)
+            connection.execute(MAKE_READS, {"all": READS, "first": first, "last": last})
+        took = time.perf_counter() - start
+        connection.execute("VACUUM ANALYZE")
+    return took
