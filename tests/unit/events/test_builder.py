@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 
 import cv2
@@ -12,14 +13,17 @@ import pytest
 from edge_agent.annotate import BoxLabel
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin, SnapshotSettings
 from edge_agent.events.occurrences import (
+    AnprOccurrence,
     DetectionOccurrence,
     MotionOccurrence,
     Occurrence,
+    PlateText,
     Sighting,
     TrackingOccurrence,
 )
 from shared.clock import ManualClock
 from shared.events import (
+    AnprEvent,
     CameraStatusData,
     DetectionEvent,
     ModelInfo,
@@ -59,10 +63,29 @@ def _tracking(number: int = 5, *, score: float = 0.87654321) -> TrackingOccurren
     )
 
 
+def _anpr(number: int = 5) -> AnprOccurrence:
+    return AnprOccurrence(
+        frame=frame(number, seed=number),
+        plate=(120.0, 100.0, 152.0, 109.0),
+        candidates=(PlateText("BAK123", 0.97216), PlateText("8AK123", 0.021)),
+        reads=7,
+        quality=0.834567,
+        track_uid="camera-1-run-7",
+        track_id=7,
+        vehicle=BOX,
+        vehicle_type="car",
+        color="blue",
+        region="de",
+        direction="approaching",
+        latency_s=0.4125,
+    )
+
+
 OCCURRENCES: list[Occurrence] = [
     _tracking(),
     MotionOccurrence(frame=frame(5, seed=1), motion=motion(BOX), duration_s=1.23456),
     DetectionOccurrence(frame=frame(5, seed=1), labels=(LABEL,)),
+    _anpr(),
 ]
 
 
@@ -180,3 +203,43 @@ def test_camera_status() -> None:
     built = _builder().camera_status(CameraStatusData(status="offline", error="no route"), at=START)
     assert parse_event(dump_event(built.event)).event_type == "camera_status"
     assert built.snapshot is None
+
+
+def test_an_anpr_event_says_all_that_was_found() -> None:
+    """Plate, candidates, vehicle and boxes, as the contract has them."""
+    event = _builder().build(_anpr()).event
+    assert isinstance(event, AnprEvent)
+    data = event.event_data
+    assert (data.anpr_result.license_plate, data.anpr_result.confidence, data.anpr_result.region) == (
+        "BAK123",
+        0.9722,
+        "de",
+    )
+    assert data.plate_normalized == "BAK123"
+    assert [(each.text, each.confidence) for each in data.candidates] == [("BAK123", 0.9722), ("8AK123", 0.021)]
+    assert data.plate_box is not None
+    assert (data.plate_box.x, data.plate_box.width) == (0.375, 0.1)
+    assert data.vehicle_box is not None
+    assert data.vehicle_box.height == pytest.approx(60 / 180, abs=1e-5)
+    assert (data.vehicle.type, data.vehicle.make, data.vehicle.model, data.vehicle.color) == ("car", None, None, "blue")
+    assert (data.track_id, data.track_uid, data.direction, data.reads) == (7, "camera-1-run-7", "approaching", 7)
+    assert (data.quality_score, data.latency_ms) == (0.8346, 412.5)
+
+
+def test_a_plate_on_no_vehicle_says_so() -> None:
+    """Nulls, not guesses."""
+    found = replace(_anpr(), vehicle=None, track_id=None, vehicle_type=None, color=None, region=None, direction=None)
+    event = _builder(enabled=False).build(found).event
+    assert isinstance(event, AnprEvent)
+    data = event.event_data
+    assert (data.vehicle_box, data.track_id, data.vehicle.type, data.direction) == (None, None, None, None)
+    assert event.snapshot is None
+
+
+def test_the_plate_is_drawn_in_green() -> None:
+    """A thick box around it; the rest of the frame stays as it was."""
+    plain = replace(_anpr(), frame=frame(5))
+    image = _decoded(_builder(image_format="png").build(plain).snapshot)
+    green = (image[..., 1] > 150) & (image[..., 0] < 60) & (image[..., 2] < 60)
+    assert green[95:115, 115:158].sum() > 60
+    assert not green[130:].any()

@@ -220,3 +220,22 @@ def test_objects_outside_the_required_zone_stay_untold() -> None:
     told = _play(_lifecycle(settings), _visit(60))
     assert told[0].action == "entered"
     assert told[0].zones == ("yard",)
+
+
+def test_who_is_there_is_known_by_the_names_that_events_bear() -> None:
+    """Others (plates) hang what they find on visits: the same id when a lost object is taken up under a new track."""
+    lifecycle = _lifecycle(EventSettings(return_s=10.0))
+    parked = [tracks([(1, STILL)], class_id=1) for _ in range(80)]
+    _play(lifecycle, parked)
+    followed = lifecycle.followed(parked[-1])
+    assert [(each.track_id, each.track_uid, each.class_name, each.xyxy) for each in followed] == [
+        (1, "camera-1-run-1", "car", STILL)
+    ]
+    assert (lifecycle.present, lifecycle.waited_for) == ({1}, frozenset())
+    lifecycle.observe(frame(81), tracks(ended=[1]))
+    assert (lifecycle.present, lifecycle.waited_for) == (frozenset(), {1})
+    again = tracks([(5, STILL)], class_id=1)
+    lifecycle.observe(frame(82), again)
+    assert [(each.track_id, each.track_uid) for each in lifecycle.followed(again)] == [(1, "camera-1-run-1")]
+    assert lifecycle.present == {1}
+    assert lifecycle.followed(tracks([(77, STILL)])) == []
