@@ -27,6 +27,7 @@ _LETTERS: Final = frozenset(ALPHABET[:26])
 _DIGITS: Final = frozenset(ALPHABET[26:])
 _ANY: Final = frozenset(ALPHABET)
 _CLASSES: Final = {"d": _DIGITS, "D": _LETTERS, "w": _ANY}
+_GLOB: Final = re.compile(r"[A-Za-z0-9*?\[\]!^-]+")
 _BOUNDS: Final = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")
 
 
@@ -87,9 +88,9 @@ def compile_regex(text: str) -> PlateRegex:
 
 def compile_glob(text: str) -> PlateRegex:
     """Compile a glob (``*`` any characters, ``?`` one, ``[AB]`` one of these), which the whole plate must fit."""
-    expression = re.sub(r"\[!", "[^", text).replace("?", ".").replace("*", ".*")
-    if re.search(r"[^A-Za-z0-9.*^\[\]-]", expression):
-        raise ValueError("a glob holds letters, digits, * ? and [ ] only")
+    if not _GLOB.fullmatch(text):
+        raise ValueError("must hold something, and only letters, digits, * ? and [ ]")
+    expression = text.replace("[!", "[^").replace("?", ".").replace("*", ".*")
     return compile_regex(f"^{expression}$")
 
 

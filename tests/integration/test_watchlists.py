@@ -1,0 +1,314 @@
+"""Watch-lists end to end: kept by the API, matched in ingest, told to subscribers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from cloud_functions.api.watchlist_parameters import PatternsAdded, PatternsAnswer, WatchlistAnswer, WatchlistsAnswer
+from cloud_functions.fanout.messages import read_deliveries
+from cloud_functions.fanout.targets.redis import channels_of
+from cloud_functions.ingest.watch import MOST_TOLD, WatchLists
+from shared.clock import ManualClock
+from tests.api_calls import ApiCalls, lambda_api
+from tests.ingest_rig import Rig, rig
+from tests.plate_reads import plate_read
+from tests.wire_events import NOON, batch, failures, record, wire_event
+
+PATH = "/api/plates/watchlists"
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[ApiCalls]:
+    handler, resources = lambda_api(database_url)
+    yield ApiCalls(handler)
+    handler.close()
+    resources.close()
+
+
+@pytest.fixture
+def ingest(database_url: str) -> Iterator[Rig]:
+    with rig(database_url, clock=ManualClock(NOON)) as one:
+        yield one
+
+
+def _made(api: ApiCalls, name: str = "stolen", *patterns: dict[str, Any]) -> int:
+    answer = api.post(PATH, {"name": name})
+    assert answer.status == 201, answer
+    number = answer.json()["watchlist_id"]
+    if patterns:
+        _added(api, number, *patterns)
+    return number
+
+
+def _added(api: ApiCalls, number: int, *patterns: dict[str, Any]) -> list[int]:
+    answer = api.post(f"{PATH}/{number}/patterns", {"patterns": patterns})
+    assert answer.status == 201, answer
+    PatternsAdded.model_validate(answer.json())
+    return [pattern["pattern_id"] for pattern in answer.json()["patterns"]]
+
+
+def _exact(text: str, **fields: Any) -> dict[str, Any]:
+    return {"kind": "exact", "pattern": text} | fields
+
+
+def _told(ingest: Rig, *reads: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the matches that subscribers are told of when these reads arrive."""
+    ingest.publisher.told.clear()
+    assert failures(ingest.handle(batch(reads))) == []
+    return [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
+
+
+def test_lists_are_made_changed_and_deleted(api: ApiCalls) -> None:
+    """The life of a list; names are unique, and what is not there is 404."""
+    made = api.post(PATH, {"name": "stolen", "description": "by the police"})
+    WatchlistAnswer.model_validate(made.json())
+    number = made.json()["watchlist_id"]
+    assert api.get(f"{PATH}/{number}").json() == made.json()
+    assert api.post(PATH, {"name": "stolen"}).json()["type"] == "urn:vedette:problem:name-taken"
+    other = _made(api, "staff")
+    listed = api.get(PATH).json()
+    WatchlistsAnswer.model_validate(listed)
+    assert [one["name"] for one in listed["watchlists"]] == ["staff", "stolen"]
+    changed = api.call("PUT", f"{PATH}/{number}", body='{"name": "gone", "enabled": false}').json()
+    assert (changed["name"], changed["description"], changed["enabled"]) == ("gone", None, False)
+    assert api.call("PUT", f"{PATH}/{number}", body='{"name": "staff"}').status == 409
+    assert api.delete(f"{PATH}/{other}").json() == {"message": "Watch-list deleted"}
+    for answer in (
+        api.get(f"{PATH}/{other}"),
+        api.delete(f"{PATH}/{other}"),
+        api.call("PUT", f"{PATH}/{other}", body='{"name": "x"}'),
+        api.get(f"{PATH}/{other}/patterns"),
+        api.post(f"{PATH}/{other}/patterns", {"patterns": [_exact("A1")]}),
+    ):
+        assert (answer.status, answer.json()["type"]) == (404, "urn:vedette:problem:watchlist-not-found")
+
+
+def test_patterns_are_added_listed_and_deleted(api: ApiCalls) -> None:
+    """In the form in which they are compared, with reason and expiry, in order."""
+    number = _made(api)
+    first, second, third = _added(
+        api,
+        number,
+        _exact("b-ak 123", reason="stolen", expires_at="2027-01-01T00:00:00Z"),
+        {"kind": "fuzzy", "pattern": "AB 12 CD", "max_distance": 1},
+        {"kind": "glob", "pattern": "b-*-x"},
+    )
+    page = api.get(f"{PATH}/{number}/patterns", limit=2, offset=1).json()
+    PatternsAnswer.model_validate(page)
+    assert page["total"] == 3
+    assert [(one["pattern_id"], one["pattern"]) for one in page["patterns"]] == [(second, "AB12CD"), (third, "B*X")]
+    assert api.get(f"{PATH}/{number}/patterns/{first}").json() == {
+        "pattern_id": first,
+        "watchlist_id": number,
+        "kind": "exact",
+        "pattern": "BAK123",
+        "max_distance": None,
+        "reason": "stolen",
+        "expires_at": "2027-01-01T00:00:00.000000Z",
+    }
+    assert api.delete(f"{PATH}/{number}/patterns/{first}").status == 200
+    other = _made(api, "other")
+    for answer in (
+        api.get(f"{PATH}/{number}/patterns/{first}"),
+        api.delete(f"{PATH}/{number}/patterns/{first}"),
+        api.delete(f"{PATH}/{other}/patterns/{second}"),
+    ):
+        assert (answer.status, answer.json()["type"]) == (404, "urn:vedette:problem:pattern-not-found")
+    assert api.get(f"{PATH}/{number}").json()["patterns"] == 2
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {},
+        {"kind": "exact"},
+        {"kind": "like", "pattern": "A1"},
+        {"kind": "exact", "pattern": "--"},
+        {"kind": "exact", "pattern": "A1", "max_distance": 1},
+        {"kind": "fuzzy", "pattern": "AB1"},
+        {"kind": "fuzzy", "pattern": "AB1", "max_distance": 9},
+        {"kind": "regex", "pattern": "(A+)+\\1"},
+        {"kind": "regex", "pattern": "A" * 201},
+        {"kind": "glob", "pattern": "A(1"},
+        {"kind": "exact", "pattern": "A1", "reason": "a\x00b"},
+        {"kind": "exact", "pattern": "A1", "reason": "\ud800"},
+        {"kind": "exact", "pattern": "A1", "reason": " "},
+        {"kind": "exact", "pattern": "A1", "expires_at": "tomorrow"},
+        {"kind": "exact", "pattern": "A1", "expires_at": 1e400},
+        {"kind": "exact", "pattern": "A1", "watchlist_id": 1},
+    ],
+)
+def test_a_wrong_pattern_is_refused_and_its_neighbours_with_it(api: ApiCalls, pattern: dict[str, Any]) -> None:
+    """All or nothing, with a problem that says which and why."""
+    number = _made(api)
+    answer = api.post(f"{PATH}/{number}/patterns", {"patterns": [_exact("GOOD1"), pattern]})
+    assert answer.status == 422, answer
+    assert answer.json()["errors"][0]["parameter"].startswith("patterns.1")
+    assert api.get(f"{PATH}/{number}").json()["patterns"] == 0
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", "{}", '{"name": ""}', '{"name": "a\\nb"}', '{"name": 1}', '{"nam": "a"}']
+)
+def test_a_wrong_list_is_refused(api: ApiCalls, body: str) -> None:
+    """A 422, and no list."""
+    assert api.post(PATH, body).status in (400, 422)
+    assert api.get(PATH).json()["count"] == 0
+
+
+def test_a_match_is_told_after_the_event(api: ApiCalls, ingest: Rig) -> None:
+    """Its own type and identity, the whole event in it, and which pattern of which list it was and why."""
+    number = _made(api)
+    [pattern] = _added(api, number, _exact("AB 123 CD", reason="reported stolen", expires_at="2027-01-01T00:00:00Z"))
+    event = plate_read("AB 123 CD")
+    [match] = _told(ingest, event, plate_read("XY 1"), wire_event())
+    kinds = [publication.attributes["event_type"] for publication in ingest.publisher.told]
+    assert kinds == ["anpr", "anpr", "tracking", "plate_match"]
+    plain = next(one for one in ingest.publisher.documents() if one["event_id"] == event["event_id"])
+    assert match["source_event_id"] == event["event_id"]
+    assert match["event_id"] != event["event_id"]
+    same = {"id", "camera_id", "site_id", "device_id", "timestamp", "frame_number", "snapshot_path", "created_at"}
+    assert {name: match[name] for name in same} == {name: plain[name] for name in same}
+    assert match["event_data"].pop("watchlist_match_count") == 1
+    assert match["event_data"].pop("watchlist_matches") == [
+        {
+            "watchlist_id": number,
+            "watchlist": "stolen",
+            "pattern_id": pattern,
+            "kind": "exact",
+            "pattern": "AB123CD",
+            "max_distance": None,
+            "distance": None,
+            "reason": "reported stolen",
+            "expires_at": "2027-01-01T00:00:00.000000Z",
+        }
+    ]
+    assert match["event_data"] == plain["event_data"]
+    assert ingest.publisher.told[-1].attributes == {
+        "event_type": "plate_match",
+        "camera_id": "camera-1",
+        "site_id": "hq",
+        "license_plate": "AB123CD",
+        "watchlist": ["stolen"],
+    }
+    assert ingest.metrics.counts["PlateMatches"] == 1
+
+
+def test_fan_out_carries_matches_on_a_channel_of_their_own() -> None:
+    """Who listens for matches alone hears them alone."""
+    document = json.dumps({"event_type": "plate_match", "camera_id": "camera-1"})
+    [delivery], _ = read_deliveries({"Records": [record(document)]})
+    assert channels_of(delivery) == ("events", "events:plate_match", "events:camera:camera-1")
+
+
+def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: Rig) -> None:
+    """Exact, glob, regex and fuzzy; the distance is told with the last."""
+    _made(
+        api,
+        "all",
+        _exact("AB123CD"),
+        {"kind": "glob", "pattern": "AB*"},
+        {"kind": "regex", "pattern": r"^[A-Z]{2}\d{3}"},
+        {"kind": "fuzzy", "pattern": "A8123CD", "max_distance": 1},
+    )
+    [match] = _told(ingest, plate_read("AB 123 CD"))
+    found = match["event_data"]["watchlist_matches"]
+    assert [(one["kind"], one["distance"]) for one in found] == [
+        ("exact", None), ("glob", None), ("regex", None), ("fuzzy", 0.25)
+    ]  # fmt: skip
+    [match] = _told(ingest, plate_read("XY 999"))
+    assert [one["kind"] for one in match["event_data"]["watchlist_matches"]] == ["regex"]
+
+
+def test_a_change_counts_for_the_next_batch(api: ApiCalls, ingest: Rig) -> None:
+    """Added, switched off and on, renamed, deleted, the list deleted: no cache stands between."""
+    read = plate_read("AB 1")
+    assert _told(ingest, read) == []
+    number = _made(api)
+    assert _told(ingest, read) == []
+    [pattern] = _added(api, number, _exact("AB1"))
+    [match] = _told(ingest, read)
+    assert [again["event_id"] for again in _told(ingest, read)] == [match["event_id"]]
+    api.call("PUT", f"{PATH}/{number}", body='{"name": "stolen", "enabled": false}')
+    assert _told(ingest, read) == []
+    api.call("PUT", f"{PATH}/{number}", body='{"name": "found"}')
+    [match] = _told(ingest, read)
+    assert match["event_data"]["watchlist_matches"][0]["watchlist"] == "found"
+    api.delete(f"{PATH}/{number}/patterns/{pattern}")
+    assert _told(ingest, read) == []
+    _added(api, number, _exact("AB1"))
+    assert len(_told(ingest, read)) == 1
+    api.delete(f"{PATH}/{number}")
+    assert _told(ingest, read) == []
+
+
+def test_a_pattern_expires_by_itself(api: ApiCalls, database_url: str) -> None:
+    """Nothing has to change for it, and one that had expired before it was loaded never matches."""
+    clock = ManualClock(NOON)
+    _made(
+        api,
+        "short",
+        _exact("AB1", expires_at=_at(NOON + timedelta(hours=24 * 365))),
+        _exact("AB2", expires_at=_at(NOON - timedelta(hours=24 * 30))),
+    )
+    with rig(database_url, clock=clock) as ingest:
+        assert len(_told(ingest, plate_read("AB 1"), plate_read("AB 2"))) == 1
+        clock.advance(86_400 * 366)
+        assert _told(ingest, plate_read("AB 1")) == []
+
+
+def _at(moment: datetime) -> str:
+    return moment.isoformat()
+
+
+def test_a_match_that_was_not_told_comes_again(api: ApiCalls, ingest: Rig) -> None:
+    """The event is stored and its telling failed: the queue brings it again, and both are told."""
+    _made(api, "stolen", _exact("AB1"))
+    event = plate_read("AB 1")
+    invocation = batch([event])
+    ingest.publisher.refusing.add(event["event_id"])
+    assert failures(ingest.handle(invocation)) == [invocation["Records"][0]["messageId"]]
+    assert ingest.publisher.told == []
+    ingest.publisher.refusing.clear()
+    assert failures(ingest.handle(invocation)) == []
+    assert [one["event_type"] for one in ingest.publisher.documents()] == ["anpr", "plate_match"]
+
+
+def test_a_plate_that_fits_a_thousand_patterns_fits_one_message(api: ApiCalls, ingest: Rig) -> None:
+    """The document stays small; how many there were is told."""
+    number = _made(api)
+    _added(api, number, *({"kind": "glob", "pattern": "A" + "*" * (1 + count % 90)} for count in range(1000)))
+    [match] = _told(ingest, plate_read("AB 1"))
+    assert match["event_data"]["watchlist_match_count"] == 1000
+    assert len(match["event_data"]["watchlist_matches"]) == MOST_TOLD
+
+
+def test_only_what_is_new_is_loaded(api: ApiCalls, database_url: str) -> None:
+    """A change of ten thousand patterns by one costs the loading of one."""
+    number = _made(api, "stolen", *(_exact(f"AB{count}") for count in range(50)))
+    watch = WatchLists(clock=ManualClock(NOON))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        watch.refresh(connection)
+        assert len(watch) == 50
+        connection.execute("ALTER TABLE watchlist_patterns RENAME TO away")
+        watch.refresh(connection)
+        connection.execute("ALTER TABLE away RENAME TO watchlist_patterns")
+        _added(api, number, _exact("XY1"))
+        watch.refresh(connection)
+        assert len(watch) == 51
+
+
+def test_a_pattern_that_this_code_does_not_know_harms_nobody(api: ApiCalls, ingest: Rig) -> None:
+    """Written by hand or by a newer version: left out with a warning, the others work."""
+    number = _made(api, "stolen", _exact("AB1"))
+    with psycopg.connect(ingest.url) as connection:
+        connection.execute(
+            "INSERT INTO watchlist_patterns (watchlist_id, kind, pattern) VALUES (%s, 'regex', '(')", [number]
+        )
+    assert len(_told(ingest, plate_read("AB 1"))) == 1

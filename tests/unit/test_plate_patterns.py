@@ -1,0 +1,125 @@
+"""The index of watch-list patterns: it finds what trying every pattern would find."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud_functions.plate_distance import plate_distance
+from cloud_functions.plate_patterns import PatternIndex, WatchPattern, check_pattern
+from cloud_functions.plate_regex import compile_glob, compile_regex
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+PLATES = st.text("AB08O1", min_size=1, max_size=6)
+PATTERNS = st.one_of(
+    st.tuples(st.just("exact"), PLATES, st.none()),
+    st.tuples(st.just("fuzzy"), st.text("AB08O1", min_size=3, max_size=6), st.integers(0, 2)),
+    st.tuples(st.just("glob"), st.text("AB0*?", min_size=1, max_size=5), st.none()),
+    st.tuples(st.just("regex"), st.sampled_from(["^A", "B$", "A|B0", "[AB]{2}", "0.1", "8+", "^A?B?$"]), st.none()),
+)
+
+
+def _pattern(number: int, kind: str, text: str, most: int | None = None, **fields: object) -> WatchPattern:
+    return WatchPattern(number, 1, kind, text, most)._replace(**fields)
+
+
+def _fits(pattern: WatchPattern, plate: str) -> bool:
+    if pattern.kind == "exact":
+        return plate == pattern.text
+    if pattern.kind == "fuzzy":
+        return plate_distance(plate, pattern.text) <= (pattern.max_distance or 0)
+    return (compile_glob if pattern.kind == "glob" else compile_regex)(pattern.text).matches(plate)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PATTERNS, max_size=12), st.sets(st.integers(0, 11)), st.lists(PLATES, min_size=1, max_size=5))
+def test_it_finds_what_trying_every_pattern_finds(
+    given_patterns: list[tuple[str, str, int | None]], removed: set[int], plates: list[str]
+) -> None:
+    """Of each kind, the same text more than once, some taken out again."""
+    patterns = [_pattern(number, *one) for number, one in enumerate(given_patterns)]
+    index = PatternIndex()
+    for pattern in patterns:
+        index.add(pattern)
+    for number in removed:
+        index.discard(number)
+    left = [pattern for pattern in patterns if pattern.pattern_id not in removed]
+    assert index.numbers() == {pattern.pattern_id for pattern in left}
+    for plate in plates:
+        found = index.matches(plate, now=NOW)
+        assert [match.pattern for match in found] == [pattern for pattern in left if _fits(pattern, plate)]
+        for match in found:
+            expected = plate_distance(plate, match.pattern.text) if match.pattern.kind == "fuzzy" else None
+            assert match.distance == expected
+
+
+def test_what_is_taken_out_leaves_nothing() -> None:
+    """Lists change for years in one process: an emptied index holds no trace."""
+    index = PatternIndex()
+    before = repr(_insides(index))
+    for number, (kind, text, most) in enumerate(
+        [("exact", "AB1", None), ("fuzzy", "AB12", 2), ("glob", "A*1", None), ("regex", "A|B", None)]
+    ):
+        index.add(_pattern(number, kind, text, most))
+        index.add(_pattern(number + 10, kind, text, most))
+    assert repr(_insides(index)) != before
+    for number in (*index.numbers(), 99):
+        index.discard(number)
+    assert len(index) == 0
+    assert repr(_insides(index)) == before
+
+
+def _insides(index: PatternIndex) -> list[object]:
+    return [index._exact, vars(index._fuzzy), vars(index._shaped)]
+
+
+def test_an_expired_pattern_matches_nothing() -> None:
+    """From the very moment on."""
+    index = PatternIndex()
+    index.add(_pattern(1, "exact", "AB1", expires_at=NOW))
+    assert index.matches("AB1", now=NOW) == []
+    assert [match.pattern.pattern_id for match in index.matches("AB1", now=NOW - timedelta(seconds=1))] == [1]
+
+
+def test_a_kind_from_the_future_is_refused() -> None:
+    """A newer API may have stored it; ingest goes on without."""
+    with pytest.raises(ValueError, match="sounds"):
+        PatternIndex().add(_pattern(1, "sounds", "AB1"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "most", "stored"),
+    [
+        ("exact", "b-ak 123", None, "BAK123"),
+        ("fuzzy", "b-ak 123", 1, "BAK123"),
+        ("glob", "b-*·12 [a-c]", None, "B*12[A-C]"),
+        ("regex", r"^b\d+", None, r"^b\d+"),
+    ],
+)
+def test_patterns_are_kept_in_the_plates_normal_form(kind: str, text: str, most: int | None, stored: str) -> None:
+    """Written as on the vehicle, compared as stored."""
+    assert check_pattern(kind, text, most) == stored  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "most"),
+    [
+        ("exact", "---", None),
+        ("exact", "A" * 17, None),
+        ("exact", "AB1", 1),
+        ("fuzzy", "AB12", None),
+        ("fuzzy", "A1", 1),
+        ("fuzzy", "AB12", 3),
+        ("fuzzy", "AB12", -1),
+        ("glob", "--", None),
+        ("glob", "A(B)", None),
+        ("regex", "(A", None),
+    ],
+)
+def test_what_is_no_pattern_is_refused(kind: str, text: str, most: int | None) -> None:
+    """With a reason, before it is stored."""
+    with pytest.raises(ValueError, match=r"\w"):
+        check_pattern(kind, text, most)  # type: ignore[arg-type]

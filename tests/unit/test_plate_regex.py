@@ -1,0 +1,167 @@
+"""Expressions over plates: the same answers as Python's re where both understand them, and never a long wait."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cloud_functions.plate_regex import MAX_POSITIONS, compile_glob, compile_regex, required_text
+
+ATOMS = st.sampled_from(["A", "B", "1", ".", "[AB]", "[^A]", r"\d", r"\D", r"\w", "[A-C1]"])
+
+
+def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map("".join),
+        st.lists(inner, min_size=1, max_size=3).map(lambda options: f"({'|'.join(options)})"),
+        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{0,1}", "{2,}", "*?"])).map(
+            lambda pair: f"(?:{pair[0]}){pair[1]}"
+        ),
+    )
+
+
+BRANCHES = st.tuples(st.sampled_from(["", "^"]), st.recursive(ATOMS, _grow, max_leaves=5), st.sampled_from(["", "$"]))
+EXPRESSIONS = st.lists(BRANCHES.map("".join), min_size=1, max_size=2).map("|".join)
+PLATES = st.text("ABC12", min_size=1, max_size=6)
+
+
+@settings(max_examples=400, deadline=None)
+@given(EXPRESSIONS, PLATES)
+@example("^A|B$", "CB")
+@example("(A*)*", "B1")
+@example("^(A?){2}$", "AA")
+def test_it_finds_what_re_finds(expression: str, plate: str) -> None:
+    """Anywhere unless anchored, in any nesting: what the usual engine says, without its backtracking."""
+    assert compile_regex(expression).matches(plate) == (re.search(expression, plate) is not None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EXPRESSIONS, PLATES)
+def test_a_plate_that_matches_holds_what_is_required(expression: str, plate: str) -> None:
+    """Patterns whose run of characters a plate lacks are not tried: so none that matches may lack it."""
+    compiled = compile_regex(expression)
+    if compiled.matches(plate):
+        assert any(required_text(branch) in f"^{plate}$" for branch in compiled.branches)
+
+
+@pytest.mark.parametrize(
+    ("expression", "run"),
+    [
+        (r"^AB\d+", "^AB"),
+        (r"\d{3}XYZ$", "XYZ$"),
+        (r"A+BC", "BC"),
+        (r"(AB){2}", "ABAB"),
+        (r"(AB)+C", "AB"),
+        (r"A(B|C)DEF", "DEF"),
+        (r"[A-Z]{2}\d{3}", ""),
+        (r"(ABC)?1", "1"),
+        (r"^AB$", "^AB$"),
+    ],
+)
+def test_what_is_required(expression: str, run: str) -> None:
+    """The longest run of characters that must come, with the ends where it is anchored."""
+    [branch] = compile_regex(expression).branches
+    assert required_text(branch) == run
+
+
+def test_small_letters_mean_their_capitals() -> None:
+    """Plates are kept in capitals."""
+    assert compile_regex("^ab[c-d]$").matches("ABD")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "A" * 201,
+        r"(A)\1",
+        "(?=A)B",
+        "(?P<x>A)",
+        "(?<!A)B",
+        r"\bA",
+        r"A\.B",
+        "A-B",
+        "A B",
+        "Ä",
+        "ı",
+        "²",
+        "(",
+        "(A",
+        "A)",
+        "[A",
+        "[]",
+        "[B-A]",
+        "[A-9]",
+        "[[:alpha:]]",
+        "*A",
+        "A**",
+        "A{2}{3}",
+        "A{3,2}",
+        "A{17}",
+        "A{,3}",
+        "A{x}",
+        "A{",
+        "A^B",
+        "A$B",
+        "(^A)",
+        "\\",
+        "A\x00",
+        "(" * 21 + "A" + ")" * 21,
+        "(A{16}){16}B{16}",
+        "(((((){16}){16}){16}){16}){16}",
+        "((((((A|){16}){16}){16}){16}){16}){16}",
+    ],
+)
+def test_what_cannot_be_or_could_never_match_is_refused(expression: str) -> None:
+    """With a reason; nothing is built before its size is known."""
+    with pytest.raises(ValueError, match=r"\w"):
+        compile_regex(expression)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text("AB1.*+?{}()[]|^$\\d,-2", max_size=30))
+def test_any_text_is_compiled_or_refused(text: str) -> None:
+    """Nothing but ValueError, whatever is sent."""
+    try:
+        compile_regex(text).matches("AB12")
+    except ValueError:
+        return
+
+
+@pytest.mark.parametrize(
+    "expression", ["^(A+)+$", "^(A|A)*B$", "^(A*)*(A*)*B$", "^((A?){3}){4}(A{3}){4}$", "(.*A){10}$"]
+)
+def test_what_drives_backtracking_engines_mad_is_quick(expression: str) -> None:
+    """The steps are bounded by the positions: a thousand plates are soon done, where re would take hours for one."""
+    compiled = compile_regex(expression)
+    assert sum(len(automaton._follow) for automaton in compiled._automata) <= MAX_POSITIONS
+    for _ in range(1000):
+        compiled.matches("A" * 15 + "C")
+
+
+@pytest.mark.parametrize(
+    ("glob", "fits", "fits_not"),
+    [
+        ("B*ABC", ["BABC", "B123ABC"], ["B123ABCD", "XB1ABC"]),
+        ("AB?2", ["AB12", "ABX2"], ["AB2", "AB112"]),
+        ("[AB]1*", ["A1", "B19"], ["C1", "1"]),
+        ("[!AB]1", ["C1"], ["A1"]),
+        ("ab*", ["AB1"], ["BAB1"]),
+        ("*", ["A"], []),
+    ],
+)
+def test_globs(glob: str, fits: list[str], fits_not: list[str]) -> None:
+    """The whole plate must fit."""
+    compiled = compile_glob(glob)
+    assert all(compiled.matches(plate) for plate in fits)
+    assert not any(compiled.matches(plate) for plate in fits_not)
+
+
+@pytest.mark.parametrize("glob", ["", "A.B", "A(B)", "A|B", "A+", "A{2}", "[A", "^A", "A$", "A\\d", "Ä*"])
+def test_a_glob_is_no_regular_expression(glob: str) -> None:
+    """What only an expression can say is refused rather than taken for a character."""
+    with pytest.raises(ValueError, match=r"\w"):
+        compile_glob(glob)
