@@ -55,6 +55,8 @@ class NetworkPlateDetector:
         self._whole = _Eye(whole)
         self._close = _Eye(close) if close is not None else None
         self._search = search or PlateSearch()
+        # The score is the two looks' geometric mean: a candidate below the threshold's square cannot reach it any more.
+        self._least = max(self._search.candidate_threshold, self._search.threshold**2)
 
     def find(self, image: Image) -> list[PlateBox]:
         """Return the plates of a picture (BGR), best first, with their corners."""
@@ -71,12 +73,12 @@ class NetworkPlateDetector:
 
     def _first(self, image: Image) -> list[FoundPlates]:
         """Look at the whole picture, and from afar at what may nearly fill it."""
-        threshold = self._search.candidate_threshold
+        threshold = self._least
         return [eye.look(image, _all_of(image), threshold) for eye in (self._whole, self._close) if eye is not None]
 
     def _again(self, image: Image) -> list[FoundPlates]:
         """Look at overlapping quarters, where that shows more than the whole did; from afar where nothing else can."""
-        threshold = self._search.candidate_threshold
+        threshold = self._least
         height, width = image.shape[:2]
         regions: list[tuple[float, float, float, float]] = []
         if self._close is None:

@@ -30,7 +30,7 @@ from training.detector.validate import Question, examine, generated_questions, r
 
 SIZES = {"plate_detector": (640, 384), "plate_detector_close": (256, 160)}
 """Name to (width, height): whole pictures, and the closer look at one plate. Both have the same weights."""
-CALIBRATION_SCENES = 160
+CALIBRATION_SCENES = 100
 
 
 class Exported(nn.Module):
@@ -112,7 +112,9 @@ def main() -> None:
     for name, size in SIZES.items():
         float_path = convert(net, size, arguments.cache / f"{name}_float.tflite")
         path = arguments.out / f"{name}.tflite"
-        quantise(float_path, path, [calibration.draw(*size).image for _ in range(CALIBRATION_SCENES)])
+        scenes = [calibration.draw(*size).image for _ in range(CALIBRATION_SCENES)]
+        scenes[0][0, :2] = 0, 255  # so that the input's step is one grey level
+        quantise(float_path, path, scenes)
         figures = {}
         if name == "plate_detector":
             for kind, questions in sets.items():

@@ -21,7 +21,7 @@ from edge_agent.anpr.plate_detector import PlateSearch, open_plate_detector
 from training.detector.frames import HEIGHT_PX, WIDTH_PX, load_frames
 from training.detector.validate import iou_matrix
 
-THRESHOLD = 0.35
+THRESHOLD = 0.5
 PARTS = ((0, 0, WIDTH_PX, HEIGHT_PX), *((x, y, 740, 420) for x in (0, WIDTH_PX - 740) for y in (0, HEIGHT_PX - 420)))
 """left, top, width, height"""
 
