@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import combinations
 from typing import Final, Literal, NamedTuple
 
 from cloud_functions.plate_distance import fold, plate_distance
-from cloud_functions.plate_regex import PlateRegex, compile_glob, compile_regex, required_text
+from cloud_functions.plate_regex import PlateRegex, compile_glob, compile_regex, required_runs
 from shared.plates import MAX_PLATE_LENGTH, normalize_plate
 
 PatternKind = Literal["exact", "glob", "regex", "fuzzy"]
@@ -179,12 +178,10 @@ class _FuzzyIndex:
 
 def _rests(text: str, deletions: int) -> set[str]:
     """Return what is left of ``text`` without up to so many of its characters."""
-    rests = {text}
-    for count in range(1, min(deletions, len(text)) + 1):
-        rests |= {
-            "".join(char for place, char in enumerate(text) if place not in gone)
-            for gone in combinations(range(len(text)), count)
-        }
+    rests = latest = {text}
+    for _ in range(deletions):
+        latest = {rest[:place] + rest[place + 1 :] for rest in latest for place in range(len(rest))}
+        rests = rests | latest
     return rests
 
 
@@ -206,10 +203,26 @@ class _ShapeIndex:
         shape = self._shapes.get(entry)
         if shape is None:
             regex = compiled(text)
-            shape = self._shapes[entry] = _Shape(regex, set(), _keys(regex))
+            shape = self._shapes[entry] = _Shape(regex, set(), self._keys(regex))
             for key in shape.keys:
                 self._by_key.setdefault(key, set()).add(entry)
         shape.numbers.add(number)
+
+    def _keys(self, regex: PlateRegex) -> tuple[str, ...]:
+        """Return keys of which every plate that fits holds one; the empty one is in every plate."""
+        keys: set[str] = set()
+        for branch in regex.branches:
+            required = [{self._best_key(run) for run in runs} for runs in required_runs(branch)]
+            keys |= min(required, key=lambda one: sum(map(self._cost, one)), default={""})
+        return tuple(keys)
+
+    def _best_key(self, run: str) -> str:
+        last = max(0, len(run) - _KEY_LENGTH)
+        return min((run[start : start + _KEY_LENGTH] for start in range(last + 1)), key=self._cost)
+
+    def _cost(self, key: str) -> float:
+        """Return about how often how much will be tried under this key, were one more put there."""
+        return (len(self._by_key.get(key, ())) + 1) / 30 ** len(key.strip("^$"))
 
     def discard(self, number: int, kind: str, text: str) -> None:
         entry = (kind, text)
@@ -233,18 +246,6 @@ class _ShapeIndex:
             shape = self._shapes[entry]
             if shape.regex.matches(plate):
                 yield from shape.numbers
-
-
-def _keys(regex: PlateRegex) -> tuple[str, ...]:
-    """Return the keys of which a plate must hold one; the empty one is in every plate."""
-    keys = {_key(required_text(branch)) for branch in regex.branches}
-    return ("",) if "" in keys else tuple(keys)
-
-
-def _key(run: str) -> str:
-    if not run.strip("^$"):
-        return ""
-    return run[-_KEY_LENGTH:] if run.endswith("$") and not run.startswith("^") else run[:_KEY_LENGTH]
 
 
 def _runs(text: str) -> set[str]:

@@ -74,11 +74,18 @@ class PlateRegex:
 
     def __init__(self, branches: tuple[Branch, ...]) -> None:
         self.branches = branches
-        self._automata = [_Automaton(branch) for branch in branches]
+        self._built: list[_Automaton] | None = None
 
     def matches(self, plate: str) -> bool:
         """Tell whether the expression is found in ``plate``, which is in normal form."""
         return any(automaton.matches(plate) for automaton in self._automata)
+
+    @property
+    def _automata(self) -> list[_Automaton]:
+        """Built when first needed: of thousands of patterns most are never tried."""
+        if self._built is None:
+            self._built = [_Automaton(branch) for branch in self.branches]
+        return self._built
 
 
 def compile_regex(text: str) -> PlateRegex:
@@ -317,32 +324,60 @@ class _Automaton:
             ends ^= lowest
 
 
-def required_text(branch: Branch) -> str:
-    """Return a run of characters that every plate holds that the branch is found in; ``""`` where none is certain.
+def required_runs(branch: Branch) -> list[frozenset[str]]:
+    """Return what every plate holds that the branch is found in: of each set at least one run of characters.
 
-    ``^`` and ``$`` in it stand for the plate's ends. What holds no such run need not be tried.
+    ``^`` and ``$`` in a run stand for the plate's ends. What a plate holds none of a set of need not be tried on it.
     """
-    runs: list[str] = ["^" if branch.at_start else ""]
-    _collect(branch.node, runs)
+    found = _Runs("^" if branch.at_start else "")
+    found.collect(branch.node)
     if branch.at_end:
-        runs[-1] += "$"
-    return max(runs, key=lambda run: (len(run.strip("^$")), len(run)))
+        found.open += "$"
+    found.close()
+    return found.sets
 
 
-def _collect(node: Node, runs: list[str]) -> None:
-    """Add the characters that must come, in order; a new run begins after whatever may differ."""
-    match node:
-        case Chars(chars) if len(chars) == 1:
-            runs[-1] += next(iter(chars))
-        case Sequence(items):
-            for item in items:
-                _collect(item, runs)
-        case Choice((only,)):
-            _collect(only, runs)
-        case Repeat(item, least, most) if least > 0:
-            for _ in range(least):
-                _collect(item, runs)
-            if most != least:
-                runs.append("")
-        case _:
-            runs.append("")
+class _Runs:
+    """Gathers runs in the order of the characters; ``open`` is the one that still grows."""
+
+    def __init__(self, open_run: str = "") -> None:
+        self.sets: list[frozenset[str]] = []
+        self.open = open_run
+
+    def close(self) -> None:
+        """End the open run: what follows may differ."""
+        if self.open.strip("^$"):
+            self.sets.append(frozenset({self.open}))
+        self.open = ""
+
+    def collect(self, node: Node) -> None:
+        match node:
+            case Chars(chars) if len(chars) == 1:
+                self.open += next(iter(chars))
+            case Sequence(items):
+                for item in items:
+                    self.collect(item)
+            case Choice((only,)):
+                self.collect(only)
+            case Choice(options):
+                self.close()
+                self._one_of(options)
+            case Repeat(item, least, most) if least > 0:
+                for _ in range(least):
+                    self.collect(item)
+                if most != least:
+                    self.close()
+            case _:
+                self.close()
+
+    def _one_of(self, options: tuple[Node, ...]) -> None:
+        """Add the longest run of each option, where each has one."""
+        runs: set[str] = set()
+        for option in options:
+            inner = _Runs()
+            inner.collect(option)
+            inner.close()
+            if not inner.sets:
+                return
+            runs |= max(inner.sets, key=lambda one: min(map(len, one)))
+        self.sets.append(frozenset(runs))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.plate_regex import MAX_POSITIONS, compile_glob, compile_regex, required_text
+from cloud_functions.plate_regex import MAX_POSITIONS, compile_glob, compile_regex, required_runs
 
 ATOMS = st.sampled_from(["A", "B", "1", ".", "[AB]", "[^A]", r"\d", r"\D", r"\w", "[A-C1]"])
 
@@ -44,27 +44,33 @@ def test_a_plate_that_matches_holds_what_is_required(expression: str, plate: str
     """Patterns whose run of characters a plate lacks are not tried: so none that matches may lack it."""
     compiled = compile_regex(expression)
     if compiled.matches(plate):
-        assert any(required_text(branch) in f"^{plate}$" for branch in compiled.branches)
+        assert any(
+            all(any(run in f"^{plate}$" for run in runs) for runs in required_runs(branch))
+            for branch in compiled.branches
+        )
 
 
 @pytest.mark.parametrize(
-    ("expression", "run"),
+    ("expression", "required"),
     [
-        (r"^AB\d+", "^AB"),
-        (r"\d{3}XYZ$", "XYZ$"),
-        (r"A+BC", "BC"),
-        (r"(AB){2}", "ABAB"),
-        (r"(AB)+C", "AB"),
-        (r"A(B|C)DEF", "DEF"),
-        (r"[A-Z]{2}\d{3}", ""),
-        (r"(ABC)?1", "1"),
-        (r"^AB$", "^AB$"),
+        (r"^AB\d+", [{"^AB"}]),
+        (r"\d{3}XYZ$", [{"XYZ$"}]),
+        (r"A+BC", [{"A"}, {"BC"}]),
+        (r"(AB){2}", [{"ABAB"}]),
+        (r"(AB)+C", [{"AB"}, {"C"}]),
+        (r"A(B|C)DEF", [{"A"}, {"B", "C"}, {"DEF"}]),
+        (r"(ABC|X\dYZ)", [{"ABC", "YZ"}]),
+        (r"(ABC|\d)1", [{"1"}]),
+        (r"[A-Z]{2}\d{3}", []),
+        (r"(ABC)?1", [{"1"}]),
+        (r"^AB$", [{"^AB$"}]),
+        (r"^.*$", []),
     ],
 )
-def test_what_is_required(expression: str, run: str) -> None:
-    """The longest run of characters that must come, with the ends where it is anchored."""
+def test_what_is_required(expression: str, required: list[set[str]]) -> None:
+    """Runs of characters that must come, with the ends where it is anchored; of a choice, one of several."""
     [branch] = compile_regex(expression).branches
-    assert required_text(branch) == run
+    assert required_runs(branch) == required
 
 
 def test_small_letters_mean_their_capitals() -> None:

@@ -1,0 +1,53 @@
+"""A watch-list of any size, a quarter of each kind, of plates like those that come by."""
+
+from __future__ import annotations
+
+import random
+import string
+
+from cloud_functions.db.watchlists import NewPattern
+from cloud_functions.plate_patterns import PatternKind, check_pattern
+
+
+def any_plate(chance: random.Random) -> str:
+    """Return a plate of one of four formats."""
+    letters = "".join(chance.choices(string.ascii_uppercase, k=5))
+    digits = "".join(chance.choices(string.digits, k=4))
+    town = chance.choice(["B", "CJ", "TM", "IS"])
+    return chance.choice(
+        [
+            f"{town}{digits[:3]}{letters[:3]}",
+            f"{town}{letters[:2]}{digits}",
+            f"{letters[:2]}{digits[:2]}{letters[2:]}",
+            f"{letters[:3]}{digits[0]}{letters[3]}{digits[1:3]}",
+        ]
+    )
+
+
+def any_pattern(chance: random.Random, kind: PatternKind) -> NewPattern:
+    """Return a pattern as somebody would write it who knows part of a plate."""
+    plate = any_plate(chance)
+    most = None
+    text = plate
+    if kind == "glob":
+        text = chance.choice(
+            [f"{plate[:4]}*", f"*{plate[-4:]}", f"{plate[:2]}?{plate[3:]}", f"{plate[:2]}*{plate[-2:]}"]
+        )
+    elif kind == "regex":
+        text = chance.choice(
+            [
+                rf"^{plate[:2]}\d{{2,3}}{plate[-3:]}$",
+                f"{plate[:3]}[{plate[3]}8B]{plate[4:]}",
+                f"({plate}|{plate[::-1]})",
+            ]
+        )
+    elif kind == "fuzzy":
+        most = chance.choice([1, 2])
+    return NewPattern(kind, check_pattern(kind, text, most), most, "reported", None)
+
+
+def many_patterns(count: int, *, seed: int = 1) -> list[NewPattern]:
+    """Return so many patterns, a quarter of each kind."""
+    chance = random.Random(seed)
+    kinds: tuple[PatternKind, ...] = ("exact", "glob", "regex", "fuzzy")
+    return [any_pattern(chance, kinds[number % 4]) for number in range(count)]
