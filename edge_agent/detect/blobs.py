@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.types import Detections, Motion
+from edge_agent.detect.blob_memory import BlobMemory
+from edge_agent.types import Boxes, Detections, Motion
 
 Plane = NDArray[np.uint8]
 
@@ -23,6 +24,10 @@ _LEAST_PART_SHARE = 0.25
 """How much of the region's width each of the two must have."""
 _SOLID_FILL = 0.6
 _STRONG_INTENSITY = 0.2
+_TINY_SHARE = 0.005
+"""What covers less of the frame than this is doubted until it has changed its place: it may be a lamp that was lit."""
+_IN_PLACE_WORTH = 0.45
+_NOTHING = np.empty((0, 4), np.float32)
 _LEAST_SCORE, _FILL_WORTH, _STRENGTH_WORTH = 0.25, 0.4, 0.3
 
 
@@ -35,6 +40,7 @@ class BlobDetector:
         self._min_area_ratio = min_area_ratio
         self._min_side_ratio = min_side_ratio
         self._max_split = max_split
+        self._memory = BlobMemory()
         self.labels: tuple[str, ...] = ("object",)
 
     def detect(self, motion: Motion, *, frame_width: int, frame_height: int) -> Detections:
@@ -44,23 +50,17 @@ class BlobDetector:
         """
         mask = motion.mask
         if mask is None or not len(motion.regions):
+            self._memory.travelled(_NOTHING)
             return Detections()
         to_frame = np.array((frame_width / mask.shape[1], frame_height / mask.shape[0]) * 2, np.float32)
         strength = min(1.0, motion.intensity / _STRONG_INTENSITY)
-        boxes: list[NDArray[np.float32]] = []
-        scores: list[float] = []
-        for region in motion.regions / to_frame:
-            for left, top, right, bottom in self._objects(mask, region):
-                box = np.array((left, top, right, bottom), np.float32) * to_frame
-                if self._is_large_enough(box, frame_width=frame_width, frame_height=frame_height):
-                    fill = cv2.countNonZero(mask[top:bottom, left:right]) / ((right - left) * (bottom - top))
-                    boxes.append(box)
-                    scores.append(_score(fill, strength))
-        return Detections(
-            xyxy=np.array(boxes, np.float32).reshape(-1, 4),
-            score=np.array(scores, np.float32),
-            class_id=np.zeros(len(scores), np.int32),
-        )
+        pieces = [piece for region in motion.regions / to_frame for piece in self._objects(mask, region)]
+        boxes = self._memory.joined(np.array(pieces, np.float32).reshape(-1, 4) * to_frame)
+        boxes = boxes[self._large_enough(boxes, frame_width=frame_width, frame_height=frame_height)]
+        scores = np.array([_score(_fill(mask, box), strength) for box in boxes / to_frame], np.float32)
+        doubtful = ~self._memory.travelled(boxes) & (_areas(boxes) < _TINY_SHARE * frame_width * frame_height)
+        scores[doubtful] *= _IN_PLACE_WORTH
+        return Detections(xyxy=boxes, score=scores, class_id=np.zeros(len(scores), np.int32))
 
     def _objects(self, mask: Plane, region: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
         """Return the boxes, in mask pixels, of the objects in one region."""
@@ -73,11 +73,11 @@ class BlobDetector:
         parts = [_tighten(mask, left + start, top, left + end, bottom) for start, end in pairwise(cuts)]
         return [part for part in parts if part is not None]
 
-    def _is_large_enough(self, box: NDArray[np.float32], *, frame_width: int, frame_height: int) -> bool:
-        width, height = float(box[2] - box[0]), float(box[3] - box[1])
+    def _large_enough(self, boxes: Boxes, *, frame_width: int, frame_height: int) -> NDArray[np.bool_]:
+        shorter_sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
         least_side = self._min_side_ratio * min(frame_width, frame_height)
         least_area = self._min_area_ratio * frame_width * frame_height
-        return min(width, height) >= least_side and width * height >= least_area
+        return (shorter_sides >= least_side) & (_areas(boxes) >= least_area)
 
 
 def split_columns(part: NDArray[Any], *, most_parts: int) -> list[int]:
@@ -119,6 +119,16 @@ def _tighten(mask: Plane, left: int, top: int, right: int, bottom: int) -> tuple
     if width == 0:
         return None
     return left + x, top + y, left + x + width, top + y + height
+
+
+def _fill(mask: Plane, box: NDArray[np.float32]) -> float:
+    """Return the share of a box, in mask pixels, that is set."""
+    left, top, right, bottom = np.rint(box).astype(int).tolist()
+    return cv2.countNonZero(mask[top:bottom, left:right]) / ((right - left) * (bottom - top))
+
+
+def _areas(boxes: Boxes) -> NDArray[np.float32]:
+    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1, dtype=np.float32)
 
 
 def _score(fill: float, strength: float) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_agent.motion.background import Background
 from edge_agent.motion.planes import Labels, Plane, both, count, despeckled, either, grown, mask_where, minus, worn
-from edge_agent.motion.regions import Blob, fill_bodies, find_blobs, mask_of, merge_boxes, window_around
+from edge_agent.motion.regions import Blob, enclosed, fill_bodies, find_blobs, mask_of, merge_boxes, window_around
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.motion.surfaces import has_left, lit_within, only_lit
 from edge_agent.motion.working_picture import shrink, watched_area, working_size
@@ -142,7 +142,14 @@ class AdaptiveBackground:
             return None
         changed = mask_of(labels, blobs)
         lit = both(changed, _lit(background, small, labels, blobs))
-        things = self._without_ghosts(background, small, minus(changed, lit))
+        things = minus(changed, lit)
+        for blob in blobs:
+            inside = blob.pixels(labels)
+            things[blob.window] |= enclosed(
+                both(things[blob.window], inside), inside, open_sides=blob.open_sides(things.shape)
+            )
+        lit = minus(lit, things)
+        things = self._without_ghosts(background, small, things, labels, blobs)
         bodies, boxes = fill_bodies(things, worn(either(sure, perhaps)), least_area_px=self._least_area_px)
         return Changes(things=either(things, bodies), lit=minus(lit, bodies), bodies=bodies, boxes=boxes)
 
@@ -162,20 +169,32 @@ class AdaptiveBackground:
         background.absorb(grown(where), small, remember_s=_REMEMBER_STOPPED_S)
         return True
 
-    def _without_ghosts(self, background: Background, small: Plane, things: Plane) -> Plane:
-        """Take resting areas that only the background still shows into it as they are now; return the other things."""
+    def _without_ghosts(
+        self, background: Background, small: Plane, things: Plane, labels: Labels, blobs: list[Blob]
+    ) -> Plane:
+        """Take resting areas that only the background still shows into it as they are now; return the other things.
+
+        An even panel of something that moves rests too, and hides what was there. So all that changed around it counts
+        as a thing, light as well, unless all of that rests.
+        """
         if self._time_s - self._ghosts_checked_s < _GHOST_EVERY_S:
             return things
         self._ghosts_checked_s = self._time_s
         resting = both(mask_where(background.rested_s >= _GHOST_AFTER_S), things)
         if count(resting) < self._least_area_px:
             return things
-        labels, parts = find_blobs(
+        part_labels, parts = find_blobs(
             resting, resting, least_area_px=self._least_sure_px, least_sure_px=self._least_sure_px
         )
+        about = things.copy()
+        for blob in blobs:
+            inside = blob.pixels(labels)
+            own = both(inside, things[blob.window])
+            if count(both(own, resting[blob.window])) < _RESTED_SHARE * count(own):
+                about[blob.window] |= inside
         for part in parts:
-            inside = mask_of(labels, [part])
-            if has_left(background.image, small, inside, things):
+            inside = mask_of(part_labels, [part])
+            if has_left(background.image, small, inside, about):
                 gone = grown(inside, 7)
                 background.absorb(gone, small, remember_s=_REMEMBER_GHOST_S)
                 things = minus(things, gone)

@@ -16,7 +16,12 @@ _GAP_FRAGMENT, _GAP_STACKED, _GAP_ALIKE = 0.3, 0.15, 0.05
 """Gaps that are bridged, as shares of the smaller part's length: a fragment beside something large, two like parts
 one above the other (head and legs), two like parts side by side (two cars)."""
 _STACKED_SHARE = 0.7
+_ENCLOSING_ROUNDS = 2
+_LEAST_THINGS_SHARE = 0.2
 _OVERLAP_FRAGMENT, _OVERLAP_ALIKE = 0.3, 0.6
+
+
+Sides = tuple[bool, bool, bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,11 @@ class Blob:
     @property
     def window(self) -> tuple[slice, slice]:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def open_sides(self, shape: tuple[int, ...]) -> Sides:
+        """Tell at which sides (left, top, right, bottom) it reaches the edge of a picture of this shape."""
+        bottom, right = self.top + self.height, self.left + self.width
+        return self.left == 0, self.top == 0, right == shape[1], bottom == shape[0]
 
     def pixels(self, labels: Labels) -> Plane:
         """Return the mask of the blob within its window."""
@@ -101,6 +111,33 @@ def fill_bodies(things: Plane, thick: Plane, *, least_area_px: float) -> tuple[P
             continue
         boxes.append((left, top, left + width, top + height))
     return filled, np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def enclosed(things: Plane, inside: Plane, *, open_sides: Sides) -> Plane:
+    """Return ``things`` and what of ``inside`` lies between them both across and down: the plain panels of a body.
+
+    Shadows lie outside, or between two bodies with nothing above or below them. ``open_sides`` (left, top, right,
+    bottom) are those where the window ends at the picture's edge: beyond, the body goes on. Few specks enclose nothing.
+    """
+    if count(things) < _LEAST_THINGS_SHARE * count(inside):
+        return things
+    left, top, right, bottom = (int(side) for side in open_sides)
+    framed = np.pad(things, ((top, bottom), (left, right)))
+    within = np.pad(inside, ((top, bottom), (left, right)), mode="edge")
+    framed[:top] = within[:top]
+    framed[framed.shape[0] - bottom :] = within[within.shape[0] - bottom :]
+    framed[:, :left] = within[:, :left]
+    framed[:, framed.shape[1] - right :] = within[:, within.shape[1] - right :]
+    for _ in range(_ENCLOSING_ROUNDS):
+        framed = either(framed, both(both(_between(framed, axis=1), _between(framed, axis=0)), within))
+    return framed[top : framed.shape[0] - bottom, left : framed.shape[1] - right]
+
+
+def _between(mask: Plane, *, axis: int) -> Plane:
+    """Return where the mask is set on both sides along an axis, or at the pixel itself."""
+    before = np.maximum.accumulate(mask, axis=axis)
+    after = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis=axis), axis)
+    return np.minimum(before, after)
 
 
 def merge_boxes(boxes: Boxes) -> Boxes:

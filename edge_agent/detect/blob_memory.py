@@ -1,0 +1,120 @@
+"""What moving blobs have done so far: which pieces were one just before, and which small ones only change in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.types import Boxes
+
+_SAME_OVERLAP = 0.3
+"""Of the smaller box: so much of it must lie in the other for the two to be the same blob."""
+_SIZE_CHANGE = 3.0
+"""Factor by which the area of one and the same blob may change between two looks."""
+
+
+_WHOLE_LOOKS = 3
+"""Seen as one so often, a blob is believed to be one."""
+_PIECE_INSIDE, _SAME_OUTLINE = 0.8, 0.7
+"""Share of a piece that must lie where the blob was; overlap (over union) of all its pieces' outline with it."""
+
+
+@dataclass(slots=True)
+class _Remembered:
+    box: NDArray[np.float32]
+    first: NDArray[np.float32]
+    """Where it was when it was first seen."""
+    travelled: bool = False
+    missed: int = 0
+    looks: int = 1
+    in_pieces: int = 0
+    """For how many looks running it has been put together from pieces."""
+
+
+class BlobMemory:
+    """Follows blobs from look to look, well enough to tell what has fallen to pieces from what has parted, and what
+    travels from what flickers in its place.
+    """
+
+    def __init__(self, *, travel_ratio: float = 0.25, keep_looks: int = 5, part_looks: int = 10) -> None:
+        """``travel_ratio``: how far a blob's middle must have gone, in parts of its longer side; raising it makes
+        far and slow objects later. ``keep_looks``: how many looks a blob may be missing from. ``part_looks``: after so
+        many looks in pieces it is one no more; raising it keeps objects that part from each other together for longer.
+        """
+        self._travel_ratio = travel_ratio
+        self._keep_looks = keep_looks
+        self._part_looks = part_looks
+        self._remembered: list[_Remembered] = []
+
+    def joined(self, boxes: Boxes) -> Boxes:
+        """Put together the pieces, of all boxes ``(N, 4)`` of one look, that were one blob in the looks before."""
+        free = list(boxes)
+        whole: list[NDArray[np.float32]] = []
+        for known in sorted(self._remembered, key=lambda each: -_area(each.box)):
+            if known.looks < _WHOLE_LOOKS:
+                continue
+            pieces = [box for box in free if _shared(box, known.box) >= _PIECE_INSIDE * _area(box)]
+            if len(pieces) < 2:
+                known.in_pieces = 0
+                continue
+            outline = _outline(pieces)
+            known.in_pieces += 1
+            if known.in_pieces <= self._part_looks and _iou(outline, known.box) >= _SAME_OUTLINE:
+                whole.append(outline)
+                free = [box for box in free if not any(box is piece for piece in pieces)]
+        return np.array([*whole, *free], np.float32).reshape(-1, 4)
+
+    def travelled(self, boxes: Boxes) -> NDArray[np.bool_]:
+        """Take the boxes ``(N, 4)`` of one look; return which of them are blobs that have changed their place."""
+        left = list(self._remembered)
+        now: list[_Remembered] = []
+        for box in boxes:
+            known = _likest(box, left)
+            if known is None:
+                now.append(_Remembered(box=box, first=box))
+                continue
+            left = [each for each in left if each is not known]
+            known.travelled = known.travelled or self._went(known, box)
+            known.box, known.missed, known.looks = box, 0, known.looks + 1
+            now.append(known)
+        for each in left:
+            each.missed += 1
+        self._remembered = now + [each for each in left if each.missed <= self._keep_looks]
+        return np.array([each.travelled for each in now], bool)
+
+    def _went(self, known: _Remembered, box: NDArray[np.float32]) -> bool:
+        away = np.abs((known.first[:2] + known.first[2:]) - (box[:2] + box[2:])) / 2.0
+        return bool(np.hypot(*away) >= self._travel_ratio * max(box[2] - box[0], box[3] - box[1]))
+
+
+def _likest(box: NDArray[np.float32], remembered: list[_Remembered]) -> _Remembered | None:
+    """Return the blob that this is most likely the next look at."""
+    best, most = None, _SAME_OVERLAP
+    for known in remembered:
+        areas = _area(known.box), _area(box)
+        share = _shared(known.box, box) / min(areas)
+        if share >= most and max(areas) <= _SIZE_CHANGE * min(areas):
+            best, most = known, share
+    return best
+
+
+def _outline(boxes: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    stacked = np.array(boxes)
+    return np.concatenate([stacked[:, :2].min(axis=0), stacked[:, 2:].max(axis=0)])
+
+
+def _area(box: NDArray[np.float32]) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _shared(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Return the area that two boxes share."""
+    width, height = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
+    return float(width * height) if width > 0 and height > 0 else 0.0
+
+
+def _iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    shared = _shared(first, second)
+    return shared / (_area(first) + _area(second) - shared)
