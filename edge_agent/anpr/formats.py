@@ -110,9 +110,10 @@ def guess_region(text: str, *, looks: str | None = None, expected: Iterable[str]
         open_regions = open_regions & wanted or open_regions
     group = GROUPS.get(looks) if looks else None
     if group is not None:
-        open_regions = open_regions & group
-        if len(open_regions) != 1:
-            return looks
+        fitting = open_regions & group
+        if not fitting:  # no format at all may well be a vanity plate; another region's is a contradiction
+            return None if open_regions else looks
+        return next(iter(fitting)) if len(fitting) == 1 else looks
     return next(iter(open_regions)) if len(open_regions) == 1 else None
 
 

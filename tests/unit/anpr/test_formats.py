@@ -121,6 +121,7 @@ def test_a_region_is_told_when_only_one_is_left() -> None:
     assert guess_region("1234BCD", looks="eu") == "es"
     assert guess_region("MYCAR", looks="us") == "us"
     assert guess_region("MYCAR") is None
+    assert guess_region("9KFR998", looks="br") is None
     assert guess_region("34ABC123", expected=["de"]) == "tr"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import types
 from pathlib import Path
 
@@ -151,6 +152,39 @@ def test_an_engine_that_is_not_there_says_what_to_install(
             open_plate_reader(engine)
         assert main(["read-plates", str(picture), "--crops", "--engine", engine]) == 2
         assert f"vedette[{engine}]" in capsys.readouterr().err
+
+
+def test_optional_engines_are_opened_with_the_threads_they_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As their packages want to be asked; one that cannot fetch its model says so."""
+    asked: dict[str, object] = {}
+
+    class Options:
+        intra_op_num_threads = inter_op_num_threads = 0
+
+    def rapid(params: dict[str, object]) -> object:
+        asked.update(params)
+        return object()
+
+    def fast(model: str, *, device: str, sess_options: Options) -> object:
+        asked.update(model=model, device=device, threads=sess_options.intra_op_num_threads)
+        if asked.get("offline"):
+            raise OSError("no route to host")
+        return object()
+
+    packages = {
+        "rapidocr": types.SimpleNamespace(RapidOCR=rapid),
+        "fast_plate_ocr": types.SimpleNamespace(LicensePlateRecognizer=fast),
+        "onnxruntime": types.SimpleNamespace(SessionOptions=Options),
+    }
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package)
+    assert isinstance(open_plate_reader("rapidocr", threads=3), RapidOcrReader)
+    assert isinstance(open_plate_reader("fast-plate-ocr", threads=3), FastPlateOcrReader)
+    assert asked["EngineConfig.onnxruntime.intra_op_num_threads"] == asked["threads"] == 3
+    assert asked["device"] == "cpu"
+    asked["offline"] = True
+    with pytest.raises(ConfigurationError, match=r"cannot load .*no route to host"):
+        open_plate_reader("fast-plate-ocr")
 
 
 def test_an_engine_that_nobody_has_is_named() -> None:

@@ -280,6 +280,20 @@ def test_a_plate_gets_its_vehicle_when_that_is_found() -> None:
     assert [(found.track_id, found.track_uid, found.vehicle_type) for found in late.told] == [(7, "c-r-7", "car")]
 
 
+def test_two_halves_of_a_passage_are_put_together() -> None:
+    """The vehicle is lost and its plate jumps; followed by itself for a while, it comes back to its vehicle's vote."""
+    split = scene(FixedReader("AB123CD"), settle_reads=12, frame_interval_s=0.1)
+    for step in range(5):
+        split.show([(1, plate_at(80 + 6 * step, 210))], [(7, car_at(20 + 6 * step, 100))])
+    for step in range(5):
+        split.show([(1, plate_at(480 + 6 * step, 210))], present={7})
+    for step in range(4):
+        split.show([(1, plate_at(510 + 6 * step, 210))], [(7, car_at(430 + 2 * step, 100))])
+    told = split.told + split.stage.finish()
+    assert [(found.candidates[0].text, found.track_id) for found in told] == [("AB123CD", 7)]
+    assert told[0].reads >= 11
+
+
 def test_a_vehicle_without_a_moment_of_a_plate_tells_nothing() -> None:
     """One reading is not enough, and no plate is nothing."""
     brief = scene(FixedReader("AB123CD"))
