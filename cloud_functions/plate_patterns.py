@@ -22,6 +22,8 @@ MAX_DISTANCE: Final = 2
 MIN_FUZZY_LENGTH: Final = 3
 _SEPARATORS: Final = str.maketrans("", "", " .·•-")
 _KEY_LENGTH: Final = 4
+_REMEMBERED: Final = 20_000
+"""Plates whose answer is kept: the same vehicles pass again and again."""
 
 
 class WatchPattern(NamedTuple):
@@ -84,6 +86,7 @@ class PatternIndex:
         self._exact: dict[str, set[int]] = {}
         self._fuzzy = _FuzzyIndex()
         self._shaped = _ShapeIndex()
+        self._answers: dict[str, list[Match]] = {}
 
     def __len__(self) -> int:
         return len(self._patterns)
@@ -107,12 +110,14 @@ class PatternIndex:
             case _:
                 raise ValueError(f"there are no {pattern.kind} patterns")
         self._patterns[number] = pattern
+        self._answers.clear()
 
     def discard(self, number: int) -> None:
         """Forget a pattern."""
         pattern = self._patterns.pop(number, None)
         if pattern is None:
             return
+        self._answers.clear()
         if pattern.kind == "exact":
             numbers = self._exact[pattern.text]
             numbers.discard(number)
@@ -125,11 +130,19 @@ class PatternIndex:
 
     def matches(self, plate: str, *, now: datetime) -> list[Match]:
         """Return the patterns that ``plate`` (in normal form) fits and that have not expired, by number."""
+        matches = self._answers.get(plate)
+        if matches is None:
+            matches = self._find(plate)
+            if len(self._answers) >= _REMEMBERED:
+                self._answers.clear()
+            self._answers[plate] = matches
+        return [one for one in matches if one.pattern.expires_at is None or one.pattern.expires_at > now]
+
+    def _find(self, plate: str) -> list[Match]:
         found: dict[int, float | None] = dict.fromkeys(self._exact.get(plate, ()))
         found |= dict.fromkeys(self._shaped.find(plate))
         found |= self._fuzzy.find(plate)
-        matches = [Match(self._patterns[number], found[number]) for number in sorted(found)]
-        return [one for one in matches if one.pattern.expires_at is None or one.pattern.expires_at > now]
+        return [Match(self._patterns[number], found[number]) for number in sorted(found)]
 
 
 class _FuzzyIndex:
@@ -177,12 +190,14 @@ class _FuzzyIndex:
 
 
 def _rests(text: str, deletions: int) -> set[str]:
-    """Return what is left of ``text`` without up to so many of its characters."""
-    rests = latest = {text}
-    for _ in range(deletions):
-        latest = {rest[:place] + rest[place + 1 :] for rest in latest for place in range(len(rest))}
-        rests = rests | latest
-    return rests
+    """Return what is left of ``text`` without up to so many of its characters; at most ``MAX_DISTANCE``."""
+    rests = [text]
+    for place in range(len(text) if deletions else 0):
+        before, after = text[:place], text[place + 1 :]
+        rests.append(before + after)
+        if deletions > 1:
+            rests += [before + after[:next_one] + after[next_one + 1 :] for next_one in range(len(after))]
+    return set(rests)
 
 
 class _Shape(NamedTuple):

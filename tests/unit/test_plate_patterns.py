@@ -44,6 +44,8 @@ def test_it_finds_what_trying_every_pattern_finds(
     index = PatternIndex()
     for pattern in patterns:
         index.add(pattern)
+    for plate in plates:
+        index.matches(plate, now=NOW)  # what is remembered must not outlive a change
     for number in removed:
         index.discard(number)
     left = [pattern for pattern in patterns if pattern.pattern_id not in removed]
@@ -73,7 +75,7 @@ def test_what_is_taken_out_leaves_nothing() -> None:
 
 
 def _insides(index: PatternIndex) -> list[object]:
-    return [index._exact, vars(index._fuzzy), vars(index._shaped)]
+    return [index._exact, vars(index._fuzzy), vars(index._shaped), index._answers]
 
 
 def test_an_expired_pattern_matches_nothing() -> None:
