@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ def similarity(table: TrackTable, found: Candidates, settings: TrackSettings) ->
     # Centres are doubled so that they compare with whole widths and heights; one subtraction then serves for overlap
     # and distance alike: two intervals share half their summed lengths less the greater of their centres' distance
     # and half their lengths' difference.
-    scale = np.array([[2.0], [2.0], [wider], [wider]])
+    scale = _doubled_centre(wider)
     ours, theirs = states[POSITION] * scale, found.centred * scale
     apart = np.abs(ours[:, :, None] - theirs[:, None, :])
     lengths = ours[EXTENT, :, None] + theirs[EXTENT, None, :]
@@ -54,6 +56,13 @@ def similarity(table: TrackTable, found: Candidates, settings: TrackSettings) ->
     if not table.of_one_class(found.class_id):
         fit *= _compatible(table, found)
     return fit
+
+
+@cache
+def _doubled_centre(wider: float) -> Floats:
+    scale = np.array([[2.0], [2.0], [wider], [wider]])
+    scale.flags.writeable = False
+    return scale
 
 
 def _nearness(states: Floats, apart: Floats, wider: float, stray_ratio: float) -> Floats:
@@ -77,7 +86,8 @@ def precedence(table: TrackTable) -> Floats:
     """Return how much each track's claim weighs, 1 where the last update saw it and less the longer it is out of sight.
 
     Where two tracks meet and one detection is found, it is most likely of the one that was visible just before
-    (the idea of DeepSORT's matching cascade). Tentative tracks come after all others.
+    (the idea of DeepSORT's matching cascade). Tentative tracks come after all others: to
+    give somebody known a new number is the worse mistake.
     """
     claim = 1.0 / (1.0 + _FADING_PER_S * table.unseen_s)
     overlooked = table.missed > 1

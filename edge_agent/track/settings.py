@@ -60,12 +60,12 @@ class TrackSettings(BaseModel):
     """How far from its expected place, in parts of its size, a track's detection may be found before the fit
     counts for much less. Raising it forgives jumps of the box and of the object; lowering it keeps people who
     cross apart."""
-    reach_sigmas: Annotated[float, Field(gt=0.0, le=10.0)] = 2.5
+    reach_sigmas: Annotated[float, Field(gt=0.0, le=10.0)] = 2.0
     """How far from its expected place, in standard deviations, a track may be found again without any
     overlap. Raising it recovers more lost tracks, and mistakes strangers for them."""
     reach_ratio: Annotated[float, Field(gt=0.0, le=20.0)] = 2.0
     """The same, at most this many times the object's size (root of its area), however long it was lost."""
-    size_change: Annotated[float, Field(gt=1.0, le=10.0)] = 1.8
+    size_change: Annotated[float, Field(gt=1.0, le=10.0)] = 1.5
     """Factor by which width and height may differ there. Raising it recovers more, and mistakes more."""
     shadow_overlap: Ratio = 0.7
     """Intersection, over the smaller box, with an established track at which a new one is held for a second

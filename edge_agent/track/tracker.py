@@ -128,7 +128,7 @@ class ByteTracker:
     def _associate(self, found: Candidates) -> Pairs:
         """Pair by overlap: established tracks with strong detections first, then with weak ones; then tentative tracks.
 
-        One assignment does for all three, as pairs of a lower rank weigh next to nothing beside those of a higher.
+        One assignment does for all ranks, as pairs of a lower one weigh next to nothing beside those of a higher.
         """
         settings, table, strong = self._settings, self._table, found.strong
         gain = similarity(table, found, settings)

@@ -12,7 +12,8 @@ _LEAVING_RATIO_PER_S = 0.1
 _CUT_RATIO = 0.2
 """A box that is being cut shrinks by twice its centre's speed; a box that merely breathes by far less,
 and the filter follows extents slowly."""
-_OUTWARD = np.array([[-1.0], [-1.0], [1.0], [1.0]])
+_OUTWARD = np.array([[[-1.0]], [[1.0]]])
+"""Sides come in two pairs: left and top, right and bottom."""
 
 
 class View:
@@ -24,21 +25,23 @@ class View:
     """
 
     def __init__(self) -> None:
-        self._reach = np.full(4, -np.inf)
-        """How far left, up, right and down of the origin the view reaches."""
+        self._reach = np.full((2, 2), -np.inf)
+        """How far the view reaches left and up, right and down of the origin."""
 
     def widen(self, boxes: Floats) -> None:
         """Take in the corners ``(4, N)`` of detections, at least one."""
-        np.maximum(self._reach, (boxes * _OUTWARD).max(axis=1), out=self._reach)
+        np.maximum(self._reach, (boxes.reshape(2, 2, -1) * _OUTWARD).max(axis=2), out=self._reach)
 
     def left_by(self, seen: Floats, states: Floats) -> NDArray[np.bool_]:
         """Return which tracks were last seen, ``(4, N)``, at a side of the view and cut by it on their way out.
 
         There must have been a detection before.
         """
-        span = np.tile(self._reach[:2] + self._reach[2:], 2)
-        at_side = seen * _OUTWARD >= (self._reach - _EDGE_RATIO * span)[:, None]
-        speed = np.tile(states[VELOCITY, CENTRE], (2, 1)) * _OUTWARD
-        growth = np.tile(states[VELOCITY, EXTENT], (2, 1))
-        leaving = (speed > _LEAVING_RATIO_PER_S * size_px(states)) & (growth < -_CUT_RATIO * speed)
-        return (at_side & leaving).max(axis=0)
+        span = self._reach[0] + self._reach[1]
+        edge = self._reach - _EDGE_RATIO * span
+        at_side = seen.reshape(2, 2, -1) * _OUTWARD >= edge[:, :, None]
+        if not at_side.any():
+            return np.zeros(seen.shape[1], np.bool_)
+        speed = states[VELOCITY, CENTRE] * _OUTWARD
+        leaving = (speed > _LEAVING_RATIO_PER_S * size_px(states)) & (states[VELOCITY, EXTENT] < -_CUT_RATIO * speed)
+        return (at_side & leaving).max(axis=(0, 1))
