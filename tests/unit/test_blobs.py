@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_agent.camera.synthetic import SyntheticGate
 from edge_agent.detect.blobs import BlobDetector, split_columns
 from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.tracker import ByteTracker
-from edge_agent.types import Motion
+from edge_agent.types import ArrayPicture, Boxes, Motion
 
 Shape = tuple[int, int, int, int]
 FRAME = {"frame_width": 1280, "frame_height": 720}
@@ -93,6 +94,38 @@ def test_solid_and_strong_blobs_score_higher() -> None:
     assert all(0.0 < score <= 1.0 for score in scores)
 
 
+def test_a_lamp_that_is_lit_is_doubted_and_a_small_thing_that_moves_is_not() -> None:
+    """Both cover less than half a hundredth of the frame; what never changes its place stays too unsure to be told."""
+    detector = BlobDetector()
+    scores = [
+        detector.detect(moving((20, 20, 28, 36), (100 + i, 60, 108 + i, 76)), **FRAME).score.tolist() for i in range(12)
+    ]
+    assert max(lamp for lamp, _ in scores) < 0.5
+    assert scores[0][1] < 0.5
+    assert min(walker for _, walker in scores[6:]) >= 0.5
+
+
+def test_a_look_without_motion_counts_as_one() -> None:
+    """Who was gone for a while must travel anew."""
+    detector = BlobDetector()
+    still = Motion(active=False, intensity=0.0, area_ratio=0.0, regions=np.empty((0, 4), np.float32))
+    for i in range(8):
+        detector.detect(moving((100 + i, 60, 108 + i, 76)), **FRAME)
+    for _ in range(8):
+        detector.detect(still, **FRAME)
+    assert detector.detect(moving((108, 60, 116, 76)), **FRAME).score[0] < 0.5
+
+
+def test_a_body_that_falls_to_pieces_for_a_moment_is_one_object() -> None:
+    """Seen whole, then in two regions with a fragment too small to count by itself, then whole again."""
+    detector = BlobDetector()
+    whole = moving((100, 50, 200, 150))
+    for _ in range(4):
+        detector.detect(whole, **FRAME)
+    parted = moving((100, 50, 140, 150), (150, 50, 199, 150), (199, 100, 200, 110))
+    assert detector.detect(parted, **FRAME).xyxy.tolist() == [[400, 200, 800, 600]]
+
+
 def humps(*widths_and_heights: tuple[int, int]) -> np.ndarray:
     columns = [np.arange(40) < height for width, height in widths_and_heights for _ in range(width)]
     return np.array(columns).T.astype(np.uint8) * 255
@@ -158,3 +191,44 @@ def test_four_cars_on_the_clip_are_four_tracks(shared_material: Path) -> None:
     expected = ((54, 108), (182, 232), (188, 238), (318, 350))
     for life, truth in zip(sorted(lives.values()), expected, strict=True):
         assert life == pytest.approx(truth, abs=6)
+
+
+def follow_gate(seed: int, first: int, last: int) -> tuple[dict[int, int], list[list[Boxes]]]:
+    """Return each track's sightings and each frame's boxes of the generated gate between two frames."""
+    gate = SyntheticGate(seed=seed)
+    motion, blobs = AdaptiveBackground(), BlobDetector()
+    tracker = ByteTracker(TrackSettings(), labels=blobs.labels)
+    sightings: dict[int, int] = {}
+    seen: list[list[Boxes]] = []
+    for i in range(first, last):
+        picture = ArrayPicture(gate.render(i))
+        found = blobs.detect(motion.update(picture.luma(), time_s=i / gate.fps), frame_width=1280, frame_height=720)
+        for track_id in tracker.update(found, time_s=i / gate.fps).track_id.tolist():
+            sightings[track_id] = sightings.get(track_id, 0) + 1
+        seen.append([truth.xyxy for truth in gate.truth(i)])
+    return sightings, seen
+
+
+LASTING = 8
+"""Sightings without which nothing is told as an object."""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_van_of_the_road_s_own_grey_is_one_object(seed: int) -> None:
+    """It enters near the camera, fills a third of the picture, and its panels differ little from the asphalt."""
+    sightings, truth = follow_gate(seed, 236, 336)
+    assert len([n for n in sightings.values() if n >= LASTING]) == 1
+    assert max(sightings.values()) >= 0.95 * sum(1 for boxes in truth if boxes)
+
+
+def test_a_lamp_at_the_gate_is_no_object() -> None:
+    """The signal turns red as a car is still in the dark: one object, the car."""
+    sightings, _ = follow_gate(1, 440, 520)
+    assert len([n for n in sightings.values() if n >= LASTING]) == 1
+
+
+def test_two_that_pass_each_other_at_the_gate_are_two() -> None:
+    """One comes in, one goes out, each in its lane."""
+    sightings, truth = follow_gate(1, 990, 1110)
+    assert len([n for n in sightings.values() if n >= LASTING]) == 2
+    assert min(n for n in sightings.values() if n >= LASTING) >= 0.9 * sum(1 for boxes in truth if len(boxes) == 2)

@@ -292,6 +292,29 @@ def test_a_ghost_heals_when_what_was_there_at_the_start_leaves() -> None:
     assert all(len(motions[i].regions) == 1 for i in range(45, gone - 8))
 
 
+def test_an_even_panel_that_glides_over_a_line_is_no_ghost() -> None:
+    """A long trailer, little brighter than the road, hides a line for a second: it stays in the mask, and the line
+    is as it was afterwards.
+    """
+    empty = plain()
+    empty[:, 300:312] = 190.0
+    first, last = 15, 75
+
+    def picture(i: int) -> Picture:
+        x = -300 + (i - first) * 16
+        trailer = put(empty, x=x, y=100, width=300, height=140, level=128)
+        return put(trailer, x=x + 290, y=100, width=10, height=140, level=220) if i >= first else empty
+
+    motions = watch([picture(i) for i in range(last + 12)])
+    for i in range(38, 52):
+        x = -300 + (i - first) * 16
+        assert overlap(motions[i].regions[0], (x, 100, min(WIDTH, x + 300), 240)) > 0.8
+        mask = motions[i].mask
+        assert mask is not None
+        assert (mask[60:110, max(0, x // 2 + 10) : x // 2 + 140] > 0).mean() > 0.9
+    assert not [i for i in active_frames(motions) if i > last + 3]
+
+
 def test_an_object_is_still_seen_while_the_light_jumps() -> None:
     """The exposure changes as a van fills a part of the picture; the episode is not broken and no other begins."""
     pictures = [p * (0.7 if i >= 40 else 1.0) for i, p in enumerate(crossing(furnished, size=100))]

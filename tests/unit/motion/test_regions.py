@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.motion.planes import despeckled
-from edge_agent.motion.regions import fill_bodies, find_blobs, mask_of, merge_boxes, window_around
+from edge_agent.motion.regions import (
+    Blob,
+    Sides,
+    enclosed,
+    fill_bodies,
+    find_blobs,
+    mask_of,
+    merge_boxes,
+    window_around,
+)
 
 
 def mask(*boxes: tuple[int, int, int, int], shape: tuple[int, int] = (90, 160)) -> np.ndarray:
@@ -56,6 +65,52 @@ def test_small_and_thin_bodies_are_dropped() -> None:
     filled, boxes = fill_bodies(things, mask((10, 10, 13, 13), (102, 12, 118, 28)), least_area_px=20)
     assert boxes.tolist() == [[100, 10, 120, 30]]
     assert np.array_equal(filled, mask((100, 10, 120, 30)))
+
+
+CLOSED: Sides = (False, False, False, False)
+
+
+def test_a_panel_framed_by_a_body_belongs_to_it_and_the_shadow_beside_does_not() -> None:
+    """Roof above, bumper below, sides left and right: what lies between is body; the shadow has nothing beyond it."""
+    body = mask((20, 20, 80, 70))
+    frame = body - mask((26, 26, 74, 64))
+    shadow = mask((80, 40, 110, 75))
+    found = enclosed(frame, np.maximum(body, shadow), open_sides=CLOSED)
+    assert np.array_equal(found, body)
+
+
+def test_the_shadow_between_two_bodies_does_not_join_them() -> None:
+    """Nothing is above or below it, so both stay apart."""
+    bodies = mask((10, 20, 60, 70), (90, 20, 140, 70))
+    inside = np.maximum(bodies, mask((60, 40, 90, 60)))
+    assert np.array_equal(enclosed(bodies, inside, open_sides=CLOSED), bodies)
+
+
+def test_specks_on_a_shadow_enclose_nothing() -> None:
+    """Four corners of a large shadow that look like things do not make it one."""
+    shadow = mask((20, 20, 120, 80))
+    specks = mask((20, 20, 30, 30), (110, 20, 120, 30), (20, 70, 30, 80), (110, 70, 120, 80))
+    assert np.array_equal(enclosed(specks, shadow, open_sides=CLOSED), specks)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_the_picture_s_edge_closes_a_body_that_goes_on_beyond_it(turns: int) -> None:
+    """A van half in the picture: the panel between its seen outline and the edge is body."""
+    whole = mask((0, 0, 40, 60), shape=(60, 40))
+    outline = np.rot90(whole - mask((8, 8, 32, 60), shape=(60, 40)), turns)
+    inside = np.rot90(whole, turns)
+    sides = [False, False, False, False]
+    sides[(3, 2, 1, 0)[turns]] = True
+    left, top, right, bottom = sides
+    assert np.array_equal(enclosed(outline, inside, open_sides=(left, top, right, bottom)), inside)
+    assert np.array_equal(enclosed(outline, inside, open_sides=CLOSED), outline)
+
+
+def test_a_blob_knows_the_edges_of_the_picture_that_it_reaches() -> None:
+    """Left, top, right, bottom."""
+    shape = (90, 160)
+    assert Blob(1, left=0, top=0, width=20, height=20, area_px=400).open_sides(shape) == (True, True, False, False)
+    assert Blob(1, left=140, top=70, width=20, height=20, area_px=400).open_sides(shape) == (False, False, True, True)
 
 
 @pytest.mark.parametrize(
