@@ -47,6 +47,9 @@ _SHARES: Mapping[str, tuple[float, str]] = MappingProxyType(
 
 _DIGITS = 10
 _SAME_KIND_AGAIN, _FIRST_IS_LETTER = 0.85, 0.7
+RARE_LETTERS: Mapping[str, float] = MappingProxyType({"us": 0.25, "gb": 0.5})
+"""Regions whose serials mostly go without I, O and Q, and how much rarer these are there than other letters."""
+_RARE_LETTERS = [18, 24, 26]
 _MOST_DOUBTFUL, _DOUBT = 4, 0.05
 PRIOR_POWER = 0.25
 """How much the rows count: 0 not at all, 1 fully. The network has seen serials too and has weighed them already."""
@@ -69,6 +72,9 @@ def settle(distributions: Floats, regions: Mapping[str, float]) -> tuple[NDArray
     ``distributions``: ``(N, 36)`` probabilities, digits first; ``regions``: how likely each region is.
     """
     chances = np.maximum(distributions.astype(np.float64), 1e-6)
+    total = chances.sum(axis=1, keepdims=True)
+    chances[:, _RARE_LETTERS] *= sum(likely * RARE_LETTERS.get(region, 1.0) for region, likely in regions.items())
+    chances *= total / chances.sum(axis=1, keepdims=True)
     by_kind = np.stack([chances[:, :_DIGITS].sum(axis=1), chances[:, _DIGITS:].sum(axis=1)], axis=1)
     best = np.stack([chances[:, :_DIGITS].argmax(axis=1), _DIGITS + chances[:, _DIGITS:].argmax(axis=1)], axis=1)
     as_read = by_kind[:, 1] > by_kind[:, 0]

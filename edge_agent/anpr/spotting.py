@@ -17,8 +17,10 @@ Floats = NDArray[np.float32]
 
 SAME_WIDTHS, SAME_HEIGHTS, SAME_AT_LEAST_PX = 0.7, 0.7, 5.0
 """Cells whose middles lie within so many of their mean widths and heights (or pixels) speak of one character."""
-SMALL_PRINT = 0.6
+SMALL_PRINT = 0.8
 """Characters lower than this share of the usual height are small print."""
+LINES_APART = 0.6
+"""Characters whose middles are farther apart than this, in heights and across the text's slant, are two lines."""
 _ENOUGH_TO_COMPARE = 4
 _MIDDLE_UNIT, _WIDTH_UNIT, _HEIGHT_UNIT = 16.0, 16.0, 32.0
 
@@ -88,28 +90,15 @@ def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
 
 
 def without_small_print(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
-    """Leave out what is much smaller than the rest and stands alone: the letter on a strip, a sticker's month.
-
-    Two letters stacked over one another are small too, and stay.
-    """
+    """Leave out what is much smaller than the rest: the letter on a strip, stacked letters, a sticker's month."""
     if len(characters) < _ENOUGH_TO_COMPARE:
         return characters
     usual = float(np.median([character.height for character in characters]))
-    return [c for c in characters if c.height >= SMALL_PRINT * usual or any(_stacked(c, o) for o in characters)]
-
-
-def _stacked(one: SpottedCharacter, other: SpottedCharacter) -> bool:
-    apart = abs(one.middle_y - other.middle_y)
-    tall = (one.height + other.height) / 2
-    return (
-        abs(one.middle_x - other.middle_x) < 0.5 * (one.width + other.width) / 2
-        and 0.7 * tall < apart < 1.6 * tall
-        and 0.7 < one.height / other.height < 1.4
-    )
+    return [character for character in characters if character.height >= SMALL_PRINT * usual]
 
 
 def in_reading_order(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
-    """Sort: the upper line first, each line from the left; letters stacked beside taller ones from the top down."""
+    """Sort: the upper line first, each line from the left."""
     if len(characters) < 2:
         return characters
     split = _line_break(characters)
@@ -136,22 +125,8 @@ def _line_break(characters: list[SpottedCharacter]) -> tuple[float, float] | Non
         if gap > best[0]:
             best = gap, float(slope), float(level[order[where]] + gaps[where] / 2)
     gap, slope, height = best
-    if gap < 0.6:
-        return None
-    # A stack beside tall letters is no second line: the tall ones reach over the break.
-    reaching = np.abs(y - slope * x - height) < 0.25 * tall
-    return None if reaching.any() else (slope, height)
+    return (slope, height) if gap >= LINES_APART else None
 
 
 def _one_line(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
-    ordered = sorted(characters, key=lambda c: c.middle_x)
-    out: list[SpottedCharacter] = []
-    for character in ordered:
-        before = out[-1] if out else None
-        stacked = (
-            before is not None
-            and character.middle_x - before.middle_x < 0.5 * min(character.width, before.width)
-            and character.middle_y < before.middle_y - 0.4 * min(character.height, before.height)
-        )
-        out.insert(len(out) - 1 if stacked else len(out), character)
-    return out
+    return sorted(characters, key=lambda character: character.middle_x)

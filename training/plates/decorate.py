@@ -241,7 +241,7 @@ def side_emblem(rng: np.random.Generator, image: np.ndarray, left: float, right:
     return (left, right - span) if at_right else (left + span, right)
 
 
-def tiny_stack(
+def small_stack(
     rng: np.random.Generator,
     image: np.ndarray,
     face: Typeface,
@@ -249,15 +249,22 @@ def tiny_stack(
     across: tuple[float, float],
     down: tuple[float, float],
 ) -> None:
-    """Small letters over one another that say what kind of plate it is and are no part of its text."""
-    word = str(rng.choice(STACKS)) if rng.random() < 0.7 else _letters(rng, int(rng.integers(3, 5)))
-    each = (down[1] - down[0]) / len(word)
+    """One to four small letters over one another that say what kind of plate it is and are no part of its text."""
+    word = (
+        str(rng.choice(STACKS))
+        if rng.random() < 0.4
+        else _letters(rng, int(rng.choice([1, 2, 3, 4], p=[0.15, 0.5, 0.2, 0.15])))
+    )
+    room = down[1] - down[0]
+    high = min(room * float(rng.uniform(0.4, 0.62)), room * 1.08 / len(word)) * float(rng.uniform(0.75, 0.95))
+    step = (room - high) / max(1, len(word) - 1)
+    colour = jitter(rng, ink) if rng.random() < 0.8 else rng.uniform(0, 160, 3)
+    start = down[0] if len(word) > 1 else down[0] + (room - high) * float(rng.uniform(0, 1))
     for number, char in enumerate(word):
         glyph = face.glyph(char).mask
-        high = each * 0.78
-        wide = min((across[1] - across[0]) * 0.8, glyph.shape[1] * high / MASK_CAP_PX * 1.2)
+        wide = min((across[1] - across[0]) * 0.9, glyph.shape[1] * high / MASK_CAP_PX * float(rng.uniform(0.9, 1.4)))
         mask = cv2.resize(glyph, (max(2, round(wide)), max(3, round(high))), interpolation=cv2.INTER_AREA)
-        _blend(image, mask, ink, (across[0] + across[1] - mask.shape[1]) / 2, down[0] + each * number)
+        _blend(image, mask, colour, (across[0] + across[1] - mask.shape[1]) / 2, start + step * number)
 
 
 def stickers(rng: np.random.Generator, image: np.ndarray, keep: list[Box]) -> None:

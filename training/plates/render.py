@@ -116,27 +116,25 @@ def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
     if rng.random() < 0.15:
         ink = tuple(int(v) for v in rng.integers(10, 120, 3))
     image = ground.scenic(rng, width, height, ink)
-    serial = serials.vanity(rng) if rng.random() < 0.3 else serials.draw(rng, str(rng.choice(state.patterns)))
+    serial = (
+        serials.vanity(rng)
+        if rng.random() < 0.3
+        else serials.draw(rng, str(rng.choice(state.patterns)), without_ioq=0.85)
+    )
 
     cap = height * rng.uniform(0.38, 0.52)
     top = (height - cap) / 2 + height * rng.uniform(-0.05, 0.06)
     decorate.state_name(rng, image, state.name, state.slogans, ink, between=(top, top + cap))
     left, right = width * rng.uniform(0.015, 0.07), width * (1 - rng.uniform(0.015, 0.07))
-    stack: tuple[GlyphBox, ...] = ()
     face = _face(rng, fonts or str(rng.choice(["us", "us", "us", "us", "us", "us", "eu", "uk", "display"])))
     kind = rng.random()
-    if kind < 0.10:  # emblem at one side, characters in what is left
+    if kind < 0.14:  # emblem at one side, characters in what is left
         left, right = decorate.side_emblem(rng, image, left, right)
-    elif kind < 0.17:
-        left, right, stack = _stacked(rng, image, face, ink, left, right, top, cap)
+    elif kind < 0.29:
+        left, right = _stacked(rng, image, face, ink, left, right, top, cap)
     line = _Line(serial, left, right, top, cap, 0.0)
     emboss = float(rng.choice([0.0, 0.4, 0.7, 1.0, 1.4]))
     glyphs = _set_lines(rng, image, face, [line], ink, emboss=emboss, us=True)
-    if stack:
-        glyphs = sorted([*glyphs, *stack], key=lambda glyph: (glyph.x0 + glyph.x1 > width and glyph in stack, 0))
-        first = stack[0].x0 < width / 2
-        rest = [glyph for glyph in glyphs if glyph not in stack]
-        glyphs = [*stack, *rest] if first else [*rest, *stack]
     decorate.stickers(rng, image, [(g.x0, g.y0, g.x1, g.y1) for g in glyphs])
     decorate.bolts(rng, image, share=0.8)
     decorate.border(rng, image, ink, share=0.4)
@@ -156,24 +154,14 @@ def _stacked(
     right: float,
     top: float,
     cap: float,
-) -> tuple[float, float, tuple[GlyphBox, ...]]:
-    """Two letters over one another at one end count as part of the text; three or more small ones are decoration."""
-    width = image.shape[1]
-    span = width * rng.uniform(0.07, 0.11)
-    at_right = rng.random() < 0.4
+) -> tuple[float, float]:
+    """Small letters at one end that say what kind of plate it is; by convention no part of the number."""
+    span = image.shape[1] * rng.uniform(0.07, 0.12)
+    at_right = rng.random() < 0.35
     x0 = right - span if at_right else left
-    if rng.random() < 0.5:
-        decorate.tiny_stack(rng, image, face, ink, (x0, x0 + span), (top, top + cap))
-        boxes: list[GlyphBox] = []
-    else:
-        half = cap * rng.uniform(0.44, 0.48)
-        lines = []
-        for number, char in enumerate(serials.draw(rng, "LL")):
-            y = top if number == 0 else top + cap - half
-            lines.append(_Line(char, x0, x0 + span, y, half, 0.0))
-        boxes = _set_lines(rng, image, face, lines, ink, emboss=0.5, us=True)
-    pad = 0.01 * width
-    return (left, x0 - pad, tuple(boxes)) if at_right else (x0 + span + pad, right, tuple(boxes))
+    decorate.small_stack(rng, image, face, ink, (x0, x0 + span), (top, top + cap))
+    pad = rng.uniform(0.005, 0.02) * image.shape[1]
+    return (left, x0 - pad) if at_right else (x0 + span + pad, right)
 
 
 def _face(rng: np.random.Generator, group: str) -> Typeface:

@@ -11,9 +11,9 @@ _CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"
 _NO_I_O_Q = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
-def draw(rng: np.random.Generator, pattern: str) -> str:
-    """Fill a pattern (see ``layouts``); separators and ``/`` stay. Most plates have no letter I, O or Q."""
-    letters = LETTERS if rng.random() < 0.6 else _NO_I_O_Q
+def draw(rng: np.random.Generator, pattern: str, *, without_ioq: float = 0.4) -> str:
+    """Fill a pattern (see ``layouts``); separators and ``/`` stay. A share of plates has no letter I, O or Q."""
+    letters = LETTERS if rng.random() >= without_ioq else _NO_I_O_Q
     out: list[str] = []
     literal = False
     for char in pattern:

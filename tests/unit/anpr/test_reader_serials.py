@@ -58,6 +58,13 @@ def test_what_the_network_is_sure_of_stands(text: str, region: str) -> None:
     assert read(seen(*sure(text)), **{region: 1.0}) == text
 
 
+def test_an_o_is_rarer_than_a_zero_where_serials_go_without() -> None:
+    """In the United States an even doubt is a zero, elsewhere what stands around it decides."""
+    distributions = seen(*sure("AB"), EITHER_WAY)
+    assert read(distributions, us=1.0) == "AB0"
+    assert read(distributions, eu=1.0) == "ABO"
+
+
 def test_doubt_shows_in_that_character_alone() -> None:
     """The confidence is low where kinds compete, high elsewhere, and never above what the network gave."""
     _, confidences = settle(seen(*sure("AB"), EITHER, *sure("1234")), {"br": 1.0})

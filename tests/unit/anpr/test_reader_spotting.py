@@ -31,12 +31,12 @@ def test_two_lines_are_read_the_upper_first(upper: str, lower: str, fall: float)
     assert text_of(spot(cells)) == upper + lower
 
 
-def test_letters_stacked_beside_tall_ones_are_read_from_the_top() -> None:
-    """Two small letters over one another belong where they stand and are no second line."""
+def test_letters_stacked_beside_the_number_are_left_out() -> None:
+    """Small letters over one another say what kind of plate it is; they are no part of the number, nor a line."""
     cells = line("1234", left=60, pitch=30)
     write(cells, "B", 21, 41, width=14, height=15)
     write(cells, "A", 20, 23, width=14, height=15)
-    assert text_of(spot(cells)) == "AB1234"
+    assert text_of(spot(cells)) == "1234"
 
 
 def test_nothing_is_found_on_an_empty_grid() -> None:
