@@ -51,8 +51,10 @@ RARE_LETTERS: Mapping[str, float] = MappingProxyType({"us": 0.25, "gb": 0.5})
 """Regions whose serials mostly go without I, O and Q, and how much rarer these are there than other letters."""
 _RARE_LETTERS = [18, 24, 26]
 _MOST_DOUBTFUL, _DOUBT = 4, 0.05
-PRIOR_POWER = 0.25
-"""How much the rows count: 0 not at all, 1 fully. The network has seen serials too and has weighed them already."""
+PRIOR_POWER: Mapping[str, float] = MappingProxyType({"br": 1.0, "gb": 0.5})
+"""How much the rows count: 0 not at all, 1 fully. The network has seen serials too and has weighed them already; where
+every plate follows one of two rows they count fully."""
+_USUAL_POWER = 0.25
 
 
 def row_shares(region: str, length: int) -> dict[str, float]:
@@ -83,13 +85,14 @@ def settle(distributions: Floats, regions: Mapping[str, float]) -> tuple[NDArray
     for region, likely in regions.items():
         for row, share in row_shares(region, length).items():
             kinds = tuple(int(kind == "L") for kind in row)
-            rows[kinds] = rows.get(kinds, 0.0) + likely * share
-    free = sum(likely * (_SHARES[region][0] if region in _SHARES else 1.0) for region, likely in regions.items())
+            rows[kinds] = rows.get(kinds, 0.0) + likely * share ** PRIOR_POWER.get(region, _USUAL_POWER)
     for kinds in {*_readings(as_read, by_kind), *rows}:
-        rows[kinds] = rows.get(kinds, 0.0) + free * _free_share(kinds)
+        for region, likely in regions.items():
+            share = (_SHARES[region][0] if region in _SHARES else 1.0) * _free_share(kinds)
+            rows[kinds] = rows.get(kinds, 0.0) + likely * share ** PRIOR_POWER.get(region, _USUAL_POWER)
     candidates = np.array(list(rows), np.intp)
     places = np.arange(length)
-    score = np.log(by_kind[places, candidates]).sum(axis=1) + PRIOR_POWER * np.log(np.array(list(rows.values())))
+    score = np.log(by_kind[places, candidates]).sum(axis=1) + np.log(np.array(list(rows.values())))
     posterior = np.exp(score - score.max())
     posterior /= posterior.sum()
     kinds = candidates[int(score.argmax())]
