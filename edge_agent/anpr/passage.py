@@ -56,6 +56,8 @@ class Passage:
     told: ToldPlate | None = None
     """What it was told as, or found to have been told as before; nothing more is read."""
     read_at: Box | None = None
+    """Where it was when it was read last."""
+    first_read_s: float | None = None
 
     def see(self, frame: Frame, plate: Box, vehicle: Followed | None) -> None:
         """Take the plate's place in a frame."""
@@ -71,6 +73,8 @@ class Passage:
         same_place = self.read_at is not None and iou(self.read_at, portrait.plate) >= SAME_PLACE_IOU
         weight = portrait.quality * (SAME_PLACE_WORTH if same_place else 1.0)
         self.read_at = portrait.plate
+        if self.first_read_s is None:
+            self.first_read_s = portrait.frame.time_s
         self.vote.add(reading, weight=weight)
         if reading.region:
             self.looks[reading.region] = self.looks.get(reading.region, 0.0) + weight
@@ -134,7 +138,9 @@ class Passage:
     def settles(self, settings: AnprSettings, now_s: float) -> bool:
         """Say whether the vote is clear, and note when it became so."""
         verdict = self.vote.verdict()
-        clear = verdict.reads >= settings.settle_reads and verdict.confidence >= settings.settle_confidence
+        first_s = self.first_read_s if self.first_read_s is not None else now_s
+        enough = verdict.weight >= settings.settle_weight or now_s - first_s >= settings.settle_s
+        clear = enough and verdict.reads >= settings.settle_reads and verdict.confidence >= settings.settle_confidence
         if not clear:
             self.settled_s = None
         elif self.settled_s is None:

@@ -118,9 +118,16 @@ class AnprSettings(_Settings):
     min_detection_score: Ratio = Field(default=0.4, description="The detector must be so sure that it is a plate.")
     min_reads: int = Field(default=2, ge=1, le=100, description="A passage with fewer readings is not told.")
     min_confidence: Ratio = Field(default=0.5, description="A passage whose vote is less sure is not told.")
-    settle_reads: int = Field(default=3, ge=1, le=100, description="The vote settles after so many readings at least.")
+    settle_reads: int = Field(default=4, ge=1, le=100, description="The vote settles after so many readings at least,")
+    settle_weight: float = Field(
+        default=3.0,
+        ge=0,
+        le=40,
+        description="once their qualities (0..1; little for a plate that has not stirred) add up to so much, or …",
+    )
+    settle_s: float = Field(default=1.5, ge=0, le=600, description="… the first of them is so long ago, and …")
     settle_confidence: Ratio = Field(
-        default=0.95, description="… and once it is so sure; raising it reads longer and tells later."
+        default=0.95, description="… it is so sure; raising any of these reads longer and tells later."
     )
     lost_s: float = Field(default=2.0, gt=0, le=600, description="A plate not seen for so long has passed.")
     repeat_s: float = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,15 @@ def test_the_best_plate_comes_first(picture: Path) -> None:
     illegible = ByBrightness(dark=PlateReading("", 0.0), bright=PlateReading("AB12CDE", 0.1))
     found = PictureReader(detector=Plates(LEFT, RIGHT), reader=illegible).read_file(str(picture))
     assert [plate.text for plate in found.plates] == ["AB12CDE", ""]
+
+
+def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> None:
+    """A sticker or a grille is dropped; so is not a plate that the detector is sure of, however illegible."""
+    doubtful, sure = replace(LEFT, score=0.5), replace(LEFT, score=0.8)
+    grille, plate = PlateReading("III", 0.3), PlateReading("AB12CDE", 0.3)
+    for box, reading, texts in ((doubtful, grille, []), (doubtful, plate, ["AB12CDE"]), (sure, grille, ["III"])):
+        reader = PictureReader(detector=Plates(box), reader=ByBrightness(dark=reading, bright=reading))
+        assert [found.text for found in reader.read_file(str(picture)).plates] == texts
 
 
 def test_json_is_as_promised(picture: Path) -> None:

