@@ -37,7 +37,7 @@ EITHER_WAY = {"O": 0.5, "0": 0.46}
     [
         ("AB", EITHER, "1234", {"br": 1.0}, "ABO1234"),
         ("ABC", EITHER_WAY, "234", {"br": 1.0}, "ABC0234"),
-        ("ABC1", EITHER_WAY, "23", {"br": 1.0}, "ABC1O23"),
+        ("ABC1", {"O": 0.7, "0": 0.26}, "23", {"br": 1.0}, "ABC1O23"),
         ("AB", EITHER_WAY, "1XYZ", {"gb": 1.0}, "AB01XYZ"),
         ("12", EITHER_WAY, "ABC", {"us": 0.9, "other": 0.1}, "120ABC"),
         ("ABC", EITHER, "EFG", {"other": 1.0}, "ABCOEFG"),
@@ -67,7 +67,7 @@ def test_an_o_is_rarer_than_a_zero_where_serials_go_without() -> None:
 
 def test_doubt_shows_in_that_character_alone() -> None:
     """The confidence is low where kinds compete, high elsewhere, and never above what the network gave."""
-    _, confidences = settle(seen(*sure("AB"), EITHER, *sure("1234")), {"br": 1.0})
+    _, confidences = settle(seen(*sure("AB"), EITHER, *sure("1234")), {"other": 1.0})
     assert confidences[2] < 0.8
     assert min(np.delete(confidences, 2)) > 0.9
     assert max(confidences) <= 0.96
