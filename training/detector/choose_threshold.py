@@ -1,7 +1,7 @@
 """Run the whole search, as the agent runs it, on held-out material at several thresholds, to choose the default by.
 
-The rule: the lowest threshold at which the search invents at most one plate in ten generated scenes. The real frames' false
-plates are no measure, for many are plates that nobody labelled.
+The rule: the lowest threshold at which the search invents at most one plate in ten generated scenes. False plates on
+the real frames are no measure, for many of them are plates that nobody labelled.
 
 Usage::
 
