@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from cloud_functions.api.errors import invalid_parameter
 from cloud_functions.api.parameters import Time
 from cloud_functions.db.watchlists import NewPattern
-from cloud_functions.plate_patterns import check_pattern
+from cloud_functions.plates.patterns import check_pattern
 
 MAX_PATTERNS_AT_ONCE = 10_000
 _TIME: dict[str, Any] = {"format": "date-time"}

@@ -1,7 +1,7 @@
 """Fuzzy search: plates like a plate, the nearest first.
 
 A trigram index over every distinct plate, its confusable characters folded, gives candidates (similarity of at least
-0.3: one edit loses under 1 % of them); they are put in order by ``cloud_functions.plate_distance``; and the reads of
+0.3: one edit loses under 1 % of them); they are put in order by ``cloud_functions.plates.distance``; and the reads of
 those are listed, the newest of the nearest first.
 """
 
@@ -15,7 +15,7 @@ from psycopg import Connection, sql
 from cloud_functions.db.event_filter import all_of
 from cloud_functions.db.plate_event import PlateEvent
 from cloud_functions.db.plate_queries import COLUMNS, PlateFilter, Position, plate_conditions
-from cloud_functions.plate_distance import edit_distance, fold, plate_distance
+from cloud_functions.plates.distance import edit_distance, fold, plate_distance
 
 Row = tuple[Any, ...]
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from psycopg import Connection, errors
 
-from cloud_functions.plate_patterns import WatchPattern
+from cloud_functions.plates.patterns import WatchPattern
 
 Row = tuple[Any, ...]
 
@@ -41,7 +41,7 @@ class Watchlist:
 
 
 class NewPattern(NamedTuple):
-    """A pattern to be stored, checked by ``plate_patterns.check_pattern``."""
+    """A pattern to be stored, checked by ``plates.patterns.check_pattern``."""
 
     kind: str
     text: str

@@ -20,7 +20,7 @@ from cloud_functions.db.watchlists import (
     watchlist_names,
     watchlist_version,
 )
-from cloud_functions.plate_patterns import Match, PatternIndex
+from cloud_functions.plates.patterns import Match, PatternIndex
 from shared.clock import Clock, format_utc
 
 log = logging.getLogger(__name__)

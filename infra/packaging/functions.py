@@ -13,7 +13,7 @@ PLATFORM: Final = "aarch64-manylinux_2_28"
 """arm64 on Amazon Linux 2023."""
 
 _COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.py", "cloud_functions/observability.py")
-_WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db")
+_WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db", "cloud_functions/plates")
 LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "server.py")
 """Folders and files that no function needs: migrations run from a workstation, uvicorn on a server."""
 

@@ -6,7 +6,7 @@ import random
 import string
 
 from cloud_functions.db.watchlists import NewPattern
-from cloud_functions.plate_patterns import PatternKind, check_pattern
+from cloud_functions.plates.patterns import PatternKind, check_pattern
 
 
 def any_plate(chance: random.Random) -> str:

@@ -45,6 +45,7 @@ def test_an_artefact_is_all_that_its_handler_needs_and_nothing_else(name: str, t
     assert {path.name for path in (folder / "cloud_functions").iterdir() if path.is_dir()} <= {
         "__pycache__",
         "db",
+        "plates",
         name,
     }
     assert not (folder / "cloud_functions/db/migrations").exists()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.plate_distance import CONFUSABLE, NEAR, edit_distance, fold, plate_distance
+from cloud_functions.plates.distance import CONFUSABLE, NEAR, edit_distance, fold, plate_distance
 
 PLATES = st.text("ABDO0Q1I28", max_size=8)
 

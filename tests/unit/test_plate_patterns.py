@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.plate_distance import plate_distance
-from cloud_functions.plate_patterns import PatternIndex, WatchPattern, check_pattern
-from cloud_functions.plate_regex import compile_glob, compile_regex
+from cloud_functions.plates.distance import plate_distance
+from cloud_functions.plates.patterns import PatternIndex, WatchPattern, check_pattern
+from cloud_functions.plates.regex import compile_glob, compile_regex
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PLATES = st.text("AB08O1", min_size=1, max_size=6)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.plate_regex import MAX_POSITIONS, compile_glob, compile_regex, required_runs
+from cloud_functions.plates.regex import MAX_POSITIONS, compile_glob, compile_regex, required_runs
 
 ATOMS = st.sampled_from(["A", "B", "1", ".", "[AB]", "[^A]", r"\d", r"\D", r"\w", "[A-C1]"])
 

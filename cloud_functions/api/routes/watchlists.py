@@ -39,7 +39,7 @@ from cloud_functions.db.watchlists import (
     list_patterns,
     list_watchlists,
 )
-from cloud_functions.plate_patterns import WatchPattern
+from cloud_functions.plates.patterns import WatchPattern
 from shared.clock import format_utc
 
 router = APIRouter(prefix="/plates/watchlists", tags=["Watch-lists"])

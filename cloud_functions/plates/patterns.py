@@ -3,7 +3,7 @@
 Exact patterns are looked up. Fuzzy ones are found by what is left of pattern and plate when up to two characters are
 deleted (two plates within two edits share such a rest), and then measured. Globs and regular expressions are looked up
 by a run of characters that they demand; only those whose run the plate holds are tried, in bounded time (see
-``plate_regex``). So a plate costs microseconds however many patterns there are.
+``regex``). So a plate costs microseconds however many patterns there are.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
-from cloud_functions.plate_distance import fold, plate_distance
-from cloud_functions.plate_regex import PlateRegex, compile_glob, compile_regex, required_runs
+from cloud_functions.plates.distance import fold, plate_distance
+from cloud_functions.plates.regex import PlateRegex, compile_glob, compile_regex, required_runs
 from shared.plates import MAX_PLATE_LENGTH, normalize_plate
 
 PatternKind = Literal["exact", "glob", "regex", "fuzzy"]
@@ -39,7 +39,7 @@ class WatchPattern(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A pattern that a plate fits; ``distance`` with fuzzy ones only (see ``plate_distance``)."""
+    """A pattern that a plate fits; ``distance`` with fuzzy ones only (see ``distance``)."""
 
     pattern: WatchPattern
     distance: float | None = None
