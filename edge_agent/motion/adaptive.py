@@ -142,12 +142,7 @@ class AdaptiveBackground:
             return None
         changed = mask_of(labels, blobs)
         lit = both(changed, _lit(background, small, labels, blobs))
-        things = minus(changed, lit)
-        for blob in blobs:
-            inside = blob.pixels(labels)
-            things[blob.window] |= enclosed(
-                both(things[blob.window], inside), inside, open_sides=blob.open_sides(things.shape)
-            )
+        things = _with_panels(minus(changed, lit), labels, blobs)
         lit = minus(lit, things)
         things = self._without_ghosts(background, small, things, labels, blobs)
         bodies, boxes = fill_bodies(things, worn(either(sure, perhaps)), least_area_px=self._least_area_px)
@@ -238,6 +233,16 @@ class AdaptiveBackground:
             regions=merge_boxes(boxes) * scale,
             mask=bodies,
         )
+
+
+def _with_panels(things: Plane, labels: Labels, blobs: list[Blob]) -> Plane:
+    """Return the things and what they enclose of the same blob: a plain panel, taken by itself, could be light."""
+    whole = things.copy()
+    for blob in blobs:
+        inside = blob.pixels(labels)
+        own = both(things[blob.window], inside)
+        whole[blob.window] |= enclosed(own, inside, open_sides=blob.open_sides(things.shape))
+    return whole
 
 
 def _lit(background: Background, small: Plane, labels: Labels, blobs: list[Blob]) -> Plane:

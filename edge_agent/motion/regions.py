@@ -16,12 +16,14 @@ _GAP_FRAGMENT, _GAP_STACKED, _GAP_ALIKE = 0.3, 0.15, 0.05
 """Gaps that are bridged, as shares of the smaller part's length: a fragment beside something large, two like parts
 one above the other (head and legs), two like parts side by side (two cars)."""
 _STACKED_SHARE = 0.7
-_ENCLOSING_ROUNDS = 2
-_LEAST_THINGS_SHARE = 0.2
 _OVERLAP_FRAGMENT, _OVERLAP_ALIKE = 0.3, 0.6
-
+_ENCLOSING_ROUNDS = 2
+"""A panel found may enclose another."""
+_LEAST_THINGS_SHARE = 0.2
+"""Of a changed area: where less of it is unlike light, it is a shadow with specks, and no body with panels."""
 
 Sides = tuple[bool, bool, bool, bool]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,8 @@ def fill_bodies(things: Plane, thick: Plane, *, least_area_px: float) -> tuple[P
 def enclosed(things: Plane, inside: Plane, *, open_sides: Sides) -> Plane:
     """Return ``things`` and what of ``inside`` lies between them both across and down: the plain panels of a body.
 
-    Shadows lie outside, or between two bodies with nothing above or below them. ``open_sides`` (left, top, right,
-    bottom) are those where the window ends at the picture's edge: beyond, the body goes on. Few specks enclose nothing.
+    Shadows lie outside, or between two bodies with nothing above or below them. ``open_sides`` are those where the
+    window ends at the picture's edge: beyond it, the body goes on. A few specks enclose nothing.
     """
     if count(things) < _LEAST_THINGS_SHARE * count(inside):
         return things
