@@ -36,7 +36,7 @@ _QUARTER_SHARE = 0.58
 class PlateSearch:
     """How hard to look."""
 
-    threshold: float = 0.4
+    threshold: float = 0.55
     """0..1: plates below it are dropped. Raising it loses far and faint plates and drops signs and stickers."""
     candidate_threshold: float = 0.2
     """What the first look must say for a closer look to be worth it."""
