@@ -45,9 +45,15 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_reader.tflite"))
     parser.add_argument("--int8", action="store_true", help="8-bit weights, activations quantised as they come")
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="also write the weights in half precision, to go on from"
+    )
     options = parser.parse_args()
     network = ReaderNetwork()
     state = torch.load(options.checkpoint)
+    if options.keep:
+        half = {name: value.half() if value.is_floating_point() else value for name, value in state["network"].items()}
+        torch.save({"network": half, "step": state["step"]}, options.keep)
     network.load_state_dict(state["network"])
     shipped = Shipped(network.eval()).eval()
     example = torch.rand(1, INPUT_HEIGHT, INPUT_WIDTH, 3)
