@@ -99,7 +99,7 @@ class AnprSettings(_Settings):
         description="Look at one vehicle (or the whole picture, with `frame`) at most so often.",
     )
     frame_interval_s: float = Field(
-        default=0.4, ge=0, le=60, description="With `auto`, look at the whole picture so often while something moves."
+        default=0.25, ge=0, le=60, description="With `auto`, look at the whole picture so often while something moves."
     )
     standing_interval_s: float = Field(
         default=5.0, gt=0, le=3600, description="At the most, look so rarely at a standing vehicle whose vote is open."
@@ -117,7 +117,7 @@ class AnprSettings(_Settings):
     )
     min_detection_score: Ratio = Field(default=0.4, description="The detector must be so sure that it is a plate.")
     min_reads: int = Field(default=2, ge=1, le=100, description="A passage with fewer readings is not told.")
-    min_confidence: Ratio = Field(default=0.5, description="A passage whose vote is less sure is not told.")
+    min_confidence: Ratio = Field(default=0.65, description="A passage whose vote is less sure is not told.")
     settle_reads: int = Field(default=4, ge=1, le=100, description="The vote settles after so many readings at least,")
     settle_weight: float = Field(
         default=3.0,

@@ -30,6 +30,8 @@ from edge_agent.types import Detections, Frame, Image
 from shared.plates import normalize_plate
 
 SAME_PLATE_IOU = 0.4
+STRAY_S = 0.5
+"""A plate seen once on no vehicle is looked for again within so long."""
 EDGE_PX = 1.0
 """A plate this near to the picture's edge may be cut."""
 
@@ -82,6 +84,8 @@ class PlateStage:
         self._by_plate: dict[int, Passage] = {}
         self._read_out: set[int] = set()
         """Moving things without a class whose plates are known."""
+        self._stray_s: float | None = None
+        """When a plate was seen last that had no passage yet."""
         self._clock = clock
 
     def observe(self, frame: Frame, tracked: Tracked, *, moving: bool) -> list[AnprOccurrence]:
@@ -97,7 +101,7 @@ class PlateStage:
             tracked.followed,
             done=done | self._read_out,
             moving=moving,
-            following=any(each.is_followed_alone(frame.time_s) for each in self._by_plate.values()),
+            following=self._follows_plates(frame.time_s),
         )
         if regions:
             plates = self._search(frame, regions, started_s)
@@ -162,7 +166,15 @@ class PlateStage:
             if passage is not None:
                 passage.see(frame, box, vehicle)
                 seen.append(_Seen(plate, passage, vehicle))
+            elif glyph_height_px(plate) >= self._settings.min_glyph_px:
+                self._stray_s = frame.time_s
         return seen
+
+    def _follows_plates(self, now_s: float) -> bool:
+        """Say whether there are plates on no vehicle that the next look at the whole picture should not miss."""
+        if self._stray_s is not None and now_s - self._stray_s <= STRAY_S:
+            return True
+        return any(each.is_followed_alone(now_s) for each in self._by_plate.values())
 
     def _follow(self, plates: list[PlateBox], time_s: float) -> list[int | None]:
         detections = Detections(

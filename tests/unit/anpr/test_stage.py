@@ -88,11 +88,11 @@ def test_without_vehicles_plates_are_followed_by_themselves(search: str) -> None
 
 
 def test_a_reader_that_guesses_is_not_believed() -> None:
-    """Every second character wrong: what is told at all is hardly ever wrong, and it says how doubtful it is."""
-    watched = watch(noise=3.0)
+    """Nearly every second character wrong: what is told at all is hardly ever wrong, and it says how doubtful it is."""
+    watched = watch(noise=2.5)
     wrong = [found for found in watched.told if found.candidates[0].text not in watched.truth().values()]
     assert len(wrong) <= 1
-    assert all(found.candidates[0].confidence < 0.95 for found in wrong)
+    assert all(found.candidates[0].confidence < 0.8 for found in wrong)
 
 
 def test_what_an_event_says_is_true() -> None:
@@ -266,9 +266,9 @@ def test_a_track_that_breaks_is_one_passage() -> None:
     broken = scene(FixedReader("AB123CD"), settle_reads=8)
     for step in range(24):
         broken.show([(1, plate_at(160 + 4 * step, 210))], [(7 if step < 6 else 9, car_at(100 + 4 * step, 100))])
-    assert [found.candidates[0].text for found in broken.told + broken.stage.finish()] == ["AB123CD"]
-    assert broken.told[0].reads >= 8
-    assert broken.told[0].track_id == 9
+    told = broken.told + broken.stage.finish()
+    assert [(found.candidates[0].text, found.track_id) for found in told] == [("AB123CD", 9)]
+    assert told[0].reads >= 8
 
 
 def test_a_plate_gets_its_vehicle_when_that_is_found() -> None:
