@@ -6,6 +6,7 @@ that are new are then loaded. So a pattern counts from the very next batch after
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 PLATE_MATCH: Final = "plate_match"
 MOST_TOLD: Final = 50
 """Matches in one document: SNS carries 256 KB, and a list of thousands of globs may all fit one plate."""
+_MANY: Final = 1000
 _NAMESPACE: Final = UUID("5b0f1d1c-5a0b-5d9e-9a57-4f8e5f6f2c11")
 
 
@@ -59,6 +61,8 @@ class WatchLists:
             except ValueError as error:
                 log.warning("watch-list pattern %d is not used: it %s", pattern.pattern_id, error)
         self._names, self._version = names, version
+        if len(active - known) >= _MANY:
+            gc.freeze()  # as when ingest is wired: looking through them again with every batch costs more than matching
 
     def matches(self, plates: Mapping[str, str]) -> dict[str, list[Match]]:
         """Return the matches of ``plates`` (by any key, in normal form), for those that have any."""

@@ -156,7 +156,7 @@ class _FuzzyIndex:
         numbers = self._numbers.setdefault(entry, set())
         if not numbers:
             self._reach[distance] += 1
-            for rest in _rests(fold(text), distance):
+            for rest in set(_rests(fold(text), distance)):
                 self._rests.setdefault(rest, []).append(entry)
         numbers.add(number)
 
@@ -168,7 +168,7 @@ class _FuzzyIndex:
             return
         del self._numbers[entry]
         self._reach[distance] -= 1
-        for rest in _rests(fold(text), distance):
+        for rest in set(_rests(fold(text), distance)):
             entries = self._rests[rest]
             entries.remove(entry)
             if not entries:
@@ -189,15 +189,15 @@ class _FuzzyIndex:
         return found
 
 
-def _rests(text: str, deletions: int) -> set[str]:
-    """Return what is left of ``text`` without up to so many of its characters; at most ``MAX_DISTANCE``."""
+def _rests(text: str, deletions: int) -> list[str]:
+    """Return what is left of ``text`` without up to so many of its characters (at most ``MAX_DISTANCE``)."""
     rests = [text]
     for place in range(len(text) if deletions else 0):
         before, after = text[:place], text[place + 1 :]
         rests.append(before + after)
         if deletions > 1:
             rests += [before + after[:next_one] + after[next_one + 1 :] for next_one in range(len(after))]
-    return set(rests)
+    return rests
 
 
 class _Shape(NamedTuple):
@@ -218,6 +218,7 @@ class _ShapeIndex:
         shape = self._shapes.get(entry)
         if shape is None:
             regex = compiled(text)
+            regex.build()
             shape = self._shapes[entry] = _Shape(regex, set(), self._keys(regex))
             for key in shape.keys:
                 self._by_key.setdefault(key, set()).add(entry)
@@ -263,7 +264,7 @@ class _ShapeIndex:
                 yield from shape.numbers
 
 
-def _runs(text: str) -> set[str]:
-    return {
-        text[start : start + length] for length in range(_KEY_LENGTH + 1) for start in range(len(text) - length + 1)
-    }
+def _runs(text: str) -> list[str]:
+    """Return every run of up to ``_KEY_LENGTH`` characters in ``text``, the empty one among them."""
+    ends = range(1, _KEY_LENGTH + 1)
+    return ["", *[text[start : start + length] for start in range(len(text)) for length in ends]]

@@ -78,11 +78,10 @@ class PlateRegex:
 
     def matches(self, plate: str) -> bool:
         """Tell whether the expression is found in ``plate``, which is in normal form."""
-        return any(automaton.matches(plate) for automaton in self._automata)
+        return any(automaton.matches(plate) for automaton in self.build())
 
-    @property
-    def _automata(self) -> list[_Automaton]:
-        """Built when first needed: of thousands of patterns most are never tried."""
+    def build(self) -> list[_Automaton]:
+        """Return its automata, made on the first call: who only checks an expression does not need them."""
         if self._built is None:
             self._built = [_Automaton(branch) for branch in self.branches]
         return self._built

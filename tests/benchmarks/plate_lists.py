@@ -31,7 +31,7 @@ def any_pattern(chance: random.Random, kind: PatternKind) -> NewPattern:
     text = plate
     if kind == "glob":
         text = chance.choice(
-            [f"{plate[:4]}*", f"*{plate[-4:]}", f"{plate[:2]}?{plate[3:]}", f"{plate[:2]}*{plate[-2:]}"]
+            [f"{plate[:4]}*", f"*{plate[-4:]}", f"{plate[:2]}?{plate[3:]}", f"{plate[:3]}*{plate[-2:]}"]
         )
     elif kind == "regex":
         text = chance.choice(
