@@ -143,7 +143,7 @@ class IngestSettings:
     """Where commands to devices are published (``https://…``); None: the account's default."""
     max_future_s: float = 86_400.0
     """How far ahead of the cloud's clock an event may claim to be."""
-    chunk_size: int = 400
+    chunk_size: int = 1000
     """Most events a transaction: while one chunk is being stored, the next is being parsed."""
 
     @classmethod
@@ -154,7 +154,7 @@ class IngestSettings:
             dead_letter_queue_url=env.optional("DEAD_LETTER_QUEUE_URL"),
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             max_future_s=env.number("MAX_FUTURE_S", 86_400.0, least=0, most=366 * 86_400),
-            chunk_size=env.whole("INGEST_CHUNK_SIZE", 400, least=1, most=10_000),
+            chunk_size=env.whole("INGEST_CHUNK_SIZE", 1000, least=1, most=10_000),
         )
 
 

@@ -1,13 +1,13 @@
 """Writes events, each once: by COPY where all of a batch are new, else by a statement that leaves duplicates alone.
 
-Hourly and daily counts follow by trigger in the same transaction (see the migration). Rows are written in the order of
-``event_id``, so that two batches that share events wait for one another instead of deadlocking.
+Hourly and daily counts follow by trigger in the same transaction (see the migration).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice, starmap
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,8 @@ import psycopg
 from cloud_functions.db.flat_event import FLAT_EVENT_COLUMNS, FlatEvent
 
 _NULL: Final = "\\N"
+_ROWS_A_WRITE: Final = 64
+"""Rows sent at a time: enough that sending costs little, few enough that the database need not wait."""
 
 
 class EventRow(NamedTuple):
@@ -63,27 +65,42 @@ JOIN events ON event_id = wanted_id::uuid AND "timestamp" = wanted_time::timesta
 )
 
 
-def insert_events(connection: psycopg.Connection[Any], rows: Sequence[EventRow]) -> dict[str, tuple[int, datetime]]:
+def insert_events(
+    connection: psycopg.Connection[Any], rows: Iterable[EventRow], *, at_most: int
+) -> dict[str, tuple[int, datetime]]:
     """Insert the rows that are not there yet; return ``id`` and ``created_at`` of those, by ``event_id``.
 
-    Call inside a transaction. Nearly always all are new, and COPY takes an eighth less time than the statement; where
-    one is not, what COPY did is taken back and the statement does it.
+    Call inside a transaction. ``rows`` is read while the first of them are on their way already, so whoever makes them
+    and the database work at the same time; it is read to its end in any case. There are ``at_most`` so many.
+
+    Nearly always all are new, and COPY is the quickest; where one is not, what COPY did is taken back and a statement
+    does it, in the order of ``event_id``, so that two batches that share events wait for one another.
     """
-    ordered = sorted(rows, key=itemgetter(0))
+    taken: list[EventRow] = []
     try:
         with connection.transaction():  # a savepoint
-            return _copy(connection, ordered)
-    except psycopg.errors.UniqueViolation:
-        return _insert(connection, ordered)
+            return _copy(connection, _noting(rows, taken), at_most)
+    except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
+        taken.extend(rows)
+        return _insert(connection, sorted(taken, key=itemgetter(0)))
 
 
-def _copy(connection: psycopg.Connection[Any], rows: Sequence[EventRow]) -> dict[str, tuple[int, datetime]]:
+def _noting(rows: Iterable[EventRow], taken: list[EventRow]) -> Iterator[EventRow]:
+    for row in rows:
+        taken.append(row)
+        yield row
+
+
+def _copy(connection: psycopg.Connection[Any], rows: Iterator[EventRow], most: int) -> dict[str, tuple[int, datetime]]:
+    new: dict[str, tuple[int, datetime]] = {}
     with connection.cursor() as cursor:
-        [(created_at, numbers)] = cursor.execute(_IDS, [len(rows)], binary=True)
-        text = "".join(map(_copy_line, numbers, rows))
+        [(created_at, numbers)] = cursor.execute(_IDS, [most], binary=True)
+        numbered = zip(numbers, rows, strict=False)
         with cursor.copy(_COPY) as copy:
-            copy.write(text.encode())
-    return {row.event_id: (number, created_at) for number, row in zip(numbers, rows, strict=True)}
+            while part := list(islice(numbered, _ROWS_A_WRITE)):
+                copy.write("".join(starmap(_copy_line, part)).encode())
+                new.update((row.event_id, (number, created_at)) for number, row in part)
+    return new
 
 
 def _copy_line(number: int, row: EventRow) -> str:

@@ -92,7 +92,7 @@ def insert_batch(connection: Connection[Row], plates: Iterable[NewPlate]) -> dic
     if not rows:
         return {}
     with connection.transaction():
-        stored = insert_events(connection, list(rows.values()))
+        stored = insert_events(connection, rows.values(), at_most=len(rows))
     return {event_id: number for event_id, (number, _) in stored.items()}
 
 

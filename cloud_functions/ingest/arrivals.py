@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -42,12 +42,36 @@ class PlaceInSequence(NamedTuple):
     sequence: int
 
 
-class Arrived(NamedTuple):
-    """A chunk of messages, parsed."""
+class Arriving:
+    """A chunk of messages on its way: parsed one after another, while the database takes in the first of them.
 
-    events: list[ArrivedEvent]
-    rejected: list[PlaceInSequence]
-    """Places of events that arrived and were rejected."""
+    Iterate to take the events; ``rest`` parses what nobody took. Until then ``events`` and ``rejected`` grow.
+    """
+
+    def __init__(self, parsing: Iterator[ArrivedEvent | PlaceInSequence], *, at_most: int) -> None:
+        self._parsing = parsing
+        self.at_most = at_most
+        self.events: list[ArrivedEvent] = []
+        self.rejected: list[PlaceInSequence] = []
+        """Places of events that arrived and were rejected."""
+
+    @classmethod
+    def of(cls, events: Sequence[ArrivedEvent], rejected: Sequence[PlaceInSequence] = ()) -> Arriving:
+        """Return a chunk that is parsed already."""
+        return cls(iter([*rejected, *events]), at_most=len(events))
+
+    def __iter__(self) -> Iterator[ArrivedEvent]:
+        for item in self._parsing:
+            if isinstance(item, ArrivedEvent):
+                self.events.append(item)
+                yield item
+            else:
+                self.rejected.append(item)
+
+    def rest(self) -> None:
+        """Parse everything that is left."""
+        for _ in self:
+            pass
 
 
 def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:

@@ -6,16 +6,15 @@ What cannot be dealt with now is returned to the event source and comes again; e
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from math import ceil
 from typing import Any
 
 from cloud_functions.db.connect import Database
 from cloud_functions.db.gaps import claim_due
 from cloud_functions.device_commands import CommandPublisher, ask_for_resends
-from cloud_functions.ingest.arrivals import Arrived, ArrivedEvent, accept_event, place_in_sequence
+from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence, accept_event, place_in_sequence
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.messages import Message, Rejection, read_invocation
 from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
@@ -109,55 +108,42 @@ class Ingest:
             progress.reject(message, "bad_topic", f"ingest takes no {address.kind}")
 
     def _take_events(self, messages: Sequence[Message], progress: Progress) -> None:
-        """Parse and store, chunk by chunk; of several chunks, each is stored while the next is parsed."""
-        if not messages:
-            return
-        first, *others = _even_chunks(messages, self._settings.chunk_size)
-        arrived = self._parse(first, progress)
-        if not others:
-            self._settle(arrived, partial(self._store.store, arrived), progress)
-            return
-        from cloud_functions.ingest.background import Background
+        """Store chunk by chunk, each in a transaction of its own and parsed while it is being stored."""
+        chunks = _even_chunks(messages, self._settings.chunk_size) if messages else []
+        for number, chunk in enumerate(chunks, start=1):
+            if not self._take_chunk(chunk, progress):
+                progress.fail(message for unread in chunks[number:] for message in unread)
+                return
 
-        with Background() as background:
-            for number, chunk in enumerate([*others, []], start=1):
-                stored = background.start(partial(self._store.store, arrived))
-                following = self._parse(chunk, progress)
-                if not self._settle(arrived, stored, progress):
-                    progress.fail(event.message for event in following.events)
-                    progress.fail(message for unread in others[number:] for message in unread)
-                    return
-                arrived = following
-
-    def _settle(self, arrived: Arrived, stored: Callable[[], Outcome], progress: Progress) -> bool:
-        """Take the outcome of a chunk; return whether the database is there for the next one."""
+    def _take_chunk(self, chunk: Sequence[Message], progress: Progress) -> bool:
+        """Store a chunk; return whether the database is there for the next one."""
+        arriving = Arriving(self._parse(chunk, progress), at_most=len(chunk))
         try:
-            outcome = stored()
+            outcome = self._store.store(arriving)
         except (TransientError, ConfigurationError) as error:
             log.warning("events wait for the database: %s", error)
-            progress.fail(event.message for event in arrived.events)
+            arriving.rest()  # what is to be rejected is rejected all the same
+            progress.fail(event.message for event in arriving.events)
             return False
         for message, reason, detail in outcome.refused:
             progress.reject(message, reason, detail)
-        progress.arrived += arrived.events
+        progress.arrived += arriving.events
         events = outcome.stored()
         progress.publications += publications(events)
         progress.publications += match_publications(events, outcome.matches)
         progress.outcomes.append(outcome)
         return True
 
-    def _parse(self, messages: Iterable[Message], progress: Progress) -> Arrived:
+    def _parse(self, messages: Iterable[Message], progress: Progress) -> Iterator[ArrivedEvent | PlaceInSequence]:
         latest = self._clock.now() + timedelta(seconds=self._settings.max_future_s)
-        arrived = Arrived([], [])
         for message in messages:
             try:
-                arrived.events.append(accept_event(message, latest=latest))
+                yield accept_event(message, latest=latest)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))
                 place = place_in_sequence(message)
                 if place is not None:
-                    arrived.rejected.append(place)
-        return arrived
+                    yield place
 
     def _publish(self, progress: Progress) -> None:
         if not progress.publications:

@@ -10,10 +10,10 @@ import psycopg
 
 from cloud_functions.db.connect import Database
 from cloud_functions.db.devices import touch_devices
-from cloud_functions.db.events import insert_events, stored_events
+from cloud_functions.db.events import EventRow, insert_events, stored_events
 from cloud_functions.db.flat_event import FlatEvent, flat_event_json
 from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
-from cloud_functions.ingest.arrivals import Arrived, ArrivedEvent, PlaceInSequence
+from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence
 from cloud_functions.ingest.messages import Message
 from cloud_functions.ingest.watch import WatchLists
 from cloud_functions.settings import GapSettings
@@ -64,21 +64,22 @@ class EventStore:
         self._watch = WatchLists(clock=clock)
         self._touched: dict[tuple[str, str], float] = {}
 
-    def store(self, arrived: Arrived) -> Outcome:
+    def store(self, arriving: Arriving) -> Outcome:
         """Store what is not stored yet; return everything that is stored now.
 
         Raises:
             TransientError, ConfigurationError: some of it was not stored; try the whole chunk again later.
         """
         try:
-            return self._store(arrived.events, arrived.rejected)
+            return self._store(arriving)
         except PermanentError as error:
-            if len(arrived.events) <= 1:
-                refused = [(event.message, "not_storable", str(error)) for event in arrived.events]
-                return NOTHING._replace(refused=refused)
-        middle = len(arrived.events) // 2
-        first = self.store(Arrived(arrived.events[:middle], arrived.rejected))
-        second = self.store(Arrived(arrived.events[middle:], []))
+            arriving.rest()
+            events, rejected = arriving.events, arriving.rejected
+            if len(events) <= 1:
+                return NOTHING._replace(refused=[(event.message, "not_storable", str(error)) for event in events])
+        middle = len(events) // 2
+        first = self.store(Arriving.of(events[:middle], rejected))
+        second = self.store(Arriving.of(events[middle:]))
         return Outcome(
             {**first.events, **second.events},
             {**first.new, **second.new},
@@ -88,24 +89,22 @@ class EventStore:
             {**first.matches, **second.matches},
         )
 
-    def _store(self, events: Sequence[ArrivedEvent], rejected: Sequence[PlaceInSequence]) -> Outcome:
-        once = {event.row.event_id: event for event in reversed(events)}
-        if not once and not rejected:
-            return NOTHING
-        plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
+    def _store(self, arriving: Arriving) -> Outcome:
+        once: dict[str, ArrivedEvent] = {}
         with self._database.transaction() as connection:
-            new = insert_events(connection, [event.row for event in once.values()]) if once else {}
+            new = insert_events(connection, _rows_once(arriving, once), at_most=arriving.at_most)
             known: dict[str, FlatEvent] = {}
             if len(new) < len(once):
                 keys = {key: event.row.timestamp for key, event in once.items() if key not in new}
                 known = stored_events(connection, keys)
             touched = self._touch(connection, once.values())
-            due = record_arrivals(connection, _arrivals(once.values(), rejected), self._gaps)
+            due = record_arrivals(connection, _arrivals(once.values(), arriving.rejected), self._gaps)
+            plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
             if plates:
                 self._watch.refresh(connection)
         self._touched.update(touched)
         matches = {key: self._watch.told(found) for key, found in self._watch.matches(plates).items()}
-        refused = [(event.message, *_TAKEN) for event in events if _is_taken(event, once, known)]
+        refused = [(event.message, *_TAKEN) for event in arriving.events if _is_taken(event, once, known)]
         return Outcome(once, new, known, refused, due, matches)
 
     def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> dict[tuple[str, str], float]:
@@ -116,6 +115,13 @@ class EventStore:
         if stale:
             touch_devices(connection, dict(sorted(stale)))
         return dict.fromkeys(stale, now)
+
+
+def _rows_once(arriving: Arriving, once: dict[str, ArrivedEvent]) -> Iterator[EventRow]:
+    """Give out each event's row once, however many messages brought it; note in ``once`` which message's it is."""
+    for event in arriving:
+        if once.setdefault(event.row.event_id, event) is event:
+            yield event.row
 
 
 _TAKEN: Final = ("event_id_taken", "another event has this event_id")
