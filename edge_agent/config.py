@@ -223,15 +223,15 @@ def _known_names(location: Sequence[str | int]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return []
-        model = _model_in(field.annotation)
+        model = model_in(field.annotation)
     return list(getattr(model, "model_fields", {}))
 
 
-def _model_in(annotation: Any) -> Any:
-    """Return the pydantic model inside ``X | None``, ``list[X]`` and the like."""
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the pydantic model inside ``X | None``, ``list[X]`` and the like; None where there is none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        if (found := _model_in(inner)) is not None:
+        if (found := model_in(inner)) is not None:
             return found
     return None

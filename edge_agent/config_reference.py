@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from edge_agent.config import AgentConfig
+from edge_agent.config import AgentConfig, model_in
 
 INTRODUCTION = """\
 # Configuration of the edge agent
@@ -31,7 +31,7 @@ def render() -> str:
 
 def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
     fields = model.model_fields
-    plain = {name: field for name, field in fields.items() if _inner_model(field.annotation) is None}
+    plain = {name: field for name, field in fields.items() if model_in(field.annotation) is None}
     nested = {name: field for name, field in fields.items() if name not in plain}
     heading = f"`[{path}]`" if path else "Top of the file"
     yield f"\n## {heading}\n\n{_first_paragraph(model)}\n"
@@ -40,7 +40,7 @@ def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
         for name, field in plain.items():
             yield f"| `{name}` | {_default(field)} | {_described(field)} |\n"
     for name, field in nested.items():
-        inner = _inner_model(field.annotation)
+        inner = model_in(field.annotation)
         if inner is not None:
             yield from _section(f"{path}.{name}" if path else name, inner)
 
@@ -88,15 +88,6 @@ def _bounds(field: FieldInfo) -> str:
     if named:
         said.append("one of " + ", ".join(f"`{choice}`" for choice in named))
     return f"({'; '.join(said)})" if said else ""
-
-
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if (found := _inner_model(inner)) is not None:
-            return found
-    return None
 
 
 def main() -> int:
