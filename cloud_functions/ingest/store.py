@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -90,9 +91,16 @@ class EventStore:
         )
 
     def _store(self, arriving: Arriving) -> Outcome:
+        events = iter(arriving)
+        first = next(events, None)
+        if first is None and not arriving.rejected:
+            return NOTHING  # a chunk of poison is none of the database's business
         once: dict[str, ArrivedEvent] = {}
         with self._database.transaction() as connection:
-            new = insert_events(connection, _rows_once(arriving, once), at_most=arriving.at_most)
+            new: dict[str, tuple[int, datetime]] = {}
+            if first is not None:
+                rows = _rows_once(chain([first], events), once)
+                new = insert_events(connection, rows, at_most=arriving.at_most)
             known: dict[str, FlatEvent] = {}
             if len(new) < len(once):
                 keys = {key: event.row.timestamp for key, event in once.items() if key not in new}
@@ -117,9 +125,9 @@ class EventStore:
         return dict.fromkeys(stale, now)
 
 
-def _rows_once(arriving: Arriving, once: dict[str, ArrivedEvent]) -> Iterator[EventRow]:
+def _rows_once(events: Iterable[ArrivedEvent], once: dict[str, ArrivedEvent]) -> Iterator[EventRow]:
     """Give out each event's row once, however many messages brought it; note in ``once`` which message's it is."""
-    for event in arriving:
+    for event in events:
         if once.setdefault(event.row.event_id, event) is event:
             yield event.row
 
