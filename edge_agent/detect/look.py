@@ -111,7 +111,9 @@ def merge_looks(
 
 def _with_margin(regions: Boxes, margin: float) -> Boxes:
     room = (regions[:, 2:] - regions[:, :2]) * np.float32(margin)
-    return np.concatenate([regions[:, :2] - room, regions[:, 2:] + room], axis=1, dtype=np.float32)
+    # Outwards to whole pixels, as crops are: rounding a crop must not cut a region's edge.
+    corners = [np.floor(regions[:, :2] - room), np.ceil(regions[:, 2:] + room)]
+    return np.concatenate(corners, axis=1, dtype=np.float32)
 
 
 def _around(rooms: Boxes, frame: NDArray[np.float32], needed: NDArray[np.float32]) -> Boxes:
