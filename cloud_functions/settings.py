@@ -145,6 +145,9 @@ class IngestSettings:
     """How far ahead of the cloud's clock an event may claim to be."""
     chunk_size: int = 1000
     """Most events a transaction: while one chunk is being stored, the next is being parsed."""
+    kafka_partial_responses: bool = False
+    """Whether the Kafka event source has ``ReportBatchItemFailures``. Without it Lambda takes every answer for success,
+    so a batch of which anything must come again is failed as a whole."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -155,6 +158,28 @@ class IngestSettings:
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             max_future_s=env.number("MAX_FUTURE_S", 86_400.0, least=0, most=366 * 86_400),
             chunk_size=env.whole("INGEST_CHUNK_SIZE", 1000, least=1, most=10_000),
+            kafka_partial_responses=env.flag("KAFKA_PARTIAL_RESPONSES", default=False),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlateSettings:
+    """Where the master key to protected plates is, and who may read them."""
+
+    master_key: str | None = None
+    """``kms:KEY`` or ``file:PATH``; None: no site's plates can be protected."""
+    readers_role: str | None = None
+    """Name of the role or group in a caller's token whose bearers may read protected plates; None: nobody may."""
+    everybody_reads: bool = False
+    """Whether whoever reaches the API may read them: for a machine of your own."""
+
+    @classmethod
+    def from_environment(cls, environment: Environment | None = None) -> Self:
+        env = environment or Environment()
+        return cls(
+            master_key=env.optional("PLATE_MASTER_KEY"),
+            readers_role=env.optional("PLATE_READERS_ROLE"),
+            everybody_reads=env.flag("PLATE_READERS_EVERYBODY", default=False),
         )
 
 

@@ -15,7 +15,9 @@ from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsD
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
 from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
-from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, IngestSettings
+from cloud_functions.plates.master_keys import MasterKeys, master_keys
+from cloud_functions.plates.vault import PlateVault
+from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, IngestSettings, PlateSettings
 from shared.clock import Clock, SystemClock
 
 
@@ -42,7 +44,13 @@ def build_ingest(
         gaps=GapSettings.from_environment(env),
         metrics=metrics or NoMetrics(),
         clock=clock or SystemClock(),
+        vault=PlateVault(master_keys=_master_keys(env, aws)),
     )
+
+
+def _master_keys(env: Environment, aws: AwsClients) -> MasterKeys | None:
+    setting = PlateSettings.from_environment(env).master_key
+    return None if setting is None else master_keys(setting, aws=aws)
 
 
 def _publisher(settings: IngestSettings, aws: AwsClients) -> EventPublisher:

@@ -16,11 +16,12 @@ from cloud_functions.db.gaps import claim_due
 from cloud_functions.device_commands import CommandPublisher, ask_for_resends
 from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence, accept_event, place_in_sequence
 from cloud_functions.ingest.dead_letters import DeadLetters
-from cloud_functions.ingest.messages import Message, Rejection, read_invocation
+from cloud_functions.ingest.messages import Invocation, Message, Rejection, read_invocation
 from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
 from cloud_functions.ingest.reports import REPORT_KINDS, record_report
 from cloud_functions.ingest.store import EventStore, Outcome
 from cloud_functions.observability import Metrics
+from cloud_functions.plates.vault import PlateVault
 from cloud_functions.settings import GapSettings, IngestSettings
 from shared.clock import Clock
 from shared.errors import ConfigurationError, ContractError, PermanentError, TransientError, VedetteError
@@ -40,7 +41,7 @@ class Progress:
         self.publications: list[Publication] = []
 
     def reject(self, message: Message, reason: str, detail: str) -> None:
-        self.rejections.append(Rejection(message.message_id, message.body, reason, detail, message.topic))
+        self.rejections.append(Rejection(message.message_id, message.body, reason, detail, message.topic or ""))
 
     def fail(self, messages: Iterable[Message]) -> None:
         self.failed.update(message.message_id for message in messages)
@@ -60,9 +61,10 @@ class Ingest:
         gaps: GapSettings,
         metrics: Metrics,
         clock: Clock,
+        vault: PlateVault,
     ) -> None:
         self._database = database
-        self._store = EventStore(database=database, gaps=gaps, clock=clock)
+        self._store = EventStore(database=database, gaps=gaps, clock=clock, vault=vault)
         self._publisher = publisher
         self._dead_letters = dead_letters
         self._commands = commands
@@ -72,33 +74,40 @@ class Ingest:
         self._clock = clock
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Deal with one invocation and return the ``batchItemFailures``.
+        """Deal with one invocation of Lambda and return the ``batchItemFailures``.
 
         Raises:
-            TransientError: a source that takes back nothing in particular must send its message again.
+            TransientError: a source that takes back nothing in particular must send its messages again.
         """
-        invocation = read_invocation(event)
+        invocation = read_invocation(event, kafka_partial=self._settings.kafka_partial_responses)
+        failed = self.take(invocation)
+        if failed and not invocation.partial:
+            raise TransientError("not everything could be dealt with now; send it again")
+        return {"batchItemFailures": [{"itemIdentifier": invocation.identify(one)} for one in sorted(failed)]}
+
+    def take(self, invocation: Invocation) -> set[str]:
+        """Deal with messages and return the ids of those that must come again."""
         progress = Progress(invocation.rejections)
         reports: list[tuple[Message, TopicAddress]] = []
         events: list[Message] = []
         for message in invocation.messages:
-            if message.topic.split("/", 4)[3:4] == ["events"]:
+            if message.topic is None or message.topic.split("/", 4)[3:4] == ["events"]:
                 events.append(message)
             else:
-                self._sort(message, reports, progress)
+                self._sort(message, message.topic, reports, progress)
         self._take_events(events, progress)
         self._publish(progress)
         silent = self._take_reports(reports, progress)
         self._keep_rejected(progress)
         self._ask_for_missing({*silent, *(device for outcome in progress.outcomes for device in outcome.due_devices)})
         self._count(progress)
-        if progress.failed and not invocation.partial:
-            raise TransientError("the message could not be dealt with now; send it again")
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in sorted(progress.failed)]}
+        return progress.failed
 
-    def _sort(self, message: Message, reports: list[tuple[Message, TopicAddress]], progress: Progress) -> None:
+    def _sort(
+        self, message: Message, topic: str, reports: list[tuple[Message, TopicAddress]], progress: Progress
+    ) -> None:
         try:
-            address = parse_topic(message.topic)
+            address = parse_topic(topic)
         except ContractError as error:
             progress.reject(message, error.reason, str(error))
             return
@@ -127,6 +136,7 @@ class Ingest:
             return False
         for message, reason, detail in outcome.refused:
             progress.reject(message, reason, detail)
+        progress.fail(outcome.waiting)
         progress.arrived += arriving.events
         events = outcome.stored()
         progress.publications += publications(events)

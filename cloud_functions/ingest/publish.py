@@ -111,7 +111,9 @@ def _attributes(arrived: ArrivedEvent) -> dict[str, str | list[str]]:
     }
     if classes:
         attributes["class_name"] = classes[0] if len(classes) == 1 else list(classes[:_MOST_CLASSES])
-    if arrived.license_plate:
+    if arrived.plate_token:
+        attributes["plate_token"] = arrived.plate_token
+    elif arrived.license_plate:
         attributes["license_plate"] = arrived.license_plate
     return attributes
 

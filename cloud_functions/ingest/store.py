@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -16,7 +17,9 @@ from cloud_functions.db.flat_event import FlatEvent, flat_event_json
 from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
 from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence
 from cloud_functions.ingest.messages import Message
+from cloud_functions.ingest.protect import Sealing
 from cloud_functions.ingest.watch import WatchLists
+from cloud_functions.plates.vault import PlateVault
 from cloud_functions.settings import GapSettings
 from shared.clock import Clock, format_utc
 from shared.errors import PermanentError
@@ -46,6 +49,8 @@ class Outcome(NamedTuple):
     """Devices with gaps that it is time to ask for."""
     matches: Mapping[str, list[dict[str, Any]]]
     """What watch-lists have to say, by ``event_id``."""
+    waiting: Sequence[Message] = ()
+    """Messages that are not stored, to come again: their plates could not be protected now."""
 
     def stored(self) -> list[StoredEvent]:
         """Return everything that is stored now, as subscribers get it."""
@@ -58,8 +63,9 @@ NOTHING: Final = Outcome({}, {}, {}, (), (), {})
 class EventStore:
     """Writes events, their place in the sequence, and when devices were heard of."""
 
-    def __init__(self, *, database: Database, gaps: GapSettings, clock: Clock) -> None:
+    def __init__(self, *, database: Database, gaps: GapSettings, clock: Clock, vault: PlateVault) -> None:
         self._database = database
+        self._vault = vault
         self._gaps = gaps
         self._clock = clock
         self._watch = WatchLists(clock=clock)
@@ -88,6 +94,7 @@ class EventStore:
             [*first.refused, *second.refused],
             [*first.due_devices, *second.due_devices],
             {**first.matches, **second.matches},
+            [*first.waiting, *second.waiting],
         )
 
     def _store(self, arriving: Arriving) -> Outcome:
@@ -96,10 +103,12 @@ class EventStore:
         if first is None and not arriving.rejected:
             return NOTHING  # a chunk of poison is none of the database's business
         once: dict[str, ArrivedEvent] = {}
+        sealing = Sealing(self._vault)
         with self._database.transaction() as connection:
+            self._vault.refresh(connection)
             new: dict[str, tuple[int, datetime]] = {}
             if first is not None:
-                rows = _rows_once(chain([first], events), once)
+                rows = _rows_once(sealing.sealed(chain([first], events)), once)
                 new = insert_events(connection, rows, at_most=arriving.at_most)
             known: dict[str, FlatEvent] = {}
             if len(new) < len(once):
@@ -108,12 +117,16 @@ class EventStore:
             touched = self._touch(connection, once.values())
             due = record_arrivals(connection, _arrivals(once.values(), arriving.rejected), self._gaps)
             plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
+            tokens = {key: event.plate_token for key, event in once.items() if event.plate_token}
             if plates:
                 self._watch.refresh(connection)
         self._touched.update(touched)
-        matches = {key: self._watch.told(found) for key, found in self._watch.matches(plates).items()}
+        matches = {
+            key: self._watch.told(found, once[key].private_plate)
+            for key, found in self._watch.matches(plates, tokens).items()
+        }
         refused = [(event.message, *_TAKEN) for event in arriving.events if _is_taken(event, once, known)]
-        return Outcome(once, new, known, refused, due, matches)
+        return Outcome(once, new, known, refused, due, matches, sealing.waiting)
 
     def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> dict[tuple[str, str], float]:
         """Note that the devices were heard of, if that was last noted a while ago; return of which, and when."""
@@ -137,10 +150,12 @@ _TAKEN: Final = ("event_id_taken", "another event has this event_id")
 
 def _is_taken(event: ArrivedEvent, once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatEvent]) -> bool:
     row = event.row
-    first = once[row.event_id].row
+    first = once.get(row.event_id)
+    if first is None:
+        return False  # it waits
     stored = known.get(row.event_id)
     return (
-        (first.device_id, first.timestamp) != (row.device_id, row.timestamp)
+        (first.row.device_id, first.row.timestamp) != (row.device_id, row.timestamp)
         or (stored is not None and stored.device_id != row.device_id)
     )  # fmt: skip
 
@@ -173,6 +188,8 @@ def _known_documents(once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatE
     for event_id, stored in known.items():
         arrived = once[event_id]
         if stored.device_id == arrived.row.device_id:
+            if arrived.plate_token is not None:  # however it was stored before its site was protected
+                stored = replace(stored, event_data_json=arrived.row.event_data_json)  # noqa: PLW2901
             yield StoredEvent(arrived, stored.to_json())
 
 

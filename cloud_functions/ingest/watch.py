@@ -23,6 +23,7 @@ from cloud_functions.db.watchlists import (
 )
 from cloud_functions.plates.patterns import Match, PatternIndex
 from shared.clock import Clock, format_utc
+from shared.plates import normalize_plate
 
 log = logging.getLogger(__name__)
 
@@ -64,17 +65,26 @@ class WatchLists:
         if len(active - known) >= _MANY:
             gc.freeze()  # as when ingest is wired: looking through them again with every batch costs more than matching
 
-    def matches(self, plates: Mapping[str, str]) -> dict[str, list[Match]]:
-        """Return the matches of ``plates`` (by any key, in normal form), for those that have any."""
+    def matches(self, plates: Mapping[str, str], tokens: Mapping[str, str]) -> dict[str, list[Match]]:
+        """Return the matches of ``plates`` (by any key, in normal form), for those that have any.
+
+        ``tokens`` (by the same keys) of those that are protected: exact patterns may be kept as such.
+        """
         if not len(self._index):
             return {}
         now = self._clock.now()
         found = {key: self._index.matches(plate, now=now) for key, plate in plates.items()}
+        for key, token in tokens.items():
+            found[key] = [*found[key], *self._index.exact(token, now=now)]
         return {key: matches for key, matches in found.items() if matches}
 
-    def told(self, matches: Iterable[Match]) -> list[dict[str, Any]]:
-        """Return matches as subscribers see them."""
-        return [self._told(match) for match in matches]
+    def told(self, matches: Iterable[Match], private_plate: str | None) -> list[dict[str, Any]]:
+        """Return matches as subscribers see them: of a protected plate, without what would tell it."""
+        told = [self._told(match) for match in matches]
+        if private_plate is not None:
+            for one in told:
+                _conceal(one, private_plate)
+        return told
 
     def _told(self, match: Match) -> dict[str, Any]:
         pattern = match.pattern
@@ -89,6 +99,13 @@ class WatchLists:
             "reason": pattern.reason,
             "expires_at": None if pattern.expires_at is None else format_utc(pattern.expires_at),
         }
+
+
+def _conceal(told: dict[str, Any], plate: str) -> None:
+    told["pattern"] = None
+    for name in ("reason", "watchlist"):
+        if told[name] is not None and plate in normalize_plate(told[name]):
+            told[name] = None
 
 
 def match_id(event_id: str) -> str:
