@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.scaling import scaled
+
 Image = NDArray[np.uint8]
 """``(height, width, 3)`` BGR."""
 Luma = NDArray[np.uint8]
@@ -67,13 +69,7 @@ class ArrayPicture:
         return self._bgr
 
     def scaled_rgb(self, width_px: int, height_px: int) -> Image:
-        image = self._bgr
-        # Halving averages. One linear step over more than that would skip pixels, and what is small with them: the
-        # bus in clips/bus.jpg is then a truck to YOLO11n (0.42), and a bus again (0.9) when averaged.
-        while image.shape[1] >= 2 * width_px and image.shape[0] >= 2 * height_px:
-            half = (image.shape[1] // 2, image.shape[0] // 2)
-            image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
-        small = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
+        small = scaled(self._bgr, width_px, height_px)
         return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
 
 

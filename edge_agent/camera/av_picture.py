@@ -5,24 +5,18 @@ May import PyAV, OpenCV and numpy; knows nothing of where the frame came from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from threading import Lock
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from edge_agent.camera.yuv import THREE_PLANES, TWO_PLANES, plane_of, rgb_from_planes
 from edge_agent.types import Image, Luma
 
-LUMA_PLANE = frozenset(
-    ["gray", "nv12", "nv21", "nv16", "nv24", "nv42"]
-    + [f"yuv{sampling}p" for sampling in ("410", "411", "420", "422", "440", "444")]
-    + [f"yuvj{sampling}p" for sampling in ("411", "420", "422", "440", "444")]
-    + [f"yuva{sampling}p" for sampling in ("420", "422", "444")]
-)
+LUMA_PLANE = THREE_PLANES | TWO_PLANES.keys() | {"gray", "yuva420p", "yuva422p", "yuva444p"}
 """Formats whose first plane is eight-bit luma, so that a view of it is all there is to do."""
 
 LUMA_SHIFT = (
@@ -103,7 +97,10 @@ class AvPicture:
     def scaled_rgb(self, width_px: int, height_px: int) -> Image:
         if self._turns % 2:
             width_px, height_px = height_px, width_px
-        return np.ascontiguousarray(self._turned(self._converted("rgb24", width_px, height_px)))
+        rgb = rgb_from_planes(self._frame, width_px, height_px)
+        if rgb is None:
+            rgb = self._converted("rgb24", width_px, height_px)
+        return np.ascontiguousarray(self._turned(rgb))
 
     def _turned(self, image: Image) -> Image:
         return np.rot90(image, self._turns) if self._turns else image
@@ -111,11 +108,11 @@ class AvPicture:
     def _upright_luma(self) -> Luma:
         name = self._frame.format.name
         if name in LUMA_PLANE:
-            return _plane(self._frame, np.uint8)
+            return plane_of(self._frame, 0, np.uint8)
         if (shift := LUMA_SHIFT.get(name)) is not None:
-            return (_plane(self._frame, np.dtype("<u2")) >> shift).astype(np.uint8)
+            return (plane_of(self._frame, 0, np.dtype("<u2")) >> shift).astype(np.uint8)
         if name in PACKED_YUV:
-            return _plane(self._reformatted("yuv422p"), np.uint8)
+            return plane_of(self._reformatted("yuv422p"), 0, np.uint8)
         return np.asarray(cv2.cvtColor(self._converted("bgr24"), cv2.COLOR_BGR2GRAY), np.uint8)
 
     def _reformatted(self, pixel_format: str, width_px: int | None = None, height_px: int | None = None) -> VideoFrame:
@@ -128,11 +125,3 @@ class AvPicture:
 
     def _converted(self, pixel_format: str, width_px: int | None = None, height_px: int | None = None) -> Image:
         return cast(Image, self._reformatted(pixel_format, width_px, height_px).to_ndarray())
-
-
-def _plane(frame: VideoFrame, dtype: Any) -> Any:
-    """View the first plane as ``(height, width)``; rows keep the decoder's padding, so the view has strides."""
-    plane: VideoPlane = cast(Sequence[VideoPlane], frame.planes)[0]
-    words = np.frombuffer(cast(Any, plane), dtype)
-    stride = plane.line_size // np.dtype(dtype).itemsize
-    return words[: frame.height * stride].reshape(frame.height, stride)[:, : frame.width]
