@@ -21,6 +21,8 @@ ROWS, COLUMNS = 8, 48
 STEP_X, STEP_Y = INPUT_WIDTH / COLUMNS, INPUT_HEIGHT / ROWS
 CLASSES = 1 + len(ALPHABET)
 IGNORE = -1
+FIRST_GAIN = 0.05
+"""Nearly 0, not 0: behind a ReLU a gain and an offset of exactly 0 would never move."""
 
 
 class Conv(nn.Sequential):
@@ -35,11 +37,12 @@ class Conv(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """x + conv(x), so that depth costs no gradient."""
+    """x + conv(x), so that depth costs no gradient; at first nearly x (Goyal et al. 2017, section 5.1)."""
 
     def __init__(self, channels: int, *, dilation: int = 1) -> None:
         super().__init__()
         self.conv = Conv(channels, channels, dilation=dilation)
+        nn.init.constant_(self.conv[1].weight, FIRST_GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv(x)
@@ -56,14 +59,19 @@ class ReaderNetwork(nn.Module):
             Residual(low),
             Conv(low, fine, stride=(2, 1)),
             Residual(fine),
+            Residual(fine),
         )
         self.context = nn.Sequential(
             Conv(fine, wide, stride=2),
             Residual(wide, dilation=1),
             Residual(wide, dilation=2),
             Residual(wide, dilation=4),
+            Residual(wide, dilation=1),
+            Residual(wide, dilation=2),
+            Residual(wide, dilation=4),
         )
         self.merge = nn.Sequential(nn.Conv2d(fine + wide, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU())
+        self.deep = Residual(wide)
         self.cells = nn.Conv2d(wide, CLASSES + 4, 1)
         self.region = nn.Linear(wide, len(REGIONS))
         nn.init.constant_(self.cells.bias[0], 3.0)  # most cells hold nothing
@@ -72,8 +80,16 @@ class ReaderNetwork(nn.Module):
         fine = self.fine(pictures)
         context = self.context(fine)
         spread = functional.interpolate(context, scale_factor=2.0, mode="nearest")
-        cells = self.cells(self.merge(torch.cat([fine, spread], 1)))
+        cells = self.cells(self.deep(self.merge(torch.cat([fine, spread], 1))))
         return cells, self.region(context.mean((2, 3)))
+
+
+def warm_start(network: ReaderNetwork, weights: dict[str, Tensor]) -> None:
+    """Take in the weights of an earlier, shallower network: the blocks it lacks begin as (nearly) nothing."""
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    blocks = {name.split(".conv.")[0] for name in missing}
+    if unexpected or not all(isinstance(network.get_submodule(block), Residual) for block in blocks):
+        raise ValueError(f"these weights are of another network: {sorted(missing)[:3]} {sorted(unexpected)[:3]}")
 
 
 def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from edge_agent.anpr.spotting import spot
 from training.reader.bank import BankedPlate, load_shard
 from training.reader.degrade import Backgrounds, Sample, make_sample
-from training.reader.network import ReaderNetwork, loss, targets
+from training.reader.network import ReaderNetwork, loss, targets, warm_start
 
 RESCAN_EVERY = 20_000  # crops; new shards in the folder are taken in
 
@@ -40,8 +40,9 @@ EASY_CROPS = 100_000  # by then the worst spoiling is reached
 class Crops(IterableDataset):
     """Batches of freshly spoilt crops, without end."""
 
-    def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int) -> None:
+    def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int, *, hardest_at_once: bool) -> None:
         self._bank, self._frames, self._batch, self._seed = bank, frames, batch, seed
+        self._easy_crops = 1 if hardest_at_once else EASY_CROPS
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         cv2.setNumThreads(1)
@@ -61,7 +62,7 @@ class Crops(IterableDataset):
                         seen.add(path)
                         plates += load_shard(path)
             made += self._batch
-            hardest = 0.4 + 0.6 * min(1.0, made / EASY_CROPS)
+            hardest = 0.4 + 0.6 * min(1.0, made / self._easy_crops)
             chosen = rng.integers(len(plates), size=self._batch - len(again))
             fresh = [
                 make_sample(rng, plates[i], backgrounds, hardness=float(rng.uniform(0.05, hardest))) for i in chosen
@@ -168,13 +169,13 @@ def train(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     network = ReaderNetwork().to(memory_format=torch.channels_last)
     if options.resume:
-        network.load_state_dict(torch.load(options.resume)["network"])
+        warm_start(network, torch.load(options.resume)["network"])
     smooth = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.01, fused=True)
     schedule = Schedule(minutes=options.minutes, steps=options.steps)
     samples = validation_set(options.bank, options.frames, 600)
     loader = DataLoader(
-        Crops(options.bank, options.frames, options.batch, options.seed + 1),
+        Crops(options.bank, options.frames, options.batch, options.seed + 1, hardest_at_once=bool(options.resume)),
         batch_size=None,
         num_workers=options.workers,
         prefetch_factor=8 if options.workers else None,
