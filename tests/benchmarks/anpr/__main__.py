@@ -1,0 +1,119 @@
+"""``make bench-anpr``: examine number plate reading and write the table in the documentation.
+
+Sections: ``crops`` (the reader alone), ``frames`` (photographs end to end), ``speed``, ``videos`` (panning and zooming
+over photographs), ``gate`` (the synthetic gate). A section whose pictures are not there is skipped and says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.benchmarks.anpr.lines import Line
+from tests.benchmarks.anpr.material import AbsentError
+from tests.benchmarks.anpr.passages import gate_lines, video_lines
+from tests.benchmarks.anpr.peers import ROOT
+from tests.benchmarks.anpr.report import page, show
+from tests.benchmarks.anpr.speed import speed_lines
+from tests.benchmarks.anpr.stills import Step, crop_lines, frame_lines
+
+SHARED = ROOT.parent / "shared"
+PAGE = ROOT / "docs" / "reference" / "plates-figures.md"
+GATE_SEEDS = 4
+
+TITLES = {
+    "crops": "Reader alone",
+    "frames": "Photographs, end to end",
+    "speed": "Speed, one thread",
+    "videos": "Videos made by panning and zooming over photographs",
+    "gate": "The synthetic gate",
+}
+
+
+def main() -> int:
+    options = _options()
+    wanted: list[str] = options.sections or list(TITLES)
+    whole = wanted == list(TITLES) and options.shared == SHARED and not options.limit
+    out: Path | None = options.out or (PAGE if whole else None)
+    console = Console(highlight=False)
+    cv2.setNumThreads(1)
+    sections: dict[str, list[Line]] = {}
+    skipped: dict[str, str] = {}
+    columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[at]}"), console=Console(stderr=True), transient=True) as bar:
+        for name in wanted:
+            task = bar.add_task(name, total=None, at="")
+
+            def step(at: str, task: object = task) -> None:
+                bar.update(task, advance=1, at=at)  # type: ignore[arg-type]
+
+            def say(text: str) -> None:
+                if options.list:
+                    bar.console.print(escape(text))
+
+            try:
+                sections[TITLES[name]] = _run(name, options, step, say)
+            except AbsentError as absent:
+                skipped[TITLES[name]] = str(absent)
+            bar.remove_task(task)
+    show(console, sections, skipped)
+    if out is not None:
+        out.write_text(page(sections, skipped, command=_command()), encoding="utf-8")
+        console.print(f"written to {out}")
+    return 0
+
+
+def _run(name: str, options: argparse.Namespace, step: Step, say: Step) -> list[Line]:
+    on_pictures: dict[str, Callable[[Path, int | None, Step, Step], list[Line]]] = {
+        "crops": crop_lines,
+        "frames": frame_lines,
+        "speed": speed_lines,
+        "videos": video_lines,
+    }
+    if name == "gate":
+        return gate_lines(range(1, 1 + options.seeds), step, say)
+    return on_pictures[name](options.shared, options.limit, step, say)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.anpr",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(TITLES)} (default: all)")
+    parser.add_argument(
+        "--shared", type=Path, default=SHARED, metavar="DIR", help="a folder that has anpr/… (default: ../shared)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="so many pictures of each set (default: all)")
+    parser.add_argument(
+        "--seeds", type=int, default=GATE_SEEDS, metavar="N", help="so many synthetic gates (default: %(default)s)"
+    )
+    parser.add_argument("--list", action="store_true", help="name each picture with a fault")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the page here (default: the documentation, if nothing is left out)",
+    )
+    options = parser.parse_args()
+    if unknown := sorted(set(options.sections) - set(TITLES)):
+        parser.error(f"there is no section {', '.join(unknown)}; there are {', '.join(TITLES)}")
+    options.sections = [name for name in TITLES if name in options.sections]
+    return options
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "tests.benchmarks.anpr", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""A virtual camera that pans and zooms over a photograph: a deterministic video of a plate that passes.
+
+The window through which the photograph is seen moves smoothly; motion blurs what moves within an exposure, focus
+and exposure drift a little, and the sensor adds noise. Where the plate is in each frame is known.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.events.occurrences import Box
+from edge_agent.types import Image
+
+Floats = NDArray[np.float64]
+Kind = Literal["closer", "away", "across"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+LONGER_SIDE_PX = 1280
+_WIDE, _NARROW, _ACROSS = 0.96, 0.62, 0.72
+"""Sizes of the window, shares of the photograph."""
+_EXPOSED_SHARE = 0.5
+"""Of a frame's time, how long the shutter is open."""
+_GLIMPSES = 5
+_GAIN_SWING, _FOCUS_SWING_PX, _NOISE_SIGMA = 0.18, 0.8, 2.0
+_MARGIN_SHARE = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One frame of the video."""
+
+    image: Image
+    plate: Box
+    """Where the plate is, in pixels of the frame; may reach beyond it"""
+
+
+class CameraPath:
+    """``frames`` views over a photograph with one plate; the same ``seed`` gives the same pixels."""
+
+    def __init__(self, photograph: Image, plate: Box, *, seed: int, frames: int = 60) -> None:
+        self._photograph = photograph
+        self._plate = np.array(plate, float)
+        self._rng = np.random.default_rng([seed, 7])
+        self.frames = frames
+        self.kind: Kind = KINDS[seed % len(KINDS)]
+        height, width = photograph.shape[:2]
+        scale = LONGER_SIDE_PX / max(width, height)
+        self.width, self.height = (2 * round(side * min(scale, 1.0) / 2) for side in (width, height))
+        self._phase = self._rng.uniform(0, 2 * np.pi, 2)
+        self._ends = self._ends_of(self.kind)
+
+    def views(self) -> Iterator[View]:
+        """Render the video."""
+        for index in range(self.frames):
+            at = index / max(self.frames - 1, 1)
+            window = self.window(at)
+            image = self._exposed(at)
+            turn = 2 * np.pi * at
+            focus = _FOCUS_SWING_PX * (0.5 + 0.5 * np.sin(2 * turn + self._phase[0])) ** 2
+            if focus > 0.3:
+                image = cv2.GaussianBlur(image, (0, 0), focus)
+            gain = 1.0 + _GAIN_SWING * np.sin(turn + self._phase[1])
+            noise = self._rng.normal(0, _NOISE_SIGMA, image.shape[:2])[..., None]
+            lit = np.clip(image * gain + noise, 0, 255)
+            yield View(np.asarray(np.rint(lit), np.uint8), self._seen_plate(window))
+
+    def window(self, at: float) -> Floats:
+        """Return left, top, right, bottom of what is seen at ``at`` (0..1), in pixels of the photograph."""
+        ease = at * at * (3 - 2 * at)
+        return self._ends[0] + (self._ends[1] - self._ends[0]) * ease
+
+    def _ends_of(self, kind: Kind) -> tuple[Floats, Floats]:
+        """Return the first and the last window: both hold the plate, at two places."""
+        height, width = self._photograph.shape[:2]
+        first, last = self._rng.permutation(2)
+        sizes = {"closer": (_WIDE, _NARROW), "away": (_NARROW, _WIDE), "across": (_ACROSS, _ACROSS)}[kind]
+        places = ((0.0, float(first)), (1.0, float(last))) if self._rng.random() < 0.5 else (
+            (1.0, float(first)), (0.0, float(last))
+        )  # fmt: skip
+        ends = [self._holding(size, place, width, height) for size, place in zip(sizes, places, strict=True)]
+        return ends[0], ends[1]
+
+    def _holding(self, share: float, place: tuple[float, float], width: int, height: int) -> Floats:
+        """Return a window of this share of the photograph with the plate in it; ``place`` (0..1 each way) says where
+        in its room it lies."""
+        left, top, right, bottom = self._plate
+        room_x, room_y = (_MARGIN_SHARE * side for side in (width, height))
+        share = max(
+            share, min((right - left + 2 * room_x) / width, 1.0), min((bottom - top + 2 * room_y) / height, 1.0)
+        )
+        size = np.array((width, height)) * share
+        low = np.clip(np.array((right + room_x, bottom + room_y)) - size, 0, np.array((width, height)) - size)
+        high = np.clip(np.array((left - room_x, top - room_y)), 0, np.array((width, height)) - size)
+        origin = low + (np.maximum(high, low) - low) * np.array(place)
+        return np.concatenate([origin, origin + size])
+
+    def _exposed(self, at: float) -> Floats:
+        step = _EXPOSED_SHARE / max(self.frames - 1, 1)
+        total = np.zeros((self.height, self.width, 3))
+        for glimpse in range(_GLIMPSES):
+            total += self._glimpse(self.window(min(at + step * glimpse / _GLIMPSES, 1.0)))
+        return total / _GLIMPSES
+
+    def _glimpse(self, window: Floats) -> Image:
+        scale = self.width / (window[2] - window[0])
+        source, origin = self._photograph, window[:2]
+        if scale < 0.67:  # averaged first: warping alone skips pixels
+            source = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            origin, scale = origin * scale, 1.0
+        into = np.array(
+            [
+                [scale, 0, (0.5 - origin[0]) * scale - 0.5],
+                [0, scale, (0.5 - origin[1]) * scale - 0.5],
+            ]
+        )
+        mode = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
+        size = (self.width, self.height)
+        return np.asarray(cv2.warpAffine(source, into, size, flags=mode, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    def _seen_plate(self, window: Floats) -> Box:
+        scale = np.array((self.width, self.height)) / (window[2:] - window[:2])
+        left, top, right, bottom = ((self._plate - np.tile(window[:2], 2)) * np.tile(scale, 2)).tolist()
+        return left, top, right, bottom
+
+
+def seed_of(name: str) -> int:
+    """Return a seed that depends on a file's name alone."""
+    return zlib.crc32(name.encode()) & 0x7FFFFFFF

@@ -1,0 +1,197 @@
+"""Videos: made by panning and zooming over photographs, and the synthetic gate; through the whole on-box pipeline.
+
+Each video is written as H.264 and replayed as ``edge-agent replay VIDEO --model none`` would: decoding, motion, blobs,
+tracks, plates, events. A passage is right if its plate is told exactly once and exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from edge_agent.camera.synthetic.gate import SyntheticGate
+from edge_agent.config import CameraSettings, ModelPlaces
+from edge_agent.events.occurrences import Box, iou
+from edge_agent.replay import replay
+from edge_agent.types import Image
+from shared.geometry import BoundingBox
+from shared.plates import normalize_plate
+from tests.benchmarks.anpr.camera_path import CameraPath, seed_of
+from tests.benchmarks.anpr.lines import Line, number_line, share_line
+from tests.benchmarks.anpr.material import COUNTRIES, LabelledPlate, few, photographs
+from tests.benchmarks.anpr.stills import Step
+
+LEAST_RIGHT = 0.95
+FRAMES_PER_SECOND = 15
+VIDEO_FRAMES = 60
+ABOUT_IT_IOU = 0.2
+"""An event's plate box that overlaps the plate's place so much is about that plate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one ``anpr`` event says."""
+
+    text: str
+    frame: int
+    """Counts from 0"""
+    plate: Box
+    """Shares of the picture, left, top, right, bottom"""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the passages of many videos."""
+
+    passages: int = 0
+    right: int = 0
+    """Told exactly"""
+    once: int = 0
+    """One event, whatever its text"""
+    untold: int = 0
+    misread: int = 0
+    """Events about a plate with another text than the plate's"""
+    invented: int = 0
+    """Events where there is no labelled plate"""
+    faults: list[str] = field(default_factory=list[str])
+
+    def add(self, name: str, plate: str, about: Sequence[Told], elsewhere: Sequence[Told] = ()) -> None:
+        """Count one passage with the events about it and those about nothing."""
+        texts = [told.text for told in about]
+        self.passages += 1
+        self.right += plate in texts
+        self.once += len(about) == 1
+        self.untold += not about
+        self.misread += sum(text != plate for text in texts)
+        self.invented += len(elsewhere)
+        if texts != [plate] or elsewhere:
+            said = " and ".join(texts) or "nothing"
+            more = f"; elsewhere {', '.join(told.text for told in elsewhere)}" if elsewhere else ""
+            self.faults.append(f"{name}: {plate} told as {said}{more}")
+
+    def lines(self, name: str, *, about_invented: str) -> list[Line]:
+        return [
+            share_line(f"{name}: right text", self.right, self.passages, at_least=LEAST_RIGHT),
+            share_line(f"{name}: exactly one event", self.once, self.passages, at_least=LEAST_RIGHT),
+            number_line(f"{name}: not told", self.untold, "passages"),
+            number_line(f"{name}: told with another text", self.misread, "events"),
+            number_line(f"{name}: invented", self.invented, "events", target=0, detail=about_invented),
+        ]
+
+
+def video_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[Line]:
+    """Pan and zoom over photographs of every country's set."""
+    lines: list[Line] = []
+    whole = Tally()
+    for country in COUNTRIES:
+        tally = Tally()
+        for picture in few(photographs(shared, country), limit):
+            play_photograph(picture, (tally, whole))
+            step(f"{country}/{picture.path.name}")
+        lines.append(share_line(f"videos over `{country}`: right text", tally.right, tally.passages))
+        for fault in tally.faults:
+            say(f"video {country}/{fault}")
+    return whole.lines("videos, all", about_invented="a plate elsewhere in the photograph counts too") + lines
+
+
+def play_photograph(picture: LabelledPlate, tallies: Iterable[Tally]) -> None:
+    """Make a video of one photograph, replay it, and count."""
+    assert picture.xyxy is not None
+    path = CameraPath(picture.load(), picture.xyxy, seed=seed_of(picture.path.name), frames=VIDEO_FRAMES)
+    views = list(path.views())
+    told = replay_frames((view.image for view in views), width=path.width, height=path.height)
+    places = [_shares(view.plate, path.width, path.height) for view in views]
+    about = [each for each in told if iou(each.plate, places[min(each.frame, len(places) - 1)]) >= ABOUT_IT_IOU]
+    elsewhere = [each for each in told if each not in about]
+    for tally in tallies:
+        tally.add(f"{picture.path.name} ({path.kind})", picture.plate, about, elsewhere)
+
+
+def gate_lines(seeds: Sequence[int], step: Step, say: Step) -> list[Line]:
+    """Replay the synthetic gate: every vehicle is told once, with its plate."""
+    tally = Tally()
+    for seed in seeds:
+        gate = SyntheticGate(seed=seed)
+        told = replay_source(f"synthetic:gate?seed={seed}")
+        plates = [normalize_plate(passage.plate) for passage in gate.passages]
+        owners = [owner_of(each, gate) for each in told]
+        for index, plate in enumerate(plates):
+            tally.add(
+                f"gate, seed {seed}, vehicle {index + 1}",
+                plate,
+                [each for each, owner in zip(told, owners, strict=True) if owner == index],
+            )
+        tally.invented += owners.count(None)
+        step(f"seed {seed}")
+    for fault in tally.faults:
+        say(fault)
+    name = f"`synthetic:gate`, {len(seeds)} seeds"
+    return tally.lines(name, about_invented="where no vehicle has its plate")
+
+
+def owner_of(told: Told, gate: SyntheticGate) -> int | None:
+    """Return whose plate an event is about, by its place in its frame; None for nobody's."""
+    for truth in gate.truth(told.frame):
+        if truth.plate_quad is not None:
+            low, high = truth.plate_quad.min(axis=0), truth.plate_quad.max(axis=0)
+            place = _shares((*low.tolist(), *high.tolist()), gate.width, gate.height)
+            if iou(told.plate, place) >= ABOUT_IT_IOU:
+                return truth.track - 1
+    return None
+
+
+def replay_frames(images: Iterable[Image], *, width: int, height: int) -> list[Told]:
+    """Return what is told of a video of these frames."""
+    with tempfile.TemporaryDirectory(prefix="vedette-anpr-") as folder:
+        video = Path(folder) / "video.mp4"
+        write_video(video, images, width=width, height=height)
+        return replay_source(str(video))
+
+
+def replay_source(source: str) -> list[Told]:
+    """Return the ``anpr`` events of a replay with blobs, as on a camera that knows no vehicles."""
+    camera = CameraSettings.model_validate(
+        {"id": "camera-1", "source": source, "model": {"name": "none"}, "anpr": {"enabled": True}}
+    )
+    with tempfile.TemporaryDirectory(prefix="vedette-anpr-") as folder:
+        out = Path(folder)
+        replay(
+            source, out=out, camera=camera, site_id="bench", device_id="bench",
+            places=ModelPlaces(location=None, cache_dir=out),
+        )  # fmt: skip
+        events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [_told(event) for event in events if event["event_type"] == "anpr"]
+
+
+def write_video(path: Path, images: Iterable[Image], *, width: int, height: int) -> None:
+    """Encode BGR frames as H.264, as a camera would at good quality."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "23", "preset": "veryfast", "threads": "1"}
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+
+
+def _told(event: dict[str, Any]) -> Told:
+    data = event["event_data"]
+    box = BoundingBox.model_validate(data["plate_box"])
+    return Told(
+        data["plate_normalized"], event["frame_number"] - 1, (box.x, box.y, box.x + box.width, box.y + box.height)
+    )
+
+
+def _shares(box: Box, width: int, height: int) -> Box:
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height

@@ -1,0 +1,114 @@
+"""The examination's figures as a table on the terminal and as a page of the documentation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from edge_agent.anpr.reader import ReaderModel, shipped_model
+from tests.benchmarks.anpr.lines import Line
+
+PACKAGES = ("ai-edge-litert", "numpy", "av")
+
+INTRODUCTION = """\
+# Plates: the figures
+
+Made by one command, on the pictures of `../shared/anpr` (or of any folder of that layout, `--shared DIR`):
+
+```sh
+make bench-anpr                                         # everything; writes this page
+.venv/bin/python -m tests.benchmarks.anpr --help        # sections, folders, limits
+```
+
+Exact means the whole plate, normalised, and the first answer counts. Intervals are Wilson's, 95 %. The pictures were
+never trained on. What others reach was measured on all images of these sets, of which the shared ones are half
+(`../shared/README.md`), unless it says "in this run".
+"""
+
+NOTES = """\
+## How it is measured
+
+- **Reader alone**: each crop of `us_plate_crops` as `edge-agent read-plates --crops` reads it.
+- **End to end**: each photograph as `edge-agent read-plates` answers. Found: a box that overlaps the label by half
+  (IoU). False: every other box, a true plate without a label included.
+- **Videos**: a virtual camera pans and zooms over each photograph, 60 frames at 15 a second, nearer, away or across,
+  with motion blur, drifting focus and exposure, and noise; encoded as H.264; then `edge-agent replay --model none`
+  with the settings that ship. Right: the plate is told exactly.
+- **Speed**: one thread, processor time, medians, all contestants in turn on the same pictures.
+"""
+
+
+def show(console: Console, sections: Mapping[str, Sequence[Line]], skipped: Mapping[str, str]) -> None:
+    """Print one table."""
+    table = Table(title=machine(), title_justify="left")
+    for heading in ("figure", "value", "asked", "", "detail"):
+        table.add_column(heading, justify="right" if heading in {"value", "asked"} else "left")
+    for title, lines in sections.items():
+        table.add_section()
+        table.add_row(f"[bold]{title}")
+        for line in lines:
+            mark = {True: "[green]met[/green]", False: "[red]missed[/red]", None: ""}[line.met]
+            table.add_row(line.what.replace("`", ""), line.value, line.at_least, mark, line.detail)
+    console.print(table)
+    for title, reason in skipped.items():
+        console.print(f"[yellow]{title}: skipped, {reason}[/yellow]")
+
+
+def page(sections: Mapping[str, Sequence[Line]], skipped: Mapping[str, str], *, command: str) -> str:
+    """Return the page."""
+    reader = ReaderModel.load(shipped_model())
+    lines = [
+        INTRODUCTION,
+        f"Measured {datetime.now(UTC):%Y-%m-%d}, reader {reader.version}, commit {_commit()}: {machine()}.",
+        f"{_versions()}. Command: `{command}`.",
+        "",
+    ]
+    for title, rows in sections.items():
+        lines += [f"## {title}", "", "| figure | value | asked | met | detail | others |", "|---|---|---|---|---|---|"]
+        for row in rows:
+            met = {True: "yes", False: "**no**", None: ""}[row.met]
+            lines.append(f"| {row.what} | {row.value} | {row.at_least} | {met} | {row.detail} | {row.others} |")
+        lines.append("")
+    for title, reason in skipped.items():
+        lines += [f"## {title}", "", f"Skipped: {reason}.", ""]
+    return "\n".join([*lines, NOTES])
+
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    load = os.getloadavg()[0]
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, load {load:.1f}"
+
+
+def _versions() -> str:
+    found = [f"Python {platform.python_version()}", f"OpenCV {cv2.__version__}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _commit() -> str:
+    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"
