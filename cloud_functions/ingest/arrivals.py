@@ -15,7 +15,6 @@ from cloud_functions.ingest.messages import Message
 from shared.clock import format_utc
 from shared.errors import ContractError
 from shared.event_dicts import EventDict, parse_event_dict
-from shared.ids import require_segment
 from shared.topics import ROOT, TopicAddress, parse_topic
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -131,24 +130,18 @@ def place_in_sequence(message: Message) -> PlaceInSequence | None:
 
     It did arrive: were it counted as missing, the device would be asked for it for ever.
     """
+    if message.topic is None:
+        return None
     try:
+        address = parse_topic(message.topic)
         told: Any = from_json(message.payload)
-        site_id, device_id = _publisher(message.topic, told)
         sequence, epoch = told["sequence"], told["sequence_epoch"]
     except (ContractError, ValueError, TypeError, KeyError):
         return None
     usable = type(sequence) is int and 1 <= sequence <= MAX_SEQUENCE and type(epoch) is str and 1 <= len(epoch) <= 64
     if not usable or not epoch.isascii() or not epoch.isprintable():
         return None
-    return PlaceInSequence(site_id, Outbox(device_id, epoch), sequence)
-
-
-def _publisher(topic: str | None, told: Any) -> tuple[str, str]:
-    """Return the site and the device: by the topic, and by the event's own word only where there is none."""
-    if topic is not None:
-        address = parse_topic(topic)
-        return address.site_id, address.device_id
-    return require_segment(told["site_id"], name="site_id"), require_segment(told["device_id"], name="device_id")
+    return PlaceInSequence(address.site_id, Outbox(address.device_id, epoch), sequence)
 
 
 def _check_time(timestamp: datetime, latest: datetime) -> None:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloud_functions.db.connect import Database
 from cloud_functions.db.gaps import claim_due
@@ -47,6 +47,14 @@ class Progress:
         self.failed.update(message.message_id for message in messages)
 
 
+class Dealt(NamedTuple):
+    """What became of messages, by their ids; those in neither set are done."""
+
+    failed: set[str]
+    """To come again, rejected ones that could not be kept among them."""
+    rejected: set[str]
+
+
 class Ingest:
     """Takes invocations; its collaborators are given to it, so that a test or the one-machine stack gives others."""
 
@@ -80,13 +88,13 @@ class Ingest:
             TransientError: a source that takes back nothing in particular must send its messages again.
         """
         invocation = read_invocation(event, kafka_partial=self._settings.kafka_partial_responses)
-        failed = self.take(invocation)
+        failed = self.take(invocation).failed
         if failed and not invocation.partial:
             raise TransientError("not everything could be dealt with now; send it again")
         return {"batchItemFailures": [{"itemIdentifier": invocation.identify(one)} for one in sorted(failed)]}
 
-    def take(self, invocation: Invocation) -> set[str]:
-        """Deal with messages and return the ids of those that must come again."""
+    def take(self, invocation: Invocation) -> Dealt:
+        """Deal with messages, whoever brings them."""
         progress = Progress(invocation.rejections)
         reports: list[tuple[Message, TopicAddress]] = []
         events: list[Message] = []
@@ -101,7 +109,7 @@ class Ingest:
         self._keep_rejected(progress)
         self._ask_for_missing({*silent, *(device for outcome in progress.outcomes for device in outcome.due_devices)})
         self._count(progress)
-        return progress.failed
+        return Dealt(progress.failed, {rejection.message_id for rejection in progress.rejections})
 
     def _sort(
         self, message: Message, topic: str, reports: list[tuple[Message, TopicAddress]], progress: Progress

@@ -198,6 +198,8 @@ def _arrivals(events: Iterable[ArrivedEvent], rejected: Iterable[PlaceInSequence
     sites: dict[Outbox, str] = {}
     for arrived in events:
         row = arrived.row
+        if arrived.message.topic is None:
+            continue  # not from MQTT, which alone loses what it acknowledged; and maybe not all that the device sends
         if row.sequence is not None and row.sequence_epoch is not None and 1 <= row.sequence <= MAX_SEQUENCE:
             outbox = Outbox(row.device_id, row.sequence_epoch)
             sequences.setdefault(outbox, []).append(row.sequence)
