@@ -16,6 +16,7 @@ import psycopg
 from cloud_functions.db.flat_event import FLAT_EVENT_COLUMNS, FlatEvent
 
 _NULL: Final = "\\N"
+_BYTES: Final = r"\\x"
 _ROWS_A_WRITE: Final = 64
 """Rows sent at a time: enough that sending costs little, few enough that the database need not wait."""
 
@@ -35,11 +36,13 @@ class EventRow(NamedTuple):
     snapshot_path: str | None
     snapshot_json: str | None
     event_data_json: str
+    plate_sealed: bytes | None = None
+    """The event's data, sealed, where its plate is protected (see ``plates.sealing``)."""
 
 
 _COPY: Final = """
 COPY events (id, event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence,
-             sequence_epoch, snapshot_path, snapshot, event_data) FROM STDIN
+             sequence_epoch, snapshot_path, snapshot, event_data, plate_sealed) FROM STDIN
 """
 
 _IDS: Final = "SELECT now(), array_agg(nextval('events_id_seq')) FROM generate_series(1, %s)"
@@ -47,10 +50,10 @@ _IDS: Final = "SELECT now(), array_agg(nextval('events_id_seq')) FROM generate_s
 # ``unnest`` in the select list streams the arrays; ``%b`` sends them binary, three times faster than ``%s``.
 _INSERT: Final = """
 INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence,
-                    sequence_epoch, snapshot_path, snapshot, event_data)
+                    sequence_epoch, snapshot_path, snapshot, event_data, plate_sealed)
 SELECT unnest(%b::text[])::uuid, unnest(%b::text[]), unnest(%b::text[]), unnest(%b::text[]), unnest(%b::text[]),
        unnest(%b::text[])::timestamptz, unnest(%b::bigint[]), unnest(%b::bigint[]), unnest(%b::text[]),
-       unnest(%b::text[]), unnest(%b::text[])::jsonb, unnest(%b::text[])::jsonb
+       unnest(%b::text[]), unnest(%b::text[])::jsonb, unnest(%b::text[])::jsonb, unnest(%b::bytea[])
 ON CONFLICT DO NOTHING
 RETURNING event_id::text, id, created_at
 """
@@ -104,16 +107,17 @@ def _copy(connection: psycopg.Connection[Any], rows: Iterator[EventRow], most: i
 
 
 def _copy_line(number: int, row: EventRow) -> str:
-    """Return a row as COPY's text format has it; of the columns only JSON can hold what must be escaped.
+    """Return a row as COPY's text format has it; of the columns only JSON (and bytes) can hold what must be escaped.
 
     (A backslash. Line ends and tabs are escaped in JSON already, and the others are of alphabets without any.)
     """
-    frame, sequence, snapshot = row.frame_number, row.sequence, row.snapshot_json
+    frame, sequence, snapshot, sealed = row.frame_number, row.sequence, row.snapshot_json, row.plate_sealed
     return (
         f"{number}\t{row.event_id}\t{row.site_id}\t{row.device_id}\t{row.camera_id}\t{row.event_type}\t{row.timestamp}"
         f"\t{_NULL if frame is None else frame}\t{_NULL if sequence is None else sequence}"
         f"\t{row.sequence_epoch or _NULL}\t{row.snapshot_path or _NULL}"
-        f"\t{_NULL if snapshot is None else _escape(snapshot)}\t{_escape(row.event_data_json)}\n"
+        f"\t{_NULL if snapshot is None else _escape(snapshot)}\t{_escape(row.event_data_json)}"
+        f"\t{_NULL if sealed is None else _BYTES + sealed.hex()}\n"
     )
 
 

@@ -138,6 +138,11 @@ class PatternIndex:
             self._answers[plate] = matches
         return [one for one in matches if one.pattern.expires_at is None or one.pattern.expires_at > now]
 
+    def exact(self, text: str, *, now: datetime) -> list[Match]:
+        """Return the exact patterns that are ``text``, whatever it is, and that have not expired, by number."""
+        found = [self._patterns[number] for number in sorted(self._exact.get(text, ()))]
+        return [Match(pattern) for pattern in found if pattern.expires_at is None or pattern.expires_at > now]
+
     def _find(self, plate: str) -> list[Match]:
         found: dict[int, float | None] = dict.fromkeys(self._exact.get(plate, ()))
         found |= dict.fromkeys(self._shaped.find(plate))

@@ -1,0 +1,64 @@
+"""Protected plates in ingest: an ``anpr`` event of a protected site is sealed on its way into the table.
+
+Afterwards only memory holds the plate, for watch-lists, until the batch is done. An event that cannot be sealed for now
+(its key is out of reach) waits in the queue; its neighbours do not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from cloud_functions.ingest.arrivals import ArrivedEvent
+from cloud_functions.ingest.messages import Message
+from cloud_functions.plates.sealing import readable_snapshot, seal_data
+from cloud_functions.plates.site_key import SiteKey
+from cloud_functions.plates.vault import PlateVault
+from shared.errors import VedetteError
+
+log = logging.getLogger(__name__)
+
+
+class Sealing:
+    """Seals what must be sealed of one chunk."""
+
+    def __init__(self, vault: PlateVault) -> None:
+        """``vault`` must have been refreshed in the transaction that stores the chunk."""
+        self._vault = vault
+        self._keys: dict[str, SiteKey | None] = {}
+        self.waiting: list[Message] = []
+        """Those that could not be sealed now."""
+
+    def sealed(self, events: Iterable[ArrivedEvent]) -> Iterator[ArrivedEvent]:
+        """Give out the events as they may be stored, without those that must wait."""
+        protects = self._vault.protects
+        for event in events:
+            if event.license_plate is None or not protects(event.row.site_id):
+                yield event
+                continue
+            key = self._key(event.row.site_id)
+            if key is None:
+                self.waiting.append(event.message)
+            else:
+                yield seal(event, key)
+
+    def _key(self, site_id: str) -> SiteKey | None:
+        if site_id not in self._keys:
+            try:
+                self._keys[site_id] = self._vault.key_of(site_id)
+            except VedetteError as error:
+                log.warning("plates of site %s wait, they cannot be protected now: %s", site_id, error)
+                self._keys[site_id] = None
+        return self._keys[site_id]
+
+
+def seal(event: ArrivedEvent, key: SiteKey) -> ArrivedEvent:
+    """Return an ``anpr`` event as a protected site's are stored and told."""
+    row = event.row
+    data = seal_data(key, row.event_data_json, event_id=row.event_id)
+    sealed = row._replace(
+        snapshot_json=None if row.snapshot_json is None else readable_snapshot(row.snapshot_json),
+        event_data_json=data.readable_json,
+        plate_sealed=data.sealed,
+    )
+    return event._replace(row=sealed, plate_token=data.token)

@@ -1,0 +1,221 @@
+"""What wraps the sites' data keys: a key in AWS KMS, or keys in a file. To add one: a class and a row in ``_KINDS``.
+
+A wrapped key is useless without the master key, so it lies in the database beside what it seals; take the master key's
+rights away, or delete the wrapped key, and nobody reads the plates any more.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import secrets
+import stat
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from cloud_functions.plates.site_key import DATA_KEY_BYTES
+from shared.errors import ConfigurationError, PermanentError
+
+if TYPE_CHECKING:
+    from cloud_functions.aws import AwsClients
+
+_NONCE_BYTES: Final = 12
+_FILE_HEAD: Final = (
+    "# Master keys for plates, the last one in use. Whoever has this file and the database reads the plates;\n"
+    "# without it nobody does. Keep a copy, and keep it apart from the database's.\n"
+)
+
+
+class WrappedKey(NamedTuple):
+    """A data key as it may be stored. No secret by itself."""
+
+    wrapped: bytes
+    wrapped_by: str
+    """``kms:ARN`` or ``file:NUMBER``."""
+
+
+class MasterKeys(Protocol):
+    """Makes, wraps and unwraps data keys; a data key is bound to its site."""
+
+    def new_key(self, site_id: str) -> tuple[bytes, WrappedKey]:
+        """Return a new data key, and the same wrapped."""
+        ...
+
+    def wrap(self, data_key: bytes, site_id: str) -> WrappedKey:
+        """Wrap a data key under the master key in use."""
+        ...
+
+    def unwrap(self, key: WrappedKey, site_id: str) -> bytes:
+        """Return the data key; raise TransientError, PermanentError or ConfigurationError where it cannot be had."""
+        ...
+
+
+class KmsMasterKey:
+    """A symmetric key in AWS KMS. The site is its encryption context: a policy can grant sites one by one."""
+
+    def __init__(self, key: str, *, aws: AwsClients) -> None:
+        """``key``: id, ARN, or alias (``alias/…``)."""
+        self._key = key
+        self._aws = aws
+
+    def new_key(self, site_id: str) -> tuple[bytes, WrappedKey]:
+        answer = self._call(
+            "generate_data_key", f"making a key for site {site_id}", site_id, KeyId=self._key, KeySpec="AES_256"
+        )
+        return answer["Plaintext"], WrappedKey(answer["CiphertextBlob"], f"kms:{answer['KeyId']}")
+
+    def wrap(self, data_key: bytes, site_id: str) -> WrappedKey:
+        answer = self._call(
+            "encrypt", f"wrapping the key of site {site_id}", site_id, KeyId=self._key, Plaintext=data_key
+        )
+        return WrappedKey(answer["CiphertextBlob"], f"kms:{answer['KeyId']}")
+
+    def unwrap(self, key: WrappedKey, site_id: str) -> bytes:
+        wrapper = _of_kind("kms", key)
+        doing = f"unwrapping the key of site {site_id}"
+        return self._call("decrypt", doing, site_id, KeyId=wrapper, CiphertextBlob=key.wrapped)["Plaintext"]
+
+    def _call(self, operation: str, doing: str, site_id: str, **parameters: object) -> dict[str, bytes]:
+        from cloud_functions.aws import aws_error
+
+        try:
+            call = getattr(self._aws.client("kms"), operation)
+            return call(EncryptionContext={"vedette:site": site_id}, **parameters)
+        except Exception as error:
+            raise aws_error(error, doing=doing) from error
+
+
+class FileMasterKeys:
+    """Keys in a file that only its owner may read; the last one wraps, the others still unwrap."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Nothing is read before a key is needed."""
+        self._path = Path(path)
+
+    def check(self) -> None:
+        """Raise ConfigurationError where the file cannot be used."""
+        self._read()
+
+    def new_key(self, site_id: str) -> tuple[bytes, WrappedKey]:
+        data_key = secrets.token_bytes(DATA_KEY_BYTES)
+        return data_key, self.wrap(data_key, site_id)
+
+    def wrap(self, data_key: bytes, site_id: str) -> WrappedKey:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        name, key = list(self._read().items())[-1]
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return WrappedKey(nonce + AESGCM(key).encrypt(nonce, data_key, _bound_to(site_id)), f"file:{name}")
+
+    def unwrap(self, key: WrappedKey, site_id: str) -> bytes:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        name = _of_kind("file", key)
+        master = self._read().get(name)
+        if master is None:
+            raise ConfigurationError(f"{self._path} does not hold the key {name}, under which site {site_id} is kept")
+        try:
+            nonce, wrapped = key.wrapped[:_NONCE_BYTES], key.wrapped[_NONCE_BYTES:]
+            return AESGCM(master).decrypt(nonce, wrapped, _bound_to(site_id))
+        except InvalidTag:
+            raise PermanentError(f"the key of site {site_id} cannot be unwrapped: it was changed") from None
+
+    def _read(self) -> dict[str, bytes]:
+        try:
+            mode = self._path.stat().st_mode
+            if stat.S_IMODE(mode) & 0o077:
+                raise ConfigurationError(f"{self._path} can be read by others than its owner: chmod 600 it")
+            lines = self._path.read_text(encoding="ascii").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            what = getattr(error, "strerror", None) or "not a key file"
+            raise ConfigurationError(f"the master keys in {self._path} cannot be read: {what}") from None
+        keys = dict(_key_line(line, self._path) for line in lines if line and not line.startswith("#"))
+        if not keys:
+            raise ConfigurationError(f"{self._path} holds no master key")
+        return keys
+
+
+def make_key_file(path: Path) -> str:
+    """Make a file with one new master key, readable by its owner alone; return the key's name.
+
+    Raises:
+        ConfigurationError: there is a file already, or it cannot be written.
+    """
+    name, line = _new_line()
+    _write_private(path, _FILE_HEAD + line, os.O_CREAT | os.O_EXCL)
+    return name
+
+
+def add_master_key(path: Path) -> str:
+    """Put a new master key, from now on the one in use, into the file; return its name."""
+    FileMasterKeys(path).check()
+    name, line = _new_line()
+    _write_private(path, line, os.O_APPEND)
+    return name
+
+
+def master_keys(setting: str | None, *, aws: AwsClients | None = None) -> MasterKeys:
+    """Return what a setting ``kms:KEY`` or ``file:PATH`` names.
+
+    Raises:
+        ConfigurationError: it names nothing of the kind.
+    """
+    kind, _, name = (setting or "").partition(":")
+    make = _KINDS.get(kind)
+    if make is None or not name:
+        raise ConfigurationError("PLATE_MASTER_KEY must be kms:KEY (id, ARN or alias/…) or file:PATH")
+    return make(name, aws)
+
+
+def _kms(name: str, aws: AwsClients | None) -> MasterKeys:
+    from cloud_functions.aws import AwsClients
+
+    return KmsMasterKey(name, aws=aws or AwsClients())
+
+
+def _file(name: str, _: AwsClients | None) -> MasterKeys:
+    return FileMasterKeys(name)
+
+
+_KINDS: Final[dict[str, Callable[[str, AwsClients | None], MasterKeys]]] = {"kms": _kms, "file": _file}
+
+
+def _of_kind(kind: str, key: WrappedKey) -> str:
+    have, _, name = key.wrapped_by.partition(":")
+    if have != kind:
+        raise ConfigurationError(f"a site's key is wrapped by {have}, and PLATE_MASTER_KEY names {kind}")
+    return name
+
+
+def _bound_to(site_id: str) -> bytes:
+    return b"vedette site key\n" + site_id.encode()
+
+
+def _key_line(line: str, path: Path) -> tuple[str, bytes]:
+    name, _, encoded = line.partition(" ")
+    try:
+        key = b64decode(encoded, validate=True)
+    except binascii.Error:
+        key = b""
+    if not name or len(key) != DATA_KEY_BYTES:
+        raise ConfigurationError(f"{path} has a line that is no master key: NAME and 32 bytes in base64")
+    return name, key
+
+
+def _new_line() -> tuple[str, str]:
+    name = secrets.token_hex(4)
+    return name, f"{name} {b64encode(secrets.token_bytes(DATA_KEY_BYTES)).decode()}\n"
+
+
+def _write_private(path: Path, text: str, flags: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | flags, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,107 @@
+"""What of an ``anpr`` event may be read by everybody, and what is sealed: all of it is, some stays readable as well.
+
+The readable part is a list of fields that are known, and known to tell no plate; whatever else a device sends (other
+candidates, fields of a newer agent) is in the sealed part alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from cloud_functions.plates.site_key import SiteKey, is_token
+from shared.plates import normalize_plate
+
+PROTECTED: Final = "plate_protected"
+"""The field of ``event_data`` that says so."""
+_READABLE: Final = (
+    "track_id",
+    "track_uid",
+    "direction",
+    "reads",
+    "quality_score",
+    "latency_ms",
+    "host",
+    "roi",
+    "plate_image_key",
+)
+_BOXES: Final = ("plate_box", "vehicle_box")
+_OF_A_BOX: Final = ("x", "y", "width", "height")
+_OF_A_VEHICLE: Final = ("type", "make", "model", "color")
+_OF_A_RESULT: Final = ("confidence", "region")
+_OF_A_SNAPSHOT: Final = ("key", "content_type", "bytes", "width", "height", "sha256")
+_TELLING_LENGTH: Final = 4
+"""A plate of fewer characters is in many a text by chance."""
+
+
+class SealedData(NamedTuple):
+    """An event's data: what is stored and told readably, and all of it sealed."""
+
+    token: str
+    readable_json: str
+    sealed: bytes
+
+
+def seal_data(key: SiteKey, event_data_json: str, *, event_id: str) -> SealedData:
+    """Seal the data of an ``anpr`` event."""
+    data: dict[str, Any] = from_json(event_data_json)
+    token = key.token(data["plate_normalized"])
+    readable = to_json(_readable(data, token)).decode()
+    return SealedData(token, readable, key.seal(event_data_json, event_id=event_id, token=token))
+
+
+def readable_snapshot(snapshot_json: str) -> str:
+    """Return a snapshot's reference without what a device may have added to it."""
+    snapshot: dict[str, Any] = from_json(snapshot_json)
+    return to_json({name: snapshot[name] for name in _OF_A_SNAPSHOT if name in snapshot}).decode()
+
+
+def token_in(event_data_json: str) -> str | None:
+    """Return the token of an event's data where its plate is protected."""
+    if f'"{PROTECTED}"' not in event_data_json:
+        return None
+    token = from_json(event_data_json).get("plate_normalized")
+    return token if isinstance(token, str) and is_token(token) else None
+
+
+def _readable(data: Mapping[str, Any], token: str) -> dict[str, Any]:
+    telling = _telling(data)
+    result: Mapping[str, Any] = data["anpr_result"]
+    readable: dict[str, Any] = {
+        "anpr_result": {"license_plate": None} | _plain(result, _OF_A_RESULT, telling),
+        "plate_normalized": token,
+        PROTECTED: True,
+        "candidates": [],
+    }
+    for name in _BOXES:
+        box = data.get(name)
+        readable[name] = _numbers(box) if isinstance(box, dict) else None
+    vehicle = data.get("vehicle")
+    if isinstance(vehicle, dict):
+        readable["vehicle"] = _plain(vehicle, _OF_A_VEHICLE, telling)
+    return readable | _plain(data, _READABLE, telling)
+
+
+def _telling(data: Mapping[str, Any]) -> set[str]:
+    """Return the plate and its other readings, as they might stand in another text."""
+    texts = [data["plate_normalized"], data["anpr_result"]["license_plate"]]
+    texts += [candidate["text"] for candidate in data.get("candidates") or ()]
+    return {normal for normal in map(normalize_plate, texts) if len(normal) >= _TELLING_LENGTH}
+
+
+def _plain(data: Mapping[str, Any], names: Iterable[str], telling: set[str]) -> dict[str, Any]:
+    """Return these fields where they are texts or numbers; a text that holds a plate is left out."""
+    return {name: None if _tells(data[name], telling) else data[name] for name in names if name in data}
+
+
+def _tells(value: object, telling: set[str]) -> bool:
+    if isinstance(value, str):
+        normal = normalize_plate(value)
+        return any(plate in normal for plate in telling)
+    return isinstance(value, dict | list)
+
+
+def _numbers(box: Mapping[str, Any]) -> dict[str, float]:
+    return {name: box[name] for name in _OF_A_BOX if isinstance(box.get(name), int | float)}
