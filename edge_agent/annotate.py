@@ -152,8 +152,13 @@ def draw_motion(image: Image, mask: NDArray[np.uint8] | None, *, timestamp: date
     height, width = image.shape[:2]
     if mask is not None and mask.size:
         smooth = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
-        red = cv2.addWeighted(image, 1.0 - MOTION_OPACITY, np.full_like(image, RED), MOTION_OPACITY, 0.0)
-        cv2.copyTo(red, np.asarray(smooth > 127, np.uint8), canvas)
+        moving = np.asarray(cv2.threshold(smooth, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+        left, top, wide, high = cv2.boundingRect(moving)
+        if wide and high:
+            part = slice(top, top + high), slice(left, left + wide)
+            under = image[part]
+            red = cv2.addWeighted(under, 1.0 - MOTION_OPACITY, np.full_like(under, RED), MOTION_OPACITY, 0.0)
+            cv2.copyTo(red, moving[part], canvas[part])
     style = _style(image)
     text, scale = _fitted(format_utc(timestamp)[:-4].replace("T", " ") + " UTC", width - 2 * style.pad_px, style)
     origin = (style.pad_px, style.pad_px + style.text_px)

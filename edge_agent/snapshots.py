@@ -9,6 +9,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from edge_agent.scaling import scaled
 from edge_agent.types import Image
 from shared.errors import ConfigurationError, PermanentError
 from shared.storage_keys import CONTENT_TYPES
@@ -85,7 +86,7 @@ def _shrink(image: Image, max_width_px: int) -> Image:
     if width <= max_width_px:
         return image
     size = (max_width_px, max(1, round(height * max_width_px / width)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return scaled(image, *size)
 
 
 def _compress(image: Image, image_format: ImageFormat, quality: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,7 +36,8 @@ class SsdHead:
         slots = self._slots
         real = [spec.dequantise(stored) for spec, stored in zip(self._outputs, outputs, strict=True)]
         boxes = real[slots.boxes].reshape(-1, 4)
-        count = int(np.clip(np.nan_to_num(real[slots.count].flat[0]), 0, len(boxes)))
+        said = float(real[slots.count].flat[0])
+        count = int(min(max(said, 0.0), len(boxes))) if math.isfinite(said) else 0
         first, second = slots.classes, slots.scores
         if first == UNKNOWN:
             found = _tell_apart(real, slots)

@@ -123,16 +123,20 @@ def enclosed(things: Plane, inside: Plane, *, open_sides: Sides) -> Plane:
     """
     if count(things) < _LEAST_THINGS_SHARE * count(inside):
         return things
+    if not any(open_sides):
+        return _enclosed(things, inside)
     left, top, right, bottom = (int(side) for side in open_sides)
-    framed = np.pad(things, ((top, bottom), (left, right)))
-    within = np.pad(inside, ((top, bottom), (left, right)), mode="edge")
-    framed[:top] = within[:top]
-    framed[framed.shape[0] - bottom :] = within[within.shape[0] - bottom :]
-    framed[:, :left] = within[:, :left]
-    framed[:, framed.shape[1] - right :] = within[:, within.shape[1] - right :]
+    within = np.asarray(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+    framed = within.copy()
+    window = slice(top, framed.shape[0] - bottom), slice(left, framed.shape[1] - right)
+    framed[window] = things
+    return _enclosed(framed, within)[window]
+
+
+def _enclosed(things: Plane, inside: Plane) -> Plane:
     for _ in range(_ENCLOSING_ROUNDS):
-        framed = either(framed, both(both(_between(framed, axis=1), _between(framed, axis=0)), within))
-    return framed[top : framed.shape[0] - bottom, left : framed.shape[1] - right]
+        things = either(things, both(both(_between(things, axis=1), _between(things, axis=0)), inside))
+    return things
 
 
 def _between(mask: Plane, *, axis: int) -> Plane:
