@@ -69,10 +69,10 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-find-links --no-emit-package vedette
 
 lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
-	@for extra in edge cloud local; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+	@for extra in edge cloud kafka local; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	@for function in $(basename $(notdir $(wildcard infra/packaging/*.in))); do \
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
-	@$(COMPILE) --group dev --extra local pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove .venv and everything generated
 	rm -rf $(VENV) .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

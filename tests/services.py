@@ -18,6 +18,7 @@ from infra.local.aws import AwsServer
 from infra.local.broker import MqttBroker
 from infra.local.postgres import PostgresBinaries, PostgresServer
 from infra.local.redis import RedisServer
+from tests.kafka_cluster import KafkaCluster
 
 TEMPLATE = "vedette_template"
 POSTGRES_VARIABLE = "VEDETTE_TEST_POSTGRES"
@@ -153,3 +154,17 @@ def moto_server(service_folder: Path) -> Iterator[str]:
     server.process.start()
     yield server.url
     server.process.stop()
+
+
+@pytest.fixture(scope="session")
+def _kafka() -> Iterator[KafkaCluster]:
+    cluster = KafkaCluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def kafka(_kafka: KafkaCluster) -> Iterator[KafkaCluster]:
+    """A Kafka broker on loopback. Shared: use topics and groups of your own."""
+    yield _kafka
+    _kafka.bring_up()

@@ -14,8 +14,8 @@ PLATFORM: Final = "aarch64-manylinux_2_28"
 
 _COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.py", "cloud_functions/observability.py")
 _WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db", "cloud_functions/plates")
-LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "server.py")
-"""Folders and files that no function needs: migrations run from a workstation, uvicorn on a server."""
+LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "server.py", "kafka")
+"""What no function needs: migrations run from a workstation, uvicorn and Kafka's consumer on a server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,205 @@
+"""A Kafka broker's consumer, through librdkafka: groups, offsets, reconnection. confluent_kafka lives only here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cloud_functions.ingest.kafka.backlog import Partition
+from cloud_functions.ingest.kafka_records import KafkaRecord
+from shared.errors import ConfigurationError, PermanentError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message, Producer
+
+log = logging.getLogger(__name__)
+_librdkafka = logging.getLogger(f"{__name__}.librdkafka")
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "client.id": "vedette-ingest",
+    "auto.offset.reset": "earliest",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "socket.keepalive.enable": True,
+    "topic.metadata.refresh.interval.ms": 30_000,
+}
+_OURS: Final[Mapping[str, Any]] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": False,
+}
+_ON_THE_COMMAND_LINE: Final = {
+    "bootstrap.servers": "--brokers",
+    "metadata.broker.list": "--brokers",
+    "group.id": "--group",
+}
+
+Hear = Callable[[Collection[Partition]], None]
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """Return the librdkafka properties in a file: ``name=value`` lines, ``#`` before a comment.
+
+    Raises:
+        ConfigurationError: it cannot be read, or sets what the promise of at-least-once hangs on.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    properties: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not name or name.startswith("#"):
+            continue
+        if not equals:
+            raise ConfigurationError(f"{path}, line {number}: want name=value, as librdkafka calls its properties")
+        if name in _ON_THE_COMMAND_LINE:
+            raise ConfigurationError(f"{path}, line {number}: {name} is given with {_ON_THE_COMMAND_LINE[name]}")
+        if name in _OURS:
+            raise ConfigurationError(f"{path}, line {number}: {name} is not yours to set: offsets follow the database")
+        properties[name] = value
+    return properties
+
+
+def make_producer(brokers: str, properties: Mapping[str, Any], **more: Any) -> Producer:
+    """Return a producer; raise ConfigurationError for a property that is none."""
+    kafka = _library()
+    try:
+        return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=_librdkafka)
+    except kafka.KafkaException as error:
+        raise _refused(error) from None
+
+
+def _library() -> Any:
+    try:
+        import confluent_kafka
+    except ImportError as error:
+        raise ConfigurationError("a Kafka consumer wants its library: pip install 'vedette[kafka]'") from error
+    return confluent_kafka
+
+
+def _refused(error: Exception) -> ConfigurationError:
+    told: KafkaError = error.args[0]
+    return ConfigurationError(f"librdkafka does not take this configuration: {told.str()}")
+
+
+class KafkaSource:
+    """One member of a consumer group."""
+
+    def __init__(self, *, brokers: str, group: str, topics: Sequence[str], properties: Mapping[str, str]) -> None:
+        """Make the member; it joins with ``join``. Raise ConfigurationError for a property that is none."""
+        self._kafka = _library()
+        configuration: dict[str, Any] = {
+            **_DEFAULTS, **properties, **_OURS,
+            "bootstrap.servers": brokers, "group.id": group, "error_cb": self._on_trouble,
+        }  # fmt: skip
+        try:
+            self._consumer: Consumer = self._kafka.Consumer(configuration, logger=_librdkafka)
+        except self._kafka.KafkaException as error:
+            raise _refused(error) from None
+        self._topics = list(topics)
+        self._assigned: set[Partition] = set()
+        self._held = False
+        self._fatal: KafkaError | None = None
+
+    def join(self, *, on_revoked: Hear, on_lost: Hear) -> None:
+        """Join the group. The callbacks are called while polling: before a partition goes, or after it was taken."""
+
+        def assigned(_: Consumer, partitions: list[Any]) -> None:
+            self._assigned |= _named(partitions)
+            if partitions:
+                log.info("given %s; now %d partitions", _told(partitions), len(self._assigned))
+
+        def revoked(_: Consumer, partitions: Iterable[Any]) -> None:
+            log.info("handing over %s", _told(partitions))
+            on_revoked(_named(partitions))
+            self._assigned -= _named(partitions)
+
+        def lost(_: Consumer, partitions: Iterable[Any]) -> None:
+            log.warning("lost %s", _told(partitions))
+            on_lost(_named(partitions))
+            self._assigned -= _named(partitions)
+
+        self._consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def poll(self, *, most: int, wait_s: float, linger_s: float) -> list[KafkaRecord]:
+        """See ``RecordSource``; raise PermanentError where this member is at an end."""
+        if self._held:
+            self._consumer.pause(self._consumer.assignment())  # each time: there may be new ones
+        messages = self._consumer.consume(1, wait_s)
+        if messages and most > 1:
+            messages += self._consumer.consume(most - 1, linger_s)
+        if self._fatal is not None:
+            raise PermanentError(f"Kafka has thrown this consumer out: {self._fatal.str()}")
+        return [record for message in messages if (record := self._record(message)) is not None]
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        """See ``RecordSource``. What fails is tried again with the next batch, or done again by the next member."""
+        offsets = [
+            self._kafka.TopicPartition(*partition, offset)
+            for partition, offset in positions.items()
+            if partition in self._assigned
+        ]
+        if not offsets:
+            return True
+        try:
+            answers = self._consumer.commit(offsets=offsets, asynchronous=False)
+        except self._kafka.KafkaException as error:
+            log.warning("offsets are not committed now: %s", error.args[0].str())
+            return False
+        refused = [answer for answer in answers if answer.error is not None]
+        for answer in refused:
+            log.warning("the offset of %s-%d is not committed now: %s", answer.topic, answer.partition, answer.error)
+        return not refused
+
+    def hold_back(self, held: bool) -> None:
+        if self._held and not held:
+            self._consumer.resume(self._consumer.assignment())
+        self._held = held
+
+    def lag(self) -> int | None:
+        """See ``RecordSource``; asks nobody."""
+        behind = [self._behind(place) for place in self._consumer.position(self._consumer.assignment())]
+        known = [count for count in behind if count is not None]
+        return sum(known) if known else None
+
+    def _behind(self, place: Any) -> int | None:
+        _, end = self._consumer.get_watermark_offsets(place, cached=True)
+        return end - place.offset if end >= 0 and place.offset >= 0 else None
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        self._consumer.close()
+
+    def _record(self, message: Message) -> KafkaRecord | None:
+        error = message.error()
+        if error is not None:
+            self._on_trouble(error)
+            log.warning("Kafka: %s", error.str())
+            return None
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        if topic is None or partition is None or offset is None or (topic, partition) not in self._assigned:
+            return None
+        kind, timestamp_ms = message.timestamp()
+        if kind == self._kafka.TIMESTAMP_NOT_AVAILABLE:
+            timestamp_ms = time.time_ns() // 1_000_000
+        headers: Any = message.headers() or ()
+        return KafkaRecord(topic, partition, offset, timestamp_ms, message.key(), message.value(), headers)
+
+    def _on_trouble(self, error: KafkaError) -> None:
+        # librdkafka logs by itself what goes wrong with a connection, and mends it.
+        if error.fatal():
+            self._fatal = error
+        elif error.code() == self._kafka.KafkaError._ALL_BROKERS_DOWN:
+            log.warning("no broker answers; trying on")
+
+
+def _named(partitions: Iterable[Any]) -> set[Partition]:
+    return {(partition.topic, partition.partition) for partition in partitions}
+
+
+def _told(partitions: Iterable[Any]) -> str:
+    return ", ".join(f"{topic}-{number}" for topic, number in sorted(_named(partitions))) or "nothing"

@@ -1,0 +1,146 @@
+"""``vedette-ingest``: ingest as a service of its own, without Lambda. Composition root of the Kafka consumer."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import shared
+from cloud_functions.ingest.dead_letters import DeadLetters
+from cloud_functions.ingest.handler import build_ingest
+from cloud_functions.ingest.ingest import Ingest
+from cloud_functions.ingest.kafka.broker import KafkaSource, make_producer, read_properties
+from cloud_functions.ingest.kafka.consumer import KafkaIngest
+from cloud_functions.ingest.kafka.dead_letter_topic import PRODUCER_PROPERTIES, KafkaDeadLetters
+from cloud_functions.ingest.kafka.statistics import Statistics
+from cloud_functions.observability import CountedMetrics
+from cloud_functions.settings import Environment, IngestSettings
+from shared.errors import ConfigurationError, VedetteError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_GROUP: Final = "vedette-ingest"
+_DONE, _FAILED, _MISUSED = 0, 1, 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(
+        prog="vedette-ingest", description="Device messages into PostgreSQL, then to the hub."
+    )
+    parser.add_argument("--version", action="version", version=f"vedette {shared.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    kafka = commands.add_parser(
+        "kafka",
+        help="consume Kafka topics until SIGTERM",
+        description="Consume Kafka topics until SIGTERM. The environment is the ingest function's: DATABASE_URL …",
+    )
+    kafka.add_argument("--brokers", required=True, metavar="HOST:PORT", help="one or more, with commas between them")
+    kafka.add_argument("--topic", required=True, action="append", dest="topics", help="may be given several times")
+    kafka.add_argument("--group", default=DEFAULT_GROUP, help=f"consumer group (default {DEFAULT_GROUP})")
+    kafka.add_argument("--batch", type=_count, default=1000, metavar="N", help="most messages at a time (1000)")
+    kafka.add_argument(
+        "--linger-ms", type=_milliseconds, default=100, metavar="MS", help="how long a batch may fill (100)"
+    )
+    kafka.add_argument(
+        "--config", type=Path, metavar="FILE", help="librdkafka properties, name=value: TLS, SASL, time-outs"
+    )
+    kafka.add_argument(
+        "--dead-letter-topic", metavar="TOPIC", help="keep what is rejected here, not in DEAD_LETTER_QUEUE_URL"
+    )
+    kafka.add_argument(
+        "--statistics-every", type=_count, default=100, metavar="N", help="a log line every N messages (100)"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    if not 1 <= (value := int(text)) <= 10_000:
+        raise argparse.ArgumentTypeError("must be from 1 to 10000")
+    return value
+
+
+def _milliseconds(text: str) -> int:
+    if not 0 <= (value := int(text)) <= 10_000:
+        raise argparse.ArgumentTypeError("must be from 0 to 10000")
+    return value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    for name in ("boto3", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        consume(options, variables=os.environ, stopped=stopped_by_signal())
+    except ConfigurationError as error:
+        sys.stderr.write(f"vedette-ingest: {error}\n")
+        return _MISUSED
+    except VedetteError as error:
+        log.error("%s", error)  # noqa: TRY400 - expected, and said in full
+        return _FAILED
+    return _DONE
+
+
+def consume(options: argparse.Namespace, *, variables: Mapping[str, str], stopped: Callable[[], bool]) -> None:
+    """Consume until ``stopped``."""
+    metrics = CountedMetrics()
+    properties = read_properties(options.config) if options.config else {}
+    source = KafkaSource(brokers=options.brokers, group=options.group, topics=options.topics, properties=properties)
+    try:
+        consumer = KafkaIngest(
+            source=source,
+            ingest=_ingest(options, variables, metrics, properties),
+            statistics=Statistics(metrics=metrics, every=options.statistics_every, monotonic=time.monotonic),
+            batch=options.batch,
+            linger_s=options.linger_ms / 1000,
+        )
+        gc.freeze()  # as in Lambda: what is loaded now stays
+        source.join(on_revoked=consumer.revoked, on_lost=consumer.lost)
+        log.info("consuming %s as %s", ", ".join(options.topics), options.group)
+        consumer.run(stopped)
+    finally:
+        source.close()
+
+
+def _ingest(
+    options: argparse.Namespace, variables: Mapping[str, str], metrics: CountedMetrics, properties: Mapping[str, str]
+) -> Ingest:
+    dead_letters: DeadLetters | None = None
+    if options.dead_letter_topic:
+        producer = make_producer(options.brokers, properties, **PRODUCER_PROPERTIES)
+        dead_letters = KafkaDeadLetters(producer=producer, topic=options.dead_letter_topic)
+    elif IngestSettings.from_environment(Environment(variables)).dead_letter_queue_url is None:
+        raise ConfigurationError(
+            "a message that can never be stored must go somewhere, or it would block its partition:"
+            " set DEAD_LETTER_QUEUE_URL or give --dead-letter-topic"
+        )
+    return build_ingest(variables, dead_letters=dead_letters, metrics=metrics)
+
+
+def stopped_by_signal() -> Callable[[], bool]:
+    """Return what tells whether SIGTERM or SIGINT has come; a second one ends the process as it always does."""
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return lambda: bool(received)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The loop between a Kafka broker and ingest: what is done is committed, after the database has committed it.
+
+No broker and no process in here: the records' source comes in as a collaborator. One thread; what the broker has to say
+(partitions given and taken away) is heard while records are polled for, between two batches.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, Protocol
+
+from cloud_functions.ingest.ingest import Dealt, Ingest
+from cloud_functions.ingest.kafka.backlog import LONGEST_PAUSE_S, Backlog, Partition
+from cloud_functions.ingest.kafka.statistics import Statistics
+from cloud_functions.ingest.kafka_records import KafkaRecord
+from cloud_functions.ingest.messages import Invocation, Rejection, read_records
+
+log = logging.getLogger(__name__)
+
+LONGEST_OUTAGE_PAUSE_S: Final = 5.0
+MOST_BLAMED: Final = 20
+"""A record that fails so many times (some minutes) while others go through is given up: it goes to the dead letters."""
+_IDLE_S: Final = 0.5
+_BATCHES_HELD: Final = 10
+
+
+class RecordSource(Protocol):
+    """Where records come from and where it is noted how far they are done."""
+
+    def poll(self, *, most: int, wait_s: float, linger_s: float) -> list[KafkaRecord]:
+        """Return records as they come: wait for the first, then a little for others.
+
+        Partitions may be given or taken away meanwhile; records of those taken away are not returned.
+        """
+        ...
+
+    def commit(self, positions: Mapping[Partition, int]) -> bool:
+        """Note at the broker where each partition goes on; return whether that worked."""
+        ...
+
+    def hold_back(self, held: bool) -> None:
+        """Stop or go on fetching records."""
+        ...
+
+    def lag(self) -> int | None:
+        """Return how many records lie between here and the partitions' ends, as far as known."""
+        ...
+
+
+class KafkaIngest:
+    """Feeds ingest from a source until told to stop.
+
+    When everything fails, the outside (database, hub) is away: nothing more is fetched, and what is in hand is tried
+    again after a pause. When something goes through, what failed waits alone, and its partition goes on without being
+    committed beyond it.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: RecordSource,
+        ingest: Ingest,
+        statistics: Statistics,
+        batch: int,
+        linger_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._ingest = ingest
+        self._statistics = statistics
+        self._batch = batch
+        self._linger_s = linger_s
+        self._monotonic = monotonic
+        self._backlog = Backlog()
+        self._outage = False
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Feed until ``stopped``; then commit what is done."""
+        try:
+            while not stopped():
+                self.step()
+        finally:
+            self._commit()
+            log.info("%s", self._statistics.summary(waiting=len(self._backlog)))
+
+    def revoked(self, partitions: Collection[Partition]) -> None:
+        """Another member goes on with these partitions: commit what is done, and forget them."""
+        self._commit(partitions)
+        self._backlog.forget(partitions)
+
+    def lost(self, partitions: Collection[Partition]) -> None:
+        """These partitions are another member's already: forget them."""
+        self._backlog.forget(partitions)
+
+    def step(self) -> None:
+        """Wait a little for something to do, and do it."""
+        backlog = self._backlog
+        self._source.hold_back(self._outage or len(backlog) >= _BATCHES_HELD * self._batch)
+        wait_s = min(_IDLE_S, backlog.seconds_until_due(self._monotonic()))
+        fresh = self._source.poll(most=self._batch, wait_s=wait_s, linger_s=self._linger_s)
+        backlog.take(fresh)
+        due = backlog.due(self._monotonic(), most=self._batch)
+        if fresh or due:
+            self._deal_with([records for records in (due, fresh) if records])
+        self._commit()
+
+    def _deal_with(self, batches: Sequence[list[KafkaRecord]]) -> None:
+        results = [self._take(records) for records in batches]
+        records = [record for batch in batches for record in batch]
+        failed_ids = {record_id for result in results for record_id in result.failed}
+        if not failed_ids:
+            self._outage = False
+            self._settle(records)
+            return
+        rejected_ids = {record_id for result in results for record_id in result.rejected}
+        failed = [record for record in records if record.record_id in failed_ids]
+        went_through = any(record.record_id not in failed_ids | rejected_ids for record in records)
+        self._outage = not went_through
+        self._backlog.put_back(
+            failed,
+            now_s=self._monotonic(),
+            longest_s=LONGEST_PAUSE_S if went_through else LONGEST_OUTAGE_PAUSE_S,
+            blame=went_through,
+        )
+        self._settle([record for record in records if record.record_id not in failed_ids])
+        log.warning("%d of %d messages are to be tried again", len(failed), len(records))
+        self._give_up()
+
+    def _take(self, records: list[KafkaRecord]) -> Dealt:
+        """Hand records to ingest; should one of them make it fall over, find out which."""
+        try:
+            return self._ingest.take(read_records(records))
+        except Exception:
+            if len(records) == 1:
+                log.exception("ingest fell over %s", records[0].record_id)
+                return Dealt({records[0].record_id}, set())
+        middle = len(records) // 2
+        first, second = self._take(records[:middle]), self._take(records[middle:])
+        return Dealt(first.failed | second.failed, first.rejected | second.rejected)
+
+    def _give_up(self) -> None:
+        hopeless = self._backlog.blamed(MOST_BLAMED)
+        if not hopeless:
+            return
+        detail = f"failed {MOST_BLAMED} times while others went through"
+        rejections = [Rejection(record.record_id, record.text(), "undeliverable", detail) for record in hopeless]
+        kept = self._ingest.take(Invocation([], rejections, partial=True))
+        self._settle([record for record in hopeless if record.record_id not in kept.failed])
+
+    def _settle(self, records: list[KafkaRecord]) -> None:
+        self._backlog.done(records)
+        if self._statistics.dealt_with(len(records)):
+            log.info("%s", self._statistics.line(waiting=len(self._backlog), lag=self._source.lag()))
+
+    def _commit(self, only: Collection[Partition] | None = None) -> None:
+        positions = self._backlog.to_commit(only)
+        if positions and self._source.commit(positions):
+            self._backlog.committed(positions)

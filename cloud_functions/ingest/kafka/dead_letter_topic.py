@@ -1,0 +1,54 @@
+"""Keeps what is rejected in a Kafka topic: for who has Kafka and no SQS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from cloud_functions.ingest.messages import Rejection
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message, Producer
+
+log = logging.getLogger(__name__)
+
+DELIVERY_TIMEOUT_S: Final = 10.0
+PRODUCER_PROPERTIES: Final = {"enable.idempotence": True, "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000)}
+"""A letter that was not delivered in time is not delivered later either: its record comes again first."""
+
+
+class KafkaDeadLetters:
+    """Sends each rejected record, as JSON, to one topic; reason, detail and topic travel as headers."""
+
+    def __init__(self, *, producer: Producer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    def keep(self, rejections: Sequence[Rejection]) -> set[str]:
+        missing = {rejection.message_id for rejection in rejections}
+
+        def told(error: KafkaError | None, message: Message) -> None:
+            key = message.key()
+            if error is None and key is not None:
+                missing.discard(key.decode())
+            else:
+                log.warning("a dead letter is not kept: %s", error)
+
+        for rejection in rejections:
+            try:
+                self._producer.produce(
+                    self._topic,
+                    rejection.body.encode(),
+                    key=rejection.message_id.encode(),
+                    headers=[(name, value.encode()) for name, value in _headers(rejection).items() if value],
+                    on_delivery=told,
+                )
+            except BufferError:
+                break  # the rest comes again
+        self._producer.flush(DELIVERY_TIMEOUT_S + 1)
+        return missing
+
+
+def _headers(rejection: Rejection) -> dict[str, str]:
+    return {"reason": rejection.reason, "detail": rejection.detail, "topic": rejection.topic}

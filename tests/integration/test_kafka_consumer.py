@@ -1,0 +1,158 @@
+"""``vedette-ingest kafka`` as real processes, on a real broker and a real PostgreSQL: nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from infra.local.process import wait_until
+from tests.ingest_rig import RECOUNT, rows
+from tests.kafka_cluster import FAST_CONSUMER, KafkaCluster
+from tests.wire_events import mixed_traffic
+
+PARTITIONS = 4
+
+
+class Member:
+    """One consumer process."""
+
+    def __init__(self, *, folder: Path, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self._log = folder / f"{name}.log"
+        command = [sys.executable, "-m", "cloud_functions.ingest.kafka.cli", "kafka", *arguments]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, env={**os.environ, **environment})
+
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    def partitions(self) -> int:
+        """Return how many partitions this member has, by its own account."""
+        told = re.findall(r"now (\d+) partitions", self.log())
+        return int(told[-1]) if told else 0
+
+    def wait_until_told(self, what: str) -> None:
+        assert wait_until(lambda: re.search(what, self.log()) is not None, timeout_s=30, poll_s=0.02), self.log()
+
+    def stop(self) -> int:
+        """SIGTERM; return the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Scene:
+    """A topic, a group and a database of one test's own."""
+
+    def __init__(self, *, name: str, kafka: KafkaCluster, database_url: str, folder: Path) -> None:
+        self.kafka = kafka
+        self.database_url = database_url
+        self.topic = f"alpr.plates.{name}"
+        self.group = f"group-{name}"
+        self.rejected = f"{self.topic}.rejected"
+        self._folder = folder
+        self.members: list[Member] = []
+        kafka.create_topic(self.topic, partitions=PARTITIONS)
+        kafka.create_topic(self.rejected, partitions=1)
+        self._properties = folder / "kafka.properties"
+        lines = [f"{name}={value}" for name, value in FAST_CONSUMER.items() if name != "log_level"]
+        self._properties.write_text("# for tests\n\n" + "\n".join(lines), encoding="utf-8")
+
+    def start(self, *more: str, **environment: str) -> Member:
+        arguments = ["--brokers", self.kafka.brokers, "--topic", self.topic, "--group", self.group]
+        arguments += [
+            "--config",
+            str(self._properties),
+            "--dead-letter-topic",
+            self.rejected,
+            "--linger-ms",
+            "20",
+            *more,
+        ]
+        member = Member(
+            folder=self._folder,
+            name=f"member-{len(self.members)}",
+            arguments=arguments,
+            environment={"DATABASE_URL": self.database_url, **environment},
+        )
+        self.members.append(member)
+        return member
+
+    def stored(self) -> int:
+        """Return how many events the database has; none while it is away."""
+        try:
+            return int(rows(self.database_url, "SELECT count(*) FROM events")[0][0])
+        except psycopg.OperationalError:
+            return 0
+
+    def wait_until_stored(self, least: int) -> None:
+        told = wait_until(lambda: self.stored() >= least, timeout_s=60, poll_s=0.05)
+        assert told, "\n".join(f"{self.stored()} are stored", *[member.log() for member in self.members])
+
+    def committed(self) -> int:
+        """Return how many records are committed, over all partitions."""
+        return sum(self.kafka.committed(self.topic, group=self.group).values())
+
+    def wait_until_committed(self, count: int) -> None:
+        assert wait_until(lambda: self.committed() == count, timeout_s=30, poll_s=0.1), self.committed()
+
+    def assert_exactly_once(self, events: list[dict[str, Any]]) -> None:
+        """Hold the database against what was produced: each event once, and the counts kept with them exact."""
+        self.wait_until_stored(len(events))
+        stored = [event_id for (event_id,) in rows(self.database_url, "SELECT event_id::text FROM events")]
+        assert sorted(stored) == sorted(event["event_id"] for event in events)
+        assert rows(self.database_url, RECOUNT) == []
+
+
+@pytest.fixture
+def scene(request: pytest.FixtureRequest, kafka: KafkaCluster, database_url: str, tmp_path: Path) -> Iterator[Scene]:
+    name = re.sub(r"\W", "-", request.node.name.removeprefix("test_"))
+    one = Scene(name=name, kafka=kafka, database_url=database_url, folder=tmp_path)
+    yield one
+    for member in one.members:
+        if member.process.poll() is None:
+            member.kill()
+
+
+def test_events_arrive_and_are_committed(scene: Scene) -> None:
+    """Stored once, told of every hundred messages, committed to the end; SIGTERM ends it with a summary."""
+    events = mixed_traffic(250)
+    scene.kafka.produce_events(scene.topic, events)
+    member = scene.start("--batch", "50")
+    scene.assert_exactly_once(events)
+    scene.wait_until_committed(250)
+    assert member.stop() == 0
+    assert len(re.findall(r" \d+ messages: \d+ stored, 0 repeated, .* behind; \d+ messages/s", member.log())) == 2
+    assert re.search(r" 250 messages: 250 stored, 0 repeated, 0 matched, 0 rejected; \d", member.log())
+
+
+def test_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene) -> None:
+    """Two share a topic; one dies by ``kill -9`` with a batch in hand: the other takes over and nothing is missing."""
+    events = mixed_traffic(800)
+    members = [scene.start("--batch", "40"), scene.start("--batch", "40")]
+    assert wait_until(lambda: all(member.partitions() > 0 for member in members), timeout_s=30, poll_s=0.05)
+    scene.kafka.produce_events(scene.topic, events[:200])
+    scene.wait_until_stored(50)
+    with psycopg.connect(scene.database_url) as connection:
+        connection.execute("LOCK TABLE events IN SHARE MODE")  # both members now stand in the middle of a batch
+        scene.kafka.produce_events(scene.topic, events[200:600])
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        assert wait_until(lambda: rows(scene.database_url, waiting) == [(2,)], timeout_s=30, poll_s=0.02)
+        members[0].kill()
+    scene.kafka.produce_events(scene.topic, events[600:])
+    scene.assert_exactly_once(events)
+    scene.wait_until_committed(800)
+    assert members[1].partitions() == PARTITIONS
+    assert members[1].stop() == 0
