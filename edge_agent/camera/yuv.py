@@ -7,6 +7,7 @@ Scaling three planes and multiplying the few pixels that are left by one matrix 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import cv2
@@ -60,6 +61,7 @@ def rgb_from_planes(frame: VideoFrame, width_px: int, height_px: int) -> Image |
     return np.asarray(cv2.transform(cv2.merge(parts), matrix[:, [0, *order, 3]]), np.uint8)
 
 
+@lru_cache(maxsize=16)
 def rgb_matrix(weights: tuple[float, float], *, full_range: bool) -> NDArray[np.float32]:
     """Return the ``(3, 4)`` matrix from (Y, Cb, Cr, 1) in bytes to RGB in bytes, for these Kr and Kb.
 
