@@ -121,27 +121,49 @@ def rows(url: str, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any
 
 RECOUNT = """
 WITH hours AS (
-    SELECT date_trunc('hour', timestamp, 'UTC') AS hour, camera_id, event_type, site_id, count(*) AS events
+    SELECT date_trunc('hour', timestamp, 'UTC') AS hour, camera_id, event_type, site_id, count(*) AS events,
+           array_agg(confidence) AS scores
     FROM events GROUP BY 1, 2, 3, 4
 ), labels AS (
-    SELECT DISTINCT id, kind, label, date_trunc('hour', timestamp, 'UTC') AS hour, camera_id, event_type, site_id
+    SELECT DISTINCT id, kind, label, date_trunc('hour', timestamp, 'UTC') AS hour, camera_id, event_type, site_id,
+           CASE event_type WHEN 'detection' THEN (
+               SELECT max(found::double precision) FROM jsonb_path_query(
+                   event_data, '$.detections[*] ? (@.class_name == $name).confidence', jsonb_build_object('name', label)
+               ) AS found
+           ) ELSE confidence END AS score
     FROM events, LATERAL (
         SELECT 'class', jsonb_array_elements_text(class_names) UNION SELECT 'zone', jsonb_array_elements_text(zones)
     ) AS l (kind, label)
 ), label_hours AS (
-    SELECT kind, label, hour, camera_id, event_type, site_id, count(*) AS events FROM labels GROUP BY 1, 2, 3, 4, 5, 6
+    SELECT kind, label, hour, camera_id, event_type, site_id, count(*) AS events, array_agg(score) AS scores
+    FROM labels GROUP BY 1, 2, 3, 4, 5, 6
+), grouped AS (
+    SELECT 'hour' AS what, '' AS kind, '' AS label, hour AS at, camera_id, event_type, site_id, events, scores
+    FROM hours
+    UNION ALL SELECT 'day', '', '', date_trunc('day', timestamp, 'UTC'), camera_id, event_type, site_id, count(*),
+                     array_agg(confidence)
+    FROM events GROUP BY 4, 5, 6, 7
+    UNION ALL SELECT 'hour', kind, label, hour, camera_id, event_type, site_id, events, scores FROM label_hours
+    UNION ALL SELECT 'day', kind, label, date_trunc('day', hour, 'UTC'), camera_id, event_type, site_id, count(*),
+                     array_agg(score)
+    FROM labels GROUP BY 2, 3, 4, 5, 6, 7
 ), expected AS (
-    SELECT 'hour' AS what, '' AS kind, '' AS label, hour AS at, camera_id, event_type, site_id, events FROM hours
-    UNION ALL SELECT 'day', '', '', date_trunc('day', hour, 'UTC'), camera_id, event_type, site_id, sum(events)
-    FROM hours GROUP BY 4, 5, 6, 7
-    UNION ALL SELECT 'hour', kind, label, hour, camera_id, event_type, site_id, events FROM label_hours
-    UNION ALL SELECT 'day', kind, label, date_trunc('day', hour, 'UTC'), camera_id, event_type, site_id, sum(events)
-    FROM label_hours GROUP BY 2, 3, 4, 5, 6, 7
+    SELECT what, kind, label, at, camera_id, event_type, site_id, events, (
+        SELECT array_agg((SELECT count(*) FROM unnest(scores) AS s WHERE s >= step / 20.0::float8)::int ORDER BY step)
+        FROM generate_series(0, 20) AS step WHERE num_nonnulls(VARIADIC scores) > 0
+    ) AS at_least FROM grouped
+), rows_kept AS (
+    SELECT 'hour' AS what, '' AS kind, '' AS label, hour AS at, camera_id, event_type, site_id, events, at_least
+    FROM event_counts
+    UNION ALL SELECT 'day', '', '', day, camera_id, event_type, site_id, events, at_least FROM event_counts_daily
+    UNION ALL SELECT 'hour', kind, label, hour, camera_id, event_type, site_id, events, at_least
+    FROM event_label_counts
+    UNION ALL SELECT 'day', kind, label, day, camera_id, event_type, site_id, events, at_least
+    FROM event_label_counts_daily
 ), kept AS (
-    SELECT 'hour' AS what, '' AS kind, '' AS label, hour AS at, camera_id, event_type, site_id, events FROM event_counts
-    UNION ALL SELECT 'day', '', '', day, camera_id, event_type, site_id, events FROM event_counts_daily
-    UNION ALL SELECT 'hour', kind, label, hour, camera_id, event_type, site_id, events FROM event_label_counts
-    UNION ALL SELECT 'day', kind, label, day, camera_id, event_type, site_id, events FROM event_label_counts_daily
+    SELECT what, kind, label, at, camera_id, event_type, site_id, events,
+           CASE WHEN at_least <> array_fill(0, '{21}') THEN at_least END AS at_least
+    FROM rows_kept
 )
 (SELECT 'kept only', * FROM (SELECT * FROM kept WHERE events <> 0 EXCEPT SELECT * FROM expected) AS more)
 UNION ALL

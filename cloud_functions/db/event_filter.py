@@ -12,6 +12,9 @@ from cloud_functions.db.time_split import TimeSpan
 
 Parameters = dict[str, object]
 
+CONFIDENCE_STEPS = 20
+"""The counts know how many events are at least so sure in steps of 1/20 (see the migrations)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
@@ -30,6 +33,8 @@ class EventFilter:
     plate: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    plate_tokens: tuple[str, ...] | None = None
+    """The protected plates that are meant by ``plate`` as well."""
 
     @property
     def is_empty(self) -> bool:
@@ -38,8 +43,20 @@ class EventFilter:
 
     @property
     def is_counted(self) -> bool:
-        """Whether the kept counts tell how many events match: they know camera, type, site, time and one label."""
-        return self.min_confidence is None and self.plate is None and (self.class_name is None or self.zone is None)
+        """Whether the kept counts tell how many events match.
+
+        They know camera, type, site, time, one label, and the confidence in whole steps.
+        """
+        one_label = self.class_name is None or self.zone is None
+        return one_label and self.plate is None and (self.min_confidence is None or self.confidence_step is not None)
+
+    @property
+    def confidence_step(self) -> int | None:
+        """``min_confidence`` as a number of whole steps, or None where it lies between two (or is not asked)."""
+        if self.min_confidence is None:
+            return None
+        step = round(self.min_confidence * CONFIDENCE_STEPS)
+        return step if step / CONFIDENCE_STEPS == self.min_confidence else None
 
     @property
     def label(self) -> tuple[str, str] | None:
@@ -64,16 +81,17 @@ _ON_EVENTS: dict[str, LiteralString] = {
     "class_name": "class_names ? %(class_name)s",
     "min_confidence": "confidence >= %(min_confidence)s",
     "zone": "zones ? %(zone)s",
-    "plate": "license_plate = %(plate)s",
 }
+_PLATE: LiteralString = "license_plate = %(plate)s"
+_ANY_PLATE: LiteralString = "license_plate = ANY(%(any_plate)s)"
 _WITHOUT_LABEL_INDEX: dict[str, LiteralString] = {
     "class_name": "(class_names ? %(class_name)s) IS TRUE",
     "zone": "(zones ? %(zone)s) IS TRUE",
 }
 # A detection event shows many objects: the class and the score must be of the same one.
-_SAME_OBJECT: LiteralString = """(event_type <> 'detection' OR jsonb_path_exists(
-    event_data, '$.detections[*] ? (@.class_name == $name && @.confidence >= $least)',
-    jsonb_build_object('name', %(class_name)s::text, 'least', %(min_confidence)s::float8)))"""
+_SAME_OBJECT: LiteralString = """(event_type <> 'detection' OR EXISTS (
+    SELECT FROM jsonb_array_elements(event_data -> 'detections') AS object
+    WHERE object ->> 'class_name' = %(class_name)s AND (object -> 'confidence')::float8 >= %(min_confidence)s))"""
 
 
 def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tuple[list[sql.Composable], Parameters]:
@@ -83,6 +101,10 @@ def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tup
     thousands of their entries for free.
     """
     conditions, parameters = _chosen(wanted, _ON_EVENTS if by_label_index else _ON_EVENTS | _WITHOUT_LABEL_INDEX)
+    if wanted.plate is not None:
+        conditions.append(sql.SQL(_ANY_PLATE if wanted.plate_tokens else _PLATE))
+        parameters["any_plate"] = [wanted.plate, *(wanted.plate_tokens or ())]
+        parameters["plate"] = wanted.plate
     if wanted.class_name is not None and wanted.min_confidence is not None:
         conditions.append(sql.SQL(_SAME_OBJECT))
     return conditions, parameters
@@ -95,6 +117,12 @@ def count_conditions(wanted: EventFilter) -> tuple[list[sql.Composable], Paramet
         conditions.append(sql.SQL("kind = %(kind)s AND label = %(label)s"))
         parameters |= {"kind": wanted.label[0], "label": wanted.label[1]}
     return conditions, parameters
+
+
+def kept_count(wanted: EventFilter) -> sql.Composable:
+    """Return the column of the tables of counts that counts the events as sure as asked: 0 or NULL where none is."""
+    step = wanted.confidence_step
+    return sql.SQL("events") if step is None else sql.SQL("at_least[{}]").format(sql.Literal(1 + step))
 
 
 def _chosen(wanted: EventFilter, known: dict[str, LiteralString]) -> tuple[list[sql.Composable], Parameters]:

@@ -14,7 +14,14 @@ from uuid import UUID
 from psycopg import Connection, sql
 
 from cloud_functions.db.event_count_queries import count_buckets, count_events
-from cloud_functions.db.event_filter import EventFilter, Parameters, all_of, count_conditions, event_conditions
+from cloud_functions.db.event_filter import (
+    EventFilter,
+    Parameters,
+    all_of,
+    count_conditions,
+    event_conditions,
+    kept_count,
+)
 from cloud_functions.db.event_window import Window, window_after, window_of_page
 from cloud_functions.db.flat_event import FLAT_EVENT_COLUMNS, FlatEvent
 from cloud_functions.db.time_split import HOUR, TimeSpan, floor_hour, time_conditions
@@ -147,7 +154,7 @@ def _cells(wanted: EventFilter, conditions: list[sql.Composable], parameters: Pa
     return sql.SQL(
         """
         SELECT found.* FROM (
-            SELECT hour, camera_id, event_type, site_id FROM event_label_counts WHERE events > 0 AND {places}
+            SELECT hour, camera_id, event_type, site_id FROM event_label_counts WHERE {kept} > 0 AND {places}
         ) AS place CROSS JOIN LATERAL (
             SELECT {columns} FROM events
             WHERE camera_id = place.camera_id AND event_type = place.event_type AND site_id = place.site_id
@@ -155,4 +162,4 @@ def _cells(wanted: EventFilter, conditions: list[sql.Composable], parameters: Pa
             OFFSET 0
         ) AS found
         """
-    ).format(columns=_COLUMNS, conditions=all_of(conditions), places=all_of(places))
+    ).format(columns=_COLUMNS, conditions=all_of(conditions), kept=kept_count(wanted), places=all_of(places))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +17,10 @@ from cloud_functions.maintenance.handler import build_maintenance
 from infra.local.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError, TransientError
+from tests.api_calls import store, stored_event
 from tests.ingest_rig import RECOUNT, open_database, rig, rows
 from tests.services import PostgresFixture
-from tests.wire_events import batch, detection_data, failures, tracking_data, wire_event
+from tests.wire_events import BOX, batch, detection_data, failures, motion_data, tracking_data, wire_event
 
 SCHEMA = """
 SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, generation_expression
@@ -107,6 +109,10 @@ def test_a_database_that_is_away_is_a_transient_error() -> None:
         upgrade("postgresql://127.0.0.1:1/nowhere")
 
 
+def found(class_name: str, confidence: float) -> dict[str, object]:
+    return {"class_name": class_name, "confidence": confidence, "bounding_box": BOX}
+
+
 HOURS = st.integers(0, 60).map(lambda hours: datetime(2026, 10, 30, 12, tzinfo=UTC) + timedelta(hours=hours))
 EVENTS = st.builds(
     lambda moment, camera, data: wire_event(
@@ -122,9 +128,13 @@ EVENTS = st.builds(
     st.sampled_from(
         [
             ("tracking", tracking_data()),
-            ("tracking", tracking_data(class_name="car", zones=["gate", "yard", "gate"])),
+            ("tracking", tracking_data(class_name="car", zones=["gate", "yard", "gate"], confidence=0.35)),
+            ("tracking", tracking_data(class_name="car", zones=[], confidence=0.9)),
+            ("tracking", tracking_data(confidence=0.8999999999999999)),
             ("detection", detection_data("car", "car", "person")),
+            ("detection", detection_data(detections=[found("car", 0.15), found("car", 0.2), found("person", 1.0)])),
             ("detection", detection_data()),
+            ("motion", motion_data()),
         ]
     ),
 )
@@ -158,6 +168,53 @@ def test_counts_equal_a_recount_after_anything(database_url: str, steps: list[tu
             else:
                 maintenance.handle({"task": "tidy" if kind == "tidy" else "retention"})
             assert rows(database_url, RECOUNT) == []
+
+
+def test_events_from_before_the_confidence_counts_are_counted(empty_url: str) -> None:
+    """The way up counts by confidence what is stored already; from there, back again and up again all is kept right."""
+    chance = random.Random(7)
+    moment = datetime(2026, 10, 30, 12, tzinfo=UTC)
+
+    def any_event() -> dict[str, object]:
+        kind = chance.choice(["tracking", "detection", "anpr", "motion"])
+        scores = [round(chance.random(), 2) for _ in range(3)]
+        data: dict[str, dict[str, object]] = {
+            "tracking": {
+                "class_name": chance.choice(["car", "dog"]),
+                "confidence": scores[0],
+                "zones": ["gate", "gate"],
+            },
+            "detection": {"detections": [found(chance.choice(["car", "dog"]), score) for score in scores]},
+            "anpr": {"plate_normalized": "B1", "anpr_result": {"license_plate": "B 1", "confidence": scores[0]}},
+        }
+        return stored_event(
+            kind,
+            camera_id=f"camera-{chance.randrange(3)}",
+            timestamp=moment + timedelta(minutes=chance.randrange(5000)),
+            event_data=data.get(kind, {}),
+        )
+
+    upgrade(empty_url, "0004")
+    store(empty_url, [any_event() for _ in range(300)])
+    upgrade(empty_url)
+    assert rows(empty_url, "SELECT count(*) > 100 FROM event_label_counts WHERE at_least IS NOT NULL") == [(True,)]
+    assert rows(empty_url, RECOUNT) == []
+    store(empty_url, [any_event() for _ in range(50)])
+    assert rows(empty_url, RECOUNT) == []
+    downgrade(empty_url, "0004")
+    store(empty_url, [any_event() for _ in range(50)])
+    assert rows(empty_url, "SELECT sum(events) FROM event_counts_daily") == [(400,)]
+    upgrade(empty_url)
+    assert rows(empty_url, RECOUNT) == []
+
+
+def test_a_detection_speaks_for_the_classes_of_its_first_256_objects(database_url: str) -> None:
+    """A class that only comes later is not counted; one that comes earlier counts with the surest object of all."""
+    many = [found("person", 0.3)] * 255 + [found("car", 0.2), found("dog", 0.9), found("car", 0.9)]
+    store(database_url, [stored_event("detection", event_data={"detections": many})])
+    assert rows(database_url, RECOUNT) == []
+    kept = "SELECT label, events, at_least[1 + 18] FROM event_label_counts_daily ORDER BY label"
+    assert rows(database_url, kept) == [("car", 1, 1), ("person", 1, 0)]
 
 
 def test_truncate_empties_the_counts(database_url: str) -> None:

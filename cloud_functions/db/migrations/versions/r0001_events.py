@@ -156,8 +156,11 @@ CREATE TABLE event_label_counts_daily (
     PRIMARY KEY (kind, label, day, camera_id, event_type, site_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
+"""
+
+COUNTING = """
 -- Rows are taken in key order and tables in one order: concurrent writers wait for one another and never deadlock.
-CREATE FUNCTION events_count_changes() RETURNS trigger
+CREATE OR REPLACE FUNCTION events_count_changes() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
     sign bigint := CASE TG_OP WHEN 'DELETE' THEN -1 ELSE 1 END;
@@ -198,7 +201,9 @@ BEGIN
     RETURN NULL;
 END
 $$;
+"""
 
+COUNT_TRIGGERS = """
 CREATE TRIGGER events_count_inserts AFTER INSERT ON events REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION events_count_changes();
 CREATE TRIGGER events_count_deletes AFTER DELETE ON events REFERENCING OLD TABLE AS changed
@@ -276,7 +281,7 @@ DROP TABLE event_counts, event_counts_daily, event_label_counts, event_label_cou
 
 
 def upgrade() -> None:
-    for script in (EVENTS, PARTITIONS, COUNTS, DEVICES):
+    for script in (EVENTS, PARTITIONS, COUNTS, COUNTING, COUNT_TRIGGERS, DEVICES):
         run_sql(script)
 
 

@@ -5,7 +5,7 @@ in a column beside it. So indexes, counts and triggers work as they did; the dat
 sealed.
 
 Revision ID: 0006
-Revises: 0004
+Revises: 0005
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from cloud_functions.db.migrations.plain_sql import run_sql
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
