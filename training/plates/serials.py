@@ -9,20 +9,31 @@ DIGITS = "0123456789"
 _VOWELS = "AEIOU"
 _CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"
 _NO_I_O_Q = "ABCDEFGHJKLMNPRSTUVWXYZ"
+_HARD_LETTERS, _HARD_DIGITS = "IIIOQJBWM", "1110087"
+_HARD_SOURCES = {"L": _HARD_LETTERS, "D": _HARD_DIGITS, "X": _HARD_LETTERS + _HARD_DIGITS}
+HARD_SHARE = 0.3
+"""Of the plates that may hold any letter: one to three characters are drawn from those that are hardest to read. Evenly
+drawn letters left a reader that took an I at either end (IF 82 EVA, TR 95 XMI) for the edge of the plate."""
 
 
 def draw(rng: np.random.Generator, pattern: str, *, without_ioq: float = 0.4) -> str:
     """Fill a pattern (see ``layouts``); separators and ``/`` stay. A share of plates has no letter I, O or Q."""
     letters = LETTERS if rng.random() >= without_ioq else _NO_I_O_Q
+    places = [number for number, char in enumerate(pattern) if char in "LDX"]
+    hard = set[int]()
+    if letters == LETTERS and places and rng.random() < HARD_SHARE:
+        ends = [places[0], places[-1]] if rng.random() < 0.5 else places
+        hard = set(rng.choice(ends, int(rng.integers(1, 4))).tolist())
     out: list[str] = []
     literal = False
-    for char in pattern:
+    for place, char in enumerate(pattern):
         if char in "{}":
             literal = char == "{"
         elif literal or char not in "LDX":
             out.append(char)
         else:
-            source = {"L": letters, "D": DIGITS, "X": LETTERS + DIGITS}[char]
+            table = _HARD_SOURCES if place in hard else {"L": letters, "D": DIGITS, "X": LETTERS + DIGITS}
+            source = table[char]
             out.append(source[rng.integers(len(source))])
     return "".join(out)
 
