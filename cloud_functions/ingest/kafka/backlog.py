@@ -37,7 +37,7 @@ class Backlog:
         self._retries: dict[tuple[str, int, int], _Retry] = {}
 
     def __len__(self) -> int:
-        """Return how many failed records wait to be tried again."""
+        """Return how many records wait: failed ones, and those that were put off."""
         return len(self._retries)
 
     def take(self, records: Iterable[KafkaRecord]) -> None:
@@ -45,6 +45,7 @@ class Backlog:
         for topic, partition, offset, *_ in records:
             key = topic, partition
             self._open.setdefault(key, {})[offset] = None
+            self._committed.setdefault(key, offset)  # where the broker let this member begin
             self._next[key] = offset + 1  # lower than before where the topic was made anew
 
     def done(self, records: Iterable[KafkaRecord]) -> None:
@@ -63,14 +64,19 @@ class Backlog:
             key = record[:3]
             if key[2] not in self._open.get(key[:2], {}):
                 continue  # no longer this member's
-            before = self._retries.get(key)
+            before = self._retries.pop(key, None)  # and to the end of the queue: others have their turn first
             attempts = before.attempts + 1 if before else 1
             pause_s = min(FIRST_PAUSE_S * 2 ** min(attempts - 1, 16), longest_s)
             blamed = (before.blamed if before else 0) + blame
             self._retries[key] = _Retry(record, attempts, now_s + pause_s, blamed)
 
+    def put_off(self, records: Iterable[KafkaRecord], *, due_s: float) -> None:
+        """Let records that were not tried yet wait."""
+        for record in records:
+            self._retries[record[:3]] = _Retry(record, 0, due_s, 0)
+
     def due(self, now_s: float, *, most: int) -> list[KafkaRecord]:
-        """Return failed records whose pause is over, in the order in which they failed first."""
+        """Return waiting records whose pause is over, those first that were not tried for longest."""
         found: list[KafkaRecord] = []
         for retry in self._retries.values():
             if retry.due_s <= now_s:
@@ -83,6 +89,11 @@ class Backlog:
         """Return how long until something is due; infinity where nothing waits."""
         earliest = min((retry.due_s for retry in self._retries.values()), default=float("inf"))
         return max(earliest - now_s, 0.0)
+
+    def is_suspect(self, record: KafkaRecord) -> bool:
+        """Tell whether a record failed while others went through."""
+        retry = self._retries.get(record[:3])
+        return retry is not None and retry.blamed > 0
 
     def blamed(self, times: int) -> list[KafkaRecord]:
         """Return the records that failed so many times while others went through."""

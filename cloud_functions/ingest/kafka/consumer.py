@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
-from cloud_functions.ingest.ingest import Dealt, Ingest
-from cloud_functions.ingest.kafka.backlog import LONGEST_PAUSE_S, Backlog, Partition
+from cloud_functions.ingest.ingest import Dealt
+from cloud_functions.ingest.kafka.backlog import FIRST_PAUSE_S, LONGEST_PAUSE_S, Backlog, Partition
 from cloud_functions.ingest.kafka.statistics import Statistics
 from cloud_functions.ingest.kafka_records import KafkaRecord
 from cloud_functions.ingest.messages import Invocation, Rejection, read_records
@@ -49,11 +49,17 @@ class RecordSource(Protocol):
         ...
 
 
+class MessageTaker(Protocol):
+    """Deals with messages: ``Ingest``."""
+
+    def take(self, invocation: Invocation) -> Dealt: ...
+
+
 class KafkaIngest:
     """Feeds ingest from a source until told to stop.
 
-    When everything fails, the outside (database, hub) is away: nothing more is fetched, and what is in hand is tried
-    again after a pause. When something goes through, what failed waits alone, and its partition goes on without being
+    When everything fails, the outside (database, hub) is away: it is tried again after a pause, until then at most some
+    batches are taken in. When something goes through, what failed waits alone, and its partition goes on, without being
     committed beyond it.
     """
 
@@ -61,7 +67,7 @@ class KafkaIngest:
         self,
         *,
         source: RecordSource,
-        ingest: Ingest,
+        ingest: MessageTaker,
         statistics: Statistics,
         batch: int,
         linger_s: float,
@@ -74,7 +80,8 @@ class KafkaIngest:
         self._linger_s = linger_s
         self._monotonic = monotonic
         self._backlog = Backlog()
-        self._outage = False
+        self._pause_s = 0.0
+        self._outage_until_s = 0.0
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Feed until ``stopped``; then commit what is done."""
@@ -97,13 +104,18 @@ class KafkaIngest:
     def step(self) -> None:
         """Wait a little for something to do, and do it."""
         backlog = self._backlog
-        self._source.hold_back(self._outage or len(backlog) >= _BATCHES_HELD * self._batch)
-        wait_s = min(_IDLE_S, backlog.seconds_until_due(self._monotonic()))
-        fresh = self._source.poll(most=self._batch, wait_s=wait_s, linger_s=self._linger_s)
+        self._source.hold_back(len(backlog) >= _BATCHES_HELD * self._batch)
+        now_s = self._monotonic()
+        until_due_s = max(self._outage_until_s - now_s, backlog.seconds_until_due(now_s))
+        fresh = self._source.poll(most=self._batch, wait_s=min(_IDLE_S, until_due_s), linger_s=self._linger_s)
         backlog.take(fresh)
-        due = backlog.due(self._monotonic(), most=self._batch)
-        if fresh or due:
-            self._deal_with([records for records in (due, fresh) if records])
+        now_s = self._monotonic()
+        if now_s < self._outage_until_s:
+            backlog.put_off(fresh, due_s=self._outage_until_s)
+        else:
+            due = backlog.due(now_s, most=self._batch)
+            if fresh or due:
+                self._deal_with([records for records in (due, fresh) if records])
         self._commit()
 
     def _deal_with(self, batches: Sequence[list[KafkaRecord]]) -> None:
@@ -111,22 +123,31 @@ class KafkaIngest:
         records = [record for batch in batches for record in batch]
         failed_ids = {record_id for result in results for record_id in result.failed}
         if not failed_ids:
-            self._outage = False
+            self._outage_over()
             self._settle(records)
             return
         rejected_ids = {record_id for result in results for record_id in result.rejected}
         failed = [record for record in records if record.record_id in failed_ids]
-        went_through = any(record.record_id not in failed_ids | rejected_ids for record in records)
-        self._outage = not went_through
-        self._backlog.put_back(
-            failed,
-            now_s=self._monotonic(),
-            longest_s=LONGEST_PAUSE_S if went_through else LONGEST_OUTAGE_PAUSE_S,
-            blame=went_through,
-        )
+        if any(record.record_id not in failed_ids | rejected_ids for record in records):
+            self._outage_over()
+            self._put_back(failed, LONGEST_PAUSE_S, blame=True)
+        else:
+            if not all(map(self._backlog.is_suspect, failed)):
+                self._outage()
+            self._put_back(failed, LONGEST_OUTAGE_PAUSE_S, blame=False)
         self._settle([record for record in records if record.record_id not in failed_ids])
         log.warning("%d of %d messages are to be tried again", len(failed), len(records))
         self._give_up()
+
+    def _put_back(self, records: list[KafkaRecord], longest_s: float, *, blame: bool) -> None:
+        self._backlog.put_back(records, now_s=self._monotonic(), longest_s=longest_s, blame=blame)
+
+    def _outage(self) -> None:
+        self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_OUTAGE_PAUSE_S)
+        self._outage_until_s = self._monotonic() + self._pause_s
+
+    def _outage_over(self) -> None:
+        self._pause_s = self._outage_until_s = 0.0
 
     def _take(self, records: list[KafkaRecord]) -> Dealt:
         """Hand records to ingest; should one of them make it fall over, find out which."""
