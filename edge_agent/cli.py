@@ -115,11 +115,17 @@ def _add_read_plates(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "read-plates",
         help="read the number plates in pictures",
-        description="Find and read the number plates in each picture. A picture that cannot be opened is named on "
-        "stderr, the others are still done, and the exit status is 1.",
+        description="Find and read the number plates in each picture, the best plate first. A picture that cannot be "
+        "opened is named on stderr, the others are still done, and the exit status is 1. A picture without a plate is "
+        "an answer like any other: an empty list.",
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture file (JPEG, PNG, WebP, …)")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a picture file (JPEG, PNG, WebP, …), or a folder of them"
+    )
     parser.add_argument("--crops", action="store_true", help="each picture is one plate: read it as it is")
+    parser.add_argument(
+        "--all", action="store_true", help="tell everything that was found, even if it hardly looks like a plate"
+    )
     parser.add_argument(
         "--engine", choices=("vedette", "rapidocr", "fast-plate-ocr"), default="vedette", help="default: %(default)s"
     )
@@ -185,21 +191,27 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _read_plates(options: argparse.Namespace) -> int:
     from edge_agent import console
-    from edge_agent.anpr.read_plates import PictureReader
+    from edge_agent.anpr.belief import LEAST_BELIEF
+    from edge_agent.anpr.read_plates import PictureReader, picture_files
 
-    reader = PictureReader.open(options.engine, threads=options.threads, crops=options.crops)
+    files = picture_files(options.images)
+    reader = PictureReader.open(
+        options.engine, threads=options.threads, crops=options.crops, least_belief=0.0 if options.all else LEAST_BELIEF
+    )
     failed = False
-    for name in options.images:
-        try:
-            picture = reader.read_file(name)
-        except ConfigurationError as error:
-            sys.stderr.write(f"edge-agent: {error}\n")
-            failed = True
-            continue
-        if options.json:
-            print(json.dumps(picture.as_json()), flush=True)
-        else:
-            console.show_plates(picture)
+    with console.pictures_bar(len(files)) as advance:
+        for name in files:
+            try:
+                picture = reader.read_file(name)
+            except ConfigurationError as error:
+                console.complain(f"edge-agent: {error}")
+                failed = True
+            else:
+                if options.json:
+                    print(json.dumps(picture.as_json()), flush=True)
+                else:
+                    console.show_plates(picture)
+            advance(name)
     return 1 if failed else 0
 
 

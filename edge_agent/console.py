@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -65,6 +66,24 @@ def download_bar(name: str) -> Generator[Callable[[int, int | None], None] | Non
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def pictures_bar(count: int) -> Generator[Callable[[str], None]]:
+    """Yield what to call after each picture: draws a bar while the answers go to a file or a pipe."""
+    console = Console(stderr=True)
+    if count < 2 or not console.is_terminal or sys.stdout.isatty():
+        yield lambda _: None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=count)
+        yield lambda name: bar.update(task, advance=1, description=escape(name))
+
+
+def complain(text: str) -> None:
+    """Say what went wrong with one of several things, on stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))
 
 
 def show_replay(summary: ReplaySummary, out: Path) -> None:

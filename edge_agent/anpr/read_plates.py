@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from edge_agent.anpr.belief import LEAST_BELIEF, belief
 from edge_agent.anpr.engines import open_engine, open_plate_reader
 from edge_agent.anpr.formats import PlateRules
 from edge_agent.anpr.rectify import straighten
@@ -19,10 +20,8 @@ from edge_agent.types import Image
 from shared.errors import ConfigurationError
 from shared.plates import normalize_plate
 
-SURE_SCORE = 0.65
-"""What the detector is less sure of is a plate only if something that can be on one was read from it. On the frames of
-``training/detector`` that drops nine in ten of what is no plate, and one plate in thirty."""
-LEAST_CONFIDENCE = 0.002
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""What is taken for a picture in a folder; a file that is named is opened whatever its suffix."""
 IMPLAUSIBLE_WORTH = 0.25
 """What a text that no plate can have is worth beside one that a plate can, when it is said which comes first."""
 
@@ -67,7 +66,10 @@ class ReadPicture:
 
 
 class PictureReader:
-    """Finds and reads the plates of pictures; without a detector each picture is one plate."""
+    """Finds and reads the plates of pictures; without a detector each picture is one plate.
+
+    ``least_belief``, 0..1: whatever is less likely to be a plate is left out; 0 tells everything that was found.
+    """
 
     def __init__(
         self,
@@ -75,20 +77,22 @@ class PictureReader:
         detector: PlateDetector | None,
         reader: PlateReader,
         rules: PlateRules | None = None,
+        least_belief: float = LEAST_BELIEF,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._detector = detector
         self._reader = reader
         self._rules = rules or PlateRules()
+        self._least_belief = least_belief
         self._timer = timer
 
     @classmethod
-    def open(cls, engine: str, *, threads: int, crops: bool) -> PictureReader:
+    def open(cls, engine: str, *, threads: int, crops: bool, least_belief: float = LEAST_BELIEF) -> PictureReader:
         """Load the models; raise ConfigurationError where they cannot be had."""
         if crops:
             return cls(detector=None, reader=open_plate_reader(engine, threads=threads))
         opened = open_engine(engine, threads=threads)
-        return cls(detector=opened.detector, reader=opened.reader)
+        return cls(detector=opened.detector, reader=opened.reader, least_belief=least_belief)
 
     def read_file(self, file: str) -> ReadPicture:
         """Read one picture file; raise ConfigurationError, naming the file, where it is none."""
@@ -110,9 +114,9 @@ class PictureReader:
     def _read(self, image: Image, box: PlateBox) -> ReadPlate | None:
         """Read what was found, and say whether it is a plate after all."""
         reading = self._reader.read(straighten(image, box))
-        plate = self._plate(reading, _inside(box, image), box.score)
-        legible = reading.confidence >= LEAST_CONFIDENCE and self._rules.plausible(plate.text, looks=reading.region)
-        return plate if legible or box.score >= SURE_SCORE else None
+        if belief(box.score, reading) < self._least_belief:
+            return None
+        return self._plate(reading, _inside(box, image), box.score)
 
     def _plate(self, reading: PlateReading, xyxy: Box, found: float) -> ReadPlate:
         text = normalize_plate(reading.text)
@@ -121,6 +125,21 @@ class PictureReader:
 
     def _worth(self, plate: ReadPlate) -> float:
         return plate.confidence * (1.0 if self._rules.plausible(plate.text, looks=plate.region) else IMPLAUSIBLE_WORTH)
+
+
+def picture_files(names: Sequence[str]) -> list[str]:
+    """Return the files meant, a folder standing for the pictures in it; ConfigurationError where it has none."""
+    files: list[str] = []
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            files.append(name)
+            continue
+        inside = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+        if not inside:
+            raise ConfigurationError(f"{name}: no pictures in this folder ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        files += [str(path) for path in inside]
+    return files
 
 
 def load_picture(path: Path) -> Image:

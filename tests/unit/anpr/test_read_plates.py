@@ -16,7 +16,7 @@ from edge_agent.anpr import engines
 from edge_agent.anpr.engines import READERS, models_are_shipped, open_engine, open_plate_reader
 from edge_agent.anpr.fast_plate_ocr_reader import FastPlateOcrReader
 from edge_agent.anpr.rapidocr_reader import RapidOcrReader
-from edge_agent.anpr.read_plates import PictureReader, load_picture
+from edge_agent.anpr.read_plates import PictureReader, load_picture, picture_files
 from edge_agent.anpr.reader import shipped_model
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateBox, PlateReading
@@ -75,12 +75,26 @@ def test_the_best_plate_comes_first(picture: Path) -> None:
 
 
 def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> None:
-    """A sticker or a grille is dropped; so is not a plate that the detector is sure of, however illegible."""
-    doubtful, sure = replace(LEFT, score=0.5), replace(LEFT, score=0.8)
-    grille, plate = PlateReading("III", 0.3), PlateReading("AB12CDE", 0.3)
-    for box, reading, texts in ((doubtful, grille, []), (doubtful, plate, ["AB12CDE"]), (sure, grille, ["III"])):
-        reader = PictureReader(detector=Plates(box), reader=ByBrightness(dark=reading, bright=reading))
-        assert [found.text for found in reader.read_file(str(picture)).plates] == texts
+    """A sticker or a grille is left out, unless everything is asked for; what looks like nothing else is told."""
+    grille = PlateReading("II", 0.1, (0.3, 0.3))
+    plate = PlateReading("AB12CDE", 0.5, (0.9,) * 7)
+    for score, reading, told in ((0.58, grille, False), (0.58, plate, True), (0.85, grille, True)):
+        box, reader = replace(LEFT, score=score), ByBrightness(dark=reading, bright=reading)
+        found = PictureReader(detector=Plates(box), reader=reader).read_file(str(picture))
+        assert [each.text for each in found.plates] == ([reading.text] if told else [])
+        everything = PictureReader(detector=Plates(box), reader=reader, least_belief=0.0).read_file(str(picture))
+        assert [each.text for each in everything.plates] == [reading.text]
+
+
+def test_a_folder_stands_for_its_pictures(picture: Path, tmp_path: Path) -> None:
+    """In the order of their names; what is no picture is passed over, and a folder without any is named."""
+    (tmp_path / "notes.txt").write_text("not a picture")
+    other = tmp_path / "another.JPG"
+    cv2.imwrite(str(other), np.zeros((20, 20, 3), np.uint8))
+    assert picture_files([str(tmp_path), "given.dat"]) == [str(other), str(picture), "given.dat"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match="empty: no pictures in this folder"):
+        picture_files([str(tmp_path / "empty")])
 
 
 def test_json_is_as_promised(picture: Path) -> None:

@@ -1,0 +1,134 @@
+"""Fit how the detector's score and the reader's characters together say that something is a plate.
+
+Held-out frames and generated scenes of held-out fonts are searched and read; a logistic regression over two numbers
+(the score's log-odds, and the characters read, each counting as much as it is sure, five at most) gives the weights of
+``edge_agent/anpr/belief.py``. Many plates in the frames have no label: ``--sheet`` writes a picture of all that counts
+as false, numbered, and ``--plates 3,17`` says which of those are plates after all and are left out of the fit.
+
+Usage::
+
+    .venv/bin/python -m training.detector.choose_belief --frames ../shared/anpr/train_romania --cache DIR \\
+        --bank-held-out DIR/plates-val.npz [--sheet FILE.png] [--plates NUMBERS]
+
+The weights in use were fitted with the second round's detector, reader 2026.11.2 and
+``--plates 0,2,3,4,7,8,26,27,29,31,32,33,34,35,38,41,42,43,44,47,49,55,56,57,60,70,74,82,96,97,114``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.anpr.belief import LEAST_BELIEF, MOST_CHARACTERS, legible_characters
+from edge_agent.anpr.plate_detector import PlateSearch, open_plate_detector
+from edge_agent.anpr.reader import open_reader
+from edge_agent.anpr.rectify import straighten
+from edge_agent.anpr.types import PlateReading
+from edge_agent.events.occurrences import iou
+from edge_agent.types import Image
+from training.detector.choose_threshold import photographs
+from training.detector.frames import load_frames
+from training.detector.plate_bank import load_bank
+from training.detector.scenes import SceneMaker
+
+LEAST_SCORE = 0.45
+"""Finds are collected from here on, below the detector's own threshold, so that the fit sees doubtful ones."""
+FOUND_IOU = 0.5
+RIDGE = 0.05
+_CELL = (200, 92)
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Something the detector took for a plate."""
+
+    score: float
+    reading: PlateReading
+    plate: bool
+    crop: Image
+
+
+def finds_in(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[Find]:
+    """Search and read every picture; the boxes are its plates."""
+    detector, reader = open_plate_detector(search=PlateSearch(threshold=LEAST_SCORE)), open_reader()
+    finds: list[Find] = []
+    for image, boxes in pictures:
+        for found in detector.find(image):
+            box = (found.left, found.top, found.right, found.bottom)
+            plate = any(iou(box, tuple(label.tolist())) >= FOUND_IOU for label in boxes)
+            crop = straighten(image, found)
+            finds.append(Find(found.score, reader.read(crop), plate, crop))
+    return finds
+
+
+def fit(finds: list[Find]) -> NDArray[np.float64]:
+    """Return bias, weight of the score's log-odds, weight of a character."""
+    score = np.clip([find.score for find in finds], 0.001, 0.999)
+    characters = [min(legible_characters(find.reading), MOST_CHARACTERS) for find in finds]
+    inputs = np.stack([np.ones(len(finds)), np.log(score / (1 - score)), characters], axis=1)
+    wanted = np.array([find.plate for find in finds], float)
+    weights = np.zeros(3)
+    for _ in range(60):
+        told = 1 / (1 + np.exp(-inputs @ weights))
+        curvature = (inputs * (told * (1 - told))[:, None]).T @ inputs + RIDGE * np.eye(3)
+        weights += np.linalg.solve(curvature, inputs.T @ (wanted - told) - RIDGE * weights)
+    told = 1 / (1 + np.exp(-inputs @ weights))
+    shown = score >= PlateSearch().threshold
+    for least in (0.3, 0.5, LEAST_BELIEF, 0.8, 0.9):
+        kept = shown & (told >= least)
+        print(f"believed {least:.1f} and more: {(kept & (wanted > 0)).sum()} of {wanted.sum():.0f} plates, "
+              f"{(kept & (wanted == 0)).sum()} others of {(shown & (wanted == 0)).sum()}")  # fmt: skip
+    return weights
+
+
+def sheet(finds: list[Find]) -> Image:
+    """Return a picture of finds, numbered."""
+    width, height = _CELL
+    columns = 8
+    page = np.full((height * -(-len(finds) // columns), width * columns, 3), 60, np.uint8)
+    for number, find in enumerate(finds):
+        cell = page[number // columns * height :][:height, number % columns * width :][:, :width]
+        scale = min((width - 4) / find.crop.shape[1], (height - 32) / find.crop.shape[0])
+        crop = cv2.resize(find.crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        cell[: crop.shape[0], : crop.shape[1]] = crop
+        text = f"{number}  {find.score:.2f}  {find.reading.text}"
+        cv2.putText(cell, text, (2, height - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("frames", "cache", "bank-held-out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=200, help="generated scenes")
+    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--plates", default="", help="numbers on the sheet that are plates after all")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    held_out = load_frames(arguments.frames, validation=True, cache=arguments.cache / "frames.npy")
+    maker = SceneMaker(frames=held_out, plates=load_bank(arguments.bank_held_out), rng=np.random.default_rng(1234))
+    real = [
+        (np.asarray(cv2.imread(str(arguments.frames / name)), np.uint8), boxes)
+        for name, boxes in zip(held_out.names, held_out.boxes, strict=True)
+    ]
+    made = [
+        (np.asarray(cv2.cvtColor(question.image, cv2.COLOR_GRAY2BGR), np.uint8), question.boxes)
+        for question in photographs(maker, arguments.count)
+    ]
+    finds = finds_in(real + made)
+    others = [find for find in finds if not find.plate]
+    if arguments.sheet:
+        cv2.imwrite(str(arguments.sheet), sheet(others))
+    plates_after_all = {int(number) for number in arguments.plates.split(",") if number}
+    doubtful = [others[number] for number in plates_after_all]
+    weights = fit([find for find in finds if not any(find is other for other in doubtful)])
+    print("bias, log-odds of the score, a character:", weights.round(2))
+
+
+if __name__ == "__main__":
+    main()
