@@ -31,6 +31,8 @@ FAST_CONSUMER: Mapping[str, Any] = {
 """For a consumer whose fellows are killed: everything is noticed within seconds."""
 
 _PRODUCER = 0
+_PRODUCE = 0  # the protocol's number of the request
+_TOPIC_AUTHORIZATION_FAILED = 29
 _POINTER, _NUMBER, _TEXT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p
 _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "rd_kafka_conf_new": (_POINTER, []),
@@ -41,6 +43,10 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "rd_kafka_mock_cluster_bootstraps": (_TEXT, [_POINTER]),
     "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [_POINTER, _NUMBER]),
     "rd_kafka_mock_topic_create": (ctypes.c_int, [_POINTER, _TEXT, ctypes.c_int, ctypes.c_int]),
+    "rd_kafka_mock_push_request_errors_array": (
+        None,
+        [_POINTER, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)],
+    ),
     "rd_kafka_mock_broker_set_down": (ctypes.c_int, [_POINTER, _NUMBER]),
     "rd_kafka_mock_broker_set_up": (ctypes.c_int, [_POINTER, _NUMBER]),
 }
@@ -78,6 +84,11 @@ class KafkaCluster:
 
     def bring_up(self) -> None:
         assert self._library.rd_kafka_mock_broker_set_up(self._cluster, 1) == 0
+
+    def refuse_produce(self, times: int) -> None:
+        """Answer so many requests to produce, whoever makes them, with a refusal that no client tries again."""
+        refusals = (ctypes.c_int * times)(*[_TOPIC_AUTHORIZATION_FAILED] * times)
+        self._library.rd_kafka_mock_push_request_errors_array(self._cluster, _PRODUCE, times, refusals)
 
     def close(self) -> None:
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)

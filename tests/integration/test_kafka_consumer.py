@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ import pytest
 from infra.local.process import wait_until
 from tests.ingest_rig import RECOUNT, rows
 from tests.kafka_cluster import FAST_CONSUMER, KafkaCluster
-from tests.wire_events import mixed_traffic
+from tests.services import PostgresFixture
+from tests.wire_events import encoded, mixed_traffic, wire_event
 
 PARTITIONS = 4
 
@@ -70,22 +73,14 @@ class Scene:
         lines = [f"{name}={value}" for name, value in FAST_CONSUMER.items() if name != "log_level"]
         self._properties.write_text("# for tests\n\n" + "\n".join(lines), encoding="utf-8")
 
-    def start(self, *more: str, **environment: str) -> Member:
+    def start(self, *more: str) -> Member:
         arguments = ["--brokers", self.kafka.brokers, "--topic", self.topic, "--group", self.group]
-        arguments += [
-            "--config",
-            str(self._properties),
-            "--dead-letter-topic",
-            self.rejected,
-            "--linger-ms",
-            "20",
-            *more,
-        ]
+        arguments += ["--config", str(self._properties), "--dead-letter-topic", self.rejected, "--linger-ms", "20"]
         member = Member(
             folder=self._folder,
             name=f"member-{len(self.members)}",
-            arguments=arguments,
-            environment={"DATABASE_URL": self.database_url, **environment},
+            arguments=[*arguments, *more],
+            environment={"DATABASE_URL": self.database_url},
         )
         self.members.append(member)
         return member
@@ -156,3 +151,117 @@ def test_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene) -> None
     scene.wait_until_committed(800)
     assert members[1].partitions() == PARTITIONS
     assert members[1].stop() == 0
+
+
+def test_sigterm_in_mid_stream_leaves_offsets_as_the_database_is(scene: Scene) -> None:
+    """What was stored is committed, and no record that was not is; the next member goes on there, repeating nothing."""
+    events = mixed_traffic(600)
+    scene.kafka.produce_events(scene.topic, events[:300])
+    first = scene.start("--batch", "10")
+    scene.wait_until_stored(40)
+    assert first.stop() == 0
+    stored = scene.stored()
+    assert 40 <= stored < 300, "the stream was over before anything could be stopped in the middle of it"
+    assert scene.committed() == stored
+    scene.kafka.produce_events(scene.topic, events[300:])
+    second = scene.start("--batch", "100")
+    scene.assert_exactly_once(events)
+    scene.wait_until_committed(600)
+    assert second.stop() == 0
+    assert f" {600 - stored} messages: {600 - stored} stored, 0 repeated," in second.log()
+
+
+def test_a_member_that_leaves_hands_over_at_once(scene: Scene) -> None:
+    """SIGTERM is a goodbye: its partitions go to the other without waiting for the session to time out."""
+    members = [scene.start(), scene.start()]
+    assert wait_until(lambda: all(member.partitions() > 0 for member in members), timeout_s=30, poll_s=0.05)
+    assert members[0].stop() == 0
+    assert wait_until(lambda: members[1].partitions() == PARTITIONS, timeout_s=30, poll_s=0.02)
+    events = mixed_traffic(40)
+    scene.kafka.produce_events(scene.topic, events)
+    scene.assert_exactly_once(events)
+
+
+def test_the_database_is_killed_and_comes_back(scene: Scene, postgres: PostgresFixture) -> None:
+    """Meanwhile nothing is committed, and the consumer waits rather than spins; then everything is there, once."""
+    events = mixed_traffic(600)
+    scene.kafka.produce_events(scene.topic, events[:200])
+    member = scene.start("--batch", "50")
+    scene.wait_until_stored(100)
+    postgres.kill()
+    try:
+        scene.kafka.produce_events(scene.topic, events[200:])
+        member.wait_until_told(r"(?s)(events wait for the database.*){4}")
+        committed = scene.committed()
+        used_s = cpu_seconds(member.process.pid)
+        member.wait_until_told(r"(?s)(events wait for the database.*){6}")
+        assert cpu_seconds(member.process.pid) - used_s < 0.5
+        assert scene.committed() == committed
+    finally:
+        postgres.start()
+    scene.assert_exactly_once(events)
+    scene.wait_until_committed(600)
+    assert committed < 600
+    assert member.stop() == 0
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_the_broker_goes_away_and_comes_back(scene: Scene) -> None:
+    """Connections break and sessions expire; the member joins again and goes on."""
+    events = mixed_traffic(400)
+    scene.kafka.produce_events(scene.topic, events[:200])
+    member = scene.start("--batch", "50")
+    scene.wait_until_stored(200)
+    scene.kafka.take_down()
+    member.wait_until_told("lost alpr")
+    scene.kafka.bring_up()
+    scene.kafka.produce_events(scene.topic, events[200:])
+    scene.assert_exactly_once(events)
+    scene.wait_until_committed(400)
+    assert member.stop() == 0
+
+
+def test_poison_goes_to_the_dead_letters_and_blocks_no_partition(scene: Scene) -> None:
+    """Each with its reason, where it lay, and its bytes; what is too large for any queue is cut, and says so."""
+    good = [wire_event("anpr") for _ in range(8)]
+    huge = b"x" * 600_000
+    poison = [b"not an event", None, huge, encoded(wire_event() | {"schema_version": 99})]
+    scene.kafka.produce(scene.topic, [*poison, *map(encoded, good)], key=b"gate-01", headers={"trace": "ü"})
+    member = scene.start()
+    scene.assert_exactly_once(good)
+    letters = scene.kafka.read(scene.rejected, len(poison))
+    found = {letter.key().decode(): (dict(letter.headers()), json.loads(letter.value())) for letter in letters}
+    assert {key: headers["reason"].decode() for key, (headers, _) in found.items()} == {
+        f"{scene.topic}-0@0": "not_json",
+        f"{scene.topic}-1@0": "no_value",
+        f"{scene.topic}-2@0": "too_large",
+        f"{scene.topic}-3@0": "unknown_schema_version",
+    }
+    _, first = found[f"{scene.topic}-0@0"]
+    assert (first["topic"], first["partition"], first["offset"]) == (scene.topic, 0, 0)
+    assert (b64decode(first["key"]), b64decode(first["value"])) == (b"gate-01", b"not an event")
+    assert [[name, b64decode(value).decode()] for name, value in first["headers"]] == [["trace", "ü"]]
+    _, cut = found[f"{scene.topic}-2@0"]
+    assert cut["value_bytes"] == len(huge)
+    assert huge.startswith(b64decode(cut["value"]))
+    scene.wait_until_committed(len(poison) + len(good))
+    assert member.stop() == 0
+    assert "4 rejected" in member.log()
+
+
+def test_a_dead_letter_topic_that_takes_nothing_keeps_the_record_uncommitted(scene: Scene) -> None:
+    """Poison waits where it is, its neighbours are stored; once it can be kept, it is, and committed."""
+    good = [wire_event() for _ in range(7)]
+    scene.kafka.produce(scene.topic, [b"poison", *map(encoded, good)])
+    scene.kafka.refuse_produce(5)
+    member = scene.start()
+    member.wait_until_told("(?s)(a dead letter is not kept.*){2}")
+    assert scene.kafka.committed(scene.topic, group=scene.group) == {1: 2, 2: 2, 3: 2}
+    assert scene.stored() == len(good)
+    assert len(scene.kafka.read(scene.rejected, 1)) == 1
+    scene.wait_until_committed(8)
+    assert member.stop() == 0

@@ -67,10 +67,16 @@ def read_properties(path: Path) -> dict[str, str]:
 def make_producer(brokers: str, properties: Mapping[str, Any], **more: Any) -> Producer:
     """Return a producer; raise ConfigurationError for a property that is none."""
     kafka = _library()
+    logger = logging.getLogger(f"{__name__}.producer")
+    logger.addFilter(_is_no_configuration_warning)  # properties that only concern a consumer are none of its business
     try:
-        return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=_librdkafka)
+        return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=logger)
     except kafka.KafkaException as error:
         raise _refused(error) from None
+
+
+def _is_no_configuration_warning(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("CONFWARN")
 
 
 def _library() -> Any:

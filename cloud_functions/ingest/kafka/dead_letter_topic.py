@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DELIVERY_TIMEOUT_S: Final = 10.0
-PRODUCER_PROPERTIES: Final = {"enable.idempotence": True, "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000)}
+PRODUCER_PROPERTIES: Final = {"acks": "all", "linger.ms": 0, "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000)}
 """A letter that was not delivered in time is not delivered later either: its record comes again first."""
 
 

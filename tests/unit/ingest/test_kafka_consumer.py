@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.ingest.ingest import Dealt
@@ -316,6 +316,7 @@ def interrupted_at(count: int) -> Callable[[], bool]:
     return stopped
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 30)), min_size=1, max_size=6),
     st.integers(0, 120),
