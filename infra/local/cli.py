@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="rtsp://…, a video file, usb:0, gst:PIPELINE (default: %(default)s, a generated scene)",
     )
     demo.add_argument("--model", metavar="NAME|FILE|none", help="the detection model (see `edge-agent models list`)")
+    demo.add_argument("--no-plates", action="store_true", help="leave number plates alone")
     logs = _add(commands, "logs", _logs, "print what the parts have logged")
     logs.add_argument("part", nargs="?", help="one part only (default: all)")
     logs.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="last N lines of each (default: 20)")
@@ -209,7 +210,13 @@ def _demo(options: argparse.Namespace) -> int:
     from infra.local.demo import run_demo
 
     state = StateFolder(options.state)
-    return run_demo(state=state, options=_stack_options(options), source=options.source, model=options.model)
+    return run_demo(
+        state=state,
+        options=_stack_options(options),
+        source=options.source,
+        model=options.model,
+        plates=not options.no_plates,
+    )
 
 
 def _logs(options: argparse.Namespace) -> int:

@@ -33,7 +33,7 @@ _WRONG_CONFIGURATION = 2
 _BARE_SCHEMES = ("synthetic", "usb", "gst")
 
 
-def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: str | None) -> int:
+def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: str | None, plates: bool) -> int:
     """Run until Ctrl-C; leave nothing running that was not running before."""
     check_source(source)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
@@ -42,9 +42,9 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: s
     raise_on_signals()
     with _stack(state, options, console) as (urls, supervisor):
         stop_on_signals(stopped)
-        _announce(console, state, urls, source)
+        _announce(console, state, urls, source, plates=plates)
         device = StackUrls(broker=urls["broker"], aws=urls["aws"])
-        agent = agent_process(device, folder=state.path, source=source, model=model)
+        agent = agent_process(device, folder=state.path, source=source, model=model, plates=plates)
         counter = EventPrinter(console=console, redis_url=urls["redis"], api_url=urls["api"])
         counter.start(stopped)
         log = LogTail(agent.log_path)
@@ -89,13 +89,14 @@ def _stack(
     console.print("stopped; the data stays in " + str(state.path), style="dim")
 
 
-def _announce(console: Console, state: StateFolder, urls: dict[str, str], source: str) -> None:
+def _announce(console: Console, state: StateFolder, urls: dict[str, str], source: str, *, plates: bool) -> None:
     api = urls["api"]
     for label, text in (
         ("camera", redact(source)),
         ("API", f"{api}/docs"),
         ("events", f"curl '{api}/api/events?page_size=5'"),
         ("totals", f"curl '{api}/api/events/stats'"),
+        *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
         ("live", f"redis-cli -u {redact(urls['redis'])} subscribe events"),
         ("kept in", f"{state.path} (vedette-local reset deletes it)"),
     ):

@@ -28,7 +28,7 @@ class StackUrls:
     aws: str
 
 
-def agent_toml(urls: StackUrls, *, state: Path, model: str | None = None) -> str:
+def agent_toml(urls: StackUrls, *, state: Path, model: str | None = None, plates: bool = False) -> str:
     """Return the agent's configuration; the source, which may hold a password, is named by a variable."""
     broker = urlsplit(urls.broker)
     lines = [
@@ -56,6 +56,8 @@ def agent_toml(urls: StackUrls, *, state: Path, model: str | None = None) -> str
     ]
     if model is not None:
         lines += ["", "[cameras.model]", f"name = {_quoted(model)}"]
+    if plates:
+        lines += ["", "[cameras.anpr]", "enabled = true"]
     return "\n".join([*lines, ""])
 
 
@@ -65,13 +67,14 @@ def agent_process(
     folder: Path,
     source: str,
     model: str | None = None,
+    plates: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Process:
     """Return the agent's process, its configuration written; its outbox stays in ``folder``/agent."""
     state = folder / "agent"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = state / "agent.toml"
-    config.write_text(agent_toml(urls, state=state, model=model), encoding="utf-8")
+    config.write_text(agent_toml(urls, state=state, model=model, plates=plates), encoding="utf-8")
     return Process(
         name="agent",
         command=[sys.executable, "-m", "edge_agent", "run", "--config", str(config)],

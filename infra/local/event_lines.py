@@ -8,7 +8,14 @@ from typing import Any
 
 from rich.text import Text
 
-_STYLES = {"tracking": "cyan", "motion": "yellow", "anpr": "magenta", "detection": "cyan", "camera_status": "bold"}
+_STYLES = {
+    "tracking": "cyan",
+    "motion": "yellow",
+    "anpr": "magenta",
+    "plate_match": "bold red",
+    "detection": "cyan",
+    "camera_status": "bold",
+}
 _WHAT_WIDTH = 40
 
 
@@ -48,7 +55,13 @@ def _motion(data: Mapping[str, Any]) -> str:
 
 def _anpr(data: Mapping[str, Any]) -> str:
     result: Mapping[str, Any] = data.get("anpr_result") or {}
-    return f"plate {result.get('license_plate')}, {_percent(result.get('confidence'))}"
+    going = f", {data['direction']}" if data.get("direction") else ""
+    return f"plate {result.get('license_plate')}, {_percent(result.get('confidence'))}{going}"
+
+
+def _plate_match(data: Mapping[str, Any]) -> str:
+    lists = sorted({str(match.get("watchlist")) for match in data.get("watchlist_matches") or ()})
+    return f"{_anpr(data).partition(',')[0]} is on {', '.join(lists) or 'a watch-list'}"
 
 
 def _detection(data: Mapping[str, Any]) -> str:
@@ -71,6 +84,7 @@ _DESCRIBE: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "tracking": _tracking,
     "motion": _motion,
     "anpr": _anpr,
+    "plate_match": _plate_match,
     "detection": _detection,
     "camera_status": _camera_status,
 }

@@ -91,12 +91,16 @@ def folder() -> Iterator[Path]:
 
 
 def test_the_demo_shows_what_happens_and_leaves_nothing(folder: Path) -> None:
-    """An object enters, its picture opens in a browser, the documentation is there, and Ctrl-C ends all of it."""
+    """An object enters, its picture opens in a browser, its plate is told and found in the API, the documentation is
+    there, and Ctrl-C ends all of it."""
     demo = Demo(folder, "synthetic:gate")
     try:
         found = demo.wait_for(r"entered.*?(http://\S+/api/events/\d+/snapshot)")
         assert wait_until(lambda: _status(found[1]) == 200, timeout_s=30, poll_s=0.2)
         assert _status(f"http://127.0.0.1:{demo.port}/docs") == 200
+        plate = demo.wait_for(r"plate ([A-Z0-9]{4,9}), \d+%")[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{demo.port}/api/plates?plate={plate}") as answer:
+            assert [read["plate_normalized_text"] for read in json.load(answer)["plates"]] == [plate]
         running = demo.identities()
         assert len(running) >= 9
     finally:

@@ -44,6 +44,20 @@ def _line(event_type: str, data: dict[str, object], **fields: object) -> str:
         ("motion", {"affected_area_percentage": 12.34}, "motion began, 12.3 % of the picture"),
         ("motion", {"duration_seconds": 3.0}, "motion ended after 3.0 s"),
         ("anpr", {"anpr_result": {"license_plate": "B-AB 123", "confidence": 0.8}}, "plate B-AB 123, 80%"),
+        (
+            "anpr",
+            {"anpr_result": {"license_plate": "HZ45GCK", "confidence": 0.97}, "direction": "receding"},
+            "plate HZ45GCK, 97%, receding",
+        ),
+        (
+            "plate_match",
+            {
+                "anpr_result": {"license_plate": "HZ45GCK", "confidence": 0.97},
+                "watchlist_matches": [{"watchlist": "stolen"}, {"watchlist": "banned"}, {"watchlist": "stolen"}],
+            },
+            "plate HZ45GCK is on banned, stolen",
+        ),
+        ("plate_match", {"anpr_result": {"license_plate": "B1"}}, "plate B1 is on a watch-list"),
         ("detection", {"detections": [{"class_name": "dog", "confidence": 0.5}]}, "dog 50%"),
         ("camera_status", {"status": "offline", "error": "no route"}, "camera offline: no route"),
         ("snapshot", {}, "snapshot"),
@@ -71,11 +85,12 @@ def test_a_time_that_is_none_is_shown_as_it_is() -> None:
 def test_the_agent_takes_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written is what the agent's own loader accepts, and the source is not in it."""
     secret = "rtsp://me:secret@camera/stream"
-    agent_process(URLS, folder=tmp_path, source=secret, model="none")
+    agent_process(URLS, folder=tmp_path, source=secret, model="none", plates=True)
     path = tmp_path / "agent" / "agent.toml"
     assert "secret" not in path.read_text(encoding="utf-8")
     config = load_config(path)
     assert (config.mqtt.port, config.cameras[0].model.name) == (1899, "none")
+    assert config.cameras[0].anpr.enabled
     assert config.s3 is not None
     assert config.s3.endpoint_url == URLS.aws
     monkeypatch.setenv(SOURCE_VARIABLE, secret)
