@@ -18,6 +18,7 @@ from cloud_functions.api.auth import AllowEverybody, Authorizer
 from cloud_functions.api.database import ApiDatabase
 from cloud_functions.api.handler import ApiHandler
 from cloud_functions.api.health_probes import HealthProbe
+from cloud_functions.api.plate_access import PlateAccess
 from cloud_functions.api.resources import LAMBDA_LIMITS, Limits, Resources
 from cloud_functions.api.snapshot_store import SnapshotStore, StoredImage
 from cloud_functions.api.workers import InlineWorkers
@@ -146,6 +147,7 @@ def lambda_api(
     limits: Limits = LAMBDA_LIMITS,
     docs_assets: Path | None = None,
     root_path: str = "",
+    plates: PlateAccess | None = None,
 ) -> tuple[ApiHandler, Resources]:
     """Return the handler of an application on the database at ``url``; close both when done."""
     workers = InlineWorkers()
@@ -158,6 +160,7 @@ def lambda_api(
         workers=workers,
         clock=clock or SystemClock(),
         limits=limits,
+        plates=plates or PlateAccess(),
     )
     handler = ApiHandler(make_app=lambda: create_app(resources=resources, docs_assets=docs_assets, root_path=root_path))
     return handler, resources

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from fastapi import FastAPI
@@ -13,12 +13,16 @@ from cloud_functions.api.auth import AllowEverybody, Authorizer
 from cloud_functions.api.database import ApiDatabase
 from cloud_functions.api.docs_pages import packaged_assets
 from cloud_functions.api.health_probes import BucketProbe, DatabaseProbe, FanOutProbe, HealthProbe
+from cloud_functions.api.plate_access import PlateAccess
+from cloud_functions.api.plate_readers import plate_readers
 from cloud_functions.api.resources import Limits, Resources
 from cloud_functions.api.snapshot_store import S3SnapshotStore
 from cloud_functions.api.workers import Workers
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
-from cloud_functions.settings import DatabaseSettings, Environment
+from cloud_functions.plates.master_keys import master_keys
+from cloud_functions.plates.vault import PlateVault
+from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
 from shared.clock import Clock, SystemClock
 
 
@@ -31,6 +35,7 @@ class ApiSettings:
     topic_arn: str | None = None
     """The SNS hub, for the health answer only; None: not configured."""
     root_path: str = ""
+    plates: PlateSettings = field(default_factory=PlateSettings)
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -40,6 +45,7 @@ class ApiSettings:
             bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket that devices put their pictures into"),
             topic_arn=env.optional("EVENTS_TOPIC_ARN"),
             root_path=env.text("API_ROOT_PATH", ""),
+            plates=PlateSettings.from_environment(env),
         )
 
 
@@ -69,5 +75,11 @@ def build_app(
         workers=workers,
         clock=clock or SystemClock(),
         limits=limits,
+        plates=_plate_access(settings.plates, clients),
     )
     return create_app(resources=resources, docs_assets=packaged_assets(), root_path=settings.root_path)
+
+
+def _plate_access(settings: PlateSettings, aws: AwsClients) -> PlateAccess:
+    keys = None if settings.master_key is None else master_keys(settings.master_key, aws=aws)
+    return PlateAccess(vault=PlateVault(master_keys=keys), readers=plate_readers(settings))

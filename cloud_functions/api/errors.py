@@ -125,16 +125,21 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_vedette_error(request: Request, error: Exception) -> Response:
     if isinstance(error, TransientError):
-        logger.warning("cannot answer %s for now: %s", request.url.path, error)
+        logger.warning("cannot answer %s for now: %s", _route(request), error)
         detail = "Something this answer needs is away for now; the same request may work in a moment."
         return problem_response(request, Problem(503, "unavailable", detail, headers={"Retry-After": "5"}))
     return await _on_unexpected_error(request, error)
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.error("%s %s failed", request.method, _route(request), exc_info=error)
     detail = "The server failed to answer; the failure is in its log under the time of this response."
     return problem_response(request, Problem(500, "internal-error", detail))
+
+
+def _route(request: Request) -> str:
+    """Return the path as it is described: the one that was asked for may hold a plate, which is not for a log."""
+    return getattr(request.scope.get("route"), "path", "an unknown path")
 
 
 class _Report(TypedDict):

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from cloud_functions.api.cursor import TOKEN_LENGTH, Cursor, decode_cursor
 from cloud_functions.api.errors import invalid_parameter
 from cloud_functions.db.event_filter import EventFilter
+from cloud_functions.plates.site_key import is_token
 from shared.ids import SEGMENT_PATTERN
 from shared.plates import MAX_PLATE_LENGTH, normalize_plate
 
@@ -41,7 +42,9 @@ def _check_label(text: str) -> str:
 
 
 def plate_parameter(text: str) -> str:
-    """Return the plate in normal form; raise ValueError where there is none in ``text``."""
+    """Return the plate in normal form, or a protected one's token; raise ValueError where there is neither."""
+    if is_token(text):
+        return text
     normal = normalize_plate(text) if _PLATE.fullmatch(text) else ""
     if not 1 <= len(normal) <= MAX_PLATE_LENGTH:
         raise ValueError(f"must be a plate: 1 to {MAX_PLATE_LENGTH} letters and digits, with spaces, dots and hyphens")

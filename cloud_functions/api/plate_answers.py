@@ -30,8 +30,8 @@ class PlateRead(BaseModel):
     captured_at: str = Field(json_schema_extra=_TIME)
     track_id: int | None
     track_uid: str | None
-    plate_text: str = Field(description="As read.")
-    plate_normalized_text: str = Field(description="Letters A-Z and digits only.")
+    plate_text: str | None = Field(description="As read; null where it is protected and you may not read it.")
+    plate_normalized_text: str | None = Field(description="Letters A-Z and digits only; null likewise.")
     confidence: float
     region: str | None
     vehicle_type: str | None
@@ -48,6 +48,9 @@ class PlateRead(BaseModel):
     direction: str | None
     reads: int | None = Field(description="How many frames voted.")
     created_at: str = Field(json_schema_extra=_TIME)
+    plate_token: str | None = Field(
+        description="Of a protected plate: the same for all its reads at one site. Ask for them by it as `plate`."
+    )
 
 
 class FoundPlate(PlateRead):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cloud_functions.api.cursor import TOKEN_LENGTH, Cursor, decode_cursor
 from cloud_functions.api.parameters import Plate, Segment, Time
 from cloud_functions.db.plate_queries import PlateFilter
+from cloud_functions.plates.site_key import is_token
 
 MAX_LIMIT = 500
 MAX_OFFSET = 100_000
@@ -25,7 +26,8 @@ class PlateListParameters(BaseModel):
 
     plate: Plate | None = Field(
         default=None,
-        description="The plate, or its beginning; case, spaces, dots and hyphens do not matter.",
+        description="The plate, or its beginning; case, spaces, dots and hyphens do not matter. Or the `plate_token` of"
+        " one that is protected.",
         examples=["AB-123-CD"],
     )
     match: Literal["exact", "prefix", "fuzzy"] = Field(
@@ -65,6 +67,8 @@ class PlateListParameters(BaseModel):
     def _check(self) -> PlateListParameters:
         if self.match != "exact" and self.plate is None:
             raise ValueError(f"match={self.match} wants a plate")
+        if self.match != "exact" and self.plate is not None and is_token(self.plate):
+            raise ValueError("a token is a whole plate: match=exact")
         if self.match == "fuzzy" and self.plate is not None and len(self.plate) < MIN_FUZZY_LENGTH:
             raise ValueError(f"plate must have at least {MIN_FUZZY_LENGTH} letters and digits for match=fuzzy")
         if self.start_time and self.end_time and self.start_time > self.end_time:

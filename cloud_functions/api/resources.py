@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from cloud_functions.api.auth import Authorizer
 from cloud_functions.api.database import ApiDatabase
 from cloud_functions.api.health_probes import HealthProbe
+from cloud_functions.api.plate_access import PlateAccess
 from cloud_functions.api.snapshot_store import SnapshotStore
 from cloud_functions.api.workers import Workers
 from shared.clock import Clock
@@ -44,6 +45,7 @@ class Resources:
     workers: Workers
     clock: Clock
     limits: Limits
+    plates: PlateAccess = field(default_factory=PlateAccess)
 
     def close(self) -> None:
         """Let go of threads and connections."""

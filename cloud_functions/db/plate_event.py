@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
+from cloud_functions.plates.site_key import is_token
 from shared.clock import format_utc
 
 PLATE_EVENT_COLUMNS: Final = (
@@ -20,7 +21,7 @@ PLATE_EVENT_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PlateEvent:
-    """One ``anpr`` event: ``id`` and ``event_id`` are the event's own."""
+    """One ``anpr`` event: ``id`` and ``event_id`` are the event's own. A protected plate has a token in its place."""
 
     id: int
     event_id: str
@@ -31,8 +32,8 @@ class PlateEvent:
     captured_at: datetime
     track_id: int | None
     track_uid: str | None
-    plate_text: str
-    plate_normalized_text: str
+    plate_text: str | None
+    plate_normalized_text: str | None
     confidence: float
     region: str | None
     vehicle_type: str | None
@@ -49,11 +50,18 @@ class PlateEvent:
     direction: str | None
     reads: int | None
     created_at: datetime
+    plate_token: str | None = None
+    """What the plate is found by where it is protected; its texts are None then, unless opened."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> PlateEvent:
         """Take a row of ``PLATE_EVENT_COLUMNS``."""
-        return cls(*row)
+        stored = row[_PLATE]
+        if not is_token(stored):
+            return cls(*row)
+        closed = [*row, stored]
+        closed[_PLATE] = closed[_PLATE - 1] = None
+        return cls(*closed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON; times are RFC 3339, UTC, with microseconds and ``Z``."""
@@ -64,3 +72,4 @@ class PlateEvent:
 
 
 _NAMES: Final = tuple(field.name for field in fields(PlateEvent))
+_PLATE: Final = _NAMES.index("plate_normalized_text")

@@ -24,7 +24,8 @@ COLUMNS = sql.SQL(PLATE_EVENT_COLUMNS)
 class PlateFilter:
     """Every condition given must hold; None asks nothing. ``start`` is included and ``end`` excluded, both aware.
 
-    ``plate`` (whole) and ``prefix`` (its beginning) are in normal form (``shared.plates``).
+    ``plate`` (whole) and ``prefix`` (its beginning) are in normal form (``shared.plates``); ``tokens`` are the
+    protected plates that are meant by it as well.
     """
 
     plate: str | None = None
@@ -34,6 +35,7 @@ class PlateFilter:
     site_id: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    tokens: tuple[str, ...] = ()
 
     @property
     def is_counted(self) -> bool:
@@ -102,14 +104,19 @@ class PlateHistory:
 
 
 _CONDITIONS: dict[str, LiteralString] = {
-    "plate": "plate_normalized_text = %(plate)s",
     "region": "region = %(region)s",
     "camera_id": "camera_id = %(camera_id)s",
     "site_id": "site_id = %(site_id)s",
     "start": "captured_at >= %(start)s",
     "end": "captured_at < %(end)s",
 }
+_PLATE: LiteralString = "plate_normalized_text = %(plate)s"
+_ANY_PLATE: LiteralString = "plate_normalized_text = ANY(%(any_plate)s)"
 _PREFIX: LiteralString = "plate_normalized_text >= %(prefix)s AND plate_normalized_text < %(prefix_end)s"
+_PREFIX_OR_LISTED: LiteralString = (
+    "(plate_normalized_text >= %(prefix)s AND plate_normalized_text < %(prefix_end)s"
+    " OR plate_normalized_text = ANY(%(tokens)s))"
+)
 
 
 def plate_conditions(wanted: PlateFilter) -> tuple[list[sql.Composable], Parameters]:
@@ -117,9 +124,12 @@ def plate_conditions(wanted: PlateFilter) -> tuple[list[sql.Composable], Paramet
     names = [name for name in _CONDITIONS if getattr(wanted, name) is not None]
     conditions: list[sql.Composable] = [sql.SQL(_CONDITIONS[name]) for name in names]
     parameters: Parameters = {name: getattr(wanted, name) for name in names}
+    if wanted.plate is not None:
+        conditions.append(sql.SQL(_ANY_PLATE if wanted.tokens else _PLATE))
+        parameters |= {"plate": wanted.plate, "any_plate": [wanted.plate, *wanted.tokens]}
     if wanted.prefix is not None:
-        conditions.append(sql.SQL(_PREFIX))
-        parameters |= _prefix_range(wanted.prefix)
+        conditions.append(sql.SQL(_PREFIX_OR_LISTED if wanted.tokens else _PREFIX))
+        parameters |= _prefix_range(wanted.prefix) | {"tokens": list(wanted.tokens)}
     return conditions, parameters
 
 
@@ -162,16 +172,17 @@ def count_plates(connection: Connection[Row], wanted: PlateFilter) -> int:
     return 0 if row is None else row[0]
 
 
-def plate_history(connection: Connection[Row], plate: str, *, limit: int) -> PlateHistory | None:
-    """Return where and when the plate (in normal form) was read, with its newest reads; None where it never was."""
-    rows = connection.execute(
+def plate_history(connection: Connection[Row], wanted: PlateFilter, *, limit: int) -> PlateHistory | None:
+    """Return where and when the plate asked for was read, with its newest reads; None where it never was."""
+    conditions, parameters = plate_conditions(wanted)
+    query = sql.SQL(
         """
         SELECT camera_id, site_id, count(*), min(captured_at), max(captured_at), sum(confidence)
-        FROM plate_events WHERE plate_normalized_text = %(plate)s GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
-        """,
-        {"plate": plate},
-    ).fetchall()
+        FROM plate_events WHERE {} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+        """
+    ).format(all_of(conditions))
+    rows = connection.execute(query, parameters).fetchall()
     if not rows:
         return None
-    latest = plates_page(connection, PlateFilter(plate=plate), limit=limit)
+    latest = plates_page(connection, wanted, limit=limit)
     return PlateHistory([CameraHistory(*row) for row in rows], latest)

@@ -7,6 +7,7 @@ those are listed, the newest of the nearest first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +29,8 @@ MOST_PLATES: Final = 100
 _THRESHOLD_HERE: Final = "SELECT set_config('pg_trgm.similarity_threshold', %(threshold)s, true)"
 _CANDIDATES: Final = """
 SELECT plate_normalized_text, events, similarity(plate_normalized_text, %(plate)s) FROM plates
-WHERE folded %% %(folded)s AND events > 0 AND length(folded) BETWEEN %(shortest)s AND %(longest)s
+WHERE folded %% %(folded)s AND plate_normalized_text < '~' AND events > 0
+      AND length(folded) BETWEEN %(shortest)s AND %(longest)s
 ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
 """
 
@@ -78,8 +80,31 @@ def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -
         distance = plate_distance(plate, text)
         if distance <= max_distance:
             near.append(NearPlate(text, events, round(similarity, 3), edit_distance(plate, text), distance))
-    near.sort(key=lambda one: (one.distance, -one.similarity, one.plate))
-    return near[:MOST_PLATES]
+    return nearest(near)
+
+
+def near_protected(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
+    """Return the protected plates (token, plate, number of reads) at most so far away, in no order; by their tokens."""
+    near: list[NearPlate] = []
+    for token, text, events in opened:
+        if abs(len(text) - len(plate)) > max_distance:
+            continue
+        distance = plate_distance(plate, text)
+        if distance <= max_distance:
+            similarity = round(trigram_similarity(plate, text), 3)
+            near.append(NearPlate(token, events, similarity, edit_distance(plate, text), distance))
+    return near
+
+
+def nearest(near: list[NearPlate]) -> list[NearPlate]:
+    """Return as many as a search shows, the nearest first."""
+    return sorted(near, key=lambda one: (one.distance, -one.similarity, one.plate))[:MOST_PLATES]
+
+
+def trigram_similarity(one: str, other: str) -> float:
+    """Return what pg_trgm's ``similarity`` does for two plates."""
+    first, second = ({text[at : at + 3] for at in range(len(text) - 2)} for text in (f"  {one} ", f"  {other} "))
+    return len(first & second) / len(first | second)
 
 
 def search_page(

@@ -19,6 +19,8 @@ from pydantic_core import to_json
 
 from cloud_functions.db.events import EventRow, insert_events
 from cloud_functions.db.plate_event import PLATE_EVENT_COLUMNS, PlateEvent
+from cloud_functions.plates.sealing import seal_row
+from cloud_functions.plates.vault import PlateVault
 from shared.clock import format_utc
 from shared.errors import ContractError
 from shared.events import AnprData, AnprEvent, contract_error
@@ -73,26 +75,33 @@ class PlateStats:
     avg_latency_ms: float | None
 
 
-def insert_event(connection: Connection[Row], plate: NewPlate) -> int | None:
+def insert_event(connection: Connection[Row], plate: NewPlate, *, vault: PlateVault | None = None) -> int | None:
     """Store one read; return its ``id``, or None where an event with its ``event_id`` and time is stored already.
+
+    ``vault`` has the keys of sites whose plates are protected.
 
     Raises:
         ContractError: a field is not what the contract has it be; it is named.
+        ConfigurationError: the site's plates are protected, and the vault has no key (or there is no vault).
     """
-    return insert_batch(connection, [plate]).get(str(plate.event_id))
+    return insert_batch(connection, [plate], vault=vault).get(str(plate.event_id))
 
 
-def insert_batch(connection: Connection[Row], plates: Iterable[NewPlate]) -> dict[str, int]:
+def insert_batch(
+    connection: Connection[Row], plates: Iterable[NewPlate], *, vault: PlateVault | None = None
+) -> dict[str, int]:
     """Store many reads in one transaction; return the ``id`` of those that are new, by ``event_id``.
 
     Raises:
-        ContractError: a field of one is not what the contract has it be; nothing was stored.
+        ContractError, ConfigurationError: as ``insert_event``, of one of them; nothing was stored.
     """
     rows = {str(plate.event_id): _event_row(plate) for plate in plates}
     if not rows:
         return {}
+    keys = vault or PlateVault()
     with connection.transaction():
-        stored = insert_events(connection, rows.values(), at_most=len(rows))
+        keys.refresh(connection)
+        stored = insert_events(connection, [_protected(row, keys) for row in rows.values()], at_most=len(rows))
     return {event_id: number for event_id, (number, _) in stored.items()}
 
 
@@ -103,11 +112,18 @@ def get_event_by_id(connection: Connection[Row], event_id: UUID) -> PlateEvent |
 
 
 def get_events_by_plate(
-    connection: Connection[Row], plate: str, *, limit: int = 100, offset: int = 0
+    connection: Connection[Row], plate: str, *, limit: int = 100, offset: int = 0, vault: PlateVault | None = None
 ) -> list[PlateEvent]:
-    """Return the reads of one whole plate, however it is spaced or cased, newest first."""
-    wanted = {"plate": normalize_plate(plate)}
-    return _select(connection, sql.SQL("plate_normalized_text = %(plate)s"), wanted, limit=limit, offset=offset)
+    """Return the reads of one whole plate, however it is spaced or cased, newest first.
+
+    With ``vault`` those of sites that protect their plates as well.
+    """
+    plates = [normalize_plate(plate)]
+    if vault is not None:
+        vault.refresh(connection)
+        plates += vault.tokens(plates[0])
+    condition = sql.SQL("plate_normalized_text = ANY(%(plates)s)")
+    return _select(connection, condition, {"plates": plates}, limit=limit, offset=offset)
 
 
 def get_events_by_camera(
@@ -149,6 +165,10 @@ def _select(
     ).format(_COLUMNS, condition)
     rows = connection.execute(query, parameters | {"limit": limit, "offset": offset})
     return [PlateEvent.from_row(row) for row in rows]
+
+
+def _protected(row: EventRow, vault: PlateVault) -> EventRow:
+    return seal_row(row, vault.key_of(row.site_id))[0] if vault.protects(row.site_id) else row
 
 
 def _event_row(plate: NewPlate) -> EventRow:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from cloud_functions.ingest.arrivals import ArrivedEvent
 from cloud_functions.ingest.messages import Message
-from cloud_functions.plates.sealing import readable_snapshot, seal_data
+from cloud_functions.plates.sealing import seal_row
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.plates.vault import PlateVault
 from shared.errors import VedetteError
@@ -40,7 +40,8 @@ class Sealing:
             if key is None:
                 self.waiting.append(event.message)
             else:
-                yield seal(event, key)
+                row, token = seal_row(event.row, key)
+                yield event._replace(row=row, plate_token=token)
 
     def _key(self, site_id: str) -> SiteKey | None:
         if site_id not in self._keys:
@@ -50,15 +51,3 @@ class Sealing:
                 log.warning("plates of site %s wait, they cannot be protected now: %s", site_id, error)
                 self._keys[site_id] = None
         return self._keys[site_id]
-
-
-def seal(event: ArrivedEvent, key: SiteKey) -> ArrivedEvent:
-    """Return an ``anpr`` event as a protected site's are stored and told."""
-    row = event.row
-    data = seal_data(key, row.event_data_json, event_id=row.event_id)
-    sealed = row._replace(
-        snapshot_json=None if row.snapshot_json is None else readable_snapshot(row.snapshot_json),
-        event_data_json=data.readable_json,
-        plate_sealed=data.sealed,
-    )
-    return event._replace(row=sealed, plate_token=data.token)

@@ -23,6 +23,7 @@ from cloud_functions.db.partitions import (
     purge_old_gaps,
 )
 from cloud_functions.device_commands import CommandPublisher, ask_for_resends
+from cloud_functions.maintenance.site_retention import forget_of_sites
 from cloud_functions.settings import GapSettings, MaintenanceSettings
 from shared.clock import Clock
 
@@ -80,6 +81,11 @@ def drop_old(tools: Tools) -> int:
     return gone
 
 
+def forget(tools: Tools) -> int:
+    """Drop old months, and delete what single sites keep no longer; return how many months and events went."""
+    return drop_old(tools) + forget_of_sites(tools.database, now=tools.clock.now())
+
+
 def _delete_plates(tools: Tools, partition: Partition) -> None:
     """Delete a month's plate reads a piece at a time, before everybody must wait for its partition to go."""
     deleted = _DELETED_AT_ONCE
@@ -110,7 +116,7 @@ def tidy(tools: Tools) -> int:
 
 TASKS: Final[Mapping[str, Callable[[Tools], int]]] = {
     "partitions": make_partitions,
-    "retention": drop_old,
+    "retention": forget,
     "gaps": sweep_gaps,
     "tidy": tidy,
 }

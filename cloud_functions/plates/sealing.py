@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from cloud_functions.db.events import EventRow
 from cloud_functions.plates.site_key import SiteKey, is_token
 from shared.plates import normalize_plate
 
@@ -50,6 +51,17 @@ def seal_data(key: SiteKey, event_data_json: str, *, event_id: str) -> SealedDat
     token = key.token(data["plate_normalized"])
     readable = to_json(_readable(data, token)).decode()
     return SealedData(token, readable, key.seal(event_data_json, event_id=event_id, token=token))
+
+
+def seal_row(row: EventRow, key: SiteKey) -> tuple[EventRow, str]:
+    """Return an ``anpr`` event's row as a protected site's are stored, and its plate's token."""
+    data = seal_data(key, row.event_data_json, event_id=row.event_id)
+    sealed = row._replace(
+        snapshot_json=None if row.snapshot_json is None else readable_snapshot(row.snapshot_json),
+        event_data_json=data.readable_json,
+        plate_sealed=data.sealed,
+    )
+    return sealed, data.token
 
 
 def readable_snapshot(snapshot_json: str) -> str:

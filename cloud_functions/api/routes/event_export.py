@@ -17,11 +17,13 @@ from starlette.responses import Response, StreamingResponse
 from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
 from cloud_functions.api.parameters import ExportParameters
+from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.db.event_queries import events_after
 from cloud_functions.db.flat_event import FlatEvent
 
 router = APIRouter(prefix="/events", tags=["Events"])
+_Batches = AsyncIterator[list[FlatEvent]]
 
 EVENTS_A_READ = 1000
 CSV_COLUMNS = (
@@ -65,35 +67,36 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     responses=_ANSWERS,
     response_class=Response,
 )
-async def export(here: Here, asked: Annotated[ExportParameters, Query()]) -> Response:
+async def export(here: Here, asked: Annotated[ExportParameters, Query()], may_read: MayReadPlates) -> Response:
     """All events that meet every condition, newest first, as NDJSON (the events as the list has them) or CSV.
 
     In CSV `event_data` is one JSON cell, and a cell that a spreadsheet would take for a formula begins with `'`.
     """
     headers = {"Content-Disposition": f'attachment; filename="events.{asked.format}"'}
     media_type = _MEDIA_TYPES[asked.format]
+    batches = _batches(here, asked, may_read=may_read)
     if here.limits.export_bytes is None:
-        return StreamingResponse(_streamed(here, asked), media_type=media_type, headers=headers)
-    body, cursor = await _bounded(here, asked, here.limits.export_bytes)
+        return StreamingResponse(_streamed(batches, asked), media_type=media_type, headers=headers)
+    body, cursor = await _bounded(batches, asked, here.limits.export_bytes)
     if cursor is not None:
         headers["X-Next-Cursor"] = cursor.encode()
     return Response(body, media_type=media_type, headers=headers)
 
 
-async def _streamed(here: Resources, asked: ExportParameters) -> AsyncIterator[str]:
+async def _streamed(batches: _Batches, asked: ExportParameters) -> AsyncIterator[str]:
     line = _LINES[asked.format]
     if asked.format == "csv":
         yield _csv_line(CSV_COLUMNS)
-    async for events in _batches(here, asked):
+    async for events in batches:
         yield "".join([line(event) for event in events])
 
 
-async def _bounded(here: Resources, asked: ExportParameters, most_bytes: int) -> tuple[str, Cursor | None]:
+async def _bounded(batches: _Batches, asked: ExportParameters, most_bytes: int) -> tuple[str, Cursor | None]:
     """Return what fits, and the place of the last event where there is more."""
     line = _LINES[asked.format]
     lines = [_csv_line(CSV_COLUMNS)] if asked.format == "csv" else []
     room, written, last = most_bytes - 1024, 0, None
-    async for events in _batches(here, asked):
+    async for events in batches:
         for event in events:
             text = line(event)
             room -= len(json.dumps(text))  # as long as it gets inside Lambda's own JSON
@@ -106,13 +109,14 @@ async def _bounded(here: Resources, asked: ExportParameters, most_bytes: int) ->
     return "".join(lines), None if complete or last is None else _place(last)
 
 
-async def _batches(here: Resources, asked: ExportParameters) -> AsyncIterator[list[FlatEvent]]:
-    wanted, after, left = asked.event_filter(), asked.after, asked.limit
+async def _batches(here: Resources, asked: ExportParameters, *, may_read: bool) -> _Batches:
+    plain, after, left = asked.event_filter(), asked.after, asked.limit
+    wanted = await here.database.run(lambda connection: here.plates.event_filter(connection, plain))
     while left is None or left > 0:
         size = EVENTS_A_READ if left is None else min(EVENTS_A_READ, left)
         events = await here.database.run(_reader(wanted, after, size))
         if events:
-            yield events
+            yield await here.database.run(_opener(here, events)) if may_read else events
             after = _place(events[-1])
         if len(events) < size:
             return
@@ -121,6 +125,10 @@ async def _batches(here: Resources, asked: ExportParameters) -> AsyncIterator[li
 
 def _reader(wanted: Any, after: Cursor | None, size: int) -> Callable[[Any], list[FlatEvent]]:
     return lambda connection: events_after(connection, wanted, after=after, limit=size)
+
+
+def _opener(here: Resources, events: list[FlatEvent]) -> Callable[[Any], list[FlatEvent]]:
+    return lambda connection: here.plates.events(connection, events, may_read=True)
 
 
 def _place(event: FlatEvent) -> Cursor:

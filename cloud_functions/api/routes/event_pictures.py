@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from starlette.responses import RedirectResponse, Response
@@ -11,6 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from cloud_functions.api.answers import SignedUrl
 from cloud_functions.api.auth import require
 from cloud_functions.api.errors import Problem
+from cloud_functions.api.plate_access import is_protected, protected_problem
+from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.routes.events import EventRef, find_or_404
 from cloud_functions.db.flat_event import FlatEvent
@@ -26,6 +29,11 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The picture's bytes.", "content": dict.fromkeys(CONTENT_TYPES.values(), _BYTES)},
+    403: {
+        "description": "The event's plate is protected, and its picture would tell it "
+        "(`urn:vedette:problem:plates-protected`).",
+        "content": _PROBLEM,
+    },
     307: {"description": "The picture is too large for this answer: get it from the signed URL in `Location`."},
     404: {
         "description": "No such event; or it has no picture (`urn:vedette:problem:no-snapshot`); or the picture has "
@@ -43,9 +51,9 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     responses=_ANSWERS,
     response_class=Response,
 )
-async def snapshot(here: Here, ref: EventRef) -> Response:
+async def snapshot(here: Here, ref: EventRef, may_read: MayReadPlates) -> Response:
     """The annotated picture as a download. An event may arrive before its picture: then ask again as told."""
-    event = await find_or_404(here, ref)
+    event = await _shown(here, ref, may_read=may_read)
     path = _path(event)
     return await _picture(here, event, snapshot_object(event.device_id, path), _filename(event, path))
 
@@ -58,9 +66,9 @@ async def snapshot(here: Here, ref: EventRef) -> Response:
     responses=_ANSWERS,
     response_class=Response,
 )
-async def thumbnail(here: Here, ref: EventRef) -> Response:
+async def thumbnail(here: Here, ref: EventRef, may_read: MayReadPlates) -> Response:
     """A small JPEG of the picture, as a download."""
-    event = await find_or_404(here, ref)
+    event = await _shown(here, ref, may_read=may_read)
     return await _picture(
         here, event, thumbnail_object(event.device_id, _path(event)), f"event_{event.id}_thumbnail.jpg"
     )
@@ -73,9 +81,9 @@ async def thumbnail(here: Here, ref: EventRef) -> Response:
     summary="A signed URL of the picture",
     response_model=SignedUrl,
 )
-async def snapshot_url(here: Here, ref: EventRef) -> dict[str, Any]:
+async def snapshot_url(here: Here, ref: EventRef, may_read: MayReadPlates) -> dict[str, Any]:
     """A URL that gives out the picture to whoever has it, for a while: for `<img>` tags and messages."""
-    event = await find_or_404(here, ref)
+    event = await _shown(here, ref, may_read=may_read)
     path = _path(event)
     key = snapshot_object(event.device_id, path)
     if not await here.workers.run(lambda: here.snapshots.exists(key)):
@@ -86,6 +94,14 @@ async def snapshot_url(here: Here, ref: EventRef) -> dict[str, Any]:
         "expires_in": expires_s,
         "expires_at": format_utc(here.clock.now() + timedelta(seconds=expires_s)),
     }
+
+
+async def _shown(here: Resources, ref: int | UUID, *, may_read: bool) -> FlatEvent:
+    """Return the event, if its picture may be shown: of a protected plate's it would tell the plate."""
+    event = await find_or_404(here, ref)
+    if is_protected(event) and not may_read:
+        raise protected_problem("see their pictures")
+    return event
 
 
 async def _picture(here: Resources, event: FlatEvent, key: str, filename: str) -> Response:

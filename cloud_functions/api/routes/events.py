@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from cloud_functions.api.answers import (
 )
 from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.database import Connection
 from cloud_functions.api.errors import Problem, invalid_parameter
 from cloud_functions.api.parameters import (
     MAX_RECENT,
@@ -31,6 +33,8 @@ from cloud_functions.api.parameters import (
     event_ref,
     plate_parameter,
 )
+from cloud_functions.api.plate_access import is_protected
+from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.db.event_count_queries import count_events, event_stats
 from cloud_functions.db.event_delete_queries import Deletion, Picture, delete_event, delete_events
@@ -51,7 +55,7 @@ EventRef = Annotated[int | UUID, Depends(event_ref)]
 
 
 @router.get("", response_model=EventList, dependencies=[_MAY_READ], summary="List events")
-async def list_events(here: Here, asked: Annotated[ListParameters, Query()]) -> Response:
+async def list_events(here: Here, asked: Annotated[ListParameters, Query()], may_read: MayReadPlates) -> Response:
     """The events that meet every condition given, newest first, with the exact total.
 
     Pages are numbered from 1. To walk through many events follow `next_cursor` instead: events that arrive
@@ -59,7 +63,7 @@ async def list_events(here: Here, asked: Annotated[ListParameters, Query()]) -> 
     for camera, type, site, time and one of class or zone; `min_confidence`, a plate, or class and zone together are
     counted one by one: exact too, and the slower the more events the rest of the conditions leaves.
     """
-    return await _page(here, asked.event_filter(), asked)
+    return await _page(here, asked.event_filter(), asked, may_read=may_read)
 
 
 @router.get(
@@ -68,7 +72,9 @@ async def list_events(here: Here, asked: Annotated[ListParameters, Query()]) -> 
 async def stats(here: Here, asked: Annotated[FilterParameters, Query()]) -> Response:
     """Exact totals by type and by camera of the events that meet every condition, and the time they span."""
     wanted = asked.event_filter()
-    found = await here.database.run(lambda connection: event_stats(connection, wanted))
+    found = await here.database.run(
+        lambda connection: event_stats(connection, here.plates.event_filter(connection, wanted))
+    )
     return _json(
         {
             "total_events": found.total,
@@ -83,12 +89,17 @@ async def stats(here: Here, asked: Annotated[FilterParameters, Query()]) -> Resp
     "/recent", name="recent_events", response_model=RecentEvents, dependencies=[_MAY_READ], summary="The newest events"
 )
 async def recent(
-    here: Here, limit: Annotated[int, Query(ge=1, le=MAX_RECENT, description="How many at most.")] = 10
+    here: Here,
+    may_read: MayReadPlates,
+    limit: Annotated[int, Query(ge=1, le=MAX_RECENT, description="How many at most.")] = 10,
 ) -> Response:
     """The newest events of all cameras, by capture time. Nothing is counted: this is the one to poll."""
-    events = await here.database.run(
-        lambda connection: events_after(connection, EventFilter(), after=None, limit=limit)
-    )
+
+    def read(connection: Connection) -> list[FlatEvent]:
+        events = events_after(connection, EventFilter(), after=None, limit=limit)
+        return here.plates.events(connection, events, may_read=may_read)
+
+    events = await here.database.run(read)
     return _body(here, f'{{"events":[{_joined(events)}],"count":{len(events)}}}')
 
 
@@ -103,11 +114,13 @@ async def of_camera(
     here: Here,
     camera_id: Annotated[Segment, Path(description="The camera.", examples=["camera-1"])],
     asked: Annotated[ListParameters, Query()],
+    may_read: MayReadPlates,
 ) -> Response:
     """The list of one camera's events; takes the same conditions as the list of all."""
     if asked.camera_id not in (None, camera_id):
         raise invalid_parameter("camera_id", "names another camera than the path")
-    return await _page(here, asked.model_copy(update={"camera_id": camera_id}).event_filter(), asked)
+    wanted = asked.model_copy(update={"camera_id": camera_id}).event_filter()
+    return await _page(here, wanted, asked, may_read=may_read)
 
 
 @router.get(
@@ -121,6 +134,7 @@ async def of_plate(
     here: Here,
     text: Annotated[str, Path(description="The plate, however it is spaced or cased.", examples=["AB-123-CD"])],
     asked: Annotated[ListParameters, Query()],
+    may_read: MayReadPlates,
 ) -> Response:
     """The list of the `anpr` events of one whole plate; takes the same conditions as the list of all."""
     try:
@@ -129,7 +143,8 @@ async def of_plate(
         raise invalid_parameter("text", str(error), location="path") from None
     if asked.license_plate not in (None, plate):
         raise invalid_parameter("license_plate", "names another plate than the path")
-    return await _page(here, asked.model_copy(update={"license_plate": plate}).event_filter(), asked)
+    wanted = asked.model_copy(update={"license_plate": plate}).event_filter()
+    return await _page(here, wanted, asked, may_read=may_read)
 
 
 @router.post(
@@ -150,7 +165,8 @@ async def delete_many(
 
     At most `limit` go at once. While `remaining` is not 0, ask again.
     """
-    wanted = asked.event_filter()
+    plain = asked.event_filter()
+    wanted = await here.database.run(lambda connection: here.plates.event_filter(connection, plain))
     deletion = await here.database.run(lambda connection: delete_events(connection, wanted, limit=asked.limit))
     remaining = await here.database.run(lambda connection: count_events(connection, wanted))
     pictures = await _delete_pictures(here, deletion.pictures) if asked.delete_snapshots else 0
@@ -163,9 +179,12 @@ async def delete_many(
 
 
 @router.get("/{event}", name="get_event", response_model=EventAnswer, dependencies=[_MAY_READ], summary="One event")
-async def one(here: Here, ref: EventRef) -> Response:
+async def one(here: Here, ref: EventRef, may_read: MayReadPlates) -> Response:
     """The event with this `id` or `event_id`."""
-    return _body(here, (await find_or_404(here, ref)).to_json())
+    event = await find_or_404(here, ref)
+    if may_read and is_protected(event):
+        [event] = await here.database.run(lambda connection: here.plates.events(connection, [event], may_read=may_read))
+    return _body(here, event.to_json())
 
 
 @router.delete(
@@ -200,13 +219,18 @@ def no_such_event() -> Problem:
     return Problem(404, "event-not-found", "There is no event with this id; it may have been deleted or expired.")
 
 
-async def _page(here: Resources, wanted: EventFilter, asked: ListParameters) -> Response:
+async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, may_read: bool) -> Response:
     size, after = asked.page_size, asked.after
-    if after is not None:
-        page = await here.database.run(lambda connection: page_after(connection, wanted, after=after, limit=size))
-    else:
-        offset = (asked.page - 1) * size
-        page = await here.database.run(lambda connection: numbered_page(connection, wanted, offset=offset, limit=size))
+
+    def read(connection: Connection) -> EventPage:
+        wanted = here.plates.event_filter(connection, plain)
+        if after is not None:
+            page = page_after(connection, wanted, after=after, limit=size)
+        else:
+            page = numbered_page(connection, wanted, offset=(asked.page - 1) * size, limit=size)
+        return replace(page, events=here.plates.events(connection, page.events, may_read=may_read))
+
+    page = await here.database.run(read)
     number = "null" if after is not None else asked.page
     return _body(
         here,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -11,14 +12,24 @@ from starlette.responses import Response
 
 from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.database import Connection
 from cloud_functions.api.errors import Problem, invalid_parameter
 from cloud_functions.api.parameters import once_only, plate_parameter
 from cloud_functions.api.plate_answers import PlateHistoryAnswer, PlateList, PlateStatistics
 from cloud_functions.api.plate_parameters import HistoryParameters, PlateListParameters
+from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.db.plate_event import PlateEvent
-from cloud_functions.db.plate_queries import PlateHistory, plate_history, plates_page
-from cloud_functions.db.plate_search import FoundRead, SearchPage, near_plates, search_page
+from cloud_functions.db.plate_queries import PlateFilter, PlateHistory, PlatePage, plate_history, plates_page
+from cloud_functions.db.plate_search import (
+    FoundRead,
+    NearPlate,
+    SearchPage,
+    near_plates,
+    near_protected,
+    nearest,
+    search_page,
+)
 from cloud_functions.db.plates import get_stats
 from shared.clock import format_utc
 from shared.errors import TransientError
@@ -32,18 +43,29 @@ _MAY_READ = Depends(require("events:read"))
 
 
 @router.get("", response_model=PlateList, dependencies=[_MAY_READ], summary="Search plates")
-async def list_plates(here: Here, asked: Annotated[PlateListParameters, Query()]) -> Response:
+async def list_plates(here: Here, asked: Annotated[PlateListParameters, Query()], may_read: MayReadPlates) -> Response:
     """The reads that meet every condition given, with the exact total.
 
     Without `plate` every read matches. `match=fuzzy` finds plates like the one given, read wrongly or remembered
     wrongly: the nearest plates first, each with `similarity`, `edit_distance` and `distance`; at most 100 plates.
+    Where a site's plates are protected, a whole plate finds its reads, but only who may read them sees more than
+    their `plate_token`, and searches them by prefix or likeness.
     """
     if asked.match == "fuzzy":
-        return await _search(here, asked)
-    wanted, after = asked.plate_filter(), asked.after
-    page = await here.database.run(
-        lambda connection: plates_page(connection, wanted, limit=asked.limit, offset=asked.offset, after=after)
-    )
+        return await _search(here, asked, may_read=may_read)
+    after = asked.after
+
+    def read(connection: Connection) -> PlatePage:
+        wanted = here.plates.plate_filter(connection, asked.plate_filter())
+        if wanted.prefix is not None and not may_read:
+            here.plates.refuse_guessing(connection, wanted.site_id)
+        elif wanted.prefix is not None:
+            opened = here.plates.opened_plates(connection, wanted)
+            wanted = replace(wanted, tokens=tuple(one.token for one in opened if one.plate.startswith(wanted.prefix)))
+        page = plates_page(connection, wanted, limit=asked.limit, offset=asked.offset, after=after)
+        return replace(page, plates=here.plates.reads(connection, page.plates, may_read=may_read))
+
+    page = await here.database.run(read)
     plates = [read.to_dict() for read in page.plates]
     return _list(asked, plates, page.total, _cursor(page.plates[-1]) if page.has_more and page.plates else None)
 
@@ -89,35 +111,54 @@ async def history(
     here: Here,
     text: Annotated[str, Path(description="The whole plate, however it is spaced or cased.", examples=["AB-123-CD"])],
     asked: Annotated[HistoryParameters, Query()],
+    may_read: MayReadPlates,
 ) -> Response:
     """Where and when one plate was read: first and last, by camera, and its newest reads."""
     try:
         plate = plate_parameter(text[:100])
     except ValueError as error:
         raise invalid_parameter("text", str(error), location="path") from None
-    found = await here.database.run(lambda connection: plate_history(connection, plate, limit=asked.limit))
+
+    def read(connection: Connection) -> PlateHistory | None:
+        wanted = here.plates.plate_filter(connection, PlateFilter(plate=plate))
+        found = plate_history(connection, wanted, limit=asked.limit)
+        if found is None:
+            return None
+        plates = here.plates.reads(connection, found.latest.plates, may_read=may_read)
+        return replace(found, latest=replace(found.latest, plates=plates))
+
+    found = await here.database.run(read)
     if found is None:
         raise Problem(404, "plate-not-found", "No read of this plate is stored; it may have been deleted or expired.")
     return _json(_history(plate, found))
 
 
-async def _search(here: Resources, asked: PlateListParameters) -> Response:
-    plate, wanted, after = asked.plate or "", asked.plate_filter(), asked.after
+async def _search(here: Resources, asked: PlateListParameters, *, may_read: bool) -> Response:
+    wanted, after = asked.plate_filter(), asked.after
+
+    def read(connection: Connection) -> SearchPage:
+        near = _near(here, connection, asked, may_read=may_read)
+        page = search_page(connection, near, wanted, limit=asked.limit, offset=asked.offset, after=after)
+        reads = here.plates.reads(connection, [one.read for one in page.found], may_read=may_read)
+        return replace(page, found=[FoundRead(read, one.near) for read, one in zip(reads, page.found, strict=True)])
+
     try:
-        page: SearchPage = await here.database.run(
-            lambda connection: search_page(
-                connection,
-                near_plates(connection, plate, max_distance=asked.max_distance),
-                wanted,
-                limit=asked.limit,
-                offset=asked.offset,
-                after=after,
-            )
-        )
+        page = await here.database.run(read)
     except LookupError:
         raise invalid_parameter("cursor", "ended at a read that is gone; search again from the start") from None
     cursor = _cursor(page.found[-1].read) if page.has_more and page.found else None
     return _list(asked, [_found(one) for one in page.found], page.total, cursor)
+
+
+def _near(here: Resources, connection: Connection, asked: PlateListParameters, *, may_read: bool) -> list[NearPlate]:
+    plate, most = asked.plate or "", asked.max_distance
+    near = near_plates(connection, plate, max_distance=most)
+    if not may_read:
+        here.plates.refuse_guessing(connection, asked.site_id)
+        return near
+    opened = here.plates.opened_plates(connection, asked.plate_filter())
+    protected = near_protected(plate, [(one.token, one.plate, one.events) for one in opened], max_distance=most)
+    return nearest([*near, *protected])
 
 
 def _found(one: FoundRead) -> dict[str, Any]:

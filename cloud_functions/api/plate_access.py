@@ -1,0 +1,161 @@
+"""Protected plates in the API: found by their tokens for everybody, opened for those who may read them.
+
+Everything here runs inside a query on the workers, in its transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from psycopg import Connection
+from pydantic_core import from_json
+
+from cloud_functions.api.errors import Problem
+from cloud_functions.api.plate_readers import NobodyReads, PlateReaders
+from cloud_functions.db.event_filter import EventFilter
+from cloud_functions.db.flat_event import FlatEvent
+from cloud_functions.db.plate_event import PlateEvent
+from cloud_functions.db.plate_queries import PlateFilter
+from cloud_functions.db.sealed_plates import sealed_data, sealed_plates
+from cloud_functions.plates.sealing import token_in
+from cloud_functions.plates.site_key import is_token
+from cloud_functions.plates.vault import PlateVault
+from shared.errors import ConfigurationError, PermanentError
+
+logger = logging.getLogger(__name__)
+
+Row = tuple[Any, ...]
+
+MOST_OPENED: Final = 20_000
+"""Distinct protected plates that one search by prefix or likeness may open; some 10 µs each."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPlate:
+    """A protected plate as a search sees it."""
+
+    token: str
+    plate: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlateAccess:
+    """The keys, and who may use them to read."""
+
+    vault: PlateVault = field(default_factory=PlateVault)
+    readers: PlateReaders = field(default_factory=NobodyReads)
+
+    def plate_filter(self, connection: Connection[Row], wanted: PlateFilter) -> PlateFilter:
+        """Return the filter with what the whole plate asked for is stored as where it is protected."""
+        if wanted.plate is None or is_token(wanted.plate):
+            return wanted
+        return replace(wanted, tokens=self.tokens(connection, wanted.plate, wanted.site_id))
+
+    def event_filter(self, connection: Connection[Row], wanted: EventFilter) -> EventFilter:
+        """Return the same for a filter of events."""
+        if wanted.plate is None or is_token(wanted.plate):
+            return wanted
+        return replace(wanted, plate_tokens=self.tokens(connection, wanted.plate, wanted.site_id) or None)
+
+    def tokens(self, connection: Connection[Row], plate: str, site_id: str | None = None) -> tuple[str, ...]:
+        """Return what a plate (in normal form) may be stored as where it is protected."""
+        self.vault.refresh(connection)
+        try:
+            return tuple(self.vault.tokens(plate, site_id=site_id))
+        except (ConfigurationError, PermanentError) as error:
+            raise _locked(error) from error
+
+    def refuse_guessing(self, connection: Connection[Row], site_id: str | None) -> None:
+        """Raise the 403 where a search by prefix or likeness names a protected site; for who may not read."""
+        self.vault.refresh(connection)
+        if site_id is not None and self.vault.protects(site_id):
+            raise protected_problem("search plates of this site by prefix or likeness")
+
+    def opened_plates(self, connection: Connection[Row], wanted: PlateFilter) -> list[OpenedPlate]:
+        """Return the protected plates with reads that meet ``wanted`` (plate and prefix apart), opened.
+
+        Raises:
+            Problem: there are too many.
+        """
+        self.vault.refresh(connection)
+        if not self.vault.has_keys:
+            return []
+        conditions = replace(wanted, plate=None, prefix=None, tokens=())
+        found = sealed_plates(connection, conditions, limit=MOST_OPENED + 1)
+        if len(found) > MOST_OPENED:
+            detail = "There are too many protected plates to search like this; ask for one site, camera or time."
+            raise Problem(422, "too-many-protected", detail)
+        opened: list[OpenedPlate] = []
+        for one in found:
+            data = self._open(one.sealed, event_id=one.event_id, token=one.token)
+            if data is not None:
+                opened.append(OpenedPlate(one.token, from_json(data)["plate_normalized"], one.events))
+        return opened
+
+    def reads(self, connection: Connection[Row], reads: Sequence[PlateEvent], *, may_read: bool) -> list[PlateEvent]:
+        """Return the reads, opened where that is allowed and possible."""
+        closed = {read.event_id: read for read in reads if read.plate_token is not None} if may_read else {}
+        if not closed:
+            return list(reads)
+        sealed = self._sealed(connection, {key: read.captured_at for key, read in closed.items()})
+        return [self._read(read, sealed.get(read.event_id)) for read in reads]
+
+    def events(self, connection: Connection[Row], events: Sequence[FlatEvent], *, may_read: bool) -> list[FlatEvent]:
+        """Return the events, opened where that is allowed and possible."""
+        if not may_read:
+            return list(events)
+        closed = {event.event_id: token for event in events if (token := _token(event)) is not None}
+        if not closed:
+            return list(events)
+        sealed = self._sealed(connection, {one.event_id: one.timestamp for one in events if one.event_id in closed})
+        opened = {key: self._open(data, event_id=key, token=closed[key]) for key, data in sealed.items()}
+        return [replace(one, event_data_json=opened.get(one.event_id) or one.event_data_json) for one in events]
+
+    def _sealed(self, connection: Connection[Row], rows: Mapping[str, Any]) -> dict[str, bytes]:
+        self.vault.refresh(connection)
+        return sealed_data(connection, rows.items())
+
+    def _read(self, read: PlateEvent, sealed: bytes | None) -> PlateEvent:
+        if read.plate_token is None or sealed is None:
+            return read
+        opened = self._open(sealed, event_id=read.event_id, token=read.plate_token)
+        if opened is None:
+            return read
+        data = from_json(opened)
+        return replace(
+            read, plate_text=data["anpr_result"]["license_plate"], plate_normalized_text=data["plate_normalized"]
+        )
+
+    def _open(self, sealed: bytes, *, event_id: str, token: str) -> str | None:
+        """Return the event's data, or None where nobody can open it any more."""
+        try:
+            return self.vault.open(sealed, event_id=event_id, token=token)
+        except PermanentError as error:
+            logger.warning("%s", error)
+            return None
+        except ConfigurationError as error:
+            raise _locked(error) from error
+
+
+def protected_problem(what: str) -> Problem:
+    """Return the 403 for somebody who may not read protected plates."""
+    return Problem(403, "plates-protected", f"The plates of this site are protected: you may not {what}.")
+
+
+def is_protected(event: FlatEvent) -> bool:
+    """Return whether the event's plate is protected, and its picture therefore too."""
+    return _token(event) is not None
+
+
+def _token(event: FlatEvent) -> str | None:
+    return token_in(event.event_data_json) if event.event_type == "anpr" else None
+
+
+def _locked(error: Exception) -> Problem:
+    logger.warning("protected plates cannot be looked up: %s", error)
+    detail = "The keys to protected plates are not to be had here; ask for a site_id that is not protected."
+    return Problem(503, "plate-keys-away", detail)

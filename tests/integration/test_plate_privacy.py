@@ -1,0 +1,321 @@
+"""Protected plates end to end: what is stored, told and answered of a protected site, and that none of it tells."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from cloud_functions.db.plates import NewPlate, get_events_by_plate, insert_event
+from cloud_functions.plates.vault import PlateVault
+from shared.clock import ManualClock
+from shared.errors import ConfigurationError
+from shared.plates import normalize_plate
+from tests.ingest_rig import RECOUNT, Rig, rig, rows
+from tests.plate_reads import PLATE_RECOUNT, plate_read
+from tests.protected_sites import SITE, api, dump, keys, protect, protection, setting
+from tests.wire_events import NOON, batch, body, encoded, failures, record, topic_of, wire_event
+
+PLATE = "GQ-777 ZX"
+TEXT = "GQ777ZX"
+OTHER_READING = "6Q777ZX"
+TELLING = (PLATE, TEXT, OTHER_READING, "GQ777", "777ZX")
+
+
+@pytest.fixture
+def ingest(database_url: str, tmp_path: Path) -> Iterator[Rig]:
+    with rig(database_url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(tmp_path)) as one:
+        yield one
+
+
+def telling_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
+    """A read that tells its plate wherever a device can: candidates, a newer agent's fields, texts beside it."""
+    text = normalize_plate(plate)
+    return plate_read(
+        plate,
+        candidates=[{"text": text, "confidence": 0.9}, {"text": OTHER_READING, "confidence": 0.1}],
+        newer={"agents": [f"say {plate}"]},
+        host=f"host-{text}",
+        roi=f"lane {plate}",
+        track_uid="camera-1-77",
+        vehicle={"type": "car", "make": f"make of {text}", "model": None, "color": "blue", "owner": text},
+        **fields,
+    )
+
+
+def assert_nothing_tells(text: str) -> None:
+    for telling in TELLING:
+        assert telling not in text
+        assert telling.lower() not in text.lower()
+
+
+def stored(url: str, *reads: dict[str, Any], folder: Path) -> list[int]:
+    with rig(url, PLATE_MASTER_KEY=setting(folder)) as one:
+        assert failures(one.handle(batch(reads))) == []
+    ids = [read["event_id"] for read in reads]
+    return [row[0] for row in rows(url, "SELECT id FROM events WHERE event_id = ANY(%s) ORDER BY id", [ids])]
+
+
+def test_no_table_message_or_log_line_holds_a_protected_plate(
+    database_url: str, tmp_path: Path, ingest: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything the database holds, everything subscribers are told and everything that is logged is searched."""
+    caplog.set_level(logging.DEBUG)
+    protect(database_url, tmp_path)
+    reads = [telling_read(), telling_read(minute=1, region="ro"), plate_read("PUBLIC 1", site_id="yard")]
+    reads[0]["snapshot"] |= {"shows": PLATE}
+    broken = telling_read()
+    broken["event_data"]["anpr_result"]["confidence"] = PLATE
+    assert failures(ingest.handle(batch([*reads, broken]))) == []
+    assert failures(ingest.handle(batch(reads))) == []  # once more, as at a retry
+
+    everything = dump(database_url)
+    assert "PUBLIC1" in everything
+    assert_nothing_tells(everything)
+    assert_nothing_tells("".join(f"{one.document}{one.attributes}" for one in ingest.publisher.told))
+    assert_nothing_tells(caplog.text)
+    assert len(ingest.publisher.told) == 6
+    assert ingest.dead_letters.reasons() == ["invalid"]
+    assert_nothing_tells(ingest.dead_letters.kept[0].detail)
+    assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
+
+
+def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """The document keeps everything but the plate; the same plate has the same token, and it can be filtered by."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([telling_read(), telling_read(minute=1), telling_read("GQ 778 ZX")]))
+    first, second, third = ingest.publisher.documents()
+    data = first["event_data"]
+    assert data["plate_normalized"].startswith("~")
+    assert (
+        data["plate_normalized"] == second["event_data"]["plate_normalized"] != third["event_data"]["plate_normalized"]
+    )
+    assert data["anpr_result"] == {"license_plate": None, "confidence": 0.93, "region": "ro"}
+    assert data["vehicle"] == {"type": "car", "make": None, "model": None, "color": "blue"}
+    assert (data["plate_protected"], data["reads"], data["host"], data["track_uid"]) == (True, 5, None, "camera-1-77")
+    attributes = ingest.publisher.told[0].attributes
+    assert attributes["plate_token"] == data["plate_normalized"]
+    assert "license_plate" not in attributes
+
+
+def test_exact_search_finds_protected_plates_for_everybody(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """By the plate, however it is written, and by its token; lists, history, events, statistics and counts agree."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([telling_read(), telling_read(minute=2), plate_read(PLATE, site_id="yard", minute=1)]))
+    with api(database_url, tmp_path) as calls:
+        found = calls.get("/api/plates", plate="gq 777-zx").json()
+        assert found["total"] == 3
+        masked, open_read, _ = found["plates"]
+        assert (masked["plate_text"], masked["plate_normalized_text"]) == (None, None)
+        assert (open_read["plate_text"], open_read["plate_token"]) == (PLATE, None)
+        token = masked["plate_token"]
+        assert calls.get("/api/plates", plate=token).json()["total"] == 2
+        assert calls.get("/api/plates", plate=PLATE, site_id=SITE).json()["total"] == 2
+        assert calls.get("/api/plates", plate=PLATE, region="ro", limit=1).json()["total"] == 3
+        history = calls.get(f"/api/plates/{TEXT}").json()
+        assert (history["total_events"], len(history["cameras"]), len(history["plates"])) == (3, 2, 3)
+        assert calls.get(f"/api/plates/{token}").json()["total_events"] == 2
+        assert calls.get(f"/api/events/plate/{TEXT}").json()["total"] == 3
+        events = calls.get("/api/events", license_plate=PLATE, site_id=SITE)
+        assert events.json()["total"] == 2
+        assert calls.get("/api/events/stats", license_plate=PLATE).json()["total_events"] == 3
+        assert calls.get("/api/plates/stats").json()["unique_plates"] == 2
+        for path in ("/api/events?site_id=hq", "/api/plates?site_id=hq", "/api/events/export?site_id=hq&format=csv"):
+            assert_nothing_tells(calls.get(path).body.decode())
+        assert calls.get("/api/plates", plate="GQ 778 ZX").json()["total"] == 0
+        assert calls.get("/api/plates", plate=token, match="prefix").status == 422
+
+
+def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """Others search open sites alone, and are refused where they name a protected one; readers search everything."""
+    protect(database_url, tmp_path)
+    ingest.handle(
+        batch([telling_read(), telling_read("GQ 771 ZX", minute=1), plate_read(PLATE, site_id="yard", minute=2)])
+    )
+    with api(database_url, tmp_path) as calls:
+        for match, plate in (("prefix", "GQ7"), ("fuzzy", "GQ77ZX")):
+            found = calls.get("/api/plates", plate=plate, match=match)
+            assert [read["site_id"] for read in found.json()["plates"]] == ["yard"]
+            assert found.json()["total"] == 1
+            refused = calls.get("/api/plates", plate=plate, match=match, site_id=SITE)
+            assert (refused.status, refused.json()["type"]) == (403, "urn:vedette:problem:plates-protected")
+    with api(database_url, tmp_path, reader=True) as calls:
+        found = calls.get("/api/plates", plate="GQ7", match="prefix").json()
+        assert (found["total"], len(found["plates"])) == (3, 3)
+        assert {read["plate_normalized_text"] for read in found["plates"]} == {TEXT, "GQ771ZX"}
+        assert calls.get("/api/plates", plate="GQ777", match="prefix", site_id=SITE).json()["total"] == 1
+        found = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy").json()
+        assert [read["plate_normalized_text"] for read in found["plates"]] == [TEXT, TEXT, "GQ771ZX"]
+        assert {read["distance"] for read in found["plates"][:2]} == {0.25}
+        assert found["plates"][0]["similarity"] == found["plates"][1]["similarity"]
+        later = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy", start_time="2026-11-20T12:01:00Z").json()
+        assert [read["plate_text"] for read in later["plates"]] == [PLATE, "GQ 771 ZX"]
+        first = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy", limit=2).json()
+        second = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy", cursor=first["next_cursor"]).json()
+        assert [read["plate_text"] for read in second["plates"]] == ["GQ 771 ZX"]
+
+
+def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """Every answer that shows events or reads is opened, down to the fields of a newer agent."""
+    protect(database_url, tmp_path)
+    read = telling_read()
+    ingest.handle(batch([read, wire_event("motion")]))
+    with api(database_url, tmp_path, reader=True) as calls:
+        number = calls.get("/api/events", event_type="anpr").json()["events"][0]["id"]
+        shown = [
+            calls.get(f"/api/events/{number}").json(),
+            calls.get("/api/events/recent").json()["events"][-1],
+            calls.get("/api/events", license_plate=TEXT).json()["events"][0],
+            calls.get("/api/events/camera/camera-1", event_type="anpr").json()["events"][0],
+            json.loads(calls.get("/api/events/export", event_type="anpr").body),
+        ]
+        for event in shown:
+            assert event["event_data"]["candidates"] == read["event_data"]["candidates"]
+            assert event["event_data"]["newer"] == read["event_data"]["newer"]
+        listed = calls.get("/api/plates").json()["plates"][0]
+        assert (listed["plate_text"], listed["plate_normalized_text"]) == (PLATE, TEXT)
+        assert listed["plate_token"].startswith("~")
+        assert calls.get(f"/api/plates/{TEXT}").json()["plates"][0]["plate_text"] == PLATE
+
+
+def test_pictures_of_protected_plates_are_for_readers(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """The picture shows the plate that the answer does not; a protected site's other pictures are shown."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([telling_read(), wire_event("motion")]))
+    numbers = dict(rows(database_url, "SELECT event_type, id FROM events"))
+    for reader, status in ((False, 403), (True, 404)):
+        with api(database_url, tmp_path, reader=reader) as calls:
+            for what in ("snapshot", "thumbnail", "snapshot-url"):
+                assert calls.get(f"/api/events/{numbers['anpr']}/{what}").status == status
+                assert calls.get(f"/api/events/{numbers['motion']}/{what}").status == 404
+
+
+def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """It cannot tell whether a protected plate matches, so it does not claim that none does."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard")]))
+    with api(database_url, None, reader=True) as calls:
+        answer = calls.get("/api/plates", plate=PLATE)
+        assert (answer.status, answer.json()["type"]) == (503, "urn:vedette:problem:plate-keys-away")
+        assert_nothing_tells(answer.body.decode())
+        assert calls.get("/api/plates", plate=PLATE, site_id="yard").json()["total"] == 1
+        assert calls.get("/api/plates").status == 503  # a reader's list is opened
+    with api(database_url, None) as calls:
+        assert calls.get("/api/plates").json()["total"] == 2
+
+
+def test_plates_wait_where_they_cannot_be_sealed(database_url: str, tmp_path: Path) -> None:
+    """Without its key a protected plate is neither stored nor lost, and its neighbours are stored."""
+    protect(database_url, tmp_path)
+    invocation = batch([wire_event("motion"), telling_read(), plate_read("PUBLIC 1", site_id="yard")])
+    with rig(database_url) as one:
+        assert failures(one.handle(invocation)) == [invocation["Records"][1]["messageId"]]
+        assert_nothing_tells(dump(database_url) + str(one.publisher.told))
+    assert rows(database_url, "SELECT count(*) FROM events") == [(2,)]
+    with rig(database_url, PLATE_MASTER_KEY=setting(tmp_path)) as one:
+        assert failures(one.handle(invocation)) == []
+    assert rows(database_url, "SELECT count(*), count(plate_sealed) FROM events") == [(3, 1)]
+
+
+def test_the_database_refuses_what_is_not_sealed(database_url: str, tmp_path: Path) -> None:
+    """Whoever writes: by a statement of their own, too, no plate of a protected site gets in."""
+    protect(database_url, tmp_path)
+    insert = (
+        "INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, timestamp, event_data)"
+        " VALUES (gen_random_uuid(), %s, 'd', 'c', 'anpr', now(), %s)"
+    )
+    data = json.dumps({"plate_normalized": TEXT, "anpr_result": {"license_plate": PLATE, "confidence": 1}})
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        with pytest.raises(psycopg.Error, match="the plates of site hq are protected") as refused:
+            connection.execute(insert, [SITE, data])
+        assert refused.value.sqlstate == "VD001"
+        connection.execute(insert, ["yard", data])
+    assert rows(database_url, "SELECT site_id FROM plate_events") == [("yard",)]
+
+
+def test_a_site_that_is_protected_meanwhile_is_noticed(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """Ingest that ran before the site was protected, and before it was not any more, takes it over with the batch."""
+    ingest.handle(batch([telling_read()]))
+    assert protect(database_url, tmp_path) == 1
+    ingest.handle(batch([telling_read(minute=1)]))
+    assert_nothing_tells(dump(database_url))
+    with protection(database_url, tmp_path) as one:
+        assert one.unprotect(SITE) == 2
+    ingest.handle(batch([telling_read(minute=2)]))
+    assert rows(database_url, "SELECT plate_text, events FROM plate_events, plates") == [(PLATE, 3)] * 3
+    assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
+
+
+def test_a_storing_function_needs_the_vault(database_url: str, tmp_path: Path) -> None:
+    """Reads that a program stores itself are sealed as ingest's are, found with the vault, or refused clearly."""
+    protect(database_url, tmp_path)
+    plate = NewPlate(site_id=SITE, device_id="d", camera_id="c", captured_at=NOON, plate_text=PLATE, confidence=1)
+    vault = PlateVault(master_keys=keys(tmp_path))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        with pytest.raises(ConfigurationError, match="PLATE_MASTER_KEY"):
+            insert_event(connection, plate)
+        assert insert_event(connection, plate, vault=vault) is not None
+        assert get_events_by_plate(connection, PLATE) == []
+        [found] = get_events_by_plate(connection, PLATE, vault=vault)
+    assert found.plate_text is None
+    assert_nothing_tells(dump(database_url))
+
+
+def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """All kinds of patterns match on the way in; the match says which, not what."""
+    protect(database_url, tmp_path)
+    with api(database_url, tmp_path) as calls:
+        number = calls.post("/api/plates/watchlists", {"name": f"has {TEXT}"}).json()["watchlist_id"]
+        patterns = [
+            {"kind": "exact", "pattern": PLATE, "reason": f"owner of {PLATE}"},
+            {"kind": "fuzzy", "pattern": OTHER_READING, "max_distance": 1, "reason": "wanted"},
+            {"kind": "glob", "pattern": "GQ*"},
+            {"kind": "regex", "pattern": "777ZX$"},
+        ]
+        assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": patterns}).status == 201
+    ingest.handle(batch([telling_read()]))
+    _, match = ingest.publisher.told
+    assert_nothing_tells(match.document)
+    told = json.loads(match.document)["event_data"]
+    assert told["watchlist_match_count"] == 4
+    assert [one["reason"] for one in told["watchlist_matches"]] == [None, "wanted", None, None]
+    assert {one["pattern"] for one in told["watchlist_matches"]} == {None}
+
+
+def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """An exact pattern of one protected site is stored hashed: it matches there, and no table holds the plate."""
+    protect(database_url, tmp_path)
+    with api(database_url, tmp_path) as calls:
+        number = calls.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
+        path = f"/api/plates/watchlists/{number}/patterns"
+        answer = calls.post(path, {"patterns": [{"kind": "exact", "pattern": PLATE, "site_id": SITE}]})
+        assert answer.status == 201
+        assert answer.json()["patterns"][0]["pattern"].startswith("~")
+        assert_nothing_tells(answer.body.decode() + calls.get(path).body.decode())
+        for wrong in (
+            {"kind": "glob", "pattern": "GQ*", "site_id": SITE},
+            {"kind": "exact", "pattern": PLATE, "site_id": "yard"},
+        ):
+            assert calls.post(path, {"patterns": [wrong]}).status == 422
+    ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard"), telling_read("GQ 778 ZX")]))
+    matches = [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
+    assert [one["site_id"] for one in matches] == [SITE]
+    assert matches[0]["event_data"]["watchlist_matches"][0]["kind"] == "exact"
+    tables = dump(database_url).replace(PLATE, "", 2).replace(TEXT, "", 4)  # the open site's own read of it
+    assert rows(database_url, "SELECT count(*) FROM watchlist_patterns WHERE pattern LIKE %s", ["%777%"]) == [(0,)]
+    assert "watchlist" not in tables or TEXT not in tables
+
+
+def test_what_is_rejected_of_a_protected_site_is_kept_sealed(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """A dead letter is for a person to look at: with the key."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([wire_event("motion")]))
+    broken = telling_read() | {"schema_version": 99}
+    ingest.handle({"Records": [record(body(topic_of(broken), encoded(broken)))]})
+    [kept] = ingest.dead_letters.kept
+    assert_nothing_tells(kept.body + kept.detail)
