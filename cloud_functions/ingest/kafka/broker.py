@@ -71,7 +71,7 @@ def make_producer(brokers: str, properties: Mapping[str, Any], **more: Any) -> P
     logger.addFilter(_is_no_configuration_warning)  # properties that only concern a consumer are none of its business
     try:
         return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=logger)
-    except kafka.KafkaException as error:
+    except (kafka.KafkaException, TypeError, ValueError) as error:
         raise _refused(error) from None
 
 
@@ -88,8 +88,8 @@ def _library() -> Any:
 
 
 def _refused(error: Exception) -> ConfigurationError:
-    told: KafkaError = error.args[0]
-    return ConfigurationError(f"librdkafka does not take this configuration: {told.str()}")
+    told = error if isinstance(error, TypeError | ValueError) else error.args[0].str()
+    return ConfigurationError(f"librdkafka does not take this configuration: {told}")
 
 
 class KafkaSource:
@@ -104,7 +104,7 @@ class KafkaSource:
         }  # fmt: skip
         try:
             self._consumer: Consumer = self._kafka.Consumer(configuration, logger=_librdkafka)
-        except self._kafka.KafkaException as error:
+        except (self._kafka.KafkaException, TypeError, ValueError) as error:
             raise _refused(error) from None
         self._topics = list(topics)
         self._assigned: set[Partition] = set()

@@ -97,18 +97,19 @@ def consume(options: argparse.Namespace, *, variables: Mapping[str, str], stoppe
     """Consume until ``stopped``."""
     metrics = CountedMetrics()
     properties = read_properties(options.config) if options.config else {}
+    ingest = _ingest(options, variables, metrics, properties)
     source = KafkaSource(brokers=options.brokers, group=options.group, topics=options.topics, properties=properties)
+    consumer = KafkaIngest(
+        source=source,
+        ingest=ingest,
+        statistics=Statistics(metrics=metrics, every=options.statistics_every, monotonic=time.monotonic),
+        batch=options.batch,
+        linger_s=options.linger_ms / 1000,
+    )
+    gc.freeze()  # as in Lambda: what is loaded now stays
+    source.join(on_revoked=consumer.revoked, on_lost=consumer.lost)
+    log.info("consuming %s as %s", ", ".join(options.topics), options.group)
     try:
-        consumer = KafkaIngest(
-            source=source,
-            ingest=_ingest(options, variables, metrics, properties),
-            statistics=Statistics(metrics=metrics, every=options.statistics_every, monotonic=time.monotonic),
-            batch=options.batch,
-            linger_s=options.linger_ms / 1000,
-        )
-        gc.freeze()  # as in Lambda: what is loaded now stays
-        source.join(on_revoked=consumer.revoked, on_lost=consumer.lost)
-        log.info("consuming %s as %s", ", ".join(options.topics), options.group)
         consumer.run(stopped)
     finally:
         source.close()

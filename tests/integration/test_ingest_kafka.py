@@ -1,0 +1,130 @@
+"""The ingest function behind a Kafka event source of Lambda, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_functions.ingest.kafka_records import TOPIC_HEADER
+from shared.errors import TransientError
+from tests.ingest_rig import RECOUNT, Rig, rig
+from tests.wire_events import encoded, topic_of, wire_event
+
+AWS_EVENTS = Path(__file__).resolve().parents[1] / "aws_events"
+TOPIC = "alpr.plates.detected"
+
+
+@pytest.fixture
+def ingest(database_url: str) -> Iterator[Rig]:
+    with rig(database_url, KAFKA_PARTIAL_RESPONSES="true") as one:
+        yield one
+
+
+def lambda_event(values: Iterable[bytes], *, mqtt_topic: str | None = None) -> dict[str, Any]:
+    """Return an invocation with one record a value, in two partitions."""
+    headers = [{TOPIC_HEADER: list(mqtt_topic.encode())}] if mqtt_topic is not None else []
+    records: dict[str, list[dict[str, Any]]] = {}
+    for number, value in enumerate(values):
+        partition, offset = number % 2, 100 + number // 2
+        record = {
+            "topic": TOPIC,
+            "partition": partition,
+            "offset": offset,
+            "timestamp": 1_795_170_645_500,
+            "timestampType": "CREATE_TIME",
+            "value": b64encode(value).decode(),
+            "headers": headers,
+        }
+        records.setdefault(f"{TOPIC}-{partition}", []).append(record)
+    return {"eventSource": "aws:kafka", "eventSourceArn": "arn:aws:kafka:…", "records": records}
+
+
+def place(partition: int, offset: int) -> dict[str, Any]:
+    return {"itemIdentifier": {"partition": f"{TOPIC}-{partition}", "offset": offset}}
+
+
+def test_records_of_msk_are_stored_and_told(ingest: Rig) -> None:
+    """The event AWS sends: a plate, an event with its topic in a header, and junk, which goes to the dead letters."""
+    event = json.loads((AWS_EVENTS / "kafka_msk.json").read_text(encoding="utf-8"))
+    assert ingest.handle(event) == {"batchItemFailures": []}
+    assert ingest.rows("SELECT event_type FROM events ORDER BY event_type") == [("anpr",), ("tracking",)]
+    assert ingest.rows("SELECT count(*) FROM plate_events") == [(1,)]
+    assert {told["event_type"] for told in ingest.publisher.documents()} == {"anpr", "tracking"}
+    [kept] = ingest.dead_letters.kept
+    assert (kept.reason, kept.message_id, kept.topic) == ("not_json", f"{TOPIC}-1@7", "")
+    assert ingest.handle(event) == {"batchItemFailures": []}
+    assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
+    assert ingest.rows(RECOUNT) == []
+
+
+def test_records_that_must_come_again_are_named(ingest: Rig) -> None:
+    """Untold events by partition and offset; each of them, not only the first of its partition."""
+    events = [wire_event() for _ in range(6)]
+    ingest.publisher.refusing = {events[number]["event_id"] for number in (1, 3, 4)}
+    answer = ingest.handle(lambda_event(map(encoded, events)))
+    assert answer == {"batchItemFailures": [place(0, 102), place(1, 100), place(1, 101)]}
+
+
+def test_a_mapping_without_partial_answers_fails_as_a_whole(database_url: str) -> None:
+    """Lambda would take any answer for success, and commit what was not done."""
+    events = [wire_event() for _ in range(3)]
+    with rig(database_url) as ingest:
+        ingest.publisher.refusing = {events[1]["event_id"]}
+        with pytest.raises(TransientError):
+            ingest.handle(lambda_event(map(encoded, events)))
+        ingest.publisher.refusing = set()
+        assert ingest.handle(lambda_event(map(encoded, events))) == {"batchItemFailures": []}
+        assert ingest.rows("SELECT count(*) FROM events") == [(3,)]
+
+
+def test_poison_that_nobody_keeps_is_given_back(ingest: Rig) -> None:
+    """As from a queue."""
+    ingest.dead_letters.away = True
+    answer = ingest.handle(lambda_event([b"junk", encoded(wire_event())]))
+    assert answer == {"batchItemFailures": [place(0, 100)]}
+    assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
+
+
+def test_a_topic_in_a_header_is_held_against_the_event(ingest: Rig) -> None:
+    """What a bridge says it came by: an event of another device does not pass."""
+    mine, theirs = wire_event(), wire_event(device_id="gate-66")
+    assert (
+        ingest.handle(lambda_event(map(encoded, (mine, theirs)), mqtt_topic=topic_of(mine)))["batchItemFailures"] == []
+    )
+    assert ingest.rows("SELECT device_id FROM events") == [("gate-01",)]
+    assert [(one.reason, one.topic) for one in ingest.dead_letters.kept] == [("topic_mismatch", topic_of(mine))]
+
+
+@pytest.mark.parametrize("topic", ["", "vedette/hq/gate-01/commands/x", "vedette/+/#/heartbeat", "\xff"])
+def test_a_header_with_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: Rig, topic: str) -> None:
+    """A header that says something is believed to mean it."""
+    ingest.handle(lambda_event([encoded(wire_event())], mqtt_topic=topic))
+    assert ingest.dead_letters.reasons() in (["bad_topic"], ["bad_segment"])
+
+
+def test_devices_reports_come_with_their_topic(ingest: Rig) -> None:
+    """A status is known by the topic in its header, and dated by the broker."""
+    status = {"schema_version": 1, "site_id": "hq", "device_id": "gate-01", "status": "offline", "agent_version": "1"}
+    status["timestamp"] = "2026-11-20T12:00:00Z"
+    ingest.handle(lambda_event([json.dumps(status).encode()], mqtt_topic="vedette/hq/gate-01/status"))
+    assert ingest.dead_letters.kept == []
+    dated = "SELECT status, (extract(epoch FROM status_at) * 1000)::bigint FROM devices"
+    assert ingest.rows(dated) == [("offline", 1_795_170_645_500)]
+
+
+def test_holes_are_looked_for_only_in_what_came_over_mqtt(ingest: Rig) -> None:
+    """A Kafka topic may hold some of a device's events only, and loses none of them; a header says that it is all."""
+    events = [wire_event(sequence=number) for number in (1, 5, 9)]
+    bad = wire_event(sequence=12, confidence=7, event_data={})
+    ingest.handle(lambda_event(map(encoded, [*events, bad])))
+    assert ingest.dead_letters.reasons() == ["invalid"]
+    assert ingest.rows("SELECT array_agg(sequence ORDER BY sequence) FROM events") == [([1, 5, 9],)]
+    assert ingest.rows("SELECT * FROM sequence_gaps") == []
+    assert ingest.commands.sent == []
+    ingest.handle(lambda_event(map(encoded, events), mqtt_topic=topic_of(events[0])))
+    assert ingest.rows("SELECT count(*) FROM sequence_gaps") == [(2,)]
