@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 SOURCE ?= synthetic:gate
 JOBS ?= 2
 
-.PHONY: help setup demo test check lint types walls format bench schemas lock clean
+.PHONY: help setup demo test check lint types walls format bench bench-anpr schemas lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 
 bench: $(STAMP) ## Measure speed against baselines in the same run; results land in .bench/
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-anpr: $(STAMP) ## Examine number plate reading on ../shared; writes docs/reference/plates-figures.md
+	@$(BIN)/python -m tests.benchmarks.anpr $(ARGS)
 
 schemas: $(STAMP) ## Write the JSON Schemas and the configuration page into docs/reference/
 	@$(BIN)/python -m shared.schemas docs/reference
