@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, VARIANCE, Floats, size_px, squared_size
-from edge_agent.track.overlap import areas, shared_areas
+from edge_agent.track.overlap import is_part
 from edge_agent.track.settings import TrackSettings
-from edge_agent.track.table import TrackTable
+from edge_agent.track.table import Track
 
-_OTHER_CLASS = 0.9
+OTHER_CLASS = 0.9
 """What a detection of another class of the same group is worth beside one of the track's own class."""
 AFTERWARDS = 1e-3
 """Factor that makes a pairing yield to any of the first rank."""
@@ -21,8 +21,8 @@ _MISSED = 0.7
 _FADING_PER_S = 1.0
 
 
-def similarity(table: TrackTable, found: Candidates, settings: TrackSettings) -> Floats:
-    """Return how well each track's expected box fits each detection, ``(tracks, detections)``.
+def similarity(states: Floats, measured: Floats, settings: TrackSettings) -> Floats:
+    """Return how well each track's expected box fits each detection, ``(tracks, detections)``, by place and size alone.
 
     The overlap of the two boxes, made wider by ``buffer_ratio`` of their size on each side so that boxes which just
     miss each other still compare (C-BIoU: Yang et al., 2023), times the overlap of their vertical extents alone,
@@ -33,101 +33,103 @@ def similarity(table: TrackTable, found: Candidates, settings: TrackSettings) ->
     seconds out of sight it may have strayed. Vertically the nearest of top, middle and bottom counts, since somebody
     who sits down or is half hidden keeps one of them.
     """
-    states = table.states
     wider = 1.0 + 2.0 * settings.buffer_ratio
-    # Centres are doubled so that they compare with whole widths and heights; one subtraction then serves for overlap
-    # and distance alike: two intervals share half their summed lengths less the greater of their centres' distance
-    # and half their lengths' difference.
-    scale = _doubled_centre(wider)
-    ours, theirs = states[POSITION] * scale, found.centred * scale
-    apart = np.abs(ours[:, :, None] - theirs[:, None, :])
-    lengths = ours[EXTENT, :, None] + theirs[EXTENT, None, :]
-    shared = lengths - np.maximum(apart[CENTRE], apart[EXTENT])
+    pairwise = _terms(states[POSITION], wider)[:, :, None] - _terms(measured, wider, sign=-1.0)[:, None, :]
+    apart = np.abs(pairwise[:4], out=pairwise[:4])
+    # Two intervals share half their summed lengths less the greater of their centres' distance and half their lengths'
+    # difference.
+    shared = pairwise[4:6]
+    shared -= np.maximum(apart[:2], apart[2:])
     np.maximum(shared, 0.0, out=shared)
-    lengths -= 0.5 * shared
-    width, height = shared
-    fit = width * height
-    either = (4.0 * ours[2] * ours[3])[:, None] + 4.0 * theirs[2] * theirs[3]
+    across, down = shared
+    tall, either = pairwise[6:]
+    tall -= down
+    fit = across * down
     either -= fit
-    either *= 2.0 * lengths[1]
-    fit *= height
+    either *= tall
+    fit *= down
     fit /= either
     fit *= _nearness(states, apart, wider, settings.stray_ratio)
-    if not table.of_one_class(found.class_id):
-        fit *= _compatible(table, found)
     return fit
 
 
+def _terms(position: Floats, wider: float, *, sign: float = 1.0) -> Floats:
+    """Return ``(8, N)``: what differs between two boxes (four rows) and what they make together (four more).
+
+    Centre x and y, half the widened width and height to compare; the same halves, the height and the area to sum, with
+    ``sign``, since one subtraction for all pairs is to do both.
+    """
+    terms = _weights(wider, sign).dot(position)
+    terms[7] *= terms[6] * sign
+    return terms
+
+
 @cache
-def _doubled_centre(wider: float) -> Floats:
-    scale = np.array([[2.0], [2.0], [wider], [wider]])
-    scale.flags.writeable = False
-    return scale
+def _weights(wider: float, sign: float) -> Floats:
+    half, whole = wider / 2.0, wider * sign
+    weights = np.zeros((8, 4))
+    weights[[0, 1], [0, 1]] = 1.0
+    weights[[2, 3], [2, 3]] = half
+    weights[[4, 5], [2, 3]] = half * sign
+    weights[[7, 6], [2, 3]] = whole
+    weights.flags.writeable = False
+    return weights
 
 
 def _nearness(states: Floats, apart: Floats, wider: float, stray_ratio: float) -> Floats:
     """Return the discount for distance; overwrites ``apart``, the absolute differences that ``similarity`` made."""
-    across, down = apart[CENTRE]
-    edges = apart[3] / -wider
-    edges += down
-    np.minimum(down, np.abs(edges, out=edges), out=down)
-    # Doubled centres have four times the variance, which is in turn taken for two standard deviations.
-    variance = states[VARIANCE, CENTRE] * 16.0
-    variance += squared_size(states) * (4.0 * stray_ratio**2)
-    weight = (-0.5 / variance)[:, :, None]
-    both = apart[CENTRE]
-    both *= both
-    both *= weight
-    across += down
-    return np.exp(across, out=across)
+    down, edges = apart[1], apart[3]
+    edges *= 1.0 / wider
+    edges -= down
+    np.abs(edges, out=edges)
+    np.minimum(down, edges, out=down)
+    centre = apart[CENTRE]
+    centre *= centre
+    # The variance, the same in both directions, is taken for that of two standard deviations.
+    spread = states[VARIANCE, 0] * 4.0
+    spread += squared_size(states) * stray_ratio**2
+    distance = centre[0] + centre[1]
+    distance *= (-0.5 / spread)[:, None]
+    return np.exp(distance, out=distance)
 
 
-def precedence(table: TrackTable) -> Floats:
-    """Return how much each track's claim weighs, 1 where the last update saw it and less the longer it is out of sight.
+def precedence(track: Track) -> float:
+    """Return how much a track's claim weighs, 1 where the last update saw it and less the longer it is out of sight.
 
     Where two tracks meet and one detection is found, it is most likely of the one that was visible just before
     (the idea of DeepSORT's matching cascade). Tentative tracks come after all others: to
     give somebody known a new number is the worse mistake.
     """
-    claim = 1.0 / (1.0 + _FADING_PER_S * table.unseen_s)
-    overlooked = table.missed > 1
-    if overlooked.any():
-        claim[overlooked] *= _MISSED
-    if not table.track_id.all():
-        claim[table.track_id == 0] *= AFTERWARDS
-    return claim
+    claim = 1.0 / (1.0 + _FADING_PER_S * track.unseen_s)
+    if track.missed > 1:
+        claim *= _MISSED
+    return claim if track.track_id else claim * AFTERWARDS
 
 
-def reachable(
-    table: TrackTable, rows: NDArray[np.intp], found: Candidates, columns: NDArray[np.intp], settings: TrackSettings
-) -> Floats:
+def reachable(states: Floats, measured: Floats, settings: TrackSettings) -> Floats:
     """Return how plausible it is that a track came to where a detection is, whether or not they overlap.
 
     Judged by distance, in standard deviations of the track's place and in sizes, and by change of width and height;
     zero beyond any of the limits in the settings.
     """
-    states = table.states[:, :, rows]
-    measured = found.centred[:, columns]
-    away = np.abs(states[POSITION, CENTRE][:, :, None] - measured[CENTRE][:, None, :])
+    position = states[POSITION]
+    away = np.abs(position[CENTRE, :, None] - measured[CENTRE, None, :])
     spread = np.sqrt(states[VARIANCE, CENTRE])[:, :, None]
     sigmas = np.hypot(*(away / spread)) / settings.reach_sigmas
     lengths = np.hypot(*away) / (size_px(states) * settings.reach_ratio)[:, None]
-    growth = np.abs(np.log(states[POSITION, EXTENT][:, :, None] / measured[EXTENT][:, None, :])).max(axis=0)
+    growth = np.abs(np.log(position[EXTENT, :, None] / measured[EXTENT, None, :])).max(axis=0)
     worst = np.maximum(np.maximum(sigmas, lengths), growth / np.log(settings.size_change))
-    plausible = np.maximum(1.0 - worst, 0.0)
-    plausible *= table.group[rows][:, None] == found.group[columns]
-    return plausible
+    return np.maximum(1.0 - worst, 0.0)
 
 
-def covered(found: Candidates, shadow_overlap: float) -> NDArray[np.bool_]:
-    """Return which weak detections lie so much within a strong one of their group that they count as parts of it."""
-    boxes, strong_boxes = found.boxes[:, found.strong :], found.boxes[:, : found.strong]
-    share = shared_areas(boxes, strong_boxes)
-    share /= np.minimum(areas(boxes)[:, None], areas(strong_boxes))
-    share *= found.group[found.strong :, None] == found.group[: found.strong]
-    return share.max(axis=1, initial=0.0) >= shadow_overlap
+def covered(found: Candidates, weak: int, shadow_overlap: float) -> bool:
+    """Tell whether a weak detection lies so much within a strong one of its group that it counts as a part of it."""
+    strong = zip(found.boxes[: found.strong], found.group, strict=False)
+    group = found.group[weak]
+    return is_part(found.boxes[weak], (box for box, own in strong if own == group), shadow_overlap)
 
 
-def _compatible(table: TrackTable, found: Candidates) -> Floats:
-    same_group = table.group[:, None] == found.group
-    return np.where(table.class_id[:, None] == found.class_id, 1.0, same_group * _OTHER_CLASS)
+def shadowed(track: Track, others: Iterable[Track], shadow_overlap: float) -> bool:
+    """Tell whether a tentative track lies so much within an established one in sight that it is a part of it."""
+    rivals = (other for other in others if other.track_id > 0 and other.missed == 0 and other.group == track.group)
+    return is_part(track.seen, (other.seen for other in rivals), shadow_overlap)

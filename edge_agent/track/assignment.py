@@ -1,77 +1,85 @@
 """Who goes with whom: the pairing of tracks and detections that gains most in total.
 
-Most pairs of a real scene are beyond doubt, so these are settled by a handful of array operations; only what is truly
-contested goes through an exact solver, which is then so small that plain Python is the fastest way to run it.
+Few pairs of a real scene are possible at all and most of those are beyond doubt, so plain Python settles them faster
+than array operations do; only what is truly contested goes through an exact solver.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
+Offer = tuple[int, int, float]
+"""A row, a column, and what pairing them gains: finite and above zero."""
 
 _INFINITE = float("inf")
 
 
-def assign(gain: Floats) -> tuple[Indices, Indices]:
-    """Pair rows with columns, each at most once, so that the sum of ``gain`` is the largest possible.
+def assign(offers: Iterable[Offer]) -> list[tuple[int, int]]:
+    """Pair rows with columns, each at most once, so that the sum of gains is the largest possible.
 
-    ``gain`` is ``(rows, columns)``, finite and not negative; a zero means that the two must not be paired. Returns the
-    row and the column index of each pair, by ascending row.
+    Each pair is offered at most once; what is not offered is not paired. Returns pairs by ascending row.
     """
-    if gain.size == 0:
-        return _none(), _none()
-    rows, columns, candidates = _beyond_doubt(gain)
-    if len(rows) == candidates:
-        return rows, columns
-    rest = gain.copy()
-    rest[rows] = 0.0
-    rest[:, columns] = 0.0
-    contested = np.flatnonzero(rest.max(axis=1))
-    if len(contested) == 0:
-        return rows, columns
-    wanted = np.flatnonzero(rest.max(axis=0))
-    more_rows, more_columns = _exact(rest[np.ix_(contested, wanted)])
-    rows = np.concatenate([rows, contested[more_rows]])
-    columns = np.concatenate([columns, wanted[more_columns]])
-    ascending = rows.argsort(kind="stable")
-    return rows[ascending], columns[ascending]
+    offered = list(offers)
+    pairs = _beyond_doubt(offered)
+    if len(pairs) < len(offered):
+        rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
+        contested = [offer for offer in offered if offer[0] not in rows and offer[1] not in columns]
+        if contested:
+            pairs += _exact(contested)
+    pairs.sort()
+    return pairs
 
 
-def _none() -> Indices:
-    return np.empty(0, np.intp)
+def offers_in(gain: NDArray[np.float64]) -> list[Offer]:
+    """Return what is above zero in a matrix."""
+    rows, columns = gain.nonzero()
+    return list(zip(rows.tolist(), columns.tolist(), gain[rows, columns].tolist(), strict=True))
 
 
-def _beyond_doubt(gain: Floats) -> tuple[Indices, Indices, int]:
-    """Return pairs that some best pairing contains, and how many rows could be paired at all.
+def _beyond_doubt(offers: Iterable[Offer]) -> list[tuple[int, int]]:
+    """Return pairs that some best pairing contains.
 
     A pair that gains at least as much as the best other pair of its row and the best other pair of its column together
-    can replace those two in any pairing without loss. Taking one such pair out of the matrix leaves the others such.
+    can replace those two in any pairing without loss. Taking one such pair out leaves the others such.
     """
-    every = np.arange(len(gain))
-    columns = gain.argmax(axis=1)
-    best = gain[every, columns]
-    hopeful = best > 0.0
-    mutual = np.flatnonzero((gain.argmax(axis=0)[columns] == every) & hopeful)
-    columns = columns[mutual]
-    others = gain.copy()
-    others[mutual, columns] = 0.0
-    rivals = others.max(axis=1)[mutual] + others.max(axis=0)[columns]
-    certain = best[mutual] >= rivals
-    return mutual[certain], columns[certain], int(np.count_nonzero(hopeful))
+    best_of_row: dict[int, Offer] = {}
+    best_of_column: dict[int, Offer] = {}
+    second_of_row: dict[int, float] = {}
+    second_of_column: dict[int, float] = {}
+    for offer in offers:
+        row, column, gain = offer
+        best = best_of_row.get(row)
+        if best is None:
+            best_of_row[row] = offer
+        elif gain > best[2]:
+            best_of_row[row], second_of_row[row] = offer, best[2]
+        elif gain > second_of_row.get(row, 0.0):
+            second_of_row[row] = gain
+        best = best_of_column.get(column)
+        if best is None:
+            best_of_column[column] = offer
+        elif gain > best[2]:
+            best_of_column[column], second_of_column[column] = offer, best[2]
+        elif gain > second_of_column.get(column, 0.0):
+            second_of_column[column] = gain
+    return [
+        (row, column)
+        for row, (_, column, gain) in best_of_row.items()
+        if best_of_column[column][0] == row and gain >= second_of_row.get(row, 0.0) + second_of_column.get(column, 0.0)
+    ]
 
 
-def _exact(gain: Floats) -> tuple[Indices, Indices]:
-    if gain.shape[0] > gain.shape[1]:
-        columns, rows = _exact(gain.T)
-        return rows, columns
-    column_of_row = _shortest_augmenting_paths((-gain).tolist())
-    rows = np.arange(gain.shape[0])
-    columns = np.array(column_of_row, np.intp)
-    allowed = gain[rows, columns] > 0.0
-    return rows[allowed], columns[allowed]
+def _exact(offers: Iterable[Offer]) -> list[tuple[int, int]]:
+    gain = {(row, column): gain for row, column, gain in offers}
+    rows, columns = sorted({row for row, _ in gain}), sorted({column for _, column in gain})
+    if len(rows) > len(columns):
+        return [(row, column) for column, row in _exact((column, row, value) for (row, column), value in gain.items())]
+    cost = [[-gain.get((row, column), 0.0) for column in columns] for row in rows]
+    paired = ((row, columns[place]) for row, place in zip(rows, _shortest_augmenting_paths(cost), strict=True))
+    return [pair for pair in paired if pair in gain]
 
 
 def _shortest_augmenting_paths(cost: list[list[float]]) -> list[int]:

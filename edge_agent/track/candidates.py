@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
+from operator import neg
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_agent.track.classes import MAX_CLASS_ID, ClassGroups
 from edge_agent.track.motion_model import Floats
-from edge_agent.track.table import centred
 from edge_agent.types import Detections
+
+Box = list[float]
+"""Left, top, right, bottom."""
 
 _FARTHEST_PX = 1e6
 _SHORTEST_PX = 1.0
+_TO_CENTRED = np.array([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5], [-1.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 1.0]])
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """D usable detections, best score first."""
 
-    boxes: Floats
-    """``(4, D)``: left, top, right, bottom."""
+    corners: Floats
+    """``(D, 4)``"""
+    boxes: list[Box]
+    """The same, one by one."""
     centred: Floats
     """``(4, D)``: centre x, centre y, width, height."""
-    score: Floats
+    score: list[float]
     """At most 1."""
-    class_id: NDArray[np.intp]
-    group: NDArray[np.intp]
-    index: NDArray[np.intp]
+    class_id: list[int]
+    group: list[int]
+    index: list[int]
     """Row in the ``Detections`` they came from."""
     strong: int
     """How many, from the front, have a score that may start a track."""
@@ -39,28 +47,32 @@ class Candidates:
     @staticmethod
     def of(detections: Detections, *, low_score: float, high_score: float, groups: ClassGroups) -> Candidates:
         """Leave out what is below ``low_score``, not finite, absurdly far out, thinner than a pixel or of no class."""
-        boxes = detections.xyxy.T.astype(np.float64)
-        score = detections.score.astype(np.float64)
-        class_id = detections.class_id.astype(np.intp)
         # Ordered by what they are, so that the order in which a detector lists them changes nothing.
-        index = np.lexsort((class_id, *boxes, -score))
-        boxes, score, class_id = boxes.take(index, axis=1), score[index], class_id[index]
+        order = np.lexsort((detections.class_id, *detections.xyxy.T, -detections.score))
+        boxes = detections.xyxy.take(order, axis=0).astype(np.float64)
+        score = detections.score.take(order).tolist()
+        class_id = detections.class_id.take(order).tolist()
+        index = order.tolist()
         if not _all_usable(boxes, score, class_id, low_score):
             usable = _usable(boxes, score, class_id, low_score)
-            boxes, score, class_id, index = boxes[:, usable], score[usable], class_id[usable], index[usable]
-        np.minimum(score, 1.0, out=score)
+            boxes = boxes.take(usable, axis=0)
+            score, class_id, index = ([known[row] for row in usable] for known in (score, class_id, index))
+        strong = bisect_right(score, -high_score, key=neg)
+        if score and score[0] > 1.0:
+            score = [min(one, 1.0) for one in score]
         return Candidates(
-            boxes=boxes,
-            centred=centred(boxes),
+            corners=boxes,
+            boxes=boxes.tolist(),
+            centred=_TO_CENTRED.dot(boxes.T),
             score=score,
             class_id=class_id,
             group=groups.of(class_id),
             index=index,
-            strong=int(np.count_nonzero(score >= high_score)),
+            strong=strong,
         )
 
 
-def _all_usable(boxes: Floats, score: Floats, class_id: NDArray[np.intp], low_score: float) -> bool:
+def _all_usable(boxes: Floats, score: Sequence[float], class_id: Sequence[int], low_score: float) -> bool:
     """Tell quickly, of detections by falling score, whether nothing needs leaving out.
 
     Not-a-number sorts last and fails every comparison.
@@ -68,20 +80,24 @@ def _all_usable(boxes: Floats, score: Floats, class_id: NDArray[np.intp], low_sc
     return (
         len(score) > 0
         and score[-1] >= low_score
-        and score[0] < np.inf
+        and score[0] < inf
         and float(boxes.min()) > -_FARTHEST_PX
         and float(boxes.max()) < _FARTHEST_PX
-        and float((boxes[2:] - boxes[:2]).min()) >= _SHORTEST_PX
-        and min(listed := class_id.tolist()) >= 0
-        and max(listed) <= MAX_CLASS_ID
+        and float((boxes[:, 2:] - boxes[:, :2]).min()) >= _SHORTEST_PX
+        and min(class_id) >= 0
+        and max(class_id) <= MAX_CLASS_ID
     )
 
 
-def _usable(boxes: Floats, score: Floats, class_id: NDArray[np.intp], low_score: float) -> NDArray[np.bool_]:
-    usable = (score >= low_score) & (score < np.inf)
-    usable &= (np.abs(boxes) < _FARTHEST_PX).all(axis=0)
-    usable &= (class_id >= 0) & (class_id <= MAX_CLASS_ID)
-    # Infinite corners are ruled out by now, but numpy would still warn about inf - inf.
-    near = np.where(usable, boxes, 0.0)
-    usable &= (near[2:] - near[:2] >= _SHORTEST_PX).all(axis=0)
-    return usable
+def _usable(boxes: Floats, score: Sequence[float], class_id: Sequence[int], low_score: float) -> list[int]:
+    return [
+        row
+        for row, (box, one, kind) in enumerate(zip(boxes.tolist(), score, class_id, strict=True))
+        if low_score <= one < inf and 0 <= kind <= MAX_CLASS_ID and _is_sane(box)
+    ]
+
+
+def _is_sane(box: Box) -> bool:
+    left, top, right, bottom = box
+    near = all(-_FARTHEST_PX < side < _FARTHEST_PX for side in box)
+    return near and right - left >= _SHORTEST_PX and bottom - top >= _SHORTEST_PX

@@ -1,7 +1,8 @@
 """How tracked boxes move: one Kalman filter for all tracks at once, driven by seconds, not by frames.
 
 Each of centre x, centre y, width and height is filtered on its own (position and velocity), so a filter is two numbers
-and three (co)variances, and all filters of all tracks are advanced by a few array operations without a matrix product.
+and three (co)variances. What time does to them is linear, so all filters of all tracks are advanced by one product with
+small matrices.
 
 Velocity follows an Ornstein-Uhlenbeck process (Singer, "Estimating optimal tracking filter performance for manned
 maneuvering targets", 1970): it fades with a time constant and never grows beyond what is plausible for an object of
@@ -15,7 +16,7 @@ All noise is in proportion to the object's size (the root of its area), as near 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import exp
 
 import numpy as np
@@ -23,31 +24,25 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-POSITION, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE = range(5)
+POSITION, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE, SCALE = range(6)
 """First axis of a state; the second is centre x, centre y, width, height; the third the track."""
 CENTRE = slice(0, 2)
 EXTENT = slice(2, 4)
 
-_SMALLEST_SIZE_PX = 4.0
+_MEAN = slice(POSITION, VELOCITY + 1)
+_UNCERTAIN_PLACE = slice(VARIANCE, COVARIANCE + 1)
+SMALLEST_SIZE_PX = 4.0
 
 
 def _column(centre: float, extent: float) -> Floats:
     return np.array([[centre], [centre], [extent], [extent]], np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What an interval does to every filter, ``(4, 1)``."""
-
-    fade: Floats
-    fade_squared: Floats
-    reach: Floats
-    noise: Floats
-    """``(3, 4, 1)``: what is added to variance, covariance and velocity variance, per squared size."""
-
-
 class MotionModel:
-    """Advances and corrects states of shape ``(5, 4, N)``, in pixels and seconds."""
+    """Advances and corrects states of shape ``(6, 4, N)``, in pixels and seconds.
+
+    ``SCALE`` is a place to work in: the squared size that noise is in proportion to while a state is advanced.
+    """
 
     def __init__(
         self,
@@ -67,15 +62,15 @@ class MotionModel:
         a second. Raising ``speed_ratio`` follows turns and stops faster and holds a path through an occlusion worse.
         Raising the noise ratios trusts detections less.
         """
-        self._velocity_variance = _column(speed_ratio**2, growth_ratio**2)
+        self._velocity_variance = (speed_ratio**2, growth_ratio**2)
         self._first_velocity_variance = _column(first_speed_ratio**2, growth_ratio**2)
         self._time_constant_s = (steadiness_s, growth_steadiness_s)
         self._noise = _column(centre_noise_ratio**2, extent_noise_ratio**2)
-        self._last_step: tuple[float, _Step] = (0.0, self._make_step(0.0))
+        self._last_step: tuple[float, Floats] = (0.0, self._make_step(0.0))
 
     def start(self, measured: Floats) -> Floats:
         """Return the states of objects seen for the first time at ``measured``, ``(4, N)``."""
-        states = np.zeros((5, *measured.shape))
+        states = np.zeros((6, 4, measured.shape[1]))
         scale = _squared(measured)
         states[POSITION] = measured
         states[VARIANCE] = self._noise * scale
@@ -86,38 +81,25 @@ class MotionModel:
         """Move all states ``elapsed_s`` into the future, in place."""
         if elapsed_s <= 0.0:
             return
-        step = self._step(elapsed_s)
-        position, velocity, variance, covariance, velocity_variance = states
-        scale = _squared(position)
-        position += step.reach * velocity
-        np.maximum(position[EXTENT], 1.0, out=position[EXTENT])
-        velocity *= step.fade
-        carried = step.reach * velocity_variance
-        carried += covariance
-        covariance += carried
-        covariance *= step.reach
-        variance += covariance
-        np.multiply(carried, step.fade, out=covariance)
-        velocity_variance *= step.fade_squared
-        states[VARIANCE:] += step.noise * scale
+        states[SCALE] = squared_size(states)
+        alike = states.reshape(6, 2, 2, -1).transpose(1, 2, 0, 3)
+        np.matmul(self._step(elapsed_s), alike, out=alike)
+        _keep_extents(states)
 
-    def correct(self, states: Floats, measured: Floats) -> None:
-        """Take in one measurement a state, ``(4, N)``, in place."""
-        position, velocity, variance, covariance, velocity_variance = states
-        total = self._noise * _squared(measured)
-        total += variance
-        gain, velocity_gain = variance / total, covariance / total
-        surprise = measured - position
-        position += gain * surprise
-        np.maximum(position[EXTENT], 1.0, out=position[EXTENT])
-        surprise *= velocity_gain
-        velocity += surprise
-        velocity_variance -= velocity_gain * covariance
-        np.subtract(1.0, gain, out=gain)
-        variance *= gain
-        covariance *= gain
+    def correct(self, states: Floats, measured: Floats, *, unmeasured: Sequence[int] = ()) -> None:
+        """Take in one measurement a state, ``(4, N)``, in place; those listed in ``unmeasured`` stay as they are."""
+        noise = self._noise * _squared(measured)
+        if unmeasured:
+            noise[:, unmeasured] = np.inf
+        noise += states[VARIANCE]
+        gains = states[_UNCERTAIN_PLACE] / noise
+        surprise = measured - states[POSITION]
+        states[_MEAN] += gains * surprise
+        _keep_extents(states)
+        states[VELOCITY_VARIANCE] -= gains[1] * states[COVARIANCE]
+        states[_UNCERTAIN_PLACE] *= 1.0 - gains[0]
 
-    def _step(self, elapsed_s: float) -> _Step:
+    def _step(self, elapsed_s: float) -> Floats:
         """Steps are the same from frame to frame in a file, but for the last digits of its times."""
         elapsed_s = round(elapsed_s, 6)
         known_for_s, step = self._last_step
@@ -126,23 +108,37 @@ class MotionModel:
             self._last_step = (elapsed_s, step)
         return step
 
-    def _make_step(self, elapsed_s: float) -> _Step:
-        centre, extent = (_interval(elapsed_s, time_constant_s) for time_constant_s in self._time_constant_s)
-        rows = np.array([(first, first, second, second) for first, second in zip(centre, extent, strict=True)])
-        fade, reach, fade_squared, *noise = rows[:, :, None]
-        return _Step(fade, reach=reach, fade_squared=fade_squared, noise=np.array(noise) * self._velocity_variance)
+    def _make_step(self, elapsed_s: float) -> Floats:
+        """Return what an interval does to the states of a centre and of an extent, ``(2, 1, 6, 6)``."""
+        (centre_s, extent_s), (centre, extent) = self._time_constant_s, self._velocity_variance
+        flat = (*_interval(elapsed_s, centre_s, centre), *_interval(elapsed_s, extent_s, extent))
+        return np.array(flat).reshape(2, 1, 6, 6)
 
 
-def _interval(elapsed_s: float, time_constant_s: float) -> tuple[float, float, float, float, float, float]:
-    """Solve the process over an interval, for a velocity variance of one: fade, reach, squared fade, added noise."""
+def _interval(elapsed_s: float, time_constant_s: float, velocity_variance: float) -> tuple[float, ...]:
+    """Solve the process over an interval; return the matrix that carries a state through it, row by row."""
     fade = exp(-elapsed_s / time_constant_s)
     lost = 1.0 - fade
-    variance = time_constant_s**2 * max(2.0 * elapsed_s / time_constant_s - 3.0 + 4.0 * fade - fade**2, 0.0)
-    return fade, time_constant_s * lost, fade**2, variance, time_constant_s * lost**2, 1.0 - fade**2
+    reach = time_constant_s * lost
+    spread = time_constant_s**2 * max(2.0 * elapsed_s / time_constant_s - 3.0 + 4.0 * fade - fade**2, 0.0)
+    return (
+        *(1.0, reach, 0.0, 0.0, 0.0, 0.0),
+        *(0.0, fade, 0.0, 0.0, 0.0, 0.0),
+        *(0.0, 0.0, 1.0, 2.0 * reach, reach**2, spread * velocity_variance),
+        *(0.0, 0.0, 0.0, fade, reach * fade, time_constant_s * lost**2 * velocity_variance),
+        *(0.0, 0.0, 0.0, 0.0, fade**2, (1.0 - fade**2) * velocity_variance),
+        *(0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
+    )
+
+
+def _keep_extents(states: Floats) -> None:
+    """Let no box become thinner than a pixel."""
+    extents = states[POSITION, EXTENT]
+    np.maximum(extents, 1.0, out=extents)
 
 
 def _squared(position: Floats) -> Floats:
-    return np.maximum(position[2] * position[3], _SMALLEST_SIZE_PX**2)
+    return np.maximum(position[2] * position[3], SMALLEST_SIZE_PX**2)
 
 
 def squared_size(states: Floats) -> Floats:

@@ -1,20 +1,19 @@
-"""How much boxes overlap, all pairs at once. Boxes here are ``(4, N)``: left, top, right, bottom in rows."""
+"""Whether a box is a part of another: left, top, right, bottom each."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable, Sequence
 
-Floats = NDArray[np.float64]
-
-
-def shared_areas(first: Floats, second: Floats) -> Floats:
-    """Return the area that each pair has in common, ``(N, M)``."""
-    shared = np.minimum(first[2:, :, None], second[2:, None, :]) - np.maximum(first[:2, :, None], second[:2, None, :])
-    np.maximum(shared, 0.0, out=shared)
-    return shared[0] * shared[1]
+Box = Sequence[float]
 
 
-def areas(boxes: Floats) -> Floats:
-    """Return each box's area, ``(N,)``."""
-    return (boxes[2] - boxes[0]) * (boxes[3] - boxes[1])
+def is_part(box: Box, others: Iterable[Box], least_ratio: float) -> bool:
+    """Tell whether a box and one of the others have so much in common, over the area of the smaller of the two."""
+    left, top, right, bottom = box
+    area = (right - left) * (bottom - top)
+    for left_, top_, right_, bottom_ in others:
+        if left_ < right and left < right_ and top_ < bottom and top < bottom_:
+            shared = (min(right, right_) - max(left, left_)) * (min(bottom, bottom_) - max(top, top_))
+            if shared >= least_ratio * min(area, (right_ - left_) * (bottom_ - top_)):
+                return True
+    return False

@@ -1,148 +1,92 @@
-"""All tracks of one tracker as a structure of arrays: one column a track, one row a quantity."""
+"""All tracks of one tracker: where they are, as arrays for all at once, and what else is known, one by one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_agent.track.motion_model import CENTRE, EXTENT, Floats, MotionModel
+from edge_agent.track.candidates import Box, Candidates
+from edge_agent.track.motion_model import Floats, MotionModel
 
-_STATE = slice(0, 20)
-_SEEN = slice(20, 24)
-_ID, _GROUP, _CLASS, _HITS, _MISSED, _UNSEEN_S, _LEAVING, _SCORE = range(24, 32)
-_ROWS = 32
+Pairs = list[tuple[int, int]]
+"""Rows of the table and columns of the candidates that belong together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """One detection for each of some tracks."""
+@dataclass(slots=True)
+class Track:
+    """What is known of one object, its place and its movement aside."""
 
-    boxes: Floats
-    """``(4, N)`` corners."""
-    centred: Floats
-    score: Floats
-    class_id: NDArray[np.intp]
+    group: int
+    class_id: int
+    """The class with the highest sum of scores so far."""
+    seen: Box
+    """The box of the last detection."""
+    score_sum: float
+    votes: dict[int, float] = field(default_factory=dict[int, float])
+    """Sum of scores by class."""
+    hits: int = 1
+    track_id: int = 0
+    """Zero while the track is tentative."""
+    missed: int = 0
+    """Updates since the last detection."""
+    unseen_s: float = 0.0
+    leaving: bool = False
+    """Whether it went out of sight on its way out of the picture."""
+
+    def see(self, found: Candidates, column: int) -> None:
+        """Note one more detection."""
+        score, class_id = found.score[column], found.class_id[column]
+        self.seen = found.boxes[column]
+        self.score_sum += score
+        self.hits += 1
+        self.missed = 0
+        self.unseen_s = 0.0
+        self.leaving = False
+        votes = self.votes
+        votes[class_id] = votes.get(class_id, 0.0) + score
+        if class_id != self.class_id:
+            self.class_id = max(votes, key=lambda known: (votes[known], -known))
 
 
 class TrackTable:
-    """Whole numbers are kept as floats too (exact below 2**53), so that dropping or adding tracks is one operation."""
+    """Row n of ``tracks`` is column n of ``states``."""
 
     def __init__(self) -> None:
-        self._cells: Floats = np.empty((_ROWS, 0), np.float64)
-        self._votes: Floats = np.zeros((0, 1), np.float64)
+        self.tracks: list[Track] = []
+        self.states: Floats = np.empty((6, 4, 0), np.float64)
+        """See ``motion_model``; kept contiguous, as it wants them."""
 
     def __len__(self) -> int:
-        return self._cells.shape[1]
+        return len(self.tracks)
 
-    @property
-    def states(self) -> Floats:
-        """``(5, 4, N)``, see ``motion_model``; a view."""
-        return self._cells[_STATE].reshape(5, 4, -1)
-
-    @property
-    def seen(self) -> Floats:
-        """``(4, N)``: the box of the last detection; a view."""
-        return self._cells[_SEEN]
-
-    @property
-    def track_id(self) -> Floats:
-        """Zero while a track is tentative."""
-        return self._cells[_ID]
-
-    @property
-    def group(self) -> Floats:
-        return self._cells[_GROUP]
-
-    @property
-    def class_id(self) -> Floats:
-        """The class with the highest sum of scores so far."""
-        return self._cells[_CLASS]
-
-    def of_one_class(self, class_id: NDArray[np.intp]) -> bool:
-        """Tell whether all tracks and all these detections are of the same class."""
-        own = self.class_id
-        first = own[0]
-        return bool((class_id == first).all() and (own == first).all())
-
-    @property
-    def hits(self) -> Floats:
-        return self._cells[_HITS]
-
-    @property
-    def missed(self) -> Floats:
-        """Updates since the last detection."""
-        return self._cells[_MISSED]
-
-    @property
-    def unseen_s(self) -> Floats:
-        return self._cells[_UNSEEN_S]
-
-    @property
-    def leaving(self) -> Floats:
-        """One for a track that went out of sight on its way out of the picture, else zero."""
-        return self._cells[_LEAVING]
-
-    @property
-    def score_sum(self) -> Floats:
-        return self._cells[_SCORE]
-
-    def age(self, elapsed_s: float) -> None:
+    def advance(self, elapsed_s: float, motion: MotionModel) -> None:
         """Count one more update, as if it touched no track."""
-        self._cells[_MISSED] += 1.0
-        self._cells[_UNSEEN_S] += elapsed_s
+        motion.advance(self.states, elapsed_s)
+        for track in self.tracks:
+            track.missed += 1
+            track.unseen_s += elapsed_s
 
-    def touch(self, rows: NDArray[np.intp], found: Touch, motion: MotionModel) -> None:
-        """Note one detection for each of ``rows``."""
-        fresh = self._cells.take(rows, axis=1)
-        motion.correct(fresh[_STATE].reshape(5, 4, -1), found.centred)
-        fresh[_SEEN] = found.boxes
-        fresh[_HITS] += 1.0
-        fresh[_MISSED : _LEAVING + 1] = 0.0
-        fresh[_SCORE] += found.score
-        self._cells[:, rows] = fresh
-        self._vote(rows, found.class_id, found.score)
+    def touch(self, pairs: Pairs, found: Candidates, motion: MotionModel) -> None:
+        """Note the detections of those tracks that have one."""
+        column_of = [-1] * len(self.tracks)
+        for row, column in pairs:
+            column_of[row] = column
+            self.tracks[row].see(found, column)
+        unmeasured = [row for row, column in enumerate(column_of) if column < 0]
+        motion.correct(self.states, found.centred.take(column_of, axis=1), unmeasured=unmeasured)
 
-    def _vote(self, rows: NDArray[np.intp], class_id: NDArray[np.intp], scores: Floats) -> None:
-        self._make_room_for(int(class_id.max()))
-        self._votes[rows, class_id] += scores
-        if (self._cells[_CLASS, rows] != class_id).any():
-            self._cells[_CLASS, rows] = self._votes[rows].argmax(axis=1)
-
-    def add(self, found: Touch, group: NDArray[np.intp], motion: MotionModel) -> None:
+    def add(self, columns: Sequence[int], found: Candidates, motion: MotionModel) -> None:
         """Append tentative tracks with their first detection."""
-        count = len(found.score)
-        born = np.zeros((_ROWS, count), np.float64)
-        born[_STATE] = motion.start(found.centred).reshape(20, count)
-        born[_SEEN] = found.boxes
-        born[_GROUP] = group
-        born[_CLASS] = found.class_id
-        born[_HITS] = 1.0
-        born[_SCORE] = found.score
-        self._cells = np.concatenate([self._cells, born], axis=1)
-        self._votes = np.pad(self._votes, ((0, count), (0, 0)))
-        self._make_room_for(int(found.class_id.max()))
-        self._votes[np.arange(len(self) - count, len(self)), found.class_id] = found.score
+        born = motion.start(found.centred.take(columns, axis=1))
+        self.states = np.concatenate([self.states, born], axis=2)
+        for column in columns:
+            class_id, score = found.class_id[column], found.score[column]
+            votes = {class_id: score}
+            self.tracks.append(Track(found.group[column], class_id, found.boxes[column], score, votes))
 
-    def keep(self, mask: NDArray[np.bool_]) -> None:
-        # compress keeps the rows contiguous, which fancy indexing does not; ``states`` relies on it to be a view.
-        self._cells = self._cells.compress(mask, axis=1)
-        self._votes = self._votes[mask]
-
-    def _make_room_for(self, class_id: int) -> None:
-        lacking = class_id + 1 - self._votes.shape[1]
-        if lacking > 0:
-            self._votes = np.pad(self._votes, ((0, 0), (0, lacking)))
-
-
-def corners(position: Floats) -> Floats:
-    """Turn centre and extent, ``(4, N)``, into left, top, right, bottom."""
-    half = position[EXTENT] * 0.5
-    return np.concatenate([position[CENTRE] - half, position[CENTRE] + half])
-
-
-def centred(boxes: Floats) -> Floats:
-    """Turn left, top, right, bottom, ``(4, N)``, into centre and extent."""
-    low, high = boxes[:2], boxes[2:]
-    return np.concatenate([(low + high) * 0.5, high - low])
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all tracks but these."""
+        self.states = self.states.take(rows, axis=2)
+        self.tracks = [self.tracks[row] for row in rows]

@@ -2,37 +2,33 @@
 
 A two-stage tracker in the manner of ByteTrack (Zhang et al., 2022): detections with good scores are matched first,
 weak ones may only continue a track, and what is left may recover a track that was lost. See ``motion_model`` for
-how tracks move, ``overlap`` for what makes a detection resemble a track, and ``assignment`` for who gets whom.
+how tracks move, ``affinity`` for what makes a detection resemble a track, and ``assignment`` for who gets whom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_agent.track.affinity import AFTERWARDS, covered, precedence, reachable, similarity
-from edge_agent.track.assignment import assign
+from edge_agent.track.affinity import AFTERWARDS, OTHER_CLASS, covered, precedence, reachable, shadowed, similarity
+from edge_agent.track.assignment import Offer, assign, offers_in
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.classes import ClassGroups
-from edge_agent.track.motion_model import POSITION, MotionModel
-from edge_agent.track.overlap import areas, shared_areas
+from edge_agent.track.motion_model import POSITION, VELOCITY, MotionModel
 from edge_agent.track.settings import TrackSettings
-from edge_agent.track.table import Touch, TrackTable, corners
+from edge_agent.track.table import Pairs, Track, TrackTable
 from edge_agent.track.view import View
 from edge_agent.types import Detections, Tracks
-
-Indices = NDArray[np.intp]
-Pairs = tuple[Indices, Indices]
-"""Rows of the table and columns of the candidates that belong together."""
 
 _TRUST = 0.4
 """Share of the detection in the box that is reported, the rest being the filter's estimate: the estimate alone lags
 when an object turns or is cut by the picture's edge, the detection alone jitters."""
+_CORNERS = np.array([[1.0, 0.0, -0.5, 0.0], [0.0, 1.0, 0.0, -0.5], [1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.5]])
+"""Turns centre and extent into left, top, right, bottom."""
 
 
 class Tracker(Protocol):
@@ -75,30 +71,27 @@ class ByteTracker:
     @property
     def unsettled(self) -> int:
         """Confirmed tracks that the last update did not see, and tentative ones: a reason to go on looking."""
-        table = self._table
-        return int(((table.missed > 0) | (table.track_id == 0)).sum())
+        return sum(track.missed > 0 or track.track_id == 0 for track in self._table.tracks)
 
     def update(self, detections: Detections, *, time_s: float) -> Tracks:
         settings, table = self._settings, self._table
-        elapsed_s = self._elapsed(time_s)
         found = Candidates.of(
             detections, low_score=settings.low_score, high_score=settings.high_score, groups=self._groups
         )
-        self._motion.advance(table.states, elapsed_s)
-        table.age(elapsed_s)
-        rows = columns = np.empty(0, np.intp)
+        table.advance(self._elapsed(time_s), self._motion)
+        pairs: Pairs = []
         if len(found):
             self._view.widen(found.boxes)
-            rows, columns = self._continue_tracks(found)
-            rows, columns = self._start_tracks(found, rows, columns)
-        if len(rows):
+            pairs = self._continue_tracks(found)
+            pairs += self._start_tracks(found, pairs)
             self._confirm()
         self._note_who_left()
-        return self._drop(self._tracks(found, rows, columns))
+        seen = self._seen(found, pairs)
+        ended = self._drop()
+        return replace(seen, ended=ended) if ended else seen
 
     def finish(self) -> tuple[int, ...]:
-        ids = self._table.track_id
-        ended = tuple(sorted(ids[ids > 0].astype(int).tolist()))
+        ended = _ids(self._table.tracks)
         self.reset()
         return ended
 
@@ -119,123 +112,124 @@ class ByteTracker:
     def _continue_tracks(self, found: Candidates) -> Pairs:
         """Pair tracks with detections and note them."""
         if len(self._table) == 0:
-            return np.empty(0, np.intp), np.empty(0, np.intp)
-        rows, columns = self._recover(found, *self._associate(found))
-        if len(rows):
-            self._table.touch(rows, _touch(found, columns), self._motion)
-        return rows, columns
+            return []
+        pairs = assign(self._offers(found))
+        pairs += self._recoveries(found, pairs)
+        if pairs:
+            self._table.touch(pairs, found, self._motion)
+        return pairs
 
-    def _associate(self, found: Candidates) -> Pairs:
-        """Pair by overlap: established tracks with strong detections first, then with weak ones; then tentative tracks.
+    def _offers(self, found: Candidates) -> list[Offer]:
+        """Weigh pairs that overlap: established tracks with strong detections, with weak ones, then tentative tracks.
 
         One assignment does for all ranks, as pairs of a lower one weigh next to nothing beside those of a higher.
         """
-        settings, table, strong = self._settings, self._table, found.strong
-        gain = similarity(table, found, settings)
-        gain[:, :strong] -= settings.min_similarity
-        claim = precedence(table)
-        if strong < len(found):
-            gain[:, strong:] -= settings.min_weak_similarity
-            gain[:, strong:] *= AFTERWARDS * ~covered(found, settings.shadow_overlap)
-            gain[table.track_id == 0, strong:] = 0.0
-        np.maximum(gain, 0.0, out=gain)
-        gain *= claim[:, None]
-        return assign(gain)
+        settings, tracks = self._settings, self._table.tracks
+        least = min(settings.min_similarity, settings.min_weak_similarity)
+        fits = similarity(self._table.states, found.centred, settings).ravel()
+        likely = (fits > least).nonzero()[0]
+        offers: list[Offer] = []
+        for place, fit in zip(likely.tolist(), fits.take(likely).tolist(), strict=True):
+            row, column = divmod(place, len(found))
+            track = tracks[row]
+            worth = self._worth(track, found, column, fit)
+            if worth > 0.0:
+                offers.append((row, column, worth * precedence(track)))
+        return offers
 
-    def _recover(self, found: Candidates, rows: Indices, columns: Indices) -> Pairs:
+    def _worth(self, track: Track, found: Candidates, column: int, fit: float) -> float:
+        """Return what a pair that fits so well gains, before it is known how much the track's claim weighs."""
+        settings = self._settings
+        if found.class_id[column] != track.class_id:
+            fit = fit * OTHER_CLASS if found.group[column] == track.group else 0.0
+        if column < found.strong:
+            return fit - settings.min_similarity
+        gain = (fit - settings.min_weak_similarity) * AFTERWARDS
+        if gain <= 0.0 or track.track_id == 0 or covered(found, column, settings.shadow_overlap):
+            return 0.0
+        return gain
+
+    def _recoveries(self, found: Candidates, pairs: Pairs) -> Pairs:
         """Give strong detections that are left over to tracks that could have come there without any overlap."""
-        spare = _others(columns, found.strong)
-        free = _others(rows, len(self._table)) if len(spare) else spare
-        if len(free) == 0:
-            return rows, columns
-        chosen, gotten = assign(reachable(self._table, free, found, spare, self._settings))
-        return np.concatenate([rows, free[chosen]]), np.concatenate([columns, spare[gotten]])
+        spare = _others((column for _, column in pairs), found.strong)
+        free = _others((row for row, _ in pairs), len(self._table)) if spare else []
+        if not free:
+            return []
+        states, measured = self._table.states.take(free, axis=2), found.centred.take(spare, axis=1)
+        offers = [
+            (free[place], spare[other], gain)
+            for place, other, gain in offers_in(reachable(states, measured, self._settings))
+            if self._table.tracks[free[place]].group == found.group[spare[other]]
+        ]
+        return assign(offers)
 
-    def _start_tracks(self, found: Candidates, rows: Indices, columns: Indices) -> Pairs:
+    def _start_tracks(self, found: Candidates, pairs: Pairs) -> Pairs:
         """Start tentative tracks from strong detections that belong to no track."""
-        spare = _others(columns, found.strong)
-        if len(spare) == 0:
-            return rows, columns
-        born = np.arange(len(self._table), len(self._table) + len(spare))
-        self._table.add(_touch(found, spare), found.group[spare], self._motion)
-        return np.concatenate([rows, born]), np.concatenate([columns, spare])
+        spare = _others((column for _, column in pairs), found.strong)
+        first = len(self._table)
+        if spare:
+            self._table.add(spare, found, self._motion)
+        return [(first + number, column) for number, column in enumerate(spare)]
 
     def _confirm(self) -> None:
         """Give ids to tentative tracks that were seen often enough, unless they only shadow another track."""
-        settings, table = self._settings, self._table
-        if table.track_id.all():
-            return
-        enough = (table.hits >= settings.confirm_hits) & (table.score_sum >= settings.confirm_score_sum)
-        ripe = (table.track_id == 0) & (table.missed == 0) & enough
-        for row in ripe.nonzero()[0].tolist():
-            if not self._shadowed(row):
+        settings, tracks = self._settings, self._table.tracks
+        for track in tracks:
+            if (
+                track.track_id == 0
+                and track.missed == 0
+                and track.hits >= settings.confirm_hits
+                and track.score_sum >= settings.confirm_score_sum
+                and not shadowed(track, tracks, settings.shadow_overlap)
+            ):
                 self._last_id += 1
-                table.track_id[row] = self._last_id
-
-    def _shadowed(self, row: int) -> bool:
-        table = self._table
-        others = (table.track_id > 0) & (table.missed == 0) & (table.group == table.group[row])
-        if not others.any():
-            return False
-        box, rest = table.seen[:, row : row + 1], table.seen[:, others]
-        covered = shared_areas(box, rest)[0] / np.minimum(areas(box), areas(rest))
-        return bool(covered.max() >= self._settings.shadow_overlap)
+                track.track_id = self._last_id
 
     def _note_who_left(self) -> None:
         """Judge those who have just gone out of sight, while their speeds still tell."""
-        table = self._table
-        just_gone = np.flatnonzero(table.missed == 1.0)
-        if len(just_gone):
-            states = table.states.take(just_gone, axis=2)
-            table.leaving[just_gone] = self._view.left_by(table.seen.take(just_gone, axis=1), states)
+        for row, track in enumerate(self._table.tracks):
+            if track.missed == 1:
+                position, velocity = self._table.states[: VELOCITY + 1, :, row].tolist()
+                track.leaving = self._view.left_by(track.seen, position, velocity)
 
-    def _drop(self, touched: Tracks) -> Tracks:
-        """Forget tracks that were not seen for too long; those with an id end."""
-        settings, table = self._settings, self._table
-        if len(table) == 0 or table.missed.max() < self._patience:
-            return touched
-        confirmed = table.track_id > 0
-        limit_s = np.where(table.leaving, settings.leaving_s, settings.lost_s)
-        expired = (table.unseen_s > limit_s) & (table.missed >= settings.lost_updates)
-        hopeless = (table.missed > settings.tentative_updates) & (table.unseen_s > settings.tentative_s)
-        gone = np.where(confirmed, expired, hopeless)
-        if not gone.any():
-            return touched
-        ended = table.track_id[gone & confirmed].astype(int).tolist()
-        table.keep(~gone)
-        return replace(touched, ended=tuple(sorted(ended)))
+    def _drop(self) -> tuple[int, ...]:
+        """Forget tracks that were not seen for too long; return the ids that ended with them."""
+        tracks = self._table.tracks
+        kept = [row for row, track in enumerate(tracks) if track.missed < self._patience or not self._is_over(track)]
+        if len(kept) == len(tracks):
+            return ()
+        gone = set(range(len(tracks))).difference(kept)
+        self._table.keep(kept)
+        return _ids(tracks[row] for row in gone)
 
-    def _tracks(self, found: Candidates, rows: Indices, columns: Indices) -> Tracks:
-        table = self._table
-        ids = table.track_id[rows]
-        if not ids.all():
-            shown = ids > 0
-            rows, columns, ids = rows[shown], columns[shown], ids[shown]
-        boxes = corners(table.states[POSITION].take(rows, axis=1))
-        boxes += _TRUST * (found.boxes.take(columns, axis=1) - boxes)
+    def _is_over(self, track: Track) -> bool:
+        settings = self._settings
+        if track.track_id == 0:
+            return track.missed > settings.tentative_updates and track.unseen_s > settings.tentative_s
+        limit_s = settings.leaving_s if track.leaving else settings.lost_s
+        return track.unseen_s > limit_s and track.missed >= settings.lost_updates
+
+    def _seen(self, found: Candidates, pairs: Pairs) -> Tracks:
+        """Return those confirmed tracks that have a detection."""
+        tracks = self._table.tracks
+        shown = [(row, column) for row, column in pairs if tracks[row].track_id]
+        rows, columns = [row for row, _ in shown], [column for _, column in shown]
+        boxes = _CORNERS.dot(self._table.states[POSITION].take(rows, axis=1)).T
+        boxes += _TRUST * (found.corners.take(columns, axis=0) - boxes)
         return Tracks(
-            track_id=ids.astype(np.int64),
-            xyxy=boxes.T.astype(np.float32),
-            score=found.score[columns].astype(np.float32),
-            class_id=table.class_id[rows].astype(np.int32),
-            detection_index=found.index[columns],
+            track_id=np.array([tracks[row].track_id for row in rows], np.int64),
+            xyxy=boxes.astype(np.float32),
+            score=np.array([found.score[column] for column in columns], np.float32),
+            class_id=np.array([tracks[row].class_id for row in rows], np.int32),
+            detection_index=np.array([found.index[column] for column in columns], np.int64),
         )
 
 
-def _touch(found: Candidates, columns: Indices) -> Touch:
-    return Touch(
-        boxes=found.boxes.take(columns, axis=1),
-        centred=found.centred.take(columns, axis=1),
-        score=found.score[columns],
-        class_id=found.class_id[columns],
-    )
+def _ids(tracks: Iterable[Track]) -> tuple[int, ...]:
+    """Return the ids of those that have one, ascending."""
+    return tuple(sorted(track.track_id for track in tracks if track.track_id))
 
 
-def _others(taken: Indices, count: int) -> Indices:
-    """Return which of ``count`` indices are not among ``taken`` (which are distinct and may hold greater ones too)."""
-    taken = taken[taken < count]
-    if len(taken) == count:
-        return np.empty(0, np.intp)
-    free = np.ones(count, np.bool_)
-    free[taken] = False
-    return np.flatnonzero(free)
+def _others(taken: Iterable[int], count: int) -> list[int]:
+    """Return which of ``count`` indices are not among ``taken``."""
+    return sorted(set(range(count)).difference(taken))

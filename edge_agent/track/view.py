@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable, Sequence
+from math import inf, sqrt
 
-from edge_agent.track.motion_model import CENTRE, EXTENT, VELOCITY, Floats, size_px
+from edge_agent.track.motion_model import SMALLEST_SIZE_PX
 
 _EDGE_RATIO = 0.02
 _LEAVING_RATIO_PER_S = 0.1
 _CUT_RATIO = 0.2
 """A box that is being cut shrinks by twice its centre's speed; a box that merely breathes by far less,
 and the filter follows extents slowly."""
-_OUTWARD = np.array([[[-1.0]], [[1.0]]])
-"""Sides come in two pairs: left and top, right and bottom."""
 
 
 class View:
@@ -25,23 +23,27 @@ class View:
     """
 
     def __init__(self) -> None:
-        self._reach = np.full((2, 2), -np.inf)
-        """How far the view reaches left and up, right and down of the origin."""
+        self._low = [inf, inf]
+        self._high = [-inf, -inf]
 
-    def widen(self, boxes: Floats) -> None:
-        """Take in the corners ``(4, N)`` of detections, at least one."""
-        np.maximum(self._reach, (boxes.reshape(2, 2, -1) * _OUTWARD).max(axis=2), out=self._reach)
+    def widen(self, boxes: Iterable[Sequence[float]]) -> None:
+        """Take in the corners of detections, at least one."""
+        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        self._low = [min(self._low[0], *lefts), min(self._low[1], *tops)]
+        self._high = [max(self._high[0], *rights), max(self._high[1], *bottoms)]
 
-    def left_by(self, seen: Floats, states: Floats) -> NDArray[np.bool_]:
-        """Return which tracks were last seen, ``(4, N)``, at a side of the view and cut by it on their way out.
+    def left_by(self, seen: Sequence[float], position: Sequence[float], velocity: Sequence[float]) -> bool:
+        """Tell whether a track was last ``seen`` at a side of the view, and cut by it on its way out.
 
-        There must have been a detection before.
+        ``position`` and ``velocity`` are of centre and extent; there must have been a detection before.
         """
-        span = self._reach[0] + self._reach[1]
-        edge = self._reach - _EDGE_RATIO * span
-        at_side = seen.reshape(2, 2, -1) * _OUTWARD >= edge[:, :, None]
-        if not at_side.any():
-            return np.zeros(seen.shape[1], np.bool_)
-        speed = states[VELOCITY, CENTRE] * _OUTWARD
-        leaving = (speed > _LEAVING_RATIO_PER_S * size_px(states)) & (states[VELOCITY, EXTENT] < -_CUT_RATIO * speed)
-        return (at_side & leaving).max(axis=(0, 1))
+        size_px = sqrt(max(position[2] * position[3], SMALLEST_SIZE_PX**2))
+        for axis in (0, 1):
+            speed = velocity[axis]
+            if abs(speed) <= _LEAVING_RATIO_PER_S * size_px or velocity[axis + 2] >= -_CUT_RATIO * abs(speed):
+                continue
+            low, high = self._low[axis], self._high[axis]
+            margin = _EDGE_RATIO * (high - low)
+            if seen[axis] <= low + margin if speed < 0 else seen[axis + 2] >= high - margin:
+                return True
+        return False

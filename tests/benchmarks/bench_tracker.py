@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from edge_agent.track.assignment import assign
+from edge_agent.track.assignment import assign, offers_in
 from edge_agent.track.tracker import ByteTracker
 from edge_agent.types import Detections
 from tests.benchmarks.figures import Figure
@@ -88,11 +88,11 @@ class TextbookSort:
     def update(self, boxes: np.ndarray) -> list[np.ndarray]:
         predicted = np.array([known.predict() for known in self._filters]).reshape(-1, 4)
         overlap = np.array([[_iou(box, other) for other in boxes] for box in predicted]).reshape(-1, len(boxes))
-        rows, columns = assign(np.maximum(overlap - self._min_iou, 0.0))
-        for row, column in zip(rows, columns, strict=True):
+        pairs = assign(offers_in(np.maximum(overlap - self._min_iou, 0.0)))
+        for row, column in pairs:
             self._filters[row].correct(boxes[column])
         self._filters += [
-            _BoxFilter(boxes[column]) for column in sorted(set(range(len(boxes))) - set(columns.tolist()))
+            _BoxFilter(boxes[column]) for column in sorted(set(range(len(boxes))) - {column for _, column in pairs})
         ]
         self._filters = [known for known in self._filters if known.missed <= self._max_age]
         return [known.box() for known in self._filters if known.missed == 0 and known.hits >= self._min_hits]

@@ -84,3 +84,15 @@ def test_no_time_no_change() -> None:
     model.advance(states, 0.0)
     model.advance(states, -5.0)
     np.testing.assert_array_equal(states, before)
+
+
+def test_who_has_no_measurement_stays_as_expected() -> None:
+    """Among others that have one."""
+    model = MotionModel()
+    alone = _followed(model, speed=60.0, seconds=1.0, fps=10.0)
+    both = np.concatenate([alone, alone], axis=2)
+    measured = np.array([[70.0], [100.0], [40.0], [100.0]])
+    model.correct(both, np.concatenate([measured, measured], axis=1), unmeasured=[1])
+    np.testing.assert_array_equal(both[:, :, 1], alone[:, :, 0])
+    model.correct(alone, measured)
+    np.testing.assert_array_equal(both[:, :, 0], alone[:, :, 0])
