@@ -153,6 +153,24 @@ def test_every_variable_that_is_set_is_one_that_the_code_reads(template: dict[st
     assert {name for name in names - NOT_OURS if f'"{name}"' not in text} == set()
 
 
+def test_kafka_is_optional_and_loses_nothing(template: dict[str, Any]) -> None:
+    """Both kinds of source are left out by default, begin at the beginning, and take back single records: the function
+    is told so, since without that Lambda would take its answers for success."""
+    mappings = _of_type(template, "AWS::Lambda::EventSourceMapping")
+    assert set(mappings) == {"IngestFromMskMapping", "IngestFromBrokersMapping"}
+    assert template["Parameters"]["KafkaTopic"]["Default"] == ""
+    for name, mapping in mappings.items():
+        assert template["Resources"][name]["Condition"] == name.removesuffix("Mapping")
+        assert mapping["FunctionName"] == {"Ref": "IngestFunction"}
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["ProvisionedPollerConfig"]["MinimumPollers"] >= 1
+        assert mapping["StartingPosition"] == "TRIM_HORIZON"
+        assert "MaximumRetryAttempts" not in mapping
+        assert "MaximumRecordAgeInSeconds" not in mapping
+    variables = template["Resources"]["IngestFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["KAFKA_PARTIAL_RESPONSES"] == "true"
+
+
 def test_no_queue_gives_up_a_message_without_keeping_it(template: dict[str, Any]) -> None:
     """Working queues redrive to dead letters, wait six times the function's timeout, and both kinds are encrypted."""
     queues = _of_type(template, "AWS::SQS::Queue")
