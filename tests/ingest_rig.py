@@ -143,8 +143,14 @@ WITH hours AS (
     UNION ALL SELECT 'day', '', '', date_trunc('day', timestamp, 'UTC'), camera_id, event_type, site_id, count(*),
                      array_agg(confidence)
     FROM events GROUP BY 4, 5, 6, 7
+    UNION ALL SELECT 'month', '', '', date_trunc('month', timestamp, 'UTC'), camera_id, event_type, site_id, count(*),
+                     array_agg(confidence)
+    FROM events GROUP BY 4, 5, 6, 7
     UNION ALL SELECT 'hour', kind, label, hour, camera_id, event_type, site_id, events, scores FROM label_hours
     UNION ALL SELECT 'day', kind, label, date_trunc('day', hour, 'UTC'), camera_id, event_type, site_id, count(*),
+                     array_agg(score)
+    FROM labels GROUP BY 2, 3, 4, 5, 6, 7
+    UNION ALL SELECT 'month', kind, label, date_trunc('month', hour, 'UTC'), camera_id, event_type, site_id, count(*),
                      array_agg(score)
     FROM labels GROUP BY 2, 3, 4, 5, 6, 7
 ), expected AS (
@@ -156,10 +162,13 @@ WITH hours AS (
     SELECT 'hour' AS what, '' AS kind, '' AS label, hour AS at, camera_id, event_type, site_id, events, at_least
     FROM event_counts
     UNION ALL SELECT 'day', '', '', day, camera_id, event_type, site_id, events, at_least FROM event_counts_daily
+    UNION ALL SELECT 'month', '', '', month, camera_id, event_type, site_id, events, at_least FROM event_counts_monthly
     UNION ALL SELECT 'hour', kind, label, hour, camera_id, event_type, site_id, events, at_least
     FROM event_label_counts
     UNION ALL SELECT 'day', kind, label, day, camera_id, event_type, site_id, events, at_least
     FROM event_label_counts_daily
+    UNION ALL SELECT 'month', kind, label, month, camera_id, event_type, site_id, events, at_least
+    FROM event_label_counts_monthly
 ), kept AS (
     SELECT what, kind, label, at, camera_id, event_type, site_id, events,
            CASE WHEN at_least <> array_fill(0, '{21}') THEN at_least END AS at_least

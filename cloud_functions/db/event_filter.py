@@ -110,19 +110,9 @@ def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tup
     return conditions, parameters
 
 
-def count_conditions(wanted: EventFilter) -> tuple[list[sql.Composable], Parameters]:
-    """Return the conditions on the tables of counts, time apart, and their parameters."""
-    conditions, parameters = _chosen(wanted, _NAMES)
-    if wanted.label is not None:
-        conditions.append(sql.SQL("kind = %(kind)s AND label = %(label)s"))
-        parameters |= {"kind": wanted.label[0], "label": wanted.label[1]}
-    return conditions, parameters
-
-
-def kept_count(wanted: EventFilter) -> sql.Composable:
-    """Return the column of the tables of counts that counts the events as sure as asked: 0 or NULL where none is."""
-    step = wanted.confidence_step
-    return sql.SQL("events") if step is None else sql.SQL("at_least[{}]").format(sql.Literal(1 + step))
+def name_conditions(wanted: EventFilter) -> tuple[list[sql.Composable], Parameters]:
+    """Return the conditions on camera, site and type alone, which events and counts have alike."""
+    return _chosen(wanted, _NAMES)
 
 
 def _chosen(wanted: EventFilter, known: dict[str, LiteralString]) -> tuple[list[sql.Composable], Parameters]:

@@ -14,16 +14,10 @@ from uuid import UUID
 from psycopg import Connection, sql
 
 from cloud_functions.db.event_count_queries import count_buckets, count_events
-from cloud_functions.db.event_filter import (
-    EventFilter,
-    Parameters,
-    all_of,
-    count_conditions,
-    event_conditions,
-    kept_count,
-)
+from cloud_functions.db.event_filter import EventFilter, Parameters, all_of, event_conditions
 from cloud_functions.db.event_window import Window, window_after, window_of_page
 from cloud_functions.db.flat_event import FLAT_EVENT_COLUMNS, FlatEvent
+from cloud_functions.db.kept_counts import count_conditions, kept_count
 from cloud_functions.db.time_split import HOUR, TimeSpan, floor_hour, time_conditions
 
 Row = tuple[Any, ...]
@@ -146,11 +140,9 @@ def _cells(wanted: EventFilter, conditions: list[sql.Composable], parameters: Pa
 
     Each such place is a short stretch of the (camera, type, time) index; OFFSET 0 keeps the planner from another way.
     """
-    places, values = count_conditions(wanted)
     ends = [end for end in (wanted.end, part.after.timestamp + HOUR if part.after else None) if end is not None]
     begin = None if wanted.start is None else floor_hour(wanted.start)
-    places += time_conditions(TimeSpan(begin, min(ends, default=None)), "hour", values, "places")
-    parameters |= values
+    places = count_conditions(wanted, "hour", TimeSpan(begin, min(ends, default=None)), parameters, "places")
     return sql.SQL(
         """
         SELECT found.* FROM (

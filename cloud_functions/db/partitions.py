@@ -21,13 +21,15 @@ SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhr
 WHERE inhparent = 'events'::regclass AND child.relname ~ '^events_[0-9]{4}_[0-9]{2}$' ORDER BY 1
 """
 
-_COUNT_TABLES: Final = ("event_counts", "event_counts_daily", "event_label_counts", "event_label_counts_daily")
-_COUNTS: Final = (
-    "DELETE FROM event_counts WHERE hour >= %s AND hour < %s",
-    "DELETE FROM event_counts_daily WHERE day >= %s AND day < %s",
-    "DELETE FROM event_label_counts WHERE hour >= %s AND hour < %s",
-    "DELETE FROM event_label_counts_daily WHERE day >= %s AND day < %s",
-)
+_COUNT_TABLES: Final = {
+    "event_counts": "hour",
+    "event_counts_daily": "day",
+    "event_counts_monthly": "month",
+    "event_label_counts": "hour",
+    "event_label_counts_daily": "day",
+    "event_label_counts_monthly": "month",
+}
+"""The tables of kept counts, and the column of each that says when."""
 
 _DELETE_PLATES: Final = """
 DELETE FROM plate_events WHERE (event_id, captured_at) IN (
@@ -94,8 +96,10 @@ def drop_partition(connection: psycopg.Connection[Any], partition: Partition) ->
     connection.execute(_LOCK_TIMEOUT)
     connection.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
     connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(partition.name)))
-    for statement in _COUNTS:
-        connection.execute(statement, [partition.start, partition.end])
+    for table, moment in _COUNT_TABLES.items():
+        statement = sql.SQL("DELETE FROM {table} WHERE {moment} >= %s AND {moment} < %s")
+        names = {"table": sql.Identifier(table), "moment": sql.Identifier(moment)}
+        connection.execute(statement.format(**names), [partition.start, partition.end])
     connection.execute(_DELETE_PLATES, [partition.start, partition.end, None])
 
 

@@ -1,8 +1,13 @@
-"""Cuts a span of time at UTC hours and days: kept counts answer for the whole ones, and only the rest is read."""
+"""Cuts a span of time at UTC hours, days and months: kept counts answer for the whole ones, and only the rest is read.
+
+A list must know where in time its events lie, so it takes the whole days and hours inside its span (``split_span``). A
+sum need not: it takes the months, days and hours nearest to its span, and what is too much or too little is less than
+half of one (``nearest_pieces``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,7 +18,8 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 Floor = Callable[[datetime], datetime]
-Column = Literal["timestamp", "hour", "day"]
+Grain = Literal["hour", "day", "month"]
+Column = Literal["timestamp"] | Grain
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,54 @@ def split_span(span: TimeSpan) -> SplitSpan:
     return SplitSpan(days=days, hours=rest, edges=edges)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a sum: to be read from the events (no ``grain``) or from the counts of whole hours, days or months."""
+
+    grain: Grain | None
+    span: TimeSpan
+    is_added: bool
+    """Whether it is added; else it is taken away again."""
+
+
+def nearest_pieces(span: TimeSpan) -> list[Piece]:
+    """Return pieces that make up ``span`` when added and taken away, of as few hours, days and months as can be."""
+    if span.is_empty:
+        return []
+    pieces: list[Piece] = []
+    grain: Grain | None = None
+    for coarser, floor, longest in _GRAINS:
+        rounded = TimeSpan(_nearest(span.start, floor, longest), _nearest(span.end, floor, longest))
+        if rounded.start is not None and rounded.end is not None and rounded.start >= rounded.end:
+            break
+        pieces += _difference(grain, rounded.start, span.start, is_added=False)
+        pieces += _difference(grain, rounded.end, span.end, is_added=True)
+        grain, span = coarser, rounded
+    return [Piece(grain, span, is_added=True), *pieces]
+
+
+def _difference(
+    grain: Grain | None, rounded: datetime | None, moment: datetime | None, *, is_added: bool
+) -> Iterator[Piece]:
+    """Give what lies between an end of a span and what it was rounded to; ``is_added`` if rounding down lost it."""
+    if rounded is None or moment is None or rounded == moment:
+        return
+    yield Piece(grain, TimeSpan(min(rounded, moment), max(rounded, moment)), is_added=is_added == (rounded < moment))
+
+
+def _nearest(moment: datetime | None, floor: Floor, longest: timedelta) -> datetime | None:
+    if moment is None:
+        return None
+    before = floor(moment)
+    after = floor(before + longest)
+    return before if moment - before <= after - moment else after
+
+
+def floor_month(moment: datetime) -> datetime:
+    """Return the beginning of the month."""
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
 def floor_hour(moment: datetime) -> datetime:
     """Return the beginning of the hour."""
     return moment.replace(minute=0, second=0, microsecond=0)
@@ -62,6 +116,14 @@ def floor_hour(moment: datetime) -> datetime:
 def floor_day(moment: datetime) -> datetime:
     """Return the beginning of the day."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+_GRAINS: tuple[tuple[Grain, Floor, timedelta], ...] = (
+    ("hour", floor_hour, HOUR),
+    ("day", floor_day, DAY),
+    ("month", floor_month, timedelta(days=31)),
+)
+"""From fine to coarse; one of the longest kind after its beginning lies in the next, if not at its beginning."""
 
 
 def _inner(span: TimeSpan, floor: Floor, unit: timedelta) -> tuple[TimeSpan | None, tuple[TimeSpan, ...]]:

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.db.event_count_queries import count_events, event_stats
+from cloud_functions.db.event_count_queries import count_events
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.db.event_queries import events_after, numbered_page, page_after
+from cloud_functions.db.event_statistics import event_stats
 from tests.api_calls import NOON, store, stored_event
 from tests.services import PostgresFixture
 

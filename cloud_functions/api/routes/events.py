@@ -36,10 +36,11 @@ from cloud_functions.api.parameters import (
 from cloud_functions.api.plate_access import is_protected
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
-from cloud_functions.db.event_count_queries import count_events, event_stats
+from cloud_functions.db.event_count_queries import count_events
 from cloud_functions.db.event_delete_queries import Deletion, Picture, delete_event, delete_events
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.db.event_queries import EventPage, events_after, find_event, numbered_page, page_after
+from cloud_functions.db.event_statistics import event_stats
 from cloud_functions.db.flat_event import FlatEvent
 from shared.clock import format_utc
 from shared.errors import VedetteError

@@ -8,7 +8,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.db.time_split import DAY, HOUR, TimeSpan, floor_day, floor_hour, split_span
+from cloud_functions.db.time_split import (
+    DAY,
+    HOUR,
+    TimeSpan,
+    floor_day,
+    floor_hour,
+    floor_month,
+    nearest_pieces,
+    split_span,
+)
 
 BASE = datetime(2026, 2, 27, tzinfo=UTC)
 MOMENTS = st.one_of(
@@ -65,3 +74,40 @@ def test_cutting_one_span_to_another_keeps_what_is_in_both(
 
 def _holds(span: TimeSpan, moment: datetime) -> bool:
     return (span.start is None or span.start <= moment) and (span.end is None or moment < span.end)
+
+
+FAR_MOMENTS = st.one_of(
+    MOMENTS,
+    st.integers(0, 800 * 24).map(lambda hours: BASE + timedelta(hours=hours)),
+    st.integers(0, 800 * 86_400 * 10**6).map(lambda microseconds: BASE + timedelta(microseconds=microseconds)),
+)
+FAR_ENDS = st.one_of(st.none(), FAR_MOMENTS)
+
+
+@given(FAR_ENDS, FAR_ENDS, FAR_MOMENTS)
+def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: datetime | None, moment: datetime) -> None:
+    """Any moment is counted once if it lies in the span, and else not at all or taken away as often as added."""
+    span = TimeSpan(start, end)
+    pieces = nearest_pieces(span)
+    instants = {moment, *(edge for piece in pieces for edge in (piece.span.start, piece.span.end) if edge is not None)}
+    for instant in instants | {instant - timedelta(microseconds=1) for instant in instants}:
+        times = sum((1 if piece.is_added else -1) * _holds(piece.span, instant) for piece in pieces)
+        assert times == _holds(span, instant)
+
+
+@given(FAR_ENDS, FAR_ENDS)
+def test_the_nearest_pieces_are_of_whole_units_and_few(start: datetime | None, end: datetime | None) -> None:
+    """An end of a span costs at most half an hour of events, half a day of hours and half a month of days."""
+    floors = {"hour": floor_hour, "day": floor_day, "month": floor_month}
+    half = {None: HOUR / 2, "hour": DAY / 2, "day": timedelta(days=15.5)}
+    whole, *others = nearest_pieces(TimeSpan(start, end)) or [None]
+    for piece in others:
+        assert piece is not None
+        assert piece.span.start is not None
+        assert piece.span.end is not None
+        assert timedelta(0) < piece.span.end - piece.span.start <= half[piece.grain]
+    for piece in (whole, *others):
+        if piece is not None and piece.grain is not None:
+            edges = [edge for edge in (piece.span.start, piece.span.end) if edge is not None]
+            assert all(floors[piece.grain](edge) == edge for edge in edges)
+    assert len(others) <= 6

@@ -203,19 +203,21 @@ END
 $$;
 """
 
-COUNT_TRIGGERS = """
-CREATE TRIGGER events_count_inserts AFTER INSERT ON events REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION events_count_changes();
-CREATE TRIGGER events_count_deletes AFTER DELETE ON events REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION events_count_changes();
-
-CREATE FUNCTION events_count_truncate() RETURNS trigger
+TRUNCATING = """
+CREATE OR REPLACE FUNCTION events_count_truncate() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     TRUNCATE event_counts, event_counts_daily, event_label_counts, event_label_counts_daily;
     RETURN NULL;
 END
 $$;
+"""
+
+COUNT_TRIGGERS = """
+CREATE TRIGGER events_count_inserts AFTER INSERT ON events REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION events_count_changes();
+CREATE TRIGGER events_count_deletes AFTER DELETE ON events REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION events_count_changes();
 CREATE TRIGGER events_count_truncates AFTER TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION events_count_truncate();
 """
@@ -281,7 +283,7 @@ DROP TABLE event_counts, event_counts_daily, event_label_counts, event_label_cou
 
 
 def upgrade() -> None:
-    for script in (EVENTS, PARTITIONS, COUNTS, COUNTING, COUNT_TRIGGERS, DEVICES):
+    for script in (EVENTS, PARTITIONS, COUNTS, COUNTING, TRUNCATING, COUNT_TRIGGERS, DEVICES):
         run_sql(script)
 
 
