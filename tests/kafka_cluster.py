@@ -36,6 +36,7 @@ _TOPIC_AUTHORIZATION_FAILED = 29
 _POINTER, _NUMBER, _TEXT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p
 _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
     "rd_kafka_conf_new": (_POINTER, []),
+    "rd_kafka_conf_set": (ctypes.c_int, [_POINTER, _TEXT, _TEXT, _TEXT, ctypes.c_size_t]),
     "rd_kafka_new": (_POINTER, [ctypes.c_int, _POINTER, _TEXT, ctypes.c_size_t]),
     "rd_kafka_destroy": (None, [_POINTER]),
     "rd_kafka_mock_cluster_new": (_POINTER, [_POINTER, ctypes.c_int]),
@@ -69,7 +70,9 @@ class KafkaCluster:
     def __init__(self, *, rebalance_delay_ms: int = 50) -> None:
         self._library = _library()
         error = ctypes.create_string_buffer(512)
-        self._owner = self._library.rd_kafka_new(_PRODUCER, self._library.rd_kafka_conf_new(), error, len(error))
+        settings = self._library.rd_kafka_conf_new()
+        self._library.rd_kafka_conf_set(settings, b"log_level", b"2", error, len(error))
+        self._owner = self._library.rd_kafka_new(_PRODUCER, settings, error, len(error))
         assert self._owner, error.value
         self._cluster = self._library.rd_kafka_mock_cluster_new(self._owner, 1)
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, rebalance_delay_ms)

@@ -33,7 +33,7 @@ _DEVICES = 5  # of mixed_traffic's ten cameras, two a device
 _TARGET_RATIO = 0.60
 
 
-class _Counting:
+class CountingPublisher:
     """Takes what would be published."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class _Counting:
 
 def run() -> list[Figure]:
     figures: list[Figure] = []
-    with _server() as server:
+    with database_server() as server:
         for size, target in ((1000, _TARGET_RATIO), (100, None), (5000, None)):
             ingest_s, copy_s = _measure(server, size)
             note = f"batch of {size}; COPY {size / copy_s:,.0f} events/s"
@@ -63,7 +63,7 @@ def _measure(server: PostgresServer, size: int) -> tuple[float, float]:
         server.create_database(name)
         upgrade(server.url_of(name))
     gc.freeze()  # as the handler does when it is wired
-    publisher = _Counting()
+    publisher = CountingPublisher()
     ingest = build_ingest({"DATABASE_URL": server.url_of(handled)}, publisher=publisher)
     rounds = count()
     traffic = [
@@ -115,7 +115,7 @@ def _copy(connection: psycopg.Connection[Any], rows: list[tuple[Any, ...]]) -> N
 
 
 @contextmanager
-def _server() -> Iterator[PostgresServer]:
+def database_server() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
         Path(folder).chmod(0o755)
         server = PostgresServer(folder=Path(folder), binaries=PostgresBinaries.choose("embedded"), durable=True)
