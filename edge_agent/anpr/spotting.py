@@ -17,6 +17,8 @@ Floats = NDArray[np.float32]
 
 SAME_WIDTHS, SAME_HEIGHTS, SAME_AT_LEAST_PX = 0.7, 0.7, 5.0
 """Cells whose middles lie within so many of their mean widths and heights (or pixels) speak of one character."""
+OTHER_WIDTHS = 0.5
+"""The same where they name different characters: an I stands closer to its neighbours than that."""
 SMALL_PRINT = 0.8
 """Characters lower than this share of the usual height are small print."""
 LINES_APART = 0.6
@@ -62,6 +64,7 @@ def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
     height = np.exp(np.clip(shape[:, 3], -3, 2)) * _HEIGHT_UNIT
     votes = probabilities[row, column]
     places = np.stack([x, y, width, height], axis=1)
+    named = votes.argmax(axis=1)
     left = np.ones(len(row), bool)
     found: list[SpottedCharacter] = []
     for best in np.argsort(-power):
@@ -69,7 +72,8 @@ def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
             continue
         if power[best] < threshold:
             break
-        near_x = np.abs(x - x[best]) < np.maximum(SAME_WIDTHS * (width + width[best]) / 2, SAME_AT_LEAST_PX)
+        reach = np.where(named == named[best], SAME_WIDTHS, OTHER_WIDTHS) * (width + width[best]) / 2
+        near_x = np.abs(x - x[best]) < np.maximum(reach, SAME_AT_LEAST_PX)
         near_y = np.abs(y - y[best]) < SAME_HEIGHTS * (height + height[best]) / 2
         same = left & near_x & near_y
         left &= ~same

@@ -16,6 +16,8 @@ from training.plates.fonts import MASK_CAP_PX, Typeface, pick_typeface
 from training.plates.layouts import BRAZIL, EUROPE, GENERIC, UNITED_KINGDOM, Colour, Layout
 from training.plates.states import STATES
 
+TIGHT_SHARE = 0.4
+"""Of the plates of a fixed pitch: those set by the width of the characters all the same."""
 REGION_SHARES = (("us", 0.42), ("europe", 0.26), ("gb", 0.10), ("br", 0.12), ("other", 0.10))
 TABLES = {"europe": EUROPE, "gb": UNITED_KINGDOM, "br": BRAZIL, "other": GENERIC}
 
@@ -206,12 +208,14 @@ def _set_line(
 ) -> list[GlyphBox]:
     zoom = line.cap / MASK_CAP_PX
     space = line.cap * float(rng.uniform(0.05, 0.16))
+    tight = rng.random() < TIGHT_SHARE  # dies differ from maker to maker: a narrow I close to its neighbours
     items: list[tuple[str, float]] = []
     for char in line.serial:
         if char.isalnum():
             glyph = face.glyph(char)
             ink_width = glyph.mask.shape[1] * zoom * slim
-            cell = line.pitch or (ink_width + space if natural else max(ink_width, 0.42 * line.cap) + space)
+            pitch = 0.0 if natural and tight else line.pitch
+            cell = pitch or (ink_width + space if natural else max(ink_width, 0.42 * line.cap) + space)
             items.append((char, cell))
         else:
             size = {" ": (0.15, 0.45), "-": (0.3, 0.5), ".": (0.16, 0.4), "*": (0.35, 0.75)}[char]

@@ -102,3 +102,11 @@ def test_small_characters_on_a_short_text_stay() -> None:
     cells = line("AB", left=60, pitch=30, height=40)
     write(cells, "D", 20, 44, width=10, height=18)
     assert text_of(spot(cells)) == "DAB"
+
+
+def test_a_narrow_letter_close_to_a_wide_one_is_kept() -> None:
+    """TR 95 XMI: the I's middle is nearer to the M's than two letters of the M's width could be."""
+    cells = line("TR95X", left=20, pitch=22)
+    write(cells, "M", 140, 32, width=24)
+    write(cells, "I", 151, 32, width=12)
+    assert "".join(character.char for character in spot(cells)) == "TR95XMI"
