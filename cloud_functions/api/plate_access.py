@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg import Connection
 from pydantic_core import from_json
 
-from cloud_functions.api.errors import Problem
+from cloud_functions.api.errors import Problem, invalid_parameter
 from cloud_functions.api.plate_readers import NobodyReads, PlateReaders
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.db.flat_event import FlatEvent
@@ -66,6 +66,16 @@ class PlateAccess:
         self.vault.refresh(connection)
         try:
             return tuple(self.vault.tokens(plate, site_id=site_id))
+        except (ConfigurationError, PermanentError) as error:
+            raise _locked(error) from error
+
+    def site_token(self, connection: Connection[Row], plate: str, site_id: str) -> str:
+        """Return what a protected site stores a plate (in normal form) as; raise the 422 for a site that is none."""
+        self.vault.refresh(connection)
+        if not self.vault.protects(site_id):
+            raise invalid_parameter("site_id", f"the plates of site {site_id} are not protected", location="body")
+        try:
+            return self.vault.key_of(site_id).token(plate)
         except (ConfigurationError, PermanentError) as error:
             raise _locked(error) from error
 

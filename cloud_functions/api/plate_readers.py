@@ -15,7 +15,9 @@ from cloud_functions.settings import PlateSettings
 
 _ROLE_CLAIMS: Final = ("cognito:groups", "groups", "roles", "role", "scope")
 _BETWEEN_NAMES: Final = re.compile(r"[\s,\[\]\"]+")
-_IAM_ROLE: Final = re.compile(r"arn:[^:]+:(?:sts|iam)::\d*:(?:assumed-)?role/(?:[^/]+/)*?(?P<role>[^/]+)(?:/[^/]+)?")
+_IAM_ROLE: Final = re.compile(
+    r"arn:[^:]+:(?:sts::\d*:assumed-role/(?P<assumed>[^/]+)/[^/]+|iam::\d*:role/(?:[^/]+/)*(?P<role>[^/]+))"
+)
 
 
 class PlateReaders(Protocol):
@@ -86,7 +88,7 @@ def _iam_roles(context: Mapping[str, Any]) -> Iterator[str]:
     for arn in (iam.get("userArn"), identity.get("userArn")):
         found = _IAM_ROLE.fullmatch(arn) if isinstance(arn, str) else None
         if found is not None:
-            yield found["role"]
+            yield found["assumed"] or found["role"]
 
 
 async def _may_read_plates(request: Request) -> bool:

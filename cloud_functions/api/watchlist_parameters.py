@@ -9,7 +9,7 @@ from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from cloud_functions.api.errors import invalid_parameter
-from cloud_functions.api.parameters import Time
+from cloud_functions.api.parameters import Segment, Time
 from cloud_functions.db.watchlists import NewPattern
 from cloud_functions.plates.patterns import check_pattern
 
@@ -72,6 +72,11 @@ class PatternBody(BaseModel):
     max_distance: int | None = Field(
         default=None, ge=0, le=2, description="Of `fuzzy` patterns: how far a plate may be; a look-alike is a quarter."
     )
+    site_id: Segment | None = Field(
+        default=None,
+        description="Of `exact` patterns: keep only the token that this protected site knows the plate by. The pattern"
+        " matches at this site alone, and its plate can never be read from it.",
+    )
     reason: Text | None = Field(default=None, description="Told with every match.", examples=["reported stolen"])
     expires_at: Time | None = Field(default=None, description="From then on it matches nothing (RFC 3339).")
 
@@ -81,6 +86,8 @@ class PatternBody(BaseModel):
             _ = self.stored_text
         except ValueError as error:
             raise ValueError(f"pattern: {error}") from None
+        if self.site_id is not None and self.kind != "exact":
+            raise ValueError("site_id belongs to exact patterns: a token is like nothing but itself")
         return self
 
     @property

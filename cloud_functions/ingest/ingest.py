@@ -17,6 +17,7 @@ from cloud_functions.device_commands import CommandPublisher, ask_for_resends
 from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence, accept_event, place_in_sequence
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.messages import Invocation, Message, Rejection, read_invocation
+from cloud_functions.ingest.protect import sealed_letters
 from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
 from cloud_functions.ingest.reports import REPORT_KINDS, record_report
 from cloud_functions.ingest.store import EventStore, Outcome
@@ -42,6 +43,9 @@ class Progress:
 
     def reject(self, message: Message, reason: str, detail: str) -> None:
         self.rejections.append(Rejection(message.message_id, message.body, reason, detail, message.topic or ""))
+
+    def fail_rejected(self) -> None:
+        self.failed.update(rejection.message_id for rejection in self.rejections)
 
     def fail(self, messages: Iterable[Message]) -> None:
         self.failed.update(message.message_id for message in messages)
@@ -72,6 +76,7 @@ class Ingest:
         vault: PlateVault,
     ) -> None:
         self._database = database
+        self._vault = vault
         self._store = EventStore(database=database, gaps=gaps, clock=clock, vault=vault)
         self._publisher = publisher
         self._dead_letters = dead_letters
@@ -192,7 +197,23 @@ class Ingest:
         for rejection in progress.rejections:
             log.warning("rejected (%s): %s", rejection.reason, rejection.detail)
         if progress.rejections:
-            progress.failed |= self._dead_letters.keep(progress.rejections)
+            letters = self._sealed(progress)
+            progress.failed |= self._dead_letters.keep(letters) if letters else set()
+
+    def _sealed(self, progress: Progress) -> Sequence[Rejection]:
+        """Return the rejected messages as they may be kept; where that is not known now, they come again."""
+        if not self._vault.can_seal:
+            return progress.rejections
+        try:
+            with self._database.transaction() as connection:
+                self._vault.refresh(connection)
+        except VedetteError as error:
+            log.warning("rejected messages wait for the database: %s", error)
+            progress.fail_rejected()
+            return ()
+        letters, failed = sealed_letters(progress.rejections, self._vault)
+        progress.failed |= failed
+        return letters
 
     def _ask_for_missing(self, devices: Iterable[str]) -> None:
         wanted = sorted(devices)

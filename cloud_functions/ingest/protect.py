@@ -7,11 +7,13 @@ Afterwards only memory holds the plate, for watch-lists, until the batch is done
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic_core import from_json
 
 from cloud_functions.ingest.arrivals import ArrivedEvent
-from cloud_functions.ingest.messages import Message
-from cloud_functions.plates.sealing import seal_row
+from cloud_functions.ingest.messages import Message, Rejection
+from cloud_functions.plates.sealing import seal_letter, seal_row
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.plates.vault import PlateVault
 from shared.errors import VedetteError
@@ -51,3 +53,36 @@ class Sealing:
                 log.warning("plates of site %s wait, they cannot be protected now: %s", site_id, error)
                 self._keys[site_id] = None
         return self._keys[site_id]
+
+
+def sealed_letters(rejections: Sequence[Rejection], vault: PlateVault) -> tuple[list[Rejection], set[str]]:
+    """Return what is to be kept of rejected messages, and the ids of those that cannot be sealed now.
+
+    A message of a protected site may hold a plate, however broken it is: its body is sealed. Where it does not tell its
+    site, it stays as it is. ``vault`` must have been refreshed.
+    """
+    kept: list[Rejection] = []
+    failed: set[str] = set()
+    for rejection in rejections:
+        site_id = _site_of(rejection)
+        if site_id is None or not vault.protects(site_id):
+            kept.append(rejection)
+            continue
+        try:
+            kept.append(rejection._replace(body=seal_letter(rejection.body, vault.key_of(site_id))))
+        except VedetteError as error:
+            log.warning("a rejected message of site %s waits, it cannot be protected now: %s", site_id, error)
+            failed.add(rejection.message_id)
+    return kept, failed
+
+
+def _site_of(rejection: Rejection) -> str | None:
+    if rejection.topic:
+        levels = rejection.topic.split("/", 2)
+        return levels[1] if len(levels) > 2 else None
+    try:
+        told = from_json(rejection.body)
+    except ValueError:
+        return None
+    site_id = told.get("site_id") if isinstance(told, dict) else None
+    return site_id if isinstance(site_id, str) else None

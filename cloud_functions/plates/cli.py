@@ -1,6 +1,7 @@
 """``vedette-plates``: protect the plates of a site, keep its keys, and say how long it keeps what.
 
-Reads DATABASE_URL (or what else the functions read) and PLATE_MASTER_KEY. Never prints a key or a plate.
+Reads DATABASE_URL (or what else the functions read) and PLATE_MASTER_KEY. Never prints a key, nor a plate but by
+``open-letter``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,8 @@ from cloud_functions.db.connect import Database, connector
 from cloud_functions.db.sites import list_keys, list_sites, set_retention
 from cloud_functions.plates.master_keys import MasterKeys, add_master_key, make_key_file, master_keys
 from cloud_functions.plates.protection import Protection, require_days
+from cloud_functions.plates.sealing import open_letter
+from cloud_functions.plates.vault import PlateVault
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
 from shared.errors import ConfigurationError, VedetteError
 from shared.ids import require_segment
@@ -25,16 +29,57 @@ Options = argparse.Namespace
 def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str] | None = None) -> int:
     """Run one command; return the exit status."""
     options = _parser().parse_args(arguments)
+    tools = Tools(Environment(variables))
     try:
-        _COMMANDS[options.command](options, Environment(variables))
+        _COMMANDS[options.command](options, tools)
     except VedetteError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    finally:
+        tools.close()
     return 0
 
 
-def _key(options: Options, environment: Environment) -> None:
-    del environment
+class Tools:
+    """What commands work with, made when first needed."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        if self._database is None:
+            self._database = Database.from_settings(self._database_settings)
+        return self._database
+
+    @property
+    def master_keys(self) -> MasterKeys:
+        return master_keys(PlateSettings.from_environment(self._environment).master_key)
+
+    @property
+    def protection(self) -> Protection:
+        return Protection(database=self.database, master_keys=self.master_keys)
+
+    def vacuum(self) -> None:
+        """Let PostgreSQL overwrite what the tables still hold of rows that are gone."""
+        connection = connector(self._database_settings)()
+        try:
+            connection.execute("VACUUM events, plate_events, plates")
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    @property
+    def _database_settings(self) -> DatabaseSettings:
+        return replace(DatabaseSettings.from_environment(self._environment), statement_timeout_ms=0)
+
+
+def _key(options: Options, tools: Tools) -> None:
+    del tools
     path = Path(options.file)
     if options.step == "new":
         name = make_key_file(path)
@@ -45,9 +90,9 @@ def _key(options: Options, environment: Environment) -> None:
         print(f"{path} holds one more master key, {name}, now in use: vedette-plates rotate")
 
 
-def _status(options: Options, environment: Environment) -> None:
+def _status(options: Options, tools: Tools) -> None:
     del options
-    with _database(environment).transaction() as connection:
+    with tools.database.transaction() as connection:
         sites, keys = list_sites(connection), list_keys(connection)
     if not sites:
         print("No site has settings of its own: no plate is protected.")
@@ -61,46 +106,54 @@ def _status(options: Options, environment: Environment) -> None:
                 print(f"  key {key.key_id} under {key.key.wrapped_by}, wrapped {key.wrapped_at:%Y-%m-%d}")
 
 
-def _protect(options: Options, environment: Environment) -> None:
-    sealed = _protection(environment).protect(options.site)
-    _vacuum(environment)
+def _protect(options: Options, tools: Tools) -> None:
+    sealed = tools.protection.protect(options.site)
+    tools.vacuum()
     print(f"The plates of site {options.site} are protected; {sealed} stored reads were sealed.")
     print("Backups, logs of the database and pictures made until now still show plates.")
 
 
-def _unprotect(options: Options, environment: Environment) -> None:
-    opened = _protection(environment).unprotect(options.site)
+def _unprotect(options: Options, tools: Tools) -> None:
+    opened = tools.protection.unprotect(options.site)
     print(f"The plates of site {options.site} are not protected any more; {opened} stored reads were opened.")
 
 
-def _retention(options: Options, environment: Environment) -> None:
+def _retention(options: Options, tools: Tools) -> None:
     plate_days, event_days = require_days(options.plates), require_days(options.events)
-    with _database(environment).transaction() as connection:
+    with tools.database.transaction() as connection:
         set_retention(connection, options.site, plate_days=plate_days, event_days=event_days)
     print(f"Site {options.site} keeps plates {_days(plate_days)}, events {_days(event_days)}.")
 
 
-def _rotate(options: Options, environment: Environment) -> None:
-    old = _master_keys(environment) if options.old is None else master_keys(options.old)
-    print(f"{_protection(environment).rewrap(old=old)} keys are wrapped under the master key in use.")
+def _rotate(options: Options, tools: Tools) -> None:
+    old = tools.master_keys if options.old is None else master_keys(options.old)
+    print(f"{tools.protection.rewrap(old=old)} keys are wrapped under the master key in use.")
 
 
-def _renew(options: Options, environment: Environment) -> None:
-    number = _protection(environment).renew(options.site)
+def _renew(options: Options, tools: Tools) -> None:
+    number = tools.protection.renew(options.site)
     print(f"From now on the plates of site {options.site} are sealed under key {number}.")
 
 
-def _destroy(options: Options, environment: Environment) -> None:
+def _destroy(options: Options, tools: Tools) -> None:
     if not options.yes:
         raise ConfigurationError(
             f"this makes all protected plates of site {options.site} unreadable for good: say --yes"
         )
-    gone = _protection(environment).destroy(options.site)
+    gone = tools.protection.destroy(options.site)
     print(f"{gone} keys of site {options.site} are destroyed: what was sealed under them cannot be read any more.")
     print("A backup of the database from before holds them still, wrapped.")
 
 
-_COMMANDS: Final[dict[str, Callable[[Options, Environment], None]]] = {
+def _open_letter(options: Options, tools: Tools) -> None:
+    del options
+    vault = PlateVault(master_keys=tools.master_keys)
+    with tools.database.transaction() as connection:
+        vault.refresh(connection)
+    print(open_letter(sys.stdin.read(), vault))
+
+
+_COMMANDS: Final[dict[str, Callable[[Options, Tools], None]]] = {
     "key": _key,
     "status": _status,
     "protect": _protect,
@@ -109,6 +162,7 @@ _COMMANDS: Final[dict[str, Callable[[Options, Environment], None]]] = {
     "rotate": _rotate,
     "renew": _renew,
     "destroy": _destroy,
+    "open-letter": _open_letter,
 }
 
 
@@ -133,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "retention":
             command.add_argument("--plates", default="none", metavar="DAYS", help="1 to 36500, or none")
             command.add_argument("--events", default="none", metavar="DAYS", help="1 to 36500, or none")
+    commands.add_parser("open-letter", help="print a protected site's rejected message, read from stdin")
     rotate = commands.add_parser("rotate", help="wrap all sites' keys under the master key in use")
     rotate.add_argument("--from", dest="old", metavar="KEY", help="the master key until now, where it is another kind")
     return parser
@@ -147,24 +202,6 @@ def _site(text: str) -> str:
 
 def _days(days: int | None) -> str:
     return "as the deployment does" if days is None else f"{days} days"
-
-
-def _database(environment: Environment) -> Database:
-    return Database.from_settings(DatabaseSettings.from_environment(environment))
-
-
-def _vacuum(environment: Environment) -> None:
-    """Overwrite what the tables still hold of rows that are gone."""
-    with connector(DatabaseSettings.from_environment(environment))() as connection:
-        connection.execute("VACUUM events, plate_events, plates")
-
-
-def _protection(environment: Environment) -> Protection:
-    return Protection(database=_database(environment), master_keys=_master_keys(environment))
-
-
-def _master_keys(environment: Environment) -> MasterKeys:
-    return master_keys(PlateSettings.from_environment(environment).master_key)
 
 
 if __name__ == "__main__":

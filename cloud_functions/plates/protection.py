@@ -37,9 +37,9 @@ class Protection:
         with self._database.transaction() as connection:
             if not any(key.site_id == site_id for key in list_keys(connection)):
                 add_key(connection, site_id, self._master_keys.new_key(site_id)[1])
-            set_protected(connection, site_id, protected=True)
             self._vault.refresh(connection)
-        self._vault.key_of(site_id)  # before anything is touched
+            self._vault.key_of(site_id)  # out of reach, it must protect nothing
+            set_protected(connection, site_id, protected=True)
         return self._convert(site_id, sealed=False)
 
     def unprotect(self, site_id: str) -> int:

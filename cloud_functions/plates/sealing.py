@@ -6,14 +6,20 @@ candidates, fields of a newer agent) is in the sealed part alone.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
 from cloud_functions.db.events import EventRow
 from cloud_functions.plates.site_key import SiteKey, is_token
+from shared.errors import ContractError, PermanentError
 from shared.plates import normalize_plate
+
+if TYPE_CHECKING:
+    from cloud_functions.plates.vault import PlateVault
 
 PROTECTED: Final = "plate_protected"
 """The field of ``event_data`` that says so."""
@@ -33,6 +39,7 @@ _OF_A_BOX: Final = ("x", "y", "width", "height")
 _OF_A_VEHICLE: Final = ("type", "make", "model", "color")
 _OF_A_RESULT: Final = ("confidence", "region")
 _OF_A_SNAPSHOT: Final = ("key", "content_type", "bytes", "width", "height", "sha256")
+_LETTER: Final = "dead letter"
 _TELLING_LENGTH: Final = 4
 """A plate of fewer characters is in many a text by chance."""
 
@@ -62,6 +69,30 @@ def seal_row(row: EventRow, key: SiteKey) -> tuple[EventRow, str]:
         plate_sealed=data.sealed,
     )
     return sealed, data.token
+
+
+def seal_letter(body: str, key: SiteKey) -> str:
+    """Return a message that was rejected as it may be kept: JSON of its site and its sealed body."""
+    name = token_hex(16)
+    sealed = key.seal(to_json(body).decode(), event_id=name, token=_LETTER)
+    return to_json({"site_id": key.site_id, "letter": name, "sealed": b64encode(sealed).decode()}).decode()
+
+
+def open_letter(letter: str, vault: PlateVault) -> str:
+    """Return the body that was sealed; raise ContractError for what is no sealed letter.
+
+    Raises:
+        PermanentError: it was changed, or its key was destroyed.
+    """
+    try:
+        told = from_json(letter)
+        name, sealed = str(told["letter"]), b64decode(told["sealed"], validate=True)
+    except (ValueError, KeyError, TypeError):
+        raise ContractError("this is no rejected message of a protected site") from None
+    opened = vault.open(sealed, event_id=name, token=_LETTER)
+    if opened is None:
+        raise PermanentError("the key under which this message was sealed was destroyed")
+    return from_json(opened)
 
 
 def readable_snapshot(snapshot_json: str) -> str:

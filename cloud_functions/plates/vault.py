@@ -40,6 +40,11 @@ class PlateVault:
         self._unwrapped: dict[int, SiteKey] = {}
         self._lock = threading.Lock()
 
+    @property
+    def can_seal(self) -> bool:
+        """Whether this deployment has a master key, without which no site is protected."""
+        return self._master_keys is not None
+
     def refresh(self, connection: Connection[Row]) -> None:
         """Take over what was changed since the last time, if anything was."""
         version = sites_version(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from cloud_functions.db.plates import NewPlate, get_events_by_plate, insert_event
+from cloud_functions.plates.cli import main
 from cloud_functions.plates.vault import PlateVault
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError
@@ -19,7 +21,7 @@ from shared.plates import normalize_plate
 from tests.ingest_rig import RECOUNT, Rig, rig, rows
 from tests.plate_reads import PLATE_RECOUNT, plate_read
 from tests.protected_sites import SITE, api, dump, keys, protect, protection, setting
-from tests.wire_events import NOON, batch, body, encoded, failures, record, topic_of, wire_event
+from tests.wire_events import NOON, batch, failures, wire_event
 
 PLATE = "GQ-777 ZX"
 TEXT = "GQ777ZX"
@@ -306,16 +308,36 @@ def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, ing
     matches = [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
     assert [one["site_id"] for one in matches] == [SITE]
     assert matches[0]["event_data"]["watchlist_matches"][0]["kind"] == "exact"
-    tables = dump(database_url).replace(PLATE, "", 2).replace(TEXT, "", 4)  # the open site's own read of it
-    assert rows(database_url, "SELECT count(*) FROM watchlist_patterns WHERE pattern LIKE %s", ["%777%"]) == [(0,)]
-    assert "watchlist" not in tables or TEXT not in tables
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM events WHERE site_id = 'yard'")
+        connection.execute("DELETE FROM plates WHERE events = 0")
+    assert_nothing_tells(dump(database_url))
 
 
-def test_what_is_rejected_of_a_protected_site_is_kept_sealed(database_url: str, tmp_path: Path, ingest: Rig) -> None:
-    """A dead letter is for a person to look at: with the key."""
+def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
+    database_url: str, tmp_path: Path, ingest: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead letter is for a person to look at who has the key; other sites' stay as they are."""
     protect(database_url, tmp_path)
-    ingest.handle(batch([wire_event("motion")]))
-    broken = telling_read() | {"schema_version": 99}
-    ingest.handle({"Records": [record(body(topic_of(broken), encoded(broken)))]})
-    [kept] = ingest.dead_letters.kept
-    assert_nothing_tells(kept.body + kept.detail)
+    broken = [read | {"schema_version": 99} for read in (telling_read(), plate_read("PUBLIC 1", site_id="yard"))]
+    invocation = batch(broken)
+    assert failures(ingest.handle(invocation)) == []
+    sealed, plain = ingest.dead_letters.kept
+    assert plain.body == invocation["Records"][1]["body"]
+    payload = json.loads(invocation["Records"][0]["body"])["payload_base64"]
+    assert payload[:100] not in sealed.body
+    variables = {"DATABASE_URL": database_url, "PLATE_MASTER_KEY": setting(tmp_path)}
+    monkeypatch.setattr("sys.stdin", io.StringIO(sealed.body))
+    assert main(["open-letter"], variables=variables) == 0
+    assert capsys.readouterr().out.strip() == invocation["Records"][0]["body"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(plain.body))
+    assert main(["open-letter"], variables=variables) == 1
+    assert "no rejected message" in capsys.readouterr().err
+
+
+def test_rejected_messages_wait_while_nobody_knows_whose_they_are(tmp_path: Path) -> None:
+    """Without the database it is not known which site is protected: they come again rather than be kept readable."""
+    invocation = batch([telling_read() | {"schema_version": 99}])
+    with rig("postgresql://127.0.0.1:1/nowhere", PLATE_MASTER_KEY=setting(tmp_path)) as one:
+        assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
+        assert one.dead_letters.kept == []

@@ -68,6 +68,7 @@ def test_an_anpr_event_lands_in_every_column(ingest: Rig, connection: psycopg.Co
     [(number, created_at)] = ingest.rows("SELECT id, created_at FROM events WHERE event_type = 'anpr'")
     assert dataclasses.asdict(read) == {
         "id": number,
+        "plate_token": None,
         "event_id": event["event_id"],
         "site_id": "hq",
         "device_id": "gate-01",

@@ -16,6 +16,7 @@ from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.watchlist_parameters import (
     Deleted,
     PatternAnswer,
+    PatternBody,
     PatternPage,
     PatternsAdded,
     PatternsAnswer,
@@ -28,6 +29,7 @@ from cloud_functions.api.watchlist_parameters import (
 )
 from cloud_functions.db.watchlists import (
     NameTakenError,
+    NewPattern,
     Watchlist,
     add_patterns,
     change_watchlist,
@@ -152,8 +154,12 @@ async def patterns(here: Here, number: ListNumber, asked: Annotated[PatternPage,
 )
 async def add(here: Here, number: ListNumber, asked: Annotated[PatternsBody, Body()]) -> Response:
     """Add up to 10,000 patterns; where one is wrong none is added. They count from the next plates that arrive."""
-    checked = [pattern.to_store() for pattern in asked.patterns]
-    added = await here.database.run(lambda connection: add_patterns(connection, number, checked))
+
+    def write(connection: Connection) -> list[WatchPattern] | None:
+        stored = [_stored(here, connection, pattern) for pattern in asked.patterns]
+        return add_patterns(connection, number, stored)
+
+    added = await here.database.run(write)
     if added is None:
         raise _no_list()
     return _json({"patterns": [_pattern(one) for one in added], "count": len(added)}, status=201)
@@ -186,6 +192,14 @@ async def remove(here: Here, number: ListNumber, pattern: PatternNumber) -> Resp
     if not await here.database.run(lambda connection: delete_pattern(connection, number, pattern)):
         raise _no_pattern()
     return _json({"message": "Pattern deleted"})
+
+
+def _stored(here: Resources, connection: Connection, pattern: PatternBody) -> NewPattern:
+    """Return a pattern for the database: of a protected site, its plate's token."""
+    stored = pattern.to_store()
+    if pattern.site_id is None:
+        return stored
+    return stored._replace(text=here.plates.site_token(connection, stored.text, pattern.site_id))
 
 
 async def _unless_taken(here: Resources, query: Callable[[Connection], Result]) -> Result:

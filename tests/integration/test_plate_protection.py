@@ -1,0 +1,284 @@
+"""What an operator does: protecting what is stored, changing and destroying keys, retention, the command line, the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from cloud_functions.aws import AwsClients
+from cloud_functions.db.migrate import downgrade, upgrade
+from cloud_functions.maintenance.handler import build_maintenance
+from cloud_functions.plates.cli import main
+from cloud_functions.plates.master_keys import KmsMasterKey, make_key_file
+from cloud_functions.plates.protection import Protection
+from shared.clock import ManualClock, format_utc
+from tests.ingest_rig import RECOUNT, open_database, rig, rows
+from tests.plate_reads import PLATE_RECOUNT, plate_read
+from tests.protected_sites import SITE, api, dump, key_file, keys, protect, protection, setting
+from tests.wire_events import NOON, batch, failures, wire_event
+
+ROWS = "SELECT * FROM events ORDER BY id"
+
+
+def stored(url: str, folder: Path, *events: dict[str, Any]) -> None:
+    with rig(url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(folder)) as ingest:
+        assert failures(ingest.handle(batch(events))) == []
+
+
+def assert_counts_are_exact(url: str) -> None:
+    assert rows(url, PLATE_RECOUNT) == rows(url, RECOUNT) == []
+
+
+def texts(url: str, folder: Path) -> list[str | None]:
+    """What a reader sees, newest first."""
+    with api(url, folder, reader=True) as calls:
+        return [read["plate_text"] for read in calls.get("/api/plates", limit=500).json()["plates"]]
+
+
+@pytest.fixture
+def cli(database_url: str, tmp_path: Path) -> Iterator[Any]:
+    variables = {"DATABASE_URL": database_url, "PLATE_MASTER_KEY": setting(tmp_path)}
+    yield lambda *arguments, **more: main(arguments, variables=variables | more)
+
+
+def test_stored_reads_are_sealed_and_opened_again(database_url: str, tmp_path: Path) -> None:
+    """More than a batch of them: afterwards no table holds a plate; opened again, every row is what it was."""
+    reads = [plate_read(f"GQ {1000 + number % 700} ZX", minute=number / 60) for number in range(1200)]
+    stored(database_url, tmp_path, *reads, plate_read("PUBLIC 1", site_id="yard"), wire_event("motion"))
+    before = rows(database_url, ROWS)
+    assert protect(database_url, tmp_path) == 1200
+    everything = dump(database_url)
+    assert "GQ1" not in everything.replace("GQ 1", "GQ1")
+    assert "PUBLIC 1" in everything
+    assert_counts_are_exact(database_url)
+    assert rows(database_url, "SELECT count(*) FROM plates WHERE plate_normalized_text >= '~'") == [(700,)]
+    assert protect(database_url, tmp_path) == 0  # again: nothing is left to do
+    assert len(texts(database_url, tmp_path)) == 500
+    with protection(database_url, tmp_path) as one:
+        assert one.unprotect(SITE) == 1200
+    assert rows(database_url, ROWS) == before
+    assert_counts_are_exact(database_url)
+    assert rows(database_url, "SELECT count(*) FROM plates WHERE plate_normalized_text >= '~'") == [(0,)]
+
+
+def test_destroyed_keys_leave_nothing_to_read(database_url: str, tmp_path: Path) -> None:
+    """Neither text nor token is of any use; what comes afterwards is sealed anew; counts go on."""
+    protect(database_url, tmp_path)
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
+    with api(database_url, tmp_path, reader=True) as calls:
+        assert calls.get("/api/plates", plate="GQ777ZX").json()["total"] == 1
+        with protection(database_url, tmp_path) as one:
+            assert one.destroy(SITE) == 1
+        stored(database_url, tmp_path, plate_read("GQ 777 ZX", minute=1))
+        found = calls.get("/api/plates", plate="GQ777ZX").json()  # the same process, which had the key
+        assert [read["plate_text"] for read in found["plates"]] == ["GQ 777 ZX"]
+        listed = calls.get("/api/plates").json()
+        assert [read["plate_text"] for read in listed["plates"]] == ["GQ 777 ZX", None]
+        assert calls.get("/api/plates", plate="GQ7", match="prefix").json()["total"] == 1
+    with protection(database_url, tmp_path) as one:
+        assert one.unprotect(SITE) == 1
+    assert texts(database_url, tmp_path) == ["GQ 777 ZX", None]
+    assert_counts_are_exact(database_url)
+    with protection(database_url, tmp_path) as one:
+        assert one.destroy(SITE) == 1
+    assert rows(database_url, "SELECT * FROM site_keys") == []
+
+
+def test_a_new_data_key_leaves_the_old_reads_found(database_url: str, tmp_path: Path) -> None:
+    """A plate is looked for under each of its site's keys."""
+    protect(database_url, tmp_path)
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
+    with protection(database_url, tmp_path) as one:
+        one.renew(SITE)
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX", minute=1))
+    assert texts(database_url, tmp_path) == ["GQ 777 ZX"] * 2
+    with api(database_url, tmp_path) as calls:
+        found = calls.get("/api/plates", plate="GQ777ZX").json()["plates"]
+    assert len({read["plate_token"] for read in found}) == 2
+
+
+def test_master_keys_are_changed_without_touching_a_read(
+    database_url: str, tmp_path: Path, moto_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file to KMS: the data key is wrapped anew, the file is not needed any more, tokens stay the same."""
+    protect(database_url, tmp_path)
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
+    before = rows(database_url, ROWS)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    aws = AwsClients()
+    kms = KmsMasterKey(aws.client("kms").create_key()["KeyMetadata"]["Arn"], aws=aws)
+    database = open_database(database_url)
+    assert Protection(database=database, master_keys=kms).rewrap(old=keys(tmp_path)) == 1
+    key_file(tmp_path).unlink()
+    assert rows(database_url, ROWS) == before
+    assert Protection(database=database, master_keys=kms).unprotect(SITE) == 1
+    assert rows(database_url, "SELECT plate_text FROM plate_events") == [("GQ 777 ZX",)]
+    database.close()
+
+
+def test_a_key_that_is_out_of_reach_protects_nothing_halfway(database_url: str, tmp_path: Path, cli: Any) -> None:
+    """The site is protected from then on, and what is stored is sealed once the key is there."""
+    protect(database_url, tmp_path)
+    with protection(database_url, tmp_path) as one:
+        one.unprotect(SITE)
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
+    other = tmp_path / "other.key"
+    make_key_file(other)
+    assert cli("protect", SITE, PLATE_MASTER_KEY=f"file:{other}") == 1
+    assert rows(database_url, "SELECT plate_text FROM plate_events") == [("GQ 777 ZX",)]
+    assert cli("protect", SITE) == 0
+    assert "GQ" not in str(rows(database_url, "SELECT plate_text FROM plate_events"))
+
+
+def test_changed_and_moved_data_is_not_opened(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sealed plate put into another row stays closed, its neighbours do not; the log says which row it is."""
+    protect(database_url, tmp_path)
+    stored(database_url, tmp_path, *(plate_read(f"GQ 77{number} ZX", minute=number) for number in range(3)))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE events SET plate_sealed = (SELECT plate_sealed FROM events ORDER BY timestamp LIMIT 1)"
+            " WHERE timestamp = (SELECT max(timestamp) FROM events)"
+        )
+    assert texts(database_url, tmp_path) == [None, "GQ 771 ZX", "GQ 770 ZX"]
+    assert "cannot be opened" in caplog.text
+    assert "GQ77" not in caplog.text.replace(" ", "")
+    with protection(database_url, tmp_path) as one:
+        assert one.unprotect(SITE) == 2
+
+
+OLD = NOON - timedelta(days=10)
+
+
+def events_of(site_id: str, day: datetime, number: int, **fields: Any) -> list[dict[str, Any]]:
+    times = [day + timedelta(minutes=minute) for minute in range(number)]
+    kinds = ("anpr", "tracking")
+    return [
+        wire_event(kinds[minute % 2], site_id=site_id, timestamp=format_utc(moment), **fields)
+        for minute, moment in enumerate(times)
+    ]
+
+
+def test_each_site_forgets_in_its_own_time(database_url: str, tmp_path: Path) -> None:
+    """Plates sooner than other events, one site sooner than another; counts exact; no plate outlives its reads."""
+    for site_id in ("hq", "yard", "gate"):
+        for days in (1, 10, 40):
+            moment = NOON - timedelta(days=days)
+            stored(
+                database_url, tmp_path, *events_of(site_id, moment, 6), plate_read(f"{site_id} {days}", site_id=site_id)
+            )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO sites (site_id, plate_retention_days, event_retention_days)"
+            " VALUES ('hq', 5, 30), ('yard', NULL, 5), ('other', 1, 1)"
+        )
+    maintenance = build_maintenance(
+        {"DATABASE_URL": database_url}, database=(database := open_database(database_url)), clock=ManualClock(NOON)
+    )
+    gone = maintenance.handle({"task": "retention"})["retention"]
+    assert gone == 6 + 3 + 6 + 6
+    left = rows(
+        database_url,
+        "SELECT site_id, event_type, count(*), min(timestamp) FROM events WHERE timestamp < %s GROUP BY 1, 2 ORDER BY 1, 2",
+        [NOON - timedelta(hours=1)],
+    )
+    assert left == [
+        ("gate", "anpr", 9, NOON - timedelta(days=40)),
+        ("gate", "tracking", 9, NOON - timedelta(days=40, minutes=-1)),
+        ("hq", "anpr", 3, NOON - timedelta(days=1)),
+        ("hq", "tracking", 6, NOON - timedelta(days=10, minutes=-1)),
+        ("yard", "anpr", 3, NOON - timedelta(days=1)),
+        ("yard", "tracking", 3, NOON - timedelta(days=1, minutes=-1)),
+    ]
+    assert_counts_are_exact(database_url)
+    assert rows(database_url, "SELECT count(*) FROM plates WHERE events = 0") == [(0,)]
+    assert maintenance.handle({"task": "retention"}) == {"retention": 0}
+    database.close()
+
+
+def test_a_limit_within_a_day_is_kept_to_the_minute(database_url: str, tmp_path: Path) -> None:
+    """And a day of more than one piece goes piece by piece, protected plates too."""
+    protect(database_url, tmp_path)
+    limit = NOON - timedelta(days=1)
+    reads = [plate_read(f"GQ {number} ZX", minute=(number - 3) - 24 * 60) for number in range(6)]
+    stored(database_url, tmp_path, *reads)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE sites SET plate_retention_days = 1")
+    maintenance = build_maintenance(
+        {"DATABASE_URL": database_url}, database=(database := open_database(database_url)), clock=ManualClock(NOON)
+    )
+    assert maintenance.handle({"task": "retention"}) == {"retention": 3}
+    assert rows(database_url, "SELECT min(timestamp) FROM events") == [(limit,)]
+    assert rows(database_url, "SELECT count(*) FROM plates") == [(3,)]
+    database.close()
+
+
+def test_the_command_line(database_url: str, tmp_path: Path, cli: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """From a key file to destroyed keys, and no command prints a key or a plate."""
+    path = tmp_path / "made.key"
+    assert main(["key", "new", str(path)]) == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert main(["key", "add", str(path)]) == 0
+    assert main(["key", "new", str(path)]) == 1
+    assert cli("status") == 0
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
+    assert cli("protect", SITE) == 0
+    assert cli("retention", SITE, "--plates", "30") == 0
+    assert cli("retention", "yard", "--events", "0") == 1
+    assert cli("renew", SITE) == 0
+    assert cli("rotate", "--from", setting(tmp_path), PLATE_MASTER_KEY=f"file:{path}") == 0
+    assert cli("rotate", PLATE_MASTER_KEY=f"file:{path}") == 0
+    assert cli("status") == 0
+    assert cli("unprotect", SITE, PLATE_MASTER_KEY=f"file:{path}") == 0
+    assert cli("destroy", SITE) == 1
+    assert cli("destroy", SITE, "--yes") == 0
+    assert cli("protect", SITE, PLATE_MASTER_KEY="") == 1
+    out, err = capsys.readouterr()
+    assert "1 stored reads were sealed" in out
+    assert "hq: plates protected; keeps plates 30 days, events as the deployment does" in out
+    assert "no plate is protected" in out
+    assert "1 stored reads were opened" in out
+    assert "2 keys of site hq are destroyed" in out
+    assert "say --yes" in err
+    assert "PLATE_MASTER_KEY must be" in err
+    secrets = [line.split()[1] for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert len(secrets) == 2
+    assert not any(secret in out + err for secret in [*secrets, "GQ 777", "GQ777"])
+    with pytest.raises(SystemExit):
+        cli("protect", "no/site")
+
+
+def test_the_way_back_waits_for_sealed_plates(database_url: str, tmp_path: Path) -> None:
+    """Dropping the column would destroy the only text there is: the downgrade refuses until they are opened."""
+    protect(database_url, tmp_path)
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX"), wire_event("motion"))
+    with pytest.raises(Exception, match="open them first"):
+        downgrade(database_url, "0005")
+    with protection(database_url, tmp_path) as one:
+        one.unprotect(SITE)
+    downgrade(database_url, "0005")
+    assert rows(database_url, "SELECT plate_text FROM plate_events") == [("GQ 777 ZX",)]
+    upgrade(database_url)
+    assert protect(database_url, tmp_path) == 1
+    assert_counts_are_exact(database_url)
+
+
+def test_a_month_that_arrives_late_takes_sealed_plates_along(database_url: str, tmp_path: Path) -> None:
+    """Events of a month without a partition move into it when it is made: with what is sealed of them."""
+    protect(database_url, tmp_path)
+    old = wire_event("anpr", timestamp=format_utc(datetime(2026, 3, 3, tzinfo=UTC)))
+    stored(database_url, tmp_path, old)
+    assert rows(database_url, "SELECT count(*) FROM events_default") == [(1,)]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SELECT events_ensure_partition('2026-03-03+00')")
+    assert rows(database_url, "SELECT count(plate_sealed) FROM events_2026_03") == [(1,)]
+    assert texts(database_url, tmp_path) == ["B 123 ABC"]
