@@ -1,4 +1,4 @@
-"""How many events there are, exactly and in milliseconds: whole days and hours from the kept counts, the rest by hand.
+"""How many events there are, exactly and in milliseconds: whole months, days and hours from the kept counts.
 
 The counts know camera, type, site, time, one label (class or zone), and the confidence in steps of 0.05. Any other
 condition (a confidence between two steps, a plate, class and zone together) is counted from the table itself: exact as
@@ -7,7 +7,6 @@ well, as fast as its index is narrow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,22 +15,25 @@ from psycopg import Connection, sql
 
 from cloud_functions.db.event_filter import EventFilter, Parameters, all_of, event_conditions
 from cloud_functions.db.kept_counts import count_conditions, count_table, kept_count, one_by_one
-from cloud_functions.db.time_split import DAY, HOUR, Grain, TimeSpan, split_span, time_conditions
+from cloud_functions.db.time_split import Grain, Piece, TimeSpan, inner_pieces, next_after, time_conditions
 
 Row = tuple[Any, ...]
-_WIDTHS = {"hour": HOUR, "day": DAY}
+
+_FINER: dict[Grain | None, Grain] = {"month": "day", "day": "hour"}
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """So many matching events lie in ``span``."""
+    """So many matching events lie in ``span``: a month, a day, an hour, or a part of an hour (no ``grain``)."""
 
     span: TimeSpan
     events: int
+    grain: Grain | None
 
     @property
-    def is_whole_day(self) -> bool:
-        return self.span.start is not None and self.span.end is not None and self.span.end - self.span.start == DAY
+    def finer(self) -> Grain | None:
+        """What it can be cut into: a month into days, a day into hours."""
+        return _FINER.get(self.grain)
 
 
 def count_events(connection: Connection[Row], wanted: EventFilter) -> int:
@@ -45,65 +47,53 @@ def count_events(connection: Connection[Row], wanted: EventFilter) -> int:
 
 
 def count_buckets(connection: Connection[Row], wanted: EventFilter) -> list[Bucket]:
-    """Return where in time the matching events lie, newest first: days, hours and edges that hold any.
+    """Return where in time the matching events lie, newest first: months, days, hours and edges that hold any.
 
     Only for a filter that ``is_counted``.
     """
-    split = split_span(wanted.span)
-    parameters: Parameters = {}
-    parts = [_edge_part(wanted, edge, parameters, f"edge{n}") for n, edge in enumerate(split.edges)]
-    parts += [_grain_part(wanted, "hour", span, parameters, f"hours{n}") for n, span in enumerate(split.hours)]
-    if split.days is not None:
-        parts.append(_grain_part(wanted, "day", split.days, parameters, "days"))
-    if not parts:
+    return _buckets(connection, wanted, inner_pieces(wanted.span))
+
+
+def finer_buckets(connection: Connection[Row], wanted: EventFilter, bucket: Bucket) -> list[Bucket]:
+    """Return the days of a month or the hours of a day that hold matching events, newest first."""
+    return _buckets(connection, wanted, [Piece(bucket.finer, bucket.span)])
+
+
+def _buckets(connection: Connection[Row], wanted: EventFilter, pieces: list[Piece]) -> list[Bucket]:
+    if not pieces:
         return []
-    query = sql.SQL("WITH {} {}").format(*one_by_one(parts))
-    buckets = list(_as_buckets(_rows(connection, query, parameters), split.edges))
-    return sorted(buckets, key=lambda bucket: _start_key(bucket.span), reverse=True)
-
-
-def hours_of_day(connection: Connection[Row], wanted: EventFilter, day: datetime) -> list[Bucket]:
-    """Return the hours of one whole day that hold matching events, newest first."""
     parameters: Parameters = {}
-    part = _grain_part(wanted, "hour", TimeSpan(day, day + DAY), parameters, "hours0")
-    buckets = _as_buckets(_rows(connection, part, parameters), ())
+    parts = [_part(wanted, piece, parameters, number) for number, piece in enumerate(pieces)]
+    rows = _rows(connection, sql.SQL("WITH {} {}").format(*one_by_one(parts)), parameters)
+    buckets = [_bucket(pieces[number], begin, events) for number, begin, events in rows if events]
     return sorted(buckets, key=lambda bucket: _start_key(bucket.span), reverse=True)
 
 
-def _edge_part(wanted: EventFilter, span: TimeSpan, parameters: Parameters, name: str) -> sql.Composed:
-    """Return a select of (which, beginning, events) for a part of an hour: read from the events themselves."""
-    conditions, values = event_conditions(wanted)
-    parameters |= values
-    conditions += time_conditions(span, "timestamp", parameters, name)
-    return sql.SQL("SELECT {}, NULL::timestamptz, count(*) FROM events WHERE {}").format(
-        sql.Literal(name), all_of(conditions)
-    )
-
-
-def _grain_part(wanted: EventFilter, grain: Grain, span: TimeSpan, parameters: Parameters, name: str) -> sql.Composed:
-    """Return a select of (which, beginning, events) per hour or day from the kept counts."""
+def _part(wanted: EventFilter, piece: Piece, parameters: Parameters, number: int) -> sql.Composed:
+    """Return a select of (number, beginning, events): one row for each of the piece's months, days or hours."""
+    name = f"piece{number}"
+    if piece.grain is None:
+        conditions, values = event_conditions(wanted)
+        parameters |= values
+        conditions += time_conditions(piece.span, "timestamp", parameters, name)
+        query = sql.SQL("SELECT {}, NULL::timestamptz, count(*) FROM events WHERE {}")
+        return query.format(sql.Literal(number), all_of(conditions))
     return sql.SQL("SELECT {0}, {1}, sum({2})::bigint FROM {3} WHERE {4} GROUP BY {1}").format(
-        sql.Literal(name),
-        sql.SQL(grain),
+        sql.Literal(number),
+        sql.SQL(piece.grain),
         kept_count(wanted),
-        count_table(wanted, grain),
-        all_of(count_conditions(wanted, grain, span, parameters, name)),
+        count_table(wanted, piece.grain),
+        all_of(count_conditions(wanted, piece.grain, piece.span, parameters, name)),
     )
 
 
-def _as_buckets(rows: list[Row], edges: tuple[TimeSpan, ...]) -> Iterator[Bucket]:
-    for name, begin, events in rows:
-        if not events:
-            continue
-        if name.startswith("edge"):
-            yield Bucket(span=edges[int(name.removeprefix("edge"))], events=events)
-        else:
-            width = _WIDTHS["day" if name == "days" else "hour"]
-            yield Bucket(span=TimeSpan(begin, begin + width), events=events)
+def _bucket(piece: Piece, begin: datetime, events: int) -> Bucket:
+    span = piece.span if piece.grain is None else TimeSpan(begin, next_after(begin, piece.grain))
+    return Bucket(span, events, piece.grain)
 
 
 def _start_key(span: TimeSpan) -> datetime:
-    assert span.start is not None  # noqa: S101 - only whole days reach back without end, and those are cut into days
+    assert span.start is not None  # noqa: S101 - only whole months reach back without end, and those are cut up
     return span.start
 
 

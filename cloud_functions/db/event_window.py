@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
-from cloud_functions.db.event_count_queries import Bucket, hours_of_day
+from cloud_functions.db.event_count_queries import Bucket, finer_buckets
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.db.time_split import TimeSpan
 
 Row = tuple[Any, ...]
 
-SKIP_WITHIN_A_DAY = 200
-"""How many events a page may step over before the hours of its day are asked for."""
+MOST_TO_SKIP = 200
+"""How many events a page may step over before the days of its month, and the hours of its day, are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,11 @@ def window_of_page(
 ) -> Window:
     """Return where the ``limit`` events after the newest ``offset`` lie; there must be any."""
     skipped, first = _step_over(buckets, offset)
-    if _worth_opening(buckets[first], wanted, limit) or offset - skipped > SKIP_WITHIN_A_DAY:
+    while _worth_opening(buckets[first], wanted, limit) or (buckets[first].finer and offset - skipped > MOST_TO_SKIP):
         buckets = _open(connection, wanted, buckets, first)
         skipped, first = _step_over(buckets, offset)
     needed = offset - skipped + limit
-    last = _reach(buckets, first, needed)
-    if _worth_opening(buckets[last], wanted, limit):
-        buckets = _open(connection, wanted, buckets, last)
-        last = _reach(buckets, first, needed)
+    buckets, last = _open_last(connection, wanted, buckets, first=first, needed=needed, limit=limit)
     return Window(TimeSpan(buckets[last].span.start, buckets[first].span.end), offset - skipped)
 
 
@@ -49,26 +46,42 @@ def window_after(
     older = _not_after(buckets, moment)
     if not older:
         return Window(TimeSpan(moment, wanted.end), 0)
-    if _worth_opening(older[0], wanted, limit):
-        older = _not_after(_open(connection, wanted, older, 0), moment) or older
-    last = _reach(older, 1, limit)  # how much of the first bucket is left, nobody knows
-    if _worth_opening(older[last], wanted, limit):
-        older = _open(connection, wanted, older, last)
-        last = _reach(older, 1, limit)
+    while _worth_opening(older[0], wanted, limit):
+        opened = _not_after(_open(connection, wanted, older, 0), moment)
+        if not opened:
+            break
+        older = opened
+    # How much of the first bucket is left, nobody knows: it does not count.
+    older, last = _open_last(connection, wanted, older, first=1, needed=limit, limit=limit)
     return Window(TimeSpan(older[last].span.start, wanted.end), 0)
 
 
 def _worth_opening(bucket: Bucket, wanted: EventFilter, limit: int) -> bool:
-    """Whether to cut a day into hours: a label has no index in order of time, so width costs."""
-    return wanted.label is not None and bucket.is_whole_day and bucket.events > limit
+    """Whether to cut a month or a day: what no index has in order of time is looked for in all of the window.
+
+    Under a label the counts say in which hours to look, so a bucket is cut only where it holds more than a page.
+    """
+    if wanted.label is not None:
+        return bucket.finer is not None and bucket.events > limit
+    return bucket.grain == "month" and (wanted.site_id is not None or wanted.min_confidence is not None)
 
 
 def _open(connection: Connection[Row], wanted: EventFilter, buckets: list[Bucket], index: int) -> list[Bucket]:
+    """Return the buckets with one cut into what it holds; it stays whole where nothing is left of that meanwhile."""
     bucket = buckets[index]
-    if not bucket.is_whole_day or bucket.span.start is None:
-        return buckets
-    hours = hours_of_day(connection, wanted, bucket.span.start) or [bucket]
-    return [*buckets[:index], *hours, *buckets[index + 1 :]]
+    finer = finer_buckets(connection, wanted, bucket) or [replace(bucket, grain=None)]
+    return [*buckets[:index], *finer, *buckets[index + 1 :]]
+
+
+def _open_last(
+    connection: Connection[Row], wanted: EventFilter, buckets: list[Bucket], *, first: int, needed: int, limit: int
+) -> tuple[list[Bucket], int]:
+    """Return the buckets, and the index of that with which, from ``first`` on, there are ``needed`` events."""
+    last = _reach(buckets, first, needed)
+    while _worth_opening(buckets[last], wanted, limit):
+        buckets = _open(connection, wanted, buckets, last)
+        last = _reach(buckets, first, needed)
+    return buckets, last
 
 
 def _step_over(buckets: list[Bucket], offset: int) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Cuts a span of time at UTC hours, days and months: kept counts answer for the whole ones, and only the rest is read.
 
-A list must know where in time its events lie, so it takes the whole days and hours inside its span (``split_span``). A
-sum need not: it takes the months, days and hours nearest to its span, and what is too much or too little is less than
-half of one (``nearest_pieces``).
+A list must know where in time its events lie, so it takes the whole ones inside its span (``inner_pieces``). A sum need
+not: it takes those nearest to its span, and what is too much or too little is at most half of one (``nearest_pieces``).
 """
 
 from __future__ import annotations
@@ -41,33 +40,32 @@ class TimeSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitSpan:
-    """A span as disjoint pieces that cover it exactly; no piece is empty."""
-
-    days: TimeSpan | None
-    hours: tuple[TimeSpan, ...]
-    edges: tuple[TimeSpan, ...]
-
-
-def split_span(span: TimeSpan) -> SplitSpan:
-    """Return the whole days in ``span``, the whole hours beside them, and the parts of hours that are left."""
-    if span.is_empty:
-        return SplitSpan(days=None, hours=(), edges=())
-    hours, edges = _inner(span, floor_hour, HOUR)
-    if hours is None:
-        return SplitSpan(days=None, hours=(), edges=edges)
-    days, rest = _inner(hours, floor_day, DAY)
-    return SplitSpan(days=days, hours=rest, edges=edges)
-
-
-@dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a sum: to be read from the events (no ``grain``) or from the counts of whole hours, days or months."""
+    """A piece of a span: read from the events (no ``grain``), or from the counts of whole hours, days or months."""
 
     grain: Grain | None
     span: TimeSpan
-    is_added: bool
+    is_added: bool = True
     """Whether it is added; else it is taken away again."""
+
+
+def inner_pieces(span: TimeSpan) -> list[Piece]:
+    """Return disjoint pieces that cover ``span`` exactly: whole months, whole days beside them, and so on."""
+    if span.is_empty:
+        return []
+    pieces: list[Piece] = []
+    grain: Grain | None = None
+    for coarser, floor, longest in _GRAINS:
+        inner = TimeSpan(
+            None if span.start is None else _ceiling(span.start, floor, longest),
+            None if span.end is None else floor(span.end),
+        )
+        if inner.is_empty:
+            break
+        around = (TimeSpan(span.start, inner.start), TimeSpan(inner.end, span.end))
+        pieces += [Piece(grain, piece) for piece in around if piece.start != piece.end]
+        grain, span = coarser, inner
+    return [Piece(grain, span), *pieces]
 
 
 def nearest_pieces(span: TimeSpan) -> list[Piece]:
@@ -83,7 +81,7 @@ def nearest_pieces(span: TimeSpan) -> list[Piece]:
         pieces += _difference(grain, rounded.start, span.start, is_added=False)
         pieces += _difference(grain, rounded.end, span.end, is_added=True)
         grain, span = coarser, rounded
-    return [Piece(grain, span, is_added=True), *pieces]
+    return [Piece(grain, span), *pieces]
 
 
 def _difference(
@@ -98,8 +96,7 @@ def _difference(
 def _nearest(moment: datetime | None, floor: Floor, longest: timedelta) -> datetime | None:
     if moment is None:
         return None
-    before = floor(moment)
-    after = floor(before + longest)
+    before, after = floor(moment), _ceiling(moment, floor, longest)
     return before if moment - before <= after - moment else after
 
 
@@ -126,19 +123,15 @@ _GRAINS: tuple[tuple[Grain, Floor, timedelta], ...] = (
 """From fine to coarse; one of the longest kind after its beginning lies in the next, if not at its beginning."""
 
 
-def _inner(span: TimeSpan, floor: Floor, unit: timedelta) -> tuple[TimeSpan | None, tuple[TimeSpan, ...]]:
-    """Return the part of ``span`` in whole units (None: there is none) and what is left before and after it."""
-    first = None if span.start is None else _ceiling(span.start, floor, unit)
-    last = None if span.end is None else floor(span.end)
-    if first is not None and last is not None and first >= last:
-        return None, (span,)
-    around = (TimeSpan(span.start, first), TimeSpan(last, span.end))
-    return TimeSpan(first, last), tuple(piece for piece in around if piece.start != piece.end)
+def next_after(begin: datetime, grain: Grain) -> datetime:
+    """Return the beginning of the hour, day or month after the one that begins at ``begin``."""
+    floor, longest = next((floor, longest) for name, floor, longest in _GRAINS if name == grain)
+    return floor(begin + longest)
 
 
-def _ceiling(moment: datetime, floor: Floor, unit: timedelta) -> datetime:
+def _ceiling(moment: datetime, floor: Floor, longest: timedelta) -> datetime:
     down = floor(moment)
-    return down if down == moment else down + unit
+    return down if down == moment else floor(down + longest)
 
 
 def time_conditions(span: TimeSpan, column: Column, parameters: dict[str, object], name: str) -> list[sql.Composable]:

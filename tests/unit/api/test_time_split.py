@@ -5,18 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_functions.db.time_split import (
     DAY,
     HOUR,
+    Grain,
     TimeSpan,
     floor_day,
     floor_hour,
     floor_month,
+    inner_pieces,
     nearest_pieces,
-    split_span,
+    next_after,
 )
 
 BASE = datetime(2026, 2, 27, tzinfo=UTC)
@@ -27,38 +30,55 @@ MOMENTS = st.one_of(
 ENDS = st.one_of(st.none(), MOMENTS)
 
 
-@given(ENDS, ENDS)
-def test_the_pieces_cover_the_span_exactly(start: datetime | None, end: datetime | None) -> None:
-    """Put side by side, the pieces are the span: nothing twice, nothing left out, none empty."""
+FAR_MOMENTS = st.one_of(
+    MOMENTS,
+    st.integers(0, 800 * 24).map(lambda hours: BASE + timedelta(hours=hours)),
+    st.integers(0, 800 * 86_400 * 10**6).map(lambda microseconds: BASE + timedelta(microseconds=microseconds)),
+)
+FAR_ENDS = st.one_of(st.none(), FAR_MOMENTS)
+FLOORS = {"hour": floor_hour, "day": floor_day, "month": floor_month}
+
+
+@given(FAR_ENDS, FAR_ENDS)
+def test_the_inner_pieces_cover_the_span_exactly(start: datetime | None, end: datetime | None) -> None:
+    """Put side by side, the pieces are the span: nothing twice, nothing left out, none empty, none taken away."""
     span = TimeSpan(start, end)
-    split = split_span(span)
-    pieces = [*split.edges, *split.hours, *([split.days] if split.days else [])]
+    pieces = inner_pieces(span)
+    assert all(piece.is_added for piece in pieces)
     if span.is_empty:
         assert pieces == []
         return
     lowest, highest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-    pieces.sort(key=lambda piece: piece.start or lowest)
-    assert (pieces[0].start, pieces[-1].end) == (start, end)
-    for before, after in pairwise(pieces):
+    spans = sorted((piece.span for piece in pieces), key=lambda piece: piece.start or lowest)
+    assert (spans[0].start, spans[-1].end) == (start, end)
+    for before, after in pairwise(spans):
         assert before.end == after.start
-    assert all((piece.start or lowest) < (piece.end or highest) for piece in pieces)
+    assert all((piece.start or lowest) < (piece.end or highest) for piece in spans)
 
 
-@given(ENDS, ENDS)
-def test_each_piece_is_of_whole_units_and_the_rest_is_short(start: datetime | None, end: datetime | None) -> None:
-    """Days begin at midnight and hours at the hour; what is read by hand is never as much as two hours together."""
-    split = split_span(TimeSpan(start, end))
-    if split.days:
-        assert all(moment is None or floor_day(moment) == moment for moment in (split.days.start, split.days.end))
-    for piece in split.hours:
-        assert all(moment is None or floor_hour(moment) == moment for moment in (piece.start, piece.end))
-        assert piece.start is not None
-        assert piece.end is not None
-        assert piece.end - piece.start < 2 * DAY
-    for piece in split.edges:
-        assert piece.start is not None
-        assert piece.end is not None
-        assert piece.end - piece.start < 2 * HOUR
+@given(FAR_ENDS, FAR_ENDS)
+def test_each_inner_piece_is_of_whole_units_and_short(start: datetime | None, end: datetime | None) -> None:
+    """What is read by hand is never as much as two hours together, hours are fewer than two days', and so on."""
+    most = {None: 2 * HOUR, "hour": 2 * DAY, "day": timedelta(days=62), "month": timedelta.max}
+    for piece in inner_pieces(TimeSpan(start, end)):
+        edges = [edge for edge in (piece.span.start, piece.span.end) if edge is not None]
+        assert piece.grain is None or all(FLOORS[piece.grain](edge) == edge for edge in edges)
+        assert len(edges) == 2 or piece.grain == "month"
+        assert len(edges) < 2 or edges[1] - edges[0] < most[piece.grain]
+
+
+@pytest.mark.parametrize(
+    ("grain", "begin", "after"),
+    [
+        ("hour", datetime(2026, 12, 31, 23, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        ("day", datetime(2028, 2, 28, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC)),
+        ("month", datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)),
+        ("month", datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_the_next_hour_day_or_month(grain: Grain, begin: datetime, after: datetime) -> None:
+    """Short months and the end of a year are no exception."""
+    assert next_after(begin, grain) == after
 
 
 @given(ENDS, ENDS, ENDS, ENDS)
@@ -76,14 +96,6 @@ def _holds(span: TimeSpan, moment: datetime) -> bool:
     return (span.start is None or span.start <= moment) and (span.end is None or moment < span.end)
 
 
-FAR_MOMENTS = st.one_of(
-    MOMENTS,
-    st.integers(0, 800 * 24).map(lambda hours: BASE + timedelta(hours=hours)),
-    st.integers(0, 800 * 86_400 * 10**6).map(lambda microseconds: BASE + timedelta(microseconds=microseconds)),
-)
-FAR_ENDS = st.one_of(st.none(), FAR_MOMENTS)
-
-
 @given(FAR_ENDS, FAR_ENDS, FAR_MOMENTS)
 def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: datetime | None, moment: datetime) -> None:
     """Any moment is counted once if it lies in the span, and else not at all or taken away as often as added."""
@@ -98,7 +110,6 @@ def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: date
 @given(FAR_ENDS, FAR_ENDS)
 def test_the_nearest_pieces_are_of_whole_units_and_few(start: datetime | None, end: datetime | None) -> None:
     """An end of a span costs at most half an hour of events, half a day of hours and half a month of days."""
-    floors = {"hour": floor_hour, "day": floor_day, "month": floor_month}
     half = {None: HOUR / 2, "hour": DAY / 2, "day": timedelta(days=15.5)}
     whole, *others = nearest_pieces(TimeSpan(start, end)) or [None]
     for piece in others:
@@ -109,5 +120,5 @@ def test_the_nearest_pieces_are_of_whole_units_and_few(start: datetime | None, e
     for piece in (whole, *others):
         if piece is not None and piece.grain is not None:
             edges = [edge for edge in (piece.span.start, piece.span.end) if edge is not None]
-            assert all(floors[piece.grain](edge) == edge for edge in edges)
+            assert all(FLOORS[piece.grain](edge) == edge for edge in edges)
     assert len(others) <= 6
