@@ -1,8 +1,8 @@
-"""What an operator does: protecting what is stored, changing and destroying keys, retention, the command line, the schema."""
+"""What an operator does: protecting what is stored, changing and destroying keys, retention, the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,9 @@ def texts(url: str, folder: Path) -> list[str | None]:
 
 
 @pytest.fixture
-def cli(database_url: str, tmp_path: Path) -> Iterator[Any]:
+def cli(database_url: str, tmp_path: Path) -> Callable[..., int]:
     variables = {"DATABASE_URL": database_url, "PLATE_MASTER_KEY": setting(tmp_path)}
-    yield lambda *arguments, **more: main(arguments, variables=variables | more)
+    return lambda *arguments, **more: main(arguments, variables=variables | more)
 
 
 def test_stored_reads_are_sealed_and_opened_again(database_url: str, tmp_path: Path) -> None:
@@ -124,8 +124,10 @@ def test_master_keys_are_changed_without_touching_a_read(
     database.close()
 
 
-def test_a_key_that_is_out_of_reach_protects_nothing_halfway(database_url: str, tmp_path: Path, cli: Any) -> None:
-    """The site is protected from then on, and what is stored is sealed once the key is there."""
+def test_a_key_that_is_out_of_reach_protects_nothing_halfway(
+    database_url: str, tmp_path: Path, cli: Callable[..., int]
+) -> None:
+    """The site is not protected, so that nothing waits for a key that ingest cannot have either."""
     protect(database_url, tmp_path)
     with protection(database_url, tmp_path) as one:
         one.unprotect(SITE)
@@ -133,6 +135,7 @@ def test_a_key_that_is_out_of_reach_protects_nothing_halfway(database_url: str, 
     other = tmp_path / "other.key"
     make_key_file(other)
     assert cli("protect", SITE, PLATE_MASTER_KEY=f"file:{other}") == 1
+    assert rows(database_url, "SELECT plates_protected FROM sites") == [(False,)]
     assert rows(database_url, "SELECT plate_text FROM plate_events") == [("GQ 777 ZX",)]
     assert cli("protect", SITE) == 0
     assert "GQ" not in str(rows(database_url, "SELECT plate_text FROM plate_events"))
@@ -188,7 +191,8 @@ def test_each_site_forgets_in_its_own_time(database_url: str, tmp_path: Path) ->
     assert gone == 6 + 3 + 6 + 6
     left = rows(
         database_url,
-        "SELECT site_id, event_type, count(*), min(timestamp) FROM events WHERE timestamp < %s GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT site_id, event_type, count(*), min(timestamp) FROM events WHERE timestamp < %s"
+        " GROUP BY 1, 2 ORDER BY 1, 2",
         [NOON - timedelta(hours=1)],
     )
     assert left == [
@@ -222,7 +226,9 @@ def test_a_limit_within_a_day_is_kept_to_the_minute(database_url: str, tmp_path:
     database.close()
 
 
-def test_the_command_line(database_url: str, tmp_path: Path, cli: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(
+    database_url: str, tmp_path: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     """From a key file to destroyed keys, and no command prints a key or a plate."""
     path = tmp_path / "made.key"
     assert main(["key", "new", str(path)]) == 0
