@@ -32,6 +32,7 @@ EXTENT = slice(2, 4)
 _MEAN = slice(POSITION, VELOCITY + 1)
 _UNCERTAIN_PLACE = slice(VARIANCE, COVARIANCE + 1)
 SMALLEST_SIZE_PX = 4.0
+_CORNERS = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [-0.5, 0.0, 0.5, 0.0], [0.0, -0.5, 0.0, 0.5]])
 
 
 def _column(centre: float, extent: float) -> Floats:
@@ -149,3 +150,8 @@ def squared_size(states: Floats) -> Floats:
 def size_px(states: Floats) -> Floats:
     """Return the root of each track's area."""
     return np.sqrt(_squared(states[POSITION]))
+
+
+def corners(position: Floats) -> Floats:
+    """Turn centres and extents, ``(4, N)``, into left, top, right, bottom, ``(N, 4)``."""
+    return position.T.dot(_CORNERS)

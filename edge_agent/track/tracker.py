@@ -15,10 +15,11 @@ from typing import Protocol
 import numpy as np
 
 from edge_agent.track.affinity import AFTERWARDS, OTHER_CLASS, covered, precedence, reachable, shadowed, similarity
-from edge_agent.track.assignment import Offer, assign, offers_in
+from edge_agent.track.assignment import Offer, assign
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.classes import ClassGroups
-from edge_agent.track.motion_model import POSITION, VELOCITY, MotionModel
+from edge_agent.track.motion_model import POSITION, VELOCITY, MotionModel, corners
+from edge_agent.track.overlap import is_part
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Pairs, Track, TrackTable
 from edge_agent.track.view import View
@@ -27,8 +28,6 @@ from edge_agent.types import Detections, Tracks
 _TRUST = 0.4
 """Share of the detection in the box that is reported, the rest being the filter's estimate: the estimate alone lags
 when an object turns or is cut by the picture's edge, the detection alone jitters."""
-_CORNERS = np.array([[1.0, 0.0, -0.5, 0.0], [0.0, 1.0, 0.0, -0.5], [1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.5]])
-"""Turns centre and extent into left, top, right, bottom."""
 
 
 class Tracker(Protocol):
@@ -150,17 +149,31 @@ class ByteTracker:
         return gain
 
     def _recoveries(self, found: Candidates, pairs: Pairs) -> Pairs:
-        """Give strong detections that are left over to tracks that could have come there without any overlap."""
+        """Give strong detections that are left over to those at that very place, else to who could have come there.
+
+        The first are established tracks in sight until now, one box being a part of the other: a pair of lamps that
+        becomes a car, somebody who stands up behind a table. Where somebody was a moment ago weighs more than where
+        somebody may have got to in seconds.
+        """
         spare = _others((column for _, column in pairs), found.strong)
         free = _others((row for row, _ in pairs), len(self._table)) if spare else []
         if not free:
             return []
         states, measured = self._table.states.take(free, axis=2), found.centred.take(spare, axis=1)
-        offers = [
-            (free[place], spare[other], gain)
-            for place, other, gain in offers_in(reachable(states, measured, self._settings))
-            if self._table.tracks[free[place]].group == found.group[spare[other]]
-        ]
+        fit, reach = (judge(states, measured, self._settings) for judge in (similarity, reachable))
+        expected = corners(states[POSITION]).tolist()
+        offers: list[Offer] = []
+        for place, row in enumerate(free):
+            track = self._table.tracks[row]
+            at_hand = track.track_id > 0 and track.missed == 1
+            for other, column in enumerate(spare):
+                if found.group[column] != track.group:
+                    continue
+                gain = float(reach[place, other]) * AFTERWARDS
+                if at_hand and is_part(expected[place], (found.boxes[column],), self._settings.shadow_overlap):
+                    gain = float(fit[place, other])
+                if gain > 0.0:
+                    offers.append((row, column, gain))
         return assign(offers)
 
     def _start_tracks(self, found: Candidates, pairs: Pairs) -> Pairs:
@@ -214,7 +227,7 @@ class ByteTracker:
         tracks = self._table.tracks
         shown = [(row, column) for row, column in pairs if tracks[row].track_id]
         rows, columns = [row for row, _ in shown], [column for _, column in shown]
-        boxes = _CORNERS.dot(self._table.states[POSITION].take(rows, axis=1)).T
+        boxes = corners(self._table.states[POSITION].take(rows, axis=1))
         boxes += _TRUST * (found.corners.take(columns, axis=0) - boxes)
         return Tracks(
             track_id=np.array([tracks[row].track_id for row in rows], np.int64),

@@ -246,6 +246,26 @@ def test_somebody_who_jumps_is_found_again() -> None:
     assert ids([*before, jumped]) == {1}
 
 
+def test_who_is_seen_at_the_place_goes_before_who_could_have_come_there() -> None:
+    """A car in a dark garage is a pair of lamps, then a whole car: not the one that drove off nearby seconds ago."""
+    gone = [frame([(690 - n / 2, 76 - n / 2, 794 - n / 2, 152 - n / 2)]) for n in range(30)]
+    lamps, car = frame([(520, 116, 624, 144)]), frame([(516, 60, 622, 152)])
+    tracker = ByteTracker()
+    play(tracker, gone, fps=25.0)
+    results = play(tracker, [*[NOBODY] * 60, *[lamps] * 15, *[car] * 15], fps=25.0, start_s=1.2)
+    assert ids(results) == {2}
+    assert [len(tracks) for tracks in results[62:]] == [1] * 28
+
+
+def test_to_be_seen_nearby_is_not_to_be_seen_at_the_place() -> None:
+    """Who comes back beside somebody whom the detector just then overlooks is who came back."""
+    there, back = person(300, 200), person(332, 250)
+    walk = [frame([there, person(480 - 8 * n, 250)]) for n in range(8)]
+    tracker = ByteTracker()
+    play(tracker, [*walk, *[frame([there])] * 8])
+    assert tracker.update(frame([back]), time_s=1.6).track_id.tolist() == [2]
+
+
 def test_size_counts_when_somebody_is_found_again() -> None:
     """A child does not take over where a bus was lost."""
     tracker = ByteTracker()
