@@ -2,8 +2,6 @@
 
 Against plain SQL on the same data in the same run: ``count(*)`` and the page by OFFSET, ``GROUP BY`` over the table.
 The rows are made on a throw-away PostgreSQL: 90 days, 50 cameras, through the triggers that keep the counts.
-Beside each p95 stands the CPU time of a request, the handler's and PostgreSQL's together: all of it is one after the
-other and nothing waits for a disk, so that is what a request takes on a machine that does nothing else.
 ``VEDETTE_BENCH_EVENTS`` makes it smaller (100000 for a quick look).
 """
 
@@ -11,21 +9,15 @@ from __future__ import annotations
 
 import os
 import random
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import LiteralString
 
 import psycopg
 
-from cloud_functions.db.migrate import upgrade
-from infra.local.postgres import PostgresBinaries, PostgresServer
 from tests.api_calls import Answer, ApiCalls, lambda_api
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.filled_database import filled_database
+from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
 
 EVENTS = int(os.environ.get("VEDETTE_BENCH_EVENTS", "5000000"))
 ROUNDS = 60
@@ -69,7 +61,7 @@ NAIVE_STATISTICS: LiteralString = "SELECT event_type, camera_id, count(*) FROM e
 
 
 def run() -> list[Figure]:
-    with _database() as (url, make_s):
+    with filled_database(MAKE_EVENTS, rows=EVENTS, at_once=INSERT_AT_ONCE) as (url, make_s):
         handler, resources = lambda_api(url)
         try:
             figures = _measure(url, ApiCalls(handler))
@@ -89,7 +81,7 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
         return api.get("/api/events", cursor=api.get("/api/events", page=1 + EVENTS // 80).json()["next_cursor"])
 
     middle = {"start_time": _days_ago(60.4), "end_time": _days_ago(10.2)}
-    listing: dict[str, Callable[[], Answer]] = {
+    listing: dict[str, Action] = {
         "list, no condition": lambda: api.get("/api/events"),
         "list, camera and type": lambda: api.get("/api/events", camera_id="camera-7", event_type="tracking"),
         "list, 50 days": lambda: api.get("/api/events", **middle),
@@ -98,37 +90,21 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
         "list, a plate": lambda: api.get("/api/events", license_plate="B 1234"),
         "list, the middle page": lambda: api.get("/api/events", page=EVENTS // 100),
         "list, camera and confidence": lambda: api.get("/api/events", camera_id="camera-7", min_confidence=0.9),
+        "list, confidence": lambda: api.get("/api/events", min_confidence=0.8),
+        "list, class and confidence": lambda: api.get("/api/events", class_name="dog", min_confidence=0.8),
     }
-    stats: dict[str, Callable[[], Answer]] = {
+    stats: dict[str, Action] = {
         "statistics, everything": lambda: api.get("/api/events/stats"),
         "statistics, 50 days": lambda: api.get("/api/events/stats", **middle),
+        "statistics, class and confidence": lambda: api.get("/api/events/stats", class_name="dog", min_confidence=0.8),
     }
-    one: dict[str, Callable[[], Answer]] = {"one event": any_event}
+    one: dict[str, Action] = {"one event": any_event}
     _check_totals(url, api, middle)
-    cpu = CpuClock(url)
-    measured = _percentiles(listing | stats | one | {"two list pages, by page and by cursor": walk}, cpu)
+    all_of_them = listing | stats | one | {"two list pages, by page and by cursor": walk}
+    measured = time_requests(url, all_of_them, rounds=ROUNDS)
     targets = dict.fromkeys(listing, 15.0) | dict.fromkeys(stats, 20.0) | {"one event": 5.0}
-    figures = [
-        Figure(f"{name}: p95", took.p95_ms, "ms", target=targets.get(name), note=str(took))
-        for name, took in measured.items()
-    ]
-    return figures + _against_plain_sql(url, measured)
-
-
-def _against_plain_sql(url: str, measured: Mapping[str, _Took]) -> list[Figure]:
-    """How many times as long plain SQL takes for the same two questions."""
-    figures: list[Figure] = []
-    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
-        for name, query in (("list, camera and type", NAIVE_LIST), ("statistics, everything", NAIVE_STATISTICS)):
-            took: list[float] = []
-            for _ in range(5):
-                start = time.perf_counter()
-                connection.execute(query).fetchall()
-                took.append((time.perf_counter() - start) * 1000)
-            plain = statistics.median(took)
-            ratio = plain / measured[name].median_ms
-            figures.append(Figure(f"{name}: plain SQL takes", ratio, "×", better="higher", note=f"{plain:.0f} ms"))
-    return figures
+    plain: dict[str, LiteralString] = {"list, camera and type": NAIVE_LIST, "statistics, everything": NAIVE_STATISTICS}
+    return [*request_figures(measured, targets), *against_plain_sql(url, plain, measured)]
 
 
 def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
@@ -137,6 +113,8 @@ def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
         ("true", {}),
         ("camera_id = 'camera-7' AND event_type = 'tracking'", {"camera_id": "camera-7", "event_type": "tracking"}),
         ("class_names ? 'zebra'", {"class_name": "zebra"}),
+        ("camera_id = 'camera-7' AND confidence >= 0.9", {"camera_id": "camera-7", "min_confidence": "0.9"}),
+        ("class_names ? 'dog' AND confidence >= 0.8", {"class_name": "dog", "min_confidence": "0.8"}),
         ('"timestamp" BETWEEN %(start_time)s AND %(end_time)s', middle),
     ]
     with psycopg.connect(url) as connection:
@@ -145,88 +123,6 @@ def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
             told = api.get("/api/events", **conditions).json()["total"]
             if row is None or told != row[0]:
                 raise AssertionError(f"the total for {conditions} is {told}, and there are {row}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Took:
-    """What one kind of request took."""
-
-    median_ms: float
-    p95_ms: float
-    cpu_ms: float
-
-    def __str__(self) -> str:
-        return f"median {self.median_ms:.1f} ms, CPU {self.cpu_ms:.1f} ms"
-
-
-class CpuClock:
-    """CPU seconds of this process and of the API's connection in PostgreSQL."""
-
-    def __init__(self, url: str) -> None:
-        with psycopg.connect(url) as connection:
-            found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'vedette'").fetchall()
-        self._files = [Path(f"/proc/{pid}/schedstat") for (pid,) in found]
-        if not all(file.exists() for file in self._files):
-            self._files = []  # not Linux: the handler's share alone
-
-    def __call__(self) -> float:
-        nanoseconds = sum(int(file.read_text().split()[0]) for file in self._files)
-        return time.process_time() + nanoseconds / 1e9
-
-
-def _percentiles(actions: Mapping[str, Callable[[], Answer]], cpu: CpuClock) -> dict[str, _Took]:
-    """Time each action in turn, round after round."""
-    wall: dict[str, list[float]] = {name: [] for name in actions}
-    burnt: dict[str, list[float]] = {name: [] for name in actions}
-    for number in range(ROUNDS + 5):
-        for name, action in actions.items():
-            cpu_start, start = cpu(), time.perf_counter()
-            answer = action()
-            took, used = time.perf_counter() - start, cpu() - cpu_start
-            if number >= 5:  # before that it is warming up
-                wall[name].append(took * 1000)
-                burnt[name].append(used * 1000)
-            if answer.status != 200:
-                raise AssertionError(f"{name}: {answer}")
-    return {
-        name: _Took(statistics.median(wall[name]), statistics.quantiles(wall[name], n=20)[18], statistics.median(used))
-        for name, used in burnt.items()
-    }
-
-
-@contextmanager
-def _database() -> Iterator[tuple[str, float]]:
-    """A server of our own with the events in it; gives the URL and the seconds that making them took."""
-    with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
-        Path(folder).chmod(0o755)
-        server = PostgresServer(
-            folder=Path(folder) / "postgres",
-            binaries=PostgresBinaries.choose(os.environ.get("VEDETTE_TEST_POSTGRES", "embedded")),
-            durable=False,
-            settings=["shared_buffers=512MB", "max_wal_size=8GB"],
-        )
-        server.start()
-        try:
-            server.create_database("bench")
-            url = server.url_of("bench")
-            upgrade(url)
-            yield url, _make_events(url)
-        finally:
-            server.stop()
-
-
-def _make_events(url: str) -> float:
-    start = time.perf_counter()
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT events_ensure_partition(now() - make_interval(months => back)) FROM generate_series(0, 4) AS back"
-        )
-        for first in range(1, EVENTS + 1, INSERT_AT_ONCE):
-            last = min(first + INSERT_AT_ONCE - 1, EVENTS)
-            connection.execute(MAKE_EVENTS, {"all": EVENTS, "first": first, "last": last})
-        took = time.perf_counter() - start
-        connection.execute("VACUUM ANALYZE")
-    return took
 
 
 def _days_ago(days: float) -> str:

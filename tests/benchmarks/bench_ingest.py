@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import gc
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,8 +17,9 @@ import psycopg
 from cloud_functions.db.migrate import upgrade
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.publish import Publication
-from infra.local.postgres import PostgresBinaries, PostgresServer
+from infra.local.postgres import PostgresServer
 from tests.benchmarks.figures import Figure, interleaved_medians
+from tests.benchmarks.filled_database import database_server
 from tests.wire_events import batch, mixed_traffic
 
 _COLUMNS = (
@@ -112,15 +110,3 @@ def _copy(connection: psycopg.Connection[Any], rows: list[tuple[Any, ...]]) -> N
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
-
-
-@contextmanager
-def database_server() -> Iterator[PostgresServer]:
-    with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
-        Path(folder).chmod(0o755)
-        server = PostgresServer(folder=Path(folder), binaries=PostgresBinaries.choose("embedded"), durable=True)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.process.stop()

@@ -11,11 +11,8 @@ from __future__ import annotations
 import os
 import random
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import LiteralString
 
 import psycopg
@@ -25,11 +22,12 @@ from cloud_functions.db.watchlists import add_patterns, create_watchlist
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import Publication
-from infra.local.postgres import PostgresBinaries, PostgresServer
+from infra.local.postgres import PostgresServer
 from tests.api_calls import Answer, ApiCalls, lambda_api
-from tests.benchmarks.bench_api import CpuClock
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.filled_database import LARGE, database_server, filled_database
 from tests.benchmarks.plate_lists import any_plate, many_patterns
+from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
 from tests.wire_events import batch, mixed_traffic
 
 READS = int(os.environ.get("VEDETTE_BENCH_PLATES", "2000000"))
@@ -85,7 +83,7 @@ FROM plate_events
 
 
 def run() -> list[Figure]:
-    with _database() as (url, make_s):
+    with filled_database(MAKE_READS, rows=READS, at_once=INSERT_AT_ONCE) as (url, make_s):
         handler, resources = lambda_api(url)
         try:
             figures = _measure(url, ApiCalls(handler))
@@ -98,7 +96,7 @@ def run() -> list[Figure]:
 
 def watched_ingest() -> list[Figure]:
     """What 10,000 patterns cost ingest: batches of mixed traffic through two handlers in turn, one with the list."""
-    with _server() as server:
+    with database_server(durable=False, settings=LARGE) as server:
         seconds: dict[str, list[float]] = {"with": [], "without": []}
         burnt: dict[str, list[float]] = {"with": [], "without": []}
         ingests = {name: _ingest(server, name, PATTERNS if name == "with" else 0) for name in seconds}
@@ -172,7 +170,7 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
             recalled.append(any(read["plate_normalized_text"] == plate for read in answer.json()["plates"]))
         return answer
 
-    actions: dict[str, Callable[[], Answer]] = {
+    actions: dict[str, Action] = {
         "fuzzy search, one edit": lambda: api.get("/api/plates", plate=mistaken()[1], match="fuzzy"),
         "fuzzy search, all of the reads": fuzzy,
         "fuzzy search at one camera": lambda: fuzzy(camera_id="camera-7"),
@@ -184,91 +182,8 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
         "statistics": lambda: api.get("/api/plates/stats"),
     }
     targets = {"fuzzy search, one edit": 10.0, "statistics": 10.0}
-    actions["statistics"]()
-    took, burnt = _times(actions, CpuClock(url))
-    figures = [Figure("distinct plates", distinct, "plates")]
-    for name, times in took.items():
-        note = f"median {statistics.median(times):.1f} ms, CPU {statistics.median(burnt[name]):.1f} ms"
-        figures.append(
-            Figure(f"{name}: p95", statistics.quantiles(times, n=20)[18], "ms", target=targets.get(name), note=note)
-        )
+    measured = time_requests(url, actions, rounds=ROUNDS)
+    figures = [Figure("distinct plates", distinct, "plates"), *request_figures(measured, targets)]
     figures.append(Figure("one edit away, found", 100 * statistics.mean(recalled), "%", target=97.0, better="higher"))
-    return figures + _against_plain_sql(url, stored[0], took)
-
-
-def _against_plain_sql(url: str, plate: str, took: Mapping[str, list[float]]) -> list[Figure]:
-    """How many times as long plain SQL takes for the same two questions."""
-    figures: list[Figure] = []
-    questions = {"fuzzy search, one edit": NAIVE_FUZZY, "statistics": NAIVE_STATISTICS}
-    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
-        for name, query in questions.items():
-            times: list[float] = []
-            for _ in range(3):
-                start = time.perf_counter()
-                connection.execute(query, {"plate": plate}).fetchall()
-                times.append((time.perf_counter() - start) * 1000)
-            plain = statistics.median(times)
-            ratio = plain / statistics.median(took[name])
-            figures.append(Figure(f"{name}: plain SQL takes", ratio, "×", better="higher", note=f"{plain:.0f} ms"))
-    return figures
-
-
-def _times(
-    actions: Mapping[str, Callable[[], Answer]], cpu: CpuClock
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Time each action in turn, round after round; milliseconds of the clock, and of CPU (see bench_api)."""
-    took: dict[str, list[float]] = {name: [] for name in actions}
-    burnt: dict[str, list[float]] = {name: [] for name in actions}
-    for number in range(ROUNDS + 5):
-        for name, action in actions.items():
-            cpu_start, start = cpu(), time.perf_counter()
-            answer = action()
-            spent, used = time.perf_counter() - start, cpu() - cpu_start
-            if answer.status != 200:
-                raise AssertionError(f"{name}: {answer}")
-            if number >= 5:  # before that it is warming up
-                took[name].append(spent * 1000)
-                burnt[name].append(used * 1000)
-    return took, burnt
-
-
-@contextmanager
-def _database() -> Iterator[tuple[str, float]]:
-    """A server with the reads in it; gives the URL and the seconds that making them took."""
-    with _server() as server:
-        server.create_database("bench")
-        url = server.url_of("bench")
-        upgrade(url)
-        yield url, _make_reads(url)
-
-
-@contextmanager
-def _server() -> Iterator[PostgresServer]:
-    """A server of our own."""
-    with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
-        Path(folder).chmod(0o755)
-        server = PostgresServer(
-            folder=Path(folder) / "postgres",
-            binaries=PostgresBinaries.choose(os.environ.get("VEDETTE_TEST_POSTGRES", "embedded")),
-            durable=False,
-            settings=["shared_buffers=512MB", "max_wal_size=8GB"],
-        )
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-
-
-def _make_reads(url: str) -> float:
-    start = time.perf_counter()
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT events_ensure_partition(now() - make_interval(months => back)) FROM generate_series(0, 4) AS back"
-        )
-        for first in range(1, READS + 1, INSERT_AT_ONCE):
-            last = min(first + INSERT_AT_ONCE - 1, READS)
-            connection.execute(MAKE_READS, {"all": READS, "first": first, "last": last})
-        took = time.perf_counter() - start
-        connection.execute("VACUUM ANALYZE")
-    return took
+    plain: dict[str, LiteralString] = {"fuzzy search, one edit": NAIVE_FUZZY, "statistics": NAIVE_STATISTICS}
+    return figures + against_plain_sql(url, plain, measured, plate=stored[0])
