@@ -27,8 +27,9 @@ _WIDE, _NARROW, _ACROSS = 0.96, 0.62, 0.72
 """Sizes of the window, shares of the photograph."""
 _EXPOSED_SHARE = 0.5
 """Of a frame's time, how long the shutter is open."""
-_GLIMPSES = 5
+_GLIMPSES = 4
 _GAIN_SWING, _FOCUS_SWING_PX, _NOISE_SIGMA = 0.18, 0.8, 2.0
+_NOISE_MIDDLE, _NOISE_MARGIN_PX = 64, 64
 _MARGIN_SHARE = 0.04
 
 
@@ -53,6 +54,10 @@ class CameraPath:
         height, width = photograph.shape[:2]
         scale = LONGER_SIDE_PX / max(width, height)
         self.width, self.height = (2 * round(side * min(scale, 1.0) / 2) for side in (width, height))
+        room = (self.height + _NOISE_MARGIN_PX, self.width + _NOISE_MARGIN_PX, 1)
+        noise = np.rint(self._rng.normal(_NOISE_MIDDLE, _NOISE_SIGMA, room)).astype(np.uint8)
+        self._noise = np.repeat(noise, 3, axis=2)
+        """Larger than the picture, so that each frame takes another part."""
         self._phase = self._rng.uniform(0, 2 * np.pi, 2)
         self._ends = self._ends_of(self.kind)
 
@@ -63,13 +68,11 @@ class CameraPath:
             window = self.window(at)
             image = self._exposed(at)
             turn = 2 * np.pi * at
-            focus = _FOCUS_SWING_PX * (0.5 + 0.5 * np.sin(2 * turn + self._phase[0])) ** 2
-            if focus > 0.3:
-                image = cv2.GaussianBlur(image, (0, 0), focus)
+            focus_px = _FOCUS_SWING_PX * (0.5 + 0.5 * np.sin(2 * turn + self._phase[0])) ** 2
+            if focus_px > 0.3:
+                image = np.asarray(cv2.GaussianBlur(image, (0, 0), focus_px), np.uint8)
             gain = 1.0 + _GAIN_SWING * np.sin(turn + self._phase[1])
-            noise = self._rng.normal(0, _NOISE_SIGMA, image.shape[:2])[..., None]
-            lit = np.clip(image * gain + noise, 0, 255)
-            yield View(np.asarray(np.rint(lit), np.uint8), self._seen_plate(window))
+            yield View(self._through_the_sensor(image, gain), self._seen_plate(window))
 
     def window(self, at: float) -> Floats:
         """Return left, top, right, bottom of what is seen at ``at`` (0..1), in pixels of the photograph."""
@@ -101,12 +104,18 @@ class CameraPath:
         origin = low + (np.maximum(high, low) - low) * np.array(place)
         return np.concatenate([origin, origin + size])
 
-    def _exposed(self, at: float) -> Floats:
-        step = _EXPOSED_SHARE / max(self.frames - 1, 1)
-        total = np.zeros((self.height, self.width, 3))
+    def _exposed(self, at: float) -> Image:
+        """Return what the sensor gathers while the shutter is open."""
+        step = _EXPOSED_SHARE / max(self.frames - 1, 1) / _GLIMPSES
+        total = np.zeros((self.height, self.width, 3), np.float32)
         for glimpse in range(_GLIMPSES):
-            total += self._glimpse(self.window(min(at + step * glimpse / _GLIMPSES, 1.0)))
-        return total / _GLIMPSES
+            cv2.accumulate(self._glimpse(self.window(min(at + step * glimpse, 1.0))), total)
+        return cv2.convertScaleAbs(total, alpha=1 / _GLIMPSES).astype(np.uint8, copy=False)
+
+    def _through_the_sensor(self, image: Image, gain: float) -> Image:
+        y, x = self._rng.integers(0, _NOISE_MARGIN_PX, 2)
+        noise = self._noise[y : y + self.height, x : x + self.width]
+        return np.asarray(cv2.addWeighted(image, gain, noise, 1.0, -_NOISE_MIDDLE), np.uint8)
 
     def _glimpse(self, window: Floats) -> Image:
         scale = self.width / (window[2] - window[0])
