@@ -6,9 +6,10 @@ of a filter they know costs the same: what comes before it is not read, nor are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, LiteralString, Protocol
 from uuid import UUID
 
 from psycopg import Connection, sql
@@ -96,21 +97,19 @@ def find_event(connection: Connection[Row], ref: int | UUID) -> FlatEvent | None
     Months are looked through from the newest, one index probe each; a UUIDv7 says in which to look first.
     """
     if isinstance(ref, int):
-        return _find(connection, sql.SQL("id = %(ref)s"), {"ref": ref})
-    by_event_id = sql.SQL("event_id = %(ref)s")
+        return _found(connection, "event_by_number(%s)", [ref])
     minted_ms = ref.int >> 80
     if ref.version == 7 and minted_ms < _LAST_MINTED_MS:
         minted = datetime.fromtimestamp(minted_ms / 1000, tz=UTC)
-        near: dict[str, object] = {"ref": ref}
-        span = TimeSpan(minted - MINTED_WITHIN, minted + MINTED_WITHIN)
-        if found := _find(connection, all_of([by_event_id, *time_conditions(span, "timestamp", near, "near")]), near):
-            return found
-    return _find(connection, by_event_id, {"ref": ref})
+        near = [ref, minted - MINTED_WITHIN, minted + MINTED_WITHIN]
+        if event := _found(connection, "event_by_uuid(%s, %s, %s)", near):
+            return event
+    return _found(connection, "event_by_uuid(%s)", [ref])
 
 
-def _find(connection: Connection[Row], condition: sql.Composable, parameters: dict[str, object]) -> FlatEvent | None:
-    query = sql.SQL('SELECT {} FROM events WHERE {} ORDER BY "timestamp" DESC LIMIT 1')
-    row = connection.execute(query.format(_COLUMNS, condition), parameters).fetchone()
+def _found(connection: Connection[Row], function: LiteralString, arguments: Sequence[object]) -> FlatEvent | None:
+    query = sql.SQL("SELECT {} FROM {}").format(_COLUMNS, sql.SQL(function))
+    row = connection.execute(query, arguments).fetchone()
     return None if row is None else FlatEvent.from_row(row)
 
 
