@@ -8,8 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ class Member:
         """Return how many partitions this member has, by its own account."""
         told = re.findall(r"now (\d+) partitions", self.log())
         return int(told[-1]) if told else 0
+
+    def counted(self, what: str) -> int:
+        """Return a count of the last statistics."""
+        return int(re.findall(rf"(\d+) {what}", self.log())[-1])
 
     def wait_until_told(self, what: str) -> None:
         assert wait_until(lambda: re.search(what, self.log()) is not None, timeout_s=30, poll_s=0.02), self.log()
@@ -155,46 +160,64 @@ def test_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene) -> None
 
 def test_sigterm_in_mid_stream_leaves_offsets_as_the_database_is(scene: Scene) -> None:
     """What was stored is committed, and no record that was not is; the next member goes on there, repeating nothing."""
-    events = mixed_traffic(600)
-    scene.kafka.produce_events(scene.topic, events[:300])
+    events = mixed_traffic(2200)
+    scene.kafka.produce_events(scene.topic, events[:2000])
     first = scene.start("--batch", "10")
     scene.wait_until_stored(40)
     assert first.stop() == 0
     stored = scene.stored()
-    assert 40 <= stored < 300, "the stream was over before anything could be stopped in the middle of it"
+    assert 40 <= stored < 2000, "the stream was over before anything could be stopped in the middle of it"
     assert scene.committed() == stored
-    scene.kafka.produce_events(scene.topic, events[300:])
-    second = scene.start("--batch", "100")
+    scene.kafka.produce_events(scene.topic, events[2000:])
+    second = scene.start("--batch", "500")
     scene.assert_exactly_once(events)
-    scene.wait_until_committed(600)
+    scene.wait_until_committed(2200)
     assert second.stop() == 0
-    assert f" {600 - stored} messages: {600 - stored} stored, 0 repeated," in second.log()
+    assert f" {2200 - stored} messages: {2200 - stored} stored, 0 repeated," in second.log()
 
 
-def test_a_member_that_leaves_hands_over_at_once(scene: Scene) -> None:
-    """SIGTERM is a goodbye: its partitions go to the other without waiting for the session to time out."""
-    members = [scene.start(), scene.start()]
-    assert wait_until(lambda: all(member.partitions() > 0 for member in members), timeout_s=30, poll_s=0.05)
-    assert members[0].stop() == 0
-    assert wait_until(lambda: members[1].partitions() == PARTITIONS, timeout_s=30, poll_s=0.02)
-    events = mixed_traffic(40)
-    scene.kafka.produce_events(scene.topic, events)
-    scene.assert_exactly_once(events)
+def test_members_come_and_go_in_mid_stream(scene: Scene) -> None:
+    """Each event is stored by one member, whoever has its partition when; who leaves does not keep others waiting.
+
+    This broker takes no commits while a group is rearranged (Kafka's own mostly does), so some may be brought twice.
+    """
+    events = mixed_traffic(3000)
+    produced: list[dict[str, Any]] = []
+
+    def stream_until(condition: Callable[[], bool]) -> None:
+        while not condition():
+            assert len(produced) < len(events), [member.log() for member in scene.members]
+            more = events[len(produced) : len(produced) + 10]
+            scene.kafka.produce_events(scene.topic, more)
+            produced.extend(more)
+            time.sleep(0.05)
+
+    first = scene.start("--batch", "5")
+    stream_until(lambda: scene.stored() >= 20)
+    second = scene.start("--batch", "5")
+    stream_until(lambda: second.partitions() > 0)
+    assert first.stop() == 0
+    stream_until(lambda: second.partitions() == PARTITIONS)
+    scene.assert_exactly_once(produced)
+    scene.wait_until_committed(len(produced))
+    assert second.stop() == 0
+    assert min(first.counted("stored"), second.counted("stored")) > 0
+    assert first.counted("stored") + second.counted("stored") == len(produced)
 
 
 def test_the_database_is_killed_and_comes_back(scene: Scene, postgres: PostgresFixture) -> None:
     """Meanwhile nothing is committed, and the consumer waits rather than spins; then everything is there, once."""
     events = mixed_traffic(600)
     scene.kafka.produce_events(scene.topic, events[:200])
-    member = scene.start("--batch", "50")
+    member = scene.start("--batch", "20")  # so that more waits than may be held
     scene.wait_until_stored(100)
     postgres.kill()
     try:
         scene.kafka.produce_events(scene.topic, events[200:])
-        member.wait_until_told(r"(?s)(events wait for the database.*){4}")
+        member.wait_until_told(r"(?s)(events wait for the database.*){3}")
         committed = scene.committed()
         used_s = cpu_seconds(member.process.pid)
-        member.wait_until_told(r"(?s)(events wait for the database.*){6}")
+        member.wait_until_told(r"(?s)(events wait for the database.*){5}")
         assert cpu_seconds(member.process.pid) - used_s < 0.5
         assert scene.committed() == committed
     finally:

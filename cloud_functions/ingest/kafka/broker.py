@@ -36,6 +36,9 @@ _ON_THE_COMMAND_LINE: Final = {
     "group.id": "--group",
 }
 
+_REARRANGING: Final = frozenset({"REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"})
+"""Answers to a commit that belong to a group in which partitions change hands."""
+
 Hear = Callable[[Collection[Partition]], None]
 
 
@@ -154,7 +157,9 @@ class KafkaSource:
         try:
             answers = self._consumer.commit(offsets=offsets, asynchronous=False)
         except self._kafka.KafkaException as error:
-            log.warning("offsets are not committed now: %s", error.args[0].str())
+            told: KafkaError = error.args[0]
+            level = logging.INFO if told.name() in _REARRANGING else logging.WARNING
+            log.log(level, "offsets are not committed now: %s", told.str())
             return False
         refused = [answer for answer in answers if answer.error is not None]
         for answer in refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -316,16 +317,19 @@ def interrupted_at(count: int) -> Callable[[], bool]:
     return stopped
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 30)), min_size=1, max_size=6),
-    st.integers(0, 120),
+    st.integers(0, 60),
     st.integers(1, 20),
-    st.randoms(use_true_random=False),
+    st.integers(0, 2**32),
 )
-def test_members_that_die_lose_nothing(lives: list[tuple[float, float, int]], count: int, batch: int, rng) -> None:
+def test_members_that_die_lose_nothing(
+    lives: list[tuple[float, float, int]], count: int, batch: int, seed: int
+) -> None:
     """Whatever fails, whichever commit fails, and whenever a member dies: the next begins at what was committed, and in
     the end every record was done."""
+    rng = random.Random(seed)
     rig = Rig(plates=count, others=7)
     for failing_ratio, refusing_ratio, steps in lives:
         rig.source.position = {partition: rig.source.committed.get(partition, 0) for partition in rig.source.ends}
