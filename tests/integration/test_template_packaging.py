@@ -24,7 +24,20 @@ FOREIGN = {
     "api": ["redis"],
     "maintenance": ["fastapi", "redis", "mangum"],
 }
-NEVER = ["edge_agent", "cv2", "numpy", "av", "paho", "boto3", "botocore", "alembic", "sqlalchemy", "uvicorn", "bin"]
+NEVER = [
+    "edge_agent",
+    "cv2",
+    "numpy",
+    "av",
+    "paho",
+    "boto3",
+    "botocore",
+    "alembic",
+    "sqlalchemy",
+    "uvicorn",
+    "confluent_kafka",
+    "bin",
+]
 
 
 @pytest.mark.parametrize("name", BUILDABLE)
@@ -49,6 +62,7 @@ def test_an_artefact_is_all_that_its_handler_needs_and_nothing_else(name: str, t
         name,
     }
     assert not (folder / "cloud_functions/db/migrations").exists()
+    assert not (folder / "cloud_functions/ingest/kafka").exists()
     sources = [path for path in folder.rglob("*.py") if "__pycache__" not in path.parts]
     assert len(list(folder.rglob("*.pyc"))) >= len(sources)
     assert list(folder.rglob("*.pyi")) == []

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, Producer
 
 log = logging.getLogger(__name__)
-_librdkafka = logging.getLogger(f"{__name__}.librdkafka")
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "client.id": "vedette-ingest",
@@ -36,6 +35,7 @@ _ON_THE_COMMAND_LINE: Final = {
     "group.id": "--group",
 }
 
+_QUIET_S: Final = 10.0
 _REARRANGING: Final = frozenset({"REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"})
 """Answers to a commit that belong to a group in which partitions change hands."""
 
@@ -70,16 +70,34 @@ def read_properties(path: Path) -> dict[str, str]:
 def make_producer(brokers: str, properties: Mapping[str, Any], **more: Any) -> Producer:
     """Return a producer; raise ConfigurationError for a property that is none."""
     kafka = _library()
-    logger = logging.getLogger(f"{__name__}.producer")
-    logger.addFilter(_is_no_configuration_warning)  # properties that only concern a consumer are none of its business
     try:
-        return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=logger)
+        return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=LibraryLog("producer"))
     except (kafka.KafkaException, TypeError, ValueError) as error:
         raise _refused(error) from None
 
 
-def _is_no_configuration_warning(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("CONFWARN")
+class LibraryLog:
+    """Takes librdkafka's lines: of broken connections only one in a while, since it tries many times a second.
+
+    Nor does it say which of the properties in a shared file are the consumer's alone.
+    """
+
+    def __init__(self, name: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logging.getLogger(f"{__name__}.{name}")
+        self._monotonic = monotonic
+        self._quiet_until_s = float("-inf")
+
+    def log(self, level: int, text: str, *arguments: object) -> None:
+        """Called by the library; the first argument is the facility."""
+        facility = arguments[0] if arguments else None
+        if facility == "CONFWARN":
+            return
+        if facility == "FAIL":
+            now_s = self._monotonic()
+            if now_s < self._quiet_until_s:
+                return
+            self._quiet_until_s = now_s + _QUIET_S
+        self._logger.log(level, text, *arguments)
 
 
 def _library() -> Any:
@@ -106,7 +124,7 @@ class KafkaSource:
             "bootstrap.servers": brokers, "group.id": group, "error_cb": self._on_trouble,
         }  # fmt: skip
         try:
-            self._consumer: Consumer = self._kafka.Consumer(configuration, logger=_librdkafka)
+            self._consumer: Consumer = self._kafka.Consumer(configuration, logger=LibraryLog("consumer"))
         except (self._kafka.KafkaException, TypeError, ValueError) as error:
             raise _refused(error) from None
         self._topics = list(topics)

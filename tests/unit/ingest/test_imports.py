@@ -15,6 +15,7 @@ HEAVY = (
     "alembic",
     "fastapi",
     "aws_lambda_powertools",
+    "confluent_kafka",
     "asyncio.events",
     "urllib3",
     "cloud_functions.api",

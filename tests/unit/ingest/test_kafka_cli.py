@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cloud_functions.ingest.kafka.broker import KafkaSource, read_properties
+from cloud_functions.ingest.kafka.broker import KafkaSource, LibraryLog, read_properties
 from cloud_functions.ingest.kafka.cli import build_parser, consume, main, stopped_by_signal
 from cloud_functions.ingest.kafka.dead_letter_topic import KafkaDeadLetters
 from cloud_functions.ingest.messages import Rejection
@@ -158,6 +158,20 @@ def test_the_first_signal_asks_and_the_second_ends() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_the_library_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Broken connections are told once in ten seconds, everything else as it comes."""
+    caplog.set_level(logging.INFO)
+    now_s = [0.0]
+    log = LibraryLog("consumer", monotonic=lambda: now_s[0])
+    for _ in range(100):
+        log.log(logging.ERROR, "%s [%s] %s", "FAIL", "consumer-1", "refused")
+        now_s[0] += 0.25
+    log.log(logging.WARNING, "%s [%s] %s", "SESSTMOUT", "consumer-1", "timed out")
+    log.log(logging.WARNING, "%s [%s] %s", "CONFWARN", "consumer-1", "session.timeout.ms is a consumer property")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [*["FAIL [consumer-1] refused"] * 3, "SESSTMOUT [consumer-1] timed out"]
 
 
 class FullProducer:
