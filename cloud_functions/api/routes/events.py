@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Path, Query
@@ -36,6 +35,7 @@ from cloud_functions.api.parameters import (
 from cloud_functions.api.plate_access import is_protected
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
+from cloud_functions.api.responses import json_response, list_response, text_response
 from cloud_functions.db.event_count_queries import count_events
 from cloud_functions.db.event_delete_queries import Deletion, Picture, delete_event, delete_events
 from cloud_functions.db.event_filter import EventFilter
@@ -61,8 +61,9 @@ async def list_events(here: Here, asked: Annotated[ListParameters, Query()], may
 
     Pages are numbered from 1. To walk through many events follow `next_cursor` instead: events that arrive
     meanwhile then neither repeat nor hide any. Totals come from counts kept with the events, so they take milliseconds
-    for camera, type, site, time and one of class or zone; `min_confidence`, a plate, or class and zone together are
-    counted one by one: exact too, and the slower the more events the rest of the conditions leaves.
+    for camera, type, site, time, one of class or zone, and `min_confidence` in steps of 0.05; a confidence between two
+    steps, a plate, or class and zone together are counted one by one: exact too, and the slower the more events the
+    rest of the conditions leaves.
     """
     return await _page(here, asked.event_filter(), asked, may_read=may_read)
 
@@ -76,7 +77,7 @@ async def stats(here: Here, asked: Annotated[FilterParameters, Query()]) -> Resp
     found = await here.database.run(
         lambda connection: event_stats(connection, here.plates.event_filter(connection, wanted))
     )
-    return _json(
+    return json_response(
         {
             "total_events": found.total,
             "events_by_type": found.by_type,
@@ -101,7 +102,8 @@ async def recent(
         return here.plates.events(connection, events, may_read=may_read)
 
     events = await here.database.run(read)
-    return _body(here, f'{{"events":[{_joined(events)}],"count":{len(events)}}}')
+    listed = ",".join(event.to_json() for event in events)
+    return text_response(f'{{"events":[{listed}],"count":{len(events)}}}', here.limits)
 
 
 @router.get(
@@ -174,7 +176,7 @@ async def delete_many(
     message = f"{deletion.events} events deleted"
     if asked.delete_snapshots and pictures < len(deletion.pictures):
         message += "; their pictures could not be deleted"
-    return _json(
+    return json_response(
         {"message": message, "deleted": deletion.events, "snapshots_deleted": pictures, "remaining": remaining}
     )
 
@@ -185,7 +187,7 @@ async def one(here: Here, ref: EventRef, may_read: MayReadPlates) -> Response:
     event = await find_or_404(here, ref)
     if may_read and is_protected(event):
         [event] = await here.database.run(lambda connection: here.plates.events(connection, [event], may_read=may_read))
-    return _body(here, event.to_json())
+    return text_response(event.to_json(), here.limits)
 
 
 @router.delete(
@@ -204,7 +206,7 @@ async def delete_one(
     message = "Event deleted"
     if delete_snapshot and pictures < len(deletion.pictures):
         message += "; its picture could not be deleted"
-    return _json({"message": message, "snapshot_deleted": pictures > 0})
+    return json_response({"message": message, "snapshot_deleted": pictures > 0})
 
 
 async def find_or_404(here: Resources, ref: int | UUID) -> FlatEvent:
@@ -232,18 +234,15 @@ async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, m
         return replace(page, events=here.plates.events(connection, page.events, may_read=may_read))
 
     page = await here.database.run(read)
-    number = "null" if after is not None else asked.page
-    return _body(
-        here,
-        f'{{"events":[{_joined(page.events)}],"total":{page.total},"page":{number},"page_size":{size},'
-        f'"has_more":{json.dumps(page.has_more)},"next_cursor":{json.dumps(_next_cursor(page))}}}',
+    last = page.events[-1] if page.has_more and page.events else None
+    return list_response(
+        "events",
+        (event.to_json() for event in page.events),
+        total=page.total,
+        part={"page": asked.page if after is None else None, "page_size": size},
+        ends_at=None if last is None else Cursor(timestamp=last.timestamp, id=last.id),
+        limits=here.limits,
     )
-
-
-def _next_cursor(page: EventPage) -> str | None:
-    if not page.has_more or not page.events:
-        return None
-    return Cursor(timestamp=page.events[-1].timestamp, id=page.events[-1].id).encode()
 
 
 async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
@@ -259,21 +258,5 @@ async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
     return len(pictures)
 
 
-def _joined(events: list[FlatEvent]) -> str:
-    return ",".join(event.to_json() for event in events)
-
-
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else format_utc(moment)
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(json.dumps(content), media_type="application/json")
-
-
-def _body(here: Resources, text: str) -> Response:
-    body = text.encode()
-    most = here.limits.export_bytes
-    if most is not None and len(body) > most:
-        raise Problem(422, "answer-too-large", "These events are too large for one answer; ask for fewer at a time.")
-    return Response(body, media_type="application/json")

@@ -19,6 +19,7 @@ from cloud_functions.api.plate_answers import PlateHistoryAnswer, PlateList, Pla
 from cloud_functions.api.plate_parameters import HistoryParameters, PlateListParameters
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
+from cloud_functions.api.responses import json_response, list_response
 from cloud_functions.db.plate_event import PlateEvent
 from cloud_functions.db.plate_queries import PlateFilter, PlateHistory, PlatePage, plate_history, plates_page
 from cloud_functions.db.plate_search import (
@@ -66,8 +67,8 @@ async def list_plates(here: Here, asked: Annotated[PlateListParameters, Query()]
         return replace(page, plates=here.plates.reads(connection, page.plates, may_read=may_read))
 
     page = await here.database.run(read)
-    plates = [read.to_dict() for read in page.plates]
-    return _list(asked, plates, page.total, _cursor(page.plates[-1]) if page.has_more and page.plates else None)
+    last = page.plates[-1] if page.has_more and page.plates else None
+    return _list(here, asked, [read.to_dict() for read in page.plates], page.total, last)
 
 
 @router.get(
@@ -87,8 +88,8 @@ async def stats(here: Here) -> Response:
     except TransientError as error:
         logger.warning("no plate statistics for now: %s", error)
         nothing = ("total_events", "unique_plates", "active_cameras", "avg_confidence", "avg_latency_ms")
-        return _json({"is_connected": False} | dict.fromkeys(nothing))
-    return _json(
+        return json_response({"is_connected": False} | dict.fromkeys(nothing))
+    return json_response(
         {
             "is_connected": True,
             "total_events": kept.total_events,
@@ -130,7 +131,7 @@ async def history(
     found = await here.database.run(read)
     if found is None:
         raise Problem(404, "plate-not-found", "No read of this plate is stored; it may have been deleted or expired.")
-    return _json(_history(plate, found))
+    return json_response(_history(plate, found))
 
 
 async def _search(here: Resources, asked: PlateListParameters, *, may_read: bool) -> Response:
@@ -146,8 +147,8 @@ async def _search(here: Resources, asked: PlateListParameters, *, may_read: bool
         page = await here.database.run(read)
     except LookupError:
         raise invalid_parameter("cursor", "ended at a read that is gone; search again from the start") from None
-    cursor = _cursor(page.found[-1].read) if page.has_more and page.found else None
-    return _list(asked, [_found(one) for one in page.found], page.total, cursor)
+    last = page.found[-1].read if page.has_more and page.found else None
+    return _list(here, asked, [_found(one) for one in page.found], page.total, last)
 
 
 def _near(here: Resources, connection: Connection, asked: PlateListParameters, *, may_read: bool) -> list[NearPlate]:
@@ -170,20 +171,17 @@ def _found(one: FoundRead) -> dict[str, Any]:
     }
 
 
-def _cursor(read: PlateEvent) -> str:
-    return Cursor(timestamp=read.captured_at, id=read.id).encode()
-
-
-def _list(asked: PlateListParameters, plates: list[dict[str, Any]], total: int, next_cursor: str | None) -> Response:
-    return _json(
-        {
-            "plates": plates,
-            "total": total,
-            "limit": asked.limit,
-            "offset": None if asked.cursor else asked.offset,
-            "has_more": next_cursor is not None,
-            "next_cursor": next_cursor,
-        }
+def _list(
+    here: Resources, asked: PlateListParameters, plates: list[dict[str, Any]], total: int, last: PlateEvent | None
+) -> Response:
+    """Return the list; ``last`` is the last of the reads if more follow."""
+    return list_response(
+        "plates",
+        map(json.dumps, plates),
+        total=total,
+        part={"limit": asked.limit, "offset": None if asked.cursor else asked.offset},
+        ends_at=None if last is None else Cursor(timestamp=last.captured_at, id=last.id),
+        limits=here.limits,
     )
 
 
@@ -206,7 +204,3 @@ def _history(plate: str, found: PlateHistory) -> dict[str, Any]:
         ],
         "plates": [read.to_dict() for read in found.latest.plates],
     }
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(json.dumps(content), media_type="application/json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +12,7 @@ from cloud_functions.api.auth import require
 from cloud_functions.api.database import Connection
 from cloud_functions.api.errors import Problem
 from cloud_functions.api.resources import Here, Resources
+from cloud_functions.api.responses import json_response
 from cloud_functions.api.watchlist_parameters import (
     Deleted,
     PatternAnswer,
@@ -57,7 +57,7 @@ Result = TypeVar("Result")
 async def all_lists(here: Here) -> Response:
     """All watch-lists by name, each with how many patterns it holds."""
     lists = await here.database.run(list_watchlists)
-    return _json({"watchlists": [_list(one) for one in lists], "count": len(lists)})
+    return json_response({"watchlists": [_list(one) for one in lists], "count": len(lists)})
 
 
 @router.post(
@@ -76,7 +76,7 @@ async def create(here: Here, asked: Annotated[WatchlistBody, Body()]) -> Respons
             connection, name=asked.name, description=asked.description, enabled=asked.enabled
         ),
     )
-    return _json(_list(made), status=201)
+    return json_response(_list(made), status=201)
 
 
 @router.get(
@@ -84,7 +84,7 @@ async def create(here: Here, asked: Annotated[WatchlistBody, Body()]) -> Respons
 )
 async def one(here: Here, number: ListNumber) -> Response:
     """The watch-list of this number; its patterns are listed apart."""
-    return _json(_list(_there(await here.database.run(lambda connection: find_watchlist(connection, number)))))
+    return json_response(_list(_there(await here.database.run(lambda connection: find_watchlist(connection, number)))))
 
 
 @router.put(
@@ -102,7 +102,7 @@ async def change(here: Here, number: ListNumber, asked: Annotated[WatchlistBody,
             connection, number, name=asked.name, description=asked.description, enabled=asked.enabled
         ),
     )
-    return _json(_list(_there(changed)))
+    return json_response(_list(_there(changed)))
 
 
 @router.delete(
@@ -116,7 +116,7 @@ async def delete(here: Here, number: ListNumber) -> Response:
     """Delete the watch-list with all its patterns."""
     if not await here.database.run(lambda connection: delete_watchlist(connection, number)):
         raise _no_list()
-    return _json({"message": "Watch-list deleted"})
+    return json_response({"message": "Watch-list deleted"})
 
 
 @router.get(
@@ -134,7 +134,7 @@ async def patterns(here: Here, number: ListNumber, asked: Annotated[PatternPage,
         return found, list_patterns(connection, number, limit=asked.limit, offset=asked.offset)
 
     found, listed = await here.database.run(read)
-    return _json(
+    return json_response(
         {
             "patterns": [_pattern(one) for one in listed],
             "total": _there(found).patterns,
@@ -162,7 +162,7 @@ async def add(here: Here, number: ListNumber, asked: Annotated[PatternsBody, Bod
     added = await here.database.run(write)
     if added is None:
         raise _no_list()
-    return _json({"patterns": [_pattern(one) for one in added], "count": len(added)}, status=201)
+    return json_response({"patterns": [_pattern(one) for one in added], "count": len(added)}, status=201)
 
 
 @router.get(
@@ -177,7 +177,7 @@ async def one_pattern(here: Here, number: ListNumber, pattern: PatternNumber) ->
     found = await here.database.run(lambda connection: find_pattern(connection, number, pattern))
     if found is None:
         raise _no_pattern()
-    return _json(_pattern(found))
+    return json_response(_pattern(found))
 
 
 @router.delete(
@@ -191,7 +191,7 @@ async def remove(here: Here, number: ListNumber, pattern: PatternNumber) -> Resp
     """Delete the pattern; it counts no more for the next plates that arrive."""
     if not await here.database.run(lambda connection: delete_pattern(connection, number, pattern)):
         raise _no_pattern()
-    return _json({"message": "Pattern deleted"})
+    return json_response({"message": "Pattern deleted"})
 
 
 def _stored(here: Resources, connection: Connection, pattern: PatternBody) -> NewPattern:
@@ -245,7 +245,3 @@ def _pattern(found: WatchPattern) -> dict[str, Any]:
         "reason": found.reason,
         "expires_at": None if found.expires_at is None else format_utc(found.expires_at),
     }
-
-
-def _json(content: dict[str, Any], *, status: int = 200) -> Response:
-    return Response(json.dumps(content), status, media_type="application/json")
