@@ -86,8 +86,9 @@ def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -
 def near_protected(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
     """Return the protected plates (token, plate, number of reads) at most so far away, in no order; by their tokens."""
     near: list[NearPlate] = []
+    folded = _trigrams(fold(plate))
     for token, text, events in opened:
-        if abs(len(text) - len(plate)) > max_distance:
+        if abs(len(text) - len(plate)) > max_distance or _similarity(folded, _trigrams(fold(text))) < THRESHOLD:
             continue
         distance = plate_distance(plate, text)
         if distance <= max_distance:
@@ -103,8 +104,17 @@ def nearest(near: list[NearPlate]) -> list[NearPlate]:
 
 def trigram_similarity(one: str, other: str) -> float:
     """Return what pg_trgm's ``similarity`` does for two plates."""
-    first, second = ({text[at : at + 3] for at in range(len(text) - 2)} for text in (f"  {one} ", f"  {other} "))
-    return len(first & second) / len(first | second)
+    return _similarity(_trigrams(one), _trigrams(other))
+
+
+def _trigrams(plate: str) -> set[str]:
+    text = f"  {plate} "
+    return {text[at : at + 3] for at in range(len(plate) + 1)}
+
+
+def _similarity(one: set[str], other: set[str]) -> float:
+    common = len(one & other)
+    return common / (len(one) + len(other) - common)
 
 
 def search_page(

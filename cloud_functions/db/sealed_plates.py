@@ -56,5 +56,5 @@ def sealed_plates(connection: Connection[Row], wanted: PlateFilter, *, limit: in
         LIMIT %(limit)s
         """
     ).format(all_of(conditions))
-    rows = connection.execute(query, parameters | {"limit": limit}, binary=True)
+    rows = connection.execute(query, parameters | {"limit": limit}, binary=True).fetchall()
     return [SealedPlate(token, events, event_id, bytes(sealed)) for token, events, event_id, sealed in rows]

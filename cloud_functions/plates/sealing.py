@@ -110,10 +110,9 @@ def token_in(event_data_json: str) -> str | None:
 
 
 def _readable(data: Mapping[str, Any], token: str) -> dict[str, Any]:
-    telling = _telling(data)
-    result: Mapping[str, Any] = data["anpr_result"]
+    telling = _Telling(data)
     readable: dict[str, Any] = {
-        "anpr_result": {"license_plate": None} | _plain(result, _OF_A_RESULT, telling),
+        "anpr_result": {"license_plate": None} | _plain(data["anpr_result"], _OF_A_RESULT, telling),
         "plate_normalized": token,
         PROTECTED: True,
         "candidates": [],
@@ -127,23 +126,40 @@ def _readable(data: Mapping[str, Any], token: str) -> dict[str, Any]:
     return readable | _plain(data, _READABLE, telling)
 
 
-def _telling(data: Mapping[str, Any]) -> set[str]:
-    """Return the plate and its other readings, as they might stand in another text."""
-    texts = [data["plate_normalized"], data["anpr_result"]["license_plate"]]
-    texts += [candidate["text"] for candidate in data.get("candidates") or ()]
-    return {normal for normal in map(normalize_plate, texts) if len(normal) >= _TELLING_LENGTH}
+class _Telling:
+    """The plate and its other readings, as they might stand in another text."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+        self._plates: set[str] | None = None
+
+    def is_in(self, text: str) -> bool:
+        if len(text) < _TELLING_LENGTH:
+            return False
+        if self._plates is None:
+            data = self._data
+            texts = [data["plate_normalized"], data["anpr_result"]["license_plate"]]
+            texts += [candidate["text"] for candidate in data.get("candidates") or ()]
+            self._plates = {normal for normal in map(_normal, texts) if len(normal) >= _TELLING_LENGTH}
+        normal = _normal(text)
+        return any(plate in normal for plate in self._plates)
 
 
-def _plain(data: Mapping[str, Any], names: Iterable[str], telling: set[str]) -> dict[str, Any]:
+def _normal(text: str) -> str:
+    return text.upper() if text.isascii() and text.isalnum() else normalize_plate(text)
+
+
+def _plain(data: Mapping[str, Any], names: Iterable[str], telling: _Telling) -> dict[str, Any]:
     """Return these fields where they are texts or numbers; a text that holds a plate is left out."""
-    return {name: None if _tells(data[name], telling) else data[name] for name in names if name in data}
-
-
-def _tells(value: object, telling: set[str]) -> bool:
-    if isinstance(value, str):
-        normal = normalize_plate(value)
-        return any(plate in normal for plate in telling)
-    return isinstance(value, dict | list)
+    plain: dict[str, Any] = {}
+    for name in names:
+        if name in data:
+            value = data[name]
+            if isinstance(value, str):
+                plain[name] = None if telling.is_in(value) else value
+            else:
+                plain[name] = None if isinstance(value, dict | list) else value
+    return plain
 
 
 def _numbers(box: Mapping[str, Any]) -> dict[str, float]:

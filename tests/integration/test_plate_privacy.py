@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from cloud_functions.db.plate_search import trigram_similarity
 from cloud_functions.db.plates import NewPlate, get_events_by_plate, insert_event
 from cloud_functions.plates.cli import main
 from cloud_functions.plates.vault import PlateVault
@@ -341,3 +342,12 @@ def test_rejected_messages_wait_while_nobody_knows_whose_they_are(tmp_path: Path
     with rig("postgresql://127.0.0.1:1/nowhere", PLATE_MASTER_KEY=setting(tmp_path)) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
         assert one.dead_letters.kept == []
+
+
+def test_likeness_is_the_databases(database_url: str) -> None:
+    """Protected plates are ranked by the same number as open ones."""
+    pairs = [("GQ777ZX", "6Q777ZX"), ("AB1", "AB1"), ("A1", "ZZ99"), ("AAAA", "AAAAAA"), ("AB12CD", "CD12AB")]
+    with psycopg.connect(database_url) as connection:
+        for one, other in pairs:
+            [(expected,)] = connection.execute("SELECT similarity(%s, %s)::float8", [one, other]).fetchall()
+            assert trigram_similarity(one, other) == pytest.approx(expected, abs=1e-6)

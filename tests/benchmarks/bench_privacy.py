@@ -1,0 +1,147 @@
+"""What protecting plates costs: ingest with the site protected against without, and an API that opens plates.
+
+Ingest: the same batches through two handlers in turn, on two databases of one server, traffic as it is (a tenth are
+plates) and plates alone. The API: through the Lambda handler, warm, the same question put in turn by one who may not
+read protected plates and one who may; all plates are protected. ``VEDETTE_BENCH_PROTECTED`` is how many distinct ones.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psycopg
+
+from cloud_functions.db.migrate import upgrade
+from cloud_functions.ingest.handler import build_ingest
+from cloud_functions.ingest.ingest import Ingest
+from cloud_functions.ingest.publish import Publication
+from infra.local.postgres import PostgresServer
+from tests.api_calls import ApiCalls
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.filled_database import database_server
+from tests.benchmarks.plate_lists import any_plate
+from tests.protected_sites import api, protect, setting
+from tests.wire_events import anpr_data, batch, mixed_traffic
+
+DISTINCT = int(os.environ.get("VEDETTE_BENCH_PROTECTED", "10000"))
+BATCH = 1000
+ROUNDS = 30
+WARM_UP = 3
+QUESTIONS = 30
+
+
+class _NobodyListens:
+    def publish(self, publications: Sequence[Publication]) -> set[str]:
+        return set()
+
+
+def run() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder, database_server(durable=False) as server:
+        figures = [
+            *_ingest(server, Path(folder), "mixed", plates_alone=False),
+            *_ingest(server, Path(folder), "plates", plates_alone=True),
+        ]
+        return [*figures, *_questions(server, Path(folder))]
+
+
+def _ingest(server: PostgresServer, folder: Path, name: str, *, plates_alone: bool) -> list[Figure]:
+    ingests = {kind: _handler(server, f"{name}_{kind}", folder) for kind in ("open", "protected")}
+    protect(server.url_of(f"{name}_protected"), folder)
+    seconds: dict[str, list[float]] = {kind: [] for kind in ingests}
+    burnt: dict[str, list[float]] = {kind: [] for kind in ingests}
+    chance = random.Random(3)
+    for number in range(ROUNDS + WARM_UP):
+        invocation = batch(_events(chance, number, plates_alone=plates_alone))
+        for kind in sorted(ingests, reverse=number % 2 == 0):
+            cpu_start, start = time.process_time(), time.perf_counter()
+            answer = ingests[kind].handle(invocation)
+            spent, used = time.perf_counter() - start, time.process_time() - cpu_start
+            if answer["batchItemFailures"]:
+                raise RuntimeError("ingest gave events back")
+            if number >= WARM_UP:
+                seconds[kind].append(spent)
+                burnt[kind].append(used)
+    pairs = list(zip(seconds["protected"], seconds["open"], strict=True))
+    took = statistics.median(one / other for one, other in pairs)
+    cpu = {kind: statistics.median(values) for kind, values in burnt.items()}
+    what = "plates alone" if plates_alone else "a tenth of them plates"
+    note = f"batch of {BATCH}, {what}; handler's CPU {cpu['open'] * 1000:.1f} → {cpu['protected'] * 1000:.1f} ms"
+    return [
+        Figure(f"ingest of {name}, protected, of open: time", took, "ratio", note=note),
+        Figure(f"ingest of {name}, protected, of open: CPU", cpu["protected"] / cpu["open"], "ratio"),
+    ]
+
+
+def _events(chance: random.Random, number: int, *, plates_alone: bool) -> list[dict[str, object]]:
+    events = mixed_traffic(BATCH, seed=number, first_sequence=1 + number * BATCH // 5)
+    for event in events:
+        if plates_alone or event["event_type"] == "anpr":
+            plate = any_plate(chance)
+            candidates = [{"text": plate, "confidence": 0.9}, {"text": plate[::-1], "confidence": 0.1}]
+            event |= {"event_type": "anpr", "event_data": anpr_data(plate, candidates=candidates)}
+    return events
+
+
+def _handler(server: PostgresServer, name: str, folder: Path) -> Ingest:
+    server.create_database(name)
+    upgrade(server.url_of(name))
+    variables = {"DATABASE_URL": server.url_of(name), "PLATE_MASTER_KEY": setting(folder)}
+    return build_ingest(variables, publisher=_NobodyListens())
+
+
+def _questions(server: PostgresServer, folder: Path) -> list[Figure]:
+    """Ask of ``DISTINCT`` plates, each read once or twice."""
+    ingest = _handler(server, "asked", folder)
+    url = server.url_of("asked")
+    protect(url, folder)
+    chance = random.Random(4)
+    plates = sorted({any_plate(chance) for _ in range(DISTINCT)})
+    number = 0
+    while number < len(plates):
+        events = mixed_traffic(BATCH, seed=number, first_sequence=1 + number)
+        for event, plate in zip(events, plates[number : number + BATCH], strict=False):
+            event |= {"event_type": "anpr", "event_data": anpr_data(plate)}
+        ingest.handle(batch(events))
+        number += BATCH
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    with api(url, folder) as anybody, api(url, folder, reader=True) as reader:
+        took = _times(_asked(anybody, reader, plates, chance))
+    note = f"{len(plates):,} distinct protected plates"
+    return [Figure(f"{name}: median", statistics.median(times), "ms", note=note) for name, times in took.items()]
+
+
+def _asked(
+    anybody: ApiCalls, reader: ApiCalls, plates: Sequence[str], chance: random.Random
+) -> dict[str, Callable[[], int]]:
+    def one() -> str:
+        return chance.choice(plates)
+
+    return {
+        "exact search, masked": lambda: anybody.get("/api/plates", plate=one()).status,
+        "exact search, opened": lambda: reader.get("/api/plates", plate=one()).status,
+        "newest 50, masked": lambda: anybody.get("/api/plates").status,
+        "newest 50, opened": lambda: reader.get("/api/plates").status,
+        "prefix, opened": lambda: reader.get("/api/plates", plate=one()[:4], match="prefix").status,
+        "fuzzy, opened": lambda: reader.get("/api/plates", plate=one()[:-1], match="fuzzy").status,
+    }
+
+
+def _times(actions: Mapping[str, Callable[[], int]]) -> dict[str, list[float]]:
+    took: dict[str, list[float]] = {name: [] for name in actions}
+    for number in range(QUESTIONS + WARM_UP):
+        for name, action in actions.items():
+            start = time.perf_counter()
+            status = action()
+            spent = time.perf_counter() - start
+            if status != 200:
+                raise RuntimeError(f"{name}: {status}")
+            if number >= WARM_UP:
+                took[name].append(spent * 1000)
+    return took
