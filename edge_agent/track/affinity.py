@@ -60,18 +60,19 @@ def _terms(position: Floats, wider: float, *, sign: float = 1.0) -> Floats:
     ``sign``, since one subtraction for all pairs is to do both.
     """
     terms = _weights(wider, sign).dot(position)
-    terms[7] *= terms[6] * sign
+    terms[7] *= terms[6]
     return terms
 
 
 @cache
 def _weights(wider: float, sign: float) -> Floats:
-    half, whole = wider / 2.0, wider * sign
+    half = wider / 2.0
     weights = np.zeros((8, 4))
     weights[[0, 1], [0, 1]] = 1.0
     weights[[2, 3], [2, 3]] = half
     weights[[4, 5], [2, 3]] = half * sign
-    weights[[7, 6], [2, 3]] = whole
+    weights[6, 3] = wider * sign
+    weights[7, 2] = wider
     weights.flags.writeable = False
     return weights
 

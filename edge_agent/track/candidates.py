@@ -38,6 +38,8 @@ class Candidates:
     group: list[int]
     index: list[int]
     """Row in the ``Detections`` they came from."""
+    hull: Box
+    """The smallest box that holds them all; empty without any."""
     strong: int
     """How many, from the front, have a score that may start a track."""
 
@@ -53,9 +55,11 @@ class Candidates:
         score = detections.score.take(order).tolist()
         class_id = detections.class_id.take(order).tolist()
         index = order.tolist()
-        if not _all_usable(boxes, score, class_id, low_score):
+        hull = _hull(boxes)
+        if not _all_usable(boxes, hull, score, class_id, low_score):
             usable = _usable(boxes, score, class_id, low_score)
             boxes = boxes.take(usable, axis=0)
+            hull = _hull(boxes)
             score, class_id, index = ([known[row] for row in usable] for known in (score, class_id, index))
         strong = bisect_right(score, -high_score, key=neg)
         if score and score[0] > 1.0:
@@ -68,21 +72,31 @@ class Candidates:
             class_id=class_id,
             group=groups.of(class_id),
             index=index,
+            hull=hull,
             strong=strong,
         )
 
 
-def _all_usable(boxes: Floats, score: Sequence[float], class_id: Sequence[int], low_score: float) -> bool:
+def _hull(boxes: Floats) -> Box:
+    if len(boxes) == 0:
+        return []
+    return [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+
+
+def _all_usable(boxes: Floats, hull: Box, score: Sequence[float], class_id: Sequence[int], low_score: float) -> bool:
     """Tell quickly, of detections by falling score, whether nothing needs leaving out.
 
-    Not-a-number sorts last and fails every comparison.
+    Not-a-number sorts last and fails every comparison. A box within bounds on two sides that has no negative extent is
+    so on all four.
     """
     return (
         len(score) > 0
         and score[-1] >= low_score
         and score[0] < inf
-        and float(boxes.min()) > -_FARTHEST_PX
-        and float(boxes.max()) < _FARTHEST_PX
+        and hull[0] > -_FARTHEST_PX
+        and hull[1] > -_FARTHEST_PX
+        and hull[2] < _FARTHEST_PX
+        and hull[3] < _FARTHEST_PX
         and float((boxes[:, 2:] - boxes[:, :2]).min()) >= _SHORTEST_PX
         and min(class_id) >= 0
         and max(class_id) <= MAX_CLASS_ID

@@ -80,7 +80,7 @@ class ByteTracker:
         table.advance(self._elapsed(time_s), self._motion)
         pairs: Pairs = []
         if len(found):
-            self._view.widen(found.boxes)
+            self._view.widen(found.hull)
             pairs = self._continue_tracks(found)
             pairs += self._start_tracks(found, pairs)
             self._confirm()
@@ -225,15 +225,15 @@ class ByteTracker:
     def _seen(self, found: Candidates, pairs: Pairs) -> Tracks:
         """Return those confirmed tracks that have a detection."""
         tracks = self._table.tracks
-        shown = [(row, column) for row, column in pairs if tracks[row].track_id]
-        rows, columns = [row for row, _ in shown], [column for _, column in shown]
-        boxes = corners(self._table.states[POSITION].take(rows, axis=1))
+        shown = [(row, tracks[row], column) for row, column in pairs if tracks[row].track_id]
+        columns = [column for _, _, column in shown]
+        boxes = corners(self._table.states[POSITION].take([row for row, _, _ in shown], axis=1))
         boxes += _TRUST * (found.corners.take(columns, axis=0) - boxes)
         return Tracks(
-            track_id=np.array([tracks[row].track_id for row in rows], np.int64),
+            track_id=np.array([track.track_id for _, track, _ in shown], np.int64),
             xyxy=boxes.astype(np.float32),
             score=np.array([found.score[column] for column in columns], np.float32),
-            class_id=np.array([tracks[row].class_id for row in rows], np.int32),
+            class_id=np.array([track.class_id for _, track, _ in shown], np.int32),
             detection_index=np.array([found.index[column] for column in columns], np.int64),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import inf, sqrt
 
 from edge_agent.track.motion_model import SMALLEST_SIZE_PX
@@ -26,11 +26,11 @@ class View:
         self._low = [inf, inf]
         self._high = [-inf, -inf]
 
-    def widen(self, boxes: Iterable[Sequence[float]]) -> None:
-        """Take in the corners of detections, at least one."""
-        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-        self._low = [min(self._low[0], *lefts), min(self._low[1], *tops)]
-        self._high = [max(self._high[0], *rights), max(self._high[1], *bottoms)]
+    def widen(self, hull: Sequence[float]) -> None:
+        """Take in the smallest rectangle that holds all detections of an update."""
+        left, top, right, bottom = hull
+        self._low = [min(self._low[0], left), min(self._low[1], top)]
+        self._high = [max(self._high[0], right), max(self._high[1], bottom)]
 
     def left_by(self, seen: Sequence[float], position: Sequence[float], velocity: Sequence[float]) -> bool:
         """Tell whether a track was last ``seen`` at a side of the view, and cut by it on its way out.
