@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 
-from pydantic_core import from_json
-
 from cloud_functions.ingest.arrivals import ArrivedEvent
 from cloud_functions.ingest.messages import Message, Rejection
 from cloud_functions.plates.sealing import seal_letter, seal_row
@@ -58,14 +56,14 @@ class Sealing:
 def sealed_letters(rejections: Sequence[Rejection], vault: PlateVault) -> tuple[list[Rejection], set[str]]:
     """Return what is to be kept of rejected messages, and the ids of those that cannot be sealed now.
 
-    A message of a protected site may hold a plate, however broken it is: its body is sealed. Where it does not tell its
-    site, it stays as it is. ``vault`` must have been refreshed.
+    A message of a protected site may hold a plate, however broken it is: its body is sealed. One that does not tell its
+    site is sealed as well, under the key of any. ``vault`` must have been refreshed.
     """
     kept: list[Rejection] = []
     failed: set[str] = set()
     for rejection in rejections:
-        site_id = _site_of(rejection)
-        if site_id is None or not vault.protects(site_id):
+        site_id = _site_to_seal_for(rejection, vault)
+        if site_id is None:
             kept.append(rejection)
             continue
         try:
@@ -76,13 +74,8 @@ def sealed_letters(rejections: Sequence[Rejection], vault: PlateVault) -> tuple[
     return kept, failed
 
 
-def _site_of(rejection: Rejection) -> str | None:
-    if rejection.topic:
-        levels = rejection.topic.split("/", 2)
-        return levels[1] if len(levels) > 2 else None
-    try:
-        told = from_json(rejection.body)
-    except ValueError:
-        return None
-    site_id = told.get("site_id") if isinstance(told, dict) else None
-    return site_id if isinstance(site_id, str) else None
+def _site_to_seal_for(rejection: Rejection, vault: PlateVault) -> str | None:
+    levels = rejection.topic.split("/", 2)
+    if len(levels) > 2:  # a device's own: what it may publish on is bound to its site
+        return levels[1] if vault.protects(levels[1]) else None
+    return min(vault.protected_sites(), default=None)

@@ -61,6 +61,10 @@ class PlateVault:
         site = self._known.sites.get(site_id)
         return site is not None and site.plates_protected
 
+    def protected_sites(self) -> list[str]:
+        """Return the sites whose plates are to be sealed."""
+        return [site_id for site_id, site in self._known.sites.items() if site.plates_protected]
+
     @property
     def has_keys(self) -> bool:
         """Whether any plate may be sealed."""

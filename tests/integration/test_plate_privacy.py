@@ -22,7 +22,7 @@ from shared.plates import normalize_plate
 from tests.ingest_rig import RECOUNT, Rig, rig, rows
 from tests.plate_reads import PLATE_RECOUNT, plate_read
 from tests.protected_sites import SITE, api, dump, keys, protect, protection, setting
-from tests.wire_events import NOON, batch, failures, wire_event
+from tests.wire_events import NOON, batch, failures, record, wire_event
 
 PLATE = "GQ-777 ZX"
 TEXT = "GQ777ZX"
@@ -322,8 +322,10 @@ def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
     protect(database_url, tmp_path)
     broken = [read | {"schema_version": 99} for read in (telling_read(), plate_read("PUBLIC 1", site_id="yard"))]
     invocation = batch(broken)
+    invocation["Records"].append(record(f"no envelope, {PLATE}"))
     assert failures(ingest.handle(invocation)) == []
-    sealed, plain = ingest.dead_letters.kept
+    of_nobody, sealed, plain = ingest.dead_letters.kept
+    assert_nothing_tells(of_nobody.body)
     assert plain.body == invocation["Records"][1]["body"]
     payload = json.loads(invocation["Records"][0]["body"])["payload_base64"]
     assert payload[:100] not in sealed.body
