@@ -22,7 +22,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
     "socket.keepalive.enable": True,
-    "topic.metadata.refresh.interval.ms": 30_000,
+    "topic.metadata.refresh.interval.ms": 30_000,  # how soon a topic that was made later is found
+    "max.poll.interval.ms": 600_000,  # two batches whose every publishing times out
 }
 _OURS: Final[Mapping[str, Any]] = {
     "enable.auto.commit": False,

@@ -119,6 +119,8 @@ def _ingest(
     options: argparse.Namespace, variables: Mapping[str, str], metrics: CountedMetrics, properties: Mapping[str, str]
 ) -> Ingest:
     dead_letters: DeadLetters | None = None
+    if options.dead_letter_topic in options.topics:
+        raise ConfigurationError("--dead-letter-topic is consumed itself: what is rejected would come again for ever")
     if options.dead_letter_topic:
         producer = make_producer(options.brokers, properties, **PRODUCER_PROPERTIES)
         dead_letters = KafkaDeadLetters(producer=producer, topic=options.dead_letter_topic)

@@ -41,6 +41,11 @@ def test_it_is_wired_without_a_broker_or_a_database(caplog: pytest.LogCaptureFix
     ("arguments", "variables", "told"),
     [
         (WITH_LETTERS, {}, "DATABASE_URL is not set"),
+        (
+            [*NOWHERE, "--topic", "rejected", "--dead-letter-topic", "rejected"],
+            {"DATABASE_URL": "postgresql://x"},
+            "--dead-letter-topic is consumed itself",
+        ),
         (NOWHERE, {"DATABASE_URL": "postgresql://x"}, "set DEAD_LETTER_QUEUE_URL or give --dead-letter-topic"),
     ],
 )
