@@ -29,9 +29,11 @@ PARTITIONS = 4
 class Member:
     """One consumer process."""
 
-    def __init__(self, *, folder: Path, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, folder: Path, name: str, module: str, arguments: list[str], environment: Mapping[str, str]
+    ) -> None:
         self._log = folder / f"{name}.log"
-        command = [sys.executable, "-m", "cloud_functions.ingest.kafka.cli", "kafka", *arguments]
+        command = [sys.executable, "-m", module, "kafka", *arguments]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, env={**os.environ, **environment})
 
@@ -78,12 +80,13 @@ class Scene:
         lines = [f"{name}={value}" for name, value in FAST_CONSUMER.items() if name != "log_level"]
         self._properties.write_text("# for tests\n\n" + "\n".join(lines), encoding="utf-8")
 
-    def start(self, *more: str) -> Member:
+    def start(self, *more: str, module: str = "cloud_functions.ingest.kafka.cli") -> Member:
         arguments = ["--brokers", self.kafka.brokers, "--topic", self.topic, "--group", self.group]
         arguments += ["--config", str(self._properties), "--dead-letter-topic", self.rejected, "--linger-ms", "20"]
         member = Member(
             folder=self._folder,
             name=f"member-{len(self.members)}",
+            module=module,
             arguments=[*arguments, *more],
             environment={"DATABASE_URL": self.database_url},
         )
@@ -156,6 +159,22 @@ def test_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene) -> None
     scene.wait_until_committed(800)
     assert members[1].partitions() == PARTITIONS
     assert members[1].stop() == 0
+
+
+def test_a_member_dies_between_the_databases_commit_and_its_own(scene: Scene) -> None:
+    """What it had stored comes to the next one again, and is found there."""
+    events = mixed_traffic(120)
+    scene.kafka.produce_events(scene.topic, events)
+    first = scene.start("--batch", "30", module="tests.integration.dying_consumer")
+    assert first.process.wait(timeout=30) == -signal.SIGKILL
+    stored = scene.stored()
+    assert 0 < stored <= 30
+    assert scene.committed() == 0
+    second = scene.start("--batch", "30")
+    scene.assert_exactly_once(events)
+    scene.wait_until_committed(120)
+    assert second.stop() == 0
+    assert (second.counted("stored"), second.counted("repeated")) == (120 - stored, stored)
 
 
 def test_sigterm_in_mid_stream_leaves_offsets_as_the_database_is(scene: Scene) -> None:
