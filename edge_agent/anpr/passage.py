@@ -22,6 +22,8 @@ EXPECTED_WORTH = 4.0
 DIRECTION_PATIENCE_S = 1.0
 """How long a settled vote waits to see which way its vehicle goes."""
 
+HOPELESS_AFTER = 3
+"""So many looks at what does not stir and shows nothing that a plate can have, and it is let be until it moves."""
 FOLLOWED_S = 3.0
 """How long a plate on no vehicle is watched closely to see whether it moves."""
 
@@ -58,6 +60,8 @@ class Passage:
     read_at: Box | None = None
     """Where it was when it was read last."""
     first_read_s: float | None = None
+    doubts: int = 0
+    """Readings that no plate can have."""
 
     def see(self, frame: Frame, plate: Box, vehicle: Followed | None) -> None:
         """Take the plate's place in a frame."""
@@ -90,9 +94,14 @@ class Passage:
         """Whether it need not even be looked at: it is told, or will be, for it is known to have moved."""
         return self.told is not None or (self.settled_s is not None and self.heading.plate_moved)
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it is no plate, or none that can be read from here: a sticker, a sign, a plate full of mud."""
+        return self.doubts >= HOPELESS_AFTER and not self.vote.reads and not self.heading.plate_moved
+
     def is_followed_alone(self, now_s: float) -> bool:
         """Whether only looking at the whole picture keeps it in sight; not so a sign, after a while."""
-        if self.vehicle_id is not None or self.is_done:
+        if self.vehicle_id is not None or self.is_done or self.is_hopeless:
             return False
         return self.heading.plate_moved or now_s - self.first_seen_s < FOLLOWED_S
 

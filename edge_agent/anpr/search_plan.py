@@ -10,7 +10,10 @@ from edge_agent.events.occurrences import Box, Followed, box_area, iou
 from edge_agent.types import Frame
 
 LEAST_SIDE_PX = 48
-"""On smaller vehicles no plate is legible."""
+"""On smaller things no plate is legible."""
+LEAST_SIDE_GLYPHS = 10.0
+"""A vehicle's longer side is at least so many times as long as its plate's characters are high: 12 for a motorcycle
+from behind, 20 and more for a car."""
 STILL_IOU = 0.92
 ALL_OF_IT = 0.7
 """A region of so much of the picture is the picture."""
@@ -32,13 +35,16 @@ class SearchPlan:
     def __init__(self, settings: AnprSettings, *, knows_vehicles: bool) -> None:
         """``knows_vehicles``: whether whatever finds objects can tell a vehicle from anything else."""
         self._settings = settings
-        carriers = frozenset(settings.vehicle_classes)
+        self._carriers = frozenset(settings.vehicle_classes)
+        self._least_vehicle_px = max(LEAST_SIDE_PX, LEAST_SIDE_GLYPHS * settings.min_glyph_px)
         self._looked_at = frozenset[str]()
         if settings.search == "vehicles" or (settings.search == "auto" and knows_vehicles):
-            self._looked_at = carriers | {"object"} if settings.search == "auto" else carriers
-        self._frame_interval_s: float | None = settings.search_interval_s
-        if self._looked_at:
-            self._frame_interval_s = settings.frame_interval_s if settings.search == "auto" else None
+            self._looked_at = self._carriers | {"object"} if settings.search == "auto" else self._carriers
+        self._frame_interval_s: float | None = {
+            "auto": settings.frame_interval_s,
+            "frame": settings.search_interval_s,
+            "vehicles": None,
+        }[settings.search]
         self._turns: dict[int, _Turn] = {}
 
     def regions(
@@ -59,7 +65,7 @@ class SearchPlan:
         wanted = [
             (urgency, each.track_id, each.xyxy)
             for each in followed
-            if each.class_name in self._looked_at and each.track_id not in done and _large_enough(each.xyxy)
+            if each.class_name in self._looked_at and each.track_id not in done and self._large_enough(each)
             if (urgency := self._urgency(each.track_id, each.xyxy, frame.time_s)) >= 1.0
         ]
         if moving and (urgency := self._frame_urgency(frame.time_s, following=following)) >= 1.0:
@@ -70,6 +76,12 @@ class SearchPlan:
     def forget(self, track_ids: Collection[int]) -> None:
         """Drop those that have gone: keep only these."""
         self._turns = {key: turn for key, turn in self._turns.items() if key == _FRAME or key in track_ids}
+
+    def _large_enough(self, each: Followed) -> bool:
+        """Say whether its plate may be legible. What is not known to be a vehicle may be a part of one."""
+        width_px, height_px = each.xyxy[2] - each.xyxy[0], each.xyxy[3] - each.xyxy[1]
+        least_px = self._least_vehicle_px if each.class_name in self._carriers else LEAST_SIDE_PX
+        return min(width_px, height_px) >= LEAST_SIDE_PX and max(width_px, height_px) >= least_px
 
     def _urgency(self, track_id: int, box: Box, now_s: float) -> float:
         turn = self._turns.get(track_id)
@@ -97,10 +109,6 @@ class SearchPlan:
         self._turns[key] = _Turn(looked_s=now_s, interval_s=interval_s, at=box)
         region = _with_room(box, whole)
         return whole if box_area(region) >= ALL_OF_IT * box_area(whole) else region
-
-
-def _large_enough(box: Box) -> bool:
-    return box[2] - box[0] >= LEAST_SIDE_PX and box[3] - box[1] >= LEAST_SIDE_PX
 
 
 def _with_room(box: Box, whole: Box) -> Box:

@@ -86,7 +86,7 @@ class AnprSettings(_Settings):
         default="auto",
         description="Where plates are looked for. `vehicles`: in tracked vehicles' boxes; `frame`: in the whole "
         "picture, for a dedicated plate camera; `auto`: in vehicles and whatever else moves and now and then "
-        "in the whole picture; where no model tells vehicles, always in the whole picture.",
+        "in the whole picture; where no model tells vehicles, in the whole picture alone.",
     )
     vehicle_classes: list[str] = Field(
         default_factory=lambda: ["car", "truck", "bus", "van", "motorcycle", "motorbike", "vehicle"],
@@ -99,7 +99,11 @@ class AnprSettings(_Settings):
         description="Look at one vehicle (or the whole picture, with `frame`) at most so often.",
     )
     frame_interval_s: float = Field(
-        default=0.25, ge=0, le=60, description="With `auto`, look at the whole picture so often while something moves."
+        default=0.25,
+        ge=0,
+        le=60,
+        description="With `auto`, look at the whole picture so often while something moves; every `search_interval_s` "
+        "while a plate is followed there that is not yet known.",
     )
     standing_interval_s: float = Field(
         default=5.0, gt=0, le=3600, description="At the most, look so rarely at a standing vehicle whose vote is open."

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge_agent.anpr.attribution import attribute
+from edge_agent.anpr.belief import belief
 from edge_agent.anpr.color import vehicle_color
 from edge_agent.anpr.direction import Heading
 from edge_agent.anpr.formats import PlateRules
@@ -30,6 +31,9 @@ from edge_agent.types import Detections, Frame, Image
 from shared.plates import normalize_plate
 
 SAME_PLATE_IOU = 0.4
+LEAST_BELIEF_TO_COUNT = 0.3
+"""A reading of what is less likely to be a plate has no vote. Lower than where pictures are judged by themselves: here
+there are other readings to agree with."""
 STRAY_S = 0.5
 """A plate seen once on no vehicle is looked for again within so long."""
 EDGE_PX = 1.0
@@ -229,7 +233,7 @@ class PlateStage:
 
     def _read(self, frame: Frame, seen: list[_Seen], started_s: float) -> None:
         """Read the most wanting and most legible plates."""
-        open_ones = [each for each in seen if not each.passage.is_known]
+        open_ones = [each for each in seen if not each.passage.is_known and not each.passage.is_hopeless]
         open_ones = [each for each in open_ones if self._worth_a_look(each.plate, frame)]
         open_ones.sort(key=lambda each: (each.passage.vote.reads, -each.plate.score))
         image = frame.picture.bgr()
@@ -252,7 +256,9 @@ class PlateStage:
 
     def _count(self, frame: Frame, seen: _Seen, crop: Image, quality: CropQuality) -> None:
         reading = self._reader.read(crop)
-        if not self._rules.plausible(normalize_plate(reading.text), looks=reading.region):
+        believed = belief(seen.plate.score, reading) >= LEAST_BELIEF_TO_COUNT
+        if not believed or not self._rules.plausible(normalize_plate(reading.text), looks=reading.region):
+            seen.passage.doubts += 1
             return
         vehicle = None if seen.vehicle is None else seen.vehicle.xyxy
         portrait = Portrait(frame=frame, plate=box_of(seen.plate), vehicle=vehicle, quality=quality.overall)
@@ -343,6 +349,7 @@ def plate_tracking(settings: AnprSettings) -> TrackSettings:
         low_score=min(0.2, settings.min_detection_score),
         high_score=min(0.5, settings.min_detection_score),
         confirm_hits=2,
+        confirm_score_sum=0.0,
         lost_s=settings.lost_s,
         buffer_ratio=1.5,
         min_similarity=0.02,

@@ -102,10 +102,25 @@ def test_auto_also_looks_at_whatever_moves_and_now_and_then_everywhere() -> None
 
 
 def test_a_plate_camera_looks_everywhere_while_something_moves() -> None:
-    """`frame`, and `auto` where nobody can tell a vehicle."""
-    for looks in (Looks(search="frame"), Looks(knows_vehicles=False)):
-        assert [looks.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
-        assert looks.at(3, seen(1), moving=False) == []
+    """At every turn with `frame`; with `auto`, where nobody can tell a vehicle, once a plate has been seen."""
+    looks = Looks(search="frame")
+    assert [looks.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
+    assert looks.at(3, seen(1), moving=False) == []
+    looks = Looks(knows_vehicles=False, frame_interval_s=0.3)
+    assert [number for number in range(1, 8) if looks.at(number, seen(1))] == [1, 4, 7]
+    assert [number for number in range(8, 11) if looks.at(number, seen(1), following=True)] == [8, 9, 10]
+    assert looks.at(14, seen(1), moving=False) == []
+
+
+def test_vehicles_too_far_away_to_be_read_are_not_looked_at() -> None:
+    """A car as small as that has characters of a few pixels; a blob of its size may be part of a nearer one."""
+    far: Box = (100.0, 100.0, 170.0, 150.0)
+    looks = Looks(min_glyph_px=8.0, frame_interval_s=60.0)
+    assert looks.at(1) == [WHOLE]
+    assert looks.at(2, seen(1, far)) == []
+    assert looks.at(3, seen(2, far, class_name="object"))
+    assert looks.at(4, seen(3, (100.0, 100.0, 190.0, 150.0)))
+    assert Looks(min_glyph_px=5.0, search="vehicles").at(1, seen(1, far))
 
 
 def test_the_gone_are_forgotten() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 
 import cv2
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.anpr.stage import PlateStage, Tracked
+from edge_agent.anpr.stage import PlateStage, Tracked, plate_tracking
 from edge_agent.anpr.types import PlateReading
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, iou
-from edge_agent.types import ArrayPicture, Frame, Image
+from edge_agent.track.tracker import ByteTracker
+from edge_agent.types import ArrayPicture, Detections, Frame, Image
 from shared.plates import normalize_plate
 from tests.unit.anpr.gate_rig import CodedPlates, NoisyReader, followed, gate_frame, paint_code
 from tests.unit.scenes import START
@@ -228,6 +230,40 @@ def test_a_sign_on_the_wall_is_no_passage() -> None:
     past.show([])
     assert still.told == past.told == []
     assert reader.reads >= 6
+
+
+def test_a_plate_is_read_from_its_second_sighting_on() -> None:
+    """However modest the detector's scores are: a motorcycle that drives away is legible for half a second."""
+    tracker = ByteTracker(plate_tracking(AnprSettings()), labels=("plate",))
+    ids = []
+    for number, left in enumerate((100.0, 80.0, 64.0)):
+        box = np.array([[left, 50.0, left + 60.0, 80.0]], np.float32)
+        seen = Detections(xyxy=box, score=np.array([0.56], np.float32), class_id=np.zeros(1, np.int32))
+        ids.append(tracker.update(seen, time_s=0.12 * number).track_id.tolist())
+    assert ids == [[], [1], [1]]
+
+
+def test_what_shows_nothing_is_let_be_until_it_moves() -> None:
+    """A sticker that looks like a plate is read three times, not for ever; one that drives off is read again."""
+    detector, reader = CodedPlates(score=0.58), NoisyReader({1: ""}, noise=0.0)
+    stage = make_stage(detector, reader, knows_vehicles=False, search="frame", min_sharpness=0.0)
+
+    def look(number: int, x: float) -> None:
+        image = np.full((720, 1280, 3), 90, np.uint8)
+        quad = np.array([(x, 300), (x + 130, 300), (x + 130, 330), (x, 330)], np.float32)
+        paint_code(image, quad, 1)
+        time_s = number / 10
+        frame = Frame(
+            number=number, timestamp=START + timedelta(seconds=time_s), time_s=time_s, picture=ArrayPicture(image)
+        )
+        assert stage.observe(frame, Tracked(), moving=True) == []
+
+    for number in range(30):
+        look(number, 500.0)
+    assert reader.reads == 3
+    for number in range(30, 36):
+        look(number, 500.0 + 25 * (number - 29))
+    assert reader.reads > 3
 
 
 def test_badges_are_no_plates() -> None:
