@@ -30,7 +30,10 @@ RETURNING id, event_id, site_id, device_id, camera_id, event_type, "timestamp", 
 _PUT: Final = """
 INSERT INTO events (id, event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence,
                     sequence_epoch, snapshot_path, snapshot, event_data, plate_sealed, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+SELECT unnest(%s::bigint[]), unnest(%s::uuid[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
+       unnest(%s::text[]), unnest(%s::timestamptz[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::text[]),
+       unnest(%s::text[]), unnest(%s::text[])::jsonb, unnest(%s::text[])::jsonb, unnest(%s::bytea[]),
+       unnest(%s::timestamptz[])
 """
 
 
@@ -88,10 +91,10 @@ def convert_events(
     times = [row[1] for row in found]
     keys = {"event_ids": [row[0] for row in found], "times": times, "first": times[0], "last": times[-1]}
     taken = [StoredEvent(*row) for row in connection.execute(_TAKE, keys)]
-    changed = {one.event_id: change(one) for one in taken}
-    with connection.cursor() as cursor:
-        cursor.executemany(_PUT, [changed[one.event_id] or one for one in sorted(taken)])
-    done = sum(one is not None for one in changed.values())
+    changed = [change(one) for one in taken]
+    put_back = [new or old for new, old in zip(changed, taken, strict=True)]
+    connection.execute(_PUT, [list(column) for column in zip(*put_back, strict=True)])
+    done = sum(one is not None for one in changed)
     return Converted(Place(times[-1], found[-1][2]) if len(found) == limit else None, done)
 
 

@@ -60,8 +60,10 @@ def list_keys(connection: Connection[Row]) -> list[StoredKey]:
 def set_protected(connection: Connection[Row], site_id: str, *, protected: bool) -> None:
     """Protect a site's plates or stop it; returns once nobody is storing plates who does not know of it yet.
 
-    Call in a transaction of its own.
+    Call in a transaction of its own, and again later where somebody has been storing plates for seconds: everybody else
+    would wait as well.
     """
+    connection.execute("SET LOCAL lock_timeout = '5s'")
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [_WRITERS_LOCK])
     connection.execute(
         """

@@ -20,7 +20,7 @@ from shared.errors import ConfigurationError, PermanentError
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 1000
 _BEGINNING: Final = Place(datetime(1970, 1, 1, tzinfo=UTC), 0)
 
 

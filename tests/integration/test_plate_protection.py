@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from cloud_functions.plates.cli import main
 from cloud_functions.plates.master_keys import KmsMasterKey, make_key_file
 from cloud_functions.plates.protection import Protection
 from shared.clock import ManualClock, format_utc
+from shared.errors import TransientError
 from tests.ingest_rig import RECOUNT, open_database, rig, rows
 from tests.plate_reads import PLATE_RECOUNT, plate_read
 from tests.protected_sites import SITE, api, dump, key_file, keys, protect, protection, setting
+from tests.unit.waiting import eventually
 from tests.wire_events import NOON, batch, failures, wire_event
 
 ROWS = "SELECT * FROM events ORDER BY id"
@@ -288,3 +291,32 @@ def test_a_month_that_arrives_late_takes_sealed_plates_along(database_url: str, 
         connection.execute("SELECT events_ensure_partition('2026-03-03+00')")
     assert rows(database_url, "SELECT count(plate_sealed) FROM events_2026_03") == [(1,)]
     assert texts(database_url, tmp_path) == ["B 123 ABC"]
+
+
+def test_protecting_waits_for_writers_who_do_not_know(database_url: str, tmp_path: Path) -> None:
+    """A plate on its way while its site is protected is sealed with the stored ones: none slips in afterwards."""
+    insert = (
+        "INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, timestamp, event_data)"
+        " VALUES (gen_random_uuid(), 'hq', 'd', 'c', 'anpr', now(),"
+        """ '{"plate_normalized": "GQ777ZX", "anpr_result": {"license_plate": "GQ 777 ZX", "confidence": 1}}')"""
+    )
+    with psycopg.connect(database_url) as writer, ThreadPoolExecutor(1) as pool:
+        writer.execute(insert)
+        protecting = pool.submit(protect, database_url, tmp_path)
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        eventually(lambda: rows(database_url, waiting) == [(1,)])
+        assert not protecting.done()
+        writer.commit()
+        assert protecting.result() == 1
+        with pytest.raises(psycopg.Error, match="protected"):
+            writer.execute(insert)
+    assert "GQ" not in dump(database_url)
+
+
+def test_protecting_does_not_hold_everybody_up(database_url: str, tmp_path: Path) -> None:
+    """Behind a writer that does not end it gives up after some seconds, and says that it may be tried again."""
+    with psycopg.connect(database_url) as writer:
+        writer.execute("SELECT pg_advisory_xact_lock_shared(8459402173)")
+        with pytest.raises(TransientError):
+            protect(database_url, tmp_path)
+    assert rows(database_url, "SELECT * FROM sites") == []
