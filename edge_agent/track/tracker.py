@@ -67,11 +67,6 @@ class ByteTracker:
         self._last_id = 0
         self._last_time_s: float | None = None
 
-    @property
-    def unsettled(self) -> int:
-        """Confirmed tracks that the last update did not see, and tentative ones: a reason to go on looking."""
-        return sum(track.missed > 0 or track.track_id == 0 for track in self._table.tracks)
-
     def update(self, detections: Detections, *, time_s: float) -> Tracks:
         settings, table = self._settings, self._table
         found = Candidates.of(

@@ -301,16 +301,6 @@ def test_two_trackers_count_apart() -> None:
     assert ids(play(second, [frame([person(100)])] * 3)) == {1}
 
 
-def test_unsettled_says_whether_to_go_on_looking() -> None:
-    """Somebody tentative or out of sight is a reason; everybody in sight or nobody at all is none."""
-    tracker = ByteTracker()
-    counts = []
-    for number, shown in enumerate([NOBODY, *[frame([person(100)])] * 2, NOBODY, frame([person(100)])]):
-        tracker.update(shown, time_s=number / FPS)
-        counts.append(tracker.unsettled)
-    assert counts == [0, 1, 0, 1, 0]
-
-
 def test_an_empty_scene_stays_empty() -> None:
     """Empty arrays of the right shapes and kinds."""
     tracks = ByteTracker().update(Detections(), time_s=0.0)
