@@ -6,6 +6,7 @@ Hourly and daily counts follow by trigger in the same transaction (see the migra
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice, starmap
 from operator import itemgetter
@@ -19,6 +20,8 @@ _NULL: Final = "\\N"
 _BYTES: Final = r"\\x"
 _ROWS_A_WRITE: Final = 64
 """Rows sent at a time: enough that sending costs little, few enough that the database need not wait."""
+_DEADLOCKS: Final = 5
+"""How many deadlocks a batch gives way in before the queue has to deliver it again; each takes a second to be seen."""
 
 
 class EventRow(NamedTuple):
@@ -77,7 +80,8 @@ def insert_events(
     and the database work at the same time; it is read to its end in any case. There are ``at_most`` so many.
 
     Nearly always all are new, and COPY is the quickest; where one is not, what COPY did is taken back and a statement
-    does it, in the order of ``event_id``, so that two batches that share events wait for one another.
+    does it, in the order of ``event_id``, so that two batches that share events wait for one another. A third that is
+    still at its COPY keeps no order: whom the database picks to end a deadlock with takes back what it did and goes on.
     """
     taken: list[EventRow] = []
     try:
@@ -85,7 +89,7 @@ def insert_events(
             return _copy(connection, _noting(rows, taken), at_most)
     except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
         taken.extend(rows)
-        return _insert(connection, sorted(taken, key=itemgetter(0)))
+        return _insert_in_order(connection, sorted(taken, key=itemgetter(0)))
 
 
 def _noting(rows: Iterable[EventRow], taken: list[EventRow]) -> Iterator[EventRow]:
@@ -123,6 +127,13 @@ def _copy_line(number: int, row: EventRow) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\")
+
+
+def _insert_in_order(connection: psycopg.Connection[Any], rows: list[EventRow]) -> dict[str, tuple[int, datetime]]:
+    for _ in range(_DEADLOCKS):
+        with suppress(psycopg.errors.DeadlockDetected), connection.transaction():
+            return _insert(connection, rows)
+    return _insert(connection, rows)
 
 
 def _insert(connection: psycopg.Connection[Any], rows: Sequence[EventRow]) -> dict[str, tuple[int, datetime]]:
