@@ -56,7 +56,7 @@ def test_many_requests_at_a_time(server: str, database_url: str) -> None:
 def test_a_slow_query_does_not_hold_up_the_others(server: str, database_url: str) -> None:
     """While one request waits for a locked table, the description is served."""
     with psycopg.connect(database_url) as blocker, ThreadPoolExecutor(1) as pool:
-        blocker.execute("LOCK TABLE event_counts_daily IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE event_counts_monthly IN ACCESS EXCLUSIVE MODE")
         waiting = pool.submit(httpx.get, f"{server}/api/events", timeout=30)
         assert httpx.get(f"{server}/openapi.json").status_code == 200
         assert httpx.get(f"{server}/api/events/recent").json() == {"events": [], "count": 0}
