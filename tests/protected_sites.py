@@ -39,8 +39,10 @@ def keys(folder: Path) -> MasterKeys:
 @contextmanager
 def protection(url: str, folder: Path) -> Iterator[Protection]:
     database = open_database(url)
-    yield Protection(database=database, master_keys=keys(folder))
-    database.close()
+    try:
+        yield Protection(database=database, master_keys=keys(folder))
+    finally:
+        database.close()
 
 
 def protect(url: str, folder: Path, site_id: str = SITE) -> int:
