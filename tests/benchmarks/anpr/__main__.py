@@ -28,6 +28,7 @@ from tests.benchmarks.anpr.stills import Step, crop_lines, frame_lines
 SHARED = ROOT.parent / "shared"
 PAGE = ROOT / "docs" / "reference" / "plates-figures.md"
 GATE_SEEDS = 4
+VIDEOS = 20
 
 TITLES = {
     "crops": "Reader alone",
@@ -80,7 +81,10 @@ def _run(name: str, options: argparse.Namespace, step: Step, say: Step) -> list[
     }
     if name == "gate":
         return gate_lines(range(1, 1 + options.seeds), step, say)
-    return on_pictures[name](options.shared, options.limit, step, say)
+    limit: int | None = options.limit
+    if name == "videos":
+        limit = min(limit or options.videos, options.videos)
+    return on_pictures[name](options.shared, limit, step, say)
 
 
 def _options() -> argparse.Namespace:
@@ -96,6 +100,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, metavar="N", help="so many pictures of each set (default: all)")
     parser.add_argument(
         "--seeds", type=int, default=GATE_SEEDS, metavar="N", help="so many synthetic gates (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--videos",
+        type=int,
+        default=VIDEOS,
+        metavar="N",
+        help="so many photographs of each set are made into videos, evenly spread (default: %(default)s)",
     )
     parser.add_argument("--list", action="store_true", help="name each picture with a fault")
     parser.add_argument(
