@@ -1,6 +1,6 @@
 """Writes events, each once: by COPY where all of a batch are new, else by a statement that leaves duplicates alone.
 
-Hourly and daily counts follow by trigger in the same transaction (see the migration).
+Counts by hour, day and month follow by trigger in the same transaction (see the migration).
 """
 
 from __future__ import annotations

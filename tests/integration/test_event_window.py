@@ -1,0 +1,58 @@
+"""Windows of pages where the counts are of little help: crowded months, events that went meanwhile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from cloud_functions.api.cursor import Cursor
+from cloud_functions.db.event_count_queries import Bucket
+from cloud_functions.db.event_filter import EventFilter
+from cloud_functions.db.event_queries import numbered_page, page_after
+from cloud_functions.db.event_window import window_of_page
+from cloud_functions.db.time_split import TimeSpan
+from tests.api_calls import NOON, store, stored_event
+
+NOVEMBER = TimeSpan(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("wanted", [EventFilter(class_name="person"), EventFilter(site_id="hq"), EventFilter()])
+def test_nothing_follows_a_cursor_before_the_first_event_of_a_crowded_month(
+    database_url: str, wanted: EventFilter
+) -> None:
+    """The month holds more than a page, and none of it is older than the cursor; nor is anything before the month."""
+    store(database_url, [stored_event("tracking", timestamp=NOON + timedelta(seconds=n)) for n in range(60)])
+    with psycopg.connect(database_url) as connection:
+        for before in (timedelta(days=3), timedelta(days=50)):
+            page = page_after(connection, wanted, after=Cursor(timestamp=NOON - before, id=1), limit=10)
+            assert (page.events, page.total, page.has_more) == ([], 60, False)
+
+
+@pytest.mark.parametrize("wanted", [EventFilter(class_name="person"), EventFilter(site_id="hq"), EventFilter()])
+def test_events_that_went_after_they_were_counted_end_no_page_in_a_loop(database_url: str, wanted: EventFilter) -> None:
+    """A month that was counted and is empty when it is looked into stays the window."""
+    counted = [Bucket(NOVEMBER, 500, "month")]
+    with psycopg.connect(database_url) as connection:
+        window = window_of_page(connection, wanted, counted, offset=300, limit=10)
+    assert (window.span, window.skip) == (NOVEMBER, 300)
+
+
+@pytest.mark.parametrize("least", [None, 0.9])
+def test_a_site_long_silent_is_found_in_its_days(database_url: str, least: float | None) -> None:
+    """What no index has in order of time: the page is right across months, to its last event."""
+    old = [NOON - timedelta(days=day) for day in (0, 0, 15, 45, 46, 80)]
+    numbers = store(
+        database_url,
+        [stored_event("tracking", timestamp=moment, site_id="old") for moment in old]
+        + [stored_event("tracking", timestamp=NOON - timedelta(hours=n), site_id="new") for n in range(200)],
+    )
+    wanted = EventFilter(site_id="old", min_confidence=least)
+    with psycopg.connect(database_url) as connection:
+        found = [
+            event.id
+            for offset in (0, 2, 4)
+            for event in numbered_page(connection, wanted, offset=offset, limit=2).events
+        ]
+    assert found == [numbers[1], numbers[0], *numbers[2:6]]
