@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from cloud_functions.api.plate_access import PlateAccess
+from cloud_functions.api.plate_access import MOST_OPENED, PlateAccess
 from cloud_functions.api.plate_readers import EverybodyReads, NobodyReads
 from cloud_functions.plates.master_keys import FileMasterKeys, MasterKeys, make_key_file
 from cloud_functions.plates.protection import Protection
@@ -51,10 +51,10 @@ def protect(url: str, folder: Path, site_id: str = SITE) -> int:
 
 
 @contextmanager
-def api(url: str, folder: Path | None, *, reader: bool = False) -> Iterator[ApiCalls]:
+def api(url: str, folder: Path | None, *, reader: bool = False, most_opened: int = MOST_OPENED) -> Iterator[ApiCalls]:
     """Give an API with the key (or without), for somebody who may read protected plates or may not."""
     vault = PlateVault(master_keys=None if folder is None else keys(folder))
-    access = PlateAccess(vault=vault, readers=EverybodyReads() if reader else NobodyReads())
+    access = PlateAccess(vault=vault, readers=EverybodyReads() if reader else NobodyReads(), most_opened=most_opened)
     handler, resources = lambda_api(url, plates=access)
     try:
         yield ApiCalls(handler)

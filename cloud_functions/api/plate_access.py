@@ -48,6 +48,7 @@ class PlateAccess:
 
     vault: PlateVault = field(default_factory=PlateVault)
     readers: PlateReaders = field(default_factory=NobodyReads)
+    most_opened: int = MOST_OPENED
 
     def plate_filter(self, connection: Connection[Row], wanted: PlateFilter) -> PlateFilter:
         """Return the filter with what the whole plate asked for is stored as where it is protected."""
@@ -95,8 +96,8 @@ class PlateAccess:
         if not self.vault.has_keys:
             return []
         conditions = replace(wanted, plate=None, prefix=None, tokens=())
-        found = sealed_plates(connection, conditions, limit=MOST_OPENED + 1)
-        if len(found) > MOST_OPENED:
+        found = sealed_plates(connection, conditions, limit=self.most_opened + 1)
+        if len(found) > self.most_opened:
             detail = "There are too many protected plates to search like this; ask for one site, camera or time."
             raise Problem(422, "too-many-protected", detail)
         opened: list[OpenedPlate] = []

@@ -353,3 +353,34 @@ def test_likeness_is_the_databases(database_url: str) -> None:
         for one, other in pairs:
             [(expected,)] = connection.execute("SELECT similarity(%s, %s)::float8", [one, other]).fetchall()
             assert trigram_similarity(one, other) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_reader_may_not_have_everything_opened(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """A search over more distinct plates than one answer may open says so; a narrower one is answered."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([telling_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
+    with api(database_url, tmp_path, reader=True, most_opened=2) as calls:
+        for match in ("prefix", "fuzzy"):
+            answer = calls.get("/api/plates", plate="GQ77", match=match)
+            assert (answer.status, answer.json()["type"]) == (422, "urn:vedette:problem:too-many-protected")
+            later = calls.get(
+                "/api/plates", plate="GQ77", match=match, max_distance=4, start_time="2026-11-20T12:01:00Z"
+            )
+            assert later.json()["total"] == 2
+    with api(database_url, None, reader=True) as calls:
+        assert calls.get("/api/plates", plate="GQ77", match="prefix").status == 503
+
+
+def test_without_its_key_nothing_of_a_site_is_kept_readable(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """A rejected message that cannot be sealed comes again; a token pattern that cannot be made is not added."""
+    protect(database_url, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    invocation = batch([telling_read() | {"schema_version": 99}])
+    with rig(database_url, PLATE_MASTER_KEY=setting(other)) as one:
+        assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
+        assert one.dead_letters.kept == []
+    with api(database_url, None) as calls:
+        number = calls.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
+        pattern = {"kind": "exact", "pattern": PLATE, "site_id": SITE}
+        assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": [pattern]}).status == 503
