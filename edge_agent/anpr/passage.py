@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from edge_agent.anpr.direction import Heading
-from edge_agent.anpr.formats import PlateRules
+from edge_agent.anpr.formats import GROUPS, PlateRules, matching_regions
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.told import ToldPlate
 from edge_agent.anpr.types import PlateReading
@@ -19,6 +21,9 @@ SAME_PLACE_WORTH = 0.3
 """What another reading of a plate that has not stirred is worth: it sees what the last one saw."""
 EXPECTED_WORTH = 4.0
 """How much likelier a text is for having a format of the regions that were named."""
+LOOKS_WORTH: Mapping[str, float] = MappingProxyType({"br": 4.0, "gb": 3.0, "eu": 2.0, "us": 1.4})
+"""The same for a format of the region that the plate's looks tell: the more, the fewer plates there go without one of
+the known formats, and the fewer misreadings fall into another."""
 DIRECTION_PATIENCE_S = 1.0
 """How long a settled vote waits to see which way its vehicle goes."""
 
@@ -171,10 +176,22 @@ class Passage:
 
 
 def choose(verdict: Verdict, rules: PlateRules, *, looks: str | None) -> Candidate | None:
-    """Return the likeliest text that a plate can have; formats of the regions expected count for more."""
+    """Return the likeliest text that a plate can have; those with a format of the regions expected count for more,
+    else those with one of the region that the plate's looks tell.
+
+    Its confidence is what the candidates have together, shared out anew: never more than the vote gave all of them.
+    """
     possible = [each for each in verdict.candidates if rules.plausible(each.text, looks=looks)]
-    return max(
-        possible,
-        key=lambda each: each.confidence * (EXPECTED_WORTH if rules.fits_expected(each.text) else 1.0),
-        default=None,
-    )
+    worth = {each.text: each.confidence * _format_worth(each.text, rules, looks) for each in possible}
+    best = max(possible, key=lambda each: worth[each.text], default=None)
+    if best is None:
+        return None
+    together = sum(each.confidence for each in possible)
+    return Candidate(best.text, together * worth[best.text] / max(sum(worth.values()), 1e-9))
+
+
+def _format_worth(text: str, rules: PlateRules, looks: str | None) -> float:
+    if rules.expected:
+        return EXPECTED_WORTH if rules.fits_expected(text) else 1.0
+    group = GROUPS.get(looks) if looks else None
+    return LOOKS_WORTH[looks] if looks and group and matching_regions(text) & group else 1.0

@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_agent.anpr.formats import PlateRules
+from edge_agent.anpr.passage import choose
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.stage import PlateStage, Tracked, plate_tracking
 from edge_agent.anpr.types import PlateReading
+from edge_agent.anpr.vote import Candidate, Verdict
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, iou
 from edge_agent.track.tracker import ByteTracker
@@ -400,6 +403,20 @@ def test_expected_regions_tip_the_balance() -> None:
     told = doubtful.told + doubtful.stage.finish()
     assert [found.candidates[0].text for found in told] == ["B120ABC"]
     assert told[0].region == "ro"
+
+
+def test_the_region_that_a_plate_looks_like_tips_the_balance() -> None:
+    """A Brazilian plate has three letters first: the second best reading that has them wins, and is no surer for it
+    than the two were together."""
+    rules = PlateRules()
+    verdict = Verdict("YQ05157", 0.5, (), (Candidate("YQ05157", 0.5), Candidate("YQO5157", 0.4)), 9, 5.0)
+    best = choose(verdict, rules, looks="br")
+    assert best is not None
+    assert best.text == "YQO5157"
+    assert best.confidence == pytest.approx(0.9 * 1.6 / 2.1)
+    assert choose(verdict, rules, looks=None) == Candidate("YQ05157", pytest.approx(0.5))
+    nothing = Verdict("II", 0.9, (), (Candidate("II", 0.9),), 3, 2.0)
+    assert choose(nothing, rules, looks="br") is None
 
 
 def test_on_a_live_camera_time_is_kept() -> None:
