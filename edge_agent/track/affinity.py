@@ -125,9 +125,9 @@ def reachable(states: Floats, measured: Floats, settings: TrackSettings) -> Floa
 
 def covered(found: Candidates, weak: int, shadow_overlap: float) -> bool:
     """Tell whether a weak detection lies so much within a strong one of its group that it counts as a part of it."""
-    strong = zip(found.boxes[: found.strong], found.group, strict=False)
     group = found.group[weak]
-    return is_part(found.boxes[weak], (box for box, own in strong if own == group), shadow_overlap)
+    strong = zip(found.boxes[: found.strong], found.group, strict=False)
+    return is_part(found.boxes[weak], [box for box, own in strong if own == group], shadow_overlap)
 
 
 def shadowed(track: Track, others: Iterable[Track], shadow_overlap: float) -> bool:

@@ -26,9 +26,8 @@ def assign(offers: Iterable[Offer]) -> list[tuple[int, int]]:
     pairs = _beyond_doubt(offered)
     if len(pairs) < len(offered):
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
-        contested = [offer for offer in offered if offer[0] not in rows and offer[1] not in columns]
-        if contested:
-            pairs += _exact(contested)
+        for contest in _contests(offer for offer in offered if offer[0] not in rows and offer[1] not in columns):
+            pairs += _exact(contest)
     pairs.sort()
     return pairs
 
@@ -70,6 +69,24 @@ def _beyond_doubt(offers: Iterable[Offer]) -> list[tuple[int, int]]:
         for row, (_, column, gain) in best_of_row.items()
         if best_of_column[column][0] == row and gain >= second_of_row.get(row, 0.0) + second_of_column.get(column, 0.0)
     ]
+
+
+def _contests(offers: Iterable[Offer]) -> list[list[Offer]]:
+    """Part offers into groups of which no two share a row or a column."""
+    by_row: dict[int, list[Offer]] = {}
+    by_column: dict[int, list[Offer]] = {}
+    for offer in offers:
+        by_row.setdefault(offer[0], []).append(offer)
+        by_column.setdefault(offer[1], []).append(offer)
+    contests: list[list[Offer]] = []
+    while by_row:
+        rows, contest = [next(iter(by_row))], list[Offer]()
+        while rows:
+            own = by_row.pop(rows.pop(), [])
+            contest += own
+            rows += (row for _, column, _ in own for row, _, _ in by_column.pop(column, ()))
+        contests.append(contest)
+    return contests
 
 
 def _exact(offers: Iterable[Offer]) -> list[tuple[int, int]]:

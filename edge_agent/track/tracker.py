@@ -118,30 +118,27 @@ class ByteTracker:
 
         One assignment does for all ranks, as pairs of a lower one weigh next to nothing beside those of a higher.
         """
-        settings, tracks = self._settings, self._table.tracks
-        least = min(settings.min_similarity, settings.min_weak_similarity)
+        settings, tracks, strong = self._settings, self._table.tracks, found.strong
+        weak = len(found) - strong
+        least = [settings.min_similarity] * strong + [settings.min_weak_similarity] * weak
+        rank = [1.0] * strong + [AFTERWARDS] * weak
+        claim = [precedence(track) for track in tracks]
         fits = similarity(self._table.states, found.centred, settings).ravel()
-        likely = (fits > least).nonzero()[0]
+        likely = (fits > min(settings.min_similarity, settings.min_weak_similarity)).nonzero()[0]
         offers: list[Offer] = []
         for place, fit in zip(likely.tolist(), fits.take(likely).tolist(), strict=True):
-            row, column = divmod(place, len(found))
-            track = tracks[row]
-            worth = self._worth(track, found, column, fit)
-            if worth > 0.0:
-                offers.append((row, column, worth * precedence(track)))
-        return offers
-
-    def _worth(self, track: Track, found: Candidates, column: int, fit: float) -> float:
-        """Return what a pair that fits so well gains, before it is known how much the track's claim weighs."""
-        settings = self._settings
-        if found.class_id[column] != track.class_id:
-            fit = fit * OTHER_CLASS if found.group[column] == track.group else 0.0
-        if column < found.strong:
-            return fit - settings.min_similarity
-        gain = (fit - settings.min_weak_similarity) * AFTERWARDS
-        if gain <= 0.0 or track.track_id == 0 or covered(found, column, settings.shadow_overlap):
-            return 0.0
-        return gain
+            row, column = divmod(place, strong + weak)
+            worth = fit
+            if found.class_id[column] != tracks[row].class_id:
+                worth *= OTHER_CLASS if found.group[column] == tracks[row].group else 0.0
+            gain = (worth - least[column]) * rank[column] * claim[row]
+            if gain > 0.0 and (column < strong or tracks[row].track_id):
+                offers.append((row, column, gain))
+        if weak == 0:
+            return offers
+        doubtful = {column for _, column, _ in offers if column >= strong}
+        parts = {column for column in doubtful if covered(found, column, settings.shadow_overlap)}
+        return [offer for offer in offers if offer[1] not in parts]
 
     def _recoveries(self, found: Candidates, pairs: Pairs) -> Pairs:
         """Give strong detections that are left over to those at that very place, else to who could have come there.

@@ -56,6 +56,19 @@ def test_large_contested_matrices_agree_with_their_transpose() -> None:
     assert totals[0] == pytest.approx(totals[1])
 
 
+def test_contests_that_have_nothing_in_common_are_settled_apart() -> None:
+    """Three groups of ten, none of which knows of the others, gain what each of them gains alone."""
+    rng = np.random.default_rng(4)
+    parts = [rng.random((10, 10)) for _ in range(3)]
+    whole = np.zeros((30, 30))
+    for number, part in enumerate(parts):
+        whole[number * 10 :, number * 10 :][:10, :10] = part
+    order = rng.permutation(30)
+    alone = sum(part[pair] for part in parts for pair in assign(offers_in(part)))
+    shuffled = whole[order]
+    assert sum(shuffled[pair] for pair in assign(offers_in(shuffled))) == pytest.approx(alone)
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])
 def test_nobody_on_one_side(shape: tuple[int, int]) -> None:
     """Nothing to pair is no error."""
