@@ -384,3 +384,14 @@ def test_without_its_key_nothing_of_a_site_is_kept_readable(database_url: str, t
         number = calls.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
         pattern = {"kind": "exact", "pattern": PLATE, "site_id": SITE}
         assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": [pattern]}).status == 503
+
+
+def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """By the plate, at protected sites and open ones alike, by somebody who may not read them."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([telling_read(), telling_read("GQ 778 ZX"), plate_read(PLATE, site_id="yard")]))
+    with api(database_url, tmp_path) as calls:
+        assert calls.post("/api/events/delete", {"license_plate": PLATE}).json()["deleted"] == 2
+        assert calls.get("/api/plates", plate=PLATE).json()["total"] == 0
+    assert rows(database_url, "SELECT count(*) FROM events") == rows(database_url, "SELECT count(*) FROM plate_events")
+    assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []

@@ -19,6 +19,7 @@ HEAVY = (
     "asyncio.events",
     "urllib3",
     "cloud_functions.api",
+    "cryptography",
 )
 
 
