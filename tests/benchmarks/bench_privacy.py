@@ -104,7 +104,7 @@ def _questions(server: PostgresServer, folder: Path) -> list[Figure]:
     plates = sorted({any_plate(chance) for _ in range(DISTINCT)})
     number = 0
     while number < len(plates):
-        events = mixed_traffic(BATCH, seed=number, first_sequence=1 + number)
+        events = mixed_traffic(BATCH, seed=number, first_sequence=1 + number // 5)
         for event, plate in zip(events, plates[number : number + BATCH], strict=False):
             event |= {"event_type": "anpr", "event_data": anpr_data(plate)}
         ingest.handle(batch(events))
