@@ -21,7 +21,7 @@ from tests.benchmarks.anpr.lines import Line
 from tests.benchmarks.anpr.material import AbsentError
 from tests.benchmarks.anpr.passages import gate_lines, video_lines
 from tests.benchmarks.anpr.peers import ROOT
-from tests.benchmarks.anpr.report import page, show
+from tests.benchmarks.anpr.report import commit_here, page, show
 from tests.benchmarks.anpr.speed import speed_lines
 from tests.benchmarks.anpr.stills import Step, crop_lines, frame_lines
 
@@ -46,6 +46,7 @@ def main() -> int:
     out: Path | None = options.out or (PAGE if whole else None)
     console = Console(highlight=False)
     cv2.setNumThreads(1)
+    commit = commit_here()
     sections: dict[str, list[Line]] = {}
     skipped: dict[str, str] = {}
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -67,7 +68,7 @@ def main() -> int:
             bar.remove_task(task)
     show(console, sections, skipped)
     if out is not None:
-        out.write_text(page(sections, skipped, command=_command()), encoding="utf-8")
+        out.write_text(page(sections, skipped, command=_command(), commit=commit), encoding="utf-8")
         console.print(f"written to {out}")
     return 0
 

@@ -63,12 +63,12 @@ def show(console: Console, sections: Mapping[str, Sequence[Line]], skipped: Mapp
         console.print(f"[yellow]{title}: skipped, {reason}[/yellow]")
 
 
-def page(sections: Mapping[str, Sequence[Line]], skipped: Mapping[str, str], *, command: str) -> str:
-    """Return the page."""
+def page(sections: Mapping[str, Sequence[Line]], skipped: Mapping[str, str], *, command: str, commit: str) -> str:
+    """Return the page; ``commit`` is what was examined."""
     reader = ReaderModel.load(shipped_model())
     lines = [
         INTRODUCTION,
-        f"Measured {datetime.now(UTC):%Y-%m-%d}, reader {reader.version}, commit {_commit()}: {machine()}.",
+        f"Measured {datetime.now(UTC):%Y-%m-%d}, reader {reader.version}, commit {commit}: {machine()}.",
         f"{_versions()}. Command: `{command}`.",
         "",
     ]
@@ -109,6 +109,7 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _commit() -> str:
-    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+def commit_here() -> str:
+    """Return the commit that is checked out, with a plus where files differ from it."""
+    said = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
     return said.stdout.strip() or "unknown"

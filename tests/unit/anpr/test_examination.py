@@ -144,9 +144,12 @@ def test_a_section_without_its_pictures_is_skipped_and_the_page_says_so(
 
 def test_the_page_has_every_figure() -> None:
     """With its target, whether it is met, and what others reach."""
-    text = page({"Speed": [number_line("finding", 20.0, "ms", target=40, others="47 ms")]}, {}, command="make")
+    text = page(
+        {"Speed": [number_line("finding", 20.0, "ms", target=40, others="47 ms")]}, {}, command="make", commit="abc123"
+    )
     assert "| finding | 20 ms | ≤ 40 ms | yes |  | 47 ms |" in text
     assert "Command: `make`" in text
+    assert "commit abc123" in text
 
 
 def test_an_unknown_section_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
