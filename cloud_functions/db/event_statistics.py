@@ -82,12 +82,16 @@ def _add_up(connection: Connection[Row], wanted: EventFilter) -> list[Row]:
 
 
 def _part(wanted: EventFilter, piece: Piece, parameters: Parameters, name: str) -> sql.Composed:
-    """Return a select of (event_type, camera_id, events) for a piece, negative where it is taken away."""
+    """Return a select of (event_type, camera_id, events) for a piece, negative where it is taken away.
+
+    Events are counted by a column that is never NULL and in no index: else PostgreSQL 18 skips through the index by
+    camera and type, a search for each pair, where reading half an hour in order of time touches a tenth of the pages.
+    """
     if piece.grain is None:
         conditions, values = event_conditions(wanted)
         parameters |= values
         conditions += time_conditions(piece.span, "timestamp", parameters, name)
-        table, count = sql.SQL("events"), sql.SQL("count(*)")
+        table, count = sql.SQL("events"), sql.SQL("count(site_id)")
     else:
         conditions = count_conditions(wanted, piece.grain, piece.span, parameters, name)
         table, count = count_table(wanted, piece.grain), sql.SQL("sum({})").format(kept_count(wanted))
