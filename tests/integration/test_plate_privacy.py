@@ -395,3 +395,12 @@ def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, inge
         assert calls.get("/api/plates", plate=PLATE).json()["total"] == 0
     assert rows(database_url, "SELECT count(*) FROM events") == rows(database_url, "SELECT count(*) FROM plate_events")
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
+
+
+def test_a_plate_in_a_path_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Our log names the route that failed, not what was asked of it."""
+    with api("postgresql://127.0.0.1:1/nowhere", None) as calls:
+        for path in (f"/api/plates/{TEXT}", f"/api/events/plate/{TEXT}"):
+            assert calls.get(path).status == 503
+    assert "/plates/{text}" in caplog.text
+    assert_nothing_tells(caplog.text)
