@@ -156,11 +156,14 @@ def test_pull_takes_from_a_mirror(
     assert hashlib.sha256(path.read_bytes()).hexdigest().startswith("e4b118e5")
 
 
-def test_bars_are_for_terminals_only() -> None:
+def test_bars_are_for_terminals_only(capsys: pytest.CaptureFixture[str]) -> None:
     """Piped or in a service, nothing is drawn."""
     with console.replay_bar() as replaying, console.download_bar("x") as downloading:
         assert replaying is None
         assert downloading is None
+    with console.pictures_bar(3) as advance:
+        advance("car.jpg")
+    assert capsys.readouterr().err == ""
 
 
 def test_bars_draw_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,8 +176,12 @@ def test_bars_draw_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with console.download_bar("model") as progress:
         assert progress is not None
         progress(500, 1000)
+    with console.pictures_bar(3) as advance:
+        advance("car.jpg")
     drawn = capsys.readouterr().err
     assert "50 frames" in drawn
+    assert "1/3" in drawn
+    assert "car.jpg" in drawn
     assert "model" in drawn
 
 
