@@ -28,7 +28,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "at": (r"[A-Z]{1,2}\d{1,5}[A-Z]{1,3}", r"[A-Z]{2,6}\d{1,3}"),
         "be": (r"[1-9][A-Z]{3}\d{3}", r"[A-Z]{3}\d{3}", r"\d{3}[A-Z]{3}"),
         "bg": (r"[ABCEHKMOPTXY]{1,2}\d{4}[ABCEHKMOPTXY]{2}",),
-        "br": (r"[A-Z]{3}\d[A-J]\d{2}", r"[A-Z]{3}\d{4}"),
+        "br": (r"[A-Z]{3}\d[A-Z]\d{2}", r"[A-Z]{3}\d{4}"),
         "ch": (rf"(?:{_CH})\d{{1,6}}",),
         "cz": (r"\d[A-Z][A-Z0-9]\d{4}",),
         "de": (r"[A-Z]{2,5}\d{1,4}[EH]?",),

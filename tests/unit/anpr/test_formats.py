@@ -31,8 +31,8 @@ def rules(**settings: object) -> PlateRules:
         ("lv", "AB-1234"),
         ("ch", "ZH 123456"), ("at", "W 12345 A"), ("hr", "ZG 1234-AB"), ("ie", "131-D-12345"), ("tr", "34 ABC 123"),
         ("ua", "AA 1234 BB"), ("ru", "A 123 BC 77"), ("us", "7ABC123"), ("us", "ABC 1234"), ("br", "ABC-1234"),
-        ("br", "ABC1D23"), ("ar", "AB 123 CD"), ("si", "LJ AB-123"), ("rs", "BG 123-AB"), ("lu", "AB 1234"),
-        ("al", "AA 123 BB"),
+        ("br", "ABC1D23"), ("br", "MMC9U91"), ("ar", "AB 123 CD"), ("si", "LJ AB-123"), ("rs", "BG 123-AB"),
+        ("lu", "AB 1234"), ("al", "AA 123 BB"),
     ],
 )  # fmt: skip
 def test_ordinary_plates_fit_their_region(region: str, plate: str) -> None:
