@@ -51,6 +51,8 @@ RARE_LETTERS: Mapping[str, float] = MappingProxyType({"us": 0.25, "gb": 0.5})
 """Regions whose serials mostly go without I, O and Q, and how much rarer these are there than other letters."""
 _RARE_LETTERS = [18, 24, 26]
 _MOST_DOUBTFUL, _DOUBT = 4, 0.05
+_FIRM = 0.01
+"""A letter that is a digit by less than this chance, or the other way round, stands, whatever the rows say."""
 PRIOR_POWER: Mapping[str, float] = MappingProxyType({"br": 1.0, "gb": 0.5})
 """How much the rows count: 0 not at all, 1 fully. The network has seen serials too and has weighed them already; where
 every plate follows one of two rows they count fully."""
@@ -90,9 +92,13 @@ def settle(distributions: Floats, regions: Mapping[str, float]) -> tuple[NDArray
         for region, likely in regions.items():
             share = (_SHARES[region][0] if region in _SHARES else 1.0) * _free_share(kinds)
             rows[kinds] = rows.get(kinds, 0.0) + likely * share ** PRIOR_POWER.get(region, _USUAL_POWER)
+    firm = np.flatnonzero(by_kind.min(axis=1) <= _FIRM)
     candidates = np.array(list(rows), np.intp)
+    shares = np.array(list(rows.values()))
+    stand = (candidates[:, firm] == as_read[firm]).all(axis=1)
+    candidates, shares = candidates[stand], shares[stand]
     places = np.arange(length)
-    score = np.log(by_kind[places, candidates]).sum(axis=1) + np.log(np.array(list(rows.values())))
+    score = np.log(by_kind[places, candidates]).sum(axis=1) + np.log(shares)
     posterior = np.exp(score - score.max())
     posterior /= posterior.sum()
     kinds = candidates[int(score.argmax())]

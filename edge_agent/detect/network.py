@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +37,7 @@ class TensorSpec:
             return np.asarray(stored, np.float32)
         return np.float32(self.scale) * (np.asarray(stored, np.float32) - np.float32(self.zero_point))
 
+    @lru_cache(maxsize=64)  # noqa: B019 -- specs are values: what is kept alive is a name and a few numbers
     def stored_at_least(self, real: float) -> float:
         """Return the smallest stored value whose ``dequantise`` is at least ``real`` (above the range if none is).
 

@@ -135,7 +135,10 @@ def enclosed(things: Plane, inside: Plane, *, open_sides: Sides) -> Plane:
 
 def _enclosed(things: Plane, inside: Plane) -> Plane:
     for _ in range(_ENCLOSING_ROUNDS):
-        things = either(things, both(both(_between(things, axis=1), _between(things, axis=0)), inside))
+        whole = either(things, both(both(_between(things, axis=1), _between(things, axis=0)), inside))
+        if count(whole) == count(things):
+            break
+        things = whole
     return things
 
 
