@@ -28,6 +28,8 @@ from shared.clock import Clock, SystemClock
 from shared.errors import TransientError, VedetteError
 
 AWS_EVENTS = Path(__file__).parent / "aws_events"
+PLACEHOLDERS = {"event": "1", "camera_id": "camera-1", "text": "AB123", "watchlist": "1", "pattern": "1"}
+"""A value that each route takes, by the name in its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,11 @@ class ApiCalls:
         text = result.get("body", "")
         content = base64.b64decode(text) if result["isBase64Encoded"] else text.encode()
         return Answer(status=result["statusCode"], headers=headers, body=content)
+
+
+def filled_path(path: str, **chosen: str) -> str:
+    """Return a route's path with each placeholder filled, as chosen or with a value that is taken."""
+    return path.format_map(PLACEHOLDERS | {name: quote(value, safe="") for name, value in chosen.items()})
 
 
 def http_api_event(method: str, path: str, *, query: str = "", body: str | None = None) -> dict[str, Any]:

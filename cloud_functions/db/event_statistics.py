@@ -8,9 +8,8 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from cloud_functions.db.event_count_queries import one_by_one
 from cloud_functions.db.event_filter import EventFilter, Parameters, all_of, event_conditions
-from cloud_functions.db.kept_counts import count_conditions, count_table, kept_count
+from cloud_functions.db.kept_counts import count_conditions, count_table, kept_count, one_by_one
 from cloud_functions.db.time_split import DAY, Piece, TimeSpan, floor_day, nearest_pieces, time_conditions
 
 Row = tuple[Any, ...]

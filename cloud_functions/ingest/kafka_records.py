@@ -22,6 +22,11 @@ _KEPT_KEY_BYTES: Final = 1024
 _KEPT_HEADER_BYTES: Final = 8 * 1024
 
 
+def record_id(topic: str, partition: int, offset: int) -> str:
+    """Return the name of the record that lies there; see ``item_identifier``."""
+    return f"{topic}-{partition}@{offset}"
+
+
 class KafkaRecord(NamedTuple):
     """One record as the broker has it."""
 
@@ -37,7 +42,7 @@ class KafkaRecord(NamedTuple):
     @property
     def record_id(self) -> str:
         """Where the record lies; see ``item_identifier``."""
-        return f"{self.topic}-{self.partition}@{self.offset}"
+        return record_id(self.topic, self.partition, self.offset)
 
     def header(self, name: str) -> bytes | None:
         """Return the value of the last header of this name."""

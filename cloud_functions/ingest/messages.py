@@ -17,6 +17,7 @@ from cloud_functions.ingest.kafka_records import (
     KafkaRecord,
     item_identifier,
     record_from_lambda,
+    record_id,
 )
 from shared.errors import ConfigurationError, ContractError
 
@@ -122,8 +123,8 @@ def _read_kafka(event: Mapping[str, Any]) -> Invocation:
         try:
             records.append(record_from_lambda(given))
         except ContractError as error:
-            record_id = f"{given['topic']}-{given['partition']}@{given['offset']}"
-            unreadable.append(Rejection(record_id, to_json(given).decode(), error.reason, str(error)))
+            name = record_id(given["topic"], given["partition"], given["offset"])
+            unreadable.append(Rejection(name, to_json(given).decode(), error.reason, str(error)))
     invocation = read_records(records)
     return invocation._replace(rejections=[*unreadable, *invocation.rejections])
 

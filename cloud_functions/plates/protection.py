@@ -6,6 +6,7 @@ Each step may be done again: what was interrupted is finished by asking once mor
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +14,7 @@ from cloud_functions.db.connect import Database
 from cloud_functions.db.plate_conversion import Place, StoredEvent, convert_events, purge_unread_plates
 from cloud_functions.db.sites import add_key, delete_keys, list_keys, rewrap_key, set_protected
 from cloud_functions.plates.master_keys import MasterKeys
-from cloud_functions.plates.sealing import readable_snapshot, seal_data, token_in
+from cloud_functions.plates.sealing import seal_row, token_in
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.plates.vault import PlateVault
 from shared.errors import ConfigurationError, PermanentError
@@ -77,7 +78,7 @@ class Protection:
         return gone
 
     def _convert(self, site_id: str, *, sealed: bool) -> int:
-        change = self._opened if sealed else _Sealer(self._vault.key_of(site_id))
+        change = self._opened if sealed else _sealer(self._vault.key_of(site_id))
         done, place = 0, _BEGINNING
         while place is not None:
             with self._database.transaction() as connection:
@@ -101,17 +102,8 @@ class Protection:
         return None if data is None else event._replace(event_data_json=data, plate_sealed=None)
 
 
-class _Sealer:
-    def __init__(self, key: SiteKey) -> None:
-        self._key = key
-
-    def __call__(self, event: StoredEvent) -> StoredEvent:
-        data = seal_data(self._key, event.event_data_json, event_id=str(event.event_id))
-        return event._replace(
-            snapshot_json=None if event.snapshot_json is None else readable_snapshot(event.snapshot_json),
-            event_data_json=data.readable_json,
-            plate_sealed=data.sealed,
-        )
+def _sealer(key: SiteKey) -> Callable[[StoredEvent], StoredEvent]:
+    return lambda event: seal_row(event, key)[0]
 
 
 def require_days(text: str) -> int | None:

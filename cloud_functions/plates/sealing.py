@@ -9,17 +9,20 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from pydantic_core import from_json, to_json
 
 from cloud_functions.db.events import EventRow
+from cloud_functions.db.plate_conversion import StoredEvent
 from cloud_functions.plates.site_key import SiteKey, is_token
 from shared.errors import ContractError, PermanentError
 from shared.plates import normalize_plate
 
 if TYPE_CHECKING:
     from cloud_functions.plates.vault import PlateVault
+
+_Row = TypeVar("_Row", EventRow, StoredEvent)
 
 PROTECTED: Final = "plate_protected"
 """The field of ``event_data`` that says so."""
@@ -60,9 +63,9 @@ def seal_data(key: SiteKey, event_data_json: str, *, event_id: str) -> SealedDat
     return SealedData(token, readable, key.seal(event_data_json, event_id=event_id, token=token))
 
 
-def seal_row(row: EventRow, key: SiteKey) -> tuple[EventRow, str]:
-    """Return an ``anpr`` event's row as a protected site's are stored, and its plate's token."""
-    data = seal_data(key, row.event_data_json, event_id=row.event_id)
+def seal_row(row: _Row, key: SiteKey) -> tuple[_Row, str]:
+    """Return an ``anpr`` event's row, new or stored, as a protected site's are stored, and its plate's token."""
+    data = seal_data(key, row.event_data_json, event_id=str(row.event_id))
     sealed = row._replace(
         snapshot_json=None if row.snapshot_json is None else readable_snapshot(row.snapshot_json),
         event_data_json=data.readable_json,

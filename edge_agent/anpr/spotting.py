@@ -7,6 +7,7 @@ large the character is. Cells that speak of one character are merged, and the ch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def without_small_print(characters: list[SpottedCharacter]) -> list[SpottedChara
     """Leave out what is much smaller than the rest: the letter on a strip, stacked letters, a sticker's month."""
     if len(characters) < _ENOUGH_TO_COMPARE:
         return characters
-    usual = _median([character.height for character in characters])
+    usual = median([character.height for character in characters])
     return [character for character in characters if character.height >= SMALL_PRINT * usual]
 
 
@@ -112,7 +113,7 @@ def _line_break(characters: list[SpottedCharacter]) -> tuple[float, float] | Non
     """Return slope and height of the line that parts two lines of text, or None where there is one line."""
     x = np.array([c.middle_x for c in characters])
     y = np.array([c.middle_y for c in characters])
-    tall = _median([c.height for c in characters])
+    tall = median([c.height for c in characters])
     levels = np.sort(y - _SLOPES[:, None] * x, axis=1)
     gaps = np.diff(levels, axis=1)
     tilt, place = np.unravel_index(int(gaps.argmax()), gaps.shape)
@@ -120,12 +121,6 @@ def _line_break(characters: list[SpottedCharacter]) -> tuple[float, float] | Non
     if gap < LINES_APART * tall:
         return None
     return float(_SLOPES[tilt]), float(levels[tilt, place]) + gap / 2
-
-
-def _median(values: list[float]) -> float:
-    """Return the middle value; for a handful of numbers numpy takes fifty times as long."""
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _one_line(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:

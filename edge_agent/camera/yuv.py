@@ -1,7 +1,7 @@
 """The planes of decoded YUV frames: views of them, and scaled RGB straight from them.
 
-Scaling three planes and multiplying the few pixels that are left by one matrix takes half of what FFmpeg's scaler takes
-(``make bench ARGS=decode``), which brings every source row to RGB first.
+Scaling three planes and multiplying the few pixels that are left by one matrix takes about a third less processor time
+than FFmpeg's scaler (720p to 300x300, 0.43 against 0.64 ms; to 416x234, 0.5 against 0.8).
 """
 
 from __future__ import annotations

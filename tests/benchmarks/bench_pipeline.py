@@ -21,6 +21,7 @@ from edge_agent.camera.source import open_source
 from edge_agent.camera.synthetic import SyntheticGate
 from edge_agent.config import CameraSettings
 from edge_agent.detect.catalogue import ModelFile, resolve_model
+from edge_agent.detect.heads import choose_head
 from edge_agent.detect.input_picture import InputPicture
 from edge_agent.detect.tflite import open_litert
 from edge_agent.pipeline import CameraPipeline
@@ -56,8 +57,8 @@ def _overhead(name: str, clip: Path) -> Figure:
     model = resolve_model(name, models_location=str(MODELS), cache_dir=Path("unused"))
     network = open_litert(model.path, threads=CameraSettings(id="c", source="x").detect.threads, edgetpu=False)
     interpreter, slot = network._interpreter, network._input_index  # the bare thing, on purpose
-    letterboxed = model.name.startswith("yolo")
-    given = InputPicture(network.input, keep_aspect=letterboxed, pixel_range=(0.0, 1.0) if letterboxed else (-1.0, 1.0))
+    head = choose_head(network)
+    given = InputPicture(network.input, keep_aspect=head.keep_aspect, pixel_range=head.pixel_range)
     tensors = [given.fill(frame.picture)[0].copy() for frame in _read(clip)]
 
     def bare() -> None:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import os
 import random
 import statistics
-import time
-from collections.abc import Sequence
-from typing import LiteralString
+from collections.abc import Iterator
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -21,11 +20,11 @@ from cloud_functions.db.migrate import upgrade
 from cloud_functions.db.watchlists import add_patterns, create_watchlist
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.ingest import Ingest
-from cloud_functions.ingest.publish import Publication
 from infra.local.postgres import PostgresServer
 from tests.api_calls import Answer, ApiCalls, lambda_api
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import LARGE, database_server, filled_database
+from tests.benchmarks.ingest_contest import NobodyListens, in_turn
 from tests.benchmarks.plate_lists import any_plate, many_patterns
 from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
 from tests.wire_events import batch, mixed_traffic
@@ -35,6 +34,8 @@ ROUNDS = 100
 PATTERNS = 10_000
 WATCH_BATCH = 1000
 WATCH_ROUNDS = 30
+WATCH_WARM_UP = 3
+"""Batches in which the handler loads its patterns."""
 INSERT_AT_ONCE = 100_000
 EDITABLE = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -97,40 +98,35 @@ def run() -> list[Figure]:
 def watched_ingest() -> list[Figure]:
     """What 10,000 patterns cost ingest: batches of mixed traffic through two handlers in turn, one with the list."""
     with database_server(durable=False, settings=LARGE) as server:
-        seconds: dict[str, list[float]] = {"with": [], "without": []}
-        burnt: dict[str, list[float]] = {"with": [], "without": []}
-        ingests = {name: _ingest(server, name, PATTERNS if name == "with" else 0) for name in seconds}
-        chance = random.Random(2)
-        for number in range(WATCH_ROUNDS + 3):
-            events = mixed_traffic(WATCH_BATCH, seed=number, first_sequence=1 + number * WATCH_BATCH // 5)
-            for event in events:
-                if event["event_type"] == "anpr":
-                    plate = any_plate(chance)
-                    event["event_data"] |= {"plate_normalized": plate}
-            invocation = batch(events)
-            for name in sorted(ingests, reverse=number % 2 == 0):
-                cpu_start, start = time.process_time(), time.perf_counter()
-                answer = ingests[name].handle(invocation)
-                spent, used = time.perf_counter() - start, time.process_time() - cpu_start
-                if answer["batchItemFailures"]:
-                    raise RuntimeError("ingest gave events back")
-                if number >= 3:  # before that it loads its patterns and warms up
-                    seconds[name].append(spent)
-                    burnt[name].append(used)
-    plain = statistics.median(seconds["without"])
-    ratio = statistics.median(one / other for one, other in zip(seconds["with"], seconds["without"], strict=True))
-    cpu = statistics.median(burnt["without"])
-    added = statistics.median(burnt["with"]) - cpu
+        ingests = {name: _ingest(server, name, patterns) for name, patterns in (("with", PATTERNS), ("without", 0))}
+        spent = in_turn(ingests, _new_plates(WATCH_ROUNDS + WATCH_WARM_UP), warm_up=WATCH_WARM_UP)
+    plain = statistics.median(spent.clock["without"])
+    cpu = spent.median_processor_s("without")
+    added = spent.median_processor_s("with") - cpu
     note = (
         f"batch of {WATCH_BATCH}, a tenth of them plates never seen before; {plain * 1000:.0f} ms without;"
         f" CPU of the handler {cpu * 1000:.1f} ms, with {added * 1000:+.1f} ms"
     )
-    return [Figure(f"ingest with {PATTERNS:,} patterns, of without", ratio, "ratio", target=1.10, note=note)]
+    return [
+        Figure(
+            f"ingest with {PATTERNS:,} patterns, of without",
+            spent.ratio("with", "without"),
+            "ratio",
+            target=1.10,
+            note=note,
+        )
+    ]
 
 
-class _NobodyListens:
-    def publish(self, publications: Sequence[Publication]) -> set[str]:
-        return set()
+def _new_plates(batches: int) -> Iterator[dict[str, Any]]:
+    """Mixed traffic whose plates were never seen before."""
+    chance = random.Random(2)
+    for number in range(batches):
+        events = mixed_traffic(WATCH_BATCH, seed=number, first_sequence=1 + number * WATCH_BATCH // 5)
+        for event in events:
+            if event["event_type"] == "anpr":
+                event["event_data"] |= {"plate_normalized": any_plate(chance)}
+        yield batch(events)
 
 
 def _ingest(server: PostgresServer, name: str, patterns: int) -> Ingest:
@@ -141,7 +137,7 @@ def _ingest(server: PostgresServer, name: str, patterns: int) -> Ingest:
         with psycopg.connect(url) as connection:
             made = create_watchlist(connection, name="all", description=None, enabled=True)
             add_patterns(connection, made.watchlist_id, many_patterns(patterns))
-    return build_ingest({"DATABASE_URL": url}, publisher=_NobodyListens())
+    return build_ingest({"DATABASE_URL": url}, publisher=NobodyListens())
 
 
 def _measure(url: str, api: ApiCalls) -> list[Figure]:

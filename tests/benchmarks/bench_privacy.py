@@ -20,11 +20,11 @@ import psycopg
 from cloud_functions.db.migrate import upgrade
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.ingest import Ingest
-from cloud_functions.ingest.publish import Publication
 from infra.local.postgres import PostgresServer
 from tests.api_calls import ApiCalls
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import database_server
+from tests.benchmarks.ingest_contest import NobodyListens, in_turn
 from tests.benchmarks.plate_lists import any_plate
 from tests.protected_sites import api, protect, setting
 from tests.wire_events import anpr_data, batch, mixed_traffic
@@ -34,11 +34,6 @@ BATCH = 1000
 ROUNDS = 30
 WARM_UP = 3
 QUESTIONS = 30
-
-
-class _NobodyListens:
-    def publish(self, publications: Sequence[Publication]) -> set[str]:
-        return set()
 
 
 def run() -> list[Figure]:
@@ -53,27 +48,14 @@ def run() -> list[Figure]:
 def _ingest(server: PostgresServer, folder: Path, name: str, *, plates_alone: bool) -> list[Figure]:
     ingests = {kind: _handler(server, f"{name}_{kind}", folder) for kind in ("open", "protected")}
     protect(server.url_of(f"{name}_protected"), folder)
-    seconds: dict[str, list[float]] = {kind: [] for kind in ingests}
-    burnt: dict[str, list[float]] = {kind: [] for kind in ingests}
     chance = random.Random(3)
-    for number in range(ROUNDS + WARM_UP):
-        invocation = batch(_events(chance, number, plates_alone=plates_alone))
-        for kind in sorted(ingests, reverse=number % 2 == 0):
-            cpu_start, start = time.process_time(), time.perf_counter()
-            answer = ingests[kind].handle(invocation)
-            spent, used = time.perf_counter() - start, time.process_time() - cpu_start
-            if answer["batchItemFailures"]:
-                raise RuntimeError("ingest gave events back")
-            if number >= WARM_UP:
-                seconds[kind].append(spent)
-                burnt[kind].append(used)
-    pairs = list(zip(seconds["protected"], seconds["open"], strict=True))
-    took = statistics.median(one / other for one, other in pairs)
-    cpu = {kind: statistics.median(values) for kind, values in burnt.items()}
+    invocations = (batch(_events(chance, number, plates_alone=plates_alone)) for number in range(ROUNDS + WARM_UP))
+    spent = in_turn(ingests, invocations, warm_up=WARM_UP)
+    cpu = {kind: spent.median_processor_s(kind) for kind in ingests}
     what = "plates alone" if plates_alone else "a tenth of them plates"
     note = f"batch of {BATCH}, {what}; handler's CPU {cpu['open'] * 1000:.1f} → {cpu['protected'] * 1000:.1f} ms"
     return [
-        Figure(f"ingest of {name}, protected, of open: time", took, "ratio", note=note),
+        Figure(f"ingest of {name}, protected, of open: time", spent.ratio("protected", "open"), "ratio", note=note),
         Figure(f"ingest of {name}, protected, of open: CPU", cpu["protected"] / cpu["open"], "ratio"),
     ]
 
@@ -92,7 +74,7 @@ def _handler(server: PostgresServer, name: str, folder: Path) -> Ingest:
     server.create_database(name)
     upgrade(server.url_of(name))
     variables = {"DATABASE_URL": server.url_of(name), "PLATE_MASTER_KEY": setting(folder)}
-    return build_ingest(variables, publisher=_NobodyListens())
+    return build_ingest(variables, publisher=NobodyListens())
 
 
 def _questions(server: PostgresServer, folder: Path) -> list[Figure]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from cloud_functions.api.parameters import plate_parameter
 from shared.ids import is_segment
-from tests.api_calls import Answer, ApiCalls, lambda_api
+from tests.api_calls import Answer, ApiCalls, filled_path, lambda_api
 
 HOSTILE = [
     "' OR '1'='1",
@@ -46,7 +45,6 @@ HOSTILE = [
     "[]",
     "{}",
 ]
-PLACEHOLDERS = {"event": "1", "camera_id": "camera-1", "text": "AB123", "watchlist": "1", "pattern": "1"}
 
 
 def _operations() -> list[tuple[str, str, dict[str, Any]]]:
@@ -72,10 +70,7 @@ PARAMETERS = [
 
 
 def _call(api: ApiCalls, method: str, path: str, where: str, name: str, value: str) -> Answer:
-    filled = path
-    for placeholder, plain in PLACEHOLDERS.items():
-        chosen = quote(value, safe="") if (where, name) == ("path", placeholder) else plain
-        filled = filled.replace(f"{{{placeholder}}}", chosen)
+    filled = filled_path(path, **{name: value} if where == "path" else {})
     return api.call(method, filled, {name: value} if where == "query" else {})
 
 
@@ -133,10 +128,7 @@ def test_no_text_breaks_a_parameter(api: ApiCalls, method: str, path: str, where
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in OPERATIONS if "health" not in path])
 def test_unknown_and_repeated_query_parameters_are_refused(api: ApiCalls, method: str, path: str) -> None:
     """A misspelt condition must not widen the answer, and which of two values was meant cannot be known."""
-    filled = path
-    for placeholder, plain in PLACEHOLDERS.items():
-        filled = filled.replace(f"{{{placeholder}}}", plain)
-    twice = api.call(method, filled, [("camera_id", "camera-1"), ("camera_id", "camera-2")])
+    twice = api.call(method, filled_path(path), [("camera_id", "camera-1"), ("camera_id", "camera-2")])
     assert twice.status == 422
     assert "more than once" in twice.json()["detail"]
 

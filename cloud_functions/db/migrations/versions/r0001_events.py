@@ -75,10 +75,12 @@ CREATE INDEX events_zones_idx ON events USING gin (zones) WHERE zones IS NOT NUL
 PARTITIONS = """
 -- Whatever no month takes (an event from years ago) is kept here until maintenance makes its month.
 CREATE TABLE events_default PARTITION OF events DEFAULT;
+"""
 
+ENSURE_PARTITION = """
 -- Make the partition of the UTC month that holds ``moment``, taking over what the default partition holds of it.
 -- Returns whether it was made now. Writing to a partition directly fires no trigger of events: counts stay as they are.
-CREATE FUNCTION events_ensure_partition(moment timestamptz) RETURNS boolean
+CREATE OR REPLACE FUNCTION events_ensure_partition(moment timestamptz) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     month_start timestamptz := date_trunc('month', moment, 'UTC');
@@ -104,7 +106,9 @@ BEGIN
     RETURN true;
 END
 $$;
+"""
 
+FIRST_PARTITIONS = """
 SELECT events_ensure_partition(date_trunc('month', now(), 'UTC') + make_interval(months => ahead))
 FROM generate_series(-1, 3) AS ahead;
 """
@@ -283,7 +287,17 @@ DROP TABLE event_counts, event_counts_daily, event_label_counts, event_label_cou
 
 
 def upgrade() -> None:
-    for script in (EVENTS, PARTITIONS, COUNTS, COUNTING, TRUNCATING, COUNT_TRIGGERS, DEVICES):
+    for script in (
+        EVENTS,
+        PARTITIONS,
+        ENSURE_PARTITION,
+        FIRST_PARTITIONS,
+        COUNTS,
+        COUNTING,
+        TRUNCATING,
+        COUNT_TRIGGERS,
+        DEVICES,
+    ):
         run_sql(script)
 
 

@@ -88,8 +88,8 @@ CREATE TABLE plate_distinct_counts (
 ) WITH (fillfactor = 20);
 """
 
-TRIGGERS = """
-CREATE FUNCTION events_keep_plates() RETURNS trigger
+KEEPING = """
+CREATE OR REPLACE FUNCTION events_keep_plates() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM changed WHERE license_plate IS NOT NULL) THEN
@@ -119,6 +119,9 @@ BEGIN
     RETURN NULL;
 END
 $$;
+"""
+
+TRIGGERS = """
 CREATE TRIGGER events_plates_inserts AFTER INSERT ON events REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION events_keep_plates();
 CREATE TRIGGER events_plates_deletes AFTER DELETE ON events REFERENCING OLD TABLE AS changed
@@ -219,7 +222,7 @@ DROP EXTENSION pg_trgm;
 
 
 def upgrade() -> None:
-    for script in (TABLES, TRIGGERS, VIEWS, BACKFILL):
+    for script in (TABLES, KEEPING, TRIGGERS, VIEWS, BACKFILL):
         run_sql(script)
 
 

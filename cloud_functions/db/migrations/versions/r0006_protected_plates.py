@@ -11,6 +11,8 @@ Revises: 0005
 from __future__ import annotations
 
 from cloud_functions.db.migrations.plain_sql import run_sql
+from cloud_functions.db.migrations.versions.r0001_events import ENSURE_PARTITION
+from cloud_functions.db.migrations.versions.r0003_plates import KEEPING
 
 revision = "0006"
 down_revision = "0005"
@@ -152,65 +154,9 @@ END
 $$;
 DROP INDEX plates_folded_trgm_idx;
 CREATE INDEX plates_folded_trgm_idx ON plates USING gin (folded gin_trgm_ops) WITH (gin_pending_list_limit = 128);
+"""
 
-CREATE OR REPLACE FUNCTION events_keep_plates() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM changed WHERE license_plate IS NOT NULL) THEN
-        RETURN NULL;
-    END IF;
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO plate_events (
-            id, event_id, site_id, device_id, camera_id, host, captured_at, track_id, track_uid, plate_text,
-            plate_normalized_text, confidence, region, vehicle_type, vehicle_make, vehicle_model, vehicle_color,
-            vehicle_image_key, plate_image_key, plate_box, latency_ms, quality_score, frame_number, roi, direction,
-            reads, created_at)
-        SELECT id, event_id, site_id, device_id, camera_id, event_data ->> 'host', "timestamp",
-               (event_data ->> 'track_id')::bigint, event_data ->> 'track_uid',
-               COALESCE(event_data #>> '{anpr_result,license_plate}', license_plate), license_plate,
-               COALESCE(confidence, 0), event_data #>> '{anpr_result,region}', event_data #>> '{vehicle,type}',
-               event_data #>> '{vehicle,make}', event_data #>> '{vehicle,model}', event_data #>> '{vehicle,color}',
-               snapshot_path, event_data ->> 'plate_image_key', NULLIF(event_data -> 'plate_box', 'null'),
-               (event_data ->> 'latency_ms')::double precision, (event_data ->> 'quality_score')::double precision,
-               frame_number, event_data ->> 'roi', event_data ->> 'direction', (event_data ->> 'reads')::bigint,
-               created_at
-        FROM changed WHERE license_plate IS NOT NULL ORDER BY event_id
-        ON CONFLICT DO NOTHING;
-    ELSE
-        DELETE FROM plate_events AS p USING changed AS c
-        WHERE c.license_plate IS NOT NULL AND p.event_id = c.event_id AND p.captured_at = c."timestamp";
-    END IF;
-    RETURN NULL;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION events_ensure_partition(moment timestamptz) RETURNS boolean
-LANGUAGE plpgsql AS $$
-DECLARE
-    month_start timestamptz := date_trunc('month', moment, 'UTC');
-    month_end timestamptz := date_trunc('month', month_start + interval '32 days', 'UTC');
-    partition_name text := 'events_' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY_MM');
-BEGIN
-    IF to_regclass(partition_name) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    LOCK TABLE events_default IN ACCESS EXCLUSIVE MODE;
-    IF to_regclass(partition_name) IS NOT NULL THEN
-        RETURN false;  -- another session made it while this one waited
-    END IF;
-    EXECUTE format('CREATE TABLE %I (LIKE events INCLUDING ALL)', partition_name);
-    EXECUTE format('WITH moved AS (DELETE FROM events_default WHERE "timestamp" >= %L AND "timestamp" < %L RETURNING *)
-        INSERT INTO %I (id, event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence,
-                        sequence_epoch, snapshot_path, snapshot, event_data, created_at)
-        SELECT id, event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence,
-               sequence_epoch, snapshot_path, snapshot, event_data, created_at FROM moved',
-        month_start, month_end, partition_name);
-    EXECUTE format('ALTER TABLE events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-        partition_name, month_start, month_end);
-    RETURN true;
-END
-$$;
-
+DROP = """
 ALTER TABLE events DROP COLUMN plate_sealed;
 DROP TABLE site_keys, sites, sites_version;
 DROP FUNCTION sites_changed();
@@ -223,4 +169,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    run_sql(DOWN)
+    for script in (DOWN, KEEPING, ENSURE_PARTITION, DROP):
+        run_sql(script)
