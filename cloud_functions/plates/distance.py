@@ -15,6 +15,7 @@ NEAR: Final = 0.25
 
 _FOLD: Final = str.maketrans({other: group[0] for group in CONFUSABLE for other in group[1:]})
 _QUARTERS: Final = 4
+_NO_LIMIT: Final = 10_000
 
 
 def fold(plate: str) -> str:
@@ -27,9 +28,12 @@ def edit_distance(one: str, other: str) -> int:
     return _distance(*_differing(one, other), near=_QUARTERS) // _QUARTERS
 
 
-def plate_distance(one: str, other: str) -> float:
-    """Return the same, but with a replacement inside a group of ``CONFUSABLE`` costing only ``NEAR``."""
-    return _distance(*_differing(one, other), near=1) / _QUARTERS
+def plate_distance(one: str, other: str, *, most: int = _NO_LIMIT) -> float:
+    """Return the same, but with a replacement inside a group of ``CONFUSABLE`` costing only ``NEAR``.
+
+    Plates more than ``most`` apart need not be measured to the end: of them it returns some number above ``most``.
+    """
+    return _distance(*_differing(one, other), near=1, most=_QUARTERS * most) / _QUARTERS
 
 
 def _differing(one: str, other: str) -> tuple[str, str]:
@@ -43,8 +47,8 @@ def _differing(one: str, other: str) -> tuple[str, str]:
     return one[start : len(one) - end], other[start : len(other) - end]
 
 
-def _distance(one: str, other: str, *, near: int) -> int:
-    """Return the distance in quarters of an edit."""
+def _distance(one: str, other: str, *, near: int, most: int = _QUARTERS * _NO_LIMIT) -> int:
+    """Return the distance in quarters of an edit, or, where that is above ``most``, some number above it."""
     if not one or not other:
         return _QUARTERS * (len(one) or len(other))
     folded = fold(other)
@@ -59,5 +63,8 @@ def _distance(one: str, other: str, *, near: int) -> int:
                 diagonal += near if alike == folded[column] else _QUARTERS
             left = min(diagonal, left + _QUARTERS, above[column + 1] + _QUARTERS)
             row.append(left)
+        least = min(row)
+        if least > most:  # rows never get smaller
+            return least
         above = row
     return above[-1]

@@ -188,7 +188,7 @@ class _FuzzyIndex:
         near = {entry for rest in _rests(fold(plate), reach) if rest in rests for entry in rests[rest]}
         found: dict[int, float] = {}
         for text, most in near:
-            distance = plate_distance(plate, text)
+            distance = plate_distance(plate, text, most=most)
             if distance <= most:
                 found |= dict.fromkeys(self._numbers[text, most], distance)
         return found

@@ -65,3 +65,10 @@ def test_it_is_a_distance(one: str, other: str, third: str) -> None:
     assert (distance == 0) == (one == other)
     assert distance <= plate_distance(one, third) + plate_distance(third, other)
     assert edit_distance(fold(one), fold(other)) <= distance <= edit_distance(one, other)
+
+
+@given(PLATES, PLATES, st.integers(0, 4))
+def test_a_limit_changes_nothing_below_it(one: str, other: str, most: int) -> None:
+    """Up to the limit the distance is exact; beyond it is said to be beyond."""
+    distance, limited = plate_distance(one, other), plate_distance(one, other, most=most)
+    assert limited == distance if distance <= most else limited > most
