@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import combinations
 from typing import Final, Literal, NamedTuple
 
 from cloud_functions.plates.distance import fold, plate_distance
@@ -161,7 +162,7 @@ class _FuzzyIndex:
         numbers = self._numbers.setdefault(entry, set())
         if not numbers:
             self._reach[distance] += 1
-            for rest in set(_rests(fold(text), distance)):
+            for rest in _rests(fold(text), distance):
                 self._rests.setdefault(rest, []).append(entry)
         numbers.add(number)
 
@@ -173,7 +174,7 @@ class _FuzzyIndex:
             return
         del self._numbers[entry]
         self._reach[distance] -= 1
-        for rest in set(_rests(fold(text), distance)):
+        for rest in _rests(fold(text), distance):
             entries = self._rests[rest]
             entries.remove(entry)
             if not entries:
@@ -185,7 +186,7 @@ class _FuzzyIndex:
             return {}
         reach = max(distance for distance, entries in self._reach.items() if entries)
         rests = self._rests
-        near = {entry for rest in _rests(fold(plate), reach) if rest in rests for entry in rests[rest]}
+        near = {entry for rest in rests.keys() & _rests(fold(plate), reach) for entry in rests[rest]}
         found: dict[int, float] = {}
         for text, most in near:
             distance = plate_distance(plate, text, most=most)
@@ -194,15 +195,10 @@ class _FuzzyIndex:
         return found
 
 
-def _rests(text: str, deletions: int) -> list[str]:
+def _rests(text: str, deletions: int) -> set[str]:
     """Return what is left of ``text`` without up to so many of its characters (at most ``MAX_DISTANCE``)."""
-    rests = [text]
-    for place in range(len(text) if deletions else 0):
-        before, after = text[:place], text[place + 1 :]
-        rests.append(before + after)
-        if deletions > 1:
-            rests += [before + after[:next_one] + after[next_one + 1 :] for next_one in range(len(after))]
-    return rests
+    lengths = range(len(text), max(len(text) - deletions, 0) - 1, -1)
+    return {"".join(rest) for length in lengths for rest in combinations(text, length)}
 
 
 class _Shape(NamedTuple):
@@ -217,6 +213,8 @@ class _ShapeIndex:
     def __init__(self) -> None:
         self._shapes: dict[tuple[str, str], _Shape] = {}
         self._by_key: dict[str, set[tuple[str, str]]] = {}
+        self._lengths: dict[int, int] = {}
+        """How many keys there are of each length: runs of others need not be looked up."""
 
     def add(self, number: int, kind: str, text: str, compiled: Callable[[str], PlateRegex]) -> None:
         entry = (kind, text)
@@ -226,7 +224,10 @@ class _ShapeIndex:
             regex.build()
             shape = self._shapes[entry] = _Shape(regex, set(), self._keys(regex))
             for key in shape.keys:
-                self._by_key.setdefault(key, set()).add(entry)
+                if key not in self._by_key:
+                    self._by_key[key] = set()
+                    self._lengths[len(key)] = self._lengths.get(len(key), 0) + 1
+                self._by_key[key].add(entry)
         shape.numbers.add(number)
 
     def _keys(self, regex: PlateRegex) -> tuple[str, ...]:
@@ -257,19 +258,17 @@ class _ShapeIndex:
             entries.discard(entry)
             if not entries:
                 del self._by_key[key]
+                self._lengths[len(key)] -= 1
+                if not self._lengths[len(key)]:
+                    del self._lengths[len(key)]
 
     def find(self, plate: str) -> Iterator[int]:
         if not self._shapes:
             return
         by_key = self._by_key
-        held = _runs(f"^{plate}$")
+        text = f"^{plate}$"
+        held = [text[start : start + length] for length in self._lengths for start in range(len(text) - length + 1)]
         for entry in {entry for key in held if key in by_key for entry in by_key[key]}:
             shape = self._shapes[entry]
             if shape.regex.matches(plate):
                 yield from shape.numbers
-
-
-def _runs(text: str) -> list[str]:
-    """Return every run of up to ``_KEY_LENGTH`` characters in ``text``, the empty one among them."""
-    ends = range(1, _KEY_LENGTH + 1)
-    return ["", *[text[start : start + length] for start in range(len(text)) for length in ends]]
