@@ -6,9 +6,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.plates.fonts import ALPHABET, MASK_CAP_PX, Typeface, pick_typeface, small_text, symbol
+from training.plates.fonts import ALPHABET, MASK_CAP_PX, pick_typeface, small_text, symbol
 from training.plates.ground import blob, jitter
 from training.plates.layouts import Colour
+from training.plates.reshape import Face
 from training.plates.states import DEALERS, STACKS
 
 Box = tuple[float, float, float, float]
@@ -244,7 +245,7 @@ def side_emblem(rng: np.random.Generator, image: np.ndarray, left: float, right:
 def small_stack(
     rng: np.random.Generator,
     image: np.ndarray,
-    face: Typeface,
+    face: Face,
     ink: Colour,
     across: tuple[float, float],
     down: tuple[float, float],

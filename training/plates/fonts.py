@@ -19,94 +19,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from training.plates.font_tables import OTHER_FONTS, PLATE_FONTS, SCRIPT_FONTS
+
 MASK_CAP_PX = 96
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# package, weights: what a plate of the group may be set in.
-PLATE_FONTS: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
-    # Thin, even strokes with round ends, as North American dies have them.
-    "us": (
-        ("barlow-condensed", (400, 500, 600)),
-        ("barlow-condensed", (500, 600)),
-        ("barlow-semi-condensed", (400, 500, 600)),
-        ("saira-condensed", (400, 500, 600)),
-        ("dosis", (400, 500, 600, 700)),
-        ("rajdhani", (500, 600, 700)),
-        ("nunito", (500, 600, 700)),
-        ("m-plus-rounded-1c", (500, 700)),
-        ("varela-round", (400,)),
-        ("quicksand", (500, 600, 700)),
-        ("abel", (400,)),
-        ("debian:routed-gothic", (400,)),
-        ("debian:routed-gothic", (400,)),
-        ("debian:routed-gothic-narrow", (400,)),
-        ("share-tech-mono", (400,)),
-        ("pathway-gothic-one", (400,)),
-        ("roboto-condensed", (400, 500)),
-    ),
-    # DIN-like, FE-like, and the heavy condensed ones.
-    "eu": (
-        ("debian:opendin", (400,)),
-        ("debian:opendin", (400,)),
-        ("barlow-semi-condensed", (500, 600, 700)),
-        ("barlow", (500, 600)),
-        ("saira-condensed", (500, 600, 700)),
-        ("b612-mono", (400, 700)),
-        ("b612-mono", (400, 700)),
-        ("share-tech-mono", (400,)),
-        ("overpass-mono", (500, 600, 700)),
-        ("roboto-mono", (500, 600, 700)),
-        ("ibm-plex-mono", (500, 600)),
-        ("archivo-narrow", (500, 600, 700)),
-        ("roboto-condensed", (500, 600, 700)),
-        ("overpass", (500, 600, 700)),
-        ("rubik", (400, 500)),
-        ("dm-mono", (500,)),
-    ),
-    # Charles Wright and its kin.
-    "uk": (
-        ("saira-condensed", (600, 700)),
-        ("saira-extra-condensed", (600, 700)),
-        ("antonio", (600, 700)),
-        ("oswald", (500, 600)),
-        ("pragati-narrow", (700,)),
-        ("archivo-narrow", (700,)),
-        ("fjalla-one", (400,)),
-        ("barlow-condensed", (600, 700)),
-        ("big-shoulders-display", (600, 700)),
-        ("roboto-condensed", (700,)),
-    ),
-    "display": (
-        ("bebas-neue", (400,)),
-        ("teko", (500, 600)),
-        ("anton", (400,)),
-        ("league-gothic", (400,)),
-        ("sofia-sans-extra-condensed", (600, 700)),
-        ("asap-condensed", (500, 600, 700)),
-        ("yanone-kaffeesatz", (500, 600)),
-        ("economica", (700,)),
-        ("jost", (500, 600)),
-        ("playfair-display", (700,)),
-    ),
-    # Never trained on: the validation set's.
-    "held_out": (
-        ("cabin-condensed", (500, 600, 700)),
-        ("khand", (500, 600)),
-        ("jetbrains-mono", (500, 700)),
-        ("debian:roboto-condensed-bold", (700,)),
-    ),
-}
-SCRIPT_FONTS = (
-    ("dancing-script", (600, 700)),
-    ("pacifico", (400,)),
-    ("lobster", (400,)),
-    ("playfair-display", (600, 700, 900)),
-    ("oswald", (500, 700)),
-    ("jost", (600, 800)),
-    ("overpass", (700, 900)),
-    ("barlow", (600, 800)),
-    ("rubik", (500, 700)),
-)
 DEBIAN_PACKAGES = ("fonts-opendin", "fonts-routed-gothic", "fonts-roboto-fontface")
 DEBIAN_FILES = {
     "opendin": "usr/share/fonts/truetype/opendin/OSP-DIN.ttf",
@@ -125,7 +42,8 @@ def download() -> None:
     """Fetch every font package that is not in the cache yet (npm and apt-get must be on PATH)."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    names = {name for group in PLATE_FONTS.values() for name, _ in group} | {name for name, _ in SCRIPT_FONTS}
+    tables = (*PLATE_FONTS.values(), SCRIPT_FONTS, OTHER_FONTS)
+    names = {name for table in tables for name, _ in table}
     for name in sorted(name for name in names if not name.startswith("debian:")):
         if (folder / name).is_dir():
             continue
@@ -197,8 +115,8 @@ def typeface(name: str, weight: int) -> Typeface:
 
 
 def pick_typeface(rng: np.random.Generator, group: str) -> Typeface:
-    """Draw a typeface of a group."""
-    fonts = PLATE_FONTS[group]
+    """Draw a typeface of a group; the group "any" is of all plain fonts."""
+    fonts = OTHER_FONTS if group == "any" else PLATE_FONTS[group]
     name, weights = fonts[rng.integers(len(fonts))]
     return typeface(name, int(rng.choice(weights)))
 

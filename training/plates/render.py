@@ -12,12 +12,16 @@ import cv2
 import numpy as np
 
 from training.plates import decorate, ground, serials
-from training.plates.fonts import MASK_CAP_PX, Typeface, pick_typeface
+from training.plates.dies import Dies, draw_style
+from training.plates.fonts import MASK_CAP_PX, pick_typeface
 from training.plates.layouts import BRAZIL, EUROPE, GENERIC, UNITED_KINGDOM, Colour, Layout
+from training.plates.reshape import Face, Reshaped
 from training.plates.states import STATES
 
 TIGHT_SHARE = 0.4
 """Of the plates of a fixed pitch: those set by the width of the characters all the same."""
+DIES_SHARE, ANY_FONT_SHARE, RESHAPED_SHARE = 0.3, 0.25, 0.6
+"""Of the alphabets: made-up dies; fonts of any kind (the rest are of the layout's group); and either of them bent."""
 REGION_SHARES = (("us", 0.42), ("europe", 0.26), ("gb", 0.10), ("br", 0.12), ("other", 0.10))
 TABLES = {"europe": EUROPE, "gb": UNITED_KINGDOM, "br": BRAZIL, "other": GENERIC}
 
@@ -150,7 +154,7 @@ def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
 def _stacked(
     rng: np.random.Generator,
     image: np.ndarray,
-    face: Typeface,
+    face: Face,
     ink: Colour,
     left: float,
     right: float,
@@ -166,17 +170,23 @@ def _stacked(
     return (left, x0 - pad) if at_right else (x0 + span + pad, right)
 
 
-def _face(rng: np.random.Generator, group: str) -> Typeface:
-    groups = ("us", "eu", "uk", "display")
-    if group != "held_out" and rng.random() < 0.12:
-        group = groups[rng.integers(len(groups))]
-    return pick_typeface(rng, group)
+def _face(rng: np.random.Generator, group: str) -> Face:
+    """Draw a plate's alphabet: made-up dies, any plain font or one of the group, often bent; held-out ones are not."""
+    if group == "held_out":
+        return pick_typeface(rng, group)
+    lot = rng.random()
+    face: Face
+    if lot < DIES_SHARE:
+        face = Dies(draw_style(rng, heavy=rng.random() < (0.6 if group in {"uk", "display"} else 0.25)))
+    else:
+        face = pick_typeface(rng, "any" if lot < DIES_SHARE + ANY_FONT_SHARE else group)
+    return Reshaped(rng, face) if rng.random() < RESHAPED_SHARE else face
 
 
 def _set_lines(
     rng: np.random.Generator,
     image: np.ndarray,
-    face: Typeface,
+    face: Face,
     lines: list[_Line],
     ink: Colour,
     *,
@@ -198,7 +208,7 @@ def _set_line(
     rng: np.random.Generator,
     image: np.ndarray,
     mask: np.ndarray,
-    face: Typeface,
+    face: Face,
     line: _Line,
     ink: Colour,
     slim: float,
@@ -241,7 +251,7 @@ def _set_line(
 
 
 def _stamp(
-    mask: np.ndarray, face: Typeface, char: str, x: float, cell: float, line: _Line, zoom: float, slim: float
+    mask: np.ndarray, face: Face, char: str, x: float, cell: float, line: _Line, zoom: float, slim: float
 ) -> GlyphBox:
     glyph = face.glyph(char)
     width = max(2, round(min(glyph.mask.shape[1] * zoom * slim, cell * 0.97)))

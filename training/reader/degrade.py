@@ -128,7 +128,7 @@ def _spoil(rng: np.random.Generator, crop: np.ndarray, hardness: float) -> np.nd
     if rng.random() < 0.35:
         light = _uneven(rng, light)
     if rng.random() < 0.6:
-        contrast = float(rng.uniform(1 - 0.65 * hardness, 1.25))
+        contrast = float(rng.uniform(1 - 0.8 * hardness, 1.25))
         light = (light - 128) * contrast + 128 + float(rng.normal(0, 35)) * hardness
     if rng.random() < 0.3:
         light = 255 * (light.clip(0, 255) / 255) ** float(np.exp(rng.normal(0, 0.45)))
@@ -136,8 +136,10 @@ def _spoil(rng: np.random.Generator, crop: np.ndarray, hardness: float) -> np.nd
     if kind < 0.18:  # night, infra-red
         grey = light @ np.array([0.114, 0.587, 0.299], np.float32)
         light = np.repeat(grey[..., None], 3, 2)
-    elif kind < 0.38:  # colour cast
+    elif kind < 0.33:  # colour cast
         light *= rng.uniform(0.75, 1.2, 3).astype(np.float32)
+    elif kind < 0.43:  # seen by brake lights, sodium lamps or a sensor that takes in infra-red
+        light *= np.exp(rng.normal(0, 0.5, 3)).clip(0.2, 1.8).astype(np.float32)
     crop = light.clip(0, 255).astype(np.uint8)
     glyph = 0.5 * height
     blur = rng.random()

@@ -21,6 +21,8 @@ ROWS, COLUMNS = 8, 48
 STEP_X, STEP_Y = INPUT_WIDTH / COLUMNS, INPUT_HEIGHT / ROWS
 CLASSES = 1 + len(ALPHABET)
 IGNORE = -1
+LEAST_REACH = 1.0
+"""Columns from a character's middle within which a cell is to say its name."""
 FIRST_GAIN = 0.05
 """Nearly 0, not 0: behind a ReLU a gain and an offset of exactly 0 would never move."""
 
@@ -96,20 +98,21 @@ def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Return what each cell should say: class ``(8, 48)`` (0 none, -1 do not care), and ``(5, 8, 48)`` box and weight.
 
     A character's cells weigh 1 together: an I has a third of an M's cells, and weighed by cells it was learnt so little
-    that on real plates it vanished beside its neighbours.
+    that on real plates it vanished beside its neighbours. Every character has two columns at least: with one, an I
+    whose middle lay between two of them belonged to neither, and each was half sure of it.
     """
     wanted = np.zeros((ROWS, COLUMNS), np.int64)
     where = np.zeros((5, ROWS, COLUMNS), np.float32)
     x = (np.arange(COLUMNS) + 0.5) * STEP_X
     y = (np.arange(ROWS) + 0.5) * STEP_Y
     for cx, cy, w, h in boxes:
-        near_x, near_y = np.abs(x - cx) <= max(STEP_X * 0.75, 0.5 * w), np.abs(y - cy) <= max(STEP_Y * 0.75, 0.5 * h)
+        near_x, near_y = np.abs(x - cx) <= max(STEP_X * 1.5, 0.5 * w), np.abs(y - cy) <= max(STEP_Y * 0.75, 0.5 * h)
         block = wanted[np.ix_(near_y, near_x)]
         wanted[np.ix_(near_y, near_x)] = np.where(block > 0, block, IGNORE)
     # The widest first: where two reach the same cell it is the narrow one's, which has no other.
     for number in np.argsort(-boxes[:, 2], kind="stable"):
         (cx, cy, w, h), char = boxes[number], classes[number]
-        in_x = np.flatnonzero(np.abs(x - cx) <= max(STEP_X * 0.51, 0.22 * w))
+        in_x = np.flatnonzero(np.abs(x - cx) <= max(STEP_X * LEAST_REACH, 0.22 * w))
         in_y = np.flatnonzero(np.abs(y - cy) <= max(STEP_Y * 0.51, 0.22 * h))
         if not len(in_x) or not len(in_y):
             continue

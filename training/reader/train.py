@@ -4,6 +4,7 @@
     python -m training.reader.bank --folder BANK --shards 1 --plates 700 --seed 900 \\
         --fonts held_out --prefix validation
     python -m training.reader.train --bank BANK --out RUN --minutes 60 [--resume RUN/last.pt]
+    torchrun --nproc-per-node 2 -m training.reader.train --workers 0 …      # as many processes as cores, one network
 
 The learning rate falls as a cosine of the time spent (``--minutes``) or of the steps (``--steps``). ``last.pt`` and
 ``best.pt`` (the moving average of the weights, best on the validation crops) are written all along, so an export is
@@ -23,6 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.distributed as together
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -101,6 +103,11 @@ def validation_set(bank: Path, frames: Path | None, count: int) -> list[Sample]:
     return [make_sample(rng, plate, backgrounds, hardness=0.7) for plate in plates[:count]]
 
 
+def rate(step: int, progress: float, peak: float) -> float:
+    """Return the learning rate: up within 150 steps, then down as a cosine to a hundredth."""
+    return peak * min(1.0, step / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
 @torch.no_grad()
 def accuracy(network: nn.Module, samples: list[Sample]) -> tuple[float, float]:
     """Return the share of crops read without any error, and of characters counted and named rightly in their place."""
@@ -129,10 +136,18 @@ class Schedule:
             return step / self._steps
         return (time.monotonic() - self._begun_s) / 60 / self._minutes
 
-    def rate(self, step: int, peak: float) -> float:
-        return (
-            peak * min(1.0, step / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress(step)))))
-        )
+
+def share_gradients(network: nn.Module, progress: float) -> float:
+    """Average the gradients over the processes that train together, and how far they are, so that they end together."""
+    if not together.is_initialized():
+        return progress
+    gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([progress])])
+    together.all_reduce(flat)
+    flat /= together.get_world_size()
+    for gradient, part in zip(gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+    return float(flat[-1])
 
 
 @torch.no_grad()
@@ -166,6 +181,10 @@ def train(options: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
+    if "WORLD_SIZE" in os.environ:
+        together.init_process_group("gloo")
+    rank = together.get_rank() if together.is_initialized() else 0
+    processes = together.get_world_size() if together.is_initialized() else 1
     options.out.mkdir(parents=True, exist_ok=True)
     network = ReaderNetwork().to(memory_format=torch.channels_last)
     if options.resume:
@@ -175,34 +194,41 @@ def train(options: argparse.Namespace) -> None:
     schedule = Schedule(minutes=options.minutes, steps=options.steps)
     samples = validation_set(options.bank, options.frames, 600)
     loader = DataLoader(
-        Crops(options.bank, options.frames, options.batch, options.seed + 1, hardest_at_once=bool(options.resume)),
+        Crops(
+            options.bank,
+            options.frames,
+            options.batch,
+            options.seed + 1 + 1000 * rank,
+            hardest_at_once=bool(options.resume),
+        ),
         batch_size=None,
         num_workers=options.workers,
         prefetch_factor=8 if options.workers else None,
         multiprocessing_context="spawn" if options.workers else None,  # OpenCV's threads do not survive a fork
     )
-    best, losses, begun_s = 0.0, [], time.monotonic()
+    best, losses, begun_s, progress = 0.0, [], time.monotonic(), 0.0
     for step, (pictures, wanted, where, region) in enumerate(loader, 1):
         network.train()
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step, options.rate)
+            group["lr"] = rate(step, progress, options.rate)
         with torch.autocast("cpu", torch.bfloat16):
             cells, regions = network(as_input(pictures))
         cost = loss(cells.float(), regions.float(), wanted, where, region)
         optimiser.zero_grad()
         cost.backward()
+        progress = share_gradients(network, schedule.progress(step))
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
         average(smooth, network, step)
         losses.append(cost.item())
-        done = schedule.progress(step) >= 1
-        if step % 50 == 0:
-            speed = step * options.batch / (time.monotonic() - begun_s)
+        done = progress >= 1
+        if step % 50 == 0 and rank == 0:
+            speed = step * options.batch * processes / (time.monotonic() - begun_s)
             print(
-                f"step {step} loss {np.mean(losses[-50:]):.3f} {speed:.0f} crops/s done {schedule.progress(step):.2f}",
+                f"step {step} loss {np.mean(losses[-50:]):.3f} {speed:.0f} crops/s done {progress:.2f}",
                 flush=True,
             )
-        if step % 500 == 0 or done:
+        if (step % 500 == 0 or done) and rank == 0:
             exact, characters = accuracy(smooth, samples)
             print(f"step {step} validation exact {exact:.4f} characters {characters:.4f}", flush=True)
             state = {"network": smooth.state_dict(), "step": step, "exact": exact}
@@ -212,6 +238,8 @@ def train(options: argparse.Namespace) -> None:
                 torch.save(state, options.out / "best.pt")
         if done:
             break
+    if together.is_initialized():
+        together.destroy_process_group()
 
 
 if __name__ == "__main__":
