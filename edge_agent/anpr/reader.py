@@ -100,11 +100,11 @@ class NetworkPlateReader:
         """Read the plate that fills this crop (BGR, any size); an empty reading where nothing is legible."""
         if min(crop.shape[:2]) < _SMALLEST_CROP_PX:
             return PlateReading("", 0.0)
-        found, regions = self._look(crop)
+        found, regions = self.look(crop)
         if self._looks_again(found):
             first = found
             for margins in CLOSER_LOOKS:
-                closer, _ = self._look(straightened(crop, first, margins, self.model.width, self.model.height))
+                closer, _ = self.look(straightened(crop, first, margins, self.model.width, self.model.height))
                 if certainty(closer) > certainty(found):
                     found = closer
         return _reading(found, regions)
@@ -116,7 +116,8 @@ class NetworkPlateReader:
             and min(character.confidence for character in found) < SURE_AT_FIRST
         )
 
-    def _look(self, crop: Image) -> tuple[list[SpottedCharacter], dict[str, float]]:
+    def look(self, crop: Image) -> tuple[list[SpottedCharacter], dict[str, float]]:
+        """Return what one look at a crop shows: characters in the network's pixels, and each region's probability."""
         spec = self._network.input
         picture = as_input(crop, self.model.width, self.model.height)
         if spec.is_quantised:

@@ -39,6 +39,20 @@ class BankedPlate:
         return "".join(ALPHABET[c] for c in self.classes)
 
 
+@dataclass(frozen=True, slots=True)
+class RealPlate:
+    """A photographed plate in its surroundings (see ``real``)."""
+
+    png: bytes
+    box: np.ndarray
+    """x0, y0, x1, y1 of the plate in the picture, pixels"""
+    boxes: np.ndarray
+    """``(N, 4)`` x0, y0, x1, y1 of each character"""
+    classes: np.ndarray
+    """``(N,)`` index into ALPHABET"""
+    region: int
+
+
 def pack(plate: RenderedPlate) -> BankedPlate:
     """Shrink to what training needs and compress hardly visibly."""
     image = plate.image
@@ -66,6 +80,12 @@ def render_shard(
 def load_shard(path: Path) -> list[BankedPlate]:
     """Read a shard that ``main`` wrote (our own file: pickle is safe here)."""
     return pickle.loads(path.read_bytes())
+
+
+def load_real(bank: Path, *, held_out: bool) -> list[RealPlate]:
+    """Read what ``real`` wrote beside the shards; nothing where it did not run."""
+    path = bank / ("held-out-real.pickle" if held_out else "real.pickle")
+    return pickle.loads(path.read_bytes()) if path.is_file() else []
 
 
 def main() -> None:

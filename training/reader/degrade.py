@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.reader.bank import BankedPlate
+from training.reader.bank import BankedPlate, RealPlate
 
 INPUT_WIDTH, INPUT_HEIGHT = 192, 64
 
@@ -57,6 +57,30 @@ def make_sample(
 ) -> Sample:
     """Return one degraded crop in the reader's input size; ``hardness`` 0 is nearly clean, 1 the full range."""
     crop, boxes = make_crop(rng, plate, backgrounds, hardness=hardness)
+    return _sample(crop, boxes, plate)
+
+
+def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> Sample:
+    """Return a photographed plate, cut anew and spoilt a little more; ``hardness`` 0: cut by its label, as it is."""
+    picture = cv2.imdecode(np.frombuffer(plate.png, np.uint8), cv2.IMREAD_COLOR)
+    (x0, y0), (width, height) = plate.box[:2], plate.box[2:] - plate.box[:2]
+    boxes = plate.boxes - np.tile(plate.box[:2], 2)
+    if hardness <= 0:
+        left, top = max(0, round(x0)), max(0, round(y0))
+        crop = picture[top : round(plate.box[3]), left : round(plate.box[2])]
+        return _sample(crop, _moved(boxes, np.eye(3)), plate)
+    zoom = float(rng.uniform(0.6, 1.3))
+    crop_w, crop_h = max(24, round(width * zoom)), max(12, round(height * zoom))
+    matrix = _placement(rng, boxes, (width, height), (crop_w, crop_h), hardness)
+    from_picture = matrix @ np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]])
+    crop = cv2.warpPerspective(
+        picture, from_picture, (crop_w, crop_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return _sample(_spoil(rng, crop, hardness * 0.5), _moved(boxes, matrix), plate)
+
+
+def _sample(crop: np.ndarray, boxes: np.ndarray, plate: BankedPlate | RealPlate) -> Sample:
+    """Stretch a crop and the boxes of its characters to the reader's input."""
     height, width = crop.shape[:2]
     shrink = width > INPUT_WIDTH and height > INPUT_HEIGHT
     how = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
@@ -78,7 +102,7 @@ def make_crop(
     if zoom < 0.75:
         clean = cv2.resize(clean, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     crop_w, crop_h = max(24, round(width * zoom)), max(12, round(height * zoom))
-    matrix = _placement(rng, plate, (width, height), (crop_w, crop_h), hardness)
+    matrix = _placement(rng, plate.boxes, (width, height), (crop_w, crop_h), hardness)
     to_plate = np.diag([width / clean.shape[1], height / clean.shape[0], 1.0])
     crop = backgrounds.draw(rng, crop_w, crop_h)
     cv2.warpPerspective(
@@ -88,7 +112,7 @@ def make_crop(
 
 
 def _placement(
-    rng: np.random.Generator, plate: BankedPlate, size: tuple[int, int], crop: tuple[int, int], hardness: float
+    rng: np.random.Generator, characters: np.ndarray, size: tuple[int, int], crop: tuple[int, int], hardness: float
 ) -> np.ndarray:
     """Return the matrix from the plate to the crop: margins, then each corner off by itself; no character is cut."""
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -104,7 +128,7 @@ def _placement(
             target[:, 1] += (target[:, 0] - 0.5) * rng.uniform(-1, 1) * spread * 2
         target = (target * np.array(crop)).astype(np.float32)
         matrix = cv2.getPerspectiveTransform(source, target)
-        boxes = _moved(plate.boxes, matrix)
+        boxes = _moved(characters, matrix)
         half = boxes[:, 2:] / 2
         low, high = (boxes[:, :2] - half).min(0), (boxes[:, :2] + half).max(0)
         if (low > -0.02 * np.array(crop)).all() and (high < 1.02 * np.array(crop)).all():

@@ -29,13 +29,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from edge_agent.anpr.spotting import spot
-from training.reader.bank import BankedPlate, load_shard
-from training.reader.degrade import Backgrounds, Sample, make_sample
+from training.reader.bank import BankedPlate, load_real, load_shard
+from training.reader.degrade import Backgrounds, Sample, make_real_sample, make_sample
 from training.reader.network import ReaderNetwork, loss, targets, warm_start
 
 RESCAN_EVERY = 20_000  # crops; new shards in the folder are taken in
 
 KEEP = 2_000
+REAL_SHARE = 0.08
+"""Of the crops: photographed plates, where the bank has any."""
 EASY_CROPS = 100_000  # by then the worst spoiling is reached
 
 
@@ -54,6 +56,7 @@ class Crops(IterableDataset):
         rng = np.random.default_rng(self._seed)
         backgrounds = Backgrounds(self._frames, held_out=False)
         plates: list[BankedPlate] = []
+        real = load_real(self._bank, held_out=False)
         kept: list[Sample] = []
         again: list[Sample] = []
         seen, made = set(), 0
@@ -65,10 +68,13 @@ class Crops(IterableDataset):
                         plates += load_shard(path)
             made += self._batch
             hardest = 0.4 + 0.6 * min(1.0, made / self._easy_crops)
-            chosen = rng.integers(len(plates), size=self._batch - len(again))
-            fresh = [
-                make_sample(rng, plates[i], backgrounds, hardness=float(rng.uniform(0.05, hardest))) for i in chosen
-            ]
+            fresh: list[Sample] = []
+            for _ in range(self._batch - len(again)):
+                hardness = float(rng.uniform(0.05, hardest))
+                if real and rng.random() < REAL_SHARE:
+                    fresh.append(make_real_sample(rng, real[rng.integers(len(real))], hardness=hardness))
+                else:
+                    fresh.append(make_sample(rng, plates[rng.integers(len(plates))], backgrounds, hardness=hardness))
             yield collate(fresh + again)
             kept += fresh
             again = []
@@ -193,6 +199,8 @@ def train(options: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.01, fused=True)
     schedule = Schedule(minutes=options.minutes, steps=options.steps)
     samples = validation_set(options.bank, options.frames, 600)
+    unspoilt = np.random.default_rng(1)
+    photographs = [make_real_sample(unspoilt, one, hardness=0) for one in load_real(options.bank, held_out=True)]
     loader = DataLoader(
         Crops(
             options.bank,
@@ -230,7 +238,8 @@ def train(options: argparse.Namespace) -> None:
             )
         if (step % 500 == 0 or done) and rank == 0:
             exact, characters = accuracy(smooth, samples)
-            print(f"step {step} validation exact {exact:.4f} characters {characters:.4f}", flush=True)
+            on_photographs = f" photographs {accuracy(smooth, photographs)[0]:.4f}" if photographs else ""
+            print(f"step {step} validation exact {exact:.4f} characters {characters:.4f}{on_photographs}", flush=True)
             state = {"network": smooth.state_dict(), "step": step, "exact": exact}
             torch.save(state, options.out / "last.pt")
             if exact >= best:

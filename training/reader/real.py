@@ -1,0 +1,156 @@
+"""Real crops to train on beside the drawn ones: plates of the Romanian dash-camera frames (MIT), with their texts.
+
+``romania_texts.csv`` says what is written on them, as far as an eye could tell: a vehicle that is seen for seconds is
+read where it is near, so its far, blurred and blinded pictures have a text too. Where each character stands is what
+the shipped reader finds; where it misses some, their places come from another picture of the same plate. The last
+drives are held out, as they are from the detector's training.
+
+    python -m training.reader.real --frames ../shared/anpr/train_romania --bank BANK
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import pickle
+from collections import defaultdict
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_agent.anpr.reader import NetworkPlateReader, open_reader
+from edge_agent.anpr.spotting import INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter
+from training.detector.frames import held_out
+from training.plates.fonts import ALPHABET
+from training.reader.bank import REGIONS, RealPlate
+
+TEXTS = Path(__file__).with_name("romania_texts.csv")
+AROUND = (0.3, 0.7)
+"""How much of the frame is kept around a plate, in its widths and heights."""
+
+
+@dataclass(slots=True)
+class _Labelled:
+    picture: np.ndarray
+    box: np.ndarray
+    text: str
+    held_out: bool
+    places: np.ndarray | None = None
+    """``(N, 4)`` centre x, centre y, width, height, in shares of the plate's box; NaN where not known"""
+
+
+def load_labelled(frames: Path, texts: Path = TEXTS) -> list[_Labelled]:
+    """Return every plate that has a text, cut from its frame."""
+    with texts.open() as table:
+        known = {(row["file"], float(row["xmin"]), float(row["ymin"])): row["text"] for row in csv.DictReader(table)}
+    names = sorted(path.name for path in frames.glob("*.jpg"))
+    counts: dict[str, tuple[int, int]] = {}
+    for name in names:
+        part, number = name.split(".")[0].split("_")
+        low, high = counts.get(part, (int(number), int(number)))
+        counts[part] = (min(low, int(number)), max(high, int(number)))
+    labelled: list[_Labelled] = []
+    with frames.with_suffix(".csv").open() as table:
+        for row in csv.DictReader(table):
+            x0, y0, x1, y1 = (float(row[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
+            text = known.get((row["file"], x0, y0))
+            if text is None:
+                continue
+            frame = cv2.imread(str(frames / row["file"]))
+            wide, tall = (x1 - x0) * AROUND[0], (y1 - y0) * AROUND[1]
+            left, top = max(0, round(x0 - wide)), max(0, round(y0 - tall))
+            picture = frame[top : round(y1 + tall), left : round(x1 + wide)].copy()
+            box = np.array([x0 - left, y0 - top, x1 - left, y1 - top], np.float32)
+            labelled.append(_Labelled(picture, box, text, held_out(row["file"], counts)))
+    return labelled
+
+
+def place(reader: NetworkPlateReader, one: _Labelled) -> None:
+    """Find the characters of the text, in one of several looks; NaN where a character was not seen."""
+    x0, y0, x1, y1 = one.box
+    best: tuple[int, np.ndarray] | None = None
+    for margin in (0.0, 0.05, 0.1):
+        wide, tall = (x1 - x0) * margin, (y1 - y0) * margin * 1.5
+        left, top = max(0, round(x0 - wide)), max(0, round(y0 - tall))
+        crop = one.picture[top : round(y1 + tall), left : round(x1 + wide)]
+        found, _ = reader.look(crop)
+        places = np.full((len(one.text), 4), np.nan, np.float32)
+        read = "".join(character.char for character in found)
+        for start, at, size in SequenceMatcher(None, read, one.text, autojunk=False).get_matching_blocks():
+            for step in range(size):
+                places[at + step] = _share(found[start + step], crop, (left, top), one.box)
+        seen = int((~np.isnan(places[:, 0])).sum())
+        if best is None or seen > best[0]:
+            best = seen, places
+    one.places = None if best is None else best[1]
+
+
+def _share(character: SpottedCharacter, crop: np.ndarray, origin: tuple[int, int], box: np.ndarray) -> list[float]:
+    across, down = crop.shape[1] / INPUT_WIDTH, crop.shape[0] / INPUT_HEIGHT
+    wide, tall = box[2] - box[0], box[3] - box[1]
+    return [
+        (character.middle_x * across + origin[0] - box[0]) / wide,
+        (character.middle_y * down + origin[1] - box[1]) / tall,
+        character.width * across / wide,
+        character.height * down / tall,
+    ]
+
+
+def complete(same: list[_Labelled]) -> None:
+    """Fill in what was not seen from the fullest picture of the same plate, moved and scaled to fit."""
+    fullest = max(same, key=lambda one: (~np.isnan(one.places[:, 0])).sum() * 1000 + one.box[2] - one.box[0])
+    model = fullest.places
+    if np.isnan(model).any():
+        return
+    for one in same:
+        missing = np.isnan(one.places[:, 0])
+        if not missing.any() or missing.mean() > 0.5:
+            continue
+        seen = ~missing
+        x = np.polyfit(model[seen, 0], one.places[seen, 0], 1) if seen.sum() > 2 else (1.0, 0.0)
+        tilt = np.polyfit(one.places[seen, 0], one.places[seen, 1], 1) if seen.sum() > 2 else (0.0, 0.5)
+        one.places[missing, 0] = x[0] * model[missing, 0] + x[1]
+        one.places[missing, 1] = tilt[0] * one.places[missing, 0] + tilt[1]
+        one.places[missing, 2:] = model[missing, 2:] * np.median(one.places[seen, 2:] / model[seen, 2:], axis=0)
+
+
+def banked(one: _Labelled) -> RealPlate:
+    """Pack for training."""
+    size = np.array([one.box[2] - one.box[0], one.box[3] - one.box[1]])
+    centre = one.places[:, :2] * size + one.box[:2]
+    half = one.places[:, 2:] * size / 2
+    classes = np.array([ALPHABET.index(char) for char in one.text], np.int64)
+    png = cv2.imencode(".png", one.picture)[1].tobytes()
+    return RealPlate(
+        png, one.box, np.concatenate([centre - half, centre + half], 1).astype(np.float32), classes, REGIONS.index("eu")
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=Path, required=True)
+    parser.add_argument("--bank", type=Path, required=True)
+    options = parser.parse_args()
+    labelled = load_labelled(options.frames)
+    reader = open_reader()
+    same: dict[str, list[_Labelled]] = defaultdict(list)
+    for one in labelled:
+        place(reader, one)
+        same[one.text].append(one)
+    for group in same.values():
+        complete(group)
+    whole = [one for one in labelled if not np.isnan(one.places).any()]
+    for name, part in (("real", False), ("held-out-real", True)):
+        plates = [banked(one) for one in whole if one.held_out == part]
+        (options.bank / f"{name}.pickle").write_bytes(pickle.dumps(plates))
+    print(f"{len(labelled)} plates have a text, of {len(whole)} all characters are placed; "
+          f"{sum(one.held_out for one in whole)} of those are held out")  # fmt: skip
+
+
+if __name__ == "__main__":
+    from training.reader.real import main as run  # so that what is pickled belongs to this module, not to __main__
+
+    run()
