@@ -12,7 +12,9 @@ from datetime import timedelta
 import cv2
 import numpy as np
 
-from edge_agent.anpr.types import PlateBox, PlateReading
+from edge_agent.anpr.settings import AnprSettings
+from edge_agent.anpr.stage import PlateStage
+from edge_agent.anpr.types import PlateBox, PlateReader, PlateReading
 from edge_agent.camera.synthetic.gate import SyntheticGate, VehicleTruth
 from edge_agent.events.occurrences import Followed, as_box
 from edge_agent.types import ArrayPicture, Frame, Image
@@ -112,3 +114,15 @@ class NoisyReader:
                 out.append("1")
                 sure.append(0.5)
         return PlateReading("".join(out), float(np.prod(sure)) if sure else 0.0, tuple(sure))
+
+
+def make_stage(
+    detector: CodedPlates, reader: PlateReader, *, knows_vehicles: bool = True, **settings: object
+) -> PlateStage:
+    return PlateStage(
+        settings=AnprSettings.model_validate({"enabled": True, **settings}),
+        detector=detector,
+        reader=reader,
+        uid_prefix="c-r",
+        knows_vehicles=knows_vehicles,
+    )
