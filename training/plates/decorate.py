@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
-"""What is painted, pressed, stuck and screwed onto a plate besides its ground."""
+"""What is printed on a plate besides its number: emblems, strips, names, small letters."""
 
 from __future__ import annotations
 
@@ -8,83 +8,12 @@ import numpy as np
 
 from training.plates.fonts import ALPHABET, MASK_CAP_PX, pick_typeface, small_text, symbol
 from training.plates.ground import blob, jitter
+from training.plates.ink import blend
 from training.plates.layouts import Colour
 from training.plates.reshape import Face
-from training.plates.states import DEALERS, STACKS
+from training.plates.states import STACKS
 
 Box = tuple[float, float, float, float]
-
-
-def _blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray | Colour, x: float, y: float) -> None:
-    """Paint a mask with its top left corner at (x, y), clipped at the picture's edges."""
-    x0, y0 = round(x), round(y)
-    left, top = max(0, -x0), max(0, -y0)
-    right, bottom = min(mask.shape[1], image.shape[1] - x0), min(mask.shape[0], image.shape[0] - y0)
-    if right <= left or bottom <= top:
-        return
-    alpha = mask[top:bottom, left:right, None].astype(np.float32) / 255
-    part = image[y0 + top : y0 + bottom, x0 + left : x0 + right]
-    part[:] = (part + alpha * (np.asarray(colour, np.float32) - part)).astype(np.uint8)
-
-
-def paint_text(
-    rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, ink: Colour, *, emboss: float, cap_px: float
-) -> None:
-    """Paint the characters: strokes thinner or thicker, corners rounded by the press, edges lit when embossed."""
-    swell = rng.random()
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    if swell < 0.3:
-        mask = cv2.dilate(mask, kernel, iterations=1 + int(cap_px > 90))
-    elif swell < 0.4:
-        mask = cv2.erode(mask, kernel)
-    if rng.random() < 0.4:
-        soft = cv2.GaussianBlur(mask, (0, 0), cap_px * float(rng.uniform(0.015, 0.04))).astype(np.float32)
-        mask = np.clip((soft - 128) * 4 + 128, 0, 255).astype(np.uint8)
-    colour = jitter(rng, ink, 10)
-    alpha = mask.astype(np.float32) / 255
-    if rng.random() < 0.15:  # worn paint
-        grain = rng.normal(0, 1, (max(4, mask.shape[0] // 6), max(4, mask.shape[1] // 6))).astype(np.float32)
-        grain = cv2.resize(grain, (mask.shape[1], mask.shape[0]), interpolation=cv2.INTER_LINEAR)
-        alpha *= np.clip(1.6 - np.maximum(grain, 0) * float(rng.uniform(0.4, 1.0)), 0.25, 1)
-    canvas = image.astype(np.float32)
-    if rng.random() < 0.1:  # outlined
-        rim = cv2.dilate(mask, kernel, iterations=1 + int(cap_px > 70)).astype(np.float32)[..., None] / 255
-        canvas += rim * (np.float32(245 if sum(ink) < 330 else 15) - canvas)
-    canvas += alpha[..., None] * (colour - canvas)
-    if emboss > 0:
-        spread = max(1.0, cap_px * float(rng.uniform(0.02, 0.05)))
-        raised = cv2.GaussianBlur(cv2.dilate(mask, kernel), (0, 0), spread).astype(np.float32) / 255
-        angle = float(rng.uniform(0, 2 * np.pi)) if rng.random() < 0.4 else -np.pi / 2 + float(rng.normal(0, 0.5))
-        slope = np.cos(angle) * cv2.Sobel(raised, cv2.CV_32F, 1, 0) + np.sin(angle) * cv2.Sobel(
-            raised, cv2.CV_32F, 0, 1
-        )
-        canvas += slope[..., None] * spread * emboss * float(rng.uniform(15, 60))
-    image[:] = np.clip(canvas, 0, 255).astype(np.uint8)
-
-
-def separator(
-    rng: np.random.Generator, mask: np.ndarray, kind: str, x: float, width: float, top: float, cap: float
-) -> None:
-    """Draw a dash or a dot into the characters' mask."""
-    middle = top + cap * float(rng.uniform(0.45, 0.6))
-    if kind == "-":
-        half, thick = width * 0.33, max(1.0, cap * float(rng.uniform(0.04, 0.07)))
-        cv2.rectangle(
-            mask,
-            (round(x + width / 2 - half), round(middle - thick)),
-            (round(x + width / 2 + half), round(middle + thick)),
-            255,
-            -1,
-        )
-    else:
-        cv2.circle(
-            mask,
-            (round(x + width / 2), round(middle)),
-            max(1, round(cap * float(rng.uniform(0.04, 0.09)))),
-            255,
-            -1,
-            cv2.LINE_AA,
-        )
 
 
 def emblem(rng: np.random.Generator, image: np.ndarray, x: float, y: float, radius: float, ink: Colour) -> None:
@@ -106,10 +35,10 @@ def emblem(rng: np.random.Generator, image: np.ndarray, x: float, y: float, radi
             blob(rng, image, x, y, radius * 1.1, second)
         zoom = 2 * radius / max(mask.shape)
         mask = cv2.resize(mask, None, fx=max(zoom, 0.04), fy=max(zoom, 0.04), interpolation=cv2.INTER_AREA)
-        _blend(image, mask, np.array(first), x - mask.shape[1] / 2, y - mask.shape[0] / 2)
+        blend(image, mask, np.array(first), x - mask.shape[1] / 2, y - mask.shape[0] / 2)
         if rng.random() < 0.3:
             label = small_text(rng, _letters(rng, int(rng.integers(2, 7))), radius * 0.4)
-            _blend(image, label, np.array(second), x - label.shape[1] / 2, y + radius * float(rng.uniform(-0.4, 0.9)))
+            blend(image, label, np.array(second), x - label.shape[1] / 2, y + radius * float(rng.uniform(-0.4, 0.9)))
         return
     kind = rng.integers(6)
     if kind == 0:
@@ -162,7 +91,7 @@ def blue_strip(rng: np.random.Generator, image: np.ndarray, code: str, *, at_rig
     wide = min(span * 0.88, mask.shape[1] * high / mask.shape[0] * float(rng.uniform(0.8, 1.1)))
     mask = cv2.resize(mask, (max(2, round(wide)), max(3, round(high))), interpolation=cv2.INTER_AREA)
     y = min(height * float(rng.uniform(0.55, 0.75)), height - high - 2)
-    _blend(image, mask, jitter(rng, (240, 240, 240), 12), x0 + (span - mask.shape[1]) / 2, y)
+    blend(image, mask, jitter(rng, (240, 240, 240), 12), x0 + (span - mask.shape[1]) / 2, y)
     return float(x0 if at_right else span)
 
 
@@ -178,7 +107,7 @@ def top_strip(rng: np.random.Generator, image: np.ndarray, kind: str, label: str
         colour = ink
         deep *= 0.9
     mask = small_text(rng, label, deep * 0.6)
-    _blend(image, mask, colour, (width - mask.shape[1]) / 2, (deep - mask.shape[0]) / 2 + 0.02 * height)
+    blend(image, mask, colour, (width - mask.shape[1]) / 2, (deep - mask.shape[0]) / 2 + 0.02 * height)
     return deep * (1.0 if kind == "top" else 0.85)
 
 
@@ -222,7 +151,7 @@ def state_name(
                 mask, None, fx=room * 0.92 / mask.shape[0], fy=room * 0.92 / mask.shape[0], interpolation=cv2.INTER_AREA
             )
         x = (width - mask.shape[1]) * float(np.clip(rng.normal(0.5, 0.12), 0.05, 0.95))
-        _blend(
+        blend(
             image,
             mask,
             colours[rng.integers(len(colours))],
@@ -265,117 +194,4 @@ def small_stack(
         glyph = face.glyph(char).mask
         wide = min((across[1] - across[0]) * 0.9, glyph.shape[1] * high / MASK_CAP_PX * float(rng.uniform(0.9, 1.4)))
         mask = cv2.resize(glyph, (max(2, round(wide)), max(3, round(high))), interpolation=cv2.INTER_AREA)
-        _blend(image, mask, colour, (across[0] + across[1] - mask.shape[1]) / 2, start + step * number)
-
-
-def stickers(rng: np.random.Generator, image: np.ndarray, keep: list[Box]) -> None:
-    """Stick registration stickers into corners, over a character only by a hair."""
-    height, width = image.shape[:2]
-    for corner in rng.permutation(5)[: int(rng.choice([0, 1, 2, 3], p=[0.25, 0.35, 0.3, 0.1]))]:
-        wide, high = width * float(rng.uniform(0.08, 0.16)), height * float(rng.uniform(0.13, 0.24))
-        x = (0.02 * width, width * 0.98 - wide, 0.02 * width, width * 0.98 - wide, width * 0.98 - wide)[corner]
-        y = (0.02 * height, 0.02 * height, height * 0.98 - high, height * 0.98 - high, height * 0.4)[corner]
-        if any(x < b[2] - 3 and x + wide > b[0] + 3 and y < b[3] - 5 and y + high > b[1] + 5 for b in keep):
-            continue
-        colour = jitter(
-            rng,
-            [(60, 60, 220), (60, 200, 240), (230, 230, 230), (80, 160, 60), (200, 120, 40), (40, 120, 240)][
-                rng.integers(6)
-            ],
-        )
-        x0, y0 = round(x), round(y)
-        image[y0 : round(y + high), x0 : round(x + wide)] = colour
-        text = str(rng.choice(["09", "10", "JAN", "OCT", "12", "MAR", "2011", "6", "JUL", "07", "DEC", "15"]))
-        mask = small_text(rng, text, high * float(rng.uniform(0.35, 0.65)))
-        if mask.shape[1] > wide * 0.9:
-            mask = cv2.resize(mask, (round(wide * 0.9), mask.shape[0]))
-        _blend(
-            image,
-            mask,
-            (20, 20, 20) if colour.sum() > 300 else (240, 240, 240),
-            x + (wide - mask.shape[1]) / 2,
-            y + high * 0.25,
-        )
-
-
-def bolts(rng: np.random.Generator, image: np.ndarray, share: float) -> None:
-    """Holes, slots and bolt heads."""
-    if rng.random() > share:
-        return
-    height, width = image.shape[:2]
-    dx, dy = width * float(rng.uniform(0.06, 0.25)), height * float(rng.uniform(0.05, 0.12))
-    places = [(dx, dy), (width - dx, dy), (dx, height - dy), (width - dx, height - dy)]
-    if width > 3 * height:
-        places = [(dx, height / 2), (width - dx, height / 2)] if rng.random() < 0.4 else places[:2]
-        dy = height * 0.06
-    radius = height * float(rng.uniform(0.02, 0.05))
-    for x, y in places:
-        if rng.random() < 0.2:
-            continue
-        centre, axes = (round(x), round(y)), (max(1, round(radius * float(rng.uniform(1, 1.9)))), max(1, round(radius)))
-        shade = float(rng.uniform(20, 200))
-        cv2.ellipse(image, centre, axes, 0, 0, 360, (shade, shade, shade), -1, cv2.LINE_AA)
-        if rng.random() < 0.5:
-            cv2.ellipse(
-                image,
-                centre,
-                (max(1, axes[1] // 2), max(1, axes[1] // 2)),
-                0,
-                0,
-                360,
-                (shade * 0.5,) * 3,
-                -1,
-                cv2.LINE_AA,
-            )
-
-
-def border(rng: np.random.Generator, image: np.ndarray, ink: Colour, share: float) -> None:
-    """A painted line just inside the edge."""
-    if rng.random() > share:
-        return
-    height, width = image.shape[:2]
-    inset, thick = max(1, round(height * 0.02)), max(1, round(height * float(rng.uniform(0.01, 0.03))))
-    cv2.rectangle(image, (inset, inset), (width - 1 - inset, height - 1 - inset), ink, thick)
-
-
-def frame(
-    rng: np.random.Generator, image: np.ndarray, *, keep: tuple[float, float]
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Put a dealer's frame around the plate, over its edges but not over the rows ``keep``; return it and the shift."""
-    if rng.random() > 0.35:
-        return image, (0, 0)
-    height, width = image.shape[:2]
-    cover_top, cover_bottom = (
-        keep[0] * float(rng.uniform(0.1, 0.85)),
-        (height - keep[1]) * float(rng.uniform(0.1, 0.85)),
-    )
-    side = round(width * float(rng.uniform(0.005, 0.015)))
-    grow = round(height * float(rng.uniform(0.01, 0.06)))
-    shade = float(rng.choice([20, 30, 50, 190, 215]))
-    out = np.empty((height + 2 * grow, width + 2 * grow, 3), np.uint8)
-    out[:] = np.clip(np.full(3, shade) + rng.normal(0, 10, 3), 0, 255)
-    top, bottom = round(cover_top), round(height - cover_bottom)
-    out[grow + top : grow + bottom, grow + side : grow + width - side] = image[top:bottom, side : width - side]
-    ink = (235, 235, 235) if shade < 100 else (30, 30, 30)
-    for y, room in ((0.0, grow + cover_top), (grow + bottom, grow + cover_bottom)):
-        if room > 9 and rng.random() < 0.7:
-            mask = small_text(rng, str(rng.choice(DEALERS)), room * 0.6)
-            if mask.shape[1] < width * 0.9:
-                _blend(out, mask, ink, grow + (width - mask.shape[1]) / 2, y + (room - mask.shape[0]) / 2)
-    return out, (grow, grow)
-
-
-def wear(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Dirt, scratches, fading."""
-    height, width = image.shape[:2]
-    if rng.random() < 0.25:
-        coarse = rng.normal(0, 1, (int(rng.integers(4, 24)), int(rng.integers(6, 48)))).astype(np.float32)
-        dirt = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        alpha = np.clip(dirt - float(rng.uniform(0.4, 1.6)), 0, 1)[..., None] * float(rng.uniform(0.1, 0.5))
-        image = (image + alpha * (rng.uniform(40, 130, 3) - image)).astype(np.uint8)
-    if rng.random() < 0.1:
-        for _ in range(int(rng.integers(1, 5))):
-            ends = [(int(rng.integers(width)), int(rng.integers(height))) for _ in range(2)]
-            shade = float(rng.uniform(60, 220))
-            cv2.line(image, ends[0], ends[1], (shade, shade, shade), 1, cv2.LINE_AA)
-    return image
+        blend(image, mask, colour, (across[0] + across[1] - mask.shape[1]) / 2, start + step * number)

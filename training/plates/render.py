@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.plates import decorate, ground, serials
+from training.plates import decorate, ground, mounting, serials
 from training.plates.dies import Dies, draw_style
 from training.plates.fonts import MASK_CAP_PX, pick_typeface
+from training.plates.ink import paint_text, separator
 from training.plates.layouts import BRAZIL, EUROPE, GENERIC, UNITED_KINGDOM, Colour, Layout
 from training.plates.reshape import Face, Reshaped
 from training.plates.states import STATES
@@ -89,7 +90,7 @@ def _render_layout(rng: np.random.Generator, layout: Layout, fonts: str | None) 
     face = _face(rng, fonts or layout.fonts[rng.integers(len(layout.fonts))])
 
     area = [0.02 * width, 0.0, 0.98 * width, float(height)]
-    decorate.border(rng, image, ink, share=0.7)
+    mounting.border(rng, image, ink, share=0.7)
     if layout.band in ("left", "both"):
         area[0] = decorate.blue_strip(rng, image, layout.band_text, at_right=False, lines=pattern.count("/") + 1)
     if layout.band == "both":
@@ -109,7 +110,7 @@ def _render_layout(rng: np.random.Generator, layout: Layout, fonts: str | None) 
         top = area[1] + gap * (number + 1) + cap * number + rng.uniform(-0.1, 0.1) * gap
         lines.append(_Line(text, area[0], area[2], top, cap, layout.pitch_mm * scale, number))
     glyphs = _set_lines(rng, image, face, lines, ink, emboss=float(rng.uniform(0.0, 1.0)))
-    decorate.bolts(rng, image, share=0.5)
+    mounting.bolts(rng, image, share=0.5)
     return _finish(rng, image, glyphs, layout.region, len(texts))
 
 
@@ -141,10 +142,10 @@ def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
     line = _Line(serial, left, right, top, cap, 0.0)
     emboss = float(rng.choice([0.0, 0.4, 0.7, 1.0, 1.4]))
     glyphs = _set_lines(rng, image, face, [line], ink, emboss=emboss, us=True)
-    decorate.stickers(rng, image, [(g.x0, g.y0, g.x1, g.y1) for g in glyphs])
-    decorate.bolts(rng, image, share=0.8)
-    decorate.border(rng, image, ink, share=0.4)
-    image, offset = decorate.frame(rng, image, keep=(top, top + cap))
+    mounting.stickers(rng, image, [(g.x0, g.y0, g.x1, g.y1) for g in glyphs])
+    mounting.bolts(rng, image, share=0.8)
+    mounting.border(rng, image, ink, share=0.4)
+    image, offset = mounting.frame(rng, image, keep=(top, top + cap))
     moved = [
         GlyphBox(g.char, g.x0 + offset[0], g.y0 + offset[1], g.x1 + offset[0], g.y1 + offset[1], 0) for g in glyphs
     ]
@@ -200,7 +201,7 @@ def _set_lines(
     natural = rng.random() < 0.5
     for line in lines:
         boxes += _set_line(rng, image, mask, face, line, ink, slim, natural=natural, us=us)
-    decorate.paint_text(rng, image, mask, ink, emboss=emboss, cap_px=lines[0].cap)
+    paint_text(rng, image, mask, ink, emboss=emboss, cap_px=lines[0].cap)
     return boxes
 
 
@@ -243,7 +244,7 @@ def _set_line(
         if char.isalnum():
             boxes.append(_stamp(mask, face, char, x, width, line, zoom, slim * min(1.12, squeeze)))
         elif char in "-.":
-            decorate.separator(rng, mask, char, x, width, line.top, line.cap)
+            separator(rng, mask, char, x, width, line.top, line.cap)
         elif char == "*":
             decorate.emblem(rng, image, x + width / 2, line.top + line.cap / 2, min(width * 0.5, line.cap * 0.65), ink)
         x += width
@@ -267,5 +268,5 @@ def _stamp(
 def _finish(
     rng: np.random.Generator, image: np.ndarray, glyphs: list[GlyphBox], region: str, lines: int
 ) -> RenderedPlate:
-    image = decorate.wear(rng, image)
+    image = mounting.wear(rng, image)
     return RenderedPlate(image, "".join(glyph.char for glyph in glyphs), region, lines, tuple(glyphs))
