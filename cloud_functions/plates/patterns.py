@@ -14,7 +14,8 @@ from itertools import combinations
 from typing import Final, Literal, NamedTuple
 
 from cloud_functions.plates.distance import fold, plate_distance
-from cloud_functions.plates.regex import PlateRegex, compile_glob, compile_regex, required_runs
+from cloud_functions.plates.regex import PlateRegex, compile_glob, compile_regex
+from cloud_functions.plates.regex_syntax import required_runs
 from shared.plates import MAX_PLATE_LENGTH, normalize_plate
 
 PatternKind = Literal["exact", "glob", "regex", "fuzzy"]

@@ -1,72 +1,18 @@
 """Regular expressions over plates that cannot run away: no backtracking, time bounded by construction.
 
-The part of the usual syntax that regular languages have: letters and digits, ``.``, ``[A-F1]`` and ``[^A-F]``, ``\\d``
-``\\D`` ``\\w``, groups, ``|``, ``* + ? {m} {m,} {m,n}``, and ``^`` and ``$`` at the ends of the whole expression or of
-one of its alternatives. An expression is found anywhere in a plate unless anchored, as grep does it. What only a
-backtracking engine can do (back-references, looking around) is refused, and so is what can never occur in a plate's
-normal form (a hyphen, a space).
-
-It becomes a position automaton (Glushkov, 1961) of at most 256 positions, whose set of states is one integer: a plate
-of at most 16 characters takes at most 16 times 256 steps, whatever the expression and the plate.
+What may be written is said in ``regex_syntax``. An expression is found anywhere in a plate unless anchored, as grep
+does it. It becomes a position automaton (Glushkov, 1961) of at most 256 positions, whose set of states is one integer:
+a plate of at most 16 characters takes at most 16 times 256 steps, whatever the expression and the plate.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-MAX_LENGTH: Final = 200
-MAX_POSITIONS: Final = 256
-MAX_REPEAT: Final = 16
-"""Plates have at most so many characters."""
-MAX_DEPTH: Final = 20
+from cloud_functions.plates.regex_syntax import Branch, Chars, Choice, Node, Repeat, Sequence, parse
 
-_LETTERS: Final = frozenset(ALPHABET[:26])
-_DIGITS: Final = frozenset(ALPHABET[26:])
-_ANY: Final = frozenset(ALPHABET)
-_CLASSES: Final = {"d": _DIGITS, "D": _LETTERS, "w": _ANY}
 _GLOB: Final = re.compile(r"[A-Za-z0-9*?\[\]!^-]+")
-_BOUNDS: Final = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")
-
-
-class Chars(NamedTuple):
-    """One character out of these."""
-
-    chars: frozenset[str]
-
-
-class Sequence(NamedTuple):
-    """One after the other."""
-
-    items: tuple[Node, ...]
-
-
-class Choice(NamedTuple):
-    """One of them."""
-
-    options: tuple[Node, ...]
-
-
-class Repeat(NamedTuple):
-    """From ``least`` to ``most`` times; None is without end."""
-
-    item: Node
-    least: int
-    most: int | None
-
-
-Node = Chars | Sequence | Choice | Repeat
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """One alternative of an expression, and whether it is held to the plate's beginning and end."""
-
-    node: Sequence
-    at_start: bool
-    at_end: bool
 
 
 class PlateRegex:
@@ -89,7 +35,7 @@ class PlateRegex:
 
 def compile_regex(text: str) -> PlateRegex:
     """Compile an expression; raise ValueError that says what is wrong with it."""
-    return PlateRegex(_Parser(text).expression())
+    return PlateRegex(parse(text))
 
 
 def compile_glob(text: str) -> PlateRegex:
@@ -98,146 +44,6 @@ def compile_glob(text: str) -> PlateRegex:
         raise ValueError("must hold something, and only letters, digits, * ? and [ ]")
     expression = text.replace("[!", "[^").replace("?", ".").replace("*", ".*")
     return compile_regex(f"^{expression}$")
-
-
-class _Parser:
-    def __init__(self, text: str) -> None:
-        if not 1 <= len(text) <= MAX_LENGTH:
-            raise ValueError(f"must have 1 to {MAX_LENGTH} characters")
-        self._text = text
-        self._at = 0
-        self._depth = 0
-
-    def expression(self) -> tuple[Branch, ...]:
-        branches = [self._branch()]
-        while self._take("|"):
-            branches.append(self._branch())
-        if self._at < len(self._text):
-            raise ValueError(f"has a {self._text[self._at]} too many, at character {self._at + 1}")
-        if sum(_size(branch.node) for branch in branches) > MAX_POSITIONS:
-            raise ValueError(f"is too large: written out it has more than {MAX_POSITIONS} characters")
-        return tuple(branches)
-
-    def _branch(self) -> Branch:
-        at_start = self._take("^")
-        node = self._sequence()
-        return Branch(node, at_start, self._take("$"))
-
-    def _take(self, char: str) -> bool:
-        if self._text.startswith(char, self._at):
-            self._at += len(char)
-            return True
-        return False
-
-    def _sequence(self) -> Sequence:
-        items: list[Node] = []
-        while self._at < len(self._text) and self._text[self._at] not in "|)$":
-            items.append(self._repeated(self._atom()))
-        return Sequence(tuple(items))
-
-    def _repeated(self, item: Node) -> Node:
-        bounds = self._bounds()
-        if bounds is None:
-            return item
-        self._take("?")  # as few as possible or as many: it is found or it is not
-        if self._at < len(self._text) and self._text[self._at] in "*+?{":
-            raise ValueError(f"repeats a repeat, at character {self._at + 1}; put a group around the inner one")
-        return Repeat(item, *bounds)
-
-    def _bounds(self) -> tuple[int, int | None] | None:
-        for sign, bounds in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
-            if self._take(sign):
-                return bounds
-        if not self._text.startswith("{", self._at):
-            return None
-        found = _BOUNDS.match(self._text, self._at)
-        if found is None:
-            raise ValueError(f"has a {{ that begins no repeat such as {{2,4}}, at character {self._at + 1}")
-        self._at = found.end()
-        least = int(found[1])
-        most = least if not found[2] else None if found[3] is None else int(found[3])
-        if (most is not None and most < least) or max(least, most or 0) > MAX_REPEAT:
-            raise ValueError(f"repeats must be in order and at most {MAX_REPEAT}: plates are no longer")
-        return least, most
-
-    def _atom(self) -> Node:
-        char = self._text[self._at]
-        if char == "(":
-            return self._group()
-        if char == "[":
-            return Chars(self._set())
-        self._at += 1
-        if char == ".":
-            return Chars(_ANY)
-        if char == "\\":
-            return Chars(self._escaped())
-        return Chars(frozenset({self._plain(char)}))
-
-    def _plain(self, char: str) -> str:
-        if char.upper() not in _ANY or not char.isascii():
-            if char in "^*+?{}])":
-                raise ValueError(f"has a {char} where none can stand, at character {self._at}")
-            raise ValueError("may hold letters and digits only: plates are compared without spaces, dots and hyphens")
-        return char.upper()
-
-    def _escaped(self) -> frozenset[str]:
-        char = self._text[self._at : self._at + 1]
-        self._at += 1
-        if char not in _CLASSES:
-            raise ValueError("may use \\d, \\D and \\w; no back-references, no boundaries, no other escapes")
-        return _CLASSES[char]
-
-    def _group(self) -> Node:
-        self._at += 1
-        if self._take("?") and not self._take(":"):
-            raise ValueError("may not look around nor name groups: only (…) and (?:…)")
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise ValueError(f"has more than {MAX_DEPTH} groups inside one another")
-        options: list[Node] = [self._sequence()]
-        while self._take("|"):
-            options.append(self._sequence())
-        if not self._take(")"):
-            raise ValueError("has a group that is not closed, or an anchor inside a group")
-        self._depth -= 1
-        return Choice(tuple(options))
-
-    def _set(self) -> frozenset[str]:
-        self._at += 1
-        is_negated = self._take("^")
-        chars: set[str] = set()
-        while not self._take("]"):
-            if self._at >= len(self._text):
-                raise ValueError("has a [ that is not closed")
-            chars |= self._member()
-        if not chars:
-            raise ValueError("has an empty [ ]")
-        return _ANY - chars if is_negated else frozenset(chars)
-
-    def _member(self) -> frozenset[str]:
-        char = self._text[self._at]
-        self._at += 1
-        if char == "\\":
-            return self._escaped()
-        first = self._plain(char)
-        if self._text[self._at : self._at + 1] != "-" or self._text[self._at + 1 : self._at + 2] in ("", "]"):
-            return frozenset({first})
-        last = self._plain(self._text[self._at + 1])
-        self._at += 2
-        if first.isdigit() != last.isdigit() or first > last:
-            raise ValueError(f"has a range {first}-{last} that is none")
-        return frozenset(char for char in ALPHABET if first <= char <= last)
-
-
-def _size(node: Node) -> int:
-    """Return how many positions the node takes, repeats written out; nothing is not for nothing either."""
-    match node:
-        case Chars():
-            return 1
-        case Sequence(items) | Choice(items):
-            return max(1, sum(map(_size, items)))
-        case Repeat(item, least, most):
-            return max(1, _size(item) * (max(least, 1) if most is None else most))
 
 
 class _Piece(NamedTuple):
@@ -321,62 +127,3 @@ class _Automaton:
             lowest = ends & -ends
             self._follow[lowest.bit_length() - 1] |= begins
             ends ^= lowest
-
-
-def required_runs(branch: Branch) -> list[frozenset[str]]:
-    """Return what every plate holds that the branch is found in: of each set at least one run of characters.
-
-    ``^`` and ``$`` in a run stand for the plate's ends. What a plate holds none of a set of need not be tried on it.
-    """
-    found = _Runs("^" if branch.at_start else "")
-    found.collect(branch.node)
-    if branch.at_end:
-        found.open += "$"
-    found.close()
-    return found.sets
-
-
-class _Runs:
-    """Gathers runs in the order of the characters; ``open`` is the one that still grows."""
-
-    def __init__(self, open_run: str = "") -> None:
-        self.sets: list[frozenset[str]] = []
-        self.open = open_run
-
-    def close(self) -> None:
-        """End the open run: what follows may differ."""
-        if self.open.strip("^$"):
-            self.sets.append(frozenset({self.open}))
-        self.open = ""
-
-    def collect(self, node: Node) -> None:
-        match node:
-            case Chars(chars) if len(chars) == 1:
-                self.open += next(iter(chars))
-            case Sequence(items):
-                for item in items:
-                    self.collect(item)
-            case Choice((only,)):
-                self.collect(only)
-            case Choice(options):
-                self.close()
-                self._one_of(options)
-            case Repeat(item, least, most) if least > 0:
-                for _ in range(least):
-                    self.collect(item)
-                if most != least:
-                    self.close()
-            case _:
-                self.close()
-
-    def _one_of(self, options: tuple[Node, ...]) -> None:
-        """Add the longest run of each option, where each has one."""
-        runs: set[str] = set()
-        for option in options:
-            inner = _Runs()
-            inner.collect(option)
-            inner.close()
-            if not inner.sets:
-                return
-            runs |= max(inner.sets, key=lambda one: min(map(len, one)))
-        self.sets.append(frozenset(runs))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.plates.regex import MAX_POSITIONS, compile_glob, compile_regex, required_runs
+from cloud_functions.plates.regex import compile_glob, compile_regex
+from cloud_functions.plates.regex_syntax import MAX_POSITIONS, required_runs
 
 ATOMS = st.sampled_from(["A", "B", "1", ".", "[AB]", "[^A]", r"\d", r"\D", r"\w", "[A-C1]"])
 
