@@ -10,7 +10,7 @@ Usage::
     .venv/bin/python -m training.detector.choose_belief --frames ../shared/anpr/train_romania --cache DIR \\
         --bank-held-out DIR/plates-val.npz [--sheet FILE.png] [--plates NUMBERS]
 
-The weights in use were fitted with the second round's detector, reader 2026.11.3 and
+The weights in use were fitted with the second round's detector, reader 2026.11.4 and
 ``--plates 0,2,3,4,7,8,26,27,29,31,32,33,34,35,38,41,42,43,44,47,49,55,56,57,60,70,74,82,96,97,114``.
 """
 
