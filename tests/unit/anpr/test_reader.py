@@ -108,7 +108,7 @@ def test_a_quantised_network_gets_its_own_units() -> None:
 def doubtful_line(text: str) -> Floats:
     """A slanting line of which no character is sure."""
     cells = line(text, left=22, pitch=25, fall=0.09, height=38)
-    cells[..., 1:37] *= 0.4
+    cells[..., 1:37] *= 0.32
     return cells
 
 
