@@ -29,9 +29,9 @@ from shared.errors import ConfigurationError
 MODEL_NAME = "plate_reader"
 REGION_SURE = 0.9
 """Below this probability no region is told."""
-SURE_AT_FIRST = 0.75
-"""Where every character of the first look is surer than this there is no second one. On 1,595 drawn and photographed
-crops as many are read as with two more looks at each, and it takes half the time."""
+SURE_AT_FIRST = 0.85
+"""Where every character of the first look is surer than this there is no second one. Of 3,104 plates, drawn and
+photographed, cut by hand and found in scenes, as many are read as with two more looks at each, in 1.7 looks a plate."""
 CLOSER_LOOKS = ((1.0, 0.75), (1.3, 1.0))
 """How far around the characters the further looks are cut: widths and heights of a character from the outer middles."""
 _SMALLEST_CROP_PX = 4
