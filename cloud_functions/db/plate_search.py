@@ -35,13 +35,15 @@ WHERE {} AND plate_normalized_text < '~' AND events > 0
 ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
 """
 )
-_ALIKE: Final = sql.SQL("folded %% %(folded)s")
+_ALIKE: Final = _CANDIDATES.format(sql.SQL("folded %% %(folded)s"))
 # The index alone cannot count well enough: for a plate of seven it gives all that share three trigrams of eight, and
 # the beginning of three characters that thousands of a town's plates share is that much. Four in common are needed, so
 # some lie outside the beginning: inside the plate, or just at its end, and then the whole beginning is there too.
-_ALIKE_BEYOND_THE_BEGINNING: Final = sql.SQL(
-    "((folded %% %(folded)s AND folded ~ %(inside)s) OR (folded %% %(folded)s AND folded LIKE %(begins)s"
-    " AND folded LIKE %(beginning)s AND folded LIKE %(ends)s))"
+_ALIKE_BEYOND_THE_BEGINNING: Final = _CANDIDATES.format(
+    sql.SQL(
+        "((folded %% %(folded)s AND folded ~ %(inside)s) OR (folded %% %(folded)s AND folded LIKE %(begins)s"
+        " AND folded LIKE %(beginning)s AND folded LIKE %(ends)s))"
+    )
 )
 _LONG_ENOUGH: Final = 7
 _VARIED_ENOUGH: Final = 5
@@ -89,9 +91,9 @@ def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -
         "longest": len(plate) + max_distance,
         "limit": MOST_CANDIDATES,
     }
-    alike = _ALIKE
+    candidates = _ALIKE
     if searches_beyond_the_beginning(folded, max_distance):
-        alike = _ALIKE_BEYOND_THE_BEGINNING
+        candidates = _ALIKE_BEYOND_THE_BEGINNING
         asked |= {
             "inside": "|".join(folded[at : at + 3] for at in range(1, len(folded) - 2)),
             "begins": f"{folded[:2]}%",
@@ -99,7 +101,7 @@ def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -
             "ends": f"%{folded[-2:]}",
         }
     near: list[NearPlate] = []
-    for text, events, similarity in connection.execute(_CANDIDATES.format(alike), asked):
+    for text, events, similarity in connection.execute(candidates, asked):
         distance = plate_distance(plate, text, most=max_distance)
         if distance <= max_distance:
             near.append(NearPlate(text, events, round(similarity, 3), edit_distance(plate, text), distance))

@@ -5,6 +5,7 @@ Both plates are in normal form (``shared.plates``).
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 CONFUSABLE: Final = ("0ODQ", "1I", "8B", "5S", "2Z", "6G")
@@ -15,7 +16,6 @@ NEAR: Final = 0.25
 
 _FOLD: Final = str.maketrans({other: group[0] for group in CONFUSABLE for other in group[1:]})
 _QUARTERS: Final = 4
-_NO_LIMIT: Final = 10_000
 
 
 def fold(plate: str) -> str:
@@ -28,7 +28,7 @@ def edit_distance(one: str, other: str) -> int:
     return _distance(*_differing(one, other), near=_QUARTERS) // _QUARTERS
 
 
-def plate_distance(one: str, other: str, *, most: int = _NO_LIMIT) -> float:
+def plate_distance(one: str, other: str, *, most: float = inf) -> float:
     """Return the same, but with a replacement inside a group of ``CONFUSABLE`` costing only ``NEAR``.
 
     Plates more than ``most`` apart need not be measured to the end: of them it returns some number above ``most``.
@@ -47,7 +47,7 @@ def _differing(one: str, other: str) -> tuple[str, str]:
     return one[start : len(one) - end], other[start : len(other) - end]
 
 
-def _distance(one: str, other: str, *, near: int, most: int = _QUARTERS * _NO_LIMIT) -> int:
+def _distance(one: str, other: str, *, near: int, most: float = inf) -> int:
     """Return the distance in quarters of an edit, or, where that is above ``most``, some number above it."""
     if not one or not other:
         return _QUARTERS * (len(one) or len(other))

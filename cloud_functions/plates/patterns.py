@@ -8,6 +8,7 @@ by a run of characters that they demand; only those whose run the plate holds ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import combinations
@@ -214,7 +215,7 @@ class _ShapeIndex:
     def __init__(self) -> None:
         self._shapes: dict[tuple[str, str], _Shape] = {}
         self._by_key: dict[str, set[tuple[str, str]]] = {}
-        self._lengths: dict[int, int] = {}
+        self._lengths = Counter[int]()
         """How many keys there are of each length: runs of others need not be looked up."""
 
     def add(self, number: int, kind: str, text: str, compiled: Callable[[str], PlateRegex]) -> None:
@@ -225,10 +226,8 @@ class _ShapeIndex:
             regex.build()
             shape = self._shapes[entry] = _Shape(regex, set(), self._keys(regex))
             for key in shape.keys:
-                if key not in self._by_key:
-                    self._by_key[key] = set()
-                    self._lengths[len(key)] = self._lengths.get(len(key), 0) + 1
-                self._by_key[key].add(entry)
+                self._lengths[len(key)] += key not in self._by_key
+                self._by_key.setdefault(key, set()).add(entry)
         shape.numbers.add(number)
 
     def _keys(self, regex: PlateRegex) -> tuple[str, ...]:
@@ -259,9 +258,7 @@ class _ShapeIndex:
             entries.discard(entry)
             if not entries:
                 del self._by_key[key]
-                self._lengths[len(key)] -= 1
-                if not self._lengths[len(key)]:
-                    del self._lengths[len(key)]
+                self._lengths -= Counter([len(key)])  # and a length without keys is gone
 
     def find(self, plate: str) -> Iterator[int]:
         if not self._shapes:

@@ -34,11 +34,19 @@ class RealFrames:
     doubtful: tuple[NDArray[np.float32], ...]
 
 
-def held_out(name: str, counts: dict[str, tuple[int, int]]) -> bool:
-    """Say whether a frame belongs to the validation drives."""
-    part, number = name.split(".", maxsplit=1)[0].split("_")
-    first, last = counts[part]
-    return (int(number) - first) / (last - first + 1) >= 1 - HELD_OUT_SHARE
+def held_out_names(folder: Path) -> set[str]:
+    """Return the names of the frames that belong to the validation drives."""
+    numbers: dict[str, dict[str, int]] = defaultdict(dict)
+    for path in folder.glob("*.jpg"):
+        part, number = path.stem.split("_")
+        numbers[part][path.name] = int(number)
+    held_out: set[str] = set()
+    for of_part in numbers.values():
+        first, last = min(of_part.values()), max(of_part.values())
+        held_out |= {
+            name for name, number in of_part.items() if (number - first) / (last - first + 1) >= 1 - HELD_OUT_SHARE
+        }
+    return held_out
 
 
 def load_frames(folder: Path, *, validation: bool, cache: Path, doubtful: Path | None = None) -> RealFrames:
@@ -48,11 +56,6 @@ def load_frames(folder: Path, *, validation: bool, cache: Path, doubtful: Path |
         for row in csv.DictReader(table):
             boxes[row["file"]].append([float(row[k]) for k in ("xmin", "ymin", "xmax", "ymax")])
     names = sorted(path.name for path in folder.glob("*.jpg"))
-    counts: dict[str, tuple[int, int]] = {}
-    for name in names:
-        part, number = name.split(".")[0].split("_")
-        low, high = counts.get(part, (int(number), int(number)))
-        counts[part] = (min(low, int(number)), max(high, int(number)))
     if not cache.exists():
         cache.parent.mkdir(parents=True, exist_ok=True)
         decoded = np.empty((len(names), HEIGHT_PX, WIDTH_PX), np.uint8)
@@ -60,7 +63,8 @@ def load_frames(folder: Path, *, validation: bool, cache: Path, doubtful: Path |
             decoded[index] = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE)
         np.save(cache, decoded)
     luma = np.load(cache, mmap_mode="r")
-    chosen = [i for i, name in enumerate(names) if held_out(name, counts) == validation]
+    held_out = held_out_names(folder)
+    chosen = [i for i, name in enumerate(names) if (name in held_out) == validation]
     extra = json.loads(doubtful.read_text()) if doubtful is not None else {}
     return RealFrames(
         names=tuple(names[i] for i in chosen),

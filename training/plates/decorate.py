@@ -13,8 +13,6 @@ from training.plates.layouts import Colour
 from training.plates.reshape import Face
 from training.plates.states import STACKS
 
-Box = tuple[float, float, float, float]
-
 
 def emblem(rng: np.random.Generator, image: np.ndarray, x: float, y: float, radius: float, ink: Colour) -> None:
     """Draw a decoration between groups: seal, arms, fruit, flower, state outline, star; nothing that is a character."""

@@ -88,7 +88,6 @@ class Dies:
     """The plate alphabet of one style; stands in for a ``Typeface``."""
 
     def __init__(self, style: Style) -> None:
-        self.name = "dies"
         self._style = style
         self._glyphs: dict[str, Glyph] = {}
 

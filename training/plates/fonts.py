@@ -87,7 +87,6 @@ class Typeface:
     """The plate alphabet of one font at one weight."""
 
     def __init__(self, name: str, weight: int) -> None:
-        self.name = f"{name}-{weight}"
         probe = ImageFont.truetype(str(font_file(name, weight)), 200)
         cap = probe.getbbox("H")
         self._font = ImageFont.truetype(

@@ -15,8 +15,6 @@ _EDGE = 14
 class Face(Protocol):
     """An alphabet: a font's, made-up dies', or either of them bent."""
 
-    name: str
-
     def glyph(self, char: str) -> Glyph:
         """Return the mask of one character."""
         ...
@@ -26,7 +24,6 @@ class Reshaped:
     """Stands in for the typeface that it bends; what is drawn by lot is drawn once, for all characters."""
 
     def __init__(self, rng: np.random.Generator, face: Face) -> None:
-        self.name = f"{face.name}, reshaped"
         self._face = face
         self._waist = float(rng.normal(0, 0.035)) * MASK_CAP_PX
         self._slant = float(rng.normal(0, 0.04)) if rng.random() < 0.3 else 0.0

@@ -3,7 +3,8 @@
 ``romania_texts.csv`` says what is written on them, as far as an eye could tell: a vehicle that is seen for seconds is
 read where it is near, so its far, blurred and blinded pictures have a text too. Where each character stands is what
 the shipped reader finds; where it misses some, their places come from another picture of the same plate. The last
-drives are held out, as they are from the detector's training.
+drives are held out, as they are from the detector's training; of their plates, those that earlier drives show as well
+are not counted.
 
     python -m training.reader.real --frames ../shared/anpr/train_romania --bank BANK
 """
@@ -23,7 +24,7 @@ import numpy as np
 
 from edge_agent.anpr.reader import NetworkPlateReader, open_reader
 from edge_agent.anpr.spotting import INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter
-from training.detector.frames import held_out
+from training.detector.frames import held_out_names
 from training.plates.fonts import ALPHABET
 from training.reader.bank import REGIONS, RealPlate
 
@@ -42,16 +43,11 @@ class _Labelled:
     """``(N, 4)`` centre x, centre y, width, height, in shares of the plate's box; NaN where not known"""
 
 
-def load_labelled(frames: Path, texts: Path = TEXTS) -> list[_Labelled]:
+def load_labelled(frames: Path) -> list[_Labelled]:
     """Return every plate that has a text, cut from its frame."""
-    with texts.open() as table:
+    with TEXTS.open() as table:
         known = {(row["file"], float(row["xmin"]), float(row["ymin"])): row["text"] for row in csv.DictReader(table)}
-    names = sorted(path.name for path in frames.glob("*.jpg"))
-    counts: dict[str, tuple[int, int]] = {}
-    for name in names:
-        part, number = name.split(".")[0].split("_")
-        low, high = counts.get(part, (int(number), int(number)))
-        counts[part] = (min(low, int(number)), max(high, int(number)))
+    held_out = held_out_names(frames)
     labelled: list[_Labelled] = []
     with frames.with_suffix(".csv").open() as table:
         for row in csv.DictReader(table):
@@ -64,14 +60,14 @@ def load_labelled(frames: Path, texts: Path = TEXTS) -> list[_Labelled]:
             left, top = max(0, round(x0 - wide)), max(0, round(y0 - tall))
             picture = frame[top : round(y1 + tall), left : round(x1 + wide)].copy()
             box = np.array([x0 - left, y0 - top, x1 - left, y1 - top], np.float32)
-            labelled.append(_Labelled(picture, box, text, held_out(row["file"], counts)))
+            labelled.append(_Labelled(picture, box, text, row["file"] in held_out))
     return labelled
 
 
 def place(reader: NetworkPlateReader, one: _Labelled) -> None:
     """Find the characters of the text, in one of several looks; NaN where a character was not seen."""
     x0, y0, x1, y1 = one.box
-    best: tuple[int, np.ndarray] | None = None
+    tried: list[np.ndarray] = []
     for margin in (0.0, 0.05, 0.1):
         wide, tall = (x1 - x0) * margin, (y1 - y0) * margin * 1.5
         left, top = max(0, round(x0 - wide)), max(0, round(y0 - tall))
@@ -82,10 +78,8 @@ def place(reader: NetworkPlateReader, one: _Labelled) -> None:
         for start, at, size in SequenceMatcher(None, read, one.text, autojunk=False).get_matching_blocks():
             for step in range(size):
                 places[at + step] = _share(found[start + step], crop, (left, top), one.box)
-        seen = int((~np.isnan(places[:, 0])).sum())
-        if best is None or seen > best[0]:
-            best = seen, places
-    one.places = None if best is None else best[1]
+        tried.append(places)
+    one.places = min(tried, key=lambda places: np.isnan(places).sum())
 
 
 def _share(character: SpottedCharacter, crop: np.ndarray, origin: tuple[int, int], box: np.ndarray) -> list[float]:
@@ -143,11 +137,13 @@ def main() -> None:
     for group in same.values():
         complete(group)
     whole = [one for one in labelled if not np.isnan(one.places).any()]
-    for name, part in (("real", False), ("held-out-real", True)):
-        plates = [banked(one) for one in whole if one.held_out == part]
-        (options.bank / f"{name}.pickle").write_bytes(pickle.dumps(plates))
+    trained = [one for one in whole if not one.held_out]
+    known = {one.text for one in trained}
+    unknown = [one for one in whole if one.held_out and one.text not in known]
+    for name, part in (("real", trained), ("held-out-real", unknown)):
+        (options.bank / f"{name}.pickle").write_bytes(pickle.dumps([banked(one) for one in part]))
     print(f"{len(labelled)} plates have a text, of {len(whole)} all characters are placed; "
-          f"{sum(one.held_out for one in whole)} of those are held out")  # fmt: skip
+          f"{len(trained)} to train on, {len(unknown)} held out")  # fmt: skip
 
 
 if __name__ == "__main__":
