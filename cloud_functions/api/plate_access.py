@@ -82,8 +82,10 @@ class PlateAccess:
 
     def refuse_guessing(self, connection: Connection[Row], site_id: str | None) -> None:
         """Raise the 403 where a search by prefix or likeness names a protected site; for who may not read."""
+        if site_id is None:
+            return
         self.vault.refresh(connection)
-        if site_id is not None and self.vault.protects(site_id):
+        if self.vault.protects(site_id):
             raise protected_problem("search plates of this site by prefix or likeness")
 
     def opened_plates(self, connection: Connection[Row], wanted: PlateFilter) -> list[OpenedPlate]:
@@ -137,8 +139,8 @@ class PlateAccess:
         if opened is None:
             return read
         data = from_json(opened)
-        return replace(
-            read, plate_text=data["anpr_result"]["license_plate"], plate_normalized_text=data["plate_normalized"]
+        return read._replace(
+            plate_text=data["anpr_result"]["license_plate"], plate_normalized_text=data["plate_normalized"]
         )
 
     def _open(self, sealed: bytes, *, event_id: str, token: str) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cloud_functions.plates.site_key import is_token
 from shared.clock import format_utc
@@ -19,8 +18,7 @@ PLATE_EVENT_COLUMNS: Final = (
 """The select list whose rows ``PlateEvent.from_row`` takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlateEvent:
+class PlateEvent(NamedTuple):
     """One ``anpr`` event: ``id`` and ``event_id`` are the event's own. A protected plate has a token in its place."""
 
     id: int
@@ -58,18 +56,17 @@ class PlateEvent:
         """Take a row of ``PLATE_EVENT_COLUMNS``."""
         stored = row[_PLATE]
         if not is_token(stored):
-            return cls(*row)
+            return cls._make((*row, None))
         closed = [*row, stored]
         closed[_PLATE] = closed[_PLATE - 1] = None
-        return cls(*closed)
+        return cls._make(closed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON; times are RFC 3339, UTC, with microseconds and ``Z``."""
-        told: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        told = self._asdict()
         told["captured_at"] = format_utc(self.captured_at)
         told["created_at"] = format_utc(self.created_at)
         return told
 
 
-_NAMES: Final = tuple(field.name for field in fields(PlateEvent))
-_PLATE: Final = _NAMES.index("plate_normalized_text")
+_PLATE: Final = PlateEvent._fields.index("plate_normalized_text")

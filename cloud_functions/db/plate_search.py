@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from cloud_functions.db.event_filter import all_of
 from cloud_functions.db.plate_event import PlateEvent
 from cloud_functions.db.plate_queries import COLUMNS, PlateFilter, Position, plate_conditions
-from cloud_functions.plates.distance import edit_distance, fold, plate_distance
+from cloud_functions.plates.distance import CONFUSABLE, edit_distance, fold, plate_distance
 
 Row = tuple[Any, ...]
 
@@ -26,25 +26,18 @@ MOST_CANDIDATES: Final = 400
 MOST_PLATES: Final = 100
 """As many plates as a search shows the reads of."""
 
-_THRESHOLD_HERE: Final = "SELECT set_config('pg_trgm.similarity_threshold', %(threshold)s, true)"
-_CANDIDATES: Final = sql.SQL(
-    """
-SELECT plate_normalized_text, events, similarity(plate_normalized_text, %(plate)s) FROM plates
-WHERE {} AND plate_normalized_text < '~' AND events > 0
-      AND length(folded) BETWEEN %(shortest)s AND %(longest)s
-ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
+# The index's threshold is a setting, made in the same statement; the subquery leans on it, so that it is made first.
+_CANDIDATES: Final = """
+SELECT near.* FROM (SELECT set_config('pg_trgm.similarity_threshold', %(threshold)s, true) AS made) AS setting
+CROSS JOIN LATERAL (
+    SELECT plate_normalized_text, events, similarity(plate_normalized_text, %(plate)s) FROM plates
+    WHERE folded %% %(asked)s AND setting.made <> '' AND plate_normalized_text < '~' AND events > 0
+          AND length(folded) BETWEEN %(shortest)s AND %(longest)s AND similarity(folded, %(folded)s) >= %(least)s
+    ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
+) AS near
 """
-)
-_ALIKE: Final = _CANDIDATES.format(sql.SQL("folded %% %(folded)s"))
-# The index alone cannot count well enough: for a plate of seven it gives all that share three trigrams of eight, and
-# the beginning of three characters that thousands of a town's plates share is that much. Four in common are needed, so
-# some lie outside the beginning: inside the plate, or just at its end, and then the whole beginning is there too.
-_ALIKE_BEYOND_THE_BEGINNING: Final = _CANDIDATES.format(
-    sql.SQL(
-        "((folded %% %(folded)s AND folded ~ %(inside)s) OR (folded %% %(folded)s AND folded LIKE %(begins)s"
-        " AND folded LIKE %(beginning)s AND folded LIKE %(ends)s))"
-    )
-)
+_MARK: Final = CONFUSABLE[0][1:]
+"""Characters that no folded plate has."""
 _LONG_ENOUGH: Final = 7
 _VARIED_ENOUGH: Final = 5
 _FEW_EDITS: Final = 2
@@ -82,39 +75,44 @@ class SearchPage:
 
 def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -> list[NearPlate]:
     """Return the stored plates at most ``max_distance`` away from ``plate`` (in normal form), the nearest first."""
-    connection.execute(_THRESHOLD_HERE, {"threshold": str(THRESHOLD)})
     folded = fold(plate)
-    asked = {
+    apart = apart_from_the_beginning(folded, max_distance)
+    asked, threshold = (folded, THRESHOLD) if apart is None else apart
+    parameters = {
         "plate": plate,
         "folded": folded,
+        "asked": asked,
+        "threshold": str(threshold),
+        "least": THRESHOLD,
         "shortest": len(plate) - max_distance,
         "longest": len(plate) + max_distance,
         "limit": MOST_CANDIDATES,
     }
-    candidates = _ALIKE
-    if searches_beyond_the_beginning(folded, max_distance):
-        candidates = _ALIKE_BEYOND_THE_BEGINNING
-        asked |= {
-            "inside": "|".join(folded[at : at + 3] for at in range(1, len(folded) - 2)),
-            "begins": f"{folded[:2]}%",
-            "beginning": f"%{folded[:3]}%",
-            "ends": f"%{folded[-2:]}",
-        }
     near: list[NearPlate] = []
-    for text, events, similarity in connection.execute(candidates, asked):
+    for text, events, similarity in connection.execute(_CANDIDATES, parameters):
         distance = plate_distance(plate, text, most=max_distance)
         if distance <= max_distance:
             near.append(NearPlate(text, events, round(similarity, 3), edit_distance(plate, text), distance))
     return nearest(near)
 
 
-def searches_beyond_the_beginning(folded: str, max_distance: int) -> bool:
-    """Say whether the narrower question to the index finds the same plates.
+def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float] | None:
+    """Return a text and a threshold to ask the index with that leave a plate's first two trigrams out; None if none do.
 
-    It does where at least four trigrams must be shared: not for short plates, nor for ones of few different characters
-    (their trigrams repeat, and what repeats counts once), nor many edits away. ``tests`` try it on every kind of plate.
+    Thousands of a town's plates share their beginning, and the index reads the long lists of them all. Where plates
+    must share four trigrams they share two of the others. So the index is asked for those: the beginning is hidden
+    behind characters that no plate has, and the threshold is above one trigram in common (which the index weighs
+    against those of the text alone) and below two (which it then weighs against those of both).
+
+    Four must be shared, unless the plate is short, has few different characters (its trigrams repeat, and what
+    repeats counts once), or may be many edits away. ``tests`` try every kind of plate.
     """
-    return len(folded) >= _LONG_ENOUGH and len(set(folded)) >= _VARIED_ENOUGH and max_distance <= _FEW_EDITS
+    if len(folded) < _LONG_ENOUGH or len(set(folded)) < _VARIED_ENOUGH or max_distance > _FEW_EDITS:
+        return None
+    asked = _MARK + folded
+    own, most = len(_trigrams(asked)), len(folded) + max_distance + 1
+    above, below = 1 / own, 2 / (own + most - 2)
+    return (asked, (above + below) / 2) if above < below else None
 
 
 def near_protected(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:

@@ -66,7 +66,7 @@ def test_an_anpr_event_lands_in_every_column(ingest: Rig, connection: psycopg.Co
     read = get_event_by_id(connection, UUID(event["event_id"]))
     assert read is not None
     [(number, created_at)] = ingest.rows("SELECT id, created_at FROM events WHERE event_type = 'anpr'")
-    assert dataclasses.asdict(read) == {
+    assert read._asdict() == {
         "id": number,
         "plate_token": None,
         "event_id": event["event_id"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from cloud_functions.api.auth import require
@@ -177,7 +177,7 @@ def _list(
     """Return the list; ``last`` is the last of the reads if more follow."""
     return list_response(
         "plates",
-        map(json.dumps, plates),
+        (to_json(plate).decode() for plate in plates),
         total=total,
         part={"limit": asked.limit, "offset": None if asked.cursor else asked.offset},
         ends_at=None if last is None else Cursor(timestamp=last.captured_at, id=last.id),
