@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Final, Literal, NamedTuple
 
 from cloud_functions.plates.distance import fold, plate_distance
@@ -25,6 +25,8 @@ MAX_DISTANCE: Final = 2
 MIN_FUZZY_LENGTH: Final = 3
 _SEPARATORS: Final = str.maketrans("", "", " .·•-")
 _KEY_LENGTH: Final = 4
+_Rest = tuple[str, ...]
+"""Characters one by one: making texts of them would take as long as looking them up."""
 _REMEMBERED: Final = 20_000
 """Plates whose answer is kept: the same vehicles pass again and again."""
 
@@ -156,7 +158,7 @@ class PatternIndex:
 class _FuzzyIndex:
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, int], set[int]] = {}
-        self._rests: dict[str, list[tuple[str, int]]] = {}
+        self._rests: dict[_Rest, list[tuple[str, int]]] = {}
         self._reach = dict.fromkeys(range(MAX_DISTANCE + 1), 0)
 
     def add(self, number: int, text: str, distance: int) -> None:
@@ -164,7 +166,7 @@ class _FuzzyIndex:
         numbers = self._numbers.setdefault(entry, set())
         if not numbers:
             self._reach[distance] += 1
-            for rest in _rests(fold(text), distance):
+            for rest in set(_rests(fold(text), distance)):
                 self._rests.setdefault(rest, []).append(entry)
         numbers.add(number)
 
@@ -176,7 +178,7 @@ class _FuzzyIndex:
             return
         del self._numbers[entry]
         self._reach[distance] -= 1
-        for rest in _rests(fold(text), distance):
+        for rest in set(_rests(fold(text), distance)):
             entries = self._rests[rest]
             entries.remove(entry)
             if not entries:
@@ -188,7 +190,7 @@ class _FuzzyIndex:
             return {}
         reach = max(distance for distance, entries in self._reach.items() if entries)
         rests = self._rests
-        near = {entry for rest in rests.keys() & _rests(fold(plate), reach) for entry in rests[rest]}
+        near = {entry for rest in _rests(fold(plate), reach) if rest in rests for entry in rests[rest]}
         found: dict[int, float] = {}
         for text, most in near:
             distance = plate_distance(plate, text, most=most)
@@ -197,10 +199,10 @@ class _FuzzyIndex:
         return found
 
 
-def _rests(text: str, deletions: int) -> set[str]:
-    """Return what is left of ``text`` without up to so many of its characters (at most ``MAX_DISTANCE``)."""
+def _rests(text: str, deletions: int) -> Iterator[_Rest]:
+    """Return what is left of ``text`` without up to so many of its characters, one rest perhaps several times."""
     lengths = range(len(text), max(len(text) - deletions, 0) - 1, -1)
-    return {"".join(rest) for length in lengths for rest in combinations(text, length)}
+    return chain.from_iterable(combinations(text, length) for length in lengths)
 
 
 class _Shape(NamedTuple):
