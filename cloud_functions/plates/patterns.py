@@ -189,8 +189,7 @@ class _FuzzyIndex:
         if not self._numbers:
             return {}
         reach = max(distance for distance, entries in self._reach.items() if entries)
-        rests = self._rests
-        near = {entry for rest in _rests(fold(plate), reach) if rest in rests for entry in rests[rest]}
+        near = set(chain.from_iterable(filter(None, map(self._rests.get, _rests(fold(plate), reach)))))
         found: dict[int, float] = {}
         for text, most in near:
             distance = plate_distance(plate, text, most=most)

@@ -71,6 +71,8 @@ class _Automaton:
         if nullable and not (self._at_start and self._at_end):
             return True
         follow, positions = self._follow, self._positions
+        if self._at_end and not positions.get(plate[-1:], 0) & last:
+            return False  # most of those tried in vain differ at the end: globs like B88*RJ
         state = 0
         for number, char in enumerate(plate):
             reach = first if number == 0 or not self._at_start else 0
