@@ -88,12 +88,9 @@ def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -
         "longest": len(plate) + max_distance,
         "limit": MOST_CANDIDATES,
     }
-    near: list[NearPlate] = []
-    for text, events, similarity in connection.execute(_CANDIDATES, parameters):
-        distance = plate_distance(plate, text, most=max_distance)
-        if distance <= max_distance:
-            near.append(NearPlate(text, events, round(similarity, 3), edit_distance(plate, text), distance))
-    return nearest(near)
+    rows = connection.execute(_CANDIDATES, parameters)
+    candidates = ((text, text, events, similarity) for text, events, similarity in rows)
+    return nearest(_measured(plate, candidates, max_distance))
 
 
 def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float] | None:
@@ -117,15 +114,22 @@ def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float
 
 def near_protected(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
     """Return the protected plates (token, plate, number of reads) at most so far away, in no order; by their tokens."""
-    near: list[NearPlate] = []
     folded = _trigrams(fold(plate))
-    for token, text, events in opened:
-        if abs(len(text) - len(plate)) > max_distance or _similarity(folded, _trigrams(fold(text))) < THRESHOLD:
-            continue
+    candidates = (
+        (token, text, events, trigram_similarity(plate, text))
+        for token, text, events in opened
+        if abs(len(text) - len(plate)) <= max_distance and _similarity(folded, _trigrams(fold(text))) >= THRESHOLD
+    )
+    return _measured(plate, candidates, max_distance)
+
+
+def _measured(plate: str, candidates: Iterable[tuple[str, str, int, float]], max_distance: int) -> list[NearPlate]:
+    """Return those that are near, of what they are stored as, their text, number of reads and similarity."""
+    near: list[NearPlate] = []
+    for stored, text, events, similarity in candidates:
         distance = plate_distance(plate, text, most=max_distance)
         if distance <= max_distance:
-            similarity = round(trigram_similarity(plate, text), 3)
-            near.append(NearPlate(token, events, similarity, edit_distance(plate, text), distance))
+            near.append(NearPlate(stored, events, round(similarity, 3), edit_distance(plate, text), distance))
     return near
 
 

@@ -135,10 +135,15 @@ class NetworkPlateReader:
 
 
 def as_input(crop: Image, width: int, height: int) -> Floats:
-    """Return the crop as RGB 0..1 in the network's size; what shrinks is averaged, as in training."""
+    """Return the crop as RGB 0..1 in the network's size."""
+    return np.asarray(stretched(crop, width, height), np.float32) / np.float32(255)
+
+
+def stretched(crop: Image, width: int, height: int) -> Image:
+    """Return the crop as RGB in the network's size; what shrinks is averaged. Training stretches by the same code."""
     shrinks = crop.shape[1] > width and crop.shape[0] > height
     small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.float32) / np.float32(255)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def straightened(

@@ -37,25 +37,26 @@ class TensorSpec:
             return np.asarray(stored, np.float32)
         return np.float32(self.scale) * (np.asarray(stored, np.float32) - np.float32(self.zero_point))
 
-    @lru_cache(maxsize=64)  # noqa: B019 -- specs are values: what is kept alive is a name and a few numbers
-    def stored_at_least(self, real: float) -> float:
-        """Return the smallest stored value whose ``dequantise`` is at least ``real`` (above the range if none is).
-
-        Comparing stored values with it selects exactly what comparing dequantised values with ``real`` would.
-        """
-        if not self.is_quantised:
-            return real
-        limits = np.iinfo(self.dtype)
-        guess = int(np.clip(np.floor(real / self.scale + self.zero_point), limits.min, limits.max))
-        near = np.arange(max(guess - 2, limits.min), min(guess + 2, limits.max) + 1)
-        enough = near[self.dequantise(near) >= np.float32(real)]
-        return float(enough[0]) if len(enough) else float(limits.max) + 1.0
-
     def largest_real(self) -> float | None:
         """Return the largest value the tensor can express; None where the type sets no useful bound."""
         if not self.is_quantised:
             return None
         return self.scale * (int(np.iinfo(self.dtype).max) - self.zero_point)
+
+
+@lru_cache(maxsize=64)
+def stored_at_least(tensor: TensorSpec, real: float) -> float:
+    """Return the smallest stored value whose ``dequantise`` is at least ``real`` (above the range if none is).
+
+    Comparing stored values with it selects exactly what comparing dequantised values with ``real`` would.
+    """
+    if not tensor.is_quantised:
+        return real
+    limits = np.iinfo(tensor.dtype)
+    guess = int(np.clip(np.floor(real / tensor.scale + tensor.zero_point), limits.min, limits.max))
+    near = np.arange(max(guess - 2, limits.min), min(guess + 2, limits.max) + 1)
+    enough = near[tensor.dequantise(near) >= np.float32(real)]
+    return float(enough[0]) if len(enough) else float(limits.max) + 1.0
 
 
 class Network(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.detect.network import Tensor, TensorSpec
+from edge_agent.detect.network import Tensor, TensorSpec, stored_at_least
 from edge_agent.detect.overlap import suppress
 from edge_agent.types import Boxes, Detections
 from shared.errors import ConfigurationError
@@ -39,7 +39,7 @@ class YoloHead:
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:
         """Return the suppressed candidates, boxes in the input's pixels; see ``Head``."""
         rows = outputs[0][0] if self._anchors_last else outputs[0][0].T
-        least = self._output.stored_at_least(min_score)
+        least = stored_at_least(self._output, min_score)
         candidates = self._candidates(rows[4:], least)
         scores = rows[4:, candidates]
         class_id = scores.argmax(axis=0)

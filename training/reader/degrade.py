@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_agent.anpr.reader import stretched
 from training.reader.bank import BankedPlate, RealPlate
 
 INPUT_WIDTH, INPUT_HEIGHT = 192, 64
@@ -82,9 +83,7 @@ def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: fl
 def _sample(crop: np.ndarray, boxes: np.ndarray, plate: BankedPlate | RealPlate) -> Sample:
     """Stretch a crop and the boxes of its characters to the reader's input."""
     height, width = crop.shape[:2]
-    shrink = width > INPUT_WIDTH and height > INPUT_HEIGHT
-    how = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    image = cv2.cvtColor(cv2.resize(crop, (INPUT_WIDTH, INPUT_HEIGHT), interpolation=how), cv2.COLOR_BGR2RGB)
+    image = stretched(crop, INPUT_WIDTH, INPUT_HEIGHT)
     boxes = boxes * np.array([INPUT_WIDTH / width, INPUT_HEIGHT / height] * 2, np.float32)
     return Sample(image, boxes, plate.classes, plate.region)
 

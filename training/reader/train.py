@@ -18,6 +18,7 @@ import copy
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,7 @@ KEEP = 2_000
 REAL_SHARE = 0.08
 """Of the crops: photographed plates, where the bank has any."""
 EASY_CROPS = 100_000  # by then the worst spoiling is reached
+REPORT_EVERY, VALIDATE_EVERY = 50, 500  # steps
 
 
 class Crops(IterableDataset):
@@ -187,10 +189,7 @@ def train(options: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    if "WORLD_SIZE" in os.environ:
-        together.init_process_group("gloo")
-    rank = together.get_rank() if together.is_initialized() else 0
-    processes = together.get_world_size() if together.is_initialized() else 1
+    rank, processes = join_the_others()
     options.out.mkdir(parents=True, exist_ok=True)
     network = ReaderNetwork().to(memory_format=torch.channels_last)
     if options.resume:
@@ -198,30 +197,13 @@ def train(options: argparse.Namespace) -> None:
     smooth = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.01, fused=True)
     schedule = Schedule(minutes=options.minutes, steps=options.steps)
-    samples = validation_set(options.bank, options.frames, 600)
-    unspoilt = np.random.default_rng(1)
-    photographs = [make_real_sample(unspoilt, one, hardness=0) for one in load_real(options.bank, held_out=True)]
-    loader = DataLoader(
-        Crops(
-            options.bank,
-            options.frames,
-            options.batch,
-            options.seed + 1 + 1000 * rank,
-            hardest_at_once=bool(options.resume),
-        ),
-        batch_size=None,
-        num_workers=options.workers,
-        prefetch_factor=8 if options.workers else None,
-        multiprocessing_context="spawn" if options.workers else None,  # OpenCV's threads do not survive a fork
-    )
-    best, losses, begun_s, progress = 0.0, [], time.monotonic(), 0.0
-    for step, (pictures, wanted, where, region) in enumerate(loader, 1):
+    validation = Validation(options.bank, options.frames, options.out) if rank == 0 else None
+    losses, begun_s, progress = deque[float](maxlen=REPORT_EVERY), time.monotonic(), 0.0
+    for step, batch in enumerate(batches(options, rank), 1):
         network.train()
         for group in optimiser.param_groups:
             group["lr"] = rate(step, progress, options.rate)
-        with torch.autocast("cpu", torch.bfloat16):
-            cells, regions = network(as_input(pictures))
-        cost = loss(cells.float(), regions.float(), wanted, where, region)
+        cost = cost_of(network, batch)
         optimiser.zero_grad()
         cost.backward()
         progress = share_gradients(network, schedule.progress(step))
@@ -230,25 +212,69 @@ def train(options: argparse.Namespace) -> None:
         average(smooth, network, step)
         losses.append(cost.item())
         done = progress >= 1
-        if step % 50 == 0 and rank == 0:
+        if validation and step % REPORT_EVERY == 0:
             speed = step * options.batch * processes / (time.monotonic() - begun_s)
-            print(
-                f"step {step} loss {np.mean(losses[-50:]):.3f} {speed:.0f} crops/s done {progress:.2f}",
-                flush=True,
-            )
-        if (step % 500 == 0 or done) and rank == 0:
-            exact, characters = accuracy(smooth, samples)
-            on_photographs = f" photographs {accuracy(smooth, photographs)[0]:.4f}" if photographs else ""
-            print(f"step {step} validation exact {exact:.4f} characters {characters:.4f}{on_photographs}", flush=True)
-            state = {"network": smooth.state_dict(), "step": step, "exact": exact}
-            torch.save(state, options.out / "last.pt")
-            if exact >= best:
-                best = exact
-                torch.save(state, options.out / "best.pt")
+            print(f"step {step} loss {np.mean(losses):.3f} {speed:.0f} crops/s done {progress:.2f}", flush=True)
+        if validation and (step % VALIDATE_EVERY == 0 or done):
+            validation.look_at(smooth, step)
         if done:
             break
     if together.is_initialized():
         together.destroy_process_group()
+
+
+def join_the_others() -> tuple[int, int]:
+    """Return which of the processes that train together this one is, and how many they are."""
+    if "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    together.init_process_group("gloo")
+    return together.get_rank(), together.get_world_size()
+
+
+def batches(options: argparse.Namespace, rank: int) -> DataLoader:
+    """Return the batches of one process, which no other has."""
+    crops = Crops(
+        options.bank,
+        options.frames,
+        options.batch,
+        options.seed + 1 + 1000 * rank,
+        hardest_at_once=bool(options.resume),
+    )
+    return DataLoader(
+        crops,
+        batch_size=None,
+        num_workers=options.workers,
+        prefetch_factor=8 if options.workers else None,
+        multiprocessing_context="spawn" if options.workers else None,  # OpenCV's threads do not survive a fork
+    )
+
+
+def cost_of(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    """Return how wrong the network is about a batch."""
+    pictures, wanted, where, region = batch
+    with torch.autocast("cpu", torch.bfloat16):
+        cells, regions = network(as_input(pictures))
+    return loss(cells.float(), regions.float(), wanted, where, region)
+
+
+class Validation:
+    """Tells how well a network reads what it was not trained on, and keeps the newest and the best of them."""
+
+    def __init__(self, bank: Path, frames: Path | None, out: Path) -> None:
+        unspoilt = np.random.default_rng(1)
+        self._drawn = validation_set(bank, frames, 600)
+        self._photographs = [make_real_sample(unspoilt, one, hardness=0) for one in load_real(bank, held_out=True)]
+        self._out, self._best = out, 0.0
+
+    def look_at(self, network: nn.Module, step: int) -> None:
+        exact, characters = accuracy(network, self._drawn)
+        on_photographs = f" photographs {accuracy(network, self._photographs)[0]:.4f}" if self._photographs else ""
+        print(f"step {step} validation exact {exact:.4f} characters {characters:.4f}{on_photographs}", flush=True)
+        state = {"network": network.state_dict(), "step": step, "exact": exact}
+        torch.save(state, self._out / "last.pt")
+        if exact >= self._best:
+            self._best = exact
+            torch.save(state, self._out / "best.pt")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detect.network import TensorSpec
+from edge_agent.detect.network import TensorSpec, stored_at_least
 
 DTYPES = st.sampled_from([np.int8, np.uint8, np.int16])
 
@@ -26,14 +26,14 @@ def test_stored_threshold_selects_what_the_real_one_does(
     tensor = spec(dtype, float(np.float32(scale)), zero_point)
     every = np.arange(limits.min, limits.max + 1).astype(dtype)
     by_real = tensor.dequantise(every) >= np.float32(real)
-    by_stored = every.astype(np.float64) >= tensor.stored_at_least(real)
+    by_stored = every.astype(np.float64) >= stored_at_least(tensor, real)
     assert np.array_equal(by_stored, by_real)
 
 
 def test_float_tensors_pass_through() -> None:
     """A float tensor has no quantisation, so both ways leave values as they are."""
     tensor = spec(np.float32)
-    assert tensor.stored_at_least(0.3) == 0.3
+    assert stored_at_least(tensor, 0.3) == 0.3
     assert tensor.dequantise(np.array([0.25], np.float32)).tolist() == [0.25]
     assert tensor.largest_real() is None
 
