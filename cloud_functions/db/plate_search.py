@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 from psycopg import Connection, sql
@@ -41,6 +42,9 @@ _MARK: Final = CONFUSABLE[0][1:]
 _LONG_ENOUGH: Final = 7
 _VARIED_ENOUGH: Final = 5
 _FEW_EDITS: Final = 2
+_BEGINNING: Final = 2
+"""Trigrams that two plates share by their first two characters alone."""
+_A_LITTLE_LESS: Final = 0.999  # PostgreSQL compares in single precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float
 
     Thousands of a town's plates share their beginning, and the index reads the long lists of them all. Where plates
     must share four trigrams they share two of the others. So the index is asked for those: the beginning is hidden
-    behind characters that no plate has, and the threshold is above one trigram in common (which the index weighs
-    against those of the text alone) and below two (which it then weighs against those of both).
+    behind characters that no plate has, and the threshold is what the least alike plate of each length still reaches.
+    It must lie above one trigram in common, which the index weighs against those of the text alone.
 
     Four must be shared, unless the plate is short, has few different characters (its trigrams repeat, and what
     repeats counts once), or may be many edits away. ``tests`` try every kind of plate.
@@ -107,9 +111,13 @@ def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float
     if len(folded) < _LONG_ENOUGH or len(set(folded)) < _VARIED_ENOUGH or max_distance > _FEW_EDITS:
         return None
     asked = _MARK + folded
-    own, most = len(_trigrams(asked)), len(folded) + max_distance + 1
-    above, below = 1 / own, 2 / (own + most - 2)
-    return (asked, (above + below) / 2) if above < below else None
+    own, visible = len(_trigrams(asked)), len(_trigrams(folded))
+    reached: list[float] = []
+    for other in range(len(folded) - max_distance + 1, len(folded) + max_distance + 2):
+        shared = ceil(THRESHOLD * (visible + other) / (1 + THRESHOLD)) - _BEGINNING
+        reached.append(shared / (own + other - shared))
+    threshold = min(reached) * _A_LITTLE_LESS
+    return (asked, threshold) if threshold > 1 / own else None
 
 
 def near_protected(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
