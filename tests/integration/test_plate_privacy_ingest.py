@@ -1,0 +1,205 @@
+"""Protected plates on their way in: what is stored, told, matched and rejected of a protected site."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cloud_functions.db.plates import NewPlate, get_events_by_plate, insert_event
+from cloud_functions.plates.cli import main
+from cloud_functions.plates.vault import PlateVault
+from shared.clock import ManualClock
+from shared.errors import ConfigurationError
+from tests.ingest_rig import RECOUNT, Rig, rig, rows
+from tests.plate_reads import PLATE_RECOUNT, plate_read
+from tests.protected_sites import SITE, api, dump, keys, protect, protection, setting
+from tests.telling_reads import OTHER_READING, PLATE, TEXT, assert_nothing_tells, telling_read
+from tests.wire_events import NOON, batch, failures, record, wire_event
+
+
+@pytest.fixture
+def ingest(database_url: str, tmp_path: Path) -> Iterator[Rig]:
+    with rig(database_url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(tmp_path)) as one:
+        yield one
+
+
+def test_no_table_message_or_log_line_holds_a_protected_plate(
+    database_url: str, tmp_path: Path, ingest: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything the database holds, everything subscribers are told and everything that is logged is searched."""
+    caplog.set_level(logging.DEBUG)
+    protect(database_url, tmp_path)
+    reads = [telling_read(), telling_read(minute=1, region="ro"), plate_read("PUBLIC 1", site_id="yard")]
+    reads[0]["snapshot"] |= {"shows": PLATE}
+    broken = telling_read()
+    broken["event_data"]["anpr_result"]["confidence"] = PLATE
+    assert failures(ingest.handle(batch([*reads, broken]))) == []
+    assert failures(ingest.handle(batch(reads))) == []  # once more, as at a retry
+
+    everything = dump(database_url)
+    assert "PUBLIC1" in everything
+    assert_nothing_tells(everything)
+    assert_nothing_tells("".join(f"{one.document}{one.attributes}" for one in ingest.publisher.told))
+    assert_nothing_tells(caplog.text)
+    assert len(ingest.publisher.told) == 6
+    assert ingest.dead_letters.reasons() == ["invalid"]
+    assert_nothing_tells(ingest.dead_letters.kept[0].detail)
+    assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
+
+
+def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """The document keeps everything but the plate; the same plate has the same token, and it can be filtered by."""
+    protect(database_url, tmp_path)
+    ingest.handle(batch([telling_read(), telling_read(minute=1), telling_read("GQ 778 ZX")]))
+    first, second, third = ingest.publisher.documents()
+    data = first["event_data"]
+    assert data["plate_normalized"].startswith("~")
+    assert (
+        data["plate_normalized"] == second["event_data"]["plate_normalized"] != third["event_data"]["plate_normalized"]
+    )
+    assert data["anpr_result"] == {"license_plate": None, "confidence": 0.93, "region": "ro"}
+    assert data["vehicle"] == {"type": "car", "make": None, "model": None, "color": "blue"}
+    assert (data["plate_protected"], data["reads"], data["host"], data["track_uid"]) == (True, 5, None, "camera-1-77")
+    attributes = ingest.publisher.told[0].attributes
+    assert attributes["plate_token"] == data["plate_normalized"]
+    assert "license_plate" not in attributes
+
+
+def test_plates_wait_where_they_cannot_be_sealed(database_url: str, tmp_path: Path) -> None:
+    """Without its key a protected plate is neither stored nor lost, and its neighbours are stored."""
+    protect(database_url, tmp_path)
+    invocation = batch([wire_event("motion"), telling_read(), plate_read("PUBLIC 1", site_id="yard")])
+    with rig(database_url) as one:
+        assert failures(one.handle(invocation)) == [invocation["Records"][1]["messageId"]]
+        assert_nothing_tells(dump(database_url) + str(one.publisher.told))
+    assert rows(database_url, "SELECT count(*) FROM events") == [(2,)]
+    with rig(database_url, PLATE_MASTER_KEY=setting(tmp_path)) as one:
+        assert failures(one.handle(invocation)) == []
+    assert rows(database_url, "SELECT count(*), count(plate_sealed) FROM events") == [(3, 1)]
+
+
+def test_the_database_refuses_what_is_not_sealed(database_url: str, tmp_path: Path) -> None:
+    """Whoever writes: by a statement of their own, too, no plate of a protected site gets in."""
+    protect(database_url, tmp_path)
+    insert = (
+        "INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, timestamp, event_data)"
+        " VALUES (gen_random_uuid(), %s, 'd', 'c', 'anpr', now(), %s)"
+    )
+    data = json.dumps({"plate_normalized": TEXT, "anpr_result": {"license_plate": PLATE, "confidence": 1}})
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        with pytest.raises(psycopg.Error, match="the plates of site hq are protected") as refused:
+            connection.execute(insert, [SITE, data])
+        assert refused.value.sqlstate == "VD001"
+        connection.execute(insert, ["yard", data])
+    assert rows(database_url, "SELECT site_id FROM plate_events") == [("yard",)]
+
+
+def test_a_site_that_is_protected_meanwhile_is_noticed(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """Ingest that ran before the site was protected, and before it was not any more, takes it over with the batch."""
+    ingest.handle(batch([telling_read()]))
+    assert protect(database_url, tmp_path) == 1
+    ingest.handle(batch([telling_read(minute=1)]))
+    assert_nothing_tells(dump(database_url))
+    with protection(database_url, tmp_path) as one:
+        assert one.unprotect(SITE) == 2
+    ingest.handle(batch([telling_read(minute=2)]))
+    assert rows(database_url, "SELECT plate_text, events FROM plate_events, plates") == [(PLATE, 3)] * 3
+    assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
+
+
+def test_a_storing_function_needs_the_vault(database_url: str, tmp_path: Path) -> None:
+    """Reads that a program stores itself are sealed as ingest's are, found with the vault, or refused clearly."""
+    protect(database_url, tmp_path)
+    plate = NewPlate(site_id=SITE, device_id="d", camera_id="c", captured_at=NOON, plate_text=PLATE, confidence=1)
+    vault = PlateVault(master_keys=keys(tmp_path))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        with pytest.raises(ConfigurationError, match="PLATE_MASTER_KEY"):
+            insert_event(connection, plate)
+        assert insert_event(connection, plate, vault=vault) is not None
+        assert get_events_by_plate(connection, PLATE) == []
+        [found] = get_events_by_plate(connection, PLATE, vault=vault)
+    assert found.plate_text is None
+    assert_nothing_tells(dump(database_url))
+
+
+def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """All kinds of patterns match on the way in; the match says which, not what."""
+    protect(database_url, tmp_path)
+    with api(database_url, tmp_path) as calls:
+        number = calls.post("/api/plates/watchlists", {"name": f"has {TEXT}"}).json()["watchlist_id"]
+        patterns = [
+            {"kind": "exact", "pattern": PLATE, "reason": f"owner of {PLATE}"},
+            {"kind": "fuzzy", "pattern": OTHER_READING, "max_distance": 1, "reason": "wanted"},
+            {"kind": "glob", "pattern": "GQ*"},
+            {"kind": "regex", "pattern": "777ZX$"},
+        ]
+        assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": patterns}).status == 201
+    ingest.handle(batch([telling_read()]))
+    _, match = ingest.publisher.told
+    assert_nothing_tells(match.document)
+    told = json.loads(match.document)["event_data"]
+    assert told["watchlist_match_count"] == 4
+    assert [one["reason"] for one in told["watchlist_matches"]] == [None, "wanted", None, None]
+    assert {one["pattern"] for one in told["watchlist_matches"]} == {None}
+
+
+def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+    """An exact pattern of one protected site is stored hashed: it matches there, and no table holds the plate."""
+    protect(database_url, tmp_path)
+    with api(database_url, tmp_path) as calls:
+        number = calls.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
+        path = f"/api/plates/watchlists/{number}/patterns"
+        answer = calls.post(path, {"patterns": [{"kind": "exact", "pattern": PLATE, "site_id": SITE}]})
+        assert answer.status == 201
+        assert answer.json()["patterns"][0]["pattern"].startswith("~")
+        assert_nothing_tells(answer.body.decode() + calls.get(path).body.decode())
+        for wrong in (
+            {"kind": "glob", "pattern": "GQ*", "site_id": SITE},
+            {"kind": "exact", "pattern": PLATE, "site_id": "yard"},
+        ):
+            assert calls.post(path, {"patterns": [wrong]}).status == 422
+    ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard"), telling_read("GQ 778 ZX")]))
+    matches = [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
+    assert [one["site_id"] for one in matches] == [SITE]
+    assert matches[0]["event_data"]["watchlist_matches"][0]["kind"] == "exact"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM events WHERE site_id = 'yard'")
+        connection.execute("DELETE FROM plates WHERE events = 0")
+    assert_nothing_tells(dump(database_url))
+
+
+def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
+    database_url: str, tmp_path: Path, ingest: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead letter is for a person to look at who has the key; other sites' stay as they are."""
+    protect(database_url, tmp_path)
+    broken = [read | {"schema_version": 99} for read in (telling_read(), plate_read("PUBLIC 1", site_id="yard"))]
+    invocation = batch(broken)
+    invocation["Records"].append(record(f"no envelope, {PLATE}"))
+    assert failures(ingest.handle(invocation)) == []
+    of_nobody, sealed, plain = ingest.dead_letters.kept
+    assert_nothing_tells(of_nobody.body)
+    assert plain.body == invocation["Records"][1]["body"]
+    payload = json.loads(invocation["Records"][0]["body"])["payload_base64"]
+    assert payload[:100] not in sealed.body
+    variables = {"DATABASE_URL": database_url, "PLATE_MASTER_KEY": setting(tmp_path)}
+    monkeypatch.setattr("sys.stdin", io.StringIO(sealed.body))
+    assert main(["open-letter"], variables=variables) == 0
+    assert capsys.readouterr().out.strip() == invocation["Records"][0]["body"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(plain.body))
+    assert main(["open-letter"], variables=variables) == 1
+    assert "no rejected message" in capsys.readouterr().err
+
+
+def test_rejected_messages_wait_while_nobody_knows_whose_they_are(tmp_path: Path) -> None:
+    """Without the database it is not known which site is protected: they come again rather than be kept readable."""
+    invocation = batch([telling_read() | {"schema_version": 99}])
+    with rig("postgresql://127.0.0.1:1/nowhere", PLATE_MASTER_KEY=setting(tmp_path)) as one:
+        assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
+        assert one.dead_letters.kept == []
