@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from edge_agent.motion.adaptive import AdaptiveBackground
@@ -77,3 +78,6 @@ def watch(
 
 def active_frames(motions: list[Motion]) -> list[int]:
     return [i for i, motion in enumerate(motions) if motion.active]
+
+
+every_scene = pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES.keys())

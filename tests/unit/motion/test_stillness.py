@@ -1,0 +1,114 @@
+"""The adaptive background on painted scenes where nothing moves but light, noise, weather and the camera."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.unit.motion.scenes import (
+    HEIGHT,
+    WIDTH,
+    Camera,
+    Picture,
+    Scene,
+    active_frames,
+    every_scene,
+    furnished,
+    textured,
+    watch,
+)
+
+
+@every_scene
+@pytest.mark.parametrize("grain_levels", [0.0, 6.0, 20.0])
+def test_grain_is_no_motion(scene: Scene, grain_levels: float) -> None:
+    """An empty scene stays quiet with no noise at all, and with a night's noise."""
+    empty = scene()
+    assert active_frames(watch([empty] * 45, camera=Camera(grain_levels=grain_levels))) == []
+
+
+@every_scene
+@pytest.mark.parametrize(("gain", "offset"), [(0.6, 0.0), (1.3, 0.0), (1.0, 35.0), (0.8, -15.0)])
+def test_a_jump_of_the_light_is_no_motion(scene: Scene, gain: float, offset: float) -> None:
+    """The camera's exposure jumps once and back again, and nothing is reported."""
+    empty = scene()
+    lit = empty * gain + offset
+    assert active_frames(watch([empty] * 20 + [lit] * 20 + [empty] * 20)) == []
+
+
+@every_scene
+def test_dusk_is_no_motion(scene: Scene) -> None:
+    """The light falls to half within two seconds."""
+    empty = scene()
+    assert active_frames(watch([empty * max(0.5, 1.0 - max(0, i - 15) / 60.0) for i in range(60)])) == []
+
+
+@every_scene
+def test_a_lamp_on_one_side_is_no_motion(scene: Scene) -> None:
+    """Half of the picture gets brighter, the other not."""
+    empty = scene()
+    lamp = np.linspace(1.6, 1.0, WIDTH, dtype=np.float32)[None]
+    assert len(active_frames(watch([empty] * 20 + [empty * lamp] * 30))) <= 3
+
+
+@every_scene
+def test_a_light_that_fits_no_gain_is_a_jump(scene: Scene) -> None:
+    """Everything is replaced at once (lights out, camera turned): learnt anew within a frame."""
+    pictures = [scene()] * 20 + [255.0 - scene()] * 20
+    assert active_frames(watch(pictures)) == []
+
+
+@every_scene
+def test_flicker_of_the_mains_is_no_motion(scene: Scene) -> None:
+    """Brightness swings by four per cent, out of step with the frames."""
+    empty = scene()
+    assert active_frames(watch([empty * (1.0 + 0.04 * np.sin(i * 2.1)) for i in range(60)])) == []
+
+
+@every_scene
+def test_key_frame_pops_are_no_motion(scene: Scene) -> None:
+    """The encoder's coarse error changes at every key frame."""
+    rng = np.random.default_rng(3)
+    pops = [cv2.resize(rng.normal(0.0, 4.0, (45, 80)).astype(np.float32), (WIDTH, HEIGHT)) for _ in range(6)]
+    empty = scene()
+    assert active_frames(watch([empty + pops[i // 12] for i in range(72)], camera=Camera(grain_levels=1.0))) == []
+
+
+@every_scene
+def test_a_camera_that_trembles_is_no_motion(scene: Scene) -> None:
+    """The mast moves by a pixel and a half."""
+    rng = np.random.default_rng(4)
+    empty = scene()
+
+    def shifted() -> Picture:
+        shift = np.array([[1, 0, rng.uniform(-1.5, 1.5)], [0, 1, rng.uniform(-1.5, 1.5)]], np.float32)
+        return cv2.warpAffine(empty, shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+
+    assert active_frames(watch([shifted() for _ in range(45)])) == []
+
+
+def test_rain_is_not_motion_for_long() -> None:
+    """Thin streaks all over the picture are rejected, or soon known as noise."""
+    rng = np.random.default_rng(5)
+    empty = furnished()
+
+    def rain() -> Picture:
+        picture = empty.copy()
+        for _ in range(60):
+            x, y = int(rng.integers(0, WIDTH)), int(rng.integers(0, HEIGHT))
+            cv2.line(picture, (x, y), (x + 2, y + 20), min(255.0, float(empty[y, x]) + 60.0), 1)
+        return picture
+
+    assert len(active_frames(watch([rain() for _ in range(90)]))) <= 4
+
+
+def test_a_moving_shadow_alone_is_no_motion_on_textured_ground() -> None:
+    """A cloud's shadow, hard-edged even, keeps the texture beneath it."""
+    empty = textured()
+    pictures = [empty] * 15
+    for i in range(30):
+        shadow = empty.copy()
+        shadow[:, : i * 15] *= 0.65
+        pictures.append(shadow)
+    assert len(active_frames(watch(pictures))) <= 3
