@@ -16,7 +16,6 @@ from torch.nn import functional
 from training.plates.fonts import ALPHABET
 from training.reader.bank import REGIONS
 from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
-from training.reader.widen import widened
 
 ROWS, COLUMNS = 8, 48
 STEP_X, STEP_Y = INPUT_WIDTH / COLUMNS, INPUT_HEIGHT / ROWS
@@ -54,7 +53,7 @@ class Residual(nn.Module):
 class ReaderNetwork(nn.Module):
     """``(B, 3, 64, 192)`` RGB in 0..1 → cells ``(B, 37 + 4, 8, 48)`` and region ``(B, 5)``, both before any softmax."""
 
-    def __init__(self, stem: int = 32, low: int = 48, fine: int = 96, wide: int = 128) -> None:
+    def __init__(self, stem: int = 24, low: int = 32, fine: int = 64, wide: int = 96) -> None:
         super().__init__()
         self.fine = nn.Sequential(
             Conv(3, stem, stride=2),
@@ -88,9 +87,8 @@ class ReaderNetwork(nn.Module):
 
 
 def warm_start(network: ReaderNetwork, weights: dict[str, Tensor]) -> None:
-    """Take in the weights of an earlier, smaller network: the blocks it lacks begin as (nearly) nothing."""
-    missing, unexpected = network.load_state_dict(widened(weights, network), strict=False)
-    unexpected += sorted(weights.keys() - network.state_dict().keys())
+    """Take in the weights of an earlier, shallower network: the blocks it lacks begin as (nearly) nothing."""
+    missing, unexpected = network.load_state_dict(weights, strict=False)
     blocks = {name.split(".conv.")[0] for name in missing}
     if unexpected or not all(isinstance(network.get_submodule(block), Residual) for block in blocks):
         raise ValueError(f"these weights are of another network: {sorted(missing)[:3]} {sorted(unexpected)[:3]}")

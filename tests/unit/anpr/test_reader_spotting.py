@@ -110,3 +110,13 @@ def test_a_narrow_letter_close_to_a_wide_one_is_kept() -> None:
     write(cells, "M", 140, 32, width=24)
     write(cells, "I", 151, 32, width=12)
     assert "".join(character.char for character in spot(cells)) == "TR95XMI"
+
+
+@pytest.mark.parametrize(("apart_px", "read"), [(6, "AIB"), (10, "AIIB")])
+def test_a_thin_letter_seen_twice_is_one_letter(apart_px: float, read: str) -> None:
+    """B 305 CIL: what is sure of the I at two places six pixels apart saw one; two I's stand farther apart."""
+    cells = line("A", left=118)
+    line("B", left=182, into=cells)
+    write(cells, "I", 150, 32, width=5)
+    write(cells, "I", 150 + apart_px, 32, width=5)
+    assert text_of(spot(cells)) == read
