@@ -33,7 +33,7 @@ READS = int(os.environ.get("VEDETTE_BENCH_PLATES", "2000000"))
 ROUNDS = 100
 PATTERNS = 10_000
 WATCH_BATCH = 1000
-WATCH_ROUNDS = 30
+WATCH_ROUNDS = 60
 WATCH_WARM_UP = 3
 """Batches in which the handler loads its patterns."""
 INSERT_AT_ONCE = 100_000
