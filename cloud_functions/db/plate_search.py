@@ -44,6 +44,8 @@ _VARIED_ENOUGH: Final = 5
 _FEW_EDITS: Final = 2
 _BEGINNING: Final = 2
 """Trigrams that two plates share by their first two characters alone."""
+_FEWEST_TRIGRAMS: Final = 6
+"""Different ones, of any plate that near to one so long and varied; they repeat in plates like CC88882."""
 _A_LITTLE_LESS: Final = 0.999  # PostgreSQL compares in single precision
 
 
@@ -113,7 +115,7 @@ def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float
     asked = _MARK + folded
     own, visible = len(_trigrams(asked)), len(_trigrams(folded))
     reached: list[float] = []
-    for other in range(len(folded) - max_distance + 1, len(folded) + max_distance + 2):
+    for other in range(_FEWEST_TRIGRAMS, len(folded) + max_distance + 2):
         shared = ceil(THRESHOLD * (visible + other) / (1 + THRESHOLD)) - _BEGINNING
         reached.append(shared / (own + other - shared))
     threshold = min(reached) * _A_LITTLE_LESS

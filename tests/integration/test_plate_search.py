@@ -11,6 +11,8 @@ from cloud_functions.db.plate_search import apart_from_the_beginning, near_plate
 from cloud_functions.plates.distance import fold
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+REPETITIVE = {"281A11C1A": "281111A", "CC8838802": "CC88882", "0C08130C8": "0C810C8"}
+"""Plates, and ones two edits away in which trigrams repeat, which are the least alike of all that must be found."""
 
 
 def _edited(chance: random.Random, plate: str, characters: str) -> str:
@@ -21,8 +23,7 @@ def _edited(chance: random.Random, plate: str, characters: str) -> str:
 
 def _neighbourhood(chance: random.Random) -> tuple[list[str], set[str]]:
     """Some plates, long and short, varied and not, and a crowd of others one to three edits from each."""
-    asked: list[str] = []
-    crowd: set[str] = set()
+    asked, crowd = list(REPETITIVE), set(REPETITIVE.values())
     for number in range(90):
         characters = ("AB1", "ABCD12", CHARACTERS)[number % 3]
         plate = "".join(chance.choice(characters) for _ in range(chance.randint(4, 9)))
