@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -14,8 +14,10 @@ from cloud_functions.api.plate_readers import EverybodyReads, NobodyReads
 from cloud_functions.plates.master_keys import FileMasterKeys, MasterKeys, make_key_file
 from cloud_functions.plates.protection import Protection
 from cloud_functions.plates.vault import PlateVault
+from shared.clock import ManualClock
 from tests.api_calls import ApiCalls, lambda_api
-from tests.ingest_rig import open_database
+from tests.ingest_rig import Rig, open_database, rig
+from tests.wire_events import NOON
 
 SITE = "hq"
 
@@ -34,6 +36,11 @@ def setting(folder: Path) -> str:
 
 def keys(folder: Path) -> MasterKeys:
     return FileMasterKeys(key_file(folder))
+
+
+def sealing_rig(url: str, folder: Path) -> AbstractContextManager[Rig]:
+    """Return an ingest that has the folder's master key, at noon."""
+    return rig(url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(folder))
 
 
 @contextmanager

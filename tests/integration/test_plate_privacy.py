@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,11 @@ import psycopg
 import pytest
 
 from cloud_functions.db.plate_search import trigram_similarity
-from shared.clock import ManualClock
 from tests.ingest_rig import RECOUNT, Rig, rig, rows
 from tests.plate_reads import PLATE_RECOUNT, plate_read
 from tests.protected_sites import SITE, api, protect, setting
 from tests.telling_reads import PLATE, TEXT, assert_nothing_tells, telling_read
-from tests.wire_events import NOON, batch, failures, wire_event
-
-
-@pytest.fixture
-def ingest(database_url: str, tmp_path: Path) -> Iterator[Rig]:
-    with rig(database_url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(tmp_path)) as one:
-        yield one
+from tests.wire_events import batch, failures, wire_event
 
 
 def stored(url: str, *reads: dict[str, Any], folder: Path) -> list[int]:
@@ -32,10 +24,12 @@ def stored(url: str, *reads: dict[str, Any], folder: Path) -> list[int]:
     return [row[0] for row in rows(url, "SELECT id FROM events WHERE event_id = ANY(%s) ORDER BY id", [ids])]
 
 
-def test_exact_search_finds_protected_plates_for_everybody(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_exact_search_finds_protected_plates_for_everybody(
+    database_url: str, tmp_path: Path, sealing_ingest: Rig
+) -> None:
     """By the plate, however it is written, and by its token; lists, history, events, statistics and counts agree."""
     protect(database_url, tmp_path)
-    ingest.handle(batch([telling_read(), telling_read(minute=2), plate_read(PLATE, site_id="yard", minute=1)]))
+    sealing_ingest.handle(batch([telling_read(), telling_read(minute=2), plate_read(PLATE, site_id="yard", minute=1)]))
     with api(database_url, tmp_path) as calls:
         found = calls.get("/api/plates", plate="gq 777-zx").json()
         assert found["total"] == 3
@@ -60,10 +54,10 @@ def test_exact_search_finds_protected_plates_for_everybody(database_url: str, tm
         assert calls.get("/api/plates", plate=token, match="prefix").status == 422
 
 
-def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """Others search open sites alone, and are refused where they name a protected one; readers search everything."""
     protect(database_url, tmp_path)
-    ingest.handle(
+    sealing_ingest.handle(
         batch([telling_read(), telling_read("GQ 771 ZX", minute=1), plate_read(PLATE, site_id="yard", minute=2)])
     )
     with api(database_url, tmp_path) as calls:
@@ -89,11 +83,11 @@ def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, 
         assert [read["plate_text"] for read in second["plates"]] == ["GQ 771 ZX"]
 
 
-def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """Every answer that shows events or reads is opened, down to the fields of a newer agent."""
     protect(database_url, tmp_path)
     read = telling_read()
-    ingest.handle(batch([read, wire_event("motion")]))
+    sealing_ingest.handle(batch([read, wire_event("motion")]))
     with api(database_url, tmp_path, reader=True) as calls:
         number = calls.get("/api/events", event_type="anpr").json()["events"][0]["id"]
         shown = [
@@ -112,10 +106,10 @@ def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, ing
         assert calls.get(f"/api/plates/{TEXT}").json()["plates"][0]["plate_text"] == PLATE
 
 
-def test_pictures_of_protected_plates_are_for_readers(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_pictures_of_protected_plates_are_for_readers(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """The picture shows the plate that the answer does not; a protected site's other pictures are shown."""
     protect(database_url, tmp_path)
-    ingest.handle(batch([telling_read(), wire_event("motion")]))
+    sealing_ingest.handle(batch([telling_read(), wire_event("motion")]))
     numbers = dict(rows(database_url, "SELECT event_type, id FROM events"))
     for reader, status in ((False, 403), (True, 404)):
         with api(database_url, tmp_path, reader=reader) as calls:
@@ -124,10 +118,10 @@ def test_pictures_of_protected_plates_are_for_readers(database_url: str, tmp_pat
                 assert calls.get(f"/api/events/{numbers['motion']}/{what}").status == 404
 
 
-def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """It cannot tell whether a protected plate matches, so it does not claim that none does."""
     protect(database_url, tmp_path)
-    ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard")]))
+    sealing_ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard")]))
     with api(database_url, None, reader=True) as calls:
         answer = calls.get("/api/plates", plate=PLATE)
         assert (answer.status, answer.json()["type"]) == (503, "urn:vedette:problem:plate-keys-away")
@@ -147,10 +141,10 @@ def test_likeness_is_the_databases(database_url: str) -> None:
             assert trigram_similarity(one, other) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_reader_may_not_have_everything_opened(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_a_reader_may_not_have_everything_opened(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """A search over more distinct plates than one answer may open says so; a narrower one is answered."""
     protect(database_url, tmp_path)
-    ingest.handle(batch([telling_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
+    sealing_ingest.handle(batch([telling_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
     with api(database_url, tmp_path, reader=True, most_opened=2) as calls:
         for match in ("prefix", "fuzzy"):
             answer = calls.get("/api/plates", plate="GQ77", match=match)
@@ -163,7 +157,9 @@ def test_a_reader_may_not_have_everything_opened(database_url: str, tmp_path: Pa
         assert calls.get("/api/plates", plate="GQ77", match="prefix").status == 503
 
 
-def test_without_its_key_nothing_of_a_site_is_kept_readable(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_without_its_key_nothing_of_a_site_is_kept_readable(
+    database_url: str, tmp_path: Path, sealing_ingest: Rig
+) -> None:
     """A rejected message that cannot be sealed comes again; a token pattern that cannot be made is not added."""
     protect(database_url, tmp_path)
     other = tmp_path / "other"
@@ -178,10 +174,10 @@ def test_without_its_key_nothing_of_a_site_is_kept_readable(database_url: str, t
         assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": [pattern]}).status == 503
 
 
-def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """By the plate, at protected sites and open ones alike, by somebody who may not read them."""
     protect(database_url, tmp_path)
-    ingest.handle(batch([telling_read(), telling_read("GQ 778 ZX"), plate_read(PLATE, site_id="yard")]))
+    sealing_ingest.handle(batch([telling_read(), telling_read("GQ 778 ZX"), plate_read(PLATE, site_id="yard")]))
     with api(database_url, tmp_path) as calls:
         assert calls.post("/api/events/delete", {"license_plate": PLATE}).json()["deleted"] == 2
         assert calls.get("/api/plates", plate=PLATE).json()["total"] == 0

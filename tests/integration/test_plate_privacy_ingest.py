@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,7 +13,6 @@ import pytest
 from cloud_functions.db.plates import NewPlate, get_events_by_plate, insert_event
 from cloud_functions.plates.cli import main
 from cloud_functions.plates.vault import PlateVault
-from shared.clock import ManualClock
 from shared.errors import ConfigurationError
 from tests.ingest_rig import RECOUNT, Rig, rig, rows
 from tests.plate_reads import PLATE_RECOUNT, plate_read
@@ -23,14 +21,8 @@ from tests.telling_reads import OTHER_READING, PLATE, TEXT, assert_nothing_tells
 from tests.wire_events import NOON, batch, failures, record, wire_event
 
 
-@pytest.fixture
-def ingest(database_url: str, tmp_path: Path) -> Iterator[Rig]:
-    with rig(database_url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(tmp_path)) as one:
-        yield one
-
-
 def test_no_table_message_or_log_line_holds_a_protected_plate(
-    database_url: str, tmp_path: Path, ingest: Rig, caplog: pytest.LogCaptureFixture
+    database_url: str, tmp_path: Path, sealing_ingest: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everything the database holds, everything subscribers are told and everything that is logged is searched."""
     caplog.set_level(logging.DEBUG)
@@ -39,25 +31,25 @@ def test_no_table_message_or_log_line_holds_a_protected_plate(
     reads[0]["snapshot"] |= {"shows": PLATE}
     broken = telling_read()
     broken["event_data"]["anpr_result"]["confidence"] = PLATE
-    assert failures(ingest.handle(batch([*reads, broken]))) == []
-    assert failures(ingest.handle(batch(reads))) == []  # once more, as at a retry
+    assert failures(sealing_ingest.handle(batch([*reads, broken]))) == []
+    assert failures(sealing_ingest.handle(batch(reads))) == []  # once more, as at a retry
 
     everything = dump(database_url)
     assert "PUBLIC1" in everything
     assert_nothing_tells(everything)
-    assert_nothing_tells("".join(f"{one.document}{one.attributes}" for one in ingest.publisher.told))
+    assert_nothing_tells("".join(f"{one.document}{one.attributes}" for one in sealing_ingest.publisher.told))
     assert_nothing_tells(caplog.text)
-    assert len(ingest.publisher.told) == 6
-    assert ingest.dead_letters.reasons() == ["invalid"]
-    assert_nothing_tells(ingest.dead_letters.kept[0].detail)
+    assert len(sealing_ingest.publisher.told) == 6
+    assert sealing_ingest.dead_letters.reasons() == ["invalid"]
+    assert_nothing_tells(sealing_ingest.dead_letters.kept[0].detail)
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
 
 
-def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """The document keeps everything but the plate; the same plate has the same token, and it can be filtered by."""
     protect(database_url, tmp_path)
-    ingest.handle(batch([telling_read(), telling_read(minute=1), telling_read("GQ 778 ZX")]))
-    first, second, third = ingest.publisher.documents()
+    sealing_ingest.handle(batch([telling_read(), telling_read(minute=1), telling_read("GQ 778 ZX")]))
+    first, second, third = sealing_ingest.publisher.documents()
     data = first["event_data"]
     assert data["plate_normalized"].startswith("~")
     assert (
@@ -66,7 +58,7 @@ def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, ingest:
     assert data["anpr_result"] == {"license_plate": None, "confidence": 0.93, "region": "ro"}
     assert data["vehicle"] == {"type": "car", "make": None, "model": None, "color": "blue"}
     assert (data["plate_protected"], data["reads"], data["host"], data["track_uid"]) == (True, 5, None, "camera-1-77")
-    attributes = ingest.publisher.told[0].attributes
+    attributes = sealing_ingest.publisher.told[0].attributes
     assert attributes["plate_token"] == data["plate_normalized"]
     assert "license_plate" not in attributes
 
@@ -100,15 +92,15 @@ def test_the_database_refuses_what_is_not_sealed(database_url: str, tmp_path: Pa
     assert rows(database_url, "SELECT site_id FROM plate_events") == [("yard",)]
 
 
-def test_a_site_that_is_protected_meanwhile_is_noticed(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_a_site_that_is_protected_meanwhile_is_noticed(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """Ingest that ran before the site was protected, and before it was not any more, takes it over with the batch."""
-    ingest.handle(batch([telling_read()]))
+    sealing_ingest.handle(batch([telling_read()]))
     assert protect(database_url, tmp_path) == 1
-    ingest.handle(batch([telling_read(minute=1)]))
+    sealing_ingest.handle(batch([telling_read(minute=1)]))
     assert_nothing_tells(dump(database_url))
     with protection(database_url, tmp_path) as one:
         assert one.unprotect(SITE) == 2
-    ingest.handle(batch([telling_read(minute=2)]))
+    sealing_ingest.handle(batch([telling_read(minute=2)]))
     assert rows(database_url, "SELECT plate_text, events FROM plate_events, plates") == [(PLATE, 3)] * 3
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
 
@@ -128,7 +120,7 @@ def test_a_storing_function_needs_the_vault(database_url: str, tmp_path: Path) -
     assert_nothing_tells(dump(database_url))
 
 
-def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """All kinds of patterns match on the way in; the match says which, not what."""
     protect(database_url, tmp_path)
     with api(database_url, tmp_path) as calls:
@@ -140,8 +132,8 @@ def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_p
             {"kind": "regex", "pattern": "777ZX$"},
         ]
         assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": patterns}).status == 201
-    ingest.handle(batch([telling_read()]))
-    _, match = ingest.publisher.told
+    sealing_ingest.handle(batch([telling_read()]))
+    _, match = sealing_ingest.publisher.told
     assert_nothing_tells(match.document)
     told = json.loads(match.document)["event_data"]
     assert told["watchlist_match_count"] == 4
@@ -149,7 +141,7 @@ def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_p
     assert {one["pattern"] for one in told["watchlist_matches"]} == {None}
 
 
-def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, ingest: Rig) -> None:
+def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
     """An exact pattern of one protected site is stored hashed: it matches there, and no table holds the plate."""
     protect(database_url, tmp_path)
     with api(database_url, tmp_path) as calls:
@@ -164,8 +156,8 @@ def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, ing
             {"kind": "exact", "pattern": PLATE, "site_id": "yard"},
         ):
             assert calls.post(path, {"patterns": [wrong]}).status == 422
-    ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard"), telling_read("GQ 778 ZX")]))
-    matches = [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
+    sealing_ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard"), telling_read("GQ 778 ZX")]))
+    matches = [one for one in sealing_ingest.publisher.documents() if one["event_type"] == "plate_match"]
     assert [one["site_id"] for one in matches] == [SITE]
     assert matches[0]["event_data"]["watchlist_matches"][0]["kind"] == "exact"
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -175,15 +167,19 @@ def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, ing
 
 
 def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
-    database_url: str, tmp_path: Path, ingest: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    tmp_path: Path,
+    sealing_ingest: Rig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A dead letter is for a person to look at who has the key; other sites' stay as they are."""
     protect(database_url, tmp_path)
     broken = [read | {"schema_version": 99} for read in (telling_read(), plate_read("PUBLIC 1", site_id="yard"))]
     invocation = batch(broken)
     invocation["Records"].append(record(f"no envelope, {PLATE}"))
-    assert failures(ingest.handle(invocation)) == []
-    of_nobody, sealed, plain = ingest.dead_letters.kept
+    assert failures(sealing_ingest.handle(invocation)) == []
+    of_nobody, sealed, plain = sealing_ingest.dead_letters.kept
     assert_nothing_tells(of_nobody.body)
     assert plain.body == invocation["Records"][1]["body"]
     payload = json.loads(invocation["Records"][0]["body"])["payload_base64"]

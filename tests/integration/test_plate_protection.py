@@ -19,9 +19,9 @@ from cloud_functions.plates.master_keys import KmsMasterKey, make_key_file
 from cloud_functions.plates.protection import Protection
 from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
-from tests.ingest_rig import RECOUNT, open_database, rig, rows
+from tests.ingest_rig import RECOUNT, open_database, rows
 from tests.plate_reads import PLATE_RECOUNT, plate_read
-from tests.protected_sites import SITE, api, dump, key_file, keys, protect, protection, setting
+from tests.protected_sites import SITE, api, dump, key_file, keys, protect, protection, sealing_rig, setting
 from tests.unit.waiting import eventually
 from tests.wire_events import NOON, batch, failures, wire_event
 
@@ -29,7 +29,7 @@ ROWS = "SELECT * FROM events ORDER BY id"
 
 
 def stored(url: str, folder: Path, *events: dict[str, Any]) -> None:
-    with rig(url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(folder)) as ingest:
+    with sealing_rig(url, folder) as ingest:
         assert failures(ingest.handle(batch(events))) == []
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.plates.fonts import ALPHABET, MASK_CAP_PX, pick_typeface, small_text, symbol
+from edge_agent.anpr.spotting import ALPHABET
+from training.plates.fonts import MASK_CAP_PX, pick_typeface, small_text, symbol
 from training.plates.ground import blob, jitter
 from training.plates.ink import blend
 from training.plates.layouts import Colour

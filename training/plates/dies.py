@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.plates.fonts import ALPHABET, MASK_CAP_PX, Glyph
+from edge_agent.anpr.spotting import ALPHABET
+from training.plates.fonts import MASK_CAP_PX, Glyph
 
 FINE = 3
 """The skeletons are drawn so many times as large, then averaged."""

@@ -22,7 +22,6 @@ from PIL import Image, ImageDraw, ImageFont
 from training.plates.font_tables import OTHER_FONTS, PLATE_FONTS, SCRIPT_FONTS
 
 MASK_CAP_PX = 96
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 DEBIAN_PACKAGES = ("fonts-opendin", "fonts-routed-gothic", "fonts-roboto-fontface")
 DEBIAN_FILES = {

@@ -23,9 +23,8 @@ import cv2
 import numpy as np
 
 from edge_agent.anpr.reader import NetworkPlateReader, open_reader
-from edge_agent.anpr.spotting import INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter
+from edge_agent.anpr.spotting import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter
 from training.detector.frames import held_out_names
-from training.plates.fonts import ALPHABET
 from training.reader.bank import REGIONS, RealPlate
 
 TEXTS = Path(__file__).with_name("romania_texts.csv")

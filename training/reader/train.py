@@ -29,7 +29,7 @@ import torch.distributed as together
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from edge_agent.anpr.spotting import spot
+from edge_agent.anpr.spotting import ALPHABET, spot
 from training.reader.bank import BankedPlate, load_real, load_shard
 from training.reader.degrade import Backgrounds, Sample, make_real_sample, make_sample
 from training.reader.network import ReaderNetwork, loss, targets, warm_start
@@ -126,7 +126,7 @@ def accuracy(network: nn.Module, samples: list[Sample]) -> tuple[float, float]:
         cells, _ = network(as_input(collate(part)[0]))
         for grid, sample in zip(cells.permute(0, 2, 3, 1).numpy(), part, strict=True):
             read = [character.char for character in spot(grid)]
-            wanted = ["0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[c] for c in sample.classes]
+            wanted = [ALPHABET[c] for c in sample.classes]
             right += read == wanted
             characters += sum(a == b for a, b in zip(read, wanted, strict=False))
             total += len(wanted)
