@@ -11,8 +11,10 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from edge_agent.anpr.line_reader import MODEL_NAME as LINE_READER
 from edge_agent.anpr.plate_detector import CLOSE_MODEL, WHOLE_MODEL, PlateSearch, open_plate_detector
-from edge_agent.anpr.reader import shipped_model
+from edge_agent.anpr.reader import MODEL_NAME as READER
+from edge_agent.anpr.reader_model import shipped
 from edge_agent.anpr.types import PlateDetector, PlateReader
 from shared.errors import ConfigurationError
 
@@ -36,7 +38,7 @@ class Engine:
 
 def models_are_shipped() -> bool:
     """Say whether this build carries its own plate models and something to run them with."""
-    files = (WHOLE_MODEL, CLOSE_MODEL, shipped_model())
+    files = (WHOLE_MODEL, CLOSE_MODEL, shipped(READER), shipped(LINE_READER))
     runtimes = ("ai_edge_litert", "tflite_runtime")
     return all(file.is_file() for file in files) and any(importlib.util.find_spec(name) for name in runtimes)
 

@@ -1,30 +1,28 @@
-"""Reads the number on a plate's crop with a small TFLite network: ours, or any with the same description beside it.
+"""Reads the number on a plate's crop with two small networks, of which the second is asked where the first doubts.
 
-The network spots characters on a grid (see ``spotting``). Unless the first look is sure of
-every character, the crop is cut anew around the characters found, level and close, and read twice more; the surest
-reading counts. On misplaced crops that halves the errors (``training/MODEL_CARD_reader.md``).
+The first spots characters on a grid (see ``spotting``). Unless that look is sure of every character, the crop is cut
+anew around the characters found, level and close, and looked at twice more; the surest look counts. On misplaced crops
+that halves the errors (``training/MODEL_CARD_reader.md``). Then the second network reads each line by itself
+(``line_reader``), and what the two say is joined (``agreement``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
 
-import cv2
 import numpy as np
 
+from edge_agent.anpr.agreement import joined
+from edge_agent.anpr.cuts import as_input, straightened
+from edge_agent.anpr.line_reader import LineReader, open_line_reader
+from edge_agent.anpr.reader_model import ReaderModel, shipped
 from edge_agent.anpr.serials import settle
-from edge_agent.anpr.spotting import ALPHABET, Floats, SpottedCharacter, softmax, spot
+from edge_agent.anpr.spotting import ALPHABET, Floats, SpottedCharacter, in_lines, softmax, spot
 from edge_agent.anpr.types import PlateReading
 from edge_agent.detect.network import Network
 from edge_agent.detect.tflite import open_litert
 from edge_agent.types import Image
-from shared.errors import ConfigurationError
 
 MODEL_NAME = "plate_reader"
 REGION_SURE = 0.9
@@ -38,61 +36,32 @@ _SMALLEST_CROP_PX = 4
 _FEWEST_TO_STRAIGHTEN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderModel:
-    """What the JSON beside a reader's ``.tflite`` says of it."""
-
-    name: str
-    version: str
-    alphabet: str
-    width: int
-    height: int
-    regions: tuple[str, ...]
-    sha256: str
-    threshold: float
-
-    @staticmethod
-    def load(path: Path) -> ReaderModel:
-        """Read the description of a model; ``ConfigurationError`` where it is missing, damaged or of another make."""
-        beside = path.with_suffix(".json")
-        try:
-            values = cast("dict[str, Any]", json.loads(beside.read_text("utf-8")))
-            model = ReaderModel(
-                str(values["name"]), str(values["version"]), str(values["alphabet"]), int(values["input_width"]),
-                int(values["input_height"]), tuple(str(region) for region in values["regions"]), str(values["sha256"]),
-                float(values["threshold"]),
-            )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"{beside} does not describe a plate reader: {error!r}") from error
-        if model.alphabet != ALPHABET:
-            raise ConfigurationError(f"{beside}: this reader's alphabet is {model.alphabet!r}, expected {ALPHABET!r}")
-        return model
-
-
 def shipped_model() -> Path:
     """Return the reader that comes with the package."""
-    return Path(str(files("edge_agent.anpr") / "models" / f"{MODEL_NAME}.tflite"))
+    return shipped(MODEL_NAME)
 
 
 def open_reader(path: Path | None = None, *, threads: int = 1) -> NetworkPlateReader:
-    """Open a reader model, the shipped one by default, after checking that the file is the one described."""
+    """Open a reader model after checking that the file is the one described.
+
+    By default it is the shipped one, and the shipped line reader with it; any other model reads alone.
+    """
+    line_reader = open_line_reader(threads=threads) if path is None else None
     path = path or shipped_model()
-    model = ReaderModel.load(path)
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigurationError(f"cannot read the plate reader {path}: {error.strerror}") from error
-    if digest != model.sha256:
-        raise ConfigurationError(f"{path} is not the file its description speaks of (sha256 {digest}); fetch it again")
-    return NetworkPlateReader(model=model, network=open_litert(path, threads=threads, edgetpu=False))
+    model = ReaderModel.load_checked(path)
+    network = open_litert(path, threads=threads, edgetpu=False)
+    return NetworkPlateReader(model=model, network=network, line_reader=line_reader)
 
 
 class NetworkPlateReader:
     """A ``PlateReader`` over a character-spotting network. Not for use by two threads at once."""
 
-    def __init__(self, *, model: ReaderModel, network: Network, second_look: bool = True) -> None:
+    def __init__(
+        self, *, model: ReaderModel, network: Network, line_reader: LineReader | None = None, second_look: bool = True
+    ) -> None:
         self.model = model
         self._network = network
+        self._line_reader = line_reader
         self._second_look = second_look
         shapes = [spec.shape for spec in network.outputs]
         self._cells_at = max(range(len(shapes)), key=lambda index: len(shapes[index]))
@@ -101,16 +70,25 @@ class NetworkPlateReader:
         """Read the plate that fills this crop (BGR, any size); an empty reading where nothing is legible."""
         if min(crop.shape[:2]) < _SMALLEST_CROP_PX:
             return PlateReading("", 0.0)
-        found, regions = self.look(crop)
-        if self._looks_again(found):
-            first = found
-            for margins in CLOSER_LOOKS:
-                closer, _ = self.look(straightened(crop, first, margins, self.model.width, self.model.height))
-                if certainty(closer) > certainty(found):
-                    found = closer
-        return _reading(found, regions)
+        first, regions = self.look(crop)
+        if not self._is_doubtful(first):
+            return _reading([character.distribution for character in first], regions)
+        surest = first
+        for margins in CLOSER_LOOKS:
+            closer, _ = self.look(straightened(crop, first, margins, self.model.width, self.model.height))
+            if certainty(closer) > certainty(surest):
+                surest = closer
+        if self._line_reader is None:
+            return _reading([character.distribution for character in surest], regions)
+        lines, places = in_lines(surest), in_lines(first)
+        if len(lines) != len(places):
+            lines = places
+        seen: list[Floats] = []
+        for line, place in zip(lines, places, strict=True):
+            seen += joined([character.distribution for character in line], self._line_reader.read(crop, place))
+        return _reading(seen, regions)
 
-    def _looks_again(self, found: list[SpottedCharacter]) -> bool:
+    def _is_doubtful(self, found: list[SpottedCharacter]) -> bool:
         return (
             self._second_look
             and len(found) >= _FEWEST_TO_STRAIGHTEN
@@ -134,66 +112,15 @@ class NetworkPlateReader:
         return {name: float(chance) for name, chance in zip(self.model.regions, softmax(logits), strict=True)}
 
 
-def as_input(crop: Image, width: int, height: int) -> Floats:
-    """Return the crop as RGB 0..1 in the network's size."""
-    return np.asarray(stretched(crop, width, height), np.float32) / np.float32(255)
-
-
-def stretched(crop: Image, width: int, height: int) -> Image:
-    """Return the crop as RGB in the network's size; what shrinks is averaged. Training stretches by the same code."""
-    shrinks = crop.shape[1] > width and crop.shape[0] > height
-    small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def straightened(
-    crop: Image, found: list[SpottedCharacter], margins: tuple[float, float], width: int, height: int
-) -> Image:
-    """Return the crop cut anew around the characters, level, in the network's size.
-
-    ``margins``: how far the cut lies from the outer characters' middles, in widths and heights of a character.
-    """
-    x, y = np.array([c.middle_x for c in found]), np.array([c.middle_y for c in found])
-    wide, tall = (float(np.median([getattr(c, side) for c in found])) for side in ("width", "height"))
-    slope = _slope(x, y, tall)
-    level = y - slope * x
-    left, right = float(x.min()) - margins[0] * wide, float(x.max()) + margins[0] * wide
-    top, bottom = float(level.min()) - margins[1] * tall, float(level.max()) + margins[1] * tall
-    corners = [(left, top + slope * left), (right, top + slope * right), (right, bottom + slope * right)]
-    source = np.array(corners, np.float32) * np.array([crop.shape[1] / width, crop.shape[0] / height], np.float32)
-    shrinks = source[1, 0] - source[0, 0] > 2 * width and source[2, 1] - source[1, 1] > 2 * height
-    if shrinks:  # averaged first: a warp alone skips pixels
-        crop = np.asarray(cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
-        source *= np.float32(0.5)
-    target = np.array([(0, 0), (width, 0), (width, height)], np.float32)
-    matrix = cv2.getAffineTransform(source, target)
-    cut = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cut, np.uint8)
-
-
-def _slope(x: Floats, y: Floats, tall: float) -> float:
-    """Return how much the lines of text fall to the right, in the network's pixels; robust to a second line."""
-    span = float(x.max() - x.min())
-    if span < 2 * tall * 0.5:
-        return 0.0
-    pairs = [
-        (float(y[j] - y[i]) / float(x[j] - x[i]))
-        for i in range(len(x))
-        for j in range(len(x))
-        if x[j] - x[i] > 0.25 * span and abs(y[j] - y[i]) < 0.45 * tall
-    ]
-    return float(np.median(pairs)) if pairs else 0.0
-
-
 def certainty(found: list[SpottedCharacter]) -> float:
     """Return how sure each character is, as a geometric mean, so that length costs nothing."""
     return float(np.exp(np.mean([math.log(max(c.confidence, 1e-3)) for c in found]))) if found else 0.0
 
 
-def _reading(found: list[SpottedCharacter], regions: dict[str, float]) -> PlateReading:
-    if not found:
+def _reading(seen: list[Floats], regions: dict[str, float]) -> PlateReading:
+    if not seen:
         return PlateReading("", 0.0)
-    classes, confidences = settle(np.stack([character.distribution for character in found]), regions)
+    classes, confidences = settle(np.stack(seen), regions)
     region = max(regions, key=lambda name: regions[name])
     return PlateReading(
         "".join(ALPHABET[index] for index in classes),

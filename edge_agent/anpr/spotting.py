@@ -100,15 +100,18 @@ def without_small_print(characters: list[SpottedCharacter]) -> list[SpottedChara
 
 def in_reading_order(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
     """Sort: the upper line first, each line from the left."""
-    if len(characters) < 2:
-        return characters
-    split = _line_break(characters)
+    return [character for line in in_lines(characters) for character in line]
+
+
+def in_lines(characters: list[SpottedCharacter]) -> list[list[SpottedCharacter]]:
+    """Return one line or two, the upper first, each sorted from the left; nothing where there are no characters."""
+    split = _line_break(characters) if len(characters) > 1 else None
     if split is None:
-        return _one_line(characters)
+        return [_one_line(characters)] if characters else []
     slope, height = split
     upper = [c for c in characters if c.middle_y - slope * c.middle_x < height]
     lower = [c for c in characters if c.middle_y - slope * c.middle_x >= height]
-    return _one_line(upper) + _one_line(lower)
+    return [_one_line(upper), _one_line(lower)]
 
 
 def _line_break(characters: list[SpottedCharacter]) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.reader import stretched
+from edge_agent.anpr.cuts import stretched
 from training.reader.bank import BankedPlate, RealPlate
 
 INPUT_WIDTH, INPUT_HEIGHT = 192, 64
@@ -63,13 +63,19 @@ def make_sample(
 
 def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> Sample:
     """Return a photographed plate, cut anew and spoilt a little more; ``hardness`` 0: cut by its label, as it is."""
+    crop, boxes = make_real_crop(rng, plate, hardness=hardness)
+    return _sample(crop, boxes, plate)
+
+
+def make_real_crop(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same as a BGR crop, and the characters' boxes in its pixels."""
     picture = cv2.imdecode(np.frombuffer(plate.png, np.uint8), cv2.IMREAD_COLOR)
     (x0, y0), (width, height) = plate.box[:2], plate.box[2:] - plate.box[:2]
     boxes = plate.boxes - np.tile(plate.box[:2], 2)
     if hardness <= 0:
         left, top = max(0, round(x0)), max(0, round(y0))
         crop = picture[top : round(plate.box[3]), left : round(plate.box[2])]
-        return _sample(crop, _moved(boxes, np.eye(3)), plate)
+        return crop, _moved(boxes, np.eye(3))
     zoom = float(rng.uniform(0.6, 1.3))
     crop_w, crop_h = max(24, round(width * zoom)), max(12, round(height * zoom))
     matrix = _placement(rng, boxes, (width, height), (crop_w, crop_h), hardness)
@@ -77,7 +83,7 @@ def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: fl
     crop = cv2.warpPerspective(
         picture, from_picture, (crop_w, crop_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return _sample(_spoil(rng, crop, hardness * 0.5), _moved(boxes, matrix), plate)
+    return _spoil(rng, crop, hardness * 0.5), _moved(boxes, matrix)
 
 
 def _sample(crop: np.ndarray, boxes: np.ndarray, plate: BankedPlate | RealPlate) -> Sample:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import litert_torch
 import numpy as np
@@ -52,55 +53,67 @@ def main() -> None:
     network = ReaderNetwork()
     state = torch.load(options.checkpoint)
     if options.keep:
-        half = {name: value.half() if value.is_floating_point() else value for name, value in state["network"].items()}
-        torch.save({"network": half, "step": state["step"]}, options.keep)
+        keep_halved(state, options.keep)
     network.load_state_dict(state["network"])
     shipped = Shipped(network.eval()).eval()
     example = torch.rand(1, INPUT_HEIGHT, INPUT_WIDTH, 3)
     litert_torch.convert(shipped, (example,)).export(str(options.out))
-    difference = largest_difference(shipped, options.out)
+    difference = largest_difference(shipped, options.out, (1, INPUT_HEIGHT, INPUT_WIDTH, 3))
     if difference > LARGEST_DIFFERENCE:
         raise SystemExit(f"converted model differs by {difference:.2g}")
     if options.int8:
         quantise(options.out)
-    describe(options.out, version=options.version, steps=int(state["step"]))
+    write_description(
+        options.out,
+        version=options.version,
+        steps=int(state["step"]),
+        alphabet=ALPHABET,
+        input_width=INPUT_WIDTH,
+        input_height=INPUT_HEIGHT,
+        regions=list(REGIONS),
+        threshold=THRESHOLD,
+    )
     print(f"{options.out}: {options.out.stat().st_size} bytes, largest difference {difference:.2g}")
 
 
-def largest_difference(model: nn.Module, path: Path) -> float:
+def keep_halved(state: dict[str, Any], path: Path) -> None:
+    """Write the weights in half precision, to go on from."""
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state["network"].items()}
+    torch.save({"network": half, "step": state["step"]}, path)
+
+
+def largest_difference(model: nn.Module, path: Path, shape: tuple[int, ...]) -> float:
     """Return how far apart the two are on random pictures."""
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()
     apart = 0.0
     for seed in range(8):
-        picture = torch.rand(1, INPUT_HEIGHT, INPUT_WIDTH, 3, generator=torch.Generator().manual_seed(seed))
+        picture = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture.numpy())
         interpreter.invoke()
         with torch.no_grad():
-            wanted = model(picture)
+            answer = model(picture)
+        wanted = answer if isinstance(answer, tuple) else (answer,)
         got = {o["shape"].size: interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details()}
         apart = max(apart, *(float(np.abs(got[w.ndim] - w.numpy()).max()) for w in wanted))
     return apart
 
 
-def quantise(path: Path) -> None:
-    """Store the weights in 8 bits, a scale for each channel; the runtime multiplies in 8 bits (dynamic range)."""
+def quantise(path: Path, operations: tuple[str, ...] = ("*",)) -> None:
+    """Store weights in 8 bits, a scale for each channel; the runtime multiplies in 8 bits too (dynamic range)."""
     quantizer = Quantizer(str(path))
-    quantizer.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    (anything,) = recipe.dynamic_wi8_afp32()
+    quantizer.load_quantization_recipe([{**anything, "operation": operation} for operation in operations])
     quantizer.quantize().export_model(str(path), overwrite=True)
 
 
-def describe(path: Path, *, version: str, steps: int) -> None:
+def write_description(path: Path, *, version: str, steps: int, **particulars: object) -> None:
     """Write the JSON that belongs to the model."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     description = {
         "name": path.stem,
         "version": version,
-        "alphabet": ALPHABET,
-        "input_width": INPUT_WIDTH,
-        "input_height": INPUT_HEIGHT,
-        "regions": list(REGIONS),
-        "threshold": THRESHOLD,
+        **particulars,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "training_commit": commit,
         "training_steps": steps,

@@ -159,9 +159,9 @@ def share_gradients(network: nn.Module, progress: float) -> float:
 
 
 @torch.no_grad()
-def average(into: nn.Module, network: nn.Module, step: int) -> None:
-    """Move the averaged weights a little towards the network's."""
-    keep = min(0.999, (1 + step) / (20 + step))
+def average(into: nn.Module, network: nn.Module, step: int, *, longest: float = 0.999) -> None:
+    """Move the averaged weights a little towards the network's; ``longest``: the share they keep in the end."""
+    keep = min(longest, (1 + step) / (20 + step))
     for old, new in zip(into.state_dict().values(), network.state_dict().values(), strict=True):
         if old.dtype.is_floating_point:
             old.lerp_(new, 1 - keep)

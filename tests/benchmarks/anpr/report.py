@@ -14,7 +14,9 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from edge_agent.anpr.reader import ReaderModel, shipped_model
+from edge_agent.anpr.line_reader import MODEL_NAME as LINE_READER
+from edge_agent.anpr.reader import MODEL_NAME as READER
+from edge_agent.anpr.reader_model import ReaderModel, shipped
 from tests.benchmarks.anpr.lines import Line
 
 PACKAGES = ("ai-edge-litert", "numpy", "av")
@@ -65,10 +67,10 @@ def show(console: Console, sections: Mapping[str, Sequence[Line]], skipped: Mapp
 
 def page(sections: Mapping[str, Sequence[Line]], skipped: Mapping[str, str], *, command: str, commit: str) -> str:
     """Return the page; ``commit`` is what was examined."""
-    reader = ReaderModel.load(shipped_model())
+    readers = ", ".join(f"{name} {ReaderModel.load(shipped(name)).version}" for name in (READER, LINE_READER))
     lines = [
         INTRODUCTION,
-        f"Measured {datetime.now(UTC):%Y-%m-%d}, reader {reader.version}, commit {commit}: {machine()}.",
+        f"Measured {datetime.now(UTC):%Y-%m-%d}, {readers}, commit {commit}: {machine()}.",
         f"{_versions()}. Command: `{command}`.",
         "",
     ]

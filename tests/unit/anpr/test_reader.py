@@ -11,13 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.anpr.reader import NetworkPlateReader, ReaderModel, open_reader, shipped_model, straightened
+from edge_agent.anpr.cuts import straightened
+from edge_agent.anpr.reader import NetworkPlateReader, open_reader, shipped_model
+from edge_agent.anpr.reader_model import ReaderModel, shipped
 from edge_agent.anpr.spotting import ALPHABET, Floats, spot
 from edge_agent.detect.network import PostProcess, Tensor, TensorSpec
 from shared.errors import ConfigurationError
 from tests.unit.anpr.grids import empty_grid, line
 
-MODEL = ReaderModel("plate_reader", "test", ALPHABET, 192, 64, ("us", "eu", "gb", "br", "other"), "", 0.4)
+MODEL = ReaderModel("plate_reader", "test", ALPHABET, 192, 64, "", ("us", "eu", "gb", "br", "other"), 0.4)
 INPUT = TensorSpec("picture", (1, 64, 192, 3), np.dtype(np.float32))
 CELLS = TensorSpec("cells", (1, 8, 48, 41), np.dtype(np.float32))
 REGION = TensorSpec("region", (1, 5), np.dtype(np.float32))
@@ -190,9 +192,10 @@ def test_the_shipped_model_reads_nothing_on_a_blank_wall() -> None:
     assert open_reader().read(np.full((60, 200, 3), 140, np.uint8)).text == ""
 
 
-def test_the_shipped_model_is_small() -> None:
-    """It fits the four megabytes a model in the repository may have."""
-    assert shipped_model().stat().st_size <= 4 * 2**20
+@pytest.mark.parametrize("name", ["plate_reader", "plate_line"])
+def test_the_shipped_models_are_small(name: str) -> None:
+    """They fit the four megabytes a model in the repository may have."""
+    assert shipped(name).stat().st_size <= 4 * 2**20
 
 
 @pytest.mark.needs_shared

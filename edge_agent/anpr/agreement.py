@@ -1,0 +1,75 @@
+"""Joins what two readers saw of one line into one row of characters.
+
+The rows are aligned as wholes (Needleman and Wunsch 1970). Of characters that both saw the probabilities are
+multiplied: where one hesitates the other decides, and where they quarrel nobody is sure. A character that only one saw
+stays where that one is sure enough.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_agent.anpr.spotting import Floats
+
+UNFORESEEN = 0.01
+"""How often a reader is wrong without a doubt: no certainty of one outweighs all that the other says."""
+UNLIKE = 0.02
+"""What two characters have in common at least: less tells nothing more."""
+ALONE = 0.15
+"""As much as leaving out a character costs: two that have less in common are rather two characters."""
+SURE_ALONE = (0.6, 0.6)
+"""How sure the first and the second reader must be of a character that the other did not see."""
+ALONE_COUNTS = 0.7
+"""What is left of its probability."""
+
+
+def joined(first: list[Floats], second: list[Floats]) -> list[Floats]:
+    """Return the characters of a line, each ``(36,)`` probabilities, from what two readers saw of it."""
+    row: list[Floats] = []
+    for one, other in aligned(first, second):
+        if one is not None and other is not None:
+            row.append(agreed(one, other))
+            continue
+        alone = one if one is not None else other
+        if alone is not None and float(alone.max()) >= SURE_ALONE[one is None]:
+            row.append(alone * np.float32(ALONE_COUNTS))
+    return row
+
+
+def agreed(one: Floats, other: Floats) -> Floats:
+    """Return the product of two sets of probabilities, each as wrong as UNFORESEEN allows.
+
+    The readers err independently of each other, so what both say counts as the product of what each says.
+    """
+    masses = float(one.sum()), float(other.sum())
+    guarded = [
+        (1 - UNFORESEEN) * seen / mass + UNFORESEEN / len(seen) for seen, mass in zip((one, other), masses, strict=True)
+    ]
+    both = guarded[0] * guarded[1]
+    return np.asarray(both * (np.sqrt(masses[0] * masses[1]) / both.sum()), np.float32)
+
+
+def aligned(first: list[Floats], second: list[Floats]) -> list[tuple[Floats | None, Floats | None]]:
+    """Return pairs of characters in reading order; None where only one of the readers saw one."""
+    rows, columns = len(first), len(second)
+    gap = np.log(ALONE)
+    best = np.zeros((rows + 1, columns + 1))
+    best[:, 0], best[0, :] = gap * np.arange(rows + 1), gap * np.arange(columns + 1)
+    alike = np.zeros((rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            alike[i, j] = np.log(max(float(np.sqrt(first[i] * second[j]).sum()), UNLIKE))
+            best[i + 1, j + 1] = max(best[i, j] + alike[i, j], best[i, j + 1] + gap, best[i + 1, j] + gap)
+    pairs: list[tuple[Floats | None, Floats | None]] = []
+    i, j = rows, columns
+    while i or j:
+        if i and j and best[i, j] == best[i - 1, j - 1] + alike[i - 1, j - 1]:
+            i, j = i - 1, j - 1
+            pairs.append((first[i], second[j]))
+        elif i and (not j or best[i, j] == best[i - 1, j] + gap):
+            i -= 1
+            pairs.append((first[i], None))
+        else:
+            j -= 1
+            pairs.append((None, second[j]))
+    return pairs[::-1]

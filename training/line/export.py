@@ -1,0 +1,67 @@
+"""Turn a checkpoint of the line reader into the shipped ``.tflite`` and its description.
+
+python -m training.line.export --checkpoint RUN/last.pt --version 2026.11.1 --keep training/line/checkpoint.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import litert_torch
+import torch
+from torch import Tensor, nn
+
+from edge_agent.anpr.spotting import ALPHABET
+from training.line.network import HEIGHT, WIDTH, LineNetwork
+from training.reader.export import LARGEST_DIFFERENCE, keep_halved, largest_difference, quantise, write_description
+
+IN_8_BITS = ("CONV_2D", "FULLY_CONNECTED")
+"""Depthwise convolutions stay: in 8 bits LiteRT leaves XNNPACK for them, and a line takes half as long again."""
+
+
+class Shipped(nn.Module):
+    """The network, channels last: ``(1, 48, 192, 3)`` BGR in -1..1 → ``(1, 24, 37)`` probabilities, 0 the blank."""
+
+    def __init__(self, network: LineNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return self.network(picture.permute(0, 3, 1, 2)).softmax(2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_line.tflite"))
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="also write the weights in half precision, to go on from"
+    )
+    options = parser.parse_args()
+    state = torch.load(options.checkpoint)
+    if options.keep:
+        keep_halved(state, options.keep)
+    network = LineNetwork()
+    network.load_state_dict(state["network"])
+    shipped = Shipped(network.eval()).eval()
+    litert_torch.convert(shipped, (torch.rand(1, HEIGHT, WIDTH, 3),)).export(str(options.out))
+    difference = largest_difference(shipped, options.out, (1, HEIGHT, WIDTH, 3))
+    if difference > LARGEST_DIFFERENCE:
+        raise SystemExit(f"converted model differs by {difference:.2g}")
+    quantise(options.out, IN_8_BITS)
+    write_description(
+        options.out,
+        version=options.version,
+        steps=int(state["step"]),
+        alphabet=ALPHABET,
+        input_width=WIDTH,
+        input_height=HEIGHT,
+        begun_from="PP-OCRv6_rec_small (PaddleOCR authors, Apache-2.0)",
+    )
+    print(f"{options.out}: {options.out.stat().st_size} bytes, largest difference {difference:.2g}")
+
+
+if __name__ == "__main__":
+    main()

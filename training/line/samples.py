@@ -1,0 +1,131 @@
+"""Lines of text to train on: a plate's crop, spoilt as the reader's are, and one of its lines cut out of it.
+
+The places of the characters, by which lines are cut, are a little wrong, as those that the reader finds are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from edge_agent.anpr.cuts import as_line_input, cut_line
+from edge_agent.anpr.spotting import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter, in_lines
+from training.reader.bank import BankedPlate, RealPlate, load_real, load_shard
+from training.reader.degrade import Backgrounds, make_crop, make_real_crop
+
+REAL_SHARE = 0.1
+"""Of the lines: photographed ones, where the bank has any."""
+UNPLACED = np.zeros(len(ALPHABET), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LineSample:
+    """A line as the network gets it."""
+
+    image: np.ndarray
+    """uint8 BGR ``(48, 192, 3)``"""
+    classes: np.ndarray
+    """index into ALPHABET"""
+
+
+def cut_sample(rng: np.random.Generator | None, crop: np.ndarray, boxes: np.ndarray, classes: np.ndarray) -> LineSample:
+    """Cut one line out of a crop; ``boxes``: centre x, centre y, width, height of each character in its pixels.
+
+    Without ``rng`` it is the longest line, cut exactly.
+    """
+    scale = np.array([INPUT_WIDTH / crop.shape[1], INPUT_HEIGHT / crop.shape[0]] * 2, np.float32)
+    characters = [
+        SpottedCharacter(ALPHABET[c], 1.0, *(float(value) for value in box), UNPLACED)
+        for box, c in zip(boxes * scale, classes, strict=True)
+    ]
+    lines = in_lines(characters)
+    if rng is None:
+        line = max(lines, key=len)
+        image = cut_line(crop, line)
+    else:
+        line = lines[rng.integers(len(lines))]
+        off = [moved(rng, character) for character in line]
+        image = cut_line(crop, off, margins=(float(rng.uniform(0.75, 1.6)), float(rng.uniform(0.65, 1.05))))
+    return LineSample(image, np.array([ALPHABET.index(c.char) for c in line], np.int64))
+
+
+def moved(rng: np.random.Generator, character: SpottedCharacter) -> SpottedCharacter:
+    """Return the character a little beside its place, a little too large or small."""
+    x, y = rng.normal(0, 0.06, 2)
+    wide, tall = np.exp(rng.normal(0, 0.07, 2))
+    return SpottedCharacter(
+        character.char, 1.0, character.middle_x + float(x) * character.width,
+        character.middle_y + float(y) * character.height * 0.7, character.width * float(wide),
+        character.height * float(tall), character.distribution,
+    )  # fmt: skip
+
+
+def drawn(
+    rng: np.random.Generator, plate: BankedPlate, backgrounds: Backgrounds, *, hardness: float, exactly: bool = False
+) -> LineSample:
+    """Return a line of a drawn plate, spoilt."""
+    crop, boxes = make_crop(rng, plate, backgrounds, hardness=hardness)
+    return cut_sample(None if exactly else rng, crop, boxes, plate.classes)
+
+
+def photographed(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> LineSample:
+    """Return a line of a photographed plate, spoilt a little more; ``hardness`` 0: as it is, cut exactly."""
+    crop, boxes = make_real_crop(rng, plate, hardness=hardness)
+    return cut_sample(rng if hardness else None, crop, boxes, plate.classes)
+
+
+class Lines(IterableDataset):
+    """Batches of freshly spoilt lines, without end; shards that join the bank meanwhile are taken in."""
+
+    def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int, *, real_share: float) -> None:
+        self._bank, self._frames, self._batch, self._seed = bank, frames, batch, seed
+        self._real_share = real_share
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng(self._seed)
+        backgrounds = Backgrounds(self._frames, held_out=False)
+        plates: list[BankedPlate] = []
+        real = load_real(self._bank, held_out=False) if self._real_share else []
+        seen: set[Path] = set()
+        made = 0
+        while True:
+            if made % 4000 < self._batch:
+                fresh = [path for path in sorted(self._bank.glob("shard-*.pickle")) if path not in seen]
+                plates += [plate for path in fresh for plate in load_shard(path)]
+                seen.update(fresh)
+            made += self._batch
+            samples = []
+            for _ in range(self._batch):
+                hardness = float(rng.uniform(0.05, 1.0))
+                if real and rng.random() < self._real_share:
+                    samples.append(photographed(rng, real[rng.integers(len(real))], hardness=hardness))
+                else:
+                    plate = plates[rng.integers(len(plates))]
+                    samples.append(drawn(rng, plate, backgrounds, hardness=hardness))
+            yield collate(samples)
+
+
+def collate(samples: list[LineSample]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return pictures ``(B, 3, 48, 192)``, all targets in a row (1 is the first of ALPHABET) and their lengths."""
+    pictures = torch.from_numpy(np.stack([as_line_input(sample.image) for sample in samples])).permute(0, 3, 1, 2)
+    return (
+        pictures.contiguous(memory_format=torch.channels_last),
+        torch.from_numpy(np.concatenate([sample.classes + 1 for sample in samples])),
+        torch.tensor([len(sample.classes) for sample in samples]),
+    )
+
+
+def held_out(bank: Path, frames: Path | None, count: int) -> list[LineSample]:
+    """Return lines of plates in fonts, and over backgrounds, that training never sees."""
+    rng = np.random.default_rng(4242)
+    plates = [plate for path in sorted(bank.glob("validation-*.pickle")) for plate in load_shard(path)]
+    backgrounds = Backgrounds(frames, held_out=True)
+    return [drawn(rng, plate, backgrounds, hardness=0.7, exactly=True) for plate in plates[:count]]
