@@ -23,9 +23,9 @@ class ReaderModel:
     width: int
     height: int
     sha256: str
-    regions: tuple[str, ...] = ()
+    regions: tuple[str, ...]
     """what its second output tells apart; nothing where it has none"""
-    threshold: float = 0.5
+    threshold: float
     """how sure a place must be that a character is there"""
 
     @staticmethod
@@ -37,7 +37,7 @@ class ReaderModel:
             model = ReaderModel(
                 str(values["name"]), str(values["version"]), str(values["alphabet"]), int(values["input_width"]),
                 int(values["input_height"]), str(values["sha256"]),
-                tuple(str(region) for region in values.get("regions", ())), float(values.get("threshold", 0.5)),
+                tuple(str(region) for region in values["regions"]), float(values["threshold"]),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"{beside} does not describe a plate reader: {error!r}") from error

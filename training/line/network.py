@@ -23,7 +23,6 @@ from torch.nn import functional
 
 from edge_agent.anpr.spotting import ALPHABET
 
-HEIGHT, WIDTH, STEP = 48, 192, 8
 CLASSES = 1 + len(ALPHABET)
 """0 is the blank."""
 _STAGES = (

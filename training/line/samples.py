@@ -20,8 +20,6 @@ from edge_agent.anpr.spotting import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, Spotte
 from training.reader.bank import BankedPlate, RealPlate, load_real, load_shard
 from training.reader.degrade import Backgrounds, make_crop, make_real_crop
 
-REAL_SHARE = 0.1
-"""Of the lines: photographed ones, where the bank has any."""
 UNPLACED = np.zeros(len(ALPHABET), np.float32)
 
 

@@ -1,6 +1,6 @@
 """Train the line reader on the reader's bank of plates, from the weights of PP-OCRv6 on.
 
-    python -m training.line.start --out /tmp/line-start.pt
+    python -m training.line.start --wheel rapidocr-3.10.0-py3-none-any.whl --out /tmp/line-start.pt
     torchrun --nproc-per-node 2 -m training.line.train --bank BANK --frames FRAMES --out RUN --minutes 60 \\
         --resume /tmp/line-start.pt
 
@@ -23,6 +23,7 @@ import torch.distributed as together
 from torch import nn
 from torch.nn import functional
 
+from edge_agent.anpr.line_reader import characters
 from training.line.network import LineNetwork
 from training.line.samples import Lines, LineSample, collate, held_out, photographed
 from training.reader.bank import load_real
@@ -40,9 +41,8 @@ def exact(network: nn.Module, samples: list[LineSample]) -> float:
     right = 0
     for start in range(0, len(samples), 32):
         part = samples[start : start + 32]
-        for steps, sample in zip(network(collate(part)[0]).argmax(2).numpy(), part, strict=True):
-            named = steps[np.flatnonzero(np.diff(steps, prepend=-1))]
-            right += np.array_equal(named[named > 0] - 1, sample.classes)
+        for steps, sample in zip(network(collate(part)[0]).numpy(), part, strict=True):
+            right += [int(seen.argmax()) for seen in characters(steps)] == sample.classes.tolist()
     return right / max(len(samples), 1)
 
 

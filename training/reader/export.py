@@ -56,11 +56,7 @@ def main() -> None:
         keep_halved(state, options.keep)
     network.load_state_dict(state["network"])
     shipped = Shipped(network.eval()).eval()
-    example = torch.rand(1, INPUT_HEIGHT, INPUT_WIDTH, 3)
-    litert_torch.convert(shipped, (example,)).export(str(options.out))
-    difference = largest_difference(shipped, options.out, (1, INPUT_HEIGHT, INPUT_WIDTH, 3))
-    if difference > LARGEST_DIFFERENCE:
-        raise SystemExit(f"converted model differs by {difference:.2g}")
+    difference = convert(shipped, (1, INPUT_HEIGHT, INPUT_WIDTH, 3), options.out)
     if options.int8:
         quantise(options.out)
     write_description(
@@ -80,6 +76,15 @@ def keep_halved(state: dict[str, Any], path: Path) -> None:
     """Write the weights in half precision, to go on from."""
     half = {name: value.half() if value.is_floating_point() else value for name, value in state["network"].items()}
     torch.save({"network": half, "step": state["step"]}, path)
+
+
+def convert(model: nn.Module, shape: tuple[int, ...], path: Path) -> float:
+    """Write the model as TFLite and return by how much it differs; ends the program where that is too much."""
+    litert_torch.convert(model, (torch.rand(shape),)).export(str(path))
+    difference = largest_difference(model, path, shape)
+    if difference > LARGEST_DIFFERENCE:
+        raise SystemExit(f"converted model differs by {difference:.2g}")
+    return difference
 
 
 def largest_difference(model: nn.Module, path: Path, shape: tuple[int, ...]) -> float:
