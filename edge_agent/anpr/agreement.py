@@ -11,14 +11,15 @@ import numpy as np
 
 from edge_agent.anpr.spotting import Floats
 
-UNFORESEEN = 0.01
-"""How often a reader is wrong without a doubt: no certainty of one outweighs all that the other says."""
+UNFORESEEN = 0.2
+"""How often a reader may be wrong without a doubt: no certainty of one outweighs all that the other says."""
 UNLIKE = 0.02
 """What two characters have in common at least: less tells nothing more."""
 ALONE = 0.15
 """As much as leaving out a character costs: two that have less in common are rather two characters."""
-SURE_ALONE = (0.6, 0.6)
-"""How sure the first and the second reader must be of a character that the other did not see."""
+SURE_ALONE = (0.8, 0.4)
+"""How sure the first and the second reader must be of a character that the other did not see: decorations that the
+first takes for one are surer than thin characters that only the second sees."""
 ALONE_COUNTS = 0.7
 """What is left of its probability."""
 

@@ -1,6 +1,10 @@
 """Turn a checkpoint of the line reader into the shipped ``.tflite`` and its description.
 
-python -m training.line.export --checkpoint RUN/last.pt --version 2026.11.1 --keep training/line/checkpoint.pt
+    python -m training.line.export --checkpoint RUN/last.pt --start /tmp/line-start.pt --share 0.4 \\
+        --version 2026.11.2 --keep training/line/checkpoint.pt
+
+What is shipped lies ``--share`` of the way from the weights that training began with (see ``blend``); what is kept to
+go on from is the checkpoint itself.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from torch import Tensor, nn
 
 from edge_agent.anpr.cuts import LINE_HEIGHT, LINE_WIDTH
 from edge_agent.anpr.spotting import ALPHABET
+from training.line.blend import blended
 from training.line.network import LineNetwork
 from training.reader.export import convert, keep_halved, quantise, write_description
 
@@ -34,6 +39,8 @@ class Shipped(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--start", type=Path, required=True, help="weights that training began with")
+    parser.add_argument("--share", type=float, required=True, help="0..1, of the way from there to the checkpoint")
     parser.add_argument("--version", required=True)
     parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_line.tflite"))
     parser.add_argument(
@@ -44,7 +51,7 @@ def main() -> None:
     if options.keep:
         keep_halved(state, options.keep)
     network = LineNetwork()
-    network.load_state_dict(state["network"])
+    network.load_state_dict(blended(torch.load(options.start)["network"], state["network"], options.share))
     shipped = Shipped(network.eval()).eval()
     difference = convert(shipped, (1, LINE_HEIGHT, LINE_WIDTH, 3), options.out)
     quantise(options.out, IN_8_BITS)
@@ -52,6 +59,7 @@ def main() -> None:
         options.out,
         version=options.version,
         steps=int(state["step"]),
+        share_of_trained_weights=options.share,
         alphabet=ALPHABET,
         input_width=LINE_WIDTH,
         input_height=LINE_HEIGHT,

@@ -145,7 +145,11 @@ UNITED_KINGDOM: tuple[Layout, ...] = (
     Layout("gb", ("LLZ DDDD", "LLZ DDD"), (520, 111), 79, 58, _UK_SCHEMES, ("uk",), "", "", 0.4),
 )
 
-_BR_GREY = ((GREY, BLACK), (GREY, BLACK), (RED, WHITE), (WHITE, BLACK), (GREEN, WHITE), ((190, 190, 185), BLACK))
+_BR_GREY = (
+    *((GREY, BLACK),) * 5, *(((190, 190, 185), BLACK),) * 3, (RED, WHITE), (RED, WHITE), (WHITE, BLACK), (GREEN, WHITE),
+)  # fmt: skip
+"""Private vehicles are grey, hired ones red, those of the state white, on trial green (CONTRAN 231/2007)."""
+
 BRAZIL: tuple[Layout, ...] = (
     Layout("br", ("LLL.DDDD", "LLL-DDDD", "LLL.DDDD", "LLL DDDD"), (400, 130), 63, 47, _BR_GREY, ("eu", "eu", "uk"), "city", "", 3.0),
     Layout("br", ("LLL/DDDD",), (200, 170), 52, 41, _BR_GREY, ("eu",), "city", "", 1.2),

@@ -68,12 +68,14 @@ def test_a_quarrel_leaves_doubt() -> None:
     assert float(quarrel[1].max()) < 0.6
 
 
-@pytest.mark.parametrize(("sure", "expected"), [(0.95, "AIC"), (0.5, "AC")])
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_character_that_one_saw_counts_where_it_is_sure(sure: float, expected: str, turned: bool) -> None:
-    """A thin I that only one of them saw is kept if it was sure of it, and is then less sure than it was."""
+@pytest.mark.parametrize(
+    ("sure", "seen_by_second", "expected"),
+    [(0.95, False, "AIC"), (0.95, True, "AIC"), (0.6, False, "AC"), (0.6, True, "AIC"), (0.3, True, "AC")],
+)
+def test_a_character_that_one_saw_counts_where_it_is_sure(sure: float, seen_by_second: bool, expected: str) -> None:
+    """A thin I that only one saw is kept if that one was sure of it (the first more than the second), and less sure."""
     more, fewer = [character("A"), character("I", sure), character("C")], row("AC")
-    found = joined(fewer, more) if turned else joined(more, fewer)
+    found = joined(fewer, more) if seen_by_second else joined(more, fewer)
     assert text(found) == expected
     if expected == "AIC":
         assert float(found[1].max()) < sure
