@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", 
 """What is taken for a picture in a folder; a file that is named is opened whatever its suffix."""
 IMPLAUSIBLE_WORTH = 0.25
 """What a text that no plate can have is worth beside one that a plate can, when it is said which comes first."""
+SIZE_POWER = 0.5
+"""How much its size counts there: of two plates as sure, one twice as wide and high is worth 1.4 times the other. A
+picture is taken of the vehicle in front, not of the one that is parked behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,11 @@ class PictureReader:
         return ReadPlate(text=text, confidence=reading.confidence * min(found, 1.0) ** 0.5, region=region, xyxy=xyxy)
 
     def _worth(self, plate: ReadPlate) -> float:
-        return plate.confidence * (1.0 if self._rules.plausible(plate.text, looks=plate.region) else IMPLAUSIBLE_WORTH)
+        """Say how far in front it comes: sure, of a format that plates have, and large."""
+        plausible = self._rules.plausible(plate.text, looks=plate.region)
+        left, top, right, bottom = plate.xyxy
+        size_px = math.sqrt(max(right - left, 0.0) * max(bottom - top, 0.0))
+        return plate.confidence * (1.0 if plausible else IMPLAUSIBLE_WORTH) * size_px**SIZE_POWER
 
 
 def picture_files(names: Sequence[str]) -> list[str]:

@@ -74,6 +74,17 @@ def test_the_best_plate_comes_first(picture: Path) -> None:
     assert [plate.text for plate in found.plates] == ["AB12CDE", ""]
 
 
+@pytest.mark.parametrize(("far_away", "first"), [(0.75, "AB12CDE"), (0.95, "XY34FGH")])
+def test_of_two_plates_about_as_sure_the_larger_comes_first(picture: Path, far_away: float, first: str) -> None:
+    """The vehicle in front comes before one behind it that is a little clearer, not before one that is much clearer."""
+    reader = ByBrightness(
+        dark=PlateReading("AB12CDE", 0.6, region="gb"), bright=PlateReading("XY34FGH", far_away, region="gb")
+    )
+    behind = PlateBox(200, 45, 240, 55, 0.9)
+    found = PictureReader(detector=Plates(behind, LEFT), reader=reader).read_file(str(picture))
+    assert found.plates[0].text == first
+
+
 def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> None:
     """A sticker or a grille is left out, unless everything is asked for; what looks like nothing else is told."""
     grille = PlateReading("II", 0.1, (0.3, 0.3))
