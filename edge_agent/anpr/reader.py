@@ -27,12 +27,9 @@ from edge_agent.types import Image
 MODEL_NAME = "plate_reader"
 REGION_SURE = 0.9
 """Below this probability no region is told."""
-REGION_MISTAKEN = 0.2
-"""How often the region may be any other, when texts are settled by it: photographs of kinds that the network was not
-trained on it takes for American, without a doubt."""
 SURE_AT_FIRST = 0.925
-"""Where the first look is more certain than this (``certainty``) nothing more is asked. Two of five plates are doubtful so; asking of
-more finds few more errors (``training/MODEL_CARD_line.md``)."""
+"""Where the ``certainty`` of the first look is more than this nothing more is asked. Two of five are doubtful so,
+and asking of more finds few more errors (``training/MODEL_CARD_line.md``)."""
 CLOSER_LOOKS = ((1.0, 0.75), (1.3, 1.0))
 """How far around the characters the further looks are cut: widths and heights of a character from the outer middles.
 Where there is a line reader the first does: with it the other one's gain is nothing."""
@@ -120,10 +117,7 @@ def certainty(found: list[SpottedCharacter]) -> float:
 def _reading(seen: list[Floats], regions: dict[str, float]) -> PlateReading:
     if not seen:
         return PlateReading("", 0.0)
-    doubted = {
-        name: (1 - REGION_MISTAKEN) * chance + REGION_MISTAKEN / len(regions) for name, chance in regions.items()
-    }
-    classes, confidences = settle(np.stack(seen), doubted)
+    classes, confidences = settle(np.stack(seen), regions)
     region = max(regions, key=lambda name: regions[name])
     return PlateReading(
         "".join(ALPHABET[index] for index in classes),

@@ -20,6 +20,8 @@ from edge_agent.anpr.reader_model import ReaderModel, shipped
 from tests.benchmarks.anpr.lines import Line
 
 PACKAGES = ("ai-edge-litert", "numpy", "av")
+EIGHT_BIT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+"""Processors with one of these multiply 8-bit numbers in rows of four, and run our networks several times as fast."""
 
 INTRODUCTION = """\
 # Plates: the figures
@@ -45,7 +47,9 @@ NOTES = """\
 - **Videos**: a virtual camera pans and zooms over each photograph, 60 frames at 15 a second, nearer, away or across,
   with motion blur, drifting focus and exposure, and noise; encoded as H.264; then `edge-agent replay --model none`
   with the settings that ship. Right: the plate is told exactly.
-- **Speed**: one thread, processor time, medians, all contestants in turn on the same pictures.
+- **Speed**: one thread, processor time, medians, all contestants in turn on the same pictures. Our networks are in 8
+  bits: a processor that multiplies these in rows of four (VNNI; in brackets above) runs them several times as fast as
+  one that does not, where 32-bit ones, such as RapidOCR's, differ much less.
 """
 
 
@@ -103,12 +107,13 @@ def _versions() -> str:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        pass
-    return platform.machine()
+        return platform.machine()
+    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = (values.get("flags") or values.get("Features") or "").split()
+    fast = [flag for flag in EIGHT_BIT_PRODUCTS if flag in flags]
+    return f"{values.get('model name', platform.machine())} ({', '.join(fast) or 'no 8-bit dot products'})"
 
 
 def commit_here() -> str:
