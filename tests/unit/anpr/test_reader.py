@@ -17,7 +17,7 @@ from edge_agent.anpr.reader_model import ReaderModel, shipped
 from edge_agent.anpr.spotting import ALPHABET, Floats, spot
 from edge_agent.detect.network import PostProcess, Tensor, TensorSpec
 from shared.errors import ConfigurationError
-from tests.unit.anpr.grids import empty_grid, line
+from tests.unit.anpr.grids import SURE, empty_grid, line, write
 
 MODEL = ReaderModel("plate_reader", "test", ALPHABET, 192, 64, "", ("us", "eu", "gb", "br", "other"), 0.4)
 INPUT = TensorSpec("picture", (1, 64, 192, 3), np.dtype(np.float32))
@@ -119,6 +119,17 @@ def test_a_sure_reading_is_looked_at_once() -> None:
     network = FakeNetwork(wide_line("B123XYZ"))
     reader(network).read(crop())
     assert len(network.shown) == 1
+
+
+@pytest.mark.parametrize(("hazy", "looks"), [("2", 1), ("B123XYZ", 3)])
+def test_doubt_is_of_the_whole_look(hazy: str, looks: int) -> None:
+    """One character at 0.87 among clear ones is no reason to look again; seven of them are."""
+    cells = empty_grid()
+    for place, char in enumerate("B123XYZ"):
+        write(cells, char, 22 + 25 * place, 32, width=20, height=38, logit=5.5 if char in hazy else SURE)
+    network = FakeNetwork(cells)
+    assert reader(network).read(crop()).text == "B123XYZ"
+    assert len(network.shown) == looks
 
 
 def test_a_doubtful_crop_is_looked_at_closer_and_the_surest_reading_counts() -> None:
