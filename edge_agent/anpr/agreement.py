@@ -1,14 +1,17 @@
 """Joins what two readers saw of one line into one row of characters.
 
-The rows are aligned as wholes (Needleman and Wunsch 1970). Of characters that both saw the probabilities are
+The rows are aligned as wholes. Of characters that both saw the probabilities are
 multiplied: where one hesitates the other decides, and where they quarrel nobody is sure. A character that only one saw
 stays where that one is sure enough.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from edge_agent.anpr.alignment import pairs
 from edge_agent.anpr.spotting import Floats
 
 UNFORESEEN = 0.2
@@ -52,25 +55,8 @@ def agreed(one: Floats, other: Floats) -> Floats:
 
 def aligned(first: list[Floats], second: list[Floats]) -> list[tuple[Floats | None, Floats | None]]:
     """Return pairs of characters in reading order; None where only one of the readers saw one."""
-    rows, columns = len(first), len(second)
-    gap = np.log(ALONE)
-    best = np.zeros((rows + 1, columns + 1))
-    best[:, 0], best[0, :] = gap * np.arange(rows + 1), gap * np.arange(columns + 1)
-    alike = np.zeros((rows, columns))
-    for i in range(rows):
-        for j in range(columns):
-            alike[i, j] = np.log(max(float(np.sqrt(first[i] * second[j]).sum()), UNLIKE))
-            best[i + 1, j + 1] = max(best[i, j] + alike[i, j], best[i, j + 1] + gap, best[i + 1, j] + gap)
-    pairs: list[tuple[Floats | None, Floats | None]] = []
-    i, j = rows, columns
-    while i or j:
-        if i and j and best[i, j] == best[i - 1, j - 1] + alike[i - 1, j - 1]:
-            i, j = i - 1, j - 1
-            pairs.append((first[i], second[j]))
-        elif i and (not j or best[i, j] == best[i - 1, j] + gap):
-            i -= 1
-            pairs.append((first[i], None))
-        else:
-            j -= 1
-            pairs.append((None, second[j]))
-    return pairs[::-1]
+    swaps = [[-math.log(max(float(np.sqrt(one * other).sum()), UNLIKE)) for one in first] for other in second]
+    return [
+        (None if column is None else first[column], None if row is None else second[row])
+        for row, column in pairs(swaps, len(first), -math.log(ALONE))
+    ]

@@ -1,13 +1,17 @@
-"""Lays two texts side by side so that as many characters as possible meet their like."""
+"""Lays two rows side by side so that as many characters as possible meet their like (Needleman and Wunsch 1970)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LOOK_ALIKE = tuple(
     frozenset(group) for group in ("0ODQ", "1IL7T", "8B3", "5S", "2Z", "6G", "4A", "VY", "UV", "MN", "CG")
 )
 _LIKE, _UNLIKE, _GAP = 0.6, 1.0, 1.0
+
+Swaps = Sequence[Sequence[float]]
+"""For each member of one row and each of the other what it costs that they stand side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +28,59 @@ def distance(one: str, other: str) -> float:
     """Return the least cost of turning one text into the other; characters that look alike cost less."""
     if one == other:
         return 0.0
-    return _costs(one, other)[-1][-1]
+    return _costs(_swaps(one, other), len(other), _GAP)[-1][-1]
 
 
 def align(text: str, reference: str) -> Alignment:
     """Return the cheapest alignment of ``text`` with ``reference``."""
     if len(text) == len(reference) and sum(a != b for a, b in zip(text, reference, strict=True)) <= 1:
         return Alignment(tuple(range(len(text))), ((),) * (len(reference) + 1))
-    costs = _costs(text, reference)
-    matched: list[int | None] = [None] * len(reference)
-    inserted: list[list[int]] = [[] for _ in range(len(reference) + 1)]
-    row, column = len(text), len(reference)
-    while row or column:
-        here = costs[row][column]
-        if row and column and here == costs[row - 1][column - 1] + _swap(text[row - 1], reference[column - 1]):
-            row, column = row - 1, column - 1
-            matched[column] = row
-        elif column and here == costs[row][column - 1] + _GAP:
-            column -= 1
+    matched: list[int | None] = []
+    inserted: list[list[int]] = [[]]
+    for row, column in pairs(_swaps(text, reference), len(reference), _GAP):
+        if column is None:
+            inserted[-1] += [row] if row is not None else []
         else:
-            row -= 1
-            inserted[column].insert(0, row)
+            matched.append(row)
+            inserted.append([])
     return Alignment(tuple(matched), tuple(tuple(indices) for indices in inserted))
 
 
-def _costs(text: str, reference: str) -> list[list[float]]:
-    rows = [[column * _GAP for column in range(len(reference) + 1)]]
-    for index, char in enumerate(text, start=1):
-        above, row = rows[-1], [index * _GAP]
-        for column, other in enumerate(reference):
-            row.append(min(above[column] + _swap(char, other), above[column + 1] + _GAP, row[column] + _GAP))
+def pairs(swaps: Swaps, columns: int, gap: float) -> list[tuple[int | None, int | None]]:
+    """Return which member of the one row stands beside which of the other, in order, at the least cost.
+
+    ``swaps``: for each member of the one row the costs with the ``columns`` members of the other. ``gap``: what one
+    costs that stands alone; it has None beside it. Of alignments that cost the same the last members stay together.
+    """
+    costs = _costs(swaps, columns, gap)
+    found: list[tuple[int | None, int | None]] = []
+    row, column = len(swaps), columns
+    while row or column:
+        here = costs[row][column]
+        if row and column and here == costs[row - 1][column - 1] + swaps[row - 1][column - 1]:
+            row, column = row - 1, column - 1
+            found.append((row, column))
+        elif column and here == costs[row][column - 1] + gap:
+            column -= 1
+            found.append((None, column))
+        else:
+            row -= 1
+            found.append((row, None))
+    return found[::-1]
+
+
+def _costs(swaps: Swaps, columns: int, gap: float) -> list[list[float]]:
+    rows = [[column * gap for column in range(columns + 1)]]
+    for index, costs in enumerate(swaps, start=1):
+        above, row = rows[-1], [index * gap]
+        for column, cost in enumerate(costs):
+            row.append(min(above[column] + cost, above[column + 1] + gap, row[column] + gap))
         rows.append(row)
     return rows
+
+
+def _swaps(text: str, reference: str) -> Swaps:
+    return [[_swap(one, other) for other in reference] for one in text]
 
 
 def _swap(one: str, other: str) -> float:

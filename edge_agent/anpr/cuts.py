@@ -54,7 +54,7 @@ def straightened(
 def _slope(x: Floats, y: Floats, tall: float) -> float:
     """Return how much the lines of text fall to the right, in the network's pixels; robust to a second line."""
     span = float(x.max() - x.min())
-    if span < 2 * tall * 0.5:
+    if span < tall:
         return 0.0
     pairs = [
         (float(y[j] - y[i]) / float(x[j] - x[i]))

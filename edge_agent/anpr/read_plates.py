@@ -16,7 +16,7 @@ from edge_agent.anpr.engines import open_engine, open_plate_reader
 from edge_agent.anpr.formats import PlateRules
 from edge_agent.anpr.rectify import straighten
 from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
-from edge_agent.events.occurrences import Box
+from edge_agent.events.occurrences import Box, box_area
 from edge_agent.types import Image
 from shared.errors import ConfigurationError
 from shared.plates import normalize_plate
@@ -130,8 +130,7 @@ class PictureReader:
     def _worth(self, plate: ReadPlate) -> float:
         """Say how far in front it comes: sure, of a format that plates have, and large."""
         plausible = self._rules.plausible(plate.text, looks=plate.region)
-        left, top, right, bottom = plate.xyxy
-        size_px = math.sqrt(max(right - left, 0.0) * max(bottom - top, 0.0))
+        size_px = math.sqrt(box_area(plate.xyxy))
         return plate.confidence * (1.0 if plausible else IMPLAUSIBLE_WORTH) * size_px**SIZE_POWER
 
 

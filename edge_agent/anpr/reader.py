@@ -37,18 +37,13 @@ _SMALLEST_CROP_PX = 4
 _FEWEST_TO_STRAIGHTEN = 3
 
 
-def shipped_model() -> Path:
-    """Return the reader that comes with the package."""
-    return shipped(MODEL_NAME)
-
-
 def open_reader(path: Path | None = None, *, threads: int = 1) -> NetworkPlateReader:
     """Open a reader model after checking that the file is the one described.
 
     By default it is the shipped one, and the shipped line reader with it; any other model reads alone.
     """
     line_reader = open_line_reader(threads=threads) if path is None else None
-    path = path or shipped_model()
+    path = path or shipped(MODEL_NAME)
     model = ReaderModel.load_checked(path)
     network = open_litert(path, threads=threads, edgetpu=False)
     return NetworkPlateReader(model=model, network=network, line_reader=line_reader)
@@ -74,11 +69,11 @@ class NetworkPlateReader:
         first, regions = self.look(crop)
         if not self._is_doubtful(first):
             return _reading([character.distribution for character in first], regions)
-        surest = first
-        for margins in CLOSER_LOOKS if self._line_reader is None else CLOSER_LOOKS[:1]:
-            closer, _ = self.look(straightened(crop, first, margins, self.model.width, self.model.height))
-            if certainty(closer) > certainty(surest):
-                surest = closer
+        closer = [
+            self.look(straightened(crop, first, margins, self.model.width, self.model.height))[0]
+            for margins in (CLOSER_LOOKS if self._line_reader is None else CLOSER_LOOKS[:1])
+        ]
+        surest = max([first, *closer], key=certainty)
         if self._line_reader is None:
             return _reading([character.distribution for character in surest], regions)
         lines, places = in_lines(surest), in_lines(first)

@@ -8,7 +8,6 @@ known row is weighed as free text, where letters and digits come in runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from itertools import pairwise, product
 from types import MappingProxyType
 
@@ -60,8 +59,7 @@ every plate follows one of two rows they count fully."""
 _USUAL_POWER = 0.25
 
 
-@lru_cache(maxsize=256)
-def row_shares(region: str, length: int) -> Mapping[str, float]:
+def row_shares(region: str, length: int) -> dict[str, float]:
     """Return the known rows of so many characters with their shares of all plates of a region; empty if unknown."""
     if region not in _SHARES:
         return {}
@@ -123,7 +121,6 @@ def _readings(as_read: NDArray[np.bool_], by_kind: NDArray[np.float64]) -> list[
     return readings
 
 
-@lru_cache(maxsize=4096)
 def _free_share(kinds: tuple[int, ...]) -> float:
     share = _FIRST_IS_LETTER if kinds[0] else 1 - _FIRST_IS_LETTER
     for before, now in pairwise(kinds):

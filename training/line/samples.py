@@ -17,9 +17,10 @@ from torch.utils.data import IterableDataset
 
 from edge_agent.anpr.cuts import as_line_input, cut_line
 from edge_agent.anpr.spotting import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter, in_lines
-from training.reader.bank import BankedPlate, RealPlate, load_real, load_shard
+from training.reader.bank import BankedPlate, DrawnPlates, RealPlate, load_real, load_validation
 from training.reader.degrade import Backgrounds, make_crop, make_real_crop
 
+RESCAN_EVERY = 4_000  # lines; new shards in the folder are taken in
 UNPLACED = np.zeros(len(ALPHABET), np.float32)
 
 
@@ -90,15 +91,12 @@ class Lines(IterableDataset):
         cv2.setNumThreads(1)
         rng = np.random.default_rng(self._seed)
         backgrounds = Backgrounds(self._frames, held_out=False)
-        plates: list[BankedPlate] = []
+        plates = DrawnPlates(self._bank)
         real = load_real(self._bank, held_out=False) if self._real_share else []
-        seen: set[Path] = set()
         made = 0
         while True:
-            if made % 4000 < self._batch:
-                fresh = [path for path in sorted(self._bank.glob("shard-*.pickle")) if path not in seen]
-                plates += [plate for path in fresh for plate in load_shard(path)]
-                seen.update(fresh)
+            if made % RESCAN_EVERY < self._batch:
+                plates.take_in()
             made += self._batch
             samples = []
             for _ in range(self._batch):
@@ -106,8 +104,7 @@ class Lines(IterableDataset):
                 if real and rng.random() < self._real_share:
                     samples.append(photographed(rng, real[rng.integers(len(real))], hardness=hardness))
                 else:
-                    plate = plates[rng.integers(len(plates))]
-                    samples.append(drawn(rng, plate, backgrounds, hardness=hardness))
+                    samples.append(drawn(rng, plates.any(rng), backgrounds, hardness=hardness))
             yield collate(samples)
 
 
@@ -124,6 +121,5 @@ def collate(samples: list[LineSample]) -> tuple[Tensor, Tensor, Tensor]:
 def held_out(bank: Path, frames: Path | None, count: int) -> list[LineSample]:
     """Return lines of plates in fonts, and over backgrounds, that training never sees."""
     rng = np.random.default_rng(4242)
-    plates = [plate for path in sorted(bank.glob("validation-*.pickle")) for plate in load_shard(path)]
     backgrounds = Backgrounds(frames, held_out=True)
-    return [drawn(rng, plate, backgrounds, hardness=0.7, exactly=True) for plate in plates[:count]]
+    return [drawn(rng, plate, backgrounds, hardness=0.7, exactly=True) for plate in load_validation(bank)[:count]]

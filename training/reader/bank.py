@@ -82,6 +82,31 @@ def load_shard(path: Path) -> list[BankedPlate]:
     return pickle.loads(path.read_bytes())
 
 
+def load_validation(bank: Path) -> list[BankedPlate]:
+    """Read the plates in fonts that training never sees."""
+    return [plate for path in sorted(bank.glob("validation-*.pickle")) for plate in load_shard(path)]
+
+
+class DrawnPlates:
+    """The plates of a bank that may be growing meanwhile."""
+
+    def __init__(self, bank: Path) -> None:
+        self._bank = bank
+        self._plates: list[BankedPlate] = []
+        self._seen: set[Path] = set()
+
+    def take_in(self) -> None:
+        """Read the shards that have joined the bank."""
+        for path in sorted(self._bank.glob("shard-*.pickle")):
+            if path not in self._seen:
+                self._seen.add(path)
+                self._plates += load_shard(path)
+
+    def any(self, rng: np.random.Generator) -> BankedPlate:
+        """Return one of them."""
+        return self._plates[rng.integers(len(self._plates))]
+
+
 def load_real(bank: Path, *, held_out: bool) -> list[RealPlate]:
     """Read what ``real`` wrote beside the shards; nothing where it did not run."""
     path = bank / ("held-out-real.pickle" if held_out else "real.pickle")

@@ -14,23 +14,19 @@ possible at any time.
 from __future__ import annotations
 
 import argparse
-import copy
-import math
 import os
-import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-import torch.distributed as together
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from edge_agent.anpr.spotting import ALPHABET, spot
-from training.reader.bank import BankedPlate, load_real, load_shard
+from training.loop import Pace, begin, fit, option_parser, seed_of_process
+from training.reader.bank import DrawnPlates, load_real, load_validation
 from training.reader.degrade import Backgrounds, Sample, make_real_sample, make_sample
 from training.reader.network import ReaderNetwork, loss, targets, warm_start
 
@@ -40,7 +36,7 @@ KEEP = 2_000
 REAL_SHARE = 0.08
 """Of the crops: photographed plates, where the bank has any."""
 EASY_CROPS = 100_000  # by then the worst spoiling is reached
-REPORT_EVERY, VALIDATE_EVERY = 50, 500  # steps
+PACE = Pace(report_every=50, validate_every=500)
 
 
 class Crops(IterableDataset):
@@ -57,17 +53,14 @@ class Crops(IterableDataset):
             os.setsid()  # a session of its own, as if started beside: the kernel shares time among sessions
         rng = np.random.default_rng(self._seed)
         backgrounds = Backgrounds(self._frames, held_out=False)
-        plates: list[BankedPlate] = []
+        drawn = DrawnPlates(self._bank)
         real = load_real(self._bank, held_out=False)
         kept: list[Sample] = []
         again: list[Sample] = []
-        seen, made = set(), 0
+        made = 0
         while True:
             if made % RESCAN_EVERY < self._batch:
-                for path in sorted(self._bank.glob("shard-*.pickle")):
-                    if path not in seen:
-                        seen.add(path)
-                        plates += load_shard(path)
+                drawn.take_in()
             made += self._batch
             hardest = 0.4 + 0.6 * min(1.0, made / self._easy_crops)
             fresh: list[Sample] = []
@@ -76,7 +69,7 @@ class Crops(IterableDataset):
                 if real and rng.random() < REAL_SHARE:
                     fresh.append(make_real_sample(rng, real[rng.integers(len(real))], hardness=hardness))
                 else:
-                    fresh.append(make_sample(rng, plates[rng.integers(len(plates))], backgrounds, hardness=hardness))
+                    fresh.append(make_sample(rng, drawn.any(rng), backgrounds, hardness=hardness))
             yield collate(fresh + again)
             kept += fresh
             again = []
@@ -104,16 +97,8 @@ def as_input(pictures: Tensor) -> Tensor:
 def validation_set(bank: Path, frames: Path | None, count: int) -> list[Sample]:
     """Return crops of plates in fonts and over backgrounds that training never sees."""
     rng = np.random.default_rng(4242)
-    plates: list[BankedPlate] = [
-        plate for path in sorted(bank.glob("validation-*.pickle")) for plate in load_shard(path)
-    ]
     backgrounds = Backgrounds(frames, held_out=True)
-    return [make_sample(rng, plate, backgrounds, hardness=0.7) for plate in plates[:count]]
-
-
-def rate(step: int, progress: float, peak: float) -> float:
-    """Return the learning rate: up within 150 steps, then down as a cosine to a hundredth."""
-    return peak * min(1.0, step / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    return [make_sample(rng, plate, backgrounds, hardness=0.7) for plate in load_validation(bank)[:count]]
 
 
 @torch.no_grad()
@@ -133,52 +118,8 @@ def accuracy(network: nn.Module, samples: list[Sample]) -> tuple[float, float]:
     return right / len(samples), characters / total
 
 
-class Schedule:
-    """How far training is, from 0 to 1, by steps or by the clock."""
-
-    def __init__(self, *, minutes: float, steps: int) -> None:
-        self._minutes, self._steps, self._begun_s = minutes, steps, time.monotonic()
-
-    def progress(self, step: int) -> float:
-        if self._steps:
-            return step / self._steps
-        return (time.monotonic() - self._begun_s) / 60 / self._minutes
-
-
-def share_gradients(network: nn.Module, progress: float) -> float:
-    """Average the gradients over the processes that train together, and how far they are, so that they end together."""
-    if not together.is_initialized():
-        return progress
-    gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    flat = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([progress])])
-    together.all_reduce(flat)
-    flat /= together.get_world_size()
-    for gradient, part in zip(gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-    return float(flat[-1])
-
-
-@torch.no_grad()
-def average(into: nn.Module, network: nn.Module, step: int, *, longest: float = 0.999) -> None:
-    """Move the averaged weights a little towards the network's; ``longest``: the share they keep in the end."""
-    keep = min(longest, (1 + step) / (20 + step))
-    for old, new in zip(into.state_dict().values(), network.state_dict().values(), strict=True):
-        if old.dtype.is_floating_point:
-            old.lerp_(new, 1 - keep)
-        else:
-            old.copy_(new)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bank", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--frames", type=Path, default=None, help="folder of street scenes for backgrounds")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--steps", type=int, default=0)
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = option_parser(__doc__, batch=48, rate=2e-3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--resume", type=Path, default=None)
     options = parser.parse_args()
@@ -186,49 +127,12 @@ def main() -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    torch.manual_seed(options.seed)
-    rank, processes = join_the_others()
-    options.out.mkdir(parents=True, exist_ok=True)
+    rank = begin(options)
     network = ReaderNetwork().to(memory_format=torch.channels_last)
     if options.resume:
         warm_start(network, torch.load(options.resume)["network"])
-    smooth = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.01, fused=True)
-    schedule = Schedule(minutes=options.minutes, steps=options.steps)
-    validation = Validation(options.bank, options.frames, options.out) if rank == 0 else None
-    losses, begun_s, progress = deque[float](maxlen=REPORT_EVERY), time.monotonic(), 0.0
-    for step, batch in enumerate(batches(options, rank), 1):
-        network.train()
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step, progress, options.rate)
-        cost = cost_of(network, batch)
-        optimiser.zero_grad()
-        cost.backward()
-        progress = share_gradients(network, schedule.progress(step))
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        average(smooth, network, step)
-        losses.append(cost.item())
-        done = progress >= 1
-        if validation and step % REPORT_EVERY == 0:
-            speed = step * options.batch * processes / (time.monotonic() - begun_s)
-            print(f"step {step} loss {np.mean(losses):.3f} {speed:.0f} crops/s done {progress:.2f}", flush=True)
-        if validation and (step % VALIDATE_EVERY == 0 or done):
-            validation.look_at(smooth, step)
-        if done:
-            break
-    if together.is_initialized():
-        together.destroy_process_group()
-
-
-def join_the_others() -> tuple[int, int]:
-    """Return which of the processes that train together this one is, and how many they are."""
-    if "WORLD_SIZE" not in os.environ:
-        return 0, 1
-    together.init_process_group("gloo")
-    return together.get_rank(), together.get_world_size()
+    look_at = Validation(options.bank, options.frames, options.out).look_at if rank == 0 else None
+    fit(network, batches(options, rank), cost_of, options, PACE, unit="crops", look_at=look_at)
 
 
 def batches(options: argparse.Namespace, rank: int) -> DataLoader:
@@ -237,7 +141,7 @@ def batches(options: argparse.Namespace, rank: int) -> DataLoader:
         options.bank,
         options.frames,
         options.batch,
-        options.seed + 1 + 1000 * rank,
+        seed_of_process(options, rank),
         hardest_at_once=bool(options.resume),
     )
     return DataLoader(

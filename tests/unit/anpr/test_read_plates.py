@@ -17,16 +17,12 @@ from edge_agent.anpr.engines import READERS, models_are_shipped, open_engine, op
 from edge_agent.anpr.fast_plate_ocr_reader import FastPlateOcrReader
 from edge_agent.anpr.rapidocr_reader import RapidOcrReader
 from edge_agent.anpr.read_plates import PictureReader, load_picture, picture_files
-from edge_agent.anpr.reader import shipped_model
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateBox, PlateReading
 from edge_agent.camera.synthetic.plates import STYLES, draw_plate
 from edge_agent.cli import build_parser, main
 from edge_agent.types import Image
 from shared.errors import ConfigurationError
-
-needs_reader = pytest.mark.skipif(not shipped_model().is_file(), reason="the plate reader's model is not in this build")
-needs_models = pytest.mark.skipif(not models_are_shipped(), reason="the plate models are not in this build")
 
 
 class Plates:
@@ -145,7 +141,6 @@ def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
             load_picture(tmp_path / name)
 
 
-@needs_reader
 def test_the_command_reads_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line of JSON a picture; the one that is no picture is named, the others are done, and the status is 1."""
     plate = tmp_path / "plate.png"
@@ -162,7 +157,6 @@ def test_the_command_reads_crops(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert lines[0]["plates"][0]["text"] in capsys.readouterr().out
 
 
-@needs_models
 def test_the_command_finds_and_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A picture of nothing has no plates, and that is an answer."""
     empty = tmp_path / "empty.png"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edge_agent.anpr.cuts import straightened
-from edge_agent.anpr.reader import NetworkPlateReader, open_reader, shipped_model
+from edge_agent.anpr.reader import MODEL_NAME as READER
+from edge_agent.anpr.reader import NetworkPlateReader, open_reader
 from edge_agent.anpr.reader_model import ReaderModel, shipped
 from edge_agent.anpr.spotting import ALPHABET, Floats, spot
 from edge_agent.detect.network import PostProcess, Tensor, TensorSpec
@@ -230,8 +231,8 @@ def test_the_shipped_model_reads_real_plates(shared_material: Path) -> None:
 def model_copy(tmp_path: Path) -> Path:
     """A copy of the shipped model that a test may damage."""
     path = tmp_path / "reader.tflite"
-    shutil.copy(shipped_model(), path)
-    shutil.copy(shipped_model().with_suffix(".json"), path.with_suffix(".json"))
+    shutil.copy(shipped(READER), path)
+    shutil.copy(shipped(READER).with_suffix(".json"), path.with_suffix(".json"))
     return path
 
 

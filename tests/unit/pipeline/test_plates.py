@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.anpr.engines import models_are_shipped
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.stage import PlateStage
 from edge_agent.assembly import build_plate_stage
@@ -30,7 +29,6 @@ from shared.ids import Uuid7Generator
 from shared.plates import normalize_plate
 from tests.unit.anpr.gate_rig import CodedPlates, NoisyReader, gate_frame
 
-needs_models = pytest.mark.skipif(not models_are_shipped(), reason="the plate models are not in this build")
 FPS = 10.0
 
 
@@ -95,7 +93,6 @@ def test_a_camera_does_not_read_plates_unless_asked() -> None:
     assert build_plate_stage(camera, ("car",), uid_prefix="x", live=False) is None
 
 
-@needs_models
 def test_the_shipped_models_are_opened_when_asked() -> None:
     """And nothing is downloaded."""
     camera = CameraSettings(id="gate", source="synthetic:gate", anpr=AnprSettings(enabled=True))
@@ -149,7 +146,6 @@ def test_replay_says_so_when_plates_cannot_be_read_in_this_mode(
     assert "--plates needs a camera with mode" in capsys.readouterr().err
 
 
-@needs_models
 def test_the_synthetic_gate_is_read_with_the_shipped_models(tmp_path: Path) -> None:
     """The real thing, end to end: `replay synthetic:gate`, eight passages, no model of vehicles."""
     assert main(["replay", "synthetic:gate", "--out", str(tmp_path), "--model", "none", "--json"]) == 0
