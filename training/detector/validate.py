@@ -13,7 +13,8 @@ from edge_agent.anpr.plate_decoding import FoundPlates
 from training.detector.frames import RealFrames
 from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker
 
-WIDTH_PX, HEIGHT_PX = 640, 384
+SIZE_PX = (640, 384)
+"""Width and height that training looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +27,25 @@ class Question:
     labelled_from_px: float
 
 
-def generated_questions(maker: SceneMaker, count: int) -> list[Question]:
+def generated_questions(maker: SceneMaker, count: int, size: tuple[int, int] = SIZE_PX) -> list[Question]:
     """Return scenes whose plates are all at least 20 px wide."""
     questions = []
     while len(questions) < count:
-        scene = maker.draw(WIDTH_PX, HEIGHT_PX)
+        scene = maker.draw(*size)
         boxes = np.concatenate([scene.quads.min(1), scene.quads.max(1)], 1).reshape(-1, 4)
         if scene.exact.all() and not scene.faint.any() and not (np.ptp(boxes[:, ::2], 1) < 20).any():
             questions.append(Question(scene.image, boxes, scene.quads, max(20.0, scene.doubtful_px)))
     return questions
 
 
-def real_questions(frames: RealFrames) -> list[Question]:
+def real_questions(frames: RealFrames, size: tuple[int, int] = SIZE_PX) -> list[Question]:
     """Return whole frames, letterboxed."""
     questions = []
-    scale = WIDTH_PX / frames.luma.shape[2]
+    width, height = size
+    scale = width / frames.luma.shape[2]
     for luma, boxes in zip(frames.luma, frames.boxes, strict=True):
         small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        image = np.full((HEIGHT_PX, WIDTH_PX), 114, np.uint8)
+        image = np.full((height, width), 114, np.uint8)
         image[: small.shape[0]] = small
         questions.append(Question(image, boxes * scale, None, LABELLED_WIDTH_PX * scale))
     return questions

@@ -80,10 +80,19 @@ def test_a_candidate_that_cannot_reach_the_threshold_costs_no_closer_look() -> N
     image = picture_with(box_at(300, 300, 100, 25), width=640, height=384)
     for threshold, looks in ((0.5, 2), (0.6, 1)):
         close = near(least_px=60.0, logit=6.0)
-        search = PlateSearch(threshold=threshold, search_again=False)
+        search = PlateSearch(threshold=threshold, candidate_threshold=0.1, search_again=False)
         found = NetworkPlateDetector(whole(logit=-1.0), close=close, search=search).find(image)
         assert len(close.looks) == looks
         assert len(found) == looks - 1
+
+
+def test_the_picture_is_looked_at_from_afar_only_where_the_first_look_is_not_sure() -> None:
+    """A first score of 0.88 needs a closer look at the plate alone, one of 0.62 the view from afar too."""
+    image = picture_with(box_at(300, 300, 100, 25), width=640, height=384)
+    for logit, looks in ((2.0, 1), (0.5, 2)):
+        close = near(least_px=60.0, logit=6.0)
+        assert NetworkPlateDetector(whole(logit=logit), close=close).find(image)
+        assert len(close.looks) == looks
 
 
 def test_far_plates_are_found_in_a_second_search() -> None:
