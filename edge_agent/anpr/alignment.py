@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, repeat
 
 LOOK_ALIKE = tuple(
     frozenset(group) for group in ("0ODQ", "1IL7T", "8B3", "5S", "2Z", "6G", "4A", "VY", "UV", "MN", "CG")
@@ -60,7 +61,7 @@ def pairs(swaps: Swaps, columns: int, gap: float) -> list[tuple[int | None, int 
         if row and column and here == costs[row - 1][column - 1] + swaps[row - 1][column - 1]:
             row, column = row - 1, column - 1
             found.append((row, column))
-        elif column and here == costs[row][column - 1] + gap:
+        elif not row or (column and here == costs[row][column - 1] + gap):
             column -= 1
             found.append((None, column))
         else:
@@ -70,9 +71,11 @@ def pairs(swaps: Swaps, columns: int, gap: float) -> list[tuple[int | None, int 
 
 
 def _costs(swaps: Swaps, columns: int, gap: float) -> list[list[float]]:
-    rows = [[column * gap for column in range(columns + 1)]]
-    for index, costs in enumerate(swaps, start=1):
-        above, row = rows[-1], [index * gap]
+    # Sums as ``pairs`` will take them apart again: three gaps added are not always thrice a gap.
+    rows = [list(accumulate(repeat(gap, columns), initial=0.0))]
+    for costs in swaps:
+        above = rows[-1]
+        row = [above[0] + gap]
         for column, cost in enumerate(costs):
             row.append(min(above[column] + cost, above[column + 1] + gap, row[column] + gap))
         rows.append(row)
