@@ -42,7 +42,7 @@ class PlateSearch:
     """What the first look must say for a closer look to be worth it: 0.2 finds the same on held-out scenes and frames
     with a closer look more a picture, 0.5 loses one plate in a hundred."""
     sure_at_first: float = 0.7
-    """Where the first look is this sure of a plate, the picture is not looked at from afar: no plate nearly fills it."""
+    """Where the first look is this sure of a plate, nobody looks from afar: no plate nearly fills the picture."""
     most_candidates: int = 6
     """Closer looks a picture, the best candidates first; 0 trusts the first look alone."""
     search_again: bool = True

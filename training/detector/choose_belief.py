@@ -10,8 +10,8 @@ Usage::
     .venv/bin/python -m training.detector.choose_belief --frames ../shared/anpr/train_romania --cache DIR \\
         --bank-held-out DIR/plates-val.npz [--sheet FILE.png] [--plates NUMBERS]
 
-The weights in use were fitted with the second round's detector, reader 2026.11.4 and
-``--plates 0,2,3,4,7,8,26,27,29,31,32,33,34,35,38,41,42,43,44,47,49,55,56,57,60,70,74,82,96,97,114``.
+The weights in use were fitted with detector 3, reader 2026.11.4, line reader 2026.11.2 and
+``--plates 0,1,2,3,5,15,16,18,19,20,21,22,23,25,27,28,29,33,36,40,41,44,53,55,62,67,81,82``.
 """
 
 from __future__ import annotations

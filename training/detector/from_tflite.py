@@ -35,7 +35,7 @@ def convolutions(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
         return interpreter.get_tensor(index).astype(np.float32) * scales.reshape(shape)
 
     found = []
-    for step in interpreter._get_ops_details():  # noqa: SLF001 (nothing public tells)
+    for step in interpreter._get_ops_details():  # nothing public tells
         if step["op_name"] in _CONVOLUTIONS:
             weight, offset = (real(int(index)) for index in step["inputs"][1:3])
             # (out, h, w, in), or depthwise (1, h, w, out): of the one grey channel

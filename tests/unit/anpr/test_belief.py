@@ -29,7 +29,7 @@ def test_each_makes_up_for_the_other() -> None:
     """A clear row of characters carries a doubtful find; without any, the detector must be sure by itself."""
     clear, nothing = reading([0.95] * 7), PlateReading("", 0.0)
     assert belief(0.56, clear) > LEAST_BELIEF > belief(0.68, nothing)
-    assert belief(0.8, nothing) > LEAST_BELIEF
+    assert belief(0.87, nothing) > LEAST_BELIEF
     assert belief(0.3, clear) < LEAST_BELIEF
 
 
