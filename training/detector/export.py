@@ -34,7 +34,7 @@ SIZES = {"plate_detector": (512, 288), "plate_detector_close": (256, 160)}
 CALIBRATION_SCENES = 100
 ROOM = 1.75
 """How much wider the activations' ranges are than calibration says. It tells moving averages of the least and the most,
-and a plate excites cells beyond them: cut off there, its logits are 0.2 too low and its corners 0.12 strides off; with
+and a plate excites cells beyond them: cut off there, its logits are 0.2 too low and its corners 0.15 strides off; with
 this room 0.03 and 0.03."""
 
 

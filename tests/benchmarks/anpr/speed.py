@@ -25,7 +25,7 @@ from tests.benchmarks.anpr.material import AbsentError, crops, few, photographs
 from tests.benchmarks.anpr.peers import OpenAlpr, PeerAnswer, RapidOcr
 from tests.benchmarks.anpr.stills import Step
 
-PICTURES, CROPS, ROUNDS = 12, 24, 3
+PICTURES, CROPS, ROUNDS = 12, 96, 3
 HD = (1280, 720)
 MOST_FIND_MS, MOST_READ_MS = 40.0, 8.0
 OPENALPR_MS = "OpenALPR 47 (eu), 103 (br), 221 (us) ms a picture on one core, finding and reading"
