@@ -2,7 +2,7 @@
 
 The rows are aligned as wholes. Of characters that both saw the probabilities are
 multiplied: where one hesitates the other decides, and where they quarrel nobody is sure. A character that only one saw
-stays where that one is sure enough.
+stays where that one is sure enough; where it does not, its neighbour is doubted instead of it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,28 @@ SURE_ALONE = (0.8, 0.4)
 first takes for one are surer than thin characters that only the second sees."""
 ALONE_COUNTS = 0.7
 """What is left of its probability."""
+LEFT_OUT_COUNTS = 0.3
+"""What is left of a character's probability beside one that was left out. Of 23 lines that this happened to in held-out
+plates 4 were read rightly, and the probabilities of what was left would have told 7."""
 
 
 def joined(first: list[Floats], second: list[Floats]) -> list[Floats]:
     """Return the characters of a line, each ``(36,)`` probabilities, from what two readers saw of it."""
     row: list[Floats] = []
+    doubt = 1.0
     for one, other in aligned(first, second):
         if one is not None and other is not None:
-            row.append(agreed(one, other))
-            continue
-        alone = one if one is not None else other
-        if alone is not None and float(alone.max()) >= SURE_ALONE[one is None]:
-            row.append(alone * np.float32(ALONE_COUNTS))
+            seen = agreed(one, other)
+        else:
+            alone = one if one is not None else other
+            if alone is None or float(alone.max()) < SURE_ALONE[one is None]:
+                doubt *= LEFT_OUT_COUNTS
+                continue
+            seen = alone * np.float32(ALONE_COUNTS)
+        row.append(seen * np.float32(doubt))
+        doubt = 1.0
+    if row:
+        row[-1] = row[-1] * np.float32(doubt)
     return row
 
 

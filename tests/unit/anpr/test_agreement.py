@@ -81,6 +81,18 @@ def test_a_character_that_one_saw_counts_where_it_is_sure(sure: float, seen_by_s
         assert float(found[1].max()) < sure
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_character_left_out_leaves_doubt_beside_it(place: int) -> None:
+    """Nobody can say of a line that one of two readers saw a character more in it that it is surely right."""
+    more = row("ABC")
+    more.insert(place, character("I", 0.5))
+    found = joined(more, row("ABC"))
+    assert text(found) == "ABC"
+    doubted = [float(chances.max()) < 0.5 for chances in found]
+    assert doubted.count(True) == 1
+    assert doubted[min(place, 2)]
+
+
 def test_a_missing_reader_leaves_what_the_other_is_sure_of() -> None:
     """Where the second saw nothing, the first's sure characters remain."""
     assert text(joined([*row("AB"), character("C", 0.4)], [])) == "AB"
