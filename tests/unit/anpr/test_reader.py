@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_agent.anpr.cuts import straightened
 from edge_agent.anpr.reader import MODEL_NAME as READER
@@ -202,6 +205,34 @@ def test_the_shipped_model_reads_painted_plates(text: str, night: bool) -> None:
 def test_the_shipped_model_reads_nothing_on_a_blank_wall() -> None:
     """Where nothing is written nothing is read."""
     assert open_reader().read(np.full((60, 200, 3), 140, np.uint8)).text == ""
+
+
+LETTERING = st.tuples(
+    st.text(ALPHABET + " -.", min_size=1, max_size=16), st.integers(-30, 90), st.integers(10, 90), st.integers(-25, 25)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LETTERING, min_size=1, max_size=4), st.integers(40, 480), st.integers(20, 120))
+def test_the_shipped_models_answer_whatever_they_are_shown(
+    letterings: list[tuple[str, int, int, int]], width: int, height: int
+) -> None:
+    """Lines upon lines, cut off, aslant, far too many characters: there is an answer, and it adds up."""
+    picture = np.full((height, width, 3), 200, np.uint8)
+    for text, left, bottom, angle in letterings:
+        layer = np.zeros((height, width), np.uint8)
+        cv2.putText(layer, text, (left, bottom), cv2.FONT_HERSHEY_DUPLEX, 0.9, 255, 2, cv2.LINE_AA)
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
+        picture[cv2.warpAffine(layer, turn, (width, height)) > 127] = 25
+    reading = shipped_reader().read(picture)
+    assert 0.0 <= reading.confidence <= 1.0
+    assert len(reading.character_confidences) == len(reading.text)
+    assert all(0.0 <= each <= 1.0 for each in reading.character_confidences)
+
+
+@cache
+def shipped_reader() -> NetworkPlateReader:
+    return open_reader()
 
 
 @pytest.mark.parametrize("name", ["plate_reader", "plate_line"])
