@@ -36,11 +36,10 @@ _QUARTER_SHARE = 0.58
 class PlateSearch:
     """How hard to look."""
 
-    threshold: float = 0.55
+    threshold: float = 0.5
     """0..1: plates below it are dropped. Raising it loses far and faint plates and drops signs and stickers."""
-    candidate_threshold: float = 0.4
-    """What the first look must say for a closer look to be worth it: 0.2 finds the same on held-out scenes and frames
-    with a closer look more a picture, 0.5 loses one plate in a hundred."""
+    candidate_threshold: float = 0.35
+    """What the first look must say for a closer look to be worth it."""
     sure_at_first: float = 0.7
     """Where the first look is this sure of a plate, nobody looks from afar: no plate nearly fills the picture."""
     most_candidates: int = 6

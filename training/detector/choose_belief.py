@@ -11,7 +11,7 @@ Usage::
         --bank-held-out DIR/plates-val.npz [--sheet FILE.png] [--plates NUMBERS]
 
 The weights in use were fitted with detector 3, reader 2026.11.4, line reader 2026.11.2 and
-``--plates 0,1,2,3,5,15,16,18,19,20,21,22,23,25,27,28,29,33,36,40,41,44,53,55,62,67,81,82``.
+``--plates 0,2,3,4,6,8,21,22,25,26,27,28,29,30,31,33,35,36,37,41,42,45,49,50,53,65,67,74,77,92,93``.
 """
 
 from __future__ import annotations
