@@ -1,7 +1,7 @@
 """Finds number plates with the project's own small network: once over the whole picture, then closer where it pays.
 
-A closer look at each candidate confirms or rejects it and tells its corners more exactly. Where the first look finds
-nothing, the picture is searched again in enlarged pieces (far plates) and shrunken (plates that nearly fill it).
+A closer look at each candidate confirms or rejects it and tells its corners more exactly. Where that leaves nothing
+sure, the picture is searched again in enlarged pieces (far plates) and shrunken (plates that nearly fill it).
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ class PlateSearch:
     """0..1: plates below it are dropped. Raising it loses far and faint plates and drops signs and stickers."""
     candidate_threshold: float = 0.35
     """What the first look must say for a closer look to be worth it."""
-    sure_at_first: float = 0.7
-    """Where the first look is this sure of a plate, nobody looks from afar: no plate nearly fills the picture."""
+    sure: float = 0.7
+    """Where a plate is this sure, nobody looks any further: after the first look not from afar, in the end not
+    again."""
     most_candidates: int = 6
     """Closer looks a picture, the best candidates first; 0 trusts the first look alone."""
     search_again: bool = True
-    """Look again, in pieces and at the shrunken whole, where no plate was found at first."""
+    """Look again, in pieces and at the shrunken whole, where no sure plate was found at first."""
     most_enlargement: float = 3.0
     """A closer look enlarges small plates at most this much."""
 
@@ -63,8 +64,8 @@ class NetworkPlateDetector:
     def find(self, image: Image) -> list[PlateBox]:
         """Return the plates of a picture (BGR), best first, with their corners."""
         found = self._closer(image, _together(self._first(image)))
-        if not len(found) and self._search.search_again and (more := self._again(image)):
-            found = self._closer(image, _together(more))
+        if self._search.search_again and not self._is_sure(found) and (more := self._again(image)):
+            found = _together([found, self._closer(image, _together(more))])
         return [_plate(score, corners) for score, corners in zip(found.score, found.corners, strict=True)]
 
     def close(self) -> None:
@@ -76,9 +77,12 @@ class NetworkPlateDetector:
     def _first(self, image: Image) -> list[FoundPlates]:
         """Look at the whole picture, and from afar at what may nearly fill it."""
         seen = [self._whole.look(image, _all_of(image), self._least)]
-        if self._close is not None and not (seen[0].score >= self._search.sure_at_first).any():
+        if self._close is not None and not self._is_sure(seen[0]):
             seen.append(self._close.look(image, _all_of(image), self._least))
         return seen
+
+    def _is_sure(self, found: FoundPlates) -> bool:
+        return bool((found.score >= self._search.sure).any())
 
     def _again(self, image: Image) -> list[FoundPlates]:
         """Look at overlapping quarters, where that shows more than the whole did; from afar where nothing else can."""

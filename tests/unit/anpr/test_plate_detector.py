@@ -103,6 +103,15 @@ def test_far_plates_are_found_in_a_second_search() -> None:
     assert not NetworkPlateDetector(whole(**blind), search=PlateSearch(search_again=False)).find(image)
 
 
+@pytest.mark.parametrize(("logit", "looks"), [(0.5, 5), (2.0, 1)])
+def test_the_second_search_adds_to_what_is_not_sure(logit: float, looks: int) -> None:
+    """A score of 0.62 may be a sign beside the plate: its quarters are searched too. One of 0.88 will do."""
+    network = whole(logit=logit)
+    found = NetworkPlateDetector(network).find(picture_with(box_at(300, 300, 100, 25), width=1280, height=720))
+    assert len(found) == 1
+    assert len(network.looks) == looks + (logit < 1)  # without the small network the view from afar is another
+
+
 def test_a_plate_that_fills_the_picture_is_found_from_farther_away() -> None:
     """Too large for the network at first, it is found when the picture is shrunk."""
     image = picture_with(box_at(40, 100, 560, 140), width=640, height=360)
