@@ -1,4 +1,4 @@
-"""Fixtures that every kind of test may use; services live in ``tests/services.py``."""
+"""Fixtures that every kind of test may use; services live in ``tests/backing_services.py``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.services"]
+pytest_plugins = ["tests.backing_services"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_MATERIAL = ROOT.parent / "shared"

@@ -14,7 +14,7 @@ import psycopg
 
 from cloud_functions.db.migrate import upgrade
 from infra.local.postgres import PostgresBinaries, PostgresServer
-from tests.services import POSTGRES_VARIABLE
+from tests.backing_services import POSTGRES_VARIABLE
 
 LARGE = ("shared_buffers=512MB", "max_wal_size=8GB")
 """Settings for millions of rows: most of what is asked for stays in memory, as on a server of that size."""

@@ -21,7 +21,7 @@ from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.db.event_queries import events_after, numbered_page, page_after
 from cloud_functions.db.event_statistics import event_stats
 from tests.api_calls import NOON, store, stored_event
-from tests.services import PostgresFixture
+from tests.backing_services import PostgresFixture
 
 CAMERAS = ["camera-1", "camera-2", "camera-3"]
 CLASSES = ["person", "car", "dog", "zebra"]

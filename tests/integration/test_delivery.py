@@ -15,8 +15,8 @@ from edge_agent.sender import Sender, SenderSettings
 from edge_agent.transport.s3 import S3Store
 from edge_agent.transport.settings import S3Settings
 from infra.local.aws import AwsServer
+from tests.backing_services import BrokerFixture
 from tests.integration.delivery_rig import DeviceProcess, pause, subscribed
-from tests.services import BrokerFixture
 from tests.unit.outbox.made import tracking_event, with_image
 from tests.unit.transport.fakes import FakeLink
 from tests.unit.transport.scripted_broker import ScriptedBroker

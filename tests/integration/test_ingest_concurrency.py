@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from shared.errors import TransientError
+from tests.backing_services import PostgresFixture
 from tests.ingest_rig import RECOUNT, rig, rows
-from tests.services import PostgresFixture
 from tests.wire_events import batch, failures, mixed_traffic, sequence_of
 
 ROOT = Path(__file__).resolve().parents[2]

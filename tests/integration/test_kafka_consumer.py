@@ -18,9 +18,9 @@ import psycopg
 import pytest
 
 from infra.local.process import wait_until
+from tests.backing_services import PostgresFixture
 from tests.ingest_rig import RECOUNT, rows
 from tests.kafka_cluster import FAST_CONSUMER, KafkaCluster
-from tests.services import PostgresFixture
 from tests.wire_events import encoded, mixed_traffic, wire_event
 
 PARTITIONS = 4

@@ -18,8 +18,8 @@ from infra.local.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError, TransientError
 from tests.api_calls import store, stored_event
+from tests.backing_services import PostgresFixture
 from tests.ingest_rig import RECOUNT, open_database, rig, rows
-from tests.services import PostgresFixture
 from tests.wire_events import BOX, batch, detection_data, failures, motion_data, tracking_data, wire_event
 
 SCHEMA = """

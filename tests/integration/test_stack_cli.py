@@ -25,7 +25,7 @@ from infra.local.ports import free_port
 from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
 from infra.local.process import PidFile, ProcessIdentity, wait_until
 from infra.local.resources import BUCKET
-from tests.services import BrokerFixture, PostgresFixture
+from tests.backing_services import BrokerFixture, PostgresFixture
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"redis", "broker", "postgres", "api", "aws", "bridge", "schedule"}
