@@ -61,7 +61,7 @@ def pairs(swaps: Swaps, columns: int, gap: float) -> list[tuple[int | None, int 
         if row and column and here == costs[row - 1][column - 1] + swaps[row - 1][column - 1]:
             row, column = row - 1, column - 1
             found.append((row, column))
-        elif not row or (column and here == costs[row][column - 1] + gap):
+        elif column and here == costs[row][column - 1] + gap:
             column -= 1
             found.append((None, column))
         else:

@@ -128,8 +128,8 @@ def main() -> None:
     held_out = load_frames(arguments.frames, validation=True, cache=arguments.cache / "frames.npy")
     calibration = SceneMaker(frames=train, plates=load_bank(arguments.bank), rng=np.random.default_rng(5))
     examiner = SceneMaker(frames=held_out, plates=load_bank(arguments.bank_held_out), rng=np.random.default_rng(77))
-    size = SIZES["plate_detector"]
-    sets = {"generated": generated_questions(examiner, 100, size), "real": real_questions(held_out, size)}
+    whole = SIZES["plate_detector"]
+    sets = {"generated": generated_questions(examiner, 100, whole), "real": real_questions(held_out, whole)}
     for name, size in SIZES.items():
         float_path = convert(net, size, arguments.cache / f"{name}_float.tflite")
         path = arguments.out / f"{name}.tflite"

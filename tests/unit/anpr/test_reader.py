@@ -192,19 +192,25 @@ def painted(text: str, *, ground: int = 235, ink: int = 20) -> np.ndarray:
     return picture
 
 
+@cache
+def shipped_reader() -> NetworkPlateReader:
+    """The models in the package, opened once."""
+    return open_reader()
+
+
 @pytest.mark.parametrize("text", ["KLM482", "HT739", "254XRN", "NPR8364"])
 @pytest.mark.parametrize("night", [False, True])
 def test_the_shipped_model_reads_painted_plates(text: str, night: bool) -> None:
     """The model in the package reads dark on light and light on dark, and says which characters it is sure of."""
     picture = painted(text, ground=30, ink=220) if night else painted(text)
-    reading = open_reader().read(picture)
+    reading = shipped_reader().read(picture)
     assert reading.text == text
     assert len(reading.character_confidences) == len(text)
 
 
 def test_the_shipped_model_reads_nothing_on_a_blank_wall() -> None:
     """Where nothing is written nothing is read."""
-    assert open_reader().read(np.full((60, 200, 3), 140, np.uint8)).text == ""
+    assert shipped_reader().read(np.full((60, 200, 3), 140, np.uint8)).text == ""
 
 
 LETTERING = st.tuples(
@@ -230,11 +236,6 @@ def test_the_shipped_models_answer_whatever_they_are_shown(
     assert all(0.0 <= each <= 1.0 for each in reading.character_confidences)
 
 
-@cache
-def shipped_reader() -> NetworkPlateReader:
-    return open_reader()
-
-
 @pytest.mark.parametrize("name", ["plate_reader", "plate_line"])
 def test_the_shipped_models_are_small(name: str) -> None:
     """They fit the four megabytes a model in the repository may have."""
@@ -245,7 +246,7 @@ def test_the_shipped_models_are_small(name: str) -> None:
 def test_the_shipped_model_reads_real_plates(shared_material: Path) -> None:
     """Of every fifth cropped US plate at least three in four are read exactly (the figures are in the model card)."""
     rows = (shared_material / "anpr" / "us_plate_crops.csv").read_text("utf-8").splitlines()[1::5]
-    plates = open_reader()
+    plates = shipped_reader()
     right = 0
     for row in rows:
         name, _, wanted, _ = row.split(",")
