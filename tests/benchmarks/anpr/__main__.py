@@ -1,7 +1,8 @@
 """``make bench-anpr``: examine number plate reading and write the table in the documentation.
 
 Sections: ``crops`` (the reader alone), ``frames`` (photographs end to end), ``speed``, ``videos`` (panning and zooming
-over photographs), ``gate`` (the synthetic gate). A section whose pictures are not there is skipped and says so.
+over photographs), ``gate`` (the synthetic gate), ``database`` (what is stored: searches, statistics, watch-lists). A
+section whose pictures are not there is skipped and says so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks.anpr.lines import Line
+from tests.benchmarks import bench_plates
+from tests.benchmarks.anpr.lines import Line, figure_line
 from tests.benchmarks.anpr.material import AbsentError
 from tests.benchmarks.anpr.passages import gate_lines, video_lines
 from tests.benchmarks.anpr.peers import ROOT
@@ -36,6 +38,7 @@ TITLES = {
     "speed": "Speed, one thread",
     "videos": "Videos made by panning and zooming over photographs",
     "gate": "The synthetic gate",
+    "database": "In the database",
 }
 
 
@@ -82,6 +85,8 @@ def _run(name: str, options: argparse.Namespace, step: Step, say: Step) -> list[
     }
     if name == "gate":
         return gate_lines(range(1, 1 + options.seeds), step, say)
+    if name == "database":
+        return [figure_line(figure) for figure in bench_plates.run()]
     limit: int | None = options.limit
     if name == "videos":
         limit = min(limit or options.videos, options.videos)

@@ -6,6 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from tests.benchmarks.figures import Figure
+
+_WHOLE_FROM = 1000
+"""Larger numbers are told without decimals, not with an exponent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -51,7 +56,15 @@ def number_line(
     sign = "≤" if better == "lower" else "≥"
     met = None if target is None else (value <= target if better == "lower" else value >= target)
     asked = "" if target is None else f"{sign} {target:g} {unit}".strip()
-    return Line(what, f"{value:.3g} {unit}".strip(), detail, asked, met, others)
+    told = f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
+    return Line(what, f"{told} {unit}".strip(), detail, asked, met, others)
+
+
+def figure_line(figure: Figure) -> Line:
+    """Return a line for a figure of ``make bench``."""
+    return number_line(
+        figure.name, figure.value, figure.unit, detail=figure.note, target=figure.target, better=figure.better
+    )
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:

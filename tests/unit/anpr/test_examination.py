@@ -12,11 +12,12 @@ import pytest
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from tests.benchmarks.anpr import __main__ as command
 from tests.benchmarks.anpr.camera_path import CameraPath, seed_of
-from tests.benchmarks.anpr.lines import number_line, share_line, wilson
+from tests.benchmarks.anpr.lines import figure_line, number_line, share_line, wilson
 from tests.benchmarks.anpr.material import AbsentError, LabelledPlate, crops, few, photographs
 from tests.benchmarks.anpr.passages import Tally, Told, owner_of
 from tests.benchmarks.anpr.report import page
 from tests.benchmarks.anpr.stills import judge, pooled_lines
+from tests.benchmarks.figures import Figure
 
 BOX = (100.0, 60.0, 140.0, 75.0)
 
@@ -36,6 +37,19 @@ def test_a_target_is_met_or_missed() -> None:
     assert share_line("x", 8, 10).met is None
     assert number_line("x", 0.1, "ms", target=0.1).met
     assert not number_line("x", 0.1, "a second", target=0.2, better="higher").met
+
+
+def test_large_numbers_are_told_whole() -> None:
+    """Nobody reads 1.4e+03 ms with pleasure."""
+    assert number_line("x", 1403.4, "ms").value == "1,403 ms"
+    assert number_line("x", 999.4, "ms").value == "999 ms"
+
+
+@pytest.mark.parametrize(("value", "met"), [(9.5, True), (10.5, False)])
+def test_a_benchmark_figure_keeps_its_target_and_note(value: float, met: bool) -> None:
+    """What ``make bench`` asks is asked in the table too."""
+    line = figure_line(Figure("fuzzy", value, "ms", target=10.0, note="median 3 ms"))
+    assert (line.what, line.at_least, line.met, line.detail) == ("fuzzy", "≤ 10 ms", met, "median 3 ms")
 
 
 def test_boxes_are_held_against_the_label(tmp_path: Path) -> None:
