@@ -68,8 +68,8 @@ schemas: $(STAMP) ## Write the JSON Schemas and the configuration page into docs
 	@$(BIN)/python -m shared.schemas docs/reference
 	@$(BIN)/python -m edge_agent.config_reference docs/reference/configuration.md
 
-COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	--no-emit-find-links --no-emit-package vedette
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --no-emit-package vedette -c requirements/constraints.in
 
 lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 	@for extra in edge cloud kafka local; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
@@ -77,5 +77,5 @@ lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
 	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
 
-clean: ## Remove .venv and everything generated
-	rm -rf $(VENV) .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+clean: ## Remove .venv, .venv-* and everything generated
+	rm -rf $(VENV) .venv-* .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

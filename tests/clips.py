@@ -28,13 +28,14 @@ def make_clip(
     pix_fmt: str | None = None,
     times_s: Sequence[float] | None = None,
     created_at: datetime | None = None,
+    title: str | None = None,
     gop: int = 12,
     options: dict[str, str] | None = None,
 ) -> Path:
     """Encode BGR (or grey) pictures into ``path``, whose suffix names the container, and return ``path``.
 
     H.264 where the wheel can encode it, else MPEG-4 part 2. ``times_s`` gives each frame its own presentation time
-    (variable frame rate); ``created_at`` goes into the container's ``creation_time``. Every ``gop``
+    (variable frame rate); ``created_at`` and ``title`` go into the container's metadata. Every ``gop``
     frames is a key frame.
     """
     images = iter(frames)
@@ -43,6 +44,8 @@ def make_clip(
     with av.open(str(path), "w") as container:
         if created_at is not None:
             container.metadata["creation_time"] = created_at.isoformat()
+        if title is not None:
+            container.metadata["title"] = title
         # A frame rate would set the encoder's time base too; the ticks below must stay fine enough for any rate.
         stream: Any = container.add_stream(name, rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = first.shape[1], first.shape[0]

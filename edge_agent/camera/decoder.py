@@ -118,9 +118,9 @@ def open_video(
         url,
         "r",
         options=options or {},
-        metadata_errors="ignore",
         timeout=timeout_s,
         hwaccel=_hardware_device(hardware_decoder),
+        **metadata_options(av.__version__),
     )
     try:
         stream = _best_video(container)
@@ -133,6 +133,15 @@ def open_video(
     except BaseException:
         container.close()
         raise
+
+
+def metadata_options(pyav_version: str) -> dict[str, Any]:
+    """Return the arguments of ``av.open`` that keep metadata which is not UTF-8 from failing a stream.
+
+    PyAV 19 removed ``metadata_errors`` and always decodes such text; without it, earlier versions raise
+    UnicodeDecodeError.
+    """
+    return {"metadata_errors": "ignore"} if int(pyav_version.split(".", maxsplit=1)[0]) < 19 else {}
 
 
 def _best_video(container: InputContainer) -> VideoStream:
@@ -189,7 +198,7 @@ def _decoder(stream: VideoStream, hardware_decoder: str | None) -> Callable[[Pac
     """Return the stream's own decoder, or the named one where it speaks the stream's codec."""
     if hardware_decoder is None or not _is_decoder(hardware_decoder):
         return stream.decode
-    if not hardware_decoder.startswith(stream.codec_context.name.split("_")[0]):
+    if not hardware_decoder.startswith(stream.codec_context.name.split(".", maxsplit=1)[0]):
         logger.warning("decoding %s in software: %s does not", stream.codec_context.name, hardware_decoder)
         return stream.decode
     context: Any = CodecContext.create(hardware_decoder, "r")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.camera.decoder import Damage, check_hardware_decoder, open_video
+from edge_agent.camera.decoder import Damage, check_hardware_decoder, metadata_options, open_video
 from edge_agent.camera.file import open_file
 from edge_agent.camera.settings import SourceSettings
 from shared.clock import ManualClock
@@ -60,3 +60,18 @@ def test_a_device_that_is_not_there_falls_back_to_software(tmp_path: Path) -> No
     settings = SourceSettings(hardware_decoder=hwdevices_available()[0])
     source = open_file(str(path), settings=settings, clock=ManualClock())
     assert source.read(1.0) is not None
+
+
+def test_python_each_version_of_pyav_gets_the_arguments_that_it_knows() -> None:
+    """PyAV 19 rejects an argument that earlier versions need."""
+    assert metadata_options("18.1.0") == metadata_options("15.0.0") == {"metadata_errors": "ignore"}
+    assert metadata_options("19.0.2") == metadata_options("20.1.0rc1") == {}
+
+
+def test_python_metadata_that_is_not_utf8_does_not_fail_a_recording(tmp_path: Path) -> None:
+    """Some recorders write a title in their own code page; the installed PyAV must open the file all the same."""
+    path = make_clip(tmp_path / "a.mkv", numbered(3), title="Gate xxx")
+    path.write_bytes(path.read_bytes().replace(b"Gate xxx", b"Gate \xff\xfe\xe9"))
+    video = open_video(f"file:{path}", hardware_decoder=None, threads=1, threading="FRAME")
+    assert len(list(video.pictures(Damage()))) == 3
+    video.container.close()
