@@ -24,7 +24,8 @@ class StreamAddress:
     """For FFmpeg: user name and password percent-encoded."""
     shown: str
     secrets: tuple[str, ...] = field(repr=False, default=())
-    has_password: bool = False
+    has_login: bool = False
+    """The address names a user, a password or both (an empty password counts)."""
 
     def mask(self, text: str) -> str:
         """Take this address's secrets out of ``text``, however they are spelled."""
@@ -50,15 +51,17 @@ def parse_address(text: str) -> StreamAddress:
     if not userinfo:
         return StreamAddress(url=text, shown=shown)
     user, _, password = userinfo.partition(":")
-    login = f"{_encoded(user)}:{_encoded(password)}" if password else _encoded(user)
-    spellings = {userinfo, login} | {
+    # FFmpeg answers a challenge only if the login holds a colon: without a password, that is an empty one.
+    login = f"{_encoded(user)}:{_encoded(password)}"
+    # Without a password only the user name would be masked, and a short one stands in too many innocent words.
+    spellings = ({userinfo, login} if password else set[str]()) | {
         spelling for spelling in (password, unquote(password), _encoded(password)) if len(spelling) >= _SHORTEST_MASKED
     }
     return StreamAddress(
         url=f"{scheme}://{login}@{location}",
         shown=shown,
         secrets=tuple(sorted(spellings, key=len, reverse=True)),
-        has_password=bool(password),
+        has_login=True,
     )
 
 

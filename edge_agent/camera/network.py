@@ -128,7 +128,7 @@ class NetworkConnection:
     def _trouble(self, error: Exception) -> TransientError:
         """Say in plain words what went wrong, without the address that FFmpeg puts into its errors."""
         if isinstance(error, av.error.HTTPUnauthorizedError):
-            if self._address.has_password:
+            if self._address.has_login:
                 return AccessRefusedError(
                     "the camera refused the user name or password (401); correct them in the address"
                 )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
@@ -102,6 +103,30 @@ def test_passwords_of_every_kind_get_through_and_stay_secret(
     assert "hung up" in said or "ended the stream" in said
     for secret in (PASSWORD, "w:rd", "p%40ss", "view er", "view%20er"):
         assert secret not in said
+
+
+@pytest.mark.parametrize("auth", ["basic", "digest"])
+@pytest.mark.parametrize(
+    ("user", "password", "login"),
+    [
+        ("admin", "", "admin:"),
+        ("admin", "", "admin"),
+        ("", "secret", ":secret"),
+        ("view er", "", "view%20er:"),
+        ("admin", ":", "admin::"),
+        ("admin", "%", "admin:%"),
+        ("admin", "a b", "admin:a%20b"),
+        ("admin", "pass#1?x/y@z", "admin:pass#1?x/y@z"),
+        ("admin", "ä€名", "admin:ä€名"),
+    ],
+)
+def test_edge_07_every_login_opens_the_camera(
+    auth: Literal["basic", "digest"], user: str, password: str, login: str
+) -> None:
+    """An empty password, a user name alone and awkward characters reach the camera, by Basic and by Digest."""
+    with serving(auth=auth, user=user, password=password) as server:
+        result = probe(f"rtsp://{login}@127.0.0.1:{server.port}/live", CALM, frames=1)
+    assert result.error is None
 
 
 def test_a_wrong_password_is_said_in_plain_words_and_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs",
         ("rtsp://cam:554", "rtsp://cam:554", "rtsp://cam:554"),
         ("rtsp://[::1]:554/a", "rtsp://[::1]:554/a", "rtsp://[::1]:554/a"),
         ("rtsp://me:secret@cam/1", "rtsp://me:secret@cam/1", "rtsp://***@cam/1"),
-        ("rtsp://me@cam/1", "rtsp://me@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://me@cam/1", "rtsp://me:@cam/1", "rtsp://***@cam/1"),
         ("rtsp://me:s%40cret@cam/1", "rtsp://me:s%40cret@cam/1", "rtsp://***@cam/1"),
         ("rtsp://me:s@cret@cam:554/1", "rtsp://me:s%40cret@cam:554/1", "rtsp://***@cam:554/1"),
         ("rtsp://me:se/cret@cam/1", "rtsp://me:se%2Fcret@cam/1", "rtsp://***@cam/1"),
@@ -39,6 +39,42 @@ def test_addresses_are_split(text: str, url: str, shown: str) -> None:
     """However the password is written, FFmpeg gets it encoded and people do not get it."""
     address = parse_address(text)
     assert (address.url, address.shown) == (url, shown)
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "login"),
+    [
+        ("admin:", "admin:"),
+        ("admin", "admin:"),
+        (":", ":"),
+        (":secret", ":secret"),
+        ("admin:secret", "admin:secret"),
+        ("admin::", "admin:%3A"),
+        ("admin:se:cret", "admin:se%3Acret"),
+        ("ad%40min:", "ad%40min:"),
+        ("a@b.example:", "a%40b.example:"),
+        ("view er:", "view%20er:"),
+        ("ü:ß", "%C3%BC:%C3%9F"),
+        ("admin:%", "admin:%25"),
+        ("admin:%20", "admin:%20"),
+        ("admin:#1?", "admin:%231%3F"),
+        ("admin:a/b", "admin:a%2Fb"),
+        ("admin:[x]", "admin:%5Bx%5D"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https"])
+@pytest.mark.parametrize("host", ["192.0.2.7:8554", "[::1]", "camera.example"])
+def test_edge_07_a_login_always_holds_its_colon(scheme: str, host: str, userinfo: str, login: str) -> None:
+    """FFmpeg drops a login without a colon, so an empty password is written as one; nothing of it is shown."""
+    address = parse_address(f"{scheme}://{userinfo}@{host}/live/1")
+    assert address.url == f"{scheme}://{login}@{host}/live/1"
+    assert address.shown == f"{scheme}://***@{host}/live/1"
+    assert address.has_login
+
+
+def test_edge_07_a_short_user_name_without_a_password_does_not_garble_messages() -> None:
+    """Only secrets are masked in a text."""
+    assert parse_address("rtsp://me:@cam/1").mask("no camera answers") == "no camera answers"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +96,7 @@ def test_an_encoded_password_is_never_shown(user: str, password: str) -> None:
     assert address.url == f"rtsp://{user}:{encoded}@camera.example:554/live/1"
     assert (
         encoded not in repr(address)
-        or encoded in "StreamAddress(shown='rtsp://***@camera.example:554/live/1', has_password=True)"
+        or encoded in "StreamAddress(shown='rtsp://***@camera.example:554/live/1', has_login=True)"
     )
     if not set(password) <= set("*@:/"):
         assert password not in address.mask(f"cannot open {address.url}: {password!s} <{encoded}>")
