@@ -77,5 +77,6 @@ lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
 	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
 
-clean: ## Remove .venv, .venv-* and everything generated
+clean: ## Stop what runs; remove .venv, .venv-* and everything generated
+	@if [ -x $(BIN)/vedette-local ] && [ -d .vedette ]; then $(BIN)/vedette-local down || true; fi
 	rm -rf $(VENV) .venv-* .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -35,6 +35,8 @@ class ApiSettings:
     topic_arn: str | None = None
     """The SNS hub, for the health answer only; None: not configured."""
     root_path: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    """DNS names that a server (not Lambda) answers to, besides localhost and IP addresses."""
     plates: PlateSettings = field(default_factory=PlateSettings)
 
     @classmethod
@@ -45,6 +47,7 @@ class ApiSettings:
             bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket that devices put their pictures into"),
             topic_arn=env.optional("EVENTS_TOPIC_ARN"),
             root_path=env.text("API_ROOT_PATH", ""),
+            allowed_hosts=tuple(env.text("ALLOWED_HOSTS", "").replace(",", " ").split()),
             plates=PlateSettings.from_environment(env),
         )
 

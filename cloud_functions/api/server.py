@@ -5,15 +5,21 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from cloud_functions.api.composition import ApiSettings, build_app
+from cloud_functions.api.origin_guard import OriginGuard
 from cloud_functions.api.resources import SERVER_LIMITS
 from cloud_functions.api.workers import ThreadWorkers
 
 
 def app_from_environment() -> FastAPI:
-    """Build the application from ``DATABASE_URL``, ``SNAPSHOT_BUCKET``, ``EVENTS_TOPIC_ARN`` and ``AWS_*``."""
+    """Build the application from the environment, as ``ApiSettings`` reads it, and ``AWS_*``."""
     return server_app(ApiSettings.from_environment())
 
 
 def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
-    """Build the application for a server of many requests at a time; it opens up to ``threads`` connections."""
-    return build_app(settings, workers=ThreadWorkers(threads=threads), limits=SERVER_LIMITS)
+    """Build the application for a server of many requests at a time; it opens up to ``threads`` connections.
+
+    It answers to this machine's own names, IP addresses and ``settings.allowed_hosts`` alone.
+    """
+    app = build_app(settings, workers=ThreadWorkers(threads=threads), limits=SERVER_LIMITS)
+    app.add_middleware(OriginGuard, allowed_hosts=settings.allowed_hosts)
+    return app

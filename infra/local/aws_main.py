@@ -23,7 +23,7 @@ from infra.local.object_store import ObjectFolder, ObjectStore
 from infra.local.ports import LOOPBACK
 from infra.local.queue_file import QueueFile
 from infra.local.resources import BUCKET, FANOUT_DEAD_QUEUE, FANOUT_QUEUE
-from infra.local.wsgi import Application, Environ, StartResponse
+from infra.local.wsgi import Application, Environ, OriginGuard, StartResponse
 
 FANOUT_HANDLER = "cloud_functions.fanout.handler.handler"
 
@@ -56,7 +56,7 @@ def make_server(port: int, application: Application) -> Any:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
-    server: Any = make_werkzeug_server(LOOPBACK, port, application, threaded=True, request_handler=Handler)
+    server: Any = make_werkzeug_server(LOOPBACK, port, OriginGuard(application), threaded=True, request_handler=Handler)
     server.daemon_threads = True
     return server
 

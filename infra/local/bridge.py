@@ -11,9 +11,11 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from infra.local.http_handler import ProgramHandler
 from infra.local.ingest_feed import Arrival, Inbox, IngestFeed
 from infra.local.lambda_function import LambdaFunction
 from infra.local.ports import LOOPBACK
@@ -31,8 +34,10 @@ log = logging.getLogger(__name__)
 RULE_FILTERS = (EVENTS_FILTER, HEARTBEAT_FILTER, STATUS_FILTER, REPLIES_FILTER)
 INGEST_HANDLER = "cloud_functions.ingest.handler.handler"
 _CLIENT_ID = "vedette-rule"
+_DATA_PLANE_CLIENT_ID = "vedette-data-plane"
 _MAX_PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core's limit
 _PUBLISH_TIMEOUT_S = 5.0
+_LOOK_EVERY_S = 1.0
 
 
 def connect(url: str, *, client_id: str, persistent: bool, manual_ack: bool = False) -> mqtt.Client:
@@ -84,7 +89,7 @@ class RuleSubscription:
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         arrival = Arrival(
-            topic=message.topic,
+            topic=_topic_of(message),
             payload=bytes(message.payload),
             packet_id=message.mid,
             connection=self._connection,
@@ -93,17 +98,47 @@ class RuleSubscription:
         self._inbox.put(arrival)
 
 
-class _DataPlane(BaseHTTPRequestHandler):
+def _topic_of(message: mqtt.MQTTMessage) -> str:
+    """Return the topic; one that is not UTF-8, which a broker should have refused, with its odd bytes escaped.
+
+    Ingest then rejects the message with a reason and keeps a copy, as it does with every topic that is not ours.
+    """
+    try:
+        return message.topic
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", errors="backslashreplace")
+
+
+class NetworkWatch:
+    """Ends the process when an MQTT client's network thread has ended, so that the supervisor starts it again.
+
+    paho's thread ends without a word when anything in it raises; the process would go on, deaf.
+    """
+
+    def __init__(self, *, clients: Sequence[str], stopped: threading.Event) -> None:
+        self._names = {f"paho-mqtt-client-{client_id}" for client_id in clients}
+        self._stopped = stopped
+        self.failed = False
+
+    def run(self) -> None:
+        """Look once a second until ``stopped``, which this sets where a thread is missing."""
+        while not self._stopped.wait(_LOOK_EVERY_S):
+            missing = self._names - {thread.name for thread in threading.enumerate()}
+            if missing:
+                log.error("the network thread of %s has ended: starting again", ", ".join(sorted(missing)))
+                self.failed = True
+                self._stopped.set()
+
+
+class _DataPlane(ProgramHandler):
     """``POST /topics/TOPIC?qos=1``: publish, and answer once the broker has it."""
 
-    protocol_version = "HTTP/1.1"
     client: mqtt.Client
 
-    def do_POST(self) -> None:
-        size = int(self.headers.get("Content-Length", 0))
-        payload = self.rfile.read(size)
+    def do_POST(self) -> None:  # noqa: N802  http.server's name
+        payload = self.body(largest_bytes=_MAX_PAYLOAD_BYTES)
         path = urlsplit(self.path).path
-        if not path.startswith("/topics/") or size > _MAX_PAYLOAD_BYTES:
+        if not path.startswith("/topics/") or payload is None:
             self._reply(400)
             return
         try:
@@ -121,9 +156,6 @@ class _DataPlane(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
-
 
 def data_plane(*, client: mqtt.Client, port: int) -> ThreadingHTTPServer:
     """Return the HTTP server that publishes; ``serve_forever`` is the caller's."""
@@ -132,8 +164,11 @@ def data_plane(*, client: mqtt.Client, port: int) -> ThreadingHTTPServer:
     return server
 
 
-def main() -> None:
-    """Run until SIGTERM. ``MQTT_URL`` names the broker; the rest of the environment is the ingest function's."""
+def main() -> int:
+    """Run until SIGTERM (0) or until the broker is not heard any more (1).
+
+    ``MQTT_URL`` names the broker; the rest of the environment is the ingest function's.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--data-plane-port", type=int, required=True)
@@ -145,13 +180,15 @@ def main() -> None:
     url = os.environ["MQTT_URL"]
     ingest = LambdaFunction(name="ingest", handler=INGEST_HANDLER, environment={}, folder=options.state)
     ingest.start()
-    commands = connect(url, client_id="vedette-data-plane", persistent=False)
+    commands = connect(url, client_id=_DATA_PLANE_CLIENT_ID, persistent=False)
     commands.loop_start()
     server = data_plane(client=commands, port=options.data_plane_port)
     threading.Thread(target=server.serve_forever, name="data-plane", daemon=True).start()
     inbox = Inbox()
     rule = RuleSubscription(client=connect(url, client_id=_CLIENT_ID, persistent=True, manual_ack=True), inbox=inbox)
     rule.start()
+    watch = NetworkWatch(clients=[_CLIENT_ID, _DATA_PLANE_CLIENT_ID], stopped=stopped)
+    threading.Thread(target=watch.run, name="network-watch", daemon=True).start()
     IngestFeed(inbox=inbox, invoke=ingest.invoke, acknowledger=rule).run(stopped)
 
     rule.stop()
@@ -159,7 +196,8 @@ def main() -> None:
     commands.disconnect()
     commands.loop_stop()
     ingest.stop()
+    return 1 if watch.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -99,15 +99,13 @@ def _add(
         parser.add_argument(
             "--port",
             type=int,
-            default=_API_PORT,
             metavar="N",
-            help="the API's port on 127.0.0.1 (default: %(default)s)",
+            help=f"the API's port on 127.0.0.1 (default: {_API_PORT})",
         )
         parser.add_argument(
             "--postgres",
             choices=["embedded", "system"],
-            default="embedded",
-            help="whose PostgreSQL to run: the one from the package index, or the system's (15 or newer)",
+            help="whose PostgreSQL to run: the one from the package index (the default), or the system's (15 or newer)",
         )
         parser.add_argument(
             "--external",
@@ -122,9 +120,27 @@ def _up(options: argparse.Namespace) -> int:
     state = StateFolder(options.state)
     if _running(state) is None:
         _start_supervisor(state, options)
+    else:
+        _require_same_options(state, options)
     _wait_until_ready(state)
     show_status(read_status(state))
     return 0
+
+
+def _require_same_options(state: StateFolder, options: argparse.Namespace) -> None:
+    """Raise ConfigurationError where the stack that runs was started with something else than what is asked for now."""
+    running: dict[str, Any] = state.description().get("options", {})
+    differing = [
+        f"--{name} {running[name]}"
+        for name, wanted in (("port", options.port), ("postgres", options.postgres))
+        if wanted is not None and name in running and running[name] != wanted
+    ]
+    if options.external and not running.get("external", True):
+        differing.append("its own services, not --external ones")
+    if differing:
+        raise ConfigurationError(
+            f"the stack runs already, with {' and '.join(differing)}: stop it first (vedette-local down)"
+        )
 
 
 def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> None:
@@ -134,7 +150,8 @@ def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> None:
     state.describe({"phase": "starting"})
     log_path = state.logs / "supervisor.log"
     command = [sys.executable, "-m", "infra.local.supervisor", "--state", str(state.path)]
-    with log_path.open("wb") as log_file:
+    log_path.write_bytes(b"")
+    with log_path.open("ab") as log_file:  # appending: the log may be cut while it is written (log_rotation)
         child = subprocess.Popen(  # noqa: S603
             [*command, "--options", options_to_json(_stack_options(options))],
             stdin=subprocess.DEVNULL,
@@ -243,6 +260,8 @@ def _print_added(path: Path, position: int) -> int:
     from shared.redact import redact
 
     size = path.stat().st_size
+    if size < position:  # rotated meanwhile
+        position = 0
     if size > position:
         with path.open("rb") as log_file:
             log_file.seek(position)
@@ -259,11 +278,12 @@ def _running(state: StateFolder) -> ProcessIdentity | None:
 def _stack_options(options: argparse.Namespace) -> StackOptions:
     from infra.local.stack import StackOptions, external_services
 
-    if not 1 <= options.port <= 65_535:
-        raise ConfigurationError(f"--port must be from 1 to 65535, not {options.port}")
+    port = _API_PORT if options.port is None else options.port
+    if not 1 <= port <= 65_535:
+        raise ConfigurationError(f"--port must be from 1 to 65535, not {port}")
     return StackOptions(
-        api_port=options.port,
-        postgres=options.postgres,
+        api_port=port,
+        postgres=options.postgres or "embedded",
         external=external_services(os.environ) if options.external else None,
     )
 

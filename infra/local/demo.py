@@ -115,7 +115,7 @@ def _follow(
             if line.startswith(_AGENT_SAYS):
                 console.print(escape(redact(line.removeprefix(_AGENT_SAYS))), style="dim")
         if supervisor is not None:
-            supervisor.stack.tend()
+            supervisor.tend()
         if agent.alive:
             continue
         if restart_at_s is None:
@@ -147,6 +147,8 @@ class LogTail:
         """Return complete lines that were not returned before."""
         try:
             with self._path.open("rb") as file:
+                if self._path.stat().st_size < self._position:  # rotated meanwhile
+                    self._position = 0
                 file.seek(self._position)
                 data = self._rest + file.read()
                 self._position = file.tell()

@@ -15,11 +15,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
+from infra.local.http_handler import ProgramHandler
 from infra.local.ports import LOOPBACK
 from infra.local.process import Process
 from shared.errors import TransientError
@@ -30,6 +30,8 @@ _API = "/2018-06-01/runtime"
 _RESTART_PAUSE_S = 0.2
 _LONGEST_RESTART_PAUSE_S = 2.0
 _MEMORY_MB = "512"
+_LARGEST_ANSWER_BYTES = 6 * 1024 * 1024
+"""Lambda's limit on the answer of a synchronous invocation."""
 
 
 @dataclass(slots=True)
@@ -89,12 +91,11 @@ class _Exchange:
             invocation.answered.set()
 
 
-class _RuntimeApi(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _RuntimeApi(ProgramHandler):
     exchange: _Exchange
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  http.server's name
         invocation = self.exchange.fetch() if self.path == f"{_API}/invocation/next" else None
         if invocation is None:
             self._reply(410)
@@ -107,10 +108,12 @@ class _RuntimeApi(BaseHTTPRequestHandler):
         }
         self._reply(200, invocation.event, headers)
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    def do_POST(self) -> None:  # noqa: N802  http.server's name
+        body = self.body(largest_bytes=_LARGEST_ANSWER_BYTES)
         *_, request_id, what = self.path.split("/")
-        if what == "response":
+        if body is None:
+            self.exchange.settle(request_id, error=f"the answer is larger than {_LARGEST_ANSWER_BYTES} bytes")
+        elif what == "response":
             self.exchange.settle(request_id, answer=body)
         else:
             self.exchange.settle(request_id, error=_error_text(body))
@@ -123,9 +126,6 @@ class _RuntimeApi(BaseHTTPRequestHandler):
             self.wfile.write("\r\n".join([*head, "", ""]).encode() + body)
         except OSError:
             self.close_connection = True  # the runtime died; whoever invoked it notices
-
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
 
 
 def _error_text(body: bytes) -> str:

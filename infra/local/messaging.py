@@ -19,6 +19,8 @@ from infra.local.resources import HUB_SUBSCRIBERS, HUB_TOPIC_ARN, QUEUES, queue_
 from infra.local.sqs_event import QueueMessage
 from infra.local.wsgi import Application, Environ, StartResponse, body_of, service_of
 
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading a request raises that is not of the agreed shape; the caller gets a 400, and nothing was kept."""
 _SNS_NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
 
 
@@ -44,12 +46,24 @@ class Messaging:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         service = service_of(environ)
-        if service == "sns":
-            return self._answer_sns(dict(parse_qsl(body_of(environ).decode(), keep_blank_values=True)), start_response)
         target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
+        if service == "sns":
+            return self._try_sns(body_of(environ), start_response)
         if service == "sqs" and target.startswith("AmazonSQS."):
-            return self._answer_sqs(target.partition(".")[2], json.loads(body_of(environ) or b"{}"), start_response)
+            return self._try_sqs(target.partition(".")[2], body_of(environ), start_response)
         return self._otherwise(environ, start_response)
+
+    def _try_sns(self, body: bytes, start_response: StartResponse) -> list[bytes]:
+        try:
+            return self._answer_sns(dict(parse_qsl(body.decode(), keep_blank_values=True)), start_response)
+        except _MALFORMED as error:
+            return _sns_error(start_response, "InvalidParameter", _unreadable(error))
+
+    def _try_sqs(self, action: str, body: bytes, start_response: StartResponse) -> list[bytes]:
+        try:
+            return self._answer_sqs(action, json.loads(body or b"{}"), start_response)
+        except _MALFORMED as error:
+            return _sqs_error(start_response, "InvalidParameterValue", _unreadable(error))
 
     # SNS speaks the query protocol: a form in, XML out.
 
@@ -103,9 +117,10 @@ class Messaging:
         return _reply(start_response, "200 OK", "application/x-amz-json-1.0", json.dumps(call(told)).encode())
 
     def _send(self, told: dict[str, Any]) -> dict[str, Any]:
-        attributes = json.dumps(told.get("MessageAttributes", {}))
-        (message_id,) = self._queues.put(_queue_of(told), [(told["MessageBody"], attributes)])
-        return {"MessageId": message_id, "MD5OfMessageBody": _md5(told["MessageBody"])}
+        body: str = told["MessageBody"]
+        digest = _md5(body)  # first: what has no UTF-8 form is refused before it is kept
+        (message_id,) = self._queues.put(_queue_of(told), [(body, _sqs_attributes(told))])
+        return {"MessageId": message_id, "MD5OfMessageBody": digest}
 
     def _send_batch(self, told: dict[str, Any]) -> dict[str, Any]:
         sent = [{"Id": entry["Id"], **self._send({**entry, "QueueUrl": told["QueueUrl"]})} for entry in told["Entries"]]
@@ -134,6 +149,10 @@ class Messaging:
         return {"Attributes": {"QueueArn": queue_arn(queue), "ApproximateNumberOfMessages": count}}
 
 
+def _unreadable(error: Exception) -> str:
+    return f"the request cannot be read ({type(error).__name__})"
+
+
 def _as_received(message: QueueMessage) -> dict[str, Any]:
     return {
         "MessageId": message.message_id,
@@ -150,6 +169,15 @@ def _as_received(message: QueueMessage) -> dict[str, Any]:
 
 def _queue_of(told: Mapping[str, Any]) -> str:
     return str(told.get("QueueUrl", "")).rpartition("/")[2]
+
+
+def _sqs_attributes(told: Mapping[str, Any]) -> str:
+    """Return the message attributes as JSON; raise ValueError where one is not of SQS's shape."""
+    attributes: Any = told.get("MessageAttributes") or {}
+    for name, value in attributes.items():
+        if not isinstance(value, dict) or "DataType" not in value:
+            raise ValueError(f"the attribute {name} has no DataType")
+    return json.dumps(attributes)
 
 
 def _sns_attributes(form: Mapping[str, str], prefix: str) -> str:

@@ -88,10 +88,11 @@ class ObjectFolder:
         root = self._bucket(bucket)
         if not root.is_dir():
             raise _S3Error("404 Not Found", "NoSuchBucket")
-        # Only the folders that the prefix names need looking into.
-        start = root / prefix.rpartition("/")[0]
-        if ".." in prefix.split("/"):
+        # Only the folders that the prefix names need looking into. A prefix such as "/etc/" or "a/../b" names no key.
+        folders = prefix.split("/")[:-1]
+        if any(folder in {"", ".", ".."} or "\0" in folder for folder in folders):
             return
+        start = root.joinpath(*folders)
         for path in sorted(path for path in start.rglob("*") if path.is_file()):
             key = path.relative_to(root).as_posix()
             if key.startswith(prefix) and not _HALF_WRITTEN.fullmatch(path.name):

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_S = 0.004
 _LOG_LINES_SHOWN = 12
-_LARGEST_LOG_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ class Process:
     def begin(self) -> None:
         """Start without waiting; what a crashed supervisor left running under this name is stopped first."""
         self.heal()
-        self._make_room_for_log()
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(self._death_signal))]
         with self.log_path.open("ab") as log_file:
             self._log_starts_at = log_file.tell()
@@ -233,16 +232,12 @@ class Process:
         """Return the end of what the latest start logged, without secrets."""
         try:
             with self.log_path.open("rb") as log_file:
-                log_file.seek(self._log_starts_at)
+                # It may have been rotated meanwhile, and is then shorter than it was.
+                log_file.seek(min(self._log_starts_at, max(self.log_path.stat().st_size - 16_384, 0)))
                 text = log_file.read()[-16_384:].decode("utf-8", errors="replace")
         except OSError:
             return f"(no log at {self.log_path})"
         return redact("\n".join(f"  {line}" for line in text.splitlines()[-_LOG_LINES_SHOWN:]))
-
-    def _make_room_for_log(self) -> None:
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        if self.log_path.is_file() and self.log_path.stat().st_size > _LARGEST_LOG_BYTES:
-            self.log_path.replace(self.log_path.with_suffix(".log.1"))
 
     def _require_child(self) -> subprocess.Popen[bytes]:
         if self._child is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,6 +27,9 @@ CREATE TABLE IF NOT EXISTS message (
 CREATE INDEX IF NOT EXISTS message_of_queue ON message (queue, id);
 """
 
+_HANDLE = re.compile(r"[0-9]{1,18}")
+"""A receipt handle that we may have given: SQLite's row ids have 63 bits."""
+
 
 class QueueFile:
     """Named queues, from any thread. Takers get the oldest visible messages; what they do not delete comes again."""
@@ -41,11 +46,10 @@ class QueueFile:
         now_ms = time.time_ns() // 1_000_000
         rows = [(queue, str(uuid4()), body, attributes, now_ms) for body, attributes in messages]
         with self._changed:
-            self._database.execute("BEGIN")
-            self._database.executemany(
-                "INSERT INTO message (queue, message_id, body, attributes, sent_at_ms) VALUES (?, ?, ?, ?, ?)", rows
-            )
-            self._database.execute("COMMIT")
+            with self._transaction():
+                self._database.executemany(
+                    "INSERT INTO message (queue, message_id, body, attributes, sent_at_ms) VALUES (?, ?, ?, ?, ?)", rows
+                )
             self._changed.notify_all()
         return [row[1] for row in rows]
 
@@ -59,12 +63,11 @@ class QueueFile:
                     return []
                 self._changed.wait(min(left_s, 0.25))  # a hidden message may become visible meanwhile
             hidden_until_ms = int((time.time() + hidden_s) * 1000)
-            self._database.execute("BEGIN")
-            self._database.executemany(
-                "UPDATE message SET receives = receives + 1, visible_at_ms = ? WHERE id = ?",
-                [(hidden_until_ms, row[0]) for row in rows],
-            )
-            self._database.execute("COMMIT")
+            with self._transaction():
+                self._database.executemany(
+                    "UPDATE message SET receives = receives + 1, visible_at_ms = ? WHERE id = ?",
+                    [(hidden_until_ms, row[0]) for row in rows],
+                )
         return [
             QueueMessage(
                 message_id=message_id,
@@ -81,19 +84,18 @@ class QueueFile:
         """Let messages that were taken become visible again in ``hidden_s`` seconds."""
         visible_at_ms = int((time.time() + hidden_s) * 1000)
         with self._changed:
-            self._database.executemany(
-                "UPDATE message SET visible_at_ms = ? WHERE id = ?",
-                [(visible_at_ms, int(message.receipt_handle)) for message in messages],
-            )
+            with self._transaction():
+                self._database.executemany(
+                    "UPDATE message SET visible_at_ms = ? WHERE id = ?",
+                    [(visible_at_ms, int(message.receipt_handle)) for message in messages],
+                )
             self._changed.notify_all()
 
     def delete(self, receipt_handles: Iterable[str]) -> None:
         """Forget messages that were dealt with."""
-        rows = [(int(handle),) for handle in receipt_handles if handle.isdecimal()]
-        with self._changed:
-            self._database.execute("BEGIN")
+        rows = [(int(handle),) for handle in receipt_handles if _HANDLE.fullmatch(handle)]
+        with self._changed, self._transaction():
             self._database.executemany("DELETE FROM message WHERE id = ?", rows)
-            self._database.execute("COMMIT")
 
     def count(self, queue: str) -> int:
         with self._changed:
@@ -103,6 +105,18 @@ class QueueFile:
     def close(self) -> None:
         with self._changed:
             self._database.close()
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        """Commit what the block did, or take it back where it raises: a value that SQLite cannot hold, a full disk."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:  # a full disk has rolled back already
+                self._database.execute("ROLLBACK")
+            raise
 
     def _visible(self, queue: str, most: int) -> list[tuple[int, str, str, str, int, int]]:
         return self._database.execute(

@@ -22,7 +22,7 @@ from infra.local.aws import AwsServer, aws_environment
 from infra.local.broker import MqttBroker
 from infra.local.ports import LOOPBACK, answers, holder_of, is_free
 from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
-from infra.local.process import Process, ProcessIdentity
+from infra.local.process import Process, ProcessIdentity, wait_until
 from infra.local.redis import RedisServer
 from infra.local.schema import migrate
 from infra.local.state_folder import StateFolder
@@ -36,6 +36,7 @@ API_APPLICATION = "cloud_functions.api.server:app_from_environment"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STEADY_AFTER_S = 10.0
+_PORT_PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything, the last started first."""
-        if self.parts:
+        if self.parts and self._state.run.is_dir():
             self._describe("stopping")
         for group in (self._named("api", "schedule"), self._named("bridge"), self._services()):
             for watched in group:
@@ -112,7 +113,13 @@ class Stack:
                 watched.pause_s = min(watched.pause_s * 2, _LONGEST_PAUSE_S)
             elif now >= watched.due_s:
                 watched.due_s, watched.since_s = None, now
-                watched.begin()
+                self._begin_again(watched)
+
+    def _begin_again(self, part: Part) -> None:
+        try:
+            part.begin()
+        except (OSError, TransientError) as error:  # no room for its log or pid file: the others run on
+            log.warning("%s cannot be started: %s", part.process.name, error)
 
     def process(self, name: str) -> Process:
         """Return one part's process."""
@@ -131,7 +138,8 @@ class Stack:
 
     def _require_api_port(self) -> None:
         port = self._options.api_port
-        if not is_free(port):
+        # A stack whose folder was removed a moment ago may still be stopping.
+        if not wait_until(lambda: is_free(port), timeout_s=_PORT_PATIENCE_S, poll_s=0.05):
             holder = holder_of(port)
             who = f"held by {holder}" if holder else "in use"
             raise ConfigurationError(f"port {port} is {who}; stop that, or choose another with --port")
@@ -221,6 +229,11 @@ class Stack:
             {
                 "phase": phase,
                 "supervisor": os.getpid(),
+                "options": {
+                    "port": self._options.api_port,
+                    "postgres": self._options.postgres,
+                    "external": bool(self._external),
+                },
                 "urls": {name: redact(url) for name, url in self.urls.items()},
                 "bucket": resources.BUCKET,
                 "parts": [watched.process.name for watched in self.parts],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from typing import IO, Any
 from infra.local.ports import free_port, is_free
 from infra.local.process import PidFile
 from shared.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 DEFAULT_STATE = Path(".vedette")
 _MARKER = "vedette-state.json"
@@ -65,6 +68,17 @@ class StateFolder:
         self._lock = file  # held until ``unlock``, or until the process ends however it ends
         return True
 
+    def still_ours(self) -> bool:
+        """Tell whether the folder is the one that was locked: false once it was removed, moved or made anew."""
+        if self._lock is None:
+            return False
+        held = os.fstat(self._lock.fileno())
+        try:
+            found = (self.run / "lock").stat()
+        except OSError:
+            return False
+        return (held.st_ino, held.st_dev) == (found.st_ino, found.st_dev)
+
     def unlock(self) -> None:
         """Let another supervisor have the folder."""
         if self._lock is not None:
@@ -87,8 +101,13 @@ class StateFolder:
     def describe(self, description: dict[str, Any]) -> None:
         """Write down what runs here, for other commands to read."""
         half = self._description.with_suffix(".new")
-        half.write_text(json.dumps(description, indent=2), encoding="utf-8")
-        half.replace(self._description)
+        try:
+            half.write_text(json.dumps(description, indent=2), encoding="utf-8")
+            half.replace(self._description)
+        except OSError as error:  # a full disk must not take down what runs
+            with contextlib.suppress(OSError):
+                half.unlink()
+            log.warning("%s cannot be written: %s", self._description, error.strerror)
 
     def description(self) -> dict[str, Any]:
         """Return what was last written down."""

@@ -8,17 +8,20 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from infra.local.log_rotation import rotate_logs
 from infra.local.process import ProcessIdentity
 from infra.local.stack import Stack, StackOptions, options_from_json
 from infra.local.state_folder import StateFolder
 from shared.errors import ConfigurationError, VedetteError
 
 _TEND_EVERY_S = 0.05
+_ROTATE_EVERY_S = 1.0
 
 
 class Supervisor:
@@ -27,6 +30,7 @@ class Supervisor:
     def __init__(self, *, state: StateFolder, options: StackOptions) -> None:
         self._state = state
         self._umask = 0
+        self._rotation_due_s = 0.0
         self.stack = Stack(state=state, options=options)
 
     def __enter__(self) -> Supervisor:
@@ -48,9 +52,21 @@ class Supervisor:
         os.umask(self._umask)
 
     def tend_until(self, stopped: threading.Event) -> None:
-        """Look after the stack until told to stop."""
+        """Look after the stack until told to stop; raise ConfigurationError once the state folder is gone."""
         while not stopped.wait(_TEND_EVERY_S):
-            self.stack.tend()
+            self.tend()
+
+    def tend(self) -> None:
+        """Notice when the state folder is gone, start again what has died, and keep the logs bounded."""
+        if not self._state.still_ours():  # before anything is started, which would make parts of the folder anew
+            raise ConfigurationError(
+                f"the state folder {self._state.path} was removed or moved while the stack ran: everything is stopped"
+            )
+        self.stack.tend()
+        now_s = time.monotonic()
+        if now_s >= self._rotation_due_s:
+            self._rotation_due_s = now_s + _ROTATE_EVERY_S
+            rotate_logs(self._state.logs)
 
 
 def raise_on_signals() -> None:

@@ -1,4 +1,4 @@
-"""What the local AWS front has to know of a request: its body, and which service it is signed for."""
+"""What the local AWS front has to know of a request: its body, which service it is signed for, who sends it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,32 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+from cloud_functions.api.origin_check import refusal
+
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _SCOPE = re.compile(r"/([a-z0-9-]+)/aws4_request")
+
+
+class OriginGuard:
+    """WSGI middleware: answers 403 to what a page of another site makes a browser send (see ``origin_check``)."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        reason = refusal(hosts=_header(environ, "HTTP_HOST"), origins=_header(environ, "HTTP_ORIGIN"))
+        if reason is None:
+            return self._application(environ, start_response)
+        body = f"Refused: {reason}.\n".encode()
+        start_response("403 Forbidden", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+
+
+def _header(environ: Environ, name: str) -> list[str]:
+    return [str(environ[name])] if name in environ else []
 
 
 def service_of(environ: Environ) -> str | None:

@@ -88,3 +88,21 @@ def test_settings_come_from_the_environment(database_url: str) -> None:
         {"DATABASE_URL": database_url, "SNAPSHOT_BUCKET": "b", "EVENTS_TOPIC_ARN": "arn", "API_ROOT_PATH": "/prod"}
     )
     assert (settings.bucket, settings.topic_arn, settings.root_path) == ("b", "arn", "/prod")
+
+
+def test_cloud_b4_other_sites_are_refused(server: str) -> None:
+    """DNS rebinding and cross-site requests get a problem document, whatever they ask for; this machine is served."""
+    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+        for method, path in (("GET", "/api/events"), ("DELETE", "/api/events/1"), ("GET", "/health"), ("GET", "/docs")):
+            refused = httpx.request(method, f"{server}{path}", headers=headers)
+            assert refused.status_code == 403, (headers, path)
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert "ALLOWED_HOSTS" in refused.json()["detail"]
+    assert httpx.get(f"{server}/openapi.json", headers={"Host": "localhost:1"}).status_code == 200
+    assert httpx.get(f"{server}/openapi.json", headers={"Origin": server}).status_code == 200
+
+
+def test_cloud_b4_names_of_ones_own_are_settings(database_url: str) -> None:
+    """ALLOWED_HOSTS takes a list, by comma or blank."""
+    variables = {"DATABASE_URL": database_url, "SNAPSHOT_BUCKET": "b", "ALLOWED_HOSTS": "a.example, b.example"}
+    assert ApiSettings.from_environment(variables).allowed_hosts == ("a.example", "b.example")

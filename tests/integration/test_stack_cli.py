@@ -140,6 +140,37 @@ def test_the_life_of_a_stack(stack: Stack) -> None:
     assert stack.run("reset", "--yes").stdout.strip() == "there is nothing to reset"
 
 
+def test_cloud_b8_a_removed_state_folder_stops_the_stack(stack: Stack) -> None:
+    """``rm -rf`` of the folder while everything runs leaves no process behind, and the next ``up`` begins anew."""
+    stack.up()
+    running = stack.identities()
+    assert len(running) > len(PARTS)
+    shutil.rmtree(stack.state)
+    assert wait_until(lambda: not [identity for identity in running if identity.alive], timeout_s=30)
+    assert not stack.state.exists()
+    stack.up()
+    assert stack.get("/api/events")["total"] == 0
+
+
+def test_cloud_b9_logs_are_rotated_while_the_stack_runs(stack: Stack) -> None:
+    """A log beyond ten megabytes is cut within seconds, and one copy is kept."""
+    stack.up()
+    log_path = stack.state / "logs" / "api.log"
+    with log_path.open("ab") as log_file:
+        log_file.write(b"a line\n" * 1_600_000)
+    assert wait_until(lambda: log_path.stat().st_size < 1_000_000, timeout_s=20)
+    assert log_path.with_suffix(".log.1").stat().st_size > 10_000_000
+
+
+def test_cloud_c11_options_that_differ_from_those_of_the_running_stack_are_refused(stack: Stack) -> None:
+    """``up --port`` on a stack that runs elsewhere says so; without the option it is the same stack."""
+    stack.up()
+    done = stack.run("up", "--port", str(free_port()))
+    assert done.returncode == 2
+    assert f"runs already, with --port {stack.port}" in done.stderr
+    assert stack.run("up").returncode == 0
+
+
 def test_a_busy_port_is_named_with_its_holder(stack: Stack) -> None:
     """The error says which port, who holds it, and which option helps; nothing is left running."""
     with socket.socket() as holder:

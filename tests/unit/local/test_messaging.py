@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -124,4 +126,42 @@ def test_waiting_for_a_message_ends_when_one_is_put(tmp_path: Path) -> None:
     assert queues.take("q", most=1, hidden_s=1, wait_s=0.01) == []
     threading.Timer(0.05, queues.put, args=("q", [("late", "{}")])).start()
     assert [message.body for message in queues.take("q", most=1, hidden_s=1, wait_s=10)] == ["late"]
+    queues.close()
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        b"{",
+        b'{"QueueUrl": "x/vedette-ingest-dead"}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": "\\ud800"}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": 5}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": "x", "MessageAttributes": ["a"]}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": "x", "MessageAttributes": {"a": "b"}}',
+        b"[]",
+    ],
+)
+def test_cloud_c10_a_malformed_request_harms_only_itself(endpoint: Endpoint, request_body: bytes) -> None:
+    """It is answered with 400, and the queues go on taking and giving."""
+    headers = {
+        "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/eu-central-1/sqs/aws4_request",
+        "X-Amz-Target": "AmazonSQS.SendMessage",
+    }
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(endpoint.url, data=request_body, headers=headers))
+    assert refused.value.code == 400
+    refused.value.close()
+    endpoint.client("sqs").send_message(QueueUrl=queue_url(endpoint.url, DEAD_LETTER_QUEUE), MessageBody="well")
+    (message,) = endpoint.queues.take(DEAD_LETTER_QUEUE, most=10, hidden_s=1)
+    assert message.body == "well"
+
+
+def test_cloud_c10_a_failed_write_is_rolled_back(tmp_path: Path) -> None:
+    """A batch of which SQLite cannot hold one message leaves nothing of it, and no transaction open."""
+    queues = QueueFile(tmp_path / "queues.db")
+    with pytest.raises(UnicodeEncodeError):
+        queues.put(FANOUT_QUEUE, [("first", "{}"), ("\ud800", "{}")])
+    queues.put(FANOUT_QUEUE, [("second", "{}")])
+    queues.delete([str(10**30), "٣"])
+    assert [message.body for message in queues.take(FANOUT_QUEUE, most=10, hidden_s=1)] == ["second"]
     queues.close()

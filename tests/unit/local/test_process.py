@@ -125,19 +125,6 @@ def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
         _process(tmp_path / "other", SLEEPER, ready=lambda: False).wait_ready()
 
 
-def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
-    """At a start, a log beyond 10 MB becomes the old one."""
-    log_path = tmp_path / "logs" / "thing.log"
-    log_path.parent.mkdir()
-    with log_path.open("wb") as log_file:
-        log_file.truncate(11 * 1024 * 1024)
-    process = _process(tmp_path, SLEEPER)
-    process.start()
-    assert log_path.stat().st_size < 1000
-    assert log_path.with_suffix(".log.1").stat().st_size > 10**7
-    process.stop()
-
-
 SUPERVISOR = """
 import sys, time
 from pathlib import Path
