@@ -1,0 +1,147 @@
+"""How a loop that must not end waits after a failure, and how it logs one that nobody foresaw.
+
+A loop that retries treats every exception alike: it waits, longer after each failure in a row. What it expects
+(``TransientError`` and the like) it puts into words itself; anything else is a fault, which is logged with its
+traceback once and not at each repetition::
+
+    backoff, faults = Backoff(min_s=0.5, max_s=30), FaultLog(logger)
+    while not stopped.is_set():
+        try:
+            work()
+        except TransientError as error:
+            logger.warning("the broker is away: %s", error)
+            stopped.wait(backoff.failed())
+        except Exception as error:
+            faults.log(error, "feeding ingest failed")
+            stopped.wait(backoff.failed())
+        else:
+            backoff.succeeded()
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_MOST_DOUBLINGS = 32
+_MOST_KINDS = 64
+_Kind = tuple[type[BaseException], str, int]
+"""Type, file and line."""
+
+
+class Backoff:
+    """The wait after a failure: ``min_s`` after the first, doubled after each further one in a row, at most ``max_s``.
+
+    ``jitter_ratio`` takes a random part off each wait, so that many that fail together do not try again together:
+    0 is none, 0.5 leaves at least half of the wait, 1 leaves anything from nothing to all of it.
+    """
+
+    def __init__(
+        self, *, min_s: float, max_s: float, jitter_ratio: float = 0.0, rng: random.Random | None = None
+    ) -> None:
+        self._min_s = min_s
+        self._max_s = max_s
+        self._jitter_ratio = jitter_ratio
+        self._random = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self.failures = 0
+        """Failures in a row."""
+
+    def failed(self) -> float:
+        """Count a failure; return how long to wait before the next attempt, in seconds."""
+        bound_s = min(self._min_s * 2.0 ** min(self.failures, _MOST_DOUBLINGS), self._max_s)
+        self.failures += 1
+        return bound_s * (1.0 - self._jitter_ratio * self._random.random())
+
+    def succeeded(self) -> None:
+        """Start from ``min_s`` again."""
+        self.failures = 0
+
+
+class SharedBackoff:
+    """A ``Backoff`` that several threads keep to; of failures at the same time only the first counts."""
+
+    def __init__(self, *, min_s: float, max_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._backoff = Backoff(min_s=min_s, max_s=max_s)
+        self._monotonic = monotonic
+        self._until_s = 0.0
+        self._lock = threading.Lock()
+
+    def failed(self) -> None:
+        """Begin a pause, unless one is going on."""
+        with self._lock:
+            now_s = self._monotonic()
+            if now_s >= self._until_s:
+                self._until_s = now_s + self._backoff.failed()
+
+    def succeeded(self) -> None:
+        """End the pause."""
+        with self._lock:
+            self._backoff.succeeded()
+            self._until_s = 0.0
+
+    def remaining_s(self) -> float:
+        """Return how much of the pause is left, in seconds; 0 where there is none."""
+        return max(0.0, self._until_s - self._monotonic())
+
+
+@dataclass(slots=True)
+class _Occurrences:
+    count: int = 0
+    last_s: float = 0.0
+
+
+class FaultLog:
+    """Logs unexpected exceptions: the first of a kind as an error with its traceback, repetitions at DEBUG.
+
+    Two exceptions are of a kind when they have the same type and were raised at the same line. A kind that did not
+    occur for ``forget_after_s`` is logged as an error again. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        *,
+        forget_after_s: float = 3600.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger
+        self._forget_after_s = forget_after_s
+        self._monotonic = monotonic
+        self._seen: dict[_Kind, _Occurrences] = {}
+        self._lock = threading.Lock()
+
+    def log(self, error: BaseException, what: str) -> None:
+        """Log that ``what`` (a clause such as "sending the heartbeat failed") because of ``error``."""
+        count = self._count(error)
+        if count == 1:
+            self._logger.error("%s unexpectedly; repetitions are logged at DEBUG", what, exc_info=error)
+        else:
+            self._logger.debug("%s again (%d times so far): %s", what, count, type(error).__name__)
+
+    def _count(self, error: BaseException) -> int:
+        kind = (type(error), *_raised_at(error))
+        with self._lock:
+            now_s = self._monotonic()
+            known = self._seen.pop(kind, None)
+            if known is None or now_s - known.last_s > self._forget_after_s:
+                known = _Occurrences()
+            known.count += 1
+            known.last_s = now_s
+            self._seen[kind] = known
+            if len(self._seen) > _MOST_KINDS:
+                del self._seen[next(iter(self._seen))]
+            return known.count
+
+
+def _raised_at(error: BaseException) -> tuple[str, int]:
+    """Return file and line where the exception was raised."""
+    entry = error.__traceback__
+    if entry is None:
+        return "", 0
+    while entry.tb_next is not None:
+        entry = entry.tb_next
+    return entry.tb_frame.f_code.co_filename, entry.tb_lineno
