@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -26,16 +27,25 @@ from shared.errors import ContractError
 from shared.geometry import BoundingBox, Ratio
 from shared.heartbeat import CameraState
 from shared.ids import Segment
+from shared.plates import MAX_PLATE_LENGTH, normalize_plate
 
 SCHEMA_VERSION = 1
 MAX_EVENT_BYTES = 128 * 1024
 """AWS IoT Core's limit for one message."""
+
+
+def _normal(plate: str) -> str:
+    if plate != normalize_plate(plate) or not any(map(str.isalnum, plate)):
+        raise ValueError("must be a plate in normal form: upper case, without spaces, dots and hyphens")
+    return plate
+
 
 UtcTime = Annotated[AwareDatetime, PlainSerializer(format_utc, return_type=str, when_used="json")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Milliseconds = Seconds
+NormalPlate = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PLATE_LENGTH), AfterValidator(_normal)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -130,7 +140,9 @@ class AnprData(_Part):
     """One passage of one vehicle, its plate voted over a track."""
 
     anpr_result: PlateResult
-    plate_normalized: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,16}$")]
+    plate_normalized: NormalPlate = Field(
+        description="`license_plate` in the form in which plates are compared (see the plates reference)."
+    )
     plate_box: BoundingBox | None = None
     vehicle_box: BoundingBox | None = None
     track_id: Count | None = Field(default=None, description="The vehicle's; null where only its plate was followed.")

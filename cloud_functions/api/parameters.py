@@ -15,7 +15,7 @@ from cloud_functions.api.errors import invalid_parameter
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.plates.site_key import is_token
 from shared.ids import SEGMENT_PATTERN
-from shared.plates import MAX_PLATE_LENGTH, normalize_plate
+from shared.plates import require_plate
 
 MAX_PAGE_SIZE = 500
 MAX_RECENT = 500
@@ -28,7 +28,6 @@ EventType = Literal["tracking", "motion", "detection", "anpr", "snapshot", "came
 
 _LABEL = re.compile(r"\w[\w .,:&+()#'’·-]*")
 _NEVER_IN_A_LABEL = re.compile(r"--|\.\.|(?<!\w)['’]|['’](?!\w)")
-_PLATE = re.compile(r"[\w .·•-]+")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?")
 _PLUS_READ_AS_SPACE = re.compile(r" (\d\d:?\d\d)$")
 
@@ -43,12 +42,7 @@ def _check_label(text: str) -> str:
 
 def plate_parameter(text: str) -> str:
     """Return the plate in normal form, or a protected one's token; raise ValueError where there is neither."""
-    if is_token(text):
-        return text
-    normal = normalize_plate(text) if _PLATE.fullmatch(text) else ""
-    if not 1 <= len(normal) <= MAX_PLATE_LENGTH:
-        raise ValueError(f"must be a plate: 1 to {MAX_PLATE_LENGTH} letters and digits, with spaces, dots and hyphens")
-    return normal
+    return text if is_token(text) else require_plate(text)
 
 
 def _mend_time(value: object) -> object:
@@ -97,7 +91,8 @@ class FilterParameters(BaseModel):
     site_id: Segment | None = Field(default=None, description="Events of this site.", examples=["hq"])
     license_plate: Plate | None = Field(
         default=None,
-        description="`anpr` events of this very plate; case, spaces, dots and hyphens do not matter.",
+        description="`anpr` events of this very plate; case, accents, spaces, dots and hyphens do not matter, nor"
+        " whether a letter that looks Latin is Cyrillic or Greek. Other letters and digits are compared as they are.",
         examples=["AB-123-CD"],
     )
     start_time: Time | None = Field(

@@ -31,7 +31,7 @@ class PlateRead(BaseModel):
     track_id: int | None
     track_uid: str | None
     plate_text: str | None = Field(description="As read; null where it is protected and you may not read it.")
-    plate_normalized_text: str | None = Field(description="Letters A-Z and digits only; null likewise.")
+    plate_normalized_text: str | None = Field(description="The form in which plates are compared; null likewise.")
     confidence: float
     region: str | None
     vehicle_type: str | None

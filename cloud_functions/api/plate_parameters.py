@@ -26,8 +26,8 @@ class PlateListParameters(BaseModel):
 
     plate: Plate | None = Field(
         default=None,
-        description="The plate, or its beginning; case, spaces, dots and hyphens do not matter. Or the `plate_token` of"
-        " one that is protected.",
+        description="The plate, or its beginning; case, accents, spaces, dots and hyphens do not matter, nor whether a"
+        " letter that looks Latin is Cyrillic or Greek. Or the `plate_token` of one that is protected.",
         examples=["AB-123-CD"],
     )
     match: Literal["exact", "prefix", "fuzzy"] = Field(

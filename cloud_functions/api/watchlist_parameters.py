@@ -66,7 +66,8 @@ class PatternBody(BaseModel):
     pattern: PatternText = Field(
         description="`exact` and `fuzzy`: a plate. `glob`: `*` any characters, `?` one, `[AB]` one of these; the whole"
         " plate must fit. `regex`: found anywhere in the plate unless `^` and `$` anchor it; no look-around, no"
-        " back-references. Plates are compared as letters and digits only.",
+        " back-references. Letters are compared as plates are: without case, separators and accents, Cyrillic and Greek"
+        " ones that look Latin as Latin; others as they are.",
         examples=["B*ABC"],
     )
     max_distance: int | None = Field(

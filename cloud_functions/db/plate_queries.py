@@ -148,8 +148,13 @@ def plate_conditions(wanted: PlateFilter) -> tuple[list[sql.Composable], Paramet
 
 
 def _prefix_range(prefix: str) -> Parameters:
-    """Return the range, bytewise, of what begins with ``prefix``: up to the prefix with its last character raised."""
-    return {"prefix": prefix, "prefix_end": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
+    """Return the range, bytewise, of what begins with ``prefix``: up to the prefix with its last character raised.
+
+    UTF-8 sorts as the characters' numbers do. Surrogates, which are no characters, are stepped over; the last number of
+    all is no letter.
+    """
+    following = ord(prefix[-1]) + 1
+    return {"prefix": prefix, "prefix_end": prefix[:-1] + chr(0xE000 if following == 0xD800 else following)}
 
 
 def plates_page(

@@ -12,9 +12,11 @@ from pydantic_core import from_json, to_json
 from cloud_functions.db.events import EventRow
 from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox
 from cloud_functions.ingest.messages import Message
+from cloud_functions.plates.normal_form import with_normal_form
 from shared.clock import format_utc
 from shared.errors import ContractError
 from shared.event_dicts import EventDict, parse_event_dict
+from shared.plates import MAX_PLATE_LENGTH
 from shared.topics import ROOT, TopicAddress, parse_topic
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,6 +95,8 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
         raise ContractError(_mismatch(parse_topic(message.topic), event), reason="topic_mismatch")
     timestamp, snapshot, data = event["timestamp"], event["snapshot"], event["event_data"]
     _check_time(timestamp, latest)
+    if event_type == "anpr":
+        data = _with_normal_form(data)
     row = EventRow(
         str(event["event_id"]),
         site_id,
@@ -110,6 +114,19 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
     plate = data["plate_normalized"] if event_type == "anpr" else None
     return ArrivedEvent(message, row, _class_names(event_type, data), plate)
+
+
+def _with_normal_form(data: EventDict) -> EventDict:
+    """Return the data of a read with the plate in today's normal form, which an older agent cannot send."""
+    changed = with_normal_form(data)
+    if changed is None:
+        return data
+    length = len(changed["plate_normalized"])
+    if length > MAX_PLATE_LENGTH:
+        raise ContractError(
+            f"a plate of {length} letters and digits; the limit is {MAX_PLATE_LENGTH}", reason="invalid"
+        )
+    return changed
 
 
 def _json(value: EventDict) -> str:

@@ -17,13 +17,13 @@ from typing import Final, Literal, NamedTuple
 from cloud_functions.plates.distance import fold, plate_distance
 from cloud_functions.plates.regex import PlateRegex, compile_glob, compile_regex
 from cloud_functions.plates.regex_syntax import required_runs
-from shared.plates import MAX_PLATE_LENGTH, normalize_plate
+from shared.plates import compose, may_be_in_plate, may_separate, normalize_plate, require_plate
 
 PatternKind = Literal["exact", "glob", "regex", "fuzzy"]
 
 MAX_DISTANCE: Final = 2
 MIN_FUZZY_LENGTH: Final = 3
-_SEPARATORS: Final = str.maketrans("", "", " .·•-")
+_GLOB_SIGNS: Final = frozenset("*?[]")
 _KEY_LENGTH: Final = 4
 _Rest = tuple[str, ...]
 """Characters one by one: making texts of them would take as long as looking them up."""
@@ -64,22 +64,24 @@ def check_pattern(kind: PatternKind, text: str, max_distance: int | None) -> str
         glob = _glob(text)
         compile_glob(glob)
         return glob
-    plate = normalize_plate(text)
-    least = 1 if kind == "exact" else MIN_FUZZY_LENGTH
-    if not least <= len(plate) <= MAX_PLATE_LENGTH:
-        raise ValueError(f"must be a plate of {least} to {MAX_PLATE_LENGTH} letters and digits")
+    plate = require_plate(text, least=1 if kind == "exact" else MIN_FUZZY_LENGTH)
     if max_distance is not None and not 0 <= max_distance <= MAX_DISTANCE:
         raise ValueError(f"max_distance must be 0 to {MAX_DISTANCE}")
     return plate
 
 
 def _glob(text: str) -> str:
-    """Drop separators, but for the hyphen of a range."""
+    """Bring letters into normal form and drop separators. Sets, ``[ ]``, stay as they are written."""
     parts: list[str] = []
     inside = False
-    for char in text.upper():
+    for char in compose(text):
         inside = (inside or char == "[") and char != "]"
-        parts.append(char if inside else char.translate(_SEPARATORS))
+        if inside:
+            parts.append(char.upper() if char.isascii() else char)
+        elif may_be_in_plate(char):
+            parts.append(normalize_plate(char))
+        elif char in _GLOB_SIGNS or not may_separate(char):
+            parts.append(char)
     return "".join(parts)
 
 

@@ -7,12 +7,12 @@ a plate of at most 16 characters takes at most 16 times 256 steps, whatever the 
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
 from cloud_functions.plates.regex_syntax import Branch, Chars, Choice, Node, Repeat, Sequence, parse
+from shared.plates import describe, may_be_in_plate
 
-_GLOB: Final = re.compile(r"[A-Za-z0-9*?\[\]!^-]+")
+_SIGNS: Final = frozenset("*?[]!^-")
 
 
 class PlateRegex:
@@ -40,8 +40,11 @@ def compile_regex(text: str) -> PlateRegex:
 
 def compile_glob(text: str) -> PlateRegex:
     """Compile a glob (``*`` any characters, ``?`` one, ``[AB]`` one of these), which the whole plate must fit."""
-    if not _GLOB.fullmatch(text):
-        raise ValueError("must hold something, and only letters, digits, * ? and [ ]")
+    other = next((char for char in text if char not in _SIGNS and not may_be_in_plate(char)), None)
+    if other is not None:
+        raise ValueError(f"must hold only letters, digits, * ? and [ ]: {describe(other)} is none of these")
+    if not text:
+        raise ValueError("must hold something: letters, digits, * ? and [ ]")
     expression = text.replace("[!", "[^").replace("?", ".").replace("*", ".*")
     return compile_regex(f"^{expression}$")
 
@@ -64,14 +67,17 @@ class _Automaton:
         self._at_start, self._at_end = branch.at_start, branch.at_end
         self._follow: list[int] = []
         self._positions: dict[str, int] = {}
+        self._negated: list[tuple[frozenset[str], int]] = []
         self._whole = self._build(branch.node)
+        self._elsewhere = self._spread_negated()
+        """The positions of characters that the expression does not name."""
 
     def matches(self, plate: str) -> bool:
         nullable, first, last = self._whole
         if nullable and not (self._at_start and self._at_end):
             return True
-        follow, positions = self._follow, self._positions
-        if self._at_end and not positions.get(plate[-1:], 0) & last:
+        follow, positions, elsewhere = self._follow, self._positions, self._elsewhere
+        if self._at_end and not (positions.get(plate[-1:], elsewhere) if plate else 0) & last:
             return False  # most of those tried in vain differ at the end: globs like B88*RJ
         state = 0
         for number, char in enumerate(plate):
@@ -80,7 +86,7 @@ class _Automaton:
                 lowest = state & -state
                 reach |= follow[lowest.bit_length() - 1]
                 state ^= lowest
-            state = reach & positions.get(char, 0)
+            state = reach & positions.get(char, elsewhere)
             if state & last and not self._at_end:
                 return True
             if not state and self._at_start:
@@ -89,11 +95,13 @@ class _Automaton:
 
     def _build(self, node: Node) -> _Piece:
         match node:
-            case Chars(chars):
+            case Chars(chars, is_negated):
                 bit = 1 << len(self._follow)
                 self._follow.append(0)
+                if is_negated:
+                    self._negated.append((chars, bit))
                 for char in chars:
-                    self._positions[char] = self._positions.get(char, 0) | bit
+                    self._positions[char] = self._positions.get(char, 0) | (0 if is_negated else bit)
                 return _Piece(nullable=False, first=bit, last=bit)
             case Sequence(items):
                 whole = _EMPTY
@@ -108,6 +116,14 @@ class _Automaton:
                 return _Piece(any(piece.nullable for piece in pieces), first, last)
             case Repeat(item, least, most):
                 return self._repeat(item, least, most)
+
+    def _spread_negated(self) -> int:
+        """Note the positions that take all but a few characters; return those of all characters not named."""
+        for chars, bit in self._negated:
+            for char in self._positions:
+                if char not in chars:
+                    self._positions[char] |= bit
+        return sum(bit for _, bit in self._negated)
 
     def _repeat(self, item: Node, least: int, most: int | None) -> _Piece:
         whole = _EMPTY

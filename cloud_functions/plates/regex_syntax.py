@@ -3,7 +3,8 @@
 The part of the usual syntax that regular languages have: letters and digits, ``.``, ``[A-F1]`` and ``[^A-F]``, ``\\d``
 ``\\D`` ``\\w``, groups, ``|``, ``* + ? {m} {m,} {m,n}``, and ``^`` and ``$`` at the ends of the whole expression or of
 one of its alternatives. What only a backtracking engine can do (back-references, looking around) is refused, and so is
-what can never occur in a plate's normal form (a hyphen, a space).
+what can never occur in a plate's normal form (a hyphen, a space). Letters come into the normal form of plates: a
+Cyrillic В is a B. Those that stay as they are (``shared.plates``) may be written, but not as the ends of a range.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from shared.plates import compose, describe, may_be_in_plate, normalize_plate
+
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 MAX_LENGTH: Final = 200
 MAX_POSITIONS: Final = 256
@@ -19,17 +22,32 @@ MAX_REPEAT: Final = 16
 """Plates have at most so many characters."""
 MAX_DEPTH: Final = 20
 
-_LETTERS: Final = frozenset(ALPHABET[:26])
 _DIGITS: Final = frozenset(ALPHABET[26:])
-_ANY: Final = frozenset(ALPHABET)
-_CLASSES: Final = {"d": _DIGITS, "D": _LETTERS, "w": _ANY}
 _BOUNDS: Final = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")
 
 
 class Chars(NamedTuple):
-    """One character out of these."""
+    """One character out of these; with ``is_negated`` one that is none of them, whatever the alphabet."""
 
     chars: frozenset[str]
+    is_negated: bool = False
+
+    def or_else(self, other: Chars) -> Chars:
+        """Return what either takes."""
+        if self.is_negated and other.is_negated:
+            return Chars(self.chars & other.chars, is_negated=True)
+        if self.is_negated:
+            return Chars(self.chars - other.chars, is_negated=True)
+        return other.or_else(self) if other.is_negated else Chars(self.chars | other.chars)
+
+    def inverted(self) -> Chars:
+        """Return what it does not take."""
+        return Chars(self.chars, not self.is_negated)
+
+
+_NOTHING: Final = Chars(frozenset())
+_ANY: Final = _NOTHING.inverted()
+_CLASSES: Final = {"d": Chars(_DIGITS), "D": Chars(_DIGITS, is_negated=True), "w": _ANY}
 
 
 class Sequence(NamedTuple):
@@ -73,7 +91,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         if not 1 <= len(text) <= MAX_LENGTH:
             raise ValueError(f"must have 1 to {MAX_LENGTH} characters")
-        self._text = text
+        self._text = compose(text)
         self._at = 0
         self._depth = 0
 
@@ -134,22 +152,30 @@ class _Parser:
         if char == "(":
             return self._group()
         if char == "[":
-            return Chars(self._set())
+            return self._set()
         self._at += 1
         if char == ".":
-            return Chars(_ANY)
+            return _ANY
         if char == "\\":
-            return Chars(self._escaped())
-        return Chars(frozenset({self._plain(char)}))
+            return self._escaped()
+        literal = self._plain(char)
+        if len(literal) == 1:
+            return Chars(frozenset({literal}))
+        return Choice((Sequence(tuple(Chars(frozenset({one})) for one in literal)),))  # one piece: Æ+ is (AE)+
 
     def _plain(self, char: str) -> str:
-        if char.upper() not in _ANY or not char.isascii():
-            if char in "^*+?{}])":
-                raise ValueError(f"has a {char} where none can stand, at character {self._at}")
-            raise ValueError("may hold letters and digits only: plates are compared without spaces, dots and hyphens")
-        return char.upper()
+        """Return the normal form of a letter or digit: one character, or several (Æ)."""
+        if char in "^*+?{}])":
+            raise ValueError(f"has a {char} where none can stand, at character {self._at}")
+        normal = normalize_plate(char)
+        if not normal or not all(map(may_be_in_plate, char + normal)):
+            raise ValueError(
+                "may hold letters and digits only, plates are compared without spaces, dots and hyphens:"
+                f" {describe(char)}, at character {self._at}"
+            )
+        return normal
 
-    def _escaped(self) -> frozenset[str]:
+    def _escaped(self) -> Chars:
         char = self._text[self._at : self._at + 1]
         self._at += 1
         if char not in _CLASSES:
@@ -171,31 +197,34 @@ class _Parser:
         self._depth -= 1
         return Choice(tuple(options))
 
-    def _set(self) -> frozenset[str]:
+    def _set(self) -> Chars:
         self._at += 1
         is_negated = self._take("^")
-        chars: set[str] = set()
+        members = _NOTHING
         while not self._take("]"):
             if self._at >= len(self._text):
                 raise ValueError("has a [ that is not closed")
-            chars |= self._member()
-        if not chars:
+            members = members.or_else(self._member())
+        if members == _NOTHING:
             raise ValueError("has an empty [ ]")
-        return _ANY - chars if is_negated else frozenset(chars)
+        return members.inverted() if is_negated else members
 
-    def _member(self) -> frozenset[str]:
+    def _member(self) -> Chars:
         char = self._text[self._at]
         self._at += 1
         if char == "\\":
             return self._escaped()
         first = self._plain(char)
         if self._text[self._at : self._at + 1] != "-" or self._text[self._at + 1 : self._at + 2] in ("", "]"):
-            return frozenset({first})
-        last = self._plain(self._text[self._at + 1])
+            if len(first) > 1:
+                raise ValueError(f"has a {char} in [ ], which plates have as {first}: write (?:{first}|…)")
+            return Chars(frozenset({first}))
+        end = self._text[self._at + 1]
+        last = self._plain(end)
         self._at += 2
-        if first.isdigit() != last.isdigit() or first > last:
-            raise ValueError(f"has a range {first}-{last} that is none")
-        return frozenset(char for char in ALPHABET if first <= char <= last)
+        if not (char + end).isascii() or first.isdigit() != last.isdigit() or first > last:
+            raise ValueError(f"has a range {char}-{end} that is none: ranges are of A-Z or of 0-9")
+        return Chars(frozenset(char for char in ALPHABET if first <= char <= last))
 
 
 def _size(node: Node) -> int:
@@ -237,7 +266,7 @@ class _Runs:
 
     def collect(self, node: Node) -> None:
         match node:
-            case Chars(chars) if len(chars) == 1:
+            case Chars(chars, False) if len(chars) == 1:
                 self.open += next(iter(chars))
             case Sequence(items):
                 for item in items:

@@ -46,6 +46,6 @@ class FastPlateOcrReader:
             text, certainties = str(result[0][0]), np.asarray(result[1])[0]
         else:
             text, certainties = str(result[0].plate), np.asarray(result[0].char_probs)
-        kept = [(char, float(value)) for char, value in zip(text, certainties, strict=False) if normalize_plate(char)]
-        sure = tuple(value for _, value in kept)
-        return PlateReading("".join(normalize_plate(c) for c, _ in kept), float(np.prod(sure)) if sure else 0.0, sure)
+        read = [(normalize_plate(char), float(value)) for char, value in zip(text, certainties, strict=False)]
+        sure = tuple(value for normal, value in read for _ in normal)  # a normal form may have two characters (Æ)
+        return PlateReading("".join(normal for normal, _ in read), float(np.prod(sure)) if sure else 0.0, sure)

@@ -37,7 +37,8 @@ class PlateReading:
     """What is written on a plate."""
 
     text: str
-    """0-9 and A-Z only, the upper line first; empty where nothing could be read"""
+    """In normal form (``shared.plates``), the upper line first; empty where nothing could be read. The shipped reader
+    knows 0-9 and A-Z: it reads Ö as O, and Cyrillic and Greek letters that look Latin as Latin."""
     confidence: float
     """0..1, of the whole text: that every character is right"""
     character_confidences: tuple[float, ...] = ()

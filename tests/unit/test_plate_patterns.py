@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cloud_functions.plates.distance import plate_distance
 from cloud_functions.plates.patterns import PatternIndex, WatchPattern, check_pattern
 from cloud_functions.plates.regex import compile_glob, compile_regex
+from shared.plates import normalize_plate
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PLATES = st.text("AB08O1", min_size=1, max_size=6)
@@ -20,6 +21,8 @@ PATTERNS = st.one_of(
     st.tuples(st.just("glob"), st.text("AB0*?", min_size=1, max_size=5), st.none()),
     st.tuples(st.just("regex"), st.sampled_from(["^A", "B$", "A|B0", "[AB]{2}", "0.1", "8+", "^A?B?$"]), st.none()),
 )
+
+_READS = ["А123ВС77", "a 123 bc-77", "О123КК77", "12377", "Б123ГД77"]
 
 
 def _pattern(number: int, kind: str, text: str, most: int | None = None, **fields: object) -> WatchPattern:
@@ -99,11 +102,25 @@ def test_a_kind_from_the_future_is_refused() -> None:
         ("fuzzy", "b-ak 123", 1, "BAK123"),
         ("glob", "b-*·12 [a-c]", None, "B*12[A-C]"),
         ("regex", r"^b\d+", None, r"^b\d+"),
+        ("exact", "А123ВС77", None, "A123BC77"),
+        ("exact", "京A·12345", None, "京A12345"),
+        ("fuzzy", "Б 12 Г", 1, "Б12Г"),
+        ("glob", "а-*Æ?[Ä京]", None, "A*AE?[Ä京]"),
     ],
 )
 def test_patterns_are_kept_in_the_plates_normal_form(kind: str, text: str, most: int | None, stored: str) -> None:
     """Written as on the vehicle, compared as stored."""
     assert check_pattern(kind, text, most) == stored  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["exact", "fuzzy", "glob", "regex"])
+def test_cloud_a3_patterns_agree_with_plates_in_any_alphabet(kind: str) -> None:
+    """Of each kind: written in Cyrillic it fits the plate however that was written, and no other."""
+    text = check_pattern(kind, "А123ВС77", 0 if kind == "fuzzy" else None)  # type: ignore[arg-type]
+    index = PatternIndex()
+    index.add(_pattern(1, kind, text, 0 if kind == "fuzzy" else None))
+    fits = {read: bool(index.matches(normalize_plate(read), now=NOW)) for read in _READS}
+    assert fits == dict.fromkeys(_READS, False) | {"А123ВС77": True, "a 123 bc-77": True}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +136,14 @@ def test_patterns_are_kept_in_the_plates_normal_form(kind: str, text: str, most:
         ("glob", "--", None),
         ("glob", "A(B)", None),
         ("regex", "(A", None),
+        ("exact", "AB🚗1", None),
+        ("exact", "AB\x071", None),
+        ("exact", "AB*", None),
+        ("fuzzy", "AB\u200b12", 1),
+        ("glob", "AB🚗*", None),
+        ("glob", "AB\n*", None),
+        ("glob", "[А-К]1", None),
+        ("regex", "AB🚗", None),
     ],
 )
 def test_what_is_no_pattern_is_refused(kind: str, text: str, most: int | None) -> None:

@@ -92,9 +92,13 @@ def test_small_letters_mean_their_capitals() -> None:
         r"A\.B",
         "A-B",
         "A B",
-        "Ä",
-        "ı",
-        "²",
+        "Ä-1",
+        "🚗",
+        "A\u200bB",
+        "[Б-Д]",
+        "[А-К]",
+        "[Æ]",
+        "½",
         "(",
         "(A",
         "A)",
@@ -167,7 +171,45 @@ def test_globs(glob: str, fits: list[str], fits_not: list[str]) -> None:
     assert not any(compiled.matches(plate) for plate in fits_not)
 
 
-@pytest.mark.parametrize("glob", ["", "A.B", "A(B)", "A|B", "A+", "A{2}", "[A", "^A", "A$", "A\\d", "Ä*"])
+@pytest.mark.parametrize(
+    ("expression", "fits", "fits_not"),
+    [
+        ("^А\\d{3}ВС77$", ["A123BC77"], ["12377", "O123BC77"]),
+        ("^Ä+$", ["A", "AA"], ["B", "ÄÄ"]),
+        ("^Æ+$", ["AE", "AEAE"], ["A", "AEE"]),
+        ("ı", ["1I"], ["11"]),
+        ("^京[A-C]", ["京A12345"], ["沪A12345", "A12345"]),
+        ("^.A", ["京A1", "1A1"], ["A1"]),
+        (r"^\D\d", ["京1", "B1"], ["11"]),
+        ("^[^京B]1", ["沪1", "A1"], ["京1", "B1"]),
+        (r"^[\D1]2", ["京2", "12"], ["22"]),
+        (r"^[^\D1]2", ["02"], ["京2", "12", "A2"]),
+        (r"^[京\d]2", ["京2", "12"], ["沪2", "A2"]),
+        ("^b\u0308$", ["B"], ["B\u0308"]),
+    ],
+)
+def test_cloud_a3_expressions_compare_letters_as_plates_do(
+    expression: str, fits: list[str], fits_not: list[str]
+) -> None:
+    """Letters are mapped as in plates; kept ones are themselves, and any character is any of any script."""
+    compiled = compile_regex(expression)
+    assert all(compiled.matches(plate) for plate in fits)
+    assert not any(compiled.matches(plate) for plate in fits_not)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(["京", "A", ".", r"\D", r"\d", "[^A]", "[京A]", "[^京]", "A*"]), max_size=4).map("".join),
+    st.text("A1京沪", max_size=5),
+)
+def test_cloud_a3_it_finds_what_re_finds_in_any_alphabet(expression: str, plate: str) -> None:
+    """Letters that have no place in A-Z are characters like others."""
+    if expression:
+        whole = f"^{expression}$"
+        assert compile_regex(whole).matches(plate) == (re.search(whole, plate) is not None)
+
+
+@pytest.mark.parametrize("glob", ["", "A.B", "A(B)", "A|B", "A+", "A{2}", "[A", "^A", "A$", "A\\d", "Ä🚗*", "A\u200b*"])
 def test_a_glob_is_no_regular_expression(glob: str) -> None:
     """What only an expression can say is refused rather than taken for a character."""
     with pytest.raises(ValueError, match=r"\w"):

@@ -1,4 +1,4 @@
-"""Text that must lose something: secrets from URLs, decoration from plates."""
+"""Text that must lose something: secrets from URLs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.plates import normalize_plate
 from shared.redact import MASK, redact
 
 SECRETS = st.text(
@@ -37,21 +36,3 @@ def test_no_password_survives_in_a_url(user: str, password: str) -> None:
 def test_redaction(text: str, shown: str) -> None:
     """Secrets in queries go too; what is no secret stays readable."""
     assert redact(text) == shown
-
-
-@pytest.mark.parametrize(
-    ("read", "normal"),
-    [("b-äk 123", "BAK123"), ("AB·12·CD", "AB12CD"), ("７８９", "789"), ("—", ""), ("Škoda 1", "SKODA1")],
-)
-def test_plates_have_one_normal_form(read: str, normal: str) -> None:
-    """Case, accents, dashes and width make no difference."""
-    assert normalize_plate(read) == normal
-
-
-@given(st.text())
-def test_normalising_twice_changes_nothing(text: str) -> None:
-    """The normal form is normal, and safe in a topic or an index."""
-    once = normalize_plate(text)
-    assert normalize_plate(once) == once
-    assert once.isascii()
-    assert once == "" or once.isalnum()

@@ -1,0 +1,134 @@
+"""The normal form of plates: what is mapped is written down, what separates is dropped, everything else is kept."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.plates import LOOK_ALIKES, TRANSLITERATIONS, normalize_plate, require_plate
+
+EVERYTHING = [chr(number) for number in range(sys.maxunicode + 1)]
+LETTERS_AND_DIGITS = [char for char in EVERYTHING if unicodedata.category(char)[0] in "LN"]
+
+
+def documented(char: str) -> str:
+    """Return what the reference says becomes of one letter or digit, written without the code under test."""
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).upper())
+    text = unicodedata.normalize("NFKD", text.upper())
+    mapped = ""
+    for one in text:
+        if unicodedata.category(one)[0] in "PZ" or one.isspace():
+            continue
+        if "COMBINING" in unicodedata.name(one, "") and mapped[-1:].isascii() and mapped:
+            continue
+        mapped += LOOK_ALIKES.get(one, TRANSLITERATIONS.get(one, one))
+    return unicodedata.normalize("NFC", mapped)
+
+
+@pytest.mark.parametrize(
+    ("read", "normal"),
+    [
+        ("А123ВС77", "A123BC77"),
+        ("О123КК77", "O123KK77"),
+        ("о 123 кк 77", "O123KK77"),
+        ("ΙΚΥ-4563", "IKY4563"),
+        ("ХНМ 1", "XHM1"),
+        ("b-äk 123", "BAK123"),
+        ("Škoda 1", "SKODA1"),
+        ("—", ""),
+        ("GÖ AB 123", "GOAB123"),
+        ("mü-xy 7", "MUXY7"),
+        ("ŁÓDŹ 1", "LODZ1"),
+        ("ÆØÅ 12", "AEOA12"),
+        ("İıß ĐÑ", "IISSDN"),
+        ("１２３ＡＢ", "123AB"),
+        ("𝟙𝟚𝐀𝓑", "12AB"),
+        ("A\u03081", "A1"),
+        ("京A·12345", "京A12345"),
+        ("١٢٣ أ ب ج", "١٢٣أبج"),
+        ("12-345 אב", "12345אב"),
+        ("กข 1234", "กข1234"),
+        ("品川 500 あ 12-34", "品川500あ1234"),
+        ("Б 123 ГД", "Б123ГД"),
+        ("12|34/5", "12345"),
+        ("AB\u200f12", "AB12"),
+        ("AB♥12", "AB♥12"),
+    ],
+)
+def test_cloud_a3_normal_forms(read: str, normal: str) -> None:
+    """Look-alikes and transliterations become Latin, separators go, everything else stays."""
+    assert normalize_plate(read) == normal
+
+
+def test_cloud_a3_no_letter_or_digit_of_unicode_is_dropped() -> None:
+    """Each one of them has the documented normal form, alone and within a plate, and never none."""
+    for char in LETTERS_AND_DIGITS:
+        normal = normalize_plate(char)
+        assert normal == documented(char), ascii(char)
+        assert normal, ascii(char)
+        assert normalize_plate(f"A{char}1") == f"A{normal}1", ascii(char)
+
+
+def test_cloud_a3_two_letters_share_a_normal_form_only_where_that_is_documented() -> None:
+    """Of all scripts: one character, one normal form, unless compatibility or the tables make them one."""
+    seen: dict[str, str] = {}
+    for char in LETTERS_AND_DIGITS:
+        own = documented(char)
+        assert seen.setdefault(normalize_plate(char), own) == own
+
+
+@given(st.lists(st.sampled_from(LETTERS_AND_DIGITS)), st.lists(st.sampled_from(LETTERS_AND_DIGITS)))
+def test_cloud_a3_plates_that_differ_stay_different(one: list[str], other: list[str]) -> None:
+    """Their normal forms are equal exactly where the characters' documented forms are, put together."""
+    forms = [unicodedata.normalize("NFC", "".join(map(documented, text))) for text in (one, other)]
+    assert (normalize_plate("".join(one)) == normalize_plate("".join(other))) == (forms[0] == forms[1])
+
+
+@given(st.text())
+def test_cloud_a3_the_normal_form_is_normal(text: str) -> None:
+    """Normalising twice changes nothing, and nothing that only separates is left."""
+    once = normalize_plate(text)
+    assert normalize_plate(once) == once
+    assert not any(unicodedata.category(char)[0] in "PZ" or char.isspace() for char in once)
+
+
+@given(st.lists(st.sampled_from("AZ09ÖБ京أ"), min_size=1, max_size=8), st.sampled_from(" -.·•/|:_–—\u00a0\u3000"))
+def test_cloud_a3_separators_make_no_difference(letters: list[str], separator: str) -> None:
+    """However a plate is spaced, in any alphabet; and a query may be spaced so too."""
+    assert normalize_plate(separator.join(letters)) == normalize_plate("".join(letters))
+    assert require_plate(separator.join(letters)) == normalize_plate("".join(letters))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("AB🚗1", "U+1F697, AUTOMOBILE"),
+        ("AB\x071", "U+0007, control character"),
+        ("AB\t1", "U+0009, control character"),
+        ("AB\n1", "U+000A, control character"),
+        ("A\x85B", "U+0085, control character"),
+        ("AB\u200b1", "ZERO WIDTH SPACE"),
+        ("AB\u202e1", "RIGHT-TO-LEFT OVERRIDE"),
+        ("AB*", "ASTERISK"),
+        ("1\ufe0f\u20e3", "VARIATION SELECTOR-16"),
+        ("½", "FRACTION SLASH"),
+        ("AB\ud8001", "U+D800, surrogate"),
+    ],
+)
+def test_cloud_a3_what_no_plate_has_is_refused_by_name(text: str, named: str) -> None:
+    """In a query or a pattern: an emoji or a control character is not silently left out."""
+    with pytest.raises(ValueError, match="must be a plate") as refused:
+        require_plate(text)
+    assert named in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["", "--", "\u0301", "A" * 17, "Æ" * 9])
+def test_cloud_a3_too_short_and_too_long(text: str) -> None:
+    """Counted in normal form."""
+    with pytest.raises(ValueError, match="of 1 to 16 letters and digits"):
+        require_plate(text)
