@@ -6,20 +6,20 @@ request against 0.6 for a ``def`` route), on a server it runs on threads, so tha
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.datastructures import MutableHeaders
 
 from cloud_functions.api.docs_pages import add_docs_pages
 from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, ProblemDocument, install_error_handlers
-from cloud_functions.api.parameters import once_only
+from cloud_functions.api.http_semantics import HttpSemantics
 from cloud_functions.api.resources import Resources
 from cloud_functions.api.routes import event_export, event_pictures, events, health, plates, watchlists
+from cloud_functions.api.strict_route import StrictRoute
 from shared import __version__
 
 MOUNTS = ("/api", "/api/v1")
@@ -31,7 +31,10 @@ Events from cameras: what was seen, where and when, and the annotated pictures b
 - Every path under `/api` is found under `/api/v1` as well.
 - All times are RFC 3339, in UTC with `Z`; what you send must name its zone.
 - Every error is an RFC 9457 problem document (`application/problem+json`): switch on its `type`.
-- An unknown parameter, or one given twice, is an error: a misspelt condition never widens what you asked for.
+- An unknown parameter, or one given twice, is an error on every route: a misspelt condition never widens what you
+  asked for. So is a key given twice in a JSON body.
+- HEAD works wherever GET does. An answer with an `ETag` is a 304 where `If-None-Match` names it.
+- A trailing slash makes no difference.
 """
 _TAGS = [
     {"name": "Events", "description": "Find, count, export and delete events."},
@@ -49,10 +52,10 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"description": "The database is away, or the question too slow to answer.", "content": _PROBLEM_REF},
 }
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+_BODY_PROBLEMS: dict[str, dict[str, Any]] = {
+    "400": {"description": "The body is not JSON.", "content": _PROBLEM_REF},
+    "413": {"description": "The body is too large; send less at a time.", "content": _PROBLEM_REF},
+}
 
 
 def create_app(*, resources: Resources, docs_assets: Path | None = None, root_path: str = "") -> FastAPI:
@@ -73,9 +76,12 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
         openapi_tags=_TAGS,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # served by ``add_docs_pages``, through a route as strict as the others
+        redirect_slashes=False,  # a redirect would lose a gateway's stage; see ``HttpSemantics``
         generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )
+    app.router.route_class = StrictRoute
     app.state.resources = resources
     install_error_handlers(app)
     for number, mount in enumerate(MOUNTS):
@@ -83,13 +89,13 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
     app.include_router(health.router, include_in_schema=False)
     app.include_router(plates.stats_router, responses=_PROBLEMS)
     add_docs_pages(app, assets=docs_assets)
-    app.add_middleware(_Frame, root_path=root_path)
+    app.add_middleware(HttpSemantics, root_path=root_path)
     app.openapi = lambda: _described(app, root_path)
     return app
 
 
 def _api_router() -> APIRouter:
-    router = APIRouter(dependencies=[Depends(once_only)])
+    router = APIRouter(route_class=StrictRoute)
     for routes in _ROUTERS:
         router.include_router(routes, responses=_PROBLEMS)
     router.include_router(health.router)
@@ -114,6 +120,8 @@ def _described(app: FastAPI, root_path: str) -> dict[str, Any]:
         for operation in (each for path in schema["paths"].values() for each in path.values()):
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
+            if "requestBody" in operation:
+                operation["responses"] |= _BODY_PROBLEMS
         schemas["ProblemDocument"] = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         app.openapi_schema = schema
     return app.openapi_schema
@@ -124,24 +132,3 @@ def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     merged = {**schema, **kinds[0]} if len(kinds) == 1 else schema
     return {key: value for key, value in merged.items() if key not in ("title", "anyOf" if kinds else "title")}
-
-
-class _Frame:
-    """Tells the application where it is mounted, and a browser to take every response for what it says it is."""
-
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, root_path: str) -> None:
-        self._app = app
-        self._root_path = root_path
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "private, no-cache")
-            await send(message)
-
-        if scope["type"] == "http":
-            await self._app({**scope, "root_path": self._root_path or scope.get("root_path", "")}, receive, send_safely)
-        else:
-            await self._app(scope, receive, send)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from cloud_functions.api.errors import Problem
 
+OPENAPI_PATH = "/openapi.json"
 ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "swagger-ui.css": "text/css; charset=utf-8",
@@ -39,7 +40,10 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
 
     def urls(request: Request) -> tuple[str, str]:
         root = str(request.scope.get("root_path", "")).rstrip("/")
-        return f"{root}{app.openapi_url}", f"{root}/docs-assets"
+        return f"{root}{OPENAPI_PATH}", f"{root}/docs-assets"
+
+    async def description() -> JSONResponse:
+        return JSONResponse(app.openapi())
 
     async def swagger(request: Request) -> HTMLResponse:
         openapi, files = urls(request)
@@ -72,6 +76,7 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
         headers = {"Cache-Control": "public, max-age=86400"}
         return Response((assets / name).read_bytes(), media_type=ASSETS[name], headers=headers)
 
+    app.add_api_route(OPENAPI_PATH, description, include_in_schema=False)
     app.add_api_route("/docs", swagger, include_in_schema=False)
     app.add_api_route("/redoc", redoc, include_in_schema=False)
     app.add_api_route("/docs-assets/{name}", asset, include_in_schema=False)

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from shared.errors import TransientError, VedetteError
 
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:vedette:problem:"
 MAX_NAMED_ERRORS = 20
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_READ_AS = {"HEAD": "GET"}
+"""Methods that the application answers as another (see ``app.py``)."""
 
 
 class FieldError(TypedDict):
@@ -48,8 +52,11 @@ class ProblemDocument(BaseModel):
     )
 
 
-class Problem(Exception):  # noqa: N818 - the field's own name for it
-    """An error answer on purpose; raise it from a route or a dependency."""
+class Problem(HTTPException):
+    """An error answer on purpose; raise it from a route, a dependency, or while a body is read.
+
+    An ``HTTPException``, because FastAPI turns everything else that is raised while it reads a body into a 400.
+    """
 
     def __init__(
         self,
@@ -60,12 +67,10 @@ class Problem(Exception):  # noqa: N818 - the field's own name for it
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail, dict(headers or {}))
         self.status = status
         self.kind = kind
-        self.detail = detail
         self.errors = tuple(errors)
-        self.headers = dict(headers or {})
 
 
 def invalid_parameter(parameter: str, message: str, *, location: str = "query") -> Problem:
@@ -86,7 +91,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
     }
     if problem.errors:
         document["errors"] = list(problem.errors)
-    headers = {"Cache-Control": "no-store", **problem.headers}
+    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
     return Response(json.dumps(document), problem.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 
 
@@ -113,7 +118,24 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
             f"This address does not take {request.method}; the Allow header says what it takes.",
         ),
     }.get(error.status_code, ("http-error", HTTPStatus(error.status_code).phrase))
-    return problem_response(request, Problem(error.status_code, kind, detail, headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+    return problem_response(request, Problem(error.status_code, kind, detail, headers=headers))
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """Return every method that any route at the request's path takes."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(_takes(route, request.scope, _READ_AS.get(method, method)) for route in routes)
+    ]
+
+
+def _takes(route: BaseRoute, scope: Mapping[str, Any], method: str) -> bool:
+    return route.matches({**scope, "method": method})[0] is Match.FULL
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Path, Request
+from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cloud_functions.api.cursor import TOKEN_LENGTH, Cursor, decode_cursor
@@ -220,12 +220,3 @@ async def event_ref(
         return parse_event_ref(event)
     except ValueError as error:
         raise invalid_parameter("event", str(error), location="path") from None
-
-
-async def once_only(request: Request) -> None:
-    """Refuse a query parameter given twice: which one was meant cannot be known."""
-    seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
-        if name in seen:
-            raise invalid_parameter(name[:100], "was given more than once")
-        seen.add(name)

@@ -11,18 +11,20 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.http_semantics import IS_HEAD
 from cloud_functions.api.parameters import ExportParameters
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
+from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.event_queries import events_after
 from cloud_functions.db.flat_event import FlatEvent
 
-router = APIRouter(prefix="/events", tags=["Events"])
+router = APIRouter(prefix="/events", tags=["Events"], route_class=StrictRoute)
 _Batches = AsyncIterator[list[FlatEvent]]
 
 EVENTS_A_READ = 1000
@@ -67,7 +69,9 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     responses=_ANSWERS,
     response_class=Response,
 )
-async def export(here: Here, asked: Annotated[ExportParameters, Query()], may_read: MayReadPlates) -> Response:
+async def export(
+    request: Request, here: Here, asked: Annotated[ExportParameters, Query()], may_read: MayReadPlates
+) -> Response:
     """All events that meet every condition, newest first, as NDJSON (the events as the list has them) or CSV.
 
     In CSV `event_data` is one JSON cell, and a cell that a spreadsheet would take for a formula begins with `'`.
@@ -76,7 +80,8 @@ async def export(here: Here, asked: Annotated[ExportParameters, Query()], may_re
     media_type = _MEDIA_TYPES[asked.format]
     batches = _batches(here, asked, may_read=may_read)
     if here.limits.export_bytes is None:
-        return StreamingResponse(_streamed(batches, asked), media_type=media_type, headers=headers)
+        content = iter(()) if request.scope.get(IS_HEAD) else _streamed(batches, asked)
+        return StreamingResponse(content, media_type=media_type, headers=headers)
     body, cursor = await _bounded(batches, asked, here.limits.export_bytes)
     if cursor is not None:
         headers["X-Next-Cursor"] = cursor.encode()

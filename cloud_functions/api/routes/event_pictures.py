@@ -16,11 +16,12 @@ from cloud_functions.api.plate_access import is_protected, protected_problem
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.routes.events import EventRef, find_or_404
+from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.flat_event import FlatEvent
 from shared.clock import format_utc
 from shared.storage_keys import CONTENT_TYPES, snapshot_object, thumbnail_object
 
-router = APIRouter(prefix="/events", tags=["Pictures"])
+router = APIRouter(prefix="/events", tags=["Pictures"], route_class=StrictRoute)
 _MAY_READ = Depends(require("snapshots:read"))
 
 PENDING_FOR = timedelta(days=2)
@@ -29,6 +30,7 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The picture's bytes.", "content": dict.fromkeys(CONTENT_TYPES.values(), _BYTES)},
+    304: {"description": "`If-None-Match` names the picture's `ETag`: the client has it already."},
     403: {
         "description": "The event's plate is protected, and its picture would tell it "
         "(`urn:vedette:problem:plates-protected`).",

@@ -36,6 +36,7 @@ from cloud_functions.api.plate_access import is_protected
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.responses import json_response, list_response, text_response
+from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.event_count_queries import count_events
 from cloud_functions.db.event_delete_queries import Deletion, Picture, delete_event, delete_events
 from cloud_functions.db.event_filter import EventFilter
@@ -48,7 +49,7 @@ from shared.storage_keys import snapshot_object, thumbnail_object
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/events", tags=["Events"])
+router = APIRouter(prefix="/events", tags=["Events"], route_class=StrictRoute)
 _MAY_READ = Depends(require("events:read"))
 _MAY_DELETE = Depends(require("events:delete"))
 

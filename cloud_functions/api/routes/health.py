@@ -13,11 +13,12 @@ from cloud_functions.api.answers import HealthAnswer
 from cloud_functions.api.errors import Problem
 from cloud_functions.api.health_probes import HealthProbe
 from cloud_functions.api.resources import Here
+from cloud_functions.api.strict_route import StrictRoute
 from shared import __version__
 from shared.errors import VedetteError
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["Health"])
+router = APIRouter(tags=["Health"], route_class=StrictRoute)
 
 KNOWN_CHECKS = ("database", "bucket", "fan_out")
 

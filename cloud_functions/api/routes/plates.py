@@ -14,12 +14,13 @@ from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
 from cloud_functions.api.database import Connection
 from cloud_functions.api.errors import Problem, invalid_parameter
-from cloud_functions.api.parameters import once_only, plate_parameter
+from cloud_functions.api.parameters import plate_parameter
 from cloud_functions.api.plate_answers import PlateHistoryAnswer, PlateList, PlateStatistics
 from cloud_functions.api.plate_parameters import HistoryParameters, PlateListParameters
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.responses import json_response, list_response
+from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.plate_event import PlateEvent
 from cloud_functions.db.plate_queries import PlateFilter, PlateHistory, PlatePage, plate_history, plates_page
 from cloud_functions.db.plate_search import (
@@ -37,8 +38,8 @@ from shared.errors import TransientError
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/plates", tags=["Plates"])
-stats_router = APIRouter(tags=["Plates"], dependencies=[Depends(once_only)])
+router = APIRouter(prefix="/plates", tags=["Plates"], route_class=StrictRoute)
+stats_router = APIRouter(tags=["Plates"], route_class=StrictRoute)
 """Statistics at the root, where clients of plate services look for them."""
 _MAY_READ = Depends(require("events:read"))
 

@@ -13,6 +13,7 @@ from cloud_functions.api.database import Connection
 from cloud_functions.api.errors import Problem
 from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.responses import json_response
+from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.api.watchlist_parameters import (
     Deleted,
     PatternAnswer,
@@ -44,9 +45,16 @@ from cloud_functions.db.watchlists import (
 from cloud_functions.plates.patterns import WatchPattern
 from shared.clock import format_utc
 
-router = APIRouter(prefix="/plates/watchlists", tags=["Watch-lists"])
+router = APIRouter(prefix="/plates/watchlists", tags=["Watch-lists"], route_class=StrictRoute)
 _MAY_READ = Depends(require("watchlists:read"))
 _MAY_WRITE = Depends(require("watchlists:write"))
+
+_TAKEN: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "Another watch-list has this name (`urn:vedette:problem:name-taken`).",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    }
+}
 
 ListNumber = Annotated[int, Depends(watchlist_number)]
 PatternNumber = Annotated[int, Depends(pattern_number)]
@@ -65,6 +73,7 @@ async def all_lists(here: Here) -> Response:
     name="create_watchlist",
     status_code=201,
     response_model=WatchlistAnswer,
+    responses=_TAKEN,
     dependencies=[_MAY_WRITE],
     summary="Make a list",
 )
@@ -91,6 +100,7 @@ async def one(here: Here, number: ListNumber) -> Response:
     "/{watchlist}",
     name="change_watchlist",
     response_model=WatchlistAnswer,
+    responses=_TAKEN,
     dependencies=[_MAY_WRITE],
     summary="Change a list",
 )

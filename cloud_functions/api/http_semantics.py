@@ -1,0 +1,86 @@
+"""What holds for every address alike: trailing slashes, HEAD, If-None-Match, and headers that protect a browser.
+
+A middleware, so that no route has to know of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+
+IS_HEAD = "vedette.head"
+"""Key in the scope of a HEAD request, which the application sees as a GET: an answer that streams may stop early."""
+_NOT_OF_A_304 = ("content-length", "content-disposition")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class HttpSemantics:
+    """Wraps the application; ``root_path`` is what a gateway cuts off before the path (a REST API's stage)."""
+
+    def __init__(self, app: App, *, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        root_path = self._root_path or scope.get("root_path", "")
+        inner = {**scope, "root_path": root_path, **_without_trailing_slash(scope, root_path)}
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            inner |= {"method": "GET", IS_HEAD: True}
+        await self._app(inner, receive, _Answer(scope, send, drops_body=is_head))
+
+
+class _Answer:
+    """Sends one response, without its body where the request asks for none of it."""
+
+    def __init__(self, scope: Scope, send: Send, *, drops_body: bool) -> None:
+        self._scope = scope
+        self._send = send
+        self._drops_body = drops_body
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start(message)
+        elif message["type"] == "http.response.body" and self._drops_body:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    def _start(self, message: Message) -> None:
+        headers = MutableHeaders(scope=message)
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers.setdefault("Cache-Control", "private, no-cache")
+        if message["status"] == 200 and _has_it(self._scope, headers.get("etag")):
+            message["status"] = 304
+            for name in _NOT_OF_A_304:
+                del headers[name]
+            self._drops_body = True
+
+
+def _without_trailing_slash(scope: Scope, root_path: str) -> dict[str, Any]:
+    """Return the scope's changes that make ``/api/events/`` the address ``/api/events``, without a redirect."""
+    path: str = scope["path"]
+    if not path.endswith("/") or path in ("/", f"{root_path}/"):
+        return {}
+    raw: bytes | None = scope.get("raw_path")
+    return {"path": path[:-1], "raw_path": raw[:-1] if raw is not None and raw.endswith(b"/") else raw}
+
+
+def _has_it(scope: Scope, etag: str | None) -> bool:
+    """Return whether a GET or HEAD says that it has the answer with this ETag already (RFC 9110, 13.1.2)."""
+    if etag is None or scope["method"] not in ("GET", "HEAD"):
+        return False
+    known = Headers(scope=scope).get("if-none-match")
+    if known is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in known.split(",")]
+    return known.strip() == "*" or etag.removeprefix("W/") in tags
