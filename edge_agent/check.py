@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.anpr.engines import open_engine
-from edge_agent.assembly import build_finder, find_model
+from edge_agent.assembly import build_finder, class_problems, find_model
 from edge_agent.camera.address import redact_source
-from edge_agent.camera.source import EXPECTED, scheme_of
+from edge_agent.camera.source import check_source
 from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
 from edge_agent.transport.tls import client_context
+from shared.clock import SystemClock
 from shared.errors import ConfigurationError, VedetteError
 
 EXAMPLE = """\
@@ -131,8 +132,7 @@ def _readable(name: str, path: Path) -> Finding:
 
 def _source(camera: CameraSettings) -> str:
     text = source_text(camera)
-    if scheme_of(text) == "file" and not Path(text).is_file():
-        raise ConfigurationError(f"source: there is no file {redact_source(text)}; expected {EXPECTED}")
+    check_source(text, settings=camera.stream, clock=SystemClock())
     return f"source {redact_source(text)}"
 
 
@@ -140,6 +140,8 @@ def _model(camera: CameraSettings, places: ModelPlaces) -> str:
     model = find_model(camera.model.name, labels=camera.model.labels, places=places)
     finder = build_finder(camera, model)
     try:
+        if problems := class_problems(camera, finder.labels):
+            raise ConfigurationError("; ".join(problems))
         return (
             "none, moving things are told as `object`"
             if model is None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.camera.settings import SourceSettings
+from edge_agent.config_file import read_toml, stray_characters
 from edge_agent.detect.catalogue import user_cache_dir
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.events.builder import SnapshotSettings
@@ -83,6 +83,9 @@ class CameraSettings(_Section):
             raise ValueError(f"events.required_zones names {', '.join(unknown)}, which is no zone of this camera")
         if self.anpr.enabled and self.mode != "tracking":
             raise ValueError(f'anpr reads plates over a track and needs mode = "tracking"; it is "{self.mode}"')
+        areas = [name for name in ("zones", "lines") if getattr(self.events, name)]
+        if areas and self.mode != "tracking":
+            raise ValueError(f'events.{areas[0]} needs mode = "tracking"; it is "{self.mode}"')
         return self
 
 
@@ -114,23 +117,18 @@ class AgentConfig(_Section):
 
 def load_config(path: Path) -> AgentConfig:
     """Read and check ``path``; raise ConfigurationError that says in plain words what is wrong where."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"there is no configuration at {path}; `edge-agent check --example` prints one"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    data = read_toml(path)
+    if stray := [f"{_place(location, data)}: {problem}" for location, problem in stray_characters(data)]:
+        raise _not_right(path, stray)
     try:
         return AgentConfig.model_validate(data)
     except ValidationError as error:
-        problems = "\n".join(f"  - {line}" for line in describe(error, data))
-        raise ConfigurationError(f"{path} is not right yet:\n{problems}") from error
+        raise _not_right(path, describe(error, data)) from error
+
+
+def _not_right(path: Path, problems: Sequence[str]) -> ConfigurationError:
+    lines = "\n".join(f"  - {problem}" for problem in problems)
+    return ConfigurationError(f"{path} is not right yet:\n{lines}")
 
 
 def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.environ) -> str:
@@ -144,7 +142,7 @@ def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.envi
         return value
     path = camera.source_file or Path()
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ConfigurationError(f"camera {camera.id}: source_file {path}: {error.strerror}") from error
     if not lines[0].strip():

@@ -10,8 +10,8 @@ from shared.errors import ConfigurationError
 from shared.redact import MASK, redact
 
 _AUTHORITY_END = re.compile(r"[/?#]")
-_HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/?#@\s]+)(:\d{1,5})?")
-_SURELY_A_HOST = re.compile(r"(\[[^\]]+\]|\d{1,3}(\.\d{1,3}){3}|[^:/?#@\s]+:\d{1,5})(:\d{1,5})?")
+_HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/?#@\s]+)(:[0-9]{1,5})?")
+_SURELY_A_HOST = re.compile(r"(\[[^\]]+\]|[0-9]{1,3}(\.[0-9]{1,3}){3}|[^:/?#@\s]+:[0-9]{1,5})(:[0-9]{1,5})?")
 _SHORTEST_MASKED = 4
 """A shorter password is masked only as part of an address: it would hit too many innocent words."""
 
@@ -46,6 +46,9 @@ def parse_address(text: str) -> StreamAddress:
             f"the address {scheme}://{MASK + '@' if userinfo else ''}… has no host where one should be; "
             f"expected {scheme}://HOST/PATH or {scheme}://USER:PASSWORD@HOST:PORT/PATH"
         )
+    port = host.rpartition(":")[2] if not host.endswith("]") and ":" in host else None
+    if port is not None and not 1 <= int(port) <= 65_535:
+        raise ConfigurationError(f"the address names the port {port}; ports go from 1 to 65535")
     # Behind a login, an "@" in the path may be what is left of a badly written password: show only what follows it.
     shown = redact(f"{scheme}://{MASK}@{location.rpartition('@')[2]}" if userinfo else text)
     if not userinfo:

@@ -67,7 +67,7 @@ def open_usb(
 ) -> LiveSource:
     """Begin to read ``usb:NUMBER[?width=…&height=…&fps=…&fourcc=MJPG]`` or a ``/dev/video…`` path."""
     del start_time
-    device, options = _parse_usb(text)
+    device, options = parse_usb(text)
     wanted = {
         cv2.CAP_PROP_FOURCC: _fourcc_number(options.fourcc) if options.fourcc else None,
         cv2.CAP_PROP_FRAME_WIDTH: options.width,
@@ -105,20 +105,10 @@ def open_gstreamer(
     Raises ConfigurationError where OpenCV was built without GStreamer, as the one from PyPI is.
     """
     del start_time
-    pipeline = text.partition(":")[2].strip()
+    pipeline = _pipeline_of(text)
     shown = f"gst:{redact_pipeline(pipeline)}"
-    if "appsink" not in pipeline:
-        raise ConfigurationError(
-            f"{shown} does not end in appsink; expected for example "
-            '"gst:nvarguscamerasrc ! nvvidconv ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR ! '
-            'appsink drop=true max-buffers=1"'
-        )
-    if capture is None and not has_gstreamer(cv2.getBuildInformation()):
-        raise ConfigurationError(
-            "gst: needs an OpenCV built with GStreamer, and the opencv-python-headless package from PyPI is not. "
-            "On a Jetson install JetPack's (apt install python3-opencv) and make the virtual environment with "
-            "--system-site-packages, without opencv-python-headless; or read the camera as rtsp:// or usb:"
-        )
+    if capture is None:
+        _require_gstreamer()
     make = capture or _opencv_capture
 
     def connect() -> Connection:
@@ -162,6 +152,26 @@ class CaptureConnection:
         self._capture.release()
 
 
+def _pipeline_of(text: str) -> str:
+    pipeline = text.partition(":")[2].strip()
+    if "appsink" not in pipeline:
+        raise ConfigurationError(
+            f"gst:{redact_pipeline(pipeline)} does not end in appsink; expected for example "
+            '"gst:nvarguscamerasrc ! nvvidconv ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR ! '
+            'appsink drop=true max-buffers=1"'
+        )
+    return pipeline
+
+
+def _require_gstreamer() -> None:
+    if not has_gstreamer(cv2.getBuildInformation()):
+        raise ConfigurationError(
+            "gst: needs an OpenCV built with GStreamer, and the opencv-python-headless package from PyPI is not. "
+            "On a Jetson install JetPack's (apt install python3-opencv) and make the virtual environment with "
+            "--system-site-packages, without opencv-python-headless; or read the camera as rtsp:// or usb:"
+        )
+
+
 def has_gstreamer(build_information: str) -> bool:
     """Tell from ``cv2.getBuildInformation()`` whether GStreamer is in."""
     return re.search(r"GStreamer:\s+YES", build_information) is not None
@@ -176,7 +186,21 @@ def _opencv_capture(device: int | str, backend: int) -> Capture:
     return cast(Capture, cv2.VideoCapture(cast(Any, device), backend))
 
 
-def _parse_usb(text: str) -> tuple[int | str, UsbOptions]:
+def check_usb(text: str, *, settings: SourceSettings) -> None:
+    """Raise ConfigurationError where ``text`` cannot name a USB camera; opens nothing."""
+    del settings
+    parse_usb(text)
+
+
+def check_gstreamer(text: str, *, settings: SourceSettings) -> None:
+    """Raise ConfigurationError where the pipeline cannot work here; starts nothing."""
+    del settings
+    _pipeline_of(text)
+    _require_gstreamer()
+
+
+def parse_usb(text: str) -> tuple[int | str, UsbOptions]:
+    """Return the device (number or path) and the options in ``text``; raise ConfigurationError for anything else."""
     name, _, query = text.partition("?")
     try:
         options = UsbOptions.model_validate(dict(parse_qsl(query, keep_blank_values=True)))

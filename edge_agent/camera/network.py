@@ -43,6 +43,12 @@ TROUBLES: tuple[tuple[type[Exception], str], ...] = (
 """What FFmpeg's errors mean to the person who mounted the camera; first match wins."""
 
 
+def check_network(text: str, *, settings: SourceSettings) -> None:
+    """Raise ConfigurationError where ``text`` or the decoder cannot work; connects to nothing."""
+    parse_address(text)
+    check_hardware_decoder(settings.hardware_decoder)
+
+
 def open_network(
     text: str, *, settings: SourceSettings, clock: Clock, start_time: datetime | None = None
 ) -> LiveSource:
@@ -51,8 +57,8 @@ def open_network(
     ``start_time`` has no meaning for cameras and is passed over.
     """
     del start_time
+    check_network(text, settings=settings)
     address = parse_address(text)
-    check_hardware_decoder(settings.hardware_decoder)
 
     def connect() -> Connection:
         return NetworkConnection(address=address, settings=settings, clock=clock)

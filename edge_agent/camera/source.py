@@ -86,6 +86,12 @@ class Opener(Protocol):
     ) -> FrameSource: ...
 
 
+class Checker(Protocol):
+    """What a row of ``CHECKS`` points to: raises ConfigurationError for what can never work, without connecting."""
+
+    def __call__(self, text: str, *, settings: SourceSettings) -> None: ...
+
+
 SCHEMES: dict[str, str] = {
     "file": "edge_agent.camera.file:open_file",
     "rtsp": "edge_agent.camera.network:open_network",
@@ -97,6 +103,16 @@ SCHEMES: dict[str, str] = {
     "synthetic": "edge_agent.camera.synthetic:open_synthetic",
 }
 """Scheme to ``module:function``; imported only when asked for, so that a missing library hurts nobody else."""
+
+CHECKS: dict[str, str] = {
+    "rtsp": "edge_agent.camera.network:check_network",
+    "rtsps": "edge_agent.camera.network:check_network",
+    "http": "edge_agent.camera.network:check_network",
+    "https": "edge_agent.camera.network:check_network",
+    "usb": "edge_agent.camera.capture:check_usb",
+    "gst": "edge_agent.camera.capture:check_gstreamer",
+}
+"""The same for what is live; what is not is checked by opening it."""
 
 EXPECTED = (
     "a video file, rtsp://HOST/PATH, rtsps://…, http(s)://…, usb:0 or /dev/video0, gst:PIPELINE, or synthetic:gate"
@@ -115,16 +131,35 @@ def open_source(
     A file is opened and its first picture decoded before this returns; a camera is only being connected.
     Raises ConfigurationError for what cannot be a source: no such file, not a video, unknown scheme.
     """
+    opener = cast(Opener, _imported(SCHEMES[_checked_scheme(text)]))
+    return opener(text, settings=settings, clock=clock, start_time=start_time)
+
+
+def check_source(text: str, *, settings: SourceSettings, clock: Clock) -> None:
+    """Raise ConfigurationError where ``text`` can never be a source. Files are opened; cameras are not connected to."""
+    scheme = _checked_scheme(text)
+    if scheme in CHECKS:
+        cast(Checker, _imported(CHECKS[scheme]))(text, settings=settings)
+    else:
+        open_source(text, settings=settings, clock=clock).close()
+
+
+def _checked_scheme(text: str) -> str:
     if not text.strip():
         raise ConfigurationError(f"the source is empty; expected {EXPECTED}")
     if "\0" in text:
         raise ConfigurationError("the source holds a NUL character, which no file or address can")
-    return _opener(text)(text, settings=settings, clock=clock, start_time=start_time)
+    if text != text.strip():
+        raise ConfigurationError(
+            f"the source {redact_source(text)!r} begins or ends with a blank; remove it (a file may be written "
+            "with its folder, as ./NAME)"
+        )
+    return scheme_of(text)
 
 
-def _opener(text: str) -> Opener:
-    module, _, function = SCHEMES[scheme_of(text)].partition(":")
-    return cast(Opener, getattr(import_module(module), function))
+def _imported(place: str) -> object:
+    module, _, function = place.partition(":")
+    return getattr(import_module(module), function)
 
 
 def scheme_of(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -98,14 +99,19 @@ class DetectSettings(_Settings):
 def check_class_names(settings: DetectSettings, labels: tuple[str, ...]) -> None:
     """Raise ConfigurationError, with what was probably meant, for a class that the model does not know."""
     for name in (*settings.classes, *settings.per_class):
-        if name not in labels:
-            near = difflib.get_close_matches(name, labels, n=3, cutoff=0.6)
-            known = " or ".join(f"'{candidate}'" for candidate in near)
-            raise ConfigurationError(
-                f"the model knows no class '{name}'" + (f"; did you mean {known}?" if near else _all_names(labels))
-            )
+        if (problem := unknown_class(name, labels)) is not None:
+            raise ConfigurationError(problem)
 
 
-def _all_names(labels: tuple[str, ...]) -> str:
+def unknown_class(name: str, labels: Sequence[str]) -> str | None:
+    """Return what is wrong with a class that is not among ``labels``, with the nearest names; None where it is."""
+    if name in labels:
+        return None
+    near = difflib.get_close_matches(name, labels, n=3, cutoff=0.6)
+    known = " or ".join(f"'{candidate}'" for candidate in near)
+    return f"the model knows no class '{name}'" + (f"; did you mean {known}?" if near else _all_names(labels))
+
+
+def _all_names(labels: Sequence[str]) -> str:
     shown = ", ".join(labels[:8])
     return f"; it knows {shown}" + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")

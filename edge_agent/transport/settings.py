@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from edge_agent.transport.endpoints import Host, HostAndPort, HttpUrl
 from shared.errors import ConfigurationError
 
 
@@ -18,7 +19,7 @@ class _Settings(BaseModel):
 class MqttSettings(_Settings):
     """The MQTT broker. TLS is used as soon as any of its files is named, or ``tls`` is set."""
 
-    host: str = Field(min_length=1, description="Name or address of the broker.")
+    host: Host = Field(description="Name or IP address of the broker, without scheme and port.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Default: 8883 with TLS, 1883 without.")
     tls: bool = Field(default=False, description="Use TLS even without any of the files below.")
     ca_file: Path | None = Field(default=None, description="PEM; default: the certificates the system trusts.")
@@ -67,7 +68,7 @@ class MqttSettings(_Settings):
         """Read the password from where it lies; raise ConfigurationError where it is not."""
         if self.password_file is not None:
             try:
-                return SecretStr(self.password_file.read_text(encoding="utf-8").strip())
+                return SecretStr(self.password_file.read_text(encoding="utf-8-sig").strip())
             except OSError as error:
                 raise ConfigurationError(
                     f"mqtt.password_file: cannot read {self.password_file}: {error.strerror}"
@@ -83,11 +84,14 @@ class MqttSettings(_Settings):
 class IotCredentialsSettings(_Settings):
     """AWS IoT's credentials provider: the device's certificate buys short-lived AWS credentials."""
 
-    endpoint: str = Field(
-        min_length=1, description="Host of the credentials provider (aws iot describe-endpoint), or host:port."
+    endpoint: HostAndPort = Field(
+        description="Host of the credentials provider (aws iot describe-endpoint), or host:port."
     )
     role_alias: str = Field(
-        min_length=1, max_length=128, pattern=r"^[\w=,@-]+$", description="The role alias made for devices in AWS IoT."
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9_=,@-]+$",
+        description="The role alias made for devices in AWS IoT.",
     )
     certificate_file: Path = Field(description="PEM of this device's certificate.")
     private_key_file: Path = Field(description="PEM of its private key.")
@@ -98,9 +102,18 @@ class IotCredentialsSettings(_Settings):
 class S3Settings(_Settings):
     """The snapshot bucket. Without ``iot_credentials``, boto3 looks where it always looks."""
 
-    bucket: str = Field(min_length=3, max_length=63, description="Where snapshots and thumbnails go.")
-    region: str | None = Field(default=None, description="The bucket's; left out, boto3's own default.")
-    endpoint_url: str | None = Field(default=None, description="For MinIO or a local stack.")
+    bucket: str = Field(
+        min_length=3,
+        max_length=63,
+        pattern=r"^[a-z0-9][a-z0-9.-]+[a-z0-9]$",
+        description="Where snapshots and thumbnails go: lower-case letters, digits, hyphens and dots.",
+    )
+    region: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9-]{2,64}$", description="The bucket's; left out, boto3's own default."
+    )
+    endpoint_url: HttpUrl | None = Field(
+        default=None, description="`http://HOST:PORT` of MinIO or a local stack; left out: AWS."
+    )
     iot_credentials: IotCredentialsSettings | None = None
     connect_timeout_s: float = Field(default=5.0, gt=0, description="How long a connection may take.")
     read_timeout_s: float = Field(default=15.0, gt=0, description="How long the store may stay silent.")
