@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is slow, and no test asserts timings.
+settings.register_profile("vedette", deadline=None)
+settings.load_profile("vedette")
 
 pytest_plugins = ["tests.backing_services"]
 

@@ -17,6 +17,7 @@ from typing import IO, Any, Protocol
 
 from shared.errors import ConfigurationError, TransientError, VedetteError
 from shared.redact import redact
+from shared.tls_errors import explain_tls_error
 
 MAX_MODEL_BYTES = 512 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
@@ -159,4 +160,5 @@ def _unreachable(shown: str, error: Exception, *, on_disk: bool) -> VedetteError
         return NotThereError(f"cannot read {shown}: {redact(str(cause))}")
     if isinstance(cause, TimeoutError):
         return TransientError(f"{shown} does not answer; check the network, or try again later")
-    return TransientError(f"{shown} cannot be reached ({redact(str(cause)) or type(cause).__name__})")
+    why = explain_tls_error(error) or str(cause)
+    return TransientError(f"{shown} cannot be reached ({redact(why) or type(cause).__name__})")

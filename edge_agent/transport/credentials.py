@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.transport.settings import IotCredentialsSettings
 from edge_agent.transport.tls import client_context
 from shared.errors import PermanentError, TransientError
+from shared.tls_errors import explain_tls_error
 
 if TYPE_CHECKING:
     import boto3
@@ -94,9 +94,10 @@ class IotCredentialsProvider:
             )
             response = connection.getresponse()
             return response.status, response.read(_MAX_ANSWER_BYTES)
-        except (OSError, ssl.SSLError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise TransientError(
-                f"the AWS IoT credentials provider {settings.endpoint} cannot be reached: {error}"
+                f"the AWS IoT credentials provider {settings.endpoint} cannot be reached:"
+                f" {explain_tls_error(error) or error}"
             ) from error
         finally:
             connection.close()

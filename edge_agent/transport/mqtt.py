@@ -8,7 +8,6 @@ their own; nothing a callback does can end paho's network thread.
 from __future__ import annotations
 
 import logging
-import random
 import socket
 import threading
 from collections.abc import Callable
@@ -24,6 +23,8 @@ from edge_agent.transport.tls import client_context
 from shared.clock import Clock, SystemClock
 from shared.errors import PermanentError, TransientError, VedetteError
 from shared.heartbeat import DeviceStatus
+from shared.retry import Backoff, FaultLog
+from shared.tls_errors import explain_tls_error
 from shared.topics import DeviceTopics
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class MqttLink:
         self._listeners: list[Callable[[], None]] = []
         self._connection: _Connection | None = None
         self._closing = threading.Event()
+        self._faults = FaultLog(logger)
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt-link", daemon=True)
         self.last_error: str | None = None
         """Why the last attempt failed or the last connection ended; None while connected."""
@@ -107,18 +109,27 @@ class MqttLink:
         return context
 
     def _keep_connected(self) -> None:
-        delay_s = self._settings.reconnect_min_s
+        # The jitter spreads the reconnects of a fleet.
+        settings = self._settings
+        backoff = Backoff(min_s=settings.reconnect_min_s, max_s=settings.reconnect_max_s, jitter_ratio=0.5)
         while not self._closing.is_set():
+            if self._connect_once() > _STABLE_AFTER_S:
+                backoff.succeeded()
+            self._closing.wait(backoff.failed())
+
+    def _connect_once(self) -> float:
+        """Keep one connection until it ends; return how long it lived, in seconds. Raises nothing."""
+        connection: _Connection | None = None
+        try:
             connection = _Connection(client=self._new_client(), monotonic=self._clock.monotonic)
-            try:
-                self._run(connection)
-            except Exception as error:
-                # Whatever goes wrong with one connection, the next may be fine; this thread must not end.
-                self._note(f"{type(error).__name__}: {error}")
-            if connection.lived_s() > _STABLE_AFTER_S:
-                delay_s = self._settings.reconnect_min_s
-            self._closing.wait(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads a fleet's reconnects
-            delay_s = min(delay_s * 2, self._settings.reconnect_max_s)
+            self._run(connection)
+        except OSError as error:
+            self._note(explain_tls_error(error) or f"{type(error).__name__}: {error}")
+        except Exception as error:
+            # Whatever goes wrong with one connection, the next may be fine; this thread must not end.
+            self._faults.log(error, "connecting to the MQTT broker failed")
+            self.last_error = f"{type(error).__name__}: {error}"
+        return 0.0 if connection is None else connection.lived_s()
 
     def _run(self, connection: _Connection) -> None:
         client = connection.client
@@ -176,8 +187,8 @@ class MqttLink:
             if self._on_command is not None:
                 connection.client.subscribe(self._topics.commands_filter, QOS)
             connection.publish(self._topics.status, self._status("online", at_now=True), retain=True)
-        except Exception:
-            logger.exception("could not announce the device")
+        except Exception as error:
+            self._faults.log(error, "announcing the device failed")
         self.last_error = None
         logger.info("connected to the MQTT broker %s:%d", self._settings.host, self._settings.effective_port)
         self._connection = connection
@@ -195,8 +206,8 @@ class MqttLink:
         try:
             if self._on_command is not None:
                 self._on_command(message.topic, bytes(message.payload))
-        except Exception:
-            logger.exception("a message from the broker could not be handled")
+        except Exception as error:
+            self._faults.log(error, "handling a message from the broker failed")
 
     def _say_goodbye(self, connection: _Connection) -> None:
         """Replace the retained status: after a clean disconnect the broker does not publish the last will."""
@@ -223,8 +234,8 @@ class MqttLink:
         for listener in self._listeners:
             try:
                 listener()
-            except Exception:
-                logger.exception("a listener of the MQTT link failed")
+            except Exception as error:
+                self._faults.log(error, "a listener of the MQTT link failed")
 
 
 class _Connection:

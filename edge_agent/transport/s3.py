@@ -10,6 +10,7 @@ from typing import Any
 from edge_agent.transport.credentials import IotCredentialsProvider
 from edge_agent.transport.settings import S3Settings
 from shared.errors import PermanentError, TransientError, VedetteError
+from shared.tls_errors import explain_tls_error
 
 _REFUSALS = {
     "AccessDenied": "access is denied: the role may only write under this device's own prefix",
@@ -117,4 +118,5 @@ class S3Store:
             return TransientError(
                 f"cannot store {where} now: there are no AWS credentials; set s3.iot_credentials, or give boto3 some"
             )
-        return TransientError(f"cannot store {where} now: {type(error).__name__}: {error}")
+        why = explain_tls_error(error) or f"{type(error).__name__}: {error}"
+        return TransientError(f"cannot store {where} now: {why}")

@@ -22,7 +22,12 @@ class MqttSettings(_Settings):
     host: Host = Field(description="Name or IP address of the broker, without scheme and port.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Default: 8883 with TLS, 1883 without.")
     tls: bool = Field(default=False, description="Use TLS even without any of the files below.")
-    ca_file: Path | None = Field(default=None, description="PEM; default: the certificates the system trusts.")
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM of the authority that signed the broker's certificate; default: those the system trusts. "
+        "Python 3.13 and later require key identifiers in both, which OpenSSL adds with "
+        "authorityKeyIdentifier = keyid and subjectKeyIdentifier = hash.",
+    )
     certificate_file: Path | None = Field(default=None, description="PEM of this device's certificate.")
     private_key_file: Path | None = Field(default=None, description="PEM of its private key.")
     alpn: str | None = Field(default=None, description="For AWS IoT Core on port 443: x-amzn-mqtt-ca.")

@@ -11,21 +11,38 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class TestAuthority:
-    """Writes PEM files into a folder and returns their paths."""
+    """Writes PEM files into a folder and returns their paths.
+
+    ``strict=False`` leaves out the key identifiers and the key usage, as many self-made authorities do.
+    """
 
     __test__ = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, strict: bool = True) -> None:
         self._folder = folder
+        self._strict = strict
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-        certificate = (
-            self._builder(self._name, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
+        builder = self._builder(self._name, self._key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
+        if strict:
+            builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
+        certificate = builder.sign(self._key, hashes.SHA256())
         self.ca_file = self._write("ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str) -> tuple[Path, Path]:
@@ -53,7 +70,7 @@ class TestAuthority:
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
-        return (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
@@ -61,6 +78,13 @@ class TestAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=1))
+        )
+        if not self._strict:
+            return builder
+        subject_identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        authority_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return builder.add_extension(subject_identifier, critical=False).add_extension(
+            authority_identifier, critical=False
         )
 
     def _write(self, name: str, pem: bytes) -> Path:

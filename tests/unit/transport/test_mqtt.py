@@ -6,18 +6,21 @@ import json
 import logging
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from edge_agent.transport.mqtt import MqttLink
 from edge_agent.transport.settings import MqttSettings
 from shared.errors import ConfigurationError, PermanentError, TransientError
+from shared.topics import DeviceTopics
 from tests.unit.transport.certificates import TestAuthority
-from tests.unit.transport.conftest import TOPICS
+from tests.unit.transport.conftest import QUICK, TOPICS
 from tests.unit.transport.scripted_broker import ScriptedBroker
 from tests.unit.waiting import eventually
 
@@ -340,6 +343,70 @@ def test_a_broker_with_a_certificate_from_nobody_we_know_is_refused(
     eventually(lambda: link.last_error is not None)
     assert "CERTIFICATE_VERIFY_FAILED" in str(link.last_error)
     assert tls_broker.connects == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python verifies strictly from 3.13 on; see test_tls_errors.py")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as above
+def test_python_a_certificate_that_python_3_13_rejects_is_explained(make_link: MakeLink, tmp_path: Path) -> None:
+    """A self-made authority without key identifiers: the link says what is missing and what to do."""
+    authority = TestAuthority(tmp_path, strict=False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server"))
+    broker = ScriptedBroker(tls=context)
+    try:
+        link = make_link(broker.port, ca_file=authority.ca_file)
+        eventually(lambda: link.last_error is not None)
+        assert "no authority key identifier, which Python 3.13 and later require" in str(link.last_error)
+    finally:
+        broker.close()
+
+
+class FaultyTopics(DeviceTopics):
+    """Fails in a way that the link does not expect, the first ``faults`` times."""
+
+    faults: ClassVar[list[int]] = []
+
+    @property
+    def status(self) -> str:
+        if self.faults:
+            raise RuntimeError(f"fault {self.faults.pop()}")
+        return super().status
+
+
+def test_python_the_link_survives_an_unexpected_fault_and_logs_it_once(
+    broker: ScriptedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before a connection exists, too: it backs off, logs one traceback, and connects once the fault is gone."""
+    FaultyTopics.faults[:] = [4, 3, 2, 1]
+    settings = MqttSettings.model_validate({**QUICK, "port": broker.port})
+    link = MqttLink(settings=settings, topics=FaultyTopics(TOPICS.site_id, TOPICS.device_id))
+    link.start()
+    try:
+        eventually(lambda: link.connected)
+    finally:
+        link.close(10.0)
+    assert caplog.text.count("Traceback") == 1
+    assert "connecting to the MQTT broker failed unexpectedly" in caplog.text
+
+
+def test_python_a_listener_that_fails_is_logged_once(
+    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Listeners hear of every connection; one that always fails does not fill the log, and the others still hear."""
+    link = make_link(broker.port)
+    heard: list[int] = []
+
+    def fail() -> None:
+        raise RuntimeError("fault")
+
+    link.add_listener(fail)
+    link.add_listener(lambda: heard.append(1))
+    eventually(lambda: link.connected)
+    for connections in (2, 3):
+        broker.hang_up()
+        eventually(lambda: link.connected and len(broker.connects) == connections)  # noqa: B023
+    eventually(lambda: len(heard) >= 4)
+    assert caplog.text.count("Traceback") == 1
 
 
 @pytest.mark.parametrize("broken", ["missing", "garbage", "mismatched", "bad ca", "missing ca"])
