@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 
+from edge_agent.anpr.scale_trend import ScaleTrend
 from edge_agent.anpr.settings import DirectionSettings
 from edge_agent.events.occurrences import Box, box_area
 
 LEAST_GROWTH = 1.15
-"""By so much must sizes differ before anybody approaches."""
+"""By so much must a plate's width and height differ before its vehicle approaches or recedes."""
+LEAST_VEHICLE_GROWTH = 1.25
+"""The same for vehicles, whose boxes depend on what else is in the picture."""
+CUT_RATIO = 0.04
+"""A vehicle whose box ends within this share of the picture's width or height from its edge may be cut by it: boxes of
+half-visible vehicles end 1-3 % before the edge. Raising it makes fewer boxes count."""
 LEAST_STEP = 0.04
 """So far, as a share of the picture's shorter side, must a plate move across the line."""
 
@@ -20,16 +26,22 @@ class Heading:
         self._settings = settings
         self._plates: list[Box] = []
         self._vehicles: list[Box] = []
+        self._plate_scale = ScaleTrend(least_growth=LEAST_GROWTH, least_step=0.25)
+        self._vehicle_scale = ScaleTrend(least_growth=LEAST_VEHICLE_GROWTH, least_step=0.25)
 
     def plate_at(self, box: Box) -> None:
         """Take the plate's place in a frame."""
         _keep_ends(self._plates, box)
+        self._plate_scale.add(box)
 
     def vehicle_at(self, box: Box, *, width: int, height: int) -> None:
         """Take the vehicle's place; boxes cut by the picture's edge say nothing of its size."""
         margin_px = 0.005 * max(width, height)
         if box[0] > margin_px and box[1] > margin_px and box[2] < width - margin_px and box[3] < height - margin_px:
             _keep_ends(self._vehicles, box)
+        x_px, y_px = CUT_RATIO * width, CUT_RATIO * height
+        if box[0] > x_px and box[1] > y_px and box[2] < width - x_px and box[3] < height - y_px:
+            self._vehicle_scale.add(box)
 
     @property
     def plate_moved(self) -> bool:
@@ -46,6 +58,8 @@ class Heading:
         for mine, theirs in ((self._plates, other._plates), (self._vehicles, other._vehicles)):
             if theirs:
                 mine[:] = [theirs[0], *(mine[-1:] or theirs[1:])]
+        self._plate_scale.begin_earlier(other._plate_scale)
+        self._vehicle_scale.begin_earlier(other._vehicle_scale)
 
     @property
     def first_plate(self) -> Box | None:
@@ -63,11 +77,13 @@ class Heading:
         return self._by_line(width, height) if settings.by == "line" else None
 
     def _by_size(self) -> str | None:
-        votes = [math.log(_growth(boxes[0], boxes[-1])) for boxes in (self._plates, self._vehicles) if len(boxes) > 1]
-        strongest = max(votes, key=abs, default=0.0)
-        if abs(strongest) < math.log(LEAST_GROWTH):
+        plate, vehicle = self._plate_scale.change(), self._vehicle_scale.change()
+        if plate * vehicle < 0:
             return None
-        return self._settings.approaching if strongest > 0 else self._settings.receding
+        change = plate or vehicle
+        if change == 0:
+            return None
+        return self._settings.approaching if change > 0 else self._settings.receding
 
     def _by_line(self, width: int, height: int) -> str | None:
         boxes = self._plates if len(self._plates) > 1 else self._vehicles

@@ -23,8 +23,9 @@ class DirectionSettings(_Settings):
 
     by: Literal["size", "line", "none"] = Field(
         default="size",
-        description="`size`: whoever grows in the picture approaches, whoever shrinks recedes; `line`: which way the "
-        "plate moves across the line from `start` to `end`, whether it reaches it or not; `none`: not told.",
+        description="`size`: a vehicle that grows in the picture approaches, one that shrinks recedes, and one whose "
+        "size does not certainly change has no direction (null): parked, or crossing from side to side; `line`: which "
+        "way the plate moves across the line from `start` to `end`, whether it reaches it or not; `none`: always null.",
     )
     approaching: str = Field(
         default="approaching", min_length=1, max_length=40, description="Told of who comes nearer."

@@ -24,10 +24,11 @@ def heading(*plates: Box, vehicles: tuple[Box, ...] = (), **settings: object) ->
 
 
 def test_who_grows_approaches() -> None:
-    """First and last count, whatever lies between; the words are the owner's."""
+    """In width and height alike; the words are the owner's."""
     assert heading(FAR, NEAR).word(**SIZE) == "approaching"
     assert heading(NEAR, FAR).word(**SIZE) == "receding"
-    assert heading(FAR, NEAR, FAR, NEAR, approaching="in").word(**SIZE) == "in"
+    assert heading(FAR, NEAR, approaching="in").word(**SIZE) == "in"
+    assert heading(FAR, NEAR, FAR, NEAR).word(**SIZE) is None
     assert heading(NEAR, FAR, receding="out").word(**SIZE) == "out"
 
 
