@@ -43,6 +43,13 @@ class Behaviour:
     """Answer DESCRIBE with this instead."""
     garbage: bool = False
     """Send pictures that are noise."""
+    hold: bool = False
+    """Keep the line open and the pictures back; when this ends they are sent all at once, as a network that stalls
+    does."""
+    cached: int = 0
+    """Begin with this many pictures from before the client connected, all at once."""
+    other: bool = False
+    """Send the pictures of ``other`` from its next key frame on."""
 
 
 @dataclass
@@ -67,8 +74,10 @@ class RtspServer:
         user: str = "viewer",
         password: str = "",
         behaviour: Behaviour | None = None,
+        other: Iterable[Image] | None = None,
     ) -> None:
         self._access_units = encode_h264(frames, fps)
+        self._other_units = encode_h264(other, fps) if other is not None else []
         self._interval_s = 1 / fps
         self._auth, self._user, self._password = auth, user, password
         self.behaviour = behaviour or Behaviour()
@@ -148,6 +157,7 @@ class _Session:
         self._writing = threading.Lock()
         self._over = threading.Event()
         self._player: threading.Thread | None = None
+        self._sequence = 0
 
     def run(self) -> None:
         try:
@@ -246,24 +256,42 @@ class _Session:
             self._client.sendall(data)
 
     def _play(self) -> None:
-        sequence, stamp = 0, 0
+        stamp, sent = 0, 0
         step = round(CLOCK_RATE * self._server._interval_s)
+        held: list[tuple[list[bytes], int]] = []
         with contextlib.suppress(OSError):
             while not self._over.is_set():
-                for access_unit in self._server._access_units:
-                    while self._server.behaviour.stall and not self._over.wait(0.01):
+                for access_unit in self._units():
+                    behaviour = self._server.behaviour
+                    while behaviour.stall and not self._over.wait(0.01):
                         pass
                     if self._over.is_set():
                         return
-                    for payload, last in packetize(access_unit):
-                        body = bytes(len(payload)) if self._server.behaviour.garbage else payload
-                        header = struct.pack(
-                            ">BBHII", 0x80, 96 | (last << 7), sequence & 0xFFFF, stamp & 0xFFFFFFFF, 0x5EED
-                        )
-                        self._send(struct.pack(">cBH", b"$", 0, len(header) + len(body)) + header + body)
-                        sequence += 1
-                    stamp += step
-                    self._over.wait(self._server._interval_s)
+                    held.append((access_unit, stamp))
+                    if not behaviour.hold:
+                        for unit, its_stamp in held:
+                            self._send_picture(unit, its_stamp)
+                        held.clear()
+                    stamp, sent = stamp + step, sent + 1
+                    if sent > behaviour.cached:
+                        self._over.wait(self._server._interval_s)
+
+    def _units(self) -> Iterator[list[bytes]]:
+        """Yield one round of the clip, of which ``other`` takes the place."""
+        if self._server.behaviour.other:
+            yield from self._server._other_units
+            return
+        for access_unit in self._server._access_units:
+            if self._server.behaviour.other:
+                return
+            yield access_unit
+
+    def _send_picture(self, access_unit: list[bytes], stamp: int) -> None:
+        for payload, last in packetize(access_unit):
+            body = bytes(len(payload)) if self._server.behaviour.garbage else payload
+            header = struct.pack(">BBHII", 0x80, 96 | (last << 7), self._sequence & 0xFFFF, stamp & 0xFFFFFFFF, 0x5EED)
+            self._send(struct.pack(">cBH", b"$", 0, len(header) + len(body)) + header + body)
+            self._sequence += 1
 
 
 def _md5(text: str) -> str:

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_agent.camera.live import Connection, ConnectionLostError, LiveSource
+from edge_agent.camera.live import Connection, ConnectionLostError, LiveSource, ReceivedPicture
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import StreamInfo
-from edge_agent.types import ArrayPicture, Image, Picture
+from edge_agent.types import ArrayPicture, Image
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.redact import MASK, redact
@@ -129,13 +129,13 @@ class CaptureConnection:
         self._source = source
         self._size = (0, 0)
 
-    def read(self) -> Picture:
+    def read(self) -> ReceivedPicture:
         for _ in range(MISSED_READS):
             came, image = self._capture.read()
             if came and image is not None:
                 picture = ArrayPicture(_as_bgr(np.asarray(image)))
                 self._size = (picture.width, picture.height)
-                return picture
+                return ReceivedPicture(picture)
         raise ConnectionLostError("the camera gives no more pictures; was it unplugged?")
 
     def info(self) -> StreamInfo:

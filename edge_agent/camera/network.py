@@ -11,10 +11,16 @@ from av.video.frame import VideoFrame
 from edge_agent.camera.address import StreamAddress, parse_address
 from edge_agent.camera.av_picture import AvPicture, PictureConverter
 from edge_agent.camera.decoder import NoVideoError, OpenVideo, check_hardware_decoder, open_video
-from edge_agent.camera.live import AccessRefusedError, Connection, ConnectionLostError, LiveSource
+from edge_agent.camera.live import (
+    AccessRefusedError,
+    Connection,
+    ConnectionLostError,
+    LiveSource,
+    ReceivedPicture,
+    silent,
+)
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import StreamInfo
-from edge_agent.types import Picture
 from shared.clock import Clock
 from shared.errors import TransientError
 
@@ -26,6 +32,9 @@ PROBE_OPTIONS = {
     "fpsprobesize": "0",
 }
 RTSP_OPTIONS = PROBE_OPTIONS | {"allowed_media_types": "video"}
+
+FORMATS_WITHOUT_CLOCK = frozenset(["mpjpeg", "mjpeg", "hls", "dash"])
+"""FFmpeg makes up the timestamps of MJPEG, and takes the others segment by segment, not as they are recorded."""
 
 TROUBLES: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPNotFoundError, "the camera has no stream at this path (404); check the part after the host"),
@@ -89,11 +98,13 @@ class NetworkConnection:
             raise ConnectionLostError("the stream holds no video") from None
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if clock.monotonic() - began_s >= settings.open_timeout_s:
-                raise _silent(settings.open_timeout_s) from None
+                raise silent(settings.open_timeout_s) from None
             raise self._trouble(error) from None
+        self._clocked = self._video.container.format.name not in FORMATS_WITHOUT_CLOCK
+        self._damaged = 0
         self._pictures = self._decoded(self._video)
 
-    def read(self) -> Picture:
+    def read(self) -> ReceivedPicture:
         """Return the next picture; raise ConnectionLostError when the watchdog's time passes without one."""
         try:
             frame = next(self._pictures, None)
@@ -101,7 +112,13 @@ class NetworkConnection:
             raise self._trouble(error) from None
         if frame is None:
             raise ConnectionLostError("the camera ended the stream")
-        return AvPicture(frame, converter=self._converter, rotation=frame.rotation)
+        damaged, self._damaged = self._damaged, 0
+        return ReceivedPicture(
+            AvPicture(frame, converter=self._converter, rotation=frame.rotation),
+            pts_s=frame.time,
+            clocked=self._clocked,
+            damaged=damaged,
+        )
 
     def info(self) -> StreamInfo:
         context = self._video.stream.codec_context
@@ -120,16 +137,22 @@ class NetworkConnection:
         """Yield clean pictures; packets that come but show nothing do not feed the watchdog."""
         last_picture_s = self._clock.monotonic()
         for packet in video.container.demux(video.stream):
+            quiet_s = self._clock.monotonic() - last_picture_s
             try:
                 frames = video.decode(packet)
             except av.error.InvalidDataError:
                 frames = []
-            for frame in frames:
-                if not frame.is_corrupt:
-                    yield frame
-                    last_picture_s = self._clock.monotonic()
-            if self._clock.monotonic() - last_picture_s > self._settings.watchdog_s:
-                raise ConnectionLostError(f"data comes, but no picture for {self._settings.watchdog_s:g} s")
+                self._damaged += 1
+            clean = [frame for frame in frames if not frame.is_corrupt]
+            self._damaged += len(frames) - len(clean)
+            # Looked at before anything is handed on: when a read times out, FFmpeg gives what it had held back.
+            if quiet_s >= self._settings.watchdog_s:
+                if self._damaged:
+                    raise ConnectionLostError(f"data comes, but no picture for {self._settings.watchdog_s:g} s")
+                raise silent(self._settings.watchdog_s)
+            for frame in clean:
+                last_picture_s = self._clock.monotonic()
+                yield frame
 
     def _trouble(self, error: Exception) -> TransientError:
         """Say in plain words what went wrong, without the address that FFmpeg puts into its errors."""
@@ -142,7 +165,7 @@ class NetworkConnection:
         if isinstance(error, av.error.HTTPForbiddenError):
             return AccessRefusedError("the camera does not let this user see the stream (403)")
         if isinstance(error, av.error.ExitError):
-            return _silent(self._settings.watchdog_s)
+            return silent(self._settings.watchdog_s)
         for kind, words in TROUBLES:
             if isinstance(error, kind):
                 return ConnectionLostError(words)
@@ -150,10 +173,6 @@ class NetworkConnection:
         return ConnectionLostError(
             f"cannot be reached ({self._address.mask(reason)}); check the address and the network"
         )
-
-
-def _silent(for_s: float) -> ConnectionLostError:
-    return ConnectionLostError(f"the camera has been silent for {for_s:g} s")
 
 
 def _options(url: str, settings: SourceSettings) -> dict[str, str]:

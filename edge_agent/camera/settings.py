@@ -16,15 +16,28 @@ class SourceSettings(BaseModel):
 
     open_timeout_s: Seconds = Field(default=10.0, description="How long a camera may take to answer.")
     watchdog_s: Seconds = Field(
-        default=10.0, description="A connected camera that gives no picture for this long is connected anew."
+        default=10.0, description="A connected camera that gives no fresh picture for this long is connected anew."
     )
-    backoff_min_s: Seconds = Field(default=0.5, description="Upper bound of the first wait before connecting again.")
+    max_lateness_s: Seconds = Field(
+        default=1.0,
+        description="A picture that arrives later than this, by the timestamps of its stream, was held back by a stall "
+        "or a cache and is dropped. Raising it lets older pictures through, stamped with the time of their capture. "
+        "Cameras only.",
+    )
+    backoff_min_s: Seconds = Field(
+        default=0.5,
+        description="First wait before connecting again. It doubles with each failure, and a random part of up to half "
+        "is taken off. Raising it asks a failing camera less often.",
+    )
     backoff_max_s: Seconds = Field(
-        default=60.0, description="Upper bound of every later wait; the bound doubles up to it."
+        default=10.0,
+        description="Longest wait before connecting again: with `open_timeout_s`, how long a camera that is back may "
+        "stay unnoticed. Raising it asks an absent camera less often.",
     )
     auth_backoff_s: Seconds = Field(
         default=300.0,
-        description="Wait after a refused password: cameras lock their accounts after a handful of wrong ones.",
+        description="Wait after a refused password: cameras lock their accounts after a handful of wrong ones. A tenth "
+        "of it after the first refusal of a login that has worked before, as cameras that start refuse everybody.",
     )
     stable_after_s: Seconds = Field(
         default=10.0, description="A connection that lasted this long makes the backoff start from the bottom again."

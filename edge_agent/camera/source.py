@@ -50,6 +50,8 @@ class SourceStatus:
     reconnects: int = 0
     """Connections made after the first."""
     last_frame_at: datetime | None = None
+    damaged_ratio: float = 0.0
+    """Share of the last few seconds' pictures that could not be decoded (cameras)."""
 
 
 class FrameSource(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -214,8 +215,82 @@ def test_close_does_not_wait_for_a_blocked_reader() -> None:
         wait_for(lambda: server.seen.connections == 1)
         source.close()
         assert source.ended
-        assert source._thread.is_alive()
-    wait_for(lambda: not source._thread.is_alive())
+        assert _reader_alive(source)
+    wait_for(lambda: not _reader_alive(source))
+
+
+def _reader_alive(source: LiveSource) -> bool:
+    return any(thread.name == f"{source._thread.name} reader" for thread in threading.enumerate())
+
+
+WATCHFUL = SourceSettings(open_timeout_s=5, watchdog_s=1.5, backoff_min_s=0.05, backoff_max_s=0.2)
+
+
+def _watched(source: FrameSource, *, until: Callable[[], bool], limit_s: float = 20) -> list[tuple[Frame, float]]:
+    """Read until the condition holds; return each frame with the monotonic time it was handed out."""
+    frames: list[tuple[Frame, float]] = []
+    deadline = time.monotonic() + limit_s
+    while not until():
+        assert time.monotonic() < deadline, "did not happen"
+        if (frame := source.read(0.05)) is not None:
+            frames.append((frame, time.monotonic()))
+    return frames
+
+
+def test_edge_06_a_stall_ends_at_the_watchdog_and_nothing_held_back_is_delivered() -> None:
+    """FFmpeg gives what it held when a read times out: no frame comes of it, and the camera is connected anew."""
+    with serving(fps=10) as server, reading(server.url(), WATCHFUL) as source:
+        for _ in range(5):
+            next_frame(source)
+        server.behaviour.stall = True
+        wait_for(lambda: source.status().state == "degraded" or source.status().state == "offline")
+        during = _watched(source, until=lambda: server.seen.plays == 2)
+        assert source.status().state == "offline"
+        server.behaviour.stall = False
+        next_frame(source)
+        assert source.status().state == "online"
+    assert during == []
+
+
+def test_edge_06_a_backlog_after_a_stall_is_dropped() -> None:
+    """What the network held back arrives all at once: what is delivered of it is recent and truly stamped."""
+    patient = SourceSettings(open_timeout_s=15, watchdog_s=30, max_lateness_s=0.5)
+    with serving(fps=10) as server, reading(server.url(), patient) as source:
+        before = [next_frame(source) for _ in range(10)][-1]
+        server.behaviour.hold = True
+        _watched(source, until=lambda: source.status().state == "degraded")
+        server.behaviour.hold = False
+        after = _watched(source, until=lambda: source.status().state == "online")
+        after += [(next_frame(source), time.monotonic()) for _ in range(5)]
+    assert after[0][0].number > before.number + 10
+    assert all(now_s - frame.time_s < 1.5 for frame, now_s in after)
+    # A frame's number is its position in the stream, so its time since the last one before the stall is known.
+    for frame, _ in after:
+        assert frame.time_s - before.time_s == pytest.approx((frame.number - before.number) * 0.1, abs=0.5)
+
+
+def test_edge_06_pictures_from_before_the_connection_are_dropped() -> None:
+    """A camera that begins with the group of pictures it has cached shows nothing of it."""
+    with serving(fps=10, behaviour=Behaviour(cached=30)) as server, reading(server.url()) as source:
+        first = next_frame(source)
+    assert first.number > 30
+
+
+def test_edge_12_a_change_of_size_gives_frames_of_the_new_size(caplog: pytest.LogCaptureFixture) -> None:
+    """The stream goes on with larger pictures: they come whole, and it is said once."""
+    large = numbered(50, width=480, height=192)
+    with caplog.at_level(logging.WARNING), serving(fps=25, other=large) as server, reading(server.url()) as source:
+        assert (next_frame(source).width, source.info().resolution) == (320, "320x128")
+        server.behaviour.other = True
+        wait_for(lambda: next_frame(source).width == 480)
+        frame = next_frame(source)
+        info = source.info()
+        assert frame.picture.luma().shape == (192, 480)
+        assert read_number(frame.picture.luma()) <= 50
+    assert (info.resolution, source.status().reconnects) == ("480x192", 0)
+    assert [r.getMessage().split(": ")[1] for r in caplog.records if "resolution" in r.getMessage()] == [
+        "the resolution changed from 320x128 to 480x192"
+    ]
 
 
 def test_probe_tells_what_is_there() -> None:

@@ -183,7 +183,7 @@ def open_and_name(pipeline: str) -> str:
 def test_one_empty_read_is_forgiven_and_three_are_not() -> None:
     """A hiccup on the bus is no lost camera."""
     connection = CaptureConnection(capture=FakeCapture(None, IMAGE), source="usb:0")
-    assert connection.read().width == 64
+    assert connection.read().picture.width == 64
     with pytest.raises(ConnectionLostError, match="unplugged"):
         connection.read()
 
@@ -192,6 +192,6 @@ def test_grey_and_four_channel_pictures_become_bgr() -> None:
     """Thermal cameras give one channel, some converters four."""
     grey, rgba = np.full((4, 6), 50, np.uint8), np.full((4, 6, 4), 60, np.uint8)
     connection = CaptureConnection(capture=FakeCapture(grey, rgba, properties={cv2.CAP_PROP_FOURCC: -1.0}), source="x")
-    assert connection.read().bgr()[0, 0].tolist() == [50, 50, 50]
-    assert connection.read().bgr()[0, 0].tolist() == [60, 60, 60]
+    assert connection.read().picture.bgr()[0, 0].tolist() == [50, 50, 50]
+    assert connection.read().picture.bgr()[0, 0].tolist() == [60, 60, 60]
     assert connection.info().codec is None

@@ -10,13 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edge_agent.camera.live import AccessRefusedError, Backoff, Connection, ConnectionLostError, LiveSource
+from edge_agent.camera.live import AccessRefusedError, Connection, ConnectionLostError, LiveSource, ReceivedPicture
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import StreamInfo
-from edge_agent.types import ArrayPicture, Picture
+from edge_agent.types import ArrayPicture
 from shared.clock import ManualClock
 
 SETTINGS = SourceSettings(backoff_min_s=1, backoff_max_s=8, auth_backoff_s=300, stable_after_s=10, watchdog_s=10)
@@ -29,6 +27,8 @@ class FakeCamera:
         self.refusals = list(refusals)
         self.connections = 0
         self.closed = 0
+        self.pts_s: float | None = None
+        self.size: tuple[int, int] = (6, 4)
         self._due = threading.Semaphore(0)
         self._cuts: list[Exception] = []
         self._shown = 0
@@ -47,12 +47,15 @@ class FakeCamera:
         self._cuts.append(error)
         self._due.release()
 
-    def read(self) -> Picture:
+    def read(self) -> ReceivedPicture:
         self._due.acquire()
         if self._cuts:
             raise self._cuts.pop(0)
         self._shown += 1
-        return ArrayPicture(np.full((4, 6, 3), self._shown, np.uint8))
+        width, height = self.size
+        return ReceivedPicture(
+            ArrayPicture(np.full((height, width, 3), self._shown, np.uint8)), self.pts_s, self.pts_s is not None
+        )
 
     def info(self) -> StreamInfo:
         return StreamInfo(source="cam", width=6, height=4, fps=25.0, codec="h264")
@@ -251,8 +254,159 @@ def test_close_returns_while_the_camera_blocks() -> None:
     until(lambda: camera.closed == 1)
 
 
-@given(failures=st.integers(1, 5000), seed=st.integers())
-def test_backoff_stays_within_its_bounds(failures: int, seed: int) -> None:
-    """Never negative, never above the maximum, however long it has failed."""
-    backoff = Backoff(SETTINGS, random.Random(seed))
-    assert 0 <= backoff.delay_s(failures, refused=False) <= min(8, 2 ** (min(failures, 10) - 1))
+def test_edge_06_what_ends_a_silence_is_not_delivered() -> None:
+    """A picture that comes after the watchdog's time was held back: it is dropped and the camera connected anew."""
+    clock = ManualClock()
+    camera = FakeCamera()
+    waits = Waits(limit=1)
+    source = started(camera, waits=waits, clock=clock)
+    camera.show()
+    assert source.read(5.0) is not None
+    clock.advance(SETTINGS.watchdog_s + 0.1)
+    camera.show()
+    until(lambda: len(waits.seconds) == 1)
+    assert source.read(0.0) is None
+    status = source.status()
+    assert (status.state, status.error) == ("offline", "the camera has been silent for 10 s")
+    assert camera.closed == 1
+    waits.released.set()
+    ended(source, camera)
+
+
+def test_edge_06_the_watchdog_does_not_wait_for_a_blocked_read() -> None:
+    """A reader that hangs in the driver is left behind, and what it still delivers does not count."""
+    clock = ManualClock()
+    camera, second = FakeCamera(), FakeCamera()
+    lines = [camera, second]
+    source = LiveSource(
+        connect=lambda: lines.pop(0).connect(),
+        source="cam",
+        settings=SETTINGS,
+        clock=clock,
+        rng=random.Random(5),
+        wait=Waits(),
+    )
+    camera.show()
+    assert source.read(5.0) is not None
+    clock.advance(SETTINGS.watchdog_s + 1)
+    until(lambda: second.connections == 1)
+    camera.show()
+    until(lambda: camera.closed == 1)
+    assert source.read(0.0) is None
+    assert source.status().state == "offline"
+    second.show()
+    assert source.read(5.0) is not None
+    assert source.status().state == "online"
+    ended(source, second)
+
+
+def test_edge_06_late_pictures_are_neither_delivered_nor_counted_as_life() -> None:
+    """After a stall the backlog is passed over, and the first fresh picture makes the camera online again."""
+    clock = ManualClock()
+    camera = FakeCamera()
+    source = started(camera, clock=clock)
+
+    def come(pts_s: float) -> None:
+        camera.pts_s = pts_s
+        shown = camera._shown
+        camera.show()
+        until(lambda: camera._shown == shown + 1)
+
+    for number in range(6):
+        come(100 + number * 0.1)
+        clock.advance(0.1)
+    until(lambda: source.status().state == "online")
+    while source.read(0.05) is not None:
+        pass
+    clock.advance(5)
+    come(100.6)
+    come(101.0)
+    assert source.read(0.05) is None
+    assert source.status().state == "degraded"
+    come(105.3)
+    frame = source.read(5.0)
+    assert frame is not None
+    assert frame.time_s == pytest.approx(5.3, abs=0.02)
+    assert frame.timestamp < clock.now()
+    assert source.status().state == "online"
+    ended(source, camera)
+
+
+def test_edge_12_a_change_of_size_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The new size is in the frames, in the stream's information and in one line of the log."""
+    camera = FakeCamera()
+    source = started(camera)
+    with caplog.at_level(logging.WARNING):
+        for size in ((6, 4), (6, 4), (8, 10), (8, 10), (8, 10)):
+            camera.size = size
+            camera.show()
+            frame = source.read(5.0)
+            assert frame is not None
+            assert (frame.width, frame.height) == size
+    assert source.info().resolution == "8x10"
+    assert [record.getMessage() for record in caplog.records] == ["cam: the resolution changed from 6x4 to 8x10"]
+    ended(source, camera)
+
+
+def test_edge_13_a_camera_that_is_back_is_noticed_soon() -> None:
+    """However long it was away, the next attempt is a few seconds off, and never at once: nobody is hammered."""
+    settings = SourceSettings()
+    camera = FakeCamera(*[ConnectionLostError("no route")] * 60)
+    waits = Waits()
+    source = LiveSource(
+        connect=camera.connect, source="cam", settings=settings, clock=ManualClock(), rng=random.Random(7), wait=waits
+    )
+    until(lambda: camera.connections == 1)
+    assert max(waits.seconds) <= 10
+    assert all(5 <= wait <= 10 for wait in waits.seconds[5:])
+    assert sum(waits.seconds[:10]) > 25
+    ended(source, camera)
+
+
+def test_edge_13_quick_drops_do_not_make_a_working_camera_wait_long() -> None:
+    """Twenty connections that each give a picture and break: the next attempt is at most ten seconds off."""
+    camera = FakeCamera()
+    waits = Waits()
+    source = LiveSource(
+        connect=camera.connect,
+        source="cam",
+        settings=SourceSettings(),
+        clock=ManualClock(),
+        rng=random.Random(7),
+        wait=waits,
+    )
+    for drop in range(1, 21):
+        camera.show()
+        assert source.read(5.0) is not None
+        camera.cut(ConnectionLostError("the camera hung up"))
+        until(lambda drop=drop: len(waits.seconds) == drop)
+    assert max(waits.seconds) <= 10
+    ended(source, camera)
+
+
+def test_edge_13_a_camera_that_refuses_a_known_login_while_it_starts_is_asked_again_sooner() -> None:
+    """The first refusal after the login has worked waits a tenth; the second waits its full time."""
+    camera = FakeCamera()
+    waits = Waits()
+    source = started(camera, waits=waits)
+    camera.show()
+    assert source.read(5.0) is not None
+    camera.refusals += [AccessRefusedError("401"), AccessRefusedError("401")]
+    camera.cut(ConnectionLostError("hung up"))
+    until(lambda: camera.connections == 2)
+    assert 24 <= waits.seconds[1] <= 36
+    assert 240 <= waits.seconds[2] <= 360
+    ended(source, camera)
+
+
+def test_python_an_unexpected_error_backs_off_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault in a library is one traceback in the log, however often it comes, and attempts grow rarer."""
+    camera = FakeCamera(*[TypeError("open() got an unexpected keyword")] * 12)
+    waits = Waits()
+    with caplog.at_level(logging.INFO):
+        source = started(camera, waits=waits)
+        until(lambda: camera.connections == 1)
+        ended(source, camera)
+    assert [wait >= 4 for wait in waits.seconds[3:]] == [True] * 9
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 2
