@@ -136,6 +136,8 @@ def _reload(agent: Agent) -> None:
         logger.info("reloaded; cameras touched: %s", ", ".join(touched) or "none")
     except ConfigurationError as error:
         logger.error("not reloaded: %s", error)  # noqa: TRY400 - a person's mistake, not a fault
+    except Exception:
+        logger.exception("not reloaded: an unexpected fault; the agent goes on as it was")
 
 
 def _as_sent(config: AgentConfig) -> list[CameraSettings]:

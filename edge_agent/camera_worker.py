@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.errors import ConfigurationError, TransientError
 from shared.events import CameraStatusData
 from shared.heartbeat import CameraHealth, CameraState
+from shared.retry import Backoff, FaultLog
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,10 @@ READ_TIMEOUT_S = 1.0
 RETRY_S = 30.0
 """Wait after a source or a setting that cannot work; a file may be put there meanwhile."""
 RESTART_S = 5.0
-"""Wait after a fault of our own."""
+"""Wait after a fault of our own; it doubles with each one in a row."""
+LONGEST_RESTART_S = 120.0
+STEADY_AFTER_S = 60.0
+"""A camera that ran for so long makes the wait after a fault start from the bottom again."""
 
 OpenSource = Callable[..., FrameSource]
 """``open_source``, or what a test puts in its place."""
@@ -55,7 +59,8 @@ class CameraWorker:
         self.camera = camera
         self._open_source = open_source
         self._retry_s = retry_s
-        self._restart_s = restart_s
+        self._backoff = Backoff(min_s=restart_s, max_s=max(restart_s, LONGEST_RESTART_S))
+        self._faults = FaultLog(logger)
         self.builder = builder
         self._build_pipeline = build_pipeline
         self._publish = publish
@@ -101,15 +106,18 @@ class CameraWorker:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            began_s = self._clock.monotonic()
             try:
                 self._play()
             except (ConfigurationError, TransientError) as error:
                 self._set_condition(_Condition("offline", str(error)))
                 self._stopping.wait(self._retry_s)
-            except Exception:
-                logger.exception("camera %s: a fault; beginning again in %g s", self.camera.id, self._restart_s)
+            except Exception as error:
+                if self._clock.monotonic() - began_s >= STEADY_AFTER_S:
+                    self._backoff.succeeded()
+                self._faults.log(error, f"processing camera {self.camera.id} failed")
                 self._set_condition(_Condition("degraded", "a fault in the agent; see its log"))
-                self._stopping.wait(self._restart_s)
+                self._stopping.wait(self._backoff.failed())
             else:
                 return
 

@@ -33,6 +33,7 @@ from shared.commands import (
 )
 from shared.errors import ContractError, TransientError, VedetteError
 from shared.ids import is_segment
+from shared.retry import FaultLog
 from shared.topics import DeviceTopics
 
 logger = logging.getLogger(__name__)
@@ -94,8 +95,15 @@ class CommandDispatcher:
     """
 
     def __init__(
-        self, *, topics: DeviceTopics, handlers: CommandHandlers, clock: Clock | None = None, workers: int = 2
+        self,
+        *,
+        topics: DeviceTopics,
+        handlers: CommandHandlers,
+        clock: Clock | None = None,
+        workers: int = 2,
+        retry_every_s: float = _RETRY_EVERY_S,
     ) -> None:
+        """``retry_every_s`` is how often an idle worker sends replies again that could not be sent."""
         self._topics = topics
         self._handlers = handlers
         self._clock = clock or SystemClock()
@@ -104,6 +112,8 @@ class CommandDispatcher:
         self._known: OrderedDict[str, bytes | None] = OrderedDict()
         """Command ids seen lately, with the reply once there is one."""
         self._replies: ReplyQueue | None = None
+        self._retry_every_s = retry_every_s
+        self._faults = FaultLog(logger)
         self._threads = [
             threading.Thread(target=self._work, name=f"commands-{number}", daemon=True)
             for number in range(1, workers + 1)
@@ -139,18 +149,22 @@ class CommandDispatcher:
     def _work(self) -> None:
         while True:
             try:
-                message = self._waiting.get(timeout=_RETRY_EVERY_S)
+                message = self._waiting.get(timeout=self._retry_every_s)
                 if message is None:
                     return
                 self._handle(*message)
             except queue.Empty:
                 self._retry_replies()
-            except Exception:
-                logger.exception("a command could not be handled")
+            except Exception as error:
+                self._faults.log(error, "handling a command failed")
 
     def _retry_replies(self) -> None:
-        if self._replies is not None:
-            self._replies.try_again()
+        """Send replies that wait; called every few seconds, so a failure needs no further pause."""
+        try:
+            if self._replies is not None:
+                self._replies.try_again()
+        except Exception as error:
+            self._faults.log(error, "sending replies again failed")
 
     def _handle(self, topic: str, payload: bytes) -> None:
         try:
@@ -257,9 +271,15 @@ class ReplyQueue:
         with self._lock:
             waiting = list(self._unsent)
             self._unsent.clear()
-        for topic, payload, since_s in waiting:
-            if self._clock.monotonic() - since_s < REPLY_LIFETIME_S:
+        for number, (topic, payload, since_s) in enumerate(waiting):
+            if self._clock.monotonic() - since_s >= REPLY_LIFETIME_S:
+                continue
+            try:
                 self._publish(topic, payload, since_s)
+            except Exception:
+                with self._lock:
+                    self._unsent.extend(waiting[number:])
+                raise
 
 
 def _parse(topic: str, payload: bytes) -> Command:

@@ -11,6 +11,7 @@ from edge_agent.transport.link import MessageLink
 from shared import __version__
 from shared.clock import Clock, SystemClock
 from shared.heartbeat import CameraHealth, Heartbeat
+from shared.retry import FaultLog
 from shared.topics import DeviceTopics
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class HeartbeatLoop:
         self._cameras = cameras
         self._interval_s = interval_s
         self._clock = clock or SystemClock()
+        self._faults = FaultLog(logger)
         self._started_s = self._clock.monotonic()
         self._due = threading.Event()
         self._closing = threading.Event()
@@ -73,16 +75,16 @@ class HeartbeatLoop:
     def _camera_health(self) -> list[CameraHealth]:
         try:
             return list(self._cameras())
-        except Exception:
+        except Exception as error:
             # A device that cannot say how its cameras are is still alive, and its outbox still counts.
-            logger.exception("the cameras' health is not known")
+            self._faults.log(error, "reading the cameras' health failed")
             return []
 
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
                 self.beat()
-            except Exception:
-                logger.exception("a heartbeat could not be sent")
+            except Exception as error:
+                self._faults.log(error, "sending a heartbeat failed")
             self._due.wait(self._interval_s)
             self._due.clear()

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge_agent.outbox import Outbox, WaitingEvent, WaitingImage
 from edge_agent.transport.link import ImageStore, MessageLink
 from shared.errors import PermanentError, TransientError
+from shared.retry import FaultLog, SharedBackoff
 
 logger = logging.getLogger(__name__)
 
@@ -89,37 +90,14 @@ class Signal:
             self._condition.wait_for(lambda: self.count != seen, timeout_s)
 
 
-class Backoff:
-    """Grows with every failure, shared by all who try; one success ends it."""
-
-    def __init__(self, *, min_s: float, max_s: float) -> None:
-        self._min_s = min_s
-        self._max_s = max_s
-        self._delay_s = 0.0
-        self._until_s = 0.0
-        self._lock = threading.Lock()
-
-    def failed(self) -> None:
-        with self._lock:
-            now_s = time.monotonic()
-            if now_s >= self._until_s:  # of several that fail together only the first counts
-                self._delay_s = min(max(self._min_s, self._delay_s * 2), self._max_s)
-                self._until_s = now_s + self._delay_s
-
-    def succeeded(self) -> None:
-        with self._lock:
-            self._delay_s = self._until_s = 0.0
-
-    def remaining_s(self) -> float:
-        return max(0.0, self._until_s - time.monotonic())
-
-
 class _Pump:
     """A group of threads that can be told to finish by a deadline."""
 
     def __init__(self, *, outbox: Outbox, settings: SenderSettings, name: str, threads: int) -> None:
         self.signal = Signal()
-        self.backoff = Backoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
+        self.backoff = SharedBackoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
+        self.faults = FaultLog(logger)
+        self._after_fault = SharedBackoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
         self._deadline_s: float | None = None
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(1, threads + 1)
@@ -150,11 +128,7 @@ class _Pump:
     def _run(self) -> None:
         while not self.out_of_time:
             seen = self.signal.count
-            try:
-                wait_s = self._step()
-            except Exception:
-                logger.exception("sending from the outbox failed; trying again")
-                wait_s = 1.0
+            wait_s = self._guarded_step()
             if wait_s is None:
                 return
             if wait_s > 0:
@@ -162,6 +136,19 @@ class _Pump:
                     wait_s = min(wait_s, max(0.0, self._deadline_s - time.monotonic()))
                 self.signal.wait(seen, wait_s)
         self._give_up()
+
+    def _guarded_step(self) -> float | None:
+        """Step, unless an unexpected fault was a short time ago; raise nothing."""
+        if wait_s := self._after_fault.remaining_s():
+            return wait_s
+        try:
+            wait_s = self._step()
+        except Exception as error:
+            self.faults.log(error, "sending from the outbox failed")
+            self._after_fault.failed()
+            return self._after_fault.remaining_s()
+        self._after_fault.succeeded()
+        return wait_s
 
     def _give_up(self) -> None:
         """The time to stop is over."""
@@ -223,7 +210,7 @@ class EventPump(_Pump):
         try:
             return self._link.publish(item.topic, item.payload)
         except Exception as error:
-            logger.exception("publishing event %d failed in an unforeseen way", item.key)
+            self.faults.log(error, "publishing an event failed")
             future: Future[None] = Future()
             future.set_exception(error)
             return future
@@ -245,7 +232,11 @@ class EventPump(_Pump):
             elif isinstance(error, PermanentError):
                 self._put_off(item, str(error), _REFUSED_DELAY_S)
             elif alone:
-                self._put_off(item, "the connection was lost while it alone was on its way", _SUSPECT_DELAY_S)
+                expected = isinstance(error, TransientError)
+                why = "the connection was lost while it alone was on its way" if expected else "an unexpected fault"
+                self._put_off(item, why, _SUSPECT_DELAY_S)
+                if not expected:
+                    self.backoff.failed()  # nothing has ended the connection, so the next would follow at once
             else:
                 lost.append(item)
         if acked:
@@ -298,13 +289,16 @@ class ImagePump(_Pump):
             self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 16))
             self._refused_in_a_row += 1
             return min(_REFUSED_PAUSE_S * self._refused_in_a_row, _IDLE_S)
-        except Exception as error:
-            if isinstance(error, TransientError):
-                logger.warning("images wait: %s", error)
-            else:
-                logger.exception("storing %s failed in an unforeseen way", item.object_key)
+        except TransientError as error:
+            logger.warning("images wait: %s", error)
             self.backoff.failed()
             self._outbox.images.release([item])
+            return self.backoff.remaining_s()
+        except Exception as error:
+            # Perhaps this image alone is at fault: the others have their turn before it comes again.
+            self.faults.log(error, "storing an image failed")
+            self.backoff.failed()
+            self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 5))
             return self.backoff.remaining_s()
         self._outbox.images.ack([item])
         self.backoff.succeeded()

@@ -118,9 +118,9 @@ class FaultLog:
         """Log that ``what`` (a clause such as "sending the heartbeat failed") because of ``error``."""
         count = self._count(error)
         if count == 1:
-            self._logger.error("%s unexpectedly; repetitions are logged at DEBUG", what, exc_info=error)
+            self._logger.error("%s unexpectedly; repetitions are logged at DEBUG", what, exc_info=error, stacklevel=2)
         else:
-            self._logger.debug("%s again (%d times so far): %s", what, count, type(error).__name__)
+            self._logger.debug("%s again (%d times so far): %s", what, count, type(error).__name__, stacklevel=2)
 
     def _count(self, error: BaseException) -> int:
         kind = (type(error), *_raised_at(error))

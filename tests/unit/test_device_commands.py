@@ -339,3 +339,54 @@ def test_nothing_that_arrives_can_hurt(device: Device, topic: str, payload: byte
     known = len(device.link.published)
     device.ask("reload", f"after-{known}")
     eventually(lambda: len(device.link.published) > known)
+
+
+def test_python_replies_survive_a_link_that_fails_unexpectedly() -> None:
+    """What waits for the broker still waits when publishing the first of it raises."""
+
+    class Faulty(FakeLink):
+        faults = 0
+
+        def publish(self, topic: str, payload: bytes, *, retain: bool = False):
+            if self.faults:
+                self.faults -= 1
+                raise ZeroDivisionError
+            return super().publish(topic, payload, retain=retain)
+
+    link = Faulty(connected=False)
+    replies = ReplyQueue(link=link, clock=ManualClock())
+    for number in range(3):
+        replies.send(f"replies/{number}", b"x")
+    link.connected = True
+    link.faults = 1
+    with pytest.raises(ZeroDivisionError):
+        replies.try_again()
+    replies.try_again()
+    assert [topic for topic, _ in link.published] == ["replies/0", "replies/1", "replies/2"]
+
+
+def test_python_faults_while_sending_replies_again_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The worker that sends them again lives on, with one traceback in the log."""
+
+    class Broken(FakeLink):
+        kept = calls = 0
+
+        def publish(self, topic: str, payload: bytes, *, retain: bool = False):
+            if self.connected:
+                self.calls += 1
+                raise ZeroDivisionError
+            self.kept += 1
+            return super().publish(topic, payload, retain=retain)
+
+    link, handler = Broken(connected=False), Recorder()
+    handlers = CommandHandlers(snapshot=handler, test_connection=handler, reload=handler, resend=handler)
+    dispatcher = CommandDispatcher(topics=TOPICS, handlers=handlers, workers=1, retry_every_s=0.01)
+    dispatcher.start(link)
+    try:
+        dispatcher.receive(TOPICS.command("reload"), b'{"command": "reload", "command_id": "c-1"}')
+        eventually(lambda: link.kept == 1)
+        link.connected = True
+        eventually(lambda: link.calls >= 4)
+    finally:
+        dispatcher.close()
+    assert caplog.text.count("sending replies again failed unexpectedly") == 1

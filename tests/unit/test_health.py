@@ -78,7 +78,7 @@ def test_cameras_that_cannot_be_asked_do_not_silence_the_device(
     link = FakeLink()
     HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=broken).beat()
     assert Heartbeat.model_validate_json(link.published[0][1]).cameras == []
-    assert "cameras' health is not known" in caplog.text
+    assert "reading the cameras' health failed unexpectedly" in caplog.text
 
 
 def test_a_failed_beat_is_followed_by_the_next(outbox: Outbox) -> None:
@@ -98,3 +98,22 @@ def test_a_failed_beat_is_followed_by_the_next(outbox: Outbox) -> None:
     loop.start()
     eventually(lambda: link.published)
     loop.close()
+
+
+def test_python_a_beat_that_always_fails_is_logged_once(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A device whose heartbeat cannot be built for a week does not fill its disk with tracebacks."""
+
+    class Broken(FakeLink):
+        calls = 0
+
+        def publish(self, topic: str, payload: bytes, *, retain: bool = False):
+            self.calls += 1
+            raise ZeroDivisionError
+
+    link = Broken()
+    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, interval_s=0.01)
+    loop.start()
+    eventually(lambda: link.calls >= 4)
+    loop.close()
+    assert caplog.text.count("Traceback") == 1
+    assert "sending a heartbeat failed unexpectedly" in caplog.text

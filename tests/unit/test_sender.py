@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.outbox import Outbox
-from edge_agent.sender import Backoff, Sender, SenderSettings
+from edge_agent.sender import Sender, SenderSettings
 from shared.clock import ManualClock
 from shared.errors import PermanentError, TransientError
 from tests.unit.outbox.made import motion_event, tracking_event, with_image
@@ -199,15 +199,66 @@ def test_a_store_that_is_away_pauses_all_and_then_gets_all(outbox: Outbox, run_s
     eventually(lambda: set(store.stored) == set(keys))
 
 
-def test_an_unforeseen_error_of_the_store_is_survived(outbox: Outbox, run_sender: MakeSender) -> None:
-    """A bug in the store is treated as trouble that may pass; the threads live on."""
+def test_python_an_unexpected_error_of_the_store_is_survived_and_logged_once(
+    outbox: Outbox, clock: ManualClock, run_sender: MakeSender, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault in the store is treated as trouble that may pass; the threads live on, with one traceback in the log."""
     keys = put_images(outbox, 2)
     store = FakeStore()
-    store.trouble = lambda _: ZeroDivisionError()
+    store.trouble = broken
     run_sender(FakeLink(), store)
-    eventually(lambda: len(store.attempts) >= 3)
+    for attempts in (2, 4, 6):
+        eventually(lambda: len(store.attempts) >= attempts)  # noqa: B023
+        clock.advance(65)
+        outbox.put(motion_event())
     store.trouble = lambda _: None
+    clock.advance(65)
+    outbox.put(motion_event())
     eventually(lambda: set(store.stored) == set(keys))
+    assert caplog.text.count("Traceback") == 1
+    assert "storing an image failed unexpectedly" in caplog.text
+
+
+def broken(_: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_python_an_image_that_always_fails_unexpectedly_does_not_block_the_others(
+    outbox: Outbox, run_sender: MakeSender
+) -> None:
+    """It waits alone, as a refused one does."""
+    keys = put_images(outbox, 5)
+    store = FakeStore()
+    store.trouble = lambda key: broken(key) if key == keys[0] else None
+    run_sender(FakeLink(), store, SenderSettings(retry_min_s=0.01, retry_max_s=0.05, upload_threads=1))
+    eventually(lambda: set(store.stored) == set(keys[1:]))
+
+
+def test_python_a_fault_of_the_outbox_backs_off_however_often_it_is_woken(
+    outbox: Outbox, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """New events wake the sending threads, but not out of the wait after an unexpected exception."""
+
+    class Faulty(FakeLink):
+        asked = 0
+
+        @property
+        def connected(self) -> bool:
+            self.asked += 1
+            raise ZeroDivisionError
+
+        @connected.setter
+        def connected(self, value: bool) -> None: ...
+
+    link = Faulty()
+    sender = Sender(outbox=outbox, link=link, settings=SenderSettings(retry_min_s=300, retry_max_s=300))
+    sender.start()
+    eventually(lambda: link.asked == 1)
+    for _ in range(20):
+        outbox.put(motion_event())
+    sender.close(0.05)
+    assert link.asked == 1
+    assert caplog.text.count("Traceback") == 1
 
 
 def test_a_refused_image_does_not_block_the_others(outbox: Outbox, clock: ManualClock, run_sender: MakeSender) -> None:
@@ -295,12 +346,24 @@ def test_the_sender_survives_a_link_that_raises(outbox: Outbox, run_sender: Make
     assert link.calls == 2
 
 
-def test_backoff_grows_to_its_limit_and_ends_with_success() -> None:
-    """Failures that happen together count once; a success clears it."""
-    backoff = Backoff(min_s=10, max_s=15)
-    assert backoff.remaining_s() == 0
-    backoff.failed()
-    backoff.failed()
-    assert 5 < backoff.remaining_s() <= 10
-    backoff.succeeded()
-    assert backoff.remaining_s() == 0
+def test_python_a_link_that_always_raises_is_not_asked_for_every_event(
+    outbox: Outbox, run_sender: MakeSender, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hundred waiting events meet an unexpected exception: a pause after each loss, and one traceback in the log."""
+
+    class Broken(FakeLink):
+        calls = 0
+
+        def publish(self, topic: str, payload: bytes, *, retain: bool = False):
+            self.calls += 1
+            raise ZeroDivisionError
+
+    for _ in range(100):
+        outbox.put(motion_event())
+    link = Broken(max_in_flight=1)
+    run_sender(link, settings=SenderSettings(retry_min_s=300, retry_max_s=300))
+    eventually(lambda: link.calls == 1 and "put off" in caplog.text)
+    outbox.put(motion_event())
+    time.sleep(0.1)
+    assert link.calls == 1
+    assert caplog.text.count("Traceback") == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from edge_agent.camera_worker import CameraWorker
 from edge_agent.config import CameraSettings
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin, SnapshotSettings
@@ -70,6 +72,18 @@ def test_a_bug_costs_one_frame_and_not_the_camera() -> None:
     assert (faulty.seen, faulty.closed) == ([1, 2], True)
     assert (fresh.seen, fresh.finished, fresh.closed) == ([1, 2, 3, 4, 5], True, True)
     assert _states(published) == ["online", "degraded", "online", "offline"]
+
+
+def test_python_a_fault_that_repeats_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Four restarts with the same fault leave one traceback in the log, and the camera runs once the fault is gone."""
+    published: list[BuiltEvent] = []
+    frames = [frame(1)]
+    pipelines = [*(FakePipeline(fails_on=1) for _ in range(4)), FakePipeline()]
+    sources = FakeSources(*(FakeSource(frames) for _ in range(4)), FakeSource(frames, endless=False))
+    _run_to_the_end(_worker(pipelines, sources, published))
+    assert pipelines[4].seen == [1]
+    assert caplog.text.count("Traceback") == 1
+    assert "processing camera yard failed unexpectedly" in caplog.text
 
 
 def test_a_source_that_is_not_there_yet_is_tried_again() -> None:
