@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from edge_agent.cameras import Cameras
+from edge_agent.cameras import Cameras, CameraVisits
 from edge_agent.commands import CommandDispatcher, CommandHandlers, ReplyFields, ResendHandler
 from edge_agent.config import AgentConfig, CameraSettings, load_config, model_places
 from edge_agent.events.builder import BuiltEvent
@@ -21,9 +21,10 @@ from edge_agent.sender import Sender
 from edge_agent.transport.mqtt import MqttLink
 from edge_agent.transport.s3 import S3Store
 from shared import __version__
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock, SteadyClock, SystemClock
 from shared.commands import ReloadCommand
 from shared.errors import ConfigurationError, ContractError, TransientError
+from shared.heartbeat import CameraHealth
 from shared.ids import Uuid7Generator
 from shared.topics import DeviceTopics
 
@@ -40,14 +41,18 @@ class Agent:
         self._config = config = load_config(config_path)
         self._clock = clock = clock or SystemClock()
         topics = DeviceTopics(config.site_id, config.device_id)
+        self._steady = SteadyClock(clock)
+        """What the cameras' times are taken from, so that the wall clock may be set at any moment."""
+        self._new_id = Uuid7Generator()
         self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
         self._cameras = Cameras(
             site_id=config.site_id,
             device_id=config.device_id,
             publish=self._publish,
-            new_id=Uuid7Generator(),
+            new_id=self._new_id,
             places=model_places(config.models_location),
-            clock=clock,
+            clock=self._steady,
+            visits=CameraVisits(note_seen=self._outbox.note_seen, close=self._close_visits),
         )
         handlers = CommandHandlers(
             snapshot=self._cameras.take_snapshot,
@@ -63,18 +68,24 @@ class Agent:
             topics=topics,
             link=self._link,
             outbox=self._outbox,
-            cameras=self._cameras.health,
+            cameras=self._camera_health,
             interval_s=config.heartbeat_s,
             clock=clock,
         )
 
     def start(self) -> None:
-        """Start everything; returns at once, whatever is away."""
-        self._link.start()
+        """Start everything; returns at once, whatever is away.
+
+        The connection comes last: commands that waited in the broker arrive the moment it is there, and ask for
+        cameras.
+        """
+        if closed := self._outbox.close_visits(self._new_id):
+            logger.info("closed %d visits that were open when the agent ended last", closed)
+        self._cameras.apply(_as_sent(self._config))
         self._dispatcher.start(self._link)
         self._sender.start()
         self._heartbeat.start()
-        self._cameras.apply(_as_sent(self._config))
+        self._link.start()
 
     def reload(self) -> list[str]:
         """Read the configuration again and change the cameras that differ; return their ids.
@@ -100,10 +111,29 @@ class Agent:
     def _on_reload(self, _: ReloadCommand) -> ReplyFields:
         return {"cameras": self.reload()}
 
+    def _close_visits(self, camera_id: str) -> None:
+        """Close what a camera's pipeline left open that ended by a fault."""
+        if closed := self._outbox.close_visits(self._new_id, camera_id=camera_id):
+            logger.info("camera %s: closed %d visits that were open when its pipeline failed", camera_id, closed)
+
+    def _camera_health(self) -> list[CameraHealth]:
+        """Return the cameras' health, its times by the wall clock."""
+        return [
+            health.model_copy(update={"last_frame_at": self._steady.corrected(health.last_frame_at)})
+            if health.last_frame_at is not None
+            else health
+            for health in self._cameras.health()
+        ]
+
     def _publish(self, built: BuiltEvent) -> None:
         """Put an event into the outbox. What cannot be stored is logged and counted; the camera goes on."""
         try:
-            self._outbox.put(built.event, snapshot=built.snapshot, thumbnail=built.thumbnail)
+            self._outbox.put(
+                built.event,
+                snapshot=built.snapshot,
+                thumbnail=built.thumbnail,
+                stamped_offset_s=self._steady.offset_s,
+            )
         except (OutboxFullError, ContractError, TransientError) as error:
             logger.error("camera %s: a %s event is lost: %s", built.event.camera_id, built.event.event_type, error)  # noqa: TRY400
 

@@ -24,7 +24,7 @@ from edge_agent.events.scenes import Scenes
 from edge_agent.finder import BlobFinder, FillingFinder, Finder, ModelFinder
 from edge_agent.gate import DetectionGate
 from edge_agent.motion.adaptive import AdaptiveBackground
-from edge_agent.pipeline import CameraPipeline, Objects, Publish, SceneObjects
+from edge_agent.pipeline import CameraPipeline, NoteSeen, Objects, Publish, SceneObjects
 from edge_agent.timing import StageTimer
 from edge_agent.track.stationary import Stationarity
 from edge_agent.track.tracker import ByteTracker
@@ -99,6 +99,7 @@ def build_pipeline(
     publish: Publish,
     timer: StageTimer,
     live: bool = False,
+    note_seen: NoteSeen | None = None,
 ) -> CameraPipeline:
     """Wire one camera's stages together. ``run_id`` makes track uids differ between restarts.
 
@@ -117,6 +118,7 @@ def build_pipeline(
         builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=new_id),
         publish=publish,
         timer=timer,
+        note_seen=note_seen,
     )
 
 

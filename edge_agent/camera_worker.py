@@ -68,6 +68,7 @@ class CameraWorker:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera-{camera.id}", daemon=True)
         self._latest: Frame | None = None
+        self._awaits_first_frame = True
         self._told: _Condition | None = None
         self._condition = _Condition("offline", "not connected yet")
         self._info: StreamInfo | None = None
@@ -91,6 +92,11 @@ class CameraWorker:
         """The newest frame that was processed, while the camera is online."""
         return self._latest if self._condition.state != "offline" else None
 
+    @property
+    def awaits_first_frame(self) -> bool:
+        """Whether no frame has come since the start, and nothing stands in the way of one (such as a wrong source)."""
+        return self._awaits_first_frame
+
     def health(self) -> CameraHealth:
         """Return what the heartbeat says of this camera."""
         info, status, condition = self._info, self._status, self._condition
@@ -110,6 +116,7 @@ class CameraWorker:
             try:
                 self._play()
             except (ConfigurationError, TransientError) as error:
+                self._awaits_first_frame = False
                 self._set_condition(_Condition("offline", str(error)))
                 self._stopping.wait(self._retry_s)
             except Exception as error:
@@ -146,6 +153,7 @@ class CameraWorker:
             if frame is not None:
                 pipeline.process(frame)
                 self._latest = frame
+                self._awaits_first_frame = False
             elif source.ended:
                 return
             now_s = self._clock.monotonic()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from edge_agent.assembly import build_pipeline, find_model
 from edge_agent.camera.probe import probe
 from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.camera_worker import CameraWorker, OpenSource
-from edge_agent.commands import ReplyFields
+from edge_agent.commands import NotReadyError, ReplyFields
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
-from edge_agent.pipeline import CameraPipeline
+from edge_agent.outbox.visits import motion_visit
+from edge_agent.pipeline import CameraPipeline, NoteSeen
 from edge_agent.timing import StageTimer
 from shared.clock import Clock
 from shared.commands import SnapshotCommand, TestConnectionCommand
@@ -27,6 +29,20 @@ logger = logging.getLogger(__name__)
 STOP_S = 10.0
 PROBED_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "file", "synthetic"})
 """Sources that may be opened a second time beside the running one; a USB camera may not."""
+
+
+FIRST_FRAME_WAIT_S = 30.0
+"""For so long after a camera was started, a request for a picture waits for its first frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraVisits:
+    """Keeps track of what is open, for the case that nobody is left to close it."""
+
+    note_seen: Callable[[Iterable[str]], None]
+    """Gets the visits that a frame shows to go on."""
+    close: Callable[[str], None]
+    """Closes what a camera's last pipeline left open; called before a new one begins."""
 
 
 class Cameras:
@@ -42,8 +58,10 @@ class Cameras:
         places: ModelPlaces,
         clock: Clock,
         open_source: OpenSource = open_source,
+        visits: CameraVisits | None = None,
     ) -> None:
         self._open_source = open_source
+        self._visits = visits
         self._site_id = site_id
         self._device_id = device_id
         self._publish = publish
@@ -52,6 +70,7 @@ class Cameras:
         self._clock = clock
         self._lock = threading.Lock()
         self._workers: dict[str, CameraWorker] = {}
+        self._started_s: dict[str, float] = {}
 
     def apply(self, cameras: Sequence[CameraSettings]) -> list[str]:
         """Run exactly these cameras: start new ones, stop gone ones, restart changed ones. Return what was touched."""
@@ -64,6 +83,7 @@ class Cameras:
             new = [camera for name, camera in wanted.items() if name not in self._workers]
             for camera in new:
                 self._workers[camera.id] = self._worker(camera)
+                self._started_s[camera.id] = self._clock.monotonic()
                 self._workers[camera.id].start()
         return sorted({worker.camera.id for worker in gone} | {camera.id for camera in new})
 
@@ -79,12 +99,17 @@ class Cameras:
             return [worker.health() for worker in self._workers.values()]
 
     def take_snapshot(self, command: SnapshotCommand) -> ReplyFields:
-        """Send the newest frame as a ``snapshot`` event; one that says why, where there is none."""
+        """Send the newest frame as a ``snapshot`` event; one that says why, where there is none.
+
+        Raises NotReadyError while the camera was started a moment ago and its first frame may still come.
+        """
         worker = self._named(command.camera_id)
         snapshot_id = command.snapshot_id or command.command_id
         frame = worker.latest_frame
         if frame is None:
             why = worker.health().error or "no frame has come yet"
+            if worker.awaits_first_frame and self._age_s(command.camera_id) < FIRST_FRAME_WAIT_S:
+                raise NotReadyError(f"camera {command.camera_id} gives no picture yet: {why}")
             at = self._clock.now()
             failed = worker.builder.snapshot_failed(why, at=at, snapshot_id=snapshot_id, command_id=command.command_id)
             self._publish(failed)
@@ -106,6 +131,10 @@ class Cameras:
             raise TransientError(f"camera {command.camera_id}: {result.error}")
         return {"latency_ms": result.latency_ms, "resolution": result.resolution, "codec": result.codec}
 
+    def _age_s(self, camera_id: str) -> float:
+        """Return how long ago the camera was started."""
+        return self._clock.monotonic() - self._started_s.get(camera_id, 0.0)
+
     def _named(self, camera_id: str) -> CameraWorker:
         with self._lock:
             worker = self._workers.get(camera_id)
@@ -126,6 +155,8 @@ class Cameras:
         )
 
     def _pipeline(self, camera: CameraSettings) -> CameraPipeline:
+        if self._visits is not None:
+            self._visits.close(camera.id)
         model = None
         if camera.mode != "motion":
             model = find_model(camera.model.name, labels=camera.model.labels, places=self._places)
@@ -139,7 +170,14 @@ class Cameras:
             publish=self._publish,
             timer=StageTimer(),
             live=True,
+            note_seen=self._note_seen(camera.id),
         )
+
+    def _note_seen(self, camera_id: str) -> NoteSeen | None:
+        if self._visits is None:
+            return None
+        note, motion = self._visits.note_seen, motion_visit(camera_id)
+        return lambda uids, moving: note((*uids, motion) if moving else uids)
 
     def _stop(self, workers: Sequence[CameraWorker]) -> None:
         for worker in workers:

@@ -45,15 +45,28 @@ MAX_UNSENT_REPLIES = 256
 MAX_UNAVAILABLE_RANGES = 2000
 """In one reply, to stay under the broker's limit for one message; who needs more asks again."""
 REPLY_LIFETIME_S = 600.0
+_STOPPING = "the device is stopping; ask again when it is back"
 _RETRY_EVERY_S = 5.0
+_LOOK_AGAIN_S = 0.2
+"""How often it is looked whether a command that waits can be carried out."""
 
 ReplyFields = Mapping[str, object]
 """Further fields of the reply: ``latency_ms``, ``resolution``, ``codec`` and the like."""
 
 
+class NotReadyError(TransientError):
+    """The command cannot be carried out yet; it is tried again until it can, or until it expires.
+
+    A handler that raises it sees to it that this does not go on for ever.
+    """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandHandlers:
-    """Who carries out what. A handler returns further fields of the reply, or raises; a VedetteError's text is sent."""
+    """Who carries out what. A handler returns further fields of the reply, or raises; a VedetteError's text is sent.
+
+    A handler may raise NotReadyError: the command then waits, and holds up no other.
+    """
 
     snapshot: Callable[[SnapshotCommand], ReplyFields | None]
     test_connection: Callable[[TestConnectionCommand], ReplyFields | None]
@@ -111,6 +124,8 @@ class CommandDispatcher:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, bytes | None] = OrderedDict()
         """Command ids seen lately, with the reply once there is one."""
+        self._not_ready: list[Command] = []
+        """Commands that wait for something on the device, such as a camera's first frame."""
         self._replies: ReplyQueue | None = None
         self._retry_every_s = retry_every_s
         self._faults = FaultLog(logger)
@@ -134,29 +149,48 @@ class CommandDispatcher:
             self._refuse(topic, payload, "too many commands at a time")
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Finish what has begun; what waits is not carried out."""
+        """Finish what has begun; what waits is answered, not carried out."""
         while True:
             try:
-                self._waiting.get_nowait()
+                message = self._waiting.get_nowait()
             except queue.Empty:
                 break
+            if message is not None:
+                self._refuse(*message, _STOPPING)
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
+        for command in self._take_not_ready():
+            self._answer(command.command_id, command.command, _STOPPING, {})
 
     def _work(self) -> None:
         while True:
             try:
-                message = self._waiting.get(timeout=self._retry_every_s)
+                message = self._waiting.get(timeout=_LOOK_AGAIN_S if self._not_ready else self._retry_every_s)
                 if message is None:
                     return
                 self._handle(*message)
+                self._look_again()
             except queue.Empty:
-                self._retry_replies()
+                self._look_again()
             except Exception as error:
                 self._faults.log(error, "handling a command failed")
+
+    def _look_again(self) -> None:
+        """Try what waits, now that there is nothing else to do."""
+        self._retry_replies()
+        for command in self._take_not_ready():
+            try:
+                self._carry_out(command, waited=True)
+            except Exception as error:
+                self._faults.log(error, "handling a command failed")
+
+    def _take_not_ready(self) -> list[Command]:
+        with self._lock:
+            commands, self._not_ready = self._not_ready, []
+        return commands
 
     def _retry_replies(self) -> None:
         """Send replies that wait; called every few seconds, so a failure needs no further pause."""
@@ -174,14 +208,28 @@ class CommandDispatcher:
             self._refuse(topic, payload, str(error))
             return
         if self._is_new(command.command_id):
-            self._answer(command.command_id, command.command, *self._outcome(command))
+            self._carry_out(command)
 
-    def _outcome(self, command: Command) -> tuple[str | None, ReplyFields]:
+    def _carry_out(self, command: Command, *, waited: bool = False) -> None:
+        """Carry out and answer; what cannot be carried out yet waits, without holding up another."""
+        try:
+            error, fields = self._outcome(command, waited=waited)
+        except NotReadyError as not_ready:
+            if not waited:
+                logger.info("the command %s waits: %s", command.command, not_ready)
+            with self._lock:
+                self._not_ready.append(command)
+            return
+        self._answer(command.command_id, command.command, error, fields)
+
+    def _outcome(self, command: Command, *, waited: bool) -> tuple[str | None, ReplyFields]:
         """Carry out, and return what went wrong (None: nothing) and the reply's further fields."""
         if command.expires_at is not None and command.expires_at <= self._clock.now():
-            return "the command had expired when it arrived", {}
+            return f"the command had expired {'while it waited' if waited else 'when it arrived'}", {}
         try:
             return None, self._handlers.carry_out(command)
+        except NotReadyError:
+            raise
         except VedetteError as error:
             return str(error), {}
         except Exception as error:
@@ -260,9 +308,16 @@ class ReplyQueue:
         future.add_done_callback(lambda done: self._settle(done, (topic, payload, since_s)))
 
     def _settle(self, future: Future[None], reply: tuple[str, bytes, float]) -> None:
-        if isinstance(future.exception(), TransientError):
-            with self._lock:
-                self._unsent.append(reply)
+        error = future.exception()
+        if error is None:
+            return
+        if not isinstance(error, TransientError):
+            logger.error("the reply on %s cannot be sent: %s", reply[0], error)
+            return
+        with self._lock:
+            if len(self._unsent) == self._unsent.maxlen:
+                logger.warning("too many replies wait for the broker; the one on %s is given up", self._unsent[0][0])
+            self._unsent.append(reply)
 
     def try_again(self) -> None:
         """Publish what could not be published before; called whenever the connection comes, and now and then."""
@@ -273,6 +328,7 @@ class ReplyQueue:
             self._unsent.clear()
         for number, (topic, payload, since_s) in enumerate(waiting):
             if self._clock.monotonic() - since_s >= REPLY_LIFETIME_S:
+                logger.warning("the reply on %s waited %g s for the broker and is given up", topic, REPLY_LIFETIME_S)
                 continue
             try:
                 self._publish(topic, payload, since_s)

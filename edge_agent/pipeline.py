@@ -22,6 +22,8 @@ from edge_agent.track.tracker import Tracker
 from edge_agent.types import Detections, Frame, Motion, Tracks
 
 Publish = Callable[[BuiltEvent], None]
+NoteSeen = Callable[[Sequence[str], bool], None]
+"""Gets, for each frame, the uids of the tracks that were seen in it, and whether anything moved."""
 
 
 class Objects:
@@ -43,8 +45,11 @@ class Objects:
         self._gate = gate
         self._timer = timer
         self._plates = plates
+        self.seen: Sequence[str] = ()
+        """Uids of the tracks that were seen in the frame last observed."""
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
+        self.seen = ()
         occupied = self._lifecycle.occupied
         if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.restless):
             gone = self._lifecycle.expire(frame.time_s) if occupied else ()
@@ -55,6 +60,7 @@ class Objects:
             tracks = as_detected(self._tracker.update(detections, time_s=frame.time_s), detections)
         with self._timer.stage("rules"):
             told = self._lifecycle.observe(frame, tracks)
+            self.seen = [followed.track_uid for followed in self._lifecycle.followed(tracks)]
         return (*told, *self._read_plates(frame, motion, tracks))
 
     def finish(self) -> Sequence[Occurrence]:
@@ -87,6 +93,8 @@ def as_detected(tracks: Tracks, detections: Detections) -> Tracks:
 
 class SceneObjects:
     """Finds objects and tells what is to be seen, without following anything."""
+
+    seen: Sequence[str] = ()
 
     def __init__(self, *, finder: Finder, scenes: Scenes, gate: DetectionGate, timer: StageTimer) -> None:
         self._finder = finder
@@ -121,6 +129,7 @@ class CameraPipeline:
         builder: EventBuilder,
         publish: Publish,
         timer: StageTimer,
+        note_seen: NoteSeen | None = None,
     ) -> None:
         self._motion = motion
         self._episodes = episodes
@@ -128,6 +137,7 @@ class CameraPipeline:
         self._builder = builder
         self._publish = publish
         self._timer = timer
+        self._note_seen = note_seen
 
     def process(self, frame: Frame) -> None:
         """Take one frame through; events go to ``publish`` before this returns."""
@@ -137,6 +147,8 @@ class CameraPipeline:
             self._tell(self._episodes.observe(frame, motion))
         if self._objects is not None:
             self._tell(self._objects.observe(frame, motion))
+        if self._note_seen is not None:
+            self._note_seen(() if self._objects is None else self._objects.seen, motion.active)
 
     def finish(self) -> None:
         """Close open episodes and visits: the source has ended, or the agent is stopping."""

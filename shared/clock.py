@@ -1,10 +1,17 @@
-"""Clocks are passed in, so that tests and replays decide what time it is."""
+"""Clocks are passed in, so that tests and replays decide what time it is.
+
+A device without a battery-backed clock starts with a wrong time and is set by NTP later. So there are two readings:
+wall time, which may be stepped at any moment, and steady time, which never is. Their difference (``offset_s``) changes
+only when somebody sets the wall clock; that is how a step is noticed, and by how much it was.
+"""
 
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 
 class Clock(Protocol):
@@ -15,26 +22,41 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never jumps."""
+        """Return seconds on a clock that never jumps; it starts anew when the machine does."""
+        ...
+
+
+@runtime_checkable
+class BootClock(Protocol):
+    """A clock that knows since when its steady time counts."""
+
+    @property
+    def boot_id(self) -> str:
+        """Name the start of the machine since which ``monotonic`` counts."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks. Steady time counts while the machine is suspended, where the system offers that."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+    @property
+    def boot_id(self) -> str:
+        return machine_boot_id()
 
 
 class ManualClock:
-    """A clock that moves only when told to."""
+    """A clock that moves only when told to. Each one is a boot of its own."""
 
-    def __init__(self, start: datetime | None = None) -> None:
+    def __init__(self, start: datetime | None = None, *, boot_id: str | None = None) -> None:
         self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
         self._elapsed_s = 0.0
+        self.boot_id = boot_id or uuid.uuid4().hex
 
     def now(self) -> datetime:
         return self._now
@@ -46,6 +68,73 @@ class ManualClock:
         """Move both clocks forward."""
         self._now += timedelta(seconds=seconds)
         self._elapsed_s += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward, or back where negative, as NTP does; steady time goes on as before."""
+        self._now += timedelta(seconds=seconds)
+
+
+class SteadyClock:
+    """Wall time as it was when this was made, carried on by steady time: it never steps.
+
+    Times taken from it keep their distance whatever happens to the wall clock meanwhile, so that all times of a visit
+    belong together. ``corrected`` turns one into wall time as it is known now.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.offset_s = clock_offset_s(clock)
+        """Wall time less steady time, in seconds, when this was made."""
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.monotonic() + self.offset_s, UTC)
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def corrected(self, moment: datetime) -> datetime:
+        """Return what the wall clock, as it is set now, would have shown at ``moment``."""
+        step_s = clock_offset_s(self._clock) - self.offset_s
+        return moment + timedelta(seconds=step_s) if abs(step_s) > CLOCK_STEP_S else moment
+
+
+CLOCK_STEP_S = 0.1
+"""A smaller difference between wall and steady time is not counted as a step."""
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+_QUICK_S = 0.001
+
+
+def clock_offset_s(clock: Clock) -> float:
+    """Return wall time less steady time, in seconds.
+
+    The two are read one after the other; a pair that the scheduler tore apart is read again.
+    """
+    best_s, offset_s = float("inf"), 0.0
+    for _ in range(5):
+        before_s = clock.monotonic()
+        wall_s = clock.now().timestamp()
+        took_s = clock.monotonic() - before_s
+        if took_s < best_s:
+            best_s, offset_s = took_s, wall_s - before_s
+        if took_s <= _QUICK_S:
+            break
+    return offset_s
+
+
+def boot_id_of(clock: Clock) -> str:
+    """Return the boot since which the clock's steady time counts; the machine's for a clock that does not say."""
+    return clock.boot_id if isinstance(clock, BootClock) else machine_boot_id()
+
+
+def machine_boot_id() -> str:
+    """Return the kernel's name for this start of the machine; one of this process alone where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return _PROCESS_ID
+
+
+_PROCESS_ID = uuid.uuid4().hex
 
 
 def format_utc(moment: datetime) -> str:

@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from edge_agent.outbox.clocks import CLOCK_TABLES
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+"""Raised only for what an older agent could not live with; tables and columns that it passes over are added below."""
 LOG_BYTES = 2 * 1024 * 1024
 """The write-ahead log goes into the file when it reaches this."""
 _MOST_PAGES = 4_294_967_294
@@ -32,7 +34,7 @@ CREATE TABLE events (
     topic TEXT NOT NULL,
     expendable INTEGER NOT NULL,          -- 1: goes before the rest when there is no room
     size INTEGER NOT NULL,                -- of the payload, bytes
-    put_at_s REAL NOT NULL,
+    put_at_s REAL NOT NULL,               -- all times in outbox time (see clocks.py)
     due_at_s REAL NOT NULL DEFAULT 0,     -- not to be sent before
     attempts INTEGER NOT NULL DEFAULT 0,
     sent_at_s REAL,                       -- null while it waits; then kept for a while for resend
@@ -58,6 +60,22 @@ CREATE INDEX images_by_sequence ON images (sequence, size);
 CREATE INDEX images_expendable ON images (id, size) WHERE expendable = 1;
 CREATE TABLE dropped (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 """
+
+_ADDITIONS = (
+    CLOCK_TABLES
+    + """
+CREATE TABLE IF NOT EXISTS open_visits (
+    visit TEXT PRIMARY KEY,               -- a track uid, or the camera whose motion goes on
+    camera_id TEXT NOT NULL,
+    clock INTEGER,                        -- which stamped the payload
+    put_at_s REAL NOT NULL,               -- outbox time of the event below
+    seen_at_s REAL NOT NULL,              -- outbox time at which the object was last seen, or something moved
+    payload BLOB NOT NULL                 -- the visit's latest event
+) WITHOUT ROWID;
+"""
+)
+_EVENT_CLOCK = "ALTER TABLE events ADD COLUMN clock INTEGER"
+"""Which clock stamped the event; null once nothing about its times will change any more."""
 
 _UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -124,7 +142,17 @@ class Database:
         return value
 
     def set_meta(self, key: str, value: str | int) -> None:
+        """Set a value that is there from the beginning."""
         self.writer.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
+
+    def note(self, key: str, value: float) -> None:
+        """Set a value that may not be there yet; see ``noted``."""
+        self.writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def noted(self, key: str) -> float:
+        """Return a value that ``note`` has set; 0 where none has."""
+        row = self.writer.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return 0.0 if row is None else float(row[0])
 
     @property
     def file_bytes(self) -> int:
@@ -194,6 +222,16 @@ class Database:
                 f"the outbox {self._path} was written by another version of the agent (schema {version}, this one"
                 f" knows {SCHEMA_VERSION}); run that version until it is empty, or move the file away"
             )
+        self._add()
+
+    def _add(self) -> None:
+        """Add what came after the first version of the schema, where it is not there yet."""
+        columns = {row[1] for row in self.writer.execute("PRAGMA table_info(events)")}
+        with self.transaction(durable=True):
+            for statement in _ADDITIONS.split(";\n"):
+                self.writer.execute(statement)
+            if "clock" not in columns:
+                self.writer.execute(_EVENT_CLOCK)
 
 
 def open_database(path: Path, clock: Clock) -> Database:
@@ -204,6 +242,10 @@ def open_database(path: Path, clock: Clock) -> Database:
     try:
         return Database(path)
     except sqlite3.Error as error:
+        reserve = path.with_name(f"{path.name}.reserve")
+        if is_no_room(error) and reserve.exists():
+            reserve.unlink()
+            return open_database(path, clock)
         if not is_unreadable(error):
             raise ConfigurationError(
                 f"cannot open the outbox {path}: {error}; its folder must be writable for this user and not full"

@@ -49,6 +49,7 @@ class _Leasable(Protocol):
 
 
 Item = TypeVar("Item", bound=_Leasable)
+Row = TypeVar("Row")
 
 
 class LaneStore(Protocol):
@@ -56,8 +57,20 @@ class LaneStore(Protocol):
 
     @property
     def epoch(self) -> str: ...
-    def now_s(self) -> float: ...
-    def read(self, action: Callable[[sqlite3.Connection], list[Item]]) -> list[Item]:
+    @property
+    def taking(self) -> threading.RLock:
+        """Held while anything is taken: what is being taken must not change."""
+        ...
+
+    def now_s(self) -> float:
+        """Return outbox time."""
+        ...
+
+    def correct_times(self, lane: str, keys: list[int]) -> None:
+        """Bring the times of what is about to be taken up to date with the clock."""
+        ...
+
+    def read(self, action: Callable[[sqlite3.Connection], list[Row]]) -> list[Row]:
         """Run the action on a reading connection."""
         ...
 
@@ -94,14 +107,26 @@ class Lane(Generic[Item]):
         self._lock = threading.Lock()
         self._leased: set[tuple[str, int]] = set()
         """Epoch and key: what was taken from a file since replaced stands in nobody's way."""
+        self._highest = ("", 0)
+        """Epoch and highest key that was ever handed out."""
         self._unwritten: list[Item] = []
 
     def take(self, limit: int) -> list[Item]:
         """Return up to ``limit`` items that are due and not taken yet, oldest first."""
-        with self._lock:
-            items = self._store.read(lambda connection: self._read(connection, limit))
+        with self._store.taking, self._lock:
+            epoch = self._store.epoch
+            due = [key for (key,) in self._store.read(lambda connection: self._due(connection, epoch, limit))]
+            if not due:
+                return []
+            self._store.correct_times(self._name, due)
+            items = self._store.read(lambda connection: self._loaded(connection, epoch, due))
             self._leased.update((item.sequence_epoch, item.key) for item in items)
+            self._highest = max(self._highest, (epoch, due[-1])) if self._highest[0] == epoch else (epoch, due[-1])
         return items
+
+    def was_handed_out(self, key: int) -> bool:
+        """Tell whether this item may have been taken since the outbox was opened."""
+        return self._highest[0] == self._store.epoch and key <= self._highest[1]
 
     def ack(self, items: Iterable[Item]) -> None:
         """The other side has them: nothing more to do for these.
@@ -135,13 +160,16 @@ class Lane(Generic[Item]):
         self._free(items)
         self._store.wake()
 
-    def _read(self, connection: sqlite3.Connection, limit: int) -> list[Item]:
-        epoch, now_s = self._store.epoch, self._store.now_s()
+    def _due(self, connection: sqlite3.Connection, epoch: str, limit: int) -> list[tuple[int]]:
+        now_s = self._store.now_s()
         # A time further ahead than any nack can set was written by a clock that has since been put right.
         found = connection.execute(self._find, (now_s, now_s + MAX_NACK_DELAY_S, limit + len(self._leased)))
-        due = [row[0] for row in found if (epoch, row[0]) not in self._leased][:limit]
-        rows = connection.execute(self._load, (json.dumps(due),)).fetchall() if due else []
-        return [self._build(epoch, row) for row in rows]
+        return [(row[0],) for row in found if (epoch, row[0]) not in self._leased][:limit]
+
+    def _loaded(self, connection: sqlite3.Connection, epoch: str, due: list[int]) -> list[Item]:
+        if self._store.epoch != epoch:  # the file was replaced meanwhile
+            return []
+        return [self._build(epoch, row) for row in connection.execute(self._load, (json.dumps(due),))]
 
     def _current(self, items: Iterable[Item]) -> list[int]:
         epoch = self._store.epoch

@@ -38,7 +38,8 @@ def requeue(database: Database, tally: Tally, wanted: Iterable[Range]) -> Resend
         available += len(held)
         unavailable.extend(missing_ranges((first, last), held))
         sizes = database.writer.execute(
-            "UPDATE events SET sent_at_s = NULL, due_at_s = 0"
+            # The cloud may have them as they are: their times are never changed again.
+            "UPDATE events SET sent_at_s = NULL, due_at_s = 0, clock = NULL"
             " WHERE sequence BETWEEN ? AND ? AND sent_at_s IS NOT NULL RETURNING size",
             within,
         ).fetchall()

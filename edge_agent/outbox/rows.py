@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from edge_agent.outbox.clocks import ClockBook
 from edge_agent.outbox.database import Database
 from edge_agent.outbox.room import Tally, drop_aged, forget_sent, is_expendable
 from edge_agent.outbox.settings import OutboxSettings
+from edge_agent.outbox.times import shift_event
+from edge_agent.outbox.visits import keep_visit
+from shared.clock import CLOCK_STEP_S
 from shared.errors import ContractError
-from shared.events import MAX_EVENT_BYTES, Event, dump_event
+from shared.events import MAX_EVENT_BYTES, Event, dump_event, parse_event
 from shared.storage_keys import snapshot_object, thumbnail_object
 from shared.topics import DeviceTopics
 
-BELIEVABLE_S = 1_735_689_600.0
-"""2025-01-01: a clock that shows less has not been set since power-on, and nothing is judged by its age."""
-_CLOCK_SLACK_S = 86_400.0
+logger = logging.getLogger(__name__)
+
 _LARGEST = 2**63 - 1
 
 
@@ -51,7 +56,15 @@ def images_of(event: Event, *, snapshot: bytes | None, thumbnail: bytes | None) 
     return images
 
 
-def insert_event(database: Database, tally: Tally, event: Event, images: Sequence[ImageToStore], now_s: float) -> Event:
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When an event is put, in outbox time, and by which clock its own times were stamped."""
+
+    put_at_s: float
+    clock: int | None
+
+
+def insert_event(database: Database, tally: Tally, event: Event, images: Sequence[ImageToStore], stamp: Stamp) -> Event:
     """Give the event the next sequence, store it with its images, and return it as it will travel."""
     sequence = tally.last_sequence + 1
     numbered = event.model_copy(update={"sequence": sequence, "sequence_epoch": database.epoch})
@@ -59,15 +72,16 @@ def insert_event(database: Database, tally: Tally, event: Event, images: Sequenc
     topic = DeviceTopics(event.site_id, event.device_id).events(event.camera_id, event.event_type)
     expendable = is_expendable(event)
     database.writer.execute(
-        "INSERT INTO events (sequence, topic, expendable, size, put_at_s, payload) VALUES (?, ?, ?, ?, ?, ?)",
-        (sequence, topic, expendable, len(payload), now_s, payload),
+        "INSERT INTO events (sequence, topic, expendable, size, put_at_s, clock, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (sequence, topic, expendable, len(payload), stamp.put_at_s, stamp.clock, payload),
     )
+    keep_visit(database.writer, event, payload, put_at_s=stamp.put_at_s, clock=stamp.clock)
     for place, image in enumerate(images):
         identity = (sequence * 2 + place, sequence, image.object_key, image.content_type)
         database.writer.execute(
             "INSERT INTO images (id, sequence, object_key, content_type, expendable, size, put_at_s, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*identity, expendable, len(image.body), now_s, image.body),
+            (*identity, expendable, len(image.body), stamp.put_at_s, image.body),
         )
     tally.last_sequence = sequence
     tally.waiting_events += 1
@@ -99,11 +113,21 @@ def settle_images(database: Database, tally: Tally, keys: Iterable[int]) -> None
             tally.image_bytes -= row[0]
 
 
-def expire_rows(database: Database, tally: Tally, settings: OutboxSettings, now_s: float) -> None:
-    """Give up what has waited too long, forget what was sent long ago; nothing while the clock is not believable."""
-    if now_s < BELIEVABLE_S:
+def expire_rows(
+    database: Database, tally: Tally, settings: OutboxSettings, *, now_s: float, clock_is_set: bool
+) -> None:
+    """Give up what has waited too long, forget what was sent long ago.
+
+    While the wall clock has not been set, nothing is judged by its age: what waits counts its age from when it is.
+    """
+    database.note("outbox_time_s", now_s)
+    if not clock_is_set:
+        database.note("clock_was_unset", 1)
         return
-    _restamp(database, now_s)
+    if database.noted("clock_was_unset"):
+        database.note("clock_was_unset", 0)
+        for table in ("events", "images"):
+            database.writer.execute(f"UPDATE {table} SET put_at_s = ?", (now_s,))  # noqa: S608 - names from this line
     drop_aged(database, tally, put_before_s=now_s - settings.max_age_s)
     aged_bytes = database.writer.execute(
         "SELECT coalesce(sum(size), 0) FROM events WHERE sent_at_s < ?", (now_s - settings.keep_sent_s,)
@@ -111,10 +135,45 @@ def expire_rows(database: Database, tally: Tally, settings: OutboxSettings, now_
     forget_sent(database, tally, aged_bytes)
 
 
-def _restamp(database: Database, now_s: float) -> None:
-    """What was written before the clock was set, or by one that ran ahead, counts its age from now."""
-    for table, column in (("events", "put_at_s"), ("images", "put_at_s"), ("events", "sent_at_s")):
+def has_stale(connection: sqlite3.Connection, book: ClockBook) -> bool:
+    """Tell whether anything waits that was stamped by another clock than the one that is right now."""
+    stale = "SELECT 1 FROM events WHERE sent_at_s IS NULL AND clock IS NOT NULL AND clock IS NOT ? LIMIT 1"
+    return connection.execute(stale, (book.current,)).fetchone() is not None
+
+
+def correct_times(
+    database: Database, tally: Tally, book: ClockBook, sequences: Iterable[int], *, untouched: Callable[[int], bool]
+) -> None:
+    """Set the times of those of these events that wait, and that were stamped by a clock which was set since.
+
+    ``untouched`` tells whether neither the event nor any of its images was ever handed out.
+    """
+    stale = "SELECT payload, clock FROM events WHERE sequence = ? AND sent_at_s IS NULL AND clock != ?"
+    for sequence in sequences:
+        row = database.writer.execute(stale, (sequence, book.current)).fetchone()
+        if row is None:
+            continue
+        correction = book.correction(database.writer, row[1])
+        payload = row[0]
+        if abs(correction.shift_s) > CLOCK_STEP_S:
+            payload = _with_times_shifted(database, sequence, row[0], correction.shift_s, untouched=untouched(sequence))
+        tally.waiting_event_bytes += len(payload) - len(row[0])
         database.writer.execute(
-            f"UPDATE {table} SET {column} = ? WHERE {column} < ? OR {column} > ?",  # noqa: S608
-            (now_s, BELIEVABLE_S, now_s + _CLOCK_SLACK_S),
+            "UPDATE events SET payload = ?, size = ?, clock = ? WHERE sequence = ?",
+            (payload, len(payload), correction.clock, sequence),
         )
+
+
+def _with_times_shifted(database: Database, sequence: int, payload: bytes, shift_s: float, *, untouched: bool) -> bytes:
+    try:
+        event = parse_event(payload)
+        shifted = shift_event(event, shift_s, move_picture=untouched, maybe_received=not untouched)
+    except (ContractError, OverflowError) as error:
+        logger.warning("the times of event %d stay as they are: %s", sequence, error)
+        return payload
+    if shifted.snapshot is not None and event.snapshot is not None and shifted.snapshot.key != event.snapshot.key:
+        for name_object in (snapshot_object, thumbnail_object):
+            old, new = (name_object(event.device_id, key) for key in (event.snapshot.key, shifted.snapshot.key))
+            rename = "UPDATE images SET object_key = ? WHERE id IN (?, ?) AND object_key = ?"
+            database.writer.execute(rename, (new, sequence * 2, sequence * 2 + 1, old))
+    return dump_event(shifted)

@@ -11,10 +11,13 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
+from edge_agent.outbox.clocks import ClockBook
 from edge_agent.outbox.database import Database, FileLock, is_no_room, is_unreadable, open_database, set_aside
 from edge_agent.outbox.disk import DiskGuard
 from edge_agent.outbox.lanes import EventLane, ImageLane, event_lane, image_lane
@@ -23,14 +26,19 @@ from edge_agent.outbox.resend import ResendOutcome, requeue
 from edge_agent.outbox.room import Tally, make_room, read_tally, record_dropped
 from edge_agent.outbox.rows import (
     ImageToStore,
+    Stamp,
     check_event,
+    correct_times,
     expire_rows,
+    has_stale,
     images_of,
     insert_event,
     settle_events,
     settle_images,
 )
 from edge_agent.outbox.settings import OutboxSettings
+from edge_agent.outbox.times import shift_event
+from edge_agent.outbox.visits import closing_event, note_seen, open_visits
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.events import Event
@@ -41,6 +49,8 @@ logger = logging.getLogger(__name__)
 MAX_GROUP = 64
 MAX_GROUP_BYTES = 1024 * 1024
 _COMPLAIN_EVERY_S = 60.0
+_WRITE_SEEN_EVERY_S = 5.0
+"""After a crash, the time at which an open visit was last seen is right to about this."""
 
 Row = TypeVar("Row")
 
@@ -54,13 +64,29 @@ class _Put:
     """One event on its way in; settled when ``stored`` or ``error`` is set."""
 
     event: Event
-    images: list[ImageToStore]
+    snapshot: bytes | None
+    thumbnail: bytes | None
+    offset_s: float | None
+    """Of the clock that stamped the event; None: the wall clock as it is set."""
     stored: Event | None = None
     error: Exception | None = None
 
     @property
     def image_bytes(self) -> int:
-        return sum(len(image.body) for image in self.images)
+        return len(self.snapshot or b"") + len(self.thumbnail or b"")
+
+    def corrected(self, book: ClockBook) -> Event:
+        """Return the event with its times by the clock as it is set now."""
+        shift_s = 0.0 if self.offset_s is None else book.shift_from(self.offset_s)
+        if not shift_s:
+            return self.event
+        try:
+            return shift_event(self.event, shift_s, move_picture=True)
+        except OverflowError:  # no such time; better a wrong one than no event
+            return self.event
+
+    def images_of(self, event: Event) -> list[ImageToStore]:
+        return images_of(event, snapshot=self.snapshot, thumbnail=self.thumbnail)
 
     @property
     def settled(self) -> bool:
@@ -86,6 +112,7 @@ class Outbox:
                 f"cannot write the outbox folder {path.parent}: {error.strerror}; name a folder this user may write"
             ) from error
         self._write_lock = threading.RLock()
+        self.taking = threading.RLock()
         self._read_lock = threading.Lock()
         self._queue: deque[_Put] = deque()
         self._listeners: list[Callable[[], None]] = []
@@ -93,6 +120,9 @@ class Outbox:
         """Events given up while not even a count could be written."""
         self._closed = False
         self._complained_s: dict[str, float] = {}
+        self._seen_lock = threading.Lock()
+        self._seen: dict[str, float] = {}
+        self._seen_written_s = 0.0
         self._disk = DiskGuard(path=path, settings=self._settings)
         try:
             self._open()
@@ -107,15 +137,26 @@ class Outbox:
         """Names this outbox's count of sequences; a new file has a new one."""
         return self._epoch
 
-    def put(self, event: Event, *, snapshot: bytes | None = None, thumbnail: bytes | None = None) -> Event:
+    def put(
+        self,
+        event: Event,
+        *,
+        snapshot: bytes | None = None,
+        thumbnail: bytes | None = None,
+        stamped_offset_s: float | None = None,
+    ) -> Event:
         """Store the event and its images durably and return it with its ``sequence`` and ``sequence_epoch``.
+
+        ``stamped_offset_s`` is the offset (``shared.clock.clock_offset_s``) of the clock that the event's times were
+        taken from, where that is not the wall clock as it is set now; the times are moved by the difference.
 
         Once this returns, the event survives power loss, and is delivered unless the bounds of the outbox force it
         out (then it is counted). Raises ContractError for an event the cloud would refuse (too large, an image without
         a snapshot reference), OutboxFullError where the disk takes nothing.
         """
         check_event(event, self._epoch)
-        entry = _Put(event, images_of(event, snapshot=snapshot, thumbnail=thumbnail))
+        entry = _Put(event, snapshot, thumbnail, stamped_offset_s)
+        entry.images_of(event)  # raises here, in the thread of the one who puts it
         self._queue.append(entry)
         with self._write_lock:
             while not entry.settled:
@@ -163,8 +204,47 @@ class Outbox:
             if self._closed:
                 return
             self._disk.look(self._database)
-            self._write(lambda tally: expire_rows(self._database, tally, self._settings, self.now_s()))
+            self._follow_clock()
+            now_s, is_set = self.now_s(), self._book.is_set
+            self._write(
+                lambda tally: expire_rows(self._database, tally, self._settings, now_s=now_s, clock_is_set=is_set)
+            )
         self._write_acknowledgements()
+
+    def note_seen(self, visits: Iterable[str]) -> None:
+        """Note that these visits (track uids, ``motion_visit``) go on. Cheap: written every few seconds only."""
+        now_s = self.now_s()
+        with self._seen_lock:
+            self._seen.update(dict.fromkeys(visits, now_s))
+            if now_s < self._seen_written_s + _WRITE_SEEN_EVERY_S or not self._seen:
+                return
+            self._seen_written_s = now_s
+            seen, self._seen = list(self._seen.items()), {}
+        with self._write_lock:
+            self._write(lambda _: note_seen(self._database.writer, seen))
+
+    def close_visits(self, new_id: Callable[[], UUID], *, camera_id: str | None = None) -> int:
+        """Close what an earlier run left open (of one camera, or of all) with events of their own; return how many.
+
+        Call before anything opens visits anew. Each is closed once, however often the process is killed meanwhile.
+        """
+        with self._write_lock:
+            if self._closed:
+                return 0
+            database = self._database
+            try:
+                closed = self._close_visits(database, new_id, camera_id)
+            except sqlite3.Error as error:
+                if is_unreadable(error):
+                    self._start_over(database, error)
+                elif is_no_room(error):
+                    self._complain(logging.WARNING, "the outbox %s cannot be written: %s", error)
+                else:
+                    raise
+                return 0
+        if closed:
+            self.wake()
+        return closed
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` (quickly, from any thread) whenever something new can be taken."""
@@ -172,16 +252,51 @@ class Outbox:
 
     def close(self) -> None:
         """Close the file and free its lock. Nothing is lost by not calling this."""
-        with self._write_lock, self._read_lock:
-            if not self._closed:
+        with self._write_lock:
+            if self._closed:
+                return
+            with suppress(sqlite3.Error):
+                self._write(lambda _: self._database.note("outbox_time_s", self.now_s()))
+            with self._read_lock:
                 self._closed = True
                 self._database.close()
                 self._file_lock.release()
 
+    def _close_visits(self, database: Database, new_id: Callable[[], UUID], camera_id: str | None) -> int:
+        tally, now_s = replace(self._tally), self.now_s()
+        with database.transaction(durable=True):
+            found = open_visits(database.writer, camera_id)
+            for open_visit in found:
+                event = closing_event(open_visit, new_id)
+                insert_event(database, tally, event, (), Stamp(now_s, open_visit.clock))
+            make_room(database, tally, self._settings.max_bytes)
+        self._tally = tally
+        self._stale = has_stale(database.writer, self._book)
+        return len(found)
+
     # What the lanes use.
 
     def now_s(self) -> float:
-        return self._clock.now().timestamp()
+        return self._book.now_s()
+
+    def correct_times(self, lane: str, keys: list[int]) -> None:
+        if not self._stale and not self._book.step_s():
+            return
+        sequences = keys if lane == "events" else sorted({key // 2 for key in keys})
+        with self._write_lock:
+            if self._closed:
+                return
+            self._follow_clock()
+            book = self._book
+            self._write(
+                lambda tally: correct_times(self._database, tally, book, sequences, untouched=self._is_untouched)
+            )
+            self._stale = has_stale(self._database.writer, book)
+
+    def _is_untouched(self, sequence: int) -> bool:
+        """Tell whether neither the event nor its images can have left; of an earlier run nobody knows."""
+        handed_out = self.events.was_handed_out(sequence) or self.images.was_handed_out(sequence * 2)
+        return sequence > self._opened_at and not handed_out
 
     def wake(self) -> None:
         for listener in self._listeners:
@@ -228,8 +343,37 @@ class Outbox:
             tally = read_tally(database)
         self._database, self._tally = database, tally
         self._epoch = database.epoch
+        self._opened_at = tally.last_sequence
+        self._book = self._open_book(database)
+        self._stale = has_stale(database.writer, self._book)
         self._reader = database.reader()
         self._disk.look(database)
+
+    def _open_book(self, database: Database) -> ClockBook:
+        try:
+            with database.transaction(durable=False):
+                return ClockBook.open(database.writer, self._clock)
+        except sqlite3.Error as error:
+            if not is_no_room(error):
+                raise
+            self._complain(logging.WARNING, "the outbox %s cannot be written: %s", error)
+            return ClockBook.unwritten(database.writer, self._clock)
+
+    def _follow_clock(self) -> bool:
+        """Go by the wall clock as it is set now, and tell whether that could be noted; the caller holds the lock."""
+        step_s = self._book.step_s()
+        if not step_s:
+            return True
+        books: list[ClockBook] = []
+        if not self._write(lambda _: books.append(self._book.stepped(self._database.writer, step_s))):
+            return False
+        self._book, self._stale = books[0], True
+        logger.warning(
+            "the device's clock was set %s by %.1f s; the times of events that wait are corrected",
+            "forward" if step_s > 0 else "back",
+            abs(step_s),
+        )
+        return True
 
     def _write_acknowledgements(self) -> None:
         """Write those that could not be written when they came."""
@@ -316,7 +460,9 @@ class Outbox:
             entry.stored = event
 
     def _insert(self, database: Database, group: Sequence[_Put]) -> list[Event]:
-        tally, now_s = replace(self._tally), self.now_s()
+        followed = self._follow_clock()
+        book, tally = self._book, replace(self._tally)
+        stamp = Stamp(book.now_s(), book.current if followed else None)
         before = tally.total_bytes
         with database.transaction(durable=True):
             if self._uncounted:
@@ -324,7 +470,10 @@ class Outbox:
                 tally.last_sequence += self._uncounted
                 record_dropped(database, tally, [(first, tally.last_sequence)])
                 database.set_meta("last_sequence", tally.last_sequence)
-            stored = [insert_event(database, tally, entry.event, entry.images, now_s) for entry in group]
+            stored: list[Event] = []
+            for entry in group:
+                event = entry.corrected(book)
+                stored.append(insert_event(database, tally, event, entry.images_of(event), stamp))
             put_bytes = tally.total_bytes - before
             make_room(database, tally, self._settings.max_bytes)
         self._tally = tally

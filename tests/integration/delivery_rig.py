@@ -161,6 +161,10 @@ class Subscriber:
         command = {"command": "resend", "command_id": command_id, "sequence_epoch": self.epoch, "ranges": ranges}
         self._client.publish(f"vedette/hq/{self._device_id}/commands/resend", json.dumps(command), qos=1)
 
+    def ask(self, command: str, command_id: str, **fields: object) -> None:
+        payload = {"command": command, "command_id": command_id, **fields}
+        self._client.publish(f"vedette/hq/{self._device_id}/commands/{command}", json.dumps(payload), qos=1)
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()

@@ -20,13 +20,14 @@ from edge_agent.commands import (
     MAX_WAITING,
     CommandDispatcher,
     CommandHandlers,
+    NotReadyError,
     ReplyQueue,
     ResendHandler,
 )
 from edge_agent.outbox import Outbox, OutboxSettings
 from shared.clock import ManualClock
 from shared.commands import Reply
-from shared.errors import TransientError
+from shared.errors import PermanentError, TransientError
 from shared.topics import DeviceTopics
 from tests.unit.outbox.made import motion_event
 from tests.unit.transport.fakes import FakeLink
@@ -390,3 +391,66 @@ def test_python_faults_while_sending_replies_again_are_logged_once(caplog: pytes
     finally:
         dispatcher.close()
     assert caplog.text.count("sending replies again failed unexpectedly") == 1
+
+
+def test_edge_10_a_command_that_cannot_be_carried_out_yet_waits_and_holds_up_no_other(device: Device) -> None:
+    """More of them than there are workers wait for their camera; others are answered meanwhile, and then all are."""
+    ready = threading.Event()
+
+    def act(command: Any) -> None:
+        if command.command == "snapshot" and not ready.is_set():
+            raise NotReadyError("not connected yet")
+
+    device.handler.act = act
+    for number in range(5):
+        device.ask("snapshot", f"s-{number}", camera_id="camera-1")
+    device.ask("reload", "r-1")
+    eventually(lambda: len(device.handler.asked) >= 12)
+    assert [reply.command_id for reply in device.replies()] == ["r-1"]
+    ready.set()
+    eventually(lambda: len(device.replies()) == 6)
+    assert {(reply.command, reply.status) for reply in device.replies()} == {("reload", "ok"), ("snapshot", "ok")}
+
+
+def test_edge_10_a_command_that_expires_while_it_waits_is_answered_so(device: Device) -> None:
+    """It is not carried out after its time, and the answer says that it had waited."""
+
+    def act(_: Any) -> None:
+        device.clock.advance(1)
+        raise NotReadyError("not connected yet")
+
+    device.handler.act = act
+    expires_at = device.clock.now() + timedelta(seconds=3)
+    device.ask("snapshot", camera_id="camera-1", expires_at=expires_at.isoformat())
+    reply = device.next_reply()
+    assert (reply.status, reply.error) == ("error", "the command had expired while it waited")
+
+
+def test_edge_10_what_still_waits_at_the_end_is_answered() -> None:
+    """A device that stops says so to those who wait, instead of leaving them to their timeouts."""
+    device = Device()
+
+    def act(_: Any) -> None:
+        raise NotReadyError("not connected yet")
+
+    device.handler.act = act
+    device.ask("snapshot", camera_id="camera-1")
+    eventually(lambda: device.handler.asked)
+    device.dispatcher.close()
+    assert "stopping" in str(device.next_reply().error)
+
+
+def test_edge_36_a_reply_that_is_given_up_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Refused for good, too old, or one too many: no reply disappears without a word."""
+    clock, link = ManualClock(), FakeLink()
+    replies = ReplyQueue(link=link, clock=clock)
+    link.fail_with = PermanentError("cannot publish")
+    replies.send("vedette/hq/gate-01/replies/a", b"{}")
+    assert "replies/a cannot be sent: cannot publish" in caplog.text
+    link.fail_with = TransientError("away")
+    for number in range(MAX_UNSENT_REPLIES + 1):
+        replies.send(f"vedette/hq/gate-01/replies/b-{number}", b"{}")
+    assert "replies/b-0 is given up" in caplog.text
+    clock.advance(601)
+    replies.try_again()
+    assert "replies/b-1 waited 600 s" in caplog.text

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.cameras import Cameras
+from edge_agent.cameras import FIRST_FRAME_WAIT_S, Cameras, CameraVisits
+from edge_agent.commands import NotReadyError
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.types import Frame
-from shared.clock import SystemClock
+from shared.clock import Clock, ManualClock, SystemClock
 from shared.commands import SnapshotCommand, TestConnectionCommand
 from shared.errors import ConfigurationError, TransientError
 from shared.events import CameraStatusEvent, SnapshotEvent
@@ -31,7 +32,9 @@ def _eventually(condition: Callable[[], object], *, within_s: float = 10.0) -> N
 class Device:
     """Cameras with prepared sources, and all that they published."""
 
-    def __init__(self, *prepared: FakeSource | Exception) -> None:
+    def __init__(
+        self, *prepared: FakeSource | Exception, clock: Clock | None = None, visits: CameraVisits | None = None
+    ) -> None:
         self.published: list[BuiltEvent] = []
         self.sources = FakeSources(*prepared)
         self.cameras = Cameras(
@@ -40,8 +43,9 @@ class Device:
             publish=self.published.append,
             new_id=Uuid7Generator(),
             places=ModelPlaces(location=None, cache_dir=Path("/nonexistent")),
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             open_source=self.sources,
+            visits=visits,
         )
 
     def conditions(self) -> list[tuple[str, str | None]]:
@@ -158,3 +162,54 @@ def test_connection_test() -> None:
     with pytest.raises(ConfigurationError, match="no camera attic; it has yard, missing"):
         device.cameras.test_connection(TestConnectionCommand(command_id="c", camera_id="attic"))
     device.cameras.stop()
+
+
+def test_edge_10_a_camera_that_still_connects_is_waited_for() -> None:
+    """No frame yet is not an answer while one may come; the first one is."""
+    source = FakeSource([])
+    source.state, source.error = "offline", "not connected yet"
+    device = Device(source)
+    device.cameras.apply([_camera()])
+    command = SnapshotCommand(command_id="c-1", camera_id="yard")
+    for _ in range(3):
+        with pytest.raises(NotReadyError, match="not connected yet"):
+            device.cameras.take_snapshot(command)
+    source.state, source.error = "online", None
+    source._frames.extend(_frames(1))
+    _eventually(lambda: device.cameras.health()[0].status == "online")
+    assert device.cameras.take_snapshot(command) == {"snapshot_id": "c-1"}
+    device.cameras.stop()
+    taken = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
+    assert [event.event_data.error for event in taken] == [None]
+
+
+def test_edge_10_a_camera_that_does_not_come_is_not_waited_for_longer_than_that() -> None:
+    """Half a minute after its start the asker is told why there is no picture."""
+    clock = ManualClock()
+    source = FakeSource([])
+    source.state, source.error = "offline", "nothing listens there"
+    device = Device(source, clock=clock)
+    device.cameras.apply([_camera()])
+    command = SnapshotCommand(command_id="c-1", camera_id="yard")
+    _eventually(device.conditions)
+    clock.advance(FIRST_FRAME_WAIT_S - 1)
+    with pytest.raises(NotReadyError):
+        device.cameras.take_snapshot(command)
+    clock.advance(2)
+    with pytest.raises(TransientError, match="gives no picture: nothing listens there") as caught:
+        device.cameras.take_snapshot(command)
+    assert not isinstance(caught.value, NotReadyError)
+    device.cameras.stop()
+
+
+def test_edge_50_a_pipeline_that_begins_anew_closes_what_the_last_one_left_open() -> None:
+    """After a fault, and at the first start, before any frame is processed."""
+    closed: list[str] = []
+    seen: list[list[str]] = []
+    visits = CameraVisits(note_seen=lambda uids: seen.append(list(uids)), close=closed.append)
+    device = Device(FakeSource([*_frames(2), ConfigurationError("gone")], endless=False), visits=visits)
+    device.cameras.apply([_camera()])
+    _eventually(lambda: ("offline", "gone") in device.conditions())
+    device.cameras.stop()
+    assert closed == ["yard"]
+    assert len(seen) == 2

@@ -1,0 +1,64 @@
+"""Moves the times of an event that was stamped by a clock which has since been set right."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.clock import format_utc
+from shared.events import Event, SnapshotData, SnapshotRef
+from shared.storage_keys import EXTENSIONS, snapshot_key, thumbnail_key
+
+SUPERSEDED = "superseded_timestamps"
+"""Extra field of an event whose time was corrected after it may have been received: the timestamps it had before."""
+
+
+def shift_event(event: Event, shift_s: float, *, move_picture: bool, maybe_received: bool = False) -> Event:
+    """Return the event with all its times moved by ``shift_s`` seconds.
+
+    ``move_picture``: the snapshot's key follows the new time. False where the picture may be stored under the old key
+    already. ``maybe_received``: the old timestamp is kept in ``superseded_timestamps``, by which the cloud replaces
+    what it has.
+    """
+    by = timedelta(seconds=shift_s)
+    moved = _moved(event, by)
+    changes: dict[str, Any] = {}
+    if maybe_received:
+        earlier = (event.model_extra or {}).get(SUPERSEDED) or []
+        changes[SUPERSEDED] = [*earlier, format_utc(event.timestamp)]
+    if move_picture and event.snapshot is not None and event.snapshot.key == _key_of(event, event.snapshot):
+        key = _key_of(moved, event.snapshot)
+        changes["snapshot"] = event.snapshot.model_copy(update={"key": key})
+        data = moved.event_data
+        if isinstance(data, SnapshotData) and data.thumbnail_key is not None:
+            changes["event_data"] = data.model_copy(update={"thumbnail_key": thumbnail_key(key)})
+    return moved.model_copy(update=changes)
+
+
+def _key_of(event: Event, picture: SnapshotRef) -> str:
+    """Return the key that the event's own time gives its picture."""
+    return snapshot_key(
+        camera_id=event.camera_id,
+        event_type=event.event_type,
+        timestamp=event.timestamp,
+        extension=EXTENSIONS[picture.content_type],
+    )
+
+
+def _moved(value: Any, by: timedelta) -> Any:
+    """Return the same with every declared time in it moved; fields that no model declares are left alone."""
+    if isinstance(value, datetime):
+        return value + by
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: moved for name, old in fields.items() if (moved := _moved(old, by)) is not old}
+        return value.model_copy(update=changed) if changed else value
+    if isinstance(value, list):
+        moved_items = [_moved(item, by) for item in value]
+        return moved_items if any(new is not old for new, old in zip(moved_items, value, strict=True)) else value
+    if isinstance(value, tuple):
+        moved_items = [_moved(item, by) for item in value]
+        return tuple(moved_items) if any(n is not o for n, o in zip(moved_items, value, strict=True)) else value
+    return value

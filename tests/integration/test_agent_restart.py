@@ -1,0 +1,171 @@
+"""The agent as a process that is killed, stopped and started: what it closes, and what it answers when it is back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backing_services import BrokerFixture
+from tests.integration.delivery_rig import pause, subscribed
+from tests.unit.transport.test_mqtt import free_port
+from tests.unit.waiting import eventually
+
+CONFIG = """
+site_id = "hq"
+device_id = "{device_id}"
+state_dir = "{folder}"
+
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+reconnect_max_s = 0.5
+
+[[cameras]]
+id = "yard"
+source = "synthetic:gate"
+
+[cameras.model]
+name = "none"
+"""
+
+
+class AgentProcess:
+    """``edge-agent run`` on the synthetic scene, in a folder of its own."""
+
+    def __init__(self, folder: Path, *, port: int, device_id: str, config: str = CONFIG) -> None:
+        self.folder = folder
+        self.log = folder / "agent.log"
+        self._config = folder / "agent.toml"
+        self._config.write_text(config.format(folder=folder, port=port, device_id=device_id))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "edge_agent", "run", "--config", str(self._config)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
+
+    def end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the outbox's file, while the agent runs or not."""
+        path = self.folder / "outbox.db"
+        if not path.exists():
+            return []
+        with closing(sqlite3.connect(path, timeout=10)) as connection:
+            try:
+                return connection.execute(query).fetchall()
+            except sqlite3.OperationalError:  # the tables are not made yet
+                return []
+
+    def open_visits(self) -> set[str]:
+        return {visit for (visit,) in self.rows("SELECT visit FROM open_visits")}
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(payload) for (payload,) in self.rows("SELECT payload FROM events ORDER BY sequence")]
+
+    def steps(self) -> dict[str, list[str]]:
+        """What each visit's events say, in their order: entered, updated …, left; began, ended."""
+        found: dict[str, list[str]] = {}
+        for event in self.events():
+            data = event["event_data"]
+            if event["event_type"] == "tracking":
+                found.setdefault(data["track_uid"], []).append(data["tracking_action"])
+        return found
+
+
+@pytest.fixture
+def device_id() -> str:
+    return f"gate-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def start_agent(tmp_path: Path, device_id: str) -> Iterator[Callable[..., AgentProcess]]:
+    agents: list[AgentProcess] = []
+
+    def start(port: int, **options: str) -> AgentProcess:
+        agent = AgentProcess(tmp_path, port=port, device_id=device_id, **options)
+        agents.append(agent)
+        agent.start()
+        return agent
+
+    yield start
+    for agent in agents:
+        agent.end(signal.SIGKILL)
+
+
+def _tracked(agent: AgentProcess) -> set[str]:
+    return {visit for visit in agent.open_visits() if not visit.startswith("motion of")}
+
+
+def test_edge_50_visits_open_at_a_kill_are_closed_by_the_next_start(start_agent: Callable[..., AgentProcess]) -> None:
+    """Killed in the middle of visits, twice: each visit ends with exactly one ``left``, after which nothing follows."""
+    agent = start_agent(free_port())
+    for _ in range(2):
+        eventually(lambda: _tracked(agent), within_s=60)
+        agent.end(signal.SIGKILL)
+        killed = _tracked(agent)
+        assert killed
+        agent.start()
+        eventually(lambda killed=killed: not killed & agent.open_visits(), within_s=60)
+        for uid in killed:
+            assert agent.steps()[uid][0] == "entered"
+            assert agent.steps()[uid].count("left") == 1
+            assert agent.steps()[uid][-1] == "left"
+    left = [e for e in agent.events() if e["event_data"].get("track_uid") in killed][-1]
+    assert left["event_data"]["dwell_time_seconds"] >= 0
+    assert left["timestamp"] == left["event_data"]["last_seen_at"]
+    assert "visits that were open" in agent.log.read_text()
+
+
+def test_edge_50_an_orderly_stop_closes_its_visits_itself(start_agent: Callable[..., AgentProcess]) -> None:
+    """After SIGTERM nothing is open, and the next start has nothing to close."""
+    agent = start_agent(free_port())
+    eventually(lambda: _tracked(agent), within_s=60)
+    agent.end(signal.SIGTERM)
+    assert agent.open_visits() == set()
+    steps = agent.steps()
+    assert steps
+    assert all(each[-1] == "left" and each.count("left") == 1 for each in steps.values())
+    agent.start()
+    eventually(lambda: len(agent.steps()) > len(steps), within_s=60)
+    assert "visits that were open" not in agent.log.read_text()
+
+
+def test_edge_10_a_snapshot_asked_for_while_the_device_was_away_is_taken(
+    start_agent: Callable[..., AgentProcess], mqtt_broker: BrokerFixture, device_id: str
+) -> None:
+    """The commands wait in the broker, come before the camera shows anything, and are answered by its first frame."""
+    with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
+        agent = start_agent(mqtt_broker.port)
+        eventually(lambda: cloud.statuses[-1:] == ["online"], within_s=60)
+        agent.end(signal.SIGKILL)
+        eventually(lambda: cloud.statuses[-1] == "offline", within_s=60)
+        past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+        cloud.ask("snapshot", "late", camera_id="yard")
+        cloud.ask("snapshot", "too-late", camera_id="yard", expires_at=past)
+        cloud.ask("snapshot", "elsewhere", camera_id="attic")
+        pause(0.2)
+        agent.start()
+        eventually(lambda: len(cloud.replies) == 3, within_s=60)
+        replies = {reply["command_id"]: reply for reply in cloud.replies}
+    assert (replies["late"]["status"], replies["late"].get("error")) == ("ok", None)
+    assert "expired" in str(replies["too-late"]["error"])
+    assert "no camera attic; it has yard" in str(replies["elsewhere"]["error"])
+    agent.end(signal.SIGTERM)
+    taken = [event for event in agent.events() if event["event_type"] == "snapshot"]
+    assert [event["event_data"]["command_id"] for event in taken] == ["late"]
