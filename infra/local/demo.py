@@ -24,6 +24,9 @@ from infra.local.state_folder import StateFolder
 from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
+from shared.retry import Backoff, FaultLog
+
+logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.05
 _RESTART_PAUSE_S = 2.0
@@ -175,12 +178,17 @@ class EventPrinter:
             raise TransientError("Redis does not answer, so no event could be shown")
 
     def _run(self, stopped: threading.Event, subscribed: threading.Event) -> None:
+        backoff, faults = Backoff(min_s=0.5, max_s=5.0), FaultLog(logger)
         while not stopped.is_set():
             try:
                 with redis.Redis.from_url(self._redis_url, socket_timeout=None) as client:
                     self._listen(client, stopped, subscribed)
+                backoff.succeeded()
             except (redis.RedisError, OSError):
                 stopped.wait(0.5)
+            except Exception as error:
+                faults.log(error, "showing events failed")
+                stopped.wait(backoff.failed())
 
     def _listen(self, client: Any, stopped: threading.Event, subscribed: threading.Event) -> None:
         with client.pubsub() as channel:

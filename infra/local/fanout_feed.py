@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from infra.local.queue_file import QueueFile
 from infra.local.sqs_event import QueueMessage, failed_ids, sqs_event
 from shared.errors import TransientError
+from shared.retry import Backoff, FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,19 @@ class FanoutFeed:
         self._queue = queue
         self._dead_queue = dead_queue
         self._invoke = invoke
+        self._faults = FaultLog(log)
 
     def run(self, stopped: threading.Event) -> None:
         """Feed until told to stop."""
+        backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
         while not stopped.is_set():
-            self.step()
+            try:
+                self.step()
+            except Exception as error:  # the queue's file cannot be read or written
+                self._faults.log(error, f"feeding from {self._queue} failed")
+                stopped.wait(backoff.failed())
+            else:
+                backoff.succeeded()
 
     def step(self, *, wait_s: float = 0.25) -> None:
         """Wait a little for messages and hand them over."""
@@ -46,6 +55,9 @@ class FanoutFeed:
             failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
         except TransientError as error:
             log.warning("%d messages stay on %s: %s", len(messages), self._queue, error)
+            failed = {message.message_id for message in messages}
+        except Exception as error:
+            self._faults.log(error, "invoking the fan-out function failed")
             failed = {message.message_id for message in messages}
         self._queues.delete(message.receipt_handle for message in messages if message.message_id not in failed)
         self._put_back([message for message in messages if message.message_id in failed])

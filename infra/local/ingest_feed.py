@@ -16,6 +16,7 @@ from typing import Protocol
 from infra.local.sqs_event import QueueMessage, failed_ids, sqs_event
 from shared.errors import TransientError
 from shared.ingest_message import encode_ingest_message
+from shared.retry import Backoff, FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class IngestFeed:
     """The loop between the broker and ingest: nothing is acknowledged before ingest has it, nothing is given up.
 
     When the whole function fails (the database is away, one message makes it crash) the batch is tried again in halves,
-    so that one bad message ends up alone and harms only itself.
+    so that one bad message ends up alone and harms only itself. An unexpected exception counts as such a failure.
     """
 
     def __init__(
@@ -126,11 +127,19 @@ class IngestFeed:
         self._retries: list[_Queued] = []
         self._most = LARGEST_BATCH
         self._number = 0
+        self._faults = FaultLog(log, monotonic=monotonic)
 
     def run(self, stopped: threading.Event) -> None:
         """Feed until told to stop."""
+        backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
         while not stopped.is_set():
-            self.step()
+            try:
+                self.step()
+            except Exception as error:
+                self._faults.log(error, "feeding ingest failed")
+                stopped.wait(backoff.failed())
+            else:
+                backoff.succeeded()
 
     def step(self, *, idle_s: float = 0.2) -> None:
         """Wait a little for something to do, and do it."""
@@ -157,6 +166,9 @@ class IngestFeed:
         except TransientError as error:
             log.warning("ingest failed for %d messages, to be tried again: %s", len(batch), error)
             failed = {message.message_id for message in messages}
+        except Exception as error:
+            self._faults.log(error, "invoking ingest failed")
+            failed = {message.message_id for message in messages}
         if len(failed) == len(batch):
             self._most = max(min(self._most, len(batch)) // 2, 1)
         else:
@@ -165,7 +177,15 @@ class IngestFeed:
             if queued.message.message_id in failed:
                 self._put_back(queued)
             else:
-                self._acknowledger.acknowledge(queued.arrival)
+                self._acknowledge(queued)
+
+    def _acknowledge(self, queued: _Queued) -> None:
+        """Acknowledge; where that fails, ingest gets the message again, which changes nothing there."""
+        try:
+            self._acknowledger.acknowledge(queued.arrival)
+        except Exception as error:
+            self._faults.log(error, "acknowledging a message failed")
+            self._put_back(queued)
 
     def _put_back(self, queued: _Queued) -> None:
         queued.attempts += 1

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from cloud_functions.maintenance.handler import handler
 from shared.errors import VedetteError
+from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -50,20 +51,24 @@ def keep(
     first_wait_s: float = FIRST_WAIT_S,
 ) -> None:
     """Keep all appointments until ``stopped``; one that fails is tried again after a minute."""
+    faults = FaultLog(log, monotonic=monotonic, forget_after_s=DAY_S)
     stopped.wait(first_wait_s)
     while not stopped.is_set():
         now_s = monotonic()
         for appointment in schedule:
             if now_s >= appointment.due_s:
-                appointment.due_s = now_s + (appointment.every_s if _call(invoke, appointment) else MINUTE_S)
+                appointment.due_s = now_s + (appointment.every_s if _call(invoke, appointment, faults) else MINUTE_S)
         stopped.wait(max(min(appointment.due_s for appointment in schedule) - monotonic(), 0.0))
 
 
-def _call(invoke: Invoke, appointment: Appointment) -> bool:
+def _call(invoke: Invoke, appointment: Appointment, faults: FaultLog) -> bool:
     try:
         log.info("%s: %s", appointment.event, invoke(appointment.event))
     except VedetteError as error:
         log.warning("%s: %s", appointment.event, error)
+        return False
+    except Exception as error:
+        faults.log(error, f"{appointment.event} failed")
         return False
     return True
 

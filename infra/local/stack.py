@@ -28,6 +28,7 @@ from infra.local.schema import migrate
 from infra.local.state_folder import StateFolder
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
+from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Stack:
         self._options = options
         self._external = dict(options.external or {})
         self.parts: list[Part] = []
+        self._faults = FaultLog(log)
         self._postgres: PostgresServer | None = None
         self.urls: dict[str, str] = {}
         self.environment: dict[str, str] = {}
@@ -120,6 +122,8 @@ class Stack:
             part.begin()
         except (OSError, TransientError) as error:  # no room for its log or pid file: the others run on
             log.warning("%s cannot be started: %s", part.process.name, error)
+        except Exception as error:
+            self._faults.log(error, f"starting {part.process.name} failed")
 
     def process(self, name: str) -> Process:
         """Return one part's process."""

@@ -19,8 +19,12 @@ from infra.local.process import ProcessIdentity
 from infra.local.stack import Stack, StackOptions, options_from_json
 from infra.local.state_folder import StateFolder
 from shared.errors import ConfigurationError, VedetteError
+from shared.retry import Backoff, FaultLog
+
+log = logging.getLogger(__name__)
 
 _TEND_EVERY_S = 0.05
+_LONGEST_PAUSE_S = 5.0
 _ROTATE_EVERY_S = 1.0
 
 
@@ -30,6 +34,7 @@ class Supervisor:
     def __init__(self, *, state: StateFolder, options: StackOptions) -> None:
         self._state = state
         self._umask = 0
+        self._faults = FaultLog(log)
         self._rotation_due_s = 0.0
         self.stack = Stack(state=state, options=options)
 
@@ -53,8 +58,17 @@ class Supervisor:
 
     def tend_until(self, stopped: threading.Event) -> None:
         """Look after the stack until told to stop; raise ConfigurationError once the state folder is gone."""
+        backoff = Backoff(min_s=_TEND_EVERY_S, max_s=_LONGEST_PAUSE_S)
         while not stopped.wait(_TEND_EVERY_S):
-            self.tend()
+            try:
+                self.tend()
+            except VedetteError:
+                raise
+            except Exception as error:  # what runs goes on, and is looked after again
+                self._faults.log(error, "looking after the stack failed")
+                stopped.wait(backoff.failed())
+            else:
+                backoff.succeeded()
 
     def tend(self) -> None:
         """Notice when the state folder is gone, start again what has died, and keep the logs bounded."""

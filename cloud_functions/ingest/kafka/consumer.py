@@ -16,6 +16,7 @@ from cloud_functions.ingest.kafka.backlog import FIRST_PAUSE_S, LONGEST_PAUSE_S,
 from cloud_functions.ingest.kafka.statistics import Statistics
 from cloud_functions.ingest.kafka_records import KafkaRecord
 from cloud_functions.ingest.messages import Invocation, Rejection, read_records
+from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +83,14 @@ class KafkaIngest:
         self._backlog = Backlog()
         self._pause_s = 0.0
         self._outage_until_s = 0.0
+        self._faults = FaultLog(log, monotonic=monotonic)
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Feed until ``stopped``; then commit what is done."""
+        """Feed until ``stopped``; then commit what is done.
+
+        An exception of the source is passed on and ends the process: records that it had begun to hand over would be
+        committed unseen. Whatever starts the process again goes on from what is committed.
+        """
         try:
             while not stopped():
                 self.step()
@@ -153,9 +159,9 @@ class KafkaIngest:
         """Hand records to ingest; should one of them make it fall over, find out which."""
         try:
             return self._ingest.take(read_records(records))
-        except Exception:
+        except Exception as error:
             if len(records) == 1:
-                log.exception("ingest fell over %s", records[0].record_id)
+                self._faults.log(error, f"ingesting {records[0].record_id} failed")
                 return Dealt({records[0].record_id}, set())
         middle = len(records) // 2
         first, second = self._take(records[:middle]), self._take(records[middle:])
@@ -167,7 +173,11 @@ class KafkaIngest:
             return
         detail = f"failed {MOST_BLAMED} times while others went through"
         rejections = [Rejection(record.record_id, record.text(), "undeliverable", detail) for record in hopeless]
-        kept = self._ingest.take(Invocation([], rejections, partial=True))
+        try:
+            kept = self._ingest.take(Invocation([], rejections, partial=True))
+        except Exception as error:  # they stay in the backlog, and are given up with the next batch that fails
+            self._faults.log(error, "writing dead letters failed")
+            return
         self._settle([record for record in hopeless if record.record_id not in kept.failed])
 
     def _settle(self, records: list[KafkaRecord]) -> None:

@@ -190,7 +190,7 @@ def test_a_record_that_makes_ingest_fall_over_harms_only_itself(caplog: pytest.L
     rig.steps(12)
     assert set(rig.ingest.done) == ids(*range(1000)) - ids(123)
     assert rig.source.committed == {PLATES: 123}
-    assert "ingest fell over plates-0@123" in caplog.text
+    assert "ingesting plates-0@123 failed unexpectedly" in caplog.text
     for number in range(1000, 1000 + 10 * MOST_BLAMED):
         rig.source.ends[PLATES] = number
         rig.clock.now_s += 5
@@ -349,3 +349,41 @@ def test_members_that_die_lose_nothing(
     while any(rig.source.committed.get(partition, 0) != end for partition, end in rig.source.ends.items()):
         consumer.step()
     assert set(rig.ingest.done) == ids(*range(count)) | {f"others-0@{offset}" for offset in range(7)}
+
+
+def test_python_a_fault_of_ingest_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The same record fails the same way many times, and so do others: one traceback says it."""
+    rig = Rig(plates=1000, batch=100)
+    rig.ingest.crashing = ids(123, 321, 555)
+    for number in range(1000, 1100):
+        rig.source.ends[PLATES] = number
+        rig.clock.now_s += 5
+        rig.consumer.step()
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_python_dead_letters_that_fail_unexpectedly_do_not_end_the_consumer(caplog: pytest.LogCaptureFixture) -> None:
+    """The record waits on, and is kept once they work again."""
+    rig = Rig(plates=100, batch=100)
+    rig.ingest.crashing = ids(7)
+    take, refusing = rig.ingest.take, [True]
+
+    def refuse_dead_letters(invocation: Invocation) -> Dealt:
+        if invocation.rejections and refusing[0]:
+            raise ZeroDivisionError
+        return take(invocation)
+
+    rig.ingest.take = refuse_dead_letters
+
+    def steps(first: int, last: int) -> None:
+        for number in range(first, last):
+            rig.source.ends[PLATES] = number
+            rig.clock.now_s += 5
+            rig.consumer.step()
+
+    steps(100, 100 + 10 * MOST_BLAMED)
+    assert "writing dead letters failed unexpectedly" in caplog.text
+    assert rig.ingest.kept == []
+    refusing[0] = False
+    steps(100 + 10 * MOST_BLAMED, 100 + 12 * MOST_BLAMED)
+    assert [kept.message_id for kept in rig.ingest.kept] == ["plates-0@7"]

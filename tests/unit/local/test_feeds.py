@@ -237,3 +237,89 @@ def test_fan_out_gives_up_after_many_tries(tmp_path: Path) -> None:
     (dead,) = queues.take("dead", most=1, hidden_s=0)
     assert (dead.body, dead.attributes) == ("poison", '{"a": {}}')
     queues.close()
+
+
+def test_python_an_unexpected_failure_of_ingest_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The batch is tried again with a pause, as after an expected failure; one traceback is logged."""
+    broken = [True]
+
+    def behave(_: list[str]) -> set[str]:
+        if broken[0]:
+            raise ZeroDivisionError
+        return set()
+
+    bench = Bench(behave)
+    for number in range(1, 5):
+        bench.inbox.put(_arrival(number))
+    bench.steps(6)
+    assert bench.acknowledged.packet_ids == []
+    broken[0] = False
+    bench.steps(6)
+    assert sorted(bench.acknowledged.packet_ids) == [1, 2, 3, 4]
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_python_an_acknowledgement_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A broken connection may raise anything; the other messages of the batch are acknowledged all the same."""
+    bench = Bench(_all_well)
+    acknowledge, faults = bench.acknowledged.acknowledge, [2]
+
+    def fail_at_first(arrival: Arrival) -> None:
+        if faults and arrival.packet_id == faults[0]:
+            faults.clear()
+            raise RuntimeError
+        acknowledge(arrival)
+
+    bench.acknowledged.acknowledge = fail_at_first
+    for number in range(1, 4):
+        bench.inbox.put(_arrival(number))
+    bench.steps(3)
+    assert sorted(bench.acknowledged.packet_ids) == [1, 2, 3]
+    assert "acknowledging a message failed unexpectedly" in caplog.text
+
+
+class Pauses(threading.Event):
+    """Is set once it was waited on often enough; remembers how long each wait would have been."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+        self._most = most
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        if len(self.seconds) >= self._most:
+            self.set()
+        return self.is_set()
+
+
+def test_python_a_queue_that_cannot_be_read_does_not_end_the_feed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each failure in a row doubles the pause; one traceback is logged."""
+    queues = QueueFile(tmp_path / "queues.db")
+    feed = FanoutFeed(queues=queues, queue="missing", dead_queue="dead", invoke=lambda _: b"{}")
+
+    def fail(*_: object, **__: object) -> list[QueueMessage]:
+        raise ZeroDivisionError
+
+    queues.take = fail
+    pauses = Pauses(5)
+    feed.run(pauses)
+    assert pauses.seconds == [0.2, 0.4, 0.8, 1.6, 3.2]
+    assert caplog.text.count("Traceback") == 1
+    assert "feeding from missing failed unexpectedly" in caplog.text
+
+
+def test_python_an_inbox_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong between broker and ingest, the loop waits and goes on."""
+    bench = Bench(_all_well)
+
+    def fail(_: float) -> None:
+        raise ZeroDivisionError
+
+    bench.inbox.wait = fail
+    pauses = Pauses(3)
+    bench.feed.run(pauses)
+    assert pauses.seconds == [0.1, 0.2, 0.4]
+    assert caplog.text.count("Traceback") == 1

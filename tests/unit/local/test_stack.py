@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.local.process import Process, wait_until
 from infra.local.stack import Part, Stack, StackOptions
 from infra.local.state_folder import StateFolder
@@ -56,3 +58,27 @@ def test_cloud_b8_the_folder_is_ours_while_it_is_the_one_that_was_locked(tmp_pat
     assert not state.still_ours()
     other.unlock()
     state.unlock()
+
+
+def test_python_an_unexpected_fault_does_not_end_the_supervisor(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Starting a part raises what nobody expected: it is tried again with a pause, and one traceback is logged."""
+    tries: list[int] = []
+
+    def begin() -> None:
+        tries.append(len(tries))
+        raise ZeroDivisionError
+
+    stack = Stack(state=StateFolder(tmp_path / "state"), options=StackOptions())
+    process = Process(name="thing", command=[sys.executable], folder=tmp_path, ready=lambda: True)
+    stack.parts.append(Part(process=process, begin=begin))
+
+    def tended() -> bool:
+        stack.tend()
+        return len(tries) >= 3
+
+    assert wait_until(tended, timeout_s=20)
+    stack.parts.clear()
+    assert caplog.text.count("Traceback") == 1
+    assert "starting thing failed unexpectedly" in caplog.text
