@@ -44,7 +44,7 @@ class Environment:
         if text is None:
             return default
         try:
-            value = float(text)
+            value = float(text) if text.isascii() else float("nan")
         except ValueError:
             value = float("nan")
         if not least <= value <= most:

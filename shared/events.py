@@ -7,7 +7,8 @@ sample in ``tests/contract/golden/``, then ``make schemas``.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -28,6 +29,7 @@ from shared.geometry import BoundingBox, Ratio
 from shared.heartbeat import CameraState
 from shared.ids import Segment
 from shared.plates import MAX_PLATE_LENGTH, normalize_plate
+from shared.storage_keys import SNAPSHOT_KEY_PATTERN
 
 SCHEMA_VERSION = 1
 MAX_EVENT_BYTES = 128 * 1024
@@ -49,6 +51,9 @@ NormalPlate = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PLAT
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -56,10 +61,7 @@ class _Part(BaseModel):
 class SnapshotRef(_Part):
     """Where the annotated picture of this event is (or soon will be)."""
 
-    key: Annotated[
-        str,
-        StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}/\d{4}-\d\d-\d\d/[a-z_]{1,40}_\d{6}_\d{6}\.(jpg|png|webp)$"),
-    ]
+    key: Annotated[str, StringConstraints(pattern=SNAPSHOT_KEY_PATTERN)]
     content_type: Literal["image/jpeg", "image/png", "image/webp"]
     bytes: Count
     width: Count
@@ -249,9 +251,14 @@ def check_raw_event(payload: bytes) -> None:
     """Raise ContractError for bytes that need not be looked at any closer."""
     if len(payload) > MAX_EVENT_BYTES:
         raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
-    if b"\\u0000" in payload:
+    if holds_nul(payload):
         # PostgreSQL's text and jsonb cannot hold it, so nobody downstream could store the event.
         raise ContractError("an event may not hold a NUL character", reason="nul_character")
+
+
+def holds_nul(payload: bytes) -> bool:
+    """Tell whether JSON holds an escaped NUL character; the text ``\\\\u0000``, an escaped backslash, is none."""
+    return b"\\u0000" in payload and _NUL.search(payload) is not None
 
 
 def dump_event(event: Event) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-_URL_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^\s/?#]*)@")
+_URL_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^\s/?#]*)@", re.UNICODE)
 _QUERY_SECRET = re.compile(
     r"(?P<name>[?&;](?:[\w.-]*(?:pass|pwd|passwd|password|secret|token|key|auth|signature|credential)[\w.-]*)=)[^&;\s\"']*",
-    re.IGNORECASE,
+    re.IGNORECASE | re.UNICODE,
 )
 MASK = "***"
 

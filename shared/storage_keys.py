@@ -11,7 +11,11 @@ from shared.ids import require_segment
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 EXTENSIONS = {content_type: extension for extension, content_type in CONTENT_TYPES.items()}
 
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}/\d{4}-\d\d-\d\d/[a-z_]{1,40}_\d{6}_\d{6}\.(jpg|png|webp)")
+SNAPSHOT_KEY_PATTERN = (
+    r"^[A-Za-z0-9_-]{1,100}/[0-9]{4}-[0-9]{2}-[0-9]{2}/[a-z_]{1,40}_[0-9]{6}_[0-9]{6}\.(jpg|png|webp)$"
+)
+"""The one shape of a key. ``[0-9]`` rather than ``\\d``, which takes the digits of every script."""
+_KEY = re.compile(SNAPSHOT_KEY_PATTERN.removeprefix("^").removesuffix("$"))
 
 
 def snapshot_key(*, camera_id: str, event_type: str, timestamp: datetime, extension: str) -> str:
@@ -23,9 +27,14 @@ def snapshot_key(*, camera_id: str, event_type: str, timestamp: datetime, extens
     return f"{camera_id}/{moment:%Y-%m-%d}/{event_type}_{moment:%H%M%S}_{moment:%f}.{extension}"
 
 
+def is_snapshot_key(key: str) -> bool:
+    """Tell whether ``key`` is of the one shape that ``snapshot_key`` makes."""
+    return _KEY.fullmatch(key) is not None
+
+
 def check_snapshot_key(key: str) -> str:
     """Return ``key`` unchanged, or raise ContractError where it is not of the one shape that ``snapshot_key`` makes."""
-    if _KEY.fullmatch(key) is None:
+    if not is_snapshot_key(key):
         raise ContractError(f"not a snapshot key: {key[:200]!r}", reason="bad_key")
     return key
 

@@ -26,10 +26,10 @@ LATEST = datetime(2999, 1, 1, tzinfo=UTC)
 
 EventType = Literal["tracking", "motion", "detection", "anpr", "snapshot", "camera_status"]
 
-_LABEL = re.compile(r"\w[\w .,:&+()#'’·-]*")
-_NEVER_IN_A_LABEL = re.compile(r"--|\.\.|(?<!\w)['’]|['’](?!\w)")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?")
-_PLUS_READ_AS_SPACE = re.compile(r" (\d\d:?\d\d)$")
+_LABEL = re.compile(r"\w[\w .,:&+()#'’·-]*", re.UNICODE)  # classes and zones are named in every script
+_NEVER_IN_A_LABEL = re.compile(r"--|\.\.|(?<!\w)['’]|['’](?!\w)", re.UNICODE)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_PLUS_READ_AS_SPACE = re.compile(r" (\d\d:?\d\d)$", re.ASCII)
 
 
 def _check_label(text: str) -> str:

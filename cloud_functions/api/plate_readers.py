@@ -14,9 +14,10 @@ from fastapi import Depends, Request
 from cloud_functions.settings import PlateSettings
 
 _ROLE_CLAIMS: Final = ("cognito:groups", "groups", "roles", "role", "scope")
-_BETWEEN_NAMES: Final = re.compile(r"[\s,\[\]\"]+")
+_BETWEEN_NAMES: Final = re.compile(r"[\s,\[\]\"]+", re.ASCII)
 _IAM_ROLE: Final = re.compile(
-    r"arn:[^:]+:(?:sts::\d*:assumed-role/(?P<assumed>[^/]+)/[^/]+|iam::\d*:role/(?:[^/]+/)*(?P<role>[^/]+))"
+    r"arn:[^:]+:(?:sts::\d*:assumed-role/(?P<assumed>[^/]+)/[^/]+|iam::\d*:role/(?:[^/]+/)*(?P<role>[^/]+))",
+    re.ASCII,
 )
 
 

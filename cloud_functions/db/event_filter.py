@@ -89,9 +89,11 @@ _WITHOUT_LABEL_INDEX: dict[str, LiteralString] = {
     "zone": "(zones ? %(zone)s) IS TRUE",
 }
 # A detection event shows many objects: the class and the score must be of the same one.
-_SAME_OBJECT: LiteralString = """(event_type <> 'detection' OR EXISTS (
+# CASE, not OR: only then is it sure that an extra field ``detections`` of another type is never looked into.
+_SAME_OBJECT: LiteralString = """CASE WHEN event_type = 'detection' THEN EXISTS (
     SELECT FROM jsonb_array_elements(event_data -> 'detections') AS object
-    WHERE object ->> 'class_name' = %(class_name)s AND (object -> 'confidence')::float8 >= %(min_confidence)s))"""
+    WHERE object ->> 'class_name' = %(class_name)s AND (object -> 'confidence')::float8 >= %(min_confidence)s)
+    ELSE true END"""
 
 
 def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tuple[list[sql.Composable], Parameters]:

@@ -17,7 +17,7 @@ from cloud_functions.ingest.messages import Message
 from cloud_functions.settings import GapSettings
 from shared.commands import Reply
 from shared.errors import ContractError
-from shared.events import MAX_EVENT_BYTES, contract_error
+from shared.events import MAX_EVENT_BYTES, contract_error, holds_nul
 from shared.heartbeat import DeviceStatus, Heartbeat
 from shared.topics import TopicAddress
 
@@ -94,7 +94,7 @@ def _parse(kind: type[Report], message: Message) -> Report:
         raise ContractError(
             f"a message of {len(message.payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large"
         )
-    if b"\\u0000" in message.payload:
+    if holds_nul(message.payload):
         raise ContractError("a message may not hold a NUL character", reason="nul_character")
     try:
         return kind.model_validate_json(message.payload)

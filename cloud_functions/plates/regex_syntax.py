@@ -23,7 +23,7 @@ MAX_REPEAT: Final = 16
 MAX_DEPTH: Final = 20
 
 _DIGITS: Final = frozenset(ALPHABET[26:])
-_BOUNDS: Final = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}")
+_BOUNDS: Final = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}", re.ASCII)
 
 
 class Chars(NamedTuple):

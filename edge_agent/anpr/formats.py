@@ -85,7 +85,8 @@ ALL_LETTERS = frozenset({"us", "gb"})
 """Where a plate may be bought that has letters only."""
 
 _COMPILED = {
-    region: re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) for region, patterns in FORMATS.items()
+    region: re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.ASCII)
+    for region, patterns in FORMATS.items()
 }
 
 

@@ -10,8 +10,10 @@ from shared.errors import ConfigurationError
 from shared.redact import MASK, redact
 
 _AUTHORITY_END = re.compile(r"[/?#]")
-_HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/?#@\s]+)(:[0-9]{1,5})?")
-_SURELY_A_HOST = re.compile(r"(\[[^\]]+\]|[0-9]{1,3}(\.[0-9]{1,3}){3}|[^:/?#@\s]+:[0-9]{1,5})(:[0-9]{1,5})?")
+_HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/?#@\s]+)(:[0-9]{1,5})?", re.UNICODE)
+_SURELY_A_HOST = re.compile(
+    r"(\[[^\]]+\]|[0-9]{1,3}(\.[0-9]{1,3}){3}|[^:/?#@\s]+:[0-9]{1,5})(:[0-9]{1,5})?", re.UNICODE
+)
 _SHORTEST_MASKED = 4
 """A shorter password is masked only as part of an address: it would hit too many innocent words."""
 

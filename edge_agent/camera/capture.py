@@ -23,7 +23,9 @@ from shared.redact import MASK, redact
 
 logger = logging.getLogger(__name__)
 
-_PIPELINE_SECRET = re.compile(r"(?P<name>\b(?:user-pw|user-id|proxy-pw|proxy-id|password)\s*=\s*)(\"[^\"]*\"|[^\s!]+)")
+_PIPELINE_SECRET = re.compile(
+    r"(?P<name>\b(?:user-pw|user-id|proxy-pw|proxy-id|password)\s*=\s*)(\"[^\"]*\"|[^\s!]+)", re.UNICODE
+)
 MISSED_READS = 3
 """So many empty reads in a row mean that the camera is gone; one may be a hiccup on the bus."""
 
@@ -174,7 +176,7 @@ def _require_gstreamer() -> None:
 
 def has_gstreamer(build_information: str) -> bool:
     """Tell from ``cv2.getBuildInformation()`` whether GStreamer is in."""
-    return re.search(r"GStreamer:\s+YES", build_information) is not None
+    return re.search(r"GStreamer:\s+YES", build_information, re.ASCII) is not None
 
 
 def redact_pipeline(pipeline: str) -> str:
@@ -213,7 +215,7 @@ def parse_usb(text: str) -> tuple[int | str, UsbOptions]:
     number = name.partition(":")[2]
     if number.startswith("/dev/"):
         return number, options
-    if not number.isdecimal():
+    if not (number.isascii() and number.isdecimal()):
         raise ConfigurationError(f"{text} names no USB camera; expected usb:0 (its number) or /dev/video0")
     return int(number), options
 

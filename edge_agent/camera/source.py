@@ -121,7 +121,7 @@ EXPECTED = (
 )
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):")
-_V4L_DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)")
+_V4L_DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)", re.ASCII)
 
 
 def open_source(

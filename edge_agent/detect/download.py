@@ -143,7 +143,7 @@ def _request(url: str) -> urllib.request.Request:
 
 def _content_length(answer: Any) -> int | None:
     stated = answer.headers.get("Content-Length")
-    return int(stated) if stated is not None and stated.isdigit() else None
+    return int(stated) if stated is not None and stated.isascii() and stated.isdigit() else None
 
 
 def _refused(shown: str, status: int) -> VedetteError:

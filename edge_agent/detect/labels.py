@@ -20,7 +20,7 @@ PLACEHOLDER = "n/a"
 _MAX_LABELS = 20_000
 _MAX_NAME = 200
 _MAX_BYTES = 4 * 1024 * 1024
-_NUMBERED = re.compile(r"^\s*(\d{1,6})(?:\s*[:,;]\s*|\s+)(\S.*)$")
+_NUMBERED = re.compile(r"^\s*(\d{1,6})(?:\s*[:,;]\s*|\s+)(\S.*)$", re.ASCII)
 _NO_NAME = {"", "???", "n/a", "na", "none", "-", "_"}
 _BACKGROUND = {PLACEHOLDER, "background", "__background__", "bg"}
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
+from shared.untyped_data import UntypedData
+
 _STYLES = {
     "tracking": "cyan",
     "motion": "yellow",
@@ -23,7 +25,7 @@ def event_line(event: Mapping[str, Any], *, api_url: str) -> Text:
     """Return time, camera, what happened, and where its picture is."""
     event_type = str(event.get("event_type", ""))
     describe = _DESCRIBE.get(event_type, _other)
-    data: Mapping[str, Any] = event.get("event_data") or {}
+    data = UntypedData(event.get("event_data"))
     line = Text(no_wrap=True, overflow="ignore")
     line.append(_clock(str(event.get("timestamp", ""))), style="dim")
     line.append(f"  {event.get('camera_id', ''):<10}  ")
@@ -36,51 +38,56 @@ def event_line(event: Mapping[str, Any], *, api_url: str) -> Text:
 def _clock(timestamp: str) -> str:
     try:
         return datetime.fromisoformat(timestamp).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    except ValueError:
+    except (ValueError, OverflowError):
         return timestamp
 
 
-def _tracking(data: Mapping[str, Any]) -> str:
-    text = f"{data.get('class_name')} {data.get('track_id')} {data.get('tracking_action')}"
-    if data.get("tracking_action") == "left" and data.get("dwell_time_seconds") is not None:
-        return f"{text} after {data['dwell_time_seconds']:.1f} s"
-    return f"{text}, {_percent(data.get('confidence'))}"
+def _tracking(data: UntypedData) -> str:
+    track = data.number("track_id")
+    text = f"{data.text('class_name')} {'?' if track is None else f'{track:.0f}'} {data.text('tracking_action')}"
+    dwell_s = data.number("dwell_time_seconds")
+    if data.text("tracking_action") == "left" and dwell_s is not None:
+        return f"{text} after {dwell_s:.1f} s"
+    return f"{text}, {_percent(data.number('confidence'))}"
 
 
-def _motion(data: Mapping[str, Any]) -> str:
-    if data.get("duration_seconds") is not None:
-        return f"motion ended after {data['duration_seconds']:.1f} s"
-    return f"motion began, {data.get('affected_area_percentage', 0):.1f} % of the picture"
+def _motion(data: UntypedData) -> str:
+    duration_s = data.number("duration_seconds")
+    if duration_s is not None:
+        return f"motion ended after {duration_s:.1f} s"
+    return f"motion began, {data.number('affected_area_percentage') or 0:.1f} % of the picture"
 
 
-def _anpr(data: Mapping[str, Any]) -> str:
-    result: Mapping[str, Any] = data.get("anpr_result") or {}
-    going = f", {data['direction']}" if data.get("direction") else ""
-    return f"plate {result.get('license_plate')}, {_percent(result.get('confidence'))}{going}"
+def _anpr(data: UntypedData) -> str:
+    result, direction = data.part("anpr_result"), data.text("direction")
+    going = f", {direction}" if direction else ""
+    return f"plate {result.text('license_plate')}, {_percent(result.number('confidence'))}{going}"
 
 
-def _plate_match(data: Mapping[str, Any]) -> str:
-    lists = sorted({str(match.get("watchlist")) for match in data.get("watchlist_matches") or ()})
+def _plate_match(data: UntypedData) -> str:
+    lists = sorted({str(match.text("watchlist")) for match in data.parts("watchlist_matches")})
     return f"{_anpr(data).partition(',')[0]} is on {', '.join(lists) or 'a watch-list'}"
 
 
-def _detection(data: Mapping[str, Any]) -> str:
-    return ", ".join(f"{found.get('class_name')} {_percent(found.get('confidence'))}" for found in data["detections"])
+def _detection(data: UntypedData) -> str:
+    found = [f"{one.text('class_name')} {_percent(one.number('confidence'))}" for one in data.parts("detections")]
+    return ", ".join(found)
 
 
-def _camera_status(data: Mapping[str, Any]) -> str:
-    return f"camera {data.get('status')}" + (f": {data['error']}" if data.get("error") else "")
+def _camera_status(data: UntypedData) -> str:
+    error = data.text("error")
+    return f"camera {data.text('status')}" + (f": {error}" if error else "")
 
 
-def _other(_: Mapping[str, Any]) -> str:
+def _other(_: UntypedData) -> str:
     return ""
 
 
-def _percent(ratio: object) -> str:
-    return f"{ratio:.0%}" if isinstance(ratio, int | float) else "?"
+def _percent(ratio: float | None) -> str:
+    return "?" if ratio is None else f"{ratio:.0%}"
 
 
-_DESCRIBE: dict[str, Callable[[Mapping[str, Any]], str]] = {
+_DESCRIBE: dict[str, Callable[[UntypedData], str]] = {
     "tracking": _tracking,
     "motion": _motion,
     "anpr": _anpr,

@@ -24,9 +24,9 @@ from xml.sax.saxutils import escape
 from infra.local.wsgi import Application, Environ, StartResponse, body_of, service_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 _KEPT_HEADERS = ("content-type", "cache-control", "content-disposition", "content-encoding")
-_HALF_WRITTEN = re.compile(r"\..*\.\d+\.new")
+_HALF_WRITTEN = re.compile(r"\..*\.\d+\.new", re.ASCII)
 _LIST_LIMIT = 1000
 
 

@@ -69,7 +69,7 @@ class PostgresBinaries:
         if not (folder / "postgres").is_file() or not (folder / "initdb").is_file():
             return None
         told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-        number = re.search(r"\) (\d+)", told.stdout)
+        number = re.search(r"\) (\d+)", told.stdout, re.ASCII)
         return cls(folder=folder, version=int(number[1])) if number else None
 
     @classmethod

@@ -19,7 +19,7 @@ from infra.packaging.functions import FUNCTIONS, LEFT_OUT, PLATFORM, PYTHON_VERS
 from shared.errors import ConfigurationError, VedetteError
 
 ROOT = Path(__file__).resolve().parents[2]
-_PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(?:\s*;\s*(.+?))?\s*\\?$", re.MULTILINE)
+_PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(?:\s*;\s*(.+?))?\s*\\?$", re.MULTILINE | re.ASCII)
 
 
 def build(name: str, folder: Path, *, from_environment: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -23,6 +24,8 @@ from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.event_queries import events_after
 from cloud_functions.db.flat_event import FlatEvent
+from shared.clock import format_utc
+from shared.untyped_data import UntypedData
 
 router = APIRouter(prefix="/events", tags=["Events"], route_class=StrictRoute)
 _Batches = AsyncIterator[list[FlatEvent]]
@@ -45,6 +48,10 @@ CSV_COLUMNS = (
     "event_data",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_IGNORED_BEFORE_A_FORMULA = ("Cc", "Cf", "Zs", "Zl", "Zp")
+"""Unicode categories that a spreadsheet skips at the start of a cell: controls, invisible characters, spaces."""
+_ALSO_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Characters that JSON may hold as they are, and at which many readers of lines (Python's, JavaScript's) would cut."""
 _MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -141,19 +148,43 @@ def _place(event: FlatEvent) -> Cursor:
 
 
 def _ndjson_line(event: FlatEvent) -> str:
-    return event.to_json() + "\n"
+    text = event.to_json()
+    if not text.isascii():
+        text = text.translate(_ALSO_LINE_ENDS)
+    return text + "\n"
 
 
 def _csv_event(event: FlatEvent) -> str:
-    flat = event.to_dict()
-    data = flat["event_data"]
-    flat |= {
-        "class_name": data.get("class_name"),
-        "confidence": data.get("confidence", (data.get("anpr_result") or {}).get("confidence")),
-        "license_plate": data.get("plate_normalized"),
-        "event_data": event.event_data_json,
-    }
-    return _csv_line([flat[column] for column in CSV_COLUMNS])
+    class_name, confidence, license_plate = _typed_cells(event)
+    return _csv_line(
+        (
+            event.id,
+            event.event_id,
+            event.event_type,
+            event.camera_id,
+            event.site_id,
+            event.device_id,
+            format_utc(event.timestamp),
+            event.frame_number,
+            event.snapshot_path,
+            format_utc(event.created_at),
+            class_name,
+            confidence,
+            license_plate,
+            event.event_data_json,
+        )
+    )
+
+
+def _typed_cells(event: FlatEvent) -> tuple[str | None, float | None, str | None]:
+    """Return class, confidence and plate where events of this type have them; an extra field of that name is none."""
+    if event.event_type == "tracking":
+        data = UntypedData.from_json(event.event_data_json)
+        return data.text("class_name"), data.number("confidence"), None
+    if event.event_type == "anpr":
+        data = UntypedData.from_json(event.event_data_json)
+        return None, data.part("anpr_result").number("confidence"), data.text("plate_normalized")
+    return None, None, None
 
 
 def _csv_line(cells: Any) -> str:
@@ -164,7 +195,15 @@ def _csv_line(cells: Any) -> str:
 
 def _safe_cell(cell: object) -> object:
     """Keep a spreadsheet from running text that came from a camera as a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    if not isinstance(cell, str) or not cell or cell[0].isalnum() or cell[0] == "{":
+        return cell
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) or _first_shown(cell) in _FORMULA_STARTS else cell
+
+
+def _first_shown(text: str) -> str:
+    """Return the first character that a spreadsheet looks at, in its compatibility form (``＝`` is ``=``)."""
+    shown = (char for char in text if unicodedata.category(char) not in _IGNORED_BEFORE_A_FORMULA)
+    return unicodedata.normalize("NFKC", next(shown, ""))[:1]
 
 
 _LINES: dict[str, Callable[[FlatEvent], str]] = {"ndjson": _ndjson_line, "csv": _csv_event}

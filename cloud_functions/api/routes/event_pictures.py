@@ -19,7 +19,7 @@ from cloud_functions.api.routes.events import EventRef, find_or_404
 from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.flat_event import FlatEvent
 from shared.clock import format_utc
-from shared.storage_keys import CONTENT_TYPES, snapshot_object, thumbnail_object
+from shared.storage_keys import CONTENT_TYPES, is_snapshot_key, snapshot_object, thumbnail_object
 
 router = APIRouter(prefix="/events", tags=["Pictures"], route_class=StrictRoute)
 _MAY_READ = Depends(require("snapshots:read"))
@@ -136,7 +136,7 @@ def _absent(here: Resources, event: FlatEvent) -> Problem:
 
 
 def _path(event: FlatEvent) -> str:
-    if event.snapshot_path is None:
+    if event.snapshot_path is None or not is_snapshot_key(event.snapshot_path):  # an imported one may be of any shape
         raise Problem(404, "no-snapshot", "This event has no picture.")
     return event.snapshot_path
 

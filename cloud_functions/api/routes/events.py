@@ -45,7 +45,7 @@ from cloud_functions.db.event_statistics import event_stats
 from cloud_functions.db.flat_event import FlatEvent
 from shared.clock import format_utc
 from shared.errors import VedetteError
-from shared.storage_keys import snapshot_object, thumbnail_object
+from shared.storage_keys import is_snapshot_key, snapshot_object, thumbnail_object
 
 logger = logging.getLogger(__name__)
 
@@ -248,6 +248,7 @@ async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, m
 
 async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
     """Delete pictures and their thumbnails; a bucket that is away costs only the pictures, the events are gone."""
+    pictures = [picture for picture in pictures if is_snapshot_key(picture.path)]  # others are in no bucket of ours
     if not pictures:
         return 0
     keys = [key(picture.device_id, picture.path) for picture in pictures for key in (snapshot_object, thumbnail_object)]

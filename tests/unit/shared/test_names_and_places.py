@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from shared.clock import ManualClock, SystemClock, format_utc
 from shared.errors import ContractError
+from shared.events import SnapshotRef
 from shared.ids import Uuid7Generator, is_segment, require_segment
-from shared.storage_keys import check_snapshot_key, snapshot_key, snapshot_object, thumbnail_object
+from shared.storage_keys import check_snapshot_key, is_snapshot_key, snapshot_key, snapshot_object, thumbnail_object
 from shared.topics import DeviceTopics, parse_topic
 
 SEGMENTS = st.from_regex(r"[A-Za-z0-9_-]{1,100}", fullmatch=True)
@@ -172,3 +174,19 @@ def test_clocks_agree_with_themselves() -> None:
     system = SystemClock()
     assert system.now().tzinfo is UTC
     assert system.monotonic() <= system.monotonic()
+
+
+@pytest.mark.parametrize("place", range(len("2026-11-20/tracking_120000_000000")))
+def test_cloud_c5_only_ascii_digits_are_in_a_key(place: int) -> None:
+    """Arabic, Devanagari or full-width digits at any place: not a key, for Python and for the contract alike."""
+    key = "2026-11-20/tracking_120000_000000"
+    for zero in ("\u0660", "\u0966", "\uff10"):
+        digit = chr(ord(zero) + int(key[place])) if key[place].isdigit() else zero
+        odd = f"camera-1/{key[:place]}{digit}{key[place + 1 :]}.jpg"
+        assert not is_snapshot_key(odd)
+        with pytest.raises(ContractError):
+            check_snapshot_key(odd)
+        with pytest.raises(ValidationError):
+            SnapshotRef.model_validate(
+                {"key": odd, "content_type": "image/jpeg", "bytes": 1, "width": 1, "height": 1, "sha256": "a" * 64}
+            )
