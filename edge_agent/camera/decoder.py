@@ -24,6 +24,35 @@ from shared.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 MICROSECONDS = 1_000_000
+ELEMENTARY_FORMATS = frozenset(
+    [
+        "h264",
+        "hevc",
+        "vvc",
+        "evc",
+        "m4v",
+        "mpegvideo",
+        "h263",
+        "h261",
+        "mjpeg",
+        "mjpeg_2000",
+        "obu",
+        "av1",
+        "vc1",
+        "cavsvideo",
+        "avs2",
+        "avs3",
+        "dirac",
+    ]
+)
+"""FFmpeg's demuxers for a codec's bare stream. It has no timestamps; FFmpeg supposes 25 pictures a second for all."""
+FORMATS_WITH_CODED_TIME = frozenset(["m4v"])
+"""Bare streams whose pictures hold their own time (ISO/IEC 14496-2: modulo_time_base and vop_time_increment)."""
+STILL_FORMATS = frozenset(["image2", "gif", "apng"])
+STILL_BRANDS = frozenset(["avif", "heic", "heix", "mif1"])
+"""Major brands of MP4's kin that hold a photograph."""
+LOWEST_FPS, HIGHEST_FPS = 0.1, 480.0
+"""An announced rate beyond these is a time base, or nonsense."""
 Threading = Literal["FRAME", "SLICE"]
 
 
@@ -86,14 +115,43 @@ class OpenVideo:
                     yield frame
 
     @property
+    def elementary(self) -> bool:
+        """A codec's bare stream, without a container around it."""
+        return self.container.format.name in ELEMENTARY_FORMATS
+
+    @property
+    def has_timestamps(self) -> bool:
+        """The pictures' times come from the recording, not from FFmpeg's supposition."""
+        return not self.elementary or self.container.format.name in FORMATS_WITH_CODED_TIME
+
+    @property
+    def holds_stills(self) -> bool:
+        """This is a format of photographs, of which some can hold an animation."""
+        name = self.container.format.name
+        brand = self.container.metadata.get("major_brand", "").strip()
+        return name in STILL_FORMATS or name.endswith("_pipe") or brand in STILL_BRANDS
+
+    @property
+    def picture_format(self) -> str:
+        """The name that a photograph of this codec goes by."""
+        name = self.stream.codec_context.name
+        return "JPEG" if name == "mjpeg" else name.upper()
+
+    @property
     def fps(self) -> float | None:
-        """Nominal frames a second."""
+        """Nominal frames a second, as the stream announces them."""
+        if self.elementary:
+            # Of H.264 and HEVC that is the SPS's timing information, in whole frames also where fields are coded.
+            announced = self.stream.codec_context.framerate
+            return float(announced) if announced and LOWEST_FPS <= announced <= HIGHEST_FPS else None
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(rate) if rate else None
 
     @property
     def duration_s(self) -> float | None:
         """As announced; None where only the whole container says, and it holds more than this stream."""
+        if self.elementary:
+            return None
         if self.stream.duration is not None and self.stream.time_base is not None:
             return float(self.stream.duration * self.stream.time_base)
         if self.container.duration is not None and len(self.container.streams) == 1:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +21,7 @@ from edge_agent.camera.decoder import Damage, NoVideoError, OpenVideo, open_vide
 from edge_agent.camera.media_time import DEFAULT_FPS, MediaTime, parse_creation_time
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import EXPECTED, SourceStatus, StreamInfo
+from edge_agent.camera.truncation import is_cut_short
 from edge_agent.types import Frame
 from shared.clock import Clock
 from shared.errors import ConfigurationError
@@ -64,7 +67,7 @@ def open_file(
     if start_time is None:
         start_time = clock.now() if settings.pace else _recorded_at(video, path)
     return FileSource(
-        path=path, video=video, start_time=start_time.astimezone(UTC), clock=clock, pace=settings.pace, wait=wait
+        path=path, video=video, start_time=start_time.astimezone(UTC), clock=clock, settings=settings, wait=wait
     )
 
 
@@ -80,10 +83,10 @@ class FileSource:
         video: OpenVideo,
         start_time: datetime,
         clock: Clock,
-        pace: bool = False,
+        settings: SourceSettings,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """Decode the first picture; raise ConfigurationError (and close ``video``) if there is none.
+        """Decode the first pictures; raise ConfigurationError (and close ``video``) if there is none, or only a still.
 
         ``wait`` sleeps for the given seconds while pacing; by default a sleep that ``close`` ends.
         """
@@ -91,29 +94,30 @@ class FileSource:
         self._video = video
         self._start_time = start_time
         self._clock = clock
-        self._pace = pace
+        self._pace = settings.pace
         self._closed = Event()
         self._wait = wait or self._closed.wait
         self._busy = Lock()
         self._converter = PictureConverter()
-        self._media_time = MediaTime(time_base=video.stream.time_base or Fraction(1, 1000), fps=video.fps)
+        fps = settings.elementary_stream_fps if video.elementary else None
+        self._stamped = video.has_timestamps and fps is None
+        self._media_time = MediaTime(
+            time_base=video.stream.time_base or Fraction(1, 1000), fps=fps or _announced_fps(video, path)
+        )
         self._damage = Damage()
         self._pictures: Iterator[VideoFrame] = video.pictures(self._damage)
-        self._delivered = 0
+        self._decoded = self._delivered = 0
         self._began_at_s: float | None = None
         self._last_frame_at: datetime | None = None
         self._last_time_s = 0.0
         self._ended = False
-        self._next = self._decode()
-        if self._next is None:
-            self.close()
-            raise ConfigurationError(f"not one picture of {path} can be decoded; the file is damaged or empty")
-        first = self._next.picture
+        self._ahead: deque[Frame] = deque()
+        first, second = self._first_frames()
         self._info = StreamInfo(
             source=str(path),
             width=first.width,
             height=first.height,
-            fps=video.fps,
+            fps=fps or self._nominal_fps(first, second),
             codec=video.stream.codec_context.name,
             frame_count=video.stream.frames or None,
         )
@@ -123,14 +127,15 @@ class FileSource:
         with self._busy:
             if self._ended:
                 return None
-            frame = self._next or self._decode()
-            self._next = None
-            if frame is None:
+            if not self._ahead and (decoded := self._decode()) is not None:
+                self._ahead.append(decoded)
+            if not self._ahead:
                 self._finish()
                 return None
-            if self._pace and not self._wait_until_due(frame, timeout_s):
-                self._next = frame
+            if self._pace and not self._wait_until_due(self._ahead[0], timeout_s):
                 return None
+            frame = self._ahead.popleft()
+            self._note_size(frame)
             self._delivered = frame.number
             self._last_frame_at = frame.timestamp
             self._last_time_s = frame.time_s
@@ -155,16 +160,54 @@ class FileSource:
         self._closed.set()
         with self._busy:
             self._ended = True
-            self._next = None
+            self._ahead.clear()
             self._video.container.close()
+
+    def _first_frames(self) -> tuple[Frame, Frame | None]:
+        """Decode ahead far enough to know that this is a moving picture."""
+        first = self._decode()
+        if first is None:
+            self.close()
+            raise ConfigurationError(f"not one picture of {self._path} can be decoded; the file is damaged or empty")
+        self._ahead.append(first)
+        second = self._decode()
+        if second is not None:
+            self._ahead.append(second)
+        elif self._video.holds_stills:
+            self.close()
+            raise ConfigurationError(
+                f"{self._path} is a still picture ({self._video.picture_format}), not a recording; a "
+                "recording is a video file such as MP4 or MKV, and `edge-agent read-plates` reads the plates in a "
+                "photograph"
+            )
+        return first, second
+
+    def _nominal_fps(self, first: Frame, second: Frame | None) -> float | None:
+        """Return what the stream announces; where it holds times without a fixed rate, what they come to."""
+        if self._video.elementary and self._stamped and second is not None:
+            return round(1 / (second.time_s - first.time_s), 3)
+        return self._video.fps or (DEFAULT_FPS if self._video.elementary else None)
+
+    def _note_size(self, frame: Frame) -> None:
+        known = self._info
+        if (known.width, known.height) != (frame.width, frame.height):
+            self._info = replace(known, width=frame.width, height=frame.height)
+            logger.warning(
+                "%s: the resolution changes from %s to %s at frame %d",
+                self._path,
+                known.resolution,
+                self._info.resolution,
+                frame.number,
+            )
 
     def _decode(self) -> Frame | None:
         picture = next(self._pictures, None)
         if picture is None:
             return None
-        time_s = self._media_time.seconds(picture.pts)
+        time_s = self._media_time.seconds(picture.pts if self._stamped else None)
+        self._decoded += 1
         return Frame(
-            number=self._delivered + 1,
+            number=self._decoded,
             timestamp=self._start_time + timedelta(seconds=time_s),
             time_s=time_s,
             picture=AvPicture(picture, converter=self._converter, rotation=picture.rotation),
@@ -182,7 +225,7 @@ class FileSource:
 
     def _finish(self) -> None:
         self._ended = True
-        if not self._damage.any and self._ends_early():
+        if not self._damage.any and (self._ends_early() or self._is_cut_short()):
             self._damage.note(self._delivered)
         self._video.container.close()
         if report := self._damage_report():
@@ -197,6 +240,13 @@ class FileSource:
         tolerated_s = CUT_SHORT_S if announced is None else 2.5 / (self._info.fps or DEFAULT_FPS)
         fewer = announced is None or self._delivered < announced
         return fewer and self._last_time_s + tolerated_s < announced_s
+
+    def _is_cut_short(self) -> bool:
+        """Look at the container's own sizes: it may be cut and yet hold every picture that it announces."""
+        announced = self._info.frame_count
+        if announced is not None and self._delivered >= announced and self._video.container.format.name != "gif":
+            return False
+        return is_cut_short(self._path, self._video.container.format.name)
 
     def _damage_report(self) -> str | None:
         if not self._damage.any:
@@ -230,6 +280,19 @@ def _local_path(text: str) -> str:
     if text.lower().startswith("file://"):
         return unquote(text[len("file://") :])
     return text[len("file:") :] if text.lower().startswith("file:") and not Path(text).exists() else text
+
+
+def _announced_fps(video: OpenVideo, path: Path) -> float | None:
+    """Return the stream's own rate; say what is supposed instead where its pictures have neither rate nor times."""
+    if video.fps is None and not video.has_timestamps:
+        logger.warning(
+            "%s is a bare %s stream that announces no frame rate: it is played at %g frames a second. If that "
+            "is wrong, set elementary_stream_fps in the camera's [cameras.stream]",
+            path,
+            video.stream.codec_context.name,
+            DEFAULT_FPS,
+        )
+    return video.fps
 
 
 def _recorded_at(video: OpenVideo, path: Path) -> datetime:

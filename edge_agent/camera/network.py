@@ -136,6 +136,8 @@ class NetworkConnection:
     def _decoded(self, video: OpenVideo) -> Iterator[VideoFrame]:
         """Yield clean pictures; packets that come but show nothing do not feed the watchdog."""
         last_picture_s = self._clock.monotonic()
+        # A photograph must not make the camera online: it is handed on once a second picture has shown it to be none.
+        still, held = video.holds_stills, list[VideoFrame]()
         for packet in video.container.demux(video.stream):
             quiet_s = self._clock.monotonic() - last_picture_s
             try:
@@ -152,7 +154,16 @@ class NetworkConnection:
                 raise silent(self._settings.watchdog_s)
             for frame in clean:
                 last_picture_s = self._clock.monotonic()
-                yield frame
+                held.append(frame)
+            if len(held) > 1 or not still:
+                still = False
+                yield from held
+                held.clear()
+        if held:
+            raise ConnectionLostError(
+                f"this address gives a single picture ({video.picture_format}), not a stream; use the "
+                "camera's RTSP or MJPEG address, and `edge-agent read-plates` for the plates in a photograph"
+            )
 
     def _trouble(self, error: Exception) -> TransientError:
         """Say in plain words what went wrong, without the address that FFmpeg puts into its errors."""

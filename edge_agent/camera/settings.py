@@ -55,6 +55,16 @@ class SourceSettings(BaseModel):
         min_length=1,
         description="An FFmpeg hardware device (cuda, vaapi, …) or decoder (h264_v4l2m2m, …); None: software.",
     )
+    elementary_stream_fps: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=480,
+        allow_inf_nan=False,
+        description="Frames a second of a recording that is a bare video stream (.h264, .h265, .m4v, .mjpeg) and has "
+        "no timestamps. None: the rate that the stream announces, or 25 with a warning where it announces none. "
+        "Raising it plays the recording faster, so that stays are shorter. Containers such as MP4 have their own "
+        "times.",
+    )
     pace: bool = Field(default=False, description="Play a file at its own speed instead of as fast as it decodes.")
 
     @model_validator(mode="after")

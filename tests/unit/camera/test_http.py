@@ -20,7 +20,7 @@ QUICK = SourceSettings(open_timeout_s=5, watchdog_s=2, backoff_min_s=0.05, backo
 
 
 class MjpegCamera(BaseHTTPRequestHandler):
-    """``/video`` is an endless MJPEG stream, ``/locked`` wants a password."""
+    """``/video`` is an endless MJPEG stream, ``/still.jpg`` a photograph, ``/locked`` wants a password."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/locked"):
@@ -28,6 +28,14 @@ class MjpegCamera(BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", 'Basic realm="camera"')
             self.send_header("Content-Length", "0")
             self.end_headers()
+            return
+        if self.path == "/still.jpg":
+            jpeg = cv2.imencode(".jpg", next(iter(numbered(1))))[1].tobytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(jpeg)))
+            self.end_headers()
+            self.wfile.write(jpeg)
             return
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
@@ -78,3 +86,16 @@ def test_a_locked_stream_says_so_without_the_password(camera: str) -> None:
     assert "refused the user name or password (401)" in (result.error or "")
     assert "hunter2" not in str(result)
     assert "topsecret" not in str(result)
+
+
+def test_edge_29_an_address_of_a_photograph_says_what_to_use(camera: str) -> None:
+    """A snapshot address is no stream: the camera does not become online by it, and the error names what would do."""
+    source = open_source(f"{camera}/still.jpg", settings=QUICK, clock=SystemClock())
+    deadline = time.monotonic() + 20
+    while source.status().error is None and time.monotonic() < deadline:
+        assert source.read(0.05) is None
+    status = source.status()
+    source.close()
+    assert status.state == "offline"
+    assert "gives a single picture (JPEG), not a stream" in (status.error or "")
+    assert "read-plates" in (status.error or "")
