@@ -1,5 +1,5 @@
 # Every target needs nothing before it: the first one that runs makes .venv by itself.
-# A machine needs Python >= 3.11, make and a package index; no root, no Docker, no running service.
+# A machine needs Python 3.11 to 3.13, make and a package index; no root, no Docker, no running service.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 SOURCE ?= synthetic:gate
 JOBS ?= 2
 
-.PHONY: help setup demo test check lint types walls format bench bench-anpr schemas lock clean
+.PHONY: help setup demo test test-all test-one check lint types walls format bench bench-anpr schemas lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,13 @@ test: $(STAMP) ## Run every test on real services, with coverage
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --skip-covered --fail-under=90 | tail -n 40
 
-check: lint types walls test ## What CI runs
+test-all: $(STAMP) ## Run the tests on every Python 3.11-3.14 found on PATH or in pyenv; ARGS=tests/unit for some of them
+	@$(BIN)/python infra/every_python.py $(if $(EXCEPT),--except $(EXCEPT)) -- $(ARGS)
+
+test-one: $(STAMP)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+check: lint types walls test ## Linters, types, walls and the whole suite with coverage
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
