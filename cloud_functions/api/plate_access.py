@@ -17,9 +17,11 @@ from cloud_functions.api.errors import Problem, invalid_parameter
 from cloud_functions.api.plate_readers import NobodyReads, PlateReaders
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.db.flat_event import FlatEvent
+from cloud_functions.db.plate_conversion import unconverted_sites
 from cloud_functions.db.plate_event import PlateEvent
 from cloud_functions.db.plate_queries import PlateFilter
-from cloud_functions.db.sealed_plates import sealed_data, sealed_plates
+from cloud_functions.db.sealed_plates import reads_under_tokens, sealed_data, sealed_plates
+from cloud_functions.plates.normal_form import earlier_forms, with_normal_form
 from cloud_functions.plates.sealing import token_in
 from cloud_functions.plates.site_key import is_token
 from cloud_functions.plates.vault import PlateVault
@@ -54,21 +56,51 @@ class PlateAccess:
         """Return the filter with what the whole plate asked for is stored as where it is protected."""
         if wanted.plate is None or is_token(wanted.plate):
             return wanted
-        return replace(wanted, tokens=self.tokens(connection, wanted.plate, wanted.site_id))
+        tokens, event_ids = self.stored_as(connection, wanted.plate, wanted.site_id)
+        return replace(wanted, tokens=tokens, event_ids=event_ids)
 
     def event_filter(self, connection: Connection[Row], wanted: EventFilter) -> EventFilter:
         """Return the same for a filter of events."""
         if wanted.plate is None or is_token(wanted.plate):
             return wanted
-        return replace(wanted, plate_tokens=self.tokens(connection, wanted.plate, wanted.site_id) or None)
+        tokens, event_ids = self.stored_as(connection, wanted.plate, wanted.site_id)
+        return replace(wanted, plate_tokens=tokens or None, plate_event_ids=event_ids or None)
 
-    def tokens(self, connection: Connection[Row], plate: str, site_id: str | None = None) -> tuple[str, ...]:
-        """Return what a plate (in normal form) may be stored as where it is protected."""
+    def stored_as(
+        self, connection: Connection[Row], plate: str, site_id: str | None = None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return what a plate (in normal form) may be stored as where it is protected: its tokens, and events of it.
+
+        The events are those of sites whose reads have not all been converted to today's normal form: there a token may
+        be that of other plates as well.
+        """
         self.vault.refresh(connection)
+        if not self.vault.has_keys:
+            return (), ()
+        waiting = unconverted_sites(connection)
         try:
-            return tuple(self.vault.tokens(plate, site_id=site_id))
+            tokens = tuple(self.vault.tokens(plate, site_id=site_id, without=waiting))
+            asked = [site for site in waiting if site_id in (None, site)]
+            return tokens, tuple(self._unconverted(connection, plate, asked))
         except (ConfigurationError, PermanentError) as error:
             raise _locked(error) from error
+
+    def _unconverted(self, connection: Connection[Row], plate: str, sites: list[str]) -> list[str]:
+        """Return the events at these sites whose plate, opened, is this one."""
+        if not sites:
+            return []
+        forms = {plate, *earlier_forms(plate)}
+        tokens = [token for site in sites for form in forms for token in self.vault.tokens(form, site_id=site)]
+        reads = reads_under_tokens(connection, tokens, limit=self.most_opened + 1)
+        if len(reads) > self.most_opened:
+            detail = "There are too many protected reads to look through before `vedette-plates renormalize` was run."
+            raise Problem(422, "too-many-protected", detail)
+        return [
+            read.event_id
+            for read in reads
+            if (data := self._open(read.sealed, event_id=read.event_id, token=read.token)) is not None
+            and _plate_of(data) == plate
+        ]
 
     def site_token(self, connection: Connection[Row], plate: str, site_id: str) -> str:
         """Return what a protected site stores a plate (in normal form) as; raise the 422 for a site that is none."""
@@ -106,7 +138,7 @@ class PlateAccess:
         for one in found:
             data = self._open(one.sealed, event_id=one.event_id, token=one.token)
             if data is not None:
-                opened.append(OpenedPlate(one.token, from_json(data)["plate_normalized"], one.events))
+                opened.append(OpenedPlate(one.token, _plate_of(data), one.events))
         return opened
 
     def reads(self, connection: Connection[Row], reads: Sequence[PlateEvent], *, may_read: bool) -> list[PlateEvent]:
@@ -139,9 +171,7 @@ class PlateAccess:
         if opened is None:
             return read
         data = from_json(opened)
-        return read._replace(
-            plate_text=data["anpr_result"]["license_plate"], plate_normalized_text=data["plate_normalized"]
-        )
+        return read._replace(plate_text=data["anpr_result"]["license_plate"], plate_normalized_text=_plate_of(opened))
 
     def _open(self, sealed: bytes, *, event_id: str, token: str) -> str | None:
         """Return the event's data, or None where nobody can open it any more."""
@@ -162,6 +192,12 @@ def protected_problem(what: str) -> Problem:
 def is_protected(event: FlatEvent) -> bool:
     """Return whether the event's plate is protected, and its picture therefore too."""
     return _token(event) is not None
+
+
+def _plate_of(event_data_json: str) -> str:
+    """Return the plate of opened data in today's normal form, whenever it was sealed."""
+    data: dict[str, Any] = from_json(event_data_json)
+    return (with_normal_form(data) or data)["plate_normalized"]
 
 
 def _token(event: FlatEvent) -> str | None:

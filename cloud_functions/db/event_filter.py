@@ -35,6 +35,8 @@ class EventFilter:
     end: datetime | None = None
     plate_tokens: tuple[str, ...] | None = None
     """The protected plates that are meant by ``plate`` as well."""
+    plate_event_ids: tuple[str, ...] | None = None
+    """Events of ``plate`` that are stored under another token (see ``plates.normal_form.earlier_forms``)."""
 
     @property
     def is_empty(self) -> bool:
@@ -84,6 +86,9 @@ _ON_EVENTS: dict[str, LiteralString] = {
 }
 _PLATE: LiteralString = "license_plate = %(plate)s"
 _ANY_PLATE: LiteralString = "license_plate = ANY(%(any_plate)s)"
+_ANY_PLATE_OR_LISTED: LiteralString = (
+    "(license_plate = ANY(%(any_plate)s) OR event_id = ANY(%(plate_event_ids)s::uuid[]))"
+)
 _WITHOUT_LABEL_INDEX: dict[str, LiteralString] = {
     "class_name": "(class_names ? %(class_name)s) IS TRUE",
     "zone": "(zones ? %(zone)s) IS TRUE",
@@ -104,7 +109,9 @@ def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tup
     """
     conditions, parameters = _chosen(wanted, _ON_EVENTS if by_label_index else _ON_EVENTS | _WITHOUT_LABEL_INDEX)
     if wanted.plate is not None:
-        conditions.append(sql.SQL(_ANY_PLATE if wanted.plate_tokens else _PLATE))
+        several = _ANY_PLATE_OR_LISTED if wanted.plate_event_ids else _ANY_PLATE
+        conditions.append(sql.SQL(several if wanted.plate_tokens or wanted.plate_event_ids else _PLATE))
+        parameters["plate_event_ids"] = list(wanted.plate_event_ids or ())
         parameters["any_plate"] = [wanted.plate, *(wanted.plate_tokens or ())]
         parameters["plate"] = wanted.plate
     if wanted.class_name is not None and wanted.min_confidence is not None:

@@ -5,7 +5,7 @@ Out and in, not changed in place, so that every trigger sees both and all counts
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -34,6 +34,16 @@ SELECT unnest(%s::bigint[]), unnest(%s::uuid[]), unnest(%s::text[]), unnest(%s::
        unnest(%s::text[]), unnest(%s::timestamptz[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::text[]),
        unnest(%s::text[]), unnest(%s::text[])::jsonb, unnest(%s::text[])::jsonb, unnest(%s::bytea[]),
        unnest(%s::timestamptz[])
+"""
+_OPEN_READS: Final = """
+SELECT event_id, captured_at, id, site_id, plate_text, plate_normalized_text FROM plate_events
+WHERE (captured_at, id) > (%(at)s, %(id)s) ORDER BY captured_at, id LIMIT %(limit)s
+"""
+_SEALED_READS: Final = """
+SELECT p.event_id, p.captured_at, p.id, p.site_id, p.plate_normalized_text, e.plate_sealed
+FROM plate_events AS p JOIN events AS e ON e.event_id = p.event_id AND e."timestamp" = p.captured_at
+WHERE (p.captured_at, p.id) > (%(at)s, %(id)s) AND p.site_id = %(site_id)s AND e.plate_sealed IS NOT NULL
+ORDER BY p.captured_at, p.id LIMIT %(limit)s
 """
 
 
@@ -88,14 +98,125 @@ def convert_events(
     found = connection.execute(_FIND, wanted).fetchall()
     if not found:
         return Converted(None, 0)
-    times = [row[1] for row in found]
-    keys = {"event_ids": [row[0] for row in found], "times": times, "first": times[0], "last": times[-1]}
-    taken = [StoredEvent(*row) for row in connection.execute(_TAKE, keys)]
+    done = replace_events(connection, [(event_id, at) for event_id, at, _ in found], change)
+    return Converted(Place(found[-1][1], found[-1][2]) if len(found) == limit else None, done)
+
+
+def replace_events(
+    connection: Connection[Row],
+    keys: Sequence[tuple[UUID, datetime]],
+    change: Callable[[StoredEvent], StoredEvent | None],
+) -> int:
+    """Change the events with these keys (``event_id`` and time); return how many were; None leaves one as it is.
+
+    Call in a transaction.
+    """
+    if not keys:
+        return 0
+    times = [at for _, at in keys]
+    wanted = {"event_ids": [key for key, _ in keys], "times": times, "first": min(times), "last": max(times)}
+    taken = [StoredEvent(*row) for row in connection.execute(_TAKE, wanted)]
+    if not taken:
+        return 0
     changed = [change(one) for one in taken]
     put_back = [new or old for new, old in zip(changed, taken, strict=True)]
     connection.execute(_PUT, [list(column) for column in zip(*put_back, strict=True)])
-    done = sum(one is not None for one in changed)
-    return Converted(Place(times[-1], found[-1][2]) if len(found) == limit else None, done)
+    return sum(one is not None for one in changed)
+
+
+class OpenRead(NamedTuple):
+    """A stored read whose plate may be read."""
+
+    event_id: UUID
+    captured_at: datetime
+    id: int
+    site_id: str
+    plate_text: str
+    plate: str
+
+
+class SealedRead(NamedTuple):
+    """A stored read of a protected plate."""
+
+    event_id: UUID
+    captured_at: datetime
+    id: int
+    site_id: str
+    token: str
+    sealed: bytes
+
+
+def next_open_reads(connection: Connection[Row], *, limit: int) -> list[OpenRead]:
+    """Return the reads after the last that was looked at (see ``reads_done``), sealed ones among them."""
+    place = connection.execute("SELECT captured_at, id FROM plate_conversion FOR UPDATE").fetchone()
+    at, number = place or (None, None)
+    rows = connection.execute(_OPEN_READS, {"at": at, "id": number, "limit": limit})
+    return [OpenRead(*row) for row in rows]
+
+
+def reads_done(connection: Connection[Row], last: OpenRead | None) -> None:
+    """Note how far the conversion has come; None: to the end."""
+    if last is None:
+        connection.execute("UPDATE plate_conversion SET completed_at = now()")
+    else:
+        connection.execute("UPDATE plate_conversion SET captured_at = %s, id = %s", [last.captured_at, last.id])
+
+
+def begin_again(connection: Connection[Row]) -> None:
+    """Where the conversion had come to its end, start over: an earlier release may have written reads since then."""
+    connection.execute(
+        "UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL"
+        " WHERE completed_at IS NOT NULL"
+    )
+
+
+def next_sealed_reads(connection: Connection[Row], site_id: str, *, limit: int) -> list[SealedRead]:
+    """Return a site's protected reads after the last that was looked at (see ``sealed_reads_done``)."""
+    place = connection.execute(
+        "SELECT captured_at, id FROM plate_conversion_sites WHERE site_id = %s FOR UPDATE", [site_id]
+    ).fetchone()
+    if place is None:
+        return []
+    wanted = {"at": place[0], "id": place[1], "site_id": site_id, "limit": limit}
+    return [SealedRead(*row) for row in connection.execute(_SEALED_READS, wanted)]
+
+
+def sealed_reads_done(connection: Connection[Row], site_id: str, last: SealedRead | None) -> None:
+    """Note how far a site's conversion has come; None: to the end."""
+    if last is None:
+        connection.execute("DELETE FROM plate_conversion_sites WHERE site_id = %s", [site_id])
+    else:
+        connection.execute(
+            "UPDATE plate_conversion_sites SET captured_at = %s, id = %s WHERE site_id = %s",
+            [last.captured_at, last.id, site_id],
+        )
+
+
+def unconverted_sites(connection: Connection[Row]) -> frozenset[str]:
+    """Return the sites that may have protected reads in an earlier normal form."""
+    return frozenset(site_id for (site_id,) in connection.execute("SELECT site_id FROM plate_conversion_sites"))
+
+
+def count_pattern_reads(connection: Connection[Row], reads: Mapping[int, int]) -> None:
+    """Add, by pattern, how many converted reads a watch-list pattern matches no more."""
+    for pattern_id, number in sorted(reads.items()):
+        connection.execute(
+            "INSERT INTO plate_conversion_patterns AS p (pattern_id, reads) VALUES (%s, %s)"
+            " ON CONFLICT (pattern_id) DO UPDATE SET reads = p.reads + EXCLUDED.reads",
+            [pattern_id, number],
+        )
+
+
+def ambiguous_patterns(connection: Connection[Row]) -> list[tuple[int, int, str, int]]:
+    """Return the patterns, as long as they are kept, that matched reads by letters that had been dropped.
+
+    Each with its list's number and name, and how many reads it matches no more.
+    """
+    query = """
+        SELECT pattern_id, watchlist_id, name, reads FROM plate_conversion_patterns
+        JOIN watchlist_patterns USING (pattern_id) JOIN watchlists USING (watchlist_id) ORDER BY pattern_id
+        """
+    return connection.execute(query).fetchall()
 
 
 def purge_unread_plates(connection: Connection[Row]) -> int:

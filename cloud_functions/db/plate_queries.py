@@ -36,6 +36,8 @@ class PlateFilter:
     start: datetime | None = None
     end: datetime | None = None
     tokens: tuple[str, ...] = ()
+    event_ids: tuple[str, ...] = ()
+    """Events of ``plate`` that are stored under another token (see ``plates.normal_form.earlier_forms``)."""
 
     @property
     def is_counted(self) -> bool:
@@ -112,6 +114,9 @@ _CONDITIONS: dict[str, LiteralString] = {
 }
 _PLATE: LiteralString = "plate_normalized_text = %(plate)s"
 _ANY_PLATE: LiteralString = "plate_normalized_text = ANY(%(any_plate)s)"
+_ANY_PLATE_OR_LISTED: LiteralString = (
+    "(plate_normalized_text = ANY(%(any_plate)s) OR event_id = ANY(%(event_ids)s::uuid[]))"
+)
 _PREFIX: LiteralString = "plate_normalized_text >= %(prefix)s AND plate_normalized_text < %(prefix_end)s"
 _PREFIX_OR_LISTED: LiteralString = (
     "(plate_normalized_text >= %(prefix)s AND plate_normalized_text < %(prefix_end)s"
@@ -139,8 +144,13 @@ def plate_conditions(wanted: PlateFilter) -> tuple[list[sql.Composable], Paramet
     conditions: list[sql.Composable] = [sql.SQL(_CONDITIONS[name]) for name in names]
     parameters: Parameters = {name: getattr(wanted, name) for name in names}
     if wanted.plate is not None:
-        conditions.append(sql.SQL(_ANY_PLATE if wanted.tokens else _PLATE))
-        parameters |= {"plate": wanted.plate, "any_plate": [wanted.plate, *wanted.tokens]}
+        several = _ANY_PLATE_OR_LISTED if wanted.event_ids else _ANY_PLATE
+        conditions.append(sql.SQL(several if wanted.tokens or wanted.event_ids else _PLATE))
+        parameters |= {
+            "plate": wanted.plate,
+            "any_plate": [wanted.plate, *wanted.tokens],
+            "event_ids": list(wanted.event_ids),
+        }
     if wanted.prefix is not None:
         conditions.append(sql.SQL(_PREFIX_OR_LISTED if wanted.tokens else _PREFIX))
         parameters |= _prefix_range(wanted.prefix) | {"tokens": list(wanted.tokens)}

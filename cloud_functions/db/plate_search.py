@@ -37,6 +37,16 @@ CROSS JOIN LATERAL (
     ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
 ) AS near
 """
+# Plates with letters outside ASCII, by an index of their own (see migration 0008); usually it is empty.
+_OTHER_LETTERS: Final = """
+SELECT near.* FROM (SELECT set_config('pg_trgm.similarity_threshold', %(least)s::text, true) AS made) AS setting
+CROSS JOIN LATERAL (
+    SELECT plate_normalized_text, events FROM plates
+    WHERE plate_in_ascii(folded) %% plate_in_ascii(%(folded)s) AND setting.made <> ''
+          AND plate_normalized_text ~ '[^ -~]' AND events > 0 AND length(folded) BETWEEN %(shortest)s AND %(longest)s
+    ORDER BY similarity(plate_in_ascii(folded), plate_in_ascii(%(folded)s)) DESC, plate_normalized_text LIMIT %(limit)s
+) AS near
+"""
 _MARK: Final = CONFUSABLE[0][1:]
 """Characters that no folded plate has."""
 _LONG_ENOUGH: Final = 7
@@ -94,9 +104,11 @@ def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -
         "longest": len(plate) + max_distance,
         "limit": MOST_CANDIDATES,
     }
-    rows = connection.execute(_CANDIDATES, parameters)
-    candidates = ((text, text, events, similarity) for text, events, similarity in rows)
-    return nearest(_measured(plate, candidates, max_distance))
+    rows = connection.execute(_CANDIDATES, parameters).fetchall()
+    candidates = {text: (text, text, events, similarity) for text, events, similarity in rows}
+    for text, events in connection.execute(_OTHER_LETTERS, parameters):
+        candidates[text] = (text, text, events, trigram_similarity(plate, text))
+    return nearest(_measured(plate, candidates.values(), max_distance))
 
 
 def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float] | None:

@@ -40,6 +40,28 @@ def sealed_data(connection: Connection[Row], rows: Iterable[tuple[str, datetime]
     return {event_id: bytes(sealed) for event_id, sealed in found}
 
 
+class ReadUnderToken(NamedTuple):
+    """One protected read."""
+
+    event_id: str
+    token: str
+    sealed: bytes
+
+
+def reads_under_tokens(connection: Connection[Row], tokens: Iterable[str], *, limit: int) -> list[ReadUnderToken]:
+    """Return the protected reads that are stored under these tokens, in no order."""
+    rows = connection.execute(
+        """
+        SELECT read.event_id::text, read.plate_normalized_text, events.plate_sealed FROM plate_events AS read
+        JOIN events ON events.event_id = read.event_id AND events."timestamp" = read.captured_at
+        WHERE read.plate_normalized_text = ANY(%(tokens)s) AND events.plate_sealed IS NOT NULL LIMIT %(limit)s
+        """,
+        {"tokens": list(tokens), "limit": limit},
+        binary=True,
+    )
+    return [ReadUnderToken(event_id, token, bytes(sealed)) for event_id, token, sealed in rows]
+
+
 def sealed_plates(connection: Connection[Row], wanted: PlateFilter, *, limit: int) -> list[SealedPlate]:
     """Return each protected plate, once, that has reads which meet ``wanted`` (plate and prefix apart)."""
     conditions, parameters = plate_conditions(wanted)
@@ -52,7 +74,8 @@ def sealed_plates(connection: Connection[Row], wanted: PlateFilter, *, limit: in
             ORDER BY captured_at DESC, id DESC LIMIT 1
         ) AS newest
         JOIN events ON events.event_id = newest.event_id AND events."timestamp" = newest.captured_at
-        WHERE plates.plate_normalized_text >= '~' AND plates.events > 0 AND events.plate_sealed IS NOT NULL
+        WHERE plates.plate_normalized_text >= '~' AND plates.plate_normalized_text < chr(127)
+              AND plates.events > 0 AND events.plate_sealed IS NOT NULL
         LIMIT %(limit)s
         """
     ).format(all_of(conditions))

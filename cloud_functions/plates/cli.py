@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from cloud_functions.db.connect import Database, connector
+from cloud_functions.db.plate_conversion import ambiguous_patterns, unconverted_sites
 from cloud_functions.db.sites import list_keys, list_sites, set_retention
 from cloud_functions.plates.master_keys import MasterKeys, add_master_key, make_key_file, master_keys
+from cloud_functions.plates.normal_form_conversion import renormalize
 from cloud_functions.plates.protection import Protection, require_days
 from cloud_functions.plates.sealing import open_letter
 from cloud_functions.plates.vault import PlateVault
@@ -61,6 +63,12 @@ class Tools:
     def protection(self) -> Protection:
         return Protection(database=self.database, master_keys=self.master_keys)
 
+    @property
+    def vault(self) -> PlateVault:
+        """The keys, where there is a master key."""
+        setting = PlateSettings.from_environment(self._environment).master_key
+        return PlateVault(master_keys=None if setting is None else master_keys(setting))
+
     def vacuum(self) -> None:
         """Let PostgreSQL overwrite what the tables still hold of rows that are gone."""
         connection = connector(self._database_settings)()
@@ -93,7 +101,7 @@ def _key(options: Options, tools: Tools) -> None:
 def _status(options: Options, tools: Tools) -> None:
     del options
     with tools.database.transaction() as connection:
-        sites, keys = list_sites(connection), list_keys(connection)
+        sites, keys, waiting = list_sites(connection), list_keys(connection), unconverted_sites(connection)
     if not sites:
         print("No site has settings of its own: no plate is protected.")
     for site in sites:
@@ -104,6 +112,9 @@ def _status(options: Options, tools: Tools) -> None:
         for key in keys:
             if key.site_id == site.site_id:
                 print(f"  key {key.key_id} under {key.key.wrapped_by}, wrapped {key.wrapped_at:%Y-%m-%d}")
+        if site.site_id in waiting:
+            print("  protected reads of an earlier release may wait for conversion: vedette-plates renormalize")
+    _report_patterns(tools)
 
 
 def _protect(options: Options, tools: Tools) -> None:
@@ -153,6 +164,26 @@ def _open_letter(options: Options, tools: Tools) -> None:
     print(open_letter(sys.stdin.read(), vault))
 
 
+def _renormalize(options: Options, tools: Tools) -> None:
+    del options
+    done = renormalize(tools.database, tools.vault)
+    print(f"{done.open_reads} reads and {done.sealed_reads} protected reads are now in today's normal form.")
+    _report_patterns(tools)
+    if done.sites_left:
+        raise ConfigurationError(f"without their keys, protected reads were left of: {', '.join(done.sites_left)}")
+
+
+def _report_patterns(tools: Tools) -> None:
+    """Print the watch-list patterns that a person must look at, by their numbers: never a plate."""
+    with tools.database.transaction() as connection:
+        patterns = ambiguous_patterns(connection)
+    for pattern_id, watchlist_id, name, reads in patterns:
+        print(
+            f"Pattern {pattern_id} of watch-list {watchlist_id} ({name}) no longer matches {reads} stored reads: it did"
+            " by letters that an earlier release dropped. If it was made for such a plate, add that plate anew."
+        )
+
+
 _COMMANDS: Final[dict[str, Callable[[Options, Tools], None]]] = {
     "key": _key,
     "status": _status,
@@ -163,6 +194,7 @@ _COMMANDS: Final[dict[str, Callable[[Options, Tools], None]]] = {
     "renew": _renew,
     "destroy": _destroy,
     "open-letter": _open_letter,
+    "renormalize": _renormalize,
 }
 
 
@@ -188,6 +220,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--plates", default="none", metavar="DAYS", help="1 to 36500, or none")
             command.add_argument("--events", default="none", metavar="DAYS", help="1 to 36500, or none")
     commands.add_parser("open-letter", help="print a protected site's rejected message, read from stdin")
+    commands.add_parser(
+        "renormalize", help="bring stored plates into today's normal form after an upgrade; report doubtful patterns"
+    )
     rotate = commands.add_parser("rotate", help="wrap all sites' keys under the master key in use")
     rotate.add_argument("--from", dest="old", metavar="KEY", help="the master key until now, where it is another kind")
     return parser

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic_core import from_json, to_json
+
 from cloud_functions.db.connect import Database
 from cloud_functions.db.plate_conversion import Place, StoredEvent, convert_events, purge_unread_plates
 from cloud_functions.db.sites import add_key, delete_keys, list_keys, rewrap_key, set_protected
 from cloud_functions.plates.master_keys import MasterKeys
+from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.sealing import seal_row, token_in
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.plates.vault import PlateVault
@@ -99,7 +102,10 @@ class Protection:
         except PermanentError as error:
             log.warning("%s", error)
             return None
-        return None if data is None else event._replace(event_data_json=data, plate_sealed=None)
+        if data is None:
+            return None
+        right = with_normal_form(from_json(data))
+        return event._replace(event_data_json=data if right is None else to_json(right).decode(), plate_sealed=None)
 
 
 def _sealer(key: SiteKey) -> Callable[[StoredEvent], StoredEvent]:

@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from cloud_functions.db.events import EventRow
 from cloud_functions.db.plate_conversion import StoredEvent
+from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.site_key import SiteKey, is_token
 from shared.errors import ContractError, PermanentError
 from shared.plates import normalize_plate
@@ -58,6 +59,8 @@ class SealedData(NamedTuple):
 def seal_data(key: SiteKey, event_data_json: str, *, event_id: str) -> SealedData:
     """Seal the data of an ``anpr`` event."""
     data: dict[str, Any] = from_json(event_data_json)
+    if (right := with_normal_form(data)) is not None:
+        data, event_data_json = right, to_json(right).decode()
     token = key.token(data["plate_normalized"])
     readable = to_json(_readable(data, token)).decode()
     return SealedData(token, readable, key.seal(event_data_json, event_id=event_id, token=token))

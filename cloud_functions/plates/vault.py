@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,10 @@ class PlateVault:
         """Whether any plate may be sealed."""
         return bool(self._known.keys)
 
+    def has_key_of(self, site_id: str) -> bool:
+        """Return whether the site has a key, in reach or not."""
+        return any(key.site_id == site_id for key in self._known.keys.values())
+
     def key_of(self, site_id: str) -> SiteKey:
         """Return the key that seals a site's plates.
 
@@ -81,9 +86,14 @@ class PlateVault:
             raise ConfigurationError(f"site {site_id} has no key: vedette-plates protect {site_id}")
         return self._key(max(numbers))
 
-    def tokens(self, plate: str, *, site_id: str | None = None) -> list[str]:
-        """Return what a plate (in normal form) may be stored as where it is protected: one token a site and key."""
-        wanted = [key for key in self._known.keys.values() if site_id is None or key.site_id == site_id]
+    def tokens(self, plate: str, *, site_id: str | None = None, without: Collection[str] = frozenset()) -> list[str]:
+        """Return what a plate (in normal form) may be stored as where it is protected: one token a site and key.
+
+        The sites ``without`` are left out.
+        """
+        wanted = [
+            key for key in self._known.keys.values() if site_id in (None, key.site_id) and key.site_id not in without
+        ]
         return [self._key(key.key_id).token(plate) for key in wanted]
 
     def open(self, sealed: bytes, *, event_id: str, token: str) -> str | None:

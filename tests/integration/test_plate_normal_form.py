@@ -82,7 +82,7 @@ def test_cloud_a3_deleting_a_plate_deletes_it_alone(database_url: str, api: ApiC
     assert [plate for (plate,) in left] == [one for one in FAMILY if one != text]
 
 
-@pytest.mark.parametrize("text", ["AB🚗1", "AB\u20601", "A\x071", "AB*1", "½"])
+@pytest.mark.parametrize("text", ["AB🚗1", "AB\u20601", "A\x071", "½"])
 def test_cloud_a3_what_no_plate_has_is_refused_everywhere(api: ApiCalls, text: str) -> None:
     """By name, before anything is looked for, kept or deleted."""
     made = api.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
@@ -97,7 +97,7 @@ def test_cloud_a3_what_no_plate_has_is_refused_everywhere(api: ApiCalls, text: s
     ]
     for number, answer in enumerate(answers):
         assert answer.status == 422, (number, answer)
-        assert "U+" in answer.body.decode() or "*" in text, (number, answer)
+        assert "U+" in answer.body.decode(), (number, answer)
 
 
 def test_cloud_a3_a_pattern_tells_its_own_plate_alone(database_url: str, api: ApiCalls) -> None:

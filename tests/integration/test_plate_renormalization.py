@@ -1,0 +1,292 @@
+"""Stored reads of an earlier release: converted to today's normal form, found meanwhile, and nothing else changed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic_core import to_json
+
+from cloud_functions.db.events import EventRow, insert_events
+from cloud_functions.db.migrate import downgrade, upgrade
+from cloud_functions.db.plate_search import near_plates
+from cloud_functions.plates import normal_form_conversion
+from cloud_functions.plates.cli import main
+from cloud_functions.plates.normal_form_conversion import convert_open_reads, short_transactions
+from cloud_functions.plates.site_key import SiteKey
+from cloud_functions.plates.vault import PlateVault
+from shared.errors import TransientError
+from tests.ingest_rig import RECOUNT, rows
+from tests.plate_reads import PLATE_RECOUNT, plate_read
+from tests.protected_sites import SITE, api, keys, protect, protection, setting
+
+CYRILLIC, OTHER, DIGITS = "А123ВС77", "О123КК77", "12377"
+BEFORE = "0007"
+"""The last migration of the release that dropped letters."""
+
+Cli = Callable[..., int]
+
+
+@pytest.fixture
+def cli(database_url: str, tmp_path: Path) -> Cli:
+    variables = {"DATABASE_URL": database_url, "PLATE_MASTER_KEY": setting(tmp_path)}
+    return lambda *arguments, **more: main(arguments, variables=variables | more)
+
+
+def row_of(read: dict[str, Any], plate: str) -> EventRow:
+    """Return the row that an earlier release made of a read, with the normal form that it computed."""
+    data = read["event_data"] | {"plate_normalized": plate}
+    return EventRow(
+        read["event_id"], read["site_id"], read["device_id"], read["camera_id"], "anpr", read["timestamp"], 1, None,
+        None, None, None, to_json(data).decode(),
+    )  # fmt: skip
+
+
+def store_earlier(url: str, *reads: tuple[dict[str, Any], str]) -> None:
+    with psycopg.connect(url) as connection:
+        insert_events(connection, [row_of(read, plate) for read, plate in reads], at_most=len(reads))
+
+
+def sealed_earlier(read: dict[str, Any], plate: str, key: SiteKey) -> EventRow:
+    """Return the same of a protected site, as the earlier release sealed it."""
+    row, token = row_of(read, plate), key.token(plate)
+    readable = {
+        "anpr_result": {"license_plate": None, "confidence": 0.93},
+        "plate_normalized": token,
+        "plate_protected": True,
+        "candidates": [],
+    }
+    sealed = key.seal(row.event_data_json, event_id=row.event_id, token=token)
+    return row._replace(event_data_json=json.dumps(readable), plate_sealed=sealed)
+
+
+def store_sealed(url: str, folder: Path, *reads: tuple[str, str]) -> None:
+    vault = PlateVault(master_keys=keys(folder))
+    with psycopg.connect(url) as connection:
+        vault.refresh(connection)
+        key = vault.key_of(SITE)
+        sealed = [sealed_earlier(plate_read(text, minute=at), plate, key) for at, (text, plate) in enumerate(reads)]
+        insert_events(connection, sealed, at_most=len(sealed))
+
+
+def plates(url: str) -> list[tuple[str, str]]:
+    return rows(url, "SELECT plate_text, plate_normalized_text FROM plate_events ORDER BY captured_at, id")
+
+
+def assert_counts_are_exact(url: str) -> None:
+    assert rows(url, PLATE_RECOUNT) == rows(url, RECOUNT) == []
+
+
+def pattern(url: str, kind: str, text: str, most: int | None = None) -> int:
+    [(number,)] = rows(
+        url,
+        "WITH list AS (INSERT INTO watchlists (name) VALUES (%s) RETURNING watchlist_id)"
+        " INSERT INTO watchlist_patterns (watchlist_id, kind, pattern, max_distance)"
+        " SELECT watchlist_id, %s, %s, %s FROM list RETURNING pattern_id",
+        [f"{kind} {text}", kind, text, most],
+    )
+    return number
+
+
+def test_cloud_a3_stored_reads_are_converted_by_the_migration(
+    database_url: str, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by its text as read, counts exact; a form of the device's own stays; doubtful patterns are reported."""
+    downgrade(database_url, BEFORE)
+    known = [
+        (CYRILLIC, DIGITS),
+        (OTHER, DIGITS),
+        (DIGITS, DIGITS),
+        ("京A 1234", "A1234"),
+        ("Mü 1", "OWN1"),
+        ("B-1", "B1"),
+    ]
+    store_earlier(database_url, *((plate_read(text, minute=at), plate) for at, (text, plate) in enumerate(known)))
+    wrong = [pattern(database_url, "exact", DIGITS), pattern(database_url, "fuzzy", "12378", 1)]
+    right = [pattern(database_url, "glob", "*77"), pattern(database_url, "exact", "B1")]
+    before = rows(database_url, "SELECT event_id, id, timestamp, created_at FROM events ORDER BY event_id")
+    upgrade(database_url)
+    assert plates(database_url) == [
+        (CYRILLIC, "A123BC77"),
+        (OTHER, "O123KK77"),
+        (DIGITS, DIGITS),
+        ("京A 1234", "京A1234"),
+        ("Mü 1", "OWN1"),
+        ("B-1", "B1"),
+    ]
+    assert rows(database_url, "SELECT event_id, id, timestamp, created_at FROM events ORDER BY event_id") == before
+    assert_counts_are_exact(database_url)
+    assert [number for number, _ in rows(database_url, "SELECT * FROM plate_conversion_patterns ORDER BY 1")] == wrong
+    assert cli("status", PLATE_MASTER_KEY="") == 0
+    told = capsys.readouterr().out
+    for number in wrong:
+        assert f"Pattern {number} of watch-list" in told
+    assert not any(f"Pattern {number} " in told for number in right)
+    stored = rows(database_url, "SELECT pattern FROM watchlist_patterns ORDER BY pattern_id")
+    assert [text for (text,) in stored] == [DIGITS, "12378", "*77", "B1"]
+    downgrade(database_url, BEFORE)
+    assert plates(database_url)[0] == (CYRILLIC, "A123BC77")
+    upgrade(database_url)
+    assert_counts_are_exact(database_url)
+
+
+def test_cloud_a3_what_an_earlier_release_writes_meanwhile_is_converted_by_the_command(
+    database_url: str, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes on writing while the new release is rolled out; the command may be run any number of times, keyless."""
+    store_earlier(database_url, (plate_read(CYRILLIC), DIGITS))
+    assert cli("renormalize", PLATE_MASTER_KEY="") == 0
+    assert plates(database_url) == [(CYRILLIC, "A123BC77")]
+    store_earlier(database_url, (plate_read(OTHER, minute=-60), DIGITS))
+    assert cli("renormalize", PLATE_MASTER_KEY="") == 0
+    assert cli("renormalize", PLATE_MASTER_KEY="") == 0
+    assert plates(database_url) == [(OTHER, "O123KK77"), (CYRILLIC, "A123BC77")]
+    assert_counts_are_exact(database_url)
+    told = capsys.readouterr().out
+    assert told.count("1 reads and 0 protected reads") == 2
+    assert told.count("0 reads and 0 protected reads") == 1
+
+
+def test_cloud_a3_an_interrupted_conversion_goes_on_where_it_stopped(database_url: str) -> None:
+    """Batches are transactions of their own: what was done stays done, and is not looked at again."""
+    reads = [(plate_read(f"Б{number}", minute=number), str(number)) for number in range(7)]
+    store_earlier(database_url, *reads)
+    taken = 0
+
+    class StoppedError(Exception):
+        pass
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        whole = short_transactions(connection)
+
+        def stopping() -> Any:
+            nonlocal taken
+            taken += 1
+            if taken == 3:
+                raise StoppedError
+            return whole()
+
+        connection.execute("UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL")
+        with pytest.raises(StoppedError):
+            convert_open_reads(stopping, at_once=2)
+        assert [plate for _, plate in plates(database_url)] == ["Б0", "Б1", "Б2", "Б3", "4", "5", "6"]
+        assert convert_open_reads(whole, at_once=2) == 3
+    assert [plate for _, plate in plates(database_url)] == [f"Б{number}" for number in range(7)]
+    assert_counts_are_exact(database_url)
+
+
+def test_cloud_a3_a_conversion_waits_for_nobody_long(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another transaction holds an event, it gives way and tries again; too often, and it says so."""
+    store_earlier(database_url, (plate_read(CYRILLIC), DIGITS))
+    monkeypatch.setattr(normal_form_conversion, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(normal_form_conversion, "_PAUSE_S", 0.05)
+    with (
+        psycopg.connect(database_url, autocommit=True) as connection,
+        psycopg.connect(database_url) as holder,
+    ):
+        connection.execute("UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL")
+        holder.execute("SELECT FROM events FOR UPDATE")
+        with pytest.raises(TransientError, match="too busy"):
+            convert_open_reads(short_transactions(connection))
+        assert rows(database_url, "SELECT count(*) FROM plate_events WHERE plate_normalized_text = %s", [DIGITS]) == [
+            (1,)
+        ]
+        later = threading.Timer(0.2, holder.rollback)
+        later.start()
+        assert convert_open_reads(short_transactions(connection)) == 1
+        later.join()
+
+
+def test_cloud_a3_protected_reads_are_found_before_they_are_converted(database_url: str, tmp_path: Path) -> None:
+    """Under the token of the letters that were left, among others': each plate finds and deletes its own alone."""
+    protect(database_url, tmp_path)
+    store_sealed(database_url, tmp_path, (CYRILLIC, DIGITS), (OTHER, DIGITS), (DIGITS, DIGITS), ("京A1", "A1"))
+    downgrade_and_up(database_url, tmp_path)
+    with api(database_url, tmp_path, reader=True) as calls:
+        for text in (CYRILLIC, "A123BC77", OTHER, DIGITS, "京A1"):
+            found = calls.get("/api/plates", plate=text).json()
+            assert found["total"] == 1, text
+            assert calls.get("/api/events", license_plate=text, site_id=SITE).json()["total"] == 1, text
+            assert calls.get(f"/api/plates/{text}").json()["total_events"] == 1, text
+        [read] = calls.get("/api/plates", plate="a123bc77").json()["plates"]
+        assert (read["plate_text"], read["plate_normalized_text"]) == (CYRILLIC, "A123BC77")
+        assert calls.get("/api/plates", plate="沪A1").json()["total"] == 0
+        assert calls.post("/api/events/delete", {"license_plate": CYRILLIC}).json()["deleted"] == 1
+        assert calls.get("/api/plates", plate=DIGITS).json()["total"] == 1
+        assert calls.get("/api/plates", plate=OTHER).json()["total"] == 1
+    with api(database_url, tmp_path, reader=True, most_opened=1) as calls:
+        assert calls.get("/api/plates", plate=DIGITS).status == 422
+    assert_counts_are_exact(database_url)
+
+
+def downgrade_and_up(url: str, folder: Path) -> None:
+    """Mark the site as one with reads from before, as the migration does of every site that has a key."""
+    del folder
+    rows(url, "INSERT INTO plate_conversion_sites (site_id) SELECT DISTINCT site_id FROM site_keys RETURNING site_id")
+
+
+def test_cloud_a3_protected_reads_are_converted_by_the_command(
+    database_url: str, tmp_path: Path, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the site's key; without it the site is left and named. Afterwards tokens find them, and can be opened."""
+    protect(database_url, tmp_path)
+    store_sealed(database_url, tmp_path, (CYRILLIC, DIGITS), (OTHER, DIGITS), (DIGITS, DIGITS))
+    downgrade_and_up(database_url, tmp_path)
+    [(token,)] = rows(database_url, "SELECT DISTINCT plate_normalized_text FROM plate_events")
+    number = pattern(database_url, "exact", token)
+    assert cli("renormalize", PLATE_MASTER_KEY="") == 1
+    assert cli("status") == 0
+    out, err = capsys.readouterr()
+    assert "vedette-plates renormalize" in out
+    assert f"left of: {SITE}" in err
+    assert cli("renormalize") == 0
+    out, err = capsys.readouterr()
+    assert "0 reads and 2 protected reads" in out
+    assert f"Pattern {number} of watch-list" in out
+    assert rows(database_url, "SELECT * FROM plate_conversion_sites") == []
+    assert len(rows(database_url, "SELECT DISTINCT plate_normalized_text FROM plate_events")) == 3
+    with api(database_url, tmp_path) as calls:
+        for text in (CYRILLIC, OTHER, DIGITS):
+            assert calls.get("/api/plates", plate=text).json()["total"] == 1, text
+    with protection(database_url, tmp_path) as one:
+        assert one.unprotect(SITE) == 3
+    assert plates(database_url) == [(CYRILLIC, "A123BC77"), (OTHER, "O123KK77"), (DIGITS, DIGITS)]
+    assert_counts_are_exact(database_url)
+
+
+def test_cloud_a3_protecting_and_opening_correct_the_normal_form(database_url: str, tmp_path: Path) -> None:
+    """Whoever seals or opens a read of an earlier release leaves it in today's form."""
+    store_earlier(database_url, (plate_read(CYRILLIC), DIGITS))
+    protect(database_url, tmp_path)
+    with api(database_url, tmp_path) as calls:
+        assert calls.get("/api/plates", plate=CYRILLIC).json()["total"] == 1
+        assert calls.get("/api/plates", plate=DIGITS).json()["total"] == 0
+    with protection(database_url, tmp_path) as one:
+        one.unprotect(SITE)
+    store_sealed(database_url, tmp_path, (OTHER, DIGITS))
+    with protection(database_url, tmp_path) as one:
+        one.unprotect(SITE)
+    assert sorted(plate for _, plate in plates(database_url)) == ["A123BC77", "O123KK77"]
+
+
+def test_cloud_a3_fuzzy_search_knows_every_alphabet(database_url: str) -> None:
+    """Whatever the database's locale knows of letters, plates near to one in another alphabet are found."""
+    stored = ["١٢٣أبج", "١٢٣أبد", "١٢٩نسص", "京A12345", "沪A12345", "Б123ГД77", "A12345", "~AAAAAAAAAAAAAAAAAAAAAA"]
+    with psycopg.connect(database_url) as connection:
+        with connection.cursor().copy("COPY plates (plate_normalized_text, events) FROM STDIN") as copy:
+            for plate in stored:
+                copy.write_row((plate, 1))
+
+        def near(plate: str, most: int = 1) -> list[tuple[str, float]]:
+            return [(one.plate, one.distance) for one in near_plates(connection, plate, max_distance=most)]
+
+        assert near("١٢٣أبج") == [("١٢٣أبج", 0), ("١٢٣أبد", 1)]
+        assert near("京A12345") == [("京A12345", 0), ("A12345", 1), ("沪A12345", 1)]
+        assert near("A12345") == [("A12345", 0), ("京A12345", 1), ("沪A12345", 1)]
+        assert near("Б123ГД71") == [("Б123ГД77", 1)]
+        assert near("ГД12399") == []
