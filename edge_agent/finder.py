@@ -10,7 +10,7 @@ from edge_agent import __version__
 from edge_agent.detect.blobs import BlobDetector
 from edge_agent.detect.detector import Detector
 from edge_agent.detect.look import CloserLook
-from edge_agent.types import Boxes, Detections, Frame, Motion
+from edge_agent.types import Boxes, Detections, Frame, Motion, ViewChange
 from shared.events import ModelInfo
 
 
@@ -23,6 +23,10 @@ class Finder(Protocol):
     def model_info(self) -> ModelInfo: ...
     def find(self, frame: Frame, motion: Motion) -> Detections:
         """Return what is in the frame; ``class_id`` indexes ``labels``."""
+        ...
+
+    def move_view(self, change: ViewChange) -> None:
+        """Move what is remembered in pixels to where the places of earlier frames lie now."""
         ...
 
     def close(self) -> None: ...
@@ -38,6 +42,9 @@ class BlobFinder:
 
     def find(self, frame: Frame, motion: Motion) -> Detections:
         return self._blobs.detect(motion, frame_width=frame.width, frame_height=frame.height)
+
+    def move_view(self, change: ViewChange) -> None:
+        self._blobs.move_view(change)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -57,6 +64,9 @@ class ModelFinder:
         if self._look is None:
             return self._detector.detect(frame.picture)
         return self._look.detect(frame.picture, motion.regions)
+
+    def move_view(self, change: ViewChange) -> None:
+        """Each frame is looked at by itself: nothing is remembered."""
 
     def close(self) -> None:
         self._detector.close()
@@ -80,6 +90,10 @@ class FillingFinder:
         unknown = moving.select(covered_ratio(moving.xyxy, known.xyxy) < self._explained_ratio)
         named = Detections(xyxy=unknown.xyxy, score=unknown.score, class_id=self._class_ids[unknown.class_id])
         return Detections.concatenate([known, named])
+
+    def move_view(self, change: ViewChange) -> None:
+        self._model.move_view(change)
+        self._blobs.move_view(change)
 
     def close(self) -> None:
         self._model.close()

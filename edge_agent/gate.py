@@ -40,14 +40,18 @@ class DetectionGate:
     def opens(self, frame: Frame, motion: Motion, *, occupied: bool, restless: bool) -> bool:
         """Say whether to look at this frame.
 
-        ``occupied``: somebody is believed to be there; ``restless``: and not all of them stand still.
+        ``occupied``: somebody is believed to be there; ``restless``: and not all of them stand still. A frame whose
+        picture is unsettled is left out, unless the camera pans: then those who are there are looked after.
         """
         settings = self._settings
         turn = self._frames % settings.detect_every == 0
         self._frames += 1
         if motion.active:
             self._last_motion_s = frame.time_s
-        if not turn or not self._wanted(frame.time_s, occupied=occupied, restless=restless):
+        panning = motion.view_change is not None and motion.view_change.shifted
+        if motion.unsettled and not panning:
+            return False
+        if not turn or not self._wanted(frame.time_s, occupied=occupied, restless=restless or panning):
             return False
         self._last_look_s = frame.time_s
         return True

@@ -19,7 +19,7 @@ from edge_agent.gate import DetectionGate
 from edge_agent.motion.detector import MotionDetector
 from edge_agent.timing import StageTimer
 from edge_agent.track.tracker import Tracker
-from edge_agent.types import Detections, Frame, Motion, Tracks
+from edge_agent.types import Detections, Frame, Motion, Tracks, ViewChange
 
 Publish = Callable[[BuiltEvent], None]
 NoteSeen = Callable[[Sequence[str], bool], None]
@@ -50,6 +50,8 @@ class Objects:
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
         self.seen = ()
+        if motion.view_change is not None:
+            self._move_view(motion.view_change)
         occupied = self._lifecycle.occupied
         if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.restless):
             gone = self._lifecycle.expire(frame.time_s) if occupied else ()
@@ -71,6 +73,12 @@ class Objects:
         self._finder.close()
         if self._plates is not None:
             self._plates.close()
+
+    def _move_view(self, change: ViewChange) -> None:
+        """Let all that remembers places in pixels follow the picture."""
+        self._finder.move_view(change)
+        self._tracker.move_view(change)
+        self._lifecycle.move_view(change)
 
     def _read_plates(self, frame: Frame, motion: Motion, tracks: Tracks) -> Sequence[Occurrence]:
         if self._plates is None:

@@ -6,6 +6,7 @@ Boxes are ``xyxy`` in pixels of the full frame, ``float32``, everywhere inside t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -155,6 +156,41 @@ class Tracks:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewChange:
+    """Where the places of earlier frames lie in this frame: ``x' = x * scale_x + shift_x_px``, likewise for y.
+
+    A stream that changes its size scales; a camera that pans, or that was bumped, shifts. Pixels of the full frame.
+    """
+
+    scale_x: float = 1.0
+    scale_y: float = 1.0
+    shift_x_px: float = 0.0
+    shift_y_px: float = 0.0
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the camera shows another part of the scene, rather than the same part at another size."""
+        return self.shift_x_px != 0.0 or self.shift_y_px != 0.0
+
+    def then(self, other: ViewChange) -> ViewChange:
+        """Return this change followed by another."""
+        return ViewChange(
+            scale_x=self.scale_x * other.scale_x,
+            scale_y=self.scale_y * other.scale_y,
+            shift_x_px=self.shift_x_px * other.scale_x + other.shift_x_px,
+            shift_y_px=self.shift_y_px * other.scale_y + other.shift_y_px,
+        )
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point of earlier frames lies now."""
+        return x * self.scale_x + self.shift_x_px, y * self.scale_y + self.shift_y_px
+
+    def box(self, box: Sequence[float]) -> tuple[float, float, float, float]:
+        """Return where a box (left, top, right, bottom) of earlier frames lies now."""
+        return *self.point(box[0], box[1]), *self.point(box[2], box[3])
+
+
+@dataclass(frozen=True, slots=True)
 class Motion:
     """What moved in one frame."""
 
@@ -168,3 +204,8 @@ class Motion:
     """``(N, 4)`` full-frame pixels, one a moving region, largest first."""
     mask: NDArray[np.uint8] | None = None
     """``(h, w)`` small foreground mask, 255 where moving, at the motion stage's own resolution; None when idle."""
+    view_change: ViewChange | None = None
+    """Set when the places of earlier frames lie elsewhere in this one: what is remembered in pixels must be moved."""
+    unsettled: bool = False
+    """Whether the picture as a whole is changing (a corrupted frame, a flash, a pan), so that nothing new in it is to
+    be believed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.types import Boxes
+from edge_agent.types import Boxes, ViewChange
 
 _SAME_OVERLAP = 0.3
 """Of the smaller box: so much of it must lie in the other for the two to be the same blob."""
@@ -47,6 +47,12 @@ class BlobMemory:
         self._keep_looks = keep_looks
         self._part_looks = part_looks
         self._remembered: list[_Remembered] = []
+
+    def move_view(self, change: ViewChange) -> None:
+        """Move all blobs to where they lie now."""
+        for known in self._remembered:
+            known.box = np.array(change.box(known.box.tolist()), np.float32)
+            known.first = np.array(change.box(known.first.tolist()), np.float32)
 
     def joined(self, boxes: Boxes) -> Boxes:
         """Put together the pieces, of all boxes ``(N, 4)`` of one look, that were one blob in the looks before."""

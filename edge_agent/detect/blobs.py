@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.detect.blob_memory import BlobMemory
-from edge_agent.types import Boxes, Detections, Motion
+from edge_agent.types import Boxes, Detections, Motion, ViewChange
 
 Plane = NDArray[np.uint8]
 
@@ -61,6 +61,10 @@ class BlobDetector:
         doubtful = ~self._memory.travelled(boxes) & (_areas(boxes) < _TINY_SHARE * frame_width * frame_height)
         scores[doubtful] *= _IN_PLACE_WORTH
         return Detections(xyxy=boxes, score=scores, class_id=np.zeros(len(scores), np.int32))
+
+    def move_view(self, change: ViewChange) -> None:
+        """Move what is remembered of the blobs to where the places of earlier frames lie now."""
+        self._memory.move_view(change)
 
     def _objects(self, mask: Plane, region: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
         """Return the boxes, in mask pixels, of the objects in one region."""

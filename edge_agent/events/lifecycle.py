@@ -19,7 +19,7 @@ from edge_agent.events.occurrences import Box, Followed, Sighting, TrackingOccur
 from edge_agent.events.settings import EventSettings
 from edge_agent.events.visit import Visit, portrait_quality
 from edge_agent.track.stationary import Stationarity
-from edge_agent.types import Detections, Frame, Tracks
+from edge_agent.types import Detections, Frame, Tracks, ViewChange
 from shared.geometry import Point
 
 SAME_PLACE_IOU = 0.75
@@ -110,6 +110,12 @@ class TrackLifecycle:
         told += self.expire(frame.time_s)
         return told
 
+    def move_view(self, change: ViewChange) -> None:
+        """Follow a picture of another size, or a camera that pans."""
+        self._stationarity.move_view(change)
+        for visit in (*self._visits.values(), *self._waiting):
+            visit.move_view(change)
+
     def expire(self, now_s: float) -> list[TrackingOccurrence]:
         """Let go of the waited-for whose time is over."""
         patience_s = self._settings.return_s
@@ -181,6 +187,7 @@ class TrackLifecycle:
                 first_seen_s=sighting.frame.time_s,
                 first_xyxy=sighting.xyxy,
                 last=sighting,
+                place=sighting.xyxy,
                 scores=deque(maxlen=max(self._settings.confirm_sightings, 3)),
             )
         self._visits[track_id] = visit
@@ -189,7 +196,7 @@ class TrackLifecycle:
     def _take_up(self, sighting: Sighting, class_name: str) -> Visit | None:
         """Find the waiting visit that this new track continues."""
         candidates = [
-            (iou(visit.last.xyxy, sighting.xyxy), index)
+            (iou(visit.place, sighting.xyxy), index)
             for index, visit in enumerate(self._waiting)
             if visit.class_name == class_name
         ]

@@ -9,6 +9,7 @@ from statistics import median
 
 from edge_agent.events.areas import Footing, Step
 from edge_agent.events.occurrences import Action, Box, Sighting, TrackingOccurrence, box_area, iou
+from edge_agent.types import ViewChange
 
 PUT_IOU = 0.4
 PUT_S = 3.0
@@ -26,6 +27,8 @@ class Visit:
     first_seen_s: float
     first_xyxy: Box
     last: Sighting
+    place: Box
+    """Where it was last seen, in pixels of the present view."""
     scores: deque[float]
     best: Sighting | None = None
     """The best portrait since the last event."""
@@ -58,11 +61,12 @@ class Visit:
 
     def moved_on(self, same_place_iou: float) -> bool:
         """Say whether it is somewhere else, or of another size, than when it was last told."""
-        return self.told_xyxy is None or iou(self.told_xyxy, self.last.xyxy) < same_place_iou
+        return self.told_xyxy is None or iou(self.told_xyxy, self.place) < same_place_iou
 
     def see(self, sighting: Sighting, class_name: str, step: Step, *, stationary: bool, portrait_age_s: float) -> None:
         """Add one sighting. A portrait older than ``portrait_age_s`` gives way, so that events keep near their time."""
         self.last = sighting
+        self.place = sighting.xyxy
         self.class_name = class_name
         self.scores.append(sighting.score)
         self.sightings += 1
@@ -75,12 +79,18 @@ class Visit:
         if best is None or stale or sighting.quality > best.quality:
             self.best = sighting
 
+    def move_view(self, change: ViewChange) -> None:
+        """Move the remembered places to where they lie now; what has been seen stays with the frame it was seen in."""
+        self.place, self.first_xyxy = change.box(self.place), change.box(self.first_xyxy)
+        if self.told_xyxy is not None:
+            self.told_xyxy = change.box(self.told_xyxy)
+
     def tell(self, action: Action, *, line_crossed: str | None = None) -> TrackingOccurrence:
         """Make the event of this moment; the portrait starts afresh, so that the next event shows something new."""
         portrait = self.best or self.last
         self.best = None
         self.told_at_s = self.last.frame.time_s
-        self.told_xyxy = self.last.xyxy
+        self.told_xyxy = self.place
         return TrackingOccurrence(
             action=action,
             track_id=self.track_id,

@@ -6,26 +6,41 @@ What differs is gathered into blobs; light, shadows, ghosts and specks are sorte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from edge_agent.motion.background import Background
-from edge_agent.motion.planes import Labels, Plane, both, count, despeckled, either, grown, mask_where, minus, worn
+from edge_agent.motion.planes import (
+    Labels,
+    Plane,
+    above,
+    both,
+    count,
+    despeckled,
+    distance,
+    either,
+    grown,
+    mask_where,
+    minus,
+    worn,
+)
 from edge_agent.motion.regions import Blob, enclosed, fill_bodies, find_blobs, mask_of, merge_boxes, window_around
 from edge_agent.motion.settings import MotionSettings
+from edge_agent.motion.sudden_change import SuddenChange, Verdict
 from edge_agent.motion.surfaces import has_left, lit_within, only_lit
+from edge_agent.motion.view_motion import Shift, ViewMotion
 from edge_agent.motion.working_picture import shrink, watched_area, working_size
-from edge_agent.types import Boxes, Luma, Motion
+from edge_agent.types import Boxes, Luma, Motion, ViewChange
 
 _NOTHING: Boxes = np.empty((0, 4), np.float32)
 _USUAL_STEP_S = 0.04
 _LONGEST_STEP_S = 5.0
-_JUMP_WITHIN_S = 0.4
-_CALM_SHARE = 0.25
-"""Of the lighting jump ratio: a picture that changes less than this is calm."""
-_JUMP_SURE_SHARE = 0.5
+_SETTLING_S = 1.0
+"""How long the background is learnt quickly, and nothing is reported, after the whole picture was replaced."""
+_UNSETTLED_SHARE = 0.15
+"""Of the picture: when more than this differs while it settles, it is not settled yet."""
 _LEAST_BLOB_PX = 6
 _REACH_PX = 3
 _CERTAIN_AREAS = 25.0
@@ -71,7 +86,11 @@ class AdaptiveBackground:
         self._foreground: Plane | None = None
         self._bodies_before: Plane | None = None
         self._time_s = 0.0
-        self._calm_s = 0.0
+        self._frame_before: Plane | None = None
+        self._sudden = SuddenChange(overwhelming_share=self._settings.lighting_jump_ratio)
+        self._view = ViewMotion()
+        self._settled_at_s = -np.inf
+        self._was_active = False
         self._ghosts_checked_s = 0.0
         self._moved_s = -np.inf
         self._left_picture = False
@@ -79,25 +98,43 @@ class AdaptiveBackground:
     def update(self, luma: Luma, *, time_s: float) -> Motion:
         """Compare one frame with the background; ``time_s`` is the frame's own time and should not run backwards.
 
-        A frame of another size than the one before starts the scene anew.
+        A frame of another size than the one before shows the same scene: what is known of it is carried over.
         """
-        background = self._background
-        if background is None or luma.shape != self._frame_shape:
+        if self._background is None:
             self._start(luma, time_s=time_s)
             return self._idle()
-        small = shrink(luma, self._size)
+        resized = None if luma.shape == self._frame_shape else self._resize(luma.shape, self._background)
+        motion = self._compare(self._background, shrink(luma, self._size), time_s=time_s)
+        if resized is None:
+            return motion
+        view_change = resized if motion.view_change is None else resized.then(motion.view_change)
+        return replace(motion, view_change=view_change)
+
+    def _compare(self, background: Background, small: Plane, *, time_s: float) -> Motion:
         step_s = time_s - self._time_s
         step_s = min(step_s, _LONGEST_STEP_S) if step_s > 0.0 else _USUAL_STEP_S
         self._time_s = time_s
-
-        background.follow_light(small, self._foreground, step_s=step_s)
+        before, self._frame_before = self._frame_before, small
+        if self._sudden.waiting:
+            background.undo_light()
+        lighting = background.follow_light(small, self._foreground, step_s=step_s)
         sure, perhaps = background.changed(small)
         sure = despeckled(sure)
-        sure_px = count(sure)
-        if self._light_jumped(sure_px, count(perhaps)):
-            background.learn_anew(small)
-            self._foreground = self._bodies_before = None
-            return self._idle()
+        shift = self._view.look(background.image, small, sure, time_s=time_s)
+        if shift is not None:
+            return self._follow_view(background, small, shift)
+        sure_px, perhaps_px = count(sure), count(perhaps)
+        if self._view.moving(time_s) or time_s < self._settled_at_s:
+            return self._settle(background, small, perhaps_px / self._watched_px, step_s=step_s)
+        verdict = self._sudden.judge(
+            changed_share=perhaps_px / self._watched_px,
+            sure_share=sure_px / self._watched_px,
+            light_levels=lighting.shift_levels,
+            restless_share=self._restless_share(background, small, before, perhaps, perhaps_px),
+            time_s=time_s,
+        )
+        if verdict is not Verdict.USUAL:
+            return self._hold_back(background, small, perhaps, verdict)
         changes = self._changes(background, small, sure, perhaps) if sure_px >= self._least_sure_px else None
         if changes is None:
             self._foreground = self._bodies_before = None
@@ -112,24 +149,83 @@ class AdaptiveBackground:
 
     def _start(self, luma: Luma, *, time_s: float) -> None:
         self.reset()
-        height, width = luma.shape
-        self._frame_shape = luma.shape
+        watched = self._fit(luma.shape)
+        self._time_s = self._ghosts_checked_s = time_s
+        self._background = Background(shrink(luma, self._size), settings=self._settings, watched=watched)
+
+    def _fit(self, shape: tuple[int, ...]) -> Plane | None:
+        """Note all that follows from the frames' shape; return the watched area at the working size."""
+        height, width = shape
+        self._frame_shape = shape
         self._size = working_size(width, height, longer_side_px=self._settings.working_width_px)
         watched = watched_area(self._settings, self._size)
         pixels = self._size[0] * self._size[1]
         self._watched_px = pixels if watched is None else max(1, count(watched))
         self._least_area_px = max(float(_LEAST_BLOB_PX), self._settings.min_area_ratio * pixels)
         self._least_sure_px = max(_LEAST_BLOB_PX, round(self._least_area_px / 2.0))
-        self._time_s = self._calm_s = self._ghosts_checked_s = time_s
-        self._background = Background(shrink(luma, self._size), settings=self._settings, watched=watched)
+        return watched
 
-    def _light_jumped(self, sure_px: int, perhaps_px: int) -> bool:
-        """Tell whether more of the picture than the jump ratio changed within a few frames of calm."""
-        wanted_px = self._settings.lighting_jump_ratio * self._watched_px
-        if perhaps_px < wanted_px * _CALM_SHARE:
-            self._calm_s = self._time_s
-        changed = perhaps_px > wanted_px and sure_px > wanted_px * _JUMP_SURE_SHARE
-        return changed and self._time_s - self._calm_s <= _JUMP_WITHIN_S
+    def _resize(self, shape: tuple[int, ...], background: Background) -> ViewChange:
+        (height_before, width_before), size_before = self._frame_shape, self._size
+        watched = self._fit(shape)
+        if self._size != size_before:
+            background.resize(self._size, watched=watched)
+            self._foreground = self._bodies_before = None
+        self._frame_before = None
+        return ViewChange(scale_x=shape[1] / width_before, scale_y=shape[0] / height_before)
+
+    def _follow_view(self, background: Background, small: Plane, shift: Shift) -> Motion:
+        """Go along with a camera that pans: what has shifted as a whole is no motion."""
+        self._forget_movers(background, small)
+        scale_x, scale_y = self._frame_shape[1] / self._size[0], self._frame_shape[0] / self._size[1]
+        change = ViewChange(
+            scale_x=shift.zoom, scale_y=shift.zoom, shift_x_px=shift.x * scale_x, shift_y_px=shift.y * scale_y
+        )
+        return replace(self._idle(), unsettled=True, view_change=change)
+
+    def _settle(self, background: Background, small: Plane, changed_share: float, *, step_s: float) -> Motion:
+        """Learn quickly while the view has only just come to rest, or the light has."""
+        if self._view.comes_on(self._time_s):
+            return replace(self._idle(), unsettled=True)
+        if changed_share > _UNSETTLED_SHARE:
+            self._forget_movers(background, small)
+        else:
+            background.learn(small, step_s=step_s)
+        self._sudden.forget(usual_share=changed_share)
+        return replace(self._idle(), unsettled=changed_share > _UNSETTLED_SHARE)
+
+    def _hold_back(self, background: Background, small: Plane, perhaps: Plane, verdict: Verdict) -> Motion:
+        if verdict is Verdict.LEARN_ANEW:
+            self._forget_movers(background, small)
+            self._settled_at_s = self._time_s + _SETTLING_S
+        elif verdict is Verdict.ABSORB:
+            background.absorb(grown(perhaps), small, remember_s=_REMEMBER_STOPPED_S)
+            self._foreground = self._bodies_before = None
+        elif self._time_s - self._moved_s <= _LONGEST_STEP_S and self._was_active:
+            # Whatever moved before is taken to move on.
+            self._moved_s = self._time_s
+        return replace(self._idle(), unsettled=True)
+
+    def _forget_movers(self, background: Background, small: Plane) -> None:
+        background.learn_anew(small)
+        self._foreground = self._bodies_before = None
+        self._sudden.forget()
+        self._moved_s = -np.inf
+
+    def _restless_share(
+        self, background: Background, small: Plane, before: Plane | None, perhaps: Plane, perhaps_px: int
+    ) -> float:
+        """Return how much of what differs from the background has changed since the frame before, less what noise does:
+
+        the same share of the rest of the picture.
+        """
+        if not self._sudden.waiting or perhaps_px == 0:
+            return 0.0
+        if before is None:
+            return 1.0
+        again = above(distance(small, before), background.limit)
+        inside_px, all_px = count(both(again, perhaps)), count(again)
+        return inside_px / perhaps_px - (all_px - inside_px) / max(1, small.size - perhaps_px)
 
     def _changes(self, background: Background, small: Plane, sure: Plane, perhaps: Plane) -> Changes | None:
         """Sort what differs from the background into moving bodies and mere light; None where nothing differs."""
@@ -217,10 +313,12 @@ class AdaptiveBackground:
 
     def _idle(self) -> Motion:
         held = not self._left_picture and self._time_s - self._moved_s <= self._settings.hold_s + _TIME_TOLERANCE_S
+        self._was_active = held
         return Motion(active=held, intensity=0.0, area_ratio=0.0, regions=_NOTHING)
 
     def _moving(self, background: Background, bodies: Plane, boxes: Boxes) -> Motion:
         self._moved_s = self._time_s
+        self._was_active = True
         width, height = self._size
         # What reached the edge of the picture leaves at once and for good: no need to hold on for it.
         inner = (boxes[:, :2] > 1).all(axis=1) & (boxes[:, 2] < width - 1) & (boxes[:, 3] < height - 1)

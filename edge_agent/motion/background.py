@@ -7,8 +7,11 @@ background (what was there before the thing that stopped was absorbed, so that i
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_agent.motion.lighting import SAME_LIGHT, Lighting, estimate_lighting
 from edge_agent.motion.planes import (
@@ -41,6 +44,11 @@ _LIMIT_REFRESH_S = 0.2
 _SETTLING_S = 0.4
 _SETTLING_SHARE = 0.12
 """After a change of light, this share of it is added to every threshold, and fades within ``_SETTLING_S``."""
+_RESIZED_LEVELS = 10.0
+_KEPT_FROM_LEVELS = 4.0
+"""A change of light by this many levels, anywhere between black and white, can be undone."""
+
+_Kept = tuple[FloatPlane, Plane, Plane, float]
 
 
 class Background:
@@ -50,8 +58,7 @@ class Background:
         """``watched`` is 255 where motion counts; None for everywhere."""
         self._settings = settings
         self._watched = watched
-        height, width = first.shape
-        self._grid = slice(None, None, max(1, round((width * height / _GRID_POINTS) ** 0.5)))
+        self._grid = _grid(first.shape)
         self._nothing: FloatPlane = np.zeros(first.shape, np.float32)
         self._variance: FloatPlane = np.full(first.shape, _FIRST_SIGMA**2, np.float32)
         self._mean: FloatPlane = first.astype(np.float32)
@@ -72,6 +79,7 @@ class Background:
         """Distance of the latest frame from ``image``."""
         self.limit = self._measured_limit()
         """How many levels each pixel must differ to be foreground."""
+        self._kept: _Kept | None = None
         self.learn_anew(first)
 
     def learn_anew(self, frame: Plane) -> None:
@@ -83,6 +91,28 @@ class Background:
         self._any_former = False
         self._former_until_s[:] = -np.inf
 
+    def resize(self, size: tuple[int, int], *, watched: Plane | None) -> None:
+        """Carry all that is known over to another working size (width, height); the scene is still the same."""
+        for name in ("_mean", "_variance", "image"):
+            setattr(self, name, _resized(getattr(self, name), size, cv2.INTER_AREA))
+        for name in ("_candidate", "_former", "_former_until_s", "rested_s"):
+            setattr(self, name, _resized(getattr(self, name), size, cv2.INTER_NEAREST))
+        width, height = size
+        self._watched = watched
+        self._grid = _grid(self._mean.shape)
+        self._nothing = np.zeros((height, width), np.float32)
+        self.difference = np.zeros((height, width), np.uint8)
+        self.limit = self._measured_limit()
+        self._kept = None
+        # Another scaling makes edges sharper or softer.
+        self._settling_levels = max(self._settling_levels, _RESIZED_LEVELS)
+
+    def undo_light(self) -> None:
+        """Take back what the last ``follow_light`` did, if that was much: its frame was none to learn from."""
+        if self._kept is not None:
+            self._mean, self._candidate, self._former, self._settling_levels = self._kept
+            self._kept = None
+
     def follow_light(self, frame: Plane, foreground: Plane | None, *, step_s: float) -> Lighting:
         """Estimate how the light changed since the last frame and carry it over to everything remembered."""
         grid = self._grid
@@ -93,6 +123,7 @@ class Background:
                 usable = free
         lighting = estimate_lighting(self._mean[grid, grid][usable], frame[grid, grid][usable].astype(np.float32))
         self._settling_levels *= max(0.0, 1.0 - step_s / _SETTLING_S)
+        self._kept = None
         if lighting is not SAME_LIGHT:
             self._relight(lighting, frame)
         self.image = rounded(self._mean)
@@ -175,6 +206,8 @@ class Background:
 
     def _relight(self, lighting: Lighting, frame: Plane) -> None:
         gain, offset = lighting
+        if max(abs(offset), abs(255.0 * (gain - 1.0) + offset)) >= _KEPT_FROM_LEVELS:
+            self._kept = self._mean.copy(), self._candidate.copy(), self._former.copy(), self._settling_levels
         # How bright burnt-out pixels really are shows only when the light goes down.
         burnt_out = mask_where(self._mean >= _BURNT_OUT_LEVELS) if gain < 1.0 else None
         cv2.addWeighted(self._mean, gain, self._mean, 0.0, offset, self._mean)
@@ -212,3 +245,12 @@ class Background:
         sigma *= np.float32(self._settings.noise_factor)
         np.clip(sigma, self._settings.threshold, max(_MAX_LIMIT_LEVELS, self._settings.threshold), out=sigma)
         return rounded(sigma)
+
+
+def _grid(shape: tuple[int, ...]) -> slice:
+    """Return the steps, across and down, of the sparse grid that the light is estimated on."""
+    return slice(None, None, max(1, round((shape[0] * shape[1] / _GRID_POINTS) ** 0.5)))
+
+
+def _resized(plane: NDArray[Any], size: tuple[int, int], interpolation: int) -> NDArray[Any]:
+    return np.asarray(cv2.resize(plane, size, interpolation=interpolation), plane.dtype)

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_agent.track.settings import StationarySettings
+from edge_agent.types import ViewChange
 
 _SMOOTHING_S = 0.7
 """Time constant of the smoothing: a third of a wild box's offset is forgotten in so long."""
@@ -57,6 +58,12 @@ class Stationarity:
         elif time_s - rest.since_s >= self._settings.after_s:
             rest.still = True
         return rest.still
+
+    def move_view(self, change: ViewChange) -> None:
+        """Move all resting places to where they lie now: a camera that pans does not make what stands still move."""
+        for rest in self._rests.values():
+            rest.x, rest.y = change.point(rest.x, rest.y)
+            rest.smooth_x, rest.smooth_y = change.point(rest.smooth_x, rest.smooth_y)
 
     def forget(self, track_id: int) -> None:
         """Drop what is known of a track that has ended."""

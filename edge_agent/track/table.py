@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge_agent.track.candidates import Box, Candidates
-from edge_agent.track.motion_model import Floats, MotionModel
+from edge_agent.track.motion_model import CENTRE, POSITION, VARIANCE, VELOCITY, Floats, MotionModel
+from edge_agent.types import ViewChange
 
 Pairs = list[tuple[int, int]]
 """Rows of the table and columns of the candidates that belong together."""
@@ -85,6 +86,15 @@ class TrackTable:
             class_id, score = found.class_id[column], found.score[column]
             votes = {class_id: score}
             self.tracks.append(Track(found.group[column], class_id, found.boxes[column], score, votes))
+
+    def move_view(self, change: ViewChange) -> None:
+        """Move places to where they lie now; speeds and uncertainties scale with the picture."""
+        scale = np.array((change.scale_x, change.scale_y) * 2)[:, None]
+        self.states[: VELOCITY + 1] *= scale
+        self.states[VARIANCE:] *= scale * scale
+        self.states[POSITION, CENTRE] += np.array((change.shift_x_px, change.shift_y_px))[:, None]
+        for track in self.tracks:
+            track.seen = list(change.box(track.seen))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget all tracks but these."""

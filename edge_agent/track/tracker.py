@@ -23,7 +23,7 @@ from edge_agent.track.overlap import is_part
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Pairs, Track, TrackTable
 from edge_agent.track.view import View
-from edge_agent.types import Detections, Tracks
+from edge_agent.types import Detections, Tracks, ViewChange
 
 _TRUST = 0.4
 """Share of the detection in the box that is reported, the rest being the filter's estimate: the estimate alone lags
@@ -35,6 +35,10 @@ class Tracker(Protocol):
 
     def update(self, detections: Detections, *, time_s: float) -> Tracks:
         """Take in what the detector found at ``time_s``, which may come at any cadence; an empty frame counts."""
+        ...
+
+    def move_view(self, change: ViewChange) -> None:
+        """Move all tracks to where the places of earlier frames lie now."""
         ...
 
     def finish(self) -> tuple[int, ...]:
@@ -83,6 +87,10 @@ class ByteTracker:
         seen = self._seen(found, pairs)
         ended = self._drop()
         return replace(seen, ended=ended) if ended else seen
+
+    def move_view(self, change: ViewChange) -> None:
+        self._table.move_view(change)
+        self._view.move_view(change)
 
     def finish(self) -> tuple[int, ...]:
         ended = _ids(self._table.tracks)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import inf, sqrt
 
 from edge_agent.track.motion_model import SMALLEST_SIZE_PX
+from edge_agent.types import ViewChange
 
 _EDGE_RATIO = 0.02
 _LEAVING_RATIO_PER_S = 0.1
@@ -31,6 +32,12 @@ class View:
         left, top, right, bottom = hull
         self._low = [min(self._low[0], left), min(self._low[1], top)]
         self._high = [max(self._high[0], right), max(self._high[1], bottom)]
+
+    def move_view(self, change: ViewChange) -> None:
+        """Scale with a picture that has changed its size; the picture's sides stay where they are in a pan."""
+        scale = (change.scale_x, change.scale_y)
+        self._low = [low * one for low, one in zip(self._low, scale, strict=True)]
+        self._high = [high * one for high, one in zip(self._high, scale, strict=True)]
 
     def left_by(self, seen: Sequence[float], position: Sequence[float], velocity: Sequence[float]) -> bool:
         """Tell whether a track was last ``seen`` at a side of the view, and cut by it on its way out.

@@ -275,13 +275,33 @@ def test_any_size_of_frame_is_taken(shape: tuple[int, int]) -> None:
         assert 0 <= top < bottom <= height
 
 
-def test_a_frame_of_another_size_starts_anew() -> None:
-    """The camera's resolution was changed: no error, no motion, and motion is found again after it."""
+@pytest.mark.parametrize("size", [(960, 540), (1280, 720), (320, 180), (640, 480), (360, 640)])
+@every_scene
+def test_edge_12_a_frame_of_another_size_goes_on_with_the_scene(scene: Scene, size: tuple[int, int]) -> None:
+    """The camera's resolution or aspect was changed: no motion by it, and what comes later is motion at once."""
     detector = AdaptiveBackground()
-    feed(detector, crossing(plain, frames=10))
-    wide = [cv2.resize(p, (960, 540)) for p in crossing(plain, frames=50)]
-    motions = feed(detector, wide, start_s=1.0)
+    assert active_frames(feed(detector, crossing(scene, frames=15))) == []
+    other = [cv2.resize(p, size) for p in crossing(scene, frames=50)]
+    motions = feed(detector, other, start_s=1.0)
     assert active_frames(motions)[0] in (20, 21, 22)
+    change = motions[0].view_change
+    assert change is not None
+    assert not change.shifted
+    assert (change.scale_x * WIDTH, change.scale_y * HEIGHT) == pytest.approx(size)
+    assert all(motion.view_change is None for motion in motions[1:])
+
+
+@every_scene
+def test_edge_12_motion_goes_on_through_a_change_of_size(scene: Scene) -> None:
+    """Somebody crosses while the resolution changes: one episode, with regions in the new frame's pixels."""
+    detector = AdaptiveBackground()
+    pictures = crossing(scene)
+    feed(detector, pictures[:45])
+    larger = [cv2.resize(p, (1280, 720), interpolation=cv2.INTER_LINEAR) for p in pictures[45:]]
+    motions = feed(detector, larger, start_s=45 / FPS)
+    assert all(motion.active for motion in motions)
+    x = 2 * ((55 - 19) * 8 - 60)
+    assert overlap(motions[10].regions[0], (x, 300, x + 120, 420)) > 0.6
 
 
 def test_reset_forgets_the_scene() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge_agent.gate import DetectionGate, GateSettings
+from edge_agent.types import ViewChange
 from tests.unit.scenes import BOX, FPS, frame, motion
 
 
@@ -55,3 +58,25 @@ def test_frame_rate_makes_no_difference_to_the_rechecks() -> None:
     ]
     assert looks == [1, 61]
     assert FPS == 10.0
+
+
+def test_edge_15_a_frame_that_is_odd_as_a_whole_is_left_out() -> None:
+    """Neither motion just before nor a disabled gate makes the model look at a corrupted picture."""
+    for settings in (GateSettings(), GateSettings(motion_gate=False)):
+        gate = DetectionGate(settings)
+        assert gate.opens(frame(1), motion(BOX), occupied=True, restless=True)
+        odd = replace(motion(), unsettled=True)
+        assert not gate.opens(frame(2), odd, occupied=True, restless=True)
+        assert gate.opens(frame(3), motion(BOX), occupied=True, restless=True)
+
+
+def test_edge_20_while_the_camera_pans_those_who_are_there_are_looked_after() -> None:
+    """Often, even if they stand still; with nobody there the model rests."""
+    panning = replace(motion(), unsettled=True, view_change=ViewChange(shift_x_px=5.0))
+
+    def looks(*, occupied: bool) -> list[int]:
+        gate = DetectionGate(GateSettings())
+        return [n for n in range(1, 22) if gate.opens(frame(n), panning, occupied=occupied, restless=False)]
+
+    assert looks(occupied=True) == [1, 6, 11, 16, 21]
+    assert looks(occupied=False) == []

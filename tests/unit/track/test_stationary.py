@@ -7,6 +7,7 @@ import pytest
 
 from edge_agent.track.settings import StationarySettings
 from edge_agent.track.stationary import Stationarity
+from edge_agent.types import ViewChange
 
 FPS = 10.0
 
@@ -81,3 +82,15 @@ def test_tracks_are_judged_apart_and_forgotten() -> None:
     judge.forget(1)
     judge.forget(99)
     assert not judge.update(1, box, 2.0)
+
+
+def test_edge_20_what_stands_still_does_so_while_the_camera_pans() -> None:
+    """The box goes with the picture; the judgement stays."""
+    judge = Stationarity()
+    box = np.array([100.0, 50.0, 140.0, 90.0], np.float32)
+    for number in range(120):
+        if number >= 60:
+            judge.move_view(ViewChange(shift_x_px=3.0))
+            box += np.array([3.0, 0.0, 3.0, 0.0], np.float32)
+        still = judge.update(1, box, number / FPS)
+        assert still or number < 60
