@@ -69,6 +69,7 @@ class Agent:
             link=self._link,
             outbox=self._outbox,
             cameras=self._camera_health,
+            connection=self._link.health,
             interval_s=config.heartbeat_s,
             clock=clock,
         )

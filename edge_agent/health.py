@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 from edge_agent.outbox import Outbox
 from edge_agent.transport.link import MessageLink
+from edge_agent.transport.report import TroubleReport
 from shared import __version__
 from shared.clock import Clock, SystemClock
-from shared.heartbeat import CameraHealth, Heartbeat
+from shared.errors import PermanentError
+from shared.heartbeat import CameraHealth, ConnectionHealth, Heartbeat
 from shared.retry import FaultLog
 from shared.topics import DeviceTopics
 
@@ -30,6 +33,7 @@ class HeartbeatLoop:
         link: MessageLink,
         outbox: Outbox,
         cameras: Callable[[], Sequence[CameraHealth]],
+        connection: Callable[[], ConnectionHealth] | None = None,
         interval_s: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
@@ -37,6 +41,8 @@ class HeartbeatLoop:
         self._link = link
         self._outbox = outbox
         self._cameras = cameras
+        self._connection = connection
+        self._report = TroubleReport(logger, subject=f"device {topics.device_id}")
         self._interval_s = interval_s
         self._clock = clock or SystemClock()
         self._faults = FaultLog(logger)
@@ -58,13 +64,23 @@ class HeartbeatLoop:
             agent_version=__version__,
             uptime_seconds=max(0.0, self._clock.monotonic() - self._started_s),
             outbox=self._outbox.health(),
+            connection=None if self._connection is None else self._connection(),
             cameras=self._camera_health(),
         )
 
     def beat(self) -> None:
         """Publish one now, where there is a connection."""
         if self._link.connected:
-            self._link.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
+            sent = self._link.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
+            sent.add_done_callback(self._note_refusal)
+
+    def _note_refusal(self, sent: Future[None]) -> None:
+        """Say what a broker will never take; a lost connection is said by the link."""
+        error = sent.exception()
+        if isinstance(error, PermanentError):
+            self._report.trouble(str(error), f"a heartbeat cannot be sent: {error}")
+        elif error is None:
+            self._report.recovered("heartbeats are sent again")
 
     def close(self, timeout_s: float = 5.0) -> None:
         self._closing.set()

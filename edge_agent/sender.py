@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge_agent.outbox import Outbox, WaitingEvent, WaitingImage
 from edge_agent.transport.link import ImageStore, MessageLink
+from edge_agent.transport.report import TroubleReport
 from shared.errors import PermanentError, TransientError
 from shared.retry import FaultLog, SharedBackoff
 
@@ -270,6 +271,7 @@ class ImagePump(_Pump):
         self._outbox = outbox
         self._store = store
         self._refused_in_a_row = 0
+        self._report = TroubleReport(logger, subject="image store")
 
     def _step(self) -> float | None:
         if wait_s := self.backoff.remaining_s():
@@ -283,14 +285,12 @@ class ImagePump(_Pump):
         try:
             self._store.put(item.object_key, item.body, content_type=item.content_type)
         except PermanentError as error:
-            # When all are refused, one line says so.
-            level = logging.DEBUG if self._refused_in_a_row else logging.WARNING
-            logger.log(level, "image put off (attempt %d): %s", item.attempts + 1, error)
+            self._report.trouble(_cause(error, item), f"image put off (attempt {item.attempts + 1}): {error}")
             self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 16))
             self._refused_in_a_row += 1
             return min(_REFUSED_PAUSE_S * self._refused_in_a_row, _IDLE_S)
         except TransientError as error:
-            logger.warning("images wait: %s", error)
+            self._report.trouble(_cause(error, item), f"images wait: {error}")
             self.backoff.failed()
             self._outbox.images.release([item])
             return self.backoff.remaining_s()
@@ -303,4 +303,10 @@ class ImagePump(_Pump):
         self._outbox.images.ack([item])
         self.backoff.succeeded()
         self._refused_in_a_row = 0
+        self._report.recovered("images are stored again")
         return 0.0
+
+
+def _cause(error: Exception, item: WaitingImage) -> str:
+    """Return what is the same for every image that fails for the same reason."""
+    return f"{type(error).__name__} {str(error).replace(item.object_key, '')}"

@@ -42,6 +42,21 @@ class OutboxHealth(BaseModel):
     dropped_images: int = Field(default=0, ge=0, description="Images given up since the outbox was made.")
 
 
+class ConnectionHealth(BaseModel):
+    """The connection to the broker, as the agent has seen it since it was started."""
+
+    model_config = ConfigDict(extra="allow")
+
+    reconnects: int = Field(default=0, ge=0, description="Connections made after the first.")
+    client_id_conflict: bool = Field(
+        default=False, description="Another client uses this device's client id, as far as can be told."
+    )
+    last_error: str | None = Field(
+        default=None, description="Why the last attempt failed or the last connection ended."
+    )
+    last_error_at: AwareDatetime | None = None
+
+
 class Heartbeat(BaseModel):
     """Published on ``…/heartbeat``."""
 
@@ -54,6 +69,7 @@ class Heartbeat(BaseModel):
     agent_version: str
     uptime_seconds: float = Field(ge=0)
     outbox: OutboxHealth
+    connection: ConnectionHealth | None = None
     cameras: list[CameraHealth] = Field(default_factory=list[CameraHealth])
 
 

@@ -3,36 +3,48 @@
 paho gets a fresh client for every connection, so nothing ever waits in its memory: what was not acknowledged when a
 connection ends fails back to whoever published it. Connecting, waiting and connecting again happen on a thread of
 their own; nothing a callback does can end paho's network thread.
+
+Whatever ends a connection, or keeps one from being made, is said: one line for each kind of trouble, one when it is
+over. ``diagnosis.py`` has the words.
 """
 
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from edge_agent.transport import diagnosis
+from edge_agent.transport.connection import GOODBYE_S, QOS, MqttConnection, failed
+from edge_agent.transport.diagnosis import Trouble
+from edge_agent.transport.report import TroubleReport
 from edge_agent.transport.settings import MqttSettings
 from edge_agent.transport.tls import client_context
 from shared.clock import Clock, SystemClock
-from shared.errors import PermanentError, TransientError, VedetteError
-from shared.heartbeat import DeviceStatus
+from shared.errors import TransientError
+from shared.heartbeat import ConnectionHealth, DeviceStatus
 from shared.retry import Backoff, FaultLog
-from shared.tls_errors import explain_tls_error
 from shared.topics import DeviceTopics
 
 logger = logging.getLogger(__name__)
 
-QOS = 1
 _CHECK_EVERY_S = 0.5
 _STABLE_AFTER_S = 5.0
-_GOODBYE_S = 1.0
+_SHORT_LIFE_S = 90.0
+"""A connection that the broker closes within this time is a short one; another client with this id tries again after
+a minute at most."""
+_SUSPICIOUS = 3
+"""So many short connections in a row are taken for another client's doing."""
+_SESSION_EXPIRY_S = 0xFFFF_FFFF
+"""Never: as sessions of MQTT 3.1.1."""
 
 CommandListener = Callable[[str, bytes], None]
 """Gets topic and payload, on the network thread: hand over and return."""
@@ -60,10 +72,17 @@ class MqttLink:
         self._password = settings.read_password()
         self._tls = self._tls_context()
         self._listeners: list[Callable[[], None]] = []
-        self._connection: _Connection | None = None
+        self._connection: MqttConnection | None = None
         self._closing = threading.Event()
         self._faults = FaultLog(logger)
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt-link", daemon=True)
+        where = f"MQTT broker {settings.host}:{settings.effective_port}"
+        self._report = TroubleReport(logger, subject=where)
+        self._commands_report = TroubleReport(logger, subject=where)
+        self._connections = 0
+        self._short_lives = 0
+        """Connections in a row that the broker accepted and soon closed."""
+        self._last_trouble: tuple[Trouble, datetime] | None = None
         self.last_error: str | None = None
         """Why the last attempt failed or the last connection ended; None while connected."""
 
@@ -74,7 +93,23 @@ class MqttLink:
 
     @property
     def max_in_flight(self) -> int:
-        return self._settings.max_in_flight
+        connection = self._connection
+        said = None if connection is None else connection.receive_maximum
+        return min(self._settings.max_in_flight, said or self._settings.max_in_flight)
+
+    @property
+    def client_id(self) -> str:
+        return self._settings.client_id or self._topics.device_id
+
+    def health(self) -> ConnectionHealth:
+        """Return what the heartbeat says of the connection."""
+        last = self._last_trouble
+        return ConnectionHealth(
+            reconnects=max(self._connections - 1, 0),
+            client_id_conflict=self._report.kind == diagnosis.TAKEN_OVER,
+            last_error=None if last is None else last[0].text,
+            last_error_at=None if last is None else last[1],
+        )
 
     def add_listener(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -86,7 +121,7 @@ class MqttLink:
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> Future[None]:
         connection = self._connection
         if connection is None or not connection.ready.is_set():
-            return _failed(TransientError("not connected to the MQTT broker"))
+            return failed(TransientError("not connected to the MQTT broker"))
         return connection.publish(topic, payload, retain=retain)
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -113,32 +148,41 @@ class MqttLink:
         settings = self._settings
         backoff = Backoff(min_s=settings.reconnect_min_s, max_s=settings.reconnect_max_s, jitter_ratio=0.5)
         while not self._closing.is_set():
-            if self._connect_once() > _STABLE_AFTER_S:
+            if self._connect_once() > self._stable_after_s:
                 backoff.succeeded()
             self._closing.wait(backoff.failed())
 
+    @property
+    def _stable_after_s(self) -> float:
+        """How long a connection must last to be called stable: where another client takes it away, longer than that
+        one may wait before it does so again."""
+        taken_over = self._report.kind == diagnosis.TAKEN_OVER
+        return max(_SHORT_LIFE_S, self._settings.reconnect_max_s) if taken_over else _STABLE_AFTER_S
+
     def _connect_once(self) -> float:
         """Keep one connection until it ends; return how long it lived, in seconds. Raises nothing."""
-        connection: _Connection | None = None
+        connection: MqttConnection | None = None
         try:
-            connection = _Connection(client=self._new_client(), monotonic=self._clock.monotonic)
+            connection = MqttConnection(client=self._new_client(), monotonic=self._clock.monotonic)
             self._run(connection)
         except OSError as error:
-            self._note(explain_tls_error(error) or f"{type(error).__name__}: {error}")
+            self._note(diagnosis.not_connected(error, self._settings, self.client_id))
         except Exception as error:
             # Whatever goes wrong with one connection, the next may be fine; this thread must not end.
             self._faults.log(error, "connecting to the MQTT broker failed")
             self.last_error = f"{type(error).__name__}: {error}"
         return 0.0 if connection is None else connection.lived_s()
 
-    def _run(self, connection: _Connection) -> None:
+    def _run(self, connection: MqttConnection) -> None:
         client = connection.client
-        client.on_connect = lambda _c, _u, _f, reason, _p: self._on_connect(connection, reason)
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._on_disconnect(connection, reason)
+        client.on_connect = lambda _c, _u, _f, reason, said: self._on_connect(connection, reason, said)
+        client.on_disconnect = lambda _c, _u, flags, reason, _p: self._on_disconnect(connection, flags, reason)
         client.on_publish = lambda _c, _u, mid, reason, _p: connection.acknowledged(mid, reason)
         client.on_message = lambda _c, _u, message: self._on_message(message)
+        client.on_subscribe = lambda _c, _u, _m, reasons, _p: self._on_subscribe(reasons)
+        client.on_log = lambda _c, _u, level, text: _note_socket_error(connection, level, text)
         try:
-            client.connect(self._settings.host, self._settings.effective_port, self._settings.keepalive_s)
+            self._connect(client)
             client.loop_start()
             self._watch(connection)
         finally:
@@ -149,22 +193,72 @@ class MqttLink:
             connection.fail("the connection to the MQTT broker was lost")
             self._tell_listeners()
 
-    def _watch(self, connection: _Connection) -> None:
-        """Return when the connection is over, hangs, or is no longer wanted."""
-        if not connection.answered.wait(self._settings.connect_timeout_s):
-            self._note("the broker accepted the connection but does not answer")
+    def _connect(self, client: paho.Client) -> None:
+        settings = self._settings
+        if settings.protocol != "5":
+            client.connect(settings.host, settings.effective_port, settings.keepalive_s)
+            return
+        properties = Properties(PacketTypes.CONNECT)
+        if not settings.clean_session:
+            properties.SessionExpiryInterval = _SESSION_EXPIRY_S
+        client.connect(
+            settings.host,
+            settings.effective_port,
+            settings.keepalive_s,
+            clean_start=settings.clean_session,
+            properties=properties,
+        )
+
+    def _watch(self, connection: MqttConnection) -> None:
+        """Return when the connection is over, hangs, or is no longer wanted; say why."""
+        settings = self._settings
+        if not connection.answered.wait(settings.connect_timeout_s):
+            text = "the broker accepted the connection but does not answer"
+            self._note(Trouble("no answer", f"{text} (no CONNACK within {settings.connect_timeout_s:g} s)"))
             return
         while not connection.over.wait(_CHECK_EVERY_S) and not self._closing.is_set():
-            if connection.oldest_age_s() > self._settings.ack_timeout_s:
-                self._note(f"the broker acknowledged nothing for {self._settings.ack_timeout_s:g} s")
+            if connection.oldest_age_s() > settings.ack_timeout_s:
+                text = f"the broker acknowledged nothing for {settings.ack_timeout_s:g} s; connecting anew"
+                self._note(Trouble("no acknowledgement", text))
                 return
+            if connection.lived_s() > self._stable_after_s:
+                self._short_lives = 0
+                self._report.recovered("connected again")
+        if connection.over.is_set() and not self._closing.is_set():
+            self._explain_end(connection)
+
+    def _explain_end(self, connection: MqttConnection) -> None:
+        """Say why a connection is over that nobody here has ended."""
+        if connection.refused:
+            return  # said when it was
+        if not connection.ready.is_set():
+            protocol_error = connection.ending is not None and "Protocol error" in str(connection.ending)
+            self._note(
+                diagnosis.hung_up_before_answer(
+                    self._settings, self.client_id, protocol_error=protocol_error, detail=connection.socket_error
+                )
+            )
+            return
+        short = connection.lived_s() < _SHORT_LIFE_S
+        self._short_lives = self._short_lives + 1 if short else 0
+        by_message = connection.ended_by_message
+        trouble = diagnosis.ended(
+            connection.ending, self.client_id, by_message=by_message, detail=connection.socket_error
+        )
+        if self._short_lives >= _SUSPICIOUS and not by_message:
+            trouble = diagnosis.taken_over(
+                self.client_id, sure=False, times=self._short_lives, unacknowledged=connection.unacknowledged
+            )
+        self._note(trouble)
 
     def _new_client(self) -> paho.Client:
         settings = self._settings
+        five = settings.protocol == "5"
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id or self._topics.device_id,
-            clean_session=settings.clean_session,
+            client_id=self.client_id,
+            clean_session=None if five else settings.clean_session,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
         client.connect_timeout = settings.connect_timeout_s
@@ -177,28 +271,52 @@ class MqttLink:
         client.will_set(self._topics.status, self._status("offline"), qos=QOS, retain=True)
         return client
 
-    def _on_connect(self, connection: _Connection, reason: Any) -> None:
+    def _on_connect(self, connection: MqttConnection, reason: Any, said: Any) -> None:
         if reason.is_failure:
-            self._note(f"the broker refused the connection: {reason}")
+            self._note(diagnosis.refused(reason, self._settings, self.client_id))
+            connection.refused = True
             connection.over.set()
             connection.answered.set()
             return
+        connection.receive_maximum = getattr(said, "ReceiveMaximum", None)
         try:
             if self._on_command is not None:
-                connection.client.subscribe(self._topics.commands_filter, QOS)
+                self._subscribe(connection)
             connection.publish(self._topics.status, self._status("online", at_now=True), retain=True)
         except Exception as error:
             self._faults.log(error, "announcing the device failed")
         self.last_error = None
-        logger.info("connected to the MQTT broker %s:%d", self._settings.host, self._settings.effective_port)
+        self._connections += 1
+        if self._short_lives == 0:
+            if self._report.kind is None:
+                logger.info("connected to the MQTT broker %s:%d", self._settings.host, self._settings.effective_port)
+            self._report.recovered("connected again")
         self._connection = connection
         connection.begin()
         connection.answered.set()
         self._tell_listeners()
 
-    def _on_disconnect(self, connection: _Connection, reason: Any) -> None:
-        if connection.ready.is_set() and not self._closing.is_set():
-            self._note(f"the connection to the MQTT broker ended: {reason}")
+    def _subscribe(self, connection: MqttConnection) -> None:
+        code, _ = connection.client.subscribe(self._topics.commands_filter, QOS)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:  # the connection has just ended, which is said elsewhere
+            logger.debug("cannot subscribe to commands: %s", paho.error_string(code))
+
+    def _on_subscribe(self, reasons: list[Any]) -> None:
+        if any(reason.is_failure for reason in reasons):
+            refusal = ", ".join(str(reason) for reason in reasons)
+            self._commands_report.trouble(
+                "subscription",
+                f"the broker refuses the subscription to {self._topics.commands_filter} ({refusal}): the device gets no"
+                " commands; allow the topic in the broker's access list or policy",
+            )
+        else:
+            self._commands_report.recovered("the subscription to commands is accepted")
+
+    def _on_disconnect(self, connection: MqttConnection, flags: Any, reason: Any) -> None:
+        """On the network thread: only note it."""
+        if not connection.ended_by_message:  # the end of the socket follows the broker's word, and says less
+            connection.ending = reason
+            connection.ended_by_message = bool(flags.is_disconnect_packet_from_server)
         connection.over.set()
         connection.answered.set()
 
@@ -209,14 +327,14 @@ class MqttLink:
         except Exception as error:
             self._faults.log(error, "handling a message from the broker failed")
 
-    def _say_goodbye(self, connection: _Connection) -> None:
+    def _say_goodbye(self, connection: MqttConnection) -> None:
         """Replace the retained status: after a clean disconnect the broker does not publish the last will."""
         if connection.over.is_set():
             return
         done = connection.publish(self._topics.status, self._status("offline", at_now=True), retain=True)
         said = threading.Event()
         done.add_done_callback(lambda _: said.set())
-        said.wait(_GOODBYE_S)
+        said.wait(GOODBYE_S)
 
     def _status(self, status: Any, *, at_now: bool = False) -> bytes:
         """The will is written when the connection begins, so it names no time."""
@@ -224,11 +342,11 @@ class MqttLink:
         message = DeviceStatus(device_id=self._topics.device_id, status=status, timestamp=timestamp)
         return message.model_dump_json().encode()
 
-    def _note(self, reason: str) -> None:
-        """Log a reason once, not at every attempt."""
-        if reason != self.last_error:
-            logger.warning("MQTT broker %s:%d: %s", self._settings.host, self._settings.effective_port, reason)
-        self.last_error = reason
+    def _note(self, trouble: Trouble) -> None:
+        """Say what is wrong: once for each kind, not at every attempt."""
+        self.last_error = trouble.text
+        self._last_trouble = (trouble, self._clock.now())
+        self._report.trouble(trouble.kind, trouble.text)
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners:
@@ -238,98 +356,7 @@ class MqttLink:
                 self._faults.log(error, "a listener of the MQTT link failed")
 
 
-class _Connection:
-    """One paho client and the messages it still owes an answer for.
-
-    The lock is never held while paho is called: paho calls back while it holds locks of its own.
-    """
-
-    def __init__(self, *, client: paho.Client, monotonic: Callable[[], float]) -> None:
-        self.client = client
-        self.answered = threading.Event()
-        """The broker said yes or no, or the connection ended."""
-        self.ready = threading.Event()
-        self.over = threading.Event()
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._waiting: dict[int, tuple[Future[None], float]] = {}
-        self._early: dict[int, Any] = {}
-        """Acknowledged before ``publish`` had returned the message's number."""
-        self._dead: str | None = None
-        self._ready_at_s: float | None = None
-
-    def begin(self) -> None:
-        """The broker has said yes."""
-        self._ready_at_s = self._monotonic()
-        self.ready.set()
-
-    def lived_s(self) -> float:
-        """How long ago the broker said yes; 0 where it never did."""
-        return 0.0 if self._ready_at_s is None else self._monotonic() - self._ready_at_s
-
-    def hang_up(self) -> None:
-        """End the connection politely, and where the other side does not read any more, without it."""
-        connected = self.client.socket()
-        self.client.disconnect()
-        if isinstance(connected, socket.socket) and not self.over.wait(_GOODBYE_S):
-            with suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)
-        with suppress(AttributeError):  # paho's network thread may end while loop_stop looks at it
-            self.client.loop_stop()
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> Future[None]:
-        future: Future[None] = Future()
-        try:
-            sent = self.client.publish(topic, payload, qos=QOS, retain=retain)
-        except ValueError as error:  # paho's word for a topic or payload that MQTT cannot carry
-            return _failed(PermanentError(f"cannot publish on {topic}: {error}"))
-        if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return _failed(TransientError(f"cannot publish now: {paho.error_string(sent.rc)}"))
-        with self._lock:
-            early = self._early.pop(sent.mid, None)
-            dead = self._dead
-            if early is None and dead is None:
-                self._waiting[sent.mid] = (future, self._monotonic())
-                return future
-        if early is not None:
-            _settle(future, early)
-        else:
-            future.set_exception(TransientError(dead))
-        return future
-
-    def acknowledged(self, mid: int, reason: Any) -> None:
-        with self._lock:
-            future, _ = self._waiting.pop(mid, (None, 0.0))
-            if future is None:
-                self._early[mid] = reason
-        if future is not None:
-            _settle(future, reason)
-
-    def oldest_age_s(self) -> float:
-        """How long the message that waits longest has waited; 0 when none does."""
-        with self._lock:
-            first = next(iter(self._waiting.values()), None)
-        return 0.0 if first is None else self._monotonic() - first[1]
-
-    def fail(self, why: str) -> None:
-        """The connection is over: nothing that waits will be acknowledged."""
-        with self._lock:
-            self._dead = why
-            waiting = list(self._waiting.values())
-            self._waiting.clear()
-        self.over.set()
-        for future, _ in waiting:
-            future.set_exception(TransientError(why))
-
-
-def _settle(future: Future[None], reason: Any) -> None:
-    if getattr(reason, "is_failure", False):
-        future.set_exception(TransientError(f"the broker refused the message: {reason}"))
-    else:
-        future.set_result(None)
-
-
-def _failed(error: VedetteError) -> Future[None]:
-    future: Future[None] = Future()
-    future.set_exception(error)
-    return future
+def _note_socket_error(connection: MqttConnection, level: int, text: str) -> None:
+    """Keep what paho only logs: a TLS alert, a reset."""
+    if level in {paho.MQTT_LOG_ERR, paho.MQTT_LOG_WARNING} and "socket" in text:
+        connection.socket_error = text.rpartition("socket: ")[2] or text

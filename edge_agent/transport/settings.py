@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -35,6 +35,10 @@ class MqttSettings(_Settings):
     password_file: Path | None = Field(default=None, description="A file that holds the password and nothing else.")
     password_env: str | None = Field(default=None, description="Name of the environment variable with the password.")
     client_id: str | None = Field(default=None, min_length=1, max_length=128, description="Default: the device id.")
+    protocol: Literal["3.1.1", "5"] = Field(
+        default="3.1.1",
+        description="Version of MQTT. With 5 the broker says why it refuses or ends something.",
+    )
     keepalive_s: int = Field(
         default=30, ge=5, le=1200, description="A connection silent for one and a half times this is given up."
     )

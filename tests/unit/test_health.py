@@ -11,7 +11,8 @@ from edge_agent.health import HeartbeatLoop
 from edge_agent.outbox import Outbox
 from shared import __version__
 from shared.clock import ManualClock
-from shared.heartbeat import CameraHealth, Heartbeat
+from shared.errors import PermanentError, TransientError
+from shared.heartbeat import CameraHealth, ConnectionHealth, Heartbeat
 from shared.topics import DeviceTopics
 from tests.unit.outbox.made import motion_event
 from tests.unit.transport.fakes import FakeLink
@@ -117,3 +118,24 @@ def test_python_a_beat_that_always_fails_is_logged_once(outbox: Outbox, caplog: 
     loop.close()
     assert caplog.text.count("Traceback") == 1
     assert "sending a heartbeat failed unexpectedly" in caplog.text
+
+
+def test_edge_36_it_says_how_the_connection_has_been(outbox: Outbox) -> None:
+    """Reconnects, the last trouble, and whether another client uses this id."""
+    said = ConnectionHealth(reconnects=3, client_id_conflict=True, last_error="another client uses the client id x")
+    link = FakeLink()
+    HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, connection=lambda: said).beat()
+    assert Heartbeat.model_validate_json(link.published[0][1]).connection == said
+
+
+def test_edge_36_a_heartbeat_that_no_broker_will_take_is_said_once(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lost connection needs no word here; a refusal for good does, and one is enough."""
+    link = FakeLink()
+    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera)
+    for error in (TransientError("lost"), PermanentError("not allowed"), PermanentError("not allowed")):
+        link.fail_with = error
+        loop.beat()
+    assert caplog.text.count("a heartbeat cannot be sent: not allowed") == 1
+    assert "lost" not in caplog.text

@@ -367,3 +367,26 @@ def test_python_a_link_that_always_raises_is_not_asked_for_every_event(
     time.sleep(0.1)
     assert link.calls == 1
     assert caplog.text.count("Traceback") == 1
+
+
+def test_edge_36_trouble_with_the_store_is_said_once_for_each_cause(
+    outbox: Outbox, run_sender: MakeSender, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line however many images and attempts; another when the cause changes; and one when it is over."""
+    caplog.set_level("INFO")
+    keys = put_images(outbox, 6)
+    store = FakeStore()
+    store.trouble = lambda key: TransientError(f"cannot store s3://bucket/{key} now: there are no AWS credentials")
+    run_sender(FakeLink(), store)
+    eventually(lambda: len(store.attempts) >= 5)
+    store.trouble = lambda key: TransientError(f"cannot store s3://bucket/{key} now: the credentials have expired")
+    tried = len(store.attempts)
+    eventually(lambda: len(store.attempts) >= tried + 5)
+    store.trouble = lambda _: None
+    eventually(lambda: set(store.stored) == set(keys))
+    lines = [r.getMessage() for r in caplog.records if "image store" in r.getMessage()]
+    assert [line.rpartition(": ")[2] for line in lines] == [
+        "there are no AWS credentials",
+        "the credentials have expired",
+        "images are stored again",
+    ]

@@ -1,4 +1,4 @@
-"""A broker that does what a test says: acknowledge, refuse, fall silent, hang up. The parts of MQTT 3.1.1 we use."""
+"""A broker that does what a test says: acknowledge, refuse, fall silent, hang up. What we use of MQTT 3.1.1 and 5."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Connect:
     will: tuple[str, bytes, bool] | None
     username: str | None
     password: str | None
+    version: int = 4
+    """4: MQTT 3.1.1; 5: MQTT 5."""
 
 
 @dataclass
@@ -41,6 +43,12 @@ class Script:
     connect_code: int = 0
     hang_up_on: bytes | None = None
     read: bool = True
+    hang_up_before_answer: bool = False
+    hang_up_after_answer: bool = False
+    """Say yes, acknowledge what comes at first, and close: what a client sees whose id another one uses."""
+    subscribe_code: int = 1
+    receive_maximum: int | None = None
+    """Said in CONNACK to clients of MQTT 5."""
 
 
 @dataclass
@@ -59,6 +67,8 @@ class ScriptedBroker:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._clients: list[socket.socket] = []
+        self._five: set[socket.socket] = set()
+        """Clients that speak MQTT 5."""
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -74,6 +84,13 @@ class ScriptedBroker:
         """Cut every connection without a word."""
         for client in list(self._clients):
             with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def disconnect(self, reason: int) -> None:
+        """End every connection with an MQTT 5 message that says why."""
+        for client in list(self._clients):
+            with suppress(OSError):
+                client.sendall(bytes([DISCONNECT << 4, 2, reason, 0]))
                 client.shutdown(socket.SHUT_RDWR)
 
     def send(self, topic: str, payload: bytes) -> None:
@@ -97,7 +114,7 @@ class ScriptedBroker:
             thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(OSError, EOFError, IndexError, struct.error, UnicodeDecodeError):
             if self.tls is not None:
                 try:
                     client = self.tls.wrap_socket(client, server_side=True)
@@ -115,14 +132,14 @@ class ScriptedBroker:
 
     def _handle(self, client: socket.socket, kind: int, flags: int, body: bytes) -> bool:
         if kind == CONNECT:
-            self.connects.append(_parse_connect(body))
-            if self.script.answer_connect:
-                client.sendall(bytes([CONNACK << 4, 2, 0, self.script.connect_code]))
-                return self.script.connect_code == 0
-        elif kind == SUBSCRIBE:
-            (length,) = struct.unpack_from("!H", body, 2)
-            self.subscriptions.append(body[4 : 4 + length].decode())
-            client.sendall(bytes([SUBACK << 4, 3]) + body[:2] + b"\x01")
+            return self._greet(client, _parse_connect(body))
+        if kind == SUBSCRIBE:
+            five = client in self._five
+            (length,) = struct.unpack_from("!H", body, 3 if five else 2)
+            self.subscriptions.append(body[5 if five else 4 :][:length].decode())
+            properties = b"\x00" if five else b""
+            code = bytes([self.script.subscribe_code])
+            client.sendall(bytes([SUBACK << 4, 3 + len(properties)]) + body[:2] + properties + code)
         elif kind == PUBLISH:
             return self._take(client, flags, body)
         elif kind == PINGREQ:
@@ -132,24 +149,43 @@ class ScriptedBroker:
             return False
         return True
 
+    def _greet(self, client: socket.socket, connect: Connect) -> bool:
+        self.connects.append(connect)
+        if connect.version == 5:
+            self._five.add(client)
+        if self.script.hang_up_before_answer:
+            return False
+        if not self.script.answer_connect:
+            return True
+        properties = b""
+        if connect.version == 5:
+            most = self.script.receive_maximum
+            properties = b"\x00" if most is None else b"\x03\x21" + struct.pack("!H", most)
+        answer = bytes([0, self.script.connect_code]) + properties
+        client.sendall(bytes([CONNACK << 4, len(answer)]) + answer)
+        return self.script.connect_code == 0
+
     def _take(self, client: socket.socket, flags: int, body: bytes) -> bool:
         (length,) = struct.unpack_from("!H", body)
         topic, qos = body[2 : 2 + length].decode(), flags >> 1 & 3
         after = 2 + length + (2 if qos else 0)
-        payload = body[after:]
+        payload = body[after + (1 if client in self._five else 0) :]
         if self.script.hang_up_on is not None and self.script.hang_up_on in payload:
             return False
         self.published.append(Published(topic, payload, qos, bool(flags & 1)))
         if qos and self.script.ack:
             client.sendall(bytes([PUBACK << 4, 2]) + body[2 + length : after])
-        return True
+        return not self.script.hang_up_after_answer
 
 
 def _parse_connect(body: bytes) -> Connect:
     (name_length,) = struct.unpack_from("!H", body)
     flags = body[2 + name_length + 1]
     (keepalive_s,) = struct.unpack_from("!H", body, 2 + name_length + 2)
+    version = body[2 + name_length]
     rest = body[2 + name_length + 4 :]
+    if version == 5:
+        rest = rest[1 + rest[0] :]  # properties, less than 128 bytes of them
 
     def text() -> bytes:
         nonlocal rest
@@ -158,10 +194,14 @@ def _parse_connect(body: bytes) -> Connect:
         return value
 
     client_id = text().decode()
-    will = (text().decode(), text(), bool(flags & 0x20)) if flags & 0x04 else None
+    will = None
+    if flags & 0x04:
+        if version == 5:
+            rest = rest[1 + rest[0] :]
+        will = (text().decode(), text(), bool(flags & 0x20))
     username = text().decode() if flags & 0x80 else None
     password = text().decode() if flags & 0x40 else None
-    return Connect(client_id, bool(flags & 0x02), keepalive_s, will, username, password)
+    return Connect(client_id, bool(flags & 0x02), keepalive_s, will, username, password, version)
 
 
 def _read_packet(client: socket.socket) -> tuple[int, int, bytes]:
