@@ -18,9 +18,9 @@ from edge_agent.detect.factory import open_detector
 from edge_agent.detect.look import CloserLook
 from edge_agent.detect.settings import unknown_class
 from edge_agent.events.builder import EventBuilder, Origin
-from edge_agent.events.lifecycle import TrackLifecycle
-from edge_agent.events.motion_episodes import MotionEpisodes
-from edge_agent.events.scenes import Scenes
+from edge_agent.events.rules.detection import Scenes
+from edge_agent.events.rules.motion import MotionEpisodes
+from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.finder import BlobFinder, FillingFinder, Finder, ModelFinder
 from edge_agent.gate import DetectionGate
 from edge_agent.motion.adaptive import AdaptiveBackground

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,7 +20,7 @@ from edge_agent.config_file import read_toml, stray_characters
 from edge_agent.detect.catalogue import user_cache_dir
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.events.builder import SnapshotSettings
-from edge_agent.events.settings import EventSettings
+from edge_agent.events.settings import EventSettings, Timezone
 from edge_agent.gate import GateSettings
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.outbox.settings import OutboxSettings
@@ -101,11 +101,24 @@ class AgentConfig(_Section):
     models_location: str | None = Field(
         default=None, description="Folder or URL to look for models in first; VEDETTE_MODELS where this is left out."
     )
+    timezone: Timezone = Field(
+        default="UTC",
+        description="IANA name of the site's time zone, in which schedules and counters' resets are given.",
+    )
     mqtt: MqttSettings
     s3: S3Settings | None = Field(default=None, description="Left out: events travel without pictures.")
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     sender: SenderSettings = Field(default_factory=SenderSettings)
     cameras: list[CameraSettings] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down_timezone(cls, data: Any) -> Any:
+        """Give each camera's events the file's time zone, unless they name one of their own."""
+        if not isinstance(data, dict) or "timezone" not in data or not isinstance(data.get("cameras"), list):
+            return data
+        given = cast("dict[str, Any]", data)
+        return given | {"cameras": [_with_timezone(camera, given["timezone"]) for camera in given["cameras"]]}
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
@@ -113,6 +126,13 @@ class AgentConfig(_Section):
         if twice := sorted({camera_id for camera_id in ids if ids.count(camera_id) > 1}):
             raise ValueError(f"two cameras are called {', '.join(twice)}")
         return self
+
+
+def _with_timezone(camera: Any, timezone: Any) -> Any:
+    events = camera.get("events", {}) if isinstance(camera, dict) else None
+    if not isinstance(events, dict):
+        return camera
+    return {**camera, "events": {"timezone": timezone, **events}}
 
 
 def load_config(path: Path) -> AgentConfig:

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from edge_agent.anpr.stage import PlateStage, Tracked
 from edge_agent.events.builder import BuiltEvent, EventBuilder
-from edge_agent.events.lifecycle import TrackLifecycle, labels_of
-from edge_agent.events.motion_episodes import MotionEpisodes
 from edge_agent.events.occurrences import Followed, Occurrence
-from edge_agent.events.scenes import Scenes
+from edge_agent.events.rules.detection import Scenes
+from edge_agent.events.rules.motion import MotionEpisodes
+from edge_agent.events.rules.track_lifecycle import TrackLifecycle, labels_of
 from edge_agent.finder import Finder
 from edge_agent.gate import DetectionGate
 from edge_agent.motion.detector import MotionDetector
@@ -54,8 +54,7 @@ class Objects:
             self._move_view(motion.view_change)
         occupied = self._lifecycle.occupied
         if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.restless):
-            gone = self._lifecycle.expire(frame.time_s) if occupied else ()
-            return (*gone, *self._gone_plates(frame.time_s))
+            return (*self._lifecycle.rest(frame), *self._gone_plates(frame.time_s))
         with self._timer.stage("detect"):
             detections = self._finder.find(frame, motion)
         with self._timer.stage("track"):

@@ -137,6 +137,16 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierDetection:
+    """One detection of a track from before the track was confirmed."""
+
+    track_id: int
+    time_s: float
+    xyxy: tuple[float, float, float, float]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tracks:
     """The confirmed tracks that a detection touched in this frame, and those that ended. N rows."""
 
@@ -150,6 +160,8 @@ class Tracks:
     """Row in the ``Detections`` given to ``update``."""
     ended: tuple[int, ...] = ()
     """Ids of confirmed tracks that were given up in this frame."""
+    earlier: tuple[EarlierDetection, ...] = ()
+    """What is known of the tracks confirmed in this frame from before it, by ascending time for each."""
 
     def __len__(self) -> int:
         return len(self.track_id)

@@ -1,8 +1,8 @@
 """The event union: what a device tells the world, one pydantic class per ``event_type``.
 
 Unknown fields are kept (an older cloud must not lose what a newer device says); an unknown ``schema_version`` or
-``event_type`` is rejected with a reason. To add an event type: one class here, one member of ``Event``, one golden
-sample in ``tests/contract/golden/``, then ``make schemas``.
+``event_type`` is rejected with a reason. To add an event type: one name in ``event_types``, one class here, one member
+of ``Event``, one golden sample in ``tests/contract/golden/``, then ``make schemas``; tests name what else is missing.
 """
 
 from __future__ import annotations
@@ -76,6 +76,14 @@ class ModelInfo(_Part):
     version: Label
 
 
+class PathPoint(_Part):
+    """Where an object was: the middle of its box's lower edge, as shares of the picture."""
+
+    t: Seconds = Field(description="Seconds after `first_seen_at`.")
+    x: Ratio
+    y: Ratio
+
+
 class TrackingData(_Part):
     """One step in the life of a tracked object."""
 
@@ -93,7 +101,10 @@ class TrackingData(_Part):
     stationary: bool | None = None
     first_seen_at: UtcTime | None = None
     last_seen_at: UtcTime | None = Field(
-        default=None, description="Leaving is told later than it happened; this is when."
+        default=None, description="`left` is emitted later than it happened; this is when."
+    )
+    path: Annotated[list[PathPoint], Field(max_length=32)] | None = Field(
+        default=None, description="On `left`: the object's way, simplified; the first and the last point are exact."
     )
 
 
@@ -177,6 +188,32 @@ class CameraStatusData(_Part):
     error: str | None = None
 
 
+class RuleData(_Part):
+    """Something that happened under a rule: in a zone, at a line."""
+
+    rule: Label = Field(
+        description="`zone_entered`, `zone_left`, `line_crossed`, `loitering`, `occupancy`; more may come."
+    )
+    name: Label = Field(description="Of the zone or the line.")
+    direction: Label | None = Field(
+        default=None, description="`left` or `right` of a line; `over` or `under` for occupancy."
+    )
+    since: UtcTime | None = Field(default=None, description="When the stay, or the state, began.")
+    dwell_s: Seconds | None = Field(default=None, description="How long the stay has lasted.")
+    crossed_at: UtcTime | None = Field(default=None, description="When the line was crossed, between two frames.")
+    count: Count | None = Field(
+        default=None,
+        description="Objects in the zone; or crossings of the line by this class in this direction since the last "
+        "reset.",
+    )
+    track_id: Count | None = None
+    track_uid: Label | None = None
+    class_name: Label | None = None
+    confidence: Ratio | None = None
+    bounding_box: BoundingBox | None = None
+    zone: Label | None = None
+
+
 class EventBase(_Part):
     """What every event carries."""
 
@@ -225,11 +262,15 @@ class CameraStatusEvent(EventBase):
     event_data: CameraStatusData
 
 
+class RuleEvent(EventBase):
+    event_type: Literal["rule"] = "rule"
+    event_data: RuleData
+
+
 Event = Annotated[
-    TrackingEvent | MotionEvent | DetectionEvent | AnprEvent | SnapshotEvent | CameraStatusEvent,
+    TrackingEvent | MotionEvent | DetectionEvent | AnprEvent | SnapshotEvent | CameraStatusEvent | RuleEvent,
     Field(discriminator="event_type"),
 ]
-EVENT_TYPES = ("tracking", "motion", "detection", "anpr", "snapshot", "camera_status")
 
 EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 

@@ -14,6 +14,7 @@ from cloud_functions.api.cursor import TOKEN_LENGTH, Cursor, decode_cursor
 from cloud_functions.api.errors import invalid_parameter
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.plates.site_key import is_token
+from shared.event_types import EventType
 from shared.ids import SEGMENT_PATTERN
 from shared.plates import require_plate
 
@@ -23,8 +24,6 @@ MAX_PAGE = 1_000_000_000
 MAX_EVENT_NUMBER = 2**63 - 1
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2999, 1, 1, tzinfo=UTC)
-
-EventType = Literal["tracking", "motion", "detection", "anpr", "snapshot", "camera_status"]
 
 _LABEL = re.compile(r"\w[\w .,:&+()#'’·-]*", re.UNICODE)  # classes and zones are named in every script
 _NEVER_IN_A_LABEL = re.compile(r"--|\.\.|(?<!\w)['’]|['’](?!\w)", re.UNICODE)

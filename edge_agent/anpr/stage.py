@@ -350,6 +350,7 @@ def plate_tracking(settings: AnprSettings) -> TrackSettings:
         high_score=min(0.5, settings.min_detection_score),
         confirm_hits=2,
         confirm_score_sum=0.0,
+        leap_speed=0.0,
         lost_s=settings.lost_s,
         buffer_ratio=1.5,
         min_similarity=0.02,

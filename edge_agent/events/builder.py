@@ -17,6 +17,7 @@ from edge_agent.events.occurrences import (
     DetectionOccurrence,
     MotionOccurrence,
     Occurrence,
+    RuleOccurrence,
     TrackingOccurrence,
     as_box,
 )
@@ -34,8 +35,11 @@ from shared.events import (
     ModelInfo,
     MotionData,
     MotionEvent,
+    PathPoint,
     PlateCandidate,
     PlateResult,
+    RuleData,
+    RuleEvent,
     SnapshotData,
     SnapshotEvent,
     SnapshotRef,
@@ -52,8 +56,10 @@ REMEMBERED_TIMES = 4096
 ImageFormat = Literal["jpg", "png", "webp"]
 
 
-EventClass = type[TrackingEvent | MotionEvent | DetectionEvent | AnprEvent | SnapshotEvent | CameraStatusEvent]
-EventData = TrackingData | MotionData | DetectionData | AnprData | SnapshotData | CameraStatusData
+EventClass = type[
+    TrackingEvent | MotionEvent | DetectionEvent | AnprEvent | SnapshotEvent | CameraStatusEvent | RuleEvent
+]
+EventData = TrackingData | MotionData | DetectionData | AnprData | SnapshotData | CameraStatusData | RuleData
 
 
 class SnapshotSettings(BaseModel):
@@ -111,6 +117,11 @@ class EventBuilder:
                 frame = occurrence.sighting.frame
                 data = self._tracking_data(occurrence)
                 return self._assemble(TrackingEvent, data, frame, self._portrait(frame, occurrence.sighting.labels))
+            case RuleOccurrence():
+                frame = occurrence.frame
+                return self._assemble(
+                    RuleEvent, _rule_data(occurrence), frame, self._portrait(frame, occurrence.labels)
+                )
             case MotionOccurrence():
                 frame = occurrence.frame
                 return self._assemble(MotionEvent, _motion_data(occurrence), frame, self._moving_areas(occurrence))
@@ -189,6 +200,7 @@ class EventBuilder:
             stationary=found.stationary,
             first_seen_at=found.first_seen_at,
             last_seen_at=found.last_seen_at,
+            path=_path(found),
         )
 
     def _portrait(self, frame: Frame, labels: tuple[BoxLabel, ...]) -> Image | None:
@@ -241,6 +253,34 @@ class EventBuilder:
             if len(self._taken) > REMEMBERED_TIMES:
                 del self._taken[next(iter(self._taken))]
         return timestamp
+
+
+def _path(found: TrackingOccurrence) -> list[PathPoint] | None:
+    if not found.path:
+        return None
+    return [
+        PathPoint(t=round(max(point.time_s - found.first_seen_s, 0.0), 3), x=_ratio(point.x), y=_ratio(point.y))
+        for point in found.path
+    ]
+
+
+def _rule_data(found: RuleOccurrence) -> RuleData:
+    happened = found.transition
+    return RuleData(
+        rule=happened.rule,
+        name=happened.name,
+        direction=happened.direction,
+        since=found.since_at,
+        dwell_s=None if happened.dwell_s is None else round(happened.dwell_s, 3),
+        crossed_at=found.crossed_at,
+        count=happened.count,
+        track_id=found.track_id,
+        track_uid=found.track_uid,
+        class_name=found.class_name,
+        confidence=None if found.score is None else _ratio(found.score),
+        bounding_box=None if found.xyxy is None else _box(found.xyxy, found.frame),
+        zone=happened.zone,
+    )
 
 
 def _motion_data(found: MotionOccurrence) -> MotionData:

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 from edge_agent.annotate import BoxLabel
+from edge_agent.events.rules.observation import Transition
+from edge_agent.events.rules.path import PathPoint
 from edge_agent.types import Boxes, Frame, Motion
 
 Box = tuple[float, float, float, float]
@@ -43,6 +45,26 @@ class TrackingOccurrence:
     stationary: bool = False
     loitering: bool = False
     line_crossed: str | None = None
+    path: tuple[PathPoint, ...] = ()
+    """With the frames' own times, on ``left``."""
+    first_seen_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOccurrence:
+    """Something that happened under a rule."""
+
+    transition: Transition
+    frame: Frame
+    labels: tuple[BoxLabel, ...]
+    """The boxes to draw: the object's own first, where it belongs to one."""
+    since_at: datetime | None = None
+    crossed_at: datetime | None = None
+    track_id: int | None = None
+    track_uid: str | None = None
+    class_name: str | None = None
+    xyxy: Box | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +125,7 @@ class AnprOccurrence:
     """From the best picture's capture until it was told"""
 
 
-Occurrence = TrackingOccurrence | MotionOccurrence | DetectionOccurrence | AnprOccurrence
+Occurrence = TrackingOccurrence | RuleOccurrence | MotionOccurrence | DetectionOccurrence | AnprOccurrence
 
 
 def iou(first: Box, second: Box) -> float:

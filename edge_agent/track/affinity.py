@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from math import log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, VARIANCE, Floats, size_px, squared_size
@@ -18,6 +20,7 @@ OTHER_CLASS = 0.9
 AFTERWARDS = 1e-3
 """Factor that makes a pairing yield to any of the first rank."""
 _MISSED = 0.7
+_LEAP_WIDTH_GROWTH, _LEAP_HEIGHT_GROWTH = log(3.0), log(1.5)
 _FADING_PER_S = 1.0
 
 
@@ -121,6 +124,19 @@ def reachable(states: Floats, measured: Floats, settings: TrackSettings) -> Floa
     growth = np.abs(np.log(position[EXTENT, :, None] / measured[EXTENT, None, :])).max(axis=0)
     worst = np.maximum(np.maximum(sigmas, lengths), growth / np.log(settings.size_change))
     return np.maximum(1.0 - worst, 0.0)
+
+
+def leapable(states: Floats, measured: Floats, most_sizes: Floats) -> NDArray[np.bool_]:
+    """Return which detections each track, seen but once, may have got to by moving ``most_sizes`` at most, one a track.
+
+    Heights are alike; widths may differ by more, since the picture's edge cuts what comes in sideways.
+    """
+    position = states[POSITION]
+    lengths = np.hypot(*(position[CENTRE, :, None] - measured[CENTRE, None, :]))
+    growth = np.abs(np.log(position[EXTENT, :, None] / measured[EXTENT, None, :]))
+    size = size_px(states)
+    near = (lengths >= 0.5 * size[:, None]) & (lengths <= (size * most_sizes)[:, None])
+    return near & (growth[0] <= _LEAP_WIDTH_GROWTH) & (growth[1] <= _LEAP_HEIGHT_GROWTH)
 
 
 def covered(found: Candidates, weak: int, shadow_overlap: float) -> bool:

@@ -100,6 +100,19 @@ class MotionModel:
         states[VELOCITY_VARIANCE] -= gains[1] * states[COVARIANCE]
         states[_UNCERTAIN_PLACE] *= 1.0 - gains[0]
 
+    def restart(self, states: Floats, row: int, measured: Floats, elapsed_s: float) -> None:
+        """Take two detections, ``elapsed_s`` (above 0) apart, for all that is known of one state, in place.
+
+        ``measured`` is the second, ``(4,)``; the state has seen the first alone, and has been advanced since.
+        """
+        state = states[:, CENTRE, row]
+        speed = (measured[CENTRE] - state[POSITION]) / elapsed_s
+        noise = float(self._noise[0, 0] * _squared(measured[:, None])[0])
+        state[POSITION], state[VELOCITY] = measured[CENTRE], speed
+        state[VARIANCE], state[COVARIANCE] = noise, noise / elapsed_s
+        state[VELOCITY_VARIANCE] = np.maximum(2.0 * noise / elapsed_s**2, state[VELOCITY_VARIANCE])
+        states[POSITION, EXTENT, row] = measured[EXTENT]
+
     def _step(self, elapsed_s: float) -> Floats:
         """Steps are the same from frame to frame in a file, but for the last digits of its times."""
         elapsed_s = round(elapsed_s, 6)

@@ -65,6 +65,10 @@ class TrackSettings(BaseModel):
     overlap. Raising it recovers more lost tracks, and mistakes strangers for them."""
     reach_ratio: Annotated[float, Field(gt=0.0, le=20.0)] = 2.0
     """The same, at most this many times the object's size (root of its area), however long it was lost."""
+    leap_speed: Annotated[float, Field(ge=0.0, le=200.0)] = 30.0
+    """How fast an object may be, in its own sizes a second, for its first two detections to be joined although they do
+    not overlap, where no other pair is possible. Raising it follows faster objects, and joins strangers; 0 joins
+    none."""
     size_change: Annotated[float, Field(gt=1.0, le=10.0)] = 1.5
     """Factor by which width and height may differ there. Raising it recovers more, and mistakes more."""
     shadow_overlap: Ratio = 0.7

@@ -33,6 +33,8 @@ class Track:
     missed: int = 0
     """Updates since the last detection."""
     unseen_s: float = 0.0
+    history: list[tuple[float, Box, float]] = field(default_factory=list[tuple[float, Box, float]])
+    """Time, box and score of each detection while the track is tentative."""
     leaving: bool = False
     """Whether it went out of sight on its way out of the picture."""
 
@@ -95,6 +97,7 @@ class TrackTable:
         self.states[POSITION, CENTRE] += np.array((change.shift_x_px, change.shift_y_px))[:, None]
         for track in self.tracks:
             track.seen = list(change.box(track.seen))
+            track.history = [(time_s, list(change.box(box)), score) for time_s, box, score in track.history]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget all tracks but these."""

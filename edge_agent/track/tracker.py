@@ -13,17 +13,34 @@ from math import isfinite
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_agent.track.affinity import AFTERWARDS, OTHER_CLASS, covered, precedence, reachable, shadowed, similarity
+from edge_agent.track.affinity import (
+    AFTERWARDS,
+    OTHER_CLASS,
+    covered,
+    leapable,
+    precedence,
+    reachable,
+    shadowed,
+    similarity,
+)
 from edge_agent.track.assignment import Offer, assign
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.classes import ClassGroups
-from edge_agent.track.motion_model import POSITION, VELOCITY, MotionModel, corners
+from edge_agent.track.motion_model import CENTRE, POSITION, VELOCITY, MotionModel, corners
 from edge_agent.track.overlap import is_part
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Pairs, Track, TrackTable
 from edge_agent.track.view import View
-from edge_agent.types import Detections, Tracks, ViewChange
+from edge_agent.types import Detections, EarlierDetection, Tracks, ViewChange
+
+_LEAP_MOST_S, _LEAP_MOST_SIZES = 0.5, 6.0
+"""A leap takes and covers no more than this."""
+_CLAIM_SIZES = 0.7
+"""Nothing leaps to a place so near to an established track's, in that one's sizes."""
+_HISTORY = 60
+"""Detections of a tentative track that are remembered."""
 
 _TRUST = 0.4
 """Share of the detection in the box that is reported, the rest being the filter's estimate: the estimate alone lags
@@ -78,15 +95,17 @@ class ByteTracker:
         )
         table.advance(self._elapsed(time_s), self._motion)
         pairs: Pairs = []
+        earlier: tuple[EarlierDetection, ...] = ()
         if len(found):
             self._view.widen(found.hull)
             pairs = self._continue_tracks(found)
             pairs += self._start_tracks(found, pairs)
-            self._confirm()
+            self._remember(found, pairs, time_s)
+            earlier = self._confirm()
         self._note_who_left()
         seen = self._seen(found, pairs)
         ended = self._drop()
-        return replace(seen, ended=ended) if ended else seen
+        return replace(seen, ended=ended, earlier=earlier) if ended or earlier else seen
 
     def move_view(self, change: ViewChange) -> None:
         self._table.move_view(change)
@@ -117,6 +136,10 @@ class ByteTracker:
             return []
         pairs = assign(self._offers(found))
         pairs += self._recoveries(found, pairs)
+        leaps = self._leaps(found, pairs)
+        for row, column in leaps:
+            self._motion.restart(self._table.states, row, found.centred[:, column], self._table.tracks[row].unseen_s)
+        pairs += leaps
         if pairs:
             self._table.touch(pairs, found, self._motion)
         return pairs
@@ -176,6 +199,38 @@ class ByteTracker:
                     offers.append((row, column, gain))
         return assign(offers)
 
+    def _leaps(self, found: Candidates, pairs: Pairs) -> Pairs:
+        """Join a track that was seen once, just before, with a strong detection so far away that nothing overlaps.
+
+        Only where neither could be joined with anything else: something that crosses the picture in half a second is
+        alone in that, while flickering detections are not.
+        """
+        settings, tracks = self._settings, self._table.tracks
+        spare = _others((column for _, column in pairs), found.strong)
+        taken = {row for row, _ in pairs}
+        fresh = [
+            row
+            for row, track in enumerate(tracks)
+            if track.hits == 1 and track.missed == 1 and 0.0 < track.unseen_s <= _LEAP_MOST_S and row not in taken
+        ]
+        if not fresh or not spare or settings.leap_speed == 0.0:
+            return []
+        most = np.array([min(settings.leap_speed * tracks[row].unseen_s, _LEAP_MOST_SIZES) for row in fresh])
+        possible = leapable(self._table.states.take(fresh, axis=2), found.centred.take(spare, axis=1), most)
+        possible &= np.array([tracks[row].group for row in fresh])[:, None] == np.array(
+            [found.group[column] for column in spare]
+        )
+        possible &= ~self._claimed(found, spare)
+        alone = possible & (possible.sum(axis=1) == 1)[:, None] & (possible.sum(axis=0) == 1)
+        return [(fresh[place], spare[other]) for place, other in np.argwhere(alone).tolist()]
+
+    def _claimed(self, found: Candidates, columns: Sequence[int]) -> NDArray[np.bool_]:
+        """Return which detections are so near to an established track that they are more likely a part of it."""
+        known = [row for row, track in enumerate(self._table.tracks) if track.track_id]
+        position = self._table.states[POSITION].take(known, axis=1)
+        away = position[CENTRE, :, None] - found.centred[CENTRE].take(columns, axis=1)[:, None, :]
+        return (np.hypot(*away) <= _CLAIM_SIZES * np.sqrt(position[2] * position[3])[:, None]).any(axis=0)
+
     def _start_tracks(self, found: Candidates, pairs: Pairs) -> Pairs:
         """Start tentative tracks from strong detections that belong to no track."""
         spare = _others((column for _, column in pairs), found.strong)
@@ -184,9 +239,21 @@ class ByteTracker:
             self._table.add(spare, found, self._motion)
         return [(first + number, column) for number, column in enumerate(spare)]
 
-    def _confirm(self) -> None:
-        """Give ids to tentative tracks that were seen often enough, unless they only shadow another track."""
+    def _remember(self, found: Candidates, pairs: Pairs, time_s: float) -> None:
+        """Keep the detections of tentative tracks: where a track was before it is confirmed counts, too."""
+        for row, column in pairs:
+            track = self._table.tracks[row]
+            if track.track_id == 0:
+                track.history.append((time_s, found.boxes[column], found.score[column]))
+                del track.history[:-_HISTORY]
+
+    def _confirm(self) -> tuple[EarlierDetection, ...]:
+        """Give ids to tentative tracks that were seen often enough, unless they only shadow another track.
+
+        Returns the earlier detections of those.
+        """
         settings, tracks = self._settings, self._table.tracks
+        earlier: list[EarlierDetection] = []
         for track in tracks:
             if (
                 track.track_id == 0
@@ -197,6 +264,12 @@ class ByteTracker:
             ):
                 self._last_id += 1
                 track.track_id = self._last_id
+                earlier += [
+                    EarlierDetection(track.track_id, time_s, (box[0], box[1], box[2], box[3]), score)
+                    for time_s, box, score in track.history[:-1]
+                ]
+                track.history.clear()
+        return tuple(earlier)
 
     def _note_who_left(self) -> None:
         """Judge those who have just gone out of sight, while their speeds still tell."""

@@ -10,13 +10,15 @@ from rich.text import Text
 
 from shared.untyped_data import UntypedData
 
-_STYLES = {
+STYLES = {
     "tracking": "cyan",
     "motion": "yellow",
     "anpr": "magenta",
     "plate_match": "bold red",
     "detection": "cyan",
     "camera_status": "bold",
+    "rule": "green",
+    "snapshot": "",
 }
 _WHAT_WIDTH = 40
 
@@ -24,12 +26,12 @@ _WHAT_WIDTH = 40
 def event_line(event: Mapping[str, Any], *, api_url: str) -> Text:
     """Return time, camera, what happened, and where its picture is."""
     event_type = str(event.get("event_type", ""))
-    describe = _DESCRIBE.get(event_type, _other)
+    describe = DESCRIPTIONS.get(event_type, _other)
     data = UntypedData(event.get("event_data"))
     line = Text(no_wrap=True, overflow="ignore")
     line.append(_clock(str(event.get("timestamp", ""))), style="dim")
     line.append(f"  {event.get('camera_id', ''):<10}  ")
-    line.append(f"{describe(data) or event_type:<{_WHAT_WIDTH}}", style=_STYLES.get(event_type, ""))
+    line.append(f"{describe(data) or event_type:<{_WHAT_WIDTH}}", style=STYLES.get(event_type, ""))
     if event.get("snapshot_path"):
         line.append(f"  {api_url}/api/events/{event.get('id')}/snapshot", style="blue")
     return line
@@ -43,8 +45,7 @@ def _clock(timestamp: str) -> str:
 
 
 def _tracking(data: UntypedData) -> str:
-    track = data.number("track_id")
-    text = f"{data.text('class_name')} {'?' if track is None else f'{track:.0f}'} {data.text('tracking_action')}"
+    text = f"{data.text('class_name')} {_whole(data.number('track_id'))} {data.text('tracking_action')}"
     dwell_s = data.number("dwell_time_seconds")
     if data.text("tracking_action") == "left" and dwell_s is not None:
         return f"{text} after {dwell_s:.1f} s"
@@ -79,19 +80,54 @@ def _camera_status(data: UntypedData) -> str:
     return f"camera {data.text('status')}" + (f": {error}" if error else "")
 
 
+def _rule(data: UntypedData) -> str:
+    class_name, name, count, dwell_s = (
+        data.text("class_name"),
+        data.text("name"),
+        data.number("count"),
+        data.number("dwell_s"),
+    )
+    who = f"{class_name} {_whole(data.number('track_id'))} " if class_name else ""
+    match data.text("rule"):
+        case "line_crossed":
+            number = f" (number {_whole(count)})" if count else ""
+            return f"{who}crossed {name} to the {data.text('direction')}{number}"
+        case "zone_entered":
+            return f"{who}entered zone {name}"
+        case "zone_left":
+            return f"{who}left zone {name}" + ("" if dwell_s is None else f" after {dwell_s:.1f} s")
+        case "loitering":
+            return f"{who}loiters in {name}" + ("" if dwell_s is None else f", {dwell_s:.0f} s")
+        case "occupancy":
+            return f"{_whole(count)} in zone {name}, {data.text('direction')} the limit"
+        case rule:
+            return f"{who}{rule} {name}"
+
+
+def _snapshot(data: UntypedData) -> str:
+    error = data.text("error")
+    return f"no snapshot: {error}" if error else "snapshot"
+
+
 def _other(_: UntypedData) -> str:
     return ""
+
+
+def _whole(number: float | None) -> str:
+    return "?" if number is None else f"{number:.0f}"
 
 
 def _percent(ratio: float | None) -> str:
     return "?" if ratio is None else f"{ratio:.0%}"
 
 
-_DESCRIBE: dict[str, Callable[[UntypedData], str]] = {
+DESCRIPTIONS: dict[str, Callable[[UntypedData], str]] = {
     "tracking": _tracking,
     "motion": _motion,
     "anpr": _anpr,
     "plate_match": _plate_match,
     "detection": _detection,
     "camera_status": _camera_status,
+    "rule": _rule,
+    "snapshot": _snapshot,
 }

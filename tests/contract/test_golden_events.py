@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ContractError
-from shared.events import EVENT_ADAPTER, EVENT_TYPES, dump_event, parse_event
+from shared.event_types import EVENT_TYPES
+from shared.events import EVENT_ADAPTER, dump_event, parse_event
 from shared.schemas import main as export_schemas
 from shared.storage_keys import snapshot_key
 

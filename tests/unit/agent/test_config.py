@@ -58,8 +58,8 @@ def test_the_example_is_right(tmp_path: Path) -> None:
             ["cameras[1] (camera-1).motion.treshold: there is no such setting; did you mean threshold?"],
         ),
         (
-            ('id = "camera-1"', 'id = "camera-1"\nevents = { confirm_sightings = 0 }'),
-            ["cameras[1] (camera-1).events.confirm_sightings", "(it is 0)"],
+            ('id = "camera-1"', 'id = "camera-1"\nevents = { confirm_s = -1 }'),
+            ["cameras[1] (camera-1).events.confirm_s", "(it is -1)"],
         ),
         (("[[cameras]]", "[mqtt.tls_files]\na = 1\n[[cameras]]"), ["mqtt.tls_files: there is no such setting"]),
         (('source = "', 'source_env = "X"\nsource = "'), ["source and source_env are given"]),
@@ -81,6 +81,55 @@ def test_what_is_wrong_is_said_in_plain_words(tmp_path: Path, change: tuple[str,
     for part in said:
         assert part in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("old", "seconds"),
+    [("confirm_sightings = 5", 0.4), ("confirm_sightings = 3\nmin_visit_s = 0.5", 0.5), ("min_visit_s = 2", 2.0)],
+)
+def test_edge_30_old_names_of_confirm_s_are_read_for_one_release(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, old: str, seconds: float
+) -> None:
+    """Frames become seconds at ten a second, and a warning names the new setting."""
+    path = tmp_path / "agent.toml"
+    path.write_text(f"{MINIMAL}[cameras.events]\n{old}\n", encoding="utf-8")
+    assert load_config(path).cameras[0].events.confirm_s == pytest.approx(seconds)
+    assert "replaced by events.confirm_s" in caplog.text
+    assert "confirm_s" in _load(tmp_path, f'{MINIMAL}[cameras.events]\nconfirm_sightings = "five"\n')
+
+
+def test_the_site_s_time_zone_holds_for_all_cameras_that_name_none(tmp_path: Path) -> None:
+    """Schedules and counters go by it; a zone nobody knows is refused with what to do."""
+    path = tmp_path / "agent.toml"
+    own = '[[cameras]]\nid = "b"\nsource = "usb:0"\nevents = { timezone = "Asia/Kolkata" }\n'
+    path.write_text(f'timezone = "Europe/Bucharest"\n{MINIMAL}{own}', encoding="utf-8")
+    assert [camera.events.timezone for camera in load_config(path).cameras] == ["Europe/Bucharest", "Asia/Kolkata"]
+    assert "no time zone that this machine knows" in _load(tmp_path, f'timezone = "Europe/Bukarest"\n{MINIMAL}')
+
+
+TRIANGLE = "polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]"
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.1]] }]', "zone a has no area"),
+        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.1, 0.1], [0.1, 0.1]] }]', "zone a has no area"),
+        (f'zones = [{{ name = "a", {TRIANGLE} }}, {{ name = "a", {TRIANGLE} }}]', "two zones are called a"),
+        ('lines = [{ name = "l", start = [0.5, 0.5], end = [0.5, 0.5] }]', "two points in a row are the same"),
+        ('lines = [{ name = "l", points = [[0.5, 0.5]] }]', "needs two points"),
+        ('lines = [{ name = "l" }]', "give either points, or start and end"),
+        ('lines = [{ name = "l", points = [[0, 0], [1, 1]], start = [0, 1] }]', "give either points, or start and end"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, loitering_s = 5, loitering.after_s = 5 }}]', "not both"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, occupancy = {{}} }}]', "give over, under, or both"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, occupancy = {{ over = 2, under = 5 }} }}]', "overlap"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ days = ["monday"] }}] }}]', "days"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ start = "25:00" }}] }}]', "start"),
+    ],
+)
+def test_edge_48_rules_that_cannot_work_are_refused(tmp_path: Path, rules: str, said: str) -> None:
+    """Shapes without extent, names given twice, contradictions: each is named."""
+    assert said in _load(tmp_path, f"{MINIMAL}[cameras.events]\n{rules}\n")
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

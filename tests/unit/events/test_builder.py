@@ -18,9 +18,12 @@ from edge_agent.events.occurrences import (
     MotionOccurrence,
     Occurrence,
     PlateText,
+    RuleOccurrence,
     Sighting,
     TrackingOccurrence,
 )
+from edge_agent.events.rules.observation import Transition
+from edge_agent.events.rules.path import PathPoint
 from shared.clock import ManualClock
 from shared.events import (
     AnprEvent,
@@ -28,6 +31,7 @@ from shared.events import (
     DetectionEvent,
     ModelInfo,
     MotionEvent,
+    RuleEvent,
     SnapshotEvent,
     TrackingEvent,
     dump_event,
@@ -81,11 +85,28 @@ def _anpr(number: int = 5) -> AnprOccurrence:
     )
 
 
+def _rule(number: int = 5) -> RuleOccurrence:
+    seen = frame(number, seed=number)
+    crossing = Transition(rule="line_crossed", name="gate", time_s=0.35, direction="right", count=4)
+    return RuleOccurrence(
+        transition=crossing,
+        frame=seen,
+        labels=(LABEL,),
+        crossed_at=seen.timestamp - timedelta(milliseconds=50),
+        track_id=7,
+        track_uid="camera-1-run-7",
+        class_name="car",
+        xyxy=BOX,
+        score=0.9,
+    )
+
+
 OCCURRENCES: list[Occurrence] = [
     _tracking(),
     MotionOccurrence(frame=frame(5, seed=1), motion=motion(BOX), duration_s=1.23456),
     DetectionOccurrence(frame=frame(5, seed=1), labels=(LABEL,)),
     _anpr(),
+    _rule(),
 ]
 
 
@@ -243,3 +264,27 @@ def test_the_plate_is_drawn_in_green() -> None:
     green = (image[..., 1] > 150) & (image[..., 0] < 60) & (image[..., 2] < 60)
     assert green[95:115, 115:158].sum() > 60
     assert not green[130:].any()
+
+
+def test_a_rule_event_says_what_happened_where_and_to_whom() -> None:
+    """Everything that a subscriber needs, and a picture with the object's box in it."""
+    built = _builder().build(_rule())
+    assert isinstance(built.event, RuleEvent)
+    data = built.event.event_data
+    assert (data.rule, data.name, data.direction, data.count) == ("line_crossed", "gate", "right", 4)
+    assert (data.track_id, data.track_uid, data.class_name, data.confidence) == (7, "camera-1-run-7", "car", 0.9)
+    assert data.crossed_at == built.event.timestamp - timedelta(milliseconds=50)
+    assert data.bounding_box is not None
+    assert built.event.snapshot is not None
+    plain = frame(5, seed=5).picture.bgr()
+    assert (np.abs(_decoded(built.snapshot).astype(int) - plain).max(axis=2) > 90).any()
+
+
+def test_left_carries_the_way_that_the_object_took() -> None:
+    """Seconds from when it was first seen, places as shares of the picture."""
+    way = (PathPoint(100.0, 0.25, 0.5), PathPoint(103.5, 0.123456, 1.0))
+    built = _builder().build(replace(_tracking(), path=way, first_seen_s=100.0))
+    assert isinstance(built.event, TrackingEvent)
+    path = built.event.event_data.path
+    assert path is not None
+    assert [(point.t, point.x, point.y) for point in path] == [(0.0, 0.25, 0.5), (3.5, 0.1235, 1.0)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
-from edge_agent.events.lifecycle import TrackLifecycle
-from edge_agent.events.occurrences import TrackingOccurrence
-from edge_agent.events.settings import EventSettings, LineSettings, ZoneSettings
+from edge_agent.events.occurrences import RuleOccurrence, TrackingOccurrence
+from edge_agent.events.rules.track_lifecycle import TrackLifecycle
+from edge_agent.events.settings import EventSettings, LineSettings, OccupancySettings, ZoneSettings
 from edge_agent.track.stationary import Stationarity
-from edge_agent.types import Tracks
+from edge_agent.types import EarlierDetection, Tracks
 from tests.unit.scenes import BOX, FPS, Box, frame, tracks
 
 LABELS = ("person", "car")
@@ -28,11 +29,21 @@ def _walking(step: int, *, start_x: float = 10.0, speed_px: float = 4.0) -> Box:
     return (left, 60.0, left + 30.0, 120.0)
 
 
-def _play(lifecycle: TrackLifecycle, script: Iterable[Tracks]) -> list[TrackingOccurrence]:
-    told: list[TrackingOccurrence] = []
+def _play_all(
+    lifecycle: TrackLifecycle, script: Iterable[Tracks], *, fps: float = FPS
+) -> list[TrackingOccurrence | RuleOccurrence]:
+    happened: list[TrackingOccurrence | RuleOccurrence] = []
     for number, state in enumerate(script, 1):
-        told += lifecycle.observe(frame(number), state)
-    return told
+        happened += lifecycle.observe(frame(number, fps=fps), state)
+    return happened
+
+
+def _play(lifecycle: TrackLifecycle, script: Iterable[Tracks], *, fps: float = FPS) -> list[TrackingOccurrence]:
+    return [each for each in _play_all(lifecycle, script, fps=fps) if isinstance(each, TrackingOccurrence)]
+
+
+def _short(happened: Iterable[TrackingOccurrence | RuleOccurrence]) -> list[str]:
+    return [each.action if isinstance(each, TrackingOccurrence) else each.transition.rule for each in happened]
 
 
 def _actions(told: Sequence[TrackingOccurrence]) -> list[str]:
@@ -55,9 +66,9 @@ def test_somebody_walks_through() -> None:
     assert left.first_seen_at == entered.first_seen_at == frame(1).timestamp
 
 
-def test_entered_waits_for_enough_sightings() -> None:
-    """`confirm_sightings` frames, and not one fewer."""
-    settings = EventSettings(confirm_sightings=7)
+def test_entered_waits_for_enough_time() -> None:
+    """`confirm_s` seconds, and not one frame fewer."""
+    settings = EventSettings(confirm_s=0.6)
     assert _play(_lifecycle(settings), _visit(6)) == []
     assert _actions(_play(_lifecycle(settings), _visit(7))) == ["entered"]
 
@@ -79,7 +90,7 @@ def test_a_doubtful_object_is_told_once_it_becomes_sure() -> None:
 
 def test_a_flash_is_never_told() -> None:
     """High frame rates do not make a tenth of a second a visit."""
-    lifecycle = _lifecycle(EventSettings(min_visit_s=0.5))
+    lifecycle = _lifecycle(EventSettings(confirm_s=0.5))
     told = [found for number in range(1, 8) for found in lifecycle.observe(frame(number, fps=60), _visit(1)[0])]
     assert told == []
 
@@ -213,7 +224,7 @@ def test_loitering_and_crossing_are_told_at_once() -> None:
 
 
 def test_objects_outside_the_required_zone_stay_untold() -> None:
-    """The pavement beyond the fence is nobody's business."""
+    """The pavement beyond the fence is nobody's business; having been inside is enough."""
     right = [(0.6, 0.0), (1.0, 0.0), (1.0, 1.0), (0.6, 1.0)]
     settings = EventSettings(zones=[ZoneSettings(name="yard", polygon=right)], required_zones=["yard"])
     assert _play(_lifecycle(settings), _visit(30)) == []
@@ -239,3 +250,137 @@ def test_who_is_there_is_known_by_the_names_that_events_bear() -> None:
     assert [(each.track_id, each.track_uid) for each in lifecycle.followed(again)] == [(1, "camera-1-run-1")]
     assert lifecycle.present == {1}
     assert lifecycle.followed(tracks([(77, STILL)])) == []
+
+
+WHOLE = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
+YARD = ZoneSettings.model_validate({"name": "yard", "polygon": WHOLE, "loitering_s": 2.0})
+GATE = LineSettings(name="gate", start=(0.4, 1.0), end=(0.4, 0.0))
+
+
+def test_edge_04_what_happens_before_an_object_is_announced_is_emitted_with_it() -> None:
+    """Entered the zone, crossed the line and loitered while nobody believed in it: all of it, after `entered`."""
+    settings = EventSettings(zones=[YARD], lines=[GATE], confirm_s=4.0, update_interval_s=1000.0)
+    happened = _play_all(_lifecycle(settings), _visit(60))
+    assert _short(happened) == ["entered", "zone_entered", "loitering", "line_crossed"]
+    entered = happened[0]
+    assert isinstance(entered, TrackingOccurrence)
+    assert (entered.line_crossed, entered.loitering, entered.zones) == ("gate", True, ("yard",))
+
+
+def test_edge_04_detections_from_before_the_tracker_confirmed_count_too() -> None:
+    """The line lies between two detections that only the tracker had seen."""
+    past = tuple(
+        EarlierDetection(1, time_s, (left, 60.0, left + 30.0, 120.0), 0.9)
+        for time_s, left in ((0.0, 10.0), (0.1, 90.0))
+    )
+    later = [tracks([(1, (170.0 + 20 * step, 60.0, 200.0 + 20 * step, 120.0))]) for step in range(6)]
+    script = [tracks(), tracks(), replace(later[0], earlier=past), *later[1:]]
+    happened = _play_all(_lifecycle(EventSettings(lines=[GATE])), script)
+    assert _short(happened) == ["entered", "line_crossed"]
+    crossing = happened[1]
+    assert isinstance(crossing, RuleOccurrence)
+    assert crossing.crossed_at is not None
+    assert frame(2).timestamp <= crossing.crossed_at <= frame(3).timestamp
+    assert happened[0].first_seen_at == frame(1).timestamp  # type: ignore[union-attr]
+
+
+def test_edge_04_every_line_of_one_step_is_crossed() -> None:
+    """Three lines between two frames: `line_crossed` names the first, and each has its own event, in order."""
+    lines = [LineSettings(name=f"line-{x}", start=(x / 100, 1.0), end=(x / 100, 0.0)) for x in (60, 64, 62)]
+    boxes = [(10.0 + 2 * step, 60.0, 40.0 + 2 * step, 120.0) for step in range(10)]
+    boxes += [(220.0 + 2 * step, 60.0, 250.0 + 2 * step, 120.0) for step in range(5)]
+    happened = _play_all(_lifecycle(EventSettings(lines=lines)), [tracks([(1, box)]) for box in boxes])
+    assert _short(happened) == ["entered", "updated", "line_crossed", "line_crossed", "line_crossed"]
+    updated, *crossings = happened[1:]
+    assert isinstance(updated, TrackingOccurrence)
+    assert updated.line_crossed == "line-60"
+    names = [each.transition.name for each in crossings if isinstance(each, RuleOccurrence)]
+    assert names == ["line-60", "line-62", "line-64"]
+
+
+def test_edge_04_three_frames_are_enough_for_what_crosses_a_quarter_of_the_picture() -> None:
+    """Too fast to be confirmed by time; three noisy boxes on the spot are not enough."""
+    fast = [tracks([(1, (20.0 + 60 * step, 60.0, 50.0 + 60 * step, 120.0))]) for step in range(3)]
+    lifecycle = _lifecycle(EventSettings(lines=[GATE]))
+    assert _short([*_play_all(lifecycle, fast), *lifecycle.finish([1])]) == ["entered", "line_crossed", "left"]
+    assert _play_all(_lifecycle(), _visit(3)) == []
+
+
+def test_edge_04_two_frames_are_enough_for_what_crosses_a_line() -> None:
+    """At five frames a second a car is seen twice; without a line between, two boxes raise nothing."""
+    twice = [tracks([(1, (20.0, 60.0, 80.0, 120.0))]), tracks([(1, (180.0, 60.0, 240.0, 120.0))])]
+    lifecycle = _lifecycle(EventSettings(lines=[GATE]))
+    assert _short([*_play_all(lifecycle, [*twice, tracks(ended=[1])], fps=5)]) == ["entered", "line_crossed", "left"]
+    assert _play_all(_lifecycle(), [*twice, tracks(ended=[1])], fps=5) == []
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(1.0, 3), (2.0, 3), (5.0, 4), (10.0, 6), (30.0, 14)])
+def test_edge_30_an_object_in_every_frame_is_announced_at_any_rate(fps: float, frames: int) -> None:
+    """After the same time, give or take a frame; at one frame a second the second one does."""
+    happened = _play(_lifecycle(), [tracks([(1, STILL)])] * frames, fps=fps)
+    assert _actions(happened) == ["entered"]
+    first = next(n for n in range(1, frames + 1) if _play(_lifecycle(), [tracks([(1, STILL)])] * n, fps=fps))
+    assert first - 1 >= 0.4 * fps - 1e-6
+    assert (first - 2) / fps <= max(0.4, 1 / fps)
+
+
+def test_edge_30_a_box_that_flickers_needs_more_than_time() -> None:
+    """Seen in every third look only: five detections it takes, as ever."""
+    script = [tracks([(1, STILL)]) if step % 3 == 0 else tracks() for step in range(30)]
+    assert _play(_lifecycle(), script[:12]) == []
+    assert _actions(_play(_lifecycle(), script)) == ["entered"]
+
+
+def test_rules_of_an_object_bear_its_name_and_its_picture() -> None:
+    """The zone, since when, how long; the box is that of the frame."""
+    settings = EventSettings(zones=[YARD])
+    happened = _play_all(_lifecycle(settings), [*_visit(30), tracks(ended=[1])])
+    assert _short(happened) == ["entered", "zone_entered", "updated", "loitering", "zone_left", "left"]
+    left = happened[4]
+    assert isinstance(left, RuleOccurrence)
+    assert (left.track_id, left.track_uid, left.class_name) == (1, "camera-1-run-1", "person")
+    assert left.transition.dwell_s == pytest.approx(29 / FPS)
+    assert left.since_at == frame(1).timestamp
+    assert (left.frame.number, left.xyxy) == (30, _walking(29))
+    assert left.labels[0].xyxy == left.xyxy
+
+
+def test_who_is_waited_for_is_still_in_the_zone() -> None:
+    """A parked car that the detector loses leaves its zone when it is given up, not before."""
+    settings = EventSettings(zones=[YARD], return_s=5.0)
+    script = [*[tracks([(1, STILL)])] * 100, tracks(ended=[1]), *[tracks()] * 20, *[tracks([(2, STILL)])] * 30]
+    happened = _play_all(_lifecycle(settings), [*script, tracks(ended=[2]), *[tracks()] * 60])
+    assert _short(happened).count("zone_entered") == 1
+    assert _short(happened).count("loitering") == 1
+    assert _short(happened)[-2:] == ["zone_left", "left"]
+
+
+def test_crossings_are_counted_when_they_are_emitted() -> None:
+    """Two cross, a third is never believed in: one, two."""
+    lifecycle = _lifecycle(EventSettings(lines=[GATE]))
+    weak = _visit(60, 3, score=0.3)
+    script = [*_visit(60), *weak, tracks(ended=[1, 3]), *_visit(60, 2), tracks(ended=[2])]
+    crossings = [each for each in _play_all(lifecycle, script) if isinstance(each, RuleOccurrence)]
+    assert [each.transition.count for each in crossings] == [1, 2]
+
+
+def test_occupancy_is_of_announced_objects_and_needs_no_look() -> None:
+    """Two stand there, one of them doubtful; the debounce ends at a frame that the detector never saw."""
+    zone = YARD.model_copy(update={"loitering_s": None, "occupancy": OccupancySettings(over=0, debounce_s=2.0)})
+    lifecycle = _lifecycle(EventSettings(zones=[zone]))
+    state = tracks([(1, STILL), (2, (200.0, 60.0, 240.0, 120.0))])
+    state.score[1] = 0.3
+    _play_all(lifecycle, [state] * 10)
+    happened = [each for number in range(11, 60) for each in lifecycle.rest(frame(number))]
+    assert _short(happened) == ["occupancy"]
+    assert isinstance(happened[0], RuleOccurrence)
+    assert (happened[0].transition.count, happened[0].track_id) == (1, None)
+
+
+def test_the_way_of_an_object_comes_with_left() -> None:
+    """From where its feet were first to where they were last, with times, and in no other event."""
+    *others, left = _play(_lifecycle(), [*_visit(60), tracks(ended=[1])])
+    assert all(not each.path for each in others)
+    first, last = left.path[0], left.path[-1]
+    assert (first.time_s, first.x, first.y) == pytest.approx((0.0, 25 / 320, 120 / 180))
+    assert (last.time_s, last.x, last.y) == pytest.approx((5.9, (25 + 59 * 4) / 320, 120 / 180))

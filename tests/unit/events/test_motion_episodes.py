@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.events.motion_episodes import MotionEpisodes
 from edge_agent.events.occurrences import MotionOccurrence
+from edge_agent.events.rules.motion import MotionEpisodes
 from edge_agent.events.settings import EventSettings
 from tests.unit.scenes import BOX, FPS, frame, motion
 

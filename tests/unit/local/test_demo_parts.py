@@ -9,8 +9,9 @@ import pytest
 from edge_agent.config import load_config, source_text
 from infra.local.demo import LogTail, check_source
 from infra.local.device import SOURCE_VARIABLE, StackUrls, agent_process, agent_toml
-from infra.local.event_lines import event_line
+from infra.local.event_lines import DESCRIPTIONS, STYLES, event_line
 from shared.errors import ConfigurationError
+from shared.event_types import EVENT_TYPES
 
 URLS = StackUrls(broker="mqtt://127.0.0.1:1899", aws="http://127.0.0.1:4566")
 
@@ -61,6 +62,40 @@ def _line(event_type: str, data: dict[str, object], **fields: object) -> str:
         ("detection", {"detections": [{"class_name": "dog", "confidence": 0.5}]}, "dog 50%"),
         ("camera_status", {"status": "offline", "error": "no route"}, "camera offline: no route"),
         ("snapshot", {}, "snapshot"),
+        ("snapshot", {"error": "no picture yet"}, "no snapshot: no picture yet"),
+        (
+            "rule",
+            {
+                "rule": "line_crossed",
+                "name": "gate",
+                "direction": "right",
+                "class_name": "car",
+                "track_id": 3,
+                "count": 12,
+            },
+            "car 3 crossed gate to the right (number 12)",
+        ),
+        (
+            "rule",
+            {"rule": "zone_entered", "name": "yard", "class_name": "dog", "track_id": 4},
+            "dog 4 entered zone yard",
+        ),
+        (
+            "rule",
+            {"rule": "zone_left", "name": "yard", "class_name": "dog", "track_id": 4, "dwell_s": 3.25},
+            "dog 4 left zone yard after 3.2 s",
+        ),
+        (
+            "rule",
+            {"rule": "loitering", "name": "yard", "class_name": "dog", "track_id": 4, "dwell_s": 60.04},
+            "dog 4 loiters in yard, 60 s",
+        ),
+        (
+            "rule",
+            {"rule": "occupancy", "name": "hall", "direction": "over", "count": 6},
+            "6 in zone hall, over the limit",
+        ),
+        ("rule", {"rule": "tamper", "name": "camera"}, "tamper camera"),
     ],
 )
 def test_every_kind_of_event_has_its_line(event_type: str, data: dict[str, object], said: str) -> None:
@@ -69,6 +104,12 @@ def test_every_kind_of_event_has_its_line(event_type: str, data: dict[str, objec
     assert said in line
     assert "camera-1" in line
     assert "\n" not in line
+
+
+def test_every_event_type_has_a_line_of_its_own() -> None:
+    """The console's table is as long as the contract's list."""
+    assert set(EVENT_TYPES) <= set(DESCRIPTIONS)
+    assert set(EVENT_TYPES) <= set(STYLES)
 
 
 def test_a_picture_is_named_by_its_address() -> None:

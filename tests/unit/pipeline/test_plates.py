@@ -15,7 +15,7 @@ from edge_agent.cli import main
 from edge_agent.config import CameraSettings, load_config
 from edge_agent.detect.blobs import BlobDetector
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
-from edge_agent.events.lifecycle import TrackLifecycle
+from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.finder import BlobFinder
 from edge_agent.gate import DetectionGate
 from edge_agent.motion.adaptive import AdaptiveBackground

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from shared.clock import ManualClock, SystemClock, format_utc
 from shared.errors import ContractError
+from shared.event_types import EVENT_TYPES
 from shared.events import SnapshotRef
 from shared.ids import Uuid7Generator, is_segment, require_segment
 from shared.storage_keys import check_snapshot_key, is_snapshot_key, snapshot_key, snapshot_object, thumbnail_object
@@ -58,7 +59,7 @@ def test_only_plain_names_are_segments(text: str) -> None:
             require_segment(text, name="camera_id")
 
 
-@given(site=SEGMENTS, device=SEGMENTS, camera=SEGMENTS, event_type=st.sampled_from(["tracking", "camera_status"]))
+@given(site=SEGMENTS, device=SEGMENTS, camera=SEGMENTS, event_type=st.sampled_from(EVENT_TYPES))
 def test_event_topics_come_apart_as_they_were_put_together(
     site: str, device: str, camera: str, event_type: str
 ) -> None:

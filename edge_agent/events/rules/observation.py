@@ -1,0 +1,89 @@
+"""What rules take in and give out: one object at one moment, and one thing that happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from shared.geometry import Point
+
+Anchor = Literal["bottom", "center"]
+"""The point of a box that stands for the object: the middle of its lower edge, or its centre."""
+RuleName = Literal["zone_entered", "zone_left", "line_crossed", "loitering", "occupancy"]
+
+EDGE_RATIO = 0.01
+"""A box or a zone that comes this near to the picture's edge reaches it."""
+SAME_SHAPE = 1.25
+"""Factor by which the height of one object's box may change between two observations that are trusted at once."""
+
+
+class Box(NamedTuple):
+    """Left, top, right, bottom as shares of the picture's width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    def anchor(self, anchor: Anchor) -> Point:
+        """Return the point that stands for the object."""
+        x = (self.left + self.right) / 2.0
+        return Point(x, self.bottom if anchor == "bottom" else (self.top + self.bottom) / 2.0)
+
+    @property
+    def reaches_edge(self) -> bool:
+        """Whether the picture's edge may have cut the box."""
+        return min(self.left, self.top) <= EDGE_RATIO or max(self.right, self.bottom) >= 1.0 - EDGE_RATIO
+
+    def is_like(self, other: Box) -> bool:
+        """Return whether both are about equally high, so that the step between them is the object's own.
+
+        A detector that sees half a body moves the box's lower edge without any step of the object.
+        """
+        lower, higher = sorted((self.height, other.height))
+        return higher <= SAME_SHAPE * lower
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One object at one moment."""
+
+    time_s: float
+    """Seconds on any steady clock."""
+    box: Box
+    class_name: str = ""
+    aspect: float = 16 / 9
+    """The picture's width over its height: distances are measured in picture heights, in both directions."""
+
+    def place(self, anchor: Anchor) -> Point:
+        """Return the anchor in picture heights."""
+        point = self.box.anchor(anchor)
+        return Point(point.x * self.aspect, point.y)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Something that happened under a rule. Times are on the clock of the observations."""
+
+    rule: RuleName
+    name: str
+    """The zone's or the line's."""
+    time_s: float
+    """When it happened: interpolated between observations where that is more exact."""
+    direction: str | None = None
+    """``left`` or ``right`` of a line; ``over`` or ``under`` of occupancy."""
+    since_s: float | None = None
+    """When the stay in the zone began."""
+    dwell_s: float | None = None
+    """How long it has lasted."""
+    count: int | None = None
+    zone: str | None = None
+
+
+def counts(classes: frozenset[str], class_name: str) -> bool:
+    """Return whether an object of this class counts; an empty set counts all."""
+    return not classes or class_name in classes

@@ -1,0 +1,231 @@
+"""Lines: one crossing is one crossing, whatever the detector's noise and the frame rate."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.events.rules.lines import Line
+from edge_agent.events.rules.observation import Box, Observation
+from edge_agent.events.rules.rule_set import RuleSet
+from edge_agent.events.rules.schedule import Schedule, Window
+from shared.geometry import Point
+from tests.unit.events.rules.walks import UPWARD_LINE, line_rules, play, seen, steps, told, walk
+
+ACROSS = steps((0.1, 0.5), (0.9, 0.5), 21)
+BENT = (Point(0.2, 0.9), Point(0.5, 0.5), Point(0.8, 0.9))
+
+
+def test_a_line_is_crossed_once_and_with_its_direction() -> None:
+    """From left to right is ``right``, looking along the line; the moment lies between two frames."""
+    happened = play(line_rules(), walk(ACROSS))
+    assert told(happened) == ["line_crossed:right"]
+    assert happened[0].time_s == pytest.approx(1.0)
+    assert told(play(line_rules(), walk(ACROSS[::-1]))) == ["line_crossed:left"]
+    assert told(play(line_rules(), walk([*ACROSS, *ACROSS[::-1]]))) == ["line_crossed:right", "line_crossed:left"]
+
+
+def test_only_the_direction_that_is_asked_for_counts() -> None:
+    """There and back: one of the two."""
+    there_and_back = walk([*ACROSS, *ACROSS[::-1]])
+    assert told(play(line_rules(direction="right"), there_and_back)) == ["line_crossed:right"]
+    assert told(play(line_rules(direction="left"), there_and_back)) == ["line_crossed:left"]
+
+
+def test_a_crossing_is_reported_as_soon_as_it_is_certain() -> None:
+    """Well beyond the dead band at once, otherwise after a fifth of a second; not when the track ends."""
+    assert told(play(line_rules(), walk([(0.4, 0.5), (0.45, 0.5), (0.56, 0.5)]), end=False)) == ["line_crossed:right"]
+    slow = walk([(0.4, 0.5), *[(0.53, 0.5)] * 3])
+    assert told(play(line_rules(), slow[:3], end=False)) == []
+    assert told(play(line_rules(), slow, end=False)) == ["line_crossed:right"]
+    assert told(play(line_rules(settle_s=0.0), slow[:2], end=False)) == ["line_crossed:right"]
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.005, 0.01])
+def test_edge_02_standing_on_a_line_is_no_crossing(noise: float) -> None:
+    """Five minutes on the spot, within two percent of the line, with noise that wanders as detectors' does."""
+    for seed in range(20):
+        rng, drift = random.Random(seed), 0.0
+        observations = []
+        for number in range(3000):
+            drift = 0.95 * drift + rng.gauss(0.0, noise / 3)
+            jump = 0.04 if rng.random() < 0.01 else 0.0
+            x = 0.5 + rng.uniform(-0.02, 0.02) * 0.1 + drift + rng.gauss(0.0, noise) + jump
+            observations.append(seen(number / 10, x, 0.8, height=0.5))
+        assert play(line_rules(), observations) == [], seed
+
+
+def test_edge_02_half_a_body_does_not_cross() -> None:
+    """A person on the near side of a line, whom the detector sees from the waist up now and then."""
+    line = (Point(0.0, 0.7), Point(1.0, 0.7))
+    for run in (1, 2):
+        observations = []
+        for number in range(600):
+            bottom = 0.5 if (number + 10) % 20 < run else 0.9
+            observations.append(Observation(number / 10, Box(0.4, 0.1, 0.6, bottom), "person", 1.0))
+        assert play(line_rules(line), observations) == []
+
+
+@pytest.mark.parametrize("seconds", [0.6, 0.8, 1.2])
+@pytest.mark.parametrize("phase", [k / 8 for k in range(8)])
+@pytest.mark.parametrize("every", [1, 2])
+def test_edge_04_a_fast_object_crosses_every_line(seconds: float, phase: float, every: int) -> None:
+    """Ten frames a second or five, two lines three percent apart: both, eight passes of eight."""
+    rules = RuleSet(
+        lines=[Line("first", UPWARD_LINE), Line("second", (Point(0.53, 1.0), Point(0.53, 0.0)))],
+    )
+    times = [(k + phase) / 10 for k in range(round(seconds * 10))][::every]
+    observations = [seen(one, one / seconds, 0.6, height=0.15) for one in times]
+    assert sorted(each.name for each in play(rules, observations)) == ["first", "second"]
+
+
+def test_the_prolongation_of_a_line_is_not_the_line() -> None:
+    """Who walks around its end has not crossed, and is on the other side from then on."""
+    short = (Point(0.5, 1.0), Point(0.5, 0.6))
+    around = [*steps((0.3, 0.8), (0.3, 0.4), 5), *steps((0.4, 0.4), (0.7, 0.4), 5), *steps((0.7, 0.5), (0.7, 0.8), 4)]
+    assert play(line_rules(short), walk(around)) == []
+    back = [*around, *steps((0.6, 0.8), (0.2, 0.8), 8)]
+    assert told(play(line_rules(short), walk(back))) == ["line_crossed:left"]
+
+
+def test_touching_a_line_is_not_crossing_it() -> None:
+    """Up to it and back, or over it by less than the dead band."""
+    assert play(line_rules(), walk([*steps((0.2, 0.5), (0.5, 0.5), 7), *steps((0.5, 0.5), (0.2, 0.5), 7)])) == []
+    assert play(line_rules(), walk([*steps((0.2, 0.5), (0.515, 0.5), 7), *steps((0.5, 0.5), (0.2, 0.5), 7)])) == []
+
+
+def test_a_place_exactly_on_the_line_changes_nothing() -> None:
+    """A pause on the line itself, and a way along it."""
+    assert told(play(line_rules(), walk([(0.3, 0.5), *[(0.5, 0.5)] * 10, (0.7, 0.5)]))) == ["line_crossed:right"]
+    along = [(0.3, 0.9), *steps((0.5, 0.9), (0.5, 0.2), 8), (0.7, 0.2)]
+    assert told(play(line_rules(), walk(along))) == ["line_crossed:right"]
+    assert play(line_rules(), walk([(0.3, 0.9), *steps((0.5, 0.9), (0.5, 0.2), 8), (0.3, 0.2)])) == []
+
+
+def test_a_bent_line_has_two_sides() -> None:
+    """Into the bend from above and out again below; through both arms at once is no crossing."""
+    assert told(play(line_rules(BENT), walk(steps((0.5, 0.2), (0.5, 0.9), 15)))) == ["line_crossed:right"]
+    sideways = told(play(line_rules(BENT), walk(steps((0.05, 0.7), (0.95, 0.7), 31), fps=10, height=0.1)))
+    assert sideways == ["line_crossed:right", "line_crossed:left"]
+
+
+def test_a_line_near_the_picture_s_edge_is_crossed_by_who_comes_in_there() -> None:
+    """Nearer to the edge than the dead band: the edge itself proves the side, on the way in and on the way out."""
+    door = (Point(0.02, 1.0), Point(0.02, 0.0))
+
+    def cut(time_s: float, x: float) -> Observation:
+        return Observation(time_s, Box(max(x - 0.1, 0.0), 0.2, max(x + 0.1, 0.02), 0.9), "person", 1.0)
+
+    inward = [cut(k / 10, -0.08 + 0.04 * k) for k in range(15)]
+    assert told(play(line_rules(door), inward)) == ["line_crossed:right"]
+    outward = [cut(k / 10, 0.48 - 0.04 * k) for k in range(15)]
+    assert told(play(line_rules(door), outward)) == ["line_crossed:left"]
+
+
+def test_a_line_may_be_for_some_classes_and_times_only() -> None:
+    """A dog, or a person at noon, crosses unseen; who crossed before the time is not reported when it begins."""
+    night = Schedule((Window(time(20, 0), time(6, 0)),))
+    rules = line_rules(classes=frozenset({"person"}), schedule=night)
+    dusk = datetime(2026, 11, 20, 20, 30, tzinfo=UTC)
+    dogs = [seen(k / 10, *place, class_name="dog") for k, place in enumerate(ACROSS)]
+    assert play(rules, dogs, start=dusk) == []
+    assert told(play(rules, walk(ACROSS), start=dusk)) == ["line_crossed:right"]
+    assert play(rules, walk(ACROSS), start=dusk.replace(hour=12)) == []
+    just_before = datetime(2026, 11, 20, 19, 59, 58, 500_000, tzinfo=UTC)
+    assert play(rules, walk([*ACROSS, *[(0.9, 0.5)] * 30]), start=just_before) == []
+
+
+JITTER = st.floats(-0.95, 0.95)
+BAND = 0.02
+"""Of the walkers here: a tenth of their height, in picture heights."""
+
+
+@st.composite
+def _jittery_walk(draw: st.DrawFn) -> list[Observation]:
+    """Return somebody who crosses the middle within a few seconds, at any rate, with any jitter below the band."""
+    fps = draw(st.sampled_from([2.0, 3.0, 5.0, 10.0, 15.0, 30.0]))
+    seconds = draw(st.floats(1.0, 8.0))
+    count = max(round(fps * seconds), 3)
+    y = draw(st.floats(0.2, 0.8))
+    jitters = draw(st.lists(JITTER, min_size=count, max_size=count))
+    places = steps((0.2, y), (0.8, y), count)
+    return [seen(k / fps, x + BAND * jitter, y) for k, ((x, _), jitter) in enumerate(zip(places, jitters, strict=True))]
+
+
+def _mirrored(observations: list[Observation]) -> list[Observation]:
+    return [
+        Observation(one.time_s, Box(1 - one.box.right, one.box.top, 1 - one.box.left, one.box.bottom), "person", 1.0)
+        for one in observations
+    ]
+
+
+def _reversed(observations: list[Observation]) -> list[Observation]:
+    last_s = observations[-1].time_s
+    return [Observation(last_s - one.time_s, one.box, one.class_name, one.aspect) for one in reversed(observations)]
+
+
+@given(_jittery_walk())
+def test_one_crossing_counts_once_under_any_jitter_below_the_band(observations: list[Observation]) -> None:
+    """From two to thirty frames a second."""
+    assert told(play(line_rules(), observations)) == ["line_crossed:right"]
+
+
+@given(_jittery_walk(), st.integers(0, 1))
+def test_dropping_half_of_the_frames_changes_no_count(observations: list[Observation], first: int) -> None:
+    """Whichever half."""
+    kept = observations[first::2]
+    if len(kept) > 1 and kept[0].box.anchor("bottom").x < 0.48 and kept[-1].box.anchor("bottom").x > 0.52:
+        assert told(play(line_rules(), kept)) == ["line_crossed:right"]
+
+
+ANY_WALK = st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(0.3, 0.95)), min_size=2, max_size=30)
+LINES = [UPWARD_LINE, BENT, (Point(0.1, 0.4), Point(0.9, 0.8)), (Point(0.5, 0.9), Point(0.5, 0.6))]
+
+
+@settings(max_examples=200)
+@given(ANY_WALK, st.sampled_from(LINES))
+def test_the_reversed_way_gives_the_mirrored_count(
+    places: list[tuple[float, float]], points: tuple[Point, ...]
+) -> None:
+    """What was a crossing to the right is one to the left when time runs backwards."""
+    there = walk(places)
+    forwards = told(play(line_rules(points, settle_s=0.0), there))
+    backwards = told(play(line_rules(points, settle_s=0.0), _reversed(there)))
+    assert forwards.count("line_crossed:right") == backwards.count("line_crossed:left")
+    assert forwards.count("line_crossed:left") == backwards.count("line_crossed:right")
+
+
+@settings(max_examples=200)
+@given(ANY_WALK, st.sampled_from(LINES))
+def test_a_mirrored_picture_swaps_left_and_right(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
+    """The line is mirrored with the picture, its points in the same order."""
+    there = walk(places)
+    mirrored_line = [Point(1 - point.x, point.y) for point in points]
+    swap = {"line_crossed:right": "line_crossed:left", "line_crossed:left": "line_crossed:right"}
+    plain = told(play(line_rules(points), there))
+    assert told(play(line_rules(mirrored_line), _mirrored(there))) == [swap[one] for one in plain]
+
+
+@settings(max_examples=200)
+@given(ANY_WALK, st.sampled_from(LINES))
+def test_crossings_alternate(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
+    """Across a line through the whole picture, nobody crosses twice to the same side."""
+    whole = UPWARD_LINE
+    happened = told(play(line_rules(whole), walk(places)))
+    assert all(first != second for first, second in pairwise(happened))
+
+
+def test_a_view_that_moves_is_no_step() -> None:
+    """A camera pans: who stood left of the line is now right of it, and has not crossed; later crossings count."""
+    rules = line_rules()
+    play(rules, walk([(0.3, 0.5)] * 10), end=False)
+    rules.interrupt()
+    after = [seen(1 + k / 10, 0.8, 0.5) for k in range(10)]
+    assert play(rules, after, end=False) == []
+    back = [seen(2 + k / 10, x, y) for k, (x, y) in enumerate(steps((0.8, 0.5), (0.2, 0.5), 10))]
+    assert told(play(rules, back)) == ["line_crossed:left"]
