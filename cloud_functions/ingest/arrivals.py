@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 from cloud_functions.db.events import EventRow
 from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox
 from cloud_functions.ingest.messages import Message
+from cloud_functions.ingest.superseded import superseded_times
 from cloud_functions.plates.normal_form import with_normal_form
 from shared.clock import format_utc
 from shared.errors import ContractError
@@ -36,6 +37,8 @@ class ArrivedEvent(NamedTuple):
     """With ``class_names``, what subscribers filter by; the plate in normal form."""
     plate_token: str | None = None
     """What stands for the plate where it is protected: the row is sealed then, and nobody is told the plate."""
+    superseded: tuple[str, ...] = ()
+    """Times that the event had before its device's clock was set."""
 
     @property
     def private_plate(self) -> str | None:
@@ -113,7 +116,7 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     )
     # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
     plate = data["plate_normalized"] if event_type == "anpr" else None
-    return ArrivedEvent(message, row, _class_names(event_type, data), plate)
+    return ArrivedEvent(message, row, _class_names(event_type, data), plate, superseded=superseded_times(event))
 
 
 def _with_normal_form(data: EventDict) -> EventDict:

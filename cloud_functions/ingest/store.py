@@ -18,6 +18,7 @@ from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_
 from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence
 from cloud_functions.ingest.messages import Message
 from cloud_functions.ingest.protect import Sealing
+from cloud_functions.ingest.superseded import forget_superseded
 from cloud_functions.ingest.watch import WatchLists
 from cloud_functions.plates.vault import PlateVault
 from cloud_functions.settings import GapSettings
@@ -114,6 +115,14 @@ class EventStore:
             if len(new) < len(once):
                 keys = {key: event.row.timestamp for key, event in once.items() if key not in new}
                 known = stored_events(connection, keys)
+            forget_superseded(
+                connection,
+                [
+                    (e.row.event_id, e.row.device_id, e.row.timestamp, e.superseded)
+                    for e in once.values()
+                    if e.superseded
+                ],
+            )
             touched = self._touch(connection, once.values())
             due = record_arrivals(connection, _arrivals(once.values(), arriving.rejected), self._gaps)
             plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
@@ -153,6 +162,10 @@ def _is_taken(event: ArrivedEvent, once: Mapping[str, ArrivedEvent], known: Mapp
     first = once.get(row.event_id)
     if first is None:
         return False  # it waits
+    if first.row.device_id == row.device_id and (
+        row.timestamp in first.superseded or first.row.timestamp in event.superseded
+    ):
+        return False  # the same event, before and after its device's clock was set
     stored = known.get(row.event_id)
     return (
         (first.row.device_id, first.row.timestamp) != (row.device_id, row.timestamp)

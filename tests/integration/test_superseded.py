@@ -1,0 +1,64 @@
+"""An event that its device sends again with the right time, after its clock was set, is one event in the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.ingest_rig import RECOUNT, Rig, rig
+from tests.wire_events import batch, failures, wire_event
+
+WRONG, RIGHT = "2026-10-20T11:00:00.000000Z", "2026-11-18T11:00:00.000000Z"
+
+
+@pytest.fixture
+def ingest(database_url: str) -> Iterator[Rig]:
+    with rig(database_url) as made:
+        yield made
+
+
+def corrected(event: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return event | {"timestamp": RIGHT, "superseded_timestamps": [event["timestamp"]]} | fields
+
+
+def times(ingest: Rig) -> list[str]:
+    query = """SELECT to_char("timestamp" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM events"""
+    return sorted(row[0] for row in ingest.rows(query))
+
+
+def test_edge_08_a_corrected_event_replaces_what_was_received(ingest: Rig) -> None:
+    """One row with the right time, counts that agree, and a neighbour that is left alone; also when it comes twice."""
+    before, neighbour = wire_event(timestamp=WRONG), wire_event(timestamp=WRONG)
+    ingest.handle(batch([before, neighbour]))
+    for _ in range(2):
+        assert failures(ingest.handle(batch([corrected(before)]))) == []
+    assert times(ingest) == [WRONG, RIGHT]
+    assert ingest.dead_letters.reasons() == []
+    assert ingest.rows(RECOUNT) == []
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_edge_08_both_in_one_batch_are_one_event(ingest: Rig, order: tuple[int, int]) -> None:
+    """Whichever comes first, one row is stored and nothing is rejected."""
+    before = wire_event(timestamp=WRONG)
+    both = [before, corrected(before)]
+    assert failures(ingest.handle(batch([both[place] for place in order]))) == []
+    assert len(times(ingest)) == 1
+    assert ingest.dead_letters.reasons() == []
+
+
+def test_edge_08_nobody_replaces_what_is_anothers(ingest: Rig) -> None:
+    """The same event id from another device deletes nothing."""
+    mine = wire_event(timestamp=WRONG)
+    ingest.handle(batch([mine]))
+    ingest.handle(batch([corrected(mine, device_id="gate-66")]))
+    assert WRONG in times(ingest)
+
+
+@pytest.mark.parametrize("odd", ["x", 7, None, {}, [7, None, "x", "2026-01-01", "9999-12-31T23:59:59-23:00"]])
+def test_edge_08_a_field_of_another_shape_is_passed_over(ingest: Rig, odd: object) -> None:
+    """It is the device's word, checked nowhere else: it harms neither its event nor a neighbour."""
+    assert failures(ingest.handle(batch([wire_event(superseded_timestamps=odd), wire_event()]))) == []
+    assert len(times(ingest)) == 2
