@@ -82,6 +82,14 @@ class DatabaseSettings:
     ssl_mode: str = "require"
     connect_timeout_s: int = 5
     statement_timeout_ms: int = 25_000
+    idle_in_transaction_timeout_ms: int = 20_000
+    """How long a transaction may wait for its client before the server ends it: what a frozen client blocks for."""
+    keepalive_idle_s: int = 30
+    """How long a silent connection waits before TCP asks whether the server is there; 0: never."""
+    tcp_user_timeout_ms: int = 30_000
+    """How long sent data may stay unacknowledged before the connection counts as broken; 0: the system's own."""
+    connection_max_age_s: int = 1800
+    """How old a connection may be when a transaction begins; older ones are replaced. 0: any age."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -97,6 +105,12 @@ class DatabaseSettings:
             ssl_mode=env.text("DATABASE_SSL_MODE", "require"),
             connect_timeout_s=env.whole("DATABASE_CONNECT_TIMEOUT_S", 5, least=1, most=60),
             statement_timeout_ms=env.whole("DATABASE_STATEMENT_TIMEOUT_MS", 25_000, least=0, most=900_000),
+            idle_in_transaction_timeout_ms=env.whole(
+                "DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS", 20_000, least=0, most=900_000
+            ),
+            keepalive_idle_s=env.whole("DATABASE_KEEPALIVE_IDLE_S", 30, least=0, most=7200),
+            tcp_user_timeout_ms=env.whole("DATABASE_TCP_USER_TIMEOUT_MS", 30_000, least=0, most=900_000),
+            connection_max_age_s=env.whole("DATABASE_CONNECTION_MAX_AGE_S", 1800, least=0, most=86_400),
         )
         if settings.url is None and settings.secret_arn is None and not settings.iam_auth:
             raise ConfigurationError(
@@ -211,6 +225,8 @@ class MaintenanceSettings:
     months_ahead: int = 3
     retention_days: int | None = None
     """Whole months older than this are dropped; None: events are kept for ever."""
+    budget_s: float = 200.0
+    """How long one run may move events out of the default partition before the next one goes on."""
     iot_data_endpoint: str | None = None
 
     @classmethod
@@ -220,5 +236,6 @@ class MaintenanceSettings:
         return cls(
             months_ahead=env.whole("PARTITION_MONTHS_AHEAD", 3, least=1, most=24),
             retention_days=kept or None,
+            budget_s=env.number("MAINTENANCE_BUDGET_S", 200.0, least=1, most=3600),
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
         )

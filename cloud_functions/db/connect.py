@@ -1,19 +1,20 @@
-"""One connection per execution environment: opened when first needed, opened again when broken.
+"""One connection per execution environment: opened when first needed, kept only while it can do its work.
 
 Safe behind RDS Proxy and pgbouncer in transaction mode: nothing is prepared on the server, no session setting is
-relied on (the statement timeout is set inside each transaction), and outside ``Database.transaction`` every statement
-commits by itself.
+relied on (timeouts are set inside each transaction), and outside ``Database.transaction`` every statement commits by
+itself.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from shared.errors import ConfigurationError, PermanentError, TransientError, VedetteError
 from shared.redact import redact
@@ -26,33 +27,68 @@ _BAD_DATA: Final = ("21", "22", "23", "54")
 """SQLSTATE classes that blame the values: cardinality, data, integrity, a limit exceeded."""
 _BAD_SETUP: Final = ("28", "3D", "3F", "42")
 """SQLSTATE classes that blame the installation: log-in, database, schema, missing table or right."""
+_CONNECTION_IS_FINE: Final = ("21", "22", "23", "40", "42", "54", "55P03", "57014", "P0", "VD")
+"""SQLSTATEs after which the connection is kept: they blame the values, the statement, a lock or a time limit.
+
+Anything else (read-only after a fail-over, shutdown, protocol or internal errors, no SQLSTATE at all) may be its fault.
+"""
+_KEEPALIVES_INTERVAL_S: Final = 10
+_KEEPALIVES_COUNT: Final = 3
 
 Connect = Callable[[], psycopg.Connection[Any]]
+
+
+class ConnectionLostError(TransientError):
+    """The connection was given up (or none could be opened): the same block may work at once on another one."""
+
+
+class LockedError(TransientError):
+    """Somebody else holds a lock for longer than was to be waited; nothing was done."""
 
 
 class Database:
     """The execution environment's one connection. Not for use by two threads at a time."""
 
-    def __init__(self, *, connect: Connect, statement_timeout_ms: int = 0) -> None:
-        """``connect`` opens an autocommit connection; a timeout of 0 leaves the server's own."""
+    def __init__(
+        self,
+        *,
+        connect: Connect,
+        statement_timeout_ms: int = 0,
+        idle_in_transaction_timeout_ms: int = 0,
+        max_age_s: float = 0.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``connect`` opens an autocommit connection; a timeout of 0 leaves the server's own.
+
+        ``max_age_s``: a connection older than this is replaced before the next transaction; 0: never.
+        """
         self._connect = connect
-        self._begin: LiteralString = "BEGIN"
-        if statement_timeout_ms:
-            timeout = cast("LiteralString", str(int(statement_timeout_ms)))
-            self._begin = f"BEGIN; SET LOCAL statement_timeout = {timeout}"
+        self._begin: LiteralString = begin_statement(
+            statement_timeout_ms=statement_timeout_ms, idle_in_transaction_timeout_ms=idle_in_transaction_timeout_ms
+        )
+        self._max_age_s = max_age_s
+        self._monotonic = monotonic
+        self._opened_s = 0.0
         self._connection: psycopg.Connection[Any] | None = None
 
     @classmethod
     def from_settings(cls, settings: DatabaseSettings, *, aws: AwsClients | None = None) -> Database:
         """Wire a database from settings; opens nothing yet."""
-        return cls(connect=connector(settings, aws=aws), statement_timeout_ms=settings.statement_timeout_ms)
+        return cls(
+            connect=connector(settings, aws=aws),
+            statement_timeout_ms=settings.statement_timeout_ms,
+            idle_in_transaction_timeout_ms=settings.idle_in_transaction_timeout_ms,
+            max_age_s=settings.connection_max_age_s,
+        )
 
     @contextmanager
     def transaction(self) -> Generator[psycopg.Connection[Any]]:
         """Run the block in one transaction: committed at its end, rolled back when it raises.
 
+        A connection that may be at fault for an error is closed; the next transaction opens another.
+
         Raises:
-            TransientError: the server is away, busy or shutting down; the same block may work later.
+            TransientError: the server is away, busy, read-only or shutting down; the same block may work later.
             PermanentError: the values can never be stored.
             ConfigurationError: the schema or a right is missing, or the connection string is wrong.
         """
@@ -65,9 +101,12 @@ class Database:
                 self._roll_back(connection)
                 raise
         except psycopg.Error as error:
-            if self._connection is not None and self._connection.closed:
+            told = database_error(error)
+            if not leaves_connection_usable(error):
                 self.close()
-            raise database_error(error) from error
+                if isinstance(told, TransientError):
+                    told = ConnectionLostError(str(told))
+            raise told from error
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
@@ -77,18 +116,24 @@ class Database:
             self._connection = None
 
     def _open(self) -> psycopg.Connection[Any]:
+        if self._max_age_s and self._monotonic() - self._opened_s > self._max_age_s:
+            self.close()
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
+            self._opened_s = self._monotonic()
         return self._connection
 
     def _start(self) -> psycopg.Connection[Any]:
+        fresh = self._connection is None
         connection = self._open()
         try:
             connection.execute(self._begin)
         except psycopg.OperationalError:
-            if not connection.closed:
+            # The server hung up, or a pooler lost its server, while this environment slept. Nothing was asked of this
+            # connection yet, so ask another; one that was opened just now is not at fault.
+            if fresh:
                 raise
-            # The server hung up while this environment slept; nothing was asked of it yet, so ask another connection.
+            self.close()
             connection = self._open()
             connection.execute(self._begin)
         return connection
@@ -98,6 +143,30 @@ class Database:
             connection.execute("ROLLBACK")
         except psycopg.Error:
             self.close()
+        else:
+            if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                self.close()  # interrupted in the middle of a statement
+
+
+def begin_statement(*, statement_timeout_ms: int, idle_in_transaction_timeout_ms: int) -> LiteralString:
+    """Return what begins a transaction with its time limits; they end with it, so a pooler may hand the session on."""
+    begin: LiteralString = "BEGIN"
+    for name, timeout_ms in _timeouts(statement_timeout_ms, idle_in_transaction_timeout_ms):
+        begin = f"{begin}; SET LOCAL {name} = {cast('LiteralString', str(int(timeout_ms)))}"
+    return begin
+
+
+def _timeouts(statement_ms: int, idle_ms: int) -> list[tuple[LiteralString, int]]:
+    chosen: list[tuple[LiteralString, int]] = [
+        ("statement_timeout", statement_ms),
+        ("idle_in_transaction_session_timeout", idle_ms),
+    ]
+    return [(name, timeout_ms) for name, timeout_ms in chosen if timeout_ms]
+
+
+def leaves_connection_usable(error: psycopg.Error) -> bool:
+    """Tell whether a connection can go on working after this error, rather than only whether its socket is open."""
+    return error.sqlstate is not None and error.sqlstate.startswith(_CONNECTION_IS_FINE)
 
 
 def connector(settings: DatabaseSettings, *, aws: AwsClients | None = None) -> Connect:
@@ -117,13 +186,49 @@ def connector(settings: DatabaseSettings, *, aws: AwsClients | None = None) -> C
 
 
 def _connect(conninfo: str, settings: DatabaseSettings) -> psycopg.Connection[Any]:
+    return connect_to(
+        conninfo,
+        connect_timeout_s=settings.connect_timeout_s,
+        keepalive_idle_s=settings.keepalive_idle_s,
+        tcp_user_timeout_ms=settings.tcp_user_timeout_ms,
+    )
+
+
+def connect_to(
+    conninfo: str,
+    *,
+    connect_timeout_s: int = 5,
+    keepalive_idle_s: int = 30,
+    tcp_user_timeout_ms: int = 30_000,
+    application_name: str = "vedette",
+    autocommit: bool = True,
+) -> psycopg.Connection[Any]:
+    """Open a connection. What the connection string itself says about any of these counts.
+
+    With several hosts in it, the one that takes writes is looked for (``target_session_attrs=read-write``).
+
+    Raises:
+        ConfigurationError: it is not a connection string.
+        TransientError: the reason why the server cannot be reached holds parts of the password.
+        psycopg.OperationalError: the server cannot be reached or refuses.
+    """
     try:
+        given = conninfo_to_dict(conninfo)
+        defaults: dict[str, Any] = {
+            "connect_timeout": connect_timeout_s,
+            "application_name": application_name,
+            "keepalives": int(keepalive_idle_s > 0),
+            "keepalives_idle": keepalive_idle_s,
+            "keepalives_interval": _KEEPALIVES_INTERVAL_S,
+            "keepalives_count": _KEEPALIVES_COUNT,
+            "tcp_user_timeout": tcp_user_timeout_ms,
+        }
+        if "," in str(given.get("host") or given.get("hostaddr") or ""):
+            defaults["target_session_attrs"] = "read-write"
         return psycopg.connect(
-            conninfo,
-            autocommit=True,
+            make_conninfo("", **{**defaults, **{name: value for name, value in given.items() if value is not None}}),
+            autocommit=autocommit,
             prepare_threshold=None,
-            connect_timeout=settings.connect_timeout_s,
-            application_name="vedette",
         )
     except psycopg.ProgrammingError:
         # libpq quotes the string that it could not read, password and all.
@@ -199,4 +304,6 @@ def database_error(error: psycopg.Error) -> VedetteError:
         return PermanentError(f"the database cannot hold this ({state}): {type(error).__name__}")
     if state.startswith(_BAD_SETUP):
         return ConfigurationError(f"the database is not as this code needs it ({state}): {said}; is it migrated?")
+    if state == "55P03":
+        return LockedError(f"somebody else holds a lock ({state}): {said}")
     return TransientError(f"the database is away or busy ({state or type(error).__name__}): {said}")

@@ -50,7 +50,9 @@ ORDER BY 1 LIMIT %s
 
 _GIVE_UP: Final = """
 UPDATE sequence_gaps SET state = 'lost', lost = lost + missing, missing = '{}', closed_at = now()
-WHERE state = 'open' AND opened_at < now() - make_interval(secs => %s)
+WHERE gap_id IN (
+    SELECT gap_id FROM sequence_gaps WHERE state = 'open' AND opened_at < now() - make_interval(secs => %s)
+    LIMIT %s FOR UPDATE SKIP LOCKED)
 """
 
 
@@ -81,9 +83,9 @@ def awake_devices_with_due_gaps(connection: psycopg.Connection[Any], *, limit: i
     return [device_id for (device_id,) in connection.execute(_AWAKE, [limit])]
 
 
-def give_up_old(connection: psycopg.Connection[Any], settings: GapSettings) -> int:
-    """Mark gaps lost that have been open for too long; return how many."""
-    return connection.execute(_GIVE_UP, [settings.give_up_after_s]).rowcount
+def give_up_old(connection: psycopg.Connection[Any], settings: GapSettings, *, limit: int = 1000) -> int:
+    """Mark gaps lost that have been open for too long; return how many (at most ``limit``)."""
+    return connection.execute(_GIVE_UP, [settings.give_up_after_s, limit]).rowcount
 
 
 def _portion(ranges: list[Range], most: int) -> list[Range]:

@@ -7,45 +7,76 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import OperationalError
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
 
+from cloud_functions.db.connect import connect_to, database_error
+from cloud_functions.db.migration_lock import MigrationLockedError, describe_blockers
 from shared.errors import ConfigurationError, TransientError, VedetteError
 from shared.redact import redact
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+WAIT_S: Final = 120.0
+"""How long a migration waits, in many short attempts, for another one to end or for a table's lock."""
+_LONGEST_PAUSE_S: Final = 5.0
+_OURS: Final = ("events", "plate_events", "devices", "watchlists", "sites")
+"""Tables that a database which we never migrated must not have."""
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None:
     """Bring the database at ``url`` up to ``revision``; do nothing where it is there already.
 
+    Each migration is a transaction of its own. One that meets a lock is taken back after a quarter of a second and
+    tried again, for up to ``wait_s``, so that others go on meanwhile.
+
     Raises:
-        TransientError: the database cannot be reached.
+        TransientError: the database cannot be reached, or somebody holds a lock for too long (the text says who).
+        ConfigurationError: the database is a newer release's or another application's, or a right is missing.
     """
-    _run(command.upgrade, url, revision)
+    with _plain_errors():
+        known = _revisions()
+        current = _known_revision(url, known)
+        if current is None:
+            _check_not_foreign(url)
+        for step in known[_place(known, current) : _place(known, _resolve(revision))]:
+            _run(command.upgrade, url, step, wait_s=wait_s)
 
 
-def downgrade(url: str, revision: str) -> None:
-    """Take the database at ``url`` back to ``revision`` (``base``: empty). What the schema held is lost."""
-    _run(command.downgrade, url, revision)
+def downgrade(url: str, revision: str, *, wait_s: float = WAIT_S) -> None:
+    """Take the database at ``url`` back to ``revision`` (``base``: empty). What the schema held is lost.
+
+    Raises: as ``upgrade``.
+    """
+    with _plain_errors():
+        known = _revisions()
+        current = _known_revision(url, known)
+        first, last = _place(known, _resolve(revision)), _place(known, current)
+        for place in range(last - 1, first - 1, -1):
+            _run(command.downgrade, url, known[place - 1] if place else "base", wait_s=wait_s)
 
 
 def current_revision(url: str) -> str | None:
-    """Return the revision that the database is at, or None where it was never migrated."""
-    try:
-        with psycopg.connect(url) as connection:
-            if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
-                return None
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except psycopg.OperationalError as error:
-        raise TransientError(f"the database cannot be reached: {redact(str(error))}") from error
+    """Return the revision that the database is at, or None where it was never migrated.
+
+    Raises:
+        TransientError, ConfigurationError: the database cannot be reached, or read.
+    """
+    with _plain_errors(), connect_to(url, application_name="vedette-migrate") as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])
 
 
@@ -64,11 +95,91 @@ def _config(url: str) -> Config:
     return config
 
 
-def _run(step: Callable[[Config, str], None], url: str, revision: str) -> None:
+def _revisions() -> list[str]:
+    """Return all revisions, oldest first."""
+    return [step.revision for step in ScriptDirectory.from_config(_config("")).walk_revisions()][::-1]
+
+
+def _resolve(revision: str) -> str | None:
+    script = ScriptDirectory.from_config(_config(""))
+    step = None if revision == "base" else script.get_revision(revision)
+    return None if step is None else step.revision
+
+
+def _place(known: list[str], revision: str | None) -> int:
+    """Return how many migrations it takes from an empty database."""
+    return 0 if revision is None else known.index(revision) + 1
+
+
+def _known_revision(url: str, known: list[str]) -> str | None:
+    current = current_revision(url)
+    if current is not None and current not in known:
+        raise ConfigurationError(
+            f"the database is at revision {current}, which this release does not know (its newest is {known[-1]}):"
+            " a newer release has migrated it; install that release, or restore a backup from before"
+        )
+    return current
+
+
+def _check_not_foreign(url: str) -> None:
+    with connect_to(url, application_name="vedette-migrate") as connection:
+        found = [name for name in _OURS if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,)]
+    if found:
+        raise ConfigurationError(
+            f"the database holds tables that Vedette did not make: {', '.join(found)}; give an empty database,"
+            " or one whose search_path begins with an empty schema"
+        )
+
+
+def _run(step: Callable[[Config, str], None], url: str, revision: str, *, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    pause_s = 0.1
+    while True:
+        try:
+            step(_config(url), revision)
+        except (MigrationLockedError, DBAPIError, psycopg.Error) as error:
+            if not _is_locked(error):
+                raise
+            if time.monotonic() + pause_s > deadline:
+                raise TransientError(_gave_up(error, url, wait_s)) from error
+        else:
+            return
+        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - so that two do not meet again and again
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _is_locked(error: Exception) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, MigrationLockedError | psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
+
+
+def _gave_up(error: Exception, url: str, wait_s: float) -> str:
+    if isinstance(error, MigrationLockedError):
+        return (
+            f"{error}; waited {wait_s:g} s. If that is no migration (a pooler handed the session on), end it:"
+            " SELECT pg_terminate_backend(pid)"
+        )
+    with connect_to(url, application_name="vedette-migrate") as connection:
+        blockers = describe_blockers(connection)
+    return (
+        f"the migration waited {wait_s:g} s for a table that another transaction holds; nothing was changed."
+        f" Open for longest: {blockers}. Let it end (or end it), and migrate again"
+    )
+
+
+@contextmanager
+def _plain_errors() -> Generator[None]:
+    """Turn what Alembic, SQLAlchemy and psycopg raise into errors that a person can read."""
     try:
-        step(_config(url), revision)
-    except OperationalError as error:
+        yield
+    except psycopg.Error as error:
+        raise database_error(error) from error
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise database_error(error.orig) from error
         raise TransientError(f"the database cannot be migrated now: {redact(str(error.orig))}") from error
+    except CommandError as error:
+        raise ConfigurationError(f"the database cannot be migrated: {redact(str(error))}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

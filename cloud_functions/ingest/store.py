@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -17,6 +17,7 @@ from cloud_functions.db.flat_event import FlatEvent, flat_event_json
 from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
 from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence
 from cloud_functions.ingest.messages import Message
+from cloud_functions.ingest.months import Months, NoPartitionError
 from cloud_functions.ingest.protect import Sealing
 from cloud_functions.ingest.superseded import forget_superseded
 from cloud_functions.ingest.watch import WatchLists
@@ -70,6 +71,7 @@ class EventStore:
         self._gaps = gaps
         self._clock = clock
         self._watch = WatchLists(clock=clock)
+        self._months = Months(database=database, clock=clock)
         self._touched: dict[tuple[str, str], float] = {}
 
     def store(self, arriving: Arriving) -> Outcome:
@@ -79,7 +81,7 @@ class EventStore:
             TransientError, ConfigurationError: some of it was not stored; try the whole chunk again later.
         """
         try:
-            return self._store(arriving)
+            return self._store_with_partitions(arriving)
         except PermanentError as error:
             arriving.rest()
             events, rejected = arriving.events, arriving.rejected
@@ -98,7 +100,17 @@ class EventStore:
             [*first.waiting, *second.waiting],
         )
 
-    def _store(self, arriving: Arriving) -> Outcome:
+    def _store_with_partitions(self, arriving: Arriving) -> Outcome:
+        """Store; where a month may have no partition, take that back, make the partition, and store again."""
+        try:
+            return self._store(arriving, ())
+        except NoPartitionError:
+            arriving.rest()
+        tolerated = self._months.make(event.row.timestamp for event in arriving.events)
+        return self._store(Arriving.of(arriving.events, arriving.rejected), tolerated)
+
+    def _store(self, arriving: Arriving, without_partition: Collection[str]) -> Outcome:
+        """Store in one transaction; raise NoPartitionError where an event's month wants a partition first."""
         events = iter(arriving)
         first = next(events, None)
         if first is None and not arriving.rejected:
@@ -107,9 +119,11 @@ class EventStore:
         sealing = Sealing(self._vault)
         with self._database.transaction() as connection:
             self._vault.refresh(connection)
+            self._months.load(connection)
             new: dict[str, tuple[int, datetime]] = {}
             if first is not None:
                 rows = _rows_once(sealing.sealed(chain([first], events)), once)
+                rows = self._months.checked(rows, without_partition)
                 new = insert_events(connection, rows, at_most=arriving.at_most)
             known: dict[str, FlatEvent] = {}
             if len(new) < len(once):

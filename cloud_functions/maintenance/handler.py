@@ -8,19 +8,27 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
+from cloud_functions.db.maintenance_retries import claim_retries, note_failure, note_success
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
-from cloud_functions.maintenance.tasks import TASKS, Tools
+from cloud_functions.maintenance.tasks import TASKS
+from cloud_functions.maintenance.tools import Tools
 from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
 from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, MaintenanceSettings
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError, TransientError, VedetteError
+from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)
+
+
+_EVERY_MINUTE: Final = "gaps"
+"""The task that is called so often that it also runs again what has failed."""
 
 
 class Maintenance:
@@ -29,31 +37,65 @@ class Maintenance:
     def __init__(self, *, tools: Tools, metrics: Metrics) -> None:
         self._tools = tools
         self._metrics = metrics
+        self._faults = FaultLog(log)
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, int]:
         """Run the task that the event names, or every task; return what each did.
 
         Raises:
             ConfigurationError: there is no such task.
-            TransientError: a task failed (the others were run); the schedule will come again.
+            TransientError: steps failed, which are named (all others were run). They are run again in some minutes.
         """
         name = event.get("task")
         if name is not None and name not in TASKS:
             raise ConfigurationError(f"there is no task {str(name)[:100]!r}; there are: {', '.join(TASKS)}")
         done: dict[str, int] = {}
         failed: list[str] = []
-        for task in [name] if name else TASKS:
-            try:
-                done[task] = TASKS[task](self._tools)
-                self._metrics.count(f"Maintenance_{task}", done[task])
-            except VedetteError as error:
-                log.warning("maintenance task %s failed: %s", task, error)
-                failed.append(task)
+        for task in self._tasks(name):
+            done[task], steps = self._run(task)
+            self._metrics.count(f"Maintenance_{task}", done[task])
+            failed += steps
         self._metrics.count("MaintenanceFailures", len(failed))
         self._metrics.flush()
         if failed:
             raise TransientError(f"maintenance did not finish: {', '.join(failed)}")
         return done
+
+    def _tasks(self, name: str | None) -> list[str]:
+        if name is None:
+            return list(TASKS)
+        if name != _EVERY_MINUTE:
+            return [name]
+        try:
+            with self._tools.database.transaction() as connection:
+                return [name, *claim_retries(connection, [task for task in TASKS if task != name])]
+        except VedetteError as error:
+            log.warning("what failed before is not run again now: %s", error)
+            return [name]
+
+    def _run(self, task: str) -> tuple[int, list[str]]:
+        """Run all steps of a task; return what they did and the names of those that failed."""
+        done, failed = 0, []
+        for step in TASKS[task]:
+            try:
+                done += step.run(self._tools)
+            except VedetteError as error:
+                log.warning("maintenance step %s.%s failed: %s", task, step.name, error)
+                failed.append(f"{task}.{step.name}")
+            except Exception as error:
+                self._faults.log(error, f"maintenance step {task}.{step.name} failed")
+                failed.append(f"{task}.{step.name}")
+        self._note(task, ok=not failed)
+        return done, failed
+
+    def _note(self, task: str, *, ok: bool) -> None:
+        if task == _EVERY_MINUTE:
+            return
+        try:
+            with self._tools.database.transaction() as connection:
+                note_success(connection, task) if ok else note_failure(connection, task)
+        except VedetteError as error:
+            log.warning("when %s is due again could not be noted: %s", task, error)
 
 
 def build_maintenance(
@@ -63,6 +105,7 @@ def build_maintenance(
     commands: CommandPublisher | None = None,
     metrics: Metrics | None = None,
     clock: Clock | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Maintenance:
     """Wire maintenance from environment variables; what is given stands in for what would be made. Opens nothing."""
     env = Environment(environment)
@@ -74,6 +117,7 @@ def build_maintenance(
         settings=settings,
         gaps=GapSettings.from_environment(env),
         clock=clock or SystemClock(),
+        sleep=sleep,
     )
     return Maintenance(tools=tools, metrics=metrics or NoMetrics())
 

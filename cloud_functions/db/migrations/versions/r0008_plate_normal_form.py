@@ -21,39 +21,40 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+# Committed before the reads are converted, and before the revision is noted: may be run again after an interruption.
 UP = """
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '250ms';
 
 -- A plate with every character outside ASCII made one of a to z: trigrams of letters that the database's locale does
 -- not know. Several become the same; search compares the plates themselves afterwards.
-CREATE FUNCTION plate_in_ascii(plate text) RETURNS text
+CREATE OR REPLACE FUNCTION plate_in_ascii(plate text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT string_agg(CASE WHEN ascii(char) < 128 THEN char ELSE chr(97 + ascii(char) % 26) END, '' ORDER BY place)
     FROM unnest(string_to_array(plate, NULL)) WITH ORDINALITY AS chars (char, place)
 $$;
-CREATE INDEX plates_other_letters_trgm_idx ON plates USING gin (plate_in_ascii(folded) gin_trgm_ops)
+CREATE INDEX IF NOT EXISTS plates_other_letters_trgm_idx ON plates USING gin (plate_in_ascii(folded) gin_trgm_ops)
     WITH (gin_pending_list_limit = 128) WHERE plate_normalized_text ~ '[^ -~]';
 
 -- How far stored reads have been converted to today's normal form.
-CREATE TABLE plate_conversion (
+CREATE TABLE IF NOT EXISTS plate_conversion (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     captured_at  timestamptz NOT NULL DEFAULT '1900-01-01T00:00Z',  -- with id, the last read that was looked at
     id           bigint NOT NULL DEFAULT 0,
     completed_at timestamptz
 );
-INSERT INTO plate_conversion DEFAULT VALUES;
+INSERT INTO plate_conversion DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- Sites that may have protected reads from before, and how far these have been converted.
-CREATE TABLE plate_conversion_sites (
+CREATE TABLE IF NOT EXISTS plate_conversion_sites (
     site_id     text COLLATE "C" PRIMARY KEY,
     captured_at timestamptz NOT NULL DEFAULT '1900-01-01T00:00Z',
     id          bigint NOT NULL DEFAULT 0
 );
-INSERT INTO plate_conversion_sites (site_id) SELECT DISTINCT site_id FROM site_keys;
+INSERT INTO plate_conversion_sites (site_id) SELECT DISTINCT site_id FROM site_keys ON CONFLICT DO NOTHING;
 
 -- Watch-list patterns that matched converted reads by letters that had been dropped, and match them no more: a person
 -- must say which plate was meant.
-CREATE TABLE plate_conversion_patterns (
+CREATE TABLE IF NOT EXISTS plate_conversion_patterns (
     pattern_id bigint PRIMARY KEY,
     reads      bigint NOT NULL
 );
@@ -61,7 +62,7 @@ CREATE TABLE plate_conversion_patterns (
 
 # Reads stay in the form they have: an earlier release shows them, and finds those of Latin letters.
 DOWN = """
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '250ms';
 DROP TABLE plate_conversion, plate_conversion_sites, plate_conversion_patterns;
 DROP INDEX plates_other_letters_trgm_idx;
 DROP FUNCTION plate_in_ascii(text);

@@ -1,0 +1,24 @@
+"""What maintenance tasks work with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cloud_functions.db.connect import Database
+from cloud_functions.device_commands import CommandPublisher
+from cloud_functions.settings import GapSettings, MaintenanceSettings
+from shared.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What the tasks work with."""
+
+    database: Database
+    commands: CommandPublisher
+    settings: MaintenanceSettings
+    gaps: GapSettings
+    clock: Clock
+    sleep: Callable[[float], None] = time.sleep

@@ -1,0 +1,251 @@
+"""Events of months without a partition: made before they fill, or moved afterwards; nobody waits or misses a row."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloud_functions.db.connect import LockedError
+from cloud_functions.db.migrate import downgrade
+from cloud_functions.db.partition_move import begin_move, copy_batch, finish_move, prepare_move
+from cloud_functions.db.partitions import month_start
+from cloud_functions.maintenance.handler import build_maintenance
+from shared.clock import ManualClock, format_utc
+from shared.errors import TransientError
+from tests.api_calls import store, stored_event
+from tests.ingest_rig import RECOUNT, Rig, open_database, rig, rows
+from tests.wire_events import batch, failures, wire_event
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+SPRING = datetime(2025, 4, 3, tzinfo=UTC)
+IN_DEFAULT = "SELECT count(*) FROM events_default"
+TOTALS = """
+SELECT (SELECT count(*) FROM events), (SELECT sum(events)::int FROM event_counts_monthly),
+       (SELECT count(*) FROM plate_events), (SELECT sum(events)::int FROM plates)
+"""
+
+
+@pytest.fixture
+def ingest(database_url: str) -> Iterator[Rig]:
+    with rig(database_url, clock=ManualClock(NOW)) as one:
+        yield one
+
+
+def imported(url: str, count: int, *, start: datetime = SPRING, step: timedelta = timedelta(minutes=30)) -> None:
+    """Write events straight into the table, as a bulk import does: their months have no partition."""
+    kinds = itertools.cycle(["motion", "anpr", "tracking"])
+    store(url, [stored_event(next(kinds), timestamp=start + number * step) for number in range(count)])
+
+
+def run_partitions(url: str, *, clock: ManualClock | None = None, **variables: str) -> int:
+    """Run the task once on a connection of its own; return how many partitions it made."""
+    database = open_database(url)
+    try:
+        task = build_maintenance(
+            {"DATABASE_URL": url} | variables, database=database, clock=clock or ManualClock(NOW), sleep=lambda _: None
+        )
+        return task.handle({"task": "partitions"})["partitions"]
+    finally:
+        database.close()
+
+
+def test_cloud_a2_ingest_makes_a_months_partition_before_its_events_come(ingest: Rig) -> None:
+    """Events of a month without a partition, of any batch, never lie in the default partition."""
+    months = ["2024-02-29", "2025-12-31", "2026-01-01"]
+    assert failures(ingest.handle(batch(wire_event(timestamp=f"{day}T23:30:00Z") for day in months))) == []
+    assert failures(ingest.handle(batch([wire_event(timestamp="2024-03-01T00:00:00Z")]))) == []
+    assert ingest.rows(IN_DEFAULT) == [(0,)]
+    assert ingest.rows("SELECT count(*) FROM events_2024_02") == [(1,)]
+    assert ingest.rows("SELECT count(*) FROM events_2024_03") == [(1,)]
+    assert ingest.rows(RECOUNT) == []
+    assert len(ingest.publisher.told) == 4
+
+
+def test_cloud_a2_history_of_any_age_gets_partitions_and_a_wrong_clock_does_not(ingest: Rig) -> None:
+    """Some events of 1970 are a device without a clock; many of 2009 are an archive."""
+    archive = [wire_event(timestamp=f"2009-06-01T00:{number:02}:00Z") for number in range(60)]
+    assert failures(ingest.handle(batch([wire_event(timestamp="1970-01-01T00:00:09Z"), *archive]))) == []
+    assert ingest.rows("SELECT extract(year FROM timestamp)::int FROM events_default") == [(1970,)]
+    assert ingest.rows("SELECT count(*) FROM events_2009_06") == [(60,)]
+    assert ingest.rows(RECOUNT) == []
+
+
+def test_cloud_a2_ingest_waits_for_no_reader_of_the_default_partition(ingest: Rig) -> None:
+    """While a report is open, a month cannot get its partition: its events are stored all the same, and moved later."""
+    with psycopg.connect(ingest.url) as report:
+        report.execute("SELECT count(*) FROM events")
+        assert failures(ingest.handle(batch([wire_event(timestamp="2025-05-05T05:00:00Z")]))) == []
+        assert ingest.rows(IN_DEFAULT) == [(1,)]
+    assert run_partitions(ingest.url) > 0
+    assert ingest.rows(IN_DEFAULT) == [(0,)]
+
+
+def test_cloud_a2_much_in_the_default_partition_is_moved_in_batches(database_url: str) -> None:
+    """Three thousand events of three months: each lands in its month, counts and plates as before."""
+    imported(database_url, 3000)
+    before = rows(database_url, TOTALS)
+    assert rows(database_url, IN_DEFAULT) == [(3000,)]
+    assert run_partitions(database_url) > 2
+    assert rows(database_url, IN_DEFAULT) == [(0,)]
+    assert rows(database_url, "SELECT count(*) FROM events_2025_04") == [(28 * 48,)]
+    assert rows(database_url, TOTALS) == before
+    assert rows(database_url, RECOUNT) == []
+    left = "SELECT to_regclass('events_moving'), to_regproc('events_mirror'), (SELECT count(*) FROM event_move)"
+    assert rows(database_url, left) == [(None, None, 0)]
+    assert run_partitions(database_url) == 0
+
+
+def test_cloud_a2_a_long_report_neither_stops_the_copying_nor_is_stopped(database_url: str) -> None:
+    """An open report keeps the months from changing places; the run says so, and the next one only does that."""
+    imported(database_url, 1500)
+    with psycopg.connect(database_url) as report:
+        report.execute("SELECT count(*) FROM events")
+        with pytest.raises(TransientError, match=r"partitions\.default"):
+            run_partitions(database_url)
+        assert rows(database_url, "SELECT complete, events FROM event_move") == [(True, 1500)]
+        assert rows(database_url, "SELECT count(*) FROM events") == [(1500,)]
+    assert run_partitions(database_url) > 0
+    assert rows(database_url, IN_DEFAULT) == [(0,)]
+
+
+def test_cloud_a2_a_run_that_ends_early_is_continued(database_url: str) -> None:
+    """How far the copying has come is kept: no run begins anew."""
+    imported(database_url, 2500)
+    once = partial(run_partitions, database_url, clock=SteppingClock(), MAINTENANCE_BUDGET_S="1")
+    with pytest.raises(TransientError, match="partitions"):
+        once()
+    assert rows(database_url, "SELECT events FROM event_move") == [(1000,)]
+    for _ in range(3):
+        try:
+            once()
+        except TransientError:
+            continue
+        break
+    assert rows(database_url, IN_DEFAULT) == [(0,)]
+    assert rows(database_url, RECOUNT) == []
+
+
+class SteppingClock(ManualClock):
+    """Each look at the steady clock finds a minute gone."""
+
+    def __init__(self) -> None:
+        super().__init__(NOW)
+
+    def monotonic(self) -> float:
+        self.advance(60)
+        return super().monotonic()
+
+
+def test_cloud_a2_two_runs_at_once_do_not_disturb_one_another(database_url: str) -> None:
+    """The second leaves the moving to the first."""
+    imported(database_url, 2500)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run_partitions, database_url) for _ in range(2)]
+        for run in runs:
+            try:
+                run.result()
+            except TransientError:
+                continue
+    for _ in range(2):
+        run_partitions(database_url)
+    assert rows(database_url, IN_DEFAULT) == [(0,)]
+    assert rows(database_url, "SELECT count(*) FROM events") == [(2500,)]
+    assert rows(database_url, RECOUNT) == []
+
+
+WRITES = st.lists(
+    st.one_of(
+        st.tuples(st.just("insert"), st.integers(0, 100)),
+        st.tuples(st.just("delete"), st.integers(0, 6)),
+        st.tuples(st.just("update"), st.integers(0, 6)),
+        st.tuples(st.just("copy"), st.integers(1, 20)),
+        st.tuples(st.just("truncate"), st.just(0)),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WRITES)
+def test_cloud_a2_what_is_written_while_months_move_is_moved_as_well(
+    database_url: str, writes: list[tuple[str, int]]
+) -> None:
+    """Whatever is inserted, deleted, changed or truncated between batches, the table is the same after the move."""
+    whole = "SELECT id, event_id, timestamp, camera_id, event_data::text, license_plate FROM events ORDER BY id"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("TRUNCATE events")
+        imported(database_url, 40, step=timedelta(days=2))
+        with connection.transaction():
+            prepare_move(connection, [month_start(SPRING, months_later=number) for number in range(3)])
+        with connection.transaction():
+            begin_move(connection)
+        for kind, number in writes:
+            match kind:
+                case "insert":
+                    imported(database_url, 2, start=SPRING + timedelta(days=number))
+                case "delete":
+                    connection.execute("DELETE FROM events WHERE mod(id, 7) = %s", [number])
+                case "update":
+                    connection.execute("UPDATE events SET camera_id = 'moved' WHERE mod(id, 7) = %s", [number])
+                case "truncate":
+                    connection.execute("TRUNCATE events")
+                case _:
+                    with connection.transaction():
+                        copy_batch(connection, limit=number)
+        before = connection.execute(whole).fetchall()
+        while _in_transaction(connection, partial(copy_batch, limit=7)):
+            pass
+        _in_transaction(connection, finish_move)
+        _in_transaction(connection, lambda one: one.execute("DROP TABLE events_moving").rowcount)
+        assert connection.execute(whole).fetchall() == before
+        in_their_months = "SELECT count(*) FROM events_default WHERE timestamp < '2025-07-01+00'"
+        assert connection.execute(in_their_months).fetchall() == [(0,)]
+        for (name,) in connection.execute("SELECT relname FROM pg_class WHERE relname ~ '^events_2025_..$'").fetchall():
+            connection.execute(f"DROP TABLE {name}".encode())
+
+
+def _in_transaction(connection: psycopg.Connection, step) -> int:  # type: ignore[no-untyped-def,type-arg]
+    with connection.transaction():
+        return step(connection)
+
+
+def test_cloud_a2_a_migration_begins_a_move_anew(database_url: str) -> None:
+    """What was copied by an older schema may lack a column: it is thrown away, not put in the table's place."""
+    imported(database_url, 1500)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        _in_transaction(connection, lambda one: prepare_move(one, [month_start(SPRING)]) or 0)
+        _in_transaction(connection, lambda one: begin_move(one) or 0)
+        connection.execute("UPDATE event_move SET revision = '0000', complete = true")
+    assert run_partitions(database_url) > 1
+    assert rows(database_url, "SELECT count(*) FROM events") == [(1500,)]
+    assert rows(database_url, IN_DEFAULT) == [(0,)]
+
+
+def test_cloud_a2_the_way_back_in_the_middle_of_a_move_loses_nothing(database_url: str) -> None:
+    """A downgrade drops the copies; the events are in the default partition still."""
+    imported(database_url, 1500)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        _in_transaction(connection, lambda one: prepare_move(one, [month_start(SPRING)]) or 0)
+        _in_transaction(connection, lambda one: begin_move(one) or 0)
+        _in_transaction(connection, copy_batch)
+    downgrade(database_url, "0008")
+    assert rows(database_url, IN_DEFAULT) == [(1500,)]
+    imported(database_url, 10)
+    assert rows(database_url, RECOUNT) == []
+
+
+def test_cloud_a2_a_month_ahead_waits_for_no_long_reader(database_url: str) -> None:
+    """Making a partition gives up within a second or so instead of holding up whoever comes after it."""
+    with psycopg.connect(database_url) as report, rig(database_url) as one:
+        report.execute("SELECT count(*) FROM events")
+        with pytest.raises(LockedError), one.database.transaction() as connection:
+            connection.execute("SELECT events_ensure_partition('2031-01-01+00')")
+        assert failures(one.handle(batch([wire_event(timestamp=format_utc(NOW))]))) == []
