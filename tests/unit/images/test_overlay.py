@@ -1,0 +1,48 @@
+"""Zones, lines and counts over a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_agent.images.overlay import LINE_COLOR, LineOverlay, ZoneOverlay, draw_overlay
+
+SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
+
+
+def _grey() -> np.ndarray:
+    return np.full((360, 640, 3), 90, np.uint8)
+
+
+def test_the_picture_itself_is_left_alone() -> None:
+    """A copy is drawn on, and what lies outside of everything stays as it was."""
+    image = _grey()
+    drawn = draw_overlay(image, zones=[ZoneOverlay("yard", SQUARE)], lines=[], caption="")
+    assert np.array_equal(image, _grey())
+    assert np.array_equal(drawn[:60], image[:60])
+    assert not np.array_equal(drawn[180, 320], image[180, 320])
+
+
+def test_an_occupied_zone_looks_different() -> None:
+    """Somebody in it changes its colour."""
+    empty, occupied = (
+        draw_overlay(_grey(), zones=[ZoneOverlay("yard", SQUARE, occupancy=count)], lines=[], caption="")
+        for count in (0, 2)
+    )
+    assert not np.array_equal(empty[200, 320], occupied[200, 320])
+
+
+def test_a_line_shows_its_right_side() -> None:
+    """The arrow in the middle of a line drawn upwards points to the right of the picture, as `direction` says."""
+    upwards = draw_overlay(_grey(), zones=[], lines=[LineOverlay("door", ((0.5, 0.9), (0.5, 0.1)), {})], caption="")
+    colored = np.argwhere((upwards == np.array(LINE_COLOR)).all(axis=2))
+    middle_rows = colored[abs(colored[:, 0] - 180) <= 1]
+    assert middle_rows[:, 1].max() - 320 > 4
+    assert 320 - middle_rows[:, 1].min() <= 3
+
+
+def test_shapes_at_the_edges_and_tiny_pictures() -> None:
+    """Whatever the size, and up to the very edge, drawing works."""
+    zones = [ZoneOverlay("all", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), occupancy=1)]
+    lines = [LineOverlay("edge", ((0.0, 0.0), (0.0, 1.0), (1.0, 1.0)), {"left": 3, "right": 12})]
+    for size in ((16, 16, 3), (36, 64, 3), (1080, 1920, 3)):
+        assert draw_overlay(np.zeros(size, np.uint8), zones=zones, lines=lines, caption="12.3 s").shape == size
