@@ -98,8 +98,21 @@ def _add_replay(commands: Subparsers) -> None:
         "--detect-every", type=_positive, metavar="N", help="look for objects in every N-th frame (default: 1)"
     )
     parser.add_argument("--no-motion-gate", action="store_true", help="look for objects even where nothing moves")
-    parser.add_argument(
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument(
         "--config", type=Path, metavar="FILE", help="take this camera's settings from an agent's TOML file"
+    )
+    settings.add_argument(
+        "--rules",
+        type=Path,
+        metavar="FILE",
+        help="take zones, lines and other camera settings from a TOML file that needs no [mqtt] section",
+    )
+    parser.add_argument(
+        "--video",
+        type=Path,
+        metavar="OUT.mp4",
+        help="also write the recording with boxes, zones, lines and counts drawn on it",
     )
     parser.add_argument(
         "--plates",
@@ -181,11 +194,12 @@ def _replay(options: argparse.Namespace) -> int:
             places=_places(),
             start_time=options.start_time,
             progress=progress,
+            video=options.video,
         )
     if options.json:
         print(json.dumps(summary.as_json()))
     else:
-        console.show_replay(summary, options.out)
+        console.show_replay(summary, options.out, video=options.video)
     return 0
 
 
@@ -231,6 +245,10 @@ def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, st
                 f"{options.config} has no camera {options.camera_id}; it has {known} (--camera-id)"
             )
     require_segment(options.camera_id, name="--camera-id")
+    if options.rules is not None:
+        from edge_agent.rules_file import camera_of_rules
+
+        camera = camera_of_rules(options.rules, camera_id=options.camera_id, source=options.source)
     camera = camera or CameraSettings(id=options.camera_id, source=options.source)
     gate = camera.gate.model_copy(
         update={
@@ -242,7 +260,8 @@ def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, st
     model = camera.model.model_copy(update={name: value for name, value in given.items() if value is not None})
     plates: bool | None = options.plates
     if plates is None:
-        plates = camera.anpr.enabled if options.config is not None else models_are_shipped()
+        given_by_file = options.config is not None or (options.rules is not None and "anpr" in camera.model_fields_set)
+        plates = camera.anpr.enabled if given_by_file else models_are_shipped() and camera.mode == "tracking"
     if options.plates and camera.mode != "tracking":
         raise ConfigurationError(f'--plates needs a camera with mode = "tracking"; {camera.id} has "{camera.mode}"')
     anpr = camera.anpr.model_copy(update={"enabled": plates})

@@ -139,14 +139,15 @@ def load_config(path: Path) -> AgentConfig:
     """Read and check ``path``; raise ConfigurationError that says in plain words what is wrong where."""
     data = read_toml(path)
     if stray := [f"{_place(location, data)}: {problem}" for location, problem in stray_characters(data)]:
-        raise _not_right(path, stray)
+        raise not_right(path, stray)
     try:
         return AgentConfig.model_validate(data)
     except ValidationError as error:
-        raise _not_right(path, describe(error, data)) from error
+        raise not_right(path, describe(error, data)) from error
 
 
-def _not_right(path: Path, problems: Sequence[str]) -> ConfigurationError:
+def not_right(path: Path, problems: Sequence[str]) -> ConfigurationError:
+    """Return the error for a file with these problems, one a line."""
     lines = "\n".join(f"  - {problem}" for problem in problems)
     return ConfigurationError(f"{path} is not right yet:\n{lines}")
 
@@ -187,18 +188,21 @@ def model_places(location: str | None = None, environment: Mapping[str, str] = o
     )
 
 
-def describe(error: ValidationError, data: Mapping[str, Any]) -> list[str]:
-    """Turn pydantic's report into one plain line a problem: where, what, and the nearest right name for a wrong one."""
-    return [_problem(item, data) for item in error.errors(include_url=False, include_context=False)]
+def describe(error: ValidationError, data: Mapping[str, Any], *, model: type[BaseModel] = AgentConfig) -> list[str]:
+    """Turn pydantic's report into one plain line a problem: where, what, and the nearest right name for a wrong one.
+
+    ``data`` is what was given to ``model``.
+    """
+    return [_problem(item, data, model) for item in error.errors(include_url=False, include_context=False)]
 
 
-def _problem(item: Any, data: Mapping[str, Any]) -> str:
+def _problem(item: Any, data: Mapping[str, Any], model: type[BaseModel]) -> str:
     location: Sequence[str | int] = item["loc"]
     where = _place(location, data)
     if item["type"] == "missing":
         return f"{where}: is missing"
     if item["type"] == "extra_forbidden":
-        known = _known_names(location[:-1])
+        known = _known_names(location[:-1], model)
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}" if known else ""
         return f"{where}: there is no such setting{hint}"
@@ -233,8 +237,8 @@ def _place(location: Sequence[str | int], data: Any) -> str:
     return "".join(parts) or "the file"
 
 
-def _known_names(location: Sequence[str | int]) -> list[str]:
-    model: Any = AgentConfig
+def _known_names(location: Sequence[str | int], root: type[BaseModel]) -> list[str]:
+    model: Any = root
     for part in location:
         if isinstance(part, int):
             continue

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from edge_agent.anpr.read_plates import ReadPicture
@@ -86,7 +86,7 @@ def complain(text: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))
 
 
-def show_replay(summary: ReplaySummary, out: Path) -> None:
+def show_replay(summary: ReplaySummary, out: Path, *, video: Path | None = None) -> None:
     """Print what a replay found and where its time went."""
     console = Console(highlight=False)
     _say(
@@ -96,7 +96,18 @@ def show_replay(summary: ReplaySummary, out: Path) -> None:
     if summary.warning:
         _say(f"[yellow]{summary.warning}[/yellow]")
     console.print(_events_table(summary), _stages_table(summary))
+    if summary.rules:
+        console.print(_rules_table(summary))
     _say(f"{sum(summary.events_by_type.values()):,} events in {out / 'events.jsonl'}, pictures in {out / 'snapshots'}")
+    if video is not None:
+        _say(f"the recording with what was found drawn on it is {video}")
+
+
+def _rules_table(summary: ReplaySummary) -> Table:
+    table = Table("rule", Column("events", justify="right"), title="Rules", title_justify="left")
+    for rule, count in sorted(summary.rules.items()):
+        table.add_row(escape(rule), f"{count:,}")
+    return table
 
 
 def show_plates(picture: ReadPicture) -> None:

@@ -5,8 +5,8 @@ Everything is decided by the frames and their times, so the same frames give the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from edge_agent.anpr.stage import PlateStage, Tracked
 from edge_agent.events.builder import BuiltEvent, EventBuilder
@@ -24,6 +24,16 @@ from edge_agent.types import Detections, Frame, Motion, Tracks, ViewChange
 Publish = Callable[[BuiltEvent], None]
 NoteSeen = Callable[[Sequence[str], bool], None]
 """Gets, for each frame, the uids of the tracks that were seen in it, and whether anything moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneView:
+    """What a camera's pipeline sees now, for somebody to look at."""
+
+    objects: Sequence[Followed] = ()
+    """Tracked objects, each where it was last detected."""
+    occupancy: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many reported objects are in each zone."""
 
 
 class Objects:
@@ -73,6 +83,9 @@ class Objects:
         if self._plates is not None:
             self._plates.close()
 
+    def scene(self) -> SceneView:
+        return SceneView(objects=self._lifecycle.objects(), occupancy=self._lifecycle.occupancy())
+
     def _move_view(self, change: ViewChange) -> None:
         """Let all that remembers places in pixels follow the picture."""
         self._finder.move_view(change)
@@ -117,6 +130,9 @@ class SceneObjects:
         with self._timer.stage("rules"):
             return self._scenes.observe(frame, labels_of(detections, self._finder.labels))
 
+    def scene(self) -> SceneView:
+        return SceneView()
+
     def finish(self) -> Sequence[Occurrence]:
         return ()
 
@@ -156,6 +172,10 @@ class CameraPipeline:
             self._tell(self._objects.observe(frame, motion))
         if self._note_seen is not None:
             self._note_seen(() if self._objects is None else self._objects.seen, motion.active)
+
+    def scene(self) -> SceneView:
+        """Return what is in the picture as of the last frame."""
+        return SceneView() if self._objects is None else self._objects.scene()
 
     def finish(self) -> None:
         """Close open episodes and visits: the source has ended, or the agent is stopping."""

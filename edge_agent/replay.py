@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +18,12 @@ from edge_agent.assembly import build_pipeline, find_model
 from edge_agent.camera.source import FrameSource, StreamInfo, open_source
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.events.builder import BuiltEvent
+from edge_agent.replay_video import ReplayVideo
 from edge_agent.timing import StageTimer
+from edge_agent.types import Frame
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError
-from shared.events import Event, TrackingEvent, dump_event
+from shared.events import Event, RuleEvent, TrackingEvent, dump_event
 from shared.ids import Uuid7Generator
 from shared.storage_keys import thumbnail_key
 
@@ -42,6 +45,8 @@ class ReplaySummary:
     events_by_type: Counter[str] = field(default_factory=Counter[str])
     tracking: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
     """Class name to how often each action was told."""
+    rules: Counter[str] = field(default_factory=Counter[str])
+    """What rules reported: ``line_crossed door right`` and the like, and how often."""
     warning: str | None = None
 
     @property
@@ -54,6 +59,9 @@ class ReplaySummary:
         if isinstance(event, TrackingEvent):
             actions = self.tracking.setdefault(event.event_data.class_name, Counter())
             actions[event.event_data.tracking_action] += 1
+        elif isinstance(event, RuleEvent):
+            data = event.event_data
+            self.rules[" ".join(filter(None, (data.rule, data.name, data.direction)))] += 1
 
     def as_json(self) -> dict[str, object]:
         """Return what ``--json`` prints."""
@@ -67,6 +75,7 @@ class ReplaySummary:
             "events": sum(self.events_by_type.values()),
             "events_by_type": dict(self.events_by_type),
             "tracking": {name: dict(actions) for name, actions in self.tracking.items()},
+            "rules": dict(self.rules),
             "warning": self.warning,
         }
 
@@ -120,46 +129,62 @@ def replay(
     places: ModelPlaces,
     start_time: datetime | None = None,
     progress: Progress | None = None,
+    video: Path | None = None,
 ) -> ReplaySummary:
-    """Run ``source`` through the pipeline of ``camera`` and write what comes out under ``out``."""
-    stream = open_source(source, settings=camera.stream, clock=SystemClock(), start_time=start_time)
-    try:
+    """Run ``source`` through the pipeline of ``camera`` and write what comes out under ``out``.
+
+    ``video`` is where a video with boxes, zones, lines and counts is written to; None: none is.
+    """
+    timer = StageTimer()
+    with ExitStack() as opened:
+        stream = open_source(source, settings=camera.stream, clock=SystemClock(), start_time=start_time)
+        opened.callback(stream.close)
         model = (
             None
             if camera.mode == "motion"
             else find_model(camera.model.name, labels=camera.model.labels, places=places)
         )
         folder = ReplayFolder(out)
+        opened.callback(folder.close)
         summary = ReplaySummary(source=stream.info().source, model=model.name if model else "blobs")
-        timer = StageTimer()
-        try:
-            pipeline = build_pipeline(
-                camera,
-                site_id=site_id,
-                device_id=device_id,
-                model=model,
-                run_id="replay",
-                new_id=Uuid7Generator(),
-                publish=lambda built: summary.count(folder.write(built)),
-                timer=timer,
-            )
-            started = time.perf_counter()
-            try:
-                summary.frames = _play(stream, pipeline.process, timer, progress)
-                pipeline.finish()
-            finally:
-                pipeline.close()
-            summary.seconds = time.perf_counter() - started
-        finally:
-            folder.close()
+        drawing = None
+        if video is not None:
+            drawing = opened.enter_context(ReplayVideo(video, settings=camera.events, fps=stream.info().fps))
+
+        def publish(built: BuiltEvent) -> None:
+            event = folder.write(built)
+            summary.count(event)
+            if drawing is not None:
+                drawing.note(event)
+
+        pipeline = build_pipeline(
+            camera,
+            site_id=site_id,
+            device_id=device_id,
+            model=model,
+            run_id="replay",
+            new_id=Uuid7Generator(),
+            publish=publish,
+            timer=timer,
+        )
+        opened.callback(pipeline.close)
+
+        def process(frame: Frame) -> None:
+            pipeline.process(frame)
+            if drawing is not None:
+                with timer.stage("video"):
+                    drawing.add(frame, pipeline.scene())
+
+        started = time.perf_counter()
+        summary.frames = _play(stream, process, timer, progress)
+        pipeline.finish()
+        summary.seconds = time.perf_counter() - started
         summary.stage_seconds = timer.seconds
         summary.warning = stream.status().error
-    finally:
-        stream.close()
     return summary
 
 
-def _play(stream: FrameSource, process: Callable[..., None], timer: StageTimer, progress: Progress | None) -> int:
+def _play(stream: FrameSource, process: Callable[[Frame], None], timer: StageTimer, progress: Progress | None) -> int:
     if stream.live:
         raise ConfigurationError(
             f"{stream.info().source} is live and has no end; replay takes a recording (`edge-agent run` takes cameras)"

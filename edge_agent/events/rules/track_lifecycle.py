@@ -95,6 +95,24 @@ class TrackLifecycle:
             if (state := self._states.get(track_id)) is not None
         ]
 
+    def objects(self) -> list[Followed]:
+        """Return all objects in the picture, each where it was last detected."""
+        return [
+            Followed(
+                track_id=state.track_id,
+                track_uid=state.track_uid,
+                class_name=state.class_name,
+                xyxy=state.place,
+                score=state.last.score,
+            )
+            for state in self._states.values()
+        ]
+
+    def occupancy(self) -> dict[str, int]:
+        """Return how many announced objects, those waited for included, are in each zone."""
+        inside = [state.track_id for state in (*self._states.values(), *self._waiting) if state.announced]
+        return {zone.name: self._rules.number_in(zone.name, inside) for zone in self._rules.zones}
+
     def observe(self, frame: Frame, tracks: Tracks) -> Occurrences:
         """Take in what the tracker found in one frame; return what is to be emitted now."""
         happened: Occurrences = []

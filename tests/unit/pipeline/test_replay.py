@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -243,3 +244,54 @@ def test_a_bad_camera_id_is_refused(clip: Path, tmp_path: Path, capsys: pytest.C
     """It would become a path."""
     assert _replay(clip, tmp_path, "--camera-id", "../x") in {1, 2}
     assert "--camera-id" in capsys.readouterr().err
+
+
+RULES = """
+[[lines]]
+name = "middle"
+points = [[0.5, 0.0], [0.5, 1.0]]
+[[zones]]
+name = "left-half"
+polygon = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+"""
+
+
+def test_edge_02_replay_counts_crossings_and_draws_them(clip: Path, tmp_path: Path) -> None:
+    """`--rules` needs no MQTT section; two crossings are counted, named in the summary, and drawn on `--video`."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES, encoding="utf-8")
+    video = tmp_path / "drawn.mp4"
+    assert _replay(clip, tmp_path / "out", "--rules", str(rules), "--video", str(video)) == 0
+    happened = [event["event_data"] for event in _events(tmp_path / "out") if event["event_type"] == "rule"]
+    crossings = [each for each in happened if each["rule"] == "line_crossed"]
+    assert [(each["name"], each["direction"], each["count"]) for each in crossings] == [
+        ("middle", "left", 1),
+        ("middle", "left", 2),
+    ]
+    assert [each["zone"] for each in happened if each["rule"] == "zone_left"] == ["left-half", "left-half"]
+    with av.open(str(video)) as drawn, av.open(str(clip)) as plain:
+        pictures = [frame.to_ndarray(format="bgr24") for frame in drawn.decode(video=0)]
+        originals = [frame.to_ndarray(format="bgr24") for frame in plain.decode(video=0)]
+    assert len(pictures) == len(originals) == 150
+    # The line is drawn in the middle of a frame in which nothing else is.
+    change = np.abs(pictures[60].astype(int) - originals[60]).max(axis=2)
+    assert change[90, 158:163].max() > 80
+    assert change[90, 280:300].max() < 40
+
+
+def test_replay_with_rules_says_what_rules_reported(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the table and in the JSON."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES, encoding="utf-8")
+    assert _replay(clip, tmp_path / "a", "--rules", str(rules)) == 0
+    assert "line_crossed middle left" in capsys.readouterr().out
+    assert _replay(clip, tmp_path / "b", "--rules", str(rules), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rules"]["line_crossed middle left"] == 2
+
+
+def test_a_video_that_cannot_be_written(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name is refused before the recording is played."""
+    assert _replay(clip, tmp_path / "out", "--video", str(tmp_path / "drawn.txt")) == 2
+    assert "must end in .mp4" in capsys.readouterr().err
