@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_agent.camera.picture_health import PictureHealth
 from edge_agent.camera.source import FrameSource, SourceStatus, StreamInfo, open_source
 from edge_agent.config import CameraSettings, source_text
 from edge_agent.events.builder import BuiltEvent, EventBuilder
@@ -29,6 +30,9 @@ LONGEST_RESTART_S = 120.0
 STEADY_AFTER_S = 60.0
 """A camera that ran for so long makes the wait after a fault start from the bottom again."""
 
+STALLED, AGENT_FAULT = "stalled", "agent_fault"
+"""Causes of `degraded` beside those of ``PictureFault``."""
+
 OpenSource = Callable[..., FrameSource]
 """``open_source``, or what a test puts in its place."""
 BuildPipeline = Callable[[], CameraPipeline]
@@ -39,6 +43,14 @@ Publish = Callable[[BuiltEvent], None]
 class _Condition:
     state: CameraState
     error: str | None = None
+    cause: str | None = None
+    """Why it is degraded, for machines."""
+    resolution: str | None = None
+
+    def differs(self, other: _Condition) -> bool:
+        """Return whether the change from ``other`` is worth an event; a text alone, with seconds in it, is not."""
+        resized = None not in (self.resolution, other.resolution) and self.resolution != other.resolution
+        return (self.state, self.cause) != (other.state, other.cause) or resized
 
 
 class CameraWorker:
@@ -104,6 +116,7 @@ class CameraWorker:
             camera_id=self.camera.id,
             status=condition.state,
             error=condition.error,
+            cause=condition.cause,
             fps_actual=status.fps_actual if status else None,
             last_frame_at=status.last_frame_at if status else None,
             resolution=info.resolution if info else None,
@@ -123,7 +136,7 @@ class CameraWorker:
                 if self._clock.monotonic() - began_s >= STEADY_AFTER_S:
                     self._backoff.succeeded()
                 self._faults.log(error, f"processing camera {self.camera.id} failed")
-                self._set_condition(_Condition("degraded", "a fault in the agent; see its log"))
+                self._set_condition(_Condition("degraded", "a fault in the agent; see its log", AGENT_FAULT))
                 self._stopping.wait(self._backoff.failed())
             else:
                 return
@@ -148,39 +161,54 @@ class CameraWorker:
 
     def _read_all(self, source: FrameSource, pipeline: CameraPipeline) -> None:
         next_look_s = 0.0
+        picture = PictureHealth(self.camera.picture_health)
         while not self._stopping.is_set():
             frame = source.read(READ_TIMEOUT_S)
             if frame is not None:
                 pipeline.process(frame)
                 self._latest = frame
                 self._awaits_first_frame = False
+                if picture.due(frame.time_s):
+                    damaged_ratio = source.status().damaged_ratio
+                    picture.observe(frame.picture.luma(), time_s=frame.time_s, damaged_ratio=damaged_ratio)
             elif source.ended:
                 return
             now_s = self._clock.monotonic()
             if now_s >= next_look_s or frame is None:
                 next_look_s = now_s + READ_TIMEOUT_S
                 self._info, self._status = source.info(), source.status()
-                self._set_condition(_Condition(self._status.state, self._status.error))
+                self._set_condition(_condition(self._status, picture, self._info.resolution))
 
     def _set_condition(self, condition: _Condition) -> None:
         self._condition = condition
-        if self._told is not None and self._told.state == condition.state:
+        if self._told is not None and not condition.differs(self._told):
             return
         self._told = condition
         level = logging.INFO if condition.state == "online" else logging.WARNING
         logger.log(
             level,
-            "camera %s is %s%s",
+            "camera %s is %s%s%s",
             self.camera.id,
             condition.state,
+            f" ({condition.resolution})" if condition.resolution and condition.state == "online" else "",
             f": {condition.error}" if condition.error else "",
         )
         health = self.health()
         data = CameraStatusData(
             status=condition.state,
             error=condition.error,
+            cause=condition.cause,
             fps_actual=health.fps_actual,
             resolution=health.resolution,
             codec=health.codec,
         )
         self._publish(self.builder.camera_status(data, at=self._clock.now()))
+
+
+def _condition(status: SourceStatus, picture: PictureHealth, resolution: str | None) -> _Condition:
+    """Put together how the source is and what its picture shows; a picture counts only while pictures come."""
+    if status.state == "degraded":
+        return _Condition("degraded", status.error, STALLED, resolution)
+    if status.state == "online" and picture.fault is not None:
+        return _Condition("degraded", picture.text, picture.fault, resolution)
+    return _Condition(status.state, status.error, None, resolution)

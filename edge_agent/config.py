@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.settings import PictureHealthSettings, SourceSettings
 from edge_agent.config_file import read_toml, stray_characters
 from edge_agent.detect.catalogue import user_cache_dir
 from edge_agent.detect.settings import DetectSettings
@@ -63,6 +63,7 @@ class CameraSettings(_Section):
     )
     motion_events: bool = Field(default=True, description="Send an event when motion begins and one when it ends.")
     stream: SourceSettings = Field(default_factory=SourceSettings)
+    picture_health: PictureHealthSettings = Field(default_factory=PictureHealthSettings)
     motion: MotionSettings = Field(default_factory=MotionSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     detect: DetectSettings = Field(default_factory=DetectSettings)

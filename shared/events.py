@@ -186,6 +186,11 @@ class CameraStatusData(_Part):
     resolution: str | None = None
     codec: str | None = None
     error: str | None = None
+    cause: Label | None = Field(
+        default=None,
+        description="Why it is degraded: stalled, frozen, covered, black, overexposed, garbled or agent_fault; "
+        "more may come.",
+    )
 
 
 class RuleData(_Part):

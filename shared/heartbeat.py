@@ -23,6 +23,7 @@ class CameraHealth(BaseModel):
     codec: str | None = None
     last_frame_at: AwareDatetime | None = None
     error: str | None = None
+    cause: str | None = Field(default=None, description="Why it is degraded, as in `camera_status` events.")
 
 
 class OutboxHealth(BaseModel):

@@ -74,3 +74,63 @@ class SourceSettings(BaseModel):
                 f"backoff_min_s ({self.backoff_min_s:g}) is above backoff_max_s ({self.backoff_max_s:g}); swap them"
             )
         return self
+
+
+class PictureHealthSettings(BaseModel):
+    """When a camera's picture counts as frozen, covered or garbled; the camera is then `degraded` with that cause."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(
+        default=True,
+        description="False for sources whose picture may stand still or be blank, such as a screen or a drawing.",
+    )
+    interval_s: Seconds = Field(
+        default=1.0,
+        description="A picture is examined this often. Raising it saves a little work and finds faults later.",
+    )
+    frozen_after_s: Seconds = Field(
+        default=30.0,
+        description="A picture that has not changed for this long is frozen. It must exceed the interval between the "
+        "camera's key frames, since some cameras send nothing new in between. Raising it finds frozen pictures later.",
+    )
+    frozen_changed_ratio: float = Field(
+        default=0.001,
+        ge=0,
+        lt=1,
+        description="Share of the pixels that may change in a frozen picture. The noise of a living one changes more. "
+        "Raising it finds pictures in which only a clock runs, and takes small movement in a noiseless picture for "
+        "none.",
+    )
+    no_detail_after_s: Seconds = Field(
+        default=10.0,
+        description="A picture without any detail for this long is `covered`, `black` or `overexposed`, by its "
+        "brightness. Raising it finds a covered lens later.",
+    )
+    detail_levels: float = Field(
+        default=2.0,
+        gt=0,
+        le=64,
+        description="What stands out from its surroundings by this many brightness levels (of 255) is detail. "
+        "Raising it takes fainter pictures, such as in fog, for covered.",
+    )
+    garbled_after_s: Seconds = Field(
+        default=5.0,
+        description="A picture that is garbled for this long is `garbled`.",
+    )
+    grey_ratio: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Share of the pixels that are exactly the grey that a decoder fills in (128) in a garbled picture.",
+    )
+    blockiness: float = Field(
+        default=1.9,
+        gt=1,
+        le=100,
+        description="Steps at the borders of blocks against steps elsewhere, in garbled pictures on average. Raising "
+        "it overlooks more damage; sound pictures are near 1.",
+    )
+    recover_after_s: Seconds = Field(
+        default=3.0, description="A fault has ended when the picture has been sound for this long."
+    )

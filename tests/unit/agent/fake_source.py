@@ -20,6 +20,7 @@ class FakeSource:
         self._frames = list(frames)
         self._endless = endless
         self._silence = threading.Event()
+        self._size = (320, 180)
         self.state: CameraState = "online"
         self.error: str | None = None
         self.closed = False
@@ -31,6 +32,7 @@ class FakeSource:
         item = self._frames.pop(0)
         if isinstance(item, Exception):
             raise item
+        self._size = (item.width, item.height)
         return item
 
     @property
@@ -38,7 +40,7 @@ class FakeSource:
         return not self._frames and not self._endless
 
     def info(self) -> StreamInfo:
-        return StreamInfo(source="fake", width=320, height=180, fps=10.0, codec="fake")
+        return StreamInfo(source="fake", width=self._size[0], height=self._size[1], fps=10.0, codec="fake")
 
     def status(self) -> SourceStatus:
         return SourceStatus(state=self.state, error=self.error, fps_actual=9.5)

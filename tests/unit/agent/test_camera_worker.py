@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from edge_agent.camera_worker import CameraWorker
 from edge_agent.config import CameraSettings
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin, SnapshotSettings
-from edge_agent.types import Frame
-from shared.clock import SystemClock
+from edge_agent.types import ArrayPicture, Frame
+from shared.clock import ManualClock, SystemClock
 from shared.errors import ConfigurationError
-from shared.events import CameraStatusEvent
+from shared.events import CameraStatusData, CameraStatusEvent
 from shared.ids import Uuid7Generator
 from tests.unit.agent.fake_source import FakeSource, FakeSources
 from tests.unit.scenes import frame
@@ -96,6 +99,77 @@ def test_a_source_that_is_not_there_yet_is_tried_again() -> None:
     assert pipelines[2].seen == [1]
     assert all(pipeline.closed for pipeline in pipelines)
     assert _states(published) == ["offline", "online", "offline"]
+
+
+def _picture(seed: int, *, second: int, size: tuple[int, int] = (180, 320)) -> Frame:
+    bgr = np.random.default_rng(seed).integers(40, 200, (*size, 3)).astype(np.uint8)
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+    return Frame(number=second + 1, timestamp=at, time_s=float(second), picture=ArrayPicture(bgr))
+
+
+class _Ticking(ManualClock):
+    """Each look at the clock is a second later, so that the worker looks at its camera after every frame."""
+
+    def monotonic(self) -> float:
+        self.advance(1.0)
+        return super().monotonic()
+
+
+def _statuses(frames: list[Frame], *, settings: dict[str, object] | None = None) -> list[CameraStatusData]:
+    published: list[BuiltEvent] = []
+    camera = CameraSettings.model_validate({"id": "yard", "source": "gst:fake", "picture_health": settings or {}})
+    origin = Origin(site_id="hq", device_id="gate-01", camera_id="yard")
+    worker = CameraWorker(
+        camera=camera,
+        build_pipeline=FakePipeline,
+        builder=EventBuilder(origin=origin, snapshots=SnapshotSettings(), new_id=Uuid7Generator()),
+        publish=published.append,
+        clock=_Ticking(),
+        open_source=FakeSources(FakeSource(frames, endless=False)),
+    )
+    _run_to_the_end(worker)
+    return [b.event.event_data for b in published if isinstance(b.event, CameraStatusEvent)]
+
+
+def test_edge_14_a_frozen_picture_is_told_once_and_its_end_once() -> None:
+    """Degraded with the cause and a text, then online again; the seconds in the text make no further events."""
+    frames = [_picture(1 if 10 <= second < 70 else second, second=second) for second in range(90)]
+    statuses = _statuses(frames)
+    assert [(status.status, status.cause) for status in statuses] == [
+        ("online", None),
+        ("degraded", "frozen"),
+        ("online", None),
+        ("offline", None),
+    ]
+    assert "has not changed for 30 s" in (statuses[1].error or "")
+
+
+def test_edge_14_a_still_source_may_be_excused() -> None:
+    """A screen or a drawing is online however long it stands still."""
+    frames = [_picture(1, second=second) for second in range(90)]
+    assert [status.status for status in _statuses(frames, settings={"enabled": False})] == ["online", "offline"]
+
+
+def test_edge_14_one_fault_may_follow_another() -> None:
+    """Each cause is an event of its own."""
+    blank = np.full((180, 320, 3), 110, np.uint8)
+    frames = [_picture(second, second=second) for second in range(10)]
+    frames += [replace(_picture(0, second=second), picture=ArrayPicture(blank)) for second in range(10, 30)]
+    frames += [replace(_picture(0, second=second), picture=ArrayPicture(blank // 10)) for second in range(30, 50)]
+    causes = [status.cause for status in _statuses(frames)]
+    assert causes == [None, "covered", "black", None]
+
+
+def test_edge_12_a_new_resolution_is_an_event() -> None:
+    """The camera stays online, and the event carries the new size; pictures of the same size make none."""
+    frames = [_picture(second, second=second) for second in range(5)]
+    frames += [_picture(second, second=second, size=(90, 160)) for second in range(5, 10)]
+    statuses = _statuses(frames)
+    assert [(status.status, status.resolution) for status in statuses] == [
+        ("online", "320x180"),
+        ("online", "160x90"),
+        ("offline", "160x90"),
+    ]
 
 
 def test_stopping_closes_what_is_open() -> None:
