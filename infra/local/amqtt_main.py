@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import logging
 import signal
+from contextlib import suppress
 from typing import Any
 
 import amqtt.broker
@@ -35,6 +36,18 @@ class LoopbackAuthPlugin(BaseAuthPlugin):
 
 class PatientHandler(BrokerProtocolHandler):
     """Waits for PUBACK as long as the connection lasts, and sends again what was in flight when it ended."""
+
+    @classmethod
+    async def init_from_connect(
+        cls, reader: Any, writer: Any, plugins_manager: Any, loop: asyncio.AbstractEventLoop | None = None
+    ) -> tuple[BrokerProtocolHandler, Session]:
+        """Close what ends without CONNECT: amqtt leaves it open, and from Python 3.12 on closing waits for it."""
+        try:
+            return await super().init_from_connect(reader, writer, plugins_manager, loop)
+        except Exception:
+            with suppress(OSError):
+                await writer.close()
+            raise
 
     async def _handle_qos1_message_flow(
         self, app_message: OutgoingApplicationMessage | IncomingApplicationMessage

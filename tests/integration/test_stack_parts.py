@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 import psycopg
@@ -20,7 +22,7 @@ from infra.local.bridge import RuleSubscription, connect, data_plane
 from infra.local.broker import MqttBroker
 from infra.local.identity import choose_identity
 from infra.local.ingest_feed import Arrival, Inbox
-from infra.local.ports import free_port
+from infra.local.ports import LOOPBACK, free_port
 from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
 from infra.local.process import wait_until
 from shared.errors import ConfigurationError
@@ -281,6 +283,16 @@ def test_a_command_over_http_reaches_the_device(patient_broker: MqttBroker) -> N
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def test_python_connections_that_say_nothing_do_not_keep_the_broker_from_ending(patient_broker: MqttBroker) -> None:
+    """Whoever asks whether the port answers hangs up without CONNECT; Python 3.12 waits for what is left open."""
+    for _ in range(5):
+        socket.create_connection((LOOPBACK, urlsplit(patient_broker.url).port or 0)).close()
+    process = patient_broker.process
+    process.begin_stop()
+    assert wait_until(lambda: not process.alive, timeout_s=60)
+    assert process.exit_status == 0
 
 
 def test_the_broker_ends_on_sigterm(patient_broker: MqttBroker) -> None:
