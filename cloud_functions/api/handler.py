@@ -7,18 +7,29 @@ The application is built on the first call, so importing this module reads no en
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import os
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
-TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, "application/problem+json", "application/x-ndjson"]
+from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE
+from cloud_functions.api.resources import LAMBDA_RESPONSE_BYTES
+
+log = logging.getLogger(__name__)
+
+TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_MEDIA_TYPE, "application/x-ndjson"]
 """Sent as text; everything else is base64, which the gateway turns back into bytes."""
 
 LambdaEvent = dict[str, Any]
+_LIMIT_BYTES = LAMBDA_RESPONSE_BYTES - 1024
+_MOST_GROWTH = 12
+_HEADERS_BYTES = 64 * 1024
 
 
 class ApiHandler:
@@ -37,7 +48,7 @@ class ApiHandler:
             self._app = self._make_app()
             self._adapter = Mangum(self._app, lifespan="off", text_mime_types=TEXT_TYPES)
         asyncio.set_event_loop(self._loop)  # Mangum runs on the current one, and another handler may have been here
-        return self._adapter(event, context)
+        return within_limit(self._adapter(event, context))
 
     def close(self) -> None:
         """Let go of connections and event loop; tests do, Lambda freezes the environment instead."""
@@ -47,6 +58,31 @@ class ApiHandler:
             asyncio.set_event_loop(None)
             self._loop.close()
             self._loop = self._adapter = self._app = None
+
+
+def within_limit(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer, or a problem in its place where Lambda would refuse it: the one check that meets all answers.
+
+    Counted is what leaves: the body inside the runtime's JSON, which escapes quotes and whatever is no ASCII.
+    """
+    body: str = result.get("body") or ""
+    if len(body) * _MOST_GROWTH + _HEADERS_BYTES <= LAMBDA_RESPONSE_BYTES or len(json.dumps(result)) <= _LIMIT_BYTES:
+        return result
+    log.error("an answer of %d characters is more than Lambda sends", len(body))
+    problem = {
+        "type": "urn:vedette:problem:answer-too-large",
+        "title": HTTPStatus.UNPROCESSABLE_ENTITY.phrase,
+        "status": HTTPStatus.UNPROCESSABLE_ENTITY.value,
+        "detail": "This is too large for one answer; ask for fewer at a time.",
+    }
+    several = "multiValueHeaders" in result
+    headers = {"content-type": [PROBLEM_MEDIA_TYPE]} if several else {"content-type": PROBLEM_MEDIA_TYPE}
+    return result | {
+        "statusCode": HTTPStatus.UNPROCESSABLE_ENTITY.value,
+        "multiValueHeaders" if several else "headers": headers,
+        "body": json.dumps(problem),
+        "isBase64Encoded": False,
+    }
 
 
 def app_from_lambda_environment() -> FastAPI:

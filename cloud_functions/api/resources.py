@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -28,10 +29,28 @@ class Limits:
     image_bytes: int
     export_bytes: int | None
     signed_url_s: int = 900
+    in_json: bool = True
+    """Whether an answer travels as a text inside JSON, as Lambda's does: quotes and other characters grow there."""
+
+    @property
+    def answer_bytes(self) -> int:
+        """The most that one answer other than a picture may take, as it is sent."""
+        return _SERVER_ANSWER_BYTES if self.export_bytes is None else self.export_bytes
+
+    def sent_bytes(self, text: str) -> int:
+        """Return how many bytes ``text`` takes as it is sent; Lambda's runtime may escape what is no ASCII."""
+        return len(json.dumps(text)) - 2 if self.in_json else len(text.encode())
+
+    def surely_fits(self, characters: int) -> bool:
+        """Return whether an answer of so many characters fits whatever they are."""
+        return characters * (_MOST_BYTES_A_CHARACTER if self.in_json else 4) < self.answer_bytes // 2
 
 
+_SERVER_ANSWER_BYTES = 64 * 1024 * 1024
+_MOST_BYTES_A_CHARACTER = 12
+"""A character beyond the basic plane is two escapes of six bytes."""
 LAMBDA_LIMITS = Limits(image_bytes=LAMBDA_IMAGE_BYTES, export_bytes=LAMBDA_EXPORT_BYTES)
-SERVER_LIMITS = Limits(image_bytes=64 * 1024 * 1024, export_bytes=None)
+SERVER_LIMITS = Limits(image_bytes=64 * 1024 * 1024, export_bytes=None, in_json=False)
 
 
 @dataclass(frozen=True, slots=True)

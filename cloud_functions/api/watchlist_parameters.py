@@ -14,6 +14,8 @@ from cloud_functions.db.watchlists import NewPattern
 from cloud_functions.plates.patterns import check_pattern
 
 MAX_PATTERNS_AT_ONCE = 10_000
+MOST_IN_FULL_BYTES = 1024 * 1024
+"""Added patterns are given back whole where they take no more, as sent; else only their numbers, which always fit."""
 _TIME: dict[str, Any] = {"format": "date-time"}
 _NOT_PRINTED = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -109,6 +111,15 @@ class PatternsBody(BaseModel):
     patterns: list[PatternBody] = Field(min_length=1, max_length=MAX_PATTERNS_AT_ONCE)
 
 
+class WatchlistPage(BaseModel):
+    """Which slice of all watch-lists."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(default=1000, ge=1, le=1000, description="Watch-lists at most.")
+    offset: int = Field(default=0, ge=0, le=1_000_000, description="Step over so many.")
+
+
 class PatternPage(BaseModel):
     """Which slice of a list's patterns."""
 
@@ -131,10 +142,11 @@ class WatchlistAnswer(BaseModel):
 
 
 class WatchlistsAnswer(BaseModel):
-    """All watch-lists, by name."""
+    """A slice of all watch-lists, by name."""
 
     watchlists: list[WatchlistAnswer]
-    count: int
+    count: int = Field(description="How many are here.")
+    total: int = Field(description="How many there are.")
 
 
 class PatternAnswer(BaseModel):
@@ -159,10 +171,14 @@ class PatternsAnswer(BaseModel):
 
 
 class PatternsAdded(BaseModel):
-    """The patterns that were added, in the order given."""
+    """What the list holds now of what was given, in that order. Sending the same again adds nothing."""
 
-    patterns: list[PatternAnswer]
-    count: int
+    pattern_ids: list[int]
+    count: int = Field(description="How many were given.")
+    added: int = Field(description="How many of them are new: the list did not hold the others' like.")
+    patterns: list[PatternAnswer] | None = Field(
+        description="The patterns in full; null where they would take more than 1 MiB."
+    )
 
 
 class Deleted(BaseModel):

@@ -71,6 +71,15 @@ class FlatEvent:
         )
 
 
+def truncated_data(event_data_json: str, number: int) -> dict[str, Any]:
+    """Return what stands in the place of ``event_data`` where that is too large to be sent."""
+    return {
+        "truncated": True,
+        "event_data_bytes": len(event_data_json.encode()),
+        "href": f"/api/events/{number}",
+    }
+
+
 def flat_event_json(
     *,
     id: int,

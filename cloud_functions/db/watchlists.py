@@ -27,6 +27,24 @@ WHERE enabled AND (expires_at IS NULL OR expires_at > now())
 """
 
 
+_ADD: Final = """
+INSERT INTO watchlist_patterns (watchlist_id, kind, pattern, max_distance, reason, expires_at)
+SELECT %s, unnest(%s::text[]), unnest(%s::text[]), unnest(%s::int[]), unnest(%s::text[]), unnest(%s::timestamptz[])
+ON CONFLICT DO NOTHING
+"""
+# The expressions are those of the unique index, so that each is one look into it.
+_HELD: Final = """
+SELECT p.pattern_id, p.watchlist_id, p.kind, p.pattern, p.max_distance, p.reason, p.expires_at
+FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::timestamptz[]) WITH ORDINALITY
+     AS given (kind, pattern, max_distance, reason, expires_at, place)
+JOIN watchlist_patterns AS p ON p.watchlist_id = %s AND p.kind = given.kind AND p.pattern = given.pattern
+ AND COALESCE(p.max_distance, -1) = COALESCE(given.max_distance, -1)
+ AND md5(COALESCE(p.reason, '')) = md5(COALESCE(given.reason, ''))
+ AND COALESCE(p.expires_at, 'infinity') = COALESCE(given.expires_at, 'infinity')
+ORDER BY place
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Watchlist:
     """A named list, and how many patterns it holds."""
@@ -50,13 +68,26 @@ class NewPattern(NamedTuple):
     expires_at: datetime | None
 
 
+class AddedPatterns(NamedTuple):
+    """Patterns that a list holds now, in the order in which they were given, and how many of them are new."""
+
+    patterns: list[WatchPattern]
+    new: int
+
+
 class NameTakenError(Exception):
     """Another watch-list has this name."""
 
 
-def list_watchlists(connection: Connection[Row]) -> list[Watchlist]:
-    """Return all watch-lists by name."""
-    return [Watchlist(*row) for row in connection.execute(_LIST + " ORDER BY name")]
+def list_watchlists(connection: Connection[Row], *, limit: int | None = None, offset: int = 0) -> list[Watchlist]:
+    """Return watch-lists by name; all of them without a ``limit``."""
+    return [Watchlist(*row) for row in connection.execute(_LIST + " ORDER BY name LIMIT %s OFFSET %s", [limit, offset])]
+
+
+def count_watchlists(connection: Connection[Row]) -> int:
+    """Return how many watch-lists there are."""
+    row = connection.execute("SELECT count(*) FROM watchlists").fetchone()
+    return 0 if row is None else row[0]
 
 
 def find_watchlist(connection: Connection[Row], watchlist_id: int) -> Watchlist | None:
@@ -93,23 +124,19 @@ def delete_watchlist(connection: Connection[Row], watchlist_id: int) -> bool:
 
 def add_patterns(
     connection: Connection[Row], watchlist_id: int, patterns: Sequence[NewPattern]
-) -> list[WatchPattern] | None:
-    """Add patterns to a list and return them, in order; None where there is no such list."""
+) -> AddedPatterns | None:
+    """Add the patterns that a list does not hold yet; None where there is no such list.
+
+    Adding the same again (kind, text, distance, reason and end alike) adds nothing, so a request may be repeated.
+    """
     if connection.execute(
         "SELECT FROM watchlists WHERE watchlist_id = %s FOR KEY SHARE", [watchlist_id]
     ).fetchone() is None:  # fmt: skip
         return None
     columns = [list(column) for column in zip(*patterns, strict=True)]
-    rows = connection.execute(
-        """
-        INSERT INTO watchlist_patterns (watchlist_id, kind, pattern, max_distance, reason, expires_at)
-        SELECT %s, unnest(%s::text[]), unnest(%s::text[]), unnest(%s::int[]), unnest(%s::text[]),
-               unnest(%s::timestamptz[])
-        RETURNING pattern_id, watchlist_id, kind, pattern, max_distance, reason, expires_at
-        """,
-        [watchlist_id, *columns],
-    )
-    return [WatchPattern(*row) for row in rows]
+    added = connection.execute(_ADD, [watchlist_id, *columns]).rowcount
+    held = [WatchPattern(*row) for row in connection.execute(_HELD, [*columns, watchlist_id])]
+    return AddedPatterns(held, added)
 
 
 def list_patterns(connection: Connection[Row], watchlist_id: int, *, limit: int, offset: int = 0) -> list[WatchPattern]:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json, to_json
 
 from cloud_functions.db.events import EventRow
+from cloud_functions.db.json_size import check_stored_size
 from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox
 from cloud_functions.ingest.messages import Message
 from cloud_functions.ingest.superseded import superseded_times
@@ -100,6 +101,8 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     _check_time(timestamp, latest)
     if event_type == "anpr":
         data = _with_normal_form(data)
+    data_json, snapshot_json = _json(data), _json(snapshot) if snapshot else None
+    check_stored_size(data_json, snapshot_json)
     row = EventRow(
         str(event["event_id"]),
         site_id,
@@ -111,8 +114,8 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
         event["sequence"],
         event["sequence_epoch"],
         snapshot["key"] if snapshot else None,
-        _json(snapshot) if snapshot else None,
-        _json(data),
+        snapshot_json,
+        data_json,
     )
     # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
     plate = data["plate_normalized"] if event_type == "anpr" else None

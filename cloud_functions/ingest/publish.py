@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from cloud_functions.aws import AwsClients, aws_error
+from cloud_functions.db.flat_event import truncated_data
 from cloud_functions.ingest.arrivals import ArrivedEvent
 from cloud_functions.ingest.store import StoredEvent
 from cloud_functions.ingest.watch import MOST_TOLD, PLATE_MATCH, match_document
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 MOST_ENTRIES: Final = 10
 MOST_BYTES: Final = 256 * 1024
 _ENTRY_OVERHEAD_BYTES: Final = 1024
+_SURELY_ATTRIBUTES_BYTES: Final = 200 * 1024
+"""More than the attributes of any event take: class names are at most 100, of 200 characters each."""
 _CALLS_AT_A_TIME: Final = 8
 _MOST_CLASSES: Final = 100  # of an event's classes, as an attribute: the whole message must stay below SNS's limit
 # SNS and SQS carry only what XML 1.0 can; in a document such a character is escaped, in an attribute it is replaced.
@@ -24,7 +28,7 @@ _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 
 
 class Publication(NamedTuple):
-    """One document for the hub, with what filter policies look at."""
+    """One document for the hub, with what filter policies look at. It fits into one entry (see ``_fitting``)."""
 
     event_id: str
     """Of the stored event that it tells of."""
@@ -87,7 +91,10 @@ class SnsPublisher:
 
 def publications(stored: Iterable[StoredEvent]) -> list[Publication]:
     """Return what the hub is told about these events."""
-    return [Publication(arrived.row.event_id, _for_xml(document), _attributes(arrived)) for arrived, document in stored]
+    return [
+        _fitting(Publication(arrived.row.event_id, _for_xml(document), _attributes(arrived)))
+        for arrived, document in stored
+    ]
 
 
 def match_publications(stored: Iterable[StoredEvent], matches: Mapping[str, list[dict[str, Any]]]) -> list[Publication]:
@@ -99,7 +106,37 @@ def match_publications(stored: Iterable[StoredEvent], matches: Mapping[str, list
 def _match_publication(stored: StoredEvent, matches: list[dict[str, Any]]) -> Publication:
     lists = dict.fromkeys(str(match["watchlist"]) for match in matches[:MOST_TOLD])
     attributes = _attributes(stored.arrived) | {"event_type": PLATE_MATCH, "watchlist": list(lists)}
-    return Publication(stored.arrived.row.event_id, _for_xml(match_document(stored.document, matches)), attributes)
+    return _fitting(
+        Publication(stored.arrived.row.event_id, _for_xml(match_document(stored.document, matches)), attributes)
+    )
+
+
+def _fitting(publication: Publication) -> Publication:
+    """Return a publication that SNS takes: of one that is too large the document comes without its data.
+
+    SNS would refuse it each time, and nobody would ever be told. ``event_data`` then says ``truncated`` and where the
+    whole event is; a match keeps the plate, how many patterns it fits, and the first of them.
+    """
+    if len(publication.document) * 4 + _SURELY_ATTRIBUTES_BYTES <= MOST_BYTES:
+        return publication
+    if _entry_bytes(publication) <= MOST_BYTES:
+        return publication
+    told: dict[str, Any] = json.loads(publication.document)
+    data: dict[str, Any] = told["event_data"]
+    told["event_data"] = truncated_data(json.dumps(data, ensure_ascii=False), told["id"])
+    if told["event_type"] == PLATE_MATCH:
+        told["event_data"] |= {
+            "plate_normalized": data["plate_normalized"],
+            "watchlist_matches": data["watchlist_matches"][:1],
+            "watchlist_match_count": data["watchlist_match_count"],
+        }
+    document = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return publication._replace(document=_for_xml(document))
+
+
+def _entry_bytes(publication: Publication) -> int:
+    attributes = sum(len(_attribute_text(value).encode()) for value in publication.attributes.values())
+    return len(publication.document.encode()) + attributes + _ENTRY_OVERHEAD_BYTES
 
 
 def _attributes(arrived: ArrivedEvent) -> dict[str, str | list[str]]:
@@ -119,17 +156,17 @@ def _attributes(arrived: ArrivedEvent) -> dict[str, str | list[str]]:
 
 
 def _message_attributes(attributes: dict[str, str | list[str]]) -> dict[str, dict[str, str]]:
-    import json
-
     return {
         name: {
             "DataType": "String" if isinstance(value, str) else "String.Array",
-            "StringValue": _NOT_XML.sub(
-                "\ufffd", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            ),
+            "StringValue": _NOT_XML.sub("\ufffd", _attribute_text(value)),
         }
         for name, value in attributes.items()
     }
+
+
+def _attribute_text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _for_xml(document: str) -> str:
@@ -142,8 +179,7 @@ def _calls(publications: Sequence[Publication]) -> Iterator[list[Publication]]:
     call: list[Publication] = []
     size = 0
     for publication in publications:
-        attributes = sum(len(str(value).encode()) for value in publication.attributes.values())
-        bytes_ = len(publication.document.encode()) + attributes + _ENTRY_OVERHEAD_BYTES
+        bytes_ = _entry_bytes(publication)
         if call and (len(call) == MOST_ENTRIES or size + bytes_ > MOST_BYTES):
             yield call
             call, size = [], 0

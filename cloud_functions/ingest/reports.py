@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from cloud_functions.db.devices import record_heartbeat, record_status
+from cloud_functions.db.json_size import check_stored_size
 from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox, Range, announce_highest, mark_lost
 from cloud_functions.ingest.messages import Message
 from cloud_functions.settings import GapSettings
@@ -35,6 +36,8 @@ def record_report(connection: Connection, message: Message, address: TopicAddres
 def _heartbeat(connection: Connection, message: Message, address: TopicAddress, settings: GapSettings) -> None:
     heartbeat = _parse(Heartbeat, message)
     _check_owner(address, site_id=heartbeat.site_id, device_id=heartbeat.device_id)
+    heartbeat_json = to_json(heartbeat, inf_nan_mode="null").decode()
+    check_stored_size(heartbeat_json)
     record_heartbeat(
         connection,
         site_id=address.site_id,
@@ -42,7 +45,7 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
         agent_version=heartbeat.agent_version[:200],
         at=heartbeat.timestamp,
         received_at=_received_at(message),
-        heartbeat_json=to_json(heartbeat).decode(),
+        heartbeat_json=heartbeat_json,
     )
     told = heartbeat.outbox
     outbox = Outbox(address.device_id, told.sequence_epoch)

@@ -14,6 +14,7 @@ from cloud_functions.db.connect import Database
 from cloud_functions.db.devices import touch_devices
 from cloud_functions.db.events import EventRow, insert_events, stored_events
 from cloud_functions.db.flat_event import FlatEvent, flat_event_json
+from cloud_functions.db.json_size import short_numbers
 from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
 from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence
 from cloud_functions.ingest.messages import Message
@@ -217,7 +218,7 @@ def _known_documents(once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatE
         if stored.device_id == arrived.row.device_id:
             if arrived.plate_token is not None:  # however it was stored before its site was protected
                 stored = replace(stored, event_data_json=arrived.row.event_data_json)  # noqa: PLW2901
-            yield StoredEvent(arrived, stored.to_json())
+            yield StoredEvent(arrived, replace(stored, event_data_json=short_numbers(stored.event_data_json)).to_json())
 
 
 def _arrivals(events: Iterable[ArrivedEvent], rejected: Iterable[PlaceInSequence]) -> dict[Outbox, Arrivals]:

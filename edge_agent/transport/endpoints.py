@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-_LABEL = re.compile(r"[^\W_](?:[\w-]*[^\W_])?|[^\W_]?_[\w-]*")
+_LABEL = re.compile(r"[^\W_](?:[\w-]*[^\W_])?|[^\W_]?_[\w-]*", re.UNICODE)
 _LONGEST_NAME = 253
 _PORT = re.compile(r"[0-9]{1,5}")
 

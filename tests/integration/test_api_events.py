@@ -318,14 +318,14 @@ def test_an_export_stops_where_told_and_can_go_on(api: ApiCalls, database_url: s
     assert [json.loads(line)["id"] for line in rest.body.splitlines()] == numbers[-3::-1]
 
 
-def test_a_page_too_large_for_lambda_asks_for_less(database_url: str) -> None:
-    """Events of a hundred kilobytes each do not become a gateway error."""
-    store(database_url, [stored_event(event_data={"x": "y" * 3000})] * 3)
-    handler, resources = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=8000))
-    api = ApiCalls(handler)
-    answer = api.get("/api/events")
-    assert (answer.status, answer.json()["type"]) == (422, "urn:vedette:problem:answer-too-large")
-    assert api.get("/api/events", page_size=2).status == 200
+def test_a_page_too_large_for_lambda_truncates_the_largest(database_url: str) -> None:
+    """Events of a hundred kilobytes each do not become a gateway error, and hide none of their neighbours."""
+    numbers = store(database_url, [stored_event(event_data={"x": "y" * 3000})] * 3 + [stored_event()])
+    handler, resources = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=12_000))
+    answer = ApiCalls(handler).get("/api/events").json()
+    assert [event["id"] for event in answer["events"]] == numbers[::-1]
+    assert [event["event_data"].get("truncated", False) for event in answer["events"]].count(True) == 1
+    assert answer["events"][0]["event_data"] == stored_event()["event_data"]
     handler.close()
     resources.close()
 

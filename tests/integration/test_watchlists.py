@@ -283,7 +283,8 @@ def test_a_match_that_was_not_told_comes_again(api: ApiCalls, ingest: Rig) -> No
 def test_a_plate_that_fits_a_thousand_patterns_fits_one_message(api: ApiCalls, ingest: Rig) -> None:
     """The document stays small; how many there were is told."""
     number = _made(api)
-    _added(api, number, *({"kind": "glob", "pattern": "A" + "*" * (1 + count % 90)} for count in range(1000)))
+    globs = ({"kind": "glob", "pattern": "A" + "*" * (1 + count % 90), "reason": str(count)} for count in range(1000))
+    _added(api, number, *globs)
     [match] = _told(ingest, plate_read("AB 1"))
     assert match["event_data"]["watchlist_match_count"] == 1000
     assert len(match["event_data"]["watchlist_matches"]) == MOST_TOLD

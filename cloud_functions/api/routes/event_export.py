@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,10 +17,11 @@ from starlette.responses import Response, StreamingResponse
 
 from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.fitting import shortened, without_data
 from cloud_functions.api.http_semantics import IS_HEAD
 from cloud_functions.api.parameters import ExportParameters
 from cloud_functions.api.plate_readers import MayReadPlates
-from cloud_functions.api.resources import Here, Resources
+from cloud_functions.api.resources import Here, Limits, Resources
 from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.event_queries import events_after
 from cloud_functions.db.flat_event import FlatEvent
@@ -28,7 +29,7 @@ from shared.clock import format_utc
 from shared.untyped_data import UntypedData
 
 router = APIRouter(prefix="/events", tags=["Events"], route_class=StrictRoute)
-_Batches = AsyncIterator[list[FlatEvent]]
+_Batches = AsyncGenerator[list[FlatEvent]]
 
 EVENTS_A_READ = 1000
 CSV_COLUMNS = (
@@ -89,7 +90,7 @@ async def export(
     if here.limits.export_bytes is None:
         content = iter(()) if request.scope.get(IS_HEAD) else _streamed(batches, asked)
         return StreamingResponse(content, media_type=media_type, headers=headers)
-    body, cursor = await _bounded(batches, asked, here.limits.export_bytes)
+    body, cursor = await _bounded(batches, asked, here.limits)
     if cursor is not None:
         headers["X-Next-Cursor"] = cursor.encode()
     return Response(body, media_type=media_type, headers=headers)
@@ -103,17 +104,19 @@ async def _streamed(batches: _Batches, asked: ExportParameters) -> AsyncIterator
         yield "".join([line(event) for event in events])
 
 
-async def _bounded(batches: _Batches, asked: ExportParameters, most_bytes: int) -> tuple[str, Cursor | None]:
+async def _bounded(batches: _Batches, asked: ExportParameters, limits: Limits) -> tuple[str, Cursor | None]:
     """Return what fits, and the place of the last event where there is more."""
     line = _LINES[asked.format]
     lines = [_csv_line(CSV_COLUMNS)] if asked.format == "csv" else []
-    room, written, last = most_bytes - 1024, 0, None
-    async for events in batches:
-        for event in events:
+    room, written, last = limits.answer_bytes - 1024, 0, None
+    async with aclosing(batches):
+        async for event in (event async for events in batches for event in events):
             text = line(event)
-            room -= len(json.dumps(text))  # as long as it gets inside Lambda's own JSON
+            room -= limits.sent_bytes(text)
             if room < 0 and last is not None:
                 return "".join(lines), _place(last)
+            if room < 0:  # not even alone: what is said of it fits, and the export goes on after it
+                text = line(without_data(event))
             lines.append(text)
             last = event
             written += 1
@@ -128,7 +131,8 @@ async def _batches(here: Resources, asked: ExportParameters, *, may_read: bool) 
         size = EVENTS_A_READ if left is None else min(EVENTS_A_READ, left)
         events = await here.database.run(_reader(wanted, after, size))
         if events:
-            yield await here.database.run(_opener(here, events)) if may_read else events
+            opened = await here.database.run(_opener(here, events)) if may_read else events
+            yield [shortened(event) for event in opened]
             after = _place(events[-1])
         if len(events) < size:
             return

@@ -23,6 +23,7 @@ from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
 from cloud_functions.api.database import Connection
 from cloud_functions.api.errors import Problem, invalid_parameter
+from cloud_functions.api.fitting import event_texts
 from cloud_functions.api.parameters import (
     MAX_RECENT,
     DeleteRequest,
@@ -103,8 +104,8 @@ async def recent(
         return here.plates.events(connection, events, may_read=may_read)
 
     events = await here.database.run(read)
-    listed = ",".join(event.to_json() for event in events)
-    return text_response(f'{{"events":[{listed}],"count":{len(events)}}}', here.limits)
+    listed = ",".join(event_texts(events, here.limits))
+    return text_response(f'{{"events":[{listed}],"count":{len(events)}}}')
 
 
 @router.get(
@@ -188,7 +189,8 @@ async def one(here: Here, ref: EventRef, may_read: MayReadPlates) -> Response:
     event = await find_or_404(here, ref)
     if may_read and is_protected(event):
         [event] = await here.database.run(lambda connection: here.plates.events(connection, [event], may_read=may_read))
-    return text_response(event.to_json(), here.limits)
+    [text] = event_texts([event], here.limits)
+    return text_response(text)
 
 
 @router.delete(
@@ -238,11 +240,10 @@ async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, m
     last = page.events[-1] if page.has_more and page.events else None
     return list_response(
         "events",
-        (event.to_json() for event in page.events),
+        event_texts(page.events, here.limits),
         total=page.total,
         part={"page": asked.page if after is None else None, "page_size": size},
         ends_at=None if last is None else Cursor(timestamp=last.timestamp, id=last.id),
-        limits=here.limits,
     )
 
 

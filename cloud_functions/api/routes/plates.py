@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic_core import to_json
 from starlette.responses import Response
 
 from cloud_functions.api.auth import require
 from cloud_functions.api.cursor import Cursor
 from cloud_functions.api.database import Connection
 from cloud_functions.api.errors import Problem, invalid_parameter
+from cloud_functions.api.fitting import plate_texts
 from cloud_functions.api.parameters import plate_parameter
 from cloud_functions.api.plate_answers import PlateHistoryAnswer, PlateList, PlateStatistics
 from cloud_functions.api.plate_parameters import HistoryParameters, PlateListParameters
 from cloud_functions.api.plate_readers import MayReadPlates
 from cloud_functions.api.resources import Here, Resources
-from cloud_functions.api.responses import json_response, list_response
+from cloud_functions.api.responses import json_response, list_response, text_response
 from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.db.plate_event import PlateEvent
 from cloud_functions.db.plate_queries import PlateFilter, PlateHistory, PlatePage, plate_history, plates_page
@@ -132,7 +133,8 @@ async def history(
     found = await here.database.run(read)
     if found is None:
         raise Problem(404, "plate-not-found", "No read of this plate is stored; it may have been deleted or expired.")
-    return json_response(_history(plate, found))
+    reads = ",".join(plate_texts([read.to_dict() for read in found.latest.plates], here.limits))
+    return text_response(f'{json.dumps(_history(plate, found))[:-1]},"plates":[{reads}]}}')
 
 
 async def _search(here: Resources, asked: PlateListParameters, *, may_read: bool) -> Response:
@@ -178,11 +180,10 @@ def _list(
     """Return the list; ``last`` is the last of the reads if more follow."""
     return list_response(
         "plates",
-        (to_json(plate).decode() for plate in plates),
+        plate_texts(plates, here.limits),
         total=total,
         part={"limit": asked.limit, "offset": None if asked.cursor else asked.offset},
         ends_at=None if last is None else Cursor(timestamp=last.captured_at, id=last.id),
-        limits=here.limits,
     )
 
 
@@ -203,5 +204,4 @@ def _history(plate: str, found: PlateHistory) -> dict[str, Any]:
             }
             for camera in found.cameras
         ],
-        "plates": [read.to_dict() for read in found.latest.plates],
     }

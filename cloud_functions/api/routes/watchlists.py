@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -15,6 +16,7 @@ from cloud_functions.api.resources import Here, Resources
 from cloud_functions.api.responses import json_response
 from cloud_functions.api.strict_route import StrictRoute
 from cloud_functions.api.watchlist_parameters import (
+    MOST_IN_FULL_BYTES,
     Deleted,
     PatternAnswer,
     PatternBody,
@@ -24,16 +26,19 @@ from cloud_functions.api.watchlist_parameters import (
     PatternsBody,
     WatchlistAnswer,
     WatchlistBody,
+    WatchlistPage,
     WatchlistsAnswer,
     pattern_number,
     watchlist_number,
 )
 from cloud_functions.db.watchlists import (
+    AddedPatterns,
     NameTakenError,
     NewPattern,
     Watchlist,
     add_patterns,
     change_watchlist,
+    count_watchlists,
     create_watchlist,
     delete_pattern,
     delete_watchlist,
@@ -62,10 +67,14 @@ Result = TypeVar("Result")
 
 
 @router.get("", name="list_watchlists", response_model=WatchlistsAnswer, dependencies=[_MAY_READ], summary="All lists")
-async def all_lists(here: Here) -> Response:
+async def all_lists(here: Here, asked: Annotated[WatchlistPage, Query()]) -> Response:
     """All watch-lists by name, each with how many patterns it holds."""
-    lists = await here.database.run(list_watchlists)
-    return json_response({"watchlists": [_list(one) for one in lists], "count": len(lists)})
+
+    def read(connection: Connection) -> tuple[list[Watchlist], int]:
+        return list_watchlists(connection, limit=asked.limit, offset=asked.offset), count_watchlists(connection)
+
+    lists, total = await here.database.run(read)
+    return json_response({"watchlists": [_list(one) for one in lists], "count": len(lists), "total": total})
 
 
 @router.post(
@@ -163,16 +172,31 @@ async def patterns(here: Here, number: ListNumber, asked: Annotated[PatternPage,
     summary="Add patterns",
 )
 async def add(here: Here, number: ListNumber, asked: Annotated[PatternsBody, Body()]) -> Response:
-    """Add up to 10,000 patterns; where one is wrong none is added. They count from the next plates that arrive."""
+    """Add up to 10,000 patterns; where one is wrong none is added. They count from the next plates that arrive.
 
-    def write(connection: Connection) -> list[WatchPattern] | None:
+    A pattern that the list holds already, with the same reason and end, is not added again: a request whose answer got
+    lost may be repeated.
+    """
+
+    def write(connection: Connection) -> AddedPatterns | None:
         stored = [_stored(here, connection, pattern) for pattern in asked.patterns]
         return add_patterns(connection, number, stored)
 
     added = await here.database.run(write)
     if added is None:
         raise _no_list()
-    return json_response({"patterns": [_pattern(one) for one in added], "count": len(added)}, status=201)
+    held = added.patterns
+    whole = [_pattern(one) for one in held]
+    fits = here.limits.sent_bytes(json.dumps(whole, ensure_ascii=False)) <= MOST_IN_FULL_BYTES
+    return json_response(
+        {
+            "pattern_ids": [one.pattern_id for one in held],
+            "count": len(held),
+            "added": added.new,
+            "patterns": whole if fits else None,
+        },
+        status=201,
+    )
 
 
 @router.get(
