@@ -21,7 +21,7 @@ from edge_agent.sender import Sender
 from edge_agent.transport.mqtt import MqttLink
 from edge_agent.transport.s3 import S3Store
 from shared import __version__
-from shared.clock import Clock, SteadyClock, SystemClock
+from shared.clock import Clock, SystemClock, TracedClock
 from shared.commands import ReloadCommand
 from shared.errors import ConfigurationError, ContractError, TransientError
 from shared.heartbeat import CameraHealth
@@ -41,7 +41,7 @@ class Agent:
         self._config = config = load_config(config_path)
         self._clock = clock = clock or SystemClock()
         topics = DeviceTopics(config.site_id, config.device_id)
-        self._steady = SteadyClock(clock)
+        self._traced = TracedClock(clock)
         """What the cameras' times are taken from, so that the wall clock may be set at any moment."""
         self._new_id = Uuid7Generator()
         self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
@@ -51,7 +51,7 @@ class Agent:
             publish=self._publish,
             new_id=self._new_id,
             places=model_places(config.models_location),
-            clock=self._steady,
+            clock=self._traced,
             visits=CameraVisits(note_seen=self._outbox.note_seen, close=self._close_visits),
         )
         handlers = CommandHandlers(
@@ -120,7 +120,7 @@ class Agent:
     def _camera_health(self) -> list[CameraHealth]:
         """Return the cameras' health, its times by the wall clock."""
         return [
-            health.model_copy(update={"last_frame_at": self._steady.corrected(health.last_frame_at)})
+            health.model_copy(update={"last_frame_at": self._traced.corrected(health.last_frame_at)})
             if health.last_frame_at is not None
             else health
             for health in self._cameras.health()
@@ -133,7 +133,7 @@ class Agent:
                 built.event,
                 snapshot=built.snapshot,
                 thumbnail=built.thumbnail,
-                stamped_offset_s=self._steady.offset_s,
+                stamped_by=self._traced,
             )
         except (OutboxFullError, ContractError, TransientError) as error:
             logger.error("camera %s: a %s event is lost: %s", built.event.camera_id, built.event.event_type, error)  # noqa: TRY400

@@ -7,6 +7,7 @@ only when somebody sets the wall clock; that is how a step is noticed, and by ho
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -74,30 +75,58 @@ class ManualClock:
         self._now += timedelta(seconds=seconds)
 
 
-class SteadyClock:
-    """Wall time as it was when this was made, carried on by steady time: it never steps.
+class TracedClock:
+    """The wall clock, with a memory of when it was set: ``corrected`` puts right a time that was taken before.
 
-    Times taken from it keep their distance whatever happens to the wall clock meanwhile, so that all times of a visit
-    belong together. ``corrected`` turns one into wall time as it is known now.
+    A visit may begin before the clock is set and end after it. Each time is told apart by itself: it was taken while
+    the clock stood as it did then. Only where the clock was set back, and shows the same time twice, is that ambiguous;
+    the later one is assumed. Thread-safe.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.offset_s = clock_offset_s(clock)
-        """Wall time less steady time, in seconds, when this was made."""
+        self._lock = threading.Lock()
+        self._settings = [(clock_offset_s(clock), clock.monotonic())]
+        """Each offset that the clock was set to, and since when it stood so, in steady time."""
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.monotonic() + self.offset_s, UTC)
+        self._look()
+        return self._clock.now()
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
 
-    def corrected(self, moment: datetime) -> datetime:
-        """Return what the wall clock, as it is set now, would have shown at ``moment``."""
-        step_s = clock_offset_s(self._clock) - self.offset_s
+    def corrected(self, moment: datetime, *, offset_s: float | None = None) -> datetime:
+        """Return ``moment``, once taken from this clock, as the clock would show it that has ``offset_s``.
+
+        None: as it is set now.
+        """
+        if offset_s is None:
+            offset_s = self._look()
+        step_s = offset_s - self._offset_at(moment.timestamp())
         return moment + timedelta(seconds=step_s) if abs(step_s) > CLOCK_STEP_S else moment
 
+    def _look(self) -> float:
+        """Notice a step; return the offset of now."""
+        offset_s = clock_offset_s(self._clock)
+        with self._lock:
+            if abs(offset_s - self._settings[-1][0]) > CLOCK_STEP_S:
+                self._settings = [*self._settings[-_REMEMBERED_STEPS:], (offset_s, self._clock.monotonic())]
+        return offset_s
 
+    def _offset_at(self, wall_s: float) -> float:
+        """Return the offset that the clock had when it showed this: the latest that did, or that comes nearest."""
+        settings, until_s = self._settings, self._clock.monotonic()
+        nearest_s, found_s = float("inf"), settings[-1][0]
+        for offset_s, since_s in reversed(settings):
+            away_s = max(offset_s + since_s - wall_s, wall_s - offset_s - until_s, 0.0)
+            if away_s < nearest_s:
+                nearest_s, found_s = away_s, offset_s
+            until_s = since_s
+        return found_s
+
+
+_REMEMBERED_STEPS = 63
 CLOCK_STEP_S = 0.1
 """A smaller difference between wall and steady time is not counted as a step."""
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)

@@ -48,7 +48,8 @@ class ClockBook:
         self._clock = clock
         self._boot = boot
         self._began_s = began_s
-        self._offset_s = offset_s
+        self.offset_s = offset_s
+        """Wall time less steady time, as the clock is set."""
         self.current = row
         """The row of the clock as it is set now; None where it could not be written."""
 
@@ -77,17 +78,12 @@ class ClockBook:
 
     def step_s(self) -> float:
         """Return by how much the wall clock was set since this book was made; 0 where it was not."""
-        step_s = clock_offset_s(self._clock) - self._offset_s
+        step_s = clock_offset_s(self._clock) - self.offset_s
         return step_s if abs(step_s) > CLOCK_STEP_S else 0.0
-
-    def shift_from(self, offset_s: float) -> float:
-        """Return how far times stamped with this offset are from this book's clock; 0 for next to nothing."""
-        shift_s = self._offset_s - offset_s
-        return shift_s if abs(shift_s) > CLOCK_STEP_S else 0.0
 
     def stepped(self, connection: sqlite3.Connection, step_s: float) -> ClockBook:
         """Return a book that goes by the clock as it was set, inside the caller's transaction."""
-        offset_s = self._offset_s + step_s
+        offset_s = self.offset_s + step_s
         row = _note_clock(connection, self._boot, offset_s)
         return ClockBook(clock=self._clock, boot=self._boot, began_s=self._began_s, offset_s=offset_s, row=row)
 
@@ -103,15 +99,15 @@ class ClockBook:
             return Correction(0.0, None)
         boot, offset_s = int(row[0]), float(row[1])
         if boot == self._boot:
-            return Correction(self._offset_s - offset_s, self.current)
+            return Correction(self.offset_s - offset_s, self.current)
         newest = "SELECT offset_s FROM clocks WHERE boot = ? ORDER BY id DESC LIMIT 1"
         last_s = float(connection.execute(newest, (boot,)).fetchone()[0])
         lasted_s = _lasted_s(connection, boot)
         if last_s + lasted_s >= BELIEVABLE_S:
             return Correction(last_s - offset_s, None)
-        if self._offset_s < BELIEVABLE_S - self._clock.monotonic():
+        if self.offset_s < BELIEVABLE_S - self._clock.monotonic():
             return Correction(0.0, clock)  # neither is this boot's: perhaps later
-        return Correction(self._offset_s - lasted_s - offset_s, self.current)
+        return Correction(self.offset_s - lasted_s - offset_s, self.current)
 
 
 def _lasted_s(connection: sqlite3.Connection, boot: int) -> float:

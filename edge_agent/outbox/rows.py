@@ -11,7 +11,7 @@ from edge_agent.outbox.clocks import ClockBook
 from edge_agent.outbox.database import Database
 from edge_agent.outbox.room import Tally, drop_aged, forget_sent, is_expendable
 from edge_agent.outbox.settings import OutboxSettings
-from edge_agent.outbox.times import shift_event
+from edge_agent.outbox.times import shift_by, shift_event
 from edge_agent.outbox.visits import keep_visit
 from shared.clock import CLOCK_STEP_S
 from shared.errors import ContractError
@@ -167,7 +167,7 @@ def correct_times(
 def _with_times_shifted(database: Database, sequence: int, payload: bytes, shift_s: float, *, untouched: bool) -> bytes:
     try:
         event = parse_event(payload)
-        shifted = shift_event(event, shift_s, move_picture=untouched, maybe_received=not untouched)
+        shifted = shift_event(event, shift_by(shift_s), move_picture=untouched, maybe_received=not untouched)
     except (ContractError, OverflowError) as error:
         logger.warning("the times of event %d stay as they are: %s", sequence, error)
         return payload

@@ -39,7 +39,7 @@ from edge_agent.outbox.rows import (
 from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.outbox.times import shift_event
 from edge_agent.outbox.visits import closing_event, note_seen, open_visits
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock, SystemClock, TracedClock
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.events import Event
 from shared.heartbeat import OutboxHealth
@@ -66,8 +66,8 @@ class _Put:
     event: Event
     snapshot: bytes | None
     thumbnail: bytes | None
-    offset_s: float | None
-    """Of the clock that stamped the event; None: the wall clock as it is set."""
+    stamped_by: TracedClock | None
+    """Which clock its times were taken from; None: from the wall clock as it is set now."""
     stored: Event | None = None
     error: Exception | None = None
 
@@ -77,11 +77,13 @@ class _Put:
 
     def corrected(self, book: ClockBook) -> Event:
         """Return the event with its times by the clock as it is set now."""
-        shift_s = 0.0 if self.offset_s is None else book.shift_from(self.offset_s)
-        if not shift_s:
+        clock = self.stamped_by
+        if clock is None:
             return self.event
         try:
-            return shift_event(self.event, shift_s, move_picture=True)
+            return shift_event(
+                self.event, lambda moment: clock.corrected(moment, offset_s=book.offset_s), move_picture=True
+            )
         except OverflowError:  # no such time; better a wrong one than no event
             return self.event
 
@@ -143,19 +145,19 @@ class Outbox:
         *,
         snapshot: bytes | None = None,
         thumbnail: bytes | None = None,
-        stamped_offset_s: float | None = None,
+        stamped_by: TracedClock | None = None,
     ) -> Event:
         """Store the event and its images durably and return it with its ``sequence`` and ``sequence_epoch``.
 
-        ``stamped_offset_s`` is the offset (``shared.clock.clock_offset_s``) of the clock that the event's times were
-        taken from, where that is not the wall clock as it is set now; the times are moved by the difference.
+        ``stamped_by`` is the clock that the event's times were taken from: those taken before the wall clock was set
+        are put right.
 
         Once this returns, the event survives power loss, and is delivered unless the bounds of the outbox force it
         out (then it is counted). Raises ContractError for an event the cloud would refuse (too large, an image without
         a snapshot reference), OutboxFullError where the disk takes nothing.
         """
         check_event(event, self._epoch)
-        entry = _Put(event, snapshot, thumbnail, stamped_offset_s)
+        entry = _Put(event, snapshot, thumbnail, stamped_by)
         entry.images_of(event)  # raises here, in the thread of the one who puts it
         self._queue.append(entry)
         with self._write_lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,15 +16,26 @@ SUPERSEDED = "superseded_timestamps"
 """Extra field of an event whose time was corrected after it may have been received: the timestamps it had before."""
 
 
-def shift_event(event: Event, shift_s: float, *, move_picture: bool, maybe_received: bool = False) -> Event:
-    """Return the event with all its times moved by ``shift_s`` seconds.
+Shift = Callable[[datetime], datetime]
+"""Returns the right time for a wrong one."""
+
+
+def shift_by(seconds: float) -> Shift:
+    """Return a shift of every time by as much."""
+    by = timedelta(seconds=seconds)
+    return lambda moment: moment + by
+
+
+def shift_event(event: Event, shift: Shift, *, move_picture: bool, maybe_received: bool = False) -> Event:
+    """Return the event with all its times put right; the event itself where none is wrong.
 
     ``move_picture``: the snapshot's key follows the new time. False where the picture may be stored under the old key
     already. ``maybe_received``: the old timestamp is kept in ``superseded_timestamps``, by which the cloud replaces
     what it has.
     """
-    by = timedelta(seconds=shift_s)
-    moved = _moved(event, by)
+    moved = _moved(event, shift)
+    if moved is event:
+        return event
     changes: dict[str, Any] = {}
     if maybe_received:
         earlier = (event.model_extra or {}).get(SUPERSEDED) or []
@@ -47,18 +59,19 @@ def _key_of(event: Event, picture: SnapshotRef) -> str:
     )
 
 
-def _moved(value: Any, by: timedelta) -> Any:
+def _moved(value: Any, shift: Shift) -> Any:
     """Return the same with every declared time in it moved; fields that no model declares are left alone."""
     if isinstance(value, datetime):
-        return value + by
+        right = shift(value)
+        return value if right == value else right
     if isinstance(value, BaseModel):
         fields = {name: getattr(value, name) for name in type(value).model_fields}
-        changed = {name: moved for name, old in fields.items() if (moved := _moved(old, by)) is not old}
+        changed = {name: moved for name, old in fields.items() if (moved := _moved(old, shift)) is not old}
         return value.model_copy(update=changed) if changed else value
     if isinstance(value, list):
-        moved_items = [_moved(item, by) for item in value]
+        moved_items = [_moved(item, shift) for item in value]
         return moved_items if any(new is not old for new, old in zip(moved_items, value, strict=True)) else value
     if isinstance(value, tuple):
-        moved_items = [_moved(item, by) for item in value]
+        moved_items = [_moved(item, shift) for item in value]
         return tuple(moved_items) if any(n is not o for n, o in zip(moved_items, value, strict=True)) else value
     return value

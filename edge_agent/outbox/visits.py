@@ -1,4 +1,4 @@
-"""Visits and motion episodes that an event has opened and none has closed yet.
+"""Visits, stays in zones and motion episodes that an event has opened and none has closed yet.
 
 Each is kept in the same transaction as its events, so that after a crash it is known what stayed open. The next start
 closes it with an event of its own: the last known data, and the time at which the object was last seen.
@@ -14,9 +14,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from shared.errors import ContractError
-from shared.events import Event, MotionEvent, TrackingEvent, parse_event
+from shared.events import Event, MotionEvent, RuleEvent, TrackingEvent, parse_event
 
 logger = logging.getLogger(__name__)
+
+_IN_ZONE = "\n"
+_BEHIND_ZONES = "\v"
+"""The next character: between the two lie an object's stays in zones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +38,19 @@ def motion_visit(camera_id: str) -> str:
     return f"motion of {camera_id}"
 
 
+def zone_visit(track_uid: str, zone: str) -> str:
+    """Name an object's stay in a zone among the visits; it sorts behind the object's own."""
+    return f"{track_uid}{_IN_ZONE}{zone}"
+
+
 def keep_visit(
     connection: sqlite3.Connection, event: Event, payload: bytes, *, put_at_s: float, clock: int | None
 ) -> None:
     """Open, refresh or close the event's visit, inside the transaction that stores the event."""
-    if isinstance(event, TrackingEvent):
-        visit, closes = event.event_data.track_uid, event.event_data.tracking_action == "left"
-    elif isinstance(event, MotionEvent):
-        visit, closes = motion_visit(event.camera_id), event.event_data.duration_seconds is not None
-    else:
+    step = _step(event)
+    if step is None:
         return
+    visit, closes = step
     if closes:
         connection.execute("DELETE FROM open_visits WHERE visit = ?", (visit,))
     else:
@@ -54,10 +61,26 @@ def keep_visit(
         )
 
 
+def _step(event: Event) -> tuple[str, bool] | None:
+    """Return which visit the event belongs to, and whether it closes it; None where it belongs to none."""
+    match event:
+        case TrackingEvent():
+            return event.event_data.track_uid, event.event_data.tracking_action == "left"
+        case MotionEvent():
+            return motion_visit(event.camera_id), event.event_data.duration_seconds is not None
+        case RuleEvent() if event.event_data.rule in {"zone_entered", "zone_left"} and event.event_data.track_uid:
+            data = event.event_data
+            return zone_visit(str(data.track_uid), data.zone or data.name), data.rule == "zone_left"
+        case _:
+            return None
+
+
 def note_seen(connection: sqlite3.Connection, seen: Iterable[tuple[str, float]]) -> None:
     """Set when visits were last seen (outbox time), inside the caller's transaction; one not open is passed over."""
-    change = "UPDATE open_visits SET seen_at_s = max(seen_at_s, ?2) WHERE visit = ?1"
-    connection.executemany(change, list(seen))
+    connection.executemany(
+        "UPDATE open_visits SET seen_at_s = max(seen_at_s, ?2) WHERE visit = ?1 OR (visit > ?3 AND visit < ?4)",
+        [(visit, at_s, visit + _IN_ZONE, visit + _BEHIND_ZONES) for visit, at_s in seen],
+    )
 
 
 def open_visits(connection: sqlite3.Connection, camera_id: str | None) -> list[OpenVisit]:
@@ -85,16 +108,22 @@ def closing_event(open_visit: OpenVisit, new_id: Callable[[], UUID]) -> Event:
     event = open_visit.event
     after = timedelta(seconds=open_visit.seen_after_s)
     changes = {"event_id": new_id(), "snapshot": None, "frame_number": None}
-    if isinstance(event, TrackingEvent):
-        data = event.event_data
-        last_seen_at = (data.last_seen_at or event.timestamp) + after
-        stayed_s = _seconds_between(data.first_seen_at or event.timestamp, last_seen_at)
-        closing = {"tracking_action": "left", "dwell_time_seconds": stayed_s, "last_seen_at": last_seen_at}
-        data = data.model_copy(update={**closing, "line_crossed": None})
-        return event.model_copy(update={**changes, "timestamp": last_seen_at, "event_data": data})
-    assert isinstance(event, MotionEvent)  # noqa: S101 - nothing else is kept
     ended_at = event.timestamp + after
-    data = event.event_data.model_copy(update={"duration_seconds": _seconds_between(event.timestamp, ended_at)})
+    closing: dict[str, object]
+    match event:
+        case TrackingEvent():
+            ended_at = (event.event_data.last_seen_at or event.timestamp) + after
+            stayed_s = _seconds_between(event.event_data.first_seen_at or event.timestamp, ended_at)
+            closing = {"tracking_action": "left", "dwell_time_seconds": stayed_s, "last_seen_at": ended_at}
+            closing["line_crossed"] = None
+        case MotionEvent():
+            closing = {"duration_seconds": _seconds_between(event.timestamp, ended_at)}
+        case RuleEvent():
+            stayed_s = _seconds_between(event.event_data.since or event.timestamp, ended_at)
+            closing = {"rule": "zone_left", "dwell_s": stayed_s}
+        case _:
+            raise AssertionError(f"a {event.event_type} event opens nothing")
+    data = event.event_data.model_copy(update=closing)
     return event.model_copy(update={**changes, "timestamp": ended_at, "event_data": data})
 
 

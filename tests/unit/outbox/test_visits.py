@@ -10,7 +10,7 @@ import pytest
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.visits import motion_visit
 from shared.clock import ManualClock
-from shared.events import Event, MotionEvent, TrackingEvent, parse_event
+from shared.events import Event, MotionEvent, RuleData, RuleEvent, TrackingEvent, parse_event
 from tests.unit.outbox.made import WHEN, mint_id, motion_event, tracking_event
 
 OpenOutbox = Callable[..., Outbox]
@@ -88,6 +88,33 @@ def test_edge_50_an_open_motion_episode_is_ended(open_outbox: OpenOutbox, clock:
     (ended,) = new_events(outbox, 1)
     assert isinstance(ended, MotionEvent)
     assert (ended.event_data.duration_seconds, ended.timestamp) == (7.0, WHEN + timedelta(seconds=7))
+
+
+def test_edge_50_a_stay_in_a_zone_is_closed_with_its_visit(open_outbox: OpenOutbox, clock: ManualClock) -> None:
+    """``zone_entered`` is followed by one ``zone_left`` of the time at which the object was last seen."""
+    outbox = open_outbox()
+    outbox.put(visit("entered"))
+    for zone in ("drive", "gate"):
+        outbox.put(_in_zone(zone, "zone_entered"))
+    outbox.put(_in_zone("drive", "zone_left"))
+    outbox.put(_in_zone("gate", "zone_entered", track_uid="yard-1-70"))
+    clock.advance(20)
+    outbox.note_seen(["yard-1-7"])
+    outbox.close()
+    outbox = open_outbox()
+    assert outbox.close_visits(mint_id) == 3
+    left = [event for event in new_events(outbox, 5) if isinstance(event, RuleEvent)]
+    found = {(e.event_data.track_uid, e.event_data.name, e.event_data.rule, e.event_data.dwell_s) for e in left}
+    assert found == {("yard-1-7", "gate", "zone_left", 20.0), ("yard-1-70", "gate", "zone_left", 0.0)}
+    assert {e.timestamp for e in left} == {WHEN, WHEN + timedelta(seconds=20)}
+    assert outbox.close_visits(mint_id) == 0
+
+
+def _in_zone(zone: str, rule: str, track_uid: str = "yard-1-7") -> RuleEvent:
+    data = RuleData(rule=rule, name=zone, zone=zone, since=WHEN, track_uid=track_uid, class_name="car")
+    return RuleEvent(
+        event_id=mint_id(), site_id="hq", device_id="gate-01", camera_id="camera-1", timestamp=WHEN, event_data=data
+    )
 
 
 def test_edge_50_one_camera_is_closed_without_the_others(open_outbox: OpenOutbox) -> None:
