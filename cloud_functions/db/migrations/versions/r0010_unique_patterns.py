@@ -3,16 +3,16 @@
 Alike are patterns of one list with the same kind, text, distance, reason and end. Of those that are there twice the
 older one stays, so numbers that a client knows from its first request stay good.
 
-Revision ID: 0009
-Revises: 0008
+Revision ID: 0010
+Revises: 0009
 """
 
 from __future__ import annotations
 
 from cloud_functions.db.migrations.plain_sql import run_sql
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
