@@ -28,9 +28,12 @@ def legible_characters(reading: PlateReading) -> float:
     return len(reading.text) * reading.confidence ** (1 / len(reading.text)) if reading.text else 0.0
 
 
-def belief(score: float, reading: PlateReading) -> float:
-    """Return the probability, 0..1, that what the detector gave ``score`` and the reader read so is a plate."""
+def belief(score: float, reading: PlateReading, *, evidence: float = 0.0) -> float:
+    """Return the probability, 0..1, that what the detector gave ``score`` and the reader read so is a plate.
+
+    ``evidence``: log odds of everything else that speaks for it (see ``plate_evidence``).
+    """
     score = min(max(score, _LEAST_SCORE), 1 - _LEAST_SCORE)
     characters = min(legible_characters(reading), MOST_CHARACTERS)
-    odds = _BIAS + _SCORE_WEIGHT * math.log(score / (1 - score)) + _CHARACTER_WEIGHT * characters
+    odds = _BIAS + _SCORE_WEIGHT * math.log(score / (1 - score)) + _CHARACTER_WEIGHT * characters + evidence
     return 1 / (1 + math.exp(-odds))

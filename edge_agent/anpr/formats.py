@@ -81,8 +81,10 @@ GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """What a plate's looks can say, and the regions that it leaves: ``eu`` is the European manner, the Union or not."""
 
-ALL_LETTERS = frozenset({"us", "gb"})
+ALL_LETTERS = frozenset({"us"})
 """Where a plate may be bought that has letters only."""
+MOST_LETTERS_ALONE = 7
+"""A plate without a digit has at most so many letters (a US vanity plate); BACKEREI is lettering."""
 
 _COMPILED = {
     region: re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.ASCII)
@@ -126,6 +128,11 @@ class PlateRules:
         self.expected = expand(self._settings.regions)
         self._ignored = frozenset(normalize_plate(text) for text in self._settings.ignore)
 
+    @property
+    def min_length(self) -> int:
+        """Shorter texts are no plates."""
+        return self._settings.min_length
+
     def plausible(self, text: str, *, looks: str | None = None) -> bool:
         """Say whether ``text`` (normalised) can be on a plate; ``looks`` is the region that its appearance told."""
         settings = self._settings
@@ -151,5 +158,5 @@ class PlateRules:
             return True
         places = self.expected | (GROUPS.get(looks, frozenset()) if looks else frozenset())
         if text.isalpha():
-            return bool(places & ALL_LETTERS)
+            return len(text) <= MOST_LETTERS_ALONE and bool(places & ALL_LETTERS)
         return bool(places & matching_regions(text))

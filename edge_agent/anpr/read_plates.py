@@ -14,6 +14,7 @@ import numpy as np
 from edge_agent.anpr.belief import LEAST_BELIEF, belief
 from edge_agent.anpr.engines import open_engine, open_plate_reader
 from edge_agent.anpr.formats import PlateRules
+from edge_agent.anpr.plate_evidence import evidence
 from edge_agent.anpr.rectify import straighten
 from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
 from edge_agent.events.occurrences import Box, box_area
@@ -118,8 +119,10 @@ class PictureReader:
     def _read(self, image: Image, box: PlateBox) -> ReadPlate | None:
         """Read what was found, and say whether it is a plate after all."""
         reading = self._reader.read(straighten(image, box))
-        if belief(box.score, reading) < self._least_belief:
-            return None
+        if self._least_belief > 0.0:
+            against = evidence(image, box, reading, self._rules)
+            if belief(box.score, reading, evidence=against) < self._least_belief:
+                return None
         return self._plate(reading, _inside(box, image), box.score)
 
     def _plate(self, reading: PlateReading, xyxy: Box, found: float) -> ReadPlate:

@@ -17,12 +17,13 @@ from edge_agent.anpr.color import vehicle_color
 from edge_agent.anpr.direction import Heading
 from edge_agent.anpr.formats import PlateRules
 from edge_agent.anpr.passage import Passage, Portrait, choose
+from edge_agent.anpr.plate_evidence import evidence, place_evidence
 from edge_agent.anpr.quality import CropQuality, crop_quality, glyph_height_px
 from edge_agent.anpr.rectify import straighten
 from edge_agent.anpr.search_plan import SearchPlan
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.told import ToldPlate, ToldPlates
-from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader
+from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
 from edge_agent.anpr.vote import Candidate
 from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, PlateText, iou
 from edge_agent.track.settings import TrackSettings
@@ -243,7 +244,7 @@ class PlateStage:
             crop = straighten(image, each.plate)
             quality = crop_quality(crop, each.plate)
             if quality.sharpness >= self._settings.min_sharpness:
-                self._count(frame, each, crop, quality)
+                self._count(frame, each, self._reader.read(crop), quality)
 
     def _worth_a_look(self, plate: PlateBox, frame: Frame) -> bool:
         inside = (
@@ -254,9 +255,11 @@ class PlateStage:
         )
         return inside and glyph_height_px(plate) >= self._settings.min_glyph_px
 
-    def _count(self, frame: Frame, seen: _Seen, crop: Image, quality: CropQuality) -> None:
-        reading = self._reader.read(crop)
-        believed = belief(seen.plate.score, reading) >= LEAST_BELIEF_TO_COUNT
+    def _count(self, frame: Frame, seen: _Seen, reading: PlateReading, quality: CropQuality) -> None:
+        against = evidence(frame.picture.bgr(), seen.plate, reading, self._rules)
+        if seen.vehicle is not None:
+            against += place_evidence(box_of(seen.plate), seen.vehicle.xyxy, seen.vehicle.class_name)
+        believed = belief(seen.plate.score, reading, evidence=against) >= LEAST_BELIEF_TO_COUNT
         if not believed or not self._rules.plausible(normalize_plate(reading.text), looks=reading.region):
             seen.passage.doubts += 1
             return
