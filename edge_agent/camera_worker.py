@@ -183,16 +183,12 @@ class CameraWorker:
         self._condition = condition
         if self._told is not None and not condition.differs(self._told):
             return
+        # The source itself logs that its resolution changed.
+        if self._told is None or (condition.state, condition.cause) != (self._told.state, self._told.cause):
+            level = logging.INFO if condition.state == "online" else logging.WARNING
+            error = f": {condition.error}" if condition.error else ""
+            logger.log(level, "camera %s is %s%s", self.camera.id, condition.state, error)
         self._told = condition
-        level = logging.INFO if condition.state == "online" else logging.WARNING
-        logger.log(
-            level,
-            "camera %s is %s%s%s",
-            self.camera.id,
-            condition.state,
-            f" ({condition.resolution})" if condition.resolution and condition.state == "online" else "",
-            f": {condition.error}" if condition.error else "",
-        )
         health = self.health()
         data = CameraStatusData(
             status=condition.state,

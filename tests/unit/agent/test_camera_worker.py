@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -160,8 +161,9 @@ def test_edge_14_one_fault_may_follow_another() -> None:
     assert causes == [None, "covered", "black", None]
 
 
-def test_edge_12_a_new_resolution_is_an_event() -> None:
+def test_edge_12_a_new_resolution_is_an_event(caplog: pytest.LogCaptureFixture) -> None:
     """The camera stays online, and the event carries the new size; pictures of the same size make none."""
+    caplog.set_level(logging.INFO, "edge_agent.camera_worker")
     frames = [_picture(second, second=second) for second in range(5)]
     frames += [_picture(second, second=second, size=(90, 160)) for second in range(5, 10)]
     statuses = _statuses(frames)
@@ -169,6 +171,11 @@ def test_edge_12_a_new_resolution_is_an_event() -> None:
         ("online", "320x180"),
         ("online", "160x90"),
         ("offline", "160x90"),
+    ]
+    # The source has said so already.
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "camera yard is online",
+        "camera yard is offline",
     ]
 
 

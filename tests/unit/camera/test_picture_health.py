@@ -166,7 +166,7 @@ def test_edge_14_pictures_that_do_not_decode_are_garbled() -> None:
 def blocks_shifted(plane: Plane, rng: np.random.Generator) -> Plane:
     """Every macroblock off by some brightness, as when prediction has gone astray."""
     offsets = rng.integers(-60, 60, (HEIGHT // 16 + 1, WIDTH // 16 + 1))
-    return plane + np.kron(offsets, np.ones((16, 16)))[:HEIGHT, :WIDTH]
+    return plane + np.kron(offsets, np.ones((16, 16))).astype(np.float32)[:HEIGHT, :WIDTH]
 
 
 def test_edge_14_macroblocks_that_fell_apart_are_garbled() -> None:
