@@ -32,7 +32,7 @@ def candidates(version: str, environment: Mapping[str, str]) -> Iterator[Path]:
         if path.is_file() and os.access(path, os.X_OK):
             yield path
     root = Path(environment.get("PYENV_ROOT") or Path(environment.get("HOME", "/"), ".pyenv"))
-    found = [path for path in root.glob(f"versions/{version}.*") if re.fullmatch(r"[\d.]+", path.name)]
+    found = [path for path in root.glob(f"versions/{version}.*") if re.fullmatch("[0-9.]+", path.name)]
     for folder in sorted(found, key=lambda path: [int(part) for part in path.name.split(".")], reverse=True):
         yield folder / "bin" / f"python{version}"
 

@@ -306,6 +306,7 @@ def test_python_a_queue_that_cannot_be_read_does_not_end_the_feed(
     queues.take = fail
     pauses = Pauses(5)
     feed.run(pauses)
+    queues.close()
     assert pauses.seconds == [0.2, 0.4, 0.8, 1.6, 3.2]
     assert caplog.text.count("Traceback") == 1
     assert "feeding from missing failed unexpectedly" in caplog.text
