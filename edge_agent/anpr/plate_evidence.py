@@ -33,7 +33,7 @@ US formats are so many that lettering has them too."""
 UNKNOWN_FORMAT, NO_DIGIT, IMPLAUSIBLE = -1.0, -1.5, -2.0
 """For a text that has no known format (a US vanity plate, or half of a plate), for letters alone, and for a text that
 no plate can have."""
-DARK_WITHOUT_LOOKS = -2.0
+DARK_WITHOUT_LOOKS = -0.5
 """For light characters on a dark ground, as bus displays have them, on what looks like no region's plates."""
 DARK_SHARE = 0.4
 """A ground is dark where less than this share of the plate is light."""
