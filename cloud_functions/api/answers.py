@@ -149,7 +149,8 @@ class HealthCheck(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """How the API is doing: `degraded` where something not essential fails, `unavailable` without its database."""
+    """How the API is doing: `degraded` where something not essential fails, `unavailable` where its database is away or
+    takes no writes."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -159,6 +160,7 @@ class HealthAnswer(BaseModel):
                     "version": "0.1.0",
                     "checks": {
                         "database": {"status": "ok", "postgresql": "17", "schema": "0001"},
+                        "writes": {"status": "ok"},
                         "bucket": {"status": "ok"},
                         "fan_out": {"status": "ok", "subscriptions": "1"},
                     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from fastapi import FastAPI
@@ -12,7 +12,14 @@ from cloud_functions.api.app import create_app
 from cloud_functions.api.auth import AllowEverybody, Authorizer
 from cloud_functions.api.database import ApiDatabase
 from cloud_functions.api.docs_pages import packaged_assets
-from cloud_functions.api.health_probes import BucketProbe, DatabaseProbe, FanOutProbe, HealthProbe
+from cloud_functions.api.health_probes import (
+    HEALTH_TIMEOUT_MS,
+    BucketProbe,
+    DatabaseProbe,
+    FanOutProbe,
+    HealthProbe,
+    WriteProbe,
+)
 from cloud_functions.api.plate_access import PlateAccess
 from cloud_functions.api.plate_readers import plate_readers
 from cloud_functions.api.resources import Limits, Resources
@@ -57,27 +64,45 @@ def build_app(
     *,
     workers: Workers,
     limits: Limits,
+    health_workers: Workers | None = None,
     authorizer: Authorizer | None = None,
     clock: Clock | None = None,
     aws: AwsClients | None = None,
 ) -> FastAPI:
-    """Return the application; connects to nothing yet."""
+    """Return the application; connects to nothing yet.
+
+    ``health_workers``: threads, and connections, for health alone, so that it answers while slow queries hold all
+    others. Without them health shares the others'.
+    """
     clients = aws or AwsClients()
     database = ApiDatabase(
         make_database=lambda: Database.from_settings(settings.database, aws=clients), workers=workers
     )
     snapshots = S3SnapshotStore(bucket=settings.bucket, aws=clients)
-    probes: list[HealthProbe] = [DatabaseProbe(database), BucketProbe(store=snapshots, workers=workers)]
+    the_clock = clock or SystemClock()
+    health_settings = replace(settings.database, statement_timeout_ms=HEALTH_TIMEOUT_MS)
+    health_database = database
+    if health_workers is not None:
+        health_database = ApiDatabase(
+            make_database=lambda: Database.from_settings(health_settings, aws=clients), workers=health_workers
+        )
+    probe_workers = health_workers or workers
+    probes: list[HealthProbe] = [
+        DatabaseProbe(health_database),
+        WriteProbe(health_database, clock=the_clock),
+        BucketProbe(store=snapshots, workers=probe_workers),
+    ]
     if settings.topic_arn is not None:
-        probes.append(FanOutProbe(topic_arn=settings.topic_arn, aws=clients, workers=workers))
+        probes.append(FanOutProbe(topic_arn=settings.topic_arn, aws=clients, workers=probe_workers))
     resources = Resources(
         database=database,
         snapshots=snapshots,
         authorizer=authorizer or AllowEverybody(),
         probes=tuple(probes),
         workers=workers,
-        clock=clock or SystemClock(),
+        clock=the_clock,
         limits=limits,
+        of_health=() if health_workers is None else (health_workers, health_database),
         plates=_plate_access(settings.plates, clients),
     )
     return create_app(resources=resources, docs_assets=packaged_assets(), root_path=settings.root_path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -15,6 +17,37 @@ from shared.errors import TransientError
 
 Result = TypeVar("Result")
 Connection = psycopg.Connection[tuple[Any, ...]]
+_CANCEL_TIMEOUT_S = 5.0
+
+
+class _Running:
+    """One query, which another thread may cancel while it runs, and only then: others use the connection after it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._is_abandoned = False
+
+    @contextmanager
+    def on(self, connection: Connection) -> Generator[None]:
+        """Let ``cancel`` reach the connection during the block; raise TransientError where it was called before."""
+        with self._lock:
+            if self._is_abandoned:
+                raise TransientError("the client that asked is gone")
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+
+    def cancel(self) -> None:
+        """Cancel the query if it runs, or before it begins."""
+        with self._lock:
+            self._is_abandoned = True
+            if self._connection is not None:
+                with suppress(psycopg.Error):
+                    self._connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
 
 
 class ApiDatabase:
@@ -34,8 +67,16 @@ class ApiDatabase:
         Raises:
             Problem: 503, the question is too slow to answer.
             TransientError: the database is away for now.
+
+        Where the caller is cancelled, the query is cancelled in the database.
         """
-        return await self._workers.run(lambda: self._answer(query))
+        running = _Running()
+        try:
+            return await self._workers.run(lambda: self._answer(query, running))
+        except asyncio.CancelledError:
+            # Nobody waits for the answer any more. Cancelling talks to the server, which the event loop must not.
+            threading.Thread(target=running.cancel, name="api-cancel", daemon=True).start()
+            raise
 
     def close(self) -> None:
         """Close every connection; the workers must have ended."""
@@ -43,9 +84,9 @@ class ApiDatabase:
             while self._made:
                 self._made.pop().close()
 
-    def _answer(self, query: Callable[[Connection], Result]) -> Result:
+    def _answer(self, query: Callable[[Connection], Result], running: _Running) -> Result:
         try:
-            with self._database().transaction() as connection:
+            with self._database().transaction() as connection, running.on(connection):
                 return query(connection)
         except TransientError as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):

@@ -9,8 +9,14 @@ from cloud_functions.api.database import ApiDatabase, Connection
 from cloud_functions.api.snapshot_store import SnapshotStore
 from cloud_functions.api.workers import Workers
 from cloud_functions.aws import AwsClients
+from shared.clock import Clock
+from shared.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
+
+HEALTH_TIMEOUT_MS = 3000
+"""Longest statement of a health check; a query of a client may take much longer."""
+WRITE_CHECKED_FOR_S = 10.0
 
 
 class HealthProbe(Protocol):
@@ -35,6 +41,32 @@ class DatabaseProbe:
 
     async def check(self) -> dict[str, str]:
         return await self._database.run(_database_versions)
+
+
+class WriteProbe:
+    """PostgreSQL takes what is written: it is not read-only, and its disk is not full.
+
+    A table of the transaction's own is made and filled, which takes a block on the disk and an entry in the log, and is
+    gone afterwards. A success is remembered for ``WRITE_CHECKED_FOR_S``; a failure is not.
+    """
+
+    name = "writes"
+    essential = True
+
+    def __init__(self, database: ApiDatabase, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._good_until_s = float("-inf")
+
+    async def check(self) -> dict[str, str]:
+        if self._clock.monotonic() < self._good_until_s:
+            return {}
+        try:
+            await self._database.run(_write)
+        except ConfigurationError as error:
+            logger.info("health: whether the database takes writes cannot be checked: %s", error)
+        self._good_until_s = self._clock.monotonic() + WRITE_CHECKED_FOR_S
+        return {}
 
 
 class BucketProbe:
@@ -69,6 +101,11 @@ class FanOutProbe:
             return str(attributes.get("SubscriptionsConfirmed", "0"))
 
         return {"subscriptions": await self._workers.run(ask)}
+
+
+def _write(connection: Connection) -> None:
+    connection.execute("CREATE TEMPORARY TABLE vedette_write_check (filler text) ON COMMIT DROP")
+    connection.execute("INSERT INTO vedette_write_check VALUES ('written')")
 
 
 def _database_versions(connection: Connection) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
@@ -53,6 +53,12 @@ LAMBDA_LIMITS = Limits(image_bytes=LAMBDA_IMAGE_BYTES, export_bytes=LAMBDA_EXPOR
 SERVER_LIMITS = Limits(image_bytes=64 * 1024 * 1024, export_bytes=None, in_json=False)
 
 
+class Closes(Protocol):
+    """Something to let go of."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """One process's collaborators."""
@@ -65,9 +71,13 @@ class Resources:
     clock: Clock
     limits: Limits
     plates: PlateAccess = field(default_factory=PlateAccess)
+    of_health: tuple[Closes, ...] = ()
+    """Threads and connections for health alone, in the order in which they are closed."""
 
     def close(self) -> None:
         """Let go of threads and connections."""
+        for one in self.of_health:
+            one.close()
         self.workers.close()
         self.database.close()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from cloud_functions.api.abandoned import CancelAbandoned
 from cloud_functions.api.composition import ApiSettings, build_app
 from cloud_functions.api.origin_guard import OriginGuard
 from cloud_functions.api.resources import SERVER_LIMITS
 from cloud_functions.api.workers import ThreadWorkers
+
+_HEALTH_THREADS = 2
 
 
 def app_from_environment() -> FastAPI:
@@ -16,10 +19,17 @@ def app_from_environment() -> FastAPI:
 
 
 def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
-    """Build the application for a server of many requests at a time; it opens up to ``threads`` connections.
+    """Build the application for a server of many requests at a time; it opens up to ``threads`` connections, and
+    two for its health.
 
     It answers to this machine's own names, IP addresses and ``settings.allowed_hosts`` alone.
     """
-    app = build_app(settings, workers=ThreadWorkers(threads=threads), limits=SERVER_LIMITS)
+    app = build_app(
+        settings,
+        workers=ThreadWorkers(threads=threads),
+        health_workers=ThreadWorkers(threads=_HEALTH_THREADS),
+        limits=SERVER_LIMITS,
+    )
+    app.add_middleware(CancelAbandoned)
     app.add_middleware(OriginGuard, allowed_hosts=settings.allowed_hosts)
     return app

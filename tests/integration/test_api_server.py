@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -18,6 +19,7 @@ from cloud_functions.api.composition import ApiSettings
 from cloud_functions.api.server import server_app
 from cloud_functions.settings import DatabaseSettings
 from tests.api_calls import NOON, store, stored_event
+from tests.unit.waiting import eventually
 
 
 @pytest.fixture
@@ -106,3 +108,74 @@ def test_cloud_b4_names_of_ones_own_are_settings(database_url: str) -> None:
     """ALLOWED_HOSTS takes a list, by comma or blank."""
     variables = {"DATABASE_URL": database_url, "SNAPSHOT_BUCKET": "b", "ALLOWED_HOSTS": "a.example, b.example"}
     assert ApiSettings.from_environment(variables).allowed_hosts == ("a.example", "b.example")
+
+
+def _slow(database_url: str, count: int) -> int:
+    """Return how many queries wait for the locked table."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+    assert row is not None
+    return row[0] - count
+
+
+def test_cloud_c6_health_answers_while_slow_queries_hold_all_threads(server: str, database_url: str) -> None:
+    """More slow queries than threads: health has a thread and a connection of its own."""
+    with psycopg.connect(database_url) as blocker, ThreadPoolExecutor(8) as pool:
+        blocker.execute("LOCK TABLE event_counts_monthly IN ACCESS EXCLUSIVE MODE")
+        waiting = [pool.submit(httpx.get, f"{server}/api/events", timeout=60) for _ in range(8)]
+        eventually(lambda: _slow(database_url, 4) == 0)
+        answer = httpx.get(f"{server}/health", timeout=20)
+        assert answer.json()["checks"]["database"]["status"] == "ok"
+        assert answer.json()["checks"]["writes"]["status"] == "ok"
+        assert not any(one.done() for one in waiting)
+        blocker.rollback()
+        assert all(one.result().status_code == 200 for one in waiting)
+
+
+def test_cloud_c6_a_query_whose_client_hung_up_is_cancelled(server: str, database_url: str) -> None:
+    """What clients that gave up were waiting for is free for others at once; a deletion is finished all the same."""
+    store(database_url, [stored_event()])
+    with psycopg.connect(database_url) as blocker:
+        blocker.execute("LOCK TABLE event_counts_monthly IN ACCESS EXCLUSIVE MODE")
+        for _ in range(6):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.get(f"{server}/api/events", timeout=0.3)
+        eventually(lambda: _slow(database_url, 0) == 0)
+        assert httpx.get(f"{server}/api/events/recent", timeout=20).json()["count"] == 1
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server}/api/events/delete", json={"camera_id": "camera-1"}, timeout=0.5)
+        eventually(lambda: _slow(database_url, 1) == 0)
+        blocker.rollback()
+    eventually(lambda: httpx.get(f"{server}/api/events/recent", timeout=20).json()["count"] == 0)
+
+
+def test_cloud_c6_health_fails_where_nothing_can_be_written(server: str, database_url: str) -> None:
+    """A read-only server answers questions, and health says that it takes no writes."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on',"
+            " current_database()); END $$"
+        )
+    answer = httpx.get(f"{server}/health", timeout=20)
+    assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+    assert {name: answer.json()["checks"][name]["status"] for name in ("database", "writes")} == {
+        "database": "ok",
+        "writes": "failed",
+    }
+
+
+def test_cloud_c6_a_large_body_is_refused_before_it_is_read(server: str) -> None:
+    """Three hundred megabytes are announced, or sent without being announced: 413, and the server goes on."""
+    address = urlsplit(server)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        head = f"POST /api/events/delete HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: 300000000\r\n\r\n".encode() + b"{")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        for _ in range(7):
+            connection.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    assert httpx.get(f"{server}/api/events/recent", timeout=20).status_code == 200
