@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,13 @@ _SAME_OVERLAP = 0.3
 _SIZE_CHANGE = 3.0
 """Factor by which the area of one and the same blob may change between two looks."""
 
+_YOUNG_LOOKS = 8
+_CLUTTERED_FROM = 4.0
+"""Young blobs in a look, on average, from which on they are taken for weather."""
+_CLUTTER_WEIGHT = 0.2
+_CLUTTER_SAMPLES = 200
+_BEYOND_CLUTTER = 4.0
+"""How many times the area of (four fifths of) the clutter a blob must have to be none of it."""
 
 _WHOLE_LOOKS = 3
 """Seen as one so often, a blob is believed to be one."""
@@ -47,6 +55,19 @@ class BlobMemory:
         self._keep_looks = keep_looks
         self._part_looks = part_looks
         self._remembered: list[_Remembered] = []
+        self._young = 0.0
+        """How many blobs of a look are young, smoothed."""
+        self._young_ratios: deque[float] = deque(maxlen=_CLUTTER_SAMPLES)
+
+    def clutter_ratio(self) -> float:
+        """Return the share of the frame up to which a blob may be one of the flakes or drops that fill the air; else 0.
+
+        Many blobs at once that all are gone again within moments are weather. Tracks in clutter need more evidence
+        (Reid, "An algorithm for tracking multiple targets", 1979); here that is a size well above the clutter's.
+        """
+        if self._young < _CLUTTERED_FROM or not self._young_ratios:
+            return 0.0
+        return _BEYOND_CLUTTER * float(np.quantile(self._young_ratios, 0.8))
 
     def move_view(self, change: ViewChange) -> None:
         """Move all blobs to where they lie now."""
@@ -72,7 +93,7 @@ class BlobMemory:
                 free = [box for box in free if not any(box is piece for piece in pieces)]
         return np.array([*whole, *free], np.float32).reshape(-1, 4)
 
-    def travelled(self, boxes: Boxes) -> NDArray[np.bool_]:
+    def travelled(self, boxes: Boxes, *, frame_area_px: float) -> NDArray[np.bool_]:
         """Take the boxes ``(N, 4)`` of one look; return which of them are blobs that have changed their place."""
         left = list(self._remembered)
         now: list[_Remembered] = []
@@ -88,6 +109,9 @@ class BlobMemory:
         for each in left:
             each.missed += 1
         self._remembered = now + [each for each in left if each.missed <= self._keep_looks]
+        young = [_area(each.box) / frame_area_px for each in now if each.looks < _YOUNG_LOOKS]
+        self._young += _CLUTTER_WEIGHT * (len(young) - self._young)
+        self._young_ratios.extend(young)
         return np.array([each.travelled for each in now], bool)
 
     def _went(self, known: _Remembered, box: NDArray[np.float32]) -> bool:

@@ -50,7 +50,7 @@ class BlobDetector:
         """
         mask = motion.mask
         if mask is None or not len(motion.regions):
-            self._memory.travelled(_NOTHING)
+            self._memory.travelled(_NOTHING, frame_area_px=frame_width * frame_height)
             return Detections()
         to_frame = np.array((frame_width / mask.shape[1], frame_height / mask.shape[0]) * 2, np.float32)
         strength = min(1.0, motion.intensity / _STRONG_INTENSITY)
@@ -58,7 +58,10 @@ class BlobDetector:
         boxes = self._memory.joined(np.array(pieces, np.float32).reshape(-1, 4) * to_frame)
         boxes = boxes[self._large_enough(boxes, frame_width=frame_width, frame_height=frame_height)]
         scores = np.array([_score(_fill(mask, box), strength) for box in boxes / to_frame], np.float32)
-        doubtful = ~self._memory.travelled(boxes) & (_areas(boxes) < _TINY_SHARE * frame_width * frame_height)
+        frame_area_px = frame_width * frame_height
+        travelled = self._memory.travelled(boxes, frame_area_px=frame_area_px)
+        ratios = _areas(boxes) / frame_area_px
+        doubtful = (~travelled & (ratios < _TINY_SHARE)) | (ratios < self._memory.clutter_ratio())
         scores[doubtful] *= _IN_PLACE_WORTH
         return Detections(xyxy=boxes, score=scores, class_id=np.zeros(len(scores), np.int32))
 

@@ -29,7 +29,7 @@ from edge_agent.motion.planes import (
 from edge_agent.motion.regions import Blob, enclosed, fill_bodies, find_blobs, mask_of, merge_boxes, window_around
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.motion.sudden_change import SuddenChange, Verdict
-from edge_agent.motion.surfaces import has_left, lit_within, only_lit
+from edge_agent.motion.surfaces import has_left, has_outline, lit_within, only_lit
 from edge_agent.motion.view_motion import Shift, ViewMotion
 from edge_agent.motion.working_picture import shrink, watched_area, working_size
 from edge_agent.types import Boxes, Luma, Motion, ViewChange
@@ -242,6 +242,7 @@ class AdaptiveBackground:
         lit = minus(lit, things)
         things = self._without_ghosts(background, small, things, labels, blobs)
         bodies, boxes = fill_bodies(things, worn(either(sure, perhaps)), least_area_px=self._least_area_px)
+        bodies, boxes = _with_outline(background, bodies, boxes)
         return Changes(things=either(things, bodies), lit=minus(lit, bodies), bodies=bodies, boxes=boxes)
 
     def _absorb_rested(self, background: Background, small: Plane, blob: Blob, labels: Labels) -> bool:
@@ -354,3 +355,20 @@ def _lit(background: Background, small: Plane, labels: Labels, blobs: list[Blob]
         if explained is not None:
             lit[part] |= explained
     return lit
+
+
+def _with_outline(background: Background, bodies: Plane, boxes: Boxes) -> tuple[Plane, Boxes]:
+    """Leave out the bodies whose border is soft all around: light, or something on the lens."""
+    kept: list[int] = []
+    for row, (left, top, right, bottom) in enumerate(boxes.astype(int).tolist()):
+        window = slice(max(0, top - 4), bottom + 4), slice(max(0, left - 4), right + 4)
+        if has_outline(
+            background.image[window], background.difference[window], background.limit[window], bodies[window]
+        ):
+            kept.append(row)
+    if len(kept) == len(boxes):
+        return bodies, boxes
+    sharp = np.zeros_like(bodies)
+    for left, top, right, bottom in boxes[kept].astype(int).tolist():
+        sharp[top:bottom, left:right] = bodies[top:bottom, left:right]
+    return sharp, boxes[kept]

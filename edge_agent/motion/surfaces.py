@@ -24,6 +24,7 @@ from edge_agent.motion.planes import (
     mask_where,
     minus,
     relit,
+    worn,
 )
 
 _LEAST_TEXTURE_LEVELS = 7.0
@@ -35,6 +36,10 @@ _SAME_TEXTURE_NEARBY = 0.75
 _DEEPEST_SHADOW, _BRIGHTEST_LIGHT = 0.3, 1.8
 _DEEPEST_PLAIN_SHADOW, _BRIGHTEST_PLAIN_LIGHT = 0.25, 1.3
 _SHARP_SHARE = 0.5
+
+_OUTLINE_CONTRAST = 0.3
+_OUTLINE_SHARE = 0.06
+_LIT_EDGE = 0.4
 
 _LEAST_STRANGENESS_LEVELS = 8.0
 _STRANGENESS_GONE = 0.35
@@ -93,6 +98,22 @@ def _new_edges(background: Plane, frame: Plane, limit: Plane) -> Plane:
     """Return where the frame has an edge that the background has not, as sharp as those of things, not of shadows."""
     contrast = grown(distance(frame, background))
     return above(minus(edges(frame), edges(background)), larger(limit, relit(contrast, _SHARP_SHARE)))
+
+
+def has_outline(background: Plane, difference: Plane, limit: Plane, body: Plane) -> bool:
+    """Tell whether a changed area has a sharp border somewhere, as things have.
+
+    Headlights that sweep the ground, a cloud's shadow, and what is out of focus on the lens (an insect, a drop) fade
+    out over many pixels. ``difference`` is the frame's from the background; all planes are windows of one shape, with
+    room around the ``body``.
+    """
+    # A mask of what changed may be some pixels wider than the thing.
+    ring = minus(grown(body, 7), worn(body, 7))
+    contrast = cv2.mean(difference, body)[0] * _OUTLINE_CONTRAST
+    # Light on an edge that was there before differs along that edge, by a part of its height.
+    border = minus(edges(difference), relit(edges(background), _LIT_EDGE))
+    sharp = above(border, larger(limit, np.full_like(limit, min(255, round(contrast)))))
+    return count(both(sharp, ring)) >= _OUTLINE_SHARE * count(ring)
 
 
 def has_left(background: Plane, frame: Plane, inside: Plane, things: Plane) -> bool:

@@ -7,6 +7,16 @@ from collections.abc import Iterable, Sequence
 Box = Sequence[float]
 
 
+def iou(box: Box, other: Box) -> float:
+    """Return intersection over union."""
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    if width <= 0.0 or height <= 0.0:
+        return 0.0
+    shared = width * height
+    return shared / ((box[2] - box[0]) * (box[3] - box[1]) + (other[2] - other[0]) * (other[3] - other[1]) - shared)
+
+
 def is_part(box: Box, others: Iterable[Box], least_ratio: float) -> bool:
     """Tell whether a box and one of the others have so much in common, over the area of the smaller of the two."""
     left, top, right, bottom = box

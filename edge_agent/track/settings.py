@@ -81,6 +81,11 @@ class TrackSettings(BaseModel):
     )
     """Names of classes that the detector mixes up; within a group an object keeps its track when its class
     changes."""
+    same_box_classes: tuple[tuple[str, ...], ...] = (
+        ("person", "dog", "cat", "bird", "horse", "sheep", "cow", "bear", "teddy bear"),
+    )
+    """Names of classes that the detector mixes up, but that often keep each other company as well: an object keeps its
+    track when its class changes within a group only if its box stays the same."""
 
     @model_validator(mode="after")
     def _in_order(self) -> TrackSettings:

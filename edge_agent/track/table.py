@@ -14,6 +14,10 @@ from edge_agent.types import ViewChange
 Pairs = list[tuple[int, int]]
 """Rows of the table and columns of the candidates that belong together."""
 
+SWITCH_RATIO = 1.2
+"""By how much the votes for another class must outweigh those for a track's class to change it: two that a detector
+cannot tell apart do not take turns."""
+
 
 @dataclass(slots=True)
 class Track:
@@ -21,7 +25,7 @@ class Track:
 
     group: int
     class_id: int
-    """The class with the highest sum of scores so far."""
+    """The class that the detections have voted for, by their scores."""
     seen: Box
     """The box of the last detection."""
     score_sum: float
@@ -49,8 +53,8 @@ class Track:
         self.leaving = False
         votes = self.votes
         votes[class_id] = votes.get(class_id, 0.0) + score
-        if class_id != self.class_id:
-            self.class_id = max(votes, key=lambda known: (votes[known], -known))
+        if class_id != self.class_id and votes[class_id] > SWITCH_RATIO * votes.get(self.class_id, 0.0):
+            self.class_id, self.group = class_id, found.group[column]
 
 
 class TrackTable:

@@ -29,7 +29,7 @@ from edge_agent.track.assignment import Offer, assign
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.classes import ClassGroups
 from edge_agent.track.motion_model import CENTRE, POSITION, VELOCITY, MotionModel, corners
-from edge_agent.track.overlap import is_part
+from edge_agent.track.overlap import iou, is_part
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Pairs, Track, TrackTable
 from edge_agent.track.view import View
@@ -42,6 +42,8 @@ _CLAIM_SIZES = 0.7
 _HISTORY = 60
 """Detections of a tentative track that are remembered."""
 
+SAME_BOX_IOU = 0.65
+"""Two boxes that overlap so much (over union) are of one object, even if the detector gives it different names."""
 _TRUST = 0.4
 """Share of the detection in the box that is reported, the rest being the filter's estimate: the estimate alone lags
 when an object turns or is cut by the picture's edge, the detection alone jitters."""
@@ -80,6 +82,7 @@ class ByteTracker:
         """``labels`` are the detector's, to know which class ids it confuses; without them each class stands alone."""
         self._settings = settings or TrackSettings()
         self._groups = ClassGroups(labels=labels, confusable=self._settings.confusable_classes)
+        self._alike = ClassGroups(labels=labels, confusable=self._settings.same_box_classes)
         self._motion = motion or MotionModel()
         self._patience = max(1, min(self._settings.lost_updates, self._settings.tentative_updates + 1))
         """Misses in a row below which no track is dropped."""
@@ -175,8 +178,9 @@ class ByteTracker:
         """Give strong detections that are left over to those at that very place, else to who could have come there.
 
         The first are established tracks in sight until now, one box being a part of the other: a pair of lamps that
-        becomes a car, somebody who stands up behind a table. Where somebody was a moment ago weighs more than where
-        somebody may have got to in seconds.
+        becomes a car, somebody who stands up behind a table. A detection of a class of another group continues a track
+        only in the very same box, where the two classes may be taken for each other at all; the track's class is put to
+        the vote. Where somebody was a moment ago weighs more than where somebody may have got to in seconds.
         """
         spare = _others((column for _, column in pairs), found.strong)
         free = _others((row for row, _ in pairs), len(self._table)) if spare else []
@@ -191,6 +195,10 @@ class ByteTracker:
             at_hand = track.track_id > 0 and track.missed == 1
             for other, column in enumerate(spare):
                 if found.group[column] != track.group:
+                    alike = self._alike.of((track.class_id, found.class_id[column]))
+                    same = track.missed == 1 and alike[0] == alike[1]
+                    if same and iou(expected[place], found.boxes[column]) >= SAME_BOX_IOU:
+                        offers.append((row, column, float(fit[place, other]) * OTHER_CLASS))
                     continue
                 gain = float(reach[place, other]) * AFTERWARDS
                 if at_hand and is_part(expected[place], (found.boxes[column],), self._settings.shadow_overlap):

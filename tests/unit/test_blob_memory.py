@@ -19,7 +19,7 @@ def boxes(*rows: tuple[float, float, float, float]) -> Boxes:
 def look(memory: BlobMemory, *rows: tuple[float, float, float, float]) -> list[list[float]]:
     """Show the memory one look; return the boxes that it makes of it, from left to right."""
     joined = memory.joined(boxes(*rows))
-    memory.travelled(joined)
+    memory.travelled(joined, frame_area_px=1280 * 720)
     return sorted(joined.tolist())
 
 
@@ -73,7 +73,7 @@ def test_one_whole_look_lets_it_fall_to_pieces_anew() -> None:
 
 
 def travels(memory: BlobMemory, *rows: tuple[float, float, float, float]) -> list[bool]:
-    return memory.travelled(boxes(*rows)).tolist()
+    return memory.travelled(boxes(*rows), frame_area_px=1280 * 720).tolist()
 
 
 def test_a_lamp_never_travels_and_a_walker_does_after_a_quarter_of_the_height() -> None:

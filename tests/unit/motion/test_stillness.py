@@ -112,3 +112,29 @@ def test_a_moving_shadow_alone_is_no_motion_on_textured_ground() -> None:
         shadow[:, : i * 15] *= 0.65
         pictures.append(shadow)
     assert len(active_frames(watch(pictures))) <= 3
+
+
+@every_scene
+def test_edge_19_headlights_that_sweep_the_ground_are_no_motion(scene: Scene) -> None:
+    """A wide soft pool of light crosses a dark yard, four times as bright as the ground."""
+    night = scene() * 0.3
+    down, across = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+
+    def lit(i: int) -> Picture:
+        x = -200 + (i - 15) * 16
+        pool = np.exp(-(((across - x) / 100.0) ** 2 + ((down - HEIGHT * 0.6) / 60.0) ** 2))
+        return (night * (1.0 + 3.0 * pool) + 15.0 * pool).astype(np.float32)
+
+    assert len(active_frames(watch([night] * 15 + [lit(i) for i in range(15, 80)]))) <= 2
+
+
+def test_edge_19_a_cloud_s_soft_shadow_is_no_motion() -> None:
+    """It crosses a furnished yard, nearly half as dark, with a border of many pixels."""
+    empty = furnished()
+    across = np.arange(WIDTH, dtype=np.float32)[None]
+
+    def shaded(i: int) -> Picture:
+        x = -150 + (i - 15) * 14
+        return (empty * (1.0 - 0.45 / (1.0 + np.exp((np.abs(across - x) - 120.0) / 18.0)))).astype(np.float32)
+
+    assert len(active_frames(watch([empty] * 15 + [shaded(i) for i in range(15, 85)]))) <= 2

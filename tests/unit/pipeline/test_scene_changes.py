@@ -43,3 +43,34 @@ def test_edge_20_a_pan_past_what_stands_still_reports_nothing() -> None:
     way = [0] * 20 + [5 * i for i in range(60)] + [300 - 5 * i for i in range(60)] + [0] * 30
     seen = watch(grainy(np.ascontiguousarray(yard[40:580, 200 + x : 1160 + x]), index) for index, x in enumerate(way))
     assert seen.events == []
+
+
+def snowfall(scene: Image, *, frames: int, flakes: int = 90) -> Iterator[Image]:
+    """Flakes of all sizes fall and drift; the near ones are large and fast."""
+    rng = np.random.default_rng(4)
+    height, width = scene.shape[:2]
+    near = rng.uniform(0.0, 1.0, flakes)
+    x, y = rng.uniform(0, width, flakes), rng.uniform(0, height, flakes)
+    for i in range(frames):
+        picture = scene.copy()
+        for size, left, top in zip(near, x, y, strict=True):
+            cv2.circle(picture, (round(left), round(top)), round(1 + 6 * size**3), (235, 235, 235), cv2.FILLED)
+        x = (x + 3 + rng.normal(0, 1.5, flakes)) % width
+        y = (y + 4 + 10 * near) % height
+        yield grainy(picture, i)
+
+
+def test_edge_19_snow_is_not_dozens_of_objects() -> None:
+    """Fifteen seconds of dense snow without a model: one object at most."""
+    seen = watch(snowfall(street(480, 270), frames=150))
+    assert len(seen.ids("entered")) <= 1
+
+
+def test_edge_19_somebody_who_walks_through_the_snow_is_seen() -> None:
+    """Well larger than the flakes: one object more than the snow by itself gives."""
+    scene = street(480, 270)
+    pictures = [
+        with_walker(picture, (i - 30) * 6 - 36, y=90, width=36, height=100)
+        for i, picture in enumerate(snowfall(scene, frames=110, flakes=50))
+    ]
+    assert 1 <= len(watch(pictures).ids("entered")) <= 2
