@@ -120,7 +120,7 @@ class AdaptiveBackground:
         lighting = background.follow_light(small, self._foreground, step_s=step_s)
         sure, perhaps = background.changed(small)
         sure = despeckled(sure)
-        shift = self._view.look(background.image, small, sure, time_s=time_s)
+        shift = self._view.look(background.image, small, sure, before=before, time_s=time_s)
         if shift is not None:
             return self._follow_view(background, small, shift)
         sure_px, perhaps_px = count(sure), count(perhaps)

@@ -29,8 +29,9 @@ _LEAST_CELLS = 5
 _TRIES, _PAUSE_S = 3, 0.3
 """Looks in vain after which there is a pause: several objects move, not the view."""
 _BETTER = 0.65
-"""What a cell's difference from the background must fall to, as a share, when the background is moved."""
-_NOISE_LEVELS = 2.0
+"""What a cell's difference from the reference must fall to, as a share, when the reference is moved."""
+_SHOWN_LEVELS = 2.0
+"""Mean difference that a movement must make to a cell for the cell to be asked."""
 _LEAST_SHIFT_PX, _LEAST_ZOOM = 0.4, 0.004
 _LARGEST_SHIFT_SHARE = 0.45
 _LARGEST_ZOOM = 1.4
@@ -71,10 +72,13 @@ class ViewMotion:
         """
         return time_s - self._last_s < _HALF * self._hold_s
 
-    def look(self, background: Plane, frame: Plane, sure: Plane, *, time_s: float) -> Shift | None:
+    def look(
+        self, background: Plane, frame: Plane, sure: Plane, *, before: Plane | None, time_s: float
+    ) -> Shift | None:
         """Return how the frame has moved against the background, or None where it has not.
 
-        ``sure`` is where the two differ; unless the view moves already, little is spent on a picture in which that is
+        Where something large hides the background, the frame before may still show it. ``sure`` is where frame and
+        background differ; unless the view moves already, little is spent on a picture in which that is
         not spread over what has texture.
         """
         moving = self.moving(time_s)
@@ -83,8 +87,10 @@ class ViewMotion:
         textured = _by_cell(edges(background)) >= _TEXTURE_LEVELS
         if not moving and not self._worth_a_look(sure, textured, time_s):
             return None
-        matrix = self._shared_movement(background, frame)
-        if matrix is None or not _agreed(background, frame, matrix, textured):
+        matrix = self._movement(background, frame)
+        if matrix is None and before is not None:
+            matrix = self._movement(before, frame)
+        if matrix is None:
             self._in_vain += 1
             if self._in_vain >= _TRIES:
                 self._pause_until_s = time_s + _PAUSE_S
@@ -100,6 +106,10 @@ class ViewMotion:
             return True
         self._in_vain = 0
         return False
+
+    def _movement(self, reference: Plane, frame: Plane) -> Matrix | None:
+        matrix = self._shared_movement(reference, frame)
+        return matrix if matrix is not None and _agreed(reference, frame, matrix) else None
 
     def _shared_movement(self, background: Plane, frame: Plane) -> Matrix | None:
         """Return the similarity ``(2, 3)`` that takes most of the background's corners into the frame, if any does."""
@@ -158,14 +168,15 @@ def _widespread(changed: NDArray[np.bool_], textured: NDArray[np.bool_]) -> bool
     return bool(np.ptp(columns) >= changed.shape[1] / 2 or np.ptp(rows) >= changed.shape[0] / 2)
 
 
-def _agreed(background: Plane, frame: Plane, matrix: Matrix, textured: NDArray[np.bool_]) -> bool:
-    """Tell whether most textured cells that stay in view, across the picture, are better explained by the movement."""
+def _agreed(reference: Plane, frame: Plane, matrix: Matrix) -> bool:
+    """Tell whether most cells that the movement would change, and that stay in view, are better explained by it.
+
+    They must lie across the picture. What stands still in it although it has texture speaks against the movement.
+    """
     in_view = _by_cell(_moved(np.full_like(frame, 255), matrix, border=cv2.BORDER_CONSTANT)) >= 250.0
-    moved = _moved(background, matrix, border=cv2.BORDER_REPLICATE)
-    before, after = _by_cell(distance(frame, background)), _by_cell(distance(frame, moved))
-    # A cell may show the movement by what left it or by what came into it; about the centre of a zoom nothing moves.
-    judged = (textured | (_by_cell(edges(moved)) >= _TEXTURE_LEVELS)) & in_view & (before >= _NOISE_LEVELS)
-    better = judged & (after < _BETTER * before)
+    moved = _moved(reference, matrix, border=cv2.BORDER_REPLICATE)
+    judged = in_view & (_by_cell(distance(moved, reference)) >= _SHOWN_LEVELS)
+    better = judged & (_by_cell(distance(frame, moved)) < _BETTER * _by_cell(distance(frame, reference)))
     votes = np.count_nonzero(better)
     if votes < max(_LEAST_CELLS, _AGREE_SHARE * np.count_nonzero(judged)):
         return False
