@@ -39,6 +39,13 @@ class SenderSettings(BaseModel):
     upload_threads: int = Field(default=2, ge=1, le=16, description="Images stored at a time.")
     retry_min_s: float = Field(default=1.0, gt=0, description="First wait before trying again; it doubles.")
     retry_max_s: float = Field(default=60.0, gt=0, description="Longest wait before trying again.")
+    clock_wait_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="While the device's clock shows a year before 2025, events and images wait so long after the start"
+        " for it to be set, and go with the right time then; raise it where network time comes late. 0 never waits.",
+    )
 
 
 class Sender:
@@ -99,6 +106,10 @@ class _Pump:
         self.backoff = SharedBackoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
         self.faults = FaultLog(logger)
         self._after_fault = SharedBackoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
+        self._waits_for_clock = lambda: not outbox.clock_is_set
+        self._clock_wait_until_s = time.monotonic() + settings.clock_wait_s
+        self._said_waiting = False
+        self._name = name
         self._deadline_s: float | None = None
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(1, threads + 1)
@@ -142,6 +153,8 @@ class _Pump:
         """Step, unless an unexpected fault was a short time ago; raise nothing."""
         if wait_s := self._after_fault.remaining_s():
             return wait_s
+        if self._holds_for_clock():
+            return None if self.stopping else _IDLE_S
         try:
             wait_s = self._step()
         except Exception as error:
@@ -150,6 +163,15 @@ class _Pump:
             return self._after_fault.remaining_s()
         self._after_fault.succeeded()
         return wait_s
+
+    def _holds_for_clock(self) -> bool:
+        """Tell whether to wait for the device's clock: what is sent before it is set cannot be corrected any more."""
+        if time.monotonic() >= self._clock_wait_until_s or not self._waits_for_clock():
+            return False
+        if not self._said_waiting:
+            self._said_waiting = True
+            logger.info("%s: the device's clock has not been set yet; waiting for it for a while", self._name)
+        return True
 
     def _give_up(self) -> None:
         """The time to stop is over."""

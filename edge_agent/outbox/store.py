@@ -139,6 +139,11 @@ class Outbox:
         """Names this outbox's count of sequences; a new file has a new one."""
         return self._epoch
 
+    @property
+    def clock_is_set(self) -> bool:
+        """Whether the device's clock shows a time that can be; before 2025 it has not been set since power-on."""
+        return self._book.is_set
+
     def put(
         self,
         event: Event,

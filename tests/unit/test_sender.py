@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -390,3 +391,36 @@ def test_edge_36_trouble_with_the_store_is_said_once_for_each_cause(
         "the credentials have expired",
         "images are stored again",
     ]
+
+
+def test_edge_09_nothing_is_sent_before_the_clock_is_set(tmp_path: Path) -> None:
+    """In 1970 events and pictures wait, broker and store at hand; then they go with the right time."""
+    clock = ManualClock(datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
+    outbox = Outbox(tmp_path / "own.db", clock=clock)
+    outbox.put(motion_event().model_copy(update={"timestamp": clock.now()}))
+    outbox.put(with_image(tracking_event()), snapshot=b"picture")
+    link, store = FakeLink(), FakeStore()
+    sender = Sender(outbox=outbox, link=link, store=store, settings=QUICK)
+    sender.start()
+    try:
+        time.sleep(0.3)
+        assert (link.published, store.attempts) == ([], [])
+        clock.step((datetime(2026, 3, 1, tzinfo=UTC) - clock.now()).total_seconds())
+        outbox.put(motion_event())
+        eventually(lambda: idle(outbox) and store.stored)
+    finally:
+        sender.close()
+        outbox.close()
+    assert b'"timestamp":"2026-03-01T00:00:00.000000Z"' in link.acknowledged[0]
+
+
+def test_edge_09_a_clock_that_nobody_sets_holds_nothing_for_ever(tmp_path: Path) -> None:
+    """After clock_wait_s events go with the times they have."""
+    outbox = Outbox(tmp_path / "own.db", clock=ManualClock(datetime(1970, 1, 1, tzinfo=UTC)))
+    outbox.put(motion_event())
+    link = FakeLink()
+    sender = Sender(outbox=outbox, link=link, settings=QUICK.model_copy(update={"clock_wait_s": 0.1}))
+    sender.start()
+    eventually(lambda: idle(outbox))
+    sender.close()
+    outbox.close()
