@@ -85,7 +85,12 @@ class IotCredentialsProvider:
 
     def _get(self) -> tuple[int, bytes]:
         settings = self._settings
-        connection = http.client.HTTPSConnection(settings.endpoint, timeout=settings.timeout_s, context=self._tls)
+        try:
+            connection = http.client.HTTPSConnection(settings.endpoint, timeout=settings.timeout_s, context=self._tls)
+        except (http.client.InvalidURL, ValueError) as error:
+            raise PermanentError(
+                f"s3.iot_credentials.endpoint: {settings.endpoint} is neither a host nor host:port ({error})"
+            ) from error
         try:
             connection.request(
                 "GET",
@@ -94,7 +99,7 @@ class IotCredentialsProvider:
             )
             response = connection.getresponse()
             return response.status, response.read(_MAX_ANSWER_BYTES)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise TransientError(
                 f"the AWS IoT credentials provider {settings.endpoint} cannot be reached:"
                 f" {explain_tls_error(error) or error}"

@@ -1,0 +1,68 @@
+"""The whole agent with a clock that is wrong at first and set while it runs, its broker away until then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from edge_agent.agent import Agent
+from shared.clock import SystemClock
+from tests.integration.test_agent_restart import CONFIG
+from tests.unit.transport.scripted_broker import ScriptedBroker
+from tests.unit.waiting import eventually
+
+DAY = timedelta(days=1)
+NEARLY = timedelta(seconds=5)
+
+
+class WrongClock(SystemClock):
+    """The machine's clock, off by as much as the test says."""
+
+    def __init__(self, wrong: timedelta) -> None:
+        self.wrong = wrong
+
+    def now(self) -> datetime:
+        return super().now() + self.wrong
+
+
+@pytest.fixture
+def broker() -> Iterator[ScriptedBroker]:
+    broker = ScriptedBroker()
+    broker.script.hang_up_before_answer = True
+    yield broker
+    broker.close()
+
+
+@pytest.mark.parametrize("wrong", [-29 * DAY, 29 * DAY, datetime(1970, 1, 2, tzinfo=UTC) - datetime.now(UTC)])
+def test_edge_08_events_from_before_the_clock_was_set_arrive_with_the_right_time(
+    tmp_path: Path, broker: ScriptedBroker, wrong: timedelta
+) -> None:
+    """Behind, ahead or in 1970: all of them arrive, none twice, and every time is of this test's own minutes."""
+    config = tmp_path / "agent.toml"
+    config.write_text(CONFIG.format(folder=tmp_path, port=broker.port, device_id="gate-01"))
+    began = datetime.now(UTC)
+    clock = WrongClock(wrong)
+    agent = Agent(config, clock=clock)
+    agent.start()
+    try:
+        eventually(lambda: agent._outbox.health().last_sequence >= 4, within_s=60)
+        clock.wrong = timedelta(0)
+        before = agent._outbox.health().last_sequence
+        eventually(lambda: agent._outbox.health().last_sequence >= before + 2, within_s=60)
+        agent._outbox.expire()
+        broker.script.hang_up_before_answer = False
+        eventually(lambda: agent._outbox.health().pending_events == 0, within_s=60)
+        assert agent._outbox.health().dropped_events == 0
+    finally:
+        agent.stop()
+    events = [json.loads(payload) for payload in broker.payloads(topic_part="/events/")]
+    assert sorted(event["sequence"] for event in events) == list(range(1, len(events) + 1))
+    assert len(events) >= before + 2
+    moments = [event["timestamp"] for event in events]
+    moments += [event["event_data"].get(name) for event in events for name in ("first_seen_at", "last_seen_at")]
+    for moment in filter(None, moments):
+        assert began - NEARLY <= datetime.fromisoformat(moment) <= datetime.now(UTC) + NEARLY
