@@ -38,7 +38,7 @@ SEPARATORS: Final = frozenset(
 )
 """Dropped, with whatever Unicode counts as punctuation (P) or space (Z): ASCII signs, white space, invisible marks."""
 
-_QUERY_SEPARATORS: Final = frozenset("._/|:·•‧・∙⋅●−")
+_QUERY_SEPARATORS: Final = frozenset("._|·•‧・∙⋅●−")
 _DROPPED_ASCII: Final = dict.fromkeys(map(ord, string.punctuation + string.whitespace + "\x1c\x1d\x1e\x1f"))
 _ACCENTS: Final = (range(0x300, 0x370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E00), range(0x20D0, 0x2100))
 _EMOJI_STYLES: Final = range(0xFE00, 0xFE10)

@@ -114,7 +114,7 @@ def test_a_plate_is_read_in_any_spelling(text: str, plate: str) -> None:
     assert plate_parameter(text) == plate
 
 
-@pytest.mark.parametrize("text", ["", "---", "A" * 17, "AB'12", "AB;12", "%", "../12", "AB\x0012", "車"])
+@pytest.mark.parametrize("text", ["", "---", "A" * 17, "AB'12", "AB;12", "%", "../12", "AB\x0012", "車🚗"])
 def test_what_is_no_plate_is_refused(text: str) -> None:
     """Nothing readable, too much, or a character that no plate has."""
     with pytest.raises(ValueError, match="must be a plate"):
