@@ -228,14 +228,21 @@ class MaintenanceSettings:
     budget_s: float = 200.0
     """How long one run may move events out of the default partition before the next one goes on."""
     iot_data_endpoint: str | None = None
+    snapshot_bucket: str | None = None
+    """Where the pictures of deleted events are deleted; None: nowhere."""
+    snapshot_retention_days: int | None = None
+    """Pictures older than this are deleted; None: a lifecycle rule of the bucket does that, or nobody."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
         env = environment or Environment()
         kept = env.whole("RETENTION_DAYS", 0, least=0, most=36_500)
+        pictures_kept = env.whole("SNAPSHOT_RETENTION_DAYS", 0, least=0, most=36_500)
         return cls(
             months_ahead=env.whole("PARTITION_MONTHS_AHEAD", 3, least=1, most=24),
             retention_days=kept or None,
             budget_s=env.number("MAINTENANCE_BUDGET_S", 200.0, least=1, most=3600),
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
+            snapshot_bucket=env.optional("SNAPSHOT_BUCKET"),
+            snapshot_retention_days=pictures_kept or None,
         )

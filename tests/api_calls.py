@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +20,10 @@ from cloud_functions.api.handler import ApiHandler
 from cloud_functions.api.health_probes import HealthProbe
 from cloud_functions.api.plate_access import PlateAccess
 from cloud_functions.api.resources import LAMBDA_LIMITS, Limits, Resources
-from cloud_functions.api.snapshot_store import SnapshotStore, StoredImage
 from cloud_functions.api.workers import InlineWorkers
 from cloud_functions.db.connect import Database
 from cloud_functions.settings import DatabaseSettings
+from cloud_functions.snapshot_store import SnapshotStore, StoredImage
 from shared.clock import Clock, SystemClock
 from shared.errors import TransientError, VedetteError
 
@@ -125,6 +125,15 @@ class FakeSnapshots:
         self._fail()
         for key in keys:
             self.objects.pop(key, None)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        self._fail()
+        below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        return iter(sorted({f"{prefix}{name.partition('/')[0]}/" for name in below if "/" in name}))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        self._fail()
+        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
 
     def check(self) -> None:
         self._fail()

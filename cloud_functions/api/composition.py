@@ -23,13 +23,13 @@ from cloud_functions.api.health_probes import (
 from cloud_functions.api.plate_access import PlateAccess
 from cloud_functions.api.plate_readers import plate_readers
 from cloud_functions.api.resources import Limits, Resources
-from cloud_functions.api.snapshot_store import S3SnapshotStore
 from cloud_functions.api.workers import Workers
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.plates.master_keys import master_keys
 from cloud_functions.plates.vault import PlateVault
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
+from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 
 

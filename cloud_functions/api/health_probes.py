@@ -6,9 +6,9 @@ import logging
 from typing import Protocol
 
 from cloud_functions.api.database import ApiDatabase, Connection
-from cloud_functions.api.snapshot_store import SnapshotStore
 from cloud_functions.api.workers import Workers
 from cloud_functions.aws import AwsClients
+from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 

@@ -12,8 +12,8 @@ from cloud_functions.api.auth import Authorizer
 from cloud_functions.api.database import ApiDatabase
 from cloud_functions.api.health_probes import HealthProbe
 from cloud_functions.api.plate_access import PlateAccess
-from cloud_functions.api.snapshot_store import SnapshotStore
 from cloud_functions.api.workers import Workers
+from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
 
 LAMBDA_RESPONSE_BYTES = 6 * 1024 * 1024

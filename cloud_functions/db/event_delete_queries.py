@@ -34,7 +34,9 @@ class Deletion:
     pictures: list[Picture]
 
 
-class _Deleted(NamedTuple):
+class DeletedEvent(NamedTuple):
+    """What is left to know of a deleted event."""
+
     device_id: str
     camera_id: str
     timestamp: datetime
@@ -74,11 +76,11 @@ def _delete(connection: Connection[Row], event_ids: list[UUID], timestamps: list
         """,
         {"event_ids": event_ids, "timestamps": timestamps, "first": min(timestamps), "last": max(timestamps)},
     ).fetchall()
-    deleted = [_Deleted(*row) for row in rows]
-    return Deletion(events=len(deleted), pictures=_unreferenced(connection, deleted))
+    deleted = [DeletedEvent(*row) for row in rows]
+    return Deletion(events=len(deleted), pictures=unreferenced_pictures(connection, deleted))
 
 
-def _unreferenced(connection: Connection[Row], deleted: list[_Deleted]) -> list[Picture]:
+def unreferenced_pictures(connection: Connection[Row], deleted: list[DeletedEvent]) -> list[Picture]:
     """Return the pictures of ``deleted`` that no event is left for: objects of one frame share its picture."""
     shown = {Picture(event.device_id, event.path): event for event in deleted if event.path is not None}
     if not shown:

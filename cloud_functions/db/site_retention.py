@@ -7,6 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from psycopg import Connection
 
+from cloud_functions.db.event_delete_queries import DeletedEvent, unreferenced_pictures
+from cloud_functions.db.expired_pictures import note_expired_pictures
+
 Row = tuple[Any, ...]
 
 _EXPIRED: Final = """
@@ -22,6 +25,7 @@ DELETE FROM events WHERE "timestamp" >= %(start)s AND "timestamp" < %(end)s AND 
     WHERE camera_id = %(camera_id)s AND event_type = %(event_type)s AND site_id = %(site_id)s
       AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
     ORDER BY "timestamp", id LIMIT %(limit)s)
+RETURNING device_id, camera_id, "timestamp", snapshot_path
 """
 
 
@@ -44,8 +48,10 @@ def expired_days(
 def delete_expired(
     connection: Connection[Row], site_id: str, expired: ExpiredDay, *, before: datetime, limit: int
 ) -> int:
-    """Delete the oldest of them; return how many (at most ``limit``)."""
+    """Delete the oldest of them and note their pictures; return how many events went (at most ``limit``)."""
     end = min(expired.day + timedelta(days=1), before)
-    return connection.execute(
+    rows = connection.execute(
         _DELETE, expired._asdict() | {"site_id": site_id, "start": expired.day, "end": end, "limit": limit}
-    ).rowcount
+    ).fetchall()
+    note_expired_pictures(connection, unreferenced_pictures(connection, [DeletedEvent(*row) for row in rows]))
+    return len(rows)

@@ -20,6 +20,7 @@ from cloud_functions.maintenance.tasks import TASKS
 from cloud_functions.maintenance.tools import Tools
 from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
 from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, MaintenanceSettings
+from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError, TransientError, VedetteError
 from shared.retry import FaultLog
@@ -117,6 +118,7 @@ def build_maintenance(
         settings=settings,
         gaps=GapSettings.from_environment(env),
         clock=clock or SystemClock(),
+        snapshots=S3SnapshotStore(bucket=settings.snapshot_bucket, aws=aws) if settings.snapshot_bucket else None,
         sleep=sleep,
     )
     return Maintenance(tools=tools, metrics=metrics or NoMetrics())

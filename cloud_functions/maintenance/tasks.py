@@ -16,6 +16,7 @@ from cloud_functions.db.gaps import awake_devices_with_due_gaps, claim_due, give
 from cloud_functions.db.purge import ZERO_COUNT_TABLES, purge_empty_counts, purge_old_gaps
 from cloud_functions.device_commands import ask_for_resends
 from cloud_functions.maintenance.partitions import empty_default_partition, make_months_ahead
+from cloud_functions.maintenance.pictures import delete_expired_pictures, delete_old_pictures
 from cloud_functions.maintenance.retention import AT_ONCE, delete_old_strays, drop_old_months, in_batches
 from cloud_functions.maintenance.site_retention import delete_expired_of_sites, purge_unread_plates
 from cloud_functions.maintenance.tools import Tools
@@ -77,6 +78,8 @@ TASKS: Final[Mapping[str, Sequence[Step]]] = {
         Step("months", drop_old_months),
         Step("strays", delete_old_strays),
         Step("plates", purge_unread_plates),
+        Step("pictures", delete_expired_pictures),
+        Step("old_pictures", delete_old_pictures),
     ),
     "gaps": (Step("frozen", end_frozen_sessions), Step("lost", give_up_gaps), Step("resends", sweep_gaps)),
     "tidy": (Step("counts", tidy_counts), Step("gaps", tidy_gaps)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.settings import GapSettings, MaintenanceSettings
+from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
 
 
@@ -21,4 +22,6 @@ class Tools:
     settings: MaintenanceSettings
     gaps: GapSettings
     clock: Clock
+    snapshots: SnapshotStore | None = None
+    """The bucket of pictures; None: pictures are left to whoever keeps them."""
     sleep: Callable[[float], None] = time.sleep

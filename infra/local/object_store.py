@@ -28,6 +28,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 _KEPT_HEADERS = ("content-type", "cache-control", "content-disposition", "content-encoding")
 _HALF_WRITTEN = re.compile(r"\..*\.\d+\.new", re.ASCII)
 _LIST_LIMIT = 1000
+_WRITE_ATTEMPTS = 5
 
 
 class _S3Error(Exception):
@@ -81,22 +82,38 @@ class ObjectFolder:
             return path, _Head(etag=f'"{etag}"')
 
     def delete(self, bucket: str, key: str) -> None:
-        for path in self._paths(bucket, key):
+        root = self._bucket(bucket)
+        for path, top in zip(self._paths(bucket, key), (root, self._heads / bucket), strict=True):
             path.unlink(missing_ok=True)
+            _remove_empty_folders(path.parent, top)
+
+    def level(self, bucket: str, prefix: str) -> tuple[list[str], list[tuple[str, Path]]]:
+        """Return the prefixes one level below ``prefix``, each ending in a slash, and the objects at that level."""
+        start = self._start(bucket, prefix)
+        folder, _, name = prefix.rpartition("/")
+        above = f"{folder}/" if folder else ""
+        found = sorted(start.iterdir()) if start is not None and start.is_dir() else []
+        found = [path for path in found if path.name.startswith(name) and not _HALF_WRITTEN.fullmatch(path.name)]
+        folders = [f"{above}{path.name}/" for path in found if path.is_dir()]
+        return folders, [(f"{above}{path.name}", path) for path in found if path.is_file()]
 
     def keys(self, bucket: str, prefix: str) -> Iterator[tuple[str, Path]]:
-        root = self._bucket(bucket)
-        if not root.is_dir():
-            raise _S3Error("404 Not Found", "NoSuchBucket")
-        # Only the folders that the prefix names need looking into. A prefix such as "/etc/" or "a/../b" names no key.
-        folders = prefix.split("/")[:-1]
-        if any(folder in {"", ".", ".."} or "\0" in folder for folder in folders):
+        root, start = self._bucket(bucket), self._start(bucket, prefix)
+        if start is None:
             return
-        start = root.joinpath(*folders)
         for path in sorted(path for path in start.rglob("*") if path.is_file()):
             key = path.relative_to(root).as_posix()
             if key.startswith(prefix) and not _HALF_WRITTEN.fullmatch(path.name):
                 yield key, path
+
+    def _start(self, bucket: str, prefix: str) -> Path | None:
+        """Return the one folder that can hold keys with ``prefix``; None where no key can begin like that."""
+        root = self._bucket(bucket)
+        if not root.is_dir():
+            raise _S3Error("404 Not Found", "NoSuchBucket")
+        folders = prefix.split("/")[:-1]
+        # "/etc/" or "a/../b/" would lead out of the bucket.
+        return None if any(name in {"", ".", ".."} or "\0" in name for name in folders) else root.joinpath(*folders)
 
     def _bucket(self, bucket: str) -> Path:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,62}", bucket) or ".." in bucket:
@@ -114,12 +131,29 @@ class ObjectFolder:
         )
 
 
+def _remove_empty_folders(folder: Path, top: Path) -> None:
+    """Remove ``folder`` and those above it, up to but without ``top``, as far as they are empty."""
+    while folder != top and top in folder.parents:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty, or made anew meanwhile
+            return
+        folder = folder.parent
+
+
 def _write(path: Path, body: bytes) -> None:
     """Write so that a reader (or a crash) sees the old file or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{threading.get_ident()}.new")
-    half.write_bytes(body)
-    half.replace(path)
+    for attempt in range(_WRITE_ATTEMPTS):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            half.write_bytes(body)
+            half.replace(path)
+        except FileNotFoundError:  # a delete has just removed the empty folder
+            if attempt == _WRITE_ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
 class ObjectStore:
@@ -202,7 +236,14 @@ class ObjectStore:
     def _list(self, bucket: str, query: dict[str, str]) -> _Reply:
         after = query.get("continuation-token") or query.get("start-after") or query.get("marker") or ""
         limit = min(int(query.get("max-keys", _LIST_LIMIT)), _LIST_LIMIT)
-        found = [(key, path) for key, path in self._folder.keys(bucket, query.get("prefix", "")) if key > after]
+        prefix = query.get("prefix", "")
+        found: list[tuple[str, Path | None]]
+        if query.get("delimiter") == "/":
+            folders, objects = self._folder.level(bucket, prefix)
+            found = sorted([*((folder, None) for folder in folders), *objects])
+        else:
+            found = [*self._folder.keys(bucket, prefix)]
+        found = [(key, path) for key, path in found if key > after]
         shown = found[:limit]
         rows = "".join(_listed(key, path) for key, path in shown)
         more = len(found) > limit
@@ -211,7 +252,10 @@ class ObjectStore:
         return _xml("ListBucketResult", f"<Name>{bucket}</Name>{flag}{rows}")
 
 
-def _listed(key: str, path: Path) -> str:
+def _listed(key: str, path: Path | None) -> str:
+    """Return one entry of a list; ``path`` is None for a folder."""
+    if path is None:
+        return f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>"
     facts = path.stat()
     changed = datetime.fromtimestamp(facts.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     return (

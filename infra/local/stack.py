@@ -38,6 +38,8 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STEADY_AFTER_S = 10.0
 _PORT_PATIENCE_S = 2.0
+_SNAPSHOT_RETENTION_DAYS = "90"
+"""As the template's bucket has it by default; 0 keeps pictures for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ class Stack:
             "MQTT_URL": self.urls["broker"],
             "EVENTS_TOPIC_ARN": resources.HUB_TOPIC_ARN,
             "SNAPSHOT_BUCKET": resources.BUCKET,
+            "SNAPSHOT_RETENTION_DAYS": os.environ.get("SNAPSHOT_RETENTION_DAYS", _SNAPSHOT_RETENTION_DAYS),
             "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
             "POWERTOOLS_TRACE_DISABLED": "true",
             "POWERTOOLS_SERVICE_NAME": "vedette-local",

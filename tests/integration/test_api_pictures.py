@@ -13,9 +13,9 @@ import pytest
 
 from cloud_functions.api.health_probes import BucketProbe, DatabaseProbe, FanOutProbe
 from cloud_functions.api.resources import Limits
-from cloud_functions.api.snapshot_store import S3SnapshotStore
 from cloud_functions.api.workers import InlineWorkers
 from cloud_functions.aws import AwsClients
+from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import ManualClock
 from shared.errors import PermanentError, TransientError
 from tests.api_calls import NOON, ApiCalls, lambda_api, store, stored_event

@@ -43,6 +43,7 @@ from cloud_functions.db.event_delete_queries import Deletion, Picture, delete_ev
 from cloud_functions.db.event_filter import EventFilter
 from cloud_functions.db.event_queries import EventPage, events_after, find_event, numbered_page, page_after
 from cloud_functions.db.event_statistics import event_stats
+from cloud_functions.db.expired_pictures import note_expired_pictures
 from cloud_functions.db.flat_event import FlatEvent
 from shared.clock import format_utc
 from shared.errors import VedetteError
@@ -248,7 +249,7 @@ async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, m
 
 
 async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
-    """Delete pictures and their thumbnails; a bucket that is away costs only the pictures, the events are gone."""
+    """Delete pictures and their thumbnails; return how many went. What a failing bucket keeps, maintenance deletes."""
     pictures = [picture for picture in pictures if is_snapshot_key(picture.path)]  # others are in no bucket of ours
     if not pictures:
         return 0
@@ -256,7 +257,8 @@ async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
     try:
         await here.workers.run(lambda: here.snapshots.delete(keys))
     except VedetteError as error:
-        logger.warning("%d pictures of deleted events stay in the bucket: %s", len(pictures), error)
+        logger.warning("%d pictures of deleted events are left to maintenance: %s", len(pictures), error)
+        await here.database.run(lambda connection: note_expired_pictures(connection, pictures))
         return 0
     return len(pictures)
 

@@ -181,3 +181,32 @@ def test_chunk_framing_comes_off(parts: list[bytes]) -> None:
     """Whatever the chunks hold, their contents in order are the body."""
     framed = b"".join(b"%x;chunk-signature=ab\r\n%b\r\n" % (len(part), part) for part in parts)
     assert _unchunk(framed + b"0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n") == b"".join(parts)
+
+
+def test_cloud_b9_a_level_is_listed_by_itself(endpoint: Endpoint) -> None:
+    """With a delimiter, folders are prefixes; only the objects beside them are objects; pages continue."""
+    s3 = endpoint.client("s3")
+    for key in ("a/1/x.jpg", "a/1/y.jpg", "a/2/x.jpg", "a/b.jpg", "c.jpg"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    listed = s3.list_objects_v2(Bucket=BUCKET, Prefix="a/", Delimiter="/")
+    assert [entry["Prefix"] for entry in listed["CommonPrefixes"]] == ["a/1/", "a/2/"]
+    assert [entry["Key"] for entry in listed["Contents"]] == ["a/b.jpg"]
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=BUCKET, Prefix="a/", Delimiter="/", PaginationConfig={"PageSize": 1}
+    )
+    assert [[entry["Prefix"] for entry in page.get("CommonPrefixes", [])] for page in pages] == [["a/1/"], ["a/2/"], []]
+    top = s3.list_objects_v2(Bucket=BUCKET, Delimiter="/")
+    assert [entry["Prefix"] for entry in top["CommonPrefixes"]] == ["a/"]
+
+
+def test_cloud_b9_folders_go_with_their_last_object(endpoint: Endpoint) -> None:
+    """A deleted day leaves no empty folders behind; the bucket itself stays."""
+    s3 = endpoint.client("s3")
+    for key in ("a/1/x.jpg", "a/2/x.jpg"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    s3.delete_object(Bucket=BUCKET, Key="a/1/x.jpg")
+    assert sorted(path.name for path in (endpoint.folder / "objects" / BUCKET / "a").iterdir()) == ["2"]
+    s3.delete_object(Bucket=BUCKET, Key="a/2/x.jpg")
+    assert list((endpoint.folder / "objects" / BUCKET).iterdir()) == []
+    assert not list((endpoint.folder / "objects" / ".head" / BUCKET).iterdir())
+    s3.put_object(Bucket=BUCKET, Key="a/1/x.jpg", Body=b"x")

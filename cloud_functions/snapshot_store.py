@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +39,14 @@ class SnapshotStore(Protocol):
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete the objects; an absent one is no error."""
+        ...
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the prefixes one level below ``prefix``, each ending in a slash."""
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with ``prefix``."""
         ...
 
     def check(self) -> None:
@@ -86,6 +94,22 @@ class S3SnapshotStore:
             if failed := (answer or {}).get("Errors"):
                 codes = sorted({error.get("Code", "unknown") for error in failed})
                 raise TransientError(f"{len(failed)} pictures could not be deleted ({', '.join(codes)})")
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        for page in self._pages(prefix, Delimiter="/"):
+            yield from (str(entry["Prefix"]) for entry in page.get("CommonPrefixes", ()))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        for page in self._pages(prefix):
+            yield from (str(entry["Key"]) for entry in page.get("Contents", ()))
+
+    def _pages(self, prefix: str, **arguments: str) -> Iterator[Any]:
+        token: dict[str, str] = {}
+        while (page := self._call("list_objects_v2", Prefix=prefix, **arguments, **token)) is not None:
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def check(self) -> None:
         if self._call("head_bucket") is None:

@@ -1,0 +1,167 @@
+"""Pictures go with their events: real PostgreSQL, a local S3, and the one-machine stack's own store."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from cloud_functions.aws import AwsClients
+from cloud_functions.db.expired_pictures import oldest_expired_pictures
+from cloud_functions.maintenance.handler import build_maintenance
+from cloud_functions.snapshot_store import S3SnapshotStore
+from shared.clock import ManualClock, format_utc
+from shared.errors import TransientError
+from shared.storage_keys import snapshot_key, snapshot_object, thumbnail_object
+from tests.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api
+from tests.ingest_rig import open_database, rig
+from tests.wire_events import batch, wire_event
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def bucket(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of our own in the local S3."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": moto_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    name = f"retention-{uuid.uuid4().hex[:12]}"
+    location = {"LocationConstraint": "eu-central-1"}
+    AwsClients().client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=location)
+    return name
+
+
+class House:
+    """A database with events, a bucket with their pictures, and maintenance."""
+
+    def __init__(self, database_url: str, bucket: str) -> None:
+        self.database_url = database_url
+        self.store = S3SnapshotStore(bucket=bucket, aws=AwsClients())
+        self._s3 = AwsClients().client("s3")
+        self._bucket = bucket
+
+    def add(self, days_ago: int, *, site_id: str = "hq", camera_id: str = "camera-1") -> str:
+        """Store an event with its picture and thumbnail; return the picture's object."""
+        moment = NOON - days_ago * DAY
+        key = snapshot_key(camera_id=camera_id, event_type="motion", timestamp=moment, extension="jpg")
+        snapshot = {"key": key, "content_type": "image/jpeg", "bytes": 4, "width": 1, "height": 1, "sha256": "0" * 64}
+        event = wire_event(
+            "motion", site_id=site_id, camera_id=camera_id, timestamp=format_utc(moment), snapshot=snapshot
+        )
+        with rig(self.database_url, clock=ManualClock(NOON)) as ingest:
+            assert ingest.handle(batch([event])) == {"batchItemFailures": []}
+        for name in (snapshot_object("gate-01", key), thumbnail_object("gate-01", key)):
+            self.put(name)
+        return snapshot_object("gate-01", key)
+
+    def put(self, name: str) -> None:
+        self._s3.put_object(Bucket=self._bucket, Key=name, Body=b"jpeg")
+
+    @property
+    def objects(self) -> set[str]:
+        return set(self.store.keys(""))
+
+    def retain(self, **variables: str) -> None:
+        """Run the retention task at noon."""
+        variables = {"DATABASE_URL": self.database_url, "SNAPSHOT_BUCKET": self._bucket, **variables}
+        database = open_database(self.database_url)
+        try:
+            build_maintenance(variables, database=database, clock=ManualClock(NOON)).handle({"task": "retention"})
+        finally:
+            database.close()
+
+    def execute(self, query: str) -> None:
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            connection.execute(query)  # type: ignore[arg-type]
+
+    def noted(self) -> list[Any]:
+        with psycopg.connect(self.database_url) as connection:
+            return oldest_expired_pictures(connection, limit=100)
+
+
+@pytest.fixture
+def house(database_url: str, bucket: str) -> House:
+    return House(database_url, bucket)
+
+
+def _both(*pictures: str) -> set[str]:
+    return {name for picture in pictures for name in (picture, picture.replace("snapshots/", "thumbnails/", 1))}
+
+
+def test_cloud_b9_a_site_s_pictures_go_with_its_events(house: House) -> None:
+    """What one site keeps for five days goes, picture and thumbnail; another site's stays."""
+    house.add(10, site_id="hq", camera_id="camera-1")
+    young = house.add(1, site_id="hq", camera_id="camera-1")
+    other = house.add(10, site_id="yard", camera_id="camera-2")
+    house.execute("INSERT INTO sites (site_id, event_retention_days) VALUES ('hq', 5)")
+    house.retain()
+    assert house.objects == _both(young, other)
+    assert house.noted() == []
+
+
+def test_cloud_b9_a_month_s_pictures_go_with_the_month(house: House) -> None:
+    """RETENTION_DAYS drops whole months, and their pictures; those of the month that is kept in part stay."""
+    house.add(100)
+    kept = house.add(35)  # 16 October: the limit, 21 October, lies in the same month
+    young = house.add(1)
+    house.retain(RETENTION_DAYS="30")
+    assert house.objects == _both(kept, young)
+
+
+def test_cloud_b9_pictures_older_than_pictures_are_kept_go(house: House) -> None:
+    """SNAPSHOT_RETENTION_DAYS takes pictures alone, whatever their events; what is no day's folder is left alone."""
+    house.add(91)
+    last_kept = house.add(90)
+    house.put("snapshots/gate-01/camera-1/notes/a.txt")
+    house.retain(SNAPSHOT_RETENTION_DAYS="90")
+    assert house.objects == _both(last_kept) | {"snapshots/gate-01/camera-1/notes/a.txt"}
+    with psycopg.connect(house.database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (2,)
+
+
+def test_cloud_b9_a_bucket_that_is_away_keeps_no_picture_for_ever(house: House) -> None:
+    """The events go all the same, what is left to delete is noted, and the next run deletes it."""
+    house.add(10)
+    house.execute("INSERT INTO sites (site_id, event_retention_days) VALUES ('hq', 5)")
+    with pytest.raises(TransientError, match=r"retention\.pictures"):
+        house.retain(SNAPSHOT_BUCKET="no-such-bucket-here")
+    assert len(house.noted()) == 1
+    assert len(house.objects) == 2
+    house.retain()
+    assert (house.noted(), house.objects) == ([], set())
+
+
+def test_cloud_b9_a_picture_that_the_api_could_not_delete_is_deleted_later(house: House) -> None:
+    """The bucket is away while an event is deleted with its picture; maintenance deletes the picture."""
+    picture = house.add(1)
+    path = picture.removeprefix("snapshots/gate-01/")
+    with psycopg.connect(house.database_url) as connection:
+        row = connection.execute("SELECT id FROM events").fetchone()
+    assert row is not None
+    snapshots = FakeSnapshots()
+    snapshots.away = TransientError("S3 is away")
+    handler, resources = lambda_api(house.database_url, snapshots=snapshots)
+    answer = ApiCalls(handler).delete(f"/api/events/{row[0]}", delete_snapshot="true").json()
+    assert answer["snapshot_deleted"] is False
+    handler.close()
+    resources.close()
+    assert [noted.path for noted in house.noted()] == [path]
+    house.retain()
+    assert house.objects == set()
+
+
+def test_cloud_b9_many_pictures_are_deleted_in_pieces(house: House) -> None:
+    """More than one request's worth."""
+    keys = [f"snapshots/gate-01/camera-1/2026-01-01/motion_12{n // 60:02d}{n % 60:02d}_000000.jpg" for n in range(1203)]
+    for key in keys:
+        house.put(key)
+    house.retain(SNAPSHOT_RETENTION_DAYS="90")
+    assert house.objects == set()
