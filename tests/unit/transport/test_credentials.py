@@ -201,9 +201,9 @@ def test_an_unusable_certificate_is_a_configuration_error(settings: IotCredentia
         S3Store(settings=S3Settings(bucket="bucket", iot_credentials=broken), device_id="gate-01")
 
 
-@pytest.mark.parametrize("endpoint", ["host:abc", "https://host"])
-def test_edge_36_an_endpoint_that_is_no_host_is_named(settings: IotCredentialsSettings, endpoint: str) -> None:
+@pytest.mark.parametrize("wrong", ["host:abc", "https://host"])
+def test_edge_36_an_endpoint_that_is_no_host_is_named(settings: IotCredentialsSettings, wrong: str) -> None:
     """Not an unexpected fault: the setting is named, and what it should hold."""
-    provider = IotCredentialsProvider(settings=settings.model_copy(update={"endpoint": endpoint}), thing_name="gate-01")
-    with pytest.raises((PermanentError, TransientError), match=endpoint):
+    provider = IotCredentialsProvider(settings=settings.model_copy(update={"endpoint": wrong}), thing_name="gate-01")
+    with pytest.raises((PermanentError, TransientError), match=wrong):
         provider.fetch()
