@@ -159,6 +159,10 @@ class IngestSettings:
     """How far ahead of the cloud's clock an event may claim to be."""
     chunk_size: int = 1000
     """Most events a transaction: while one chunk is being stored, the next is being parsed."""
+    max_labels_per_site: int = 1000
+    """Names of classes and zones, together, that a site may use in a month; an event with one more is rejected
+    (``too_many_labels``). Raise it for models with more classes: counts are kept by name, hour and camera, so each name
+    in use takes some 300 bytes an hour and camera."""
     kafka_partial_responses: bool = False
     """Whether the Kafka event source has ``ReportBatchItemFailures``. Without it Lambda takes every answer for success,
     so a batch of which anything must come again is failed as a whole."""
@@ -172,6 +176,7 @@ class IngestSettings:
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             max_future_s=env.number("MAX_FUTURE_S", 86_400.0, least=0, most=366 * 86_400),
             chunk_size=env.whole("INGEST_CHUNK_SIZE", 1000, least=1, most=10_000),
+            max_labels_per_site=env.whole("MAX_LABELS_PER_SITE", 1000, least=10, most=100_000),
             kafka_partial_responses=env.flag("KAFKA_PARTIAL_RESPONSES", default=False),
         )
 

@@ -26,6 +26,8 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _OWNERSHIP: Final = ("site_id", "device_id", "camera_id", "event_type")
 _owner: Final = itemgetter(*_OWNERSHIP)
+_MOST_COUNTED: Final = 256
+"""Names of one event, of each kind, under which it is counted."""
 
 
 class ArrivedEvent(NamedTuple):
@@ -38,6 +40,8 @@ class ArrivedEvent(NamedTuple):
     """With ``class_names``, what subscribers filter by; the plate in normal form."""
     plate_token: str | None = None
     """What stands for the plate where it is protected: the row is sealed then, and nobody is told the plate."""
+    labels: frozenset[tuple[str, str]] = frozenset()
+    """The class and zone names under which the event is counted, each with its kind."""
     superseded: tuple[str, ...] = ()
     """Times that the event had before its device's clock was set."""
 
@@ -119,7 +123,9 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     )
     # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
     plate = data["plate_normalized"] if event_type == "anpr" else None
-    return ArrivedEvent(message, row, _class_names(event_type, data), plate, superseded=superseded_times(event))
+    class_names = _class_names(event_type, data)
+    labels = _labels(event_type, class_names, data)
+    return ArrivedEvent(message, row, class_names, plate, labels=labels, superseded=superseded_times(event))
 
 
 def _with_normal_form(data: EventDict) -> EventDict:
@@ -146,6 +152,14 @@ def _class_names(event_type: str, data: EventDict) -> Sequence[str]:
     if event_type == "detection":
         return tuple(dict.fromkeys(found["class_name"] for found in data["detections"]))
     return ()
+
+
+def _labels(event_type: str, class_names: Sequence[str], data: EventDict) -> frozenset[tuple[str, str]]:
+    """Return what the database counts the event under (the generated columns ``class_names`` and ``zones``)."""
+    if event_type == "tracking":
+        zones: list[str] = data["zones"]
+        return frozenset((("class", class_names[0]), *(("zone", zone) for zone in zones[:_MOST_COUNTED])))
+    return frozenset(("class", name) for name in class_names[:_MOST_COUNTED])
 
 
 def place_in_sequence(message: Message) -> PlaceInSequence | None:

@@ -77,7 +77,9 @@ class Ingest:
     ) -> None:
         self._database = database
         self._vault = vault
-        self._store = EventStore(database=database, gaps=gaps, clock=clock, vault=vault)
+        self._store = EventStore(
+            database=database, gaps=gaps, clock=clock, vault=vault, most_labels=settings.max_labels_per_site
+        )
         self._publisher = publisher
         self._dead_letters = dead_letters
         self._commands = commands

@@ -17,6 +17,7 @@ from cloud_functions.db.flat_event import FlatEvent, flat_event_json
 from cloud_functions.db.json_size import short_numbers
 from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
 from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence
+from cloud_functions.ingest.labels import Label, SiteLabels, SiteMonth
 from cloud_functions.ingest.messages import Message
 from cloud_functions.ingest.months import Months, NoPartitionError
 from cloud_functions.ingest.protect import Sealing
@@ -54,10 +55,24 @@ class Outcome(NamedTuple):
     """What watch-lists have to say, by ``event_id``."""
     waiting: Sequence[Message] = ()
     """Messages that are not stored, to come again: their plates could not be protected now."""
+    unlabelled: Sequence[ArrivedEvent] = ()
+    """Events that are not stored yet: they bring names of classes or zones that are new here."""
 
     def stored(self) -> list[StoredEvent]:
         """Return everything that is stored now, as subscribers get it."""
         return [*_documents(self.events, self.new), *_known_documents(self.events, self.known)]
+
+    def joined(self, other: Outcome) -> Outcome:
+        """Return what became of two parts of a chunk, nothing of which is left to do."""
+        return Outcome(
+            {**self.events, **other.events},
+            {**self.new, **other.new},
+            {**self.known, **other.known},
+            [*self.refused, *other.refused],
+            [*self.due_devices, *other.due_devices],
+            {**self.matches, **other.matches},
+            [*self.waiting, *other.waiting],
+        )
 
 
 NOTHING: Final = Outcome({}, {}, {}, (), (), {})
@@ -66,13 +81,17 @@ NOTHING: Final = Outcome({}, {}, {}, (), (), {})
 class EventStore:
     """Writes events, their place in the sequence, and when devices were heard of."""
 
-    def __init__(self, *, database: Database, gaps: GapSettings, clock: Clock, vault: PlateVault) -> None:
+    def __init__(
+        self, *, database: Database, gaps: GapSettings, clock: Clock, vault: PlateVault, most_labels: int
+    ) -> None:
+        """``most_labels``: names of classes and zones that a site may use in a month."""
         self._database = database
         self._vault = vault
         self._gaps = gaps
         self._clock = clock
         self._watch = WatchLists(clock=clock)
         self._months = Months(database=database, clock=clock)
+        self._labels = SiteLabels(most=most_labels)
         self._touched: dict[tuple[str, str], float] = {}
 
     def store(self, arriving: Arriving) -> Outcome:
@@ -82,7 +101,14 @@ class EventStore:
             TransientError, ConfigurationError: some of it was not stored; try the whole chunk again later.
         """
         try:
-            return self._store_with_partitions(arriving)
+            outcome = self._store_with_partitions(arriving)
+            if not outcome.unlabelled:
+                return outcome
+            # Where the first part was stored, the places of all were noted with it.
+            rejected = () if outcome.events else arriving.rejected
+            rest = Arriving.of(outcome.unlabelled, rejected)
+            second = self._store_with_partitions(rest, admitting=True, noted=bool(outcome.events))
+            return outcome.joined(second)
         except PermanentError as error:
             arriving.rest()
             events, rejected = arriving.events, arriving.rejected
@@ -90,35 +116,39 @@ class EventStore:
                 return NOTHING._replace(refused=[(event.message, "not_storable", str(error)) for event in events])
         middle = len(events) // 2
         first = self.store(Arriving.of(events[:middle], rejected))
-        second = self.store(Arriving.of(events[middle:]))
-        return Outcome(
-            {**first.events, **second.events},
-            {**first.new, **second.new},
-            {**first.known, **second.known},
-            [*first.refused, *second.refused],
-            [*first.due_devices, *second.due_devices],
-            {**first.matches, **second.matches},
-            [*first.waiting, *second.waiting],
-        )
+        return first.joined(self.store(Arriving.of(events[middle:])))
 
-    def _store_with_partitions(self, arriving: Arriving) -> Outcome:
-        """Store; where a month may have no partition, take that back, make the partition, and store again."""
+    def _store_with_partitions(self, arriving: Arriving, *, admitting: bool = False, noted: bool = False) -> Outcome:
+        """Store; where a month may have no partition, take that back, make the partition, and store again.
+
+        ``admitting``: these bring new names of classes or zones, as many of which are accepted as there may be.
+        ``noted``: that they arrived, is known of their sequences already.
+        """
         try:
-            return self._store(arriving, ())
+            return self._store(arriving, (), admitting=admitting, noted=noted)
         except NoPartitionError:
             arriving.rest()
         tolerated = self._months.make(event.row.timestamp for event in arriving.events)
-        return self._store(Arriving.of(arriving.events, arriving.rejected), tolerated)
+        return self._store(Arriving.of(arriving.events, arriving.rejected), tolerated, admitting=admitting, noted=noted)
 
-    def _store(self, arriving: Arriving, without_partition: Collection[str]) -> Outcome:
+    def _store(
+        self, arriving: Arriving, without_partition: Collection[str], *, admitting: bool, noted: bool
+    ) -> Outcome:
         """Store in one transaction; raise NoPartitionError where an event's month wants a partition first."""
-        events = iter(arriving)
+        unlabelled: list[ArrivedEvent] = []
+        events = iter(arriving) if admitting else self._labels.with_known(arriving, unlabelled)
         first = next(events, None)
-        if first is None and not arriving.rejected:
-            return NOTHING  # a chunk of poison is none of the database's business
+        if first is None and (unlabelled or not arriving.rejected):
+            return NOTHING._replace(unlabelled=unlabelled)  # what is rejected is not for the database
+        names: dict[SiteMonth, set[Label]] = {}
+        beyond: list[ArrivedEvent] = []
         once: dict[str, ArrivedEvent] = {}
         sealing = Sealing(self._vault)
         with self._database.transaction() as connection:
+            if admitting and first is not None:
+                accepted, beyond, names = self._labels.admit(connection, [first, *events])
+                events = iter(accepted)
+                first = next(events, None)
             self._vault.refresh(connection)
             self._months.load(connection)
             new: dict[str, tuple[int, datetime]] = {}
@@ -139,18 +169,28 @@ class EventStore:
                 ],
             )
             touched = self._touch(connection, once.values())
-            due = record_arrivals(connection, _arrivals(once.values(), arriving.rejected), self._gaps)
+            # Those with new names did arrive: they are stored next, or come again from the queue.
+            places = [*arriving.rejected, *_places(beyond), *_places(unlabelled)]
+            due = [] if noted else record_arrivals(connection, _arrivals(once.values(), places), self._gaps)
             plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
             tokens = {key: event.plate_token for key, event in once.items() if event.plate_token}
             if plates:
                 self._watch.refresh(connection)
         self._touched.update(touched)
+        self._labels.remember(names)
         matches = {
             key: self._watch.told(found, once[key].private_plate)
             for key, found in self._watch.matches(plates, tokens).items()
         }
         refused = [(event.message, *_TAKEN) for event in arriving.events if _is_taken(event, once, known)]
-        return Outcome(once, new, known, refused, due, matches, sealing.waiting)
+        refused += [(event.message, "too_many_labels", self._too_many(event)) for event in beyond]
+        return Outcome(once, new, known, refused, due, matches, sealing.waiting, unlabelled)
+
+    def _too_many(self, event: ArrivedEvent) -> str:
+        return (
+            f"site {event.row.site_id} would use more than {self._labels.most} names of classes and zones"
+            f" in {event.row.timestamp[:7]} (MAX_LABELS_PER_SITE)"
+        )
 
     def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> dict[tuple[str, str], float]:
         """Note that the devices were heard of, if that was last noted a while ago; return of which, and when."""
@@ -219,6 +259,16 @@ def _known_documents(once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatE
             if arrived.plate_token is not None:  # however it was stored before its site was protected
                 stored = replace(stored, event_data_json=arrived.row.event_data_json)  # noqa: PLW2901
             yield StoredEvent(arrived, replace(stored, event_data_json=short_numbers(stored.event_data_json)).to_json())
+
+
+def _places(events: Iterable[ArrivedEvent]) -> Iterator[PlaceInSequence]:
+    """Return where events that are not stored stand in their sequence: they did arrive, and must not be asked for."""
+    for event in events:
+        row = event.row
+        if event.message.topic is None or row.sequence is None or row.sequence_epoch is None:
+            continue
+        if 1 <= row.sequence <= MAX_SEQUENCE:
+            yield PlaceInSequence(row.site_id, Outbox(row.device_id, row.sequence_epoch), row.sequence)
 
 
 def _arrivals(events: Iterable[ArrivedEvent], rejected: Iterable[PlaceInSequence]) -> dict[Outbox, Arrivals]:
