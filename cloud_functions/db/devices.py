@@ -24,10 +24,15 @@ ON CONFLICT (device_id) DO UPDATE SET
     site_id = EXCLUDED.site_id,
     agent_version = CASE WHEN newer THEN EXCLUDED.agent_version ELSE known.agent_version END,
     heartbeat = CASE WHEN newer THEN EXCLUDED.heartbeat ELSE known.heartbeat END,
-    heartbeat_at = GREATEST(known.heartbeat_at, EXCLUDED.heartbeat_at),
+    heartbeat_at = CASE WHEN newer THEN EXCLUDED.heartbeat_at ELSE known.heartbeat_at END,
     status = CASE WHEN EXCLUDED.status_at > COALESCE(known.status_at, '-infinity') THEN 'online' ELSE known.status END,
     status_at = GREATEST(known.status_at, EXCLUDED.status_at)
-""".replace("newer", "EXCLUDED.heartbeat_at > COALESCE(known.heartbeat_at, '-infinity')")
+""".replace(
+    "newer",
+    # What an earlier release took from a clock that ran far ahead counts for nothing.
+    "(EXCLUDED.heartbeat_at > COALESCE(known.heartbeat_at, '-infinity')"
+    " OR known.heartbeat_at > now() + interval '1 day')",
+)
 
 _STATUS: Final = """
 INSERT INTO devices AS known (device_id, site_id, status, status_at)

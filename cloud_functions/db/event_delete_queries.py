@@ -5,6 +5,7 @@ A deleted event that its device sends again (its outbox was restored, a queue wa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from uuid import UUID
 from psycopg import Connection, sql
 
 from cloud_functions.db.event_filter import EventFilter, all_of, event_conditions
+from cloud_functions.db.event_identity import place_of_picture
 from cloud_functions.db.event_queries import find_event
 from cloud_functions.db.time_split import time_conditions
 
@@ -81,11 +83,17 @@ def _delete(connection: Connection[Row], event_ids: list[UUID], timestamps: list
 
 
 def unreferenced_pictures(connection: Connection[Row], deleted: list[DeletedEvent]) -> list[Picture]:
-    """Return the pictures of ``deleted`` that no event is left for: objects of one frame share its picture."""
+    """Return the pictures of ``deleted`` that no event of any time is left for.
+
+    An event that shows a picture has the camera and the time that the picture's key says, or is noted as an odd one;
+    one that an earlier release has stored may also share camera and time with the deleted event.
+    """
     shown = {Picture(event.device_id, event.path): event for event in deleted if event.path is not None}
     if not shown:
         return []
-    times = [event.timestamp for event in shown.values()]
+    places = [(picture, event.camera_id, event.timestamp) for picture, event in shown.items()]
+    places += [(picture, *place) for picture in shown if (place := place_of_picture(picture.path)) is not None]
+    times = [at for _, _, at in places]
     rows = connection.execute(
         """
         SELECT DISTINCT events.device_id, events.snapshot_path
@@ -96,12 +104,28 @@ def unreferenced_pictures(connection: Connection[Row], deleted: list[DeletedEven
         WHERE events."timestamp" BETWEEN %(first)s AND %(last)s
         """,
         {
-            "devices": [picture.device_id for picture in shown],
-            "cameras": [event.camera_id for event in shown.values()],
+            "devices": [picture.device_id for picture, _, _ in places],
+            "cameras": [camera_id for _, camera_id, _ in places],
             "times": times,
-            "paths": [picture.path for picture in shown],
+            "paths": [picture.path for picture, _, _ in places],
             "first": min(times),
             "last": max(times),
         },
     )
-    return sorted(shown.keys() - {Picture(*row) for row in rows})
+    left = shown.keys() - {Picture(*row) for row in rows}
+    return sorted(left - _shown_by_odd_events(connection, left))
+
+
+def _shown_by_odd_events(connection: Connection[Row], pictures: Collection[Picture]) -> set[Picture]:
+    if not pictures:
+        return set()
+    rows = connection.execute(
+        """
+        SELECT DISTINCT odd.device_id, odd.snapshot_path
+        FROM unnest(%s::text[], %s::text[]) AS shown (device_id, path)
+        JOIN event_odd_times AS odd ON odd.snapshot_path = shown.path AND odd.device_id = shown.device_id
+        JOIN events ON events.event_id = odd.event_id AND events."timestamp" = odd."timestamp"
+        """,
+        [[picture.device_id for picture in pictures], [picture.path for picture in pictures]],
+    )
+    return {Picture(*row) for row in rows}

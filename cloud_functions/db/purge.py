@@ -23,8 +23,8 @@ DELETE FROM sequence_gaps WHERE gap_id IN (
     SELECT gap_id FROM sequence_gaps WHERE state <> 'open' AND closed_at < now() - %s LIMIT %s FOR UPDATE SKIP LOCKED)
 """
 _ODD_TIMES: Final = """
-DELETE FROM event_odd_times WHERE (event_id, "timestamp") IN (
-    SELECT event_id, "timestamp" FROM event_odd_times WHERE "timestamp" < %s ORDER BY "timestamp" LIMIT %s)
+DELETE FROM event_odd_times WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM event_odd_times WHERE "timestamp" < %s LIMIT %s FOR UPDATE SKIP LOCKED))
 """
 
 

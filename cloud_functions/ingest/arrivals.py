@@ -10,16 +10,19 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json, to_json
 
 from cloud_functions.db.events import EventRow
+from cloud_functions.db.flat_event import FlatEvent
 from cloud_functions.db.json_size import check_stored_size
 from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox
 from cloud_functions.ingest.messages import Message
 from cloud_functions.ingest.superseded import superseded_times
 from cloud_functions.plates.normal_form import with_normal_form
+from cloud_functions.plates.site_key import is_token
 from shared.clock import format_utc
 from shared.errors import ContractError
 from shared.event_dicts import EventDict, parse_event_dict
 from shared.plates import MAX_PLATE_LENGTH
 from shared.topics import ROOT, TopicAddress, parse_topic
+from shared.untyped_data import UntypedData
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A device without a clock battery wakes up here; before it there were no devices."""
@@ -102,7 +105,7 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     if message.topic is not None and message.topic != f"{ROOT}/{site_id}/{device_id}/events/{camera_id}/{event_type}":
         raise ContractError(_mismatch(parse_topic(message.topic), event), reason="topic_mismatch")
     timestamp, snapshot, data = event["timestamp"], event["snapshot"], event["event_data"]
-    _check_time(timestamp, latest)
+    check_time(timestamp, latest)
     if event_type == "anpr":
         data = _with_normal_form(data)
     data_json, snapshot_json = _json(data), _json(snapshot) if snapshot else None
@@ -162,6 +165,36 @@ def _labels(event_type: str, class_names: Sequence[str], data: EventDict) -> fro
     return frozenset(("class", name) for name in class_names[:_MOST_COUNTED])
 
 
+def as_stored(arrived: ArrivedEvent, stored: FlatEvent) -> ArrivedEvent:
+    """Return a repeated event with the content that is stored, so that all that is said about it agrees.
+
+    The first message with an event_id counts; one that comes again with other content changes nothing.
+    """
+    if stored.device_id != arrived.row.device_id:
+        return arrived  # refused
+    data = UntypedData.from_json(stored.event_data_json)
+    names = {
+        "tracking": [data.text("class_name")],
+        "detection": [found.text("class_name") for found in data.parts("detections")],
+    }.get(stored.event_type, [])
+    row = arrived.row._replace(
+        event_type=stored.event_type,
+        camera_id=stored.camera_id,
+        site_id=stored.site_id,
+        snapshot_path=stored.snapshot_path,
+    )
+    classes = tuple(dict.fromkeys(name for name in names if name is not None))
+    arrived = arrived._replace(row=row, class_names=classes)
+    plate = data.text("plate_normalized") if stored.event_type == "anpr" else None
+    if plate is None:
+        return arrived._replace(license_plate=None, plate_token=None)
+    if not is_token(plate):
+        return arrived if arrived.plate_token is not None else arrived._replace(license_plate=plate)
+    # Sealed: the plate itself is known only where the message brought the same one again.
+    same = plate == arrived.plate_token
+    return arrived if same else arrived._replace(license_plate=None, plate_token=None)
+
+
 def place_in_sequence(message: Message) -> PlaceInSequence | None:
     """Return the place of a rejected event, as far as it can be read.
 
@@ -181,7 +214,8 @@ def place_in_sequence(message: Message) -> PlaceInSequence | None:
     return PlaceInSequence(address.site_id, Outbox(address.device_id, epoch), sequence)
 
 
-def _check_time(timestamp: datetime, latest: datetime) -> None:
+def check_time(timestamp: datetime, latest: datetime) -> None:
+    """Raise ContractError for a capture time that no clock can have meant."""
     # Compared before any conversion: the far ends of the calendar have no UTC form.
     if timestamp > latest:
         ahead = timestamp - latest

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.messages import Invocation, Message, Rejection, read_invocation
 from cloud_functions.ingest.protect import sealed_letters
 from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
-from cloud_functions.ingest.reports import REPORT_KINDS, record_report
+from cloud_functions.ingest.reports import REPORT_KINDS, Limits, record_report
 from cloud_functions.ingest.store import EventStore, Outcome
 from cloud_functions.observability import Metrics
 from cloud_functions.plates.vault import PlateVault
@@ -160,7 +160,7 @@ class Ingest:
         return True
 
     def _parse(self, messages: Iterable[Message], progress: Progress) -> Iterator[ArrivedEvent | PlaceInSequence]:
-        latest = self._clock.now() + timedelta(seconds=self._settings.max_future_s)
+        latest = self._latest()
         for message in messages:
             try:
                 yield accept_event(message, latest=latest)
@@ -169,6 +169,9 @@ class Ingest:
                 place = place_in_sequence(message)
                 if place is not None:
                     yield place
+
+    def _latest(self) -> datetime:
+        return self._clock.now() + timedelta(seconds=self._settings.max_future_s)
 
     def _publish(self, progress: Progress) -> None:
         if not progress.publications:
@@ -180,10 +183,11 @@ class Ingest:
     def _take_reports(self, reports: Sequence[tuple[Message, TopicAddress]], progress: Progress) -> set[str]:
         """Record each report in a transaction of its own; return the devices that were heard."""
         heard: set[str] = set()
+        limits = Limits(self._gaps, self._clock.now(), self._latest())
         for number, (message, address) in enumerate(reports):
             try:
                 with self._database.transaction() as connection:
-                    record_report(connection, message, address, self._gaps)
+                    record_report(connection, message, address, limits)
                 heard.add(address.device_id)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))

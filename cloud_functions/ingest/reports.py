@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from cloud_functions.db.devices import record_heartbeat, record_status
 from cloud_functions.db.json_size import check_stored_size
 from cloud_functions.db.sequences import MAX_SEQUENCE, Outbox, Range, announce_highest, mark_lost
+from cloud_functions.ingest.arrivals import check_time
 from cloud_functions.ingest.messages import Message
 from cloud_functions.settings import GapSettings
 from shared.commands import Reply
@@ -28,13 +29,25 @@ Report = TypeVar("Report", bound=BaseModel)
 Connection = psycopg.Connection[Any]
 
 
-def record_report(connection: Connection, message: Message, address: TopicAddress, settings: GapSettings) -> None:
+class Limits(NamedTuple):
+    """What reports are judged by."""
+
+    gaps: GapSettings
+    now: datetime
+    latest: datetime
+    """The latest time that a device may claim, as for events."""
+
+
+def record_report(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
     """Store one report inside the caller's transaction; raise ContractError for what is not one."""
-    _RECORDERS[address.kind](connection, message, address, settings)
+    _RECORDERS[address.kind](connection, message, address, limits)
 
 
-def _heartbeat(connection: Connection, message: Message, address: TopicAddress, settings: GapSettings) -> None:
+def _heartbeat(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
     heartbeat = _parse(Heartbeat, message)
+    check_time(heartbeat.timestamp, limits.latest)
+    received_at = _received_at(message, limits.now)
+    settings = limits.gaps
     _check_owner(address, site_id=heartbeat.site_id, device_id=heartbeat.device_id)
     heartbeat_json = to_json(heartbeat, inf_nan_mode="null").decode()
     check_stored_size(heartbeat_json)
@@ -43,8 +56,8 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
         site_id=address.site_id,
         device_id=address.device_id,
         agent_version=heartbeat.agent_version[:200],
-        at=heartbeat.timestamp,
-        received_at=_received_at(message),
+        at=min(heartbeat.timestamp, limits.now),  # a clock that runs ahead must not hide later ones
+        received_at=received_at,
         heartbeat_json=heartbeat_json,
     )
     told = heartbeat.outbox
@@ -56,8 +69,7 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
     _lose(connection, outbox, told.dropped_ranges, "dropped")
 
 
-def _status(connection: Connection, message: Message, address: TopicAddress, settings: GapSettings) -> None:
-    del settings
+def _status(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
     status = _parse(DeviceStatus, message)
     _check_owner(address, site_id=address.site_id, device_id=status.device_id)
     record_status(
@@ -65,19 +77,19 @@ def _status(connection: Connection, message: Message, address: TopicAddress, set
         site_id=address.site_id,
         device_id=address.device_id,
         status=status.status,
-        at=_received_at(message),
+        at=_received_at(message, limits.now),
     )
 
 
-def _reply(connection: Connection, message: Message, address: TopicAddress, settings: GapSettings) -> None:
-    del settings
+def _reply(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+    del limits
     reply = _parse(Reply, message)
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
     if reply.sequence_epoch and reply.unavailable:
         _lose(connection, Outbox(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
 
 
-_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, GapSettings], None]]] = {
+_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, Limits], None]]] = {
     "heartbeat": _heartbeat,
     "status": _status,
     "replies": _reply,
@@ -114,8 +126,9 @@ def _check_owner(address: TopicAddress, *, site_id: str, device_id: str) -> None
         )
 
 
-def _received_at(message: Message) -> datetime:
+def _received_at(message: Message, now: datetime) -> datetime:
+    """Return when the broker took the message, never later than ``now``: with Kafka it may be the producer's claim."""
     try:
-        return datetime.fromtimestamp(message.received_at_ms / 1000, UTC)
+        return min(datetime.fromtimestamp(message.received_at_ms / 1000, UTC), now)
     except (OverflowError, OSError, ValueError):
         raise ContractError("received_at_ms is no time", reason="bad_envelope") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,13 +11,14 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from cloud_functions.db.connect import Database
+from cloud_functions.db.connect import ConnectionLostError, Database
 from cloud_functions.db.devices import touch_devices
+from cloud_functions.db.event_identity import note_odd_times, take_back_repeats
 from cloud_functions.db.events import EventRow, insert_events, stored_events
 from cloud_functions.db.flat_event import FlatEvent, flat_event_json
 from cloud_functions.db.json_size import short_numbers
 from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
-from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence
+from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence, as_stored
 from cloud_functions.ingest.labels import Label, SiteLabels, SiteMonth
 from cloud_functions.ingest.messages import Message
 from cloud_functions.ingest.months import Months, NoPartitionError
@@ -27,6 +29,8 @@ from cloud_functions.plates.vault import PlateVault
 from cloud_functions.settings import GapSettings
 from shared.clock import Clock, format_utc
 from shared.errors import PermanentError
+
+log = logging.getLogger(__name__)
 
 Connection = psycopg.Connection[Any]
 _TOUCH_EVERY_S: Final = 5.0
@@ -101,13 +105,13 @@ class EventStore:
             TransientError, ConfigurationError: some of it was not stored; try the whole chunk again later.
         """
         try:
-            outcome = self._store_with_partitions(arriving)
+            outcome = self._store_on_any_connection(arriving)
             if not outcome.unlabelled:
                 return outcome
             # Where the first part was stored, the places of all were noted with it.
             rejected = () if outcome.events else arriving.rejected
             rest = Arriving.of(outcome.unlabelled, rejected)
-            second = self._store_with_partitions(rest, admitting=True, noted=bool(outcome.events))
+            second = self._store_on_any_connection(rest, admitting=True, noted=bool(outcome.events))
             return outcome.joined(second)
         except PermanentError as error:
             arriving.rest()
@@ -117,6 +121,16 @@ class EventStore:
         middle = len(events) // 2
         first = self.store(Arriving.of(events[:middle], rejected))
         return first.joined(self.store(Arriving.of(events[middle:])))
+
+    def _store_on_any_connection(self, arriving: Arriving, *, admitting: bool = False, noted: bool = False) -> Outcome:
+        """Store; where the connection is lost meanwhile, once more on another: what is returned waits for minutes."""
+        try:
+            return self._store_with_partitions(arriving, admitting=admitting, noted=noted)
+        except ConnectionLostError as error:
+            arriving.rest()
+            log.warning("events are stored once more on another connection: %s", error)
+        again = Arriving.of(arriving.events, arriving.rejected)
+        return self._store_with_partitions(again, admitting=admitting, noted=noted)
 
     def _store_with_partitions(self, arriving: Arriving, *, admitting: bool = False, noted: bool = False) -> Outcome:
         """Store; where a month may have no partition, take that back, make the partition, and store again.
@@ -172,6 +186,8 @@ class EventStore:
             # Those with new names did arrive: they are stored next, or come again from the queue.
             places = [*arriving.rejected, *_places(beyond), *_places(unlabelled)]
             due = [] if noted else record_arrivals(connection, _arrivals(once.values(), places), self._gaps)
+            repeats = _take_back_repeats(connection, once, new)
+            once.update({key: as_stored(once[key], event) for key, event in known.items()})
             plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
             tokens = {key: event.plate_token for key, event in once.items() if event.plate_token}
             if plates:
@@ -182,7 +198,11 @@ class EventStore:
             key: self._watch.told(found, once[key].private_plate)
             for key, found in self._watch.matches(plates, tokens).items()
         }
-        refused = [(event.message, *_TAKEN) for event in arriving.events if _is_taken(event, once, known)]
+        refused = [
+            (event.message, _TAKEN, repeats.get(event.row.event_id, _OF_ANOTHER))
+            for event in arriving.events
+            if event.row.event_id in repeats or _is_taken(event, once, known)
+        ]
         refused += [(event.message, "too_many_labels", self._too_many(event)) for event in beyond]
         return Outcome(once, new, known, refused, due, matches, sealing.waiting, unlabelled)
 
@@ -209,7 +229,19 @@ def _rows_once(events: Iterable[ArrivedEvent], once: dict[str, ArrivedEvent]) ->
             yield event.row
 
 
-_TAKEN: Final = ("event_id_taken", "another event has this event_id")
+def _take_back_repeats(
+    connection: Connection, once: dict[str, ArrivedEvent], new: dict[str, tuple[int, datetime]]
+) -> dict[str, str]:
+    """Take back what was stored now though its event_id is stored with another time; return why, by event_id."""
+    repeats = take_back_repeats(connection, [once[key].row for key in new])
+    for key in repeats:
+        del once[key], new[key]
+    note_odd_times(connection, (once[key].row for key in new))
+    return {key: f"this event_id is stored with another time, {format_utc(at)}" for key, at in repeats.items()}
+
+
+_TAKEN: Final = "event_id_taken"
+_OF_ANOTHER: Final = "another event has this event_id"
 
 
 def _is_taken(event: ArrivedEvent, once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatEvent]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 
 from cloud_functions import db
+from cloud_functions.db.connect import connect_to, database_error
 
 MIGRATIONS = Path(db.__file__).parent / "migrations"
 
@@ -20,6 +21,9 @@ def migrate(url: str, *, remembered: Path) -> bool:
     """Migrate the database at ``url``; tell whether there was something to do.
 
     ``remembered`` is a file that names the revision the last run ended at and a digest of the migrations it knew.
+
+    Raises:
+        ConfigurationError, TransientError: it cannot be migrated; the text says why.
     """
     digest = _digest(MIGRATIONS)
     try:
@@ -36,11 +40,14 @@ def migrate(url: str, *, remembered: Path) -> bool:
 
 
 def _revision(url: str) -> str | None:
-    with psycopg.connect(url) as connection:
-        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
-            return None
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        return str(row[0]) if row else None
+    try:
+        with connect_to(url) as connection:
+            if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+                return None
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except psycopg.Error as error:
+        raise database_error(error) from error
+    return str(row[0]) if row else None
 
 
 def _digest(folder: Path) -> str:

@@ -80,12 +80,12 @@ CREATE TABLE event_odd_times (
     event_id      uuid NOT NULL,
     "timestamp"   timestamptz NOT NULL,
     device_id     text COLLATE "C" NOT NULL,
-    snapshot_path text COLLATE "C",             -- NULL where the snapshot's key says the same time as the event
-    PRIMARY KEY (event_id, "timestamp")
+    snapshot_path text COLLATE "C",             -- NULL where the snapshot's key says the event's camera and time
+    is_odd_id     boolean NOT NULL              -- whether the event_id says another time, or none
 );
+CREATE INDEX event_odd_times_event_idx ON event_odd_times (event_id) WHERE is_odd_id;
 CREATE INDEX event_odd_times_snapshot_idx ON event_odd_times (snapshot_path, device_id)
     WHERE snapshot_path IS NOT NULL;
-CREATE INDEX event_odd_times_time_idx ON event_odd_times ("timestamp");
 
 -- Maintenance tasks that failed or did not finish, to be run again before their schedule comes round.
 CREATE TABLE maintenance_retries (

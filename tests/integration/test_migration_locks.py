@@ -1,0 +1,151 @@
+"""Migrations beside a running deployment: locks that end with the transaction, short waits, errors that can be read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cloud_functions.db.migrate import current_revision, downgrade, head_revision, main, upgrade
+from cloud_functions.db.migration_lock import MIGRATION_LOCK
+from infra.local.schema import MIGRATIONS, _digest, migrate
+from shared.errors import ConfigurationError, TransientError
+from tests.backing_services import PostgresFixture
+from tests.ingest_rig import rows
+
+ADVISORY = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+
+
+@pytest.fixture
+def empty_url(postgres: PostgresFixture) -> Iterator[str]:
+    postgres.start()
+    name = postgres.new_database(migrated=False)
+    yield postgres.server.url_of(name)
+    postgres.server.drop_database(name)
+
+
+def test_cloud_a4_the_lock_belongs_to_a_transaction(empty_url: str) -> None:
+    """While a migration runs, its session holds no lock that would outlive its transaction."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(upgrade, empty_url)
+        seen: set[tuple[str, bool]] = set()
+        while not running.done():
+            seen |= set(
+                rows(
+                    empty_url,
+                    "SELECT CASE WHEN xact_start IS NULL THEN 'none' ELSE 'transaction' END, granted FROM pg_locks"
+                    " JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'",
+                )
+            )
+        running.result()
+    assert seen <= {("transaction", True)}
+    assert rows(empty_url, ADVISORY) == [(0,)]
+
+
+def test_cloud_a4_a_lock_that_a_pooler_kept_is_named(empty_url: str) -> None:
+    """An older release's session lock, left with a pooler's connection, ends the wait with who holds it."""
+    with psycopg.connect(empty_url, autocommit=True, application_name="pooled") as stranded:
+        stranded.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        with pytest.raises(TransientError, match=rf"pid {stranded.info.backend_pid} \(pooled, .*pg_terminate_backend"):
+            upgrade(empty_url, wait_s=0.5)
+    upgrade(empty_url)
+    assert current_revision(empty_url) == head_revision()
+
+
+def test_cloud_a4_deployments_at_once_migrate_once(empty_url: str) -> None:
+    """Whoever comes second waits, and finds nothing left to do."""
+    command = [sys.executable, "-m", "cloud_functions.db.migrate", "upgrade"]
+    environment = os.environ | {"DATABASE_URL": empty_url}
+    running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [one.communicate()[0] for one in running] == [f"{head_revision()}\n"] * 3
+    assert current_revision(empty_url) == head_revision()
+
+
+def test_cloud_a4_no_reader_waits_long_behind_a_waiting_migration(empty_url: str) -> None:
+    """A report keeps 0006 from its ALTER TABLE; another reader is let through meanwhile, and the error says by whom."""
+    upgrade(empty_url, "0005")
+    with psycopg.connect(empty_url, application_name="a report") as report, ThreadPoolExecutor(1) as pool:
+        report.execute("SELECT count(*) FROM events")
+        migrating = pool.submit(upgrade, empty_url, "0006", wait_s=3)
+        answered = 0
+        with psycopg.connect(empty_url, autocommit=True, options="-c statement_timeout=2000") as reader:
+            while not migrating.done():
+                reader.execute("SELECT count(*) FROM events")  # raises where it waits for two seconds
+                answered += 1
+                time.sleep(0.01)
+        with pytest.raises(TransientError, match="a report"):
+            migrating.result()
+        assert answered > 3
+        assert current_revision(empty_url) == "0005"
+    upgrade(empty_url, "0006")
+    downgrade(empty_url, "0005")
+
+
+def test_cloud_c8_a_newer_database_is_said_plainly(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line on stderr and exit status 1: what was found, and what to do."""
+    upgrade(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    monkeypatch.setenv("DATABASE_URL", empty_url)
+    for step in (["upgrade"], ["downgrade", "base"]):
+        assert main(step) == 1
+        told = capsys.readouterr().err
+        assert "9999" in told
+        assert "newer release" in told
+        assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("table", ["events", "plate_events"])
+def test_cloud_c8_tables_of_another_application_are_left_alone(empty_url: str, table: str) -> None:
+    """A database that already holds a table of that name is refused, by name, untouched."""
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(f"CREATE TABLE {table} (theirs int)".encode())
+    with pytest.raises(ConfigurationError, match=f"did not make: {table}"):
+        upgrade(empty_url)
+    assert rows(empty_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(1,)]
+
+
+def test_cloud_c8_missing_rights_wrong_passwords_and_wrong_revisions_are_said_plainly(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback, no password: a line that says which."""
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS powerless")
+        connection.execute("CREATE ROLE powerless LOGIN PASSWORD 'sesame'")
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM public")
+    account = empty_url.partition("@")[2]
+    for url, step, expected in (
+        (f"postgresql://powerless:sesame@{account}", ["upgrade"], "permission denied"),
+        (f"postgresql://powerless:simsim@{account}", ["upgrade"], "password authentication failed"),
+        (f"postgresql://powerless:sesame@{account}", ["upgrade", "0815"], "0815"),
+        ("postgresql://powerless:sesame@127.0.0.1:1/nowhere", ["current"], "refused"),
+        ("no connection string: sesame", ["upgrade"], "not a PostgreSQL connection string"),
+    ):
+        monkeypatch.setenv("DATABASE_URL", url)
+        assert main(step) == 1
+        told = capsys.readouterr().err
+        assert expected in told
+        assert "sesame" not in told
+        assert "simsim" not in told
+        assert told.count("\n") == 1
+
+
+def test_cloud_c8_the_local_stack_says_the_same(empty_url: str, tmp_path: Path) -> None:
+    """What ``vedette-local up`` migrates with raises errors to be shown as they are: a newer database, one away."""
+    upgrade(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigurationError, match=r"9999.*newer release"):
+        migrate(empty_url, remembered=tmp_path / "schema.json")
+    (tmp_path / "schema.json").write_text(f'{{"digest": "{_digest(MIGRATIONS)}", "revision": "0001"}}')
+    with pytest.raises(TransientError, match="refused"):
+        migrate("postgresql://vedette:sesame@127.0.0.1:1/vedette", remembered=tmp_path / "schema.json")
