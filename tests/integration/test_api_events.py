@@ -272,7 +272,7 @@ def test_an_export_has_every_event_in_either_form(api: ApiCalls, database_url: s
     assert api.get("/api/events/export", format="csv", event_type="detection").body.count(b"\r\n") == 1
 
 
-def test_a_cell_that_looks_like_a_formula_is_made_harmless(api: ApiCalls, database_url: str) -> None:
+def test_cloud_14_a_cell_that_looks_like_a_formula_is_made_harmless(api: ApiCalls, database_url: str) -> None:
     """What a camera (or whoever holds it) sends does not run when the export is opened."""
     data = {"class_name": "=HYPERLINK(1)", "confidence": 1}
     store(database_url, [stored_event("tracking", camera_id="-1+cmd", event_data=data)])

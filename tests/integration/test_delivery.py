@@ -52,7 +52,7 @@ def test_a_device_killed_again_and_again_loses_nothing(
         assert all(cloud.sequences[sequence] == event_id for event_id, sequence in returned.items())
 
 
-def test_a_broker_killed_in_mid_stream_costs_nothing_in_the_end(
+def test_cloud_21_a_broker_killed_in_mid_stream_costs_nothing_in_the_end(
     tmp_path: Path, mqtt_broker: BrokerFixture, device_id: str
 ) -> None:
     """The broker takes acknowledged messages with it; the hole is seen, asked for, and filled."""

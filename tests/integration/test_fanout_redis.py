@@ -71,7 +71,9 @@ def test_a_refused_command_fails_only_its_event(redis_url: str, client: redis.Re
     }
 
 
-def test_a_server_that_is_away_returns_the_batch_and_is_found_again(redis_url: str, client: redis.Redis) -> None:
+def test_cloud_19_a_server_that_is_away_returns_the_batch_and_is_found_again(
+    redis_url: str, client: redis.Redis
+) -> None:
     """Quickly, without waiting for it; and a broken connection is replaced."""
     away = build_fanout({"REDIS_URL": "redis://127.0.0.1:1"})
     assert len(away.handle(records(3, camera="six"))["batchItemFailures"]) == 3

@@ -304,7 +304,7 @@ def test_the_account_is_exact_whatever_arrives_in_whatever_order(database_url: s
     assert told == set(range(1, max(arrived))) - arrived
 
 
-def test_the_account_is_exact_under_concurrency(database_url: str) -> None:
+def test_cloud_25_the_account_is_exact_under_concurrency(database_url: str) -> None:
     """Eight ingests at once, overlapping, repeating and overtaking one another: no gap left behind, none invented."""
     events = sequence_of(1, 400)
     missing = {77, 78, 200, 399}

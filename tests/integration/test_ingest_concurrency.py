@@ -43,7 +43,7 @@ def at_once(*works: Callable[[], None]) -> list[Exception]:
     return errors
 
 
-def test_exactly_once_and_no_deadlock(database_url: str) -> None:
+def test_cloud_25_exactly_once_and_no_deadlock(database_url: str) -> None:
     """Six ingests store the same events in different orders while two others delete: nothing twice, nothing stuck."""
     events = mixed_traffic(600, cameras=6)
     told: set[str] = set()

@@ -141,7 +141,7 @@ def test_events_arrive_and_are_committed(scene: Scene) -> None:
     assert re.search(r" 250 messages: 250 stored, 0 repeated, 0 matched, 0 rejected; \d", member.log())
 
 
-def test_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene) -> None:
+def test_cloud_20_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene) -> None:
     """Two share a topic; one dies by ``kill -9`` with a batch in hand: the other takes over and nothing is missing."""
     events = mixed_traffic(800)
     members = [scene.start("--batch", "40"), scene.start("--batch", "40")]
@@ -195,7 +195,7 @@ def test_sigterm_in_mid_stream_leaves_offsets_as_the_database_is(scene: Scene) -
     assert f" {2200 - stored} messages: {2200 - stored} stored, 0 repeated," in second.log()
 
 
-def test_members_come_and_go_in_mid_stream(scene: Scene) -> None:
+def test_cloud_20_members_come_and_go_in_mid_stream(scene: Scene) -> None:
     """Each event is stored by one member, whoever has its partition when; who leaves does not keep others waiting.
 
     This broker takes no commits while a group is rearranged (Kafka's own mostly does), so some may be brought twice.
@@ -267,7 +267,7 @@ def test_the_broker_goes_away_and_comes_back(scene: Scene) -> None:
     assert member.stop() == 0
 
 
-def test_poison_goes_to_the_dead_letters_and_blocks_no_partition(scene: Scene) -> None:
+def test_cloud_20_poison_goes_to_the_dead_letters_and_blocks_no_partition(scene: Scene) -> None:
     """Each with its reason, where it lay, and its bytes; what is too large for any queue is cut, and says so."""
     good = [wire_event("anpr") for _ in range(8)]
     huge = b"x" * 600_000
@@ -295,7 +295,7 @@ def test_poison_goes_to_the_dead_letters_and_blocks_no_partition(scene: Scene) -
     assert "4 rejected" in member.log()
 
 
-def test_a_dead_letter_topic_that_takes_nothing_keeps_the_record_uncommitted(scene: Scene) -> None:
+def test_cloud_20_a_dead_letter_topic_that_takes_nothing_keeps_the_record_uncommitted(scene: Scene) -> None:
     """Poison waits where it is, its neighbours are stored; once it can be kept, it is, and committed."""
     good = [wire_event() for _ in range(7)]
     scene.kafka.produce(scene.topic, [b"poison", *map(encoded, good)])

@@ -203,7 +203,7 @@ def _text(event: dict[str, Any]) -> str:
         "\u3000＝1",
     ],
 )
-def test_cloud_line_14_formulas_stay_text(database_url: str, name: str) -> None:
+def test_cloud_14_formulas_stay_text(database_url: str, name: str) -> None:
     """A class name that a spreadsheet would run is a text in CSV, whatever alphabet it starts in."""
     store(database_url, [stored_event("tracking", event_data={"class_name": name, "confidence": 0.5, "zones": []})])
     handler, resources = lambda_api(database_url)

@@ -86,7 +86,7 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
 
 @pytest.mark.parametrize("auth", ["basic", "digest"])
 @pytest.mark.parametrize("raw", [False, True])
-def test_passwords_of_every_kind_get_through_and_stay_secret(
+def test_edge_31_passwords_of_every_kind_get_through_and_stay_secret(
     auth: str, raw: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Encoded or pasted as they are: the camera accepts them, and no log line, status or info shows them, nor what

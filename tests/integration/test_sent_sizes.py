@@ -304,7 +304,7 @@ def test_cloud_b3_no_answer_leaves_above_the_limit(api: SizedApi, database_url: 
     assert api.get(path, limit=100).status == 200
 
 
-def test_cloud_line_06_every_publication_fits_into_an_entry(ingest: Rig) -> None:
+def test_cloud_06_every_publication_fits_into_an_entry(ingest: Rig) -> None:
     """An event that is too large with its attributes is told without its data, with a link; SNS refuses none."""
     with psycopg.connect(ingest.url, autocommit=True) as connection:
         connection.execute("INSERT INTO watchlists (name) VALUES ('all')")

@@ -189,7 +189,9 @@ def test_an_answer_of_another_shape_is_an_error_reply(device: Device) -> None:
         (b'{"command_id": "c-1", "x": "' + b"y" * 70_000 + b'"}', False),
     ],
 )
-def test_what_is_no_command_is_answered_where_it_says_who_asks(device: Device, payload: bytes, answered: bool) -> None:
+def test_edge_34_what_is_no_command_is_answered_where_it_says_who_asks(
+    device: Device, payload: bytes, answered: bool
+) -> None:
     """Malformed, oversized or hostile: an error reply or silence, and the next command works."""
     device.dispatcher.receive(TOPICS.command("reload"), payload)
     device.ask("reload", "after")
@@ -334,7 +336,7 @@ def test_the_list_of_what_is_gone_is_bounded() -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(topic=st.text(max_size=60), payload=st.binary(max_size=300))
-def test_nothing_that_arrives_can_hurt(device: Device, topic: str, payload: bytes) -> None:
+def test_edge_34_nothing_that_arrives_can_hurt(device: Device, topic: str, payload: bytes) -> None:
     """Any topic and any bytes: no exception reaches the network thread, and the next command is answered."""
     device.dispatcher.receive(topic, payload)
     known = len(device.link.published)

@@ -103,7 +103,9 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
         assert part in shown
 
 
-def test_check_of_an_unwritable_state_folder(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_edge_37_check_of_an_unwritable_state_folder(
+    tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """/proc takes nobody's files, not even root's."""
     path = tmp_path / "agent.toml"
     path.write_text(CONFIG.format(state="/proc/vedette", source=clip))

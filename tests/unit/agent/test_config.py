@@ -75,7 +75,7 @@ def test_the_example_is_right(tmp_path: Path) -> None:
         (("[mqtt]", "[mqtt"), ["is not TOML", "line 4"]),
     ],
 )
-def test_what_is_wrong_is_said_in_plain_words(tmp_path: Path, change: tuple[str, str], said: list[str]) -> None:
+def test_edge_47_what_is_wrong_is_said_in_plain_words(tmp_path: Path, change: tuple[str, str], said: list[str]) -> None:
     """Each message names the place as a person would, and what would be right."""
     message = _load(tmp_path, MINIMAL.replace(*change, 1))
     for part in said:
@@ -132,7 +132,7 @@ def test_edge_48_rules_that_cannot_work_are_refused(tmp_path: Path, rules: str, 
     assert said in _load(tmp_path, f"{MINIMAL}[cameras.events]\n{rules}\n")
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_edge_47_all_problems_are_told_at_once(tmp_path: Path) -> None:
     """Nobody likes to be told one mistake at a time."""
     message = _load(tmp_path, MINIMAL.replace("site_id", "sight_id").replace('host = "broker.example"', "port = 0"))
     assert message.count("\n  - ") == 4
@@ -144,7 +144,7 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
         load_config(tmp_path / "nothing.toml")
 
 
-def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+def test_edge_47_an_unreadable_file_is_named(tmp_path: Path) -> None:
     """A folder, or bytes that are no text."""
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_config(tmp_path)

@@ -19,7 +19,7 @@ def calls() -> Iterator[ApiCalls]:
 
 
 @pytest.mark.parametrize("name", ["apigw_http_v2_list_events", "apigw_rest_v1_list_events"])
-def test_both_kinds_of_gateway_reach_the_route(calls: ApiCalls, name: str) -> None:
+def test_cloud_16_both_kinds_of_gateway_reach_the_route(calls: ApiCalls, name: str) -> None:
     """Payload 2.0 and REST 1.0 carry path and query to the same place: only the database is missing."""
     event = json.loads((AWS_EVENTS / f"{name}.json").read_text(encoding="utf-8"))
     assert calls.invoke(event).status == 503
@@ -41,7 +41,7 @@ def test_problems_and_json_travel_as_text() -> None:
     assert json.loads(result["body"])["status"] == 404
 
 
-def test_a_body_may_come_in_base64(calls: ApiCalls) -> None:
+def test_cloud_16_a_body_may_come_in_base64(calls: ApiCalls) -> None:
     """API Gateway encodes bodies whose type it takes for binary."""
     event = http_api_event("POST", "/api/events/delete", body="eyJsaW1pdCI6IDB9") | {"isBase64Encoded": True}
     answer = calls.invoke(event)

@@ -198,7 +198,7 @@ def test_cloud_c7_if_none_match_is_honoured(database_url: str) -> None:
         resources.close()
 
 
-def test_cloud_line_16_what_gateways_send(api: ApiCalls) -> None:
+def test_cloud_16_what_gateways_send(api: ApiCalls) -> None:
     """HTTP API, REST API and load balancer: repeated parameters, null fields, base64 bodies, cookies, long headers."""
     rest = json.loads((AWS_EVENTS / "apigw_rest_v1_list_events.json").read_text(encoding="utf-8"))
     rest |= {"multiValueQueryStringParameters": {"camera_id": ["a", "b"]}, "queryStringParameters": {"camera_id": "b"}}
@@ -233,7 +233,7 @@ def test_cloud_line_16_what_gateways_send(api: ApiCalls) -> None:
         ("POST", "/api/plates/watchlists/1/patterns", '{"patterns": [{"kind": "exact", "pattern": "AB1"}]}'),
     ],
 )
-def test_cloud_line_18_only_json_bodies_are_taken(
+def test_cloud_18_only_json_bodies_are_taken(
     api: ApiCalls, method: str, path: str, body: str, content_type: str | None
 ) -> None:
     """A page of another site can send these types without asking first; none of them is read as JSON."""

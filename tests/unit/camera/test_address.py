@@ -35,7 +35,7 @@ PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs",
         ("rtsp://cam/stream@hd", "rtsp://cam/stream@hd", "rtsp://cam/stream@hd"),
     ],
 )
-def test_addresses_are_split(text: str, url: str, shown: str) -> None:
+def test_edge_31_addresses_are_split(text: str, url: str, shown: str) -> None:
     """However the password is written, FFmpeg gets it encoded and people do not get it."""
     address = parse_address(text)
     assert (address.url, address.shown) == (url, shown)
@@ -88,7 +88,7 @@ def test_addresses_without_a_host_are_refused_without_their_password(text: str) 
 
 
 @given(user=st.from_regex(r"[a-z]{1,8}", fullmatch=True), password=PASSWORDS)
-def test_an_encoded_password_is_never_shown(user: str, password: str) -> None:
+def test_edge_31_an_encoded_password_is_never_shown(user: str, password: str) -> None:
     """Whatever the password is: not in what is shown, not in the repr, not in a text that quotes it."""
     encoded = quote(password, safe="")
     address = parse_address(f"rtsp://{user}:{encoded}@camera.example:554/live/1")
@@ -113,7 +113,7 @@ def test_any_text_is_an_address_or_a_configuration_error(text: str) -> None:
 
 
 @given(st.from_regex(r"[A-Za-z0-9@/?#!$%&]{6,16}", fullmatch=True))
-def test_a_raw_password_before_a_sure_host_is_never_shown(password: str) -> None:
+def test_edge_31_a_raw_password_before_a_sure_host_is_never_shown(password: str) -> None:
     """Passwords pasted unencoded stay hidden too, in what is shown and in what is masked."""
     address = parse_address(f"rtsp://admin:{password}@192.168.1.64:554/1")
     assert address.shown == "rtsp://***@192.168.1.64:554/1"
@@ -131,6 +131,6 @@ def test_a_raw_password_before_a_sure_host_is_never_shown(password: str) -> None
         ("gst:rtspsrc location=rtsp://me:secret@cam/1 ! appsink", "gst:rtspsrc location=rtsp://***@cam/1 ! appsink"),
     ],
 )
-def test_source_texts_can_be_shown(text: str, shown: str) -> None:
+def test_edge_31_source_texts_can_be_shown(text: str, shown: str) -> None:
     """Whatever the source is, and however wrong."""
     assert redact_source(text) == shown

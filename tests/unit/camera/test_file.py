@@ -63,7 +63,7 @@ def test_time_is_the_files_own(tmp_path: Path) -> None:
     assert frames[-1].timestamp == START + timedelta(seconds=0.32)
 
 
-def test_variable_frame_rate_is_kept(tmp_path: Path) -> None:
+def test_edge_26_variable_frame_rate_is_kept(tmp_path: Path) -> None:
     """A recording with uneven gaps plays with those gaps."""
     times_s = [0.0, 0.1, 0.5, 0.52, 2.0]
     frames = frames_of(opened(make_clip(tmp_path / "a.mp4", numbered(5), times_s=times_s)))
@@ -187,7 +187,7 @@ def test_missing_files_folders_and_devices_are_named(tmp_path: Path) -> None:
         opened("/dev/null")
 
 
-def test_a_name_is_never_taken_for_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edge_26_a_name_is_never_taken_for_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file called ``concat:a`` is that file, and a missing one opens nothing else."""
     make_clip(tmp_path / "clip.mp4", numbered(3)).rename(tmp_path / "concat:a.mp4")
     monkeypatch.chdir(tmp_path)
@@ -196,7 +196,7 @@ def test_a_name_is_never_taken_for_a_protocol(tmp_path: Path, monkeypatch: pytes
         opened("subfile,,start,0:clip.mp4")
 
 
-def test_file_urls_are_files(tmp_path: Path) -> None:
+def test_edge_26_file_urls_are_files(tmp_path: Path) -> None:
     """``file://`` with an escaped space opens the file."""
     make_clip(tmp_path / "my clip.mp4", numbered(3))
     assert len(frames_of(opened(f"file://{tmp_path}/my%20clip.mp4"))) == 3
@@ -257,7 +257,7 @@ def turned_by_metadata(path: Path, *, degrees: int) -> Path:
 @pytest.mark.parametrize(
     ("degrees", "size", "corner"), [(90, (64, 96), (0, -1)), (180, (96, 64), (-1, -1)), (270, (64, 96), (-1, 0))]
 )
-def test_rotation_in_the_metadata_is_honoured(
+def test_edge_25_rotation_in_the_metadata_is_honoured(
     tmp_path: Path, degrees: int, size: tuple[int, int], corner: tuple[int, int]
 ) -> None:
     """A phone's clockwise turn brings the coded top left corner where a player shows it."""
@@ -321,7 +321,7 @@ def test_closing_ends_the_source(tmp_path: Path) -> None:
         ("a.mkv", "rawvideo", "gray"),
     ],
 )
-def test_common_codecs_and_layouts_play(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
+def test_edge_26_common_codecs_and_layouts_play(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
     """Recorders differ; the frames do not."""
     frames = frames_of(opened(make_clip(tmp_path / name, numbered(6), codec=codec, pix_fmt=pixel_format)))
     assert [read_number(frame.picture.luma()) for frame in frames] == [1, 2, 3, 4, 5, 6]

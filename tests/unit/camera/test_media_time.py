@@ -23,7 +23,7 @@ def test_time_begins_at_the_first_picture() -> None:
     assert times([5000, 5100, 5350]) == pytest.approx([0, 0.1, 0.35])
 
 
-def test_missing_times_are_filled_in_at_the_nominal_rate() -> None:
+def test_edge_28_missing_times_are_filled_in_at_the_nominal_rate() -> None:
     """Raw streams carry no times at all; some files lose a few."""
     assert times([None, None, None]) == pytest.approx([0, 0.1, 0.2])
     assert times([0, None, 250]) == pytest.approx([0, 0.1, 0.25])
@@ -31,18 +31,18 @@ def test_missing_times_are_filled_in_at_the_nominal_rate() -> None:
     assert times([None, None], fps=None) == pytest.approx([0, 0.04])
 
 
-def test_a_joined_recording_goes_on_where_the_first_part_ended() -> None:
+def test_edge_28_a_joined_recording_goes_on_where_the_first_part_ended() -> None:
     """When the numbering begins anew, time does not."""
     assert times([9000, 9100, 0, 100]) == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
-def test_a_small_step_back_is_squeezed() -> None:
+def test_edge_28_a_small_step_back_is_squeezed() -> None:
     """Two pictures of one moment stay in order."""
     assert times([0, 100, 90, 200]) == pytest.approx([0, 0.1, 0.101, 0.2])
 
 
 @given(st.lists(st.none() | st.integers(-(2**40), 2**40), max_size=40))
-def test_time_always_goes_forward(stamps: list[int | None]) -> None:
+def test_edge_28_time_always_goes_forward(stamps: list[int | None]) -> None:
     """Strictly, for any numbers at all."""
     seconds = times(stamps)
     assert all(later > earlier for earlier, later in pairwise(seconds))

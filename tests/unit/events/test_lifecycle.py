@@ -101,7 +101,7 @@ def test_updates_come_on_a_bounded_cadence() -> None:
     assert _actions(told) == ["entered", "updated", "updated", "updated"]
 
 
-def test_an_object_that_stands_still_is_not_told_again_and_again() -> None:
+def test_edge_22_an_object_that_stands_still_is_not_told_again_and_again() -> None:
     """A parked car has entered; then it is quiet until it moves on."""
     lifecycle = _lifecycle(EventSettings(update_interval_s=1.0))
     parked = [tracks([(1, STILL)], class_id=1)] * 300
@@ -112,7 +112,7 @@ def test_an_object_that_stands_still_is_not_told_again_and_again() -> None:
     assert not lifecycle.restless
 
 
-def test_a_blinking_detector_does_not_make_a_parked_car_leave() -> None:
+def test_edge_22_a_blinking_detector_does_not_make_a_parked_car_leave() -> None:
     """Lost while standing still, found again in the same place under another track: the same visit, the same id."""
     lifecycle = _lifecycle(EventSettings(return_s=20.0))
     script = [*[tracks([(1, STILL)])] * 100, tracks(ended=[1]), *[tracks()] * 50, *[tracks([(2, STILL)])] * 50]

@@ -43,7 +43,7 @@ def publish(sns: RecordingSns, *publications: Publication) -> set[str]:
 
 
 @given(st.lists(st.integers(0, 130_000), max_size=40))
-def test_calls_keep_to_the_limits(sizes: list[int]) -> None:
+def test_cloud_06_calls_keep_to_the_limits(sizes: list[int]) -> None:
     """Ten entries and 256 KB a call, whatever the events' sizes; each event once."""
     sns = RecordingSns()
     assert publish(sns, *(publication(str(number), text="x" * size) for number, size in enumerate(sizes))) == set()

@@ -36,7 +36,7 @@ def test_kept_events_go_first_and_nothing_is_lost(open_outbox: OpenOutbox) -> No
     assert outbox.resend(outbox.epoch, [(1, 20)]).unavailable != []
 
 
-def test_images_of_expendable_events_go_before_anything_undelivered(open_outbox: OpenOutbox) -> None:
+def test_edge_37_images_of_expendable_events_go_before_anything_undelivered(open_outbox: OpenOutbox) -> None:
     """The picture of an update is worth less than any event; the oldest goes first."""
     outbox = open_outbox(max_bytes=LIMIT)
     outbox.put(with_image(tracking_event("entered")), snapshot=IMAGE)
@@ -52,7 +52,7 @@ def test_images_of_expendable_events_go_before_anything_undelivered(open_outbox:
     assert outbox.health().dropped_events == 0
 
 
-def test_expendable_events_go_before_the_rest(open_outbox: OpenOutbox) -> None:
+def test_edge_37_expendable_events_go_before_the_rest(open_outbox: OpenOutbox) -> None:
     """Motion and updates go, oldest first; entered and left stay with their pictures."""
     outbox = open_outbox(max_bytes=LIMIT)
     outbox.put(with_image(tracking_event("entered")), snapshot=IMAGE * 2)

@@ -27,7 +27,9 @@ def fill(outbox: Outbox, count: int, size: int = 20_000) -> None:
         outbox.put(with_image(tracking_event("updated")), snapshot=b"i" * size)
 
 
-def test_a_full_disk_makes_the_least_important_go(open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_edge_37_a_full_disk_makes_the_least_important_go(
+    open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture
+) -> None:
     """When the file can grow no more, old images go and the new event is taken; the log says why."""
     outbox = open_outbox(max_file_bytes=512 * 1024)
     fill(outbox, 40)
@@ -37,7 +39,7 @@ def test_a_full_disk_makes_the_least_important_go(open_outbox: OpenOutbox, caplo
     assert "is full; the least important" in caplog.text
 
 
-def test_an_event_that_fits_nowhere_is_refused_and_counted(open_outbox: OpenOutbox) -> None:
+def test_edge_37_an_event_that_fits_nowhere_is_refused_and_counted(open_outbox: OpenOutbox) -> None:
     """Larger than what the disk has at all: an error for the caller, and a dropped sequence for the cloud."""
     outbox = open_outbox(max_file_bytes=256 * 1024)
     outbox.put(tracking_event())
@@ -88,7 +90,7 @@ print("ok")
 """
 
 
-def test_a_disk_that_takes_nothing_for_a_while(tmp_path: Path) -> None:
+def test_edge_37_a_disk_that_takes_nothing_for_a_while(tmp_path: Path) -> None:
     """Puts fail clearly and are counted, what was acknowledged is not sent again, and with room all goes on.
 
     A limit on the size of files, in a child process, stands for the full disk.
@@ -127,7 +129,7 @@ print("ok")
 """
 
 
-def test_a_disk_filled_to_the_last_byte_still_takes_every_put(tmp_path: Path) -> None:
+def test_edge_37_a_disk_filled_to_the_last_byte_still_takes_every_put(tmp_path: Path) -> None:
     """On a real 12 MB file system, full, with others eating the rest: old images go, every put succeeds."""
     namespace = ["unshare", "--mount", "--map-root-user"]
     tiny = f"mount -t tmpfs -o size=12m tmpfs {tmp_path} && exec {sys.executable} -c '{TINY_DISK}' {tmp_path}"
@@ -144,7 +146,7 @@ def test_a_disk_filled_to_the_last_byte_still_takes_every_put(tmp_path: Path) ->
     assert done.stdout == "ok\n", done.stderr
 
 
-def test_a_disk_short_of_room_stops_the_file_from_growing(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+def test_edge_37_a_disk_short_of_room_stops_the_file_from_growing(tmp_path: Path, open_outbox: OpenOutbox) -> None:
     """The outbox leaves the rest of the disk to others: beyond 16 MiB it drops instead of growing."""
     outbox = open_outbox(min_free_bytes=2**60)
     fill(outbox, 150, size=200_000)
@@ -154,7 +156,7 @@ def test_a_disk_short_of_room_stops_the_file_from_growing(tmp_path: Path, open_o
 
 
 @pytest.mark.parametrize("damage", ["not a database at all", "torn page"])
-def test_a_damaged_file_is_set_aside_at_start(
+def test_edge_37_a_damaged_file_is_set_aside_at_start(
     tmp_path: Path, open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     """The agent starts with a new epoch, says clearly what happened, and keeps the damaged file."""
@@ -178,7 +180,7 @@ def test_a_damaged_file_is_set_aside_at_start(
     assert "new count of sequences" in caplog.text
 
 
-def test_damage_while_running_costs_no_put(
+def test_edge_37_damage_while_running_costs_no_put(
     tmp_path: Path, open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A disk that turns rotten under a running agent: the next put lands in a new file."""
@@ -193,7 +195,7 @@ def test_damage_while_running_costs_no_put(
     assert "is damaged" in caplog.text
 
 
-def test_damage_found_while_taking_is_survived(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+def test_edge_37_damage_found_while_taking_is_survived(tmp_path: Path, open_outbox: OpenOutbox) -> None:
     """The sender finds the damage first: it gets nothing, and the new file works for both."""
     outbox = open_outbox()
     fill(outbox, 20)
@@ -203,7 +205,7 @@ def test_damage_found_while_taking_is_survived(tmp_path: Path, open_outbox: Open
     assert len(outbox.events.take(5)) == 1
 
 
-def test_damage_found_by_an_acknowledgement_is_survived(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+def test_edge_37_damage_found_by_an_acknowledgement_is_survived(tmp_path: Path, open_outbox: OpenOutbox) -> None:
     """Acknowledging into a rotten file starts a new one instead of raising."""
     outbox = open_outbox()
     fill(outbox, 20)
@@ -225,7 +227,7 @@ def ruin(path: Path) -> None:
             file.write(b"\xa5" * 4096)
 
 
-def test_only_the_latest_damaged_file_is_kept(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+def test_edge_37_only_the_latest_damaged_file_is_kept(tmp_path: Path, open_outbox: OpenOutbox) -> None:
     """Damaged files do not pile up until the disk is full of them."""
     (tmp_path / "outbox.db.damaged-20250101T000000Z").write_bytes(b"old")
     (tmp_path / "outbox.db").write_bytes(b"this is no database" * 1000)
@@ -257,7 +259,7 @@ while True:
     assert len(outbox.images.take(100_000)) == len(held)
 
 
-def test_the_lock_is_seen_by_another_process(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+def test_edge_37_the_lock_is_seen_by_another_process(tmp_path: Path, open_outbox: OpenOutbox) -> None:
     """A second agent process gets a clear error, not a corrupt file."""
     open_outbox()
     script = "import sys; from pathlib import Path; from edge_agent.outbox import Outbox; Outbox(Path(sys.argv[1]))"

@@ -20,7 +20,7 @@ def _looks(
     ]
 
 
-def test_an_empty_still_scene_costs_no_inference() -> None:
+def test_edge_40_an_empty_still_scene_costs_no_inference() -> None:
     """Nothing moves, nobody is there: the model rests."""
     assert _looks([False] * 100) == []
 

@@ -186,7 +186,7 @@ def test_an_endpoint_that_is_away_is_transient(settings: IotCredentialsSettings)
         IotCredentialsProvider(settings=away, thing_name="gate-01").fetch()
 
 
-def test_an_impostor_is_not_asked(settings: IotCredentialsSettings, endpoint: CredentialsEndpoint) -> None:
+def test_edge_35_an_impostor_is_not_asked(settings: IotCredentialsSettings, endpoint: CredentialsEndpoint) -> None:
     """A server whose certificate we do not trust gets no request."""
     trusting_others = settings.model_copy(update={"ca_file": None})
     with pytest.raises(TransientError, match="CERTIFICATE_VERIFY_FAILED"):

@@ -338,7 +338,7 @@ def test_mutual_tls_shows_the_device_certificate(
 
 # paho leaves the socket of a failed handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_broker_with_a_certificate_from_nobody_we_know_is_refused(
+def test_edge_35_a_broker_with_a_certificate_from_nobody_we_know_is_refused(
     tls_broker: ScriptedBroker, make_link: MakeLink
 ) -> None:
     """The other side is verified, always."""
