@@ -133,7 +133,9 @@ WITH hours AS (
            ) ELSE confidence END AS score
     FROM events, LATERAL (
         SELECT 'class', jsonb_array_elements_text(class_names) UNION SELECT 'zone', jsonb_array_elements_text(zones)
-    ) AS l (kind, label)
+        UNION SELECT 'class', event_data ->> 'class_name' WHERE event_type = 'rule'
+        UNION SELECT 'zone', event_data ->> 'zone' WHERE event_type = 'rule'
+    ) AS l (kind, label) WHERE label IS NOT NULL
 ), label_hours AS (
     SELECT kind, label, hour, camera_id, event_type, site_id, count(*) AS events, array_agg(score) AS scores
     FROM labels GROUP BY 1, 2, 3, 4, 5, 6

@@ -54,7 +54,27 @@ def anpr_data(plate: str = "B 123 ABC", **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-DATA = {"tracking": tracking_data, "motion": motion_data, "detection": detection_data, "anpr": anpr_data}
+def rule_data(rule: str = "line_crossed", **fields: Any) -> dict[str, Any]:
+    return {
+        "rule": rule,
+        "name": "gate",
+        "direction": "right",
+        "count": 3,
+        "track_uid": "camera-1-0007",
+        "class_name": "person",
+        "confidence": 0.91,
+        "bounding_box": BOX,
+        "zone": None,
+    } | fields
+
+
+DATA = {
+    "tracking": tracking_data,
+    "motion": motion_data,
+    "detection": detection_data,
+    "anpr": anpr_data,
+    "rule": rule_data,
+}
 
 
 def wire_event(event_type: str = "tracking", **fields: Any) -> dict[str, Any]:

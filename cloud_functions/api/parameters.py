@@ -86,7 +86,9 @@ class FilterParameters(BaseModel):
         description="At least this sure: of the tracked object, of a detected one (of `class_name`), or of the plate.",
         examples=[0.6],
     )
-    zone: Label | None = Field(default=None, description="Tracking events inside this zone.", examples=["driveway"])
+    zone: Label | None = Field(
+        default=None, description="Events of objects in this zone, and of its rules.", examples=["driveway"]
+    )
     site_id: Segment | None = Field(default=None, description="Events of this site.", examples=["hq"])
     license_plate: Plate | None = Field(
         default=None,

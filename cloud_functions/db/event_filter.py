@@ -93,6 +93,11 @@ _WITHOUT_LABEL_INDEX: dict[str, LiteralString] = {
     "class_name": "(class_names ? %(class_name)s) IS TRUE",
     "zone": "(zones ? %(zone)s) IS TRUE",
 }
+# A rule event has its class and its zone in event_data alone (see the migration 0012).
+_OF_RULES: dict[str, LiteralString] = {
+    "class_name": "event_type = 'rule' AND event_data ->> 'class_name' = %(class_name)s",
+    "zone": "event_type = 'rule' AND event_data ->> 'zone' = %(zone)s",
+}
 # A detection event shows many objects: the class and the score must be of the same one.
 # CASE, not OR: only then is it sure that an extra field ``detections`` of another type is never looked into.
 _SAME_OBJECT: LiteralString = """CASE WHEN event_type = 'detection' THEN EXISTS (
@@ -107,7 +112,12 @@ def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tup
     Without ``by_label_index`` the GIN indexes of the labels are hidden from the planner, which takes reading tens of
     thousands of their entries for free.
     """
-    conditions, parameters = _chosen(wanted, _ON_EVENTS if by_label_index else _ON_EVENTS | _WITHOUT_LABEL_INDEX)
+    known = _ON_EVENTS if by_label_index else _ON_EVENTS | _WITHOUT_LABEL_INDEX
+    if wanted.event_type == "rule":
+        known = known | _OF_RULES
+    elif wanted.event_type is None:
+        known = known | {name: f"({known[name]} OR ({condition}))" for name, condition in _OF_RULES.items()}
+    conditions, parameters = _chosen(wanted, known)
     if wanted.plate is not None:
         several = _ANY_PLATE_OR_LISTED if wanted.plate_event_ids else _ANY_PLATE
         conditions.append(sql.SQL(several if wanted.plate_tokens or wanted.plate_event_ids else _PLATE))

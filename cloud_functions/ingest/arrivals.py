@@ -47,6 +47,8 @@ class ArrivedEvent(NamedTuple):
     """The class and zone names under which the event is counted, each with its kind."""
     superseded: tuple[str, ...] = ()
     """Times that the event had before its device's clock was set."""
+    rule: str | None = None
+    """The rule of a rule event, which subscribers filter by as well."""
 
     @property
     def private_plate(self) -> str | None:
@@ -128,7 +130,8 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     plate = data["plate_normalized"] if event_type == "anpr" else None
     class_names = _class_names(event_type, data)
     labels = _labels(event_type, class_names, data)
-    return ArrivedEvent(message, row, class_names, plate, labels=labels, superseded=superseded_times(event))
+    rule = data["rule"] if event_type == "rule" else None
+    return ArrivedEvent(message, row, class_names, plate, labels=labels, superseded=superseded_times(event), rule=rule)
 
 
 def _with_normal_form(data: EventDict) -> EventDict:
@@ -150,7 +153,7 @@ def _json(value: EventDict) -> str:
 
 
 def _class_names(event_type: str, data: EventDict) -> Sequence[str]:
-    if event_type == "tracking":
+    if event_type == "tracking" or (event_type == "rule" and data["class_name"] is not None):
         return (data["class_name"],)
     if event_type == "detection":
         return tuple(dict.fromkeys(found["class_name"] for found in data["detections"]))
@@ -162,7 +165,9 @@ def _labels(event_type: str, class_names: Sequence[str], data: EventDict) -> fro
     if event_type == "tracking":
         zones: list[str] = data["zones"]
         return frozenset((("class", class_names[0]), *(("zone", zone) for zone in zones[:_MOST_COUNTED])))
-    return frozenset(("class", name) for name in class_names[:_MOST_COUNTED])
+    zone = data["zone"] if event_type == "rule" else None
+    names = frozenset(("class", name) for name in class_names[:_MOST_COUNTED])
+    return names if zone is None else names | {("zone", zone)}
 
 
 def as_stored(arrived: ArrivedEvent, stored: FlatEvent) -> ArrivedEvent:

@@ -148,6 +148,8 @@ def _attributes(arrived: ArrivedEvent) -> dict[str, str | list[str]]:
     }
     if classes:
         attributes["class_name"] = classes[0] if len(classes) == 1 else list(classes[:_MOST_CLASSES])
+    if arrived.rule:
+        attributes["rule"] = arrived.rule
     if arrived.plate_token:
         attributes["plate_token"] = arrived.plate_token
     elif arrived.license_plate:

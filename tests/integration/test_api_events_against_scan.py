@@ -31,7 +31,7 @@ Event = dict[str, Any]
 
 
 def _random_event(chance: random.Random) -> Event:
-    event_type = chance.choice(["tracking", "tracking", "detection", "motion", "anpr"])
+    event_type = chance.choice(["tracking", "tracking", "detection", "motion", "anpr", "rule"])
     moment = FIRST + timedelta(days=chance.choice([0, 0, 1, 2, 30, 31, 34]), seconds=chance.choice([0, 1, 3599, 3600]))
     if chance.random() < 0.7:
         moment += timedelta(seconds=chance.randrange(86_400), microseconds=chance.choice([0, 1, 999_999]))
@@ -44,6 +44,12 @@ def _random_event(chance: random.Random) -> Event:
             "zones": chance.sample(ZONES, chance.choice([0, 0, 1, 2])),
         },
         "detection": {"detections": [{"class_name": n, "confidence": s} for n, s in zip(names, scores, strict=True)]},
+        "rule": {
+            "rule": "zone_entered",
+            "class_name": chance.choice([names[0], None]),
+            "confidence": chance.choice([scores[0], None]),
+            "zone": chance.choice([*ZONES, None]),
+        },
         "anpr": {"plate_normalized": f"B{chance.randrange(9)}", "anpr_result": {"confidence": scores[0]}},
     }.get(event_type, {})
     return stored_event(
@@ -90,7 +96,7 @@ FILTERS = st.builds(
     EventFilter,
     camera_id=st.sampled_from([None, None, *CAMERAS]),
     site_id=st.sampled_from([None, None, None, "hq"]),
-    event_type=st.sampled_from([None, None, "tracking", "detection", "anpr", "snapshot"]),
+    event_type=st.sampled_from([None, None, "tracking", "detection", "anpr", "rule", "snapshot"]),
     class_name=st.sampled_from([None, None, *CLASSES, "nothing"]),
     min_confidence=st.sampled_from([None, None, None, 0.0, 0.15, 0.35, 0.5, 0.51, 0.87, 0.95, 1.0]),
     zone=st.sampled_from([None, None, None, *ZONES]),
@@ -120,7 +126,7 @@ def _matches(event: Event, wanted: EventFilter) -> bool:
         for name, score in _objects(event)
     )
     data = event["event_data"]
-    zone = wanted.zone is None or wanted.zone in data.get("zones", [])
+    zone = wanted.zone is None or wanted.zone in (*data.get("zones", []), data.get("zone"))
     plate = wanted.plate is None or data.get("plate_normalized") == wanted.plate
     return plain and in_time and shown and zone and plate
 

@@ -25,6 +25,7 @@ from tests.wire_events import (
     message_ids,
     mixed_traffic,
     motion_data,
+    rule_data,
     sequence_of,
     topic_of,
     tracking_data,
@@ -316,3 +317,15 @@ def test_plates_are_told_in_normal_form(ingest: Rig) -> None:
     assert ingest.publisher.told[0].attributes["license_plate"] == "B77XYZ"
     ingest.handle(batch([wire_event("detection", event_data=detection_data("car", "bus", "car"))]))
     assert ingest.publisher.told[1].attributes["class_name"] == ["car", "bus"]
+
+
+def test_a_rule_event_is_told_by_its_rule_and_its_object(ingest: Rig) -> None:
+    """Subscribers may ask for crossings alone, or for people; occupancy is of nobody in particular."""
+    crossing = wire_event("rule", event_data=rule_data())
+    crowd = wire_event("rule", event_data=rule_data("occupancy", class_name=None, confidence=None, zone="hall"))
+    assert failures(ingest.handle(batch([crossing, crowd]))) == []
+    first, second = (one.attributes for one in ingest.publisher.told)
+    assert (first["event_type"], first["rule"], first["class_name"]) == ("rule", "line_crossed", "person")
+    assert second["rule"] == "occupancy"
+    assert "class_name" not in second
+    assert ingest.rows("SELECT event_type, confidence FROM events ORDER BY id") == [("rule", 0.91), ("rule", None)]

@@ -20,7 +20,7 @@ from shared.errors import ConfigurationError, TransientError
 from tests.api_calls import store, stored_event
 from tests.backing_services import PostgresFixture
 from tests.ingest_rig import RECOUNT, open_database, rig, rows
-from tests.wire_events import BOX, batch, detection_data, failures, motion_data, tracking_data, wire_event
+from tests.wire_events import BOX, batch, detection_data, failures, motion_data, rule_data, tracking_data, wire_event
 
 SCHEMA = """
 SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, generation_expression
@@ -135,6 +135,9 @@ EVENTS = st.builds(
             ("detection", detection_data(detections=[found("car", 0.15), found("car", 0.2), found("person", 1.0)])),
             ("detection", detection_data()),
             ("motion", motion_data()),
+            ("rule", rule_data()),
+            ("rule", rule_data("zone_left", class_name="car", zone="yard", confidence=0.35)),
+            ("rule", rule_data("occupancy", class_name=None, confidence=None, zone="yard")),
         ]
     ),
 )
@@ -285,3 +288,20 @@ def test_maintenance_waits_for_nobody(database_url: str) -> None:
     with pytest.raises(ConfigurationError, match="gaps"):
         maintenance.handle({"task": "sweeping"})
     database.close()
+
+
+def test_rule_events_outlive_a_way_back_and_are_counted_again(empty_url: str) -> None:
+    """The older release counts them by type alone; the newer one finds and counts them by class and zone as before."""
+    upgrade(empty_url)
+    with rig(empty_url) as ingest:
+        sent = [wire_event("rule", event_data=rule_data(zone="yard", confidence=0.5)) for _ in range(3)]
+        assert failures(ingest.handle(batch(sent))) == []
+    labels = "SELECT kind, label, events, at_least[11] FROM event_label_counts ORDER BY 1"
+    expected = [("class", "person", 3, 3), ("zone", "yard", 3, 3)]
+    assert rows(empty_url, labels) == expected
+    downgrade(empty_url, "0011")
+    assert rows(empty_url, labels) == []
+    assert rows(empty_url, "SELECT events FROM event_counts WHERE event_type = 'rule'") == [(3,)]
+    upgrade(empty_url)
+    assert rows(empty_url, labels) == expected
+    assert rows(empty_url, RECOUNT) == []

@@ -128,7 +128,7 @@ _COUNT_LABELS = """
         UNION ALL
         SELECT 'zone', found.label, confidence, "timestamp", camera_id, event_type, site_id
         FROM changed, LATERAL (SELECT DISTINCT label FROM jsonb_array_elements_text(zones) AS label) AS found
-        WHERE zones IS NOT NULL
+        WHERE zones IS NOT NULL{more_labels}
     ), hourly AS MATERIALIZED (
         SELECT kind, label, date_trunc('hour', "timestamp", 'UTC') AS hour, camera_id, event_type, site_id,
                sign * count(*) AS events, CASE WHEN count(confidence) > 0 THEN {counted} END AS at_least
@@ -190,11 +190,23 @@ def _with_steps(statement: LiteralString) -> LiteralString:
     return statement.replace("{counted}", counted).replace("{summed}", _each_step("sum(at_least[#])::integer"))
 
 
+def counting_function(*, more_labels: LiteralString = "") -> LiteralString:
+    """Return what makes the trigger's function; ``more_labels`` are more selects of labelled events, with UNION ALL."""
+    return COUNTING_BY_CONFIDENCE.replace("{count_events}", _with_steps(_COUNT_EVENTS)).replace(
+        "{count_labels}", label_counting(more_labels=more_labels)
+    )
+
+
+def label_counting(*, more_labels: LiteralString = "") -> LiteralString:
+    """Return the statement that counts the labels of what is in ``changed``."""
+    return _with_steps(_COUNT_LABELS.replace("{more_labels}", more_labels))
+
+
 def upgrade() -> None:
-    count_events, count_labels = _with_steps(_COUNT_EVENTS), _with_steps(_COUNT_LABELS)
+    count_events, count_labels = _with_steps(_COUNT_EVENTS), label_counting()
     run_sql(EMPTY)
     run_sql(COLUMNS.replace("{added}", _each_step("kept[#] + more[#]")))
-    run_sql(COUNTING_BY_CONFIDENCE.replace("{count_events}", count_events).replace("{count_labels}", count_labels))
+    run_sql(counting_function())
     for statement in (count_events, count_labels):
         run_sql(statement.replace("FROM changed", "FROM events").replace("sign *", "1 *"))
 
