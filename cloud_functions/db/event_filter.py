@@ -116,7 +116,8 @@ def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tup
     if wanted.event_type == "rule":
         known = known | _OF_RULES
     elif wanted.event_type is None:
-        known = known | {name: f"({known[name]} OR ({condition}))" for name, condition in _OF_RULES.items()}
+        either: dict[str, LiteralString] = {name: _either(known[name], rule) for name, rule in _OF_RULES.items()}
+        known = known | either
     conditions, parameters = _chosen(wanted, known)
     if wanted.plate is not None:
         several = _ANY_PLATE_OR_LISTED if wanted.plate_event_ids else _ANY_PLATE
@@ -127,6 +128,10 @@ def event_conditions(wanted: EventFilter, *, by_label_index: bool = True) -> tup
     if wanted.class_name is not None and wanted.min_confidence is not None:
         conditions.append(sql.SQL(_SAME_OBJECT))
     return conditions, parameters
+
+
+def _either(first: LiteralString, second: LiteralString) -> LiteralString:
+    return "(" + first + " OR (" + second + "))"
 
 
 def name_conditions(wanted: EventFilter) -> tuple[list[sql.Composable], Parameters]:
