@@ -68,7 +68,10 @@ class Objects:
         with self._timer.stage("detect"):
             detections = self._finder.find(frame, motion)
         with self._timer.stage("track"):
-            tracks = as_detected(self._tracker.update(detections, time_s=frame.time_s), detections)
+            tracks = as_detected(
+                self._tracker.update(detections, time_s=frame.time_s, frame_size=(frame.width, frame.height)),
+                detections,
+            )
         with self._timer.stage("rules"):
             told = self._lifecycle.observe(frame, tracks)
             self.seen = [followed.track_uid for followed in self._lifecycle.followed(tracks)]

@@ -15,10 +15,11 @@ _SAME_OVERLAP = 0.3
 _SIZE_CHANGE = 3.0
 """Factor by which the area of one and the same blob may change between two looks."""
 
-_YOUNG_LOOKS = 8
-_CLUTTERED_FROM = 4.0
-"""Young blobs in a look, on average, from which on they are taken for weather."""
-_CLUTTER_WEIGHT = 0.2
+_YOUNG_LOOKS, _LASTING_LOOKS = 8, 16
+_CLUTTERED_FROM, _CLUTTERED_UNTIL = 5.0, 0.7
+"""Young blobs in a look, on average, from which on they are taken for weather, and down to which they stay so."""
+_CLUTTER_WEIGHT, _CLUTTER_FADING = 0.5, 0.05
+"""How fast the average follows when it rises, and when it falls."""
 _CLUTTER_SAMPLES = 200
 _BEYOND_CLUTTER = 4.0
 """How many times the area of (four fifths of) the clutter a blob must have to be none of it."""
@@ -57,6 +58,8 @@ class BlobMemory:
         self._remembered: list[_Remembered] = []
         self._young = 0.0
         """How many blobs of a look are young, smoothed."""
+        self._cluttered = False
+        self._lasting: NDArray[np.bool_] = np.zeros(0, bool)
         self._young_ratios: deque[float] = deque(maxlen=_CLUTTER_SAMPLES)
 
     def clutter_ratio(self) -> float:
@@ -65,7 +68,7 @@ class BlobMemory:
         Many blobs at once that all are gone again within moments are weather. Tracks in clutter need more evidence
         (Reid, "An algorithm for tracking multiple targets", 1979); here that is a size well above the clutter's.
         """
-        if self._young < _CLUTTERED_FROM or not self._young_ratios:
+        if not self._cluttered:
             return 0.0
         return _BEYOND_CLUTTER * float(np.quantile(self._young_ratios, 0.8))
 
@@ -110,9 +113,19 @@ class BlobMemory:
             each.missed += 1
         self._remembered = now + [each for each in left if each.missed <= self._keep_looks]
         young = [_area(each.box) / frame_area_px for each in now if each.looks < _YOUNG_LOOKS]
-        self._young += _CLUTTER_WEIGHT * (len(young) - self._young)
+        more = len(young) - self._young
+        self._young += (_CLUTTER_WEIGHT if more > 0 else _CLUTTER_FADING) * more
         self._young_ratios.extend(young)
+        self._cluttered = self._young >= (_CLUTTERED_UNTIL if self._cluttered else _CLUTTERED_FROM)
+        self._lasting = np.array([each.travelled and each.looks >= _LASTING_LOOKS for each in now], bool)
         return np.array([each.travelled for each in now], bool)
+
+    def in_clutter(self, area_ratios: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Return which blobs of the look just taken, by their shares of the frame, may be mere clutter.
+
+        What is no larger than that, but has been followed on its way for long, is none.
+        """
+        return (area_ratios < self.clutter_ratio()) & ~self._lasting
 
     def _went(self, known: _Remembered, box: NDArray[np.float32]) -> bool:
         away = np.abs((known.first[:2] + known.first[2:]) - (box[:2] + box[2:])) / 2.0

@@ -61,7 +61,7 @@ class BlobDetector:
         frame_area_px = frame_width * frame_height
         travelled = self._memory.travelled(boxes, frame_area_px=frame_area_px)
         ratios = _areas(boxes) / frame_area_px
-        doubtful = (~travelled & (ratios < _TINY_SHARE)) | (ratios < self._memory.clutter_ratio())
+        doubtful = (~travelled & (ratios < _TINY_SHARE)) | self._memory.in_clutter(ratios)
         scores[doubtful] *= _IN_PLACE_WORTH
         return Detections(xyxy=boxes, score=scores, class_id=np.zeros(len(scores), np.int32))
 

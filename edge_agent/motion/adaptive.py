@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 
 from edge_agent.motion.background import Background
+from edge_agent.motion.displays import Displays
 from edge_agent.motion.planes import (
+    FloatPlane,
     Labels,
     Plane,
     above,
@@ -43,8 +45,13 @@ _UNSETTLED_SHARE = 0.15
 """Of the picture: when more than this differs while it settles, it is not settled yet."""
 _LEAST_BLOB_PX = 6
 _REACH_PX = 3
-_CERTAIN_AREAS = 25.0
-"""A body this many times the least area counts at once; a smaller one must be there in two frames running."""
+_LARGE_AREAS = 25.0
+"""Of the least area: what stops is absorbed the later the larger it is, up to this."""
+_CERTAIN_SHARE = 0.05
+"""A body that takes so much of the picture counts at once."""
+_LEAST_RESTLESS_PX, _LEAST_RESTLESS_SHARE = 3, 0.01
+_RESTLESS_WITHIN_S = 0.7
+"""Of a body: so much of it must change twice, within so long, for it to move; a clock's seconds change once."""
 _RESTED_SHARE = 0.6
 _LEAST_ABSORB_SHARE = 0.25
 _REMEMBER_STOPPED_S, _REMEMBER_GHOST_S = 600.0, 10.0
@@ -84,9 +91,10 @@ class AdaptiveBackground:
         self._least_area_px = 1.0
         self._least_sure_px = 1
         self._foreground: Plane | None = None
-        self._bodies_before: Plane | None = None
+        self._moved_before: Plane | None = None
         self._time_s = 0.0
         self._frame_before: Plane | None = None
+        self._start_displays(time_s=0.0)
         self._sudden = SuddenChange(overwhelming_share=self._settings.lighting_jump_ratio)
         self._view = ViewMotion()
         self._settled_at_s = -np.inf
@@ -137,12 +145,14 @@ class AdaptiveBackground:
             return self._hold_back(background, small, perhaps, verdict)
         changes = self._changes(background, small, sure, perhaps) if sure_px >= self._least_sure_px else None
         if changes is None:
-            self._foreground = self._bodies_before = None
+            self._foreground = self._moved_before = None
             background.learn(small, step_s=step_s)
             return self._idle()
         self._foreground = grown(changes.things)
+        if before is not None:
+            self._restless = above(distance(small, before), background.limit)
+            self._displays.learn(small, before, changes.bodies, time_s=time_s, step_s=step_s)
         boxes, bodies = self._steady(changes)
-        self._bodies_before = changes.bodies
         moving = either(grown(bodies), changes.lit)
         background.learn(small, foreground=self._foreground, moving=moving, step_s=step_s)
         return self._moving(background, bodies, boxes) if len(boxes) else self._idle()
@@ -152,6 +162,13 @@ class AdaptiveBackground:
         watched = self._fit(luma.shape)
         self._time_s = self._ghosts_checked_s = time_s
         self._background = Background(shrink(luma, self._size), settings=self._settings, watched=watched)
+        self._start_displays(time_s=time_s)
+
+    def _start_displays(self, *, time_s: float) -> None:
+        shape = self._size[1], self._size[0]
+        self._displays = Displays(shape, time_s=time_s)
+        self._restless: Plane = np.zeros(shape, np.uint8)
+        self._restless_at_s: FloatPlane = np.full(shape, -np.inf, np.float32)
 
     def _fit(self, shape: tuple[int, ...]) -> Plane | None:
         """Note all that follows from the frames' shape; return the watched area at the working size."""
@@ -170,7 +187,8 @@ class AdaptiveBackground:
         watched = self._fit(shape)
         if self._size != size_before:
             background.resize(self._size, watched=watched)
-            self._foreground = self._bodies_before = None
+            self._start_displays(time_s=-np.inf)
+            self._foreground = self._moved_before = None
         self._frame_before = None
         return ViewChange(scale_x=shape[1] / width_before, scale_y=shape[0] / height_before)
 
@@ -200,7 +218,7 @@ class AdaptiveBackground:
             self._settled_at_s = self._time_s + _SETTLING_S
         elif verdict is Verdict.ABSORB:
             background.absorb(grown(perhaps), small, remember_s=_REMEMBER_STOPPED_S)
-            self._foreground = self._bodies_before = None
+            self._foreground = self._moved_before = None
         elif self._time_s - self._moved_s <= _LONGEST_STEP_S and self._was_active:
             # Whatever moved before is taken to move on.
             self._moved_s = self._time_s
@@ -208,7 +226,7 @@ class AdaptiveBackground:
 
     def _forget_movers(self, background: Background, small: Plane) -> None:
         background.learn_anew(small)
-        self._foreground = self._bodies_before = None
+        self._foreground = self._moved_before = None
         self._sudden.forget()
         self._moved_s = -np.inf
 
@@ -251,7 +269,7 @@ class AdaptiveBackground:
         The smaller it is, the sooner: a remainder of something is of less interest than a parked car.
         """
         inside = blob.pixels(labels)
-        size = min(1.0, blob.area_px / (_CERTAIN_AREAS * self._least_area_px))
+        size = min(1.0, blob.area_px / (_LARGE_AREAS * self._least_area_px))
         wait_s = self._settings.absorb_time_s * (_LEAST_ABSORB_SHARE + (1.0 - _LEAST_ABSORB_SHARE) * size)
         rested = background.rested_s[blob.window] >= wait_s
         if np.count_nonzero(rested & (inside > 0)) < _RESTED_SHARE * blob.area_px:
@@ -293,24 +311,37 @@ class AdaptiveBackground:
         return things
 
     def _steady(self, changes: Changes) -> tuple[Boxes, Plane]:
-        """Return boxes and mask of the bodies that are large, or that touch what moved in the frame before."""
-        kept: list[int] = []
+        """Return boxes and mask of the bodies that move, rather than being there all of a sudden."""
+        kept = [row for row, box in enumerate(changes.boxes.astype(int).tolist()) if self._moves(changes.bodies, *box)]
         bodies = changes.bodies
-        for row, (left, top, right, bottom) in enumerate(changes.boxes.astype(int).tolist()):
-            if count(bodies[top:bottom, left:right]) >= _CERTAIN_AREAS * self._least_area_px or self._moved_near(
-                left, top, right, bottom
-            ):
-                kept.append(row)
         if len(kept) < len(changes.boxes):
             bodies = bodies.copy()
             for left, top, right, bottom in np.delete(changes.boxes, kept, axis=0).astype(int).tolist():
                 bodies[top:bottom, left:right] = 0
+        self._moved_before = bodies
+        self._restless_at_s[both(self._restless, changes.bodies) > 0] = self._time_s
         return changes.boxes[kept], bodies
 
-    def _moved_near(self, left: int, top: int, right: int, bottom: int) -> bool:
-        before = self._bodies_before
-        rows = slice(max(0, top - _REACH_PX), bottom + _REACH_PX)
-        return before is not None and count(before[rows, max(0, left - _REACH_PX) : right + _REACH_PX]) > 0
+    def _moves(self, bodies: Plane, left: int, top: int, right: int, bottom: int) -> bool:
+        """Tell whether a body is large, goes on from what moved just before, or has changed twice within a moment.
+
+        What changes at once and then stands still (a lamp, a digit) has not moved, nor has what a display shows.
+        """
+        window = slice(top, bottom), slice(left, right)
+        around = slice(max(0, top - _REACH_PX), bottom + _REACH_PX), slice(max(0, left - _REACH_PX), right + _REACH_PX)
+        body = bodies[window]
+        if self._displays.hold(body, window):
+            return False
+        if count(body) >= _CERTAIN_SHARE * bodies.size:
+            return True
+        if self._moved_before is not None and count(self._moved_before[around]) > 0:
+            return True
+        least_px = max(_LEAST_RESTLESS_PX, _LEAST_RESTLESS_SHARE * count(body))
+        restless = count(both(self._restless[window], body)) >= least_px
+        if not restless:
+            return False
+        again_px = np.count_nonzero(self._restless_at_s[around] >= self._time_s - _RESTLESS_WITHIN_S)
+        return bool(again_px >= least_px)
 
     def _idle(self) -> Motion:
         held = not self._left_picture and self._time_s - self._moved_s <= self._settings.hold_s + _TIME_TOLERANCE_S

@@ -22,6 +22,7 @@ AFTERWARDS = 1e-3
 _MISSED = 0.7
 _LEAP_WIDTH_GROWTH, _LEAP_HEIGHT_GROWTH = log(3.0), log(1.5)
 _FADING_PER_S = 1.0
+_EMERGING = log(5.0)
 
 
 def similarity(states: Floats, measured: Floats, settings: TrackSettings) -> Floats:
@@ -110,18 +111,21 @@ def precedence(track: Track) -> float:
     return claim if track.track_id else claim * AFTERWARDS
 
 
-def reachable(states: Floats, measured: Floats, settings: TrackSettings) -> Floats:
+def reachable(states: Floats, measured: Floats, settings: TrackSettings, *, hidden: NDArray[np.bool_]) -> Floats:
     """Return how plausible it is that a track came to where a detection is, whether or not they overlap.
 
     Judged by distance, in standard deviations of the track's place and in sizes, and by change of width and height;
-    zero beyond any of the limits in the settings.
+    zero beyond any of the limits in the settings. Those who were ``hidden`` by something, one flag a track, may come
+    out of it a part at a time: narrower, yet as high as before.
     """
     position = states[POSITION]
     away = np.abs(position[CENTRE, :, None] - measured[CENTRE, None, :])
     spread = np.sqrt(states[VARIANCE, CENTRE])[:, :, None]
     sigmas = np.hypot(*(away / spread)) / settings.reach_sigmas
     lengths = np.hypot(*away) / (size_px(states) * settings.reach_ratio)[:, None]
-    growth = np.abs(np.log(position[EXTENT, :, None] / measured[EXTENT, None, :])).max(axis=0)
+    shrunk = np.log(position[EXTENT, :, None] / measured[EXTENT, None, :])
+    shrunk[0, hidden] = np.where((shrunk[0, hidden] > 0.0) & (shrunk[0, hidden] < _EMERGING), 0.0, shrunk[0, hidden])
+    growth = np.abs(shrunk).max(axis=0)
     worst = np.maximum(np.maximum(sigmas, lengths), growth / np.log(settings.size_change))
     return np.maximum(1.0 - worst, 0.0)
 

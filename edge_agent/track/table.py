@@ -17,6 +17,9 @@ Pairs = list[tuple[int, int]]
 SWITCH_RATIO = 1.2
 """By how much the votes for another class must outweigh those for a track's class to change it: two that a detector
 cannot tell apart do not take turns."""
+_WHOLE_WIDTH, _WHOLE_FOR_S = 0.9, 1.5
+_HIDDEN_WIDTH, _HIDDEN_HEIGHT = 0.75, 0.75
+"""A box that is this much narrower, but about as high as before, is being hidden from one side."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,11 @@ class Track:
     unseen_s: float = 0.0
     history: list[tuple[float, Box, float]] = field(default_factory=list[tuple[float, Box, float]])
     """Time, box and score of each detection while the track is tentative."""
+    whole: Floats | None = None
+    """Position and velocity, ``(2, 4)``, when the box last had its full width."""
+    whole_age_s: float = 0.0
+    hidden: bool = False
+    """Whether something else hid it, from one side, before it went out of sight."""
     leaving: bool = False
     """Whether it went out of sight on its way out of the picture."""
 
@@ -50,7 +58,7 @@ class Track:
         self.hits += 1
         self.missed = 0
         self.unseen_s = 0.0
-        self.leaving = False
+        self.leaving = self.hidden = False
         votes = self.votes
         votes[class_id] = votes.get(class_id, 0.0) + score
         if class_id != self.class_id and votes[class_id] > SWITCH_RATIO * votes.get(self.class_id, 0.0):
@@ -74,6 +82,7 @@ class TrackTable:
         for track in self.tracks:
             track.missed += 1
             track.unseen_s += elapsed_s
+            track.whole_age_s += elapsed_s
 
     def touch(self, pairs: Pairs, found: Candidates, motion: MotionModel) -> None:
         """Note the detections of those tracks that have one."""
@@ -83,6 +92,33 @@ class TrackTable:
             self.tracks[row].see(found, column)
         unmeasured = [row for row, column in enumerate(column_of) if column < 0]
         motion.correct(self.states, found.centred.take(column_of, axis=1), unmeasured=unmeasured)
+        for row, column in pairs:
+            self._note_whole(row, float(found.centred[2, column]))
+
+    def _note_whole(self, row: int, width: float) -> None:
+        track = self.tracks[row]
+        if track.whole is None or width >= _WHOLE_WIDTH * track.whole[0, 2] or track.whole_age_s > _WHOLE_FOR_S:
+            track.whole, track.whole_age_s = self.states[: VELOCITY + 1, :, row].copy(), 0.0
+
+    def coast(self, row: int) -> None:
+        """Let a track that something hid from one side go on from where it was last seen whole, at the speed it had.
+
+        What is left of a box that is being hidden narrows, and its centre slows down: a path that was led by it would
+        stop beside the obstacle. Starting again at the last good observation is what OC-SORT (Cao et al., 2023) does
+        once the object is back; here it is done as the object goes, so that it is expected where it comes out.
+        """
+        track = self.tracks[row]
+        whole = track.whole
+        if whole is None or track.whole_age_s > _WHOLE_FOR_S:
+            return
+        left, top, right, bottom = track.seen
+        narrowed = right - left < _HIDDEN_WIDTH * whole[0, 2]
+        if not narrowed or bottom - top < _HIDDEN_HEIGHT * whole[0, 3]:
+            return
+        track.hidden = True
+        self.states[POSITION, :, row], self.states[VELOCITY, :, row] = whole[0], 0.0
+        self.states[VELOCITY, CENTRE, row] = whole[1, CENTRE]
+        self.states[POSITION, CENTRE, row] += whole[1, CENTRE] * track.whole_age_s
 
     def add(self, columns: Sequence[int], found: Candidates, motion: MotionModel) -> None:
         """Append tentative tracks with their first detection."""
@@ -101,6 +137,7 @@ class TrackTable:
         self.states[POSITION, CENTRE] += np.array((change.shift_x_px, change.shift_y_px))[:, None]
         for track in self.tracks:
             track.seen = list(change.box(track.seen))
+            track.whole = None
             track.history = [(time_s, list(change.box(box)), score) for time_s, box, score in track.history]
 
     def keep(self, rows: Sequence[int]) -> None:

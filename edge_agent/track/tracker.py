@@ -52,8 +52,12 @@ when an object turns or is cut by the picture's edge, the detection alone jitter
 class Tracker(Protocol):
     """Gives objects ids that last from frame to frame."""
 
-    def update(self, detections: Detections, *, time_s: float) -> Tracks:
-        """Take in what the detector found at ``time_s``, which may come at any cadence; an empty frame counts."""
+    def update(self, detections: Detections, *, time_s: float, frame_size: tuple[int, int] | None = None) -> Tracks:
+        """Take in what the detector found at ``time_s``, which may come at any cadence; an empty frame counts.
+
+        With ``frame_size`` (width, height) it is known who goes out of sight at the picture's edge, and who behind
+        something within it.
+        """
         ...
 
     def move_view(self, change: ViewChange) -> None:
@@ -91,7 +95,8 @@ class ByteTracker:
         self._last_id = 0
         self._last_time_s: float | None = None
 
-    def update(self, detections: Detections, *, time_s: float) -> Tracks:
+    def update(self, detections: Detections, *, time_s: float, frame_size: tuple[int, int] | None = None) -> Tracks:
+        self._view.frame_size = frame_size
         settings, table = self._settings, self._table
         found = Candidates.of(
             detections, low_score=settings.low_score, high_score=settings.high_score, groups=self._groups
@@ -187,7 +192,9 @@ class ByteTracker:
         if not free:
             return []
         states, measured = self._table.states.take(free, axis=2), found.centred.take(spare, axis=1)
-        fit, reach = (judge(states, measured, self._settings) for judge in (similarity, reachable))
+        fit = similarity(states, measured, self._settings)
+        hidden = np.array([self._table.tracks[row].hidden for row in free])
+        reach = reachable(states, measured, self._settings, hidden=hidden)
         expected = corners(states[POSITION]).tolist()
         offers: list[Offer] = []
         for place, row in enumerate(free):
@@ -285,6 +292,8 @@ class ByteTracker:
             if track.missed == 1:
                 position, velocity = self._table.states[: VELOCITY + 1, :, row].tolist()
                 track.leaving = self._view.left_by(track.seen, position, velocity)
+                if track.track_id and not track.leaving:
+                    self._table.coast(row)
 
     def _drop(self) -> tuple[int, ...]:
         """Forget tracks that were not seen for too long; return the ids that ended with them."""

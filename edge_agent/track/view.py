@@ -9,6 +9,8 @@ from edge_agent.track.motion_model import SMALLEST_SIZE_PX
 from edge_agent.types import ViewChange
 
 _EDGE_RATIO = 0.02
+_NEAR_EDGE_RATIO = 0.06
+"""Detectors let boxes that the picture cuts end somewhat before its edge."""
 _LEAVING_RATIO_PER_S = 0.1
 _CUT_RATIO = 0.2
 """A box that is being cut shrinks by twice its centre's speed; a box that merely breathes by far less,
@@ -26,6 +28,8 @@ class View:
     def __init__(self) -> None:
         self._low = [inf, inf]
         self._high = [-inf, -inf]
+        self.frame_size: tuple[int, int] | None = None
+        """Width and height of the picture, where they are known: nobody leaves it far from its edge."""
 
     def widen(self, hull: Sequence[float]) -> None:
         """Take in the smallest rectangle that holds all detections of an update."""
@@ -49,8 +53,16 @@ class View:
             speed = velocity[axis]
             if abs(speed) <= _LEAVING_RATIO_PER_S * size_px or velocity[axis + 2] >= -_CUT_RATIO * abs(speed):
                 continue
+            if self._far_from_edge(axis, seen, forward=speed > 0):
+                continue
             low, high = self._low[axis], self._high[axis]
             margin = _EDGE_RATIO * (high - low)
             if seen[axis] <= low + margin if speed < 0 else seen[axis + 2] >= high - margin:
                 return True
         return False
+
+    def _far_from_edge(self, axis: int, seen: Sequence[float], *, forward: bool) -> bool:
+        if self.frame_size is None:
+            return False
+        size = self.frame_size[axis]
+        return (size - seen[axis + 2] if forward else seen[axis]) > _NEAR_EDGE_RATIO * size

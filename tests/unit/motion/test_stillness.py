@@ -138,3 +138,17 @@ def test_edge_19_a_cloud_s_soft_shadow_is_no_motion() -> None:
         return (empty * (1.0 - 0.45 / (1.0 + np.exp((np.abs(across - x) - 120.0) / 18.0)))).astype(np.float32)
 
     assert len(active_frames(watch([empty] * 15 + [shaded(i) for i in range(15, 85)]))) <= 2
+
+
+@every_scene
+def test_edge_18_an_insect_on_the_lens_is_hardly_any_motion(scene: Scene) -> None:
+    """A dark blur, out of focus, creeps and turns for four seconds: most frames have no motion."""
+    empty = scene()
+    down, across = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+
+    def crept(i: int) -> Picture:
+        x, y = 250.0 + 90.0 * np.sin(i / 9.0), 180.0 + 60.0 * np.cos(i / 7.0)
+        blur = np.exp(-(((across - x) / 45.0) ** 2 + ((down - y) / 35.0) ** 2))
+        return (empty * (1.0 - 0.75 * blur)).astype(np.float32)
+
+    assert len(active_frames(watch([empty] * 15 + [crept(i) for i in range(15, 75)]))) <= 12
