@@ -55,6 +55,8 @@ class Objects:
         self._gate = gate
         self._timer = timer
         self._plates = plates
+        self._unsettled: Frame | None = None
+        """The frame before this one, where it could not be told yet whether something moves in it."""
         self.seen: Sequence[str] = ()
         """Uids of the tracks that were seen in the frame last observed."""
 
@@ -62,9 +64,19 @@ class Objects:
         self.seen = ()
         if motion.view_change is not None:
             self._move_view(motion.view_change)
+        unsettled, self._unsettled = self._unsettled, frame if motion.unsettled else None
         occupied = self._lifecycle.occupied
         if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.restless):
             return (*self._lifecycle.rest(frame), *self._gone_plates(frame.time_s))
+        earlier: Sequence[Occurrence] = ()
+        if unsettled is not None and motion.held_back is not None and motion.view_change is None:
+            # Something large and fast: half of what there is to see of it may be in the frame that was left out.
+            _, earlier = self._look(unsettled, motion.held_back)
+        tracks, told = self._look(frame, motion)
+        return (*earlier, *told, *self._read_plates(frame, motion, tracks))
+
+    def _look(self, frame: Frame, motion: Motion) -> tuple[Tracks, Sequence[Occurrence]]:
+        """Find and follow the objects in one frame; return the tracks and what is to be emitted."""
         with self._timer.stage("detect"):
             detections = self._finder.find(frame, motion)
         with self._timer.stage("track"):
@@ -75,7 +87,7 @@ class Objects:
         with self._timer.stage("rules"):
             told = self._lifecycle.observe(frame, tracks)
             self.seen = [followed.track_uid for followed in self._lifecycle.followed(tracks)]
-        return (*told, *self._read_plates(frame, motion, tracks))
+        return tracks, told
 
     def finish(self) -> Sequence[Occurrence]:
         told = self._lifecycle.finish(self._tracker.finish())

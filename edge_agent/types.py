@@ -218,6 +218,8 @@ class Motion:
     """``(h, w)`` small foreground mask, 255 where moving, at the motion stage's own resolution; None when idle."""
     view_change: ViewChange | None = None
     """Set when the places of earlier frames lie elsewhere in this one: what is remembered in pixels must be moved."""
+    held_back: Motion | None = None
+    """What moved in the frame before, which was ``unsettled``: now it is known that it was something that moves."""
     unsettled: bool = False
     """Whether the picture as a whole is changing (a corrupted frame, a flash, a pan), so that nothing new in it is to
     be believed."""

@@ -99,6 +99,7 @@ class AdaptiveBackground:
         self._view = ViewMotion()
         self._settled_at_s = -np.inf
         self._was_active = False
+        self._held_back: Motion | None = None
         self._ghosts_checked_s = 0.0
         self._moved_s = -np.inf
         self._left_picture = False
@@ -134,6 +135,7 @@ class AdaptiveBackground:
         sure_px, perhaps_px = count(sure), count(perhaps)
         if self._view.moving(time_s) or time_s < self._settled_at_s:
             return self._settle(background, small, perhaps_px / self._watched_px, step_s=step_s)
+        waited = self._sudden.waiting
         verdict = self._sudden.judge(
             changed_share=perhaps_px / self._watched_px,
             sure_share=sure_px / self._watched_px,
@@ -142,7 +144,8 @@ class AdaptiveBackground:
             time_s=time_s,
         )
         if verdict is not Verdict.USUAL:
-            return self._hold_back(background, small, perhaps, verdict)
+            return self._hold_back(background, small, sure, perhaps, verdict)
+        held_back, self._held_back = self._held_back, None
         changes = self._changes(background, small, sure, perhaps) if sure_px >= self._least_sure_px else None
         if changes is None:
             self._foreground = self._moved_before = None
@@ -155,7 +158,10 @@ class AdaptiveBackground:
         boxes, bodies = self._steady(changes)
         moving = either(grown(bodies), changes.lit)
         background.learn(small, foreground=self._foreground, moving=moving, step_s=step_s)
-        return self._moving(background, bodies, boxes) if len(boxes) else self._idle()
+        if not len(boxes):
+            return self._idle()
+        motion = self._moving(background, bodies, boxes)
+        return replace(motion, held_back=held_back) if waited and self._sudden.has_moved(time_s) else motion
 
     def _start(self, luma: Luma, *, time_s: float) -> None:
         self.reset()
@@ -212,7 +218,8 @@ class AdaptiveBackground:
         self._sudden.forget(usual_share=changed_share)
         return replace(self._idle(), unsettled=changed_share > _UNSETTLED_SHARE)
 
-    def _hold_back(self, background: Background, small: Plane, perhaps: Plane, verdict: Verdict) -> Motion:
+    def _hold_back(self, background: Background, small: Plane, sure: Plane, perhaps: Plane, verdict: Verdict) -> Motion:
+        self._held_back = self._perhaps_moving(background, sure, perhaps) if verdict is Verdict.WAIT else None
         if verdict is Verdict.LEARN_ANEW:
             self._forget_movers(background, small)
             self._settled_at_s = self._time_s + _SETTLING_S
@@ -224,10 +231,20 @@ class AdaptiveBackground:
             self._moved_s = self._time_s
         return replace(self._idle(), unsettled=True)
 
+    def _perhaps_moving(self, background: Background, sure: Plane, perhaps: Plane) -> Motion | None:
+        """Return what moves in a frame that is held back, if it is something that moves; learns nothing from it."""
+        labels, blobs = find_blobs(sure, perhaps, least_area_px=self._least_area_px, least_sure_px=self._least_sure_px)
+        if not blobs:
+            return None
+        thick = worn(either(sure, perhaps))
+        bodies, boxes = fill_bodies(mask_of(labels, blobs), thick, least_area_px=self._least_area_px)
+        return self._motion_of(background, bodies, boxes) if len(boxes) else None
+
     def _forget_movers(self, background: Background, small: Plane) -> None:
         background.learn_anew(small)
         self._foreground = self._moved_before = None
         self._sudden.forget()
+        self._held_back = None
         self._moved_s = -np.inf
 
     def _restless_share(
@@ -355,6 +372,10 @@ class AdaptiveBackground:
         # What reached the edge of the picture leaves at once and for good: no need to hold on for it.
         inner = (boxes[:, :2] > 1).all(axis=1) & (boxes[:, 2] < width - 1) & (boxes[:, 3] < height - 1)
         self._left_picture = not bool(inner.any())
+        return self._motion_of(background, bodies, boxes)
+
+    def _motion_of(self, background: Background, bodies: Plane, boxes: Boxes) -> Motion:
+        width, height = self._size
         scale = np.array((self._frame_shape[1] / width, self._frame_shape[0] / height) * 2, np.float32)
         return Motion(
             active=True,

@@ -50,6 +50,10 @@ class SuddenChange:
         """Whether frames are being held back."""
         return self._since_s is not None
 
+    def has_moved(self, time_s: float) -> bool:
+        """Return whether what changed suddenly was found, not long ago, to be something that moves."""
+        return time_s <= self._trusted_until_s
+
     def forget(self, *, usual_share: float = 0.0) -> None:
         """Stop waiting; the changed area is expected to be about this large from now on."""
         self._since_s = None

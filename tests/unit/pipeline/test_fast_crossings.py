@@ -25,17 +25,18 @@ from shared.ids import Uuid7Generator
 from tests.unit.scenes import START
 
 WIDTH, HEIGHT, FPS = 320, 180, 10.0
-CAR_WIDTH, CAR_HEIGHT = 60, 30
+SMALL_CAR, LARGE_CAR = (60, 30), (90, 70)
+"""The large one covers a tenth of the picture: so much that its first frame is held back."""
 PASSES, PASS_S = 8, 3.5
 PAINT = (40, 200, 90)
 
 
-def _places(seconds: float) -> Iterator[float]:
+def _places(seconds: float, car_width: int) -> Iterator[float]:
     """Return the car's left side frame by frame: eight passes, each with another phase, to and fro."""
     for number in range(PASSES):
         for step in range(round(PASS_S * FPS)):
             share = (step / FPS - 1.5 + number / PASSES / FPS) / seconds
-            yield (share if number % 2 == 0 else 1.0 - share) * WIDTH - CAR_WIDTH / 2
+            yield (share if number % 2 == 0 else 1.0 - share) * WIDTH - car_width / 2
 
 
 def _scenes(count: int = 4) -> list[np.ndarray]:
@@ -47,12 +48,12 @@ def _scenes(count: int = 4) -> list[np.ndarray]:
     return [np.repeat(plane.astype(np.uint8)[:, :, None], 3, axis=2) for plane in planes]
 
 
-def _image(scene: np.ndarray, left: float) -> np.ndarray:
+def _image(scene: np.ndarray, left: float, car: tuple[int, int]) -> np.ndarray:
     image = scene.copy()
-    start, end = max(round(left), 0), min(round(left) + CAR_WIDTH, WIDTH)
+    start, end = max(round(left), 0), min(round(left) + car[0], WIDTH)
     if end > start:
-        image[100 : 100 + CAR_HEIGHT, start:end] = PAINT
-        image[105:115, start:end:6] = 20
+        image[90 : 90 + car[1], start:end] = PAINT
+        image[95:105, start:end:6] = 20
     return image
 
 
@@ -62,10 +63,13 @@ class PaintFinder:
     labels = ("car",)
     model_info = ModelInfo(model_type="paint", version="1")
 
+    def __init__(self, car_width: int) -> None:
+        self._least_width = car_width / 2
+
     def find(self, frame: Frame, motion: Motion) -> Detections:
         painted = (frame.picture.bgr() == np.array(PAINT, np.uint8)).all(axis=2)
         rows, columns = np.nonzero(painted)
-        if len(columns) == 0 or np.ptp(columns) < CAR_WIDTH / 2:
+        if len(columns) == 0 or np.ptp(columns) < self._least_width:
             return Detections()
         box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         return Detections(np.array([box], np.float32), np.array([0.85], np.float32), np.zeros(1, np.int32))
@@ -77,7 +81,7 @@ class PaintFinder:
         """Nothing to let go of."""
 
 
-def _events(finder: Finder, seconds: float, every: int) -> list[Event]:
+def _events(finder: Finder, car: tuple[int, int], seconds: float, every: int) -> list[Event]:
     lines = [{"name": f"at-{x}", "points": [[x / 100, 1.0], [x / 100, 0.0]]} for x in (50, 53)]
     camera = CameraSettings.model_validate({"id": "gate", "source": "x", "events": {"lines": lines}})
     built: list[BuiltEvent] = []
@@ -102,10 +106,10 @@ def _events(finder: Finder, seconds: float, every: int) -> list[Event]:
         timer=timer,
     )
     scenes = _scenes()
-    for number, left in enumerate(_places(seconds)):
+    for number, left in enumerate(_places(seconds, car[0])):
         if number % every == 0:
             time_s = number / FPS
-            picture = ArrayPicture(_image(scenes[number % len(scenes)], left))
+            picture = ArrayPicture(_image(scenes[number % len(scenes)], left, car))
             timestamp = START.fromtimestamp(START.timestamp() + time_s, START.tzinfo)
             pipeline.process(Frame(number=number + 1, timestamp=timestamp, time_s=time_s, picture=picture))
     pipeline.finish()
@@ -114,10 +118,13 @@ def _events(finder: Finder, seconds: float, every: int) -> list[Event]:
 
 @pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize("seconds", [0.6, 0.8, 1.2])
+@pytest.mark.parametrize("car", [SMALL_CAR, LARGE_CAR], ids=["small", "large"])
 @pytest.mark.parametrize("finder", ["blobs", "paint"])
-def test_edge_04_eight_of_eight_passes_cross_both_lines(finder: str, seconds: float, every: int) -> None:
+def test_edge_04_eight_of_eight_passes_cross_both_lines(
+    finder: str, car: tuple[int, int], seconds: float, every: int
+) -> None:
     """Ten frames a second, and five: each pass enters, crosses two lines three percent apart, and leaves."""
-    events = _events(BlobFinder(BlobDetector()) if finder == "blobs" else PaintFinder(), seconds, every)
+    events = _events(BlobFinder(BlobDetector()) if finder == "blobs" else PaintFinder(car[0]), car, seconds, every)
     crossings = Counter(
         (each.event_data.name, each.event_data.direction) for each in events if isinstance(each, RuleEvent)
     )
