@@ -200,13 +200,14 @@ class TrackLifecycle:
             labels=labels,
         )
         state = self._states.get(track_id) or self._begin(track_id, sighting, own.class_name)
+        happened: list[Transition] = []
         for seen in earlier:
             state.add_earlier(seen)
-            state.postpone(self._apply_rules(state, frame, seen.xyxy, own.class_name, seen.time_s))
+            happened += self._apply_rules(state, frame, seen.xyxy, own.class_name, seen.time_s)
         stationary = self._stationarity.update(track_id, np.asarray(box, np.float32), frame.time_s)
         best_age_s = BEST_PICTURE_INTERVALS * self._settings.update_interval_s
         state.add(sighting, own.class_name, stationary=stationary, best_age_s=best_age_s)
-        happened = self._apply_rules(state, frame, box, own.class_name, frame.time_s)
+        happened += self._apply_rules(state, frame, box, own.class_name, frame.time_s)
         if not state.announced:
             state.postpone(happened)
             return self._announce(state) if self._is_ready(state) else []

@@ -355,6 +355,19 @@ def test_who_is_waited_for_is_still_in_the_zone() -> None:
     assert _short(happened)[-2:] == ["zone_left", "left"]
 
 
+def test_what_a_continued_object_does_before_its_new_track_is_confirmed_is_emitted_at_once() -> None:
+    """It has been announced under its old track: leaving the zone is not lost with the new one."""
+    half = ZoneSettings.model_validate(
+        {"name": "half", "polygon": [(0, 0), (0.4, 0), (0.4, 1), (0, 1)], "exit_s": 0.1, "enter_s": 0.1}
+    )
+    past = tuple(EarlierDetection(2, 20.0 + k / 10, (114.0, 60.0, 154.0, 120.0), 0.9) for k in range(3))
+    script = [*[tracks([(1, STILL)])] * 100, tracks(ended=[1]), *[tracks()] * 102]
+    moved = (114.0, 60.0, 154.0, 120.0)
+    script += [replace(tracks([(2, moved)]), earlier=past), *[tracks([(2, moved)])] * 5]
+    happened = _play_all(_lifecycle(EventSettings(zones=[half])), script)
+    assert _short(happened) == ["entered", "zone_entered", "zone_left"]
+
+
 def test_crossings_are_counted_when_they_are_emitted() -> None:
     """Two cross, a third is never believed in: one, two."""
     lifecycle = _lifecycle(EventSettings(lines=[GATE]))
