@@ -365,7 +365,7 @@ def test_what_a_continued_object_does_before_its_new_track_is_confirmed_is_emitt
     moved = (114.0, 60.0, 154.0, 120.0)
     script += [replace(tracks([(2, moved)]), earlier=past), *[tracks([(2, moved)])] * 5]
     happened = _play_all(_lifecycle(EventSettings(zones=[half])), script)
-    assert _short(happened) == ["entered", "zone_entered", "zone_left"]
+    assert _short(happened) == ["entered", "zone_entered", "updated", "zone_left"]
 
 
 def test_crossings_are_counted_when_they_are_emitted() -> None:
