@@ -6,6 +6,7 @@ away, for a while and not without bound.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import queue
@@ -126,6 +127,8 @@ class CommandDispatcher:
         """Command ids seen lately, with the reply once there is one."""
         self._not_ready: list[Command] = []
         """Commands that wait for something on the device, such as a camera's first frame."""
+        self._refused: OrderedDict[bytes, None] = OrderedDict()
+        """Digests of refused messages; a retained one comes again with every connection."""
         self._replies: ReplyQueue | None = None
         self._retry_every_s = retry_every_s
         self._faults = FaultLog(logger)
@@ -204,7 +207,8 @@ class CommandDispatcher:
         try:
             command = _parse(topic, payload)
         except ContractError as error:
-            logger.warning("a message on %s is refused: %s", topic[:200], error)
+            if self._is_first(topic, payload):
+                logger.warning("a message on %s is refused: %s", topic[:200], error)
             self._refuse(topic, payload, str(error))
             return
         if self._is_new(command.command_id):
@@ -248,6 +252,16 @@ class CommandDispatcher:
         if reply is not None:
             self._send(command_id, reply)
         return False
+
+    def _is_first(self, topic: str, payload: bytes) -> bool:
+        """Remember a refused message; tell whether the same was not refused before."""
+        digest = hashlib.sha256(topic.encode("utf-8", "replace") + b"\0" + payload).digest()
+        with self._lock:
+            first = digest not in self._refused
+            self._refused[digest] = None
+            if len(self._refused) > MAX_REMEMBERED:
+                self._refused.popitem(last=False)
+        return first
 
     def _refuse(self, topic: str, payload: bytes, why: str) -> None:
         """Answer a message that is no command, where it says at least who asks."""

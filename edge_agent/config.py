@@ -28,7 +28,7 @@ from edge_agent.sender import SenderSettings
 from edge_agent.track.settings import TrackSettings
 from edge_agent.transport.settings import MqttSettings, S3Settings
 from shared.errors import ConfigurationError
-from shared.ids import Segment
+from shared.ids import SEGMENT_PATTERN, Segment
 from shared.redact import redact
 
 Mode = Literal["tracking", "detection", "motion"]
@@ -208,6 +208,8 @@ def _problem(item: Any, data: Mapping[str, Any], model: type[BaseModel]) -> str:
         hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}" if known else ""
         return f"{where}: there is no such setting{hint}"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if SEGMENT_PATTERN in message:
+        message = "use 1 to 100 of the letters A-Z and a-z, digits, - and _"
     given = item.get("input")
     shown = (
         f" (it is {redact(repr(given))})"

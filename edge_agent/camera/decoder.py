@@ -149,13 +149,17 @@ class OpenVideo:
 
     @property
     def duration_s(self) -> float | None:
-        """As announced; None where only the whole container says, and it holds more than this stream."""
+        """As announced; None where only the whole container says, and it holds more than this stream.
+
+        What Matroska calls its duration is when it ends, and its clock need not begin at 0.
+        """
         if self.elementary:
             return None
         if self.stream.duration is not None and self.stream.time_base is not None:
             return float(self.stream.duration * self.stream.time_base)
         if self.container.duration is not None and len(self.container.streams) == 1:
-            return self.container.duration / MICROSECONDS
+            begins = self.container.start_time or 0 if "matroska" in self.container.format.name else 0
+            return (self.container.duration - begins) / MICROSECONDS
         return None
 
 

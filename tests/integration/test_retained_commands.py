@@ -1,0 +1,157 @@
+"""Messages that somebody left retained on a device's command topics, on a real broker."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge_agent.commands import CommandDispatcher, CommandHandlers
+from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.settings import MqttSettings
+from shared.topics import DeviceTopics
+from tests.backing_services import BrokerFixture
+from tests.integration.delivery_rig import Subscriber, subscribed
+from tests.unit.waiting import eventually
+
+GARBAGE = {
+    "reload": b"\xff\xfe\x00 not text",
+    "snapshot": b"[" * 20_000,
+    "resend": b'{"command": "resend", "command_id": "r-1", "sequence_epoch": "e", "ranges": []}',
+    "format_disk": b'{"command": "format_disk", "command_id": "f-1"}',
+    "x": b"{}",
+}
+
+
+class Retained:
+    """Keeps messages retained on one device's command topics until ``clear``."""
+
+    def __init__(self, *, port: int, topics: DeviceTopics) -> None:
+        self._topics = topics
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"litter-{uuid.uuid4().hex[:8]}")
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._kept: set[str] = set()
+
+    def keep(self, command: str, payload: bytes) -> None:
+        topic = self._topics.command(command)
+        self._kept.add(topic)
+        self._client.publish(topic, payload, qos=1, retain=True).wait_for_publish(20)
+
+    def clear(self) -> None:
+        for topic in self._kept:
+            self._client.publish(topic, b"", qos=1, retain=True).wait_for_publish(20)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Device:
+    """The command half of an agent, which counts the reloads that it carries out."""
+
+    def __init__(self, *, port: int, topics: DeviceTopics) -> None:
+        self.reloads: list[str] = []
+        self._settings = MqttSettings(host="127.0.0.1", port=port, reconnect_min_s=0.05, reconnect_max_s=0.2)
+        self._topics = topics
+        self._dispatcher = CommandDispatcher(
+            topics=topics,
+            handlers=CommandHandlers(
+                snapshot=lambda _: None,
+                test_connection=lambda _: None,
+                reload=lambda command: self.reloads.append(command.command_id),
+                resend=lambda _: None,
+            ),
+        )
+        self.link = MqttLink(settings=self._settings, topics=topics, on_command=self._dispatcher.receive)
+        self._dispatcher.start(self.link)
+        self.link.start()
+
+    def interrupt(self) -> None:
+        """Take the session over with another client of the same id, as a lost connection ends it."""
+        before = self.link.health().reconnects
+        gone = threading.Event()
+        thief = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=self._topics.device_id, clean_session=self._settings.clean_session
+        )
+        thief.on_connect = lambda *_: gone.set()
+        thief.connect("127.0.0.1", self._settings.effective_port)
+        thief.loop_start()
+        assert gone.wait(20)
+        thief.disconnect()
+        thief.loop_stop()
+        eventually(lambda: self.link.health().reconnects > before and self.link.connected, within_s=60)
+
+    def close(self) -> None:
+        self.link.close()
+        self._dispatcher.close()
+
+
+@pytest.fixture
+def topics() -> DeviceTopics:
+    return DeviceTopics("hq", f"gate-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def retained(mqtt_broker: BrokerFixture, topics: DeviceTopics) -> Iterator[Retained]:
+    one = Retained(port=mqtt_broker.port, topics=topics)
+    yield one
+    one.clear()
+
+
+@pytest.fixture
+def cloud(mqtt_broker: BrokerFixture, topics: DeviceTopics) -> Iterator[Subscriber]:
+    with subscribed(port=mqtt_broker.port, device_id=topics.device_id) as one:
+        yield one
+
+
+def test_edge_34_retained_garbage_is_named_once_and_harms_nothing(
+    retained: Retained,
+    mqtt_broker: BrokerFixture,
+    topics: DeviceTopics,
+    cloud: Subscriber,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever lies on the topics, however often the device connects again: one line each, and commands still work."""
+    caplog.set_level(logging.WARNING, "edge_agent.commands")
+    for command, payload in GARBAGE.items():
+        retained.keep(command, payload)
+    device = Device(port=mqtt_broker.port, topics=topics)
+    try:
+        eventually(lambda: len(_refused(caplog)) == len(GARBAGE))
+        for number in range(3):
+            device.interrupt()
+            cloud.ask("reload", f"after-{number}")
+            eventually(lambda number=number: f"after-{number}" in device.reloads)
+    finally:
+        device.close()
+    assert sorted(_refused(caplog)) == sorted(topics.command(command) for command in GARBAGE)
+    assert device.reloads == ["after-0", "after-1", "after-2"]
+
+
+def test_edge_34_a_retained_command_is_carried_out_once(
+    retained: Retained, mqtt_broker: BrokerFixture, topics: DeviceTopics, cloud: Subscriber
+) -> None:
+    """The broker sends it again at every connection; the device carries it out at the first."""
+    retained.keep("reload", json.dumps({"command": "reload", "command_id": "kept"}).encode())
+    device = Device(port=mqtt_broker.port, topics=topics)
+    try:
+        eventually(lambda: device.reloads)
+        for number in range(3):
+            device.interrupt()
+            cloud.ask("reload", f"after-{number}")
+            eventually(lambda number=number: f"after-{number}" in device.reloads)
+    finally:
+        device.close()
+    assert device.reloads == ["kept", "after-0", "after-1", "after-2"]
+
+
+def _refused(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the topics of the messages that the log calls refused."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "edge_agent.commands"]
+    topics = [line.removeprefix("a message on ").partition(" is refused")[0] for line in lines if " is refused" in line]
+    return [topic for topic in topics if "/commands/" in topic]
