@@ -37,7 +37,7 @@ class TestAuthority:
         self._strict = strict
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-        builder = self._builder(self._name, self._key).add_extension(
+        builder = self._builder(self._name, self._key, (-5.0, 5.0)).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
         if strict:
@@ -45,15 +45,15 @@ class TestAuthority:
         certificate = builder.sign(self._key, hashes.SHA256())
         self.ca_file = self._write("ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Return certificate and key of ``name``, good for 127.0.0.1."""
+    def issue(
+        self, name: str, *, address: str = "127.0.0.1", days: tuple[float, float] = (-1.0, 1.0)
+    ) -> tuple[Path, Path]:
+        """Return certificate and key of ``name``, good for ``address`` between these days, counted from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = (
-            self._builder(subject, key)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
+            self._builder(subject, key, days)
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         return (
@@ -68,7 +68,9 @@ class TestAuthority:
             ),
         )
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[float, float]
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder()
@@ -76,8 +78,8 @@ class TestAuthority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now + timedelta(days=days[0]))
+            .not_valid_after(now + timedelta(days=days[1]))
         )
         if not self._strict:
             return builder
