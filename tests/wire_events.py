@@ -12,6 +12,7 @@ from typing import Any
 from shared.clock import format_utc
 from shared.ids import Uuid7Generator
 from shared.ingest_message import encode_ingest_message
+from shared.storage_keys import snapshot_key
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EPOCH = "e1"
@@ -173,6 +174,12 @@ def mixed_traffic(count: int, *, cameras: int = 10, seed: int = 1, first_sequenc
             camera_id=f"camera-{camera}",
             timestamp=format_utc(start + timedelta(milliseconds=5 * number)),
             sequence=next(sequences[camera // 2]),
+        )
+        event["snapshot"]["key"] = snapshot_key(
+            camera_id=event["camera_id"],
+            event_type=event_type,
+            timestamp=start + timedelta(milliseconds=5 * number),
+            extension="jpg",
         )
         events.append(event | ({"event_data": data} if data else {}))
     return events
