@@ -20,6 +20,7 @@ from shared.retry import FaultLog
 log = logging.getLogger(__name__)
 
 MINUTE_S = 60.0
+HOUR_S = 3600.0
 DAY_S = 86_400.0
 FIRST_WAIT_S = 5.0
 """The database may still be starting; nothing here is urgent."""
@@ -34,6 +35,14 @@ class Appointment:
     event: Mapping[str, str]
     every_s: float
     due_s: float = 0.0
+    failures: int = 0
+    """In a row."""
+
+    def called(self, now_s: float, *, done: bool) -> None:
+        """Note a call; one that failed is due again after a minute, then after twice as long, at most an hour."""
+        self.failures = 0 if done else self.failures + 1
+        pause_s = min(MINUTE_S * 2 ** min(self.failures - 1, 6), HOUR_S) if self.failures else DAY_S
+        self.due_s = now_s + min(pause_s, self.every_s)
 
 
 def appointments() -> list[Appointment]:
@@ -50,14 +59,14 @@ def keep(
     monotonic: Callable[[], float] = time.monotonic,
     first_wait_s: float = FIRST_WAIT_S,
 ) -> None:
-    """Keep all appointments until ``stopped``; one that fails is tried again after a minute."""
+    """Keep all appointments until ``stopped``; one that fails is tried again after a minute or more."""
     faults = FaultLog(log, monotonic=monotonic, forget_after_s=DAY_S)
     stopped.wait(first_wait_s)
     while not stopped.is_set():
         now_s = monotonic()
         for appointment in schedule:
             if now_s >= appointment.due_s:
-                appointment.due_s = now_s + (appointment.every_s if _call(invoke, appointment, faults) else MINUTE_S)
+                appointment.called(now_s, done=_call(invoke, appointment, faults))
         stopped.wait(max(min(appointment.due_s for appointment in schedule) - monotonic(), 0.0))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.schedule import MINUTE_S, Appointment, appointments, keep
+from infra.local.schedule import DAY_S, MINUTE_S, Appointment, appointments, keep
 from shared.errors import TransientError
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
@@ -70,3 +70,15 @@ def test_python_an_unexpected_failure_costs_neither_the_schedule_nor_the_log(cap
     night.play([Appointment({"task": "partitions"}, 86_400.0), Appointment({"task": "gaps"}, MINUTE_S)])
     assert [task for task, _ in night.called][:8] == ["partitions", "gaps"] * 4
     assert caplog.text.count("Traceback") == 1
+
+
+def test_cloud_a2_what_fails_again_and_again_is_tried_less_and_less_often() -> None:
+    """A minute, two, four … an hour; one success, and it is due when its schedule says."""
+    one = Appointment({"task": "partitions"}, DAY_S)
+    waits: list[float] = []
+    for _ in range(9):
+        one.called(1000.0, done=False)
+        waits.append(one.due_s - 1000.0)
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    one.called(1000.0, done=True)
+    assert one.due_s == 1000.0 + DAY_S
