@@ -39,9 +39,9 @@ class Appointment:
     """In a row."""
 
     def called(self, now_s: float, *, done: bool) -> None:
-        """Note a call; one that failed is due again after a minute, then after twice as long, at most an hour."""
+        """Note a call; what failed is due after a minute, from the fifth failure in a row on later and later."""
         self.failures = 0 if done else self.failures + 1
-        pause_s = min(MINUTE_S * 2 ** min(self.failures - 1, 6), HOUR_S) if self.failures else DAY_S
+        pause_s = min(MINUTE_S * 2 ** min(max(self.failures - 4, 0), 6), HOUR_S) if self.failures else DAY_S
         self.due_s = now_s + min(pause_s, self.every_s)
 
 
