@@ -46,9 +46,7 @@ _UNSETTLED_SHARE = 0.15
 _LEAST_BLOB_PX = 6
 _REACH_PX = 3
 _LARGE_AREAS = 25.0
-"""Of the least area: what stops is absorbed the later the larger it is, up to this."""
-_CERTAIN_SHARE = 0.05
-"""A body that takes so much of the picture counts at once."""
+"""A body this many times the least area counts at once, and is absorbed the latest when it stops."""
 _LEAST_RESTLESS_PX, _LEAST_RESTLESS_SHARE = 3, 0.01
 _RESTLESS_WITHIN_S = 0.7
 """Of a body: so much of it must change twice, within so long, for it to move; a clock's seconds change once."""
@@ -167,7 +165,8 @@ class AdaptiveBackground:
         self.reset()
         watched = self._fit(luma.shape)
         self._time_s = self._ghosts_checked_s = time_s
-        self._background = Background(shrink(luma, self._size), settings=self._settings, watched=watched)
+        self._frame_before = shrink(luma, self._size)
+        self._background = Background(self._frame_before, settings=self._settings, watched=watched)
         self._start_displays(time_s=time_s)
 
     def _start_displays(self, *, time_s: float) -> None:
@@ -349,7 +348,7 @@ class AdaptiveBackground:
         body = bodies[window]
         if self._displays.hold(body, window):
             return False
-        if count(body) >= _CERTAIN_SHARE * bodies.size:
+        if count(body) >= _LARGE_AREAS * self._least_area_px and not self._displays.beside(body, window):
             return True
         if self._moved_before is not None and count(self._moved_before[around]) > 0:
             return True

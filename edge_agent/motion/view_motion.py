@@ -26,7 +26,7 @@ _SPREAD_SHARE = 0.04
 """Of the textured cells: fewer changed ones are objects, and no movement of the view is looked for."""
 _AGREE_SHARE = 0.65
 _LEAST_CELLS = 5
-_TRIES, _PAUSE_S = 3, 0.3
+_TRIES, _PAUSE_S = 2, 1.0
 """Looks in vain after which there is a pause: several objects move, not the view."""
 _BETTER = 0.65
 """What a cell's difference from the reference must fall to, as a share, when the reference is moved."""
@@ -165,7 +165,7 @@ def _widespread(changed: NDArray[np.bool_], textured: NDArray[np.bool_]) -> bool
     rows, columns = np.nonzero(changed & textured)
     if len(rows) < max(_LEAST_CELLS, _SPREAD_SHARE * np.count_nonzero(textured)):
         return False
-    return bool(np.ptp(columns) >= changed.shape[1] / 2 or np.ptp(rows) >= changed.shape[0] / 2)
+    return bool(np.ptp(columns) >= changed.shape[1] / 2 and np.ptp(rows) >= changed.shape[0] / 2)
 
 
 def _agreed(reference: Plane, frame: Plane, matrix: Matrix) -> bool:
