@@ -307,3 +307,22 @@ def test_cloud_20_a_dead_letter_topic_that_takes_nothing_keeps_the_record_uncomm
     assert len(scene.kafka.read(scene.rejected, 1)) == 1
     scene.wait_until_committed(8)
     assert member.stop() == 0
+
+
+def test_cloud_20_a_member_that_freezes_loses_its_partitions_and_comes_back(scene: Scene) -> None:
+    """Stopped for longer than its session: another member stores its share; once awake it harms nothing."""
+    events = mixed_traffic(400)
+    scene.kafka.produce_events(scene.topic, events[:100])
+    frozen = scene.start("--batch", "10")
+    scene.wait_until_stored(100)
+    other = scene.start("--batch", "10")
+    assert wait_until(lambda: other.partitions() > 0, timeout_s=60, poll_s=0.05), other.log()
+    frozen.process.send_signal(signal.SIGSTOP)
+    scene.kafka.produce_events(scene.topic, events[100:300])
+    scene.wait_until_stored(300)
+    assert other.partitions() == PARTITIONS
+    frozen.process.send_signal(signal.SIGCONT)
+    scene.kafka.produce_events(scene.topic, events[300:])
+    scene.assert_exactly_once(events)
+    scene.wait_until_committed(400)
+    assert (frozen.stop(), other.stop()) == (0, 0)

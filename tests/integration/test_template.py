@@ -182,6 +182,21 @@ def test_no_queue_gives_up_a_message_without_keeping_it(template: dict[str, Any]
     assert all(queue["SqsManagedSseEnabled"] for queue in queues.values())
 
 
+def test_cloud_b6_the_guide_says_how_long_a_message_waits_and_how_to_redrive(template: dict[str, Any]) -> None:
+    """Waiting time and number of attempts are the queue's own; the command that moves dead letters back is there."""
+    guide = (ROOT / "docs" / "guide" / "deploy-aws.md").read_text(encoding="utf-8")
+    section = " ".join(guide.partition("### What waits, and what to do after an outage")[2].split())
+    queue = template["Resources"]["IngestQueue"]["Properties"]
+    minutes, attempts = queue["VisibilityTimeout"] // 60, queue["RedrivePolicy"]["maxReceiveCount"]
+    words = dict(enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]))
+    assert f"the queue's visibility timeout ({words.get(minutes, minutes)} minutes)" in section
+    assert (
+        f"returned {words.get(attempts, attempts)} times (a database outage of about {minutes * attempts} min"
+        in section
+    )
+    assert "aws sqs start-message-move-task --source-arn" in section
+
+
 def test_dead_letters_and_a_standstill_raise_alarms(template: dict[str, Any]) -> None:
     """Somebody is told of what is rejected and of what waits."""
     watched = {str(alarm["Dimensions"][0]["Value"]) for alarm in _of_type(template, "AWS::CloudWatch::Alarm").values()}

@@ -1,0 +1,109 @@
+"""Sessions that a pooler shares out: every transaction may meet another server connection than the one before."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from cloud_functions.api.app import create_app
+from cloud_functions.api.auth import AllowEverybody
+from cloud_functions.api.database import ApiDatabase
+from cloud_functions.api.handler import ApiHandler
+from cloud_functions.api.plate_access import PlateAccess
+from cloud_functions.api.resources import LAMBDA_LIMITS, Resources
+from cloud_functions.api.workers import InlineWorkers
+from cloud_functions.db.connect import Database, connect_to
+from cloud_functions.ingest.handler import build_ingest
+from cloud_functions.observability import CountedMetrics
+from shared.clock import SystemClock
+from tests.api_calls import ApiCalls, FakeSnapshots, store, stored_event
+from tests.ingest_rig import RecordingCommands, RecordingDeadLetters, RecordingPublisher, rows
+from tests.wire_events import anpr_data, batch, failures, mixed_traffic, wire_event
+
+SESSION = """
+SELECT (SELECT count(*) FROM pg_prepared_statements),
+       (SELECT count(*) FROM pg_cursors),
+       (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'),
+       (SELECT count(*) FROM pg_class WHERE relpersistence = 't'),
+       (SELECT count(*) FROM pg_listening_channels()),
+       (SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> 'client_encoding')
+"""
+"""What a session keeps beyond a transaction, which a pooler in transaction mode would hand to a stranger, or lose."""
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[list[psycopg.Connection[Any]]]:
+    """Four connections, opened as the product opens them."""
+    opened = [connect_to(database_url) for _ in range(4)]
+    yield opened
+    for connection in opened:
+        connection.close()
+
+
+class Pooled(Database):
+    """A database whose transactions go over the connections in turn."""
+
+    def __init__(self, sessions: list[psycopg.Connection[Any]]) -> None:
+        turns = itertools.cycle(sessions)
+        super().__init__(connect=lambda: next(turns), statement_timeout_ms=20_000, idle_in_transaction_timeout_ms=9000)
+
+    def _open(self) -> psycopg.Connection[Any]:
+        self._connection = self._connect()
+        return self._connection
+
+
+def untouched(database_url: str) -> tuple[Any, ...]:
+    """Return what a session keeps that nobody has used."""
+    with connect_to(database_url) as connection:
+        row = connection.execute(SESSION).fetchone()
+    assert row is not None
+    return row
+
+
+def test_cloud_17_ingest_leaves_nothing_in_its_sessions(
+    database_url: str, sessions: list[psycopg.Connection[Any]]
+) -> None:
+    """Forty batches over four sessions in turn: every event is stored, and each session is as it was opened."""
+    events = [*mixed_traffic(400), *(wire_event("anpr", event_data=anpr_data(f"B {n} AB")) for n in range(10, 30))]
+    ingest = build_ingest(
+        {"DATABASE_URL": database_url},
+        database=Pooled(sessions),
+        publisher=RecordingPublisher(),
+        dead_letters=RecordingDeadLetters(),
+        commands=RecordingCommands(),
+        metrics=CountedMetrics(),
+    )
+    for start in range(0, len(events), 10):
+        assert failures(ingest.handle(batch(events[start : start + 10]))) == []
+    assert rows(database_url, "SELECT count(DISTINCT event_id) FROM events") == [(len(events),)]
+    assert [session.execute(SESSION).fetchone() for session in sessions] == [untouched(database_url)] * 4
+
+
+def test_cloud_17_the_api_leaves_nothing_in_its_sessions(
+    database_url: str, sessions: list[psycopg.Connection[Any]]
+) -> None:
+    """Each kind of request more often than psycopg waits before it prepares a statement; then a deletion."""
+    store(database_url, [stored_event("anpr", camera_id=f"camera-{n % 3}") for n in range(30)])
+    database = ApiDatabase(make_database=lambda: Pooled(sessions), workers=InlineWorkers())
+    resources = Resources(
+        database=database,
+        snapshots=FakeSnapshots(),
+        authorizer=AllowEverybody(),
+        probes=(),
+        workers=InlineWorkers(),
+        clock=SystemClock(),
+        limits=LAMBDA_LIMITS,
+        plates=PlateAccess(),
+    )
+    handler = ApiHandler(make_app=lambda: create_app(resources=resources))
+    api = ApiCalls(handler)
+    paths = ["/api/events", "/api/events/recent", "/api/events/stats", "/api/plates", "/api/plates/stats"]
+    for _ in range(8 * len(sessions)):
+        assert {api.get(path).status for path in paths} == {200}
+    assert api.post("/api/events/delete", {"camera_id": "camera-1"}).status == 200
+    assert [session.execute(SESSION).fetchone() for session in sessions] == [untouched(database_url)] * 4
+    handler.close()

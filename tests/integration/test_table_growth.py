@@ -1,0 +1,118 @@
+"""The database's work for one request, counted in rows that it reads, does not grow with the table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from shared.clock import format_utc
+from tests.api_calls import NOON, ApiCalls, lambda_api
+from tests.ingest_rig import rig
+from tests.unit.waiting import eventually
+from tests.wire_events import batch, failures, mixed_traffic
+
+SMALL, LARGE = 2_000, 20_000
+BATCH, PAGES = 100, 90
+"""Events in a batch; events on the pages that are asked for."""
+
+FILL = """
+INSERT INTO events (event_id, event_type, site_id, device_id, camera_id, "timestamp", frame_number, event_data)
+SELECT gen_random_uuid(), 'motion', 'hq', 'gate-01', 'camera-' || n %% 40,
+       %(noon)s::timestamptz - n * interval '20 seconds', n,
+       '{"motion_intensity": 0.5, "affected_area_percentage": 2.0, "regions": []}'::jsonb
+FROM generate_series(%(first)s::int, %(last)s::int) AS n
+"""
+ROWS_READ = """
+SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_user_tables
+WHERE relname LIKE 'events%'
+"""
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+"""Sessions that have not ended yet, and so may not have reported what they read."""
+
+
+def fill(url: str, *, first: int, last: int) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILL, {"noon": NOON, "first": first, "last": last})
+        connection.execute("VACUUM ANALYZE events")
+
+
+def rows_read(url: str) -> int:
+    """Return how many rows of the events' tables were read so far, over all sessions that have ended."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        eventually(lambda: connection.execute(OTHERS).fetchone() == (0,))
+        row = connection.execute(ROWS_READ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def read_by_ingest(url: str, *, seed: int) -> int:
+    """Store a batch of a hundred events and return how many rows that read."""
+    before = rows_read(url)
+    with rig(url) as ingest:
+        assert failures(ingest.handle(batch(mixed_traffic(BATCH, seed=seed, first_sequence=1000 * seed)))) == []
+    return rows_read(url) - before
+
+
+def read_by_the_newest_page(url: str) -> int:
+    """Ask for the newest events, of all cameras and of one, and return how many rows that read."""
+    before = rows_read(url)
+    handler, resources = lambda_api(url)
+    api = ApiCalls(handler)
+    assert len(api.get("/api/events", page_size=50).json()["events"]) == 50
+    assert len(api.get("/api/events", page_size=20, camera_id="camera-3").json()["events"]) == 20
+    assert len(api.get("/api/events/recent", limit=20).json()["events"]) == 20
+    handler.close()
+    resources.close()
+    return rows_read(url) - before
+
+
+def read_by_deleting(url: str) -> tuple[int, int]:
+    """Delete what one camera saw in some hours; return how many rows that read, and how many events it deleted."""
+    before = rows_read(url)
+    handler, resources = lambda_api(url)
+    span = {"start_time": format_utc(NOON - timedelta(hours=4)), "end_time": format_utc(NOON)}
+    answer = ApiCalls(handler).post("/api/events/delete", {"camera_id": "camera-7"} | span).json()
+    handler.close()
+    resources.close()
+    return rows_read(url) - before, int(answer["deleted"])
+
+
+def test_cloud_23_a_batch_and_a_page_read_no_more_rows_of_a_larger_table(database_url: str) -> None:
+    """With ten times as many events stored, ingest and the newest pages still read a few rows for each event."""
+    fill(database_url, first=1, last=SMALL)
+    small = read_by_ingest(database_url, seed=1), read_by_the_newest_page(database_url)
+    fill(database_url, first=SMALL + 1, last=LARGE)
+    large = read_by_ingest(database_url, seed=2), read_by_the_newest_page(database_url)
+    assert max(small[0], large[0]) < 10 * BATCH
+    assert max(small[1], large[1]) < 10 * PAGES
+
+
+def test_cloud_24_deleting_reads_what_it_deletes(database_url: str) -> None:
+    """Few events among twenty thousand: few rows are read for each."""
+    fill(database_url, first=1, last=LARGE)
+    read, deleted = read_by_deleting(database_url)
+    assert deleted == 18
+    assert read < 100 * deleted
+    assert read < LARGE / 4
+
+
+@pytest.mark.parametrize("chunk", [100, 500])
+def test_cloud_24_the_work_of_a_deletion_grows_with_its_size(database_url: str, chunk: int) -> None:
+    """Deleting all in portions reads about as many rows a portion at the end as at the beginning."""
+    fill(database_url, first=1, last=SMALL)
+    handler, resources = lambda_api(database_url)
+    api = ApiCalls(handler)
+    read: list[int] = []
+    for _ in range(SMALL // chunk):
+        before = rows_read(database_url)
+        assert api.post("/api/events/delete", {"event_type": "motion", "limit": chunk}).json()["deleted"] == chunk
+        resources.database.close()
+        read.append(rows_read(database_url) - before)
+    handler.close()
+    resources.close()
+    assert max(read) < 30 * chunk
