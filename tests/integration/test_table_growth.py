@@ -105,14 +105,13 @@ def test_cloud_24_deleting_reads_what_it_deletes(database_url: str) -> None:
 def test_cloud_24_the_work_of_a_deletion_grows_with_its_size(database_url: str, chunk: int) -> None:
     """Deleting all in portions reads about as many rows a portion at the end as at the beginning."""
     fill(database_url, first=1, last=SMALL)
-    handler, resources = lambda_api(database_url)
-    api = ApiCalls(handler)
     read: list[int] = []
     for _ in range(SMALL // chunk):
         before = rows_read(database_url)
-        assert api.post("/api/events/delete", {"event_type": "motion", "limit": chunk}).json()["deleted"] == chunk
-        resources.database.close()
+        handler, resources = lambda_api(database_url)
+        answer = ApiCalls(handler).post("/api/events/delete", {"event_type": "motion", "limit": chunk})
+        handler.close()
+        resources.close()
+        assert answer.json()["deleted"] == chunk
         read.append(rows_read(database_url) - before)
-    handler.close()
-    resources.close()
     assert max(read) < 30 * chunk
