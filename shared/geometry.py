@@ -96,8 +96,10 @@ def signed_distance(polyline: Sequence[Point], point: Point) -> float:
     """Return how far ``point`` is from ``polyline``: positive on its right, negative on its left, 0 on it.
 
     Right and left are those of somebody who looks from the first point to the last, in picture coordinates (y grows
-    downwards). The first and the last segment are prolonged without end, so that every place has a side.
+    downwards). The first and the last segment are prolonged without end, so that every place has a side; not so where
+    the line ends at its beginning.
     """
+    closed = polyline[0] == polyline[-1]
     nearest, facing = float("inf"), 0.0
     last = len(polyline) - 2
     for number in range(last + 1):
@@ -107,8 +109,8 @@ def signed_distance(polyline: Sequence[Point], point: Point) -> float:
         from_x, from_y = point.x - start.x, point.y - start.y
         along = (from_x * step_x + from_y * step_y) / length
         across = (step_x * from_y - step_y * from_x) / length
-        before = max(-along, 0.0) if number else 0.0
-        beyond = max(along - length, 0.0) if number < last else 0.0
+        before = max(-along, 0.0) if number or closed else 0.0
+        beyond = max(along - length, 0.0) if number < last or closed else 0.0
         distance = (across * across + (before + beyond) ** 2) ** 0.5
         # At a corner two segments are equally near: the one that faces the point decides on the side.
         if distance < nearest - 1e-9 or (distance < nearest + 1e-9 and abs(across) > abs(facing)):

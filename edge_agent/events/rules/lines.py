@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_agent.events.rules.observation import Anchor, Box, Observation, Transition, counts
+from edge_agent.events.rules.observation import EDGE_RATIO, Anchor, Observation, Transition, counts
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
 from shared.geometry import Point, meets, signed_distance
 
@@ -17,6 +17,12 @@ BAND_RATIO = 0.1
 """Half width of the dead band, as a share of the height of the object's box."""
 _CLEAR_OF_BAND = 2.0
 """So many half widths away, a side needs no time to be believed."""
+_OWN_STEP = 0.4
+"""A step is the object's own where the far end of its box moves at least so far as the anchor, relative to it."""
+_RESHAPED_S = 2.0
+"""A new shape that lasts for so long is taken as it is."""
+_PARTIAL_S = 1.0
+"""A smaller shape that was not seen for longer than this before the whole object was only a part of it."""
 _TOLERANCE_S = 1e-6
 
 
@@ -46,6 +52,20 @@ class Line:
         """Return how far the object is from the line (prolonged), in picture heights; positive on its right."""
         return signed_distance(self._stretched(seen.aspect), seen.place(self.anchor))
 
+    def is_own_step(self, before: Observation, after: Observation) -> bool:
+        """Return whether the object has moved, rather than only the lower end of its box.
+
+        Where a box becomes much higher or lower, its upper end must have moved as well, either way. A detector
+        that sees the upper half of a body moves the lower end alone. A body that the upper edge of the picture cuts
+        does so too, and is believed.
+        """
+        if before.box.is_like(after.box) or min(before.box.top, after.box.top) <= EDGE_RATIO:
+            return True
+        line = self._stretched(after.aspect)
+        step = self.offset(after) - self.offset(before)
+        top_step = signed_distance(line, after.top()) - signed_distance(line, before.top())
+        return abs(top_step) >= _OWN_STEP * abs(step)
+
     def is_met(self, before: Observation, after: Observation) -> bool:
         """Return whether the way from one observation to the other meets the line itself."""
         return meets(self._stretched(after.aspect), before.place(self.anchor), after.place(self.anchor))
@@ -71,9 +91,11 @@ class LineState:
         """The last observation and its offset."""
         self._side = 0
         """-1 left, +1 right, of the band beyond which the object has settled; 0 before it has."""
-        self._settled_box: Box | None = None
-        """The last box there, to tell a step from a change of shape."""
-        self._observations_there = 0
+        self._whole: Observation | None = None
+        """The last observation whose shape is trusted, to tell a step from a change of shape."""
+        self._whole_since_s = 0.0
+        self._reshaped_since_s: float | None = None
+        """Since when the box has had another shape."""
         self._sign = 0
         """Of the last offset that was not 0."""
         self._met_line = False
@@ -92,15 +114,15 @@ class LineState:
         band = self.line.band(seen)
         side = 0 if abs(offset) <= band else self._sign
         happened: list[Transition] = []
-        if self._side == 0:
+        if not self._has_trusted_shape(seen):
+            self._beyond_since_s = None
+        elif self._side == 0:
             # Where the picture's edge cuts the box, the object cannot have come from the other side unseen.
-            self._settle(seen, self._sign if self._last is None and seen.box.reaches_edge else side)
+            self._settle(self._sign if self._last is None and seen.box.reaches_edge else side)
         elif side == self._side:
-            self._settle(seen, side)
+            self._settle(side)
         elif side == 0:
             self._beyond_since_s = None
-        elif self._is_mistaken(seen):
-            self._settle(seen, side)
         elif self._is_settled(seen, clear=abs(offset) > _CLEAR_OF_BAND * band):
             happened = self._cross(seen, active=active)
         self._last = (seen, offset)
@@ -110,13 +132,14 @@ class LineState:
         """Forget on which side the object is: what comes next is no step from there."""
         self._last, self._sign = None, 0
         self._side, self._met_line, self._beyond_since_s = 0, False, None
+        self._whole = self._reshaped_since_s = None
 
     def finish(self, *, active: bool = True) -> list[Transition]:
         """Report that the object is gone: the side on which it was last seen counts without further proof.
 
         Inside the dead band it does so only where the picture's edge cut the box.
         """
-        if self._last is None or self._side in (0, self._sign):
+        if self._last is None or self._side in (0, self._sign) or self._reshaped_since_s is not None:
             return []
         seen, offset = self._last
         if abs(offset) <= self.line.band(seen) and not seen.box.reaches_edge:
@@ -138,21 +161,36 @@ class LineState:
             self._beyond_since_s = seen.time_s
         if seen.time_s - self._beyond_since_s >= self.line.settle_s - _TOLERANCE_S:
             return True
-        return clear and self._settled_box is not None and seen.box.is_like(self._settled_box)
+        return clear
 
-    def _is_mistaken(self, seen: Observation) -> bool:
-        """Return whether the side so far rests on a single observation of another shape, half a body perhaps."""
-        only = self._settled_box if self._observations_there == 1 else None
-        return only is not None and not only.reaches_edge and not only.is_like(seen.box)
+    def _has_trusted_shape(self, seen: Observation) -> bool:
+        """Return whether the anchor stands for the object as before.
 
-    def _settle(self, seen: Observation, side: int) -> None:
-        self._observations_there = self._observations_there + 1 if side == self._side else 1
-        self._side, self._settled_box = side, seen.box
+        Where it does not, because a part of the object is hidden or others are in the same box, the side is not looked
+        at; a shape that lasts is taken from then on, and the change to it is no crossing.
+        """
+        whole = self._whole
+        if whole is None or self.line.settle_s <= 0.0 or self.line.is_own_step(whole, seen):
+            if whole is None:
+                self._whole_since_s = seen.time_s
+            self._whole, self._reshaped_since_s = seen, None
+            return True
+        if self._reshaped_since_s is None:
+            self._reshaped_since_s = seen.time_s
+        was_part = seen.box.height > whole.box.height and whole.time_s - self._whole_since_s <= _PARTIAL_S
+        if not was_part and seen.time_s - self._reshaped_since_s < _RESHAPED_S - _TOLERANCE_S:
+            return False
+        self._whole, self._whole_since_s, self._reshaped_since_s = seen, seen.time_s, None
+        self._side = 0
+        return True
+
+    def _settle(self, side: int) -> None:
+        self._side = side
         self._met_line, self._beyond_since_s = False, None
 
     def _cross(self, seen: Observation, *, active: bool) -> list[Transition]:
         line, met_line = self.line, self._met_line
-        self._settle(seen, self._sign)
+        self._settle(self._sign)
         direction = "right" if self._side > 0 else "left"
         if not met_line or not active or not counts(line.classes, seen.class_name):
             return []

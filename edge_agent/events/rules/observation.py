@@ -64,6 +64,10 @@ class Observation:
         point = self.box.anchor(anchor)
         return Point(point.x * self.aspect, point.y)
 
+    def top(self) -> Point:
+        """Return the middle of the box's upper edge in picture heights."""
+        return Point((self.box.left + self.box.right) / 2.0 * self.aspect, self.box.top)
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:

@@ -37,12 +37,16 @@ class OccupancyState:
     def __init__(self, name: str, rule: Occupancy) -> None:
         self._name = name
         self._rule = rule
+        self._last_report_s: dict[Level, float] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the present level: the zone does not count for now."""
         self._level: Level = "normal"
         self._reported = True
         """Whether the present level needs no report any more."""
         self._candidate: Level = "normal"
         self._candidate_since_s: float | None = None
-        self._last_report_s: dict[Level, float] = {}
 
     def observe(self, time_s: float, count: int) -> list[Transition]:
         """Take in how many objects are inside now; return the report that is due, if any.

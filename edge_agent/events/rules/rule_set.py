@@ -85,6 +85,8 @@ class RuleSet:
         for zone, state in self._occupancy:
             if zone.schedule.active(at):
                 happened += state.observe(time_s, self.number_in(zone.name, track_ids))
+            else:
+                state.reset()
         return happened
 
     def number_in(self, zone: str, track_ids: Collection[int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, time
 from itertools import pairwise
+from math import cos, radians, sin
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,11 @@ from edge_agent.events.rules.observation import Box, Observation
 from edge_agent.events.rules.rule_set import RuleSet
 from edge_agent.events.rules.schedule import Schedule, Window
 from shared.geometry import Point
-from tests.unit.events.rules.walks import UPWARD_LINE, line_rules, play, seen, steps, told, walk
+from tests.unit.events.rules.walks import MIDDLE, UPWARD_LINE, foot_box, line_rules, play, seen, steps, told, walk
 
 ACROSS = steps((0.1, 0.5), (0.9, 0.5), 21)
+LEVEL = (Point(0.0, 0.5), Point(1.0, 0.5))
+CLOSED = (*MIDDLE, MIDDLE[0])
 BENT = (Point(0.2, 0.9), Point(0.5, 0.5), Point(0.8, 0.9))
 
 
@@ -229,3 +232,44 @@ def test_a_view_that_moves_is_no_step() -> None:
     assert play(rules, after, end=False) == []
     back = [seen(2 + k / 10, x, y) for k, (x, y) in enumerate(steps((0.8, 0.5), (0.2, 0.5), 10))]
     assert told(play(rules, back)) == ["line_crossed:left"]
+
+
+@pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 25.0])
+@pytest.mark.parametrize("hidden_s", [0.2, 0.5, 1.5, 10.0])
+def test_edge_02_legs_hidden_for_a_while_are_no_crossing(fps: float, hidden_s: float) -> None:
+    """The lower end of the box jumps over the line and back; also where the track begins or ends so."""
+    whole = [foot_box(0.5, 0.7, height=0.5)] * round(5 * fps)
+    upper_half = [Box(0.45, 0.2, 0.55, 0.42)] * max(round(hidden_s * fps), 1)
+    for boxes in (whole + upper_half + whole, whole + upper_half, upper_half + whole):
+        observations = [Observation(number / fps, box, "person", 1.0) for number, box in enumerate(boxes)]
+        assert play(line_rules(LEVEL), observations) == []
+
+
+@pytest.mark.parametrize("fps", [2.0, 5.0, 10.0])
+@pytest.mark.parametrize("growth", [1.2, 1.4])
+def test_edge_04_an_object_that_grows_as_it_comes_near_crosses(fps: float, growth: float) -> None:
+    """Its upper end moves too, up or down, so the step is its own."""
+    count = round(2 * fps) + 1
+    boxes = [foot_box(0.5, 0.3 + 0.5 * k / (count - 1), height=0.1 * growth ** (4 * k / count)) for k in range(count)]
+    observations = [Observation(number / fps, box, "car", 1.0) for number, box in enumerate(boxes)]
+    assert told(play(line_rules(LEVEL), observations)) == ["line_crossed:right"]
+    back = [Observation(number / fps, box, "car", 1.0) for number, box in enumerate(boxes[::-1])]
+    assert told(play(line_rules(LEVEL), back)) == ["line_crossed:left"]
+
+
+def test_edge_04_an_object_cut_by_the_lower_edge_crosses() -> None:
+    """Its box gets lower with each step, which is its own step nevertheless."""
+    boxes = [Box(0.4, 0.38, 0.6, 0.68), Box(0.4, 0.78, 0.6, 1.0)]
+    observations = [Observation(number / 2, box, "car", 1.0) for number, box in enumerate(boxes)]
+    low = (Point(0.0, 0.8), Point(1.0, 0.8))
+    assert told(play(line_rules(low), observations)) == ["line_crossed:right"]
+
+
+@pytest.mark.parametrize("count", [5, 9, 33])
+def test_edge_04_a_closed_line_is_crossed_from_everywhere(count: int) -> None:
+    """A line that ends where it began has an inside, which is reached from any direction, fast or slow."""
+    for degrees in range(0, 360, 15):
+        away = (0.5 + 0.45 * cos(radians(degrees)), 0.5 + 0.45 * sin(radians(degrees)))
+        inward = steps(away, (0.5, 0.5), count)
+        assert told(play(line_rules(CLOSED), walk(inward, height=0.05))) == ["line_crossed:right"]
+        assert told(play(line_rules(CLOSED), walk(inward[::-1], height=0.05))) == ["line_crossed:left"]

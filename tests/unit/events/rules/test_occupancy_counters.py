@@ -43,6 +43,18 @@ def test_the_same_is_not_reported_again_before_the_cooldown_ends() -> None:
     assert _levels([*crowd, *[0] * 10], over=2) == [("over", 2.0, 3)]
 
 
+def test_edge_03_a_schedule_starts_the_level_afresh() -> None:
+    """Too many last evening, and again this morning: reported twice, after the full time each."""
+    window = Schedule((Window(time(8), time(18)),))
+    rules = zone_rules(occupancy=Occupancy(over=0, debounce_s=2.0, cooldown_s=10.0), schedule=window)
+    evening, morning = datetime(2026, 11, 20, 17, 59, tzinfo=UTC), datetime(2026, 11, 21, 8, tzinfo=UTC)
+    play(rules, walk([(0.5, 0.5)] * 5), end=False, start=evening)
+    moments = [(evening, 1.0), (evening, 3.0), (evening + timedelta(minutes=1), 60.0)]
+    moments += [(morning, 50_460.0), (morning, 50_461.0), (morning, 50_462.0)]
+    reports = [(at, each.time_s) for at, time_s in moments for each in rules.occupancy([1], time_s=time_s, at=at)]
+    assert reports == [(evening, 3.0), (morning, 50_462.0)]
+
+
 def test_who_is_not_confirmed_does_not_count() -> None:
     """Two stand in the zone, one of them is believed in."""
     rules = zone_rules(occupancy=Occupancy(over=0, debounce_s=0.0))
