@@ -35,10 +35,13 @@ FROM (SELECT unnest(%b::uuid[]) AS id, unnest(%b::timestamptz[]) AS at) AS mine 
     WHERE event_id = mine.id AND "timestamp" >= %b AND "timestamp" < %b OFFSET 0
 ) AS found WHERE found."timestamp" <> mine.at GROUP BY 1
 """
+# Likewise: without statistics the planner joined all noted times with all events.
 _AMONG_ODD: Final = """
-SELECT odd.event_id::text, odd."timestamp" FROM event_odd_times AS odd
-JOIN events ON events.event_id = odd.event_id AND events."timestamp" = odd."timestamp"
-WHERE odd.is_odd_id AND odd.event_id = ANY (%b::uuid[])
+SELECT odd.event_id::text, odd."timestamp" FROM (SELECT unnest(%b::uuid[]) AS id) AS mine CROSS JOIN LATERAL (
+    SELECT event_id, "timestamp" FROM event_odd_times WHERE is_odd_id AND event_id = mine.id OFFSET 0
+) AS odd CROSS JOIN LATERAL (
+    SELECT FROM events WHERE event_id = odd.event_id AND events."timestamp" = odd."timestamp" OFFSET 0
+) AS stored
 """
 _TAKE_BACK: Final = """
 DELETE FROM events USING unnest(%s::uuid[], %s::timestamptz[]) AS doomed (doomed_id, at)

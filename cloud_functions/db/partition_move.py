@@ -101,12 +101,15 @@ def default_size_bytes(connection: Connection[Row]) -> int:
 
 
 def prepare_move(connection: Connection[Row], months: Sequence[datetime]) -> None:
-    """Make ``events_moving`` with a partition for each of ``months``; what an unfinished attempt left is dropped."""
+    """Make ``events_moving`` with a partition for each of ``months``; what an unfinished attempt left is dropped.
+
+    Autovacuum stays away until the months are in place: the lock that it holds would keep the last step waiting.
+    """
     connection.execute(LOCK_TIMEOUT)
     discard_move(connection)
     connection.execute(
         'CREATE TABLE events_moving (LIKE events INCLUDING ALL) PARTITION BY RANGE ("timestamp");'
-        " CREATE TABLE events_moving_default PARTITION OF events_moving DEFAULT"
+        " CREATE TABLE events_moving_default PARTITION OF events_moving DEFAULT WITH (autovacuum_enabled = false)"
     )
     for month in months:
         part = partition_of(month)
@@ -114,7 +117,7 @@ def prepare_move(connection: Connection[Row], months: Sequence[datetime]) -> Non
             sql.SQL(
                 "CREATE TABLE {name} PARTITION OF events_moving"
                 " (CONSTRAINT events_month CHECK ({time} >= {start} AND {time} < {end}))"
-                " FOR VALUES FROM ({start}) TO ({end})"
+                " FOR VALUES FROM ({start}) TO ({end}) WITH (autovacuum_enabled = false)"
             ).format(name=sql.Identifier(part.name), time=sql.SQL(_EVENT_TIME), start=part.start, end=part.end)
         )
 
@@ -155,7 +158,8 @@ def finish_move(connection: Connection[Row]) -> int:
     connection.execute(LOCK_TIMEOUT)
     months = _moving_months(connection)
     connection.execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")
-    connection.execute("LOCK TABLE events_default, events_moving IN ACCESS EXCLUSIVE MODE")
+    # All readers wait from here on: where autovacuum is at one of these, give up now rather than let them wait for it.
+    connection.execute("LOCK TABLE events_default, events_moving IN ACCESS EXCLUSIVE MODE NOWAIT")
     state = move_state(connection)
     if state is None or not state.complete or not state.usable:
         return 0
@@ -166,12 +170,13 @@ def finish_move(connection: Connection[Row]) -> int:
             sql.SQL(
                 "ALTER TABLE events_moving DETACH PARTITION {name};"
                 " ALTER TABLE events ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end});"
-                " ALTER TABLE {name} DROP CONSTRAINT events_month"
+                " ALTER TABLE {name} DROP CONSTRAINT events_month, RESET (autovacuum_enabled)"
             ).format(name=sql.Identifier(part.name), start=part.start, end=part.end)
         )
     connection.execute(
         "ALTER TABLE events_moving DETACH PARTITION events_moving_default;"
         " ALTER TABLE events_moving_default RENAME TO events_default;"
+        " ALTER TABLE events_default RESET (autovacuum_enabled);"
         " ALTER TABLE events ATTACH PARTITION events_default DEFAULT;"
         " DROP FUNCTION events_mirror(); DELETE FROM event_move"
     )

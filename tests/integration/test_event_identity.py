@@ -147,3 +147,40 @@ def test_cloud_c1_a_row_that_an_earlier_release_froze_thaws(ingest: Rig) -> None
         connection.execute("UPDATE devices SET heartbeat_at = '2099-01-01', agent_version = 'frozen'")
     ingest.handle(batch_of([heartbeat(datetime.now(UTC), "right")]))
     assert ingest.rows("SELECT agent_version, heartbeat_at <= now() FROM devices") == [("right", True)]
+
+
+@pytest.mark.parametrize("minted", [True, False], ids=["near its minting", "of another time"])
+def test_cloud_a2_looking_up_a_batchs_ids_reads_no_whole_table(ingest: Rig, minted: bool) -> None:
+    """The transaction holds locks on counts meanwhile: history must not make it slower with each event loaded."""
+    count = 20_000
+    shift = timedelta(0) if minted else timedelta(days=400)
+    with psycopg.connect(ingest.url, autocommit=True) as connection:
+        connection.execute(
+            """
+            INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, "timestamp", event_data)
+            SELECT gen_random_uuid(), 'hq', 'old', 'old', 'motion', %s - n * interval '1 second', '{}'
+            FROM generate_series(1, %s) AS n
+            """,
+            [NOW - shift, count],
+        )
+        connection.execute(
+            "INSERT INTO event_odd_times SELECT event_id, timestamp, device_id, NULL, true FROM events LIMIT %s",
+            [0 if minted else count],
+        )
+    before = rows_read(ingest.url)
+    events = [wire_event(timestamp=format_utc(NOW - shift - timedelta(minutes=n)), snapshot=None) for n in range(200)]
+    assert failures(ingest.handle(batch(events))) == []
+    ingest.database.close()
+    assert rows_read(ingest.url) - before < count
+
+
+def rows_read(url: str) -> int:
+    """Return how many rows of events and of their noted times were read from the tables so far."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        row = connection.execute(
+            "SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0))::int FROM pg_stat_user_tables"
+            " WHERE relname LIKE 'events\\_%' OR relname = 'event_odd_times'"
+        ).fetchone()
+    assert row is not None
+    return row[0]

@@ -242,6 +242,29 @@ def test_cloud_a2_the_way_back_in_the_middle_of_a_move_loses_nothing(database_ur
     assert rows(database_url, RECOUNT) == []
 
 
+@pytest.mark.parametrize("table", ["events_default", "events_moving_default", "events_2025_04"])
+def test_cloud_a2_no_reader_waits_for_autovacuum_behind_the_last_step(database_url: str, table: str) -> None:
+    """The last step keeps readers out only once nothing is in its way; afterwards autovacuum looks after all months."""
+    imported(database_url, 30)
+    with psycopg.connect(database_url, autocommit=True) as mover, psycopg.connect(database_url) as vacuum:
+        with mover.transaction():
+            prepare_move(mover, [month_start(SPRING)])
+        with mover.transaction():
+            begin_move(mover)
+        for _ in range(2):
+            with mover.transaction():
+                copy_batch(mover)
+        vacuum.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")  # pyright: ignore
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="could not obtain lock"), mover.transaction():
+            finish_move(mover)
+        vacuum.rollback()
+        with mover.transaction():
+            assert finish_move(mover) == 1
+    off = "SELECT relname FROM pg_class WHERE array_to_string(reloptions, ',') ~ 'autovacuum_enabled'"
+    assert rows(database_url, off) == []
+    assert rows(database_url, RECOUNT) == []
+
+
 def test_cloud_a2_a_month_ahead_waits_for_no_long_reader(database_url: str) -> None:
     """Making a partition gives up within a second or so instead of holding up whoever comes after it."""
     with psycopg.connect(database_url) as report, rig(database_url) as one:
