@@ -35,6 +35,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    except RecursionError:
+        raise ConfigurationError(f"{path} is nested too deeply to be a configuration") from None
+    except ValueError as error:
+        # Python's own limit for the digits of a number.
+        raise ConfigurationError(f"{path} holds a number with too many digits") from error
 
 
 def stray_characters(data: Any, location: Location = ()) -> Iterator[tuple[Location, str]]:

@@ -26,7 +26,15 @@ _SIGHTINGS_PER_S = 10.0
 
 
 def _time_of_day(value: object) -> object:
+    if not isinstance(value, str | time):
+        raise ValueError('is no time of day; write it in quotes: "22:00"')  # noqa: TRY004 - pydantic's
     return "00:00" if value in ("24:00", "24:00:00") else value
+
+
+def _local_time(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("is a local time of the site (`timezone`); leave out the offset from UTC")
+    return value
 
 
 def _known_timezone(name: str) -> str:
@@ -40,7 +48,7 @@ def _known_timezone(name: str) -> str:
     return name
 
 
-TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+TimeOfDay = Annotated[time, BeforeValidator(_time_of_day), AfterValidator(_local_time)]
 Timezone = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_known_timezone)]
 
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.check import check_config
 from edge_agent.config import ModelPlaces, load_config, source_text
-from edge_agent.config_file import stray_characters
+from edge_agent.config_file import read_toml, stray_characters
 from edge_agent.transport.endpoints import Host, HostAndPort, HttpUrl
 from shared.errors import ConfigurationError
 from tests.clips import make_clip
@@ -210,3 +210,22 @@ _TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cc", "Cf", "Cs"]), 
 def test_edge_48_texts_without_stray_characters_are_left_alone(data: object) -> None:
     """However deep they lie."""
     assert list(stray_characters(data)) == []
+
+
+@pytest.mark.parametrize("written", ["22", "22.5", "true", '"22:00+02:00"', '"22:00Z"'])
+def test_edge_48_times_of_day_are_local_times(tmp_path: Path, written: str) -> None:
+    """A bare number would be taken for seconds, and an offset could not be compared."""
+    zone = '[[cameras.events.zones]]\nname = "z"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
+    found = _check(tmp_path, more=f'{zone}schedule = [{{ start = {written}, end = "06:00" }}]')
+    assert "schedule[1].start" in found
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("[" * 3000 + "]" * 3000, "nested too deeply"), ("1" * 6000, "too many digits")]
+)
+def test_edge_48_what_python_cannot_read_is_no_traceback(tmp_path: Path, value: str, said: str) -> None:
+    """Thousands of brackets or digits: an error of the file."""
+    path = tmp_path / "agent.toml"
+    path.write_text(f"x = {value}\n")
+    with pytest.raises(ConfigurationError, match=said):
+        read_toml(path)
