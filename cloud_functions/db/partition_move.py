@@ -155,7 +155,7 @@ def finish_move(connection: Connection[Row]) -> int:
 
     No row is touched; who reads or writes events waits for some milliseconds a month.
     """
-    connection.execute(LOCK_TIMEOUT)
+    connection.execute("SET LOCAL lock_timeout = '100ms'")  # others wait for this and for what follows, together
     months = _moving_months(connection)
     connection.execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")
     # All readers wait from here on: where autovacuum is at one of these, give up now rather than let them wait for it.
