@@ -106,6 +106,8 @@ class Objects:
         self._finder.move_view(change)
         self._tracker.move_view(change)
         self._lifecycle.move_view(change)
+        if self._plates is not None:
+            self._plates.move_view(change)
 
     def _read_plates(self, frame: Frame, motion: Motion, tracks: Tracks) -> Sequence[Occurrence]:
         if self._plates is None:

@@ -28,7 +28,7 @@ from edge_agent.anpr.vote import Candidate
 from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, PlateText, iou
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.tracker import ByteTracker
-from edge_agent.types import Detections, Frame, Image
+from edge_agent.types import Detections, Frame, Image, ViewChange
 from shared.plates import normalize_plate
 
 SAME_PLATE_IOU = 0.4
@@ -113,6 +113,10 @@ class PlateStage:
             self._read(frame, self._recognise(frame, plates, tracked), started_s)
             self._note_read_out(tracked.followed)
         return self._tell_settled(frame) + self.expire(frame.time_s, tracked)
+
+    def move_view(self, change: ViewChange) -> None:
+        """Follow a picture of another size, or a camera that pans, so that plates keep their tracks."""
+        self._tracker.move_view(change)
 
     def expire(self, now_s: float, tracked: Tracked) -> list[AnprOccurrence]:
         """Tell and forget the passages of those who have gone."""

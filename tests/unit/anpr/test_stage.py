@@ -18,7 +18,7 @@ from edge_agent.anpr.types import PlateReading
 from edge_agent.anpr.vote import Candidate, Verdict
 from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, iou
 from edge_agent.track.tracker import ByteTracker
-from edge_agent.types import ArrayPicture, Detections, Frame, Image
+from edge_agent.types import ArrayPicture, Detections, Frame, Image, ViewChange
 from tests.unit.anpr.gate_rig import CodedPlates, NoisyReader, make_stage, paint_code
 from tests.unit.scenes import START
 
@@ -321,3 +321,16 @@ def test_the_fakes_see_what_they_should() -> None:
     assert iou((20, 20, 120, 49), (found[0].left, found[0].top, found[0].right, found[0].bottom)) > 0.9
     crop = np.asarray(cv2.resize(image[20:49, 20:120], (200, 58)), np.uint8)
     assert NoisyReader({3: "AB123"}, noise=0.0).read(crop).text == "AB123"
+
+
+@pytest.mark.parametrize("told_of_it", [False, True])
+def test_edge_20_a_plate_keeps_its_track_when_the_view_moves(told_of_it: bool) -> None:
+    """A plate that stands while the camera pans is one track; a stage that is not told of the pan begins another."""
+    stage = scene(FixedReader("AB12CDE"), knows_vehicles=False)
+    for _ in range(12):
+        stage.show([(1, plate_at(40, 50))])
+    if told_of_it:
+        stage.stage.move_view(ViewChange(shift_x_px=480.0, shift_y_px=220.0))
+    for _ in range(12):
+        stage.show([(1, plate_at(520, 270))])
+    assert len(stage.stage._passages()) == (1 if told_of_it else 2)
