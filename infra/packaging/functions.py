@@ -41,12 +41,17 @@ FUNCTIONS: Final = {
     "api": FunctionCode(
         handler="cloud_functions.api.handler",
         requirements="requirements/lambda-api.txt",
-        parts=(*_WITH_DATABASE, "cloud_functions/api"),
+        parts=(*_WITH_DATABASE, "cloud_functions/snapshot_store.py", "cloud_functions/api"),
     ),
     "maintenance": FunctionCode(
         handler="cloud_functions.maintenance.handler",
         requirements="requirements/lambda-ingest.txt",
-        parts=(*_WITH_DATABASE, "cloud_functions/device_commands.py", "cloud_functions/maintenance"),
+        parts=(
+            *_WITH_DATABASE,
+            "cloud_functions/device_commands.py",
+            "cloud_functions/snapshot_store.py",
+            "cloud_functions/maintenance",
+        ),
     ),
 }
 

@@ -129,11 +129,11 @@ def test_cloud_a7_no_extra_field_breaks_a_reader(
         table = list(csv.DictReader(io.StringIO(calls.get("/api/events/export", format="csv").body.decode())))
         assert {row["event_id"] for row in table} == ids
         for row in table:
-            assert bool(row["class_name"]) is (row["event_type"] == "tracking")
+            assert bool(row["class_name"]) is (row["event_type"] in ("tracking", "rule"))
             assert bool(row["license_plate"]) is (row["event_type"] == "anpr")
-            assert bool(row["confidence"]) is (row["event_type"] in ("tracking", "anpr"))
+            assert bool(row["confidence"]) is (row["event_type"] in ("tracking", "rule", "anpr"))
         found = calls.get("/api/events", class_name="person", min_confidence="0.87")
-        assert found.json()["total"] == sum(event["event_type"] == "tracking" for event in events)
+        assert found.json()["total"] == sum(event["event_type"] in ("tracking", "rule") for event in events)
     finally:
         handler.close()
         resources.close()

@@ -182,7 +182,7 @@ def _csv_event(event: FlatEvent) -> str:
 
 def _typed_cells(event: FlatEvent) -> tuple[str | None, float | None, str | None]:
     """Return class, confidence and plate where events of this type have them; an extra field of that name is none."""
-    if event.event_type == "tracking":
+    if event.event_type in ("tracking", "rule"):
         data = UntypedData.from_json(event.event_data_json)
         return data.text("class_name"), data.number("confidence"), None
     if event.event_type == "anpr":

@@ -28,13 +28,13 @@ def seen_as(classes: list[int], scores: list[float], *, step_px: float = 6.0) ->
 
 
 @pytest.mark.parametrize(("first", "second"), [(PERSON, DOG), (CAR, TRUCK), (TRUCK, BUS)])
-def test_edge_item_4_a_flipping_class_neither_splits_a_track_nor_alternates(first: int, second: int) -> None:
+def test_a_flipping_class_neither_splits_a_track_nor_alternates(first: int, second: int) -> None:
     """Now this, now that, equally sure: one track, which keeps the first."""
     classes = [first, first, *[second, first] * 20]
     assert set(seen_as(classes, [0.8] * len(classes))) == {first}
 
 
-def test_edge_item_4_the_class_goes_by_the_sum_of_scores() -> None:
+def test_the_class_goes_by_the_sum_of_scores() -> None:
     """Doubtful at first, and sure of the other for long: it changes once, and stays."""
     classes = [DOG] * 4 + [PERSON, PERSON, DOG] * 12
     scores = [0.6 if one == DOG else 0.9 for one in classes]
