@@ -146,7 +146,9 @@ class ZoneSettings(_Settings):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if polygon_area([Point(*corner) for corner in self.polygon]) < _SMALLEST_AREA:
-            raise ValueError(f"the polygon of zone {self.name} has no area; give at least three corners that span one")
+            raise ValueError(
+                f"the polygon of zone {self.name} has no area; give at least three corners, in order along its edge"
+            )
         if self.loitering is not None and self.loitering_s is not None:
             raise ValueError(f"zone {self.name}: give loitering or loitering_s, not both")
         return self
