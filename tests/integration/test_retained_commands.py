@@ -81,7 +81,7 @@ class Device:
         thief.on_connect = lambda *_: gone.set()
         thief.connect("127.0.0.1", self._settings.effective_port)
         thief.loop_start()
-        assert gone.wait(20)
+        assert gone.wait(60)
         thief.disconnect()
         thief.loop_stop()
         eventually(lambda: self.link.health().reconnects > before and self.link.connected, within_s=60)
