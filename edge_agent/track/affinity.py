@@ -143,6 +143,30 @@ def leapable(states: Floats, measured: Floats, most_sizes: Floats) -> NDArray[np
     return near & (growth[0] <= _LEAP_WIDTH_GROWTH) & (growth[1] <= _LEAP_HEIGHT_GROWTH)
 
 
+def distances(states: Floats, measured: Floats) -> Floats:
+    """Return how far each detection's centre is from each track's expected one, ``(tracks, detections)``, in pixels."""
+    return np.hypot(*(states[POSITION][CENTRE, :, None] - measured[CENTRE, None, :]))
+
+
+def mutually_nearest(away: Floats, *, few: int, ratio: float) -> NDArray[np.bool_]:
+    """Return the pairs of which each is the other's only possible one, or clearly its nearest (Lowe's ratio test).
+
+    ``away`` is ``(rows, columns)``, infinite where a pair is impossible. Clearly: at most ``ratio`` times as far as the
+    next; raising it pairs more, and mistakes more. With more than ``few`` rows or columns only what is alone is paired.
+    """
+    possible = np.isfinite(away)
+    alone = possible & (possible.sum(axis=1) == 1)[:, None] & (possible.sum(axis=0) == 1)
+    if max(away.shape) > few:
+        return alone
+    clear = possible.copy()
+    for axis in (0, 1):
+        ordered = np.sort(away, axis=axis)
+        nearest = ordered.take([0], axis=axis)
+        following = ordered.take([1], axis=axis) if away.shape[axis] > 1 else np.full_like(nearest, np.inf)
+        clear &= (away == nearest) & (nearest <= ratio * following)
+    return alone | clear
+
+
 def covered(found: Candidates, weak: int, shadow_overlap: float) -> bool:
     """Tell whether a weak detection lies so much within a strong one of its group that it counts as a part of it."""
     group = found.group[weak]

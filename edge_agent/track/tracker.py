@@ -19,7 +19,9 @@ from edge_agent.track.affinity import (
     AFTERWARDS,
     OTHER_CLASS,
     covered,
+    distances,
     leapable,
+    mutually_nearest,
     precedence,
     reachable,
     shadowed,
@@ -37,6 +39,8 @@ from edge_agent.types import Detections, EarlierDetection, Tracks, ViewChange
 
 _LEAP_MOST_S, _LEAP_MOST_SIZES = 0.5, 6.0
 """A leap takes and covers no more than this."""
+_LEAP_FEW, _LEAP_CLEARER = 3, 0.75
+"""Among so many at most, one leaps to the nearest if it is nearer than any other by this factor."""
 _CLAIM_SIZES = 0.7
 """Nothing leaps to a place so near to an established track's, in that one's sizes."""
 _HISTORY = 60
@@ -217,8 +221,9 @@ class ByteTracker:
     def _leaps(self, found: Candidates, pairs: Pairs) -> Pairs:
         """Join a track that was seen once, just before, with a strong detection so far away that nothing overlaps.
 
-        Only where neither could be joined with anything else: something that crosses the picture in half a second is
-        alone in that, while flickering detections are not.
+        Only where it is clear who is who: neither could be joined with anything else, or, among a few, each is by far
+        the nearest of the other. Something that crosses the picture in half a second is nearly alone in that, while
+        flickering detections are not.
         """
         settings, tracks = self._settings, self._table.tracks
         spare = _others((column for _, column in pairs), found.strong)
@@ -236,8 +241,9 @@ class ByteTracker:
             [found.group[column] for column in spare]
         )
         possible &= ~self._claimed(found, spare)
-        alone = possible & (possible.sum(axis=1) == 1)[:, None] & (possible.sum(axis=0) == 1)
-        return [(fresh[place], spare[other]) for place, other in np.argwhere(alone).tolist()]
+        away = distances(self._table.states.take(fresh, axis=2), found.centred.take(spare, axis=1))
+        clear = possible & mutually_nearest(np.where(possible, away, np.inf), few=_LEAP_FEW, ratio=_LEAP_CLEARER)
+        return [(fresh[place], spare[other]) for place, other in np.argwhere(clear).tolist()]
 
     def _claimed(self, found: Candidates, columns: Sequence[int]) -> NDArray[np.bool_]:
         """Return which detections are so near to an established track that they are more likely a part of it."""

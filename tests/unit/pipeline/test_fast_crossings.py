@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -82,6 +82,14 @@ class PaintFinder:
 
 
 def _events(finder: Finder, car: tuple[int, int], seconds: float, every: int) -> list[Event]:
+    scenes = _scenes()
+    places = _places(seconds, car[0])
+    frames = (_image(scenes[number % len(scenes)], left, car) for number, left in enumerate(places))
+    return _played(finder, frames, every)
+
+
+def _played(finder: Finder, frames: Iterable[np.ndarray], every: int) -> list[Event]:
+    """Show every n-th of these frames to a pipeline with two lines; return its events."""
     lines = [{"name": f"at-{x}", "points": [[x / 100, 1.0], [x / 100, 0.0]]} for x in (50, 53)]
     camera = CameraSettings.model_validate({"id": "gate", "source": "x", "events": {"lines": lines}})
     built: list[BuiltEvent] = []
@@ -105,11 +113,10 @@ def _events(finder: Finder, car: tuple[int, int], seconds: float, every: int) ->
         publish=built.append,
         timer=timer,
     )
-    scenes = _scenes()
-    for number, left in enumerate(_places(seconds, car[0])):
+    for number, image in enumerate(frames):
         if number % every == 0:
             time_s = number / FPS
-            picture = ArrayPicture(_image(scenes[number % len(scenes)], left, car))
+            picture = ArrayPicture(image)
             timestamp = START.fromtimestamp(START.timestamp() + time_s, START.tzinfo)
             pipeline.process(Frame(number=number + 1, timestamp=timestamp, time_s=time_s, picture=picture))
     pipeline.finish()
@@ -131,3 +138,26 @@ def test_edge_04_eight_of_eight_passes_cross_both_lines(
     assert crossings == {(name, way): PASSES // 2 for name in ("at-50", "at-53") for way in ("left", "right")}
     actions = Counter(each.event_data.tracking_action for each in events if isinstance(each, TrackingEvent))
     assert (actions["entered"], actions["left"]) == (PASSES, PASSES)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_edge_04_two_abreast_are_two(every: int) -> None:
+    """Two that cross side by side in 1.5 s are followed at ten frames a second and at five: two crossings each way."""
+    scenes = _scenes()
+    frames = []
+    for number in range(round(8 * FPS)):
+        share = ((number / FPS) % 4.0 - 1.2) / 1.5
+        image = scenes[number % len(scenes)].copy()
+        place = round((share if number < 4 * FPS else 1.0 - share) * WIDTH)
+        for top, size in ((20, (26, 56)), (110, (30, 50))):
+            start, end = max(place - size[0] // 2, 0), min(place + size[0] // 2, WIDTH)
+            if end > start:
+                image[top : top + size[1], start:end] = PAINT
+                image[top + 5 : top + 15, start:end:6] = 20
+        frames.append(image)
+    counts = Counter(
+        (each.event_data.name, each.event_data.direction)
+        for each in _played(BlobFinder(BlobDetector()), frames, every)
+        if isinstance(each, RuleEvent)
+    )
+    assert counts == {("at-50", "left"): 2, ("at-50", "right"): 2, ("at-53", "left"): 2, ("at-53", "right"): 2}
