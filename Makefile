@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 SOURCE ?= synthetic:gate
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: help setup demo test test-all test-one check lint types walls format bench bench-anpr schemas lock clean
 

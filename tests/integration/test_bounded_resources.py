@@ -75,6 +75,7 @@ def no_more_than(before: Held, kind: type) -> Callable[[], bool]:
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_edge_39_a_camera_that_drops_again_and_again_leaves_nothing_behind() -> None:
     """After thirty lost connections the agent holds what it held after the first."""
+    others = held(NetworkConnection)  # what earlier tests in this process still refer to
     with RtspServer(numbered(50, width=160, height=64)) as server:
         source = open_source(server.url(), settings=QUICK, clock=SystemClock())
 
@@ -85,7 +86,7 @@ def test_edge_39_a_camera_that_drops_again_and_again_leaves_nothing_behind() -> 
         server.drop()
         eventually(lambda: seen(2))
         before = held(NetworkConnection)
-        assert before.objects <= 2  # the last error refers to the connection that it ended
+        assert before.objects - others.objects <= 2  # the last error refers to the connection that it ended
         for plays in range(3, 33):
             server.drop()
             eventually(lambda plays=plays: seen(plays), within_s=60)
@@ -96,6 +97,7 @@ def test_edge_39_a_camera_that_drops_again_and_again_leaves_nothing_behind() -> 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 def test_edge_39_a_broker_that_hangs_up_again_and_again_leaves_nothing_behind() -> None:
     """After sixty lost connections there is one client, and as many threads and sockets as before."""
+    others = held(paho.Client)
     broker = ScriptedBroker()
     settings = MqttSettings(host="127.0.0.1", port=broker.port, reconnect_min_s=0.01, reconnect_max_s=0.02)
     link = MqttLink(settings=settings, topics=DeviceTopics("hq", "gate-01"), on_command=lambda *_: None)
@@ -106,7 +108,7 @@ def test_edge_39_a_broker_that_hangs_up_again_and_again_leaves_nothing_behind() 
         for count in range(2, 62):
             broker.hang_up()
             eventually(lambda count=count: len(broker.connects) >= count and link.connected, within_s=60)
-        assert before.objects == 1
+        assert before.objects - others.objects <= 1
         eventually(no_more_than(before, paho.Client))
     finally:
         link.close()
