@@ -78,8 +78,8 @@ def _step(event: Event) -> tuple[str, bool] | None:
 def note_seen(connection: sqlite3.Connection, seen: Iterable[tuple[str, float]]) -> None:
     """Set when visits were last seen (outbox time), inside the caller's transaction; one not open is passed over."""
     connection.executemany(
-        "UPDATE open_visits SET seen_at_s = max(seen_at_s, ?2) WHERE visit = ?1 OR (visit > ?3 AND visit < ?4)",
-        [(visit, at_s, visit + _IN_ZONE, visit + _BEHIND_ZONES) for visit, at_s in seen],
+        "UPDATE open_visits SET seen_at_s = max(seen_at_s, ?) WHERE visit = ? OR (visit > ? AND visit < ?)",
+        [(at_s, visit, visit + _IN_ZONE, visit + _BEHIND_ZONES) for visit, at_s in seen],
     )
 
 
@@ -89,9 +89,9 @@ def open_visits(connection: sqlite3.Connection, camera_id: str | None) -> list[O
     One that cannot be read (written by another version of the agent) is forgotten.
     """
     rows = connection.execute(
-        "SELECT visit, payload, clock, seen_at_s - put_at_s FROM open_visits WHERE ?1 IS NULL OR camera_id = ?1"
+        "SELECT visit, payload, clock, seen_at_s - put_at_s FROM open_visits WHERE ? IS NULL OR camera_id = ?"
         " ORDER BY put_at_s, visit",
-        (camera_id,),
+        (camera_id, camera_id),
     ).fetchall()
     found: list[OpenVisit] = []
     for visit, payload, clock, seen_after_s in rows:
