@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import uuid
 from collections.abc import Iterator
 
@@ -18,6 +17,7 @@ from edge_agent.transport.settings import MqttSettings
 from shared.topics import DeviceTopics
 from tests.backing_services import BrokerFixture
 from tests.integration.delivery_rig import Subscriber, subscribed
+from tests.relay import Relay
 from tests.unit.waiting import eventually
 
 GARBAGE = {
@@ -56,8 +56,8 @@ class Device:
 
     def __init__(self, *, port: int, topics: DeviceTopics) -> None:
         self.reloads: list[str] = []
-        self._settings = MqttSettings(host="127.0.0.1", port=port, reconnect_min_s=0.05, reconnect_max_s=0.2)
-        self._topics = topics
+        self._relay = Relay(target=port)
+        settings = MqttSettings(host="127.0.0.1", port=self._relay.port, reconnect_min_s=0.05, reconnect_max_s=0.2)
         self._dispatcher = CommandDispatcher(
             topics=topics,
             handlers=CommandHandlers(
@@ -67,27 +67,19 @@ class Device:
                 resend=lambda _: None,
             ),
         )
-        self.link = MqttLink(settings=self._settings, topics=topics, on_command=self._dispatcher.receive)
+        self.link = MqttLink(settings=settings, topics=topics, on_command=self._dispatcher.receive)
         self._dispatcher.start(self.link)
         self.link.start()
 
     def interrupt(self) -> None:
-        """Take the session over with another client of the same id, as a lost connection ends it."""
+        """Cut the connection, and wait until the link has made it anew."""
         before = self.link.health().reconnects
-        gone = threading.Event()
-        thief = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=self._topics.device_id, clean_session=self._settings.clean_session
-        )
-        thief.on_connect = lambda *_: gone.set()
-        thief.connect("127.0.0.1", self._settings.effective_port)
-        thief.loop_start()
-        assert gone.wait(60)
-        thief.disconnect()
-        thief.loop_stop()
+        self._relay.cut()
         eventually(lambda: self.link.health().reconnects > before and self.link.connected, within_s=60)
 
     def close(self) -> None:
         self.link.close()
+        self._relay.close()
         self._dispatcher.close()
 
 

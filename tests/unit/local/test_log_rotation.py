@@ -27,7 +27,7 @@ def test_cloud_b9_a_log_is_cut_while_it_is_written(tmp_path: Path) -> None:
         assert size_after < len(kept)
         assert wait_until(lambda: log_path.stat().st_size > size_after, timeout_s=10)
         assert b"\0" not in log_path.read_bytes()
-        assert "line" in process.last_log_lines()
+        assert wait_until(lambda: "line" in process.last_log_lines(), timeout_s=10)
     finally:
         process.stop()
 

@@ -19,6 +19,7 @@ from edge_agent.transport.mqtt import MqttLink
 from edge_agent.transport.settings import MqttSettings
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.topics import DeviceTopics
+from tests.relay import Relay
 from tests.unit.transport.certificates import TestAuthority
 from tests.unit.transport.conftest import QUICK, TOPICS
 from tests.unit.transport.scripted_broker import ScriptedBroker
@@ -115,7 +116,7 @@ def test_a_broker_that_comes_later_is_found(make_link: MakeLink) -> None:
     link = make_link(port)
     eventually(lambda: link.last_error is not None)
     broker = ScriptedBroker()
-    relay = Relay(port, broker.port)
+    relay = Relay(target=broker.port, port=port)
     try:
         eventually(lambda: link.connected)
         assert link.last_error is None
@@ -123,40 +124,6 @@ def test_a_broker_that_comes_later_is_found(make_link: MakeLink) -> None:
         link.close()
         relay.close()
         broker.close()
-
-
-class Relay:
-    """Makes a broker answer on a port that was shut before."""
-
-    def __init__(self, port: int, target: int) -> None:
-        self._server = socket.create_server(("127.0.0.1", port))
-        self._target = target
-        self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            while True:
-                near, _ = self._server.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=[source, sink], daemon=True).start()
-        except OSError:
-            return
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(4096):
-                sink.sendall(data)
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        self._server.close()
-        for each in self._sockets:
-            each.close()
 
 
 @pytest.mark.parametrize(("code", "words"), [(4, "bad user name"), (5, "not auth")])
