@@ -7,10 +7,9 @@ was minted: nearly every event has a time near that, and is looked for there. Th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
-from uuid import UUID
 
 from psycopg import Connection
 
@@ -19,7 +18,10 @@ from cloud_functions.db.events import EventRow
 Row = tuple[Any, ...]
 
 _NEAR: Final = timedelta(days=2)
-_LAST_MINTED_MS: Final = 32_503_680_000_000  # the year 3000; what claims later says nothing
+_SPAN: Final = timedelta(hours=1, minutes=2)
+"""Events of one hour whose ids begin with the same eight digits differ by less than this in their distance."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MINTED: Final = f"{32_503_680_000_000 >> 16:08x}"  # the year 3000; what claims later says nothing
 
 _NOTE: Final = """
 INSERT INTO event_odd_times (event_id, "timestamp", device_id, snapshot_path, is_odd_id)
@@ -27,18 +29,17 @@ SELECT unnest(%b::text[])::uuid, unnest(%b::text[])::timestamptz, unnest(%b::tex
        unnest(%b::bool[])
 """
 # One probe of the primary key an event and month; OFFSET 0 keeps the planner from reading days by the index on time,
-# as it does while a new month has no statistics.
-_NEAR_MINTING: Final = """
-SELECT mine.id::text, min(found."timestamp")
-FROM (SELECT unnest(%b::uuid[]) AS id, unnest(%b::timestamptz[]) AS at) AS mine CROSS JOIN LATERAL (
+# as it does while a new month has no statistics, and from joining all noted times with all events.
+_STORED_ELSEWHERE: Final = """
+WITH mine AS MATERIALIZED (SELECT unnest(%s::uuid[]) AS id, unnest(%s::timestamptz[]) AS at)
+SELECT mine.id::text, min(found."timestamp") FROM mine CROSS JOIN LATERAL (
     SELECT "timestamp" FROM events
-    WHERE event_id = mine.id AND "timestamp" >= %b AND "timestamp" < %b OFFSET 0
-) AS found WHERE found."timestamp" <> mine.at GROUP BY 1
-"""
-# Likewise: without statistics the planner joined all noted times with all events.
-_AMONG_ODD: Final = """
-SELECT odd.event_id::text, odd."timestamp" FROM (SELECT unnest(%b::uuid[]) AS id) AS mine CROSS JOIN LATERAL (
-    SELECT event_id, "timestamp" FROM event_odd_times WHERE is_odd_id AND event_id = mine.id OFFSET 0
+    WHERE event_id = mine.id AND "timestamp" >= %s AND "timestamp" < %s AND "timestamp" <> mine.at OFFSET 0
+) AS found GROUP BY 1
+UNION ALL
+SELECT mine.id::text, odd."timestamp" FROM mine CROSS JOIN LATERAL (
+    SELECT event_id, "timestamp" FROM event_odd_times
+    WHERE is_odd_id AND event_id = mine.id AND "timestamp" <> mine.at OFFSET 0
 ) AS odd CROSS JOIN LATERAL (
     SELECT FROM events WHERE event_id = odd.event_id AND events."timestamp" = odd."timestamp" OFFSET 0
 ) AS stored
@@ -59,7 +60,8 @@ class _Odd(NamedTuple):
 
 def note_odd_times(connection: Connection[Row], rows: Iterable[EventRow]) -> None:
     """Note those of the stored ``rows`` that are not where their event_id or their snapshot's key says."""
-    odd = [found for row in rows if (found := _odd(row)) is not None]
+    near: dict[tuple[str, str], bool] = {}
+    odd = [found for row in rows if (found := _odd(row, near=near)) is not None]
     if odd:
         connection.execute(_NOTE, [list(column) for column in zip(*odd, strict=True)])
 
@@ -72,44 +74,57 @@ def take_back_repeats(connection: Connection[Row], rows: Sequence[EventRow]) -> 
     """
     if not rows:
         return {}
-    times = {row.event_id: datetime.fromisoformat(row.timestamp) for row in rows}
-    ids = [UUID(event_id) for event_id in times]
-    found: dict[str, datetime] = {
-        event_id: moment for event_id, moment in connection.execute(_AMONG_ODD, [ids]) if moment != times[event_id]
-    }
-    found |= _stored_near_minting(connection, ids, times)
+    ids = [row.event_id for row in rows]
+    earliest, latest = _minting_bounds(ids)
+    # As array literals, which neither ids nor times need quotes in: a third of what lists of objects take.
+    arrays = (_array(ids), _array(row.timestamp for row in rows))
+    found: dict[str, datetime] = dict(connection.execute(_STORED_ELSEWHERE, [*arrays, earliest, latest]).fetchall())
     if found:
         repeats = [row for row in rows if row.event_id in found]
         connection.execute(_TAKE_BACK, [[row.event_id for row in repeats], [row.timestamp for row in repeats]])
     return found
 
 
-def _stored_near_minting(
-    connection: Connection[Row], ids: Sequence[UUID], times: Mapping[str, datetime]
-) -> dict[str, datetime]:
-    minted = [moment for event_id in times if (moment := minted_at(event_id)) is not None]
+def _minting_bounds(event_ids: Sequence[str]) -> tuple[datetime, datetime]:
+    """Return from when to when events near the minting of these ids may be; an empty span where none says a time."""
+    # The beginning of a UUIDv7 is a hexadecimal number of fixed length: it sorts as text.
+    minted = [event_id for event_id in event_ids if event_id[14] == "7" and event_id < _LAST_MINTED]
     if not minted:
-        return {}
-    bounds = [min(minted) - _NEAR, max(minted) + _NEAR]
-    return dict(connection.execute(_NEAR_MINTING, [ids, list(times.values()), *bounds]).fetchall())
+        return _EPOCH, _EPOCH
+    return _moment(min(minted)) - _NEAR, _moment(max(minted)) + _NEAR
+
+
+def _array(texts: Iterable[str]) -> str:
+    return "{" + ",".join(texts) + "}"
 
 
 def minted_at(event_id: str) -> datetime | None:
     """Return when a UUIDv7 was minted, None for another kind (or one that claims a time beyond the year 3000)."""
-    if event_id[14] != "7":
-        return None
-    minted_ms = int(event_id[:8] + event_id[9:13], 16)
-    return datetime.fromtimestamp(minted_ms / 1000, UTC) if minted_ms < _LAST_MINTED_MS else None
+    return _moment(event_id) if event_id[14] == "7" and event_id < _LAST_MINTED else None
 
 
-def _odd(row: EventRow) -> _Odd | None:
-    minted = minted_at(row.event_id)
-    is_odd_id = minted is None or abs(datetime.fromisoformat(row.timestamp) - minted) > _NEAR
+def _moment(event_id: str) -> datetime:
+    return datetime.fromtimestamp(int(event_id[:8] + event_id[9:13], 16) / 1000, UTC)
+
+
+def _odd(row: EventRow, *, near: dict[tuple[str, str], bool]) -> _Odd | None:
+    # A batch has few hours and few beginnings of ids (which change every 65 s), so nearly all are compared once.
+    span = (row.event_id[:8], row.timestamp[:13])
+    surely_near = near.get(span)
+    if surely_near is None:
+        surely_near = near[span] = _distance(row) < _NEAR - _SPAN
+    is_odd_id = row.event_id[14] != "7" or not (surely_near or _distance(row) <= _NEAR)
     path = row.snapshot_path
     is_odd_path = path is not None and not _says_its_event(path, row.camera_id, row.timestamp)
     if not is_odd_id and not is_odd_path:
         return None
     return _Odd(row.event_id, row.timestamp, row.device_id, path if is_odd_path else None, is_odd_id)
+
+
+def _distance(row: EventRow) -> timedelta:
+    """Return how far the event's time is from the minting of its id; as far as can be where the id says no time."""
+    minted = minted_at(row.event_id)
+    return timedelta.max if minted is None else abs(datetime.fromisoformat(row.timestamp) - minted)
 
 
 def _says_its_event(path: str, camera_id: str, timestamp: str) -> bool:

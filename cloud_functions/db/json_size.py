@@ -26,11 +26,11 @@ _EXPONENTS: Final = re.compile(rf"{_STRING}|[0-9.]+[eE]([+-]?[0-9]{{1,6}})", re.
 _LONG_NUMBERS: Final = re.compile(rf"{_STRING}|(?<![0-9.eE])(-?[0-9.]{{24,}})(?![0-9.eE+-])", re.DOTALL)
 
 
-def check_stored_size(*texts: str | None) -> None:
+def check_stored_size(event_data: str, snapshot: str | None = None) -> None:
     """Raise ContractError (``too_large``) where JSON becomes too long in the database; costs short texts nothing."""
-    if sum(len(text) for text in texts if text is not None) * _MOST_GROWTH <= MAX_STORED_BYTES:
+    if (len(event_data) + (len(snapshot) if snapshot else 0)) * _MOST_GROWTH <= MAX_STORED_BYTES:
         return
-    size = sum(stored_bytes(text) for text in texts if text is not None)
+    size = stored_bytes(event_data) + (stored_bytes(snapshot) if snapshot else 0)
     if size > MAX_STORED_BYTES:
         detail = f"an event that takes {size} bytes with its numbers written out; the limit is {MAX_STORED_BYTES}"
         raise ContractError(detail, reason="too_large")
