@@ -52,3 +52,13 @@ def thumbnail_key(key: str) -> str:
 def thumbnail_object(device_id: str, key: str) -> str:
     """Return the thumbnail's full key in the bucket."""
     return f"thumbnails/{require_segment(device_id, name='device_id')}/{thumbnail_key(key)}"
+
+
+def picture_objects(device_id: str, key: str) -> tuple[str, ...]:
+    """Return the full keys of a picture's objects, snapshot and thumbnail; none where the key is not of our shape.
+
+    What is deleted with an event is deleted by this list, so an event that names a foreign key deletes nothing.
+    """
+    if not is_snapshot_key(key):
+        return ()
+    return (snapshot_object(device_id, key), thumbnail_object(device_id, key))

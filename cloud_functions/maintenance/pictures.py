@@ -16,7 +16,7 @@ from cloud_functions.db.event_delete_queries import Picture
 from cloud_functions.db.expired_pictures import forget_expired_pictures, oldest_expired_pictures
 from cloud_functions.maintenance.tools import Tools
 from cloud_functions.snapshot_store import MAX_KEYS_A_DELETE, SnapshotStore
-from shared.storage_keys import is_snapshot_key, snapshot_object, thumbnail_object
+from shared.storage_keys import picture_objects
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def delete_expired_pictures(tools: Tools) -> int:
         return 0
     gone = 0
     while pictures := _oldest(tools):
-        store.delete(_objects(pictures))
+        store.delete([key for picture in pictures for key in picture_objects(picture.device_id, picture.path)])
         with tools.database.transaction() as connection:
             forget_expired_pictures(connection, pictures)
         gone += len(pictures)
@@ -57,11 +57,6 @@ def delete_old_pictures(tools: Tools) -> int:
 def _oldest(tools: Tools) -> list[Picture]:
     with tools.database.transaction() as connection:
         return oldest_expired_pictures(connection, limit=_AT_ONCE)
-
-
-def _objects(pictures: list[Picture]) -> list[str]:
-    ours = [picture for picture in pictures if is_snapshot_key(picture.path)]  # others are in no bucket of ours
-    return [key(picture.device_id, picture.path) for picture in ours for key in (snapshot_object, thumbnail_object)]
 
 
 def _kept_from(tools: Tools) -> date | None:

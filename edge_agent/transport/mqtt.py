@@ -322,7 +322,10 @@ class MqttLink:
 
     def _on_message(self, message: paho.MQTTMessage) -> None:
         try:
-            if self._on_command is not None:
+            if not paho.topic_matches_sub(self._topics.commands_filter, message.topic):
+                # Some brokers (amqtt) hand a client that is back what is retained for other clients' subscriptions.
+                logger.debug("the broker sent %s, which was not subscribed to", message.topic[:200])
+            elif self._on_command is not None:
                 self._on_command(message.topic, bytes(message.payload))
         except Exception as error:
             self._faults.log(error, "handling a message from the broker failed")

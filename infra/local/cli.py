@@ -227,6 +227,8 @@ def _demo(options: argparse.Namespace) -> int:
     from infra.local.demo import run_demo
 
     state = StateFolder(options.state)
+    if _running(state) is not None:
+        _require_same_options(state, options)
     return run_demo(
         state=state,
         options=_stack_options(options),

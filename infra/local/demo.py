@@ -6,8 +6,10 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +18,10 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
+from infra.local.demo_agent import DemoAgent
 from infra.local.device import StackUrls, agent_process
 from infra.local.event_lines import event_line
-from infra.local.process import Process
+from infra.local.process import ProcessIdentity
 from infra.local.stack import StackOptions
 from infra.local.state_folder import StateFolder
 from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
@@ -29,10 +32,6 @@ from shared.retry import Backoff, FaultLog
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.05
-_RESTART_PAUSE_S = 2.0
-_MOST_RESTARTS = 3
-_AGENT_SAYS = "edge-agent: "
-_WRONG_CONFIGURATION = 2
 _BARE_SCHEMES = ("synthetic", "usb", "gst")
 
 
@@ -43,22 +42,32 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: s
     console = Console(highlight=False, soft_wrap=True)
     stopped = threading.Event()
     raise_on_signals()
-    with _stack(state, options, console) as (urls, supervisor):
+    with _stack(state, options, console) as stack, state.lock_agent():
         stop_on_signals(stopped)
-        _announce(console, state, urls, source, plates=plates)
-        device = StackUrls(broker=urls["broker"], aws=urls["aws"])
-        agent = agent_process(device, folder=state.path, source=source, model=model, plates=plates)
-        counter = EventPrinter(console=console, redis_url=urls["redis"], api_url=urls["api"])
+        _announce(console, state, stack, source, plates=plates)
+        device = StackUrls(broker=stack.urls["broker"], aws=stack.urls["aws"])
+        process = agent_process(device, folder=state.path, source=source, model=model, plates=plates)
+        counter = EventPrinter(console=console, redis_url=stack.urls["redis"], api_url=stack.urls["api"])
         counter.start(stopped)
-        log = LogTail(agent.log_path)
+        agent = DemoAgent(process=process, console=console)
         try:
             agent.start()
-            _follow(agent, log, supervisor, stopped, console)
+            stack.tend_until(stopped, agent.look)
         finally:
             agent.stop()
             stopped.set()
         console.print(f"\n{counter.seen} events; stopping", style="dim")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """The stack that the demo uses: its own, or one that runs already."""
+
+    urls: dict[str, str]
+    tend_until: Callable[[threading.Event, Callable[[], None]], None]
+    """Looks after the stack, and calls the second argument every few moments, until the first is set."""
+    ours: bool
 
 
 def check_source(source: str) -> None:
@@ -74,91 +83,44 @@ def check_source(source: str) -> None:
 
 
 @contextmanager
-def _stack(
-    state: StateFolder, options: StackOptions, console: Console
-) -> Generator[tuple[dict[str, str], Supervisor | None]]:
+def _stack(state: StateFolder, options: StackOptions, console: Console) -> Generator[RunningStack]:
     """Start the stack, or use the one that ``vedette-local up`` left running on this folder."""
     running = state.supervisor.read()
     if running is not None and running.alive and state.description().get("phase") == "ready":
         console.print("using the stack that runs already (vedette-local down stops it)", style="dim")
-        yield state.description()["urls"], None
+        yield RunningStack(urls=state.description()["urls"], tend_until=partial(_while_it_runs, running), ours=False)
         return
     began_s = time.monotonic()
     with Supervisor(state=state, options=options) as supervisor:
         console.print("starting database, broker, Redis, object store, functions and API …", style="dim")
         supervisor.stack.start(lambda text: console.print(f"  {text}", style="dim"))
         console.print(f"ready in {time.monotonic() - began_s:.1f} s", style="dim")
-        yield supervisor.stack.urls, supervisor
+        yield RunningStack(urls=supervisor.stack.urls, tend_until=supervisor.tend_until, ours=True)
     console.print("stopped; the data stays in " + str(state.path), style="dim")
 
 
-def _announce(console: Console, state: StateFolder, urls: dict[str, str], source: str, *, plates: bool) -> None:
-    api = urls["api"]
+def _while_it_runs(supervisor: ProcessIdentity, stopped: threading.Event, also: Callable[[], None]) -> None:
+    """Call ``also`` until stopped; raise TransientError once the stack that somebody else keeps has ended."""
+    while not stopped.wait(_LOOK_EVERY_S):
+        if not supervisor.alive:
+            raise TransientError("the stack that this demo used was stopped (vedette-local down), so the demo ends too")
+        also()
+
+
+def _announce(console: Console, state: StateFolder, stack: RunningStack, source: str, *, plates: bool) -> None:
+    api = stack.urls["api"]
     for label, text in (
         ("camera", redact(source)),
         ("API", f"{api}/docs"),
         ("events", f"curl '{api}/api/events?page_size=5'"),
         ("totals", f"curl '{api}/api/events/stats'"),
         *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
-        ("live", f"redis-cli -u {redact(urls['redis'])} subscribe events"),
+        ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
         ("kept in", f"{state.path} (vedette-local reset deletes it)"),
     ):
         console.print(f"  [bold]{label:<8}[/bold] {escape(text)}")
-    console.print("  Ctrl-C stops everything\n", style="dim")
-
-
-def _follow(
-    agent: Process, log: LogTail, supervisor: Supervisor | None, stopped: threading.Event, console: Console
-) -> None:
-    restarts = 0
-    restart_at_s: float | None = None
-    while not stopped.wait(_LOOK_EVERY_S):
-        for line in log.added():
-            # What the agent says to a person; a traceback is left to `vedette-local logs agent`.
-            if line.startswith(_AGENT_SAYS):
-                console.print(escape(redact(line.removeprefix(_AGENT_SAYS))), style="dim")
-        if supervisor is not None:
-            supervisor.tend()
-        if agent.alive:
-            continue
-        if restart_at_s is None:
-            _require_better_luck(agent, restarts)
-            console.print("the edge agent ended; starting it again", style="yellow")
-            restart_at_s = time.monotonic() + _RESTART_PAUSE_S
-        elif time.monotonic() >= restart_at_s:
-            restart_at_s = None
-            restarts += 1
-            agent.begin()
-
-
-def _require_better_luck(agent: Process, restarts: int) -> None:
-    if agent.exit_status == _WRONG_CONFIGURATION:
-        raise ConfigurationError(f"the edge agent cannot run like this:\n{agent.last_log_lines()}")
-    if restarts >= _MOST_RESTARTS:
-        raise TransientError(f"the edge agent keeps ending:\n{agent.last_log_lines()}")
-
-
-class LogTail:
-    """The lines that are added to a file from now on."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._position = path.stat().st_size if path.is_file() else 0
-        self._rest = b""
-
-    def added(self) -> list[str]:
-        """Return complete lines that were not returned before."""
-        try:
-            with self._path.open("rb") as file:
-                if self._path.stat().st_size < self._position:  # rotated meanwhile
-                    self._position = 0
-                file.seek(self._position)
-                data = self._rest + file.read()
-                self._position = file.tell()
-        except OSError:
-            return []
-        *lines, self._rest = data.split(b"\n")
-        return [line.decode("utf-8", errors="replace") for line in lines]
+    stops = "everything" if stack.ours else "the camera; the stack runs on"
+    console.print(f"  Ctrl-C stops {stops}\n", style="dim")
 
 
 class EventPrinter:

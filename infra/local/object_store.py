@@ -13,6 +13,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -57,12 +58,24 @@ class ObjectFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._heads = folder / ".head"
+        self._made: set[str] = set()
 
     def make_bucket(self, bucket: str) -> None:
         self._bucket(bucket).mkdir(parents=True, exist_ok=True)
+        self._made.add(bucket)
 
     def has_bucket(self, bucket: str) -> bool:
-        return self._bucket(bucket).is_dir()
+        """Tell whether there is such a bucket; one made by this process is there again after its folder was removed.
+
+        Somebody who throws all pictures away by hand means the pictures. Where what holds the buckets' folder is gone
+        too, nothing is made anew: then the whole state folder was removed.
+        """
+        path = self._bucket(bucket)
+        if bucket in self._made and not path.is_dir():
+            with suppress(FileNotFoundError):
+                self._folder.mkdir(exist_ok=True)
+                path.mkdir(exist_ok=True)
+        return path.is_dir()
 
     def put(self, bucket: str, key: str, body: bytes, headers: dict[str, str]) -> _Head:
         path, head_path = self._paths(bucket, key)
@@ -109,7 +122,7 @@ class ObjectFolder:
     def _start(self, bucket: str, prefix: str) -> Path | None:
         """Return the one folder that can hold keys with ``prefix``; None where no key can begin like that."""
         root = self._bucket(bucket)
-        if not root.is_dir():
+        if not self.has_bucket(bucket):
             raise _S3Error("404 Not Found", "NoSuchBucket")
         folders = prefix.split("/")[:-1]
         # "/etc/" or "a/../b/" would lead out of the bucket.

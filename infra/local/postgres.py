@@ -142,6 +142,18 @@ class PostgresServer:
     def begin(self) -> None:
         """Like ``start``, but come back while the server still starts."""
         self._make_cluster()
+        self._begin_process()
+
+    def begin_again(self) -> None:
+        """Start the server again; raise ConfigurationError where its data is no longer there."""
+        if not (self._data / "PG_VERSION").is_file():
+            raise ConfigurationError(
+                f"the database {self._data} was removed while it ran: everything is stopped, and the next start makes "
+                "an empty one"
+            )
+        self._begin_process()
+
+    def _begin_process(self) -> None:
         self.process.heal()
         self._end_orphan()
         hand_over(self._data, self._identity)
@@ -246,12 +258,12 @@ class PostgresServer:
         """
         lock = self._data / "postmaster.pid"
         try:
-            pid = int(lock.read_text(encoding="ascii").splitlines()[0])
+            pid = int(_lines(lock)[0])
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError, IndexError):
             return
         holder = ProcessIdentity.of(pid)
-        if holder and str(self._data).encode() not in command:
+        if holder and os.fsencode(self._data) not in command:
             lock.unlink(missing_ok=True)
         elif holder:
             holder.signal(signal.SIGQUIT)
@@ -260,12 +272,17 @@ class PostgresServer:
 
     def _is_ready(self) -> bool:
         try:
-            lines = (self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+            lines = _lines(self._data / "postmaster.pid")
         except OSError:
             return False
         # After kill -9, the file still says what it said of the server that was killed.
         ours = bool(lines) and lines[0].strip() == str(self.process.pid)
         return ours and len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
+
+
+def _lines(lock: Path) -> list[str]:
+    """Return the lines of ``postmaster.pid``, one of which is the data folder: a path, in whatever bytes it has."""
+    return os.fsdecode(lock.read_bytes()).splitlines()
 
 
 def _children_of(pid: int) -> list[ProcessIdentity]:

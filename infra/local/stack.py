@@ -104,7 +104,10 @@ class Stack:
             self._describe("stopped")
 
     def tend(self) -> None:
-        """Start again what has died, with a growing pause for what keeps dying. Call this every few moments."""
+        """Start again what has died, with a growing pause for what keeps dying. Call this every few moments.
+
+        Raises ConfigurationError where a part cannot be started again: its data was removed.
+        """
         now = time.monotonic()
         for watched in self.parts:
             if watched.process.alive:
@@ -124,6 +127,8 @@ class Stack:
             part.begin()
         except (OSError, TransientError) as error:  # no room for its log or pid file: the others run on
             log.warning("%s cannot be started: %s", part.process.name, error)
+        except ConfigurationError:  # it cannot be started again without a person
+            raise
         except Exception as error:
             self._faults.log(error, f"starting {part.process.name} failed")
 
@@ -176,7 +181,7 @@ class Stack:
             tell("making a database cluster (the first time only)")
         binaries = PostgresBinaries.choose(self._options.postgres)
         server = PostgresServer(folder=self._state.path, binaries=binaries, port=port)
-        self._watch(server.process, server.begin)
+        self._watch(server.process, server.begin_again, first=server.begin)
         self._postgres = server
         return server.url_of(DATABASE)
 
@@ -195,10 +200,13 @@ class Stack:
     def _process(self, name: str, command: list[str], ready: Callable[[], bool]) -> Process:
         return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)
 
-    def _watch(self, process: Process, begin: Callable[[], None] | None = None) -> None:
+    def _watch(
+        self, process: Process, begin: Callable[[], None] | None = None, *, first: Callable[[], None] | None = None
+    ) -> None:
+        """Start a part, and have it started again by ``begin`` when it dies; ``first`` starts it the first time."""
         watched = Part(process=process, begin=begin or process.begin, since_s=time.monotonic())
         self.parts.append(watched)
-        watched.begin()
+        (first or watched.begin)()
 
     def _wait_ready(self, tell: Callable[[str], None]) -> None:
         if self._postgres is not None:

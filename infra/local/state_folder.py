@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,6 +41,11 @@ class StateFolder:
 
     def prepare(self) -> None:
         """Make the folder where it is not there; raise ConfigurationError where it cannot be one of ours."""
+        if not str(self.path).isprintable():  # a byte that is not UTF-8 is a surrogate here
+            raise ConfigurationError(
+                f"the state folder's path {str(self.path)!a} holds bytes that are not UTF-8, or control characters: "
+                "name another with --state"
+            )
         try:
             if self.path.is_dir() and not self.exists and any(self.path.iterdir()):
                 raise ConfigurationError(
@@ -84,6 +89,19 @@ class StateFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @contextlib.contextmanager
+    def lock_agent(self) -> Generator[None]:
+        """Be the only one whose agent uses this folder; raise ConfigurationError where another demo's does."""
+        with (self.run / "agent.lock").open("w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigurationError(
+                    f"another demo already plays a camera on {self.path}: stop it, or name another folder with "
+                    "--state (and another --port)"
+                ) from None
+            yield
 
     def ports(self, names: list[str]) -> dict[str, int]:
         """Return a port for each name: the one it had last time where that is free, else a new one."""

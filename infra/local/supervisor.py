@@ -56,12 +56,16 @@ class Supervisor:
         self._state.unlock()
         os.umask(self._umask)
 
-    def tend_until(self, stopped: threading.Event) -> None:
-        """Look after the stack until told to stop; raise ConfigurationError once the state folder is gone."""
+    def tend_until(self, stopped: threading.Event, also: Callable[[], None] = lambda: None) -> None:
+        """Look after the stack, and call ``also`` each time, until told to stop.
+
+        Raises ConfigurationError once the state folder is gone, and whatever VedetteError ``also`` raises.
+        """
         backoff = Backoff(min_s=_TEND_EVERY_S, max_s=_LONGEST_PAUSE_S)
         while not stopped.wait(_TEND_EVERY_S):
             try:
                 self.tend()
+                also()
             except VedetteError:
                 raise
             except Exception as error:  # what runs goes on, and is looked after again

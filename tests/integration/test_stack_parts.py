@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -78,6 +79,34 @@ def test_data_outlives_stop_kill_and_a_lost_supervisor(open_folder: Path, binari
     assert _count(other) == 1
     assert (open_folder / "postgres" / "password").stat().st_mode & 0o777 == 0o600
     other.stop()
+
+
+def test_cloud_29_any_folder_will_do(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """Blanks, letters of any alphabet and quotes in its path; killed there, the server comes back."""
+    folder = open_folder / "Straße \"7\" 名前 'x'"
+    folder.mkdir()
+    server = PostgresServer(folder=folder, binaries=binaries, durable=False)
+    server.start()
+    try:
+        server.create_database(DATABASE)
+        server.kill()
+        server.begin_again()
+        server.wait_ready()
+        with psycopg.connect(server.url_of(DATABASE)) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        server.stop()
+
+
+def test_cloud_b8_a_removed_database_is_not_made_anew_unasked(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """An empty one in its place would look like lost events: the supervisor stops with an error that names it."""
+    server = PostgresServer(folder=open_folder, binaries=binaries, durable=False)
+    server.start()
+    server.kill()
+    shutil.rmtree(server.folder)
+    with pytest.raises(ConfigurationError, match="was removed while it ran"):
+        server.begin_again()
+    assert not server.folder.exists()
 
 
 def test_a_password_is_asked_for(open_folder: Path, binaries: PostgresBinaries) -> None:

@@ -47,7 +47,7 @@ from cloud_functions.db.expired_pictures import note_expired_pictures
 from cloud_functions.db.flat_event import FlatEvent
 from shared.clock import format_utc
 from shared.errors import VedetteError
-from shared.storage_keys import is_snapshot_key, snapshot_object, thumbnail_object
+from shared.storage_keys import picture_objects
 
 logger = logging.getLogger(__name__)
 
@@ -250,17 +250,18 @@ async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, m
 
 async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
     """Delete pictures and their thumbnails; return how many went. What a failing bucket keeps, maintenance deletes."""
-    pictures = [picture for picture in pictures if is_snapshot_key(picture.path)]  # others are in no bucket of ours
-    if not pictures:
+    objects = {picture: picture_objects(picture.device_id, picture.path) for picture in pictures}
+    ours = [picture for picture in pictures if objects[picture]]  # the others are in no bucket of ours
+    if not ours:
         return 0
-    keys = [key(picture.device_id, picture.path) for picture in pictures for key in (snapshot_object, thumbnail_object)]
+    keys = [key for picture in ours for key in objects[picture]]
     try:
         await here.workers.run(lambda: here.snapshots.delete(keys))
     except VedetteError as error:
-        logger.warning("%d pictures of deleted events are left to maintenance: %s", len(pictures), error)
-        await here.database.run(lambda connection: note_expired_pictures(connection, pictures))
+        logger.warning("%d pictures of deleted events are left to maintenance: %s", len(ours), error)
+        await here.database.run(lambda connection: note_expired_pictures(connection, ours))
         return 0
-    return len(pictures)
+    return len(ours)
 
 
 def _time(moment: datetime | None) -> str | None:

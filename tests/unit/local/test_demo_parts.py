@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import load_config, source_text
-from infra.local.demo import LogTail, check_source
+from infra.local.demo import check_source
+from infra.local.demo_agent import LogTail
 from infra.local.device import SOURCE_VARIABLE, StackUrls, agent_process, agent_toml
 from infra.local.event_lines import DESCRIPTIONS, STYLES, event_line
 from shared.errors import ConfigurationError

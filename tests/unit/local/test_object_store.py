@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -210,3 +211,24 @@ def test_cloud_b9_folders_go_with_their_last_object(endpoint: Endpoint) -> None:
     assert list((endpoint.folder / "objects" / BUCKET).iterdir()) == []
     assert not list((endpoint.folder / "objects" / ".head" / BUCKET).iterdir())
     s3.put_object(Bucket=BUCKET, Key="a/1/x.jpg", Body=b"x")
+
+
+def test_cloud_b8_a_removed_picture_folder_is_made_again(endpoint: Endpoint) -> None:
+    """Somebody deletes ``objects`` by hand while the stack runs: the pictures are gone, and new ones are stored."""
+    s3 = endpoint.client("s3")
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"picture")
+    shutil.rmtree(endpoint.folder / "objects")
+    with pytest.raises(ClientError) as gone:
+        s3.get_object(Bucket=BUCKET, Key=KEY)
+    assert _code(gone) == "NoSuchKey"
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"another")
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == b"another"
+
+
+def test_cloud_b8_a_removed_state_folder_is_not_made_again(tmp_path: Path) -> None:
+    """Nothing of it, or the supervisor's folder would be half there."""
+    objects = ObjectFolder(tmp_path / "state" / "objects")
+    objects.make_bucket(BUCKET)
+    shutil.rmtree(tmp_path / "state")
+    assert not objects.has_bucket(BUCKET)
+    assert not (tmp_path / "state").exists()

@@ -10,6 +10,7 @@ import pytest
 from infra.local.process import Process, wait_until
 from infra.local.stack import Part, Stack, StackOptions
 from infra.local.state_folder import StateFolder
+from shared.errors import ConfigurationError
 
 
 def test_cloud_b9_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> None:
@@ -82,3 +83,22 @@ def test_python_an_unexpected_fault_does_not_end_the_supervisor(
     stack.parts.clear()
     assert caplog.text.count("Traceback") == 1
     assert "starting thing failed unexpectedly" in caplog.text
+
+
+def test_cloud_b8_a_part_that_needs_a_person_ends_the_stack(tmp_path: Path) -> None:
+    """A part whose data was removed is not tried again and again: the error reaches whoever looks after the stack."""
+
+    def begin() -> None:
+        raise ConfigurationError("the database was removed")
+
+    stack = Stack(state=StateFolder(tmp_path / "state"), options=StackOptions())
+    process = Process(name="postgres", command=[sys.executable], folder=tmp_path, ready=lambda: True)
+    stack.parts.append(Part(process=process, begin=begin))
+
+    def tended() -> bool:
+        stack.tend()
+        return False
+
+    with pytest.raises(ConfigurationError, match="was removed"):
+        wait_until(tended, timeout_s=10)
+    stack.parts.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="name another with --state"):
         StateFolder(tmp_path / "file" / "state").prepare()
+
+
+def test_cloud_29_a_path_that_is_not_utf8_is_refused_by_name(tmp_path: Path) -> None:
+    """Configuration files and JSON could not hold it, so nothing is begun in it."""
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    with pytest.raises(ConfigurationError, match=r"caf\\udce9.*not UTF-8") as refused:
+        StateFolder(Path(odd)).prepare()
+    assert str(refused.value).isascii()
 
 
 def test_reset_deletes_all_of_it(tmp_path: Path) -> None:

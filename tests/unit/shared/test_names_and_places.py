@@ -16,7 +16,14 @@ from shared.errors import ContractError
 from shared.event_types import EVENT_TYPES
 from shared.events import SnapshotRef
 from shared.ids import Uuid7Generator, is_segment, require_segment
-from shared.storage_keys import check_snapshot_key, is_snapshot_key, snapshot_key, snapshot_object, thumbnail_object
+from shared.storage_keys import (
+    check_snapshot_key,
+    is_snapshot_key,
+    picture_objects,
+    snapshot_key,
+    snapshot_object,
+    thumbnail_object,
+)
 from shared.topics import DeviceTopics, parse_topic
 
 SEGMENTS = st.from_regex(r"[A-Za-z0-9_-]{1,100}", fullmatch=True)
@@ -191,3 +198,16 @@ def test_cloud_c5_only_ascii_digits_are_in_a_key(place: int) -> None:
             SnapshotRef.model_validate(
                 {"key": odd, "content_type": "image/jpeg", "bytes": 1, "width": 1, "height": 1, "sha256": "a" * 64}
             )
+
+
+@given(SEGMENTS, MOMENTS, st.sampled_from(["jpg", "png", "webp"]))
+def test_cloud_c4_a_picture_is_its_snapshot_and_its_thumbnail(camera: str, moment: datetime, extension: str) -> None:
+    """Both go with the event, whatever the picture's format."""
+    key = snapshot_key(camera_id=camera, event_type="tracking", timestamp=moment, extension=extension)
+    assert picture_objects("gate-01", key) == (snapshot_object("gate-01", key), thumbnail_object("gate-01", key))
+
+
+@pytest.mark.parametrize("key", ["", "../x.jpg", "camera-1/2026-11-20/tracking_103045_123456.jpg/", "s3://other/x.jpg"])
+def test_cloud_c4_a_foreign_key_names_no_object_of_ours(key: str) -> None:
+    """Deleting an event that names one deletes no object."""
+    assert picture_objects("gate-01", key) == ()

@@ -170,6 +170,18 @@ def test_commands_reach_their_listener(broker: ScriptedBroker, make_link: MakeLi
     eventually(lambda: heard == [("vedette/hq/gate-01/commands/reload", b"{}")])
 
 
+def test_edge_34_what_was_not_subscribed_to_is_no_command(broker: ScriptedBroker, make_link: MakeLink) -> None:
+    """A broker that hands out the device's own retained status, or another device's command: nobody hears of it."""
+    heard: list[str] = []
+    link = make_link(broker.port, on_command=lambda topic, _: heard.append(topic))
+    eventually(lambda: link.connected and broker.subscriptions)
+    broker.send("vedette/hq/gate-01/status", b'{"status": "offline"}')
+    broker.send("vedette/hq/gate-02/commands/reload", b"{}")
+    broker.send("vedette/hq/gate-01/commands/reload", b"{}")
+    eventually(lambda: heard)
+    assert heard == ["vedette/hq/gate-01/commands/reload"]
+
+
 def test_a_listener_that_raises_harms_nothing(
     broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
 ) -> None:
