@@ -118,22 +118,60 @@ def signed_distance(polyline: Sequence[Point], point: Point) -> float:
     return nearest if facing > 0.0 else -nearest
 
 
-def meets(polyline: Sequence[Point], start: Point, end: Point) -> bool:
-    """Return whether the step ``start → end`` touches or crosses ``polyline`` itself, its ends included."""
-    return any(
-        _sides_differ(first, second, start, end) and _sides_differ(start, end, first, second)
-        for first, second in pairwise(polyline)
-    )
+def polyline_distance(polyline: Sequence[Point], point: Point) -> float:
+    """Return how far ``point`` is from ``polyline`` itself, which ends at its ends."""
+    return min(_squared_distance(start, end, point) for start, end in pairwise(polyline)) ** 0.5
 
 
-def _sides_differ(start: Point, end: Point, first: Point, second: Point) -> bool:
-    """Return whether two points are on different sides of a straight line, or either of them on it."""
-    return _side(start, end, first) * _side(start, end, second) <= 0
+class Meeting(NamedTuple):
+    """Where a step goes through a polyline."""
+
+    share: float
+    """Of the step, 0..1."""
+    to_right: bool
+    """Whether it goes to the right, looking from the polyline's first point to its last."""
+
+
+def meetings(polyline: Sequence[Point], start: Point, end: Point) -> list[Meeting]:
+    """Return where the step ``start → end`` goes through ``polyline`` itself, its ends included, in order.
+
+    A step through a corner where two segments join counts as through one of them, one that only touches it as through
+    both or neither: to the right as often as to the left. A place exactly on a segment counts as on its left, in every
+    step alike.
+    """
+    sides = _corner_sides(polyline, start, end)
+    found: list[Meeting] = []
+    for number, (first, second) in enumerate(pairwise(polyline)):
+        if sides[number] == sides[number + 1]:
+            continue
+        before, after = _across(first, second, start), _across(first, second, end)
+        is_along = max(abs(before), abs(after)) <= _ON_EDGE
+        if (before > 0.0) != (after > 0.0) and not is_along:
+            found.append(Meeting(share=before / (before - after), to_right=after > 0.0))
+    return sorted(found)
+
+
+def _corner_sides(polyline: Sequence[Point], start: Point, end: Point) -> list[int]:
+    """Return on which side of a step's straight line each corner is, -1 or +1, so that none is left out or met twice.
+
+    A corner on that line counts as on its right, the two ends as opposite to their neighbour.
+    """
+    sides = [_side(start, end, corner) for corner in polyline]
+    inner = [side or 1 for side in sides]
+    if polyline[0] != polyline[-1]:
+        inner[0] = sides[0] or -inner[1]
+        inner[-1] = sides[-1] or -inner[-2]
+    return inner
+
+
+def _across(start: Point, end: Point, point: Point) -> float:
+    """Return a number that is positive right of a segment's straight line, negative left of it, 0 on it."""
+    return (end.x - start.x) * (point.y - start.y) - (end.y - start.y) * (point.x - start.x)
 
 
 def _side(start: Point, end: Point, point: Point) -> int:
-    """Return -1, 0 or +1: the sign alone, since products of tiny distances vanish."""
-    cross = (end.x - start.x) * (point.y - start.y) - (end.y - start.y) * (point.x - start.x)
+    """Return -1 left of a straight line, +1 right of it, 0 on it, whatever rounding did to the point."""
+    cross = _across(start, end, point)
     return (cross > _ON_EDGE) - (cross < -_ON_EDGE)
 
 

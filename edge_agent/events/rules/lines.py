@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_agent.events.rules.observation import EDGE_RATIO, Anchor, Observation, Transition, counts
+from edge_agent.events.rules.observation import EDGE_RATIO, Anchor, Observation, Transition, between, counts
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
-from shared.geometry import Point, meets, signed_distance
+from shared.geometry import Meeting, Point, meetings, polyline_distance, signed_distance
 
 Direction = Literal["any", "right", "left"]
 
@@ -15,8 +15,12 @@ LEAST_BAND = 0.01
 """Half width of the dead band at least, in picture heights."""
 BAND_RATIO = 0.1
 """Half width of the dead band, as a share of the height of the object's box."""
+SETTLE_S = 0.2
+"""How long an object must be beyond the dead band at least, unless it is far beyond."""
 _CLEAR_OF_BAND = 2.0
-"""So many half widths away, a side needs no time to be believed."""
+"""So many half widths away, a side needs ``SETTLE_S`` less to be believed."""
+_ON_LINE = 1e-9
+"""A place nearer than this to the line, in picture heights, is on it."""
 _OWN_STEP = 0.4
 """A step is the object's own where the far end of its box moves at least so far as the anchor, relative to it."""
 _RESHAPED_S = 2.0
@@ -43,14 +47,14 @@ class Line:
     band_ratio: float = BAND_RATIO
     """Half width of the dead band in box heights (at least ``LEAST_BAND`` of the picture's height); raising it
     tolerates more jitter and needs more room on both sides."""
-    settle_s: float = 0.2
-    """How long an object must be beyond the dead band to count as on the other side; raising it ignores short jumps of
-    the box. Twice the band away no time is needed, unless the box changes its shape."""
+    settle_s: float = SETTLE_S
+    """How long an object must be beyond the dead band to count as on the other side; raising it ignores longer jumps of
+    the box. Twice the band away 0.2 s less is needed (none at all by default), unless the box changes its shape."""
     schedule: Schedule = ALWAYS
 
-    def offset(self, seen: Observation) -> float:
-        """Return how far the object is from the line (prolonged), in picture heights; positive on its right."""
-        return signed_distance(self._stretched(seen.aspect), seen.place(self.anchor))
+    def distance(self, seen: Observation) -> float:
+        """Return how far the object is from the line itself, in picture heights."""
+        return polyline_distance(self._stretched(seen.aspect), seen.place(self.anchor))
 
     def is_own_step(self, before: Observation, after: Observation) -> bool:
         """Return whether the object has moved, rather than only the lower end of its box.
@@ -62,13 +66,13 @@ class Line:
         if before.box.is_like(after.box) or min(before.box.top, after.box.top) <= EDGE_RATIO:
             return True
         line = self._stretched(after.aspect)
-        step = self.offset(after) - self.offset(before)
+        step = signed_distance(line, after.place(self.anchor)) - signed_distance(line, before.place(self.anchor))
         top_step = signed_distance(line, after.top()) - signed_distance(line, before.top())
         return abs(top_step) >= _OWN_STEP * abs(step)
 
-    def is_met(self, before: Observation, after: Observation) -> bool:
-        """Return whether the way from one observation to the other meets the line itself."""
-        return meets(self._stretched(after.aspect), before.place(self.anchor), after.place(self.anchor))
+    def meetings(self, before: Observation, after: Observation) -> list[Meeting]:
+        """Return where the straight way from one observation to the other goes through the line, in order."""
+        return meetings(self._stretched(after.aspect), before.place(self.anchor), after.place(self.anchor))
 
     def band(self, seen: Observation) -> float:
         """Return the half width of the dead band for this object, in picture heights."""
@@ -81,87 +85,112 @@ class Line:
 class LineState:
     """One object and one line.
 
-    An object *settles* on a side by being there beyond the dead band. It has crossed when it was settled on one side,
-    is settled on the other, and the way between met the line itself rather than its prolongation.
+    An object *settles* by being away from the line, beyond the dead band. It has crossed when it has settled again and
+    its way since it last settled went through the line more often to one side than to the other. What lies beyond the
+    line's ends is not the line: who walks around them has not crossed, wherever the line leads and however it bends.
     """
 
     def __init__(self, line: Line) -> None:
         self.line = line
-        self._last: tuple[Observation, float] | None = None
-        """The last observation and its offset."""
-        self._side = 0
-        """-1 left, +1 right, of the band beyond which the object has settled; 0 before it has."""
+        self._last: Observation | None = None
+        self._from: Observation | None = None
+        """The last observation that was not exactly on the line: the way goes on from there."""
+        self._has_settled = False
+        self._passes = 0
+        """How often the way has gone through the line since it settled: to the right less to the left."""
+        self._crossed_s = 0.0
+        self._beyond_since_s: float | None = None
+        """Since when it has been beyond the band after going through the line."""
         self._whole: Observation | None = None
         """The last observation whose shape is trusted, to tell a step from a change of shape."""
         self._whole_since_s = 0.0
         self._reshaped_since_s: float | None = None
         """Since when the box has had another shape."""
-        self._sign = 0
-        """Of the last offset that was not 0."""
-        self._met_line = False
-        """Whether, since it settled, the way has gone through the line an odd number of times."""
-        self._crossed_s = 0.0
-        self._beyond_since_s: float | None = None
-        """Since when it has been beyond the band on the other side."""
 
     def observe(self, seen: Observation, *, active: bool = True) -> list[Transition]:
         """Take in the next observation, at a later time; ``active`` says whether the schedule lets the line count.
 
-        While it does not, crossings are not reported, but the object's side is followed.
+        While it does not, crossings are not reported, but the object's way is followed.
         """
-        offset = self.line.offset(seen)
-        self._follow(seen, offset)
-        band = self.line.band(seen)
-        side = 0 if abs(offset) <= band else self._sign
-        happened: list[Transition] = []
-        if not self._has_trusted_shape(seen):
+        distance, band = self.line.distance(seen), self.line.band(seen)
+        is_trusted = self._has_trusted_shape(seen)
+        happened = self._follow(seen, distance, is_trusted=is_trusted, active=active)
+        # Where the picture's edge cuts the box, the object cannot have come from the other side unseen.
+        is_first = self._last is None and seen.box.reaches_edge and distance > _ON_LINE
+        self._last = seen
+        if not is_trusted or not (distance > band or is_first):
             self._beyond_since_s = None
-        elif self._side == 0:
-            # Where the picture's edge cuts the box, the object cannot have come from the other side unseen.
-            self._settle(self._sign if self._last is None and seen.box.reaches_edge else side)
-        elif side == self._side:
-            self._settle(side)
-        elif side == 0:
-            self._beyond_since_s = None
-        elif self._is_settled(seen, clear=abs(offset) > _CLEAR_OF_BAND * band):
-            happened = self._cross(seen, active=active)
-        self._last = (seen, offset)
+        elif not self._has_settled or not self._passes:
+            self._settle()
+        else:
+            if self._beyond_since_s is None:
+                self._beyond_since_s = seen.time_s
+            if self._is_settled(seen.time_s - self._beyond_since_s, clear=distance > _CLEAR_OF_BAND * band):
+                happened += self._cross(seen, active=active)
         return happened
 
     def interrupt(self) -> None:
         """Forget on which side the object is: what comes next is no step from there."""
-        self._last, self._sign = None, 0
-        self._side, self._met_line, self._beyond_since_s = 0, False, None
-        self._whole = self._reshaped_since_s = None
+        self._last = self._from = self._whole = None
+        self._reshaped_since_s = None
+        self._unsettle()
 
     def finish(self, *, active: bool = True) -> list[Transition]:
         """Report that the object is gone: the side on which it was last seen counts without further proof.
 
         Inside the dead band it does so only where the picture's edge cut the box.
         """
-        if self._last is None or self._side in (0, self._sign) or self._reshaped_since_s is not None:
+        seen = self._last
+        if seen is None or not self._has_settled or not self._passes or self._reshaped_since_s is not None:
             return []
-        seen, offset = self._last
-        if abs(offset) <= self.line.band(seen) and not seen.box.reaches_edge:
+        distance = self.line.distance(seen)
+        if distance <= _ON_LINE or (distance <= self.line.band(seen) and not seen.box.reaches_edge):
             return []
         return self._cross(seen, active=active)
 
-    def _follow(self, seen: Observation, offset: float) -> None:
-        """Note where the way changes sides; a place exactly on the line belongs to the side it was reached from."""
-        sign = (offset > 0.0) - (offset < 0.0) or self._sign
-        if self._last is not None and self._sign and sign != self._sign and self.line.is_met(self._last[0], seen):
-            last, last_offset = self._last
-            share = abs(last_offset) / (abs(last_offset) + abs(offset))
-            self._crossed_s = last.time_s + share * (seen.time_s - last.time_s)
-            self._met_line = not self._met_line
-        self._sign = sign
+    def _follow(self, seen: Observation, distance: float, *, is_trusted: bool, active: bool) -> list[Transition]:
+        """Note where the way goes through the line; return the crossings that it completes on the way.
 
-    def _is_settled(self, seen: Observation, *, clear: bool) -> bool:
-        if self._beyond_since_s is None:
-            self._beyond_since_s = seen.time_s
-        if seen.time_s - self._beyond_since_s >= self.line.settle_s - _TOLERANCE_S:
-            return True
-        return clear
+        A way that goes through several segments may have been clear of the line in between. A place exactly on the
+        line belongs to the side it was reached from.
+        """
+        if distance <= _ON_LINE:
+            return []
+        before, self._from = self._from, seen
+        if before is None:
+            return []
+        happened: list[Transition] = []
+        elapsed_s = seen.time_s - before.time_s
+        last_share: float | None = None
+        for share, to_right in self.line.meetings(before, seen):
+            if last_share is not None and is_trusted and self._was_clear(before, seen, last_share, share):
+                happened += self._settle_on_the_way(seen, active=active)
+            self._passes += 1 if to_right else -1
+            self._crossed_s = before.time_s + share * elapsed_s
+            last_share = share
+        return happened
+
+    def _was_clear(self, before: Observation, after: Observation, start: float, end: float) -> bool:
+        """Return whether the object was beyond the band for long enough between two meetings of one step.
+
+        Between them it went away from the line and came back to it, at a steady rate.
+        """
+        middle = between(before, after, (start + end) / 2.0)
+        distance, band = self.line.distance(middle), self.line.band(middle)
+        if distance <= band:
+            return False
+        beyond_s = (end - start) * (after.time_s - before.time_s) * (1.0 - band / distance)
+        return self._is_settled(beyond_s, clear=distance > _CLEAR_OF_BAND * band)
+
+    def _settle_on_the_way(self, seen: Observation, *, active: bool) -> list[Transition]:
+        if self._has_settled and self._passes:
+            return self._cross(seen, active=active)
+        self._settle()
+        return []
+
+    def _is_settled(self, beyond_s: float, *, clear: bool) -> bool:
+        needed_s = self.line.settle_s - (SETTLE_S if clear else 0.0)
+        return beyond_s >= needed_s - _TOLERANCE_S
 
     def _has_trusted_shape(self, seen: Observation) -> bool:
         """Return whether the anchor stands for the object as before.
@@ -181,18 +210,20 @@ class LineState:
         if not was_part and seen.time_s - self._reshaped_since_s < _RESHAPED_S - _TOLERANCE_S:
             return False
         self._whole, self._whole_since_s, self._reshaped_since_s = seen, seen.time_s, None
-        self._side = 0
+        self._unsettle()
         return True
 
-    def _settle(self, side: int) -> None:
-        self._side = side
-        self._met_line, self._beyond_since_s = False, None
+    def _settle(self) -> None:
+        self._has_settled, self._passes, self._beyond_since_s = True, 0, None
+
+    def _unsettle(self) -> None:
+        self._has_settled, self._passes, self._beyond_since_s = False, 0, None
 
     def _cross(self, seen: Observation, *, active: bool) -> list[Transition]:
-        line, met_line = self.line, self._met_line
-        self._settle(self._sign)
-        direction = "right" if self._side > 0 else "left"
-        if not met_line or not active or not counts(line.classes, seen.class_name):
+        line = self.line
+        direction = "right" if self._passes > 0 else "left"
+        self._settle()
+        if not active or not counts(line.classes, seen.class_name):
             return []
         if line.direction not in ("any", direction):
             return []

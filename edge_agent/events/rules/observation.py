@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from shared.geometry import Point
@@ -67,6 +67,13 @@ class Observation:
     def top(self) -> Point:
         """Return the middle of the box's upper edge in picture heights."""
         return Point((self.box.left + self.box.right) / 2.0 * self.aspect, self.box.top)
+
+
+def between(before: Observation, after: Observation, share: float) -> Observation:
+    """Return where an object was on the straight way between two observations, with the later one's class."""
+    edges = (start + share * (end - start) for start, end in zip(before.box, after.box, strict=True))
+    time_s = before.time_s + share * (after.time_s - before.time_s)
+    return replace(after, time_s=time_s, box=Box(*edges))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.geometry import BoundingBox, Point, cut_points, meets, polygon_contains, polygon_distance, signed_distance
+from shared.geometry import (
+    BoundingBox,
+    Point,
+    cut_points,
+    meetings,
+    polygon_contains,
+    polygon_distance,
+    polyline_distance,
+    signed_distance,
+)
 
 COORDINATE = st.floats(-2000, 4000, allow_nan=False)
 SQUARE = [Point(0.2, 0.2), Point(0.8, 0.2), Point(0.8, 0.8), Point(0.2, 0.8)]
@@ -108,9 +119,50 @@ def test_a_line_the_other_way_round_swaps_its_sides(x: float, y: float) -> None:
         ((0.4, 0.5), (0.45, 0.5), False),
         ((0.4, 1.5), (0.6, 1.5), False),
         ((0.4, 1.0), (0.6, 1.0), True),
-        ((0.5, 0.2), (0.6, 0.8), True),
+        ((0.4, 0.2), (0.5, 0.8), True),
     ],
 )
 def test_a_step_meets_a_line_or_passes_it(before: tuple[float, float], after: tuple[float, float], met: bool) -> None:
     """Its ends count; beside it and short of it do not."""
-    assert meets(DOWNWARDS, Point(*before), Point(*after)) is met
+    assert bool(meetings(DOWNWARDS, Point(*before), Point(*after))) is met
+
+
+def test_a_step_through_several_segments_meets_each_in_order() -> None:
+    """Into a bend on one arm and out of it on the other."""
+    met = meetings(BENT, Point(0.2, 0.7), Point(0.8, 0.7))
+    assert [(round(share, 3), to_right) for share, to_right in met] == [(0.25, True), (0.75, False)]
+
+
+def test_a_step_through_a_corner_meets_the_line_once_and_a_touch_not_at_all() -> None:
+    """Whichever way it goes; a touch may count as two meetings that cancel out."""
+    through = Point(0.5, 0.2), Point(0.5, 0.8)
+    assert [met.to_right for met in meetings(BENT, *through)] == [True]
+    assert [met.to_right for met in meetings(BENT, *through[::-1])] == [False]
+    for touch in ((Point(0.3, 0.5), Point(0.7, 0.5)), (Point(0.7, 0.5), Point(0.3, 0.5))):
+        assert sum(1 if met.to_right else -1 for met in meetings(BENT, *touch)) == 0
+
+
+def test_the_distance_to_a_line_ends_at_its_ends() -> None:
+    """Beside an end it is the distance from the end."""
+    assert polyline_distance(DOWNWARDS, Point(0.4, 0.5)) == pytest.approx(0.1)
+    assert polyline_distance(DOWNWARDS, Point(0.5, 1.5)) == pytest.approx(0.5)
+
+
+PLACES = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=12)
+
+
+@given(PLACES, st.floats(0.01, 0.99))
+def test_a_way_round_meets_a_closed_line_as_often_inwards_as_outwards(
+    places: list[tuple[float, float]], share: float
+) -> None:
+    """Whoever comes back to where they were has left as often as entered, at any number of steps."""
+    square = [*SQUARE, SQUARE[0]]
+    way = [Point(*place) for place in (*places, places[0])]
+    halved = [
+        point
+        for start, end in pairwise(way)
+        for point in (start, Point(start.x + share * (end.x - start.x), start.y + share * (end.y - start.y)))
+    ] + [way[-1]]
+    for steps in (way, halved):
+        met = [one for start, end in pairwise(steps) for one in meetings(square, start, end)]
+        assert sum(1 if one.to_right else -1 for one in met) == 0

@@ -273,3 +273,46 @@ def test_edge_04_a_closed_line_is_crossed_from_everywhere(count: int) -> None:
         inward = steps(away, (0.5, 0.5), count)
         assert told(play(line_rules(CLOSED), walk(inward, height=0.05))) == ["line_crossed:right"]
         assert told(play(line_rules(CLOSED), walk(inward[::-1], height=0.05))) == ["line_crossed:left"]
+
+
+HOOK = (Point(0.3, 0.9), Point(0.3, 0.3), Point(0.6, 0.3), Point(0.6, 0.6), Point(0.45, 0.6))
+"""Its last segment, prolonged, would run through the first one."""
+
+
+@pytest.mark.parametrize("y", [0.4, 0.5, 0.59, 0.61, 0.7, 0.8])
+@pytest.mark.parametrize("count", [5, 9, 33])
+def test_edge_04_a_line_that_hooks_back_is_crossed_on_every_segment(y: float, count: int) -> None:
+    """Where the prolongation of one segment crosses another, there and back count as elsewhere."""
+    there = steps((0.1, y), (0.42, y), count)
+    assert told(play(line_rules(HOOK), walk(there, height=0.05))) == ["line_crossed:right"]
+    assert told(play(line_rules(HOOK), walk(there[::-1], height=0.05))) == ["line_crossed:left"]
+
+
+def test_edge_04_a_jump_through_two_segments_counts_both() -> None:
+    """In and out again, each at its time; not where the inside is hardly wider than the band."""
+    jump = [seen(0.0, 0.1, 0.5), seen(0.5, 0.9, 0.5)]
+    happened = play(line_rules(CLOSED), jump)
+    assert told(happened) == ["line_crossed:right", "line_crossed:left"]
+    assert [each.time_s for each in happened] == pytest.approx([0.125, 0.375])
+    narrow = (Point(0.49, 0.3), Point(0.51, 0.3), Point(0.51, 0.7), Point(0.49, 0.7), Point(0.49, 0.3))
+    assert play(line_rules(narrow), jump) == []
+
+
+@pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 30.0])
+def test_a_longer_settling_time_ignores_who_comes_back_sooner(fps: float) -> None:
+    """However far over the line; who stays for as long has crossed, and so has who leaves the picture there."""
+    near, far = (0.2, 0.5), (0.8, 0.5)
+    patient = line_rules(settle_s=2.0)
+    back_soon = [near] * 10 + [far] * round(fps) + [near] * round(5 * fps)
+    assert play(patient, walk(back_soon, fps=fps)) == []
+    stays = [near] * 10 + [far] * round(2.5 * fps)
+    assert told(play(patient, walk(stays, fps=fps), end=False)) == ["line_crossed:right"]
+    assert told(play(patient, walk([near, far], fps=fps), track_id=2)) == ["line_crossed:right"]
+
+
+def test_who_crosses_and_walks_back_around_the_end_has_crossed_once() -> None:
+    """Whether or not there was time to settle beyond the line: the way back was not through it."""
+    short = (Point(0.5, 1.0), Point(0.5, 0.6))
+    for count in (4, 30):
+        loop = [*steps((0.3, 0.8), (0.65, 0.8), count), *steps((0.65, 0.45), (0.3, 0.45), count), (0.3, 0.7)]
+        assert told(play(line_rules(short), walk(loop, height=0.1))) == ["line_crossed:right"]
