@@ -184,8 +184,8 @@ class LineSettings(_Settings):
         default=0.2,
         ge=0,
         le=60,
-        description="Seconds beyond the dead band before an object is on the other side, 0.2 less where it is twice the "
-        "band away; raising it ignores longer jumps of its box, and who comes back sooner than that.",
+        description="Seconds beyond the dead band before an object is on the other side, 0.2 less where it is twice "
+        "the band away; raising it ignores longer jumps of its box, and who comes back sooner than that.",
     )
     schedule: list[WindowSettings] = Field(
         default_factory=list[WindowSettings], description="When crossings count; empty means always."
