@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.camera.settings import PictureHealthSettings, SourceSettings
@@ -30,15 +30,12 @@ from edge_agent.transport.settings import MqttSettings, S3Settings
 from shared.errors import ConfigurationError
 from shared.ids import SEGMENT_PATTERN, Segment
 from shared.redact import redact
+from shared.settings import Settings, names_alike
 
 Mode = Literal["tracking", "detection", "motion"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSettings(_Section):
+class ModelSettings(Settings):
     """Which model finds objects."""
 
     name: str | None = Field(
@@ -49,7 +46,7 @@ class ModelSettings(_Section):
     labels: str | None = Field(default=None, description="A file with one class name a line.")
 
 
-class CameraSettings(_Section):
+class CameraSettings(Settings):
     """One camera and everything about it."""
 
     id: Segment = Field(description="Names the camera in topics, keys and the API.")
@@ -90,7 +87,7 @@ class CameraSettings(_Section):
         return self
 
 
-class AgentConfig(_Section):
+class AgentConfig(Settings):
     """The whole file."""
 
     site_id: Segment = Field(description="Where the device is; part of every topic.")
@@ -123,9 +120,8 @@ class AgentConfig(_Section):
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
-        ids = [camera.id for camera in self.cameras]
-        if twice := sorted({camera_id for camera_id in ids if ids.count(camera_id) > 1}):
-            raise ValueError(f"two cameras are called {', '.join(twice)}")
+        if alike := names_alike([camera.id for camera in self.cameras]):
+            raise ValueError(f"two cameras are called {alike}; give each an id of its own")
         return self
 
 

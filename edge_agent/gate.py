@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edge_agent.types import Frame, Motion
+from shared.settings import Settings
 
 
-class GateSettings(BaseModel):
+class GateSettings(Settings):
     """How often the detector runs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     motion_gate: bool = Field(default=True, description="Look only while something moves, and at what stays.")
     detect_every: int = Field(default=1, ge=1, le=1000, description="Look at every n-th frame only.")

@@ -11,13 +11,14 @@ import time
 from collections import deque
 from concurrent.futures import Future
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edge_agent.outbox import Outbox, WaitingEvent, WaitingImage
 from edge_agent.transport.link import ImageStore, MessageLink
 from edge_agent.transport.report import TroubleReport
 from shared.errors import PermanentError, TransientError
 from shared.retry import FaultLog, SharedBackoff
+from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,8 @@ _REFUSED_DELAY_S = 2.0
 _REFUSED_PAUSE_S = 0.1
 
 
-class SenderSettings(BaseModel):
+class SenderSettings(Settings):
     """How hard to try."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     upload_threads: int = Field(default=2, ge=1, le=16, description="Images stored at a time.")
     retry_min_s: float = Field(default=1.0, gt=0, description="First wait before trying again; it doubles.")

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from shared.geometry import Ratio
 from shared.plates import MAX_PLATE_LENGTH
+from shared.settings import Settings
 
 EngineName = Literal["vedette", "rapidocr", "fast-plate-ocr"]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 PointSetting = tuple[Ratio, Ratio]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DirectionSettings(_Settings):
+class DirectionSettings(Settings):
     """What ``direction`` of a passage means on this camera."""
 
     by: Literal["size", "line", "none"] = Field(
@@ -48,7 +45,7 @@ class DirectionSettings(_Settings):
         return self
 
 
-class PlateRuleSettings(_Settings):
+class PlateRuleSettings(Settings):
     """What counts as a plate's text, so that a badge or a shop sign does not."""
 
     regions: list[Region] = Field(
@@ -75,7 +72,7 @@ class PlateRuleSettings(_Settings):
         return self
 
 
-class AnprSettings(_Settings):
+class AnprSettings(Settings):
     """Number plates: found, read and voted over each vehicle's passage."""
 
     enabled: bool = Field(default=False, description="Read number plates and send an `anpr` event for each passage.")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from edge_agent.camera.live import Connection, ConnectionLostError, LiveSource, ReceivedPicture
 from edge_agent.camera.settings import SourceSettings
@@ -20,6 +20,7 @@ from edge_agent.types import ArrayPicture, Image
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.redact import MASK, redact
+from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +49,8 @@ CaptureFactory = Callable[[int | str, int], Capture]
 """Takes a device (number or path) or a pipeline, and one of OpenCV's ``CAP_`` back ends."""
 
 
-class UsbOptions(BaseModel):
+class UsbOptions(Settings):
     """What may follow ``usb:0?``. Left out: whatever the camera does by itself."""
-
-    model_config = ConfigDict(extra="forbid")
 
     width: int | None = Field(default=None, ge=16, le=16384)
     height: int | None = Field(default=None, ge=16, le=16384)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from shared.settings import Settings
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(Settings):
     """Defaults suit a network camera; files and the synthetic scene use only the decoding part and ``pace``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     open_timeout_s: Seconds = Field(default=10.0, description="How long a camera may take to answer.")
     watchdog_s: Seconds = Field(
@@ -76,10 +76,8 @@ class SourceSettings(BaseModel):
         return self
 
 
-class PictureHealthSettings(BaseModel):
+class PictureHealthSettings(Settings):
     """When a camera's picture counts as frozen, covered or garbled; the camera is then `degraded` with that cause."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(
         default=True,

@@ -6,19 +6,16 @@ import difflib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from shared.errors import ConfigurationError
 from shared.geometry import Ratio
+from shared.settings import Settings
 
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClassSettings(_Settings):
+class ClassSettings(Settings):
     """What holds for one class instead of the general setting; what is left out follows that."""
 
     min_score: Ratio | None = Field(default=None, description="Weaker detections of this class are dropped.")
@@ -26,7 +23,7 @@ class ClassSettings(_Settings):
     max_area_ratio: Ratio | None = Field(default=None, description="Larger boxes of this class are dropped.")
 
 
-class LookSettings(_Settings):
+class LookSettings(Settings):
     """Whether and how moving parts of the picture are looked at again at full resolution."""
 
     enabled: bool = Field(default=False, description="Off, the model sees the whole picture only, shrunk to its input.")
@@ -48,7 +45,7 @@ class LookSettings(_Settings):
     )
 
 
-class DetectSettings(_Settings):
+class DetectSettings(Settings):
     """What counts as a detection, and how the model is run."""
 
     min_score: Ratio = Field(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal, assert_never
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edge_agent.annotate import BoxLabel, PlateLabel, draw_boxes, draw_motion, draw_plates
 from edge_agent.events.occurrences import (
@@ -49,6 +49,7 @@ from shared.events import (
 )
 from shared.geometry import BoundingBox
 from shared.plates import normalize_plate
+from shared.settings import Settings
 from shared.storage_keys import EXTENSIONS, snapshot_key, thumbnail_key
 
 REMEMBERED_TIMES = 4096
@@ -62,10 +63,8 @@ EventClass = type[
 EventData = TrackingData | MotionData | DetectionData | AnprData | SnapshotData | CameraStatusData | RuleData
 
 
-class SnapshotSettings(BaseModel):
+class SnapshotSettings(Settings):
     """Which pictures go with events."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(default=True, description="Send an annotated picture with each event.")
     image_format: ImageFormat = Field(

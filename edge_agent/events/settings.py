@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from datetime import time
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edge_agent.events.rules.lines import BAND_RATIO, LEAST_BAND
 from edge_agent.events.rules.observation import Anchor
-from shared.geometry import Point, Ratio, polygon_area
+from shared.geometry import Ratio
 from shared.ids import Segment
+from shared.settings import Settings, enclosing_corners, names_alike
 
 logger = logging.getLogger(__name__)
 
 PointSetting = tuple[Ratio, Ratio]
+ZonePolygon = Annotated[list[PointSetting], Field(min_length=3, max_length=100), AfterValidator(enclosing_corners)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
-_SMALLEST_AREA = 1e-6
 _SIGHTINGS_PER_S = 10.0
 
 
 def _time_of_day(value: object) -> object:
     if not isinstance(value, str | time):
         raise ValueError('is no time of day; write it in quotes: "22:00"')  # noqa: TRY004 - pydantic's
+    if value in ("24:00", "24:00:00"):
+        raise ValueError('only the end of a day can be 24:00; write "00:00"')
+    return value
+
+
+def _end_of_day(value: object) -> object:
     return "00:00" if value in ("24:00", "24:00:00") else value
 
 
@@ -49,27 +55,25 @@ def _known_timezone(name: str) -> str:
 
 
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day), AfterValidator(_local_time)]
+EndTime = Annotated[TimeOfDay, BeforeValidator(_end_of_day)]
+"""A time of day at which something ends; 24:00 is the end of the day."""
 Timezone = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_known_timezone)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WindowSettings(_Settings):
+class WindowSettings(Settings):
     """A time of day, on some days of the week, in which a zone or a line counts."""
 
     days: list[Weekday] = Field(
         default_factory=list[Weekday], description="The days on which the window begins; empty means every day."
     )
     start: TimeOfDay = Field(default=time(0, 0), description="Local time at which it begins, `HH:MM`.")
-    end: TimeOfDay = Field(
+    end: EndTime = Field(
         default=time(0, 0),
-        description="Local time at which it ends, `HH:MM`; at or before `start`, that of the next day.",
+        description="Local time at which it ends, `HH:MM` up to `24:00`; at or before `start`, that of the next day.",
     )
 
 
-class LoiteringSettings(_Settings):
+class LoiteringSettings(Settings):
     """When an object that stays in a zone is loitering."""
 
     after_s: float = Field(
@@ -86,7 +90,7 @@ class LoiteringSettings(_Settings):
     )
 
 
-class OccupancySettings(_Settings):
+class OccupancySettings(Settings):
     """How many objects in a zone are too many, or too few."""
 
     over: int | None = Field(default=None, ge=0, le=10_000, description="Reported while more than so many are inside.")
@@ -109,11 +113,11 @@ class OccupancySettings(_Settings):
         return self
 
 
-class ZoneSettings(_Settings):
+class ZoneSettings(Settings):
     """A named area. An object is in it while its anchor is inside or on the edge."""
 
     name: Segment = Field(description="Named in the `zones` of events and in `rule` events.")
-    polygon: Annotated[list[PointSetting], Field(min_length=3, max_length=100)] = Field(
+    polygon: ZonePolygon = Field(
         description="Corners as [x, y], shares of the picture's size. A zone that reaches the picture's edge goes on "
         "beyond it."
     )
@@ -145,16 +149,12 @@ class ZoneSettings(_Settings):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if polygon_area([Point(*corner) for corner in self.polygon]) < _SMALLEST_AREA:
-            raise ValueError(
-                f"the polygon of zone {self.name} has no area; give at least three corners, in order along its edge"
-            )
         if self.loitering is not None and self.loitering_s is not None:
             raise ValueError(f"zone {self.name}: give loitering or loitering_s, not both")
         return self
 
 
-class LineSettings(_Settings):
+class LineSettings(Settings):
     """A named line; an object that crosses it is counted and reported."""
 
     name: Segment = Field(description="Named in `line_crossed` of events and in `rule` events.")
@@ -208,7 +208,7 @@ class LineSettings(_Settings):
         return list(self.points) or [point for point in (self.start, self.end) if point is not None]
 
 
-class EventSettings(_Settings):
+class EventSettings(Settings):
     """Thresholds and intervals that control when events are emitted."""
 
     confirm_s: float = Field(
@@ -266,7 +266,7 @@ class EventSettings(_Settings):
         old = {name: given.pop(name) for name in ("confirm_sightings", "min_visit_s") if name in given}
         for name, value in old.items():
             logger.warning("events.%s is replaced by events.confirm_s and will be refused in the next release", name)
-            if not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name} is replaced by confirm_s, a number of seconds")  # noqa: TRY004 - pydantic's
         if old and "confirm_s" not in given:
             # At ten frames a second, so many detections took so long.
@@ -280,11 +280,6 @@ class EventSettings(_Settings):
             ("zones", [zone.name for zone in self.zones]),
             ("lines", [line.name for line in self.lines]),
         ):
-            if twice := _repeated(names):
-                raise ValueError(f"two {kind} are called {', '.join(twice)}; give each a name of its own")
+            if alike := names_alike(names):
+                raise ValueError(f"two {kind} are called {alike}; give each a name of its own")
         return self
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    listed = list(names)
-    return sorted({name for name in listed if listed.count(name) > 1})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from shared.geometry import Point, Ratio
+from shared.settings import Settings, enclosing_corners
 
 
 def _inside_picture(point: Point) -> Point:
@@ -15,14 +16,16 @@ def _inside_picture(point: Point) -> Point:
     return point
 
 
-Polygon = Annotated[tuple[Annotated[Point, AfterValidator(_inside_picture)], ...], Field(min_length=3, max_length=200)]
+Polygon = Annotated[
+    tuple[Annotated[Point, AfterValidator(_inside_picture)], ...],
+    Field(min_length=3, max_length=200),
+    AfterValidator(enclosing_corners),
+]
 """Corners in order, normalised to the picture; it closes by itself."""
 
 
-class MotionSettings(BaseModel):
+class MotionSettings(Settings):
     """How motion is found. Every value has a default that needs no tuning."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     working_width_px: int = Field(
         default=320,

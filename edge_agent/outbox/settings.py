@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from shared.settings import Settings
 
 MIB = 1024 * 1024
 DAY_S = 86_400.0
 
 
-class OutboxSettings(BaseModel):
+class OutboxSettings(Settings):
     """Bounds of the outbox; all sizes in bytes, all times in seconds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_bytes: int = Field(
         default=1024 * MIB,

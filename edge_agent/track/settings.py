@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from shared.settings import Settings
 
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class TrackSettings(BaseModel):
+class TrackSettings(Settings):
     """How detections become tracks. The defaults suit fixed cameras and detectors with scores from 0 to 1.
 
     Scores above 1 count as 1, so a detector with another scale has all its detections taken as certain; scale them
     to 0..1 if weak ones are to be told from strong ones.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     low_score: Ratio = 0.2
     """Detections below are ignored. Raising it loses people in the moments when the detector doubts; lowering
@@ -94,10 +96,10 @@ class TrackSettings(BaseModel):
         return self
 
 
-class StationarySettings(BaseModel):
+class StationarySettings(Settings):
     """When a tracked object counts as standing still."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
     """How long it must have stayed within ``still_ratio``. Raising it makes the judgement later and surer."""

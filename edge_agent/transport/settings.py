@@ -6,17 +6,14 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from edge_agent.transport.endpoints import Host, HostAndPort, HttpUrl
 from shared.errors import ConfigurationError
+from shared.settings import Settings
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MqttSettings(_Settings):
+class MqttSettings(Settings):
     """The MQTT broker. TLS is used as soon as any of its files is named, or ``tls`` is set."""
 
     host: Host = Field(description="Name or IP address of the broker, without scheme and port.")
@@ -90,7 +87,7 @@ class MqttSettings(_Settings):
         return None
 
 
-class IotCredentialsSettings(_Settings):
+class IotCredentialsSettings(Settings):
     """AWS IoT's credentials provider: the device's certificate buys short-lived AWS credentials."""
 
     endpoint: HostAndPort = Field(
@@ -108,7 +105,7 @@ class IotCredentialsSettings(_Settings):
     timeout_s: float = Field(default=10.0, gt=0, description="How long the provider may take to answer.")
 
 
-class S3Settings(_Settings):
+class S3Settings(Settings):
     """The snapshot bucket. Without ``iot_credentials``, boto3 looks where it always looks."""
 
     bucket: str = Field(

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import SourceStatus, StreamInfo
@@ -16,6 +16,7 @@ from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.types import ArrayPicture, Frame
 from shared.clock import Clock
 from shared.errors import ConfigurationError
+from shared.settings import Settings
 
 REPLAY_START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 """When an unpaced scene begins unless told otherwise: fixed, so that two replays give the same events."""
@@ -29,10 +30,8 @@ def _parse_size(value: object) -> object:
 Pixels = Annotated[int, Field(ge=64, le=4096)]
 
 
-class GateOptions(BaseModel):
+class GateOptions(Settings):
     """What may follow ``synthetic:gate?``, as ``name=value`` joined by ``&``."""
-
-    model_config = ConfigDict(extra="forbid")
 
     seed: int = Field(default=1, ge=0, le=2**31, description="Colours, plates, textures and noise.")
     vehicles: int = Field(default=8, ge=0, le=1000, description="Passages in one round; eight fill a minute.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -113,8 +114,8 @@ TRIANGLE = "polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]"
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.1]] }]', "zone a has no area"),
-        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.1, 0.1], [0.1, 0.1]] }]', "zone a has no area"),
+        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.1]] }]', "(a).polygon: the polygon has no"),
+        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.1, 0.1], [0.1, 0.1]] }]', "(a).polygon: the polygon has no"),
         (f'zones = [{{ name = "a", {TRIANGLE} }}, {{ name = "a", {TRIANGLE} }}]', "two zones are called a"),
         ('lines = [{ name = "l", start = [0.5, 0.5], end = [0.5, 0.5] }]', "two points in a row are the same"),
         ('lines = [{ name = "l", points = [[0.5, 0.5]] }]', "needs two points"),
@@ -125,11 +126,23 @@ TRIANGLE = "polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]"
         (f'zones = [{{ name = "a", {TRIANGLE}, occupancy = {{ over = 2, under = 5 }} }}]', "overlap"),
         (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ days = ["monday"] }}] }}]', "days"),
         (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ start = "25:00" }}] }}]', "start"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ start = "24:00" }}] }}]', "only the end of a day"),
+        ('counters_reset_at = ["24:00"]', 'write "00:00"'),
+        (f'zones = [{{ name = "a", {TRIANGLE} }}, {{ name = "A", {TRIANGLE} }}]', "two zones are called a and A"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, loitering_s = true }}]', "true and false are no values of loitering_s"),
     ],
 )
 def test_edge_48_rules_that_cannot_work_are_refused(tmp_path: Path, rules: str, said: str) -> None:
     """Shapes without extent, names given twice, contradictions: each is named."""
     assert said in _load(tmp_path, f"{MINIMAL}[cameras.events]\n{rules}\n")
+
+
+def test_a_schedule_may_end_at_the_end_of_the_day(tmp_path: Path) -> None:
+    """24:00 is the next day's 00:00."""
+    path = tmp_path / "agent.toml"
+    zone = f'{{ name = "a", {TRIANGLE}, schedule = [{{ start = "18:00", end = "24:00" }}] }}'
+    path.write_text(f"{MINIMAL}[cameras.events]\nzones = [{zone}]\n", encoding="utf-8")
+    assert load_config(path).cameras[0].events.zones[0].schedule[0].end == time(0, 0)
 
 
 def test_edge_47_all_problems_are_told_at_once(tmp_path: Path) -> None:
