@@ -87,7 +87,7 @@ def test_an_ignored_area_has_an_area(ignored: list[list[float]]) -> None:
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [(["a", "b"], ""), (["a", "A", "b"], "a and A"), (["b", "a", "b", "Straße", "STRASSE"], "b, Straße")],
+    [(["a", "b"], ""), (["a", "A", "b"], "a and A"), (["b", "a", "b", "Straße", "STRASSE"], "b, Straße and STRASSE")],
 )
 def test_names_that_differ_in_capital_letters_alone_are_alike(names: list[str], said: str) -> None:
     """Each group of them is named."""
