@@ -200,7 +200,7 @@ def _replay(options: argparse.Namespace) -> int:
         print(json.dumps(summary.as_json()))
     else:
         console.show_replay(summary, options.out, video=options.video)
-    return 0
+    return 1 if summary.warning else 0  # what there was of it is done, and not all of it was there
 
 
 def _read_plates(options: argparse.Namespace) -> int:

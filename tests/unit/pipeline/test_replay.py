@@ -177,8 +177,29 @@ def test_a_damaged_recording_is_played_as_far_as_it_goes(
     data[middle : middle + 3000] = bytes(3000)
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(bytes(data))
-    assert _replay(damaged, tmp_path / "out", "--json") == 0
+    assert _replay(damaged, tmp_path / "out", "--json") == 1
     assert json.loads(capsys.readouterr().out)["frames"] > 20
+
+
+def test_edge_27_a_cut_recording_has_its_events_and_the_exit_status_of_a_failure(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What comes before the cut is kept in full, a warning says what is missing, and scripts can tell by the status."""
+    with av.open(str(clip)) as whole, av.open(str(tmp_path / "whole.mkv"), "w") as copied:
+        video = copied.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                copied.mux(packet)
+    data = (tmp_path / "whole.mkv").read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) * 3 // 4])
+    assert _replay(tmp_path / "whole.mkv", tmp_path / "out") == 0
+    capsys.readouterr()
+    assert _replay(cut, tmp_path / "out", "--json") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert "cut.mkv is damaged or cut short after frame" in said["warning"]
+    assert len(_events(tmp_path / "out")) == said["events"] > 0
 
 
 def test_a_model_that_is_none_is_named(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
