@@ -29,19 +29,34 @@ TRANSLITERATIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 _MAPPED: Final = {**LOOK_ALIKES, **TRANSLITERATIONS}
 
-SEPARATORS: Final = frozenset(
+_INVISIBLE_RANGES: Final = (
+    (0xAD, 0xAD),
+    (0x61C, 0x61C),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xE0000, 0xE0FFF),
+)
+INVISIBLE: Final = frozenset(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
+"""What nobody sees: zero-width spaces, direction marks, variation selectors, tags (Unicode's
+Default_Ignorable_Code_Point, without letters and musical signs). Such come along when a plate is copied from a page."""
+
+SEPARATORS: Final = INVISIBLE | frozenset(
     string.punctuation
     + string.whitespace
     + "\x1c\x1d\x1e\x1f\x85"  # the other control characters that are white space
     + "−∙⋅●"
-    + "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 )
 """Dropped, with whatever Unicode counts as punctuation (P) or space (Z): ASCII signs, white space, invisible marks."""
 
-_QUERY_SEPARATORS: Final = frozenset("._|·•‧・∙⋅●−")
+_QUERY_SEPARATORS: Final = INVISIBLE | frozenset("._|·•‧・∙⋅●−")
+_FRACTION_SLASH: Final = "\u2044"
+"""What remains between the digits of ``½`` in normal form, so that it is another plate than ``12``."""
 _DROPPED_ASCII: Final = dict.fromkeys(map(ord, string.punctuation + string.whitespace + "\x1c\x1d\x1e\x1f"))
 _ACCENTS: Final = (range(0x300, 0x370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E00), range(0x20D0, 0x2100))
-_EMOJI_STYLES: Final = range(0xFE00, 0xFE10)
 
 
 def normalize_plate(text: str) -> str:
@@ -75,7 +90,7 @@ def require_plate(text: str, *, least: int = 1) -> str:
         ValueError: it holds what no plate has (an emoji, a control character, a wildcard), which is named, or it is
             too short or too long.
     """
-    for char in text + unicodedata.normalize("NFKC", text):
+    for char in text:
         if not may_be_in_plate(char) and not may_separate(char):
             raise ValueError(
                 "must be a plate: letters and digits, with spaces, dots and hyphens between them;"
@@ -88,9 +103,12 @@ def require_plate(text: str, *, least: int = 1) -> str:
 
 
 def may_be_in_plate(char: str) -> bool:
-    """Return whether the character is a letter or digit of any script, or a mark that belongs to one."""
+    """Return whether the character is a letter or digit of any script, or a mark that belongs to one.
+
+    That includes whatever of those remains in normal form, so a plate may be asked for by its normal form.
+    """
     kind = unicodedata.category(char)
-    return kind[0] in "LN" or (kind in ("Mn", "Mc") and ord(char) not in _EMOJI_STYLES)
+    return kind[0] in "LN" or char == _FRACTION_SLASH or (kind in ("Mn", "Mc") and char not in INVISIBLE)
 
 
 def describe(char: str) -> str:

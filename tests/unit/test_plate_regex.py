@@ -98,7 +98,7 @@ def test_small_letters_mean_their_capitals() -> None:
         "[Б-Д]",
         "[А-К]",
         "[Æ]",
-        "½",
+        "1÷2",
         "(",
         "(A",
         "A)",
