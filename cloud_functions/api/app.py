@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from cloud_functions.api.docs_pages import add_docs_pages
-from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, ProblemDocument, install_error_handlers
+from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, ProblemDocument, install_error_handlers, name_fixed_paths
 from cloud_functions.api.http_semantics import HttpSemantics
 from cloud_functions.api.resources import Resources
 from cloud_functions.api.routes import event_export, event_pictures, events, health, plates, watchlists
@@ -89,6 +89,7 @@ def create_app(*, resources: Resources, docs_assets: Path | None = None, root_pa
     app.include_router(health.router, include_in_schema=False)
     app.include_router(plates.stats_router, responses=_PROBLEMS)
     add_docs_pages(app, assets=docs_assets)
+    name_fixed_paths(app)
     app.add_middleware(HttpSemantics, root_path=root_path)
     app.openapi = lambda: _described(app, root_path)
     return app

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -124,8 +125,31 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return problem_response(request, Problem(error.status_code, kind, detail, headers=headers))
 
 
+def name_fixed_paths(app: FastAPI) -> None:
+    """Note which addresses ``app`` names without a placeholder, and what they take; call it after the last route."""
+    taken: dict[str, set[str]] = {}
+    for context in iter_route_contexts(app.routes):
+        path, methods = getattr(context, "path", None), getattr(context, "methods", None)
+        if isinstance(path, str) and methods and "{" not in path:
+            taken.setdefault(path, set()).update(methods)
+    app.state.fixed_paths = {
+        path: [method for method in _METHODS if _READ_AS.get(method, method) in methods]
+        for path, methods in taken.items()
+    }
+
+
+def fixed_methods(request: Request) -> list[str] | None:
+    """Return what the request's address takes where a route names it without a placeholder; None where none does."""
+    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    fixed: Mapping[str, list[str]] = request.app.state.fixed_paths
+    return fixed.get(path)
+
+
 def allowed_methods(request: Request) -> list[str]:
     """Return every method that any route at the request's path takes."""
+    fixed = fixed_methods(request)
+    if fixed is not None:
+        return fixed
     routes: Sequence[BaseRoute] = request.app.routes
     return [
         method

@@ -1,8 +1,9 @@
 """The route class of the whole API: it refuses what a route does not declare, before the route sees the request.
 
-FastAPI ignores query parameters that no route declares, takes the last of two equal keys in a JSON body, and reads a
-body of any size. Here an unknown or repeated query parameter and a repeated JSON key are a 422, and a body beyond
-``MAX_BODY_BYTES`` is a 413. What a route declares is read from its own signature, so there is no list to keep.
+FastAPI ignores query parameters that no route declares, takes the last of two equal keys in a JSON body, reads a body
+of any size, and takes another route's name for a placeholder's value. Here an unknown or repeated query parameter and a
+repeated JSON key are a 422, a body beyond ``MAX_BODY_BYTES`` is a 413, and ``DELETE /events/recent`` is a 405. What a
+route declares is read from its own signature, so there is no list to keep.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from typing import Any
 from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from cloud_functions.api.errors import MAX_NAMED_ERRORS, FieldError, Problem, invalid_parameter
+from cloud_functions.api.errors import MAX_NAMED_ERRORS, FieldError, Problem, fixed_methods, invalid_parameter
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """Largest request body; the same as Lambda's limit for a request, so that a server and a Lambda take the same."""
+MAX_DISCARDED_BYTES = 32 * 1024 * 1024
+"""How much of a body that is too large is read and thrown away before it is refused. A server that closes a connection
+on which it has not read everything makes the client see a reset instead of the answer (RFC 9112, section 9.6)."""
 _MAX_NAME = 100
 
 
@@ -29,18 +34,24 @@ class StrictRequest(Request):
     _content: bytes | None = None
 
     async def body(self) -> bytes:
-        """Return the body; raise the 413 Problem as soon as it is known to be too large, reading no further."""
+        """Return the body; raise the 413 Problem where it is too large, without keeping it in memory."""
         if self._content is None:
-            declared = self.headers.get("content-length", "")
-            if declared.isascii() and declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
+            length = self.headers.get("content-length", "")
+            declared = int(length[:20]) if length.isascii() and length.isdecimal() else 0
+            if declared > MAX_DISCARDED_BYTES:
                 raise _too_large()
             chunks: list[bytes] = []
             size = 0
             async for chunk in self.stream():
                 size += len(chunk)
-                if size > MAX_BODY_BYTES:
+                if size > MAX_DISCARDED_BYTES:
                     raise _too_large()
-                chunks.append(chunk)
+                if size <= MAX_BODY_BYTES:
+                    chunks.append(chunk)
+                else:
+                    chunks.clear()
+            if max(size, declared) > MAX_BODY_BYTES:
+                raise _too_large()
             self._content = b"".join(chunks)
         return self._content
 
@@ -55,8 +66,12 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         declared = declared_query_names(self)
+        has_placeholder = bool(self.param_convertors)
 
         async def handle(request: Request) -> Response:
+            # "/events/{event}" is not the address "/events/recent": what that does not take is a 405 there.
+            if has_placeholder and fixed_methods(request) is not None:
+                raise HTTPException(405)
             _check_query(request, declared)
             return await handler(StrictRequest(request.scope, request.receive))
 

@@ -166,6 +166,20 @@ def test_cloud_c6_health_fails_where_nothing_can_be_written(server: str, databas
     }
 
 
+def test_cloud_c6_a_client_whose_body_is_somewhat_too_large_gets_to_know(server: str) -> None:
+    """It reads the 413 after it has sent all, rather than a connection that was reset; announced or not."""
+    body = b'{"camera_id": "' + b"a" * 8_000_000 + b'"}'
+    with httpx.Client(base_url=server, headers={"content-type": "application/json"}, timeout=60) as client:
+        announced = client.post("/api/events/delete", content=body)
+        in_chunks = client.post(
+            "/api/events/delete", content=(body[at : at + 65_536] for at in range(0, len(body), 65_536))
+        )
+        assert client.get("/api/events/recent").status_code == 200
+    for answer in (announced, in_chunks):
+        assert answer.status_code == 413
+        assert answer.json()["type"] == "urn:vedette:problem:body-too-large"
+
+
 def test_cloud_c6_a_large_body_is_refused_before_it_is_read(server: str) -> None:
     """Three hundred megabytes are announced, or sent without being announced: 413, and the server goes on."""
     address = urlsplit(server)
@@ -175,7 +189,7 @@ def test_cloud_c6_a_large_body_is_refused_before_it_is_read(server: str) -> None
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
-        for _ in range(7):
+        for _ in range(33):
             connection.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
     assert httpx.get(f"{server}/api/events/recent", timeout=20).status_code == 200

@@ -135,6 +135,27 @@ def test_cloud_c7_a_405_names_every_method_of_the_address(api: ApiCalls, path: s
     assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
 
+FIXED = sorted({path for _, path in ROUTES if "{" not in path})
+
+
+@pytest.mark.parametrize("path", FIXED)
+def test_cloud_c7_an_address_with_a_name_is_no_placeholders_value(api: ApiCalls, path: str) -> None:
+    """``DELETE /events/recent`` deletes no event called "recent": the address takes what its own routes take."""
+    own = {method for method, one in ROUTES if one == path}
+    expected = [method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if method in own]
+    if "GET" in own:
+        expected.insert(1, "HEAD")
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - own:
+        answer = api.call(method, path)
+        assert (answer.status, answer.headers["allow"]) == (405, ", ".join(expected)), method
+
+
+def test_cloud_c7_names_that_only_look_fixed_are_values(api: ApiCalls) -> None:
+    """Behind a placeholder that takes any text, and behind a stage too, only whole addresses count."""
+    assert api.get("/api/plates/recent").status == 503  # a plate, and there is no database here
+    assert api.get("/api/events/Recent").status == 422
+
+
 def test_cloud_c7_bodies_and_taken_names_are_described(api: ApiCalls) -> None:
     """OpenAPI names 400 and 413 where there is a body, 409 where a name may be taken, 304 where there is an ETag."""
     paths: dict[str, Any] = api.get("/openapi.json").json()["paths"]
