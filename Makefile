@@ -33,8 +33,8 @@ $(STAMP): requirements/dev.txt pyproject.toml | $(UV)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
-demo: $(STAMP) ## Run the whole of it here until Ctrl-C; SOURCE=rtsp://… or SOURCE=clip.mp4 for a camera of yours
-	@$(BIN)/vedette-local demo --source "$(SOURCE)"
+demo: $(STAMP) ## Run the whole of it here until Ctrl-C; with SOURCE=rtsp://…, SOURCE=clip.mp4, RULES=rules.toml, API_PORT=8070 as you like
+	@$(BIN)/vedette-local demo --source "$(SOURCE)" $(if $(RULES),--rules "$(RULES)") $(if $(API_PORT),--port "$(API_PORT)")
 
 test: $(STAMP) ## Run every test on real services, with coverage
 	@$(BIN)/coverage erase

@@ -70,7 +70,18 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SOURCE",
         help="rtsp://…, a video file, usb:0, gst:PIPELINE (default: %(default)s, a generated scene)",
     )
-    demo.add_argument("--model", metavar="NAME|FILE|none", help="the detection model (see `edge-agent models list`)")
+    demo.add_argument(
+        "--model",
+        metavar="NAME|FILE|none",
+        help="the detection model (see `edge-agent models list`); default: none for the generated scene, else the "
+        "catalogue's default",
+    )
+    demo.add_argument(
+        "--rules",
+        type=Path,
+        metavar="FILE",
+        help="take zones, lines and other camera settings from this TOML file, as `edge-agent replay --rules` does",
+    )
     demo.add_argument("--no-plates", action="store_true", help="leave number plates alone")
     logs = _add(commands, "logs", _logs, "print what the parts have logged")
     logs.add_argument("part", nargs="?", help="one part only (default: all)")
@@ -224,8 +235,9 @@ def _reset(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from infra.local.demo import run_demo
+    from infra.local.demo import camera_settings, run_demo
 
+    camera = camera_settings(options.source, model=options.model, plates=not options.no_plates, rules=options.rules)
     state = StateFolder(options.state)
     if _running(state) is not None:
         _require_same_options(state, options)
@@ -233,8 +245,7 @@ def _demo(options: argparse.Namespace) -> int:
         state=state,
         options=_stack_options(options),
         source=options.source,
-        model=options.model,
-        plates=not options.no_plates,
+        camera=camera,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,10 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
+from edge_agent.assembly import NO_MODEL
+from edge_agent.rules_file import camera_of_rules
 from infra.local.demo_agent import DemoAgent
-from infra.local.device import StackUrls, agent_process
+from infra.local.device import CAMERA_ID, StackUrls, agent_process
 from infra.local.event_lines import event_line
 from infra.local.process import ProcessIdentity
 from infra.local.stack import StackOptions
@@ -35,8 +38,11 @@ _LOOK_EVERY_S = 0.05
 _BARE_SCHEMES = ("synthetic", "usb", "gst")
 
 
-def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: str | None, plates: bool) -> int:
-    """Run until Ctrl-C; leave nothing running that was not running before."""
+def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: Mapping[str, Any]) -> int:
+    """Run until Ctrl-C; leave nothing running that was not running before.
+
+    ``camera`` holds the camera's settings, as ``camera_settings`` returns them.
+    """
     check_source(source)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
     console = Console(highlight=False, soft_wrap=True)
@@ -44,9 +50,9 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: s
     raise_on_signals()
     with _stack(state, options, console) as stack, state.lock_agent():
         stop_on_signals(stopped)
-        _announce(console, state, stack, source, plates=plates)
+        _announce(console, state, stack, source, plates="anpr" in camera)
         device = StackUrls(broker=stack.urls["broker"], aws=stack.urls["aws"])
-        process = agent_process(device, folder=state.path, source=source, model=model, plates=plates)
+        process = agent_process(device, folder=state.path, source=source, camera=camera)
         counter = EventPrinter(console=console, redis_url=stack.urls["redis"], api_url=stack.urls["api"])
         counter.start(stopped)
         agent = DemoAgent(process=process, console=console)
@@ -58,6 +64,29 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, model: s
             stopped.set()
         console.print(f"\n{counter.seen} events; stopping", style="dim")
     return 0
+
+
+def camera_settings(source: str, *, model: str | None, plates: bool, rules: Path | None) -> dict[str, Any]:
+    """Return the settings of the demo's camera: those in ``rules``, with the model and the plates that are asked for.
+
+    The generated scene is followed without a model unless one is named: models take drawn vehicles for anything at
+    all. Raise ConfigurationError where ``rules`` is not right.
+    """
+    settings: dict[str, Any] = {} if rules is None else _settings_in(rules, source)
+    if model is None and source.startswith("synthetic:") and "model" not in settings:
+        model = NO_MODEL
+    if model is not None:
+        settings["model"] = {"name": model}
+    if not plates:
+        settings.pop("anpr", None)
+    elif "anpr" not in settings and settings.get("mode", "tracking") == "tracking":
+        settings["anpr"] = {"enabled": True}
+    return settings
+
+
+def _settings_in(rules: Path, source: str) -> dict[str, Any]:
+    camera = camera_of_rules(rules, camera_id=CAMERA_ID, source=source)
+    return camera.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"id", "source", "enabled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +145,7 @@ def _announce(console: Console, state: StateFolder, stack: RunningStack, source:
         ("totals", f"curl '{api}/api/events/stats'"),
         *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
         ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
-        ("kept in", f"{state.path} (vedette-local reset deletes it)"),
+        ("kept in", f"{state.path} ({sys.argv[0]} reset deletes it)"),
     ):
         console.print(f"  [bold]{label:<8}[/bold] {escape(text)}")
     stops = "everything" if stack.ours else "the camera; the stack runs on"

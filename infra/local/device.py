@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.aws import REGION, aws_environment
 from infra.local.process import Process
 from infra.local.resources import BUCKET
+from infra.local.toml_text import toml_lines, toml_value
 
 SITE_ID = "local"
 DEVICE_ID = "this-machine"
@@ -28,17 +29,20 @@ class StackUrls:
     aws: str
 
 
-def agent_toml(urls: StackUrls, *, state: Path, model: str | None = None, plates: bool = False) -> str:
-    """Return the agent's configuration; the source, which may hold a password, is named by a variable."""
+def agent_toml(urls: StackUrls, *, state: Path, camera: Mapping[str, Any] | None = None) -> str:
+    """Return the agent's configuration; the source, which may hold a password, is named by a variable.
+
+    ``camera`` holds further settings of the one camera, as its part of an agent's file would.
+    """
     broker = urlsplit(urls.broker)
     lines = [
-        f"site_id = {_quoted(SITE_ID)}",
-        f"device_id = {_quoted(DEVICE_ID)}",
-        f"state_dir = {_quoted(str(state))}",
+        f"site_id = {toml_value(SITE_ID)}",
+        f"device_id = {toml_value(DEVICE_ID)}",
+        f"state_dir = {toml_value(str(state))}",
         "heartbeat_s = 5",
         "",
         "[mqtt]",
-        f"host = {_quoted(broker.hostname or '127.0.0.1')}",
+        f"host = {toml_value(broker.hostname or '127.0.0.1')}",
         f"port = {broker.port or 1883}",
         "reconnect_max_s = 2",
         "",
@@ -46,18 +50,15 @@ def agent_toml(urls: StackUrls, *, state: Path, model: str | None = None, plates
         "retry_max_s = 5",
         "",
         "[s3]",
-        f"bucket = {_quoted(BUCKET)}",
-        f"region = {_quoted(REGION)}",
-        f"endpoint_url = {_quoted(urls.aws)}",
+        f"bucket = {toml_value(BUCKET)}",
+        f"region = {toml_value(REGION)}",
+        f"endpoint_url = {toml_value(urls.aws)}",
         "",
         "[[cameras]]",
-        f"id = {_quoted(CAMERA_ID)}",
-        f"source_env = {_quoted(SOURCE_VARIABLE)}",
+        f"id = {toml_value(CAMERA_ID)}",
+        f"source_env = {toml_value(SOURCE_VARIABLE)}",
+        *toml_lines(camera or {}, table="cameras"),
     ]
-    if model is not None:
-        lines += ["", "[cameras.model]", f"name = {_quoted(model)}"]
-    if plates:
-        lines += ["", "[cameras.anpr]", "enabled = true"]
     return "\n".join([*lines, ""])
 
 
@@ -66,15 +67,14 @@ def agent_process(
     *,
     folder: Path,
     source: str,
-    model: str | None = None,
-    plates: bool = False,
+    camera: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Process:
     """Return the agent's process, its configuration written; its outbox stays in ``folder``/agent."""
     state = folder / "agent"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = state / "agent.toml"
-    config.write_text(agent_toml(urls, state=state, model=model, plates=plates), encoding="utf-8")
+    config.write_text(agent_toml(urls, state=state, camera=camera), encoding="utf-8")
     return Process(
         name="agent",
         command=[sys.executable, "-m", "edge_agent", "run", "--config", str(config)],
@@ -84,8 +84,3 @@ def agent_process(
         stop_signal=signal.SIGTERM,
         stop_timeout_s=12.0,
     )
-
-
-def _quoted(text: str) -> str:
-    # JSON's strings are TOML's basic strings, as far as paths and names go.
-    return json.dumps(text, ensure_ascii=False)

@@ -25,7 +25,7 @@ def _rows(stack: RunningStack, query: str) -> list[tuple[object, ...]]:
 def test_kill_the_agent(stack: RunningStack, tmp_path: Path) -> None:
     """What the agent put into its outbox before and after it was killed is stored once, and its pictures open."""
     urls = StackUrls(broker=stack["broker"], aws=stack["aws"])
-    agent = agent_process(urls, folder=tmp_path, source="synthetic:gate", model="none")
+    agent = agent_process(urls, folder=tmp_path, source="synthetic:gate", camera={"model": {"name": "none"}})
     entered = "SELECT id FROM events WHERE device_id = %s AND event_type = 'tracking' AND snapshot_path IS NOT NULL"
     agent.start()
     try:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_agent.config import load_config, source_text
-from infra.local.demo import check_source
+from edge_agent.rules_file import camera_of_rules
+from infra.local.demo import camera_settings, check_source
 from infra.local.demo_agent import LogTail
 from infra.local.device import SOURCE_VARIABLE, StackUrls, agent_process, agent_toml
 from infra.local.event_lines import DESCRIPTIONS, STYLES, event_line
+from infra.local.toml_text import toml_value
 from shared.errors import ConfigurationError
 from shared.event_types import EVENT_TYPES
 
@@ -127,7 +132,8 @@ def test_a_time_that_is_none_is_shown_as_it_is() -> None:
 def test_the_agent_takes_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written is what the agent's own loader accepts, and the source is not in it."""
     secret = "rtsp://me:secret@camera/stream"
-    agent_process(URLS, folder=tmp_path, source=secret, model="none", plates=True)
+    camera = camera_settings(secret, model="none", plates=True, rules=None)
+    agent_process(URLS, folder=tmp_path, source=secret, camera=camera)
     path = tmp_path / "agent" / "agent.toml"
     assert "secret" not in path.read_text(encoding="utf-8")
     config = load_config(path)
@@ -145,6 +151,85 @@ def test_odd_paths_survive_the_configuration(tmp_path: Path) -> None:
     odd.mkdir()
     (odd / "agent.toml").write_text(agent_toml(URLS, state=odd), encoding="utf-8")
     assert load_config(odd / "agent.toml").state_dir == odd
+
+
+AGENT_FILE = """
+[[cameras]]
+id = "camera-1"
+source = "other.mp4"
+
+[cameras.events]
+"""
+RULES = """
+timezone = "Europe/Bucharest"
+required_zones = ["yard"]
+
+[[zones]]
+name = "yard"
+polygon = [[0.1, 0.5], [0.9, 0.5], [0.9, 1.0]]
+loitering = { after_s = 60, again_after_s = 300 }
+occupancy = { over = 3 }
+schedule = [{ days = ["mon", "fri"], start = "18:00", end = "06:00" }]
+
+[[lines]]
+name = "gate"
+points = [[0.5, 1.0], [0.5, 0.4]]
+direction = "right"
+"""
+
+
+@pytest.mark.parametrize("form", [RULES, AGENT_FILE + RULES.replace("\n[[", "\n[[cameras.events.")])
+def test_the_demo_takes_rules(tmp_path: Path, form: str) -> None:
+    """Zones and lines of a rules file reach the demo's agent as they were written, and its source does not."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text(form, encoding="utf-8")
+    camera = camera_settings("synthetic:gate", model=None, plates=True, rules=rules)
+    agent_process(URLS, folder=tmp_path, source="synthetic:gate", camera=camera)
+    (got,) = load_config(tmp_path / "agent" / "agent.toml").cameras
+    wanted = camera_of_rules(rules, camera_id="camera-1", source="synthetic:gate")
+    assert got.events == wanted.events
+    assert got.events.zones[0].name == "yard"
+    assert (got.source, got.source_env, got.model.name, got.anpr.enabled) == (None, SOURCE_VARIABLE, "none", True)
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "rules", "wanted"),
+    [
+        ("synthetic:gate", None, "", "none"),
+        ("synthetic:gate", "efficientdet_lite0", "", "efficientdet_lite0"),
+        ("synthetic:gate", None, '[model]\nname = "mine"', "mine"),
+        ("rtsp://camera/1", None, "", None),
+        ("rtsp://camera/1", "other", '[model]\nname = "mine"', "other"),
+    ],
+)
+def test_the_generated_scene_needs_no_model(
+    tmp_path: Path, source: str, model: str | None, rules: str, wanted: str | None
+) -> None:
+    """Drawn vehicles are followed without a model unless one is named; a camera gets the default model."""
+    (tmp_path / "rules.toml").write_text(rules, encoding="utf-8")
+    settings = camera_settings(source, model=model, plates=False, rules=tmp_path / "rules.toml")
+    assert settings.get("model", {}).get("name") == wanted
+
+
+def test_the_demo_leaves_plates_alone_where_nothing_is_followed(tmp_path: Path) -> None:
+    """Plates are read over tracks, so a camera whose rules ask for motion alone is not given them."""
+    (tmp_path / "rules.toml").write_text('mode = "motion"', encoding="utf-8")
+    assert "anpr" not in camera_settings("clip.mp4", model=None, plates=True, rules=tmp_path / "rules.toml")
+
+
+@given(
+    st.recursive(
+        st.text(st.characters(exclude_categories=["Cs"]))
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.booleans()
+        | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_values_survive_toml(value: object) -> None:
+    """Whatever JSON can say but null reads back from TOML as it was."""
+    assert tomllib.loads(f"value = {toml_value(value)}")["value"] == value
 
 
 @pytest.mark.parametrize(
