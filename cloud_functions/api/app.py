@@ -40,7 +40,10 @@ _TAGS = [
     {"name": "Events", "description": "Find, count, export and delete events."},
     {"name": "Pictures", "description": "The annotated snapshot of an event."},
     {"name": "Plates", "description": "Find, count and follow number plates."},
-    {"name": "Watch-lists", "description": "Patterns of plates that somebody is told of when one is read."},
+    {
+        "name": "Watch-lists",
+        "description": "Plates to look for: a read that fits a pattern is published as `plate_match`.",
+    },
     {"name": "Health", "description": "Whether the API and what it leans on are well."},
 ]
 _ROUTERS = (event_export.router, event_pictures.router, events.router, watchlists.router, plates.router)

@@ -1,5 +1,7 @@
 """``/docs`` and ``/redoc`` without a CDN: the scripts come from the ``fastapi-offline`` wheel and are served here.
 
+``/`` leads to ``/docs``.
+
 Only the wheel's files are used. Without it the pages say so, and ``/openapi.json`` is there all the same.
 """
 
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from cloud_functions.api.errors import Problem
 
@@ -36,11 +38,16 @@ def packaged_assets() -> Path | None:
 
 
 def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
-    """Add ``/docs``, ``/redoc`` and what they load."""
+    """Add ``/docs``, ``/redoc`` and what they load, and a redirect from ``/``."""
+
+    def root(request: Request) -> str:
+        return str(request.scope.get("root_path", "")).rstrip("/")
 
     def urls(request: Request) -> tuple[str, str]:
-        root = str(request.scope.get("root_path", "")).rstrip("/")
-        return f"{root}{OPENAPI_PATH}", f"{root}/docs-assets"
+        return f"{root(request)}{OPENAPI_PATH}", f"{root(request)}/docs-assets"
+
+    async def start(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{root(request)}/docs")
 
     async def description() -> JSONResponse:
         return JSONResponse(app.openapi())
@@ -76,6 +83,7 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
         headers = {"Cache-Control": "public, max-age=86400"}
         return Response((assets / name).read_bytes(), media_type=ASSETS[name], headers=headers)
 
+    app.add_api_route("/", start, include_in_schema=False)
     app.add_api_route(OPENAPI_PATH, description, include_in_schema=False)
     app.add_api_route("/docs", swagger, include_in_schema=False)
     app.add_api_route("/redoc", redoc, include_in_schema=False)

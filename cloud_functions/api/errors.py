@@ -164,7 +164,8 @@ def _takes(route: BaseRoute, scope: Mapping[str, Any], method: str) -> bool:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     reports = cast("Sequence[_Report]", cast("RequestValidationError", error).errors())
-    errors = [_field_error(report) for report in reports[:MAX_NAMED_ERRORS]]
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    errors = [_field_error(report, media_type) for report in reports[:MAX_NAMED_ERRORS]]
     detail = "; ".join(f"{field['parameter']}: {field['message']}" for field in errors)
     return problem_response(request, Problem(422, "invalid-parameter", detail, errors=errors))
 
@@ -195,8 +196,10 @@ class _Report(TypedDict):
     ctx: NotRequired[dict[str, Any]]
 
 
-def _field_error(report: _Report) -> FieldError:
+def _field_error(report: _Report, media_type: str) -> FieldError:
     location, *path = report["loc"] or ("request",)
+    if report["type"] == "model_attributes_type" and not path:
+        return FieldError(parameter="body", location="body", message=_not_an_object(media_type))
     if report["type"] == "json_invalid":
         return FieldError(parameter="body", location="body", message="is not JSON")
     message = report["msg"].removeprefix("Value error, ").strip()
@@ -204,6 +207,13 @@ def _field_error(report: _Report) -> FieldError:
         message = "there is no such parameter"
     name = ".".join(str(part) for part in path)[:100] or str(location)
     return FieldError(parameter=name, location=str(location), message=message)
+
+
+def _not_an_object(media_type: str) -> str:
+    """Say why a body was not taken for the JSON object that it should be."""
+    if media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json")):
+        return "must be a JSON object"
+    return "must be JSON, sent with the header Content-Type: application/json"
 
 
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {

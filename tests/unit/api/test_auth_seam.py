@@ -13,7 +13,16 @@ from cloud_functions.api.auth import Permission, Principal
 from cloud_functions.api.errors import Problem
 from tests.api_calls import ApiCalls, filled_path, lambda_api
 
-OPEN_TO_ALL = {"/health", "/api/health", "/api/v1/health", "/docs", "/redoc", "/docs-assets/{name}", "/openapi.json"}
+OPEN_TO_ALL = {
+    "/",
+    "/health",
+    "/api/health",
+    "/api/v1/health",
+    "/docs",
+    "/redoc",
+    "/docs-assets/{name}",
+    "/openapi.json",
+}
 
 
 class NobodyMay:

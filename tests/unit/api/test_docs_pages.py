@@ -40,6 +40,12 @@ def test_the_pages_load_nothing_from_elsewhere(page: str, assets: Path) -> None:
         assert _get(address, assets).status == 200
 
 
+def test_the_root_leads_to_the_pages(assets: Path) -> None:
+    """The bare address of the API, opened in a browser, shows its documentation."""
+    answer = _get("/", assets)
+    assert (answer.status, answer.headers["location"]) == (307, "/docs")
+
+
 def test_only_the_named_files_are_served(assets: Path) -> None:
     """No other file of the folder, and none beside it."""
     assert _get("/docs-assets/swagger-ui.css", assets).body == b"content of swagger-ui.css"

@@ -51,6 +51,7 @@ def test_cloud_16_a_body_may_come_in_base64(calls: ApiCalls) -> None:
 
 def test_the_stage_is_part_of_the_addresses_in_the_pages(calls: ApiCalls) -> None:
     """Behind a REST API's stage the description says so, and the pages load from there."""
+    assert calls.get("/").headers["location"] == "/prod/docs"
     assert calls.get("/openapi.json").json()["servers"] == [{"url": "/prod"}]
     assert b"/prod/openapi.json" in calls.get("/docs").body
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, Problem, install_error_handlers
 from cloud_functions.api.handler import ApiHandler
 from shared.errors import ConfigurationError, TransientError, VedetteError
-from tests.api_calls import Answer, ApiCalls
+from tests.api_calls import Answer, ApiCalls, http_api_event
 
 SECRET = "postgresql://vedette:hunter2@db/vedette SELECT * FROM users"
 
@@ -91,6 +91,25 @@ def test_a_problem_raised_on_purpose_comes_out_as_it_is() -> None:
     assert (answer.status, answer.headers["retry-after"]) == (409, "7")
     assert answer.json()["type"] == "urn:vedette:problem:in-use"
     assert answer.json()["title"] == "Conflict"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "said"),
+    [
+        ("application/json", "must be a JSON object"),
+        ("Application/JSON; charset=utf-8", "must be a JSON object"),
+        ("application/x-www-form-urlencoded", "must be JSON, sent with the header Content-Type: application/json"),
+        (None, "must be JSON, sent with the header Content-Type: application/json"),
+    ],
+)
+def test_a_body_that_is_not_an_object_says_what_to_send(api: ApiCalls, media_type: str | None, said: str) -> None:
+    """A client that left out the content type, as `curl -d` does, is told to send it."""
+    event = http_api_event("POST", "/api/plates/watchlists", body='["staff"]')
+    event["headers"].pop("content-type")
+    event["headers"] |= {} if media_type is None else {"content-type": media_type}
+    answer = api.invoke(event)
+    assert answer.status == 422
+    assert answer.json()["errors"] == [{"parameter": "body", "location": "body", "message": said}]
 
 
 def test_every_wrong_parameter_is_named(api: ApiCalls) -> None:
