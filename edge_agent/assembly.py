@@ -48,7 +48,7 @@ def find_model(name: str | None, *, labels: str | None, places: ModelPlaces) -> 
     except (ConfigurationError, TransientError) as error:
         if name is not None:
             raise
-        logger.warning("no model, so moving things are told as `object` (blobs): %s", error)
+        logger.warning("no detection model, so whatever moves is reported as `object` (blobs): %s", error)
         return None
 
 

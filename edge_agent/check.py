@@ -1,4 +1,7 @@
-"""``edge-agent check``: everything that can be known about a configuration without connecting to anything."""
+"""``edge-agent check``: everything that can be known about a configuration without connecting to cameras or services.
+
+A detection model that is not on this machine yet is downloaded, as ``run`` would.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ source_file = "/etc/vedette/camera-1.url"   # first line: rtsp://user:password@c
 [[cameras.events.zones]]
 name = "driveway"
 polygon = [[0.1, 0.5], [0.9, 0.5], [0.9, 1.0], [0.1, 1.0]]
-loitering_s = 60
+loitering = { after_s = 60 }
 """
 
 
@@ -143,7 +146,7 @@ def _model(camera: CameraSettings, places: ModelPlaces) -> str:
         if problems := class_problems(camera, finder.labels):
             raise ConfigurationError("; ".join(problems))
         return (
-            "none, moving things are told as `object`"
+            "none, so whatever moves is reported as `object`"
             if model is None
             else f"{model.name}, {len(finder.labels)} classes"
         )

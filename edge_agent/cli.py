@@ -273,6 +273,8 @@ def _probe(options: argparse.Namespace) -> int:
     from edge_agent.camera.probe import probe
     from edge_agent.camera.settings import SourceSettings
 
+    if not options.verbose:  # the trouble is in the result, and there is no next attempt
+        logging.getLogger("edge_agent.camera.live").setLevel(logging.ERROR)
     result = probe(options.source, settings=SourceSettings())
     if options.json:
         print(json.dumps(asdict(result), default=str))

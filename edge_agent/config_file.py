@@ -22,7 +22,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(
-            f"there is no configuration at {path}; `edge-agent check --example` prints one"
+            f"there is no file {path}; `edge-agent check --example` prints a configuration to start from"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error

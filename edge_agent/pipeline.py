@@ -34,6 +34,8 @@ class SceneView:
     """Tracked objects, each where it was last detected."""
     occupancy: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many reported objects are in each zone."""
+    uncertain: frozenset[int] = frozenset()
+    """Track ids of ``objects`` that are not reported yet, or were not detected when the detector last looked."""
 
 
 class Objects:
@@ -99,7 +101,11 @@ class Objects:
             self._plates.close()
 
     def scene(self) -> SceneView:
-        return SceneView(objects=self._lifecycle.objects(), occupancy=self._lifecycle.occupancy())
+        return SceneView(
+            objects=self._lifecycle.objects(),
+            occupancy=self._lifecycle.occupancy(),
+            uncertain=self._lifecycle.uncertain,
+        )
 
     def _move_view(self, change: ViewChange) -> None:
         """Let all that remembers places in pixels follow the picture."""

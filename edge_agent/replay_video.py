@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edge_agent.annotate import BoxLabel, draw_boxes
+from edge_agent.annotate import BoxLabel, class_color, draw_boxes
 from edge_agent.events.settings import EventSettings
-from edge_agent.images.overlay import LineOverlay, ZoneOverlay, draw_overlay
+from edge_agent.images.overlay import LineOverlay, ZoneOverlay, draw_corners, draw_overlay
 from edge_agent.images.video_file import VideoFile
 from edge_agent.pipeline import SceneView
 from edge_agent.types import Frame
@@ -53,9 +53,16 @@ class ReplayVideo:
         """Draw one frame and append it. Times must not go back."""
         self._now_s = frame.time_s
         self._captions = [shown for shown in self._captions if frame.time_s - shown[0] <= CAPTION_S]
-        boxes = [BoxLabel(each.xyxy, each.class_name, each.score, each.track_id) for each in scene.objects]
+        boxes = [
+            BoxLabel(each.xyxy, each.class_name, each.score, each.track_id)
+            for each in scene.objects
+            if each.track_id not in scene.uncertain
+        ]
+        uncertain = [
+            (each.xyxy, class_color(each.class_name)) for each in scene.objects if each.track_id in scene.uncertain
+        ]
         drawn = draw_overlay(
-            draw_boxes(frame.picture.bgr(), boxes),
+            draw_boxes(draw_corners(frame.picture.bgr(), uncertain), boxes),
             zones=self._zones(scene),
             lines=self._lines(),
             caption=_caption(frame, [text for _, text in self._captions]),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.annotate import BLACK, WHITE, Color
+from edge_agent.annotate import BLACK, WHITE, Color, Corners
 from edge_agent.types import Image
 
 ZONE_COLOR: Color = (220, 170, 40)
@@ -19,6 +19,7 @@ ZONE_OPACITY = 0.18
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TEXT_SHARE = 1 / 30
 _ARROW_SHARE = 0.03
+_CORNER_SHARE = 0.2
 _HALO = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
@@ -50,6 +51,19 @@ def draw_overlay(image: Image, *, zones: Sequence[ZoneOverlay], lines: Sequence[
     if caption:
         height, _ = canvas.shape[:2]
         _write(canvas, caption, (_text_px(canvas) // 2, height - _text_px(canvas) // 2), WHITE)
+    return canvas
+
+
+def draw_corners(image: Image, boxes: Sequence[tuple[Corners, Color]]) -> Image:
+    """Return a copy of ``image`` with the four corners of each box (pixels), for objects that are not certain."""
+    canvas = image.copy()
+    for (left, top, right, bottom), color in boxes:
+        for x, x_inwards in ((left, right), (right, left)):
+            for y, y_inwards in ((top, bottom), (bottom, top)):
+                corner = np.array([x, y])
+                for end in ((x_inwards, y), (x, y_inwards)):
+                    tip = corner + (np.array(end) - corner) * _CORNER_SHARE
+                    cv2.line(canvas, _rounded(corner), _rounded(tip), color, _line_px(canvas), cv2.LINE_AA)
     return canvas
 
 

@@ -29,7 +29,7 @@ class VideoFile:
     def __init__(self, path: Path, *, fps: float) -> None:
         """Make the file; ``fps`` is the nominal frame rate. Raise ConfigurationError where it cannot be made."""
         if path.suffix.lower() not in SUFFIXES:
-            raise ConfigurationError(f"cannot write a video to {path}: its name must end in {', '.join(SUFFIXES)}")
+            raise ConfigurationError(f"cannot write a video to {path}: its name must end in {' or '.join(SUFFIXES)}")
         self._path = path
         self._fps = Fraction(fps if fps > 0 else 25.0).limit_denominator(1001)
         self._first_time_s: float | None = None

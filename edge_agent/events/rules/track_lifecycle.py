@@ -60,6 +60,7 @@ class TrackLifecycle:
         self._required = frozenset(settings.required_zones)
         self._states: dict[int, TrackState] = {}
         self._waiting: list[TrackState] = []
+        self._looked_at_s = float("-inf")
 
     @property
     def occupied(self) -> bool:
@@ -108,6 +109,15 @@ class TrackLifecycle:
             for state in self._states.values()
         ]
 
+    @property
+    def uncertain(self) -> frozenset[int]:
+        """Ids of those in the picture that are not announced yet, or were not found when the detector last looked."""
+        return frozenset(
+            state.track_id
+            for state in self._states.values()
+            if not state.announced or state.last.frame.time_s < self._looked_at_s
+        )
+
     def occupancy(self) -> dict[str, int]:
         """Return how many announced objects, those waited for included, are in each zone."""
         inside = [state.track_id for state in (*self._states.values(), *self._waiting) if state.announced]
@@ -116,6 +126,7 @@ class TrackLifecycle:
     def observe(self, frame: Frame, tracks: Tracks) -> Occurrences:
         """Take in what the tracker found in one frame; return what is to be emitted now."""
         happened: Occurrences = []
+        self._looked_at_s = frame.time_s
         drawn = self._labels_of(tracks)
         known = [
             label

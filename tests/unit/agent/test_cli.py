@@ -65,6 +65,7 @@ def test_probe_of_nothing_fails_without_telling_the_password(capfd: pytest.Captu
     captured = capfd.readouterr()
     assert "connection refused" in captured.out
     assert "hunter2" not in captured.out + captured.err
+    assert "next attempt" not in captured.out + captured.err, "a probe makes one attempt"
 
 
 def test_check_of_a_good_configuration(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

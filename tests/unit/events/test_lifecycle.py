@@ -233,6 +233,18 @@ def test_objects_outside_the_required_zone_stay_untold() -> None:
     assert told[0].zones == ("yard",)
 
 
+def test_objects_are_uncertain_until_announced_and_while_not_detected() -> None:
+    """Who checks by eye can tell them from those in the picture; one frame without a look changes nothing."""
+    lifecycle = _lifecycle()
+    uncertain: list[set[int]] = []
+    for number, state in enumerate([*_visit(20), tracks(), *_visit(22)[21:]], 1):
+        lifecycle.observe(frame(number), state)
+        lifecycle.rest(frame(number))
+        uncertain.append(set(lifecycle.uncertain))
+    assert uncertain[0] == {1}
+    assert uncertain[-3:] == [set(), {1}, set()]
+
+
 def test_who_is_there_is_known_by_the_names_that_events_bear() -> None:
     """Others (plates) hang what they find on visits: the same id when a lost object is taken up under a new track."""
     lifecycle = _lifecycle(EventSettings(return_s=10.0))

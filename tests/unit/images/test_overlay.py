@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_agent.images.overlay import LINE_COLOR, LineOverlay, ZoneOverlay, draw_overlay
+from edge_agent.images.overlay import LINE_COLOR, LineOverlay, ZoneOverlay, draw_corners, draw_overlay
 
 SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
 
@@ -46,3 +46,12 @@ def test_shapes_at_the_edges_and_tiny_pictures() -> None:
     lines = [LineOverlay("edge", ((0.0, 0.0), (0.0, 1.0), (1.0, 1.0)), {"left": 3, "right": 12})]
     for size in ((16, 16, 3), (36, 64, 3), (1080, 1920, 3)):
         assert draw_overlay(np.zeros(size, np.uint8), zones=zones, lines=lines, caption="12.3 s").shape == size
+
+
+def test_an_uncertain_object_has_corners_alone() -> None:
+    """The middle of each side stays open, unlike a box around an object that is certain."""
+    drawn = draw_corners(_grey(), [((100.0, 100.0, 300.0, 200.0), (0, 0, 255))])
+    changed = (drawn != _grey()).any(axis=2)
+    assert all(changed[y, x] for x, y in ((100, 100), (300, 200), (120, 100), (300, 180)))
+    assert not changed[95:105, 180:220].any()
+    assert not changed[140:160, 295:305].any()
