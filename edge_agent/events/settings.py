@@ -178,7 +178,7 @@ class LineSettings(Settings):
         ge=0,
         le=5,
         description="Half width of the dead band in which an object is on neither side, as a share of its box's height "
-        f"(at least {LEAST_BAND:g} of the picture's height). Raising it tolerates more jitter.",
+        f"(at least {LEAST_BAND:g} of the picture's height; 0: no band). Raising it tolerates more jitter.",
     )
     settle_s: float = Field(
         default=0.2,

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
-from edge_agent.events.rules.observation import EDGE_RATIO, Anchor, Observation, Transition, between, counts
+from edge_agent.events.rules.observation import (
+    EDGE_RATIO,
+    Anchor,
+    Observation,
+    Transition,
+    between,
+    check_shape,
+    counts,
+)
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
 from shared.geometry import Meeting, Point, meetings, polyline_distance, signed_distance
 
@@ -46,11 +55,16 @@ class Line:
     """Crossings to this side are reported."""
     band_ratio: float = BAND_RATIO
     """Half width of the dead band in box heights (at least ``LEAST_BAND`` of the picture's height); raising it
-    tolerates more jitter and needs more room on both sides."""
+    tolerates more jitter and needs more room on both sides. 0 takes the band out."""
     settle_s: float = SETTLE_S
     """How long an object must be beyond the dead band to count as on the other side; raising it ignores longer jumps of
     the box. Twice the band away 0.2 s less is needed (none at all by default), unless the box changes its shape."""
     schedule: Schedule = ALWAYS
+
+    def __post_init__(self) -> None:
+        check_shape(self.name, self.points, least=2, anchor=self.anchor)
+        if any(first == second for first, second in pairwise(self.points)):
+            raise ValueError(f"{self.name}: two points in a row are the same, so there is no line between them")
 
     def distance(self, seen: Observation) -> float:
         """Return how far the object is from the line itself, in picture heights."""
@@ -76,7 +90,7 @@ class Line:
 
     def band(self, seen: Observation) -> float:
         """Return the half width of the dead band for this object, in picture heights."""
-        return max(LEAST_BAND, self.band_ratio * seen.box.height)
+        return max(LEAST_BAND, self.band_ratio * seen.box.height) if self.band_ratio > 0.0 else 0.0
 
     def _stretched(self, aspect: float) -> list[Point]:
         return [Point(point.x * aspect, point.y) for point in self.points]
@@ -116,7 +130,7 @@ class LineState:
         is_trusted = self._has_trusted_shape(seen)
         happened = self._follow(seen, distance, is_trusted=is_trusted, active=active)
         # Where the picture's edge cuts the box, the object cannot have come from the other side unseen.
-        is_first = self._last is None and seen.box.reaches_edge and distance > _ON_LINE
+        is_first = self._last is None and seen.box.reaches_edge
         self._last = seen
         if not is_trusted or not (distance > band or is_first):
             self._beyond_since_s = None
@@ -143,8 +157,7 @@ class LineState:
         seen = self._last
         if seen is None or not self._has_settled or not self._passes or self._reshaped_since_s is not None:
             return []
-        distance = self.line.distance(seen)
-        if distance <= _ON_LINE or (distance <= self.line.band(seen) and not seen.box.reaches_edge):
+        if self.line.distance(seen) <= self.line.band(seen) and not seen.box.reaches_edge:
             return []
         return self._cross(seen, active=active)
 

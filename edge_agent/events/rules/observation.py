@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from shared.geometry import Point
 
@@ -98,3 +99,15 @@ class Transition:
 def counts(classes: frozenset[str], class_name: str) -> bool:
     """Return whether an object of this class counts; an empty set counts all."""
     return not classes or class_name in classes
+
+
+def check_shape(name: str, points: Sequence[Point], *, least: int, anchor: str) -> None:
+    """Raise ValueError where a line's or a zone's points, or its anchor, can never work."""
+    if len(points) < least:
+        raise ValueError(f"{name}: give at least {least} points, not {len(points)}")
+    if not all(-1.0 <= value <= 2.0 for point in points for value in point):
+        raise ValueError(
+            f"{name}: points are shares of the picture's width and height, 0 to 1; divide pixels by the picture's size"
+        )
+    if anchor not in get_args(Anchor):
+        raise ValueError(f"{name}: the anchor is one of {', '.join(get_args(Anchor))}, not {anchor!r}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from edge_agent.events.rules.loitering import Loitering, LoiteringState
-from edge_agent.events.rules.observation import EDGE_RATIO, Anchor, Box, Observation, Transition, counts
+from edge_agent.events.rules.observation import EDGE_RATIO, Anchor, Box, Observation, Transition, check_shape, counts
 from edge_agent.events.rules.occupancy import Occupancy
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
 from shared.geometry import Point, cut_points, polygon_contains, polygon_distance
 
 LONGEST_STEP_S = 2.0
 """Between two observations farther apart than this, nothing is assumed about the way from one to the other."""
+_MOST_MOVED = 0.1
+"""A zone's corner is moved to the picture's edge by at most this share of the zone's own extent."""
 _EXIT_BAND = 0.02
 """So near to the edge, in box heights, an object that was inside is not outside yet."""
 _TOLERANCE_S = 1e-6
@@ -38,8 +41,8 @@ class Zone:
     schedule: Schedule = ALWAYS
 
     def __post_init__(self) -> None:
-        reaching = tuple(Point(_to_edge(corner.x), _to_edge(corner.y)) for corner in self.polygon)
-        object.__setattr__(self, "polygon", reaching)
+        check_shape(self.name, self.polygon, least=3, anchor=self.anchor)
+        object.__setattr__(self, "polygon", _reaching_edge(self.polygon))
 
     def contains(self, point: Point) -> bool:
         """Return whether a place (shares of the picture) is in the zone, its edge included.
@@ -183,11 +186,21 @@ class ZoneState:
         return Transition(rule="zone_left", name=name, zone=name, time_s=time_s, since_s=entered_s, dwell_s=dwell_s)
 
 
-def _to_edge(value: float) -> float:
-    """Return a corner's coordinate, moved onto the picture's edge where it nearly is."""
-    if value <= EDGE_RATIO:
+def _reaching_edge(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Return the corners, moved onto the picture's edge where they nearly are, unless the zone is that small itself."""
+    across = _edge_reach([corner.x for corner in polygon])
+    along = _edge_reach([corner.y for corner in polygon])
+    return tuple(Point(_to_edge(corner.x, across), _to_edge(corner.y, along)) for corner in polygon)
+
+
+def _edge_reach(values: Sequence[float]) -> float:
+    return min(EDGE_RATIO, _MOST_MOVED * (max(values) - min(values)))
+
+
+def _to_edge(value: float, reach: float) -> float:
+    if value <= reach:
         return 0.0
-    return 1.0 if value >= 1.0 - EDGE_RATIO else value
+    return 1.0 if value >= 1.0 - reach else value
 
 
 def _in_picture(point: Point) -> Point:

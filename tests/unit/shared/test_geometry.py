@@ -166,3 +166,13 @@ def test_a_way_round_meets_a_closed_line_as_often_inwards_as_outwards(
     for steps in (way, halved):
         met = [one for start, end in pairwise(steps) for one in meetings(square, start, end)]
         assert sum(1 if one.to_right else -1 for one in met) == 0
+
+
+@given(st.tuples(*[st.floats(0, 1)] * 4), st.floats(0.1, 2))
+def test_a_step_along_a_line_does_not_go_through_it(ends: tuple[float, float, float, float], share: float) -> None:
+    """From beyond one end to beyond the other, whatever rounding does."""
+    start, end = Point(*ends[:2]), Point(*ends[2:])
+    away_x, away_y = share * (end.x - start.x), share * (end.y - start.y)
+    if abs(away_x) + abs(away_y) > 1e-3:
+        way = Point(start.x - away_x, start.y - away_y), Point(end.x + away_x, end.y + away_y)
+        assert meetings([start, end], *way) == []

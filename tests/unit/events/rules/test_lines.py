@@ -294,6 +294,10 @@ def test_edge_04_a_jump_through_two_segments_counts_both() -> None:
     happened = play(line_rules(CLOSED), jump)
     assert told(happened) == ["line_crossed:right", "line_crossed:left"]
     assert [each.time_s for each in happened] == pytest.approx([0.125, 0.375])
+    thin = (Point(0.47, 0.3), Point(0.53, 0.3), Point(0.53, 0.7), Point(0.47, 0.7), Point(0.47, 0.3))
+    assert play(line_rules(thin), jump) == []
+    slow = [seen(0.0, 0.1, 0.5), seen(10.0, 0.9, 0.5)]
+    assert told(play(line_rules(thin), slow)) == ["line_crossed:right", "line_crossed:left"]
     narrow = (Point(0.49, 0.3), Point(0.51, 0.3), Point(0.51, 0.7), Point(0.49, 0.7), Point(0.49, 0.3))
     assert play(line_rules(narrow), jump) == []
 
@@ -316,3 +320,19 @@ def test_who_crosses_and_walks_back_around_the_end_has_crossed_once() -> None:
     for count in (4, 30):
         loop = [*steps((0.3, 0.8), (0.65, 0.8), count), *steps((0.65, 0.45), (0.3, 0.45), count), (0.3, 0.7)]
         assert told(play(line_rules(short), walk(loop, height=0.1))) == ["line_crossed:right"]
+
+
+def test_crossing_twice_to_one_side_before_settling_is_one_crossing() -> None:
+    """Through the line, around its end and through it again, sooner than the line settles: not none, not two."""
+    short = (Point(0.5, 1.0), Point(0.5, 0.6))
+    loop = [(0.3, 0.8), (0.65, 0.8), (0.65, 0.45), (0.3, 0.45), (0.3, 0.8), (0.65, 0.8)]
+    assert told(play(line_rules(short, settle_s=3.0), walk(loop, height=0.1))) == ["line_crossed:right"]
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-13, -1e-13, 5e-10])
+def test_a_place_on_the_line_but_for_rounding_is_no_side(noise: float) -> None:
+    """Without any band: up to the line and back is no crossing, up to it and over is one."""
+    rules = line_rules(band_ratio=0.0, settle_s=0.0)
+    for start in (0.3, 0.7):
+        assert play(rules, walk([(start, 0.5), (0.5 + noise, 0.5), (start, 0.5)])) == []
+        assert len(play(rules, walk([(start, 0.5), (0.5 + noise, 0.5), (1.0 - start, 0.5)]))) == 1
