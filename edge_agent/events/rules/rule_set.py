@@ -98,5 +98,6 @@ class RuleSet:
         return iter(state.zones if state else ())
 
 
-def _when(happened: Transition) -> float:
-    return happened.time_s
+def _when(happened: Transition) -> tuple[float, bool]:
+    """Order by time; at one time, a zone is left before the next one is entered."""
+    return happened.time_s, happened.rule != "zone_left"

@@ -333,3 +333,60 @@ def test_zones_that_can_never_work_are_refused(corners: tuple[tuple[float, float
     """Too few corners; pixels where shares of the picture belong."""
     with pytest.raises(ValueError, match=r"at least 3 points|divide pixels"):
         Picture(1, 1).zone(*corners)
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_argus_one_zone_is_left_before_the_next_is_entered(names: str) -> None:
+    """Two zones that share an edge, a frame a second, whichever is named first."""
+    corners = {"a": ((0, 0), (50, 0), (50, 100), (0, 100)), "b": ((50, 0), (100, 0), (100, 100), (50, 100))}
+    zones = [HUNDRED.zone(*corners[name], name=name, anchor="center", **PLAIN_ZONE) for name in names]
+    adapter = Adapter(HUNDRED, zones=zones)
+    assert [(each.rule, each.transition.name) for each in adapter.frame({7: (10, 20, 30, 40)})] == [
+        ("zone_entered", "a")
+    ]
+    crossed = adapter.frame({7: (60, 20, 80, 40)})
+    assert [(each.rule, each.transition.name) for each in crossed] == [("zone_left", "a"), ("zone_entered", "b")]
+
+
+THOUSAND = Picture(1000, 1000)
+BAY = ((200, 200), (800, 200), (800, 800), (200, 800))
+
+
+def _way(spots: str) -> list[dict[int, Pixels]]:
+    places = {"o": (100, 100), "i": (500, 500)}
+    return [{1: _foot(*places[spot], half=20, height=100)} for spot in spots]
+
+
+@pytest.mark.parametrize(
+    ("frames", "spots", "expected"),
+    [
+        (2, "ooiioo", "+-"),
+        (2, "ooiiooiioo", "+-+-"),
+        (2, "oo" + "i" * 20, "+"),
+        (3, "oooiii", "+"),
+        (3, "oooiooo", ""),
+        (3, "oooiiioiiii", "+"),
+        (2, "ooooo", ""),
+        (2, "iiiooo", "+-"),  # differs: who appears inside has entered here, and there only leaves
+    ],
+)
+def test_perimeter_boundary_states(frames: int, spots: str, expected: str) -> None:
+    """Frames a second apart, a change of state after so many: so many seconds less one, however far outside."""
+    seconds = frames - 1
+    bay = THOUSAND.zone(*BAY, enter_s=seconds, exit_s=seconds, exit_ratio=10)
+    adapter = Adapter(THOUSAND, zones=[bay])
+    happened = [each for one in adapter.frames(_way(spots)) for each in one]
+    assert "".join("+" if rule == "zone_entered" else "-" for rule in _rules(happened)) == expected
+
+
+def test_occupancy_follows_who_is_lost_and_who_is_found_under_another_id() -> None:
+    """Five inside, two of them gone in the next frame; one lost and tracked anew is still one."""
+    lobby = THOUSAND.zone((0, 0), (500, 0), (500, 500), (0, 500), **PLAIN_ZONE)
+    adapter = Adapter(THOUSAND, zones=[lobby], step_s=1 / 30)
+    boxes: dict[int, Pixels] = {k: (k * 50, 100, k * 50 + 30, 130) for k in range(1, 6)}
+    adapter.frame(boxes)
+    assert adapter.inside() == {1, 2, 3, 4, 5}
+    adapter.end(4, 5)
+    adapter.frame({k: boxes[k] for k in (1, 2)} | {6: boxes[3]})
+    adapter.end(3)
+    assert adapter.inside() == {1, 2, 6}
