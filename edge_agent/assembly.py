@@ -35,6 +35,20 @@ logger = logging.getLogger(__name__)
 NO_MODEL = "none"
 
 
+def find_camera_model(camera: CameraSettings, *, source: str, places: ModelPlaces) -> ModelFile | None:
+    """Find the model of a camera that shows ``source``; None means that it needs none, or blobs.
+
+    A generated scene is followed by blobs unless a model is named: models take drawn vehicles for anything at all.
+    Raise as ``find_model`` does.
+    """
+    if camera.mode == "motion":
+        return None
+    name = camera.model.name
+    if name is None and source.startswith("synthetic:"):
+        name = NO_MODEL
+    return find_model(name, labels=camera.model.labels, places=places)
+
+
 def find_model(name: str | None, *, labels: str | None, places: ModelPlaces) -> ModelFile | None:
     """Find the model that ``name`` asks for; None means blobs.
 

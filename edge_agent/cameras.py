@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from edge_agent.assembly import build_pipeline, find_model
+from edge_agent.assembly import build_pipeline, find_camera_model
 from edge_agent.camera.probe import probe
 from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.camera_worker import CameraWorker, OpenSource
@@ -157,14 +157,11 @@ class Cameras:
     def _pipeline(self, camera: CameraSettings) -> CameraPipeline:
         if self._visits is not None:
             self._visits.close(camera.id)
-        model = None
-        if camera.mode != "motion":
-            model = find_model(camera.model.name, labels=camera.model.labels, places=self._places)
         return build_pipeline(
             camera,
             site_id=self._site_id,
             device_id=self._device_id,
-            model=model,
+            model=find_camera_model(camera, source=source_text(camera), places=self._places),
             run_id=f"{self._new_id().int & 0xFFFF_FFFF:08x}",
             new_id=self._new_id,
             publish=self._publish,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.anpr.engines import open_engine
-from edge_agent.assembly import build_finder, class_problems, find_model
+from edge_agent.assembly import build_finder, class_problems, find_camera_model
 from edge_agent.camera.address import redact_source
 from edge_agent.camera.source import check_source
 from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
@@ -139,8 +139,16 @@ def _source(camera: CameraSettings) -> str:
     return f"source {redact_source(text)}"
 
 
+def _known_source(camera: CameraSettings) -> str:
+    """Return the source, or nothing where it cannot be read, which is a finding of its own."""
+    try:
+        return source_text(camera)
+    except VedetteError:
+        return ""
+
+
 def _model(camera: CameraSettings, places: ModelPlaces) -> str:
-    model = find_model(camera.model.name, labels=camera.model.labels, places=places)
+    model = find_camera_model(camera, source=_known_source(camera), places=places)
     finder = build_finder(camera, model)
     try:
         if problems := class_problems(camera, finder.labels):

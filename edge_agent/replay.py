@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_agent.assembly import build_pipeline, find_model
+from edge_agent.assembly import build_pipeline, find_camera_model
 from edge_agent.camera.source import FrameSource, StreamInfo, open_source
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.events.builder import BuiltEvent
@@ -139,11 +139,7 @@ def replay(
     with ExitStack() as opened:
         stream = open_source(source, settings=camera.stream, clock=SystemClock(), start_time=start_time)
         opened.callback(stream.close)
-        model = (
-            None
-            if camera.mode == "motion"
-            else find_model(camera.model.name, labels=camera.model.labels, places=places)
-        )
+        model = find_camera_model(camera, source=source, places=places)
         folder = ReplayFolder(out)
         opened.callback(folder.close)
         summary = ReplaySummary(source=stream.info().source, model=model.name if model else "blobs")

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
     try:
         _COMMANDS[options.command](options, tools)
     except VedetteError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"vedette-plates: {error}\n")
         return 1
     finally:
         tools.close()
@@ -121,6 +121,8 @@ def _protect(options: Options, tools: Tools) -> None:
     sealed = tools.protection.protect(options.site)
     tools.vacuum()
     print(f"The plates of site {options.site} are protected; {sealed} stored reads were sealed.")
+    if sealed == 0:
+        print(f"No readable read of {options.site} was stored. If there should have been some, check the site's name.")
     print("Backups, logs of the database and pictures made until now still show plates.")
 
 

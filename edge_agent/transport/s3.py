@@ -116,7 +116,8 @@ class S3Store:
             return PermanentError(f"cannot store {where}: {code or status}")
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return TransientError(
-                f"cannot store {where} now: there are no AWS credentials; set s3.iot_credentials, or give boto3 some"
+                f"cannot store {where} now: there are no AWS credentials; set s3.iot_credentials, or "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
             )
         why = explain_tls_error(error) or f"{type(error).__name__}: {error}"
         return TransientError(f"cannot store {where} now: {why}")

@@ -19,7 +19,6 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
-from edge_agent.assembly import NO_MODEL
 from edge_agent.rules_file import camera_of_rules
 from infra.local.demo_agent import DemoAgent
 from infra.local.device import CAMERA_ID, StackUrls, agent_process
@@ -69,12 +68,9 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: 
 def camera_settings(source: str, *, model: str | None, plates: bool, rules: Path | None) -> dict[str, Any]:
     """Return the settings of the demo's camera: those in ``rules``, with the model and the plates that are asked for.
 
-    The generated scene is followed without a model unless one is named: models take drawn vehicles for anything at
-    all. Raise ConfigurationError where ``rules`` is not right.
+    Raise ConfigurationError where ``rules`` is not right.
     """
     settings: dict[str, Any] = {} if rules is None else _settings_in(rules, source)
-    if model is None and source.startswith("synthetic:") and "model" not in settings:
-        model = NO_MODEL
     if model is not None:
         settings["model"] = {"name": model}
     if not plates:

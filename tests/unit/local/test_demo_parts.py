@@ -189,23 +189,23 @@ def test_the_demo_takes_rules(tmp_path: Path, form: str) -> None:
     wanted = camera_of_rules(rules, camera_id="camera-1", source="synthetic:gate")
     assert got.events == wanted.events
     assert got.events.zones[0].name == "yard"
-    assert (got.source, got.source_env, got.model.name, got.anpr.enabled) == (None, SOURCE_VARIABLE, "none", True)
+    assert (got.source, got.source_env, got.model.name, got.anpr.enabled) == (None, SOURCE_VARIABLE, None, True)
 
 
 @pytest.mark.parametrize(
     ("source", "model", "rules", "wanted"),
     [
-        ("synthetic:gate", None, "", "none"),
+        ("synthetic:gate", None, "", None),
         ("synthetic:gate", "efficientdet_lite0", "", "efficientdet_lite0"),
         ("synthetic:gate", None, '[model]\nname = "mine"', "mine"),
         ("rtsp://camera/1", None, "", None),
         ("rtsp://camera/1", "other", '[model]\nname = "mine"', "other"),
     ],
 )
-def test_the_generated_scene_needs_no_model(
+def test_the_demo_takes_the_model_that_is_named(
     tmp_path: Path, source: str, model: str | None, rules: str, wanted: str | None
 ) -> None:
-    """Drawn vehicles are followed without a model unless one is named; a camera gets the default model."""
+    """By the option, else by the rules file; without either the agent decides."""
     (tmp_path / "rules.toml").write_text(rules, encoding="utf-8")
     settings = camera_settings(source, model=model, plates=False, rules=tmp_path / "rules.toml")
     assert settings.get("model", {}).get("name") == wanted
