@@ -54,7 +54,7 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
             try:
                 _run(command.upgrade, url, step, wait_s=wait_s)
             except CommandError:
-                # A migration that commits in between (0008) lets another deployment finish it first.
+                # Between two steps, or where a migration commits in between (0008), another may have finished it first.
                 if _place(known, current_revision(url)) < _place(known, step):
                     raise
 
@@ -69,7 +69,12 @@ def downgrade(url: str, revision: str, *, wait_s: float = WAIT_S) -> None:
         current = _known_revision(url, known)
         first, last = _place(known, _resolve(revision)), _place(known, current)
         for place in range(last - 1, first - 1, -1):
-            _run(command.downgrade, url, known[place - 1] if place else "base", wait_s=wait_s)
+            try:
+                _run(command.downgrade, url, known[place - 1] if place else "base", wait_s=wait_s)
+            except CommandError:
+                # Between two steps another process may have taken the database further back already.
+                if _place(known, current_revision(url)) > place:
+                    raise
 
 
 def current_revision(url: str) -> str | None:

@@ -165,6 +165,10 @@ class Subscriber:
         payload = {"command": command, "command_id": command_id, **fields}
         self._client.publish(f"vedette/hq/{self._device_id}/commands/{command}", json.dumps(payload), qos=1)
 
+    def answered(self) -> set[object]:
+        """Ids of the commands that were answered; one that the broker delivered twice is answered twice."""
+        return {reply["command_id"] for reply in list(self.replies)}
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()

@@ -161,7 +161,7 @@ def test_edge_10_a_snapshot_asked_for_while_the_device_was_away_is_taken(
         cloud.ask("snapshot", "elsewhere", camera_id="attic")
         pause(0.2)
         agent.start()
-        eventually(lambda: len(cloud.replies) == 3, within_s=60)
+        eventually(lambda: cloud.answered() == {"late", "too-late", "elsewhere"}, within_s=60)
         replies = {reply["command_id"]: reply for reply in cloud.replies}
     assert (replies["late"]["status"], replies["late"].get("error")) == ("ok", None)
     assert "expired" in str(replies["too-late"]["error"])

@@ -103,13 +103,13 @@ def test_a_device_that_was_away_is_seen_to_be_and_finds_its_commands(
     """Killed, it is offline by its last will; back, it carries out what it was asked meanwhile."""
     with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
         device = DeviceProcess(folder=tmp_path, port=mqtt_broker.port, device_id=device_id, count=5)
-        eventually(lambda: len(cloud.events) == 5 and cloud.statuses[-1:] == ["online"])
+        eventually(lambda: len(cloud.events) == 5 and cloud.statuses[-1:] == ["online"], within_s=60)
         device.kill()
-        eventually(lambda: cloud.statuses[-1] == "offline")
+        eventually(lambda: cloud.statuses[-1] == "offline", within_s=60)
         cloud.ask_to_resend([[2, 3]], "while-away")
         pause(0.2)
         again = DeviceProcess(folder=tmp_path, port=mqtt_broker.port, device_id=device_id, count=1)
-        eventually(lambda: [reply["command_id"] for reply in cloud.replies] == ["while-away"])
+        eventually(lambda: cloud.answered() == {"while-away"}, within_s=60)
         assert cloud.replies[0]["resent"] == 2
         eventually(lambda: cloud.events[cloud.sequences[2]] >= 2 and cloud.events[cloud.sequences[3]] >= 2)
         again.stop()

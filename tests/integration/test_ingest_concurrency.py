@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pytest
 from shared.errors import TransientError
 from tests.backing_services import PostgresFixture
 from tests.ingest_rig import RECOUNT, rig, rows
+from tests.unit.waiting import eventually
 from tests.wire_events import batch, failures, mixed_traffic, sequence_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,7 +190,8 @@ def test_a_connection_lost_while_idle_is_opened_again(database_url: str) -> None
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
         assert rows(database_url, ended) == [(1,)]
-        time.sleep(0.05)
+        others = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        eventually(lambda: rows(database_url, others) == [(0,)])
         assert failures(ingest.handle(batch(sequence_of(2, 2)))) == []
         assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
 

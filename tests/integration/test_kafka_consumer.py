@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -204,12 +203,19 @@ def test_cloud_20_members_come_and_go_in_mid_stream(scene: Scene) -> None:
     produced: list[dict[str, Any]] = []
 
     def stream_until(condition: Callable[[], bool]) -> None:
-        while not condition():
-            assert len(produced) < len(events), [member.log() for member in scene.members]
-            more = events[len(produced) : len(produced) + 10]
-            scene.kafka.produce_events(scene.topic, more)
-            produced.extend(more)
-            time.sleep(0.05)
+        """Keep some events under way: no more than a hundred, so that they last however long a member needs."""
+
+        def step() -> bool:
+            if condition():
+                return True
+            if len(produced) - scene.stored() < 100:
+                more = events[len(produced) : len(produced) + 10]
+                scene.kafka.produce_events(scene.topic, more)
+                produced.extend(more)
+            return False
+
+        assert wait_until(step, timeout_s=180, poll_s=0.05), [member.log() for member in scene.members]
+        assert len(produced) < len(events)
 
     first = scene.start("--batch", "5")
     stream_until(lambda: scene.stored() >= 20)

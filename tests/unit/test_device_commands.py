@@ -280,7 +280,7 @@ def test_closing_ends_the_workers_and_drops_what_waits() -> None:
     device.ask("reload", "waiting")
     closing = threading.Thread(target=device.dispatcher.close)
     closing.start()
-    time.sleep(0.02)
+    eventually(lambda: "waiting" in [reply.command_id for reply in device.replies()])  # answered, not carried out
     go_on.set()
     closing.join()
     assert [command.command_id for command in device.handler.asked] == ["begun"]

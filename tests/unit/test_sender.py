@@ -164,9 +164,12 @@ def test_a_link_that_refuses_for_now_is_not_hammered(outbox: Outbox, run_sender:
     outbox.put(motion_event())
     link = FakeLink()
     link.fail_with = TransientError("queue full")
+    began_s = time.monotonic()
     run_sender(link, settings=SenderSettings(retry_min_s=0.05, retry_max_s=0.05))
-    time.sleep(0.3)
-    assert 1 <= len(link.published) <= 10
+    eventually(lambda: link.published)
+    time.sleep(0.2)
+    tries, passed_s = len(link.published), time.monotonic() - began_s
+    assert tries <= 1 + passed_s / 0.025  # a pause is at least half of retry_min_s
 
 
 def test_images_arrive_under_their_keys(outbox: Outbox, run_sender: MakeSender) -> None:
@@ -193,9 +196,11 @@ def test_a_store_that_is_away_pauses_all_and_then_gets_all(outbox: Outbox, run_s
     keys = put_images(outbox, 6)
     store = FakeStore()
     store.trouble = lambda _: TransientError("away")
+    began_s = time.monotonic()
     run_sender(FakeLink(), store, SenderSettings(retry_min_s=0.05, retry_max_s=0.05))
-    time.sleep(0.3)
-    assert len(store.attempts) <= 20
+    eventually(lambda: len(store.attempts) >= 4)
+    tries, passed_s = len(store.attempts), time.monotonic() - began_s
+    assert tries <= 2 * (1 + passed_s / 0.025)  # two threads; a pause is at least half of retry_min_s
     store.trouble = lambda _: None
     eventually(lambda: set(store.stored) == set(keys))
 

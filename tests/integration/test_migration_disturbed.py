@@ -1,0 +1,101 @@
+"""Migrations that are killed, that run several at a time, and that go back and forth with data in the tables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_functions.db.migrate import current_revision, downgrade, head_revision, upgrade
+from tests.backing_services import PostgresFixture
+from tests.ingest_rig import RECOUNT, rig, rows
+from tests.plate_reads import plate_read
+from tests.unit.waiting import eventually
+from tests.wire_events import batch, failures, mixed_traffic, rule_data, wire_event
+
+ROOT = Path(__file__).parents[2]
+MIGRATING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'vedette-migrate' AND xact_start IS NOT NULL"
+)
+KEPT = [
+    "SELECT id, event_id, site_id, camera_id, event_type, timestamp, event_data FROM events ORDER BY id",
+    "SELECT id, event_id, plate_text, plate_normalized_text, confidence, captured_at FROM plate_events ORDER BY id",
+]
+"""Events and plate reads, as users know them."""
+
+
+@pytest.fixture
+def empty_url(postgres: PostgresFixture) -> Iterator[str]:
+    postgres.start()
+    name = postgres.new_database(migrated=False)
+    yield postgres.server.url_of(name)
+    postgres.server.drop_database(name)
+
+
+def migration(url: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cloud_functions.db.migrate", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def kept(url: str) -> list[list[tuple[Any, ...]]]:
+    return [rows(url, query) for query in KEPT]
+
+
+@pytest.mark.parametrize("reached", [None, "0001", "0005", "0008", "0010"])
+def test_cloud_30_a_migration_that_is_killed_is_finished_by_the_next(empty_url: str, reached: str | None) -> None:
+    """``kill -9`` in a transaction after ``reached``: each revision is there whole or not at all, no lock is left."""
+    if reached is not None:
+        upgrade(empty_url, reached)
+    process = migration(empty_url, "upgrade")
+    eventually(lambda: rows(empty_url, MIGRATING) != [(0,)] or process.poll() is not None, within_s=60)
+    process.kill()
+    process.communicate()
+    eventually(lambda: rows(empty_url, MIGRATING) == [(0,)], within_s=60)
+    upgrade(empty_url)
+    assert current_revision(empty_url) == head_revision()
+    assert rows(empty_url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    with rig(empty_url) as ingest:
+        assert failures(ingest.handle(batch(mixed_traffic(20)))) == []
+    assert rows(empty_url, RECOUNT) == []
+
+
+def test_cloud_30_several_processes_at_once_end_at_the_same_revision(empty_url: str) -> None:
+    """Four upgrade, then four take it back, to one revision or to none: all succeed, whoever was first."""
+    steps = [("upgrade", head_revision()), ("downgrade", "0003"), ("upgrade", head_revision()), ("downgrade", "base")]
+    for step, target in steps:
+        arguments, expected = (step, target), {"base": "empty"}.get(target, target)
+        running = [migration(empty_url, *arguments) for _ in range(4)]
+        told = [(process.communicate(timeout=120)[0].strip(), process.returncode) for process in running]
+        assert told == [(expected, 0)] * 4
+
+
+@pytest.mark.parametrize("target", [f"{number:04d}" for number in range(1, int(head_revision()))])
+def test_cloud_30_events_and_plates_outlive_the_way_back_and_up(empty_url: str, target: str) -> None:
+    """To any revision and up again: events and plate reads are the same, and counts are exact."""
+    upgrade(empty_url)
+    events = [
+        *mixed_traffic(60),
+        *(plate_read(text, minute=at) for at, text in enumerate(["А123ВС77", "B 123 AB", "京A12345", "½ 7"])),
+        wire_event("rule", event_data=rule_data(zone="yard", confidence=0.5)),
+    ]
+    with rig(empty_url) as ingest:
+        assert failures(ingest.handle(batch(events))) == []
+    before = kept(empty_url)
+    assert before[1]
+    downgrade(empty_url, target)
+    assert current_revision(empty_url) == target
+    assert rows(empty_url, "SELECT count(*) FROM events") == [(len(before[0]),)]
+    upgrade(empty_url)
+    assert kept(empty_url) == before
+    assert rows(empty_url, RECOUNT) == []
