@@ -98,6 +98,11 @@ def show_replay(summary: ReplaySummary, out: Path, *, video: Path | None = None)
     console.print(_events_table(summary), _stages_table(summary))
     if summary.rules:
         console.print(_rules_table(summary))
+    if summary.off_schedule:
+        _say(
+            f"[yellow]off schedule during the whole recording: {escape(', '.join(summary.off_schedule))}; "
+            "--start-time says when a recording begins[/yellow]"
+        )
     _say(f"{sum(summary.events_by_type.values()):,} events in {out / 'events.jsonl'}, pictures in {out / 'snapshots'}")
     if video is not None:
         _say(f"the recording with what was found drawn on it is {video}")

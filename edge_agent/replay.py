@@ -18,6 +18,7 @@ from edge_agent.assembly import build_pipeline, find_camera_model
 from edge_agent.camera.source import FrameSource, StreamInfo, open_source
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.events.builder import BuiltEvent
+from edge_agent.replay_schedules import ReplaySchedules
 from edge_agent.replay_video import ReplayVideo
 from edge_agent.timing import StageTimer
 from edge_agent.types import Frame
@@ -47,6 +48,8 @@ class ReplaySummary:
     """Class name to how often each action was told."""
     rules: Counter[str] = field(default_factory=Counter[str])
     """What rules reported: ``line_crossed door right`` and the like, and how often."""
+    off_schedule: list[str] = field(default_factory=list[str])
+    """``zone NAME`` and ``line NAME`` whose schedule applied at no moment of the recording."""
     warning: str | None = None
 
     @property
@@ -76,6 +79,7 @@ class ReplaySummary:
             "events_by_type": dict(self.events_by_type),
             "tracking": {name: dict(actions) for name, actions in self.tracking.items()},
             "rules": dict(self.rules),
+            "off_schedule": self.off_schedule,
             "warning": self.warning,
         }
 
@@ -165,17 +169,21 @@ def replay(
         )
         opened.callback(pipeline.close)
 
+        schedules = ReplaySchedules(camera.events)
+
         def process(frame: Frame) -> None:
             pipeline.process(frame)
+            off = schedules.note(frame.timestamp)
             if drawing is not None:
                 with timer.stage("video"):
-                    drawing.add(frame, pipeline.scene())
+                    drawing.add(frame, pipeline.scene(), off=off)
 
         started = time.perf_counter()
         summary.frames = _play(stream, process, timer, progress)
         pipeline.finish()
         summary.seconds = time.perf_counter() - started
         summary.stage_seconds = timer.seconds
+        summary.off_schedule = schedules.never_active
         summary.warning = stream.status().error
     return summary
 

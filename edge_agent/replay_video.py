@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,8 +49,11 @@ class ReplayVideo:
             (self._now_s, " ".join(filter(None, (data.class_name, data.rule, data.name, data.direction))))
         )
 
-    def add(self, frame: Frame, scene: SceneView) -> None:
-        """Draw one frame and append it. Times must not go back."""
+    def add(self, frame: Frame, scene: SceneView, *, off: Collection[str] = ()) -> None:
+        """Draw one frame and append it. Times must not go back.
+
+        ``off`` names what its schedule leaves out at this moment: ``zone NAME``, ``line NAME``.
+        """
         self._now_s = frame.time_s
         self._captions = [shown for shown in self._captions if frame.time_s - shown[0] <= CAPTION_S]
         boxes = [
@@ -63,19 +66,25 @@ class ReplayVideo:
         ]
         drawn = draw_overlay(
             draw_boxes(draw_corners(frame.picture.bgr(), uncertain), boxes),
-            zones=self._zones(scene),
-            lines=self._lines(),
+            zones=self._zones(scene, off),
+            lines=self._lines(off),
             caption=_caption(frame, [text for _, text in self._captions]),
         )
         self._file.write(drawn, time_s=frame.time_s)
 
-    def _zones(self, scene: SceneView) -> list[ZoneOverlay]:
+    def _zones(self, scene: SceneView, off: Collection[str]) -> list[ZoneOverlay]:
         return [
-            ZoneOverlay(zone.name, zone.polygon, scene.occupancy.get(zone.name, 0)) for zone in self._settings.zones
+            ZoneOverlay(
+                zone.name, zone.polygon, scene.occupancy.get(zone.name, 0), active=f"zone {zone.name}" not in off
+            )
+            for zone in self._settings.zones
         ]
 
-    def _lines(self) -> list[LineOverlay]:
-        return [LineOverlay(line.name, line.corners, self._crossings[line.name]) for line in self._settings.lines]
+    def _lines(self, off: Collection[str]) -> list[LineOverlay]:
+        return [
+            LineOverlay(line.name, line.corners, self._crossings[line.name], active=f"line {line.name}" not in off)
+            for line in self._settings.lines
+        ]
 
 
 def _caption(frame: Frame, reports: Sequence[str]) -> str:

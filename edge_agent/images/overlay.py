@@ -15,6 +15,8 @@ from edge_agent.types import Image
 ZONE_COLOR: Color = (220, 170, 40)
 OCCUPIED_COLOR: Color = (40, 120, 255)
 LINE_COLOR: Color = (40, 220, 255)
+OFF_COLOR: Color = (170, 170, 170)
+_OFF = " (off schedule)"
 ZONE_OPACITY = 0.18
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TEXT_SHARE = 1 / 30
@@ -30,6 +32,8 @@ class ZoneOverlay:
     name: str
     polygon: Sequence[tuple[float, float]]
     occupancy: int = 0
+    active: bool = True
+    """False while its schedule leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class LineOverlay:
     name: str
     points: Sequence[tuple[float, float]]
     counts: Mapping[str, int]
+    active: bool = True
+    """False while its schedule leaves it out."""
 
 
 def draw_overlay(image: Image, *, zones: Sequence[ZoneOverlay], lines: Sequence[LineOverlay], caption: str) -> Image:
@@ -69,12 +75,13 @@ def draw_corners(image: Image, boxes: Sequence[tuple[Corners, Color]]) -> Image:
 
 def _draw_zone(canvas: Image, zone: ZoneOverlay) -> None:
     corners = _pixels(canvas, zone.polygon)
-    color = OCCUPIED_COLOR if zone.occupancy else ZONE_COLOR
-    tinted = canvas.copy()
-    cv2.fillPoly(tinted, [corners], color)
-    cv2.addWeighted(tinted, ZONE_OPACITY, canvas, 1.0 - ZONE_OPACITY, 0.0, dst=canvas)
+    color = (OCCUPIED_COLOR if zone.occupancy else ZONE_COLOR) if zone.active else OFF_COLOR
+    if zone.active:
+        tinted = canvas.copy()
+        cv2.fillPoly(tinted, [corners], color)
+        cv2.addWeighted(tinted, ZONE_OPACITY, canvas, 1.0 - ZONE_OPACITY, 0.0, dst=canvas)
     cv2.polylines(canvas, [corners], isClosed=True, color=color, thickness=_line_px(canvas), lineType=cv2.LINE_AA)
-    text = f"{zone.name}: {zone.occupancy}"
+    text = f"{zone.name}: {zone.occupancy}" if zone.active else f"{zone.name}{_OFF}"
     (text_width, _), _ = cv2.getTextSize(text, _FONT, _text_px(canvas) / 22.0, 1)
     center = corners.mean(axis=0)
     _write(canvas, text, (round(float(center[0])) - text_width // 2, round(float(center[1]))), WHITE)
@@ -82,16 +89,15 @@ def _draw_zone(canvas: Image, zone: ZoneOverlay) -> None:
 
 def _draw_line(canvas: Image, line: LineOverlay) -> None:
     points = _pixels(canvas, line.points)
-    cv2.polylines(
-        canvas, [points], isClosed=False, color=LINE_COLOR, thickness=_line_px(canvas) + 1, lineType=cv2.LINE_AA
-    )
+    color = LINE_COLOR if line.active else OFF_COLOR
+    cv2.polylines(canvas, [points], isClosed=False, color=color, thickness=_line_px(canvas) + 1, lineType=cv2.LINE_AA)
     middle, to_right = _middle_and_right(points)
     length_px = max(min(canvas.shape[:2]) * _ARROW_SHARE, 6.0)
     tip = middle + to_right * length_px
-    cv2.arrowedLine(canvas, _rounded(middle), _rounded(tip), LINE_COLOR, _line_px(canvas), cv2.LINE_AA, tipLength=0.4)
+    cv2.arrowedLine(canvas, _rounded(middle), _rounded(tip), color, _line_px(canvas), cv2.LINE_AA, tipLength=0.4)
     counts = "  ".join(f"{direction} {count}" for direction, count in sorted(line.counts.items()))
-    text = f"{line.name}: {counts or 0}"
-    _write(canvas, text, _rounded(middle + np.array([length_px * 0.6, -length_px * 0.6])), LINE_COLOR)
+    text = f"{line.name}: {counts or 0}{'' if line.active else _OFF}"
+    _write(canvas, text, _rounded(middle + np.array([length_px * 0.6, -length_px * 0.6])), color)
 
 
 def _middle_and_right(points: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

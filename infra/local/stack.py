@@ -153,7 +153,9 @@ class Stack:
         if not wait_until(lambda: is_free(port), timeout_s=_PORT_PATIENCE_S, poll_s=0.05):
             holder = holder_of(port)
             who = f"held by {holder}" if holder else "in use"
-            raise ConfigurationError(f"port {port} is {who}; stop that, or choose another with --port")
+            raise ConfigurationError(
+                f"port {port} is {who}; stop that, or choose another with --port (make demo: API_PORT=N)"
+            )
 
     def _begin(self, tell: Callable[[str], None]) -> None:
         ports = self._state.ports(["postgres", "redis", "broker", "aws", "data_plane"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_agent.images.overlay import LINE_COLOR, LineOverlay, ZoneOverlay, draw_corners, draw_overlay
+from edge_agent.images.overlay import LINE_COLOR, OFF_COLOR, LineOverlay, ZoneOverlay, draw_corners, draw_overlay
 
 SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
 
@@ -55,3 +55,13 @@ def test_an_uncertain_object_has_corners_alone() -> None:
     assert all(changed[y, x] for x, y in ((100, 100), (300, 200), (120, 100), (300, 180)))
     assert not changed[95:105, 180:220].any()
     assert not changed[140:160, 295:305].any()
+
+
+def test_what_a_schedule_leaves_out_looks_different() -> None:
+    """A zone loses its tint and a line its colour, so that nobody waits for counts there."""
+    zones = [ZoneOverlay("yard", SQUARE, active=False)]
+    lines = [LineOverlay("door", ((0.1, 0.9), (0.1, 0.1)), {}, active=False)]
+    drawn = draw_overlay(_grey(), zones=zones, lines=lines, caption="")
+    assert np.array_equal(drawn[120, 200:300], _grey()[120, 200:300])
+    assert not (drawn == np.array(LINE_COLOR)).all(axis=2).any()
+    assert (drawn == np.array(OFF_COLOR)).all(axis=2).any()

@@ -312,6 +312,23 @@ def test_replay_with_rules_says_what_rules_reported(
     assert json.loads(capsys.readouterr().out)["rules"]["line_crossed middle left"] == 2
 
 
+@pytest.mark.parametrize(("start", "off"), [("2026-11-28T12:00:00Z", False), ("2026-11-30T12:00:00Z", True)])
+def test_replay_names_what_is_off_schedule(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], start: str, off: bool
+) -> None:
+    """A zone for weekends reports nothing on a Monday, and the summary says why; on a Saturday it is not mentioned."""
+    rules = tmp_path / "rules.toml"
+    schedule = 'schedule = [{ days = ["sat", "sun"], start = "08:00", end = "20:00" }]\n'
+    rules.write_text(RULES + schedule, encoding="utf-8")
+    arguments = ("--rules", str(rules), "--start-time", start)
+    assert _replay(clip, tmp_path / "a", *arguments, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["off_schedule"] == (["zone left-half"] if off else [])
+    assert ("zone_entered left-half" in summary["rules"]) == (not off)
+    assert _replay(clip, tmp_path / "b", *arguments, "--video", str(tmp_path / "b.mp4")) == 0
+    assert ("off schedule during the whole recording: zone left-half" in capsys.readouterr().out) == off
+
+
 def test_a_video_that_cannot_be_written(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The name is refused before the recording is played."""
     assert _replay(clip, tmp_path / "out", "--video", str(tmp_path / "drawn.txt")) == 2
