@@ -85,7 +85,10 @@ class S3SnapshotStore:
             "ResponseContentDisposition": f'attachment; filename="{filename}"',
             "ResponseContentType": content_type,
         }
-        return self._aws.client("s3").generate_presigned_url("get_object", Params=parameters, ExpiresIn=expires_s)
+        try:
+            return self._aws.client("s3").generate_presigned_url("get_object", Params=parameters, ExpiresIn=expires_s)
+        except Exception as error:  # no credentials, for one
+            raise aws_error(error, doing=f"signing an address in the bucket {self._bucket}") from error
 
     def delete(self, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), MAX_KEYS_A_DELETE):

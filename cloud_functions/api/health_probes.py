@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cloud_functions.api.database import ApiDatabase, Connection
 from cloud_functions.api.workers import Workers
-from cloud_functions.aws import AwsClients
+from cloud_functions.aws import AwsClients, aws_error
 from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
 from shared.errors import ConfigurationError
@@ -97,7 +97,10 @@ class FanOutProbe:
 
     async def check(self) -> dict[str, str]:
         def ask() -> str:
-            attributes = self._aws.client("sns").get_topic_attributes(TopicArn=self._topic_arn)["Attributes"]
+            try:
+                attributes = self._aws.client("sns").get_topic_attributes(TopicArn=self._topic_arn)["Attributes"]
+            except Exception as error:
+                raise aws_error(error, doing="asking for the hub topic") from error
             return str(attributes.get("SubscriptionsConfirmed", "0"))
 
         return {"subscriptions": await self._workers.run(ask)}

@@ -194,6 +194,72 @@ def test_health_names_what_fails_and_nothing_secret(database_url: str, aws: AwsC
     database.close()
 
 
+def test_cloud_27_health_is_answered_while_the_hub_is_away(database_url: str) -> None:
+    """Nothing listens where SNS and S3 should be: two checks have failed, and the answer says so."""
+    from cloud_functions.api.database import ApiDatabase
+    from tests.api_calls import database_at
+
+    class Away(AwsClients):
+        def client(self, service: str, *, endpoint_url: str | None = None) -> object:
+            del endpoint_url
+            return boto3.client(service, region_name="eu-central-1", endpoint_url="http://127.0.0.1:9")
+
+    workers = InlineWorkers()
+    database = ApiDatabase(make_database=lambda: database_at(database_url), workers=workers)
+    probes = (
+        DatabaseProbe(database),
+        BucketProbe(store=S3SnapshotStore(bucket="pictures-1", aws=Away()), workers=workers),
+        FanOutProbe(topic_arn="arn:aws:sns:eu-central-1:000000000000:hub", aws=Away(), workers=workers),
+    )
+    handler, _ = lambda_api(database_url, probes=probes)
+    answer = ApiCalls(handler).get("/health")
+    handler.close()
+    database.close()
+    assert (answer.status, answer.json()["status"]) == (200, "degraded")
+    checks = answer.json()["checks"]
+    assert {name: checks[name]["status"] for name in ("database", "bucket", "fan_out")} == {
+        "database": "ok",
+        "bucket": "failed",
+        "fan_out": "failed",
+    }
+
+
+def test_cloud_27_a_fault_of_one_check_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """A probe that raises what nobody foresaw has failed; its traceback is in the log, not in the answer."""
+
+    class Broken:
+        name = "fan_out"
+        essential = False
+
+        async def check(self) -> dict[str, str]:
+            raise ZeroDivisionError("hush-hush")
+
+    handler, _ = lambda_api(probes=(Broken(),))
+    answer = ApiCalls(handler).get("/health")
+    handler.close()
+    assert (answer.status, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["checks"]["fan_out"] == {"status": "failed"}
+    assert "ZeroDivisionError" in caplog.text
+    assert b"hush-hush" not in answer.body
+
+
+def test_cloud_27_an_address_that_cannot_be_signed_is_trouble_that_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials a picture's address is an error of ours, which the API answers with a 503."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+
+    class Anonymous(AwsClients):
+        def client(self, service: str, *, endpoint_url: str | None = None) -> object:
+            del endpoint_url
+            return boto3.session.Session().client(service, region_name="eu-central-1")  # not the one that others use
+
+    store = S3SnapshotStore(bucket="pictures-1", aws=Anonymous())
+    with pytest.raises(TransientError, match="NoCredentialsError"):
+        store.signed_url("a", filename="a.jpg", content_type="image/jpeg", expires_s=60)
+
+
 def test_health_without_a_database_is_503() -> None:
     """A load balancer takes such an instance out; what is not configured is no failure."""
     from cloud_functions.api.database import ApiDatabase

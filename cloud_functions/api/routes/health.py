@@ -56,4 +56,7 @@ async def _check(probe: HealthProbe) -> dict[str, Any]:
     except (VedetteError, Problem, TimeoutError) as error:
         logger.warning("health: %s failed: %s", probe.name, str(error) or "no answer in time")
         return {"status": "failed"}
+    except Exception:  # a probe's own fault is no reason to say nothing about the others
+        logger.exception("health: %s failed unexpectedly", probe.name)
+        return {"status": "failed"}
     return {"status": "ok", **found, "latency_ms": round((time.monotonic() - started) * 1000, 1)}
