@@ -45,7 +45,9 @@ def _camera_in(data: dict[str, Any], path: Path, camera_id: str) -> dict[str, An
     chosen = [camera for camera in listed if camera.get("id") == camera_id] or (listed if len(listed) == 1 else [])
     if not chosen:
         known = ", ".join(str(camera.get("id")) for camera in listed) or "none"
-        raise ConfigurationError(f"{path} has no camera {camera_id}; it has {known} (--camera-id)")
+        raise ConfigurationError(
+            f"{path} has no camera {camera_id}; it has {known} (`edge-agent replay` takes --camera-id)"
+        )
     timezone = {"timezone": data["timezone"]} if "timezone" in data else {}
     return {**chosen[0], "events": {**timezone, **chosen[0].get("events", {})}}
 
