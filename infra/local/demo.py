@@ -96,15 +96,19 @@ class RunningStack:
 
 
 def check_source(source: str) -> None:
-    """Raise ConfigurationError where a file is named that is not there; everything else the agent finds out."""
+    """Raise ConfigurationError where a file is named that is not there, or is none; the rest the agent finds out."""
     scheme = urlsplit(source).scheme
     if "://" in source or scheme in _BARE_SCHEMES or source.startswith("/dev/"):
         return
-    if not Path(source).is_file():
-        raise ConfigurationError(
-            f"there is no file {redact(source)}; a source is a video file, rtsp://…, usb:0, gst:PIPELINE "
-            "or synthetic:gate"
-        )
+    # As the agent reads it: with "~" for the home folder, and "file:" before a path.
+    named = source if Path(source).exists() else source.removeprefix("file:")
+    path = Path(named).expanduser()
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise ConfigurationError(f"{redact(source)} is a folder; name a video file in it")
+    wrong = f"{redact(source)} is not a regular file" if path.exists() else f"there is no file {redact(source)}"
+    raise ConfigurationError(f"{wrong}; a source is a video file, rtsp://…, usb:0, gst:PIPELINE or synthetic:gate")
 
 
 @contextmanager

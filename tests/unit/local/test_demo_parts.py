@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -238,6 +239,26 @@ def test_values_survive_toml(value: object) -> None:
 def test_sources_that_the_agent_is_left_to_judge(source: str) -> None:
     """Everything that is not a missing file passes."""
     check_source(source)
+
+
+def test_edge_26_a_file_is_found_as_the_agent_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the home folder, behind ``file:``, and under a name that only looks like an address or an option."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("clip.mp4", "file:odd.mp4", "a:b|c #1?%20 名.mp4", "-"):
+        (tmp_path / name).write_bytes(b"x")
+        check_source(name)
+    for source in ("~/clip.mp4", "file:clip.mp4", "file:~/clip.mp4", f"file://{tmp_path}/clip.mp4"):
+        check_source(source)
+
+
+def test_edge_26_what_is_no_file_is_said_to_be_none(tmp_path: Path) -> None:
+    """A folder and a named pipe are there, and yet no recordings."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="is a folder; name a video file in it"):
+        check_source(str(tmp_path))
+    with pytest.raises(ConfigurationError, match="pipe is not a regular file"):
+        check_source(str(tmp_path / "pipe"))
 
 
 def test_a_missing_file_is_named() -> None:
