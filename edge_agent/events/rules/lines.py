@@ -36,6 +36,10 @@ _RESHAPED_S = 2.0
 """A new shape that lasts for so long is taken as it is."""
 _PARTIAL_S = 1.0
 """A smaller shape that was not seen for longer than this before the whole object was only a part of it."""
+_LEAVING_STEP = 0.1
+"""How far beyond the picture's edge an object that leaves it is looked for, in picture heights."""
+_LEAVING_SHARE = 0.5
+"""Share of that step by which it must get farther from a line that it leaves behind (1: at a right angle)."""
 _TOLERANCE_S = 1e-6
 
 
@@ -87,6 +91,15 @@ class Line:
     def meetings(self, before: Observation, after: Observation) -> list[Meeting]:
         """Return where the straight way from one observation to the other goes through the line, in order."""
         return meetings(self._stretched(after.aspect), before.place(self.anchor), after.place(self.anchor))
+
+    def is_left_behind(self, seen: Observation) -> bool:
+        """Return whether an object that goes on out of the picture, where its edge cuts the box, leaves the line."""
+        line, place = self._stretched(seen.aspect), seen.place(self.anchor)
+        away = polyline_distance(line, place) + _LEAVING_SHARE * _LEAVING_STEP
+        return any(
+            polyline_distance(line, Point(place.x + x * _LEAVING_STEP, place.y + y * _LEAVING_STEP)) >= away
+            for x, y in seen.box.cutting_edges()
+        )
 
     def band(self, seen: Observation) -> float:
         """Return the half width of the dead band for this object, in picture heights."""
@@ -152,12 +165,13 @@ class LineState:
     def finish(self, *, active: bool = True) -> list[Transition]:
         """Report that the object is gone: the side on which it was last seen counts without further proof.
 
-        Inside the dead band it does so only where the picture's edge cut the box.
+        Inside the dead band it does so only where it left the picture across the line: the edge that cut its box lies
+        on the far side. An edge beside the line takes parts of the object away, which moves its box and not the object.
         """
         seen = self._last
         if seen is None or not self._has_settled or not self._passes or self._reshaped_since_s is not None:
             return []
-        if self.line.distance(seen) <= self.line.band(seen) and not seen.box.reaches_edge:
+        if self.line.distance(seen) <= self.line.band(seen) and not self.line.is_left_behind(seen):
             return []
         return self._cross(seen, active=active)
 

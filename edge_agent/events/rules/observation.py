@@ -38,7 +38,17 @@ class Box(NamedTuple):
     @property
     def reaches_edge(self) -> bool:
         """Whether the picture's edge may have cut the box."""
-        return min(self.left, self.top) <= EDGE_RATIO or max(self.right, self.bottom) >= 1.0 - EDGE_RATIO
+        return bool(self.cutting_edges())
+
+    def cutting_edges(self) -> list[tuple[int, int]]:
+        """Return the edges of the picture that may have cut the box, each as its direction (x, y) outwards."""
+        edges = [
+            ((-1, 0), self.left <= EDGE_RATIO),
+            ((0, -1), self.top <= EDGE_RATIO),
+            ((1, 0), self.right >= 1.0 - EDGE_RATIO),
+            ((0, 1), self.bottom >= 1.0 - EDGE_RATIO),
+        ]
+        return [edge for edge, cuts in edges if cuts]
 
     def is_like(self, other: Box) -> bool:
         """Return whether both are about equally high, so that the step between them is the object's own.

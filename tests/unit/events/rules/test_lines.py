@@ -257,6 +257,18 @@ def test_edge_04_an_object_that_grows_as_it_comes_near_crosses(fps: float, growt
     assert told(play(line_rules(LEVEL), back)) == ["line_crossed:left"]
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_edge_02_an_object_that_the_edge_beside_a_line_cuts_off_does_not_cross(mirrored: bool) -> None:
+    """Who walks out of the picture along a line: what is left of the box has its lower edge beyond the line."""
+    boxes = [Box(0.70 + 0.02 * step, 0.3, min(0.85 + 0.02 * step, 1.0), 0.93) for step in range(8)]
+    boxes += [Box(0.86 + 0.02 * step, 0.3, 1.0, 0.83) for step in range(4)]
+    if mirrored:
+        boxes = [Box(1.0 - box.right, box.top, 1.0 - box.left, box.bottom) for box in boxes]
+    line = (Point(0.0, 0.85), Point(1.0, 0.85))
+    observations = [Observation(number / 10, box, "person", 16 / 9) for number, box in enumerate(boxes)]
+    assert play(line_rules(line), observations) == []
+
+
 def test_edge_04_an_object_cut_by_the_lower_edge_crosses() -> None:
     """Its box gets lower with each step, which is its own step nevertheless."""
     boxes = [Box(0.4, 0.38, 0.6, 0.68), Box(0.4, 0.78, 0.6, 1.0)]
