@@ -38,11 +38,12 @@ name = "none"
 @pytest.fixture(autouse=True)
 def _log_levels() -> Iterator[None]:
     """`main` sets up logging for a process of its own; leave none of it to the next test."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    root, live = logging.getLogger(), logging.getLogger("edge_agent.camera.live")
+    handlers, levels = list(root.handlers), (root.level, live.level)
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    root.setLevel(levels[0])
+    live.setLevel(levels[1])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,7 +128,7 @@ SUPERVISOR = """
 import sys, time
 from pathlib import Path
 from infra.local.process import Process
-process = Process(name="thing", command=[sys.executable, "-S", "-c", "import time; time.sleep(600)"],
+process = Process(name="thing", command=["/bin/sleep", "600"],  # which every user may run
                   folder=Path(sys.argv[1]), ready=lambda: True, identity=sys.argv[2])
 process.start()
 print(process.pid, flush=True)
@@ -144,13 +143,15 @@ def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path, identity: 
         identity = "same"  # an ordinary user cannot become another
     command = [sys.executable, "-c", SUPERVISOR, str(tmp_path), identity]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
-        assert supervisor.stdout is not None
-        child = ProcessIdentity.of(int(supervisor.stdout.readline()))
-        assert child is not None
-        assert wait_until(lambda: b"time.sleep" in Path(f"/proc/{child.pid}/cmdline").read_bytes(), timeout_s=10)
-        time.sleep(0.2)
-        supervisor.kill()
-        assert child.wait_gone(10)
+        try:
+            assert supervisor.stdout is not None
+            child = ProcessIdentity.of(int(supervisor.stdout.readline()))
+            assert child is not None
+            command_line = Path(f"/proc/{child.pid}/cmdline")
+            assert wait_until(lambda: command_line.read_bytes() == b"/bin/sleep\x00600\x00", timeout_s=20)
+        finally:
+            supervisor.kill()
+        assert child.wait_gone(20)
 
 
 def test_ports_and_their_holders() -> None:
