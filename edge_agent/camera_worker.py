@@ -167,17 +167,20 @@ class CameraWorker:
             if frame is not None:
                 pipeline.process(frame)
                 self._latest = frame
-                self._awaits_first_frame = False
                 if picture.due(frame.time_s):
                     damaged_ratio = source.status().damaged_ratio
                     picture.observe(frame.picture.luma(), time_s=frame.time_s, damaged_ratio=damaged_ratio)
             elif source.ended:
                 return
             now_s = self._clock.monotonic()
-            if now_s >= next_look_s or frame is None:
+            is_first = frame is not None and self._awaits_first_frame
+            if is_first or now_s >= next_look_s or frame is None:
                 next_look_s = now_s + READ_TIMEOUT_S
                 self._info, self._status = source.info(), source.status()
                 self._set_condition(_condition(self._status, picture, self._info.resolution))
+            if is_first:
+                # Only now: whoever finds no frame must still find that one is awaited.
+                self._awaits_first_frame = False
 
     def _set_condition(self, condition: _Condition) -> None:
         self._condition = condition

@@ -105,10 +105,12 @@ class Cameras:
         """
         worker = self._named(command.camera_id)
         snapshot_id = command.snapshot_id or command.command_id
+        # Asked before the frame, which may come between the two.
+        is_awaited = worker.awaits_first_frame and self._age_s(command.camera_id) < FIRST_FRAME_WAIT_S
         frame = worker.latest_frame
         if frame is None:
             why = worker.health().error or "no frame has come yet"
-            if worker.awaits_first_frame and self._age_s(command.camera_id) < FIRST_FRAME_WAIT_S:
+            if is_awaited:
                 raise NotReadyError(f"camera {command.camera_id} gives no picture yet: {why}")
             at = self._clock.now()
             failed = worker.builder.snapshot_failed(why, at=at, snapshot_id=snapshot_id, command_id=command.command_id)

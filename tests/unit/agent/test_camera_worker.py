@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from edge_agent.camera.source import SourceStatus
 from edge_agent.camera_worker import CameraWorker
 from edge_agent.config import CameraSettings
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin, SnapshotSettings
@@ -20,6 +21,7 @@ from shared.events import CameraStatusData, CameraStatusEvent
 from shared.ids import Uuid7Generator
 from tests.unit.agent.fake_source import FakeSource, FakeSources
 from tests.unit.scenes import frame
+from tests.unit.waiting import eventually
 
 
 class FakePipeline:
@@ -177,6 +179,29 @@ def test_edge_12_a_new_resolution_is_an_event(caplog: pytest.LogCaptureFixture) 
         "camera yard is online",
         "camera yard is offline",
     ]
+
+
+def test_edge_10_a_first_frame_is_awaited_until_it_can_be_had() -> None:
+    """Before, in the moment between, a snapshot command was answered with ``not connected yet``."""
+    seen: list[tuple[bool, bool]] = []
+
+    class WatchedSource(FakeSource):
+        def read(self, timeout_s: float) -> Frame | None:
+            read = super().read(timeout_s)
+            seen.append((worker.awaits_first_frame, worker.latest_frame is not None))
+            return read
+
+        def status(self) -> SourceStatus:
+            seen.append((worker.awaits_first_frame, worker.latest_frame is not None))
+            return super().status()
+
+    worker = _worker([FakePipeline()], FakeSources(WatchedSource([frame(1)])), [])
+    worker.start()
+    eventually(lambda: (False, True) in seen)
+    worker.ask_to_stop()
+    assert worker.join(10.0)
+    assert (False, False) not in seen
+    assert seen[0] == (True, False)
 
 
 def test_stopping_closes_what_is_open() -> None:
