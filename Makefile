@@ -72,7 +72,7 @@ bench-anpr: $(STAMP) ## Examine number plate reading on ../shared; writes docs/r
 
 schemas: $(STAMP) ## Write the JSON Schemas and the configuration page into docs/reference/
 	@$(BIN)/python -m shared.schemas docs/reference
-	@$(BIN)/python -m edge_agent.config_reference docs/reference/configuration.md
+	@$(BIN)/python -m edge_agent.cli.config_reference docs/reference/configuration.md
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-package vedette -c requirements/constraints.in

@@ -1,0 +1,1 @@
+"""The Lambda functions and what they share. Imports shared; never anything of the edge's."""

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from uuid import uuid4
 
 from cloud_functions.aws import AwsClients, aws_error
-from cloud_functions.db.gaps import DueResend
+from cloud_functions.db.devices.gaps import DueResend
 from shared.clock import Clock
 from shared.commands import Command, ResendCommand
 from shared.errors import VedetteError

@@ -11,15 +11,15 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from edge_agent.cameras import Cameras, CameraVisits
-from edge_agent.commands import CommandDispatcher, CommandHandlers, ReplyFields, ResendHandler
 from edge_agent.config import AgentConfig, CameraSettings, load_config, model_places
+from edge_agent.device.commands import CommandDispatcher, CommandHandlers, ReplyFields, ResendHandler
+from edge_agent.device.health import HeartbeatLoop
 from edge_agent.events.builder import BuiltEvent
-from edge_agent.health import HeartbeatLoop
 from edge_agent.outbox import Outbox, OutboxFullError
-from edge_agent.sender import Sender
+from edge_agent.pipeline.supervisor import Cameras, CameraVisits
 from edge_agent.transport.mqtt import MqttLink
 from edge_agent.transport.s3 import S3Store
+from edge_agent.transport.sender import Sender
 from shared import __version__
 from shared.clock import Clock, SystemClock, TracedClock
 from shared.commands import ReloadCommand

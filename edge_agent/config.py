@@ -17,15 +17,15 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.camera.settings import PictureHealthSettings, SourceSettings
 from edge_agent.config_file import read_toml, stray_characters
-from edge_agent.detect.catalogue import user_cache_dir
+from edge_agent.detect.gate import GateSettings
+from edge_agent.detect.models.catalogue import user_cache_dir
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.events.builder import SnapshotSettings
 from edge_agent.events.settings import EventSettings, Timezone
-from edge_agent.gate import GateSettings
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.outbox.settings import OutboxSettings
-from edge_agent.sender import SenderSettings
 from edge_agent.track.settings import TrackSettings
+from edge_agent.transport.sender import SenderSettings
 from edge_agent.transport.settings import MqttSettings, S3Settings
 from shared.errors import ConfigurationError
 from shared.ids import SEGMENT_PATTERN, Segment

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.scaling import scaled
+from edge_agent.resize import scaled
 
 Image = NDArray[np.uint8]
 """``(height, width, 3)`` BGR."""

@@ -1,4 +1,4 @@
-"""Fixtures that every kind of test may use; services live in ``tests/backing_services.py``."""
+"""Fixtures that every kind of test may use; services live in ``tests/support/backing_services.py``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import settings
 settings.register_profile("vedette", deadline=None)
 settings.load_profile("vedette")
 
-pytest_plugins = ["tests.backing_services"]
+pytest_plugins = ["tests.support.backing_services"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_MATERIAL = ROOT.parent / "shared"

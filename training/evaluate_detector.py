@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.plate_detector import PlateSearch, open_plate_detector
+from edge_agent.anpr.detection.plate_detector import PlateSearch, open_plate_detector
 from edge_agent.anpr.types import PlateBox, PlateDetector
 from edge_agent.types import Image
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.reader import open_reader
+from edge_agent.anpr.recognition.reader import open_reader
 from edge_agent.anpr.types import PlateReader
 from shared.plates import normalize_plate
 

@@ -14,12 +14,22 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from cloud_functions.api.docs_pages import add_docs_pages
-from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE, ProblemDocument, install_error_handlers, name_fixed_paths
-from cloud_functions.api.http_semantics import HttpSemantics
-from cloud_functions.api.resources import Resources
-from cloud_functions.api.routes import event_export, event_pictures, events, health, plates, watchlists
-from cloud_functions.api.strict_route import StrictRoute
+from cloud_functions.api.dependencies import Resources
+from cloud_functions.api.events import export as event_export
+from cloud_functions.api.events import routes as events
+from cloud_functions.api.events import snapshots as event_pictures
+from cloud_functions.api.health import routes as health
+from cloud_functions.api.http.docs_pages import add_docs_pages
+from cloud_functions.api.http.problems import (
+    PROBLEM_MEDIA_TYPE,
+    ProblemDocument,
+    install_error_handlers,
+    name_fixed_paths,
+)
+from cloud_functions.api.http.semantics import HttpSemantics
+from cloud_functions.api.http.strict_route import StrictRoute
+from cloud_functions.api.plates import routes as plates
+from cloud_functions.api.watchlists import routes as watchlists
 from shared import __version__
 
 MOUNTS = ("/api", "/api/v1")

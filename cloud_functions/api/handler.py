@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
-from cloud_functions.api.errors import PROBLEM_MEDIA_TYPE
-from cloud_functions.api.resources import LAMBDA_RESPONSE_BYTES
+from cloud_functions.api.dependencies import LAMBDA_RESPONSE_BYTES
+from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +87,9 @@ def within_limit(result: dict[str, Any]) -> dict[str, Any]:
 
 def app_from_lambda_environment() -> FastAPI:
     """Build the application as Lambda runs it: one request at a time, answers that fit Lambda's limit."""
-    from cloud_functions.api.composition import ApiSettings, build_app
-    from cloud_functions.api.resources import LAMBDA_LIMITS
-    from cloud_functions.api.workers import InlineWorkers
+    from cloud_functions.api.backends.thread_pool import InlineWorkers
+    from cloud_functions.api.dependencies import LAMBDA_LIMITS
+    from cloud_functions.api.wiring import ApiSettings, build_app
     from cloud_functions.observability import wire_logging
 
     wire_logging(service="api", variables=os.environ)

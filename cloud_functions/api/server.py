@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from cloud_functions.api.abandoned import CancelAbandoned
-from cloud_functions.api.composition import ApiSettings, build_app
-from cloud_functions.api.origin_guard import OriginGuard
-from cloud_functions.api.resources import SERVER_LIMITS
-from cloud_functions.api.workers import ThreadWorkers
+from cloud_functions.api.backends.abandoned import CancelAbandoned
+from cloud_functions.api.backends.thread_pool import ThreadWorkers
+from cloud_functions.api.dependencies import SERVER_LIMITS
+from cloud_functions.api.security.origin_guard import OriginGuard
+from cloud_functions.api.wiring import ApiSettings, build_app
 
 _HEALTH_THREADS = 2
 

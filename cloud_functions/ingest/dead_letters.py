@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from cloud_functions.aws import AwsClients, aws_error
-from cloud_functions.ingest.messages import Rejection
+from cloud_functions.ingest.sources.messages import Rejection
 
 log = logging.getLogger(__name__)
 

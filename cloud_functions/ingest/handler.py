@@ -16,7 +16,7 @@ from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
 from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
 from cloud_functions.plates.master_keys import MasterKeys, master_keys
-from cloud_functions.plates.vault import PlateVault
+from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, IngestSettings, PlateSettings
 from shared.clock import Clock, SystemClock
 

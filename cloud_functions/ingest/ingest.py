@@ -12,17 +12,17 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from cloud_functions.db.connect import Database
-from cloud_functions.db.gaps import claim_due
+from cloud_functions.db.devices.gaps import claim_due
 from cloud_functions.device_commands import CommandPublisher, ask_for_resends
-from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence, accept_event, place_in_sequence
 from cloud_functions.ingest.dead_letters import DeadLetters
-from cloud_functions.ingest.messages import Invocation, Message, Rejection, read_invocation
-from cloud_functions.ingest.protect import sealed_letters
+from cloud_functions.ingest.device_messages import REPORT_KINDS, Limits, record_report
 from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
-from cloud_functions.ingest.reports import REPORT_KINDS, Limits, record_report
+from cloud_functions.ingest.seal import sealed_letters
+from cloud_functions.ingest.sources.messages import Invocation, Message, Rejection, read_invocation
 from cloud_functions.ingest.store import EventStore, Outcome
+from cloud_functions.ingest.validation import ArrivedEvent, Arriving, PlaceInSequence, accept_event, place_in_sequence
 from cloud_functions.observability import Metrics
-from cloud_functions.plates.vault import PlateVault
+from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import GapSettings, IngestSettings
 from shared.clock import Clock
 from shared.errors import ConfigurationError, ContractError, PermanentError, TransientError, VedetteError

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from cloud_functions.ingest.arrivals import ArrivedEvent
+from cloud_functions.ingest.validation import ArrivedEvent
 
 Label = tuple[str, str]
 """Kind (``class`` or ``zone``) and name, as the counts have them."""

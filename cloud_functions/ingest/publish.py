@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from cloud_functions.aws import AwsClients, aws_error
-from cloud_functions.db.flat_event import truncated_data
-from cloud_functions.ingest.arrivals import ArrivedEvent
+from cloud_functions.db.events.record import truncated_data
 from cloud_functions.ingest.store import StoredEvent
-from cloud_functions.ingest.watch import MOST_TOLD, PLATE_MATCH, match_document
+from cloud_functions.ingest.validation import ArrivedEvent
+from cloud_functions.ingest.watchlist_matcher import MOST_TOLD, PLATE_MATCH, match_document
 
 log = logging.getLogger(__name__)
 

@@ -12,20 +12,20 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from cloud_functions.db.connect import ConnectionLostError, Database
-from cloud_functions.db.devices import touch_devices
-from cloud_functions.db.event_identity import note_odd_times, take_back_repeats
-from cloud_functions.db.events import EventRow, insert_events, stored_events
-from cloud_functions.db.flat_event import FlatEvent, flat_event_json
-from cloud_functions.db.json_size import short_numbers
-from cloud_functions.db.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
-from cloud_functions.ingest.arrivals import ArrivedEvent, Arriving, PlaceInSequence, as_stored
+from cloud_functions.db.devices.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
+from cloud_functions.db.devices.status import touch_devices
+from cloud_functions.db.events.identity import note_odd_times, take_back_repeats
+from cloud_functions.db.events.insert import EventRow, insert_events, stored_events
+from cloud_functions.db.events.json_size import short_numbers
+from cloud_functions.db.events.record import FlatEvent, flat_event_json
 from cloud_functions.ingest.labels import Label, SiteLabels, SiteMonth
-from cloud_functions.ingest.messages import Message
-from cloud_functions.ingest.months import Months, NoPartitionError
-from cloud_functions.ingest.protect import Sealing
+from cloud_functions.ingest.partitions import Months, NoPartitionError
+from cloud_functions.ingest.seal import Sealing
+from cloud_functions.ingest.sources.messages import Message
 from cloud_functions.ingest.superseded import forget_superseded
-from cloud_functions.ingest.watch import WatchLists
-from cloud_functions.plates.vault import PlateVault
+from cloud_functions.ingest.validation import ArrivedEvent, Arriving, PlaceInSequence, as_stored
+from cloud_functions.ingest.watchlist_matcher import WatchLists
+from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import GapSettings
 from shared.clock import Clock, format_utc
 from shared.errors import PermanentError

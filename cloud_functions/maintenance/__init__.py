@@ -1,0 +1,1 @@
+"""Scheduled work on the database and the bucket. May import ``db``."""

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
-from cloud_functions.db.maintenance_retries import claim_retries, note_failure, note_success
+from cloud_functions.db.maintenance.retries import claim_retries, note_failure, note_success
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
-from cloud_functions.maintenance.tasks import TASKS
-from cloud_functions.maintenance.tools import Tools
+from cloud_functions.maintenance.schedule import TASKS
+from cloud_functions.maintenance.tasks.tools import Tools
 from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
 from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, MaintenanceSettings
 from cloud_functions.snapshot_store import S3SnapshotStore

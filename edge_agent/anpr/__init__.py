@@ -1,1 +1,1 @@
-"""Number plates: find them, read them, agree on one text a passage."""
+"""Vehicles to number plate reads; ``stage`` orchestrates. May import ``types``, ``boxes``, ``detect``, ``track`` and ``events``."""

@@ -11,19 +11,19 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge_agent.anpr.line_reader import MODEL_NAME as LINE_READER
-from edge_agent.anpr.plate_detector import CLOSE_MODEL, WHOLE_MODEL, PlateSearch, open_plate_detector
-from edge_agent.anpr.reader import MODEL_NAME as READER
-from edge_agent.anpr.reader_model import shipped
+from edge_agent.anpr.detection.plate_detector import CLOSE_MODEL, WHOLE_MODEL, PlateSearch, open_plate_detector
+from edge_agent.anpr.recognition.line_reader import MODEL_NAME as LINE_READER
+from edge_agent.anpr.recognition.reader import MODEL_NAME as READER
+from edge_agent.anpr.recognition.reader_model import shipped
 from edge_agent.anpr.types import PlateDetector, PlateReader
 from shared.errors import ConfigurationError
 
 DEFAULT_ENGINE = "vedette"
 
 READERS: dict[str, str] = {
-    "vedette": "edge_agent.anpr.reader:open_reader",
-    "rapidocr": "edge_agent.anpr.rapidocr_reader:open_reader",
-    "fast-plate-ocr": "edge_agent.anpr.fast_plate_ocr_reader:open_reader",
+    "vedette": "edge_agent.anpr.recognition.reader:open_reader",
+    "rapidocr": "edge_agent.anpr.recognition.rapidocr_reader:open_reader",
+    "fast-plate-ocr": "edge_agent.anpr.recognition.fast_plate_ocr_reader:open_reader",
 }
 """Name to opener, which takes ``threads`` and raises ConfigurationError where its package is not installed."""
 

@@ -11,20 +11,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_agent.anpr.attribution import attribute
-from edge_agent.anpr.belief import belief
-from edge_agent.anpr.color import vehicle_color
-from edge_agent.anpr.direction import Heading
-from edge_agent.anpr.formats import PlateRules
-from edge_agent.anpr.passage import Passage, Portrait, choose
-from edge_agent.anpr.plate_evidence import evidence, place_evidence
-from edge_agent.anpr.quality import CropQuality, crop_quality, glyph_height_px
-from edge_agent.anpr.rectify import straighten
-from edge_agent.anpr.search_plan import SearchPlan
+from edge_agent.anpr.aggregation.color import vehicle_color
+from edge_agent.anpr.aggregation.direction import Heading
+from edge_agent.anpr.aggregation.formats import PlateRules
+from edge_agent.anpr.aggregation.plate_track import Passage, Portrait, choose
+from edge_agent.anpr.aggregation.recent_plates import ToldPlate, ToldPlates
+from edge_agent.anpr.aggregation.vote import Candidate
+from edge_agent.anpr.detection.plate_evidence import evidence, place_evidence
+from edge_agent.anpr.detection.plate_score import belief
+from edge_agent.anpr.detection.search_schedule import SearchPlan
+from edge_agent.anpr.detection.vehicle_association import attribute
+from edge_agent.anpr.recognition.quality import CropQuality, crop_quality, glyph_height_px
+from edge_agent.anpr.recognition.rectify import straighten
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.anpr.told import ToldPlate, ToldPlates
 from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
-from edge_agent.anpr.vote import Candidate
 from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, PlateText, iou
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.tracker import ByteTracker

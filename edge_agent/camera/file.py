@@ -16,12 +16,12 @@ import av
 import av.error
 from av.video.frame import VideoFrame
 
-from edge_agent.camera.av_picture import AvPicture, PictureConverter
-from edge_agent.camera.decoder import Damage, NoVideoError, OpenVideo, open_video
-from edge_agent.camera.media_time import DEFAULT_FPS, MediaTime, parse_creation_time
+from edge_agent.camera.decode.av_picture import AvPicture, PictureConverter
+from edge_agent.camera.decode.decoder import Damage, NoVideoError, OpenVideo, open_video
+from edge_agent.camera.decode.media_time import DEFAULT_FPS, MediaTime, parse_creation_time
+from edge_agent.camera.decode.truncation import is_cut_short
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import EXPECTED, SourceStatus, StreamInfo
-from edge_agent.camera.truncation import is_cut_short
 from edge_agent.types import Frame
 from shared.clock import Clock
 from shared.errors import ConfigurationError

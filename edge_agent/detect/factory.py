@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from edge_agent.detect.catalogue import ModelFile
+from edge_agent.detect.decoders.table import Head, choose_head
 from edge_agent.detect.detector import ModelInfo
-from edge_agent.detect.heads import Head, choose_head
-from edge_agent.detect.labels import Labels, coco_labels, fit_labels, labels_in_model
 from edge_agent.detect.model_detector import ModelDetector
-from edge_agent.detect.runtimes import open_network
+from edge_agent.detect.models.catalogue import ModelFile
+from edge_agent.detect.models.labels import Labels, coco_labels, fit_labels, labels_in_model
+from edge_agent.detect.runtimes.table import open_network
 from edge_agent.detect.settings import DetectSettings
 from shared.errors import ConfigurationError
 

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.detect.decoders.table import Head
+from edge_agent.detect.detection_filter import Sieve
 from edge_agent.detect.detector import ModelInfo
-from edge_agent.detect.heads import Head
-from edge_agent.detect.input_picture import InputPicture
-from edge_agent.detect.labels import Labels
-from edge_agent.detect.network import Network, Tensor
-from edge_agent.detect.overlap import suppress
-from edge_agent.detect.placement import Placement
+from edge_agent.detect.letterbox import Placement
+from edge_agent.detect.models.labels import Labels
+from edge_agent.detect.nms import suppress
+from edge_agent.detect.preprocess import InputPicture
+from edge_agent.detect.runtimes.base import Network, Tensor
 from edge_agent.detect.settings import DetectSettings
-from edge_agent.detect.sieve import Sieve
 from edge_agent.types import Detections, Picture
 
 

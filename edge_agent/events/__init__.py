@@ -1,0 +1,1 @@
+"""Tracks, motion and detections to events. May import ``types``, ``boxes``, ``track`` and ``images``."""

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from pydantic import Field
 
-from edge_agent.annotate import BoxLabel, PlateLabel, draw_boxes, draw_motion, draw_plates
 from edge_agent.events.occurrences import (
     AnprOccurrence,
     DetectionOccurrence,
@@ -21,7 +20,8 @@ from edge_agent.events.occurrences import (
     TrackingOccurrence,
     as_box,
 )
-from edge_agent.snapshots import EncodedImage, encode, thumbnail
+from edge_agent.images.annotate import BoxLabel, PlateLabel, draw_boxes, draw_motion, draw_plates
+from edge_agent.images.jpeg import EncodedImage, encode, thumbnail
 from edge_agent.types import Frame, Image
 from shared.events import (
     AnprData,

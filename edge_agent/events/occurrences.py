@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from edge_agent.annotate import BoxLabel
 from edge_agent.events.rules.observation import Transition
 from edge_agent.events.rules.path import PathPoint
+from edge_agent.images.annotate import BoxLabel
 from edge_agent.types import Boxes, Frame, Motion
 
 Box = tuple[float, float, float, float]

@@ -1,1 +1,1 @@
-"""Drawing on pictures and encoding them: no rules, no network. May import ``edge_agent.types`` and ``annotate``."""
+"""Drawing on pictures and encoding them: no rules, no network. May import ``types`` and ``resize``."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.annotate import BLACK, WHITE, Color, Corners
+from edge_agent.images.annotate import BLACK, WHITE, Color, Corners
 from edge_agent.types import Image
 
 ZONE_COLOR: Color = (220, 170, 40)

@@ -1,1 +1,1 @@
-"""Motion: what moves in a camera's picture, found from its brightness alone."""
+"""Where something moves, found by comparing brightness with a background. May import ``types`` and ``resize``."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_agent.motion.background import Background
 from edge_agent.motion.displays import Displays
-from edge_agent.motion.planes import (
+from edge_agent.motion.image_ops import (
     FloatPlane,
     Labels,
     Plane,
@@ -28,12 +28,12 @@ from edge_agent.motion.planes import (
     minus,
     worn,
 )
+from edge_agent.motion.preprocess import shrink, watched_area, working_size
 from edge_agent.motion.regions import Blob, enclosed, fill_bodies, find_blobs, mask_of, merge_boxes, window_around
 from edge_agent.motion.settings import MotionSettings
+from edge_agent.motion.shadow_filter import has_left, has_outline, lit_within, only_lit
 from edge_agent.motion.sudden_change import SuddenChange, Verdict
-from edge_agent.motion.surfaces import has_left, has_outline, lit_within, only_lit
 from edge_agent.motion.view_motion import Shift, ViewMotion
-from edge_agent.motion.working_picture import shrink, watched_area, working_size
 from edge_agent.types import Boxes, Luma, Motion, ViewChange
 
 _NOTHING: Boxes = np.empty((0, 4), np.float32)

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.motion.lighting import SAME_LIGHT, Lighting, estimate_lighting
-from edge_agent.motion.planes import (
+from edge_agent.motion.image_ops import (
     FloatPlane,
     Plane,
     above,
@@ -32,6 +31,7 @@ from edge_agent.motion.planes import (
     within,
     worn,
 )
+from edge_agent.motion.lighting import SAME_LIGHT, Lighting, estimate_lighting
 from edge_agent.motion.settings import MotionSettings
 
 _GRID_POINTS = 600

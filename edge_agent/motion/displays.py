@@ -9,7 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.motion.planes import FloatPlane, Plane, above, both, closed, count, distance, either, grown, mask_where
+from edge_agent.motion.image_ops import (
+    FloatPlane,
+    Plane,
+    above,
+    both,
+    closed,
+    count,
+    distance,
+    either,
+    grown,
+    mask_where,
+)
 
 _JUMP_LEVELS = 40
 _JUMPS = 14.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_agent.motion.planes import Labels, Plane, both, closed, count, despeckled, either, mask_where
+from edge_agent.motion.image_ops import Labels, Plane, both, closed, count, despeckled, either, mask_where
 from edge_agent.types import Boxes
 
 _LEAST_GAP_PX = 2.0

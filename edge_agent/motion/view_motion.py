@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.motion.planes import FloatPlane, Plane, count, distance, edges
+from edge_agent.motion.image_ops import FloatPlane, Plane, count, distance, edges
 
 _CELL_PX = 16
 _TEXTURE_LEVELS = 6.0

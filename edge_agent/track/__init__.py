@@ -1,0 +1,1 @@
+"""Detections to tracks with lasting ids. May import ``types`` and ``boxes``."""

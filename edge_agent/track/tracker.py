@@ -32,9 +32,9 @@ from edge_agent.track.candidates import Candidates
 from edge_agent.track.classes import ClassGroups
 from edge_agent.track.motion_model import CENTRE, POSITION, VELOCITY, MotionModel, corners
 from edge_agent.track.overlap import iou, is_part
+from edge_agent.track.scene_bounds import View
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Pairs, Track, TrackTable
-from edge_agent.track.view import View
 from edge_agent.types import Detections, EarlierDetection, Tracks, ViewChange
 
 _LEAP_MOST_S, _LEAP_MOST_SIZES = 0.5, 6.0

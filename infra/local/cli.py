@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.local.process import ProcessIdentity, wait_until
-from infra.local.state_folder import DEFAULT_STATE, StateFolder
+from infra.local.processes.process import ProcessIdentity, wait_until
+from infra.local.processes.state_folder import DEFAULT_STATE, StateFolder
 from infra.local.status import read_status, show_status
 from shared.errors import ConfigurationError, TransientError, VedetteError
 
@@ -235,7 +235,7 @@ def _reset(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from infra.local.demo import camera_settings, run_demo
+    from infra.local.demo.demo import camera_settings, run_demo
 
     camera = camera_settings(options.source, model=options.model, plates=not options.no_plates, rules=options.rules)
     state = StateFolder(options.state)

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local import resources
-from infra.local.aws import AwsServer, aws_environment
-from infra.local.broker import MqttBroker
-from infra.local.ports import LOOPBACK, answers, holder_of, is_free
-from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
-from infra.local.process import Process, ProcessIdentity, wait_until
-from infra.local.redis import RedisServer
-from infra.local.schema import migrate
-from infra.local.state_folder import StateFolder
+from infra.local.aws import resources
+from infra.local.processes.ports import LOOPBACK, answers, holder_of, is_free
+from infra.local.processes.process import Process, ProcessIdentity, wait_until
+from infra.local.processes.state_folder import StateFolder
+from infra.local.servers.aws import AwsServer, aws_environment
+from infra.local.servers.mqtt import MqttBroker
+from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
+from infra.local.servers.redis import RedisServer
+from infra.local.servers.schema import migrate
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
 from shared.retry import FaultLog
@@ -194,10 +194,10 @@ class Stack:
         self._watch(self._process("api", [*api, "--port", str(api_port)], lambda: answers(api_port)))
         aws = AwsServer(folder=self._state.path, port=aws_port, kept=True, environment=self.environment)
         self._watch(aws.process)
-        bridge = [*python, "infra.local.bridge", "--state", str(self._state.path)]
+        bridge = [*python, "infra.local.aws.iot_rule", "--state", str(self._state.path)]
         bridge += ["--data-plane-port", str(data_plane_port)]
         self._watch(self._process("bridge", bridge, lambda: answers(data_plane_port)))
-        self._watch(self._process("schedule", [*python, "infra.local.schedule"], lambda: True))
+        self._watch(self._process("schedule", [*python, "infra.local.aws.scheduler"], lambda: True))
 
     def _process(self, name: str, command: list[str], ready: Callable[[], bool]) -> Process:
         return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local.process import PidFile
-from infra.local.state_folder import StateFolder
+from infra.local.processes.process import PidFile
+from infra.local.processes.state_folder import StateFolder
 
 
 @dataclass(frozen=True, slots=True)

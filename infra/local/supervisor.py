@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from infra.local.log_rotation import rotate_logs
-from infra.local.process import ProcessIdentity
+from infra.local.processes.log_rotation import rotate_logs
+from infra.local.processes.process import ProcessIdentity
+from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Stack, StackOptions, options_from_json
-from infra.local.state_folder import StateFolder
 from shared.errors import ConfigurationError, VedetteError
 from shared.retry import Backoff, FaultLog
 

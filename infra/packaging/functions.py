@@ -14,7 +14,8 @@ PLATFORM: Final = "aarch64-manylinux_2_28"
 
 _COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.py", "cloud_functions/observability.py")
 _WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db", "cloud_functions/plates")
-LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "server.py", "kafka")
+_WITH_PRIVACY: Final = (*_WITH_DATABASE, "cloud_functions/privacy")
+LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "server.py", "cli.py", "kafka")
 """What no function needs: migrations run from a workstation, uvicorn and Kafka's consumer on a server."""
 
 
@@ -31,7 +32,7 @@ FUNCTIONS: Final = {
     "ingest": FunctionCode(
         handler="cloud_functions.ingest.handler",
         requirements="requirements/lambda-ingest.txt",
-        parts=(*_WITH_DATABASE, "cloud_functions/device_commands.py", "cloud_functions/ingest"),
+        parts=(*_WITH_PRIVACY, "cloud_functions/device_commands.py", "cloud_functions/ingest"),
     ),
     "fanout": FunctionCode(
         handler="cloud_functions.fanout.handler",
@@ -41,7 +42,7 @@ FUNCTIONS: Final = {
     "api": FunctionCode(
         handler="cloud_functions.api.handler",
         requirements="requirements/lambda-api.txt",
-        parts=(*_WITH_DATABASE, "cloud_functions/snapshot_store.py", "cloud_functions/api"),
+        parts=(*_WITH_PRIVACY, "cloud_functions/snapshot_store.py", "cloud_functions/api"),
     ),
     "maintenance": FunctionCode(
         handler="cloud_functions.maintenance.handler",

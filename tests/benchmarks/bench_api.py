@@ -14,10 +14,10 @@ from typing import LiteralString
 
 import psycopg
 
-from tests.api_calls import Answer, ApiCalls, lambda_api
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import filled_database
 from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
+from tests.support.api_calls import Answer, ApiCalls, lambda_api
 
 EVENTS = int(os.environ.get("VEDETTE_BENCH_EVENTS", "5000000"))
 ROUNDS = 60

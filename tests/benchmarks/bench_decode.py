@@ -22,7 +22,7 @@ from edge_agent.camera.synthetic import SyntheticGate
 from edge_agent.types import Frame
 from shared.clock import SystemClock
 from tests.benchmarks.figures import Figure, interleaved_medians
-from tests.clips import make_clip
+from tests.support.clips import make_clip
 
 FRAMES = 150
 ROUNDS = 5

@@ -14,15 +14,15 @@ import av
 import cv2
 import numpy as np
 
-from edge_agent.camera.av_picture import AvPicture, PictureConverter
-from edge_agent.detect.catalogue import resolve_model
+from edge_agent.camera.decode.av_picture import AvPicture, PictureConverter
+from edge_agent.detect.decoders.table import choose_head
 from edge_agent.detect.factory import open_detector
-from edge_agent.detect.heads import choose_head
-from edge_agent.detect.input_picture import InputPicture
 from edge_agent.detect.model_detector import ModelDetector
-from edge_agent.detect.network import Network, Tensor
-from edge_agent.detect.overlap import suppress
-from edge_agent.detect.runtimes import open_network
+from edge_agent.detect.models.catalogue import resolve_model
+from edge_agent.detect.nms import suppress
+from edge_agent.detect.preprocess import InputPicture
+from edge_agent.detect.runtimes.base import Network, Tensor
+from edge_agent.detect.runtimes.table import open_network
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.types import ArrayPicture, Detections, Image, Picture
 from tests.benchmarks.figures import Figure, interleaved_medians

@@ -24,7 +24,7 @@ from shared.errors import TransientError
 from tests.benchmarks.bench_ingest import CountingPublisher
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import LARGE, database_server
-from tests.wire_events import batch, wire_event
+from tests.support.wire_events import batch, wire_event
 
 EVENTS: Final = 1_000_000
 BY_INGEST: Final = 96_000

@@ -17,10 +17,10 @@ import psycopg
 from cloud_functions.db.migrate import upgrade
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.publish import Publication
-from infra.local.postgres import PostgresServer
+from infra.local.servers.postgres import PostgresServer
 from tests.benchmarks.figures import Figure, interleaved_medians
 from tests.benchmarks.filled_database import database_server
-from tests.wire_events import batch, mixed_traffic
+from tests.support.wire_events import batch, mixed_traffic
 
 _COLUMNS = (
     'event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence, sequence_epoch,'

@@ -17,12 +17,12 @@ from cloud_functions.ingest.kafka.broker import KafkaSource
 from cloud_functions.ingest.kafka.consumer import KafkaIngest
 from cloud_functions.ingest.kafka.statistics import Statistics
 from cloud_functions.observability import CountedMetrics
-from infra.local.postgres import PostgresServer
+from infra.local.servers.postgres import PostgresServer
 from tests.benchmarks.bench_ingest import CountingPublisher
 from tests.benchmarks.figures import Figure, interleaved_medians
 from tests.benchmarks.filled_database import database_server
-from tests.kafka_cluster import KafkaCluster
-from tests.wire_events import batch, encoded, mixed_traffic
+from tests.support.kafka_cluster import KafkaCluster
+from tests.support.wire_events import batch, encoded, mixed_traffic
 
 _ROUNDS = 15
 _WARM_UP = 2

@@ -20,10 +20,10 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.outbox import Outbox, OutboxSettings
-from edge_agent.sender import Sender
 from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.sender import Sender
 from edge_agent.transport.settings import MqttSettings
-from infra.local.broker import MqttBroker
+from infra.local.servers.mqtt import MqttBroker
 from shared.events import ModelInfo, TrackingData, TrackingEvent, dump_event
 from shared.geometry import BoundingBox
 from shared.ids import Uuid7Generator

@@ -15,22 +15,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.assembly import build_pipeline
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import open_source
 from edge_agent.camera.synthetic import SyntheticGate
 from edge_agent.config import CameraSettings
-from edge_agent.detect.catalogue import ModelFile, resolve_model
-from edge_agent.detect.heads import choose_head
-from edge_agent.detect.input_picture import InputPicture
-from edge_agent.detect.tflite import open_litert
-from edge_agent.pipeline import CameraPipeline
-from edge_agent.timing import StageTimer
+from edge_agent.detect.decoders.table import choose_head
+from edge_agent.detect.models.catalogue import ModelFile, resolve_model
+from edge_agent.detect.preprocess import InputPicture
+from edge_agent.detect.runtimes.tflite import open_litert
+from edge_agent.pipeline.build import build_pipeline
+from edge_agent.pipeline.pipeline import CameraPipeline
+from edge_agent.pipeline.timing import StageTimer
 from edge_agent.types import Frame
 from shared.clock import SystemClock
 from shared.ids import Uuid7Generator
 from tests.benchmarks.figures import Figure, interleaved_medians
-from tests.clips import make_clip
+from tests.support.clips import make_clip
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 NAMES = ("ssd_mobilenet_v1_coco_quant", "yolo11n_416_int8")

@@ -20,14 +20,14 @@ from cloud_functions.db.migrate import upgrade
 from cloud_functions.db.watchlists import add_patterns, create_watchlist
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.ingest import Ingest
-from infra.local.postgres import PostgresServer
-from tests.api_calls import Answer, ApiCalls, lambda_api
+from infra.local.servers.postgres import PostgresServer
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import LARGE, database_server, filled_database
 from tests.benchmarks.ingest_contest import NobodyListens, in_turn
 from tests.benchmarks.plate_lists import any_plate, many_patterns
 from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
-from tests.wire_events import batch, mixed_traffic
+from tests.support.api_calls import Answer, ApiCalls, lambda_api
+from tests.support.wire_events import batch, mixed_traffic
 
 READS = int(os.environ.get("VEDETTE_BENCH_PLATES", "2000000"))
 ROUNDS = 100

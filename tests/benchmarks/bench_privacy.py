@@ -20,14 +20,14 @@ import psycopg
 from cloud_functions.db.migrate import upgrade
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.ingest import Ingest
-from infra.local.postgres import PostgresServer
-from tests.api_calls import ApiCalls
+from infra.local.servers.postgres import PostgresServer
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import database_server
 from tests.benchmarks.ingest_contest import NobodyListens, in_turn
 from tests.benchmarks.plate_lists import any_plate
-from tests.protected_sites import api, protect, setting
-from tests.wire_events import anpr_data, batch, mixed_traffic
+from tests.support.api_calls import ApiCalls
+from tests.support.protected_sites import api, protect, setting
+from tests.support.wire_events import anpr_data, batch, mixed_traffic
 
 DISTINCT = int(os.environ.get("VEDETTE_BENCH_PROTECTED", "10000"))
 BATCH = 1000

@@ -23,8 +23,8 @@ import paho.mqtt.client as mqtt
 import redis
 from paho.mqtt.enums import CallbackAPIVersion
 
-from infra.local.ports import free_port
-from infra.local.state_folder import StateFolder
+from infra.local.processes.ports import free_port
+from infra.local.processes.state_folder import StateFolder
 from shared.clock import SystemClock, format_utc
 from shared.ids import Uuid7Generator
 from tests.benchmarks.figures import Figure

@@ -13,8 +13,8 @@ from typing import LiteralString
 import psycopg
 
 from cloud_functions.db.migrate import upgrade
-from infra.local.postgres import PostgresBinaries, PostgresServer
-from tests.backing_services import POSTGRES_VARIABLE
+from infra.local.servers.postgres import PostgresBinaries, PostgresServer
+from tests.support.backing_services import POSTGRES_VARIABLE
 
 LARGE = ("shared_buffers=512MB", "max_wal_size=8GB")
 """Settings for millions of rows: most of what is asked for stays in memory, as on a server of that size."""

@@ -15,8 +15,8 @@ from typing import LiteralString
 
 import psycopg
 
-from tests.api_calls import Answer
 from tests.benchmarks.figures import Figure
+from tests.support.api_calls import Answer
 
 _WARM_UP = 5
 Action = Callable[[], Answer]

@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.local.ports import free_port
-from infra.local.process import Process, wait_until
+from infra.local.processes.ports import free_port
+from infra.local.processes.process import Process, wait_until
+from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Stack, StackOptions
-from infra.local.state_folder import StateFolder
 
 ARRIVAL_TIMEOUT_S = 60.0
 
@@ -34,7 +34,7 @@ class RunningStack:
 
     def pid_of(self, part: str) -> int:
         """Return the pid of a part or of one of its functions (``ingest``, ``fanout``)."""
-        from infra.local.process import PidFile
+        from infra.local.processes.process import PidFile
 
         identity = PidFile(self.state.run / f"{part}.pid").read()
         assert identity is not None
@@ -77,7 +77,7 @@ class Feeder:
         self._folder = folder
         self.count = count
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "tests.e2e.feeder", "--folder", str(folder), "--device", device]
+        command = [sys.executable, "-m", "tests.support.edge.feeder", "--folder", str(folder), "--device", device]
         command += ["--broker-port", stack["broker"].rsplit(":", 1)[1], "--count", str(count), "--rate", str(rate)]
         self.process = Process(name="feeder", command=command, folder=folder, ready=lambda: True)
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from edge_agent.outbox import Outbox
-from infra.local.device import DEVICE_ID, StackUrls, agent_process
+from infra.local.demo.device import DEVICE_ID, StackUrls, agent_process
 from tests.e2e.conftest import RunningStack
 
 pytestmark = pytest.mark.xdist_group("stack")

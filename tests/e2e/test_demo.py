@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.ports import free_port
-from infra.local.process import ProcessIdentity, wait_until
+from infra.local.processes.ports import free_port
+from infra.local.processes.process import ProcessIdentity, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest_rig import Rig
-from tests.protected_sites import sealing_rig
+from tests.support.ingest_harness import Rig
+from tests.support.protected_sites import sealing_rig
 
 
 @pytest.fixture

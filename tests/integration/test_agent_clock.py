@@ -12,8 +12,8 @@ import pytest
 from edge_agent.agent import Agent
 from shared.clock import SystemClock
 from tests.integration.test_agent_restart import CONFIG
-from tests.unit.transport.scripted_broker import ScriptedBroker
-from tests.unit.waiting import eventually
+from tests.support.scripted_broker import ScriptedBroker
+from tests.support.waiting import eventually
 
 DAY = timedelta(days=1)
 NEARLY = timedelta(seconds=5)

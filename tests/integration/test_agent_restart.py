@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests.backing_services import BrokerFixture
-from tests.integration.delivery_rig import pause, subscribed
-from tests.unit.transport.test_mqtt import free_port
-from tests.unit.waiting import eventually
+from tests.support.backing_services import BrokerFixture
+from tests.support.edge.delivery_harness import pause, subscribed
+from tests.support.waiting import eventually
+from tests.unit.edge_agent.transport.test_mqtt import free_port
 
 CONFIG = """
 site_id = "hq"

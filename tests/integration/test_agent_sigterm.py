@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.clips import numbered
 from tests.integration.test_agent_restart import CONFIG
-from tests.rtsp_server import Behaviour, RtspServer
-from tests.unit.transport.scripted_broker import ScriptedBroker
-from tests.unit.transport.test_mqtt import free_port
-from tests.unit.waiting import eventually
+from tests.support.clips import numbered
+from tests.support.rtsp_server import Behaviour, RtspServer
+from tests.support.scripted_broker import ScriptedBroker
+from tests.support.waiting import eventually
+from tests.unit.edge_agent.transport.test_mqtt import free_port
 
 ROOT = Path(__file__).parents[2]
 

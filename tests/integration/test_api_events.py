@@ -13,14 +13,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from cloud_functions.api.answers import EventAnswer, EventList, EventStatistics
-from cloud_functions.api.cursor import Cursor
+from cloud_functions.api.dependencies import Limits
+from cloud_functions.api.events.responses import EventAnswer, EventList, EventStatistics
 from cloud_functions.api.handler import ApiHandler, app_from_lambda_environment
-from cloud_functions.api.resources import Limits
-from cloud_functions.db.flat_event import FLAT_EVENT_COLUMNS, FlatEvent
+from cloud_functions.api.http.cursor import Cursor
+from cloud_functions.db.events.record import FLAT_EVENT_COLUMNS, FlatEvent
 from shared.clock import format_utc
 from shared.errors import TransientError
-from tests.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api, store, stored_event
+from tests.support.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api, store, stored_event
 
 
 @pytest.fixture
@@ -341,9 +341,9 @@ def test_a_connection_that_broke_is_opened_again(api: ApiCalls, database_url: st
 
 def test_a_question_too_slow_is_a_problem_that_says_so(database_url: str) -> None:
     """The statement timeout ends it, and the client is told what to change."""
-    from cloud_functions.api.database import ApiDatabase
-    from cloud_functions.api.errors import Problem
-    from cloud_functions.api.workers import InlineWorkers
+    from cloud_functions.api.backends.database import ApiDatabase
+    from cloud_functions.api.backends.thread_pool import InlineWorkers
+    from cloud_functions.api.http.problems import Problem
     from cloud_functions.db.connect import Database
     from cloud_functions.settings import DatabaseSettings
 

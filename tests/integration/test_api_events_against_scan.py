@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.db.event_count_queries import count_events
-from cloud_functions.db.event_filter import EventFilter
-from cloud_functions.db.event_queries import events_after, numbered_page, page_after
-from cloud_functions.db.event_statistics import event_stats
-from tests.api_calls import NOON, store, stored_event
-from tests.backing_services import PostgresFixture
+from cloud_functions.db.events.counts import count_events
+from cloud_functions.db.events.filter import EventFilter
+from cloud_functions.db.events.queries import events_after, numbered_page, page_after
+from cloud_functions.db.events.statistics import event_stats
+from tests.support.api_calls import NOON, store, stored_event
+from tests.support.backing_services import PostgresFixture
 
 CAMERAS = ["camera-1", "camera-2", "camera-3"]
 CLASSES = ["person", "car", "dog", "zebra"]

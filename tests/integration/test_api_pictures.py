@@ -11,14 +11,14 @@ import boto3
 import httpx
 import pytest
 
-from cloud_functions.api.health_probes import BucketProbe, DatabaseProbe, FanOutProbe
-from cloud_functions.api.resources import Limits
-from cloud_functions.api.workers import InlineWorkers
+from cloud_functions.api.backends.health_probes import BucketProbe, DatabaseProbe, FanOutProbe
+from cloud_functions.api.backends.thread_pool import InlineWorkers
+from cloud_functions.api.dependencies import Limits
 from cloud_functions.aws import AwsClients
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import ManualClock
 from shared.errors import PermanentError, TransientError
-from tests.api_calls import NOON, ApiCalls, lambda_api, store, stored_event
+from tests.support.api_calls import NOON, ApiCalls, lambda_api, store, stored_event
 
 PATH = "camera-1/2026-11-20/tracking_120000_000000.webp"
 PICTURE = f"snapshots/gate-01/{PATH}"
@@ -163,8 +163,8 @@ def test_health_names_what_fails_and_nothing_secret(database_url: str, aws: AwsC
     """All well; then the bucket away (degraded); no address, no bucket name, no password in either."""
     topic = aws.client("sns").create_topic(Name=f"hub-{bucket}")["TopicArn"]
     workers = InlineWorkers()
-    from cloud_functions.api.database import ApiDatabase
-    from tests.api_calls import database_at
+    from cloud_functions.api.backends.database import ApiDatabase
+    from tests.support.api_calls import database_at
 
     database = ApiDatabase(make_database=lambda: database_at(database_url), workers=workers)
     for bucket_name, status in ((bucket, "ok"), ("not-this-one", "degraded")):
@@ -196,8 +196,8 @@ def test_health_names_what_fails_and_nothing_secret(database_url: str, aws: AwsC
 
 def test_cloud_27_health_is_answered_while_the_hub_is_away(database_url: str) -> None:
     """Nothing listens where SNS and S3 should be: two checks have failed, and the answer says so."""
-    from cloud_functions.api.database import ApiDatabase
-    from tests.api_calls import database_at
+    from cloud_functions.api.backends.database import ApiDatabase
+    from tests.support.api_calls import database_at
 
     class Away(AwsClients):
         def client(self, service: str, *, endpoint_url: str | None = None) -> object:
@@ -262,8 +262,8 @@ def test_cloud_27_an_address_that_cannot_be_signed_is_trouble_that_may_pass(monk
 
 def test_health_without_a_database_is_503() -> None:
     """A load balancer takes such an instance out; what is not configured is no failure."""
-    from cloud_functions.api.database import ApiDatabase
-    from tests.api_calls import no_database
+    from cloud_functions.api.backends.database import ApiDatabase
+    from tests.support.api_calls import no_database
 
     database = ApiDatabase(make_database=no_database, workers=InlineWorkers())
     handler, _ = lambda_api(probes=(DatabaseProbe(database),))

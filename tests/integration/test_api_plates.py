@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cloud_functions.api.plate_answers import PlateHistoryAnswer, PlateList, PlateStatistics
-from tests.api_calls import Answer, ApiCalls, lambda_api
-from tests.ingest_rig import rig
-from tests.plate_reads import plate_read
-from tests.wire_events import batch, failures
+from cloud_functions.api.plates.responses import PlateHistoryAnswer, PlateList, PlateStatistics
+from tests.support.api_calls import Answer, ApiCalls, lambda_api
+from tests.support.ingest_harness import rig
+from tests.support.plate_reads import plate_read
+from tests.support.wire_events import batch, failures
 
 
 @pytest.fixture

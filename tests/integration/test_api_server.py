@@ -15,11 +15,11 @@ import psycopg
 import pytest
 import uvicorn
 
-from cloud_functions.api.composition import ApiSettings
 from cloud_functions.api.server import server_app
+from cloud_functions.api.wiring import ApiSettings
 from cloud_functions.settings import DatabaseSettings
-from tests.api_calls import NOON, store, stored_event
-from tests.unit.waiting import eventually
+from tests.support.api_calls import NOON, store, stored_event
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from edge_agent.camera.probe import probe
 from edge_agent.camera.settings import SourceSettings
-from tests.clips import numbered
-from tests.rtsp_server import RtspServer
+from tests.support.clips import numbered
+from tests.support.rtsp_server import RtspServer
 
 CALM = SourceSettings(open_timeout_s=15, watchdog_s=10, backoff_min_s=0.05, backoff_max_s=0.2)
 PASSWORDS = [

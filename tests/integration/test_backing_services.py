@@ -9,7 +9,7 @@ import paho.mqtt.client as mqtt
 import psycopg
 import redis
 
-from tests.backing_services import BrokerFixture, PostgresFixture
+from tests.support.backing_services import BrokerFixture, PostgresFixture
 
 
 def test_each_database_is_fresh_and_outlives_a_kill(postgres: PostgresFixture, database_url: str) -> None:

@@ -16,26 +16,26 @@ import numpy as np
 import paho.mqtt.client as paho
 import pytest
 
-from edge_agent.assembly import build_pipeline
-from edge_agent.camera.network import NetworkConnection
+from edge_agent.camera.ip_camera import NetworkConnection
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import open_source
 from edge_agent.config import CameraSettings
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxSettings
-from edge_agent.timing import StageTimer
+from edge_agent.pipeline.build import build_pipeline
+from edge_agent.pipeline.timing import StageTimer
 from edge_agent.transport.mqtt import MqttLink
 from edge_agent.transport.settings import MqttSettings
 from edge_agent.types import ArrayPicture, Frame
 from shared.clock import SystemClock
 from shared.events import TrackingEvent
 from shared.topics import DeviceTopics
-from tests.clips import numbered
-from tests.rtsp_server import RtspServer
-from tests.unit.outbox.made import tracking_event, with_image
-from tests.unit.scenes import START
-from tests.unit.transport.scripted_broker import ScriptedBroker
-from tests.unit.waiting import eventually
+from tests.support.clips import numbered
+from tests.support.edge.builders import START
+from tests.support.edge.outbox_builders import tracking_event, with_image
+from tests.support.rtsp_server import RtspServer
+from tests.support.scripted_broker import ScriptedBroker
+from tests.support.waiting import eventually
 
 QUICK = SourceSettings(open_timeout_s=15, watchdog_s=10, backoff_min_s=0.01, backoff_max_s=0.02)
 

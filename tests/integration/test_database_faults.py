@@ -16,13 +16,13 @@ import pytest
 from cloud_functions.db.connect import ConnectionLostError, Database, connect_to, connector
 from cloud_functions.db.frozen_sessions import end_frozen_copies
 from cloud_functions.settings import DatabaseSettings, Environment
-from infra.local.postgres import PostgresBinaries, PostgresServer
+from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError, PermanentError, TransientError
-from tests.backing_services import PostgresFixture
-from tests.ingest_rig import Rig, rig, rows
-from tests.unit.waiting import eventually
-from tests.wire_events import batch, failures, wire_event
+from tests.support.backing_services import PostgresFixture
+from tests.support.ingest_harness import Rig, rig, rows
+from tests.support.waiting import eventually
+from tests.support.wire_events import batch, failures, wire_event
 
 
 def set_read_only(url: str, value: str) -> None:

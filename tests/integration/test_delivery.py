@@ -11,16 +11,16 @@ import boto3
 import pytest
 
 from edge_agent.outbox import Outbox
-from edge_agent.sender import Sender, SenderSettings
 from edge_agent.transport.s3 import S3Store
+from edge_agent.transport.sender import Sender, SenderSettings
 from edge_agent.transport.settings import S3Settings
-from infra.local.aws import AwsServer
-from tests.backing_services import BrokerFixture
-from tests.integration.delivery_rig import DeviceProcess, pause, subscribed
-from tests.unit.outbox.made import tracking_event, with_image
-from tests.unit.transport.fakes import FakeLink
-from tests.unit.transport.scripted_broker import ScriptedBroker
-from tests.unit.waiting import eventually
+from infra.local.servers.aws import AwsServer
+from tests.support.backing_services import BrokerFixture
+from tests.support.edge.delivery_harness import DeviceProcess, pause, subscribed
+from tests.support.edge.fake_transport import FakeLink
+from tests.support.edge.outbox_builders import tracking_event, with_image
+from tests.support.scripted_broker import ScriptedBroker
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

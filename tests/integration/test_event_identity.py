@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from cloud_functions.db.event_delete_queries import Picture, delete_event
-from cloud_functions.db.event_identity import minted_at, place_of_picture
+from cloud_functions.db.events.delete import Picture, delete_event
+from cloud_functions.db.events.identity import minted_at, place_of_picture
 from cloud_functions.ingest.publish import Publication
 from shared.clock import format_utc
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.wire_events import anpr_data, batch, batch_of, body, encoded, failures, tracking_data, wire_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import anpr_data, batch, batch_of, body, encoded, failures, tracking_data, wire_event
 
 NOW = datetime.now(UTC)
 """``wire_event`` mints its ids now: an event of now is where its id says."""

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from cloud_functions.db.event_filter import EventFilter
-from cloud_functions.db.event_statistics import EventStats, event_stats
-from tests.api_calls import store, stored_event
+from cloud_functions.db.events.filter import EventFilter
+from cloud_functions.db.events.statistics import EventStats, event_stats
+from tests.support.api_calls import store, stored_event
 
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 

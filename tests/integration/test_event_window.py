@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from cloud_functions.api.cursor import Cursor
-from cloud_functions.db.event_count_queries import Bucket
-from cloud_functions.db.event_filter import EventFilter
-from cloud_functions.db.event_queries import numbered_page, page_after
-from cloud_functions.db.event_window import window_of_page
-from cloud_functions.db.time_split import TimeSpan
-from tests.api_calls import NOON, store, stored_event
+from cloud_functions.api.http.cursor import Cursor
+from cloud_functions.db.events.counts import Bucket
+from cloud_functions.db.events.filter import EventFilter
+from cloud_functions.db.events.page_window import window_of_page
+from cloud_functions.db.events.queries import numbered_page, page_after
+from cloud_functions.db.events.time_buckets import TimeSpan
+from tests.support.api_calls import NOON, store, stored_event
 
 NOVEMBER = TimeSpan(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from cloud_functions.fanout.handler import build_fanout
-from tests.unit.fanout.test_fanout import aws_event
+from tests.unit.cloud_functions.fanout.test_fanout import aws_event
 
 
 @pytest.fixture

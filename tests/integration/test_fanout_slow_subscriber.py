@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from cloud_functions.fanout.handler import build_fanout
-from infra.local.redis import RedisServer
+from infra.local.servers.redis import RedisServer
 from tests.integration.test_fanout_redis import records
-from tests.unit.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from cloud_functions.db.event_queries import find_event
-from cloud_functions.db.partitions import Partition, drop_partition, ensure_partition
-from tests.api_calls import store, stored_event
+from cloud_functions.db.events.queries import find_event
+from cloud_functions.db.partitions.partitions import Partition, drop_partition, ensure_partition
+from tests.support.api_calls import store, stored_event
 
 LONG_AGO = datetime(2019, 5, 4, tzinfo=UTC)
 OFTEN = 10

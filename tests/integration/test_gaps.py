@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.maintenance.handler import build_maintenance
-from tests.ingest_rig import Rig, rig, rows
-from tests.wire_events import EPOCH, batch, batch_of, body, encoded, failures, sequence_of, wire_event
+from tests.support.ingest_harness import Rig, rig, rows
+from tests.support.wire_events import EPOCH, batch, batch_of, body, encoded, failures, sequence_of, wire_event
 
 OPEN = "SELECT first_sequence, last_sequence, missing::text FROM sequence_gaps WHERE state = 'open' ORDER BY 1"
 NO_GRACE = {"GAP_GRACE_S": "0", "GAP_FIRST_RETRY_S": "0"}

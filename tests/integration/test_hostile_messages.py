@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.api_calls import ApiCalls, lambda_api, store, stored_event
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.wire_events import batch_of, body, encoded, failures, topic_of, tracking_data, wire_event
+from tests.support.api_calls import ApiCalls, lambda_api, store, stored_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import batch_of, body, encoded, failures, topic_of, tracking_data, wire_event
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from shared.clock import format_utc
 from shared.errors import TransientError
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.wire_events import (
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import (
     EPOCH,
     anpr_data,
     batch,

@@ -14,9 +14,18 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from infra.local.aws import aws_environment
-from tests.ingest_rig import rows
-from tests.wire_events import batch_of, body, detection_data, encoded, mixed_traffic, sequence_of, topic_of, wire_event
+from infra.local.servers.aws import aws_environment
+from tests.support.ingest_harness import rows
+from tests.support.wire_events import (
+    batch_of,
+    body,
+    detection_data,
+    encoded,
+    mixed_traffic,
+    sequence_of,
+    topic_of,
+    wire_event,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 AWS_EVENTS = ROOT / "tests" / "aws_events"

@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from shared.errors import TransientError
-from tests.backing_services import PostgresFixture
-from tests.ingest_rig import RECOUNT, rig, rows
-from tests.unit.waiting import eventually
-from tests.wire_events import batch, failures, mixed_traffic, sequence_of
+from tests.support.backing_services import PostgresFixture
+from tests.support.ingest_harness import RECOUNT, rig, rows
+from tests.support.waiting import eventually
+from tests.support.wire_events import batch, failures, mixed_traffic, sequence_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cloud_functions.ingest.kafka_records import TOPIC_HEADER
+from cloud_functions.ingest.sources.kafka_records import TOPIC_HEADER
 from shared.errors import TransientError
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.wire_events import encoded, topic_of, wire_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import encoded, topic_of, wire_event
 
 AWS_EVENTS = Path(__file__).resolve().parents[1] / "aws_events"
 TOPIC = "alpr.plates.detected"

@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.api_calls import ApiCalls, lambda_api
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.wire_events import anpr_data, batch, failures, message_ids, mixed_traffic, wire_event
+from tests.support.api_calls import ApiCalls, lambda_api
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import anpr_data, batch, failures, message_ids, mixed_traffic, wire_event
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from infra.local.process import wait_until
-from tests.backing_services import PostgresFixture
-from tests.ingest_rig import RECOUNT, rows
-from tests.kafka_cluster import FAST_CONSUMER, KafkaCluster
-from tests.wire_events import encoded, mixed_traffic, wire_event
+from infra.local.processes.process import wait_until
+from tests.support.backing_services import PostgresFixture
+from tests.support.ingest_harness import RECOUNT, rows
+from tests.support.kafka_cluster import FAST_CONSUMER, KafkaCluster
+from tests.support.wire_events import encoded, mixed_traffic, wire_event
 
 PARTITIONS = 4
 
@@ -164,7 +164,7 @@ def test_a_member_dies_between_the_databases_commit_and_its_own(scene: Scene) ->
     """What it had stored comes to the next one again, and is found there."""
     events = mixed_traffic(120)
     scene.kafka.produce_events(scene.topic, events)
-    first = scene.start("--batch", "30", module="tests.integration.dying_consumer")
+    first = scene.start("--batch", "30", module="tests.support.dying_consumer")
     assert first.process.wait(timeout=30) == -signal.SIGKILL
     stored = scene.stored()
     assert 0 < stored <= 30

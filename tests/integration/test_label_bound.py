@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.clock import format_utc
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.wire_events import NOON, batch, detection_data, failures, motion_data, tracking_data, wire_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import NOON, batch, detection_data, failures, motion_data, tracking_data, wire_event
 
 LABELS = "SELECT DISTINCT kind, label FROM event_label_counts WHERE site_id = 'hq' AND events > 0"
 

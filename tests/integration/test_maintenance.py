@@ -9,15 +9,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from cloud_functions.db.partitions import delete_plate_reads, drop_partition, list_partitions
-from cloud_functions.db.plates import get_stats
-from cloud_functions.db.sites import set_retention
+from cloud_functions.db.partitions.partitions import delete_plate_reads, drop_partition, list_partitions
+from cloud_functions.db.sites.settings import set_retention
 from cloud_functions.maintenance.handler import Maintenance, build_maintenance
-from cloud_functions.maintenance.tasks import TASKS, Step
+from cloud_functions.maintenance.schedule import TASKS, Step
+from cloud_functions.privacy.plate_store import get_stats
 from shared.clock import ManualClock
 from shared.errors import TransientError
-from tests.api_calls import store, stored_event
-from tests.ingest_rig import RECOUNT, RecordingCommands, open_database, rows
+from tests.support.api_calls import store, stored_event
+from tests.support.ingest_harness import RECOUNT, RecordingCommands, open_database, rows
 
 NOW = datetime(2027, 1, 10, 2, 30, tzinfo=UTC)
 OCTOBER = datetime(2026, 10, 20, tzinfo=UTC)

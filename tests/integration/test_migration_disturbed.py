@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from cloud_functions.db.migrate import current_revision, downgrade, head_revision, upgrade
-from tests.backing_services import PostgresFixture
-from tests.ingest_rig import RECOUNT, rig, rows
-from tests.plate_reads import plate_read
-from tests.unit.waiting import eventually
-from tests.wire_events import batch, failures, mixed_traffic, rule_data, wire_event
+from tests.support.backing_services import PostgresFixture
+from tests.support.ingest_harness import RECOUNT, rig, rows
+from tests.support.plate_reads import plate_read
+from tests.support.waiting import eventually
+from tests.support.wire_events import batch, failures, mixed_traffic, rule_data, wire_event
 
 ROOT = Path(__file__).parents[2]
 MIGRATING = (

@@ -15,10 +15,10 @@ import pytest
 
 from cloud_functions.db.migrate import current_revision, downgrade, head_revision, main, upgrade
 from cloud_functions.db.migration_lock import MIGRATION_LOCK
-from infra.local.schema import MIGRATIONS, _digest, migrate
+from infra.local.servers.schema import MIGRATIONS, _digest, migrate
 from shared.errors import ConfigurationError, TransientError
-from tests.backing_services import PostgresFixture
-from tests.ingest_rig import rows
+from tests.support.backing_services import PostgresFixture
+from tests.support.ingest_harness import rows
 
 ADVISORY = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
 

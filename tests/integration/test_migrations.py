@@ -14,13 +14,22 @@ from hypothesis import strategies as st
 
 from cloud_functions.db.migrate import current_revision, downgrade, head_revision, main, upgrade
 from cloud_functions.maintenance.handler import build_maintenance
-from infra.local.postgres import PostgresBinaries, PostgresServer
+from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError, TransientError
-from tests.api_calls import store, stored_event
-from tests.backing_services import PostgresFixture
-from tests.ingest_rig import RECOUNT, open_database, rig, rows
-from tests.wire_events import BOX, batch, detection_data, failures, motion_data, rule_data, tracking_data, wire_event
+from tests.support.api_calls import store, stored_event
+from tests.support.backing_services import PostgresFixture
+from tests.support.ingest_harness import RECOUNT, open_database, rig, rows
+from tests.support.wire_events import (
+    BOX,
+    batch,
+    detection_data,
+    failures,
+    motion_data,
+    rule_data,
+    tracking_data,
+    wire_event,
+)
 
 SCHEMA = """
 SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, generation_expression

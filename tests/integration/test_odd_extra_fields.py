@@ -15,17 +15,17 @@ import redis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.api.routes.event_export import CSV_COLUMNS
+from cloud_functions.api.events.export import CSV_COLUMNS
 from cloud_functions.fanout.handler import build_fanout
 from cloud_functions.fanout.targets.redis import RedisTarget
 from cloud_functions.ingest.publish import SnsPublisher
-from infra.local.event_lines import event_line
+from infra.local.demo.event_lines import event_line
 from shared.errors import ContractError
 from shared.event_dicts import parse_event_dict
-from tests.api_calls import ApiCalls, lambda_api, store, stored_event
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.unit.ingest.test_publish import RecordingSns
-from tests.wire_events import DATA, batch, encoded, failures, record, wire_event
+from tests.support.api_calls import ApiCalls, lambda_api, store, stored_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import DATA, batch, encoded, failures, record, wire_event
+from tests.unit.cloud_functions.ingest.test_publish import RecordingSns
 
 NAMES = sorted(
     {name for make in DATA.values() for name in make()}

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from cloud_functions.db.connect import LockedError
 from cloud_functions.db.migrate import downgrade
-from cloud_functions.db.partition_move import begin_move, copy_batch, finish_move, prepare_move
-from cloud_functions.db.partitions import month_start
+from cloud_functions.db.partitions.move import begin_move, copy_batch, finish_move, prepare_move
+from cloud_functions.db.partitions.partitions import month_start
 from cloud_functions.maintenance.handler import build_maintenance
 from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
-from tests.api_calls import store, stored_event
-from tests.ingest_rig import RECOUNT, Rig, open_database, rig, rows
-from tests.wire_events import batch, failures, wire_event
+from tests.support.api_calls import store, stored_event
+from tests.support.ingest_harness import RECOUNT, Rig, open_database, rig, rows
+from tests.support.wire_events import batch, failures, wire_event
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SPRING = datetime(2025, 4, 3, tzinfo=UTC)

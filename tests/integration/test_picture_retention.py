@@ -10,15 +10,15 @@ import psycopg
 import pytest
 
 from cloud_functions.aws import AwsClients
-from cloud_functions.db.expired_pictures import oldest_expired_pictures
+from cloud_functions.db.snapshots.expired import oldest_expired_pictures
 from cloud_functions.maintenance.handler import build_maintenance
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
 from shared.storage_keys import snapshot_key, snapshot_object, thumbnail_object
-from tests.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api
-from tests.ingest_rig import open_database, rig
-from tests.wire_events import batch, wire_event
+from tests.support.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api
+from tests.support.ingest_harness import open_database, rig
+from tests.support.wire_events import batch, wire_event
 
 DAY = timedelta(days=1)
 

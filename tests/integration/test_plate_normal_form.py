@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.api_calls import Answer, ApiCalls, lambda_api
-from tests.ingest_rig import rig, rows
-from tests.plate_reads import plate_read
-from tests.wire_events import batch, failures
+from tests.support.api_calls import Answer, ApiCalls, lambda_api
+from tests.support.ingest_harness import rig, rows
+from tests.support.plate_reads import plate_read
+from tests.support.wire_events import batch, failures
 
 CYRILLIC, OTHER, DIGITS = "А123ВС77", "О123КК77", "12377"
 LATIN = "A123BC77"

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from cloud_functions.db.plate_search import trigram_similarity
-from tests.ingest_rig import RECOUNT, Rig, rig, rows
-from tests.plate_reads import PLATE_RECOUNT, plate_read
-from tests.protected_sites import SITE, api, protect, setting
-from tests.telling_reads import PLATE, TEXT, assert_nothing_tells, telling_read
-from tests.wire_events import batch, failures, wire_event
+from cloud_functions.db.plates.search import trigram_similarity
+from tests.support.ingest_harness import RECOUNT, Rig, rig, rows
+from tests.support.plate_reads import PLATE_RECOUNT, plate_read
+from tests.support.protected_sites import SITE, api, protect, setting
+from tests.support.revealing_reads import PLATE, TEXT, assert_nothing_tells, telling_read
+from tests.support.wire_events import batch, failures, wire_event
 
 
 def stored(url: str, *reads: dict[str, Any], folder: Path) -> list[int]:

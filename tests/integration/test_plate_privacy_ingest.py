@@ -10,15 +10,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cloud_functions.db.plates import NewPlate, get_events_by_plate, insert_event
-from cloud_functions.plates.cli import main
-from cloud_functions.plates.vault import PlateVault
+from cloud_functions.privacy.cli import main
+from cloud_functions.privacy.plate_store import NewPlate, get_events_by_plate, insert_event
+from cloud_functions.privacy.vault import PlateVault
 from shared.errors import ConfigurationError
-from tests.ingest_rig import RECOUNT, Rig, rig, rows
-from tests.plate_reads import PLATE_RECOUNT, plate_read
-from tests.protected_sites import SITE, api, dump, keys, protect, protection, setting
-from tests.telling_reads import OTHER_READING, PLATE, TEXT, assert_nothing_tells, telling_read
-from tests.wire_events import NOON, batch, failures, record, wire_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig, rows
+from tests.support.plate_reads import PLATE_RECOUNT, plate_read
+from tests.support.protected_sites import SITE, api, dump, keys, protect, protection, setting
+from tests.support.revealing_reads import OTHER_READING, PLATE, TEXT, assert_nothing_tells, telling_read
+from tests.support.wire_events import NOON, batch, failures, record, wire_event
 
 
 def test_no_table_message_or_log_line_holds_a_protected_plate(

@@ -14,16 +14,16 @@ import pytest
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.migrate import downgrade, upgrade
 from cloud_functions.maintenance.handler import build_maintenance
-from cloud_functions.plates.cli import main
 from cloud_functions.plates.master_keys import KmsMasterKey, make_key_file
-from cloud_functions.plates.protection import Protection
+from cloud_functions.privacy.cli import main
+from cloud_functions.privacy.protection import Protection
 from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
-from tests.ingest_rig import RECOUNT, open_database, rows
-from tests.plate_reads import PLATE_RECOUNT, plate_read
-from tests.protected_sites import SITE, api, dump, key_file, keys, protect, protection, sealing_rig, setting
-from tests.unit.waiting import eventually
-from tests.wire_events import NOON, batch, failures, wire_event
+from tests.support.ingest_harness import RECOUNT, open_database, rows
+from tests.support.plate_reads import PLATE_RECOUNT, plate_read
+from tests.support.protected_sites import SITE, api, dump, key_file, keys, protect, protection, sealing_rig, setting
+from tests.support.waiting import eventually
+from tests.support.wire_events import NOON, batch, failures, wire_event
 
 ROWS = "SELECT * FROM events ORDER BY id"
 

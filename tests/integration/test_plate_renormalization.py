@@ -12,18 +12,18 @@ import psycopg
 import pytest
 from pydantic_core import to_json
 
-from cloud_functions.db.events import EventRow, insert_events
+from cloud_functions.db.events.insert import EventRow, insert_events
 from cloud_functions.db.migrate import downgrade, upgrade
-from cloud_functions.db.plate_search import near_plates
-from cloud_functions.plates import normal_form_conversion
-from cloud_functions.plates.cli import main
-from cloud_functions.plates.normal_form_conversion import convert_open_reads, short_transactions
+from cloud_functions.db.plates.search import near_plates
 from cloud_functions.plates.site_key import SiteKey
-from cloud_functions.plates.vault import PlateVault
+from cloud_functions.privacy import normal_form_conversion
+from cloud_functions.privacy.cli import main
+from cloud_functions.privacy.normal_form_conversion import convert_open_reads, short_transactions
+from cloud_functions.privacy.vault import PlateVault
 from shared.errors import TransientError
-from tests.ingest_rig import RECOUNT, rows
-from tests.plate_reads import PLATE_RECOUNT, plate_read
-from tests.protected_sites import SITE, api, keys, protect, protection, setting
+from tests.support.ingest_harness import RECOUNT, rows
+from tests.support.plate_reads import PLATE_RECOUNT, plate_read
+from tests.support.protected_sites import SITE, api, keys, protect, protection, setting
 
 CYRILLIC, OTHER, DIGITS = "А123ВС77", "О123КК77", "12377"
 BEFORE = "0007"

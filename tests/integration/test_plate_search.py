@@ -7,7 +7,7 @@ import random
 import psycopg
 import pytest
 
-from cloud_functions.db.plate_search import apart_from_the_beginning, near_plates, near_protected, nearest
+from cloud_functions.db.plates.search import apart_from_the_beginning, near_plates, near_protected, nearest
 from cloud_functions.plates.distance import fold
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"

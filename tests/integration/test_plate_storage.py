@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.db.migrate import downgrade, upgrade
-from cloud_functions.db.plates import (
+from cloud_functions.maintenance.handler import build_maintenance
+from cloud_functions.privacy.plate_store import (
     NewPlate,
     get_event_by_id,
     get_events_by_camera,
@@ -25,12 +26,11 @@ from cloud_functions.db.plates import (
     insert_batch,
     insert_event,
 )
-from cloud_functions.maintenance.handler import build_maintenance
 from shared.clock import ManualClock
 from shared.errors import ContractError
-from tests.ingest_rig import RECOUNT, Rig, rig, rows
-from tests.plate_reads import PLATE_RECOUNT, plate_read
-from tests.wire_events import BOX, batch, failures, wire_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig, rows
+from tests.support.plate_reads import PLATE_RECOUNT, plate_read
+from tests.support.wire_events import BOX, batch, failures, wire_event
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -10,19 +10,19 @@ import psycopg
 import pytest
 
 from cloud_functions.api.app import create_app
-from cloud_functions.api.auth import AllowEverybody
-from cloud_functions.api.database import ApiDatabase
+from cloud_functions.api.backends.database import ApiDatabase
+from cloud_functions.api.backends.thread_pool import InlineWorkers
+from cloud_functions.api.dependencies import LAMBDA_LIMITS, Resources
 from cloud_functions.api.handler import ApiHandler
-from cloud_functions.api.plate_access import PlateAccess
-from cloud_functions.api.resources import LAMBDA_LIMITS, Resources
-from cloud_functions.api.workers import InlineWorkers
+from cloud_functions.api.security.permissions import AllowEverybody
+from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.db.connect import Database, connect_to
 from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.observability import CountedMetrics
 from shared.clock import SystemClock
-from tests.api_calls import ApiCalls, FakeSnapshots, store, stored_event
-from tests.ingest_rig import RecordingCommands, RecordingDeadLetters, RecordingPublisher, rows
-from tests.wire_events import anpr_data, batch, failures, mixed_traffic, wire_event
+from tests.support.api_calls import ApiCalls, FakeSnapshots, store, stored_event
+from tests.support.ingest_harness import RecordingCommands, RecordingDeadLetters, RecordingPublisher, rows
+from tests.support.wire_events import anpr_data, batch, failures, mixed_traffic, wire_event
 
 SESSION = """
 SELECT (SELECT count(*) FROM pg_prepared_statements),

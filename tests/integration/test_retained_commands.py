@@ -11,14 +11,14 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent.commands import CommandDispatcher, CommandHandlers
+from edge_agent.device.commands import CommandDispatcher, CommandHandlers
 from edge_agent.transport.mqtt import MqttLink
 from edge_agent.transport.settings import MqttSettings
 from shared.topics import DeviceTopics
-from tests.backing_services import BrokerFixture
-from tests.integration.delivery_rig import Subscriber, subscribed
-from tests.relay import Relay
-from tests.unit.waiting import eventually
+from tests.support.backing_services import BrokerFixture
+from tests.support.edge.delivery_harness import Subscriber, subscribed
+from tests.support.relay import Relay
+from tests.support.waiting import eventually
 
 GARBAGE = {
     "reload": b"\xff\xfe\x00 not text",
@@ -109,7 +109,7 @@ def test_edge_34_retained_garbage_is_named_once_and_harms_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whatever lies on the topics, however often the device connects again: one line each, and commands still work."""
-    caplog.set_level(logging.WARNING, "edge_agent.commands")
+    caplog.set_level(logging.WARNING, "edge_agent.device.commands")
     for command, payload in GARBAGE.items():
         retained.keep(command, payload)
     device = Device(port=mqtt_broker.port, topics=topics)
@@ -144,6 +144,6 @@ def test_edge_34_a_retained_command_is_carried_out_once(
 
 def _refused(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the topics of the messages that the log calls refused."""
-    lines = [record.getMessage() for record in caplog.records if record.name == "edge_agent.commands"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "edge_agent.device.commands"]
     topics = [line.removeprefix("a message on ").partition(" is refused")[0] for line in lines if " is refused" in line]
     return [topic for topic in topics if "/commands/" in topic]

@@ -18,8 +18,8 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import FrameSource, open_source
 from edge_agent.types import Frame
 from shared.clock import SystemClock
-from tests.clips import numbered, read_number
-from tests.rtsp_server import Behaviour, RtspServer
+from tests.support.clips import numbered, read_number
+from tests.support.rtsp_server import Behaviour, RtspServer
 
 CALM = SourceSettings(open_timeout_s=15, watchdog_s=10, backoff_min_s=0.05, backoff_max_s=0.2)
 """For tests of cameras that work: a busy machine must not look like a silent camera."""

@@ -15,16 +15,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_functions.api.dependencies import LAMBDA_RESPONSE_BYTES, Limits
 from cloud_functions.api.handler import ApiHandler
-from cloud_functions.api.resources import LAMBDA_RESPONSE_BYTES, Limits
-from cloud_functions.db import json_size
-from cloud_functions.db.json_size import LONG, MAX_STORED_BYTES, short_numbers, stored_bytes
+from cloud_functions.db.events import json_size
+from cloud_functions.db.events.json_size import LONG, MAX_STORED_BYTES, short_numbers, stored_bytes
 from cloud_functions.ingest.publish import MOST_BYTES, SnsPublisher
 from shared.events import MAX_EVENT_BYTES
-from tests.api_calls import ApiCalls, http_api_event, lambda_api, store, stored_event
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.unit.ingest.test_publish import RecordingSns
-from tests.wire_events import anpr_data, batch, batch_of, body, encoded, failures, topic_of, tracking_data, wire_event
+from tests.support.api_calls import ApiCalls, http_api_event, lambda_api, store, stored_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import (
+    anpr_data,
+    batch,
+    batch_of,
+    body,
+    encoded,
+    failures,
+    topic_of,
+    tracking_data,
+    wire_event,
+)
+from tests.unit.cloud_functions.ingest.test_publish import RecordingSns
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ import psycopg
 import pytest
 
 from infra.local import cli
-from infra.local.identity import NOBODY
-from infra.local.ports import free_port
-from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
-from infra.local.process import PidFile, ProcessIdentity, wait_until
-from infra.local.resources import BUCKET
-from tests.backing_services import BrokerFixture, PostgresFixture
+from infra.local.aws.resources import BUCKET
+from infra.local.processes.identity import NOBODY
+from infra.local.processes.ports import free_port
+from infra.local.processes.process import PidFile, ProcessIdentity, wait_until
+from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
+from tests.support.backing_services import BrokerFixture, PostgresFixture
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"redis", "broker", "postgres", "api", "aws", "bridge", "schedule"}
@@ -228,7 +228,7 @@ def test_mistakes_are_one_clear_line(
 
 def test_reset_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Anything but yes deletes nothing."""
-    from infra.local.state_folder import StateFolder
+    from infra.local.processes.state_folder import StateFolder
 
     state = StateFolder(tmp_path / "state")
     state.prepare()

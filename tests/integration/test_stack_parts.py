@@ -18,14 +18,14 @@ import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from infra.local import identity
-from infra.local.bridge import RuleSubscription, connect, data_plane
-from infra.local.broker import MqttBroker
-from infra.local.identity import choose_identity
-from infra.local.ingest_feed import Arrival, Inbox
-from infra.local.ports import LOOPBACK, free_port
-from infra.local.postgres import DATABASE, PostgresBinaries, PostgresServer
-from infra.local.process import wait_until
+from infra.local.aws.ingest_event_source import Arrival, Inbox
+from infra.local.aws.iot_rule import RuleSubscription, connect, data_plane
+from infra.local.processes import identity
+from infra.local.processes.identity import choose_identity
+from infra.local.processes.ports import LOOPBACK, free_port
+from infra.local.processes.process import wait_until
+from infra.local.servers.mqtt import MqttBroker
+from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
 from shared.errors import ConfigurationError
 
 TOPIC = "vedette/hq/gate-01/events/camera-1/tracking"

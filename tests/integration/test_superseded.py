@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.ingest_rig import RECOUNT, Rig, rig
-from tests.wire_events import batch, failures, wire_event
+from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.wire_events import batch, failures, wire_event
 
 WRONG, RIGHT = "2026-10-20T11:00:00.000000Z", "2026-11-18T11:00:00.000000Z"
 

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from shared.clock import format_utc
-from tests.api_calls import NOON, ApiCalls, lambda_api
-from tests.ingest_rig import rig
-from tests.unit.waiting import eventually
-from tests.wire_events import batch, failures, mixed_traffic
+from tests.support.api_calls import NOON, ApiCalls, lambda_api
+from tests.support.ingest_harness import rig
+from tests.support.waiting import eventually
+from tests.support.wire_events import batch, failures, mixed_traffic
 
 SMALL, LARGE = 2_000, 20_000
 BATCH, PAGES = 100, 90

@@ -56,7 +56,7 @@ def test_it_passes_cfn_lint() -> None:
 
 
 def test_the_rules_listen_to_the_contracts_topics_and_write_its_message(template: dict[str, Any]) -> None:
-    """Each filter of ``shared.topics`` has its rule, and each rule writes what ``shared.ingest_message`` promises."""
+    """Each filter of ``shared.topics`` has its rule, and each rule writes what ``shared.iot_envelope`` promises."""
     rules = [rule["TopicRulePayload"] for rule in _of_type(template, "AWS::IoT::TopicRule").values()]
     found: set[str] = set()
     for rule in rules:
@@ -145,7 +145,7 @@ def test_each_function_is_built_from_its_row(template: dict[str, Any]) -> None:
 
 def test_every_variable_that_is_set_is_one_that_the_code_reads(template: dict[str, Any]) -> None:
     """A renamed setting would otherwise leave a function silently on its default."""
-    readers = [ROOT / "cloud_functions/settings.py", ROOT / "cloud_functions/api/composition.py"]
+    readers = [ROOT / "cloud_functions/settings.py", ROOT / "cloud_functions/api/wiring.py"]
     text = "".join(reader.read_text(encoding="utf-8") for reader in readers)
     names = set(template["Globals"]["Function"]["Environment"]["Variables"])
     for function in _of_type(template, "AWS::Serverless::Function").values():

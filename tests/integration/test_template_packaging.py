@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_functions.api.docs_pages import packaged_assets
+from cloud_functions.api.http.docs_pages import packaged_assets
 from infra.packaging import build as building
 from infra.packaging.build import build, main
 from infra.packaging.functions import FUNCTIONS, FunctionCode, function_code

@@ -10,15 +10,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from cloud_functions.api.watchlist_parameters import PatternsAdded, PatternsAnswer, WatchlistAnswer, WatchlistsAnswer
+from cloud_functions.api.watchlists.requests import PatternsAdded, PatternsAnswer, WatchlistAnswer, WatchlistsAnswer
 from cloud_functions.fanout.messages import read_deliveries
 from cloud_functions.fanout.targets.redis import channels_of
-from cloud_functions.ingest.watch import MOST_TOLD, WatchLists
+from cloud_functions.ingest.watchlist_matcher import MOST_TOLD, WatchLists
 from shared.clock import ManualClock
-from tests.api_calls import ApiCalls, lambda_api
-from tests.ingest_rig import Rig, rig
-from tests.plate_reads import plate_read
-from tests.wire_events import NOON, batch, failures, record, wire_event
+from tests.support.api_calls import ApiCalls, lambda_api
+from tests.support.ingest_harness import Rig, rig
+from tests.support.plate_reads import plate_read
+from tests.support.wire_events import NOON, batch, failures, record, wire_event
 
 PATH = "/api/plates/watchlists"
 

@@ -2,7 +2,7 @@
 
 Held-out frames and generated scenes of held-out fonts are searched and read; a logistic regression over two numbers
 (the score's log-odds, and the characters read, each counting as much as it is sure, five at most) gives the weights of
-``edge_agent/anpr/belief.py``. Many plates in the frames have no label: ``--sheet`` writes a picture of all that counts
+``edge_agent/anpr/detection/plate_score.py``. Many plates in the frames have no label: ``--sheet`` writes a picture of all that counts
 as false, numbered, and ``--plates 3,17`` says which of those are plates after all and are left out of the fit.
 
 Usage::
@@ -24,10 +24,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.anpr.belief import LEAST_BELIEF, MOST_CHARACTERS, legible_characters
-from edge_agent.anpr.plate_detector import PlateSearch, open_plate_detector
-from edge_agent.anpr.reader import open_reader
-from edge_agent.anpr.rectify import straighten
+from edge_agent.anpr.detection.plate_detector import PlateSearch, open_plate_detector
+from edge_agent.anpr.detection.plate_score import LEAST_BELIEF, MOST_CHARACTERS, legible_characters
+from edge_agent.anpr.recognition.reader import open_reader
+from edge_agent.anpr.recognition.rectify import straighten
 from edge_agent.anpr.types import PlateReading
 from edge_agent.events.occurrences import iou
 from edge_agent.types import Image

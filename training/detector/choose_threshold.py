@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.plate_decoding import FoundPlates
-from edge_agent.anpr.plate_detector import MODELS, NetworkPlateDetector, PlateSearch, open_plate_detector
+from edge_agent.anpr.detection.plate_decoding import FoundPlates
+from edge_agent.anpr.detection.plate_detector import MODELS, NetworkPlateDetector, PlateSearch, open_plate_detector
 from training.detector.frames import load_frames
 from training.detector.plate_bank import load_bank
 from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker

@@ -22,7 +22,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import quantizer, recipe
 from torch import nn
 
-from edge_agent.anpr.plate_decoding import cell_grid, decode
+from edge_agent.anpr.detection.plate_decoding import cell_grid, decode
 from training.detector.frames import load_frames
 from training.detector.network import PlateNet
 from training.detector.plate_bank import load_bank

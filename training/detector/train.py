@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 
-from edge_agent.anpr.plate_decoding import cell_grid, decode
+from edge_agent.anpr.detection.plate_decoding import cell_grid, decode
 from training.detector.frames import load_frames
 from training.detector.loss import cells, flatten, plate_loss
 from training.detector.network import PlateNet

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.plate_detector import PlateSearch, open_plate_detector
+from edge_agent.anpr.detection.plate_detector import PlateSearch, open_plate_detector
 from training.detector.frames import HEIGHT_PX, WIDTH_PX, load_frames
 from training.detector.validate import iou_matrix
 

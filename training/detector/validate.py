@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.anpr.plate_decoding import FoundPlates
+from edge_agent.anpr.detection.plate_decoding import FoundPlates
 from training.detector.frames import RealFrames
 from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edge_agent.anpr.cuts import LINE_HEIGHT, LINE_WIDTH
-from edge_agent.anpr.spotting import ALPHABET
+from edge_agent.anpr.recognition.character_detection import ALPHABET
+from edge_agent.anpr.recognition.crops import LINE_HEIGHT, LINE_WIDTH
 from training.line.blend import blended
 from training.line.network import LineNetwork
 from training.reader.export import convert, keep_halved, quantise, write_description

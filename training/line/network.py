@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_agent.anpr.spotting import ALPHABET
+from edge_agent.anpr.recognition.character_detection import ALPHABET
 
 CLASSES = 1 + len(ALPHABET)
 """0 is the blank."""

@@ -15,8 +15,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from edge_agent.anpr.cuts import as_line_input, cut_line
-from edge_agent.anpr.spotting import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter, in_lines
+from edge_agent.anpr.recognition.character_detection import (
+    ALPHABET,
+    INPUT_HEIGHT,
+    INPUT_WIDTH,
+    SpottedCharacter,
+    in_lines,
+)
+from edge_agent.anpr.recognition.crops import as_line_input, cut_line
 from training.reader.bank import BankedPlate, DrawnPlates, RealPlate, load_real, load_validation
 from training.reader.degrade import Backgrounds, make_crop, make_real_crop
 

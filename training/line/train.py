@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_agent.anpr.line_reader import characters
+from edge_agent.anpr.recognition.line_reader import characters
 from training.line.network import LineNetwork
 from training.line.samples import Lines, LineSample, collate, held_out, photographed
 from training.loop import Pace, begin, fit, option_parser, seed_of_process

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge_agent.anpr.spotting import ALPHABET
+from edge_agent.anpr.recognition.character_detection import ALPHABET
 from training.plates.fonts import MASK_CAP_PX, pick_typeface, small_text, symbol
 from training.plates.ground import blob, jitter
 from training.plates.ink import blend

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_agent.anpr.spotting import ALPHABET
+from edge_agent.anpr.recognition.character_detection import ALPHABET
 from training.plates.fonts import MASK_CAP_PX, Glyph
 
 FINE = 3

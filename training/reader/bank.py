@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.spotting import ALPHABET
+from edge_agent.anpr.recognition.character_detection import ALPHABET
 from training.plates.render import RenderedPlate, render_detailed
 
 MAX_WIDTH_PX = 360

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.cuts import stretched
+from edge_agent.anpr.recognition.crops import stretched
 from training.reader.bank import BankedPlate, RealPlate
 
 INPUT_WIDTH, INPUT_HEIGHT = 192, 64

@@ -19,7 +19,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import Quantizer, recipe
 from torch import Tensor, nn
 
-from edge_agent.anpr.spotting import ALPHABET
+from edge_agent.anpr.recognition.character_detection import ALPHABET
 from training.reader.bank import REGIONS
 from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
 from training.reader.network import ReaderNetwork

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_agent.anpr.spotting import ALPHABET
+from edge_agent.anpr.recognition.character_detection import ALPHABET
 from training.reader.bank import REGIONS
 from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.reader import NetworkPlateReader, open_reader
-from edge_agent.anpr.spotting import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter
+from edge_agent.anpr.recognition.character_detection import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter
+from edge_agent.anpr.recognition.reader import NetworkPlateReader, open_reader
 from training.detector.frames import held_out_names
 from training.reader.bank import REGIONS, RealPlate
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from edge_agent.anpr.spotting import ALPHABET, spot
+from edge_agent.anpr.recognition.character_detection import ALPHABET, spot
 from training.loop import Pace, begin, fit, option_parser, seed_of_process
 from training.reader.bank import DrawnPlates, load_real, load_validation
 from training.reader.degrade import Backgrounds, Sample, make_real_sample, make_sample

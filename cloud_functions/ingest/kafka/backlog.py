@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_functions.ingest.kafka_records import KafkaRecord
+from cloud_functions.ingest.sources.kafka_records import KafkaRecord
 
 Partition = tuple[str, int]
 """Topic and number."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_functions.ingest.kafka.backlog import Partition
-from cloud_functions.ingest.kafka_records import KafkaRecord
+from cloud_functions.ingest.sources.kafka_records import KafkaRecord
 from shared.errors import ConfigurationError, PermanentError
 
 if TYPE_CHECKING:

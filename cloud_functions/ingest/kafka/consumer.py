@@ -14,8 +14,8 @@ from typing import Final, Protocol
 from cloud_functions.ingest.ingest import Dealt
 from cloud_functions.ingest.kafka.backlog import FIRST_PAUSE_S, LONGEST_PAUSE_S, Backlog, Partition
 from cloud_functions.ingest.kafka.statistics import Statistics
-from cloud_functions.ingest.kafka_records import KafkaRecord
-from cloud_functions.ingest.messages import Invocation, Rejection, read_records
+from cloud_functions.ingest.sources.kafka_records import KafkaRecord
+from cloud_functions.ingest.sources.messages import Invocation, Rejection, read_records
 from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)

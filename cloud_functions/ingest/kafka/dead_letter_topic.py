@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cloud_functions.ingest.messages import Rejection
+from cloud_functions.ingest.sources.messages import Rejection
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer

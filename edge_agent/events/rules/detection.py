@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from edge_agent.annotate import BoxLabel
 from edge_agent.events.occurrences import DetectionOccurrence
 from edge_agent.events.settings import EventSettings
+from edge_agent.images.annotate import BoxLabel
 from edge_agent.types import Frame
 
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_agent.annotate import BoxLabel
 from edge_agent.events.occurrences import (
     Box,
     Followed,
@@ -29,6 +28,7 @@ from edge_agent.events.rules.observation import Observation, Transition
 from edge_agent.events.rules.path import PathPoint
 from edge_agent.events.rules.track_state import TrackState, moment, picture_quality
 from edge_agent.events.settings import EventSettings
+from edge_agent.images.annotate import BoxLabel
 from edge_agent.track.stationary import Stationarity
 from edge_agent.types import Detections, EarlierDetection, Frame, Tracks, ViewChange
 

@@ -17,9 +17,9 @@ from typing import Any
 import av
 
 from edge_agent.camera.synthetic.gate import SyntheticGate
+from edge_agent.cli.replay import replay
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.events.occurrences import Box, iou
-from edge_agent.replay import replay
 from edge_agent.types import Image
 from shared.geometry import BoundingBox
 from shared.plates import normalize_plate

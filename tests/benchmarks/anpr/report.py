@@ -14,9 +14,9 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from edge_agent.anpr.line_reader import MODEL_NAME as LINE_READER
-from edge_agent.anpr.reader import MODEL_NAME as READER
-from edge_agent.anpr.reader_model import ReaderModel, shipped
+from edge_agent.anpr.recognition.line_reader import MODEL_NAME as LINE_READER
+from edge_agent.anpr.recognition.reader import MODEL_NAME as READER
+from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
 from tests.benchmarks.anpr.lines import Line
 
 PACKAGES = ("ai-edge-litert", "numpy", "av")

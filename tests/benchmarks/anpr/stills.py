@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.anpr.plate_detector import open_plate_detector
-from edge_agent.anpr.read_plates import PictureReader
+from edge_agent.anpr.detection.plate_detector import open_plate_detector
+from edge_agent.cli.read_plates import PictureReader
 from edge_agent.events.occurrences import Box, iou
 from tests.benchmarks.anpr.lines import Line, number_line, share_line
 from tests.benchmarks.anpr.material import COUNTRIES, LabelledPlate, crops, few, photographs

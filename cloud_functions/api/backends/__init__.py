@@ -1,0 +1,1 @@
+"""What routes work with: the database, the thread pool for blocking work, health probes."""

@@ -1,0 +1,1 @@
+"""Events: lists, statistics, export, snapshots. ``routes``, ``requests`` and ``responses``."""

@@ -1,0 +1,90 @@
+"""``/docs`` and ``/redoc`` without a CDN: the scripts come from the ``fastapi-offline`` wheel and are served here.
+
+``/`` leads to ``/docs``.
+
+Only the wheel's files are used. Without it the pages say so, and ``/openapi.json`` is there all the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from cloud_functions.api.http.problems import Problem
+
+OPENAPI_PATH = "/openapi.json"
+ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "redoc.standalone.js": "text/javascript; charset=utf-8",
+    "favicon.png": "image/png",
+}
+_WITHOUT_ASSETS = """<!doctype html><html lang="en"><title>Vedette API</title>
+<p>The pages that browse this API need the Python package <code>fastapi-offline</code>, which is not installed.
+<p>The description itself is at <a href="{openapi}">{openapi}</a>; any OpenAPI viewer reads it."""
+
+
+def packaged_assets() -> Path | None:
+    """Return the folder of scripts inside the ``fastapi-offline`` wheel, or None where it is not installed."""
+    spec = importlib.util.find_spec("fastapi_offline")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "static"
+    return folder if all((folder / name).is_file() for name in ASSETS) else None
+
+
+def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
+    """Add ``/docs``, ``/redoc`` and what they load, and a redirect from ``/``."""
+
+    def root(request: Request) -> str:
+        return str(request.scope.get("root_path", "")).rstrip("/")
+
+    def urls(request: Request) -> tuple[str, str]:
+        return f"{root(request)}{OPENAPI_PATH}", f"{root(request)}/docs-assets"
+
+    async def start(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{root(request)}/docs")
+
+    async def description() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    async def swagger(request: Request) -> HTMLResponse:
+        openapi, files = urls(request)
+        if assets is None:
+            return HTMLResponse(_WITHOUT_ASSETS.format(openapi=openapi))
+        return get_swagger_ui_html(
+            openapi_url=openapi,
+            title=app.title,
+            swagger_js_url=f"{files}/swagger-ui-bundle.js",
+            swagger_css_url=f"{files}/swagger-ui.css",
+            swagger_favicon_url=f"{files}/favicon.png",
+            swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
+        )
+
+    async def redoc(request: Request) -> HTMLResponse:
+        openapi, files = urls(request)
+        if assets is None:
+            return HTMLResponse(_WITHOUT_ASSETS.format(openapi=openapi))
+        return get_redoc_html(
+            openapi_url=openapi,
+            title=app.title,
+            redoc_js_url=f"{files}/redoc.standalone.js",
+            redoc_favicon_url=f"{files}/favicon.png",
+            with_google_fonts=False,
+        )
+
+    async def asset(name: str) -> Response:
+        if assets is None or name not in ASSETS:
+            raise Problem(404, "not-found", "There is no such file.")
+        headers = {"Cache-Control": "public, max-age=86400"}
+        return Response((assets / name).read_bytes(), media_type=ASSETS[name], headers=headers)
+
+    app.add_api_route("/", start, include_in_schema=False)
+    app.add_api_route(OPENAPI_PATH, description, include_in_schema=False)
+    app.add_api_route("/docs", swagger, include_in_schema=False)
+    app.add_api_route("/redoc", redoc, include_in_schema=False)
+    app.add_api_route("/docs-assets/{name}", asset, include_in_schema=False)

@@ -1,0 +1,1 @@
+"""Plates: search, history, statistics. ``routes``, ``requests`` and ``responses``."""

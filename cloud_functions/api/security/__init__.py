@@ -1,0 +1,1 @@
+"""Who may do what: permissions, protected plates, the check of Host and Origin."""

@@ -1,0 +1,50 @@
+"""ASGI middleware around ``origin_check``, for the API under uvicorn."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.websockets import WebSocketClose
+
+from cloud_functions.api.http.problems import Problem, problem_response
+from cloud_functions.api.security.origin_check import refusal
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class OriginGuard:
+    """Answers 403 where ``refusal`` gives a reason (a WebSocket is closed with 1008)."""
+
+    def __init__(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, allowed_hosts: Collection[str] = ()
+    ) -> None:
+        self._app = app
+        self._allowed_hosts = frozenset(name.lower().rstrip(".") for name in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reason = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
+        if reason is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocketClose(code=1008, reason=reason[:100])(scope, receive, send)
+        else:
+            detail = f"Refused: {reason}. If it should be allowed, add its name to ALLOWED_HOSTS."
+            await problem_response(Request(scope), Problem(403, "foreign-origin", detail))(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        scheme = {"ws": "http", "wss": "https"}.get(str(scope.get("scheme")), str(scope.get("scheme")))
+        return refusal(
+            hosts=_values(scope, b"host"),
+            origins=_values(scope, b"origin"),
+            allowed_hosts=self._allowed_hosts,
+            scheme=scheme,
+        )
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]

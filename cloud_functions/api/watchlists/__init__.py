@@ -1,0 +1,1 @@
+"""Watch-lists and their patterns. ``routes`` and ``requests``."""

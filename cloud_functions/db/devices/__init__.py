@@ -1,0 +1,1 @@
+"""Devices: status, sequences and gaps."""

@@ -1,0 +1,99 @@
+"""Decides which open gaps are asked for now, and which are given up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import psycopg
+
+from cloud_functions.db.devices.sequences import Range
+from shared.commands import MAX_RESEND_RANGES
+
+if TYPE_CHECKING:
+    from cloud_functions.settings import GapSettings
+
+
+class DueResend(NamedTuple):
+    """What to ask one outbox for again."""
+
+    site_id: str
+    device_id: str
+    sequence_epoch: str
+    ranges: list[Range]
+
+
+# SKIP LOCKED: whoever else is asking for a gap, or filling it, is trusted with it.
+_CLAIM: Final = """
+WITH due AS (
+    SELECT gap_id FROM sequence_gaps
+    WHERE state = 'open' AND next_request_at <= now() AND (%(devices)s::text[] IS NULL OR device_id = ANY (%(devices)s))
+    ORDER BY next_request_at, gap_id
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+UPDATE sequence_gaps AS gap
+SET requested_at = now(), attempts = gap.attempts + 1,
+    next_request_at = now() + make_interval(secs =>
+        LEAST(%(first_retry_s)s::float8 * 2 ^ LEAST(gap.attempts, 30), %(longest_retry_s)s::float8))
+FROM due WHERE gap.gap_id = due.gap_id
+RETURNING gap.site_id, gap.device_id, gap.sequence_epoch,
+          ARRAY(SELECT lower(part) FROM unnest(gap.missing) AS part ORDER BY 1),
+          ARRAY(SELECT upper(part) - 1 FROM unnest(gap.missing) AS part ORDER BY 1)
+"""
+
+# Only devices that were heard of lately can answer; the others ask for themselves when they come back.
+_AWAKE: Final = """
+SELECT DISTINCT gap.device_id FROM sequence_gaps AS gap JOIN devices USING (device_id)
+WHERE gap.state = 'open' AND gap.next_request_at <= now() AND devices.last_seen_at > now() - interval '5 minutes'
+ORDER BY 1 LIMIT %s
+"""
+
+_GIVE_UP: Final = """
+UPDATE sequence_gaps SET state = 'lost', lost = lost + missing, missing = '{}', closed_at = now()
+WHERE gap_id IN (
+    SELECT gap_id FROM sequence_gaps WHERE state = 'open' AND opened_at < now() - make_interval(secs => %s)
+    LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+
+
+def claim_due(
+    connection: psycopg.Connection[Any], devices: Sequence[str] | None, settings: GapSettings, *, limit: int = 1000
+) -> list[DueResend]:
+    """Take the gaps whose time has come (of these devices, or of all) and push back their next time.
+
+    A device is asked for at most ``sequences_per_request`` sequences at once; the rest is due later.
+    """
+    parameters = {
+        "devices": None if devices is None else list(devices),
+        "limit": limit,
+        "first_retry_s": settings.first_retry_s,
+        "longest_retry_s": settings.longest_retry_s,
+    }
+    found: dict[tuple[str, str, str], list[Range]] = {}
+    for site_id, device_id, epoch, firsts, lasts in connection.execute(_CLAIM, parameters):
+        found.setdefault((site_id, device_id, epoch), []).extend(zip(firsts, lasts, strict=True))
+    return [
+        DueResend(*key, ranges=_portion(sorted(ranges), settings.sequences_per_request))
+        for key, ranges in sorted(found.items())
+    ]
+
+
+def awake_devices_with_due_gaps(connection: psycopg.Connection[Any], *, limit: int = 1000) -> list[str]:
+    """Return the devices worth asking: a gap is due, and the device was heard of in the last minutes."""
+    return [device_id for (device_id,) in connection.execute(_AWAKE, [limit])]
+
+
+def give_up_old(connection: psycopg.Connection[Any], settings: GapSettings, *, limit: int = 1000) -> int:
+    """Mark gaps lost that have been open for too long; return how many (at most ``limit``)."""
+    return connection.execute(_GIVE_UP, [settings.give_up_after_s, limit]).rowcount
+
+
+def _portion(ranges: list[Range], most: int) -> list[Range]:
+    portion: list[Range] = []
+    for first, last in ranges[:MAX_RESEND_RANGES]:
+        if most <= 0:
+            break
+        last = min(last, first + most - 1)  # noqa: PLW2901
+        portion.append((first, last))
+        most -= last - first + 1
+    return portion

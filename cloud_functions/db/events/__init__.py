@@ -1,0 +1,1 @@
+"""Events in the database: insert, filter, queries, counts and their rollups, statistics, deletion."""

@@ -1,0 +1,131 @@
+"""Deleting events, in the caller's transaction; triggers keep the counts right in it.
+
+A deleted event that its device sends again (its outbox was restored, a queue was redriven) is stored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection, sql
+
+from cloud_functions.db.events.filter import EventFilter, all_of, event_conditions
+from cloud_functions.db.events.identity import place_of_picture
+from cloud_functions.db.events.queries import find_event
+from cloud_functions.db.events.time_buckets import time_conditions
+
+Row = tuple[Any, ...]
+
+
+class Picture(NamedTuple):
+    """A snapshot's key under its device."""
+
+    device_id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """How many events went, and the pictures that no event refers to any more."""
+
+    events: int
+    pictures: list[Picture]
+
+
+class DeletedEvent(NamedTuple):
+    """What is left to know of a deleted event."""
+
+    device_id: str
+    camera_id: str
+    timestamp: datetime
+    path: str | None
+
+
+def delete_event(connection: Connection[Row], ref: int | UUID) -> Deletion:
+    """Delete one event; ``events`` is 0 where there is none."""
+    event = find_event(connection, ref)
+    if event is None:
+        return Deletion(events=0, pictures=[])
+    return _delete(connection, [UUID(event.event_id)], [event.timestamp])
+
+
+def delete_events(connection: Connection[Row], wanted: EventFilter, *, limit: int) -> Deletion:
+    """Delete the oldest ``limit`` events that match."""
+    conditions, parameters = event_conditions(wanted)
+    conditions += time_conditions(wanted.span, "timestamp", parameters, "span")
+    parameters["limit"] = limit
+    query = sql.SQL(
+        'SELECT event_id, "timestamp" FROM events WHERE {} ORDER BY "timestamp", id LIMIT %(limit)s FOR UPDATE'
+    ).format(all_of(conditions))
+    doomed = connection.execute(query, parameters).fetchall()
+    if not doomed:
+        return Deletion(events=0, pictures=[])
+    return _delete(connection, [row[0] for row in doomed], [row[1] for row in doomed])
+
+
+def _delete(connection: Connection[Row], event_ids: list[UUID], timestamps: list[datetime]) -> Deletion:
+    """Delete by primary key; the bounds of time spare the months that hold none of them."""
+    rows = connection.execute(
+        """
+        DELETE FROM events USING unnest(%(event_ids)s::uuid[], %(timestamps)s::timestamptz[]) AS doomed (event_id, at)
+        WHERE events.event_id = doomed.event_id AND events."timestamp" = doomed.at
+          AND events."timestamp" BETWEEN %(first)s AND %(last)s
+        RETURNING events.device_id, events.camera_id, events."timestamp", events.snapshot_path
+        """,
+        {"event_ids": event_ids, "timestamps": timestamps, "first": min(timestamps), "last": max(timestamps)},
+    ).fetchall()
+    deleted = [DeletedEvent(*row) for row in rows]
+    return Deletion(events=len(deleted), pictures=unreferenced_pictures(connection, deleted))
+
+
+def unreferenced_pictures(connection: Connection[Row], deleted: list[DeletedEvent]) -> list[Picture]:
+    """Return the pictures of ``deleted`` that no event of any time is left for.
+
+    An event that shows a picture has the camera and the time that the picture's key says, or is noted as an odd one;
+    one that an earlier release has stored may also share camera and time with the deleted event.
+    """
+    shown = {Picture(event.device_id, event.path): event for event in deleted if event.path is not None}
+    if not shown:
+        return []
+    places = [(picture, event.camera_id, event.timestamp) for picture, event in shown.items()]
+    places += [(picture, *place) for picture in shown if (place := place_of_picture(picture.path)) is not None]
+    times = [at for _, _, at in places]
+    rows = connection.execute(
+        """
+        SELECT DISTINCT events.device_id, events.snapshot_path
+        FROM events JOIN unnest(%(devices)s::text[], %(cameras)s::text[], %(times)s::timestamptz[], %(paths)s::text[])
+             AS shown (device_id, camera_id, at, path)
+          ON events.camera_id = shown.camera_id AND events."timestamp" = shown.at
+         AND events.device_id = shown.device_id AND events.snapshot_path = shown.path
+        WHERE events."timestamp" BETWEEN %(first)s AND %(last)s
+        """,
+        {
+            "devices": [picture.device_id for picture, _, _ in places],
+            "cameras": [camera_id for _, camera_id, _ in places],
+            "times": times,
+            "paths": [picture.path for picture, _, _ in places],
+            "first": min(times),
+            "last": max(times),
+        },
+    )
+    left = shown.keys() - {Picture(*row) for row in rows}
+    return sorted(left - _shown_by_odd_events(connection, left))
+
+
+def _shown_by_odd_events(connection: Connection[Row], pictures: Collection[Picture]) -> set[Picture]:
+    if not pictures:
+        return set()
+    rows = connection.execute(
+        """
+        SELECT DISTINCT odd.device_id, odd.snapshot_path
+        FROM unnest(%s::text[], %s::text[]) AS shown (device_id, path)
+        JOIN event_odd_times AS odd ON odd.snapshot_path = shown.path AND odd.device_id = shown.device_id
+        JOIN events ON events.event_id = odd.event_id AND events."timestamp" = odd."timestamp"
+        """,
+        [[picture.device_id for picture in pictures], [picture.path for picture in pictures]],
+    )
+    return {Picture(*row) for row in rows}

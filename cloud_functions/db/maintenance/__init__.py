@@ -1,0 +1,1 @@
+"""Bookkeeping of maintenance: tasks that failed, rows that nobody needs."""

@@ -1,0 +1,43 @@
+"""Deletes bookkeeping rows that nobody needs any more, a bounded number at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from cloud_functions.db.partitions.partitions import COUNT_TABLES
+
+ZERO_COUNT_TABLES: Final = (*COUNT_TABLES, "plates", "plate_camera_counts")
+"""Tables whose rows may stand at zero after deletes."""
+
+# Rows that somebody is changing are left for the next time.
+_EMPTY: Final = """
+DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {table} WHERE events = 0 LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
+_OLD_GAPS: Final = """
+DELETE FROM sequence_gaps WHERE gap_id IN (
+    SELECT gap_id FROM sequence_gaps WHERE state <> 'open' AND closed_at < now() - %s LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+_ODD_TIMES: Final = """
+DELETE FROM event_odd_times WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM event_odd_times WHERE "timestamp" < %s LIMIT %s FOR UPDATE SKIP LOCKED))
+"""
+
+
+def purge_empty_counts(connection: psycopg.Connection[Any], table: str, *, limit: int) -> int:
+    """Delete rows of one of ``ZERO_COUNT_TABLES`` that stand at zero; return how many (at most ``limit``)."""
+    return connection.execute(sql.SQL(_EMPTY).format(table=sql.Identifier(table)), [limit]).rowcount
+
+
+def purge_old_gaps(connection: psycopg.Connection[Any], *, older_than: timedelta, limit: int) -> int:
+    """Delete gaps that have been closed or lost for so long; return how many (at most ``limit``)."""
+    return connection.execute(_OLD_GAPS, [older_than, limit]).rowcount
+
+
+def purge_odd_times(connection: psycopg.Connection[Any], *, before: datetime, limit: int) -> int:
+    """Delete what is noted of events older than ``before``; return how many (at most ``limit``)."""
+    return connection.execute(_ODD_TIMES, [before, limit]).rowcount

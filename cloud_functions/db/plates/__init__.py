@@ -1,0 +1,1 @@
+"""Plate reads in the database: lists, similarity search, protected reads, conversion."""

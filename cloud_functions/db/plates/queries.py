@@ -1,0 +1,215 @@
+"""Finding plate reads: lists by whole plate, prefix, camera, region and time, and the history of one plate.
+
+Newest first, by capture time and then by number. Fuzzy search is in ``plate_search``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString, Protocol
+
+from psycopg import Connection, sql
+
+from cloud_functions.db.events.counts import count_events
+from cloud_functions.db.events.filter import EventFilter, Parameters, all_of
+from cloud_functions.db.plates.record import PLATE_EVENT_COLUMNS, PlateEvent
+
+Row = tuple[Any, ...]
+
+COLUMNS = sql.SQL(PLATE_EVENT_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class PlateFilter:
+    """Every condition given must hold; None asks nothing. ``start`` is included and ``end`` excluded, both aware.
+
+    ``plate`` (whole) and ``prefix`` (its beginning) are in normal form (``shared.plates``); ``tokens`` are the
+    protected plates that are meant by it as well.
+    """
+
+    plate: str | None = None
+    prefix: str | None = None
+    region: str | None = None
+    camera_id: str | None = None
+    site_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    tokens: tuple[str, ...] = ()
+    event_ids: tuple[str, ...] = ()
+    """Events of ``plate`` that are stored under another token (see ``plates.normal_form.earlier_forms``)."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the kept counts of events tell how many reads match."""
+        return self.plate is None and self.prefix is None and self.region is None
+
+    @property
+    def is_prefix_alone(self) -> bool:
+        """Whether the beginning of the plate is all that is asked."""
+        others = (self.plate, self.region, self.camera_id, self.site_id, self.start, self.end)
+        return self.prefix is not None and all(other is None for other in others)
+
+
+class Position(Protocol):
+    """A read's place in the order of the list."""
+
+    @property
+    def timestamp(self) -> datetime: ...
+    @property
+    def id(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlatePage:
+    """A slice of a list, how many reads the whole list has, and whether more follow."""
+
+    plates: list[PlateEvent]
+    total: int
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CameraHistory:
+    """How often, and from when to when, one camera read the plate."""
+
+    camera_id: str
+    site_id: str
+    events: int
+    first_seen: datetime
+    last_seen: datetime
+    confidence_sum: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlateHistory:
+    """What is known of one plate; ``cameras`` the busiest first, ``latest`` the newest reads."""
+
+    cameras: list[CameraHistory]
+    latest: PlatePage
+
+    @property
+    def events(self) -> int:
+        return sum(camera.events for camera in self.cameras)
+
+    @property
+    def first_seen(self) -> datetime:
+        return min(camera.first_seen for camera in self.cameras)
+
+    @property
+    def last_seen(self) -> datetime:
+        return max(camera.last_seen for camera in self.cameras)
+
+    @property
+    def avg_confidence(self) -> float:
+        return sum(camera.confidence_sum for camera in self.cameras) / self.events
+
+
+_CONDITIONS: dict[str, LiteralString] = {
+    "region": "region = %(region)s",
+    "camera_id": "camera_id = %(camera_id)s",
+    "site_id": "site_id = %(site_id)s",
+    "start": "captured_at >= %(start)s",
+    "end": "captured_at < %(end)s",
+}
+_PLATE: LiteralString = "plate_normalized_text = %(plate)s"
+_ANY_PLATE: LiteralString = "plate_normalized_text = ANY(%(any_plate)s)"
+_ANY_PLATE_OR_LISTED: LiteralString = (
+    "(plate_normalized_text = ANY(%(any_plate)s) OR event_id = ANY(%(event_ids)s::uuid[]))"
+)
+_PREFIX: LiteralString = "plate_normalized_text >= %(prefix)s AND plate_normalized_text < %(prefix_end)s"
+_PREFIX_OR_LISTED: LiteralString = (
+    "(plate_normalized_text >= %(prefix)s AND plate_normalized_text < %(prefix_end)s"
+    " OR plate_normalized_text = ANY(%(tokens)s))"
+)
+
+_PAGE = sql.SQL(
+    "SELECT {} FROM plate_events WHERE {} ORDER BY captured_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s"
+)
+# The index by plate has the times too, so the newest of a town's ten thousand reads are found in it alone, and only
+# those of the page are fetched.
+_PREFIX_PAGE = sql.SQL(
+    """
+    SELECT {} FROM (
+        SELECT captured_at, id FROM plate_events WHERE {}
+        ORDER BY captured_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s
+    ) AS page JOIN plate_events USING (captured_at, id) ORDER BY captured_at DESC, id DESC
+    """
+)
+
+
+def plate_conditions(wanted: PlateFilter) -> tuple[list[sql.Composable], Parameters]:
+    """Return the conditions on ``plate_events`` and their parameters."""
+    names = [name for name in _CONDITIONS if getattr(wanted, name) is not None]
+    conditions: list[sql.Composable] = [sql.SQL(_CONDITIONS[name]) for name in names]
+    parameters: Parameters = {name: getattr(wanted, name) for name in names}
+    if wanted.plate is not None:
+        several = _ANY_PLATE_OR_LISTED if wanted.event_ids else _ANY_PLATE
+        conditions.append(sql.SQL(several if wanted.tokens or wanted.event_ids else _PLATE))
+        parameters |= {
+            "plate": wanted.plate,
+            "any_plate": [wanted.plate, *wanted.tokens],
+            "event_ids": list(wanted.event_ids),
+        }
+    if wanted.prefix is not None:
+        conditions.append(sql.SQL(_PREFIX_OR_LISTED if wanted.tokens else _PREFIX))
+        parameters |= _prefix_range(wanted.prefix) | {"tokens": list(wanted.tokens)}
+    return conditions, parameters
+
+
+def _prefix_range(prefix: str) -> Parameters:
+    """Return the range, bytewise, of what begins with ``prefix``: up to the prefix with its last character raised.
+
+    UTF-8 sorts as the characters' numbers do. Surrogates, which are no characters, are stepped over; the last number of
+    all is no letter.
+    """
+    following = ord(prefix[-1]) + 1
+    return {"prefix": prefix, "prefix_end": prefix[:-1] + chr(0xE000 if following == 0xD800 else following)}
+
+
+def plates_page(
+    connection: Connection[Row], wanted: PlateFilter, *, limit: int, offset: int = 0, after: Position | None = None
+) -> PlatePage:
+    """Return ``limit`` reads after the newest ``offset``, or after a place, and how many match in all."""
+    total = count_plates(connection, wanted)
+    if total <= offset:
+        return PlatePage(plates=[], total=total, has_more=False)
+    conditions, parameters = plate_conditions(wanted)
+    if after is not None:
+        conditions.append(sql.SQL("(captured_at, id) < (%(after_time)s, %(after_id)s)"))
+        parameters |= {"after_time": after.timestamp, "after_id": after.id}
+    parameters |= {"limit": limit + 1, "offset": offset}
+    query = (_PREFIX_PAGE if wanted.is_prefix_alone else _PAGE).format(COLUMNS, all_of(conditions))
+    plates = [PlateEvent.from_row(row) for row in connection.execute(query, parameters)]
+    return PlatePage(plates=plates[:limit], total=total, has_more=len(plates) > limit)
+
+
+def count_plates(connection: Connection[Row], wanted: PlateFilter) -> int:
+    """Return exactly how many reads match: from kept counts where they know, else by counting."""
+    if wanted.is_counted:
+        kept = EventFilter(
+            event_type="anpr", camera_id=wanted.camera_id, site_id=wanted.site_id, start=wanted.start, end=wanted.end
+        )
+        return count_events(connection, kept)
+    conditions, parameters = plate_conditions(wanted)
+    query = sql.SQL("SELECT count(*) FROM plate_events WHERE {}")
+    if wanted.is_prefix_alone:
+        query = sql.SQL("SELECT COALESCE(sum(events), 0)::bigint FROM plates WHERE {}")
+    row = connection.execute(query.format(all_of(conditions)), parameters).fetchone()
+    return 0 if row is None else row[0]
+
+
+def plate_history(connection: Connection[Row], wanted: PlateFilter, *, limit: int) -> PlateHistory | None:
+    """Return where and when the plate asked for was read, with its newest reads; None where it never was."""
+    conditions, parameters = plate_conditions(wanted)
+    query = sql.SQL(
+        """
+        SELECT camera_id, site_id, count(*), min(captured_at), max(captured_at), sum(confidence)
+        FROM plate_events WHERE {} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+        """
+    ).format(all_of(conditions))
+    rows = connection.execute(query, parameters).fetchall()
+    if not rows:
+        return None
+    latest = plates_page(connection, wanted, limit=limit)
+    return PlateHistory([CameraHistory(*row) for row in rows], latest)

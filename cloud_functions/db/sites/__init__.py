@@ -1,0 +1,1 @@
+"""Sites: their settings, wrapped keys and retention."""

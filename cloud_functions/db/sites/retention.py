@@ -1,0 +1,57 @@
+"""Deleting what a site does not want to keep any longer, found by the kept counts: only what goes is looked at."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from psycopg import Connection
+
+from cloud_functions.db.events.delete import DeletedEvent, unreferenced_pictures
+from cloud_functions.db.snapshots.expired import note_expired_pictures
+
+Row = tuple[Any, ...]
+
+_EXPIRED: Final = """
+SELECT day, camera_id, event_type FROM event_counts_daily
+WHERE site_id = %(site_id)s AND day < %(before)s AND events > 0
+  AND (%(event_type)s::text IS NULL OR event_type = %(event_type)s)
+ORDER BY day, camera_id, event_type
+"""
+# By way of the parent, so that counts and plates follow.
+_DELETE: Final = """
+DELETE FROM events WHERE "timestamp" >= %(start)s AND "timestamp" < %(end)s AND (event_id, "timestamp") IN (
+    SELECT event_id, "timestamp" FROM events
+    WHERE camera_id = %(camera_id)s AND event_type = %(event_type)s AND site_id = %(site_id)s
+      AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+    ORDER BY "timestamp", id LIMIT %(limit)s)
+RETURNING device_id, camera_id, "timestamp", snapshot_path
+"""
+
+
+class ExpiredDay(NamedTuple):
+    """A camera's events of one type on one UTC day, some or all of which have expired."""
+
+    day: datetime
+    camera_id: str
+    event_type: str
+
+
+def expired_days(
+    connection: Connection[Row], site_id: str, *, before: datetime, event_type: str | None = None
+) -> list[ExpiredDay]:
+    """Return where a site has events of before ``before``, the oldest first."""
+    wanted = {"site_id": site_id, "before": before, "event_type": event_type}
+    return [ExpiredDay(*row) for row in connection.execute(_EXPIRED, wanted)]
+
+
+def delete_expired(
+    connection: Connection[Row], site_id: str, expired: ExpiredDay, *, before: datetime, limit: int
+) -> int:
+    """Delete the oldest of them and note their pictures; return how many events went (at most ``limit``)."""
+    end = min(expired.day + timedelta(days=1), before)
+    rows = connection.execute(
+        _DELETE, expired._asdict() | {"site_id": site_id, "start": expired.day, "end": end, "limit": limit}
+    ).fetchall()
+    note_expired_pictures(connection, unreferenced_pictures(connection, [DeletedEvent(*row) for row in rows]))
+    return len(rows)

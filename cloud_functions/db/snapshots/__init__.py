@@ -1,0 +1,1 @@
+"""Snapshots whose events are gone."""

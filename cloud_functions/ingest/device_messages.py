@@ -1,0 +1,134 @@
+"""Heartbeats, statuses and replies: what devices say about themselves, and what it tells about gaps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, TypeVar
+
+import psycopg
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from cloud_functions.db.devices.sequences import MAX_SEQUENCE, Outbox, Range, announce_highest, mark_lost
+from cloud_functions.db.devices.status import record_heartbeat, record_status
+from cloud_functions.db.events.json_size import check_stored_size
+from cloud_functions.ingest.sources.messages import Message
+from cloud_functions.ingest.validation import check_time
+from cloud_functions.settings import GapSettings
+from shared.commands import Reply
+from shared.errors import ContractError
+from shared.events import MAX_EVENT_BYTES, contract_error, holds_nul
+from shared.heartbeat import DeviceStatus, Heartbeat
+from shared.topics import TopicAddress
+
+log = logging.getLogger(__name__)
+
+Report = TypeVar("Report", bound=BaseModel)
+Connection = psycopg.Connection[Any]
+
+
+class Limits(NamedTuple):
+    """What reports are judged by."""
+
+    gaps: GapSettings
+    now: datetime
+    latest: datetime
+    """The latest time that a device may claim, as for events."""
+
+
+def record_report(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+    """Store one report inside the caller's transaction; raise ContractError for what is not one."""
+    _RECORDERS[address.kind](connection, message, address, limits)
+
+
+def _heartbeat(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+    heartbeat = _parse(Heartbeat, message)
+    check_time(heartbeat.timestamp, limits.latest)
+    received_at = _received_at(message, limits.now)
+    settings = limits.gaps
+    _check_owner(address, site_id=heartbeat.site_id, device_id=heartbeat.device_id)
+    heartbeat_json = to_json(heartbeat, inf_nan_mode="null").decode()
+    check_stored_size(heartbeat_json)
+    record_heartbeat(
+        connection,
+        site_id=address.site_id,
+        device_id=address.device_id,
+        agent_version=heartbeat.agent_version[:200],
+        at=min(heartbeat.timestamp, limits.now),  # a clock that runs ahead must not hide later ones
+        received_at=received_at,
+        heartbeat_json=heartbeat_json,
+    )
+    told = heartbeat.outbox
+    outbox = Outbox(address.device_id, told.sequence_epoch)
+    # What still waits on the device is not missing; it is sent oldest first, so it is taken to be the newest.
+    sent = min(told.last_sequence, MAX_SEQUENCE) - told.pending_events
+    if sent > 0:
+        announce_highest(connection, outbox, settings, site_id=address.site_id, highest=sent)
+    _lose(connection, outbox, told.dropped_ranges, "dropped")
+
+
+def _status(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+    status = _parse(DeviceStatus, message)
+    _check_owner(address, site_id=address.site_id, device_id=status.device_id)
+    record_status(
+        connection,
+        site_id=address.site_id,
+        device_id=address.device_id,
+        status=status.status,
+        at=_received_at(message, limits.now),
+    )
+
+
+def _reply(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+    del limits
+    reply = _parse(Reply, message)
+    _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
+    if reply.sequence_epoch and reply.unavailable:
+        _lose(connection, Outbox(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
+
+
+_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, Limits], None]]] = {
+    "heartbeat": _heartbeat,
+    "status": _status,
+    "replies": _reply,
+}
+REPORT_KINDS: Final = frozenset(_RECORDERS)
+
+
+def _lose(connection: Connection, outbox: Outbox, ranges: list[Range], why: str) -> None:
+    sane = [(first, min(last, MAX_SEQUENCE)) for first, last in ranges if 1 <= first <= last and first <= MAX_SEQUENCE]
+    touched = mark_lost(connection, outbox, sane)
+    if touched:
+        log.warning("events of %s are lost: %s on the device (%d gaps)", outbox.device_id, why, touched)
+
+
+def _parse(kind: type[Report], message: Message) -> Report:
+    if len(message.payload) > MAX_EVENT_BYTES:
+        raise ContractError(
+            f"a message of {len(message.payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large"
+        )
+    if holds_nul(message.payload):
+        raise ContractError("a message may not hold a NUL character", reason="nul_character")
+    try:
+        return kind.model_validate_json(message.payload)
+    except ValidationError as error:
+        told = contract_error(error)
+        text = str(told).replace("not an event", f"not a {kind.__name__}", 1)
+        raise ContractError(text, reason=told.reason) from error
+
+
+def _check_owner(address: TopicAddress, *, site_id: str, device_id: str) -> None:
+    if (site_id, device_id) != (address.site_id, address.device_id):
+        raise ContractError(
+            "not the publisher's own: the message and its topic name different devices", reason="topic_mismatch"
+        )
+
+
+def _received_at(message: Message, now: datetime) -> datetime:
+    """Return when the broker took the message, never later than ``now``: with Kafka it may be the producer's claim."""
+    try:
+        return min(datetime.fromtimestamp(message.received_at_ms / 1000, UTC), now)
+    except (OverflowError, OSError, ValueError):
+        raise ContractError("received_at_ms is no time", reason="bad_envelope") from None

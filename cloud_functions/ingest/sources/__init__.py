@@ -1,0 +1,1 @@
+"""Event sources: how messages lie in what Lambda or Kafka hands over."""

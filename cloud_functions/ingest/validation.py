@@ -1,0 +1,240 @@
+"""Turns messages into events fit for storing: the contract, the topic's owner, and the clock are checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from cloud_functions.db.devices.sequences import MAX_SEQUENCE, Outbox
+from cloud_functions.db.events.insert import EventRow
+from cloud_functions.db.events.json_size import check_stored_size
+from cloud_functions.db.events.record import FlatEvent
+from cloud_functions.ingest.sources.messages import Message
+from cloud_functions.ingest.superseded import superseded_times
+from cloud_functions.plates.normal_form import with_normal_form
+from cloud_functions.plates.site_key import is_token
+from shared.clock import format_utc
+from shared.errors import ContractError
+from shared.event_dicts import EventDict, parse_event_dict
+from shared.plates import MAX_PLATE_LENGTH
+from shared.topics import ROOT, TopicAddress, parse_topic
+from shared.untyped_data import UntypedData
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""A device without a clock battery wakes up here; before it there were no devices."""
+
+_OWNERSHIP: Final = ("site_id", "device_id", "camera_id", "event_type")
+_owner: Final = itemgetter(*_OWNERSHIP)
+_MOST_COUNTED: Final = 256
+"""Names of one event, of each kind, under which it is counted."""
+
+
+class ArrivedEvent(NamedTuple):
+    """One event that keeps the contract, ready for the table."""
+
+    message: Message
+    row: EventRow
+    class_names: Sequence[str]
+    license_plate: str | None
+    """With ``class_names``, what subscribers filter by; the plate in normal form."""
+    plate_token: str | None = None
+    """What stands for the plate where it is protected: the row is sealed then, and nobody is told the plate."""
+    labels: frozenset[tuple[str, str]] = frozenset()
+    """The class and zone names under which the event is counted, each with its kind."""
+    superseded: tuple[str, ...] = ()
+    """Times that the event had before its device's clock was set."""
+    rule: str | None = None
+    """The rule of a rule event, which subscribers filter by as well."""
+
+    @property
+    def private_plate(self) -> str | None:
+        """The plate where nobody may be told it."""
+        return self.license_plate if self.plate_token else None
+
+
+class PlaceInSequence(NamedTuple):
+    """Where in which outbox's sequence something stands."""
+
+    site_id: str
+    outbox: Outbox
+    sequence: int
+
+
+class Arriving:
+    """A chunk of messages on its way: parsed one after another, while the database takes in the first of them.
+
+    Iterate to take the events; ``rest`` parses what nobody took. Until then ``events`` and ``rejected`` grow.
+    """
+
+    def __init__(self, parsing: Iterator[ArrivedEvent | PlaceInSequence], *, at_most: int) -> None:
+        self._parsing = parsing
+        self.at_most = at_most
+        self.events: list[ArrivedEvent] = []
+        self.rejected: list[PlaceInSequence] = []
+        """Places of events that arrived and were rejected."""
+
+    @classmethod
+    def of(cls, events: Sequence[ArrivedEvent], rejected: Sequence[PlaceInSequence] = ()) -> Arriving:
+        """Return a chunk that is parsed already."""
+        return cls(iter([*rejected, *events]), at_most=len(events))
+
+    def __iter__(self) -> Iterator[ArrivedEvent]:
+        for item in self._parsing:
+            if isinstance(item, ArrivedEvent):
+                self.events.append(item)
+                yield item
+            else:
+                self.rejected.append(item)
+
+    def rest(self) -> None:
+        """Parse everything that is left."""
+        for _ in self:
+            pass
+
+
+def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
+    """Return the event in ``message``; raise ContractError for what must not be stored.
+
+    ``latest``: the latest acceptable capture time. Reasons are those of ``shared.events.parse_event``, and
+    ``topic_mismatch``, ``timestamp_out_of_range``.
+    """
+    event = parse_event_dict(message.payload)
+    site_id, device_id, camera_id, event_type = _owner(event)
+    if message.topic is not None and message.topic != f"{ROOT}/{site_id}/{device_id}/events/{camera_id}/{event_type}":
+        raise ContractError(_mismatch(parse_topic(message.topic), event), reason="topic_mismatch")
+    timestamp, snapshot, data = event["timestamp"], event["snapshot"], event["event_data"]
+    check_time(timestamp, latest)
+    if event_type == "anpr":
+        data = _with_normal_form(data)
+    data_json, snapshot_json = _json(data), _json(snapshot) if snapshot else None
+    check_stored_size(data_json, snapshot_json)
+    row = EventRow(
+        str(event["event_id"]),
+        site_id,
+        device_id,
+        camera_id,
+        event_type,
+        format_utc(timestamp),
+        event["frame_number"],
+        event["sequence"],
+        event["sequence_epoch"],
+        snapshot["key"] if snapshot else None,
+        snapshot_json,
+        data_json,
+    )
+    # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
+    plate = data["plate_normalized"] if event_type == "anpr" else None
+    class_names = _class_names(event_type, data)
+    labels = _labels(event_type, class_names, data)
+    rule = data["rule"] if event_type == "rule" else None
+    return ArrivedEvent(message, row, class_names, plate, labels=labels, superseded=superseded_times(event), rule=rule)
+
+
+def _with_normal_form(data: EventDict) -> EventDict:
+    """Return the data of a read with the plate in today's normal form, which an older agent cannot send."""
+    changed = with_normal_form(data)
+    if changed is None:
+        return data
+    length = len(changed["plate_normalized"])
+    if length > MAX_PLATE_LENGTH:
+        raise ContractError(
+            f"a plate of {length} letters and digits; the limit is {MAX_PLATE_LENGTH}", reason="invalid"
+        )
+    return changed
+
+
+def _json(value: EventDict) -> str:
+    # A field that nobody knows may hold NaN, which Python's JSON lets through and PostgreSQL's does not.
+    return to_json(value, inf_nan_mode="null").decode()
+
+
+def _class_names(event_type: str, data: EventDict) -> Sequence[str]:
+    if event_type == "tracking" or (event_type == "rule" and data["class_name"] is not None):
+        return (data["class_name"],)
+    if event_type == "detection":
+        return tuple(dict.fromkeys(found["class_name"] for found in data["detections"]))
+    return ()
+
+
+def _labels(event_type: str, class_names: Sequence[str], data: EventDict) -> frozenset[tuple[str, str]]:
+    """Return what the database counts the event under (the generated columns ``class_names`` and ``zones``)."""
+    if event_type == "tracking":
+        zones: list[str] = data["zones"]
+        return frozenset((("class", class_names[0]), *(("zone", zone) for zone in zones[:_MOST_COUNTED])))
+    zone = data["zone"] if event_type == "rule" else None
+    names = frozenset(("class", name) for name in class_names[:_MOST_COUNTED])
+    return names if zone is None else names | {("zone", zone)}
+
+
+def as_stored(arrived: ArrivedEvent, stored: FlatEvent) -> ArrivedEvent:
+    """Return a repeated event with the content that is stored, so that all that is said about it agrees.
+
+    The first message with an event_id counts; one that comes again with other content changes nothing.
+    """
+    if stored.device_id != arrived.row.device_id:
+        return arrived  # refused
+    data = UntypedData.from_json(stored.event_data_json)
+    names = {
+        "tracking": [data.text("class_name")],
+        "detection": [found.text("class_name") for found in data.parts("detections")],
+    }.get(stored.event_type, [])
+    row = arrived.row._replace(
+        event_type=stored.event_type,
+        camera_id=stored.camera_id,
+        site_id=stored.site_id,
+        snapshot_path=stored.snapshot_path,
+    )
+    classes = tuple(dict.fromkeys(name for name in names if name is not None))
+    arrived = arrived._replace(row=row, class_names=classes)
+    plate = data.text("plate_normalized") if stored.event_type == "anpr" else None
+    if plate is None:
+        return arrived._replace(license_plate=None, plate_token=None)
+    if not is_token(plate):
+        return arrived if arrived.plate_token is not None else arrived._replace(license_plate=plate)
+    # Sealed: the plate itself is known only where the message brought the same one again.
+    same = plate == arrived.plate_token
+    return arrived if same else arrived._replace(license_plate=None, plate_token=None)
+
+
+def place_in_sequence(message: Message) -> PlaceInSequence | None:
+    """Return the place of a rejected event, as far as it can be read.
+
+    It did arrive: were it counted as missing, the device would be asked for it for ever.
+    """
+    if message.topic is None:
+        return None
+    try:
+        address = parse_topic(message.topic)
+        told: Any = from_json(message.payload)
+        sequence, epoch = told["sequence"], told["sequence_epoch"]
+    except (ContractError, ValueError, TypeError, KeyError):
+        return None
+    usable = type(sequence) is int and 1 <= sequence <= MAX_SEQUENCE and type(epoch) is str and 1 <= len(epoch) <= 64
+    if not usable or not epoch.isascii() or not epoch.isprintable():
+        return None
+    return PlaceInSequence(address.site_id, Outbox(address.device_id, epoch), sequence)
+
+
+def check_time(timestamp: datetime, latest: datetime) -> None:
+    """Raise ContractError for a capture time that no clock can have meant."""
+    # Compared before any conversion: the far ends of the calendar have no UTC form.
+    if timestamp > latest:
+        ahead = timestamp - latest
+        raise ContractError(
+            f"timestamp is {ahead / timedelta(days=1):.1f} days beyond what the clocks allow",
+            reason="timestamp_out_of_range",
+        )
+    if timestamp < EARLIEST:
+        raise ContractError("timestamp is before 1970", reason="timestamp_out_of_range")
+
+
+def _mismatch(address: TopicAddress, event: EventDict) -> str:
+    if address.kind != "events":
+        return "an event on a topic that is not for events"
+    bound = (address.site_id, address.device_id, *address.rest)
+    wrong = [name for name, other in zip(_OWNERSHIP, bound, strict=True) if event[name] != other]
+    return f"not the publisher's own: {', '.join(wrong)} of the event and of its topic differ"

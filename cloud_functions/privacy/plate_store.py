@@ -1,0 +1,244 @@
+"""Storing and finding plate reads: plain functions on a connection, for whoever has one.
+
+A read is stored as the ``anpr`` event that it is; triggers put it into ``plate_events`` in the same transaction (see
+migration 0003). So there is one truth: deleting the event deletes the read, and both lists agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg import Connection, sql
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from cloud_functions.db.events.insert import EventRow, insert_events
+from cloud_functions.db.plates.record import PLATE_EVENT_COLUMNS, PlateEvent
+from cloud_functions.privacy.sealing import seal_row
+from cloud_functions.privacy.vault import PlateVault
+from shared.clock import format_utc
+from shared.errors import ContractError
+from shared.events import AnprData, AnprEvent, contract_error
+from shared.ids import Uuid7Generator
+from shared.plates import normalize_plate
+
+Row = tuple[Any, ...]
+
+_IMAGE_KEY: Final = re.compile(r"[A-Za-z0-9_./-]{1,500}")
+_COLUMNS: Final = sql.SQL(PLATE_EVENT_COLUMNS)
+_new_event_id: Final = Uuid7Generator()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPlate:
+    """A read to be stored. ``event_id`` is minted where none is given: give it, and storing twice stores once."""
+
+    site_id: str
+    device_id: str
+    camera_id: str
+    captured_at: datetime
+    plate_text: str
+    confidence: float
+    event_id: UUID = field(default_factory=_new_event_id)
+    host: str | None = None
+    track_id: int | None = None
+    track_uid: str | None = None
+    region: str | None = None
+    vehicle_type: str | None = None
+    vehicle_make: str | None = None
+    vehicle_model: str | None = None
+    vehicle_color: str | None = None
+    vehicle_image_key: str | None = None
+    plate_image_key: str | None = None
+    plate_box: dict[str, float] | None = None
+    latency_ms: float | None = None
+    quality_score: float | None = None
+    frame_number: int | None = None
+    roi: str | None = None
+    direction: str | None = None
+    reads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlateStats:
+    """Exact totals over everything that is stored; the averages are None where there is nothing to average."""
+
+    total_events: int
+    unique_plates: int
+    active_cameras: int
+    avg_confidence: float | None
+    avg_latency_ms: float | None
+
+
+def insert_event(connection: Connection[Row], plate: NewPlate, *, vault: PlateVault | None = None) -> int | None:
+    """Store one read; return its ``id``, or None where an event with its ``event_id`` and time is stored already.
+
+    ``vault`` has the keys of sites whose plates are protected.
+
+    Raises:
+        ContractError: a field is not what the contract has it be; it is named.
+        ConfigurationError: the site's plates are protected, and the vault has no key (or there is no vault).
+    """
+    return insert_batch(connection, [plate], vault=vault).get(str(plate.event_id))
+
+
+def insert_batch(
+    connection: Connection[Row], plates: Iterable[NewPlate], *, vault: PlateVault | None = None
+) -> dict[str, int]:
+    """Store many reads in one transaction; return the ``id`` of those that are new, by ``event_id``.
+
+    Raises:
+        ContractError, ConfigurationError: as ``insert_event``, of one of them; nothing was stored.
+    """
+    rows = {str(plate.event_id): _event_row(plate) for plate in plates}
+    if not rows:
+        return {}
+    keys = vault or PlateVault()
+    with connection.transaction():
+        keys.refresh(connection)
+        stored = insert_events(connection, [_protected(row, keys) for row in rows.values()], at_most=len(rows))
+    return {event_id: number for event_id, (number, _) in stored.items()}
+
+
+def get_event_by_id(connection: Connection[Row], event_id: UUID) -> PlateEvent | None:
+    """Return the read of the event with this ``event_id``, or None."""
+    found = _select(connection, sql.SQL("event_id = %(event_id)s"), {"event_id": event_id}, limit=1, offset=0)
+    return found[0] if found else None
+
+
+def get_events_by_plate(
+    connection: Connection[Row], plate: str, *, limit: int = 100, offset: int = 0, vault: PlateVault | None = None
+) -> list[PlateEvent]:
+    """Return the reads of one whole plate, however it is spaced or cased, newest first.
+
+    With ``vault`` those of sites that protect their plates as well.
+    """
+    plates = [normalize_plate(plate)]
+    if vault is not None:
+        vault.refresh(connection)
+        plates += vault.tokens(plates[0])
+    condition = sql.SQL("plate_normalized_text = ANY(%(plates)s)")
+    return _select(connection, condition, {"plates": plates}, limit=limit, offset=offset)
+
+
+def get_events_by_camera(
+    connection: Connection[Row],
+    camera_id: str,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[PlateEvent]:
+    """Return one camera's reads, newest first; ``start`` is included and ``end`` is not."""
+    condition = sql.SQL(
+        "camera_id = %(camera_id)s AND captured_at >= COALESCE(%(start)s, '-infinity'::timestamptz)"
+        " AND captured_at < COALESCE(%(end)s, 'infinity'::timestamptz)"
+    )
+    wanted = {"camera_id": camera_id, "start": start, "end": end}
+    return _select(connection, condition, wanted, limit=limit, offset=offset)
+
+
+def get_recent_events(connection: Connection[Row], *, limit: int = 100, offset: int = 0) -> list[PlateEvent]:
+    """Return the newest reads of all cameras."""
+    return _select(connection, sql.SQL("true"), {}, limit=limit, offset=offset)
+
+
+def get_stats(connection: Connection[Row]) -> PlateStats:
+    """Return totals and averages over every read, from what is kept: milliseconds however many there are."""
+    row = connection.execute(
+        "SELECT total_events, unique_plates, active_cameras, avg_confidence, avg_latency_ms FROM plate_events_stats"
+    ).fetchone()
+    return PlateStats(0, 0, 0, None, None) if row is None else PlateStats(*row)
+
+
+def _select(
+    connection: Connection[Row], condition: sql.SQL, parameters: dict[str, Any], *, limit: int, offset: int
+) -> list[PlateEvent]:
+    query = sql.SQL(
+        "SELECT {} FROM plate_events WHERE {} ORDER BY captured_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s"
+    ).format(_COLUMNS, condition)
+    rows = connection.execute(query, parameters | {"limit": limit, "offset": offset})
+    return [PlateEvent.from_row(row) for row in rows]
+
+
+def _protected(row: EventRow, vault: PlateVault) -> EventRow:
+    return seal_row(row, vault.key_of(row.site_id))[0] if vault.protects(row.site_id) else row
+
+
+def _event_row(plate: NewPlate) -> EventRow:
+    event = _anpr_event(plate)
+    if plate.vehicle_image_key is not None and not _IMAGE_KEY.fullmatch(plate.vehicle_image_key):
+        raise ContractError("vehicle_image_key must be 1 to 500 of A-Z a-z 0-9 _ . / -")
+    return EventRow(
+        str(event.event_id),
+        event.site_id,
+        event.device_id,
+        event.camera_id,
+        event.event_type,
+        format_utc(event.timestamp),
+        event.frame_number,
+        None,
+        None,
+        plate.vehicle_image_key,
+        None,
+        to_json(event.event_data).decode(),
+    )
+
+
+def _anpr_event(plate: NewPlate) -> AnprEvent:
+    """Return the read as the event a device would have sent, checked as if it had."""
+    beyond = {"host": plate.host, "roi": plate.roi, "plate_image_key": plate.plate_image_key}
+    data: dict[str, Any] = {
+        "anpr_result": {"license_plate": plate.plate_text, "confidence": plate.confidence, "region": plate.region},
+        "plate_normalized": normalize_plate(plate.plate_text),
+        "plate_box": plate.plate_box,
+        "track_id": plate.track_id,
+        "track_uid": plate.track_uid,
+        "vehicle": {
+            "type": plate.vehicle_type,
+            "make": plate.vehicle_make,
+            "model": plate.vehicle_model,
+            "color": plate.vehicle_color,
+        },
+        "direction": plate.direction,
+        "reads": plate.reads,
+        "quality_score": plate.quality_score,
+        "latency_ms": plate.latency_ms,
+    } | {name: value for name, value in beyond.items() if value is not None}
+    if "\x00" in "".join(value for value in _texts(plate)):
+        raise ContractError("a plate event may not hold a NUL character", reason="nul_character")
+    try:
+        return AnprEvent(
+            event_id=plate.event_id,
+            site_id=plate.site_id,
+            device_id=plate.device_id,
+            camera_id=plate.camera_id,
+            timestamp=plate.captured_at,
+            frame_number=plate.frame_number,
+            event_data=AnprData.model_validate(data),
+        )
+    except ValidationError as error:
+        raise contract_error(error) from error
+
+
+def _texts(plate: NewPlate) -> list[str]:
+    texts = (
+        plate.plate_text,
+        plate.host,
+        plate.track_uid,
+        plate.region,
+        plate.vehicle_type,
+        plate.vehicle_make,
+        plate.vehicle_model,
+        plate.vehicle_color,
+        plate.plate_image_key,
+        plate.roi,
+        plate.direction,
+    )
+    return [text for text in texts if text is not None]

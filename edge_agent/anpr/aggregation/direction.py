@@ -1,0 +1,124 @@
+"""Which way a passage goes, judged by how the plate and its vehicle move and grow in the picture."""
+
+from __future__ import annotations
+
+import math
+
+from edge_agent.anpr.aggregation.scale_trend import ScaleTrend
+from edge_agent.anpr.settings import DirectionSettings
+from edge_agent.events.occurrences import Box, box_area
+
+LEAST_GROWTH = 1.15
+"""By so much must a plate's width and height differ before its vehicle approaches or recedes."""
+LEAST_VEHICLE_GROWTH = 1.25
+"""The same for vehicles, whose boxes depend on what else is in the picture."""
+CUT_RATIO = 0.04
+"""A vehicle whose box ends within this share of the picture's width or height from its edge may be cut by it: boxes of
+half-visible vehicles end 1-3 % before the edge. Raising it makes fewer boxes count."""
+LEAST_STEP = 0.04
+"""So far, as a share of the picture's shorter side, must a plate move across the line."""
+
+
+class Heading:
+    """Remembers where a passage began and where it is."""
+
+    def __init__(self, settings: DirectionSettings) -> None:
+        self._settings = settings
+        self._plates: list[Box] = []
+        self._vehicles: list[Box] = []
+        self._plate_scale = ScaleTrend(least_growth=LEAST_GROWTH, least_step=0.25)
+        self._vehicle_scale = ScaleTrend(least_growth=LEAST_VEHICLE_GROWTH, least_step=0.25)
+
+    def plate_at(self, box: Box) -> None:
+        """Take the plate's place in a frame."""
+        _keep_ends(self._plates, box)
+        self._plate_scale.add(box)
+
+    def vehicle_at(self, box: Box, *, width: int, height: int) -> None:
+        """Take the vehicle's place; boxes cut by the picture's edge say nothing of its size."""
+        margin_px = 0.005 * max(width, height)
+        if box[0] > margin_px and box[1] > margin_px and box[2] < width - margin_px and box[3] < height - margin_px:
+            _keep_ends(self._vehicles, box)
+        x_px, y_px = CUT_RATIO * width, CUT_RATIO * height
+        if box[0] > x_px and box[1] > y_px and box[2] < width - x_px and box[3] < height - y_px:
+            self._vehicle_scale.add(box)
+
+    @property
+    def plate_moved(self) -> bool:
+        """Whether the plate has been anywhere else, or of another size: a sign on a wall has not."""
+        return _moved(self._plates, step_ratio=0.5)
+
+    @property
+    def vehicle_moved(self) -> bool:
+        """Whether the vehicle has; False where none was seen."""
+        return _moved(self._vehicles, step_ratio=0.25)
+
+    def begin_earlier(self, other: Heading) -> None:
+        """Take over where another one began."""
+        for mine, theirs in ((self._plates, other._plates), (self._vehicles, other._vehicles)):
+            if theirs:
+                mine[:] = [theirs[0], *(mine[-1:] or theirs[1:])]
+        self._plate_scale.begin_earlier(other._plate_scale)
+        self._vehicle_scale.begin_earlier(other._vehicle_scale)
+
+    @property
+    def first_plate(self) -> Box | None:
+        return self._plates[0] if self._plates else None
+
+    def is_known(self, *, width: int, height: int) -> bool:
+        """Say whether there is nothing to wait for."""
+        return self._settings.by == "none" or self.word(width=width, height=height) is not None
+
+    def word(self, *, width: int, height: int) -> str | None:
+        """Return the settings' word for the direction, None where it cannot be told."""
+        settings = self._settings
+        if settings.by == "size":
+            return self._by_size()
+        return self._by_line(width, height) if settings.by == "line" else None
+
+    def _by_size(self) -> str | None:
+        plate, vehicle = self._plate_scale.change(), self._vehicle_scale.change()
+        if plate * vehicle < 0:
+            return None
+        change = plate or vehicle
+        if change == 0:
+            return None
+        return self._settings.approaching if change > 0 else self._settings.receding
+
+    def _by_line(self, width: int, height: int) -> str | None:
+        boxes = self._plates if len(self._plates) > 1 else self._vehicles
+        if len(boxes) < 2:
+            return None
+        (x0, y0), (x1, y1) = self._settings.start, self._settings.end
+        along = ((x1 - x0) * width, (y1 - y0) * height)
+        before, after = _middle(boxes[0]), _middle(boxes[-1])
+        step = (after[0] - before[0], after[1] - before[1])
+        # The picture's y grows downwards, so a positive cross product is a step to the line's right.
+        across_px = (along[0] * step[1] - along[1] * step[0]) / math.hypot(*along)
+        if abs(across_px) < LEAST_STEP * min(width, height):
+            return None
+        return self._settings.to_right if across_px > 0 else self._settings.to_left
+
+
+def _keep_ends(boxes: list[Box], box: Box) -> None:
+    """Keep the first box and the latest."""
+    del boxes[1:]
+    boxes.append(box)
+
+
+def _moved(boxes: list[Box], *, step_ratio: float) -> bool:
+    if len(boxes) < 2:
+        return False
+    first, last = boxes[0], boxes[-1]
+    width_px = max(first[2] - first[0], last[2] - last[0], 1.0)
+    far = math.dist(_middle(first), _middle(last)) > step_ratio * width_px
+    return far or abs(math.log(_growth(first, last))) > math.log(LEAST_GROWTH)
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _growth(first: Box, last: Box) -> float:
+    """Return by how much the size (root of the area) has grown."""
+    return math.sqrt(max(box_area(last), 1.0) / max(box_area(first), 1.0))

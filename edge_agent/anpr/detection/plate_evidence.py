@@ -1,0 +1,108 @@
+"""What speaks for a plate besides the detector's score and the characters: an edge around it, its text, its place.
+
+A plate is a board of its own: along each of its sides brightness steps, between the characters too. Lettering painted
+on a van has none of that, however much it looks like a plate's line of characters. Nor is what it says a plate's text,
+and it often stands higher than plates do. The weights are log odds, to be added to those of ``belief``; they were
+chosen on lettering, telephone numbers and bus numbers drawn onto vehicles, and on the frames that the detector was
+trained with (``tests/support/anpr/lettering.py`` draws such).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.anpr.aggregation.formats import GROUPS, PlateRules, matching_regions
+from edge_agent.anpr.recognition.rectify import straighten
+from edge_agent.anpr.types import PlateBox, PlateReading
+from edge_agent.events.occurrences import Box
+from edge_agent.types import Image
+
+USUAL_EDGE = 0.17
+"""Nearly all plates have an edge so strong; most lettering has less. Raising it believes fewer faint plates."""
+EDGE_WEIGHT, MOST_AGAINST = 6.0, 6.0
+"""How much a weak edge counts, and at most."""
+MOST_AGAINST_A_FORMAT: Mapping[str, float] = MappingProxyType({"us": 3.5, "eu": 0.5, "gb": 0.5, "br": 0.5})
+"""At most against a text in a format of the region that the plate looks like: small and blurred plates have weak edges.
+US formats are so many that lettering has them too."""
+UNKNOWN_FORMAT, NO_DIGIT, IMPLAUSIBLE = -1.0, -1.5, -2.0
+"""For a text that has no known format (a US vanity plate, or half of a plate), for letters alone, and for a text that
+no plate can have."""
+DARK_WITHOUT_LOOKS = -0.5
+"""For light characters on a dark ground, as bus displays have them, on what looks like no region's plates."""
+DARK_SHARE = 0.4
+"""A ground is dark where less than this share of the plate is light."""
+TOO_HIGH = -3.0
+TOO_HIGH_SHARE = 0.35
+"""In the upper part of its vehicle, from the top, hangs no plate; a motorcycle's may."""
+_MARGINS = (0.16, 0.45)
+_WORKING_HEIGHT_PX = 24.0
+_REACH_PX = (8, 10)
+"""How far from where the detector puts a side it is looked for, up and down, and left and right."""
+_STEADY = 25
+"""Percentile along a side: a step must be there over three quarters of it."""
+_NOISE = 8.0
+
+Grey = NDArray[np.float32]
+
+
+def evidence(image: Image, plate: PlateBox, reading: PlateReading, rules: PlateRules) -> float:
+    """Return log odds, 0 or less, for what speaks against a plate in its picture and in its text."""
+    edge, light_share = look_at_edges(image, plate)
+    formats = matching_regions(reading.text)
+    looks = reading.region or ""
+    most = MOST_AGAINST_A_FORMAT[looks] if formats & GROUPS.get(looks, frozenset()) else MOST_AGAINST
+    odds = max(min(EDGE_WEIGHT * math.log(max(edge, 0.01) / USUAL_EDGE), 0.0), -most)
+    if len(reading.text) >= rules.min_length:  # of fewer characters some were not seen: that says nothing
+        odds += 0.0 if formats else UNKNOWN_FORMAT
+        odds += NO_DIGIT if reading.text.isalpha() else 0.0
+        odds += 0.0 if rules.plausible(reading.text, looks=reading.region) else IMPLAUSIBLE
+    if light_share < DARK_SHARE and reading.region is None:
+        odds += DARK_WITHOUT_LOOKS
+    return odds
+
+
+def place_evidence(plate: Box, vehicle: Box, class_name: str) -> float:
+    """Return log odds, 0 or less, for a plate's place on its vehicle; both boxes are xyxy in pixels."""
+    cut_above = vehicle[1] <= 0.01 * (vehicle[3] - vehicle[1])
+    if cut_above or "motor" in class_name:
+        return 0.0
+    share = ((plate[1] + plate[3]) / 2 - vehicle[1]) / max(vehicle[3] - vehicle[1], 1.0)
+    return TOO_HIGH if share < TOO_HIGH_SHARE else 0.0
+
+
+def look_at_edges(image: Image, plate: PlateBox) -> tuple[float, float]:
+    """Return how strong the plate's edge is, in parts of its contrast, and which share of the plate is light, 0..1."""
+    crop = straighten(image, plate, margin_ratio=_MARGINS, most_height_px=48)
+    grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.float32)
+    zoom = _WORKING_HEIGHT_PX * (1 + 2 * _MARGINS[1]) / grey.shape[0]
+    size = max(8, round(grey.shape[1] * zoom)), max(8, round(grey.shape[0] * zoom))
+    grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    grey = np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), np.float32)
+    height, width = grey.shape
+    left, top = width * _MARGINS[0] / (1 + 2 * _MARGINS[0]), height * _MARGINS[1] / (1 + 2 * _MARGINS[1])
+    right, bottom = width - left, height - top
+    inside = grey[int(top) + 4 : int(bottom) - 4, int(left) + 4 : int(right) - 4]
+    if not inside.size:
+        return USUAL_EDGE, 1.0
+    low, high = np.percentile(inside, (5, 95))
+    down, across = grey[2:] - grey[:-2], (grey[:, 2:] - grey[:, :-2]).T
+    columns, rows = slice(int(left) + 2, int(right) - 2), slice(int(top) + 1, int(bottom) - 1)
+    sides = [_step(down[:, columns], round(at) - 1, _REACH_PX[0]) for at in (top, bottom)]
+    sides += [_step(across[:, rows], round(at) - 1, _REACH_PX[1]) for at in (left, right)]
+    light = float((inside > (low + high) / 2).mean()) if high - low > _NOISE else 1.0
+    return float(np.mean(sides)) / float(high - low + _NOISE), light
+
+
+def _step(steps: Grey, at: int, reach: int) -> float:
+    """Return the strongest step, up or down, that is steady along a line of ``steps`` within reach of ``at``."""
+    near = steps[max(at - reach, 0) : at + reach + 1]
+    if not near.size:
+        return 0.0
+    low, high = np.percentile(near, (_STEADY, 100 - _STEADY), axis=1)
+    return max(float(low.max()), float(-high.min()), 0.0)

@@ -1,0 +1,1 @@
+"""What a plate's crop says: rectification, the readers, and the fusion of their characters."""

@@ -1,0 +1,75 @@
+"""Pieces of a plate's crop in the sizes that the readers' networks take. Training cuts by the same code."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge_agent.anpr.recognition.character_detection import INPUT_HEIGHT, INPUT_WIDTH, Floats, SpottedCharacter
+from edge_agent.types import Image
+
+LINE_WIDTH, LINE_HEIGHT = 192, 48
+LINE_MARGINS = (1.0, 0.85)
+"""How far a line's cut lies from its outer characters' middles, in widths and heights of a character."""
+
+
+def as_input(crop: Image, width: int, height: int) -> Floats:
+    """Return the crop as RGB 0..1 in the network's size."""
+    return np.asarray(stretched(crop, width, height), np.float32) / np.float32(255)
+
+
+def stretched(crop: Image, width: int, height: int) -> Image:
+    """Return the crop as RGB in the network's size; what shrinks is averaged. Training stretches by the same code."""
+    shrinks = crop.shape[1] > width and crop.shape[0] > height
+    small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def straightened(
+    crop: Image, found: list[SpottedCharacter], margins: tuple[float, float], width: int, height: int
+) -> Image:
+    """Return the crop cut anew around the characters, level, ``width`` by ``height`` pixels.
+
+    ``margins``: how far the cut lies from the outer characters' middles, in widths and heights of a character.
+    """
+    x, y = np.array([c.middle_x for c in found]), np.array([c.middle_y for c in found])
+    wide, tall = (float(np.median([getattr(c, side) for c in found])) for side in ("width", "height"))
+    slope = _slope(x, y, tall)
+    level = y - slope * x
+    left, right = float(x.min()) - margins[0] * wide, float(x.max()) + margins[0] * wide
+    top, bottom = float(level.min()) - margins[1] * tall, float(level.max()) + margins[1] * tall
+    corners = [(left, top + slope * left), (right, top + slope * right), (right, bottom + slope * right)]
+    source = np.array(corners, np.float32)
+    source *= np.array([crop.shape[1] / INPUT_WIDTH, crop.shape[0] / INPUT_HEIGHT], np.float32)
+    shrinks = source[1, 0] - source[0, 0] > 2 * width and source[2, 1] - source[1, 1] > 2 * height
+    if shrinks:  # averaged first: a warp alone skips pixels
+        crop = np.asarray(cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+        source *= np.float32(0.5)
+    target = np.array([(0, 0), (width, 0), (width, height)], np.float32)
+    matrix = cv2.getAffineTransform(source, target)
+    cut = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cut, np.uint8)
+
+
+def _slope(x: Floats, y: Floats, tall: float) -> float:
+    """Return how much the lines of text fall to the right, in the network's pixels; robust to a second line."""
+    span = float(x.max() - x.min())
+    if span < tall:
+        return 0.0
+    pairs = [
+        (float(y[j] - y[i]) / float(x[j] - x[i]))
+        for i in range(len(x))
+        for j in range(len(x))
+        if x[j] - x[i] > 0.25 * span and abs(y[j] - y[i]) < 0.45 * tall
+    ]
+    return float(np.median(pairs)) if pairs else 0.0
+
+
+def cut_line(crop: Image, line: list[SpottedCharacter], *, margins: tuple[float, float] = LINE_MARGINS) -> Image:
+    """Return the part of a plate's crop that holds these characters of one line, BGR ``(48, 192, 3)``."""
+    return straightened(crop, line, margins, LINE_WIDTH, LINE_HEIGHT)
+
+
+def as_line_input(line: Image) -> Floats:
+    """Return a line as the network wants it: BGR in -1..1."""
+    return np.asarray(line, np.float32) / np.float32(127.5) - np.float32(1)

@@ -1,0 +1,167 @@
+"""``edge-agent check``: everything that can be known about a configuration without connecting to cameras or services.
+
+A detection model that is not on this machine yet is downloaded, as ``run`` would.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.anpr.engines import open_engine
+from edge_agent.camera.address import redact_source
+from edge_agent.camera.source import check_source
+from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
+from edge_agent.pipeline.build import build_finder, class_problems, find_camera_model
+from edge_agent.transport.tls import client_context
+from shared.clock import SystemClock
+from shared.errors import ConfigurationError, VedetteError
+
+EXAMPLE = """\
+# The agent's configuration. `edge-agent check --config agent.toml` says what is wrong with it, and where.
+# All settings, their bounds and defaults: docs/reference/configuration.md
+
+site_id = "hq"
+device_id = "gate-01"            # the thing name in AWS IoT; the certificate must be this device's
+state_dir = "/var/lib/vedette"   # the outbox lives here
+
+[mqtt]
+host = "example-ats.iot.eu-central-1.amazonaws.com"
+certificate_file = "/etc/vedette/device.pem.crt"
+private_key_file = "/etc/vedette/device.private.key"
+ca_file = "/etc/vedette/AmazonRootCA1.pem"
+
+[s3]
+bucket = "my-vedette-snapshots"
+region = "eu-central-1"
+
+[s3.iot_credentials]
+endpoint = "example.credentials.iot.eu-central-1.amazonaws.com"
+role_alias = "vedette-device"
+certificate_file = "/etc/vedette/device.pem.crt"
+private_key_file = "/etc/vedette/device.private.key"
+
+[[cameras]]
+id = "camera-1"
+source_file = "/etc/vedette/camera-1.url"   # first line: rtsp://user:password@camera/stream
+
+[[cameras.events.zones]]
+name = "driveway"
+polygon = [[0.1, 0.5], [0.9, 0.5], [0.9, 1.0], [0.1, 1.0]]
+loitering = { after_s = 60 }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    ok: bool
+    text: str
+
+
+def check_config(path: Path, *, places: ModelPlaces) -> list[Finding]:
+    """Look at everything a configuration names; raise ConfigurationError where the file itself is not right."""
+    config = load_config(path)
+    if config.models_location is not None:
+        places = ModelPlaces(location=config.models_location, cache_dir=places.cache_dir)
+    return list(_findings(config, places))
+
+
+def _findings(config: AgentConfig, places: ModelPlaces) -> Iterator[Finding]:
+    yield Finding(ok=True, text=f"device {config.device_id} of site {config.site_id}, {len(config.cameras)} camera(s)")
+    yield _state_dir(config.state_dir)
+    yield _tried("mqtt", lambda: _mqtt(config))
+    if config.s3 is None:
+        yield Finding(ok=True, text="s3: left out, so events travel without pictures")
+    else:
+        for name, file in _credential_files(config):
+            yield _readable(name, file)
+    for camera in config.cameras:
+        if not camera.enabled:
+            yield Finding(ok=True, text=f"camera {camera.id}: switched off")
+            continue
+        yield _tried(f"camera {camera.id}", lambda camera=camera: _source(camera))
+        if camera.mode != "motion":
+            yield _tried(f"camera {camera.id}: model", lambda camera=camera: _model(camera, places))
+        if camera.anpr.enabled:
+            yield _tried(f"camera {camera.id}: plates", lambda camera=camera: _plates(camera))
+
+
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(ok=True, text=f"{what}: {attempt()}")
+    except VedetteError as error:
+        return Finding(ok=False, text=f"{what}: {str(error).removeprefix(f'{what}: ')}")
+
+
+def _state_dir(folder: Path) -> Finding:
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if existing == folder and not folder.is_dir():
+        return Finding(ok=False, text=f"state_dir: {folder} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Finding(ok=False, text=f"state_dir: {existing} cannot be written by this user")
+    return Finding(ok=True, text=f"state_dir: {folder}" + ("" if folder.exists() else " (will be made)"))
+
+
+def _mqtt(config: AgentConfig) -> str:
+    mqtt = config.mqtt
+    mqtt.read_password()
+    if mqtt.uses_tls:
+        client_context(
+            ca_file=mqtt.ca_file, certificate_file=mqtt.certificate_file, private_key_file=mqtt.private_key_file
+        )
+    return f"{mqtt.host}:{mqtt.effective_port}, {'TLS' if mqtt.uses_tls else 'without TLS'}"
+
+
+def _credential_files(config: AgentConfig) -> Iterator[tuple[str, Path]]:
+    provider = config.s3.iot_credentials if config.s3 else None
+    if provider is not None:
+        yield "s3.iot_credentials.certificate_file", provider.certificate_file
+        yield "s3.iot_credentials.private_key_file", provider.private_key_file
+        if provider.ca_file is not None:
+            yield "s3.iot_credentials.ca_file", provider.ca_file
+
+
+def _readable(name: str, path: Path) -> Finding:
+    try:
+        with path.open("rb"):
+            return Finding(ok=True, text=f"{name}: {path}")
+    except OSError as error:
+        return Finding(ok=False, text=f"{name}: cannot read {path}: {error.strerror}")
+
+
+def _source(camera: CameraSettings) -> str:
+    text = source_text(camera)
+    check_source(text, settings=camera.stream, clock=SystemClock())
+    return f"source {redact_source(text)}"
+
+
+def _known_source(camera: CameraSettings) -> str:
+    """Return the source, or nothing where it cannot be read, which is a finding of its own."""
+    try:
+        return source_text(camera)
+    except VedetteError:
+        return ""
+
+
+def _model(camera: CameraSettings, places: ModelPlaces) -> str:
+    model = find_camera_model(camera, source=_known_source(camera), places=places)
+    finder = build_finder(camera, model)
+    try:
+        if problems := class_problems(camera, finder.labels):
+            raise ConfigurationError("; ".join(problems))
+        return (
+            "none, so whatever moves is reported as `object`"
+            if model is None
+            else f"{model.name}, {len(finder.labels)} classes"
+        )
+    finally:
+        finder.close()
+
+
+def _plates(camera: CameraSettings) -> str:
+    open_engine(camera.anpr.engine, threads=camera.anpr.threads)
+    return f"read by {camera.anpr.engine}"

@@ -1,0 +1,100 @@
+"""``python -m edge_agent.cli.config_reference FILE``: write the configuration's reference page from the settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from edge_agent.config import AgentConfig, model_in
+
+INTRODUCTION = """\
+# Configuration of the edge agent
+
+One TOML file. `edge-agent check --config agent.toml` says in plain words what is wrong with it, and where;
+`edge-agent check --example` prints one to start from. A table `[[cameras]]` stands for each camera, and sections with a
+dot in their name belong to one: `[cameras.motion]` directly after its `[[cameras]]`.
+
+This page is written by `make schemas` from the settings themselves.
+"""
+
+
+def render() -> str:
+    """Return the whole page as Markdown."""
+    return INTRODUCTION + "".join(_section("", AgentConfig))
+
+
+def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
+    fields = model.model_fields
+    plain = {name: field for name, field in fields.items() if model_in(field.annotation) is None}
+    nested = {name: field for name, field in fields.items() if name not in plain}
+    heading = f"`[{path}]`" if path else "Top of the file"
+    yield f"\n## {heading}\n\n{_first_paragraph(model)}\n"
+    if plain:
+        yield "\n| setting | default | what it does |\n| --- | --- | --- |\n"
+        for name, field in plain.items():
+            yield f"| `{name}` | {_default(field)} | {_described(field)} |\n"
+    for name, field in nested.items():
+        inner = model_in(field.annotation)
+        if inner is not None:
+            yield from _section(f"{path}.{name}" if path else name, inner)
+
+
+def _first_paragraph(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined or value is None:
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, str | Path):
+        return f'`"{value}"`'
+    if isinstance(value, tuple | list):
+        return f"`{_as_toml(value)}`" if value else "`[]`"
+    return f"`{value}`" if not isinstance(value, dict) else "`{}`"
+
+
+def _as_toml(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_as_toml(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _described(field: FieldInfo) -> str:
+    text = " ".join((field.description or "").split())
+    bounds = _bounds(field)
+    return f"{text} {bounds}".strip().replace("|", "\\|")
+
+
+def _bounds(field: FieldInfo) -> str:
+    said: list[str] = []
+    for limit in field.metadata:
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+            value = getattr(limit, name, None)
+            if value is not None:
+                said.append(f"{sign} {value:g}" if isinstance(value, int | float) else f"{sign} {value}")
+    choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
+    named = [str(choice) for choice in choices if isinstance(choice, str)]
+    if named:
+        said.append("one of " + ", ".join(f"`{choice}`" for choice in named))
+    return f"({'; '.join(said)})" if said else ""
+
+
+def main() -> int:
+    """Write the page to the file named on the command line."""
+    Path(sys.argv[1]).write_text(render(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

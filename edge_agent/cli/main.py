@@ -1,0 +1,355 @@
+"""The ``edge-agent`` command: run, replay, read-plates, probe, check, models.
+
+Exit status: 0 done; 1 something failed while running; 2 the command line or the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edge_agent import __version__
+from shared.errors import ConfigurationError, VedetteError
+from shared.ids import require_segment
+
+if TYPE_CHECKING:
+    from edge_agent.config import CameraSettings, ModelPlaces
+
+Command = Callable[[argparse.Namespace], int]
+
+
+class Subparsers(Protocol):
+    """What ``add_subparsers`` returns, as far as it is used here (its own type is private)."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every foreseeable trouble ends in one clear line on stderr."""
+    options = build_parser().parse_args(arguments)
+    _log_to_stderr(verbose=options.verbose)
+    try:
+        command: Command = options.command
+        return command(options)
+    except ConfigurationError as error:
+        sys.stderr.write(f"edge-agent: {error}\n")
+        return 2
+    except VedetteError as error:
+        sys.stderr.write(f"edge-agent: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("edge-agent: stopped\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`); tell Python not to complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="edge-agent", description="Vedette's edge agent: video analytics where the cameras are."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_replay(commands)
+    _add_read_plates(commands)
+    _add_probe(commands)
+    _add_check(commands)
+    _add_models(commands)
+    return parser
+
+
+def _add_run(commands: Subparsers) -> None:
+    parser = commands.add_parser("run", help="the device service: all cameras, until stopped")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
+    parser.set_defaults(command=_run)
+
+
+def _add_replay(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "replay",
+        help="run a recording through the pipeline, without any network",
+        description="Run a recording (or synthetic:gate) through the whole on-box pipeline as fast as it goes, and "
+        "write DIR/events.jsonl and DIR/snapshots/. The same recording gives the same events every time, ids aside.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="a video file, or synthetic:gate")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where events and snapshots go")
+    parser.add_argument(
+        "--model", metavar="NAME|FILE|none", help="a model (see `models list`), a .tflite file, or none for blobs"
+    )
+    parser.add_argument("--labels", metavar="FILE", help="class names, one a line, where the model has none of its own")
+    parser.add_argument("--camera-id", default="camera-1", metavar="ID", help="default: %(default)s")
+    parser.add_argument(
+        "--start-time", type=_moment, metavar="ISO", help="capture time of the first frame; default: what the file says"
+    )
+    parser.add_argument(
+        "--detect-every", type=_positive, metavar="N", help="look for objects in every N-th frame (default: 1)"
+    )
+    parser.add_argument("--no-motion-gate", action="store_true", help="look for objects even where nothing moves")
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument(
+        "--config", type=Path, metavar="FILE", help="take this camera's settings from an agent's TOML file"
+    )
+    settings.add_argument(
+        "--rules",
+        type=Path,
+        metavar="FILE",
+        help="take zones, lines and other camera settings from a TOML file that needs no [mqtt] section",
+    )
+    parser.add_argument(
+        "--video",
+        type=Path,
+        metavar="OUT.mp4",
+        help="also write the recording with boxes, zones, lines and counts drawn on it",
+    )
+    parser.add_argument(
+        "--plates",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="read number plates; default: as --config says, and without one wherever the models are installed",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout instead of a table")
+    parser.set_defaults(command=_replay)
+
+
+def _add_read_plates(commands: Subparsers) -> None:
+    parser = commands.add_parser(
+        "read-plates",
+        help="read the number plates in pictures",
+        description="Find and read the number plates in each picture, the best plate first. A picture that cannot be "
+        "opened is named on stderr, the others are still done, and the exit status is 1. A picture without a plate is "
+        "an answer like any other: an empty list.",
+    )
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a picture file (JPEG, PNG, WebP, …), or a folder of them"
+    )
+    parser.add_argument("--crops", action="store_true", help="each picture is one plate: read it as it is")
+    parser.add_argument(
+        "--all", action="store_true", help="tell everything that was found, even if it hardly looks like a plate"
+    )
+    parser.add_argument(
+        "--engine", choices=("vedette", "rapidocr", "fast-plate-ocr"), default="vedette", help="default: %(default)s"
+    )
+    parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads a model (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a picture on stdout, one a line")
+    parser.set_defaults(command=_read_plates)
+
+
+def _add_probe(commands: Subparsers) -> None:
+    parser = commands.add_parser("probe", help="open a source and say what comes out of it")
+    parser.add_argument("source", metavar="SOURCE", help="rtsp://…, a file, usb:0, gst:PIPELINE, synthetic:gate")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.set_defaults(command=_probe)
+
+
+def _add_check(commands: Subparsers) -> None:
+    parser = commands.add_parser("check", help="say in plain words what is wrong with a configuration, and where")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", type=Path, metavar="FILE")
+    what.add_argument("--example", action="store_true", help="print a configuration to start from")
+    parser.set_defaults(command=_check)
+
+
+def _add_models(commands: Subparsers) -> None:
+    parser = commands.add_parser("models", help="the catalogue of detection models")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="what there is, under which licence, and what is on this machine")
+    listing.add_argument("--json", action="store_true", help="print a JSON array on stdout")
+    listing.set_defaults(command=_models_list)
+    pull = actions.add_parser("pull", help="fetch models, hash-checked, into this user's cache")
+    pull.add_argument("names", nargs="+", metavar="NAME")
+    pull.set_defaults(command=_models_pull)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from edge_agent.agent import run_agent
+
+    return run_agent(options.config)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from edge_agent.cli import console
+    from edge_agent.cli.replay import replay
+
+    camera, site_id, device_id = _replay_camera(options)
+    with console.replay_bar() as progress:
+        summary = replay(
+            options.source,
+            out=options.out,
+            camera=camera,
+            site_id=site_id,
+            device_id=device_id,
+            places=_places(),
+            start_time=options.start_time,
+            progress=progress,
+            video=options.video,
+        )
+    if options.json:
+        print(json.dumps(summary.as_json()))
+    else:
+        console.show_replay(summary, options.out, video=options.video)
+    return 1 if summary.warning else 0  # what there was of it is done, and not all of it was there
+
+
+def _read_plates(options: argparse.Namespace) -> int:
+    from edge_agent.anpr.detection.plate_score import LEAST_BELIEF
+    from edge_agent.cli import console
+    from edge_agent.cli.read_plates import PictureReader, picture_files
+
+    files = picture_files(options.images)
+    reader = PictureReader.open(
+        options.engine, threads=options.threads, crops=options.crops, least_belief=0.0 if options.all else LEAST_BELIEF
+    )
+    failed = False
+    with console.pictures_bar(len(files)) as advance:
+        for name in files:
+            try:
+                picture = reader.read_file(name)
+            except ConfigurationError as error:
+                console.complain(f"edge-agent: {error}")
+                failed = True
+            else:
+                if options.json:
+                    print(json.dumps(picture.as_json()), flush=True)
+                else:
+                    console.show_plates(picture)
+            advance(name)
+    return 1 if failed else 0
+
+
+def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, str]:
+    from edge_agent.anpr.engines import models_are_shipped
+    from edge_agent.config import CameraSettings, load_config
+
+    site_id, device_id = "local", "replay"
+    camera: CameraSettings | None = None
+    if options.config is not None:
+        config = load_config(options.config)
+        site_id, device_id = config.site_id, config.device_id
+        camera = next((camera for camera in config.cameras if camera.id == options.camera_id), None)
+        if camera is None:
+            known = ", ".join(camera.id for camera in config.cameras)
+            raise ConfigurationError(
+                f"{options.config} has no camera {options.camera_id}; it has {known} (--camera-id)"
+            )
+    require_segment(options.camera_id, name="--camera-id")
+    if options.rules is not None:
+        from edge_agent.cli.rules_file import camera_of_rules
+
+        camera = camera_of_rules(options.rules, camera_id=options.camera_id, source=options.source)
+    camera = camera or CameraSettings(id=options.camera_id, source=options.source)
+    gate = camera.gate.model_copy(
+        update={
+            "detect_every": options.detect_every or camera.gate.detect_every,
+            "motion_gate": camera.gate.motion_gate and not options.no_motion_gate,
+        }
+    )
+    given = {"name": options.model, "labels": options.labels}
+    model = camera.model.model_copy(update={name: value for name, value in given.items() if value is not None})
+    plates: bool | None = options.plates
+    if plates is None:
+        given_by_file = options.config is not None or (options.rules is not None and "anpr" in camera.model_fields_set)
+        plates = camera.anpr.enabled if given_by_file else models_are_shipped() and camera.mode == "tracking"
+    if options.plates and camera.mode != "tracking":
+        raise ConfigurationError(f'--plates needs a camera with mode = "tracking"; {camera.id} has "{camera.mode}"')
+    anpr = camera.anpr.model_copy(update={"enabled": plates})
+    return camera.model_copy(update={"gate": gate, "model": model, "anpr": anpr}), site_id, device_id
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from edge_agent.camera.probe import probe
+    from edge_agent.camera.settings import SourceSettings
+    from edge_agent.cli import console
+
+    if not options.verbose:  # the trouble is in the result, and there is no next attempt
+        logging.getLogger("edge_agent.camera.live").setLevel(logging.ERROR)
+    result = probe(options.source, settings=SourceSettings())
+    if options.json:
+        print(json.dumps(asdict(result), default=str))
+    else:
+        console.show_probe(result)
+    return 0 if result.error is None else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    from edge_agent.cli import console
+    from edge_agent.cli.check import EXAMPLE, check_config
+
+    if options.example:
+        print(EXAMPLE, end="")
+        return 0
+    findings = check_config(options.config, places=_places())
+    console.show_findings(options.config, findings)
+    return 0 if all(finding.ok for finding in findings) else 2
+
+
+def _models_list(options: argparse.Namespace) -> int:
+    from edge_agent.cli import console
+    from edge_agent.detect.models.catalogue import list_models
+
+    places = _places()
+    models = list_models(models_location=places.location, cache_dir=places.cache_dir)
+    if options.json:
+        print(json.dumps([asdict(model) for model in models], default=str))
+    else:
+        console.show_models(models)
+    return 0
+
+
+def _models_pull(options: argparse.Namespace) -> int:
+    from edge_agent.cli import console
+    from edge_agent.detect.models.catalogue import pull
+
+    places = _places()
+    for name in options.names:
+        with console.download_bar(name) as progress:
+            model = pull(name, models_location=places.location, cache_dir=places.cache_dir, progress=progress)
+        print(f"{model.name}  {model.path}")
+    return 0
+
+
+def _places() -> ModelPlaces:
+    from edge_agent.config import model_places
+
+    return model_places()
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else "edge-agent: %(message)s",
+        stream=sys.stderr,
+    )
+    if verbose:
+        for chatty in ("boto3", "botocore", "urllib3", "s3transfer"):
+            logging.getLogger(chatty).setLevel(logging.INFO)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it like 2026-11-20T10:30:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    return value

@@ -1,0 +1,94 @@
+"""Reads the four outputs of ``TFLite_Detection_PostProcess``: SSD, SSDLite, EfficientDet-Lite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_agent.detect.runtimes.base import Network, PostProcess, Tensor, TensorSpec
+from edge_agent.types import Detections
+from shared.errors import ConfigurationError
+
+UNKNOWN = -1
+_CANONICAL = "TFLite_Detection_PostProcess"
+
+
+class SsdHead:
+    """Boxes, classes, scores and a count, whose suppression the model has done itself."""
+
+    keep_aspect = False
+    pixel_range = (-1.0, 1.0)
+
+    def __init__(
+        self, outputs: Sequence[TensorSpec], slots: PostProcess, *, input_width: int, input_height: int
+    ) -> None:
+        self._outputs = outputs
+        self._slots = slots
+        self._size = np.array([input_width, input_height, input_width, input_height], np.float32)
+        columns = slots.class_columns
+        # Most exports give the step a column for "background", which never comes out of it.
+        self.class_counts = () if columns is None else (columns - 1, columns)
+
+    def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:  # noqa: ARG002
+        """Return the rows that count, boxes in the input's pixels; see ``Head``."""
+        slots = self._slots
+        real = [spec.dequantise(stored) for spec, stored in zip(self._outputs, outputs, strict=True)]
+        boxes = real[slots.boxes].reshape(-1, 4)
+        said = float(real[slots.count].flat[0])
+        count = int(min(max(said, 0.0), len(boxes))) if math.isfinite(said) else 0
+        first, second = slots.classes, slots.scores
+        if first == UNKNOWN:
+            found = _tell_apart(real, slots)
+            if found is None:
+                return Detections()
+            first, second = found
+        classes, scores = real[first].reshape(-1)[:count], real[second].reshape(-1)[:count]
+        rows = np.flatnonzero(scores >= min_score)
+        return Detections(
+            xyxy=np.ascontiguousarray(boxes[rows][:, [1, 0, 3, 2]]) * self._size,
+            score=np.minimum(scores[rows], np.float32(1.0)),
+            class_id=np.round(classes[rows]).astype(np.int32),
+        )
+
+
+def find_slots(network: Network) -> PostProcess | None:
+    """Tell which of four outputs is which; None where their shapes are not those of the step.
+
+    The runtime's list of operators is sure; names are nearly so; where neither helps, ``classes`` and ``scores`` stay
+    ``UNKNOWN`` and are told apart by their values, picture by picture (classes are whole numbers, scores are not).
+    """
+    if network.postprocess is not None:
+        return network.postprocess
+    outputs = network.outputs
+    boxes = [row for row, spec in enumerate(outputs) if len(spec.shape) == 3 and spec.shape[2] == 4]
+    count = [row for row, spec in enumerate(outputs) if len(spec.shape) <= 1 and np.prod(spec.shape) == 1]
+    others = [row for row in range(4) if row not in (*boxes, *count)]
+    if len(boxes) != 1 or len(count) != 1 or {outputs[row].shape for row in others} != {outputs[boxes[0]].shape[:2]}:
+        return None
+    classes, scores = _by_name([outputs[row].name for row in others], others)
+    return PostProcess(boxes=boxes[0], classes=classes, scores=scores, count=count[0])
+
+
+def _by_name(names: list[str], rows: list[int]) -> tuple[int, int]:
+    for (one, other), (row, other_row) in (
+        (names, rows),
+        (names[::-1], rows[::-1]),
+    ):
+        plain, other_plain = one.lower(), other.lower()
+        if "class" in plain or "categor" in plain or "score" in other_plain:
+            return row, other_row
+        if one == f"{_CANONICAL}:1" and other == f"{_CANONICAL}:2":
+            return row, other_row
+    return UNKNOWN, UNKNOWN
+
+
+def _tell_apart(real: Sequence[Tensor], slots: PostProcess) -> tuple[int, int] | None:
+    rows = [row for row in range(4) if row not in (slots.boxes, slots.count)]
+    whole = [bool(np.all(real[row] == np.round(real[row]))) for row in rows]
+    if all(whole):
+        return None  # no score above nothing: an empty scene, so it does not matter which is which
+    if not any(whole):
+        raise ConfigurationError("the model's four outputs hold no class numbers; it is not an SSD-style detector")
+    return (rows[0], rows[1]) if whole[0] else (rows[1], rows[0])

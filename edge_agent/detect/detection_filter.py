@@ -1,0 +1,76 @@
+"""Keeps the detections that a camera's owner asked for: classes, scores, sizes, in one pass over arrays."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from edge_agent.detect.models.labels import PLACEHOLDER, Labels
+from edge_agent.detect.nms import area
+from edge_agent.detect.settings import ClassSettings, DetectSettings, check_class_names
+from edge_agent.types import Detections
+
+logger = logging.getLogger(__name__)
+
+
+class Sieve:
+    """``DetectSettings`` as one row of numbers per class."""
+
+    def __init__(self, settings: DetectSettings, labels: Labels, *, model_name: str) -> None:
+        check_class_names(settings, labels)
+        self._model_name = model_name
+        self._max_detections = settings.max_detections
+        wanted = set(settings.classes or labels) - {PLACEHOLDER}
+        own = [settings.per_class.get(name, ClassSettings()) for name in labels]
+        never = np.float32(np.inf)
+        self._min_score = np.array(
+            [
+                _first(entry.min_score, settings.min_score) if name in wanted else never
+                for name, entry in zip(labels, own, strict=True)
+            ],
+            np.float32,
+        )
+        self._min_area = np.array([_first(entry.min_area_ratio, settings.min_area_ratio) for entry in own], np.float32)
+        self._max_area = np.array([_first(entry.max_area_ratio, settings.max_area_ratio) for entry in own], np.float32)
+        self.min_score = float(self._min_score.min())
+        """The lowest score that any class needs: nothing below it is worth decoding."""
+        self._said_unknown = False
+
+    def keep(self, found: Detections, *, width_px: int, height_px: int) -> Detections:
+        """Clip boxes to the picture and drop what is not wanted; a class number without a name is told once."""
+        found = self._known(found)
+        limits = np.array([width_px, height_px, width_px, height_px], np.float32)
+        xyxy = np.clip(found.xyxy, np.float32(0.0), limits)
+        size = area(xyxy)
+        ratio = size / np.float32(width_px * height_px)
+        ids = found.class_id
+        rows = np.flatnonzero(
+            (found.score >= self._min_score[ids])
+            & (size > 0)
+            & (ratio >= self._min_area[ids])
+            & (ratio <= self._max_area[ids])
+        )
+        if len(rows) > self._max_detections:
+            best_first = np.argsort(-found.score[rows], kind="stable")
+            rows = np.sort(rows[best_first[: self._max_detections]])
+        return Detections(xyxy=xyxy[rows], score=found.score[rows], class_id=ids[rows])
+
+    def _known(self, found: Detections) -> Detections:
+        known = (found.class_id >= 0) & (found.class_id < len(self._min_score))
+        if known.all():
+            return found
+        if not self._said_unknown:
+            self._said_unknown = True
+            logger.warning(
+                "%s reports class number %d, but its labels end at %d: such detections are dropped; give it its own "
+                "labels file",
+                self._model_name,
+                int(found.class_id[~known][0]),
+                len(self._min_score) - 1,
+            )
+        return found.select(known)
+
+
+def _first(own: float | None, general: float) -> float:
+    return general if own is None else own

@@ -1,0 +1,103 @@
+"""Turns a picture, or a part of one, into a model's input: scaled, placed, padded, in the model's own numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.detect.letterbox import Placement, letterbox, stretch
+from edge_agent.detect.runtimes.base import Tensor, TensorSpec
+from edge_agent.types import ArrayPicture, Image, Picture
+from shared.errors import ConfigurationError
+
+PAD = 114
+"""The grey that YOLO models see around letterboxed pictures in training."""
+PixelRange = tuple[float, float]
+"""The numbers that the network expects for a black and for a white pixel."""
+
+
+class InputPicture:
+    """The input tensor of one model, filled again for each picture; the array is reused, so use it before the next."""
+
+    def __init__(self, spec: TensorSpec, *, keep_aspect: bool, pixel_range: PixelRange) -> None:
+        if len(spec.shape) != 4 or spec.shape[0] != 1 or spec.shape[3] != 3 or min(spec.shape[1:3]) < 8:
+            raise ConfigurationError(
+                f"the model's input '{spec.name}' has shape {list(spec.shape)}; a detector takes one RGB picture, "
+                "[1, height, width, 3]"
+            )
+        self.height, self.width = spec.shape[1:3]
+        self._encoding = PixelEncoding(spec, pixel_range)
+        self._place = letterbox if keep_aspect else stretch
+        self._tensor: Tensor = np.empty(spec.shape, spec.dtype)
+        self._padded_for: Placement | None = None
+
+    def fill(self, picture: Picture) -> tuple[Tensor, Placement]:
+        """Return the tensor for the whole picture, and where the picture lies in it."""
+        placement = self._place(picture.width, picture.height, self.width, self.height)
+        return self._write(picture.scaled_rgb(placement.width, placement.height), placement), placement
+
+    def fill_crop(self, crop: Image) -> tuple[Tensor, Placement]:
+        """Return the tensor for a BGR crop, and where the crop lies in it."""
+        return self.fill(ArrayPicture(crop))
+
+    def _write(self, rgb: Image, placement: Placement) -> Tensor:
+        if placement != self._padded_for:
+            self._tensor.fill(self._encoding.value(PAD))
+            self._padded_for = placement
+        rows = slice(placement.top, placement.top + placement.height)
+        columns = slice(placement.left, placement.left + placement.width)
+        self._encoding.write(rgb, self._tensor[0, rows, columns])
+        return self._tensor
+
+
+class PixelEncoding:
+    """How 0..255 is written in the input's type and quantisation.
+
+    Makers quantise an input so that its whole range covers black to white; where the stored numbers for that come out
+    within one of the plain (or sign-shifted) bytes, those are written, which needs no table.
+    """
+
+    def __init__(self, spec: TensorSpec, pixel_range: PixelRange) -> None:
+        black, white = pixel_range
+        self._gain = np.float32((white - black) / 255.0)
+        self._bias = np.float32(black)
+        self._dtype = spec.dtype
+        self._table = self._integer_table(spec, pixel_range)
+
+    def value(self, byte: int) -> Any:
+        """Return what one byte is written as."""
+        if self._table is None:
+            return self._gain * np.float32(byte) + self._bias
+        return self._table[byte]
+
+    def write(self, rgb: Image, into: Tensor) -> None:
+        """Write pixels into a view of the tensor of the same shape."""
+        if self._table is None:
+            np.multiply(rgb, self._gain, out=into)
+            if self._bias:
+                into += self._bias
+        elif self._flip is None:
+            into[...] = self._table[rgb]
+        else:
+            np.bitwise_xor(rgb, self._flip, out=into.view(np.uint8))
+
+    def _integer_table(self, spec: TensorSpec, pixel_range: PixelRange) -> NDArray[Any] | None:
+        self._flip: np.uint8 | None = None
+        if spec.dtype == np.float32:
+            return None
+        if spec.dtype.kind not in "ui" or spec.dtype.itemsize != 1:
+            raise ConfigurationError(
+                f"the model's input '{spec.name}' is {spec.dtype}; float32, uint8 and int8 are understood"
+            )
+        lowest = int(np.iinfo(spec.dtype).min)
+        plain = np.arange(256) + lowest
+        if spec.is_quantised:
+            black, white = pixel_range
+            real = black + np.arange(256) * ((white - black) / 255.0)
+            exact = np.clip(np.round(real / spec.scale + spec.zero_point), lowest, lowest + 255)
+            if np.abs(exact - plain).max() > 1:
+                return exact.astype(spec.dtype)
+        self._flip = np.uint8(0x80 if lowest else 0)
+        return plain.astype(spec.dtype)

@@ -1,0 +1,69 @@
+"""Which inference runtimes there are, and how a model file is opened with the first that is installed.
+
+To add one: a module with an opener, a row in ``RUNTIMES``, an extra in ``pyproject.toml``; the contract test in
+``tests/unit/edge_agent/detect/runtimes/test_table.py`` covers it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from edge_agent.detect.runtimes.base import Network
+from shared.errors import ConfigurationError
+
+
+class RuntimeMissingError(ConfigurationError):
+    """This runtime's package is not installed, so the next one may be tried."""
+
+
+class EdgeTpuError(ConfigurationError):
+    """This runtime cannot reach an Edge TPU; another may, for the TPU's library fits few of them."""
+
+
+class Opener(Protocol):
+    """Opens a model file; raises RuntimeMissingError, or ConfigurationError for what is wrong with the file."""
+
+    def __call__(self, path: Path, *, threads: int, edgetpu: bool) -> Network: ...
+
+
+RUNTIMES: dict[str, str] = {
+    "litert": "edge_agent.detect.runtimes.tflite:open_litert",
+    "tflite": "edge_agent.detect.runtimes.tflite:open_tflite_runtime",
+}
+"""Name to opener, the preferred one first."""
+
+
+def open_network(
+    path: Path,
+    *,
+    threads: int,
+    edgetpu: bool,
+    runtime: str | None = None,
+    runtimes: Mapping[str, str] = RUNTIMES,
+) -> Network:
+    """Open a model with the named runtime, or with the first installed one; raise ConfigurationError if none can."""
+    if runtime is not None and runtime not in runtimes:
+        raise ConfigurationError(f"there is no runtime called '{runtime}'; there are {', '.join(runtimes)}")
+    failures: list[ConfigurationError] = []
+    for name in (runtime,) if runtime else tuple(runtimes):
+        try:
+            return load_opener(runtimes[name])(path, threads=threads, edgetpu=edgetpu)
+        except (RuntimeMissingError, EdgeTpuError) as error:
+            failures.append(error)
+    # What is wrong with a runtime that is there says more than which others are not.
+    telling = [error for error in failures if runtime or isinstance(error, EdgeTpuError)]
+    if telling:
+        raise telling[0]
+    raise ConfigurationError(
+        f"no inference runtime is installed, so {path.name} cannot run: pip install ai-edge-litert "
+        "(or tflite-runtime, for Coral boxes whose Edge TPU library needs it)"
+    )
+
+
+def load_opener(target: str) -> Opener:
+    """Import ``module:function``."""
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -1,0 +1,106 @@
+"""The heartbeat: every few seconds, what waits, what was given up, and how the cameras are."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from edge_agent.outbox import Outbox
+from edge_agent.transport.publisher import MessageLink
+from edge_agent.transport.report import TroubleReport
+from shared import __version__
+from shared.clock import Clock, SystemClock
+from shared.errors import PermanentError
+from shared.heartbeat import CameraHealth, ConnectionHealth, Heartbeat
+from shared.retry import FaultLog
+from shared.topics import DeviceTopics
+
+logger = logging.getLogger(__name__)
+
+
+class HeartbeatLoop:
+    """Publishes a heartbeat when the connection comes, and every ``interval_s`` after.
+
+    Heartbeats are not kept: one that cannot be sent is followed by a fresher one.
+    """
+
+    def __init__(
+        self,
+        *,
+        topics: DeviceTopics,
+        link: MessageLink,
+        outbox: Outbox,
+        cameras: Callable[[], Sequence[CameraHealth]],
+        connection: Callable[[], ConnectionHealth] | None = None,
+        interval_s: float = 30.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._topics = topics
+        self._link = link
+        self._outbox = outbox
+        self._cameras = cameras
+        self._connection = connection
+        self._report = TroubleReport(logger, subject=f"device {topics.device_id}")
+        self._interval_s = interval_s
+        self._clock = clock or SystemClock()
+        self._faults = FaultLog(logger)
+        self._started_s = self._clock.monotonic()
+        self._due = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        link.add_listener(self._due.set)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def build(self) -> Heartbeat:
+        """Return the heartbeat of this moment."""
+        return Heartbeat(
+            site_id=self._topics.site_id,
+            device_id=self._topics.device_id,
+            timestamp=self._clock.now(),
+            agent_version=__version__,
+            uptime_seconds=max(0.0, self._clock.monotonic() - self._started_s),
+            outbox=self._outbox.health(),
+            connection=None if self._connection is None else self._connection(),
+            cameras=self._camera_health(),
+        )
+
+    def beat(self) -> None:
+        """Publish one now, where there is a connection."""
+        if self._link.connected:
+            sent = self._link.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
+            sent.add_done_callback(self._note_refusal)
+
+    def _note_refusal(self, sent: Future[None]) -> None:
+        """Say what a broker will never take; a lost connection is said by the link."""
+        error = sent.exception()
+        if isinstance(error, PermanentError):
+            self._report.trouble(str(error), f"a heartbeat cannot be sent: {error}")
+        elif error is None:
+            self._report.recovered("heartbeats are sent again")
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        self._closing.set()
+        self._due.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _camera_health(self) -> list[CameraHealth]:
+        try:
+            return list(self._cameras())
+        except Exception as error:
+            # A device that cannot say how its cameras are is still alive, and its outbox still counts.
+            self._faults.log(error, "reading the cameras' health failed")
+            return []
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.beat()
+            except Exception as error:
+                self._faults.log(error, "sending a heartbeat failed")
+            self._due.wait(self._interval_s)
+            self._due.clear()

@@ -1,0 +1,213 @@
+"""One camera's thread: read, process, say how the camera is, and begin again when something breaks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent.camera.picture_health import PictureHealth
+from edge_agent.camera.source import FrameSource, SourceStatus, StreamInfo, open_source
+from edge_agent.config import CameraSettings, source_text
+from edge_agent.events.builder import BuiltEvent, EventBuilder
+from edge_agent.pipeline.pipeline import CameraPipeline
+from edge_agent.types import Frame
+from shared.clock import Clock
+from shared.errors import ConfigurationError, TransientError
+from shared.events import CameraStatusData
+from shared.heartbeat import CameraHealth, CameraState
+from shared.retry import Backoff, FaultLog
+
+logger = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 1.0
+RETRY_S = 30.0
+"""Wait after a source or a setting that cannot work; a file may be put there meanwhile."""
+RESTART_S = 5.0
+"""Wait after a fault of our own; it doubles with each one in a row."""
+LONGEST_RESTART_S = 120.0
+STEADY_AFTER_S = 60.0
+"""A camera that ran for so long makes the wait after a fault start from the bottom again."""
+
+STALLED, AGENT_FAULT = "stalled", "agent_fault"
+"""Causes of `degraded` beside those of ``PictureFault``."""
+
+OpenSource = Callable[..., FrameSource]
+"""``open_source``, or what a test puts in its place."""
+BuildPipeline = Callable[[], CameraPipeline]
+Publish = Callable[[BuiltEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    state: CameraState
+    error: str | None = None
+    cause: str | None = None
+    """Why it is degraded, for machines."""
+    resolution: str | None = None
+
+    def differs(self, other: _Condition) -> bool:
+        """Return whether the change from ``other`` is worth an event; a text alone, with seconds in it, is not."""
+        resized = None not in (self.resolution, other.resolution) and self.resolution != other.resolution
+        return (self.state, self.cause) != (other.state, other.cause) or resized
+
+
+class CameraWorker:
+    """Runs one camera until stopped. A fault in one camera never reaches another."""
+
+    def __init__(
+        self,
+        *,
+        camera: CameraSettings,
+        build_pipeline: BuildPipeline,
+        builder: EventBuilder,
+        publish: Publish,
+        clock: Clock,
+        open_source: OpenSource = open_source,
+        retry_s: float = RETRY_S,
+        restart_s: float = RESTART_S,
+    ) -> None:
+        self.camera = camera
+        self._open_source = open_source
+        self._retry_s = retry_s
+        self._backoff = Backoff(min_s=restart_s, max_s=max(restart_s, LONGEST_RESTART_S))
+        self._faults = FaultLog(logger)
+        self.builder = builder
+        self._build_pipeline = build_pipeline
+        self._publish = publish
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera-{camera.id}", daemon=True)
+        self._latest: Frame | None = None
+        self._awaits_first_frame = True
+        self._told: _Condition | None = None
+        self._condition = _Condition("offline", "not connected yet")
+        self._info: StreamInfo | None = None
+        self._status: SourceStatus | None = None
+
+    def start(self) -> None:
+        """Begin, in the background."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Make the thread end soon: visits are closed and told first."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; say whether it has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def latest_frame(self) -> Frame | None:
+        """The newest frame that was processed, while the camera is online."""
+        return self._latest if self._condition.state != "offline" else None
+
+    @property
+    def awaits_first_frame(self) -> bool:
+        """Whether no frame has come since the start, and nothing stands in the way of one (such as a wrong source)."""
+        return self._awaits_first_frame
+
+    def health(self) -> CameraHealth:
+        """Return what the heartbeat says of this camera."""
+        info, status, condition = self._info, self._status, self._condition
+        return CameraHealth(
+            camera_id=self.camera.id,
+            status=condition.state,
+            error=condition.error,
+            cause=condition.cause,
+            fps_actual=status.fps_actual if status else None,
+            last_frame_at=status.last_frame_at if status else None,
+            resolution=info.resolution if info else None,
+            codec=info.codec if info else None,
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            began_s = self._clock.monotonic()
+            try:
+                self._play()
+            except (ConfigurationError, TransientError) as error:
+                self._awaits_first_frame = False
+                self._set_condition(_Condition("offline", str(error)))
+                self._stopping.wait(self._retry_s)
+            except Exception as error:
+                if self._clock.monotonic() - began_s >= STEADY_AFTER_S:
+                    self._backoff.succeeded()
+                self._faults.log(error, f"processing camera {self.camera.id} failed")
+                self._set_condition(_Condition("degraded", "a fault in the agent; see its log", AGENT_FAULT))
+                self._stopping.wait(self._backoff.failed())
+            else:
+                return
+
+    def _play(self) -> None:
+        """Return when stopped, or when a recording has ended and been told to its end."""
+        pipeline = self._build_pipeline()
+        try:
+            # A recording stands for a camera here, so it plays at its own speed.
+            settings = self.camera.stream.model_copy(update={"pace": True})
+            source = self._open_source(source_text(self.camera), settings=settings, clock=self._clock)
+            try:
+                self._read_all(source, pipeline)
+            finally:
+                source.close()
+                self._latest = None
+            pipeline.finish()
+        finally:
+            pipeline.close()
+        if not self._stopping.is_set():
+            self._set_condition(_Condition("offline", "the recording has ended"))
+
+    def _read_all(self, source: FrameSource, pipeline: CameraPipeline) -> None:
+        next_look_s = 0.0
+        picture = PictureHealth(self.camera.picture_health)
+        while not self._stopping.is_set():
+            frame = source.read(READ_TIMEOUT_S)
+            if frame is not None:
+                pipeline.process(frame)
+                self._latest = frame
+                if picture.due(frame.time_s):
+                    damaged_ratio = source.status().damaged_ratio
+                    picture.observe(frame.picture.luma(), time_s=frame.time_s, damaged_ratio=damaged_ratio)
+            elif source.ended:
+                return
+            now_s = self._clock.monotonic()
+            is_first = frame is not None and self._awaits_first_frame
+            if is_first or now_s >= next_look_s or frame is None:
+                next_look_s = now_s + READ_TIMEOUT_S
+                self._info, self._status = source.info(), source.status()
+                self._set_condition(_condition(self._status, picture, self._info.resolution))
+            if is_first:
+                # Only now: whoever finds no frame must still find that one is awaited.
+                self._awaits_first_frame = False
+
+    def _set_condition(self, condition: _Condition) -> None:
+        self._condition = condition
+        if self._told is not None and not condition.differs(self._told):
+            return
+        # The source itself logs that its resolution changed.
+        if self._told is None or (condition.state, condition.cause) != (self._told.state, self._told.cause):
+            level = logging.INFO if condition.state == "online" else logging.WARNING
+            error = f": {condition.error}" if condition.error else ""
+            logger.log(level, "camera %s is %s%s", self.camera.id, condition.state, error)
+        self._told = condition
+        health = self.health()
+        data = CameraStatusData(
+            status=condition.state,
+            error=condition.error,
+            cause=condition.cause,
+            fps_actual=health.fps_actual,
+            resolution=health.resolution,
+            codec=health.codec,
+        )
+        self._publish(self.builder.camera_status(data, at=self._clock.now()))
+
+
+def _condition(status: SourceStatus, picture: PictureHealth, resolution: str | None) -> _Condition:
+    """Put together how the source is and what its picture shows; a picture counts only while pictures come."""
+    if status.state == "degraded":
+        return _Condition("degraded", status.error, STALLED, resolution)
+    if status.state == "online" and picture.fault is not None:
+        return _Condition("degraded", picture.text, picture.fault, resolution)
+    return _Condition(status.state, status.error, None, resolution)

@@ -1,0 +1,333 @@
+"""Drains the outbox: events to the broker, images to the store, each at its own pace and through its own troubles.
+
+Nothing is remembered here that matters: what is not acknowledged goes back to the outbox and is taken again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+
+from pydantic import Field
+
+from edge_agent.outbox import Outbox, WaitingEvent, WaitingImage
+from edge_agent.transport.publisher import ImageStore, MessageLink
+from edge_agent.transport.report import TroubleReport
+from shared.errors import PermanentError, TransientError
+from shared.retry import FaultLog, SharedBackoff
+from shared.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_IDLE_S = 2.0
+"""How often an idle thread looks for what was put off until later."""
+_EXPIRE_EVERY_S = 60.0
+_SHRINK = 8
+_SUSPECT_DELAY_S = 5.0
+_REFUSED_DELAY_S = 2.0
+"""Doubles with every attempt: what is put right after a time is noticed within about that time."""
+_REFUSED_PAUSE_S = 0.1
+
+
+class SenderSettings(Settings):
+    """How hard to try."""
+
+    upload_threads: int = Field(default=2, ge=1, le=16, description="Images stored at a time.")
+    retry_min_s: float = Field(default=1.0, gt=0, description="First wait before trying again; it doubles.")
+    retry_max_s: float = Field(default=60.0, gt=0, description="Longest wait before trying again.")
+    clock_wait_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="While the device's clock shows a year before 2025, events and images wait so long after the start"
+        " for it to be set, and go with the right time then; raise it where network time comes late. 0 never waits.",
+    )
+
+
+class Sender:
+    """Owns the sending threads. ``store=None`` leaves images in the outbox."""
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        link: MessageLink,
+        store: ImageStore | None = None,
+        settings: SenderSettings | None = None,
+    ) -> None:
+        settings = settings or SenderSettings()
+        self._events = EventPump(outbox=outbox, link=link, settings=settings)
+        self._images = None if store is None else ImagePump(outbox=outbox, store=store, settings=settings)
+
+    def start(self) -> None:
+        """Begin sending, in the background."""
+        self._events.start()
+        if self._images is not None:
+            self._images.start()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Send what can be sent within ``timeout_s``, then stop; what is left stays in the outbox."""
+        deadline_s = time.monotonic() + timeout_s
+        self._events.stop(deadline_s)
+        if self._images is not None:
+            self._images.stop(deadline_s)
+        self._events.join(deadline_s)
+        if self._images is not None:
+            self._images.join(deadline_s)
+
+
+class Signal:
+    """Wakes every thread that waits, and those that were about to."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self.count = 0
+
+    def notify(self) -> None:
+        with self._condition:
+            self.count += 1
+            self._condition.notify_all()
+
+    def wait(self, seen: int, timeout_s: float) -> None:
+        """Return once there was a notification after ``seen`` was read from ``count``, or after ``timeout_s``."""
+        with self._condition:
+            self._condition.wait_for(lambda: self.count != seen, timeout_s)
+
+
+class _Pump:
+    """A group of threads that can be told to finish by a deadline."""
+
+    def __init__(self, *, outbox: Outbox, settings: SenderSettings, name: str, threads: int) -> None:
+        self.signal = Signal()
+        self.backoff = SharedBackoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
+        self.faults = FaultLog(logger)
+        self._after_fault = SharedBackoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
+        self._waits_for_clock = lambda: not outbox.clock_is_set
+        self._clock_wait_until_s = time.monotonic() + settings.clock_wait_s
+        self._said_waiting = False
+        self._name = name
+        self._deadline_s: float | None = None
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(1, threads + 1)
+        ]
+        outbox.add_listener(self.signal.notify)
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self.signal.notify()
+
+    def join(self, deadline_s: float) -> None:
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline_s - time.monotonic()) + 1.0)
+
+    @property
+    def stopping(self) -> bool:
+        return self._deadline_s is not None
+
+    @property
+    def out_of_time(self) -> bool:
+        return self._deadline_s is not None and time.monotonic() >= self._deadline_s
+
+    def _run(self) -> None:
+        while not self.out_of_time:
+            seen = self.signal.count
+            wait_s = self._guarded_step()
+            if wait_s is None:
+                return
+            if wait_s > 0:
+                if self._deadline_s is not None:
+                    wait_s = min(wait_s, max(0.0, self._deadline_s - time.monotonic()))
+                self.signal.wait(seen, wait_s)
+        self._give_up()
+
+    def _guarded_step(self) -> float | None:
+        """Step, unless an unexpected fault was a short time ago; raise nothing."""
+        if wait_s := self._after_fault.remaining_s():
+            return wait_s
+        if self._holds_for_clock():
+            return None if self.stopping else _IDLE_S
+        try:
+            wait_s = self._step()
+        except Exception as error:
+            self.faults.log(error, "sending from the outbox failed")
+            self._after_fault.failed()
+            return self._after_fault.remaining_s()
+        self._after_fault.succeeded()
+        return wait_s
+
+    def _holds_for_clock(self) -> bool:
+        """Tell whether to wait for the device's clock: what is sent before it is set cannot be corrected any more."""
+        if time.monotonic() >= self._clock_wait_until_s or not self._waits_for_clock():
+            return False
+        if not self._said_waiting:
+            self._said_waiting = True
+            logger.info("%s: the device's clock has not been set yet; waiting for it for a while", self._name)
+        return True
+
+    def _give_up(self) -> None:
+        """The time to stop is over."""
+
+    def _step(self) -> float | None:
+        """Do what can be done now; return how long to wait unless woken, or None when all is done and stopping."""
+        raise NotImplementedError
+
+
+class EventPump(_Pump):
+    """Events to the broker, with a bounded window of unacknowledged ones.
+
+    A broker may hang up on a message it does not like and say no more. So the window shrinks with every connection
+    that is lost and grows with every acknowledgement: a message that is alone when the connection is lost is put off
+    for a while, and the others pass.
+    """
+
+    def __init__(self, *, outbox: Outbox, link: MessageLink, settings: SenderSettings) -> None:
+        super().__init__(outbox=outbox, settings=settings, name="send-events", threads=1)
+        self._outbox = outbox
+        self._link = link
+        self._window = link.max_in_flight
+        self._in_flight = 0
+        self._done: deque[tuple[WaitingEvent, bool, Future[None]]] = deque()
+        self._losing = False
+        """Some of what was on its way is lost, and the rest has not come back yet."""
+        self._next_expiry_s = 0.0
+        link.add_listener(self.signal.notify)
+
+    def _step(self) -> float | None:
+        self._settle()
+        self._expire_now_and_then()
+        finished = self.stopping and self._in_flight == 0
+        if not self._link.connected or self._losing:
+            return None if finished else _IDLE_S
+        if wait_s := self.backoff.remaining_s():
+            return wait_s
+        if self._fill_window():
+            return 0.0
+        return None if finished else _IDLE_S
+
+    def _give_up(self) -> None:
+        self._settle()
+
+    def _fill_window(self) -> bool:
+        """Publish what the window has room for; tell whether there may be more to do at once."""
+        room = self._window - self._in_flight
+        if room <= 0 or room < self._window // 4:  # rather wait and take a few together
+            return False
+        items = self._outbox.events.take(room)
+        alone = self._window == 1
+        for item in items:
+            self._in_flight += 1
+            future = self._publish(item)
+            future.add_done_callback(lambda done, item=item: self._note_done(item, alone, done))
+        return bool(items)
+
+    def _publish(self, item: WaitingEvent) -> Future[None]:
+        try:
+            return self._link.publish(item.topic, item.payload)
+        except Exception as error:
+            self.faults.log(error, "publishing an event failed")
+            future: Future[None] = Future()
+            future.set_exception(error)
+            return future
+
+    def _note_done(self, item: WaitingEvent, alone: bool, future: Future[None]) -> None:
+        """On the network thread: only note it."""
+        self._done.append((item, alone, future))
+        self.signal.notify()
+
+    def _settle(self) -> None:
+        acked: list[WaitingEvent] = []
+        lost: list[WaitingEvent] = []
+        while self._done:
+            item, alone, future = self._done.popleft()
+            self._in_flight -= 1
+            error = future.exception()
+            if error is None:
+                acked.append(item)
+            elif isinstance(error, PermanentError):
+                self._put_off(item, str(error), _REFUSED_DELAY_S)
+            elif alone:
+                expected = isinstance(error, TransientError)
+                why = "the connection was lost while it alone was on its way" if expected else "an unexpected fault"
+                self._put_off(item, why, _SUSPECT_DELAY_S)
+                if not expected:
+                    self.backoff.failed()  # nothing has ended the connection, so the next would follow at once
+            else:
+                lost.append(item)
+        if acked:
+            self._outbox.events.ack(acked)
+            self._window = min(self._window + len(acked), self._link.max_in_flight)
+            self.backoff.succeeded()
+        if lost:
+            self._losing = True
+            self._outbox.events.release(lost)
+        if self._losing and self._in_flight == 0:
+            self._losing = False
+            self._window = max(1, self._window // _SHRINK)
+            self.backoff.failed()
+
+    def _put_off(self, item: WaitingEvent, why: str, delay_s: float) -> None:
+        logger.warning("event %d is put off (attempt %d): %s", item.key, item.attempts + 1, why)
+        self._outbox.events.nack([item], delay_s=delay_s * 2 ** min(item.attempts, 16))
+
+    def _expire_now_and_then(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._next_expiry_s:
+            self._next_expiry_s = now_s + _EXPIRE_EVERY_S
+            self._outbox.expire()
+
+
+class ImagePump(_Pump):
+    """Images to the store. Trouble with the store pauses all; a refused image is put off alone."""
+
+    def __init__(self, *, outbox: Outbox, store: ImageStore, settings: SenderSettings) -> None:
+        super().__init__(outbox=outbox, settings=settings, name="send-images", threads=settings.upload_threads)
+        self._outbox = outbox
+        self._store = store
+        self._refused_in_a_row = 0
+        self._report = TroubleReport(logger, subject="image store")
+
+    def _step(self) -> float | None:
+        if wait_s := self.backoff.remaining_s():
+            return None if self.stopping else wait_s
+        items = self._outbox.images.take(1)
+        if not items:
+            return None if self.stopping else _IDLE_S
+        return self._send(items[0])
+
+    def _send(self, item: WaitingImage) -> float:
+        try:
+            self._store.put(item.object_key, item.body, content_type=item.content_type)
+        except PermanentError as error:
+            self._report.trouble(_cause(error, item), f"image put off (attempt {item.attempts + 1}): {error}")
+            self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 16))
+            self._refused_in_a_row += 1
+            return min(_REFUSED_PAUSE_S * self._refused_in_a_row, _IDLE_S)
+        except TransientError as error:
+            self._report.trouble(_cause(error, item), f"images wait: {error}")
+            self.backoff.failed()
+            self._outbox.images.release([item])
+            return self.backoff.remaining_s()
+        except Exception as error:
+            # Perhaps this image alone is at fault: the others have their turn before it comes again.
+            self.faults.log(error, "storing an image failed")
+            self.backoff.failed()
+            self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 5))
+            return self.backoff.remaining_s()
+        self._outbox.images.ack([item])
+        self.backoff.succeeded()
+        self._refused_in_a_row = 0
+        self._report.recovered("images are stored again")
+        return 0.0
+
+
+def _cause(error: Exception, item: WaitingImage) -> str:
+    """Return what is the same for every image that fails for the same reason."""
+    return f"{type(error).__name__} {str(error).replace(item.object_key, '')}"

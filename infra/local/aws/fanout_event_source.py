@@ -1,0 +1,76 @@
+"""AWS's event source mapping on one machine: takes messages off a queue and hands them to the fan-out function.
+
+What fails again and again (Redis is away for minutes, a message that nobody can read) ends in the queue's dead-letter
+queue, as it does in AWS; the events themselves are in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from infra.local.aws.queue_file import QueueFile
+from infra.local.aws.sqs_event import QueueMessage, failed_ids, sqs_event
+from shared.errors import TransientError
+from shared.retry import Backoff, FaultLog
+
+log = logging.getLogger(__name__)
+
+_MOST = 250
+_HIDDEN_S = 60.0
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 10.0
+_MOST_RECEIVES = 30  # about four minutes
+
+
+class FanoutFeed:
+    """Take, invoke, delete what went well; what failed comes again after a growing pause."""
+
+    def __init__(self, *, queues: QueueFile, queue: str, dead_queue: str, invoke: Callable[[bytes], bytes]) -> None:
+        self._queues = queues
+        self._queue = queue
+        self._dead_queue = dead_queue
+        self._invoke = invoke
+        self._faults = FaultLog(log)
+
+    def run(self, stopped: threading.Event) -> None:
+        """Feed until told to stop."""
+        backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
+        while not stopped.is_set():
+            try:
+                self.step()
+            except Exception as error:  # the queue's file cannot be read or written
+                self._faults.log(error, f"feeding from {self._queue} failed")
+                stopped.wait(backoff.failed())
+            else:
+                backoff.succeeded()
+
+    def step(self, *, wait_s: float = 0.25) -> None:
+        """Wait a little for messages and hand them over."""
+        messages = self._queues.take(self._queue, most=_MOST, hidden_s=_HIDDEN_S, wait_s=wait_s)
+        if not messages:
+            return
+        try:
+            failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
+        except TransientError as error:
+            log.warning("%d messages stay on %s: %s", len(messages), self._queue, error)
+            failed = {message.message_id for message in messages}
+        except Exception as error:
+            self._faults.log(error, "invoking the fan-out function failed")
+            failed = {message.message_id for message in messages}
+        self._queues.delete(message.receipt_handle for message in messages if message.message_id not in failed)
+        self._put_back([message for message in messages if message.message_id in failed])
+
+    def _put_back(self, left: Sequence[QueueMessage]) -> None:
+        dead = [message for message in left if message.receive_count >= _MOST_RECEIVES]
+        if dead:
+            log.error(
+                "%d messages of %s failed %d times: to %s", len(dead), self._queue, _MOST_RECEIVES, self._dead_queue
+            )
+            self._queues.put(self._dead_queue, [(message.body, message.attributes) for message in dead])
+            self._queues.delete(message.receipt_handle for message in dead)
+        alive = [message for message in left if message.receive_count < _MOST_RECEIVES]
+        if alive:
+            tries = min(min(message.receive_count for message in alive) - 1, 10)
+            self._queues.hide(alive, hidden_s=min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S))

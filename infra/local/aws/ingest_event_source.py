@@ -1,0 +1,205 @@
+"""Hands what arrives over MQTT to the ingest function in batches, and acknowledges what ingest has made durable.
+
+No broker and no process in here: the subscription and the function come in as collaborators.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from infra.local.aws.sqs_event import QueueMessage, failed_ids, sqs_event
+from shared.errors import TransientError
+from shared.iot_envelope import encode_ingest_message
+from shared.retry import Backoff, FaultLog
+
+log = logging.getLogger(__name__)
+
+BATCH_WINDOW_S = 0.020
+LARGEST_BATCH = 1000
+LARGEST_BATCH_BYTES = 4 * 1024 * 1024  # Lambda takes events of up to 6 MB
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One MQTT message, not yet acknowledged; ``packet_id`` counts on connection number ``connection`` alone."""
+
+    topic: str
+    payload: bytes
+    packet_id: int
+    connection: int
+    received_at_ms: int
+
+    def body(self) -> str:
+        """Return what the IoT rule would put on the queue.
+
+        A subscriber is not told who published, so the device that the topic names stands for the client id (in AWS the
+        device's policy binds the two).
+        """
+        levels = self.topic.split("/")
+        return encode_ingest_message(
+            topic=self.topic,
+            payload=self.payload,
+            client_id=levels[2] if len(levels) > 2 else "",
+            received_at_ms=self.received_at_ms,
+        )
+
+
+class Inbox:
+    """Where the network thread leaves arrivals and the feeding thread collects them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._arrivals: deque[Arrival] = deque()
+
+    def put(self, arrival: Arrival) -> None:
+        with self._changed:
+            self._arrivals.append(arrival)
+            self._changed.notify()
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return as soon as there is an arrival, or at the time-out."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._arrivals) > 0, timeout_s)
+
+    def take(self, *, most: int, most_bytes: int) -> list[Arrival]:
+        """Take the oldest arrivals, at least one where there is any."""
+        taken: list[Arrival] = []
+        size = 0
+        with self._changed:
+            while self._arrivals and len(taken) < most:
+                size += len(self._arrivals[0].payload) * 4 // 3 + 300
+                if taken and size > most_bytes:
+                    break
+                taken.append(self._arrivals.popleft())
+        return taken
+
+
+class Acknowledger(Protocol):
+    """Tells the broker that a message needs no keeping any more."""
+
+    def acknowledge(self, arrival: Arrival) -> None: ...
+
+
+@dataclass(slots=True)
+class _Queued:
+    arrival: Arrival
+    message: QueueMessage
+    attempts: int = 0
+    due_s: float = 0.0
+
+
+class IngestFeed:
+    """The loop between the broker and ingest: nothing is acknowledged before ingest has it, nothing is given up.
+
+    When the whole function fails (the database is away, one message makes it crash) the batch is tried again in halves,
+    so that one bad message ends up alone and harms only itself. An unexpected exception counts as such a failure.
+    """
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        invoke: Callable[[bytes], bytes],
+        acknowledger: Acknowledger,
+        queue: str = "vedette-ingest",
+        window_s: float = BATCH_WINDOW_S,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._inbox = inbox
+        self._invoke = invoke
+        self._acknowledger = acknowledger
+        self._queue = queue
+        self._window_s = window_s
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._retries: list[_Queued] = []
+        self._most = LARGEST_BATCH
+        self._number = 0
+        self._faults = FaultLog(log, monotonic=monotonic)
+
+    def run(self, stopped: threading.Event) -> None:
+        """Feed until told to stop."""
+        backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
+        while not stopped.is_set():
+            try:
+                self.step()
+            except Exception as error:
+                self._faults.log(error, "feeding ingest failed")
+                stopped.wait(backoff.failed())
+            else:
+                backoff.succeeded()
+
+    def step(self, *, idle_s: float = 0.2) -> None:
+        """Wait a little for something to do, and do it."""
+        self._inbox.wait(min(idle_s, self._until_next_retry()))
+        due = self._due_retries()
+        if not due and not len(self._inbox):
+            return
+        if len(self._inbox) < self._most:
+            self._sleep(self._window_s)
+        fresh = self._inbox.take(most=max(self._most - len(due), 1), most_bytes=LARGEST_BATCH_BYTES)
+        self._feed([*due, *(self._enqueue(arrival) for arrival in fresh)])
+
+    def _enqueue(self, arrival: Arrival) -> _Queued:
+        self._number += 1
+        message = QueueMessage(
+            message_id=f"local-{self._number}", body=arrival.body(), sent_at_ms=arrival.received_at_ms
+        )
+        return _Queued(arrival=arrival, message=message)
+
+    def _feed(self, batch: Sequence[_Queued]) -> None:
+        messages = [queued.message for queued in batch]
+        try:
+            failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
+        except TransientError as error:
+            log.warning("ingest failed for %d messages, to be tried again: %s", len(batch), error)
+            failed = {message.message_id for message in messages}
+        except Exception as error:
+            self._faults.log(error, "invoking ingest failed")
+            failed = {message.message_id for message in messages}
+        if len(failed) == len(batch):
+            self._most = max(min(self._most, len(batch)) // 2, 1)
+        else:
+            self._most = min(self._most * 4, LARGEST_BATCH)
+        for queued in batch:
+            if queued.message.message_id in failed:
+                self._put_back(queued)
+            else:
+                self._acknowledge(queued)
+
+    def _acknowledge(self, queued: _Queued) -> None:
+        """Acknowledge; where that fails, ingest gets the message again, which changes nothing there."""
+        try:
+            self._acknowledger.acknowledge(queued.arrival)
+        except Exception as error:
+            self._faults.log(error, "acknowledging a message failed")
+            self._put_back(queued)
+
+    def _put_back(self, queued: _Queued) -> None:
+        queued.attempts += 1
+        pause_s = min(_FIRST_PAUSE_S * 2 ** min(queued.attempts - 1, 10), _LONGEST_PAUSE_S)
+        queued.due_s = self._monotonic() + pause_s
+        self._retries.append(queued)
+
+    def _due_retries(self) -> list[_Queued]:
+        now = self._monotonic()
+        due = [queued for queued in self._retries if queued.due_s <= now][: self._most]
+        chosen = set(map(id, due))
+        self._retries = [queued for queued in self._retries if id(queued) not in chosen]
+        return due
+
+    def _until_next_retry(self) -> float:
+        earliest = min((queued.due_s for queued in self._retries), default=float("inf"))
+        return max(earliest - self._monotonic(), 0.0)

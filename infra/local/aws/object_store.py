@@ -1,0 +1,323 @@
+"""S3's object calls on a folder of plain files, so that snapshots outlive a restart and can be looked at.
+
+moto keeps objects in memory alone and forgets them when it ends; this stands before it in the same process and answers
+what is signed for S3: create/head bucket, put, get (ranges too), head, delete, batch delete and list. Bodies are at
+``FOLDER/BUCKET/KEY``; content type and metadata beside them in ``FOLDER/.head/BUCKET/KEY.json``. A link's expiry is
+kept to; signatures are not checked (loopback only). Not here: versions, multipart uploads, ACLs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from urllib.parse import parse_qs
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+from infra.local.aws.wsgi import Application, Environ, StartResponse, body_of, service_of
+
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_KEPT_HEADERS = ("content-type", "cache-control", "content-disposition", "content-encoding")
+_HALF_WRITTEN = re.compile(r"\..*\.\d+\.new", re.ASCII)
+_LIST_LIMIT = 1000
+_WRITE_ATTEMPTS = 5
+
+
+class _S3Error(Exception):
+    def __init__(self, status: str, code: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    etag: str
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: str = "200 OK"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+class ObjectFolder:
+    """Objects as files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._heads = folder / ".head"
+        self._made: set[str] = set()
+
+    def make_bucket(self, bucket: str) -> None:
+        self._bucket(bucket).mkdir(parents=True, exist_ok=True)
+        self._made.add(bucket)
+
+    def has_bucket(self, bucket: str) -> bool:
+        """Tell whether there is such a bucket; one made by this process is there again after its folder was removed.
+
+        Somebody who throws all pictures away by hand means the pictures. Where what holds the buckets' folder is gone
+        too, nothing is made anew: then the whole state folder was removed.
+        """
+        path = self._bucket(bucket)
+        if bucket in self._made and not path.is_dir():
+            with suppress(FileNotFoundError):
+                self._folder.mkdir(exist_ok=True)
+                path.mkdir(exist_ok=True)
+        return path.is_dir()
+
+    def put(self, bucket: str, key: str, body: bytes, headers: dict[str, str]) -> _Head:
+        path, head_path = self._paths(bucket, key)
+        head = _Head(etag=f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"', headers=headers)
+        _write(head_path, json.dumps(asdict(head)).encode())
+        _write(path, body)
+        return head
+
+    def head(self, bucket: str, key: str) -> tuple[Path, _Head]:
+        path, head_path = self._paths(bucket, key)
+        if not path.is_file():
+            raise _S3Error("404 Not Found", "NoSuchKey")
+        try:
+            return path, _Head(**json.loads(head_path.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            etag = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            return path, _Head(etag=f'"{etag}"')
+
+    def delete(self, bucket: str, key: str) -> None:
+        root = self._bucket(bucket)
+        for path, top in zip(self._paths(bucket, key), (root, self._heads / bucket), strict=True):
+            path.unlink(missing_ok=True)
+            _remove_empty_folders(path.parent, top)
+
+    def level(self, bucket: str, prefix: str) -> tuple[list[str], list[tuple[str, Path]]]:
+        """Return the prefixes one level below ``prefix``, each ending in a slash, and the objects at that level."""
+        start = self._start(bucket, prefix)
+        folder, _, name = prefix.rpartition("/")
+        above = f"{folder}/" if folder else ""
+        found = sorted(start.iterdir()) if start is not None and start.is_dir() else []
+        found = [path for path in found if path.name.startswith(name) and not _HALF_WRITTEN.fullmatch(path.name)]
+        folders = [f"{above}{path.name}/" for path in found if path.is_dir()]
+        return folders, [(f"{above}{path.name}", path) for path in found if path.is_file()]
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[tuple[str, Path]]:
+        root, start = self._bucket(bucket), self._start(bucket, prefix)
+        if start is None:
+            return
+        for path in sorted(path for path in start.rglob("*") if path.is_file()):
+            key = path.relative_to(root).as_posix()
+            if key.startswith(prefix) and not _HALF_WRITTEN.fullmatch(path.name):
+                yield key, path
+
+    def _start(self, bucket: str, prefix: str) -> Path | None:
+        """Return the one folder that can hold keys with ``prefix``; None where no key can begin like that."""
+        root = self._bucket(bucket)
+        if not self.has_bucket(bucket):
+            raise _S3Error("404 Not Found", "NoSuchBucket")
+        folders = prefix.split("/")[:-1]
+        # "/etc/" or "a/../b/" would lead out of the bucket.
+        return None if any(name in {"", ".", ".."} or "\0" in name for name in folders) else root.joinpath(*folders)
+
+    def _bucket(self, bucket: str) -> Path:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,62}", bucket) or ".." in bucket:
+            raise _S3Error("400 Bad Request", "InvalidBucketName")
+        return self._folder / bucket
+
+    def _paths(self, bucket: str, key: str) -> tuple[Path, Path]:
+        if not self.has_bucket(bucket):
+            raise _S3Error("404 Not Found", "NoSuchBucket")
+        parts = key.split("/")
+        if any(part in {"", ".", ".."} or "\0" in part or len(part) > 200 for part in parts):
+            raise _S3Error("400 Bad Request", "InvalidObjectName")
+        return self._bucket(bucket).joinpath(*parts), (self._heads / bucket).joinpath(*parts).with_name(
+            f"{parts[-1]}.json"
+        )
+
+
+def _remove_empty_folders(folder: Path, top: Path) -> None:
+    """Remove ``folder`` and those above it, up to but without ``top``, as far as they are empty."""
+    while folder != top and top in folder.parents:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty, or made anew meanwhile
+            return
+        folder = folder.parent
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Write so that a reader (or a crash) sees the old file or the new one, never half."""
+    half = path.with_name(f".{path.name}.{threading.get_ident()}.new")
+    for attempt in range(_WRITE_ATTEMPTS):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            half.write_bytes(body)
+            half.replace(path)
+        except FileNotFoundError:  # a delete has just removed the empty folder
+            if attempt == _WRITE_ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+class ObjectStore:
+    """The WSGI application: S3 requests to the folder, everything else to ``otherwise``."""
+
+    def __init__(self, *, folder: ObjectFolder, otherwise: Application) -> None:
+        self._folder = folder
+        self._otherwise = otherwise
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", ""), True).items()}
+        if service_of(environ) != "s3":
+            return self._otherwise(environ, start_response)
+        body = body_of(environ)
+        try:
+            _check_expiry(query)
+            reply = self._answer(environ, query, body)
+        except _S3Error as error:
+            reply = _Reply(error.status, body=f"<Error><Code>{error.code}</Code></Error>".encode())
+        head_only = environ["REQUEST_METHOD"] == "HEAD"
+        headers = list(reply.headers)
+        if not any(name == "Content-Length" for name, _ in headers):
+            headers.append(("Content-Length", str(len(reply.body))))
+        start_response(reply.status, headers)
+        return [] if head_only else [reply.body]
+
+    def _answer(self, environ: Environ, query: dict[str, str], body: bytes) -> _Reply:
+        bucket, _, key = _path_of(environ).lstrip("/").partition("/")
+        method = environ["REQUEST_METHOD"]
+        if not key:
+            return self._bucket_call(method, bucket, query, body)
+        if "uploads" in query or "uploadId" in query:
+            raise _S3Error("501 Not Implemented", "NotImplemented")
+        if method == "PUT":
+            head = self._folder.put(bucket, key, body, _kept_headers(environ))
+            return _Reply(headers=(("ETag", head.etag),))
+        if method == "DELETE":
+            self._folder.delete(bucket, key)
+            return _Reply("204 No Content")
+        if method in {"GET", "HEAD"}:
+            return self._read(bucket, key, query, environ.get("HTTP_RANGE", ""), head_only=method == "HEAD")
+        raise _S3Error("405 Method Not Allowed", "MethodNotAllowed")
+
+    def _bucket_call(self, method: str, bucket: str, query: dict[str, str], body: bytes) -> _Reply:
+        if method == "PUT":
+            self._folder.make_bucket(bucket)
+            return _Reply(headers=(("Location", f"/{bucket}"),))
+        if not self._folder.has_bucket(bucket):
+            raise _S3Error("404 Not Found", "NoSuchBucket")
+        if method == "POST" and "delete" in query:
+            return self._delete_many(bucket, body)
+        return self._list(bucket, query) if method == "GET" else _Reply()
+
+    def _read(self, bucket: str, key: str, query: dict[str, str], wanted: str, *, head_only: bool) -> _Reply:
+        path, head = self._folder.head(bucket, key)
+        facts = path.stat()
+        headers = {"content-type": "binary/octet-stream", **head.headers}
+        for name in ("content-disposition", "content-type", "cache-control"):
+            headers[name] = query.get(f"response-{name}", headers.get(name, ""))
+        changed = format_datetime(datetime.fromtimestamp(facts.st_mtime, UTC), usegmt=True)
+        told = [("ETag", head.etag), ("Last-Modified", changed), ("Accept-Ranges", "bytes")]
+        told += [(name, value) for name, value in headers.items() if value]
+        if head_only:
+            return _Reply(headers=(*told, ("Content-Length", str(facts.st_size))))
+        body = path.read_bytes()
+        part = _RANGE.fullmatch(wanted)
+        if part is None or wanted == "bytes=-":
+            return _Reply(headers=tuple(told), body=body)
+        first, last = _bounds(part[1], part[2], len(body))
+        told.append(("Content-Range", f"bytes {first}-{last}/{len(body)}"))
+        return _Reply("206 Partial Content", tuple(told), body[first : last + 1])
+
+    def _delete_many(self, bucket: str, body: bytes) -> _Reply:
+        keys = [element.text or "" for element in ET.fromstring(body).iter() if element.tag.endswith("Key")]  # noqa: S314
+        for key in keys:
+            self._folder.delete(bucket, key)
+        gone = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
+        return _xml("DeleteResult", gone)
+
+    def _list(self, bucket: str, query: dict[str, str]) -> _Reply:
+        after = query.get("continuation-token") or query.get("start-after") or query.get("marker") or ""
+        limit = min(int(query.get("max-keys", _LIST_LIMIT)), _LIST_LIMIT)
+        prefix = query.get("prefix", "")
+        found: list[tuple[str, Path | None]]
+        if query.get("delimiter") == "/":
+            folders, objects = self._folder.level(bucket, prefix)
+            found = sorted([*((folder, None) for folder in folders), *objects])
+        else:
+            found = [*self._folder.keys(bucket, prefix)]
+        found = [(key, path) for key, path in found if key > after]
+        shown = found[:limit]
+        rows = "".join(_listed(key, path) for key, path in shown)
+        more = len(found) > limit
+        token = f"<NextContinuationToken>{escape(shown[-1][0])}</NextContinuationToken>" if more else ""
+        flag = f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}<KeyCount>{len(shown)}</KeyCount>"
+        return _xml("ListBucketResult", f"<Name>{bucket}</Name>{flag}{rows}")
+
+
+def _listed(key: str, path: Path | None) -> str:
+    """Return one entry of a list; ``path`` is None for a folder."""
+    if path is None:
+        return f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>"
+    facts = path.stat()
+    changed = datetime.fromtimestamp(facts.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return (
+        f"<Contents><Key>{escape(key)}</Key><LastModified>{changed}</LastModified><Size>{facts.st_size}</Size>"
+        "<StorageClass>STANDARD</StorageClass></Contents>"
+    )
+
+
+def _xml(root: str, inside: str) -> _Reply:
+    text = f'<?xml version="1.0" encoding="UTF-8"?><{root} xmlns="{_NAMESPACE}">{inside}</{root}>'
+    return _Reply(headers=(("Content-Type", "application/xml"),), body=text.encode())
+
+
+def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
+    start = int(first) if first else max(size - int(last), 0)
+    end = min(int(last), size - 1) if first and last else size - 1
+    if start >= size or start > end:
+        raise _S3Error("416 Range Not Satisfiable", "InvalidRange")
+    return start, end
+
+
+def _path_of(environ: Environ) -> str:
+    # WSGI hands the decoded path over as Latin-1.
+    return str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8", errors="replace")
+
+
+def _kept_headers(environ: Environ) -> dict[str, str]:
+    metadata = {
+        name[5:].replace("_", "-").lower(): str(value)
+        for name, value in environ.items()
+        if name.startswith("HTTP_X_AMZ_META_")
+    }
+    plain = {name: environ.get(_environ_name(name), "") for name in _KEPT_HEADERS}
+    plain["content-encoding"] = plain["content-encoding"].replace("aws-chunked", "").strip(", ")
+    return metadata | {name: value for name, value in plain.items() if value}
+
+
+def _environ_name(header: str) -> str:
+    name = header.upper().replace("-", "_")
+    return name if name == "CONTENT_TYPE" else f"HTTP_{name}"
+
+
+def _check_expiry(query: dict[str, str]) -> None:
+    if "X-Amz-Expires" not in query:
+        return
+    try:
+        signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        until = signed + timedelta(seconds=int(query["X-Amz-Expires"]))
+    except (KeyError, ValueError, OverflowError):
+        raise _S3Error("400 Bad Request", "AuthorizationQueryParametersError") from None
+    if datetime.now(UTC) > until:
+        raise _S3Error("403 Forbidden", "AccessDenied")

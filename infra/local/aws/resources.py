@@ -1,0 +1,25 @@
+"""The names that the AWS template gives to what it creates, as they are on this machine."""
+
+from __future__ import annotations
+
+from infra.local.servers.aws import ACCOUNT, REGION
+
+BUCKET = "vedette-local"
+HUB_TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:vedette-events"
+INGEST_QUEUE = "vedette-ingest"
+DEAD_LETTER_QUEUE = "vedette-ingest-dead"
+FANOUT_QUEUE = "vedette-fanout-redis"
+FANOUT_DEAD_QUEUE = "vedette-fanout-redis-dead"
+QUEUES = (INGEST_QUEUE, DEAD_LETTER_QUEUE, FANOUT_QUEUE, FANOUT_DEAD_QUEUE)
+HUB_SUBSCRIBERS = (FANOUT_QUEUE,)
+"""The queues that get a copy of everything published to the hub."""
+
+
+def queue_url(endpoint_url: str, queue: str) -> str:
+    """Return what boto3 takes as ``QueueUrl``."""
+    return f"{endpoint_url}/{ACCOUNT}/{queue}"
+
+
+def queue_arn(queue: str) -> str:
+    """Return what an event's ``eventSourceARN`` says."""
+    return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"

@@ -1,0 +1,94 @@
+"""Stands for EventBridge Scheduler: calls the maintenance function as the template's schedules do.
+
+``python -m infra.local.aws.scheduler`` runs until SIGTERM. All tasks are run once at the start, since this machine may have
+slept through every appointment. The environment is the maintenance function's.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cloud_functions.maintenance.handler import handler
+from shared.errors import VedetteError
+from shared.retry import FaultLog
+
+log = logging.getLogger(__name__)
+
+MINUTE_S = 60.0
+HOUR_S = 3600.0
+DAY_S = 86_400.0
+FIRST_WAIT_S = 5.0
+"""The database may still be starting; nothing here is urgent."""
+
+Invoke = Callable[[Mapping[str, str]], object]
+
+
+@dataclass(slots=True)
+class Appointment:
+    """One event and how often it is due."""
+
+    event: Mapping[str, str]
+    every_s: float
+    due_s: float = 0.0
+    failures: int = 0
+    """In a row."""
+
+    def called(self, now_s: float, *, done: bool) -> None:
+        """Note a call; what failed is due after a minute, from the fifth failure in a row on later and later."""
+        self.failures = 0 if done else self.failures + 1
+        pause_s = min(MINUTE_S * 2 ** min(max(self.failures - 4, 0), 6), HOUR_S) if self.failures else DAY_S
+        self.due_s = now_s + min(pause_s, self.every_s)
+
+
+def appointments() -> list[Appointment]:
+    """Return the template's schedules, those of the night as once a day."""
+    nightly = [Appointment({"task": task}, DAY_S) for task in ("partitions", "retention", "tidy")]
+    return [*nightly, Appointment({"task": "gaps"}, MINUTE_S)]
+
+
+def keep(
+    schedule: list[Appointment],
+    *,
+    invoke: Invoke,
+    stopped: threading.Event,
+    monotonic: Callable[[], float] = time.monotonic,
+    first_wait_s: float = FIRST_WAIT_S,
+) -> None:
+    """Keep all appointments until ``stopped``; one that fails is tried again after a minute or more."""
+    faults = FaultLog(log, monotonic=monotonic, forget_after_s=DAY_S)
+    stopped.wait(first_wait_s)
+    while not stopped.is_set():
+        now_s = monotonic()
+        for appointment in schedule:
+            if now_s >= appointment.due_s:
+                appointment.called(now_s, done=_call(invoke, appointment, faults))
+        stopped.wait(max(min(appointment.due_s for appointment in schedule) - monotonic(), 0.0))
+
+
+def _call(invoke: Invoke, appointment: Appointment, faults: FaultLog) -> bool:
+    try:
+        log.info("%s: %s", appointment.event, invoke(appointment.event))
+    except VedetteError as error:
+        log.warning("%s: %s", appointment.event, error)
+        return False
+    except Exception as error:
+        faults.log(error, f"{appointment.event} failed")
+        return False
+    return True
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    keep(appointments(), invoke=lambda event: handler(dict(event), None), stopped=stopped)
+
+
+if __name__ == "__main__":
+    main()

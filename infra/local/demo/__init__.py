@@ -1,0 +1,1 @@
+"""``vedette-local demo``: this machine as a device of the stack."""

@@ -1,0 +1,108 @@
+"""The demo's edge agent: started again when it ends, and what it says passed on to a person."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from infra.local.processes.process import Process
+from shared.errors import ConfigurationError, TransientError
+from shared.redact import redact
+
+_RESTART_PAUSE_S = 2.0
+_MOST_RESTARTS = 3
+_STEADY_AFTER_S = 60.0
+"""An agent that ran for so long has its restarts forgotten."""
+_AGENT_SAYS = "edge-agent: "
+_WRONG_CONFIGURATION = 2
+
+
+class DemoAgent:
+    """Looks after the agent's process while the demo runs; call ``look`` every few moments."""
+
+    def __init__(self, *, process: Process, console: Console, restart_pause_s: float = _RESTART_PAUSE_S) -> None:
+        self._process = process
+        self._console = console
+        self._pause_s = restart_pause_s
+        self._log = LogTail(process.log_path)
+        self._began_s = time.monotonic()
+        self._restarts = 0
+        self._restart_at_s: float | None = None
+
+    def start(self) -> None:
+        """Start the agent."""
+        self._process.start()
+        self._began_s = time.monotonic()
+
+    def stop(self) -> None:
+        """End the agent in order."""
+        self._process.stop()
+
+    def look(self) -> None:
+        """Print what the agent has said, and start it again where it has ended.
+
+        Raises:
+            ConfigurationError: the agent cannot run with what it was given.
+            TransientError: it ends again and again.
+        """
+        self._pass_on()
+        now_s = time.monotonic()
+        if self._process.alive:
+            if now_s - self._began_s > _STEADY_AFTER_S:
+                self._restarts = 0
+        elif self._restart_at_s is None:
+            self._require_better_luck()
+            self._console.print("the edge agent ended; starting it again", style="yellow")
+            self._restart_at_s = now_s + self._pause_s
+        elif now_s >= self._restart_at_s:
+            self._restart(now_s)
+
+    def _restart(self, now_s: float) -> None:
+        try:
+            self._process.begin()
+        except OSError as error:  # no room for its log or pid file: the stack runs on, and there may be room later
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            self._console.print(f"the edge agent cannot be started ({reason}); trying again", style="yellow")
+            self._restart_at_s = now_s + self._pause_s
+            return
+        self._restart_at_s, self._began_s = None, now_s
+        self._restarts += 1
+
+    def _pass_on(self) -> None:
+        for line in self._log.added():
+            # What the agent says to a person; a traceback is left to `vedette-local logs agent`.
+            if line.startswith(_AGENT_SAYS):
+                self._console.print(escape(redact(line.removeprefix(_AGENT_SAYS))), style="dim")
+
+    def _require_better_luck(self) -> None:
+        if self._process.exit_status == _WRONG_CONFIGURATION:
+            raise ConfigurationError(f"the edge agent cannot run like this:\n{self._process.last_log_lines()}")
+        if self._restarts >= _MOST_RESTARTS:
+            raise TransientError(f"the edge agent keeps ending:\n{self._process.last_log_lines()}")
+
+
+class LogTail:
+    """The lines that are added to a file from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = path.stat().st_size if path.is_file() else 0
+        self._rest = b""
+
+    def added(self) -> list[str]:
+        """Return complete lines that were not returned before."""
+        try:
+            with self._path.open("rb") as file:
+                if self._path.stat().st_size < self._position:  # rotated meanwhile
+                    self._position = 0
+                file.seek(self._position)
+                data = self._rest + file.read()
+                self._position = file.tell()
+        except OSError:
+            return []
+        *lines, self._rest = data.split(b"\n")
+        return [line.decode("utf-8", errors="replace") for line in lines]

@@ -1,0 +1,201 @@
+"""``vedette-local demo``: the stack, this machine as a device with one camera, and what happens, as it happens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from rich.console import Console
+from rich.markup import escape
+
+from edge_agent.cli.rules_file import camera_of_rules
+from infra.local.demo.agent import DemoAgent
+from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process
+from infra.local.demo.event_lines import event_line
+from infra.local.processes.process import ProcessIdentity
+from infra.local.processes.state_folder import StateFolder
+from infra.local.stack import StackOptions
+from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
+from shared.errors import ConfigurationError, TransientError
+from shared.redact import redact
+from shared.retry import Backoff, FaultLog
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.05
+_BARE_SCHEMES = ("synthetic", "usb", "gst")
+
+
+def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: Mapping[str, Any]) -> int:
+    """Run until Ctrl-C; leave nothing running that was not running before.
+
+    ``camera`` holds the camera's settings, as ``camera_settings`` returns them.
+    """
+    check_source(source)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
+    console = Console(highlight=False, soft_wrap=True)
+    stopped = threading.Event()
+    raise_on_signals()
+    with _stack(state, options, console) as stack, state.lock_agent():
+        stop_on_signals(stopped)
+        _announce(console, state, stack, source, plates="anpr" in camera)
+        device = StackUrls(broker=stack.urls["broker"], aws=stack.urls["aws"])
+        process = agent_process(device, folder=state.path, source=source, camera=camera)
+        counter = EventPrinter(console=console, redis_url=stack.urls["redis"], api_url=stack.urls["api"])
+        counter.start(stopped)
+        agent = DemoAgent(process=process, console=console)
+        try:
+            agent.start()
+            stack.tend_until(stopped, agent.look)
+        finally:
+            agent.stop()
+            stopped.set()
+        console.print(f"\n{counter.seen} events; stopping", style="dim")
+    return 0
+
+
+def camera_settings(source: str, *, model: str | None, plates: bool, rules: Path | None) -> dict[str, Any]:
+    """Return the settings of the demo's camera: those in ``rules``, with the model and the plates that are asked for.
+
+    Raise ConfigurationError where ``rules`` is not right.
+    """
+    settings: dict[str, Any] = {} if rules is None else _settings_in(rules, source)
+    if model is not None:
+        settings["model"] = {"name": model}
+    if not plates:
+        settings.pop("anpr", None)
+    elif "anpr" not in settings and settings.get("mode", "tracking") == "tracking":
+        settings["anpr"] = {"enabled": True}
+    return settings
+
+
+def _settings_in(rules: Path, source: str) -> dict[str, Any]:
+    camera = camera_of_rules(rules, camera_id=CAMERA_ID, source=source)
+    return camera.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"id", "source", "enabled"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """The stack that the demo uses: its own, or one that runs already."""
+
+    urls: dict[str, str]
+    tend_until: Callable[[threading.Event, Callable[[], None]], None]
+    """Looks after the stack, and calls the second argument every few moments, until the first is set."""
+    ours: bool
+
+
+def check_source(source: str) -> None:
+    """Raise ConfigurationError where a file is named that is not there, or is none; the rest the agent finds out."""
+    scheme = urlsplit(source).scheme
+    if "://" in source or scheme in _BARE_SCHEMES or source.startswith("/dev/"):
+        return
+    # As the agent reads it: with "~" for the home folder, and "file:" before a path.
+    named = source if Path(source).exists() else source.removeprefix("file:")
+    path = Path(named).expanduser()
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise ConfigurationError(f"{redact(source)} is a folder; name a video file in it")
+    wrong = f"{redact(source)} is not a regular file" if path.exists() else f"there is no file {redact(source)}"
+    raise ConfigurationError(f"{wrong}; a source is a video file, rtsp://…, usb:0, gst:PIPELINE or synthetic:gate")
+
+
+@contextmanager
+def _stack(state: StateFolder, options: StackOptions, console: Console) -> Generator[RunningStack]:
+    """Start the stack, or use the one that ``vedette-local up`` left running on this folder."""
+    running = state.supervisor.read()
+    if running is not None and running.alive and state.description().get("phase") == "ready":
+        console.print("using the stack that runs already (vedette-local down stops it)", style="dim")
+        yield RunningStack(urls=state.description()["urls"], tend_until=partial(_while_it_runs, running), ours=False)
+        return
+    began_s = time.monotonic()
+    with Supervisor(state=state, options=options) as supervisor:
+        console.print("starting database, broker, Redis, object store, functions and API …", style="dim")
+        supervisor.stack.start(lambda text: console.print(f"  {text}", style="dim"))
+        console.print(f"ready in {time.monotonic() - began_s:.1f} s", style="dim")
+        yield RunningStack(urls=supervisor.stack.urls, tend_until=supervisor.tend_until, ours=True)
+    console.print("stopped; the data stays in " + str(state.path), style="dim")
+
+
+def _while_it_runs(supervisor: ProcessIdentity, stopped: threading.Event, also: Callable[[], None]) -> None:
+    """Call ``also`` until stopped; raise TransientError once the stack that somebody else keeps has ended."""
+    while not stopped.wait(_LOOK_EVERY_S):
+        if not supervisor.alive:
+            raise TransientError("the stack that this demo used was stopped (vedette-local down), so the demo ends too")
+        also()
+
+
+def _announce(console: Console, state: StateFolder, stack: RunningStack, source: str, *, plates: bool) -> None:
+    api = stack.urls["api"]
+    for label, text in (
+        ("camera", redact(source)),
+        ("API", f"{api}/docs"),
+        ("events", f"curl '{api}/api/events?page_size=5'"),
+        ("totals", f"curl '{api}/api/events/stats'"),
+        *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
+        ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
+        ("kept in", f"{state.path} ({sys.argv[0]} reset deletes it)"),
+    ):
+        console.print(f"  [bold]{label:<8}[/bold] {escape(text)}")
+    stops = "everything" if stack.ours else "the camera; the stack runs on"
+    console.print(f"  Ctrl-C stops {stops}\n", style="dim")
+
+
+class EventPrinter:
+    """Prints each event that is published on Redis, once."""
+
+    def __init__(self, *, console: Console, redis_url: str, api_url: str) -> None:
+        self._console = console
+        self._redis_url = redis_url
+        self._api_url = api_url
+        self.seen = 0
+
+    def start(self, stopped: threading.Event) -> None:
+        """Print in the background; returns once subscribed, so that no event is missed."""
+        subscribed = threading.Event()
+        threading.Thread(target=self._run, args=(stopped, subscribed), name="events", daemon=True).start()
+        if not subscribed.wait(10):
+            raise TransientError("Redis does not answer, so no event could be shown")
+
+    def _run(self, stopped: threading.Event, subscribed: threading.Event) -> None:
+        backoff, faults = Backoff(min_s=0.5, max_s=5.0), FaultLog(logger)
+        while not stopped.is_set():
+            try:
+                with redis.Redis.from_url(self._redis_url, socket_timeout=None) as client:
+                    self._listen(client, stopped, subscribed)
+                backoff.succeeded()
+            except (redis.RedisError, OSError):
+                stopped.wait(0.5)
+            except Exception as error:
+                faults.log(error, "showing events failed")
+                stopped.wait(backoff.failed())
+
+    def _listen(self, client: Any, stopped: threading.Event, subscribed: threading.Event) -> None:
+        with client.pubsub() as channel:
+            channel.subscribe("events")
+            while not stopped.is_set():
+                message = channel.get_message(timeout=0.2)
+                if message is None:
+                    continue
+                if message["type"] == "subscribe":
+                    subscribed.set()
+                elif message["type"] == "message":
+                    self._show(message["data"])
+
+    def _show(self, data: bytes) -> None:
+        self.seen += 1
+        try:
+            self._console.print(event_line(json.loads(data), api_url=self._api_url))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._console.print("an event that cannot be shown", style="yellow")

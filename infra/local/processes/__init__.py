@@ -1,0 +1,1 @@
+"""Supervised processes, ports, pid files, logs and the state folder. Imports no other room."""

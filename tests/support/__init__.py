@@ -1,0 +1,1 @@
+"""Builders, harnesses and servers that tests share. Imports no test."""

@@ -1,0 +1,229 @@
+"""Calls the API as API Gateway does: the event JSON of a real trigger through the Lambda handler."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import psycopg
+
+from cloud_functions.api.app import create_app
+from cloud_functions.api.backends.database import ApiDatabase
+from cloud_functions.api.backends.health_probes import HealthProbe
+from cloud_functions.api.backends.thread_pool import InlineWorkers
+from cloud_functions.api.dependencies import LAMBDA_LIMITS, Limits, Resources
+from cloud_functions.api.handler import ApiHandler
+from cloud_functions.api.security.permissions import AllowEverybody, Authorizer
+from cloud_functions.api.security.plate_access import PlateAccess
+from cloud_functions.db.connect import Database
+from cloud_functions.settings import DatabaseSettings
+from cloud_functions.snapshot_store import SnapshotStore, StoredImage
+from shared.clock import Clock, SystemClock
+from shared.errors import TransientError, VedetteError
+
+AWS_EVENTS = Path(__file__).parents[1] / "aws_events"
+PLACEHOLDERS = {"event": "1", "camera_id": "camera-1", "text": "AB123", "watchlist": "1", "pattern": "1"}
+"""A value that each route takes, by the name in its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What API Gateway would send to the client."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class ApiCalls:
+    """A client of one application."""
+
+    def __init__(self, handler: ApiHandler) -> None:
+        self._handler = handler
+
+    def get(self, path: str, **parameters: Any) -> Answer:
+        return self.call("GET", path, parameters)
+
+    def delete(self, path: str, **parameters: Any) -> Answer:
+        return self.call("DELETE", path, parameters)
+
+    def post(self, path: str, content: Any, **parameters: Any) -> Answer:
+        return self.call("POST", path, parameters, body=content if isinstance(content, str) else json.dumps(content))
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, Any] | Sequence[tuple[str, Any]] = (),
+        *,
+        body: str | None = None,
+    ) -> Answer:
+        parts = urlsplit(path)
+        query = "&".join(part for part in (parts.query, urlencode(parameters, quote_via=quote)) if part)
+        return self.invoke(http_api_event(method, parts.path, query=query, body=body))
+
+    def invoke(self, event: dict[str, Any]) -> Answer:
+        """Send one raw invocation."""
+        result = self._handler(event, None)
+        headers = dict(result.get("headers", {}))
+        headers |= {name: values[-1] for name, values in result.get("multiValueHeaders", {}).items()}
+        text = result.get("body", "")
+        content = base64.b64decode(text) if result["isBase64Encoded"] else text.encode()
+        return Answer(status=result["statusCode"], headers=headers, body=content)
+
+
+def filled_path(path: str, **chosen: str) -> str:
+    """Return a route's path with each placeholder filled, as chosen or with a value that is taken."""
+    return path.format_map(PLACEHOLDERS | {name: quote(value, safe="") for name, value in chosen.items()})
+
+
+def http_api_event(method: str, path: str, *, query: str = "", body: str | None = None) -> dict[str, Any]:
+    """Return an HTTP API invocation (payload 2.0), made from the recorded one."""
+    event = json.loads((AWS_EVENTS / "apigw_http_v2_list_events.json").read_text(encoding="utf-8"))
+    event |= {"rawPath": path, "rawQueryString": query, "body": body}
+    event["headers"] |= {"content-type": "application/json"} if body is not None else {}
+    event["requestContext"]["http"] |= {"method": method, "path": path}
+    return event
+
+
+@dataclass
+class FakeSnapshots:
+    """A bucket in memory; ``away`` is raised instead of any answer."""
+
+    objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    away: VedetteError | None = None
+
+    def _fail(self) -> None:
+        if self.away is not None:
+            raise self.away
+
+    def read(self, key: str, *, limit_bytes: int) -> StoredImage | None:
+        self._fail()
+        content = self.objects.get(key)
+        if content is None:
+            return None
+        return StoredImage(content if len(content) <= limit_bytes else None, len(content), '"e-tag"')
+
+    def exists(self, key: str) -> bool:
+        self._fail()
+        return key in self.objects
+
+    def signed_url(self, key: str, *, filename: str, content_type: str, expires_s: int) -> str:
+        self._fail()
+        return f"https://bucket.example/{key}?name={filename}&type={content_type}&expires={expires_s}"
+
+    def delete(self, keys: Sequence[str]) -> None:
+        self._fail()
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        self._fail()
+        below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        return iter(sorted({f"{prefix}{name.partition('/')[0]}/" for name in below if "/" in name}))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        self._fail()
+        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
+
+    def check(self) -> None:
+        self._fail()
+
+
+def no_database() -> Database:
+    """A database that every use of fails: a parameter that gets this far was not refused."""
+
+    def refuse() -> psycopg.Connection[Any]:
+        raise TransientError("there is no database in this test")
+
+    return Database(connect=refuse)
+
+
+def database_at(url: str) -> Database:
+    """A connection to the database at ``url``."""
+    return Database.from_settings(DatabaseSettings(url=url))
+
+
+def lambda_api(
+    url: str | None = None,
+    *,
+    snapshots: SnapshotStore | None = None,
+    authorizer: Authorizer | None = None,
+    probes: Sequence[HealthProbe] = (),
+    clock: Clock | None = None,
+    limits: Limits = LAMBDA_LIMITS,
+    docs_assets: Path | None = None,
+    root_path: str = "",
+    plates: PlateAccess | None = None,
+) -> tuple[ApiHandler, Resources]:
+    """Return the handler of an application on the database at ``url``; close both when done."""
+    workers = InlineWorkers()
+    database = ApiDatabase(make_database=no_database if url is None else lambda: database_at(url), workers=workers)
+    resources = Resources(
+        database=database,
+        snapshots=snapshots or FakeSnapshots(),
+        authorizer=authorizer or AllowEverybody(),
+        probes=tuple(probes),
+        workers=workers,
+        clock=clock or SystemClock(),
+        limits=limits,
+        plates=plates or PlateAccess(),
+    )
+    handler = ApiHandler(make_app=lambda: create_app(resources=resources, docs_assets=docs_assets, root_path=root_path))
+    return handler, resources
+
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+def stored_event(event_type: str = "motion", **fields: Any) -> dict[str, Any]:
+    """Return a row of ``events``; ``fields`` go over the defaults."""
+    data: dict[str, Any] = {
+        "motion": {"motion_intensity": 0.5, "affected_area_percentage": 2.0, "regions": []},
+        "tracking": {"track_id": 1, "class_name": "person", "confidence": 0.9, "zones": []},
+        "detection": {"detections": [{"class_name": "car", "confidence": 0.8}]},
+        "anpr": {"anpr_result": {"license_plate": "B 1", "confidence": 0.9}, "plate_normalized": "B1"},
+    }.get(event_type, {})
+    return {
+        "event_id": None,
+        "event_type": event_type,
+        "site_id": "hq",
+        "device_id": "gate-01",
+        "camera_id": "camera-1",
+        "timestamp": NOON,
+        "frame_number": 7,
+        "snapshot_path": None,
+        "event_data": data,
+    } | fields
+
+
+def store(url: str, events: Iterable[dict[str, Any]]) -> list[int]:
+    """Insert rows and return their numbers, in order."""
+    rows = list(events)
+    with psycopg.connect(url, autocommit=True) as connection:
+        inserted = connection.execute(
+            """
+            INSERT INTO events (event_id, event_type, site_id, device_id, camera_id, "timestamp", frame_number,
+                                snapshot_path, event_data)
+            SELECT coalesce(event_id, gen_random_uuid()), event_type, site_id, device_id, camera_id, "timestamp",
+                   frame_number, snapshot_path, event_data
+            FROM jsonb_to_recordset(%s::jsonb) AS given (event_id uuid, event_type text, site_id text, device_id text,
+                camera_id text, "timestamp" timestamptz, frame_number bigint, snapshot_path text, event_data jsonb)
+            RETURNING id
+            """,
+            [json.dumps(rows, default=str)],
+        )
+        return [row[0] for row in inserted]
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)

@@ -1,0 +1,170 @@
+"""Real services for tests: each session (each xdist worker) has its own, started on first use, gone at its end.
+
+Nothing here touches the environment of the test process. A worker that is killed takes its services with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.servers.aws import AwsServer
+from infra.local.servers.mqtt import MqttBroker
+from infra.local.servers.postgres import PostgresBinaries, PostgresServer
+from infra.local.servers.redis import RedisServer
+from tests.support.kafka_cluster import KafkaCluster
+
+TEMPLATE = "vedette_template"
+POSTGRES_VARIABLE = "VEDETTE_TEST_POSTGRES"
+"""``embedded`` (default) or ``system``: which PostgreSQL the tests run on."""
+
+
+@pytest.fixture(scope="session")
+def service_folder() -> Iterator[Path]:
+    """A folder for the services' files that other users may enter (PostgreSQL does not run as root)."""
+    folder = Path(tempfile.mkdtemp(prefix="vedette-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class PostgresFixture:
+    """The session's PostgreSQL server; ``url`` is its maintenance database."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self._numbers = itertools.count(1)
+
+    @property
+    def url(self) -> str:
+        return self.server.url_of("postgres")
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def start(self) -> None:
+        """Start again after ``kill``; the port and the data are the same."""
+        if not self.server.process.alive:
+            self.server.start()
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self.server.kill()
+
+    def new_database(self, *, migrated: bool = True) -> str:
+        """Create a database, migrated unless told otherwise, and return its name."""
+        name = f"test_{next(self._numbers)}"
+        self.server.create_database(name, template=self._template() if migrated else None)
+        return name
+
+    def _template(self) -> str:
+        self.server.create_database(TEMPLATE)
+        if not getattr(self, "_migrated", False):
+            _migrate(self.server.url_of(TEMPLATE))
+            self._migrated = True
+        return TEMPLATE
+
+
+def _migrate(url: str) -> None:
+    try:
+        from cloud_functions.db.migrate import upgrade
+    except ImportError:
+        return
+    upgrade(url)
+
+
+@pytest.fixture(scope="session")
+def postgres(service_folder: Path) -> Iterator[PostgresFixture]:
+    """A real PostgreSQL server: ``.url``, ``.kill()``, ``.start()``, ``.new_database()``."""
+    server = PostgresServer(
+        folder=service_folder,
+        binaries=PostgresBinaries.choose(os.environ.get(POSTGRES_VARIABLE, "embedded")),
+        durable=False,
+    )
+    server.start()
+    yield PostgresFixture(server)
+    server.process.stop()
+
+
+@pytest.fixture
+def database_url(postgres: PostgresFixture) -> Iterator[str]:
+    """The URL of a fresh, migrated database on a real PostgreSQL."""
+    postgres.start()
+    name = postgres.new_database()
+    yield postgres.server.url_of(name)
+    postgres.start()
+    postgres.server.drop_database(name)
+
+
+class BrokerFixture:
+    """The session's MQTT broker."""
+
+    def __init__(self, broker: MqttBroker) -> None:
+        self._broker = broker
+        self.host = broker.host
+        self.port = broker.port
+        self.url = broker.url
+
+    def start(self) -> None:
+        """Start again after ``kill``; the port is the same, what it held is gone."""
+        if not self._broker.process.alive:
+            self._broker.process.start()
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self._broker.process.kill()
+
+
+@pytest.fixture(scope="session")
+def _mqtt_broker(service_folder: Path) -> Iterator[BrokerFixture]:
+    broker = MqttBroker(folder=service_folder)
+    broker.process.start()
+    yield BrokerFixture(broker)
+    broker.process.stop()
+
+
+@pytest.fixture
+def mqtt_broker(_mqtt_broker: BrokerFixture) -> Iterator[BrokerFixture]:
+    """A real MQTT broker: ``.url``, ``.host``, ``.port``, ``.kill()``, ``.start()``. Shared: use topics of your own."""
+    _mqtt_broker.start()
+    yield _mqtt_broker
+    _mqtt_broker.start()
+
+
+@pytest.fixture(scope="session")
+def redis_url(service_folder: Path) -> Iterator[str]:
+    """The URL of a real Redis (Valkey). Shared: use keys and channels of your own."""
+    server = RedisServer(folder=service_folder)
+    server.process.start()
+    yield server.url
+    server.process.stop()
+
+
+@pytest.fixture(scope="session")
+def moto_server(service_folder: Path) -> Iterator[str]:
+    """The endpoint URL of a server that speaks S3, SNS, SQS and IoT. Shared: use names of your own."""
+    server = AwsServer(folder=service_folder)
+    server.process.start()
+    yield server.url
+    server.process.stop()
+
+
+@pytest.fixture(scope="session")
+def _kafka() -> Iterator[KafkaCluster]:
+    cluster = KafkaCluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def kafka(_kafka: KafkaCluster) -> Iterator[KafkaCluster]:
+    """A Kafka broker on loopback. Shared: use topics and groups of your own."""
+    yield _kafka
+    _kafka.bring_up()

@@ -1,0 +1,84 @@
+"""Protected sites for tests: a master key in a file, a database with a protected site, a dump of everything in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from cloud_functions.api.security.plate_access import MOST_OPENED, PlateAccess
+from cloud_functions.api.security.plate_read_policy import EverybodyReads, NobodyReads
+from cloud_functions.plates.master_keys import FileMasterKeys, MasterKeys, make_key_file
+from cloud_functions.privacy.protection import Protection
+from cloud_functions.privacy.vault import PlateVault
+from shared.clock import ManualClock
+from tests.support.api_calls import ApiCalls, lambda_api
+from tests.support.ingest_harness import Rig, open_database, rig
+from tests.support.wire_events import NOON
+
+SITE = "hq"
+
+
+def key_file(folder: Path) -> Path:
+    """Make a file with a master key, once a folder."""
+    path = folder / "plates.key"
+    if not path.exists():
+        make_key_file(path)
+    return path
+
+
+def setting(folder: Path) -> str:
+    return f"file:{key_file(folder)}"
+
+
+def keys(folder: Path) -> MasterKeys:
+    return FileMasterKeys(key_file(folder))
+
+
+def sealing_rig(url: str, folder: Path) -> AbstractContextManager[Rig]:
+    """Return an ingest that has the folder's master key, at noon."""
+    return rig(url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(folder))
+
+
+@contextmanager
+def protection(url: str, folder: Path) -> Iterator[Protection]:
+    database = open_database(url)
+    try:
+        yield Protection(database=database, master_keys=keys(folder))
+    finally:
+        database.close()
+
+
+def protect(url: str, folder: Path, site_id: str = SITE) -> int:
+    with protection(url, folder) as one:
+        return one.protect(site_id)
+
+
+@contextmanager
+def api(url: str, folder: Path | None, *, reader: bool = False, most_opened: int = MOST_OPENED) -> Iterator[ApiCalls]:
+    """Give an API with the key (or without), for somebody who may read protected plates or may not."""
+    vault = PlateVault(master_keys=None if folder is None else keys(folder))
+    access = PlateAccess(vault=vault, readers=EverybodyReads() if reader else NobodyReads(), most_opened=most_opened)
+    handler, resources = lambda_api(url, plates=access)
+    try:
+        yield ApiCalls(handler)
+    finally:
+        handler.close()
+        resources.close()
+
+
+def dump(url: str) -> str:
+    """Return everything that every table of the database holds, as text."""
+    parts: list[str] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute(
+            "SELECT oid::regclass::text FROM pg_class"
+            " WHERE relkind IN ('r', 'm') AND relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        for (table,) in tables:
+            with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.SQL(table))) as copy:
+                parts += [bytes(block).decode() for block in copy]
+    return "".join(parts)

@@ -1,0 +1,34 @@
+"""Reads of a plate that tell it wherever a device can, and a look for whatever would tell it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.plates import normalize_plate
+from tests.support.plate_reads import plate_read
+
+PLATE = "GQ-777 ZX"
+TEXT = "GQ777ZX"
+OTHER_READING = "6Q777ZX"
+TELLING = (PLATE, TEXT, OTHER_READING, "GQ777", "777ZX")
+
+
+def telling_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
+    """A read that tells its plate wherever a device can: candidates, a newer agent's fields, texts beside it."""
+    text = normalize_plate(plate)
+    return plate_read(
+        plate,
+        candidates=[{"text": text, "confidence": 0.9}, {"text": OTHER_READING, "confidence": 0.1}],
+        newer={"agents": [f"say {plate}"]},
+        host=f"host-{text}",
+        roi=f"lane {plate}",
+        track_uid="camera-1-77",
+        vehicle={"type": "car", "make": f"make of {text}", "model": None, "color": "blue", "owner": text},
+        **fields,
+    )
+
+
+def assert_nothing_tells(text: str) -> None:
+    for telling in TELLING:
+        assert telling not in text
+        assert telling.lower() not in text.lower()

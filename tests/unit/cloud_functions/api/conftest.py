@@ -1,0 +1,18 @@
+"""An application without a database: what it refuses, it refuses before asking one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.api_calls import ApiCalls, lambda_api
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[ApiCalls]:
+    """A client of an application whose database is away."""
+    handler, resources = lambda_api()
+    yield ApiCalls(handler)
+    handler.close()
+    resources.close()

@@ -1,0 +1,87 @@
+"""The pages that show the API, without a CDN."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cloud_functions.api.http.docs_pages import ASSETS, packaged_assets
+from tests.support.api_calls import Answer, ApiCalls, lambda_api
+
+
+@pytest.fixture
+def assets(tmp_path: Path) -> Path:
+    """A folder with files of the right names."""
+    for name in ASSETS:
+        (tmp_path / name).write_text(f"content of {name}", encoding="utf-8")
+    (tmp_path / "secret.txt").write_text("not for everybody", encoding="utf-8")
+    return tmp_path
+
+
+def _get(path: str, assets: Path | None) -> Answer:
+    handler, _ = lambda_api(docs_assets=assets)
+    try:
+        return ApiCalls(handler).get(path)
+    finally:
+        handler.close()
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_pages_load_nothing_from_elsewhere(page: str, assets: Path) -> None:
+    """Every script, style and icon that a page names is one that we serve."""
+    answer = _get(page, assets)
+    assert answer.status == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', answer.body.decode())
+    assert loaded
+    for address in loaded:
+        assert address.startswith("/docs-assets/"), address
+        assert _get(address, assets).status == 200
+
+
+def test_the_root_leads_to_the_pages(assets: Path) -> None:
+    """The bare address of the API, opened in a browser, shows its documentation."""
+    answer = _get("/", assets)
+    assert (answer.status, answer.headers["location"]) == (307, "/docs")
+
+
+def test_only_the_named_files_are_served(assets: Path) -> None:
+    """No other file of the folder, and none beside it."""
+    assert _get("/docs-assets/swagger-ui.css", assets).body == b"content of swagger-ui.css"
+    for name in ("secret.txt", "..%2f..%2fetc%2fpasswd", "nothing.js"):
+        assert _get(f"/docs-assets/{name}", assets).status == 404
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_without_the_package_the_pages_say_what_is_missing(page: str) -> None:
+    """They name the package and lead to the description, which is there all the same."""
+    text = _get(page, None).body.decode()
+    assert "fastapi-offline" in text
+    assert 'href="/openapi.json"' in text
+    assert "cdn" not in text.lower()
+
+
+def test_the_package_has_every_file_where_it_is_installed() -> None:
+    """Found, the folder holds all that the pages load; absent, it is None rather than half."""
+    folder = packaged_assets()
+    assert folder is None or all((folder / name).is_file() for name in ASSETS)
+
+
+def test_the_description_is_complete_and_in_our_words() -> None:
+    """Operations have summary, description and problems, parameters a description; nothing is of FastAPI's errors."""
+    description = _get("/openapi.json", None).json()
+    text = str(description)
+    assert "HTTPValidationError" not in text
+    names = [operation["operationId"] for path in description["paths"].values() for operation in path.values()]
+    assert len(set(names)) == len(names) == 26
+    assert {"list_events", "get_event", "delete_events", "event_snapshot"} < set(names)
+    assert "#/components/schemas/ProblemDocument" in text
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], (method, path)
+            assert len(operation["description"]) > 20, (method, path)
+            assert "health" in path or "application/problem+json" in operation["responses"]["422"]["content"]
+            for parameter in operation.get("parameters", []):
+                assert parameter.get("description"), (method, path, parameter["name"])
+                assert "null" not in str(parameter["schema"]), (method, path, parameter["name"])

@@ -1,0 +1,124 @@
+"""Errors as problem documents, whoever raised them."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from fastapi import FastAPI
+
+from cloud_functions.api.handler import ApiHandler
+from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE, Problem, install_error_handlers
+from shared.errors import ConfigurationError, TransientError, VedetteError
+from tests.support.api_calls import Answer, ApiCalls, http_api_event
+
+SECRET = "postgresql://vedette:hunter2@db/vedette SELECT * FROM users"
+
+
+def _answer_to(error: Exception) -> Answer:
+    app = FastAPI()
+    install_error_handlers(app)
+
+    async def fail() -> None:
+        raise error
+
+    app.add_api_route("/fails", fail)
+    handler = ApiHandler(make_app=lambda: app)
+    try:
+        return ApiCalls(handler).get("/fails")
+    finally:
+        handler.close()
+
+
+def test_an_address_that_is_not_there(api: ApiCalls) -> None:
+    """404 with a stable type, and where to read on."""
+    answer = api.get("/api/nothing")
+    assert answer.status == 404
+    assert answer.headers["content-type"] == PROBLEM_MEDIA_TYPE
+    assert answer.json() == {
+        "type": "urn:vedette:problem:not-found",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is nothing at this address. The API is described at /docs.",
+        "instance": "/api/nothing",
+    }
+
+
+def test_a_method_that_an_address_does_not_take(api: ApiCalls) -> None:
+    """405 says which methods it takes."""
+    answer = api.call("PUT", "/api/events/stats")
+    assert answer.status == 405
+    assert answer.json()["type"] == "urn:vedette:problem:method-not-allowed"
+    assert "GET" in answer.headers["allow"]
+
+
+def test_a_database_that_is_away_is_503_and_worth_another_try(api: ApiCalls) -> None:
+    """What may work in a moment says so, and says nothing of where the database is."""
+    answer = api.get("/api/events")
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["type"] == "urn:vedette:problem:unavailable"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError(SECRET), ConfigurationError(SECRET), VedetteError(SECRET), KeyError("x")]
+)
+def test_an_unexpected_failure_tells_the_log_and_not_the_client(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 without trace, SQL or connection string; the log has all of it."""
+    caplog.set_level(logging.ERROR)
+    answer = _answer_to(error)
+    assert answer.status == 500
+    assert answer.headers["content-type"] == PROBLEM_MEDIA_TYPE
+    assert answer.json()["type"] == "urn:vedette:problem:internal-error"
+    assert b"hunter2" not in answer.body
+    assert b"Traceback" not in answer.body
+    assert "Traceback" in caplog.text
+
+
+def test_a_transient_error_keeps_its_text_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The reason may name hosts; the client is told only to try again."""
+    answer = _answer_to(TransientError("the database db-1.internal is away"))
+    assert answer.status == 503
+    assert b"db-1" not in answer.body
+    assert "db-1.internal" in caplog.text
+
+
+def test_a_problem_raised_on_purpose_comes_out_as_it_is() -> None:
+    """Status, type, detail and headers are the route's to choose."""
+    answer = _answer_to(Problem(409, "in-use", "Somebody uses it.", headers={"Retry-After": "7"}))
+    assert (answer.status, answer.headers["retry-after"]) == (409, "7")
+    assert answer.json()["type"] == "urn:vedette:problem:in-use"
+    assert answer.json()["title"] == "Conflict"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "said"),
+    [
+        ("application/json", "must be a JSON object"),
+        ("Application/JSON; charset=utf-8", "must be a JSON object"),
+        ("application/x-www-form-urlencoded", "must be JSON, sent with the header Content-Type: application/json"),
+        (None, "must be JSON, sent with the header Content-Type: application/json"),
+    ],
+)
+def test_a_body_that_is_not_an_object_says_what_to_send(api: ApiCalls, media_type: str | None, said: str) -> None:
+    """A client that left out the content type, as `curl -d` does, is told to send it."""
+    event = http_api_event("POST", "/api/plates/watchlists", body='["staff"]')
+    event["headers"].pop("content-type")
+    event["headers"] |= {} if media_type is None else {"content-type": media_type}
+    answer = api.invoke(event)
+    assert answer.status == 422
+    assert answer.json()["errors"] == [{"parameter": "body", "location": "body", "message": said}]
+
+
+def test_every_wrong_parameter_is_named(api: ApiCalls) -> None:
+    """A client can mend all of its mistakes at once."""
+    answer = api.get("/api/events", page="0", page_size="9999", event_type="nonsense")
+    assert answer.status == 422
+    assert {(error["parameter"], error["location"]) for error in answer.json()["errors"]} == {
+        ("page", "query"),
+        ("page_size", "query"),
+        ("event_type", "query"),
+    }
+    assert "nonsense" not in answer.json()["detail"]

@@ -1,0 +1,57 @@
+"""The JSON that lists are told in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from cloud_functions.api.dependencies import LAMBDA_LIMITS, SERVER_LIMITS
+from cloud_functions.api.http.cursor import Cursor, decode_cursor
+from cloud_functions.api.http.limits import fit
+from cloud_functions.api.http.responses import json_response, list_response
+
+PLACE = Cursor(timestamp=datetime(2026, 11, 20, tzinfo=UTC), id=7)
+
+
+@pytest.mark.parametrize("items", [[], ['{"id":1}'], ['{"id":1}', '{"id":2}']])
+def test_a_part_of_a_list_says_which_and_how_to_go_on(items: list[str]) -> None:
+    """Items pass through as they are; what follows is told by a cursor."""
+    response = list_response("events", items, total=9, part={"page": 2}, ends_at=PLACE)
+    told = json.loads(bytes(response.body))
+    assert told["events"] == [json.loads(item) for item in items]
+    assert (told["total"], told["page"], told["has_more"]) == (9, 2, True)
+    assert decode_cursor(told["next_cursor"]) == PLACE
+
+
+def test_the_last_part_has_no_cursor() -> None:
+    """Nothing follows: null, not an empty string."""
+    response = list_response("plates", [], total=0, part={"offset": None}, ends_at=None)
+    assert json.loads(bytes(response.body)) == {
+        "plates": [], "total": 0, "offset": None, "has_more": False, "next_cursor": None,
+    }  # fmt: skip
+
+
+def test_the_largest_items_are_made_smaller_until_all_fit() -> None:
+    """Small ones stay as they are, whatever their place."""
+    limits = replace(LAMBDA_LIMITS, export_bytes=6000)
+    texts = ["a" * 100, "b" * 3000, "c" * 100, "d" * 1500]
+    assert fit(texts, lambda index: f"<{index}>", limits) == ["a" * 100, "<1>", "c" * 100, "d" * 1500]
+    assert fit(texts[::2], lambda index: f"<{index}>", limits) == texts[::2]
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"), [("abc", 3), ('a"b', 4), ("\\", 2), ("\n", 2), ("ж", 6), ("\U0001f600", 12), ("\x01", 6)]
+)
+def test_sizes_are_those_inside_lambdas_json(text: str, sent: int) -> None:
+    """A server sends the bytes themselves."""
+    assert LAMBDA_LIMITS.sent_bytes(text) == sent
+    assert SERVER_LIMITS.sent_bytes(text) == len(text.encode())
+    assert sent <= 12 * len(text)
+
+
+def test_a_status_of_its_own() -> None:
+    """What was made is told with 201."""
+    assert json_response({"made": 1}, status=201).status_code == 201

@@ -1,0 +1,229 @@
+"""Every parameter of every operation in the OpenAPI description, given what an attacker or a fuzzer would send.
+
+The application here has no database, so a value that is let through shows as 503, and one that breaks something as 500.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloud_functions.api.events.requests import plate_parameter
+from shared.ids import is_segment
+from tests.support.api_calls import Answer, ApiCalls, filled_path, lambda_api
+
+HOSTILE = [
+    "' OR '1'='1",
+    "1; DROP TABLE events; --",
+    '" OR ""="',
+    "') UNION SELECT usename, passwd FROM pg_shadow --",
+    "1' AND pg_sleep(10) --",
+    "../../../../etc/passwd",
+    "..\\..\\windows\\win.ini",
+    "%2e%2e%2fetc%2fpasswd",
+    "camera-1\x00",
+    "camera-1\r\nSet-Cookie: a=b",
+    "${jndi:ldap://x/a}",
+    "{{7*7}}",
+    "<script>alert(1)</script>",
+    "$(reboot)",
+    "|id",
+    "\u202egnp.exe",
+    "𝟙𝟚𝟛",
+    "-1",
+    "1e400",
+    "NaN",
+    "Infinity",
+    str(2**63),
+    "9" * 400,
+    "",
+    " ",
+    "[]",
+    "{}",
+]
+
+
+def _operations() -> list[tuple[str, str, dict[str, Any]]]:
+    handler, resources = lambda_api()
+    try:
+        description = ApiCalls(handler).get("/openapi.json").json()
+    finally:
+        handler.close()
+        resources.close()
+    return [
+        (method.upper(), path, operation)
+        for path, operations in description["paths"].items()
+        for method, operation in operations.items()
+    ]
+
+
+OPERATIONS = _operations()
+PARAMETERS = [
+    pytest.param(method, path, parameter["in"], parameter["name"], id=f"{method} {path} {parameter['name']}")
+    for method, path, operation in OPERATIONS
+    for parameter in operation.get("parameters", [])
+]
+
+
+def _call(api: ApiCalls, method: str, path: str, where: str, name: str, value: str) -> Answer:
+    filled = filled_path(path, **{name: value} if where == "path" else {})
+    return api.call(method, filled, {name: value} if where == "query" else {})
+
+
+def _is_refused(answer: Answer) -> bool:
+    if answer.headers["content-type"] != "application/problem+json" or answer.status not in (404, 405, 422):
+        return False
+    problem = answer.json()
+    return problem["status"] == answer.status and problem["type"].startswith("urn:vedette:problem:")
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    """Whether the value is, after all, one that the parameter takes."""
+    if name in ("camera_id", "site_id", "region"):
+        return is_segment(value)
+    if name in ("license_plate", "text", "plate"):
+        return _is_plate(value)
+    return (name in ("class_name", "zone") and value.isalnum() and len(value) <= 200) or (
+        name == "limit" and value.isascii() and value.isdecimal()
+    )
+
+
+def _is_plate(value: str) -> bool:
+    try:
+        return bool(plate_parameter(value))
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize(("method", "path", "where", "name"), PARAMETERS)
+def test_hostile_values_are_refused_with_a_problem(
+    api: ApiCalls, method: str, path: str, where: str, name: str
+) -> None:
+    """SQL, paths, control characters and odd numbers: a 422 that names the parameter (404 where no route is left)."""
+    for value in HOSTILE:
+        if (where == "path" and value in ("", " ")) or _is_harmless(name, value):
+            continue
+        answer = _call(api, method, path, where, name, value)
+        assert _is_refused(answer), (value, answer)
+        if answer.status == 422:
+            assert answer.json()["errors"][0]["location"] == where
+            assert name in answer.body.decode()
+
+
+@pytest.mark.parametrize(("method", "path", "where", "name"), PARAMETERS)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=st.text(max_size=120))
+def test_no_text_breaks_a_parameter(api: ApiCalls, method: str, path: str, where: str, name: str, value: str) -> None:
+    """Whatever text comes in, it is refused with a problem or gets as far as the (absent) database."""
+    answer = _call(api, method, path, where, name, value)
+    assert answer.status in (404, 405, 422, 503, 307), answer
+    if answer.status != 307:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in OPERATIONS if "health" not in path])
+def test_unknown_and_repeated_query_parameters_are_refused(api: ApiCalls, method: str, path: str) -> None:
+    """A misspelt condition must not widen the answer, and which of two values was meant cannot be known."""
+    twice = api.call(method, filled_path(path), [("camera_id", "camera-1"), ("camera_id", "camera-2")])
+    assert twice.status == 422
+    assert "more than once" in twice.json()["detail"]
+
+
+def test_a_misspelt_condition_is_refused(api: ApiCalls) -> None:
+    """``camera`` for ``camera_id`` would otherwise list every camera's events."""
+    answer = api.get("/api/events", camera="camera-1")
+    assert answer.status == 422
+    assert answer.json()["errors"] == [
+        {"parameter": "camera", "location": "query", "message": "there is no such parameter"}
+    ]
+
+
+BODIES: list[Any] = [
+    "",
+    "{",
+    "[]",
+    "null",
+    '"x"',
+    "{}",
+    '{"limit": 5}',
+    '{"camera_id": "camera-1", "limit": 0}',
+    '{"camera_id": "camera-1", "limit": 10001}',
+    '{"camera_id": null}',
+    '{"camera_id": ["camera-1"]}',
+    '{"camera_id": {"$ne": ""}}',
+    '{"camera_id": "camera-1", "everything": true}',
+    '{"class_name": "\\ud800"}',
+    '{"class_name": "a\\u0000"}',
+    '{"min_confidence": 1e999}',
+    '{"min_confidence": NaN}',
+    '{"start_time": "2026-11-20T10:30:00"}',
+    "[" * 5000,
+    '{"camera_id": "' + "a" * 100_000 + '"}',
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
+def test_hostile_bodies_are_refused_with_a_problem(api: ApiCalls, body: str) -> None:
+    """Not JSON, no object, no condition, wrong types, deep nesting, huge values: nothing is deleted."""
+    answer = api.post("/api/events/delete", body)
+    assert answer.status in (400, 422), answer
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert len(answer.body) < 4000
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.recursive(
+        st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=20)),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(
+                st.sampled_from(["camera_id", "event_type", "zone", "min_confidence", "limit", "start_time", "x"]),
+                inner,
+                max_size=4,
+            ),
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_body_breaks_deleting(api: ApiCalls, body: Any) -> None:
+    """Whatever JSON comes in, it is refused with a problem or gets as far as the (absent) database."""
+    answer = api.post("/api/events/delete", json.dumps(body))
+    assert answer.status in (422, 503), answer
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_every_operation_is_covered() -> None:
+    """The description lists the operations that the design names, so that the tests above meet all of them."""
+    assert {(method, path) for method, path, _ in OPERATIONS} == {
+        ("GET", "/api/events"),
+        ("GET", "/api/events/stats"),
+        ("GET", "/api/events/recent"),
+        ("GET", "/api/events/export"),
+        ("GET", "/api/events/camera/{camera_id}"),
+        ("GET", "/api/events/plate/{text}"),
+        ("POST", "/api/events/delete"),
+        ("GET", "/api/events/{event}"),
+        ("DELETE", "/api/events/{event}"),
+        ("GET", "/api/events/{event}/snapshot"),
+        ("GET", "/api/events/{event}/thumbnail"),
+        ("GET", "/api/events/{event}/snapshot-url"),
+        ("GET", "/api/plates"),
+        ("GET", "/api/plates/stats"),
+        ("GET", "/api/plates/{text}"),
+        ("GET", "/stats"),
+        ("GET", "/api/plates/watchlists"),
+        ("POST", "/api/plates/watchlists"),
+        ("GET", "/api/plates/watchlists/{watchlist}"),
+        ("PUT", "/api/plates/watchlists/{watchlist}"),
+        ("DELETE", "/api/plates/watchlists/{watchlist}"),
+        ("GET", "/api/plates/watchlists/{watchlist}/patterns"),
+        ("POST", "/api/plates/watchlists/{watchlist}/patterns"),
+        ("GET", "/api/plates/watchlists/{watchlist}/patterns/{pattern}"),
+        ("DELETE", "/api/plates/watchlists/{watchlist}/patterns/{pattern}"),
+        ("GET", "/api/health"),
+    }

@@ -1,0 +1,124 @@
+"""Cutting spans of time at hours and days."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_functions.db.events.time_buckets import (
+    DAY,
+    HOUR,
+    Grain,
+    TimeSpan,
+    floor_day,
+    floor_hour,
+    floor_month,
+    inner_pieces,
+    nearest_pieces,
+    next_after,
+)
+
+BASE = datetime(2026, 2, 27, tzinfo=UTC)
+MOMENTS = st.one_of(
+    st.integers(0, 5 * 24).map(lambda hours: BASE + timedelta(hours=hours)),
+    st.integers(0, 5 * 86_400 * 10**6).map(lambda microseconds: BASE + timedelta(microseconds=microseconds)),
+)
+ENDS = st.one_of(st.none(), MOMENTS)
+
+
+FAR_MOMENTS = st.one_of(
+    MOMENTS,
+    st.integers(0, 800 * 24).map(lambda hours: BASE + timedelta(hours=hours)),
+    st.integers(0, 800 * 86_400 * 10**6).map(lambda microseconds: BASE + timedelta(microseconds=microseconds)),
+)
+FAR_ENDS = st.one_of(st.none(), FAR_MOMENTS)
+FLOORS = {"hour": floor_hour, "day": floor_day, "month": floor_month}
+
+
+@given(FAR_ENDS, FAR_ENDS)
+def test_the_inner_pieces_cover_the_span_exactly(start: datetime | None, end: datetime | None) -> None:
+    """Put side by side, the pieces are the span: nothing twice, nothing left out, none empty, none taken away."""
+    span = TimeSpan(start, end)
+    pieces = inner_pieces(span)
+    assert all(piece.is_added for piece in pieces)
+    if span.is_empty:
+        assert pieces == []
+        return
+    lowest, highest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    spans = sorted((piece.span for piece in pieces), key=lambda piece: piece.start or lowest)
+    assert (spans[0].start, spans[-1].end) == (start, end)
+    for before, after in pairwise(spans):
+        assert before.end == after.start
+    assert all((piece.start or lowest) < (piece.end or highest) for piece in spans)
+
+
+@given(FAR_ENDS, FAR_ENDS)
+def test_each_inner_piece_is_of_whole_units_and_short(start: datetime | None, end: datetime | None) -> None:
+    """What is read by hand is never as much as two hours together, hours are fewer than two days', and so on."""
+    most = {None: 2 * HOUR, "hour": 2 * DAY, "day": timedelta(days=62), "month": timedelta.max}
+    for piece in inner_pieces(TimeSpan(start, end)):
+        edges = [edge for edge in (piece.span.start, piece.span.end) if edge is not None]
+        assert piece.grain is None or all(FLOORS[piece.grain](edge) == edge for edge in edges)
+        assert len(edges) == 2 or piece.grain == "month"
+        assert len(edges) < 2 or edges[1] - edges[0] < most[piece.grain]
+
+
+@pytest.mark.parametrize(
+    ("grain", "begin", "after"),
+    [
+        ("hour", datetime(2026, 12, 31, 23, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        ("day", datetime(2028, 2, 28, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC)),
+        ("month", datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)),
+        ("month", datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_the_next_hour_day_or_month(grain: Grain, begin: datetime, after: datetime) -> None:
+    """Short months and the end of a year are no exception."""
+    assert next_after(begin, grain) == after
+
+
+@given(ENDS, ENDS, ENDS, ENDS)
+def test_cutting_one_span_to_another_keeps_what_is_in_both(
+    a: datetime | None, b: datetime | None, c: datetime | None, d: datetime | None
+) -> None:
+    """A moment lies in the cut exactly when it lies in both."""
+    one, other = TimeSpan(a, b), TimeSpan(c, d)
+    cut = one.cut_to(other)
+    for moment in (BASE, BASE + HOUR * 30, *(end for end in (a, b, c, d) if end)):
+        assert _holds(cut, moment) == (_holds(one, moment) and _holds(other, moment))
+
+
+def _holds(span: TimeSpan, moment: datetime) -> bool:
+    return (span.start is None or span.start <= moment) and (span.end is None or moment < span.end)
+
+
+@given(FAR_ENDS, FAR_ENDS, FAR_MOMENTS)
+def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: datetime | None, moment: datetime) -> None:
+    """Any moment is counted once if it lies in the span, and else not at all or taken away as often as added."""
+    span = TimeSpan(start, end)
+    pieces = nearest_pieces(span)
+    instants = {moment, *(edge for piece in pieces for edge in (piece.span.start, piece.span.end) if edge is not None)}
+    for instant in instants | {instant - timedelta(microseconds=1) for instant in instants}:
+        times = sum((1 if piece.is_added else -1) * _holds(piece.span, instant) for piece in pieces)
+        assert times == _holds(span, instant)
+
+
+@given(FAR_ENDS, FAR_ENDS)
+def test_the_nearest_pieces_are_of_whole_units_and_few(start: datetime | None, end: datetime | None) -> None:
+    """An end of a span costs at most half an hour of events, half a day of hours and half a month of days."""
+    half = {None: HOUR / 2, "hour": DAY / 2, "day": timedelta(days=15.5)}
+    whole, *others = nearest_pieces(TimeSpan(start, end)) or [None]
+    for piece in others:
+        assert piece is not None
+        assert piece.span.start is not None
+        assert piece.span.end is not None
+        assert timedelta(0) < piece.span.end - piece.span.start <= half[piece.grain]
+    for piece in (whole, *others):
+        if piece is not None and piece.grain is not None:
+            edges = [edge for edge in (piece.span.start, piece.span.end) if edge is not None]
+            assert all(FLOORS[piece.grain](edge) == edge for edge in edges)
+    assert len(others) <= 6

@@ -1,0 +1,99 @@
+"""Which way a passage goes."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from edge_agent.anpr.aggregation.direction import Heading
+from edge_agent.anpr.settings import DirectionSettings
+from edge_agent.events.occurrences import Box
+
+SIZE = {"width": 1000, "height": 600}
+FAR: Box = (480, 100, 520, 110)
+NEAR: Box = (400, 400, 520, 430)
+
+
+def heading(*plates: Box, vehicles: tuple[Box, ...] = (), **settings: object) -> Heading:
+    made = Heading(DirectionSettings.model_validate(settings))
+    for plate in plates:
+        made.plate_at(plate)
+    for vehicle in vehicles:
+        made.vehicle_at(vehicle, **SIZE)
+    return made
+
+
+def test_who_grows_approaches() -> None:
+    """In width and height alike; the words are the owner's."""
+    assert heading(FAR, NEAR).word(**SIZE) == "approaching"
+    assert heading(NEAR, FAR).word(**SIZE) == "receding"
+    assert heading(FAR, NEAR, approaching="in").word(**SIZE) == "in"
+    assert heading(FAR, NEAR, FAR, NEAR).word(**SIZE) is None
+    assert heading(NEAR, FAR, receding="out").word(**SIZE) == "out"
+
+
+def test_one_sighting_or_no_growth_says_nothing() -> None:
+    """Crossing at one distance is neither."""
+    assert heading(FAR).word(**SIZE) is None
+    assert heading(FAR, (500, 100, 541, 110)).word(**SIZE) is None
+    assert heading().word(**SIZE) is None
+    assert heading(FAR, NEAR, by="none").word(**SIZE) is None
+
+
+def test_the_vehicle_says_it_too_unless_it_is_cut() -> None:
+    """A plate read twice in one place, on a vehicle that grows; a box cut by the picture's edge says nothing."""
+    small, large, cut = (400.0, 100.0, 500.0, 200.0), (300.0, 200.0, 600.0, 500.0), (300.0, 550.0, 600.0, 600.0)
+    assert heading(FAR, FAR, vehicles=(small, large)).word(**SIZE) == "approaching"
+    assert heading(FAR, NEAR, vehicles=(large, cut)).word(**SIZE) == "approaching"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "word"),
+    [((0, 0.5), (1, 0.5), "in"), ((1, 0.5), (0, 0.5), "out"), ((0.5, 1), (0.5, 0), None), ((0, 0), (1, 1), "in")],
+)
+def test_a_line_has_two_sides(start: tuple[float, float], end: tuple[float, float], word: str | None) -> None:
+    """Downwards in the picture is to the right of a line that runs from left to right, and along a line is neither."""
+    moved = heading((480, 100, 520, 110), (480, 300, 520, 310), by="line", start=start, end=end)
+    assert moved.word(**SIZE) == word
+
+
+def test_a_line_needs_two_ends() -> None:
+    """One point has no sides."""
+    with pytest.raises(ValidationError, match="one point"):
+        DirectionSettings(by="line", start=(0.5, 0.5), end=(0.5, 0.5))
+
+
+def test_one_place_has_no_line_direction() -> None:
+    """Nothing to compare, or a step too small to be one."""
+    assert heading((480, 100, 520, 110), by="line").word(**SIZE) is None
+    assert heading((480, 100, 520, 110), (480, 104, 520, 114), by="line").word(**SIZE) is None
+
+
+def test_waiting_for_a_direction_ends_when_it_is_known_or_unwanted() -> None:
+    """So that an event does not wait for what will never be."""
+    assert heading(FAR, NEAR).is_known(**SIZE)
+    assert not heading(FAR).is_known(**SIZE)
+    assert heading(FAR, by="none").is_known(**SIZE)
+
+
+def test_what_has_moved() -> None:
+    """By half its own width, or in size; a trembling box has not."""
+    assert not heading(FAR).plate_moved
+    assert not heading(FAR, (483, 101, 523, 111)).plate_moved
+    assert heading(FAR, (510, 100, 550, 110)).plate_moved
+    assert heading(FAR, (470, 98, 530, 113)).plate_moved
+    still = heading(vehicles=((100, 100, 300, 300), (110, 100, 310, 300)))
+    assert not still.vehicle_moved
+    assert heading(vehicles=((100, 100, 300, 300), (160, 100, 360, 300))).vehicle_moved
+
+
+def test_a_passage_in_two_pieces_began_with_the_first() -> None:
+    """What was followed as another before lends its beginning."""
+    later = heading(NEAR)
+    later.begin_earlier(heading(FAR))
+    assert later.word(**SIZE) == "approaching"
+    assert later.first_plate == FAR
+    nothing = heading()
+    nothing.begin_earlier(heading(FAR, NEAR))
+    assert nothing.word(**SIZE) == "approaching"
+    assert heading().first_plate is None

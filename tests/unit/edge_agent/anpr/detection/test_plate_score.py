@@ -1,0 +1,40 @@
+"""Whether what was found is a plate: detector and reader together."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.anpr.detection.plate_score import LEAST_BELIEF, belief, legible_characters
+from edge_agent.anpr.types import PlateReading
+
+CERTAINTIES = st.lists(st.floats(0, 1), max_size=16)
+
+
+def reading(certainties: list[float]) -> PlateReading:
+    return PlateReading("A" * len(certainties), 0.5, tuple(certainties))
+
+
+@given(st.floats(0, 1), CERTAINTIES, st.floats(0, 1))
+def test_more_evidence_never_counts_against(score: float, certainties: list[float], more: float) -> None:
+    """A better score or another character makes it likelier, or leaves it as it is; always a probability."""
+    here = belief(score, reading(certainties))
+    assert 0 <= here <= 1
+    assert belief(min(1.0, score + more), reading(certainties)) >= here
+    assert belief(score, reading([*certainties, more])) >= here
+
+
+def test_each_makes_up_for_the_other() -> None:
+    """A clear row of characters carries a doubtful find; without any, the detector must be sure by itself."""
+    clear, nothing = reading([0.95] * 7), PlateReading("", 0.0)
+    assert belief(0.56, clear) > LEAST_BELIEF > belief(0.68, nothing)
+    assert belief(0.87, nothing) > LEAST_BELIEF
+    assert belief(0.3, clear) < LEAST_BELIEF
+
+
+def test_a_reader_that_tells_no_certainties_counts_by_its_confidence() -> None:
+    """Its characters are taken to be equally sure; nothing read is no character."""
+    assert legible_characters(PlateReading("ABC", 0.729)) == pytest.approx(2.7)
+    assert legible_characters(PlateReading("", 0.0)) == 0.0
+    assert legible_characters(PlateReading("AB", 0.2, (0.5, 0.4))) == pytest.approx(0.9)

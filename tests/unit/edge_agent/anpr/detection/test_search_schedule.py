@@ -1,0 +1,192 @@
+"""Where plates are looked for, whose they are, and what has been told before."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.anpr.aggregation.recent_plates import ToldPlates
+from edge_agent.anpr.detection.search_schedule import SearchPlan
+from edge_agent.anpr.detection.vehicle_association import attribute, misfit
+from edge_agent.anpr.settings import AnprSettings
+from edge_agent.events.occurrences import Box, Followed
+from tests.support.edge.builders import frame
+
+WHOLE: Box = (0.0, 0.0, 640.0, 360.0)
+CAR: Box = (100.0, 100.0, 300.0, 250.0)
+
+
+def seen(track_id: int, box: Box = CAR, class_name: str = "car") -> Followed:
+    return Followed(track_id=track_id, track_uid=f"c-r-{track_id}", class_name=class_name, xyxy=box, score=0.9)
+
+
+def shifted(box: Box, by: float) -> Box:
+    return box[0] + by, box[1], box[2] + by, box[3]
+
+
+class Looks:
+    """A plan, and a camera of ten frames a second."""
+
+    def __init__(self, *, knows_vehicles: bool = True, **settings: object) -> None:
+        self.plan = SearchPlan(AnprSettings.model_validate(settings), knows_vehicles=knows_vehicles)
+
+    def at(
+        self,
+        number: int,
+        *followed: Followed,
+        done: set[int] | None = None,
+        moving: bool = True,
+        following: bool = False,
+    ) -> list[Box]:
+        now = frame(number, width=640, height=360)
+        return self.plan.regions(now, followed, done=done or set(), moving=moving, following=following)
+
+
+def test_a_vehicle_is_looked_at_with_some_room() -> None:
+    """A plate hangs at the bottom edge of a box that is never quite right."""
+    region = Looks(search="vehicles").at(1, seen(1))[0]
+    assert region[0] < CAR[0]
+    assert region[1] < CAR[1]
+    assert region[2] > CAR[2]
+    assert region[3] > CAR[3] + 10
+
+
+def test_regions_stay_inside_the_picture() -> None:
+    """At the edge there is no room; a vehicle that fills the picture is the picture."""
+    looks = Looks(search="vehicles")
+    assert looks.at(1, seen(1, (-5, 200, 200, 365)))[0] == pytest.approx((0, 196.7, 216.4, 360), abs=1)
+    assert looks.at(2, seen(2, (20, 10, 630, 355))) == [WHOLE]
+
+
+def test_the_most_urgent_come_first_and_each_has_a_turn() -> None:
+    """Three vehicles, one look a frame: nobody is looked at twice before everybody was once."""
+    looks = Looks(search="vehicles", max_searches=1)
+    boxes = [(x, 100.0, x + 100.0, 200.0) for x in (10.0, 150.0, 400.0)]
+    regions = []
+    for number in range(1, 7):
+        everybody = [seen(track, shifted(box, 12.0 * number)) for track, box in enumerate(boxes, 1)]
+        regions += [round((region[0] + region[2]) / 2 - 12 * number) for region in looks.at(number, *everybody)]
+    assert sorted(regions[:3]) == sorted(regions[3:]) == [60, 200, 450]
+
+
+def test_who_stands_is_looked_at_ever_more_rarely() -> None:
+    """In a minute a standing vehicle whose vote stays open gets a few dozen looks, not six hundred."""
+    looks = Looks(search="vehicles", standing_interval_s=5.0)
+    numbers = [number for number in range(1, 601) if looks.at(number, seen(1))]
+    assert 10 <= len(numbers) <= 25
+    assert numbers[:3] == [1, 2, 4]
+    assert max(after - before for before, after in itertools.pairwise(numbers)) <= 51
+    assert looks.at(602, seen(1, shifted(CAR, 60)))
+
+
+def test_known_plates_people_and_specks_are_not_looked_at() -> None:
+    """Done is done; and only what carries plates and is large enough."""
+    looks = Looks(search="vehicles")
+    assert looks.at(1, seen(1), done={1}) == []
+    assert looks.at(1, seen(2, class_name="person")) == []
+    assert looks.at(1, seen(3, (10, 10, 40, 40))) == []
+    assert looks.at(1, seen(4, class_name="object")) == []
+
+
+def test_auto_also_looks_at_whatever_moves_and_now_and_then_everywhere() -> None:
+    """The vehicle that the model missed is a moving thing, or at least in the picture."""
+    looks = Looks(frame_interval_s=0.4)
+    assert len(looks.at(1, seen(4, class_name="object"))) == 2
+    whole = [number for number in range(2, 14) if WHOLE in looks.at(number)]
+    assert whole == [5, 9, 13]
+    assert [number for number in range(14, 18) if WHOLE in looks.at(number, following=True)] == [14, 15, 16, 17]
+
+
+def test_a_plate_camera_looks_everywhere_while_something_moves() -> None:
+    """At every turn with `frame`; with `auto`, where nobody can tell a vehicle, once a plate has been seen."""
+    looks = Looks(search="frame")
+    assert [looks.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
+    assert looks.at(3, seen(1), moving=False) == []
+    looks = Looks(knows_vehicles=False, frame_interval_s=0.3)
+    assert [number for number in range(1, 8) if looks.at(number, seen(1))] == [1, 4, 7]
+    assert [number for number in range(8, 11) if looks.at(number, seen(1), following=True)] == [8, 9, 10]
+    assert looks.at(14, seen(1), moving=False) == []
+
+
+def test_vehicles_too_far_away_to_be_read_are_not_looked_at() -> None:
+    """A car as small as that has characters of a few pixels; a blob of its size may be part of a nearer one."""
+    far: Box = (100.0, 100.0, 170.0, 150.0)
+    looks = Looks(min_glyph_px=8.0, frame_interval_s=60.0)
+    assert looks.at(1) == [WHOLE]
+    assert looks.at(2, seen(1, far)) == []
+    assert looks.at(3, seen(2, far, class_name="object"))
+    assert looks.at(4, seen(3, (100.0, 100.0, 190.0, 150.0)))
+    assert Looks(min_glyph_px=5.0, search="vehicles").at(1, seen(1, far))
+
+
+def test_the_gone_are_forgotten() -> None:
+    """An id that comes again is new."""
+    looks = Looks(search="vehicles", search_interval_s=10.0)
+    assert looks.at(1, seen(1))
+    assert not looks.at(2, seen(1))
+    looks.plan.forget({2})
+    assert looks.at(3, seen(1))
+
+
+def test_each_plate_goes_to_the_vehicle_it_hangs_on() -> None:
+    """A near car before a far one: both boxes hold both plates, or nearly."""
+    near, far = seen(1, (100, 150, 400, 350)), seen(2, (180, 60, 340, 210))
+    plates = [(210.0, 300.0, 290.0, 320.0), (240.0, 175.0, 280.0, 186.0)]
+    assert attribute(plates, [near, far]) == [0, 1]
+    assert attribute(plates[::-1], [near, far]) == [1, 0]
+
+
+def test_a_vehicle_has_one_plate() -> None:
+    """The other is somebody else's, or a sticker."""
+    assert sorted(map(str, attribute([(180, 210, 240, 225), (180, 120, 240, 135)], [seen(1)]))) == ["0", "None"]
+    assert attribute([(180, 210, 240, 225)], []) == [None]
+
+
+def test_what_is_beside_a_vehicle_is_not_on_it() -> None:
+    """Nor what is above it, or wider than it."""
+    assert misfit((400, 200, 450, 215), CAR) == math.inf
+    assert misfit((180, 20, 240, 35), CAR) == math.inf
+    assert misfit((90, 200, 310, 240), CAR) == math.inf
+
+
+@given(st.lists(st.tuples(st.floats(0, 600), st.floats(0, 340)), max_size=6), st.integers(0, 4))
+def test_attribution_is_one_to_one(places: list[tuple[float, float]], vehicles: int) -> None:
+    """However they lie, no vehicle gets two plates and no plate two vehicles."""
+    plates = [(x, y, x + 40.0, y + 10.0) for x, y in places]
+    owners = attribute(plates, [seen(n, shifted(CAR, 70.0 * n)) for n in range(vehicles)])
+    assert len(owners) == len(plates)
+    given_ = [owner for owner in owners if owner is not None]
+    assert len(set(given_)) == len(given_)
+
+
+def test_the_same_text_is_not_told_again_soon() -> None:
+    """Soon after it was last seen, wherever it is; later it is another visit."""
+    told = ToldPlates(repeat_s=30.0)
+    entry = told.add("AB123", (0, 0, 50, 10), seen_s=10.0)
+    assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=35.0, moved=True) is entry
+    assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=41.0, moved=True) is None
+    entry.seen_s = 40.0
+    assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=41.0, moved=True) is entry
+
+
+def test_one_character_more_or_less_is_the_same_plate_only_where_it_was_lost() -> None:
+    """Two cars of one company in a row are two; one car that the tracker lost for a moment is one."""
+    told = ToldPlates(repeat_s=30.0)
+    entry = told.add("AB123", (100, 100, 150, 110), seen_s=10.0)
+    assert told.find("A8123", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is entry
+    assert told.find("A8123", first=(500, 300, 550, 310), first_seen_s=11.0, moved=True) is None
+    assert told.find("A8123", first=(120, 105, 170, 115), first_seen_s=15.0, moved=True) is None
+    assert told.find("XY999", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is None
+
+
+def test_a_parked_car_found_anew_is_the_same() -> None:
+    """Hours later, in the same place, not having moved; one that comes back to that place has."""
+    told = ToldPlates(repeat_s=30.0)
+    entry = told.add("AB123", (100, 100, 150, 110), seen_s=10.0)
+    assert told.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=False) is entry
+    assert told.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=True) is None
+    assert told.find("AB123", first=(300, 100, 350, 110), first_seen_s=7200.0, moved=False) is None

@@ -1,0 +1,59 @@
+"""Rows side by side: whatever things cost, everybody has a place, in order, and no other order is cheaper."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.anpr.recognition.alignment import pairs
+
+COSTS = st.floats(min_value=0.0, max_value=6.0, allow_nan=False)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[list[float]], int]:
+    """Costs of up to six by up to six."""
+    rows, columns = draw(st.integers(0, 6)), draw(st.integers(0, 6))
+    return [[draw(COSTS) for _ in range(columns)] for _ in range(rows)], columns
+
+
+def least(swaps: list[list[float]], columns: int, gap: float) -> float:
+    """The least cost, tried out."""
+
+    @cache
+    def rest(row: int, column: int) -> float:
+        options: list[float] = []
+        if row < len(swaps):
+            options.append(gap + rest(row + 1, column))
+        if column < columns:
+            options.append(gap + rest(row, column + 1))
+        if row < len(swaps) and column < columns:
+            options.append(swaps[row][column] + rest(row + 1, column + 1))
+        return min(options, default=0.0)
+
+    return rest(0, 0)
+
+
+@given(tables(), st.floats(min_value=0.01, max_value=4.0))
+def test_everybody_has_one_place_in_order_at_the_least_cost(table: tuple[list[list[float]], int], gap: float) -> None:
+    """For all costs, those included that do not add up exactly."""
+    swaps, columns = table
+    found = pairs(swaps, columns, gap)
+    assert [row for row, _ in found if row is not None] == list(range(len(swaps)))
+    assert [column for _, column in found if column is not None] == list(range(columns))
+    cost = math.fsum(gap if row is None or column is None else swaps[row][column] for row, column in found)
+    assert cost == pytest.approx(least(swaps, columns, gap), abs=1e-9)
+
+
+@pytest.mark.parametrize("length", range(1, 12))
+def test_gaps_that_do_not_add_up_exactly(length: int) -> None:
+    """Thrice -log 0.15 is not three of it added: who stands alone from the first on is still found."""
+    gap = -math.log(0.15)
+    assert pairs([], length, gap) == [(None, column) for column in range(length)]
+    assert pairs([[]] * length, 0, gap) == [(row, None) for row in range(length)]
+    far = [[100.0] * length]
+    assert len(pairs(far, length, gap)) == length + 1

@@ -1,0 +1,98 @@
+"""What two readers saw of one line, joined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats
+from edge_agent.anpr.recognition.fusion import aligned, joined
+
+SURE = 0.95
+
+
+def character(char: str, sure: float = SURE, *, rather: str = "") -> Floats:
+    """Probabilities of one character; ``rather`` gets all but a hundredth of the rest."""
+    chances = np.full(len(ALPHABET), (1 - sure) * 0.01 / 34, np.float32)
+    if rather:
+        chances[ALPHABET.index(rather)] = (1 - sure) * 0.99
+    chances[ALPHABET.index(char)] = sure
+    return chances
+
+
+def row(text: str, sure: float = SURE) -> list[Floats]:
+    return [character(char, sure) for char in text]
+
+
+def text(characters: list[Floats]) -> str:
+    return "".join(ALPHABET[int(chances.argmax())] for chances in characters)
+
+
+@given(st.text(ALPHABET, max_size=10), st.floats(0.5, 1.0), st.floats(0.5, 1.0))
+def test_what_both_saw_stands(seen: str, first: float, second: float) -> None:
+    """Two readers of one mind are believed, whatever they saw and however sure they were."""
+    assert text(joined(row(seen, first), row(seen, second))) == seen
+
+
+@given(st.lists(st.sampled_from(ALPHABET), max_size=9), st.lists(st.sampled_from(ALPHABET), max_size=9))
+def test_nobody_is_lost_or_doubled_in_the_alignment(first: list[str], second: list[str]) -> None:
+    """Each character of both rows is in exactly one pair, in its order."""
+    one, other = row("".join(first)), row("".join(second))
+    pairs = aligned(one, other)
+    assert [id(a) for a, _ in pairs if a is not None] == [id(a) for a in one]
+    assert [id(b) for _, b in pairs if b is not None] == [id(b) for b in other]
+
+
+@given(st.text(ALPHABET, max_size=8), st.text(ALPHABET, max_size=8))
+def test_probabilities_stay_probabilities(first: str, second: str) -> None:
+    """Whatever is joined, no character gets less than nothing or more than all."""
+    for chances in joined(row(first), row(second)):
+        assert (chances >= 0).all()
+        assert chances.sum() <= 1 + 1e-5
+
+
+def test_the_surer_reader_decides() -> None:
+    """Where one hesitates between B and 8, the other, who is sure, decides; the rest stays."""
+    hesitant = [character("A"), character("8", 0.6, rather="B"), character("C")]
+    assert text(joined(hesitant, row("ABC"))) == "ABC"
+
+
+def test_a_quarrel_leaves_doubt() -> None:
+    """Two that are equally sure of different characters leave a character that nobody is sure of."""
+    quarrel = joined(
+        [character("A"), character("8", 0.9, rather="B")], [character("A"), character("B", 0.9, rather="8")]
+    )
+    assert float(quarrel[0].max()) > 0.9
+    assert float(quarrel[1].max()) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("sure", "seen_by_second", "expected"),
+    [(0.95, False, "AIC"), (0.95, True, "AIC"), (0.6, False, "AC"), (0.6, True, "AIC"), (0.3, True, "AC")],
+)
+def test_a_character_that_one_saw_counts_where_it_is_sure(sure: float, seen_by_second: bool, expected: str) -> None:
+    """A thin I that only one saw is kept if that one was sure of it (the first more than the second), and less sure."""
+    more, fewer = [character("A"), character("I", sure), character("C")], row("AC")
+    found = joined(fewer, more) if seen_by_second else joined(more, fewer)
+    assert text(found) == expected
+    if expected == "AIC":
+        assert float(found[1].max()) < sure
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_character_left_out_leaves_doubt_beside_it(place: int) -> None:
+    """Nobody can say of a line that one of two readers saw a character more in it that it is surely right."""
+    more = row("ABC")
+    more.insert(place, character("I", 0.5))
+    found = joined(more, row("ABC"))
+    assert text(found) == "ABC"
+    doubted = [float(chances.max()) < 0.5 for chances in found]
+    assert doubted.count(True) == 1
+    assert doubted[min(place, 2)]
+
+
+def test_a_missing_reader_leaves_what_the_other_is_sure_of() -> None:
+    """Where the second saw nothing, the first's sure characters remain."""
+    assert text(joined([*row("AB"), character("C", 0.4)], [])) == "AB"

@@ -1,0 +1,155 @@
+"""The line reader: cutting a line, joining steps to characters, the shipped model, and its part in reading a plate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats, SpottedCharacter, in_lines, spot
+from edge_agent.anpr.recognition.crops import LINE_HEIGHT, LINE_WIDTH, cut_line
+from edge_agent.anpr.recognition.line_reader import LineReader, characters, open_line_reader
+from edge_agent.anpr.recognition.reader import NetworkPlateReader
+from edge_agent.detect.runtimes.base import PostProcess, Tensor, TensorSpec
+from tests.support.anpr.character_grids import line
+from tests.unit.edge_agent.anpr.recognition.test_reader import (
+    MODEL,
+    FakeNetwork,
+    crop,
+    doubtful_line,
+    painted,
+    wide_line,
+)
+
+BLANK = "-"
+STEPS = 24
+
+
+def steps(path: str, sure: float = 0.9) -> Floats:
+    """What the network says of a line, a letter of ``path`` for each step, ``-`` for none."""
+    told = np.full((len(path), 37), (1 - sure) / 36, np.float32)
+    for step, char in enumerate(path):
+        told[step, 0 if char == BLANK else 1 + ALPHABET.index(char)] = sure
+    return told
+
+
+def text(found: list[Floats]) -> str:
+    return "".join(ALPHABET[int(chances.argmax())] for chances in found)
+
+
+class FakeLineNetwork:
+    """Answers with one path after the other, and keeps what it was shown."""
+
+    def __init__(self, *paths: str) -> None:
+        self.input = TensorSpec("picture", (1, LINE_HEIGHT, LINE_WIDTH, 3), np.dtype(np.float32))
+        self.outputs = (TensorSpec("steps", (1, STEPS, 37), np.dtype(np.float32)),)
+        self.postprocess: PostProcess | None = None
+        self.shown: list[Tensor] = []
+        self._paths = list(paths)
+
+    def run(self, picture: Tensor) -> tuple[Tensor, ...]:
+        self.shown.append(picture)
+        return (steps(self._paths.pop(0).ljust(STEPS, BLANK))[None],)
+
+    def close(self) -> None:
+        return
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("-----", ""), ("A", "A"), ("AAA", "A"), ("-AA-BB-", "AB"), ("A-A", "AA"), ("AB", "AB"), ("11-1", "11")],
+)
+def test_runs_of_one_name_are_one_character(path: str, expected: str) -> None:
+    """Repeated steps are one character unless there is nothing between; blanks are no characters."""
+    assert text(characters(steps(path))) == expected
+
+
+@given(st.text(ALPHABET, max_size=10), st.lists(st.integers(1, 3), min_size=10, max_size=10))
+def test_any_text_survives_being_spread_over_steps(wanted: str, lengths: list[int]) -> None:
+    """However long each character lasts, with a blank behind it the text comes back."""
+    path = BLANK + "".join(char * length + BLANK for char, length in zip(wanted, lengths, strict=False))
+    assert text(characters(steps(path))) == wanted
+
+
+def test_the_surest_step_speaks_for_a_run() -> None:
+    """Of three steps that see a B the clearest one's probabilities are told, without the blank's."""
+    told = np.concatenate([steps("B", 0.5), steps("B", 0.8), steps("B", 0.6)])
+    (only,) = characters(told)
+    assert float(only.max()) == pytest.approx(0.8)
+    assert only.shape == (36,)
+
+
+def test_a_line_is_cut_around_its_characters() -> None:
+    """The cut has the network's size and shows the line, not what stands above it."""
+    picture = np.full((64, 192, 3), 255, np.uint8)
+    picture[:20] = 0
+    placed = spot(line("ABCDE", left=50, pitch=22, y=44, height=18))
+    cut = cut_line(picture, placed)
+    assert cut.shape == (LINE_HEIGHT, LINE_WIDTH, 3)
+    assert cut.min() == 255
+
+
+def test_the_network_sees_bgr_between_minus_one_and_one() -> None:
+    """Blue stays first, as in the photographs that the network has learnt from."""
+    network = FakeLineNetwork("A")
+    blue = np.zeros((64, 192, 3), np.uint8)
+    blue[..., 0] = 255
+    LineReader(network=network).read(blue, spot(wide_line("ABC")))
+    assert network.shown[0][0, 24, 96].tolist() == [1.0, -1.0, -1.0]
+
+
+def reader(network: FakeNetwork, lines: FakeLineNetwork) -> NetworkPlateReader:
+    return NetworkPlateReader(model=MODEL, network=network, line_reader=LineReader(network=lines))
+
+
+def test_a_doubtful_plate_is_read_by_both() -> None:
+    """What the grid doubts, the line reader settles: it is sure of the 8 that was nearly a B."""
+    lines = FakeLineNetwork("88-11-22-33-XX-YY-ZZ")
+    assert reader(FakeNetwork(doubtful_line("B123XYZ")), lines).read(crop()).text == "8123XYZ"
+    assert len(lines.shown) == 1
+
+
+def test_a_sure_plate_does_not_cost_the_line_reader() -> None:
+    """Where every character is sure the second network is not run."""
+    lines = FakeLineNetwork("C")
+    assert reader(FakeNetwork(wide_line("B123XYZ")), lines).read(crop()).text == "B123XYZ"
+    assert lines.shown == []
+
+
+def test_each_of_two_lines_is_read_by_itself() -> None:
+    """The upper line first; the line reader sees each alone."""
+    cells = line("ABC", left=50, pitch=30, y=16, height=22)
+    line("1234", left=40, pitch=30, y=47, height=22, into=cells)
+    cells[..., 1:37] *= 0.32
+    lines = FakeLineNetwork("AA-BB-CC", "11-22-33-44")
+    assert reader(FakeNetwork(cells), lines).read(crop()).text == "ABC1234"
+    assert len(lines.shown) == 2
+
+
+def test_lines_are_told_apart_and_sorted() -> None:
+    """One line stays one, two come upper first, nothing is no line."""
+    upper = [placed("A", 60, 15), placed("B", 90, 16), placed("C", 120, 15)]
+    lower = [placed("1", 50, 47), placed("2", 80, 46)]
+    assert in_lines([]) == []
+    assert [[c.char for c in one] for one in in_lines(upper[::-1])] == [["A", "B", "C"]]
+    assert [[c.char for c in one] for one in in_lines([*lower, *upper])] == [["A", "B", "C"], ["1", "2"]]
+
+
+def placed(char: str, x: float, y: float) -> SpottedCharacter:
+    return SpottedCharacter(char, 0.9, x, y, 20, 26, np.zeros(36, np.float32))
+
+
+# --- the shipped model
+
+
+@pytest.mark.parametrize("wanted", ["KLM482", "HT739", "254XRN", "NPR8364"])
+def test_the_shipped_model_reads_a_painted_line(wanted: str) -> None:
+    """Told where the characters are, it says which they are; by itself, without the grid."""
+    picture = painted(wanted)
+    across, down = 192 / picture.shape[1], 64 / picture.shape[0]
+    found = [
+        SpottedCharacter("?", 1.0, (58 + 62 * i) * across, 60 * down, 46 * across, 56 * down, np.zeros(36, np.float32))
+        for i in range(len(wanted))
+    ]
+    assert text(open_line_reader().read(picture, found)) == wanted

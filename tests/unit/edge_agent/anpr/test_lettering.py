@@ -1,0 +1,126 @@
+"""Lettering on a van, telephone numbers and bus numbers are no plates; plates still are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.anpr.aggregation.formats import PlateRules
+from edge_agent.anpr.detection.plate_evidence import TOO_HIGH, evidence, look_at_edges, place_evidence
+from edge_agent.anpr.detection.plate_score import LEAST_BELIEF, belief
+from edge_agent.anpr.engines import models_are_shipped
+from edge_agent.anpr.settings import PlateRuleSettings
+from edge_agent.anpr.types import PlateBox, PlateReading
+from edge_agent.cli.read_plates import PictureReader
+from edge_agent.types import Image
+from tests.support.anpr.lettering import Lettering, van_with
+
+SHIPPED = pytest.mark.skipif(not models_are_shipped(), reason="this build has no plate models")
+PLATE = PlateBox(200.0, 120.0, 320.0, 148.0, 0.6)
+SURE = (0.95,) * 7
+
+
+def board(*, border: bool, text: str = "B 142 ZO", ground: int = 215, ink: int = 25) -> Image:
+    """Return a wall with this written on it, and around it the edge of a plate or nothing."""
+    image = np.full((280, 520, 3), ground if not border else 105, np.uint8)
+    if border:
+        cv2.rectangle(image, (200, 120), (320, 148), (ground,) * 3, -1)
+    cv2.putText(image, text, (206, 143), cv2.FONT_HERSHEY_DUPLEX, 0.75, (ink,) * 3, 2, cv2.LINE_AA)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.8), np.uint8)
+
+
+def believed(image: Image, text: str, region: str | None, *, score: float = 0.6) -> bool:
+    reading = PlateReading(text, 0.8, SURE[: len(text)], region)
+    plate = replace(PLATE, score=score)
+    return belief(score, reading, evidence=evidence(image, plate, reading, PlateRules())) >= LEAST_BELIEF
+
+
+@SHIPPED
+@pytest.mark.parametrize(
+    "lettering",
+    [
+        Lettering("BACKEREI", 18, 1, (150, 60, 20), (245, 245, 245)),
+        Lettering("POLIZEI", 18, 0),
+        Lettering("POLIZEI", 24, 1, (40, 40, 170), (240, 240, 240)),
+        Lettering("EXPRESS", 18, 0, (40, 40, 170), (240, 240, 240)),
+        Lettering("142 ZOO", 18, 0, (150, 60, 20), (245, 245, 245)),
+        Lettering("080012345", 28),
+        Lettering("NEUWAGEN 24", 28),
+    ],
+)
+def test_edge_43_read_plates_leaves_lettering_out(lettering: Lettering) -> None:
+    """On the side of a van, with the models that ship with the agent."""
+    reader = PictureReader.open("vedette", threads=1, crops=False)
+    assert reader.read(van_with(lettering)) == ()
+
+
+@SHIPPED
+def test_edge_43_everything_found_is_listed_where_that_is_asked_for() -> None:
+    """``--all`` lists what hardly looks like a plate, with its low confidence."""
+    reader = PictureReader.open("vedette", threads=1, crops=False, least_belief=0.0)
+    [found] = reader.read(van_with(Lettering("POLIZEI", 24, 1, (40, 40, 170), (240, 240, 240))))
+    assert found.text == "POLIZEI"
+
+
+def test_edge_43_a_plate_has_an_edge_around_it_and_lettering_has_none() -> None:
+    """The same characters, on a board of their own and on the bodywork; light and dark."""
+    for ground, ink in ((215, 25), (30, 230)):
+        with_edge, _ = look_at_edges(board(border=True, ground=ground, ink=ink), PLATE)
+        without, light_share = look_at_edges(board(border=False, ground=ground, ink=ink), PLATE)
+        assert with_edge > 2 * without
+        assert (light_share > 0.5) == (ground > ink)
+    assert believed(board(border=True), "B142ZO", "eu")
+    assert not believed(board(border=False), "BACKEREI", "us")
+    assert not believed(board(border=False), "142ZOO", None)
+    assert not believed(board(border=False, ground=30, ink=230), "142ZOO", None)
+
+
+def test_edge_43_a_small_plate_in_its_regions_format_needs_no_strong_edge() -> None:
+    """Far plates have weak edges; what they say and what they look like agree, which lettering's does not."""
+    faint = board(border=False)
+    assert believed(faint, "B121PHO", "eu")
+    assert not believed(faint, "B121PHO", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "looks", "possible"),
+    [
+        ("BACKEREI", "us", False),
+        ("BACKEREI", "gb", False),
+        ("AUTOMULLER", "us", False),
+        ("080012345", "us", False),
+        ("MYCAR", "us", True),
+        ("SUNSHIN", "us", True),
+        ("MYCAR", "eu", False),
+        ("MYCAR", None, False),
+        ("GOAB123", "eu", True),
+        ("8ABC123", "us", True),
+    ],
+)
+def test_edge_43_what_a_plate_can_say(text: str, looks: str | None, possible: bool) -> None:
+    """Letters alone only as US vanity plates have them, up to seven; digits alone only in a format of the region."""
+    assert PlateRules().plausible(text, looks=looks) == possible
+
+
+def test_edge_43_the_owner_may_expect_plates_of_letters() -> None:
+    """Where US vehicles are named, seven letters are possible whatever a plate looks like; eight are not."""
+    rules = PlateRules(PlateRuleSettings(regions=["us"]))
+    assert rules.plausible("SUNSHIN")
+    assert not rules.plausible("SUNSHINE")
+
+
+@given(st.floats(0, 0.34), st.sampled_from(["car", "truck", "bus", "van"]))
+def test_edge_43_no_plate_hangs_high_on_a_vehicle(share: float, class_name: str) -> None:
+    """Lettering above the waist of a van does; a motorcycle's plate may, and one on a vehicle that is cut above."""
+    vehicle = (100.0, 100.0, 500.0, 400.0)
+    y = 100 + share * 300
+    plate = (250.0, y - 10, 350.0, y + 10)
+    assert place_evidence(plate, vehicle, class_name) == TOO_HIGH
+    assert place_evidence(plate, vehicle, "motorcycle") == 0.0
+    assert place_evidence(plate, (100.0, 0.0, 500.0, 400.0), class_name) == 0.0
+    assert place_evidence((250.0, 300.0, 350.0, 325.0), vehicle, class_name) == 0.0

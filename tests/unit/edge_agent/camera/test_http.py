@@ -1,0 +1,101 @@
+"""Streams over HTTP: the MJPEG that many cameras serve beside RTSP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import pytest
+
+from edge_agent.camera.probe import probe
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import open_source
+from shared.clock import SystemClock
+from tests.support.clips import numbered, read_number
+
+QUICK = SourceSettings(open_timeout_s=5, watchdog_s=2, backoff_min_s=0.05, backoff_max_s=0.2)
+
+
+class MjpegCamera(BaseHTTPRequestHandler):
+    """``/video`` is an endless MJPEG stream, ``/still.jpg`` a photograph, ``/locked`` wants a password."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/locked"):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if self.path == "/still.jpg":
+            jpeg = cv2.imencode(".jpg", next(iter(numbered(1))))[1].tobytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(jpeg)))
+            self.end_headers()
+            self.wfile.write(jpeg)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        try:
+            while True:
+                for image in numbered(40, width=320, height=64):
+                    jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    self.wfile.write(head.encode() + jpeg + b"\r\n")
+                    time.sleep(0.02)
+        except OSError:
+            return
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def camera() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), MjpegCamera)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def test_mjpeg_is_read(camera: str) -> None:
+    """Pictures come, newer ones later, with their size and codec."""
+    source = open_source(f"{camera}/video", settings=QUICK, clock=SystemClock())
+    first = source.read(10)
+    second = source.read(10)
+    assert first is not None
+    assert second is not None
+    assert read_number(first.picture.luma()) != read_number(second.picture.luma())
+    assert (source.info().resolution, source.info().codec) == ("320x64", "mjpeg")
+    assert source.live
+    source.close()
+
+
+def test_a_locked_stream_says_so_without_the_password(camera: str) -> None:
+    """401 over HTTP is told as over RTSP, and a secret in the query stays one."""
+    url = camera.replace("//", "//me:hunter2@") + "/locked?token=topsecret"
+    result = probe(url, QUICK)
+    assert "refused the user name or password (401)" in (result.error or "")
+    assert "hunter2" not in str(result)
+    assert "topsecret" not in str(result)
+
+
+def test_edge_29_an_address_of_a_photograph_says_what_to_use(camera: str) -> None:
+    """A snapshot address is no stream: the camera does not become online by it, and the error names what would do."""
+    source = open_source(f"{camera}/still.jpg", settings=QUICK, clock=SystemClock())
+    deadline = time.monotonic() + 20
+    while source.status().error is None and time.monotonic() < deadline:
+        assert source.read(0.05) is None
+    status = source.status()
+    source.close()
+    assert status.state == "offline"
+    assert "gives a single picture (JPEG), not a stream" in (status.error or "")
+    assert "read-plates" in (status.error or "")

@@ -1,0 +1,77 @@
+"""Finding the right source for a text."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SCHEMES, StreamInfo, open_source, scheme_of
+from shared.clock import ManualClock
+from shared.errors import ConfigurationError
+from tests.support.clips import make_clip, numbered
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme"),
+    [
+        ("clip.mp4", "file"),
+        ("/a/b c.mkv", "file"),
+        ("file:///a.mp4", "file"),
+        ("RTSP://camera/1", "rtsp"),
+        ("rtsps://camera/1", "rtsps"),
+        ("http://camera/video.mjpg", "http"),
+        ("https://camera/live.m3u8", "https"),
+        ("usb:0", "usb"),
+        ("/dev/video2", "usb"),
+        ("/dev/v4l/by-id/usb-Cam-video-index0", "usb"),
+        ("gst:videotestsrc ! appsink", "gst"),
+        ("synthetic:gate?seed=3", "synthetic"),
+        ("odd:name.mp4", "file"),
+    ],
+)
+def test_texts_find_their_scheme(text: str, scheme: str) -> None:
+    """Every row of the table is reached by what a person would write."""
+    assert scheme_of(text) == scheme
+
+
+def test_an_unknown_scheme_is_named_without_its_password() -> None:
+    """The error says what would be right, and keeps the secret."""
+    with pytest.raises(ConfigurationError, match=r"ftp://.*rtsp://HOST") as caught:
+        scheme_of("ftp://me:hunter2@host/clip.mp4")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "clip\0.mp4"])
+def test_texts_that_name_nothing_are_refused(text: str) -> None:
+    """An empty setting is a slip to be told about."""
+    with pytest.raises(ConfigurationError):
+        open_source(text, settings=SourceSettings(), clock=ManualClock())
+
+
+def test_every_row_of_the_table_exists() -> None:
+    """The lazy imports cannot rot unseen."""
+    for target in SCHEMES.values():
+        module, _, function = target.partition(":")
+        assert callable(getattr(import_module(module), function))
+
+
+def test_a_file_is_opened_through_the_table(tmp_path: Path) -> None:
+    """The whole way: text in, frames out."""
+    path = make_clip(tmp_path / "a.mp4", numbered(2))
+    source = open_source(str(path), settings=SourceSettings(), clock=ManualClock())
+    assert not source.live
+    assert source.read(1.0) is not None
+
+
+def test_an_unknown_size_is_no_resolution() -> None:
+    """A camera that never connected has none to tell."""
+    assert StreamInfo(source="x").resolution is None
+
+
+def test_backoff_bounds_must_be_in_order() -> None:
+    """Swapped bounds are refused in words."""
+    with pytest.raises(ValueError, match="swap them"):
+        SourceSettings(backoff_min_s=10, backoff_max_s=1)

@@ -1,0 +1,282 @@
+"""`edge-agent read-plates`: pictures in, plates out; and the engines that can read them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.anpr import engines
+from edge_agent.anpr.engines import READERS, models_are_shipped, open_engine, open_plate_reader
+from edge_agent.anpr.recognition.fast_plate_ocr_reader import FastPlateOcrReader
+from edge_agent.anpr.recognition.rapidocr_reader import RapidOcrReader
+from edge_agent.anpr.settings import AnprSettings
+from edge_agent.anpr.types import PlateBox, PlateReading
+from edge_agent.camera.synthetic.plates import STYLES, draw_plate
+from edge_agent.cli.main import build_parser, main
+from edge_agent.cli.read_plates import PictureReader, load_picture, picture_files
+from edge_agent.types import Image
+from shared.errors import ConfigurationError
+
+
+class Plates:
+    """A detector that finds the same plates in every picture."""
+
+    def __init__(self, *plates: PlateBox) -> None:
+        self.plates = list(plates)
+
+    def find(self, image: Image) -> list[PlateBox]:
+        return self.plates
+
+
+class ByBrightness:
+    """A reader that tells crops apart by how bright they are."""
+
+    def __init__(self, **texts: PlateReading) -> None:
+        self.texts = texts
+
+    def read(self, crop: Image) -> PlateReading:
+        return self.texts["bright" if crop.mean() > 128 else "dark"]
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A dark plate on the left, a bright one on the right."""
+    image = np.full((120, 300, 3), 90, np.uint8)
+    image[40:60, 20:100] = 30
+    image[40:60, 180:260] = 230
+    path = tmp_path / "two cars.png"
+    cv2.imwrite(str(path), image)
+    return path
+
+
+LEFT, RIGHT = PlateBox(20, 40, 100, 60, 0.9), PlateBox(180, 40, 260, 60, 0.81)
+
+
+def test_the_best_plate_comes_first(picture: Path) -> None:
+    """A sign that is sure comes after a plate that is less so; what is illegible comes last."""
+    reader = ByBrightness(dark=PlateReading("PASSAT", 0.9), bright=PlateReading("AB12 CDE", 0.6, region="gb"))
+    found = PictureReader(detector=Plates(LEFT, RIGHT), reader=reader).read_file(str(picture))
+    assert [(plate.text, plate.region) for plate in found.plates] == [("AB12CDE", "gb"), ("PASSAT", None)]
+    assert found.plates[0].confidence == pytest.approx(0.6 * 0.9)
+    illegible = ByBrightness(dark=PlateReading("", 0.0), bright=PlateReading("AB12CDE", 0.1))
+    found = PictureReader(detector=Plates(LEFT, RIGHT), reader=illegible).read_file(str(picture))
+    assert [plate.text for plate in found.plates] == ["AB12CDE", ""]
+
+
+@pytest.mark.parametrize(("far_away", "first"), [(0.75, "AB12CDE"), (0.95, "XY34FGH")])
+def test_of_two_plates_about_as_sure_the_larger_comes_first(picture: Path, far_away: float, first: str) -> None:
+    """The vehicle in front comes before one behind it that is a little clearer, not before one that is much clearer."""
+    reader = ByBrightness(
+        dark=PlateReading("AB12CDE", 0.6, region="gb"), bright=PlateReading("XY34FGH", far_away, region="gb")
+    )
+    behind = PlateBox(200, 45, 240, 55, 0.9)
+    found = PictureReader(detector=Plates(behind, LEFT), reader=reader).read_file(str(picture))
+    assert found.plates[0].text == first
+
+
+def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> None:
+    """A sticker or a grille is left out, unless everything is asked for; what looks like nothing else is told."""
+    grille = PlateReading("II", 0.1, (0.3, 0.3))
+    plate = PlateReading("AB12CDE", 0.5, (0.9,) * 7)
+    for score, reading, told in ((0.58, grille, False), (0.58, plate, True), (0.85, grille, True)):
+        box, reader = replace(LEFT, score=score), ByBrightness(dark=reading, bright=reading)
+        found = PictureReader(detector=Plates(box), reader=reader).read_file(str(picture))
+        assert [each.text for each in found.plates] == ([reading.text] if told else [])
+        everything = PictureReader(detector=Plates(box), reader=reader, least_belief=0.0).read_file(str(picture))
+        assert [each.text for each in everything.plates] == [reading.text]
+
+
+def test_a_folder_stands_for_its_pictures(picture: Path, tmp_path: Path) -> None:
+    """In the order of their names; what is no picture is passed over, and a folder without any is named."""
+    (tmp_path / "notes.txt").write_text("not a picture")
+    other = tmp_path / "another.JPG"
+    cv2.imwrite(str(other), np.zeros((20, 20, 3), np.uint8))
+    assert picture_files([str(tmp_path), "given.dat"]) == [str(other), str(picture), "given.dat"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match="empty: no pictures in this folder"):
+        picture_files([str(tmp_path / "empty")])
+
+
+def test_json_is_as_promised(picture: Path) -> None:
+    """File, plates, latency; boxes in pixels, inside the picture."""
+    ticks = iter((1.0, 1.0125))
+    over = PlateBox(-5, 40, 100, 130, 0.9)
+    reading = PlateReading("AB12CDE", 0.5, region="gb")
+    reader = ByBrightness(dark=reading, bright=reading)
+    found = PictureReader(detector=Plates(over), reader=reader, timer=lambda: next(ticks)).read_file(str(picture))
+    assert json.loads(json.dumps(found.as_json())) == {
+        "file": str(picture),
+        "plates": [
+            {
+                "text": "AB12CDE",
+                "confidence": pytest.approx(0.4743, abs=1e-3),
+                "region": "gb",
+                "box": {"x": 0.0, "y": 40.0, "width": 100.0, "height": 80.0},
+            }
+        ],
+        "latency_ms": pytest.approx(12.5),
+    }
+
+
+def test_a_crop_is_a_plate_as_it_is(picture: Path) -> None:
+    """Without a detector the whole picture is read."""
+    reader = ByBrightness(dark=PlateReading("AB12CDE", 0.5), bright=PlateReading("", 0.0))
+    found = PictureReader(detector=None, reader=reader).read_file(str(picture))
+    assert [(plate.text, plate.xyxy) for plate in found.plates] == [("AB12CDE", (0.0, 0.0, 300.0, 120.0))]
+
+
+def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
+    """Missing, empty, a folder, or something else."""
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    for name in ("nosuch.jpg", "empty.jpg", "notes.jpg", "."):
+        with pytest.raises(ConfigurationError, match=name.replace(".", r"\.") if name != "." else "cannot be read"):
+            load_picture(tmp_path / name)
+
+
+def test_the_command_reads_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line of JSON a picture; the one that is no picture is named, the others are done, and the status is 1."""
+    plate = tmp_path / "plate.png"
+    cv2.imwrite(str(plate), draw_plate("WK G8 346", STYLES["de"]))
+    (tmp_path / "notes.png").write_text("not a picture")
+    files = [str(plate), str(tmp_path / "notes.png"), str(plate)]
+    assert main(["read-plates", *files, "--crops", "--json"]) == 1
+    captured = capsys.readouterr()
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    assert [line["file"] for line in lines] == [str(plate)] * 2
+    assert len(lines[0]["plates"]) == 1
+    assert "notes.png" in captured.err
+    assert main(["read-plates", str(plate), "--crops"]) == 0
+    assert lines[0]["plates"][0]["text"] in capsys.readouterr().out
+
+
+def test_the_command_finds_and_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture of nothing has no plates, and that is an answer."""
+    empty = tmp_path / "empty.png"
+    cv2.imwrite(str(empty), np.full((360, 640, 3), 120, np.uint8))
+    assert main(["read-plates", str(empty), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plates"] == []
+    assert main(["read-plates", str(empty)]) == 0
+    assert "no plate" in capsys.readouterr().out
+
+
+def test_an_engine_that_is_not_there_says_what_to_install(
+    picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for by name and not installed: one line with the command, exit status 2."""
+
+    def missing(name: str) -> types.ModuleType:
+        raise ModuleNotFoundError(f"No module named '{name}'")
+
+    for engine, module in (("rapidocr", "rapidocr_reader"), ("fast-plate-ocr", "fast_plate_ocr_reader")):
+        monkeypatch.setattr(
+            f"edge_agent.anpr.recognition.{module}.importlib", types.SimpleNamespace(import_module=missing)
+        )
+        with pytest.raises(ConfigurationError, match=rf"pip install 'vedette\[{engine}\]'"):
+            open_plate_reader(engine)
+        assert main(["read-plates", str(picture), "--crops", "--engine", engine]) == 2
+        assert f"vedette[{engine}]" in capsys.readouterr().err
+
+
+def test_optional_engines_are_opened_with_the_threads_they_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As their packages want to be asked; one that cannot fetch its model says so."""
+    asked: dict[str, object] = {}
+
+    class Options:
+        intra_op_num_threads = inter_op_num_threads = 0
+
+    def rapid(params: dict[str, object]) -> object:
+        asked.update(params)
+        return object()
+
+    def fast(model: str, *, device: str, sess_options: Options) -> object:
+        asked.update(model=model, device=device, threads=sess_options.intra_op_num_threads)
+        if asked.get("offline"):
+            raise OSError("no route to host")
+        return object()
+
+    packages = {
+        "rapidocr": types.SimpleNamespace(RapidOCR=rapid),
+        "fast_plate_ocr": types.SimpleNamespace(LicensePlateRecognizer=fast),
+        "onnxruntime": types.SimpleNamespace(SessionOptions=Options),
+    }
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package)
+    assert isinstance(open_plate_reader("rapidocr", threads=3), RapidOcrReader)
+    assert isinstance(open_plate_reader("fast-plate-ocr", threads=3), FastPlateOcrReader)
+    assert asked["EngineConfig.onnxruntime.intra_op_num_threads"] == asked["threads"] == 3
+    assert asked["device"] == "cpu"
+    asked["offline"] = True
+    with pytest.raises(ConfigurationError, match=r"cannot load .*no route to host"):
+        open_plate_reader("fast-plate-ocr")
+
+
+def test_an_engine_that_nobody_has_is_named() -> None:
+    """Beside those that there are."""
+    with pytest.raises(ConfigurationError, match="vedette, rapidocr, fast-plate-ocr"):
+        open_plate_reader("tesseract")
+
+
+def test_the_table_the_settings_and_the_command_line_agree() -> None:
+    """A new engine is in all three."""
+    help_text = build_parser().parse_args(["read-plates", "x", "--engine", "rapidocr"]).engine
+    assert help_text == "rapidocr"
+    for name in READERS:
+        assert AnprSettings(engine=name).engine == name  # type: ignore[arg-type]
+        assert build_parser().parse_args(["read-plates", "x", "--engine", name]).engine == name
+
+
+def test_a_build_without_a_detector_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rather than a traceback."""
+    monkeypatch.setattr(engines, "WHOLE_MODEL", tmp_path / "plate_detector.tflite")
+    assert not models_are_shipped()
+    with pytest.raises(ConfigurationError, match="plate detector"):
+        open_engine()
+
+
+def test_rapidocr_reads_each_line_of_a_plate() -> None:
+    """One wide line at once; a square plate in two halves, the upper first."""
+    heights: list[tuple[int, int]] = []
+
+    def engine(line: Image, **options: bool) -> types.SimpleNamespace:
+        heights.append(line.shape[:2])
+        assert options == {"use_det": False, "use_cls": False, "use_rec": True}
+        return types.SimpleNamespace(txts=("ab-12",) if line.mean() > 128 else ("x 9",), scores=(0.9,))
+
+    reader = RapidOcrReader(engine)
+    wide = reader.read(np.full((20, 100, 3), 200, np.uint8))
+    assert (wide.text, wide.character_confidences) == ("AB12", (0.9,) * 4)
+    assert wide.confidence == pytest.approx(0.9**4)
+    square = np.full((80, 100, 3), 20, np.uint8)
+    square[:44] = 230
+    assert reader.read(square).text == "AB12X9"
+    assert {height for height, _ in heights} == {48}
+    nothing = RapidOcrReader(lambda *_args, **_options: types.SimpleNamespace(txts=None, scores=None))
+    assert nothing.read(square) == PlateReading("", 0.0)
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_fast_plate_ocr_is_understood_in_both_its_forms(old: bool) -> None:
+    """A pair of arrays, or objects; padding is dropped."""
+
+    class Recognizer:
+        def run(self, image: Image, *, return_confidence: bool) -> object:
+            assert return_confidence
+            assert image[0, 0].tolist() == [30, 20, 10]
+            probabilities = np.array([0.9, 0.8, 0.7, 0.99, 0.99])
+            if old:
+                return ["AB1__"], probabilities[None]
+            return [types.SimpleNamespace(plate="AB1__", char_probs=probabilities)]
+
+    image = np.full((20, 60, 3), (10, 20, 30), np.uint8)
+    reading = FastPlateOcrReader(Recognizer()).read(image)
+    assert reading.text == "AB1"
+    assert reading.character_confidences == pytest.approx((0.9, 0.8, 0.7))
+    assert reading.confidence == pytest.approx(0.504)

@@ -1,0 +1,68 @@
+"""`replay --rules`: a camera's settings without the rest of an agent's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.cli.rules_file import camera_of_rules
+from shared.errors import ConfigurationError
+
+ZONE = 'name = "yard"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
+LINE = 'name = "door"\nstart = [0, 0.5]\nend = [1, 0.5]\n'
+FORMS = {
+    "zones and lines alone": f"confirm_s = 0.2\n[[zones]]\n{ZONE}[[lines]]\n{LINE}",
+    "a camera's settings": f"[events]\nconfirm_s = 0.2\n[[events.zones]]\n{ZONE}[[events.lines]]\n{LINE}[gate]\n",
+    "both": f"confirm_s = 0.2\n[[lines]]\n{LINE}[[events.zones]]\n{ZONE}",
+    "an agent's file without mqtt": (
+        f'[[cameras]]\nid = "other"\n[[cameras]]\nid = "camera-1"\nsource = "rtsp://secret@x/"\n'
+        f"[cameras.events]\nconfirm_s = 0.2\n[[cameras.events.zones]]\n{ZONE}[[cameras.events.lines]]\n{LINE}"
+    ),
+    "an agent's file with one camera": (
+        f'site_id = "hq"\n[[cameras]]\nid = "only"\n[cameras.events]\nconfirm_s = 0.2\n'
+        f"[[cameras.events.zones]]\n{ZONE}[[cameras.events.lines]]\n{LINE}"
+    ),
+}
+
+
+def _read(tmp_path: Path, text: str, camera_id: str = "camera-1"):
+    path = tmp_path / "rules.toml"
+    path.write_text(text, encoding="utf-8")
+    return camera_of_rules(path, camera_id=camera_id, source="clip.mp4")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_means_the_same(tmp_path: Path, form: str) -> None:
+    """Zones, lines and thresholds are taken over; the camera shows the recording."""
+    camera = _read(tmp_path, FORMS[form])
+    assert (camera.id, camera.source) == ("camera-1", "clip.mp4")
+    assert [zone.name for zone in camera.events.zones] == ["yard"]
+    assert [line.name for line in camera.events.lines] == ["door"]
+    assert camera.events.confirm_s == 0.2
+
+
+def test_a_site_s_time_zone_is_taken_over(tmp_path: Path) -> None:
+    """Schedules mean local time, as they do on the device."""
+    text = 'timezone = "Europe/Bucharest"\n[[cameras]]\nid = "camera-1"\n'
+    assert _read(tmp_path, text).events.timezone == "Europe/Bucharest"
+    assert _read(tmp_path, 'timezone = "Europe/Bucharest"\n').events.timezone == "Europe/Bucharest"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[zones]]\nname = 'yard'\n", "events.zones[1] (yard).polygon: is missing"),
+        ("[[zones]]\nname = 'yard'\npoligon = []\n", "did you mean polygon?"),
+        ("[evnts]\n", "evnts: there is no such setting; did you mean events?"),
+        ("[[zones]]\nname = 'yard '\n", "zones.0.name: ends with a blank"),
+        ("[[cameras]]\nid = 'a'\n[[cameras]]\nid = 'b'\n", "has no camera camera-1; it has a, b"),
+        ("cameras = []\n", "it has none"),
+        ("[[zones", "is not TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """As in an agent's file."""
+    with pytest.raises(ConfigurationError) as refused:
+        _read(tmp_path, text)
+    assert said in str(refused.value)

@@ -1,0 +1,235 @@
+"""Runtimes: which one opens a model, what every one of them must do, and what is said when none can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_agent.detect.runtimes.base import Network, PostProcess
+from edge_agent.detect.runtimes.table import RUNTIMES, EdgeTpuError, RuntimeMissingError, load_opener, open_network
+from edge_agent.detect.runtimes.tflite import open_with
+from shared.errors import ConfigurationError
+from tests.support.edge.tflite_models import ModelBuilder, write_echo, write_ssd, write_yolo
+
+ANY_LIBRARY = "libm.so.6"
+HERE = "tests.unit.edge_agent.detect.runtimes.test_table"
+
+
+def missing(path: Path, *, threads: int, edgetpu: bool) -> Network:
+    """Opens nothing: its package is not installed."""
+    raise RuntimeMissingError("the runtime ghost is not installed: pip install ghost")
+
+
+def refusing(path: Path, *, threads: int, edgetpu: bool) -> Network:
+    """Opens nothing: the file is wrong."""
+    raise ConfigurationError("the file is wrong")
+
+
+def without_tpu(path: Path, *, threads: int, edgetpu: bool) -> Network:
+    """Opens nothing: the TPU's library does not fit this runtime."""
+    raise EdgeTpuError("no Edge TPU here")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_echo(
+        tmp_path / "echo.tflite",
+        input_size=(8, 8),
+        dtype=np.int8,
+        quantisation=(1 / 255, -128),
+        output_shape=(1, 8, 24),
+    )
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_every_installed_runtime_keeps_the_contract(name: str, model: Path) -> None:
+    """Tensors are described, what goes in comes out, and results of one run outlive the next."""
+    try:
+        network = open_network(model, threads=1, edgetpu=False, runtime=name)
+    except RuntimeMissingError as error:
+        assert "pip install" in str(error)  # noqa: PT017 - the one other outcome that is right
+        return
+    assert (network.input.shape, network.input.dtype) == ((1, 8, 8, 3), np.int8)
+    assert network.input.scale == pytest.approx(1 / 255)
+    assert network.input.zero_point == -128
+    assert [output.shape for output in network.outputs] == [(1, 8, 24)]
+    assert network.postprocess is None
+    first = np.arange(192, dtype=np.int8).reshape(1, 8, 8, 3)
+    (kept,) = network.run(first)
+    network.run(np.zeros_like(first))
+    assert kept.ravel().tolist() == first.ravel().tolist()
+    network.close()
+
+
+def test_the_next_runtime_is_tried_when_one_is_missing(model: Path) -> None:
+    """The first that is installed opens the model."""
+    table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
+    assert open_network(model, threads=1, edgetpu=False, runtimes=table).outputs
+
+
+def test_no_runtime_at_all_is_one_clear_line(model: Path) -> None:
+    """The error names the model and what to install."""
+    with pytest.raises(ConfigurationError, match=r"echo\.tflite cannot run: pip install ai-edge-litert"):
+        open_network(model, threads=1, edgetpu=False, runtimes={"ghost": f"{HERE}:missing"})
+
+
+def test_a_runtime_asked_for_by_name_is_not_replaced(model: Path) -> None:
+    """Who asks for one that is missing is told so rather than given another."""
+    table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
+    with pytest.raises(RuntimeMissingError, match="ghost is not installed"):
+        open_network(model, threads=1, edgetpu=False, runtime="ghost", runtimes=table)
+
+
+def test_a_runtime_whose_edge_tpu_fails_leads_to_the_next(model: Path) -> None:
+    """The TPU's library may fit another runtime; if none is left, its failure is what is told."""
+    table = {"first": f"{HERE}:without_tpu", "litert": RUNTIMES["litert"]}
+    assert open_network(model, threads=1, edgetpu=False, runtimes=table).outputs
+    with pytest.raises(EdgeTpuError, match="no Edge TPU here"):
+        open_network(
+            model,
+            threads=1,
+            edgetpu=True,
+            runtimes={"ghost": f"{HERE}:missing", "first": f"{HERE}:without_tpu"},
+        )
+
+
+def test_a_wrong_file_is_not_tried_on_the_next_runtime(model: Path) -> None:
+    """Only a missing package leads on to the next runtime."""
+    table = {"strict": f"{HERE}:refusing", "litert": RUNTIMES["litert"]}
+    with pytest.raises(ConfigurationError, match="the file is wrong"):
+        open_network(model, threads=1, edgetpu=False, runtimes=table)
+
+
+def test_an_unknown_runtime_is_named_with_those_that_exist(model: Path) -> None:
+    """The error lists what could have been asked for."""
+    with pytest.raises(ConfigurationError, match="no runtime called 'onnx'; there are litert, tflite"):
+        open_network(model, threads=1, edgetpu=False, runtime="onnx")
+
+
+@pytest.mark.parametrize("target", RUNTIMES.values())
+def test_every_row_of_the_table_leads_somewhere(target: str) -> None:
+    """Each opener can be imported without its runtime's package."""
+    assert callable(load_opener(target))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not a TFLite model"),
+        (b"<html>Please log in</html>", "is not a TFLite model"),
+        (b"\x1c\x00\x00\x00TFL3" + b"\xff" * 400, "cannot be loaded as a TFLite model"),
+    ],
+)
+def test_a_file_that_is_no_model_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    """An empty file, a log-in page and a damaged model each give one line with the file's name."""
+    path = tmp_path / "page.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"page\.tflite {message}"):
+        open_network(path, threads=1, edgetpu=False)
+
+
+def test_half_a_model_is_named(tmp_path: Path) -> None:
+    """A download cut short is an error, not a crash."""
+    whole = write_yolo(tmp_path / "yolo.tflite", np.zeros((1, 7, 84), np.float32)).read_bytes()
+    half = tmp_path / "half.tflite"
+    half.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigurationError, match=r"half\.tflite cannot be loaded"):
+        open_network(half, threads=1, edgetpu=False)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A folder in the model's place gives the system's reason."""
+    with pytest.raises(ConfigurationError, match=r"cannot read the model .*: Is a directory"):
+        open_network(tmp_path, threads=1, edgetpu=False)
+
+
+def test_a_missing_edge_tpu_library_says_what_to_install(model: Path) -> None:
+    """Without libedgetpu the error names the library, the package, and the way without it."""
+    with pytest.raises(ConfigurationError, match=r"libedgetpu\.so\.1 could not be loaded: install libedgetpu1-std"):
+        open_network(model, threads=1, edgetpu=True)
+
+
+def test_an_edge_tpu_model_without_its_delegate_is_explained(tmp_path: Path) -> None:
+    """A model compiled for an Edge TPU and opened on the CPU says so."""
+    build = ModelBuilder()
+    picture = build.tensor("image", (1, 8, 8, 3), np.uint8)
+    result = build.tensor("result", (1, 4), np.uint8)
+    build.operator([picture], [result], custom="edgetpu-custom-op")
+    path = build.write(tmp_path / "compiled.tflite", inputs=[picture], outputs=[result])
+    with pytest.raises(ConfigurationError, match=r"compiled\.tflite is compiled for an Edge TPU: set edgetpu"):
+        open_network(path, threads=1, edgetpu=False)
+
+
+def test_an_edge_tpu_that_is_not_plugged_in_is_explained(model: Path) -> None:
+    """The library is there, the device is not: the delegate refuses, and the same line says what to do."""
+
+    def load_delegate(library: str) -> str:
+        raise ValueError(f"Failed to load delegate from {library}")
+
+    package = SimpleNamespace(Interpreter=FakeInterpreter, load_delegate=load_delegate)
+    with pytest.raises(ConfigurationError, match="plug the device in"):
+        open_with(package, model, threads=1, edgetpu=True, library=ANY_LIBRARY)
+
+
+class FakeInterpreter:
+    """As much of ``Interpreter`` as the Edge TPU path touches; lists no operators, as an older runtime may."""
+
+    def __init__(self, *, model_content: bytes, num_threads: int, experimental_delegates: list[Any] | None) -> None:
+        self.delegates = experimental_delegates
+        self.threads = num_threads
+
+    def allocate_tensors(self) -> None:
+        assert self.delegates == ["the Edge TPU"]
+
+    def get_input_details(self) -> list[dict[str, Any]]:
+        return [{"name": "image", "index": 0, "shape": np.array([1, 8, 8, 3]), "dtype": np.uint8}]
+
+    def get_output_details(self) -> list[dict[str, Any]]:
+        return [{"name": f"o{row}", "index": row, "shape": np.array([1, 9]), "dtype": np.float32} for row in range(4)]
+
+
+def test_the_edge_tpu_delegate_is_handed_to_the_interpreter(model: Path) -> None:
+    """With the library present, the interpreter runs on its delegate."""
+    loaded: list[str] = []
+
+    def load_delegate(library: str) -> str:
+        loaded.append(library)
+        return "the Edge TPU"
+
+    package = SimpleNamespace(Interpreter=FakeInterpreter, load_delegate=load_delegate)
+    network = open_with(package, model, threads=1, edgetpu=True, library=ANY_LIBRARY)
+    assert loaded == [ANY_LIBRARY]
+    assert network.input.shape == (1, 8, 8, 3)
+    assert network.postprocess is None
+
+
+def test_two_inputs_are_refused(tmp_path: Path) -> None:
+    """A model that wants more than a picture is no detector."""
+    build = ModelBuilder()
+    one, two = build.tensor("a", (1, 8, 8, 3), np.float32), build.tensor("b", (1,), np.float32)
+    path = build.write(tmp_path / "two.tflite", inputs=[one, two], outputs=[one])
+    with pytest.raises(ConfigurationError, match="wants 2 inputs"):
+        open_network(path, threads=1, edgetpu=False)
+
+
+def test_a_head_quantised_per_channel_is_refused(tmp_path: Path) -> None:
+    """One scale a channel cannot be read as one scale; the error names the tensor."""
+    build = ModelBuilder()
+    picture = build.tensor("image", (1, 8, 8, 3), np.int8, quantisation=([0.1, 0.2, 0.3], [0, 0, 0]))
+    build.graph.tensors[picture].quantization.quantizedDimension = 3
+    path = build.write(tmp_path / "channels.tflite", inputs=[picture], outputs=[picture])
+    with pytest.raises(ConfigurationError, match="'image' is quantised per channel"):
+        open_network(path, threads=1, edgetpu=False)
+
+
+def test_the_post_processing_operator_is_found_with_its_class_columns(tmp_path: Path) -> None:
+    """Its outputs are located among the model's, and the width of its score matrix is read."""
+    path = write_ssd(
+        tmp_path / "ssd.tflite", [[0, 0, 1, 1]], [[0.9, 0.1]], order=("count", "scores", "classes", "boxes")
+    )
+    network = open_network(path, threads=1, edgetpu=False)
+    assert network.postprocess == PostProcess(boxes=3, classes=2, scores=1, count=0, class_columns=3)

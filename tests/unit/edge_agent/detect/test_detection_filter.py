@@ -1,0 +1,133 @@
+"""Settings of detection, and the sieve they make."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from edge_agent.detect.detection_filter import Sieve
+from edge_agent.detect.models.labels import COCO_80, PLACEHOLDER
+from edge_agent.detect.settings import DetectSettings
+from edge_agent.types import Detections
+from shared.errors import ConfigurationError
+
+LABELS = ("person", "car", PLACEHOLDER, "dog")
+
+
+def keep(found: list[tuple[int, float, tuple[float, float, float, float]]], **settings: Any) -> list[tuple[int, float]]:
+    """Sieve (class, score, box) rows in a 100×100 picture and return the (class, score) that stay."""
+    detections = Detections(
+        xyxy=np.array([box for _, _, box in found], np.float32).reshape(-1, 4),
+        score=np.array([score for _, score, _ in found], np.float32),
+        class_id=np.array([class_id for class_id, _, _ in found], np.int32),
+    )
+    sieve = Sieve(DetectSettings.model_validate(settings), LABELS, model_name="m")
+    kept = sieve.keep(detections, width_px=100, height_px=100)
+    return [(int(class_id), round(float(score), 3)) for class_id, score in zip(kept.class_id, kept.score, strict=True)]
+
+
+TENTH = (10.0, 10.0, 60.0, 30.0)  # a tenth of the picture
+
+
+def test_scores_general_and_per_class() -> None:
+    """A class's own threshold goes before the general one, upwards and downwards."""
+    rows = [(0, 0.4, TENTH), (1, 0.4, TENTH), (3, 0.4, TENTH)]
+    assert keep(rows, min_score=0.3) == [(0, 0.4), (1, 0.4), (3, 0.4)]
+    per_class = {"car": {"min_score": 0.2}, "dog": {"min_score": 0.9}}
+    assert keep(rows, min_score=0.5, per_class=per_class) == [(1, 0.4)]
+
+
+def test_the_lowest_threshold_is_what_decoding_needs() -> None:
+    """The floor is the lowest threshold of the classes that are wanted at all."""
+    settings = DetectSettings.model_validate(
+        {
+            "min_score": 0.5,
+            "classes": ["person", "dog"],
+            "per_class": {"car": {"min_score": 0.1}, "dog": {"min_score": 0.3}},
+        }
+    )
+    assert Sieve(settings, LABELS, model_name="m").min_score == pytest.approx(0.3)
+
+
+def test_only_classes_asked_for_stay() -> None:
+    """An allow-list drops the rest; without one all stay but placeholders."""
+    rows = [(0, 0.9, TENTH), (1, 0.9, TENTH), (2, 0.9, TENTH)]
+    assert keep(rows, classes=["car"]) == [(1, 0.9)]
+    assert keep(rows) == [(0, 0.9), (1, 0.9)]
+
+
+def test_sizes_general_and_per_class() -> None:
+    """Boxes smaller or larger than allowed go, by the class's own limits where it has some."""
+    rows = [(0, 0.9, TENTH), (1, 0.9, TENTH)]
+    assert keep(rows, min_area_ratio=0.2) == []
+    assert keep(rows, max_area_ratio=0.05, per_class={"car": {"max_area_ratio": 0.5}}) == [(1, 0.9)]
+    assert keep(rows, min_area_ratio=0.2, per_class={"person": {"min_area_ratio": 0.0}}) == [(0, 0.9)]
+
+
+def test_boxes_are_clipped_and_those_outside_go() -> None:
+    """A box half outside counts with what is inside; one wholly outside is dropped."""
+    found = Detections(
+        xyxy=np.array([[-50, 0, 50, 100], [200, 0, 250, 50], [-9, -9, -1, -1]], np.float32),
+        score=np.ones(3, np.float32),
+        class_id=np.zeros(3, np.int32),
+    )
+    kept = Sieve(DetectSettings(), LABELS, model_name="m").keep(found, width_px=100, height_px=100)
+    assert kept.xyxy.tolist() == [[0, 0, 50, 100]]
+
+
+def test_the_best_stay_when_there_are_too_many() -> None:
+    """Beyond the limit the best scored stay, in the order they came."""
+    rows = [(0, 0.5, TENTH), (1, 0.9, TENTH), (0, 0.7, TENTH)]
+    assert keep(rows, max_detections=2) == [(1, 0.9), (0, 0.7)]
+
+
+def test_a_class_number_past_the_labels_is_dropped_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The rest of the frame stays, and the log says which number and where the labels end, once."""
+    sieve = Sieve(DetectSettings(), LABELS, model_name="ssd")
+    found = Detections(
+        xyxy=np.array([TENTH, TENTH], np.float32), score=np.ones(2, np.float32), class_id=np.array([0, 77], np.int32)
+    )
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert sieve.keep(found, width_px=100, height_px=100).class_id.tolist() == [0]
+    assert len(caplog.records) == 1
+    assert "ssd reports class number 77, but its labels end at 3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"classes": ["persn"]}, "no class 'persn'; did you mean 'person'"),
+        ({"per_class": {"bicicle": {"min_score": 0.5}}}, "no class 'bicicle'; did you mean 'bicycle'"),
+        ({"classes": ["qqqq"]}, "no class 'qqqq'; it knows person, bicycle, .* and 72 more"),
+    ],
+)
+def test_an_unknown_class_is_named_with_near_ones(settings: dict[str, Any], message: str) -> None:
+    """A misspelt class is answered with what was probably meant."""
+    with pytest.raises(ConfigurationError, match=message):
+        Sieve(DetectSettings.model_validate(settings), COCO_80, model_name="m")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"min_area_ratio": 0.5, "max_area_ratio": 0.4},
+            r"min_area_ratio \(0.5\) must be below max_area_ratio \(0.4\)",
+        ),
+        ({"min_area_ratio": 0.2, "per_class": {"car": {"max_area_ratio": 0.1}}}, "class 'car': min_area_ratio"),
+        ({"min_score": 1.5}, "less than or equal to 1"),
+        ({"threads": 0}, "greater than or equal to 1"),
+        ({"minscore": 0.5}, "Extra inputs are not permitted"),
+        ({"per_class": {"car": {"score": 0.5}}}, "Extra inputs are not permitted"),
+        ({"runtime": "onnx"}, "'litert' or 'tflite'"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
+    """Limits the wrong way round, shares above one and names that do not exist."""
+    with pytest.raises(ValidationError, match=message):
+        DetectSettings.model_validate(settings)

@@ -1,0 +1,54 @@
+"""Letterboxing and stretching, there and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.detect.letterbox import Placement, letterbox, stretch
+
+SIDES = st.integers(16, 4096)
+INPUTS = st.integers(32, 1280)
+
+
+@given(width=SIDES, height=SIDES, input_width=INPUTS, input_height=INPUTS, corner=st.tuples(*[st.floats(0, 1)] * 4))
+def test_boxes_come_back_where_they_were(
+    width: int, height: int, input_width: int, input_height: int, corner: tuple[float, ...]
+) -> None:
+    """A box mapped into the input and back is where it was, to a hundredth of a pixel per thousand."""
+    box = np.array([corner]) * [width, height, width, height]
+    for place in (letterbox, stretch):
+        placement = place(width, height, input_width, input_height)
+        assert np.allclose(placement.to_source(placement.to_input(box)), box, atol=max(width, height) * 1e-5)
+
+
+@given(width=SIDES, height=SIDES, input_width=INPUTS, input_height=INPUTS)
+def test_letterbox_fits_fills_and_centres(width: int, height: int, input_width: int, input_height: int) -> None:
+    """The picture lies inside the input, touches it in one direction, is centred, and keeps its aspect to a pixel."""
+    placement = letterbox(width, height, input_width, input_height)
+    assert placement.width == input_width or placement.height == input_height
+    assert 0 <= placement.left <= input_width - placement.width
+    assert 0 <= placement.top <= input_height - placement.height
+    assert abs(input_width - placement.width - 2 * placement.left) <= 1
+    assert abs(input_height - placement.height - 2 * placement.top) <= 1
+    ratio = min(input_width / width, input_height / height)
+    assert placement.width == pytest.approx(width * ratio, abs=1)
+    assert placement.height == pytest.approx(height * ratio, abs=1)
+
+
+def test_a_wide_picture_is_padded_above_and_below() -> None:
+    """1280×720 in 416×416 is 416×234 with 91 rows above."""
+    assert letterbox(1280, 720, 416, 416) == Placement(
+        left=0, top=91, width=416, height=234, source_width=1280, source_height=720
+    )
+
+
+def test_edges_of_the_picture_map_exactly() -> None:
+    """The picture's own outline comes back as the picture's own outline, although its scaled width was rounded."""
+    placement = letterbox(1000, 333, 416, 416)
+    inner = np.array(
+        [[placement.left, placement.top, placement.left + placement.width, placement.top + placement.height]]
+    )
+    assert placement.to_source(inner).tolist() == [[0, 0, 1000, pytest.approx(333, abs=1e-3)]]

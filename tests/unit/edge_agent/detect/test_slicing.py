@@ -1,0 +1,220 @@
+"""Looking closer: where to look, and how the findings come together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.detect.factory import open_detector
+from edge_agent.detect.models.catalogue import resolve_model
+from edge_agent.detect.nms import containment, iou
+from edge_agent.detect.settings import DetectSettings, LookSettings
+from edge_agent.detect.slicing import CloserLook, choose_crops, merge_looks
+from edge_agent.types import ArrayPicture, Boxes, Detections
+from tests.support.edge.fake_detector import FakeDetector, rows
+
+FRAME = (1000, 600)
+INPUT = (100, 100)
+PICTURE = ArrayPicture(np.zeros((600, 1000, 3), np.uint8))
+
+
+def boxes(*xyxy: tuple[float, float, float, float]) -> Boxes:
+    return np.array(xyxy, np.float32).reshape(-1, 4)
+
+
+def crops(*regions: tuple[float, float, float, float], **settings: Any) -> list[list[float]]:
+    return choose_crops(
+        boxes(*regions), frame_size=FRAME, input_size=INPUT, settings=LookSettings.model_validate(settings)
+    ).tolist()
+
+
+def test_a_small_region_gets_a_crop_of_the_models_size() -> None:
+    """Enlarging shows nothing new, so no crop is smaller than the input; the region is in its middle."""
+    assert crops((490, 290, 510, 310)) == [[450, 250, 550, 350]]
+
+
+def test_a_region_at_the_edge_gets_a_crop_inside_the_frame() -> None:
+    """The crop is moved, not cut."""
+    assert crops((0, 0, 20, 20)) == [[0, 0, 100, 100]]
+    assert crops((980, 580, 1000, 600)) == [[900, 500, 1000, 600]]
+
+
+def test_the_margin_asks_for_more_room() -> None:
+    """A region 100 wide with half its width on each side takes a crop 200 wide, shaped like the input."""
+    assert crops((450, 280, 550, 320), margin_ratio=0.5) == [[400, 200, 600, 400]]
+
+
+def test_no_closer_look_where_little_is_gained() -> None:
+    """A region that needs nearly the whole frame is seen as well in the whole, and so is a small frame."""
+    assert crops((100, 100, 600, 400)) == []
+    small = choose_crops(boxes((10, 10, 20, 20)), frame_size=(120, 80), input_size=INPUT, settings=LookSettings())
+    assert small.tolist() == []
+    assert crops() == []
+
+
+def test_overlapping_crops_become_one() -> None:
+    """Two regions close to each other share a crop that holds both; one far away keeps its own."""
+    found = crops((400, 300, 420, 320), (450, 300, 470, 320), (800, 100, 820, 120))
+    assert found == [[385, 260, 485, 360], [760, 60, 860, 160]]
+
+
+def test_crops_are_not_joined_where_that_gives_the_gain_away() -> None:
+    """Neighbours whose common crop would show hardly more than the whole keep a crop each."""
+    regions = ((300, 200, 500, 300), (480, 200, 680, 300))
+    assert len(crops(*regions, margin_ratio=0.5, min_gain=2.4)) == 2
+    assert len(crops(*regions, margin_ratio=0.5, min_gain=1.2)) == 1
+
+
+REGION = st.tuples(st.floats(0, 950), st.floats(0, 550), st.floats(2, 400), st.floats(2, 400))
+
+
+@given(
+    regions=st.lists(REGION, min_size=1, max_size=10),
+    margin=st.floats(0, 2),
+    frame=st.tuples(st.integers(50, 2000), st.integers(50, 2000)),
+)
+def test_crops_lie_in_the_frame_and_keep_their_regions(
+    regions: list[tuple[float, float, float, float]], margin: float, frame: tuple[int, int]
+) -> None:
+    """Whatever moves: crops lie inside the frame, gain what is asked, and a lone region is in its crop."""
+    width, height = frame
+    moving = np.clip(boxes(*((x, y, x + w, y + h) for x, y, w, h in regions)), 0, np.array([width, height] * 2))
+    moving = moving[(moving[:, 2] > moving[:, 0]) & (moving[:, 3] > moving[:, 1])].astype(np.float32)
+    settings = LookSettings(margin_ratio=margin)
+    chosen = choose_crops(moving, frame_size=frame, input_size=INPUT, settings=settings)
+    assert (chosen == np.round(chosen)).all()
+    assert (chosen[:, :2] >= 0).all()
+    assert (chosen[:, 2:] <= np.array(frame)).all()
+    sizes = chosen[:, 2:] - chosen[:, :2]
+    assert (sizes.max(axis=1, initial=0) * settings.min_gain <= max(frame) + 1).all()
+    if len(moving) == 1 and len(chosen):
+        assert containment(moving, chosen).max() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_small_far_object_is_found_by_looking_closer() -> None:
+    """What is too small in the whole picture is found in the crop around its motion, in the picture's pixels."""
+    person = rows(((500, 300, 515, 340), 0.8, 0))
+    detector = FakeDetector(person)
+    assert len(detector.detect(PICTURE)) == 0
+    found = CloserLook(detector, settings=LookSettings()).detect(PICTURE, boxes((495, 295, 520, 345)))
+    assert found.xyxy.tolist() == [[500, 300, 515, 340]]
+
+
+def test_without_motion_only_the_whole_is_looked_at() -> None:
+    """No region, no extra run of the model."""
+    detector = FakeDetector(rows(((100, 100, 400, 400), 0.8, 0)))
+    assert len(CloserLook(detector, settings=LookSettings()).detect(PICTURE, boxes())) == 1
+    assert detector.looked == []
+
+
+def test_too_many_crops_take_turns() -> None:
+    """With one crop a frame, three places are each looked at once in three frames."""
+    detector = FakeDetector(rows())
+    look = CloserLook(detector, settings=LookSettings(max_crops=1))
+    for _ in range(3):
+        look.detect(PICTURE, boxes((100, 100, 120, 120), (500, 100, 520, 120), (800, 400, 820, 420)))
+    assert sorted(crop[0] for crop in detector.looked) == [60, 460, 760]
+
+
+def merged(
+    whole: Detections, *parts: Detections, at: tuple[tuple[float, float, float, float], ...], moving: Boxes
+) -> list[tuple[list[float], int]]:
+    found = merge_looks(whole, list(parts), boxes(*at), regions=moving, frame_size=FRAME)
+    return sorted((box.tolist(), int(class_id)) for box, class_id in zip(found.xyxy, found.class_id, strict=True))
+
+
+CROP = (400.0, 200.0, 600.0, 400.0)
+MOVING = boxes((480, 280, 520, 320))
+
+
+def test_one_object_seen_twice_is_one() -> None:
+    """The better scored of the whole picture's box and the crop's stays."""
+    found = merged(
+        rows(((478, 279, 520, 321), 0.5, 0)), rows(((480, 280, 520, 320), 0.9, 0)), at=(CROP,), moving=MOVING
+    )
+    assert found == [([480, 280, 520, 320], 0)]
+
+
+def test_a_sharper_box_inside_a_loose_one_is_the_same_thing() -> None:
+    """Less overlap than suppression asks for is enough across looks when one box lies in the other."""
+    found = merged(
+        rows(((470, 270, 530, 330), 0.5, 0)), rows(((482, 280, 520, 320), 0.9, 0)), at=(CROP,), moving=MOVING
+    )
+    assert found == [([482, 280, 520, 320], 0)]
+
+
+def test_two_people_one_before_the_other_stay_two() -> None:
+    """What one look tells apart stays apart, however the boxes lie."""
+    one_look = rows(((450, 250, 550, 350), 0.8, 0), ((480, 270, 540, 350), 0.7, 0))
+    assert len(merged(rows(), one_look, at=(CROP,), moving=MOVING)) == 2
+
+
+def test_a_box_cut_by_the_crops_edge_yields_to_the_whole_one() -> None:
+    """Half a car at the crop's edge is dropped although it scores better than the whole car."""
+    whole = rows(((500, 300, 800, 380), 0.6, 1))
+    half = rows(((500, 300, 600, 380), 0.9, 1))
+    assert merged(whole, half, at=(CROP,), moving=boxes((520, 320, 560, 360))) == [([500, 300, 800, 380], 1)]
+
+
+def test_a_cut_box_of_something_that_does_not_move_is_dropped() -> None:
+    """Half a parked car at the edge is no finding of its own."""
+    assert merged(rows(), rows(((550, 300, 600, 380), 0.9, 1)), at=(CROP,), moving=MOVING) == []
+
+
+def test_a_cut_box_stays_where_it_is_all_there_is_of_something_moving() -> None:
+    """Something that moves out of the crop is better seen in part than not at all."""
+    part = rows(((500, 290, 600, 310), 0.9, 1))
+    assert merged(rows(), part, at=(CROP,), moving=boxes((480, 280, 620, 320))) == [([500, 290, 600, 310], 1)]
+
+
+def test_the_frames_own_edge_cuts_nothing() -> None:
+    """An object that leaves the picture touches the crop's edge there and is not taken for half a one."""
+    corner = (0.0, 0.0, 200.0, 200.0)
+    leaving = rows(((0, 50, 40, 120), 0.9, 0))
+    assert merged(rows(), leaving, at=(corner,), moving=boxes((300, 300, 310, 310))) == [([0, 50, 40, 120], 0)]
+
+
+def test_two_names_for_one_thing_across_looks_become_one() -> None:
+    """A truck in the whole picture that is a car when looked at closely is a car."""
+    found = merged(
+        rows(((480, 280, 520, 320), 0.4, 0)), rows(((480, 280, 520, 320), 0.9, 1)), at=(CROP,), moving=MOVING
+    )
+    assert found == [([480, 280, 520, 320], 1)]
+
+
+def test_nothing_found_is_nothing_merged() -> None:
+    """No boxes anywhere stay no boxes."""
+    assert merged(rows(), rows(), at=(CROP,), moving=MOVING) == []
+
+
+PEOPLE = boxes((58, 391, 229, 909), (232, 406, 349, 855), (671, 393, 808, 867))
+
+
+@pytest.mark.parametrize("name", ["ssd_mobilenet_v1_coco_quant", "yolo11n_416_int8"])
+def test_real_models_gain_on_small_far_people(shared_material: Path, tmp_path: Path, name: str) -> None:
+    """People 110 pixels high in a 720p picture: mostly missed in the whole, found by looking closer."""
+    model = resolve_model(name, models_location=str(shared_material / "models"), cache_dir=tmp_path)
+    detector = open_detector(model, settings=DetectSettings(min_score=0.4, classes=["person"]))
+    look = CloserLook(detector, settings=LookSettings(enabled=True))
+    photograph = cv2.imread(str(shared_material / "clips" / "bus.jpg"))
+    assert photograph is not None
+    small = cv2.resize(photograph, (180, 240), interpolation=cv2.INTER_AREA)
+    found_whole = found_closer = 0
+    for left, top in ((100, 100), (600, 300), (1000, 420)):
+        picture = np.full((720, 1280, 3), 90, np.uint8)
+        picture[top : top + 240, left : left + 180] = small
+        truth = PEOPLE * (240 / 1080) + np.array([left, top, left, top], np.float32)
+        found_whole += _found(truth, detector.detect(ArrayPicture(picture)))
+        found_closer += _found(truth, look.detect(ArrayPicture(picture), truth))
+    assert found_whole <= 4
+    assert found_closer == 9
+
+
+def _found(truth: Boxes, detections: Detections) -> int:
+    return int((iou(truth.astype(np.float32), detections.xyxy).max(axis=1, initial=0.0) > 0.5).sum())

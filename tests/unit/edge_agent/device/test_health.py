@@ -1,0 +1,141 @@
+"""The heartbeat says what waits, what was given up, and how the cameras are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.device.health import HeartbeatLoop
+from edge_agent.outbox import Outbox
+from shared import __version__
+from shared.clock import ManualClock
+from shared.errors import PermanentError, TransientError
+from shared.heartbeat import CameraHealth, ConnectionHealth, Heartbeat
+from shared.topics import DeviceTopics
+from tests.support.edge.fake_transport import FakeLink
+from tests.support.edge.outbox_builders import motion_event
+from tests.support.waiting import eventually
+
+TOPICS = DeviceTopics("hq", "gate-01")
+
+
+def one_camera() -> list[CameraHealth]:
+    return [CameraHealth(camera_id="camera-1", status="online", fps_actual=24.9)]
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = Outbox(tmp_path / "outbox.db")
+    yield outbox
+    outbox.close()
+
+
+def test_it_carries_outbox_and_cameras(outbox: Outbox) -> None:
+    """Everything the contract asks for, as of now."""
+    clock = ManualClock()
+    loop = HeartbeatLoop(topics=TOPICS, link=FakeLink(), outbox=outbox, cameras=one_camera, clock=clock)
+    outbox.put(motion_event())
+    clock.advance(90)
+    loop.beat()
+    beat = loop.build()
+    assert (beat.site_id, beat.device_id, beat.agent_version) == ("hq", "gate-01", __version__)
+    assert beat.uptime_seconds == 90
+    assert beat.timestamp == clock.now()
+    assert (beat.outbox.pending_events, beat.outbox.last_sequence) == (1, 1)
+    assert beat.outbox.sequence_epoch == outbox.epoch
+    assert beat.cameras == one_camera()
+
+
+def test_it_is_published_on_connecting_and_then_regularly(outbox: Outbox) -> None:
+    """The cloud hears of a device the moment it is back, and keeps hearing."""
+    link = FakeLink(connected=False)
+    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, interval_s=0.03)
+    loop.start()
+    link.set_connected(True)
+    eventually(lambda: len(link.published) >= 3)
+    loop.close()
+    topic, payload = link.published[0]
+    assert topic == "vedette/hq/gate-01/heartbeat"
+    assert Heartbeat.model_validate_json(payload).cameras == one_camera()
+
+
+def test_nothing_is_published_into_the_void(outbox: Outbox) -> None:
+    """Without a connection there is nothing to say it to."""
+    link = FakeLink(connected=False)
+    HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera).beat()
+    assert link.published == []
+
+
+def test_cameras_that_cannot_be_asked_do_not_silence_the_device(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in one part must not make the whole device look dead."""
+
+    def broken() -> list[CameraHealth]:
+        raise ZeroDivisionError
+
+    link = FakeLink()
+    HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=broken).beat()
+    assert Heartbeat.model_validate_json(link.published[0][1]).cameras == []
+    assert "reading the cameras' health failed unexpectedly" in caplog.text
+
+
+def test_a_failed_beat_is_followed_by_the_next(outbox: Outbox) -> None:
+    """The loop outlives an error."""
+
+    class Moody(FakeLink):
+        calls = 0
+
+        def publish(self, topic: str, payload: bytes, *, retain: bool = False):
+            self.calls += 1
+            if self.calls == 1:
+                raise ZeroDivisionError
+            return super().publish(topic, payload, retain=retain)
+
+    link = Moody()
+    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, interval_s=0.02)
+    loop.start()
+    eventually(lambda: link.published)
+    loop.close()
+
+
+def test_python_a_beat_that_always_fails_is_logged_once(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A device whose heartbeat cannot be built for a week does not fill its disk with tracebacks."""
+
+    class Broken(FakeLink):
+        calls = 0
+
+        def publish(self, topic: str, payload: bytes, *, retain: bool = False):
+            self.calls += 1
+            raise ZeroDivisionError
+
+    link = Broken()
+    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, interval_s=0.01)
+    loop.start()
+    eventually(lambda: link.calls >= 4)
+    loop.close()
+    assert caplog.text.count("Traceback") == 1
+    assert "sending a heartbeat failed unexpectedly" in caplog.text
+
+
+def test_edge_36_it_says_how_the_connection_has_been(outbox: Outbox) -> None:
+    """Reconnects, the last trouble, and whether another client uses this id."""
+    said = ConnectionHealth(reconnects=3, client_id_conflict=True, last_error="another client uses the client id x")
+    link = FakeLink()
+    HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, connection=lambda: said).beat()
+    assert Heartbeat.model_validate_json(link.published[0][1]).connection == said
+
+
+def test_edge_36_a_heartbeat_that_no_broker_will_take_is_said_once(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lost connection needs no word here; a refusal for good does, and one is enough."""
+    link = FakeLink()
+    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera)
+    for error in (TransientError("lost"), PermanentError("not allowed"), PermanentError("not allowed")):
+        link.fail_with = error
+        loop.beat()
+    assert caplog.text.count("a heartbeat cannot be sent: not allowed") == 1
+    assert "lost" not in caplog.text

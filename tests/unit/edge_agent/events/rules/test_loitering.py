@@ -1,0 +1,89 @@
+"""Loitering: once a stay, whatever the detector misses."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.events.rules.loitering import Loitering, LoiteringState
+from shared.geometry import Point
+from tests.support.edge.walks import play, seen, walk, zone_rules
+
+IN, OUT = (0.5, 0.5), (0.5, 0.95)
+
+
+def _reports(times: list[tuple[float, bool]], **fields: float) -> list[float]:
+    state = LoiteringState("yard", Loitering(**{"after_s": 10.0, **fields}))
+    return [found.time_s for time_s, inside in times for found in state.observe(time_s, inside=inside)]
+
+
+def test_a_stay_is_reported_once_and_on_time() -> None:
+    """Ten seconds inside, and no word more in a minute."""
+    assert _reports([(k / 10, True) for k in range(600)]) == [10.0]
+
+
+def test_it_is_reported_again_where_that_is_asked_for() -> None:
+    """Every fifteen seconds from then on."""
+    assert _reports([(k / 10, True) for k in range(600)], again_after_s=15.0) == [10.0, 25.0, 40.0, 55.0]
+
+
+def test_short_absences_do_not_end_a_stay() -> None:
+    """Up to the grace; a longer one begins a new stay."""
+    short = [(k / 10, not 50 <= k < 70) for k in range(300)]
+    assert _reports(short) == [10.0]
+    long = [(k / 10, not 50 <= k < 75) for k in range(300)]
+    assert _reports(long) == [17.5]
+    twice = [(k / 10, not 150 <= k < 180) for k in range(400)]
+    assert _reports(twice) == [10.0, 28.0]
+
+
+def test_absence_when_it_would_be_due_puts_it_off() -> None:
+    """Reported once the object is inside again."""
+    assert _reports([(k / 10, not 95 <= k < 110) for k in range(300)]) == [11.0]
+
+
+def test_a_gap_in_the_detections_counts_as_presence() -> None:
+    """Not seen for eight seconds, inside before and after: one stay, and its time runs on."""
+    assert _reports([(0.0, True), (1.0, True), (9.0, True), (10.0, True), (11.0, True)]) == [10.0]
+    assert _reports([(0.0, True), (9.0, False), (9.5, True), (10.5, True)]) == [10.5]
+
+
+@pytest.mark.parametrize("fps", [1.0, 2.0, 10.0, 30.0])
+def test_edge_03_a_bad_moment_does_not_start_the_count_again(fps: float) -> None:
+    """A minute on the edge of a zone with a detector that misses a third and jumps: exactly one report."""
+    for seed in range(20):
+        rng = random.Random(seed)
+        observations = []
+        x, y = OUT
+        for number in range(round(60 * fps)):
+            if number and rng.random() < 0.33:
+                continue
+            bad = rng.random() < 0.08 and (x, y) != OUT
+            x, y = OUT if bad else (0.5, 0.66 + rng.gauss(0.0, 0.01))
+            observations.append(seen(number / fps, x, y))
+        happened = play(zone_rules(loitering=Loitering(after_s=10.0)), observations, end=False)
+        reports = [each for each in happened if each.rule == "loitering"]
+        assert len(reports) == 1, seed
+        assert reports[0].dwell_s == pytest.approx(10.0, abs=4.0)
+
+
+def test_edge_01_a_stay_at_the_picture_s_edge_is_reported_once() -> None:
+    """A person whose feet are cut off by the lower edge, in a zone that reaches it."""
+    polygon = (Point(0, 0.5), Point(1, 0.5), Point(1, 1), Point(0, 1))
+    happened = play(zone_rules(polygon, loitering=Loitering(after_s=5.0)), walk([(0.5, 1.0)] * 600), end=False)
+    assert [each.rule for each in happened] == ["zone_entered", "loitering"]
+    assert happened[1].since_s == 0.0
+    assert happened[1].dwell_s == pytest.approx(5.0)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=200), st.floats(0.5, 5.0), st.sampled_from([1.0, 5.0, 10.0]))
+def test_reports_are_never_nearer_than_a_stay_is_long(presence: list[bool], after_s: float, fps: float) -> None:
+    """Between two reports lie an end of a stay and a whole new one."""
+    times = [(k / fps, inside) for k, inside in enumerate(presence)]
+    reports = _reports(times, after_s=after_s)
+    assert all(second - first >= after_s - 1e-6 for first, second in pairwise(reports))
+    assert len(reports) <= 1 + len(presence) / fps / after_s

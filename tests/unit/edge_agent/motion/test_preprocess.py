@@ -1,0 +1,61 @@
+"""Shrinking frames, and where motion counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.motion.preprocess import shrink, watched_area, working_size
+from edge_agent.motion.settings import MotionSettings
+from shared.geometry import Point
+
+
+@pytest.mark.parametrize(
+    ("frame", "size"),
+    [
+        ((1280, 720), (320, 180)),
+        ((768, 432), (320, 180)),
+        ((1080, 1920), (180, 320)),
+        ((200, 100), (200, 100)),
+        ((1, 1), (1, 1)),
+    ],
+)
+def test_the_longer_side_sets_the_size_and_nothing_is_enlarged(frame: tuple[int, int], size: tuple[int, int]) -> None:
+    """The shape is kept, in landscape and portrait."""
+    assert working_size(*frame, longer_side_px=320) == size
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(64, 400))
+def test_any_frame_shrinks_to_its_working_size(width: int, height: int, longer_side_px: int) -> None:
+    """Odd and extreme shapes come out right, and an even picture stays even."""
+    size = working_size(width, height, longer_side_px=longer_side_px)
+    small = shrink(np.full((height, width), 77, np.uint8), size)
+    assert small.shape == (size[1], size[0])
+    assert (small == 77).all()
+
+
+def test_shrinking_averages_noise_away() -> None:
+    """Four by four pixels become one: a quarter of the noise remains."""
+    noisy = np.random.default_rng(0).normal(128, 20, (720, 1280)).clip(0, 255).astype(np.uint8)
+    assert shrink(noisy, (320, 180)).std() == pytest.approx(5.0, abs=1.0)
+
+
+def test_a_frame_of_the_working_size_is_copied() -> None:
+    """The decoder may fill its buffer again."""
+    frame = np.zeros((180, 320), np.uint8)
+    small = shrink(frame, (320, 180))
+    frame[:] = 9
+    assert not small.any()
+
+
+def test_polygons_are_blotted_out() -> None:
+    """The corners are shares of the picture; no polygon means everywhere."""
+    triangle = (Point(0.0, 0.0), Point(1.0, 0.0), Point(0.0, 1.0))
+    watched = watched_area(MotionSettings(ignore=(triangle,)), (320, 180))
+    assert watched is not None
+    assert watched[10, 10] == 0
+    assert watched[170, 310] == 255
+    assert (watched == 0).mean() == pytest.approx(0.5, abs=0.02)
+    assert watched_area(MotionSettings(), (320, 180)) is None

@@ -1,0 +1,244 @@
+"""The adaptive background when the whole picture changes: odd frames, infrared, a camera that pans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_agent.motion.adaptive import AdaptiveBackground
+from edge_agent.types import Motion
+from tests.support.edge.motion_scenes import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    Camera,
+    Picture,
+    Scene,
+    active_frames,
+    every_scene,
+    furnished,
+    put,
+    textured,
+    watch,
+)
+
+Spoil = Callable[[Picture], Picture]
+
+
+def grey_smear(picture: Picture) -> Picture:
+    """The lower part of the picture is missing."""
+    spoilt = picture.copy()
+    spoilt[HEIGHT * 2 // 5 :] = 128.0
+    return spoilt
+
+
+def shifted_half(picture: Picture) -> Picture:
+    spoilt = picture.copy()
+    spoilt[HEIGHT // 2 :] = np.roll(spoilt[HEIGHT // 2 :], WIDTH // 3, axis=1)
+    return spoilt
+
+
+def repeated_row(picture: Picture) -> Picture:
+    spoilt = picture.copy()
+    spoilt[HEIGHT * 3 // 5 :] = spoilt[HEIGHT * 3 // 5]
+    return spoilt
+
+
+def flash(picture: Picture) -> Picture:
+    return picture * 2.0 + 90.0
+
+
+def rubbish(picture: Picture) -> Picture:
+    return np.random.default_rng(2).uniform(0.0, 255.0, picture.shape).astype(np.float32)
+
+
+SPOILS = {
+    "grey smear": grey_smear,
+    "shifted half": shifted_half,
+    "repeated row": repeated_row,
+    "flash": flash,
+    "rubbish": rubbish,
+    "black": np.zeros_like,
+    "grey": lambda picture: np.full_like(picture, 128.0),
+}
+every_spoil = pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS.keys())
+
+
+def walked(scene: Picture, *, frames: int, first: int = 15, speed: float = 6.0) -> list[Picture]:
+    """Somebody who comes in at the left in frame ``first`` and walks on."""
+    return [
+        put(scene, x=(i - first) * speed - 50, y=140, width=50, height=120, level=235) if i >= first else scene
+        for i in range(frames)
+    ]
+
+
+@every_spoil
+@every_scene
+def test_edge_15_one_odd_frame_is_no_motion(scene: Scene, spoil: Spoil) -> None:
+    """A corrupted frame or a flash, and the scene is as before: nothing is reported, then or later."""
+    empty = scene()
+    motions = watch([*[empty] * 20, spoil(empty), *[empty] * 25])
+    assert active_frames(motions) == []
+    assert not any(motion.unsettled for motion in motions[:20] + motions[28:])
+
+
+@every_spoil
+def test_edge_15_one_odd_frame_does_not_break_motion_up(spoil: Spoil) -> None:
+    """Somebody walks on behind it: seen in the next frame but a few, at the right place."""
+    pictures = walked(furnished(), frames=60)
+    pictures[40] = spoil(pictures[40])
+    motions = watch(pictures)
+    assert motions[40].unsettled
+    assert set(range(18, 40)) | set(range(46, 60)) <= set(active_frames(motions))
+    assert all(motion.area_ratio < 0.08 for motion in motions)
+
+
+@pytest.mark.parametrize("spoil", [grey_smear, shifted_half, repeated_row])
+def test_edge_15_a_part_that_is_lost_for_a_while_is_no_motion(spoil: Spoil) -> None:
+    """What the decoder lost stays lost until the next key frame, two seconds later, and then is back."""
+    empty = furnished()
+    assert active_frames(watch([*[empty] * 20, *[spoil(empty)] * 30, *[empty] * 30])) == []
+
+
+def infrared(picture: Picture, *, gamma: float = 0.6, gain: float = 1.15) -> Picture:
+    """The same surfaces in another light, without colour: brighter, with other contrasts."""
+    return 255.0 * gain * (picture / 255.0) ** gamma
+
+
+def spotlit(picture: Picture) -> Picture:
+    """Infrared from the camera's own lamp: inverted foliage, a bright middle, dark corners."""
+    down, across = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    lamp = np.exp(-(((across - WIDTH / 2) / (WIDTH * 0.35)) ** 2 + ((down - HEIGHT / 2) / (HEIGHT * 0.4)) ** 2))
+    return ((255.0 - 0.3 * picture) * 0.25 + picture * 1.4 * lamp).astype(np.float32)
+
+
+@pytest.mark.parametrize("night", [infrared, spotlit], ids=["gamma", "lamp"])
+@every_scene
+def test_edge_15_switching_to_infrared_and_back_is_no_motion(scene: Scene, night: Spoil) -> None:
+    """Another picture and three times the noise, for four seconds."""
+    empty = scene()
+    day, dark = Camera(), Camera(grain_levels=9.0, seed=2)
+    detector = AdaptiveBackground()
+    frames = [day.shoot(empty) for _ in range(25)] + [dark.shoot(night(empty)) for _ in range(60)]
+    frames += [day.shoot(empty) for _ in range(30)]
+    motions = [detector.update(frame, time_s=i / FPS) for i, frame in enumerate(frames)]
+    assert active_frames(motions) == []
+
+
+@pytest.mark.parametrize("night", [infrared, spotlit], ids=["gamma", "lamp"])
+def test_edge_15_the_background_is_learnt_at_once_after_the_switch(night: Spoil) -> None:
+    """Somebody who comes in two seconds after is seen, and nothing else is."""
+    empty = night(textured())
+    pictures = [textured()] * 20 + walked(empty, frames=70, first=30)
+    active = active_frames(watch(pictures))
+    assert active
+    assert min(active) >= 50
+    assert set(range(54, 88)) <= set(active)
+
+
+def test_edge_15_something_large_that_comes_in_suddenly_is_seen() -> None:
+    """A lorry that takes a fifth of the picture from one frame to the next is held back for a frame, no longer."""
+    empty = textured()
+    pictures = [
+        put(empty, x=80 + (i - 20) * 14, y=100, width=220, height=230, level=230) if i >= 20 else empty
+        for i in range(40)
+    ]
+    active = active_frames(watch(pictures))
+    assert active[0] in (20, 21, 22)
+    assert active == list(range(active[0], 40))
+
+
+# The camera moves
+
+
+def world(seed: int = 11) -> Picture:
+    """A scene larger than the picture."""
+    rng = np.random.default_rng(seed)
+    ground = cv2.resize(rng.uniform(60.0, 180.0, (70, 130)).astype(np.float32), (WIDTH * 2, HEIGHT * 2))
+    for _ in range(60):
+        x, y = int(rng.integers(0, WIDTH * 2)), int(rng.integers(0, HEIGHT * 2))
+        corner = (x + int(rng.integers(10, 90)), y + int(rng.integers(10, 70)))
+        cv2.rectangle(ground, (x, y), corner, float(rng.integers(20, 235)), cv2.FILLED)
+    return cv2.GaussianBlur(ground, (3, 3), 0)
+
+
+def seen_from(scene: Picture, x: float, y: float, zoom: float = 1.0) -> Picture:
+    """Return what a camera shows whose left upper corner is at ``x``, ``y`` of the scene."""
+    matrix = np.array(((zoom, 0.0, -x * zoom), (0.0, zoom, -y * zoom)), np.float32)
+    return np.asarray(cv2.warpAffine(scene, matrix, (WIDTH, HEIGHT)), np.float32)
+
+
+def travelled(motions: list[Motion]) -> tuple[float, float]:
+    """Return where the point 0, 0 of the first frame lies in the last."""
+    x = y = 0.0
+    for motion in motions:
+        if motion.view_change is not None:
+            x, y = motion.view_change.point(x, y)
+    return x, y
+
+
+@pytest.mark.parametrize(("step_x", "step_y"), [(1.5, 0.0), (6.0, 0.0), (-4.0, 2.0), (0.0, 5.0), (25.0, -6.0)])
+def test_edge_20_a_pan_is_no_motion_and_its_way_is_known(step_x: float, step_y: float) -> None:
+    """There and back, with a rest between: no frame with motion, and each stretch is measured to a few pixels."""
+    scene = world()
+    count = int(min(30, 300 / max(abs(step_x), abs(step_y))))
+    way = [0] * 20 + list(range(1, count + 1)) + [count] * 25 + list(range(count, -1, -1)) + [0] * 20
+    x, y = WIDTH / 2, HEIGHT / 2
+    motions = watch([seen_from(scene, x + step * step_x, y + step * step_y) for step in way])
+    assert active_frames(motions) == []
+    away = travelled(motions[: 20 + count + 10])
+    assert away == pytest.approx((-count * step_x, -count * step_y), abs=4.0)
+    assert travelled(motions) == pytest.approx((0.0, 0.0), abs=4.0)
+
+
+def test_edge_20_a_bump_against_the_bracket_is_no_motion() -> None:
+    """From one frame to the next everything is elsewhere, and stays there."""
+    scene = world()
+    motions = watch([seen_from(scene, 300 + (37 if i >= 20 else 0), 180 - (12 if i >= 20 else 0)) for i in range(60)])
+    assert active_frames(motions) == []
+    assert travelled(motions) == pytest.approx((-37.0, 12.0), abs=1.5)
+
+
+def test_edge_20_a_zoom_is_no_motion() -> None:
+    """The lens goes to one and a half times, within two seconds."""
+    scene = world()
+    zooms = [1.0 + 0.5 * min(1.0, max(0.0, (i - 20) / 30)) for i in range(80)]
+    motions = watch([seen_from(scene, 640 - 320 / zoom, 360 - 180 / zoom, zoom) for zoom in zooms])
+    assert active_frames(motions) == []
+
+
+def test_edge_20_motion_is_found_again_soon_after_a_pan() -> None:
+    """Somebody who walks on when the camera has come to rest is seen a second later at most."""
+    scene = world()
+    pictures = [seen_from(scene, 300 + 5 * min(max(i - 20, 0), 30), 180) for i in range(90)]
+    walking = [
+        put(picture, x=(i - 50) * 6, y=140, width=50, height=120, level=250) if i >= 50 else picture
+        for i, picture in enumerate(pictures)
+    ]
+    active = active_frames(watch(walking))
+    assert min(active) >= 50
+    assert set(range(66, 90)) <= set(active)
+
+
+def test_edge_20_a_large_object_is_not_taken_for_a_pan() -> None:
+    """A lorry with lettering fills half of the picture: motion, and the view stands still."""
+    empty = textured()
+    rng = np.random.default_rng(3)
+    side = cv2.resize(
+        rng.uniform(120.0, 250.0, (20, 40)).astype(np.float32), (400, 260), interpolation=cv2.INTER_NEAREST
+    )
+
+    def picture(i: int) -> Picture:
+        x = -400 + (i - 15) * 16
+        painted = empty.copy()
+        left, right = max(0, x), min(WIDTH, x + 400)
+        if right > left:
+            painted[60:320, left:right] = side[:, left - x : right - x]
+        return painted
+
+    motions = watch([picture(i) for i in range(75)])
+    assert set(range(18, 75)) <= set(active_frames(motions))
+    assert all(motion.view_change is None for motion in motions)

@@ -1,0 +1,220 @@
+"""One camera's thread, when things go wrong."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from edge_agent.camera.source import SourceStatus
+from edge_agent.config import CameraSettings
+from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin, SnapshotSettings
+from edge_agent.pipeline.camera_worker import CameraWorker
+from edge_agent.types import ArrayPicture, Frame
+from shared.clock import ManualClock, SystemClock
+from shared.errors import ConfigurationError
+from shared.events import CameraStatusData, CameraStatusEvent
+from shared.ids import Uuid7Generator
+from tests.support.edge.builders import frame
+from tests.support.edge.fake_source import FakeSource, FakeSources
+from tests.support.waiting import eventually
+
+
+class FakePipeline:
+    """Counts frames; fails on those that it is told to fail on."""
+
+    def __init__(self, *, fails_on: int | None = None) -> None:
+        self.seen: list[int] = []
+        self.fails_on = fails_on
+        self.finished = self.closed = False
+
+    def process(self, frame: Frame) -> None:
+        if frame.number == self.fails_on:
+            raise RuntimeError("a bug")
+        self.seen.append(frame.number)
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _worker(pipelines: list[FakePipeline], sources: FakeSources, published: list[BuiltEvent]) -> CameraWorker:
+    origin = Origin(site_id="hq", device_id="gate-01", camera_id="yard")
+    waiting = list(pipelines)
+    return CameraWorker(
+        camera=CameraSettings(id="yard", source="gst:fake"),
+        build_pipeline=lambda: waiting.pop(0),
+        builder=EventBuilder(origin=origin, snapshots=SnapshotSettings(), new_id=Uuid7Generator()),
+        publish=published.append,
+        clock=SystemClock(),
+        open_source=sources,
+        retry_s=0.01,
+        restart_s=0.01,
+    )
+
+
+def _run_to_the_end(worker: CameraWorker) -> None:
+    worker.start()
+    assert worker.join(10.0)
+
+
+def _states(published: list[BuiltEvent]) -> list[str]:
+    return [b.event.event_data.status for b in published if isinstance(b.event, CameraStatusEvent)]
+
+
+def test_a_bug_costs_one_frame_and_not_the_camera() -> None:
+    """After a fault the camera begins again with a fresh pipeline; the faulty one is closed."""
+    published: list[BuiltEvent] = []
+    frames = [frame(number) for number in range(1, 6)]
+    faulty, fresh = FakePipeline(fails_on=3), FakePipeline()
+    sources = FakeSources(FakeSource(frames), FakeSource(frames, endless=False))
+    _run_to_the_end(_worker([faulty, fresh], sources, published))
+    assert (faulty.seen, faulty.closed) == ([1, 2], True)
+    assert (fresh.seen, fresh.finished, fresh.closed) == ([1, 2, 3, 4, 5], True, True)
+    assert _states(published) == ["online", "degraded", "online", "offline"]
+
+
+def test_python_a_fault_that_repeats_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Four restarts with the same fault leave one traceback in the log, and the camera runs once the fault is gone."""
+    published: list[BuiltEvent] = []
+    frames = [frame(1)]
+    pipelines = [*(FakePipeline(fails_on=1) for _ in range(4)), FakePipeline()]
+    sources = FakeSources(*(FakeSource(frames) for _ in range(4)), FakeSource(frames, endless=False))
+    _run_to_the_end(_worker(pipelines, sources, published))
+    assert pipelines[4].seen == [1]
+    assert caplog.text.count("Traceback") == 1
+    assert "processing camera yard failed unexpectedly" in caplog.text
+
+
+def test_a_source_that_is_not_there_yet_is_tried_again() -> None:
+    """A file may be put there, a mount may come up."""
+    published: list[BuiltEvent] = []
+    late = FakeSource([frame(1)], endless=False)
+    sources = FakeSources(ConfigurationError("no such file"), ConfigurationError("no such file"), late)
+    pipelines = [FakePipeline(), FakePipeline(), FakePipeline()]
+    _run_to_the_end(_worker(pipelines, sources, published))
+    assert pipelines[2].seen == [1]
+    assert all(pipeline.closed for pipeline in pipelines)
+    assert _states(published) == ["offline", "online", "offline"]
+
+
+def _picture(seed: int, *, second: int, size: tuple[int, int] = (180, 320)) -> Frame:
+    bgr = np.random.default_rng(seed).integers(40, 200, (*size, 3)).astype(np.uint8)
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+    return Frame(number=second + 1, timestamp=at, time_s=float(second), picture=ArrayPicture(bgr))
+
+
+class _Ticking(ManualClock):
+    """Each look at the clock is a second later, so that the worker looks at its camera after every frame."""
+
+    def monotonic(self) -> float:
+        self.advance(1.0)
+        return super().monotonic()
+
+
+def _statuses(frames: list[Frame], *, settings: dict[str, object] | None = None) -> list[CameraStatusData]:
+    published: list[BuiltEvent] = []
+    camera = CameraSettings.model_validate({"id": "yard", "source": "gst:fake", "picture_health": settings or {}})
+    origin = Origin(site_id="hq", device_id="gate-01", camera_id="yard")
+    worker = CameraWorker(
+        camera=camera,
+        build_pipeline=FakePipeline,
+        builder=EventBuilder(origin=origin, snapshots=SnapshotSettings(), new_id=Uuid7Generator()),
+        publish=published.append,
+        clock=_Ticking(),
+        open_source=FakeSources(FakeSource(frames, endless=False)),
+    )
+    _run_to_the_end(worker)
+    return [b.event.event_data for b in published if isinstance(b.event, CameraStatusEvent)]
+
+
+def test_edge_14_a_frozen_picture_is_told_once_and_its_end_once() -> None:
+    """Degraded with the cause and a text, then online again; the seconds in the text make no further events."""
+    frames = [_picture(1 if 10 <= second < 70 else second, second=second) for second in range(90)]
+    statuses = _statuses(frames)
+    assert [(status.status, status.cause) for status in statuses] == [
+        ("online", None),
+        ("degraded", "frozen"),
+        ("online", None),
+        ("offline", None),
+    ]
+    assert "has not changed for 30 s" in (statuses[1].error or "")
+
+
+def test_edge_14_a_still_source_may_be_excused() -> None:
+    """A screen or a drawing is online however long it stands still."""
+    frames = [_picture(1, second=second) for second in range(90)]
+    assert [status.status for status in _statuses(frames, settings={"enabled": False})] == ["online", "offline"]
+
+
+def test_edge_14_one_fault_may_follow_another() -> None:
+    """Each cause is an event of its own."""
+    blank = np.full((180, 320, 3), 110, np.uint8)
+    frames = [_picture(second, second=second) for second in range(10)]
+    frames += [replace(_picture(0, second=second), picture=ArrayPicture(blank)) for second in range(10, 30)]
+    frames += [replace(_picture(0, second=second), picture=ArrayPicture(blank // 10)) for second in range(30, 50)]
+    causes = [status.cause for status in _statuses(frames)]
+    assert causes == [None, "covered", "black", None]
+
+
+def test_edge_12_a_new_resolution_is_an_event(caplog: pytest.LogCaptureFixture) -> None:
+    """The camera stays online, and the event carries the new size; pictures of the same size make none."""
+    caplog.set_level(logging.INFO, "edge_agent.pipeline.camera_worker")
+    frames = [_picture(second, second=second) for second in range(5)]
+    frames += [_picture(second, second=second, size=(90, 160)) for second in range(5, 10)]
+    statuses = _statuses(frames)
+    assert [(status.status, status.resolution) for status in statuses] == [
+        ("online", "320x180"),
+        ("online", "160x90"),
+        ("offline", "160x90"),
+    ]
+    # The source has said so already.
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "camera yard is online",
+        "camera yard is offline",
+    ]
+
+
+def test_edge_10_a_first_frame_is_awaited_until_it_can_be_had() -> None:
+    """Before, in the moment between, a snapshot command was answered with ``not connected yet``."""
+    seen: list[tuple[bool, bool]] = []
+
+    class WatchedSource(FakeSource):
+        def read(self, timeout_s: float) -> Frame | None:
+            read = super().read(timeout_s)
+            seen.append((worker.awaits_first_frame, worker.latest_frame is not None))
+            return read
+
+        def status(self) -> SourceStatus:
+            seen.append((worker.awaits_first_frame, worker.latest_frame is not None))
+            return super().status()
+
+    worker = _worker([FakePipeline()], FakeSources(WatchedSource([frame(1)])), [])
+    worker.start()
+    eventually(lambda: (False, True) in seen)
+    worker.ask_to_stop()
+    assert worker.join(10.0)
+    assert (False, False) not in seen
+    assert seen[0] == (True, False)
+
+
+def test_stopping_closes_what_is_open() -> None:
+    """Asked to stop, the worker finishes its pipeline (open visits are told) and closes its source."""
+    published: list[BuiltEvent] = []
+    source, pipeline = FakeSource([frame(1)]), FakePipeline()
+    worker = _worker([pipeline], FakeSources(source), published)
+    worker.start()
+    deadline = time.monotonic() + 10
+    while worker.latest_frame is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert worker.latest_frame is not None
+    worker.ask_to_stop()
+    assert worker.join(10.0)
+    assert (pipeline.finished, pipeline.closed, source.closed) == (True, True, True)
+    assert worker.latest_frame is None

@@ -1,0 +1,126 @@
+"""What a camera costs that shows nothing, or is away: work is counted, not time."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from uuid import uuid4
+
+import numpy as np
+
+from edge_agent.camera.live import ConnectionLostError, LiveSource
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.config import CameraSettings
+from edge_agent.events.builder import BuiltEvent
+from edge_agent.pipeline.build import build_pipeline
+from edge_agent.pipeline.timing import StageTimer
+from edge_agent.types import ArrayPicture, Frame
+from shared.clock import ManualClock
+from tests.support.edge.builders import START
+from tests.support.edge.pipeline_harness import Image, grainy, street
+from tests.support.waiting import eventually
+from tests.unit.edge_agent.pipeline.test_parked_cars import with_car
+
+
+class CountingPicture(ArrayPicture):
+    """A picture that counts how often its colours are asked for, which a decoder has to convert first."""
+
+    def __init__(self, image: Image, conversions: list[str]) -> None:
+        super().__init__(image)
+        self._conversions = conversions
+
+    def bgr(self) -> Image:
+        self._conversions.append("bgr")
+        return super().bgr()
+
+    def scaled_rgb(self, width: int, height: int) -> Image:
+        self._conversions.append("rgb")
+        return super().scaled_rgb(width, height)
+
+
+class CountingTimer(StageTimer):
+    """Counts how often each stage runs."""
+
+    def __init__(self) -> None:
+        super().__init__(self._count)
+        self._looks = 0
+
+    def _count(self) -> float:
+        self._looks += 1
+        return float(self._looks)
+
+    def runs(self, stage: str) -> int:
+        """Each run of a stage takes one unit of this timer's time."""
+        return round(self.seconds.get(stage, 0.0))
+
+
+def worked(images: list[Image]) -> tuple[CountingTimer, list[str], list[BuiltEvent]]:
+    """Run the pictures through a camera's pipeline and return what it had to do."""
+    timer, conversions, events = CountingTimer(), list[str](), list[BuiltEvent]()
+    camera = CameraSettings.model_validate({"id": "yard", "source": "none", "model": {"name": "none"}})
+    pipeline = build_pipeline(
+        camera,
+        site_id="site",
+        device_id="device",
+        model=None,
+        run_id="test",
+        new_id=uuid4,
+        publish=events.append,
+        timer=timer,
+    )
+    for index, image in enumerate(images):
+        picture = CountingPicture(image, conversions)
+        at = START + timedelta(seconds=index / 10)
+        pipeline.process(Frame(number=index + 1, timestamp=at, time_s=index / 10, picture=picture))
+    pipeline.close()
+    return timer, conversions, events
+
+
+def test_edge_40_a_static_scene_is_neither_detected_nor_converted() -> None:
+    """Thirty seconds of noise: motion looks at each frame's brightness, and nothing else is done."""
+    scene = street(480, 270)
+    timer, conversions, events = worked([grainy(scene, index) for index in range(300)])
+    assert timer.runs("motion") == 300
+    assert {stage: timer.runs(stage) for stage in ("detect", "track", "snapshot", "publish")} == {
+        "detect": 0,
+        "track": 0,
+        "snapshot": 0,
+        "publish": 0,
+    }
+    assert (conversions, events) == ([], [])
+
+
+def test_edge_40_what_stands_still_is_looked_after_rarely() -> None:
+    """A car that has parked, thirty seconds: a look every two seconds, a few more while it becomes background."""
+    scene = street(480, 270)
+    coming = [grainy(with_car(scene, min(-120 + i * 8.0, 200), y=70, shade=225), i) for i in range(150)]
+    parked = [grainy(with_car(scene, 200, y=70, shade=225), i) for i in range(150, 450)]
+    before, _, _ = worked(coming)
+    after, _, _ = worked(coming + parked)
+    assert before.runs("detect") > 20
+    assert 5 <= after.runs("detect") - before.runs("detect") <= 30
+
+
+def test_edge_40_a_camera_that_is_away_is_asked_rarely() -> None:
+    """Eight hours without an answer: an attempt every few seconds at most, and no frame is made up."""
+    clock = ManualClock()
+    attempts: list[float] = []
+
+    def connect() -> object:
+        attempts.append(clock.monotonic())
+        raise ConnectionLostError("no route")
+
+    source = LiveSource(
+        connect=connect,  # type: ignore[arg-type]
+        source="cam",
+        settings=SourceSettings(),
+        clock=clock,
+        rng=random.Random(3),
+        wait=clock.advance,
+    )
+    eventually(lambda: clock.monotonic() > 8 * 3600, within_s=60)
+    assert source.read(0.0) is None
+    source.close()
+    within = np.array([at for at in attempts if at <= 8 * 3600])
+    assert len(within) < 8 * 3600 / 5
+    assert np.diff(within)[5:].min() >= 4.9

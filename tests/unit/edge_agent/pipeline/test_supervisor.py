@@ -1,0 +1,215 @@
+"""The cameras of a device: how each is kept going, what it says of itself, and what it does when asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import CameraSettings, ModelPlaces
+from edge_agent.device.commands import NotReadyError
+from edge_agent.events.builder import BuiltEvent
+from edge_agent.pipeline.supervisor import FIRST_FRAME_WAIT_S, Cameras, CameraVisits
+from edge_agent.types import Frame
+from shared.clock import Clock, ManualClock, SystemClock
+from shared.commands import SnapshotCommand, TestConnectionCommand
+from shared.errors import ConfigurationError, TransientError
+from shared.events import CameraStatusEvent, SnapshotEvent
+from shared.ids import Uuid7Generator
+from tests.support.edge.builders import frame
+from tests.support.edge.fake_source import FakeSource, FakeSources
+
+
+def _eventually(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.005)
+
+
+class Device:
+    """Cameras with prepared sources, and all that they published."""
+
+    def __init__(
+        self, *prepared: FakeSource | Exception, clock: Clock | None = None, visits: CameraVisits | None = None
+    ) -> None:
+        self.published: list[BuiltEvent] = []
+        self.sources = FakeSources(*prepared)
+        self.cameras = Cameras(
+            site_id="hq",
+            device_id="gate-01",
+            publish=self.published.append,
+            new_id=Uuid7Generator(),
+            places=ModelPlaces(location=None, cache_dir=Path("/nonexistent")),
+            clock=clock or SystemClock(),
+            open_source=self.sources,
+            visits=visits,
+        )
+
+    def conditions(self) -> list[tuple[str, str | None]]:
+        events = [built.event for built in self.published]
+        return [(e.event_data.status, e.event_data.error) for e in events if isinstance(e, CameraStatusEvent)]
+
+
+def _camera(camera_id: str = "yard", **fields: object) -> CameraSettings:
+    return CameraSettings.model_validate(
+        {"id": camera_id, "source": "gst:fake", "mode": "motion", "motion_events": False} | fields
+    )
+
+
+def _frames(count: int) -> list[Frame | Exception]:
+    return [frame(number, seed=number) for number in range(1, count + 1)]
+
+
+def test_a_camera_says_when_it_comes_and_goes() -> None:
+    """Each change of state is one event, however often the state is looked at."""
+    source = FakeSource(_frames(3))
+    device = Device(source)
+    device.cameras.apply([_camera()])
+    _eventually(device.conditions)
+    source.state, source.error = "offline", "no picture for 10 s"
+    _eventually(lambda: len(device.conditions()) == 2)
+    source.state, source.error = "online", None
+    _eventually(lambda: len(device.conditions()) == 3)
+    device.cameras.stop()
+    assert device.conditions() == [("online", None), ("offline", "no picture for 10 s"), ("online", None)]
+    assert source.closed
+
+
+def test_health_for_the_heartbeat() -> None:
+    """State, resolution, codec, rate."""
+    device = Device(FakeSource(_frames(2)))
+    device.cameras.apply([_camera()])
+    _eventually(lambda: device.cameras.health()[0].status == "online")
+    health = device.cameras.health()[0]
+    assert (health.camera_id, health.resolution, health.codec, health.fps_actual) == ("yard", "320x180", "fake", 9.5)
+    device.cameras.stop()
+
+
+def test_a_wrong_source_is_said_and_does_not_stop_the_others() -> None:
+    """The message names what is wrong; the other camera never notices."""
+    device = Device(ConfigurationError("no such file: x.mp4"), FakeSource(_frames(1)))
+    device.cameras.apply([_camera("broken")])
+    _eventually(device.conditions)
+    device.cameras.apply([_camera("broken"), _camera("fine")])
+    _eventually(lambda: len(device.conditions()) == 2)
+    device.cameras.stop()
+    assert device.conditions() == [("offline", "no such file: x.mp4"), ("online", None)]
+
+
+def test_a_recording_that_ends_is_told() -> None:
+    """After the last frame the camera is offline, and says why; nothing is read again."""
+    device = Device(FakeSource(_frames(4), endless=False))
+    device.cameras.apply([_camera()])
+    _eventually(lambda: len(device.conditions()) == 2)
+    device.cameras.stop()
+    assert device.conditions()[-1] == ("offline", "the recording has ended")
+    assert len(device.sources.opened) == 1
+
+
+def test_apply_touches_only_what_changed() -> None:
+    """New cameras start, gone ones stop, changed ones start anew, the rest runs on."""
+    device = Device(FakeSource(_frames(1)))
+    one, two = _camera("one"), _camera("two")
+    assert device.cameras.apply([one, two]) == ["one", "two"]
+    assert device.cameras.apply([one, two]) == []
+    changed = _camera("two", motion={"threshold": 30})
+    assert device.cameras.apply([one, changed]) == ["two"]
+    assert device.cameras.apply([changed, _camera("three", enabled=False)]) == ["one"]
+    assert [health.camera_id for health in device.cameras.health()] == ["two"]
+    device.cameras.stop()
+    assert device.cameras.health() == []
+
+
+def test_snapshot_now() -> None:
+    """The newest frame becomes a snapshot event that carries the command's id."""
+    device = Device(FakeSource(_frames(3)))
+    device.cameras.apply([_camera()])
+    _eventually(lambda: device.cameras.health()[0].status == "online")
+    assert device.cameras.take_snapshot(SnapshotCommand(command_id="c-1", camera_id="yard")) == {"snapshot_id": "c-1"}
+    device.cameras.stop()
+    taken = [built for built in device.published if isinstance(built.event, SnapshotEvent)]
+    assert len(taken) == 1
+    assert taken[0].event.event_data.command_id == "c-1"
+    assert taken[0].snapshot is not None
+
+
+def test_no_picture_is_answered_with_the_reason() -> None:
+    """The asker gets an error, and an event that says the same."""
+    device = Device(ConfigurationError("no such file: x.mp4"))
+    device.cameras.apply([_camera()])
+    _eventually(device.conditions)
+    with pytest.raises(TransientError, match="no such file"):
+        device.cameras.take_snapshot(SnapshotCommand(command_id="c-1", camera_id="yard", snapshot_id="s-9"))
+    device.cameras.stop()
+    failed = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
+    assert [(event.event_data.snapshot_id, event.event_data.error) for event in failed] == [
+        ("s-9", "no such file: x.mp4")
+    ]
+
+
+def test_connection_test() -> None:
+    """A camera that can be opened only once is asked how it does; a file is opened anew; an unknown name is said."""
+    device = Device(FakeSource(_frames(2)))
+    device.cameras.apply([_camera(), _camera("missing", source="nothing.mp4")])
+    _eventually(lambda: all(health.status == "online" for health in device.cameras.health()))
+    running = device.cameras.test_connection(TestConnectionCommand(command_id="c", camera_id="yard"))
+    assert running == {"resolution": "320x180", "codec": "fake", "fps_actual": 9.5}
+    with pytest.raises(TransientError, match=r"nothing\.mp4"):
+        device.cameras.test_connection(TestConnectionCommand(command_id="c", camera_id="missing"))
+    with pytest.raises(ConfigurationError, match="no camera attic; it has yard, missing"):
+        device.cameras.test_connection(TestConnectionCommand(command_id="c", camera_id="attic"))
+    device.cameras.stop()
+
+
+def test_edge_10_a_camera_that_still_connects_is_waited_for() -> None:
+    """No frame yet is not an answer while one may come; the first one is."""
+    source = FakeSource([])
+    source.state, source.error = "offline", "not connected yet"
+    device = Device(source)
+    device.cameras.apply([_camera()])
+    command = SnapshotCommand(command_id="c-1", camera_id="yard")
+    for _ in range(3):
+        with pytest.raises(NotReadyError, match="not connected yet"):
+            device.cameras.take_snapshot(command)
+    source.state, source.error = "online", None
+    source._frames.extend(_frames(1))
+    _eventually(lambda: device.cameras.health()[0].status == "online")
+    assert device.cameras.take_snapshot(command) == {"snapshot_id": "c-1"}
+    device.cameras.stop()
+    taken = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
+    assert [event.event_data.error for event in taken] == [None]
+
+
+def test_edge_10_a_camera_that_does_not_come_is_not_waited_for_longer_than_that() -> None:
+    """Half a minute after its start the asker is told why there is no picture."""
+    clock = ManualClock()
+    source = FakeSource([])
+    source.state, source.error = "offline", "nothing listens there"
+    device = Device(source, clock=clock)
+    device.cameras.apply([_camera()])
+    command = SnapshotCommand(command_id="c-1", camera_id="yard")
+    _eventually(device.conditions)
+    clock.advance(FIRST_FRAME_WAIT_S - 1)
+    with pytest.raises(NotReadyError):
+        device.cameras.take_snapshot(command)
+    clock.advance(2)
+    with pytest.raises(TransientError, match="gives no picture: nothing listens there") as caught:
+        device.cameras.take_snapshot(command)
+    assert not isinstance(caught.value, NotReadyError)
+    device.cameras.stop()
+
+
+def test_edge_50_a_pipeline_that_begins_anew_closes_what_the_last_one_left_open() -> None:
+    """After a fault, and at the first start, before any frame is processed."""
+    closed: list[str] = []
+    seen: list[list[str]] = []
+    visits = CameraVisits(note_seen=lambda uids: seen.append(list(uids)), close=closed.append)
+    device = Device(FakeSource([*_frames(2), ConfigurationError("gone")], endless=False), visits=visits)
+    device.cameras.apply([_camera()])
+    _eventually(lambda: ("offline", "gone") in device.conditions())
+    device.cameras.stop()
+    assert closed == ["yard"]
+    assert len(seen) == 2

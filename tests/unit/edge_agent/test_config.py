@@ -1,0 +1,195 @@
+"""The agent's TOML file: what is right is read, what is wrong is named in plain words."""
+
+from __future__ import annotations
+
+from datetime import time
+from pathlib import Path
+
+import pytest
+
+from edge_agent.cli.check import EXAMPLE
+from edge_agent.config import CameraSettings, load_config, model_places, source_text
+from shared.errors import ConfigurationError
+
+MINIMAL = """
+site_id = "hq"
+device_id = "gate-01"
+[mqtt]
+host = "broker.example"
+[[cameras]]
+id = "camera-1"
+source = "rtsp://me:hunter2@camera.example/stream"
+"""
+
+
+def _load(tmp_path: Path, text: str) -> str:
+    """Return the error's text, or "" where the file is right."""
+    path = tmp_path / "agent.toml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        load_config(path)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
+    """Four names and a source; everything else has a default."""
+    path = tmp_path / "agent.toml"
+    path.write_text(MINIMAL, encoding="utf-8")
+    config = load_config(path)
+    assert config.cameras[0].mode == "tracking"
+    assert config.mqtt.effective_port == 1883
+    assert config.s3 is None
+
+
+def test_the_example_is_right(tmp_path: Path) -> None:
+    """What `check --example` prints can be read."""
+    assert _load(tmp_path, EXAMPLE) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("site_id", "sight_id"), ["sight_id: there is no such setting; did you mean site_id?", "site_id: is missing"]),
+        (('"gate-01"', '"gate/01"'), ["device_id:", "'gate/01'"]),
+        (('id = "camera-1"', 'id = "camera-1"\nmode = "watching"'), ["cameras[1] (camera-1).mode", "'watching'"]),
+        (
+            ('id = "camera-1"', 'id = "camera-1"\nmotion = { treshold = 3 }'),
+            ["cameras[1] (camera-1).motion.treshold: there is no such setting; did you mean threshold?"],
+        ),
+        (
+            ('id = "camera-1"', 'id = "camera-1"\nevents = { confirm_s = -1 }'),
+            ["cameras[1] (camera-1).events.confirm_s", "(it is -1)"],
+        ),
+        (("[[cameras]]", "[mqtt.tls_files]\na = 1\n[[cameras]]"), ["mqtt.tls_files: there is no such setting"]),
+        (('source = "', 'source_env = "X"\nsource = "'), ["source and source_env are given"]),
+        (('source = "rtsp://me:hunter2@camera.example/stream"', ""), ["exactly one of source", "none is given"]),
+        (
+            ('id = "camera-1"', 'id = "camera-1"\nevents = { required_zones = ["yard"] }'),
+            ["required_zones names yard, which is no zone"],
+        ),
+        (
+            ("[[cameras]]", '[[cameras]]\nid = "camera-1"\nsource = "usb:0"\n[[cameras]]'),
+            ["two cameras are called camera-1"],
+        ),
+        (("[mqtt]", "[mqtt"), ["is not TOML", "line 4"]),
+    ],
+)
+def test_edge_47_what_is_wrong_is_said_in_plain_words(tmp_path: Path, change: tuple[str, str], said: list[str]) -> None:
+    """Each message names the place as a person would, and what would be right."""
+    message = _load(tmp_path, MINIMAL.replace(*change, 1))
+    for part in said:
+        assert part in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("old", "seconds"),
+    [("confirm_sightings = 5", 0.4), ("confirm_sightings = 3\nmin_visit_s = 0.5", 0.5), ("min_visit_s = 2", 2.0)],
+)
+def test_edge_30_old_names_of_confirm_s_are_read_for_one_release(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, old: str, seconds: float
+) -> None:
+    """Frames become seconds at ten a second, and a warning names the new setting."""
+    path = tmp_path / "agent.toml"
+    path.write_text(f"{MINIMAL}[cameras.events]\n{old}\n", encoding="utf-8")
+    assert load_config(path).cameras[0].events.confirm_s == pytest.approx(seconds)
+    assert "replaced by events.confirm_s" in caplog.text
+    assert "confirm_s" in _load(tmp_path, f'{MINIMAL}[cameras.events]\nconfirm_sightings = "five"\n')
+
+
+def test_the_site_s_time_zone_holds_for_all_cameras_that_name_none(tmp_path: Path) -> None:
+    """Schedules and counters go by it; a zone nobody knows is refused with what to do."""
+    path = tmp_path / "agent.toml"
+    own = '[[cameras]]\nid = "b"\nsource = "usb:0"\nevents = { timezone = "Asia/Kolkata" }\n'
+    path.write_text(f'timezone = "Europe/Bucharest"\n{MINIMAL}{own}', encoding="utf-8")
+    assert [camera.events.timezone for camera in load_config(path).cameras] == ["Europe/Bucharest", "Asia/Kolkata"]
+    assert "no time zone that this machine knows" in _load(tmp_path, f'timezone = "Europe/Bukarest"\n{MINIMAL}')
+
+
+TRIANGLE = "polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]"
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.1]] }]', "(a).polygon: the polygon has no"),
+        ('zones = [{ name = "a", polygon = [[0.1, 0.1], [0.1, 0.1], [0.1, 0.1]] }]', "(a).polygon: the polygon has no"),
+        (f'zones = [{{ name = "a", {TRIANGLE} }}, {{ name = "a", {TRIANGLE} }}]', "two zones are called a"),
+        ('lines = [{ name = "l", start = [0.5, 0.5], end = [0.5, 0.5] }]', "two points in a row are the same"),
+        ('lines = [{ name = "l", points = [[0.5, 0.5]] }]', "needs two points"),
+        ('lines = [{ name = "l" }]', "give either points, or start and end"),
+        ('lines = [{ name = "l", points = [[0, 0], [1, 1]], start = [0, 1] }]', "give either points, or start and end"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, loitering_s = 5, loitering.after_s = 5 }}]', "not both"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, occupancy = {{}} }}]', "give over, under, or both"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, occupancy = {{ over = 2, under = 5 }} }}]', "overlap"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ days = ["monday"] }}] }}]', "days"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ start = "25:00" }}] }}]', "start"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, schedule = [{{ start = "24:00" }}] }}]', "only the end of a day"),
+        ('counters_reset_at = ["24:00"]', 'write "00:00"'),
+        (f'zones = [{{ name = "a", {TRIANGLE} }}, {{ name = "A", {TRIANGLE} }}]', "two zones are called a and A"),
+        (f'zones = [{{ name = "a", {TRIANGLE}, loitering_s = true }}]', "true and false are no values of loitering_s"),
+    ],
+)
+def test_edge_48_rules_that_cannot_work_are_refused(tmp_path: Path, rules: str, said: str) -> None:
+    """Shapes without extent, names given twice, contradictions: each is named."""
+    assert said in _load(tmp_path, f"{MINIMAL}[cameras.events]\n{rules}\n")
+
+
+def test_a_schedule_may_end_at_the_end_of_the_day(tmp_path: Path) -> None:
+    """24:00 is the next day's 00:00."""
+    path = tmp_path / "agent.toml"
+    zone = f'{{ name = "a", {TRIANGLE}, schedule = [{{ start = "18:00", end = "24:00" }}] }}'
+    path.write_text(f"{MINIMAL}[cameras.events]\nzones = [{zone}]\n", encoding="utf-8")
+    assert load_config(path).cameras[0].events.zones[0].schedule[0].end == time(0, 0)
+
+
+def test_edge_47_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    """Nobody likes to be told one mistake at a time."""
+    message = _load(tmp_path, MINIMAL.replace("site_id", "sight_id").replace('host = "broker.example"', "port = 0"))
+    assert message.count("\n  - ") == 4
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    """The error is an invitation."""
+    with pytest.raises(ConfigurationError, match="check --example"):
+        load_config(tmp_path / "nothing.toml")
+
+
+def test_edge_47_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    """A folder, or bytes that are no text."""
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_config(tmp_path)
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"bytes\.toml cannot be read"):
+        load_config(tmp_path / "bytes.toml")
+
+
+def test_sources_come_from_where_the_file_says(tmp_path: Path) -> None:
+    """Plain, from the environment, or from a file's first line."""
+    secret = tmp_path / "camera.url"
+    secret.write_text("rtsp://a:b@c/d\n# the old one: rtsp://x\n", encoding="utf-8")
+    assert source_text(CameraSettings(id="c", source="usb:0")) == "usb:0"
+    assert source_text(CameraSettings(id="c", source_env="CAM"), {"CAM": " usb:1 "}) == "usb:1"
+    assert source_text(CameraSettings(id="c", source_file=secret)) == "rtsp://a:b@c/d"
+
+
+def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
+    """The camera and the variable or file are in the message."""
+    with pytest.raises(ConfigurationError, match="camera c: the environment variable CAM is not set"):
+        source_text(CameraSettings(id="c", source_env="CAM"), {})
+    with pytest.raises(ConfigurationError, match="camera c: source_file"):
+        source_text(CameraSettings(id="c", source_file=tmp_path / "nothing"))
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(ConfigurationError, match="first line"):
+        source_text(CameraSettings(id="c", source_file=tmp_path / "empty"))
+
+
+def test_where_models_are_looked_for() -> None:
+    """The configuration goes before VEDETTE_MODELS; the cache is the user's own."""
+    environment = {"VEDETTE_MODELS": "/models", "XDG_CACHE_HOME": "/cache"}
+    assert model_places("/here", environment).location == "/here"
+    places = model_places(None, environment)
+    assert (places.location, places.cache_dir) == ("/models", Path("/cache/vedette/models"))
+    assert model_places(None, {"VEDETTE_MODELS": ""}).location is None

@@ -1,0 +1,72 @@
+"""A certificate that the link does not accept: the log and the status say which of its faults it has."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_agent.transport.mqtt import MqttLink
+from tests.support.certificates import TestAuthority
+from tests.support.scripted_broker import ScriptedBroker
+from tests.support.waiting import eventually
+
+MakeLink = Callable[..., MqttLink]
+
+
+@contextmanager
+def broker_with(certificate: tuple[Path, Path]) -> Generator[ScriptedBroker]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    broker = ScriptedBroker(tls=context)
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("expired", "it has expired; renew it, and check this machine's clock"),
+        ("not valid yet", "it is not valid yet; check this machine's clock"),
+        ("another name", "it is for another name"),
+        ("another authority", "name the PEM file of the authority that signed it as ca_file"),
+    ],
+)
+def test_edge_35_each_fault_of_a_certificate_is_named(
+    authority: TestAuthority,
+    tmp_path: Path,
+    make_link: MakeLink,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+    words: str,
+) -> None:
+    """Expired, early, for another name, from another authority: one line says which; nothing is sent to that broker."""
+    caplog.set_level(logging.INFO, "edge_agent.transport")
+    (tmp_path / "other").mkdir()
+    issuer = TestAuthority(tmp_path / "other") if fault == "another authority" else authority
+    days = {"expired": (-3.0, -1.0), "not valid yet": (1.0, 3.0)}.get(fault, (-1.0, 1.0))
+    certificate = issuer.issue("server", address="127.0.0.9" if fault == "another name" else "127.0.0.1", days=days)
+    with broker_with(certificate) as broker:
+        link = make_link(broker.port, ca_file=authority.ca_file)
+        eventually(lambda: link.last_error is not None)
+        eventually(lambda: words in caplog.text)
+        link.close()
+        assert words in str(link.health().last_error)
+        assert broker.connects == []
+    assert caplog.text.count(words) == 1
+
+
+def test_edge_35_a_good_certificate_is_accepted(authority: TestAuthority, make_link: MakeLink) -> None:
+    """The broker of the tests above, without a fault."""
+    with broker_with(authority.issue("server")) as broker:
+        link = make_link(broker.port, ca_file=authority.ca_file)
+        eventually(lambda: link.connected)
+        link.close()

@@ -1,0 +1,209 @@
+"""The device's certificate buys AWS credentials: against an HTTPS server that insists on that certificate."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from edge_agent.transport.credentials import IotCredentialsProvider
+from edge_agent.transport.s3 import S3Store
+from edge_agent.transport.settings import IotCredentialsSettings, S3Settings
+from shared.errors import ConfigurationError, PermanentError, TransientError
+from tests.support.certificates import TestAuthority
+from tests.unit.edge_agent.transport.test_mqtt import free_port
+
+
+class CredentialsEndpoint:
+    """Answers like AWS IoT's credentials provider, over mutual TLS."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        endpoint = self
+        self.requests: list[tuple[str, str | None, str]] = []
+        self.status = 200
+        self.lifetime_s = 3600.0
+        self.body: bytes | None = None
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                peer = str(self.connection.getpeercert())  # pyright: ignore[reportAttributeAccessIssue]
+                endpoint.requests.append((self.path, self.headers["x-amzn-iot-thingname"], peer))
+                body = endpoint.answer()
+                self.send_response(endpoint.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Quiet."""
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_: Any) -> None:
+                """A client that hangs up is part of the test."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
+        self._thread.start()
+
+    def answer(self) -> bytes:
+        if self.body is not None:
+            return self.body
+        number = len(self.requests)
+        expires = datetime.now(UTC) + timedelta(seconds=self.lifetime_s)
+        return json.dumps(
+            {
+                "credentials": {
+                    "accessKeyId": f"ASIA{number}",
+                    "secretAccessKey": f"hidden{number}",
+                    "sessionToken": f"token{number}",
+                    "expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                }
+            }
+        ).encode()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def endpoint(server_tls: ssl.SSLContext) -> Iterator[CredentialsEndpoint]:
+    endpoint = CredentialsEndpoint(server_tls)
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.fixture
+def settings(endpoint: CredentialsEndpoint, authority: TestAuthority) -> IotCredentialsSettings:
+    certificate, key = authority.issue("gate-01")
+    return IotCredentialsSettings(
+        endpoint=endpoint.address,
+        role_alias="VedetteSnapshots",
+        certificate_file=certificate,
+        private_key_file=key,
+        ca_file=authority.ca_file,
+        timeout_s=5,
+    )
+
+
+def test_the_certificate_buys_credentials(endpoint: CredentialsEndpoint, settings: IotCredentialsSettings) -> None:
+    """The right path, the thing's name, the device's certificate; the four values come back."""
+    got = IotCredentialsProvider(settings=settings, thing_name="gate-01").fetch()
+    assert (got["access_key"], got["secret_key"], got["token"]) == ("ASIA1", "hidden1", "token1")
+    path, thing, peer = endpoint.requests[0]
+    assert path == "/role-aliases/VedetteSnapshots/credentials"
+    assert thing == "gate-01"
+    assert "gate-01" in peer
+
+
+def test_boto3_signs_with_them_and_asks_again_before_they_expire(
+    endpoint: CredentialsEndpoint, settings: IotCredentialsSettings
+) -> None:
+    """Fetched on first use, refreshed when they are about to expire, kept while they last."""
+    endpoint.lifetime_s = 300  # botocore refreshes what lasts less than 15 minutes
+    session = IotCredentialsProvider(settings=settings, thing_name="gate-01").session("eu-central-1")
+    assert endpoint.requests == []
+    credentials = session.get_credentials()
+    assert credentials is not None
+    first = credentials.get_frozen_credentials().access_key
+    endpoint.lifetime_s = 3600
+    second = credentials.get_frozen_credentials().access_key
+    third = credentials.get_frozen_credentials().access_key
+    assert first != second
+    assert second == third
+
+
+def test_the_store_uses_them(endpoint: CredentialsEndpoint, settings: IotCredentialsSettings, moto_server: str) -> None:
+    """An image put through a store with IoT credentials fetches them first."""
+    store = S3Store(
+        settings=S3Settings(
+            bucket="no-such-bucket", region="eu-central-1", endpoint_url=moto_server, iot_credentials=settings
+        ),
+        device_id="gate-01",
+    )
+    with pytest.raises(PermanentError, match="no such bucket"):
+        store.put("snapshots/gate-01/a", b"x", content_type="image/jpeg")
+    assert len(endpoint.requests) == 1
+    endpoint.status = 403
+    store.close()
+
+
+def test_a_refusal_reaches_the_sender_as_what_it_is(
+    endpoint: CredentialsEndpoint, settings: IotCredentialsSettings, moto_server: str
+) -> None:
+    """A revoked certificate makes every put fail with the reason in words, not with a boto3 riddle."""
+    endpoint.status = 403
+    store = S3Store(
+        settings=S3Settings(
+            bucket="no-such-bucket", region="eu-central-1", endpoint_url=moto_server, iot_credentials=settings
+        ),
+        device_id="gate-01",
+    )
+    with pytest.raises(PermanentError, match="certificate is active"):
+        store.put("snapshots/gate-01/a", b"x", content_type="image/jpeg")
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        (403, None, PermanentError, "VedetteSnapshots"),
+        (404, None, PermanentError, "role alias"),
+        (500, None, TransientError, "answered 500"),
+        (200, b"not json hidden", TransientError, "another shape"),
+        (200, b"{}", TransientError, "another shape"),
+        (200, b"[]", TransientError, "another shape"),
+    ],
+)
+def test_bad_answers_are_named_and_show_nothing_secret(
+    endpoint: CredentialsEndpoint,
+    settings: IotCredentialsSettings,
+    status: int,
+    body: bytes | None,
+    kind: type[Exception],
+    words: str,
+) -> None:
+    """What may pass is transient, a refusal is permanent, and no answer is quoted."""
+    endpoint.status, endpoint.body = status, body
+    with pytest.raises(kind, match=words) as caught:
+        IotCredentialsProvider(settings=settings, thing_name="gate-01").fetch()
+    assert "hidden" not in str(caught.value)
+
+
+def test_an_endpoint_that_is_away_is_transient(settings: IotCredentialsSettings) -> None:
+    """No connection now says nothing about later."""
+    away = settings.model_copy(update={"endpoint": f"127.0.0.1:{free_port()}"})
+    with pytest.raises(TransientError, match="cannot be reached"):
+        IotCredentialsProvider(settings=away, thing_name="gate-01").fetch()
+
+
+def test_edge_35_an_impostor_is_not_asked(settings: IotCredentialsSettings, endpoint: CredentialsEndpoint) -> None:
+    """A server whose certificate we do not trust gets no request."""
+    trusting_others = settings.model_copy(update={"ca_file": None})
+    with pytest.raises(TransientError, match="CERTIFICATE_VERIFY_FAILED"):
+        IotCredentialsProvider(settings=trusting_others, thing_name="gate-01").fetch()
+    assert endpoint.requests == []
+
+
+def test_an_unusable_certificate_is_a_configuration_error(settings: IotCredentialsSettings) -> None:
+    """Said at start, with the file's name."""
+    broken = settings.model_copy(update={"private_key_file": settings.private_key_file.with_name("nowhere.key")})
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        S3Store(settings=S3Settings(bucket="bucket", iot_credentials=broken), device_id="gate-01")
+
+
+@pytest.mark.parametrize("wrong", ["host:abc", "https://host"])
+def test_edge_36_an_endpoint_that_is_no_host_is_named(settings: IotCredentialsSettings, wrong: str) -> None:
+    """Not an unexpected fault: the setting is named, and what it should hold."""
+    provider = IotCredentialsProvider(settings=settings.model_copy(update={"endpoint": wrong}), thing_name="gate-01")
+    with pytest.raises((PermanentError, TransientError), match=wrong):
+        provider.fetch()

@@ -1,0 +1,50 @@
+"""The bridge's subscription survives what a broker should not have let through, and says when it is deaf."""
+
+from __future__ import annotations
+
+import threading
+
+import paho.mqtt.client as mqtt
+
+from infra.local.aws.ingest_event_source import Inbox
+from infra.local.aws.iot_rule import NetworkWatch, RuleSubscription, connect
+
+
+def test_cloud_c3_a_topic_that_is_not_utf8_reaches_ingest() -> None:
+    """Its odd bytes are escaped, so that ingest can refuse it with a reason; the network thread does not end."""
+    client = connect("mqtt://127.0.0.1", client_id="rule", persistent=True, manual_ack=True)
+    inbox = Inbox()
+    RuleSubscription(client=client, inbox=inbox)
+    message = mqtt.MQTTMessage(mid=7, topic=b"vedette/hq/gate\xff/events/camera-1/motion")
+    message.payload = b"{}"
+    assert client.on_message is not None
+    client.on_message(client, None, message)
+    (arrival,) = inbox.take(most=10, most_bytes=1000)
+    assert arrival.topic == "vedette/hq/gate\\xff/events/camera-1/motion"
+    assert (arrival.packet_id, "gate\\\\xff" in arrival.body()) == (7, True)
+
+
+def test_cloud_c3_a_network_thread_that_ended_stops_the_process() -> None:
+    """paho's thread ends silently; the watch notices, and the supervisor starts the process again."""
+    release, stopped = threading.Event(), threading.Event()
+    thread = threading.Thread(target=release.wait, name="paho-mqtt-client-rule")
+    thread.start()
+    watch = NetworkWatch(clients=["rule"], stopped=stopped)
+    watching = threading.Thread(target=watch.run)
+    watching.start()
+    assert not stopped.wait(1.2)
+    release.set()
+    thread.join()
+    assert stopped.wait(10)
+    watching.join()
+    assert watch.failed
+
+
+def test_cloud_c3_the_watched_name_is_the_one_that_paho_gives() -> None:
+    """The watch looks for the thread's name, which is paho's to choose."""
+    client = connect("mqtt://127.0.0.1:1", client_id="named", persistent=False)
+    client.loop_start()
+    try:
+        assert "paho-mqtt-client-named" in {thread.name for thread in threading.enumerate()}
+    finally:
+        client.loop_stop()

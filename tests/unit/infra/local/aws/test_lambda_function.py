@@ -1,0 +1,98 @@
+"""A handler under AWS's own runtime client, through all that can go wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.aws.lambda_function import LambdaFunction
+from shared.errors import TransientError
+
+HANDLER = """
+import os, signal, time
+calls = 0
+def handler(event, context):
+    global calls
+    calls += 1
+    what = event["do"]
+    if what == "raise":
+        raise ValueError("a bad event")
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "sleep":
+        time.sleep(60)
+    return {"calls": calls, "id": context.aws_request_id, "name": context.function_name,
+            "left": context.get_remaining_time_in_millis(), "told": os.environ["TOLD"], "text": event.get("text")}
+"""
+
+
+@pytest.fixture
+def function(tmp_path: Path, written_module: Callable[[str, str], str]) -> Iterator[LambdaFunction]:
+    folder = written_module("some_function", HANDLER)
+    running = LambdaFunction(
+        name="some",
+        handler="some_function.handler",
+        environment={"PYTHONPATH": folder, "TOLD": "yes"},
+        folder=tmp_path,
+        timeout_s=5.0,
+    )
+    running.start()
+    yield running
+    running.stop()
+
+
+def _invoke(function: LambdaFunction, **event: str) -> dict[str, object]:
+    return json.loads(function.invoke(json.dumps(event).encode()))
+
+
+def test_the_environment_stays_warm_and_like_lambdas(function: LambdaFunction) -> None:
+    """Module state lives from one invocation to the next; context and environment are filled in."""
+    first = _invoke(function, do="work", text="ä" * 100_000)
+    second = _invoke(function, do="work")
+    assert (first["calls"], second["calls"]) == (1, 2)
+    assert first["id"] != second["id"]
+    assert (first["name"], first["told"], first["text"]) == ("vedette-some", "yes", "ä" * 100_000)
+    assert 0 < int(str(first["left"])) <= 5000
+
+
+def test_a_raised_error_is_told_and_the_function_goes_on(function: LambdaFunction) -> None:
+    """The invoker learns type and message; the next event is handled by the same process."""
+    with pytest.raises(TransientError, match="ValueError: a bad event"):
+        _invoke(function, do="raise")
+    assert _invoke(function, do="work")["calls"] == 2
+
+
+def test_a_function_that_dies_is_started_again(function: LambdaFunction) -> None:
+    """Death in the middle fails that invocation alone; so does death between two."""
+    with pytest.raises(TransientError, match="died"):
+        _invoke(function, do="die")
+    assert _invoke(function, do="work")["calls"] == 1
+    assert function.process.pid is not None
+    os.kill(function.process.pid, signal.SIGKILL)
+    function.process.kill()
+    assert _invoke(function, do="work")["calls"] == 1
+
+
+def test_a_function_that_hangs_is_stopped(function: LambdaFunction) -> None:
+    """After the time-out it is killed, and the next event finds a fresh one."""
+    function._timeout_s = 0.3
+    with pytest.raises(TransientError, match=r"did not answer within 0\.3 s"):
+        _invoke(function, do="sleep")
+    function._timeout_s = 5.0
+    assert _invoke(function, do="work")["calls"] == 1
+
+
+def test_a_handler_that_cannot_be_imported_is_told(tmp_path: Path) -> None:
+    """A broken module fails the invocation with its error; nothing hangs."""
+    broken = LambdaFunction(
+        name="broken", handler="no_such_module.handler", environment={}, folder=tmp_path, timeout_s=5.0
+    )
+    broken.start()
+    with pytest.raises(TransientError, match="no_such_module"):
+        broken.invoke(b"{}")
+    broken.stop()

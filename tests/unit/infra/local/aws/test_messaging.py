@@ -1,0 +1,167 @@
+"""SNS and SQS on a file, asked with boto3."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+
+from infra.local.aws.queue_file import QueueFile
+from infra.local.aws.resources import DEAD_LETTER_QUEUE, FANOUT_QUEUE, HUB_TOPIC_ARN, queue_url
+from infra.local.aws.sqs_event import sqs_event
+from tests.unit.infra.local.conftest import Endpoint
+
+
+def test_what_is_published_reaches_the_fan_out_queue_raw(endpoint: Endpoint) -> None:
+    """The queue's body is the message itself, with its attributes in the event's shape."""
+    attributes = {"class_name": {"DataType": "String", "StringValue": "car & van"}}
+    endpoint.client("sns").publish(TopicArn=HUB_TOPIC_ARN, Message='{"id": 1}', MessageAttributes=attributes)
+    (message,) = endpoint.queues.take(FANOUT_QUEUE, most=10, hidden_s=1)
+    record = json.loads(sqs_event(FANOUT_QUEUE, [message]))["Records"][0]
+    assert record["body"] == '{"id": 1}'
+    assert record["messageAttributes"] == {"class_name": {"dataType": "String", "stringValue": "car & van"}}
+
+
+def test_a_batch_is_published_in_order(endpoint: Endpoint) -> None:
+    """Every entry is taken and answered under its id."""
+    entries = [
+        {
+            "Id": f"n{number}",
+            "Message": f"ä {number}",
+            "MessageAttributes": {"event_type": {"DataType": "String", "StringValue": "motion"}},
+        }
+        for number in range(10)
+    ]
+    answer = endpoint.client("sns").publish_batch(TopicArn=HUB_TOPIC_ARN, PublishBatchRequestEntries=entries)
+    assert [entry["Id"] for entry in answer["Successful"]] == [f"n{number}" for number in range(10)]
+    assert not answer.get("Failed")
+    taken = endpoint.queues.take(FANOUT_QUEUE, most=100, hidden_s=1)
+    assert [message.body for message in taken] == [f"ä {number}" for number in range(10)]
+
+
+def test_the_topic_tells_its_subscriptions(endpoint: Endpoint) -> None:
+    """The health check sees one confirmed subscription."""
+    told = endpoint.client("sns").get_topic_attributes(TopicArn=HUB_TOPIC_ARN)
+    assert told["Attributes"]["SubscriptionsConfirmed"] == "1"
+
+
+def test_another_topic_and_another_action_are_refused(endpoint: Endpoint) -> None:
+    """A mistake is an error with a name, not a silent success."""
+    sns = endpoint.client("sns")
+    with pytest.raises(ClientError, match="only local topic"):
+        sns.publish(TopicArn=f"{HUB_TOPIC_ARN}-other", Message="x")
+    with pytest.raises(ClientError, match="InvalidAction"):
+        sns.create_topic(Name="more")
+
+
+def test_a_dead_letter_is_kept_and_read(endpoint: Endpoint) -> None:
+    """What goes to the dead-letter queue is counted, comes back with its reason, and goes when deleted."""
+    sqs, url = endpoint.client("sqs"), queue_url(endpoint.url, DEAD_LETTER_QUEUE)
+    reason = {"reason": {"DataType": "String", "StringValue": "not_json"}}
+    sqs.send_message(QueueUrl=url, MessageBody="poison", MessageAttributes=reason)
+    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert told["ApproximateNumberOfMessages"] == "1"
+    (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    assert (message["Body"], message["MessageAttributes"]["reason"]["StringValue"]) == ("poison", "not_json")
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)  # hidden from others meanwhile
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    assert endpoint.queues.count(DEAD_LETTER_QUEUE) == 0
+
+
+def test_batches_to_and_from_a_queue(endpoint: Endpoint) -> None:
+    """send_message_batch and delete_message_batch answer for each entry."""
+    sqs, url = endpoint.client("sqs"), queue_url(endpoint.url, DEAD_LETTER_QUEUE)
+    entries = [{"Id": str(number), "MessageBody": f"m{number}"} for number in range(3)]
+    sent = sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    assert [entry["Id"] for entry in sent["Successful"]] == ["0", "1", "2"]
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    handles = [{"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]} for n, message in enumerate(messages)]
+    sqs.delete_message_batch(QueueUrl=url, Entries=handles)
+    assert endpoint.queues.count(DEAD_LETTER_QUEUE) == 0
+
+
+def test_a_queue_that_is_not_there_is_named(endpoint: Endpoint) -> None:
+    """An unknown queue and an unknown action are errors."""
+    sqs = endpoint.client("sqs")
+    with pytest.raises(ClientError, match="no local queue missing"):
+        sqs.send_message(QueueUrl=queue_url(endpoint.url, "missing"), MessageBody="x")
+    with pytest.raises(ClientError, match="CreateQueue"):
+        sqs.create_queue(QueueName="more")
+
+
+def test_other_services_are_somebody_elses(endpoint: Endpoint) -> None:
+    """A call to a service that is not ours goes past."""
+    with pytest.raises(ResponseParserError, match="elsewhere"):
+        endpoint.client("sts").get_caller_identity()
+
+
+def test_what_is_not_deleted_comes_again(tmp_path: Path) -> None:
+    """A taken message is hidden for its time, counts its receipts, and outlives the process."""
+    queues = QueueFile(tmp_path / "queues.db")
+    queues.put("q", [("a", "{}"), ("b", "{}")])
+    first = queues.take("q", most=1, hidden_s=60)
+    assert [message.body for message in first] == ["a"]
+    assert [message.body for message in queues.take("q", most=10, hidden_s=60)] == ["b"]
+    queues.hide(first, hidden_s=0)
+    (again,) = queues.take("q", most=10, hidden_s=0)
+    assert (again.body, again.receive_count) == ("a", 2)
+    queues.close()
+    reopened = QueueFile(tmp_path / "queues.db")
+    assert reopened.count("q") == 2
+    reopened.delete([again.receipt_handle, "not a number"])
+    assert reopened.count("q") == 1
+    reopened.close()
+
+
+def test_waiting_for_a_message_ends_when_one_is_put(tmp_path: Path) -> None:
+    """A taker that waits gets what another thread puts; one that waits in vain gets nothing."""
+    import threading
+
+    queues = QueueFile(tmp_path / "queues.db")
+    assert queues.take("q", most=1, hidden_s=1, wait_s=0.01) == []
+    threading.Timer(0.05, queues.put, args=("q", [("late", "{}")])).start()
+    assert [message.body for message in queues.take("q", most=1, hidden_s=1, wait_s=10)] == ["late"]
+    queues.close()
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        b"{",
+        b'{"QueueUrl": "x/vedette-ingest-dead"}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": "\\ud800"}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": 5}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": "x", "MessageAttributes": ["a"]}',
+        b'{"QueueUrl": "x/vedette-ingest-dead", "MessageBody": "x", "MessageAttributes": {"a": "b"}}',
+        b"[]",
+    ],
+)
+def test_cloud_c10_a_malformed_request_harms_only_itself(endpoint: Endpoint, request_body: bytes) -> None:
+    """It is answered with 400, and the queues go on taking and giving."""
+    headers = {
+        "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/eu-central-1/sqs/aws4_request",
+        "X-Amz-Target": "AmazonSQS.SendMessage",
+    }
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(endpoint.url, data=request_body, headers=headers))
+    assert refused.value.code == 400
+    refused.value.close()
+    endpoint.client("sqs").send_message(QueueUrl=queue_url(endpoint.url, DEAD_LETTER_QUEUE), MessageBody="well")
+    (message,) = endpoint.queues.take(DEAD_LETTER_QUEUE, most=10, hidden_s=1)
+    assert message.body == "well"
+
+
+def test_cloud_c10_a_failed_write_is_rolled_back(tmp_path: Path) -> None:
+    """A batch of which SQLite cannot hold one message leaves nothing of it, and no transaction open."""
+    queues = QueueFile(tmp_path / "queues.db")
+    with pytest.raises(UnicodeEncodeError):
+        queues.put(FANOUT_QUEUE, [("first", "{}"), ("\ud800", "{}")])
+    queues.put(FANOUT_QUEUE, [("second", "{}")])
+    queues.delete([str(10**30), "٣"])
+    assert [message.body for message in queues.take(FANOUT_QUEUE, most=10, hidden_s=1)] == ["second"]
+    queues.close()
