@@ -17,8 +17,8 @@ from cloud_functions.db.connect import Database, connector
 from cloud_functions.db.plates.conversion import ambiguous_patterns, unconverted_sites
 from cloud_functions.db.sites.settings import list_keys, list_sites, set_retention
 from cloud_functions.plates.master_keys import MasterKeys, add_master_key, make_key_file, master_keys
-from cloud_functions.privacy.normal_form_conversion import renormalize
 from cloud_functions.privacy.protection import Protection, require_days
+from cloud_functions.privacy.renormalization import renormalize
 from cloud_functions.privacy.sealing import open_letter
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings

@@ -14,11 +14,11 @@ from pydantic_core import to_json
 
 from cloud_functions.db.events.insert import EventRow, insert_events
 from cloud_functions.db.migrate import downgrade, upgrade
+from cloud_functions.db.plates import normal_form_conversion
+from cloud_functions.db.plates.normal_form_conversion import convert_open_reads, short_transactions
 from cloud_functions.db.plates.search import near_plates
 from cloud_functions.plates.site_key import SiteKey
-from cloud_functions.privacy import normal_form_conversion
 from cloud_functions.privacy.cli import main
-from cloud_functions.privacy.normal_form_conversion import convert_open_reads, short_transactions
 from cloud_functions.privacy.vault import PlateVault
 from shared.errors import TransientError
 from tests.support.ingest_harness import RECOUNT, rows

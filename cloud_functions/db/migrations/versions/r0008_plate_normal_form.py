@@ -14,7 +14,7 @@ from __future__ import annotations
 from alembic import op
 
 from cloud_functions.db.migrations.plain_sql import run_sql
-from cloud_functions.privacy.normal_form_conversion import convert_open_reads, short_transactions
+from cloud_functions.db.plates.normal_form_conversion import convert_open_reads, short_transactions
 
 revision = "0008"
 down_revision = "0007"

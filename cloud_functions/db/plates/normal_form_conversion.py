@@ -1,4 +1,4 @@
-"""Brings stored reads into today's normal form, computed from the plate as it was read.
+"""Converts stored reads that are not protected to today's normal form, computed from the plate as it was read.
 
 A batch is one short transaction: it waits neither long for a lock nor runs long, and notes how far it came, so that an
 interrupted conversion goes on there. Events are taken out and put back, so that all counts stay exact, and whoever
@@ -13,31 +13,23 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psycopg
 from pydantic_core import from_json, to_json
 
-from cloud_functions.db.connect import Database
 from cloud_functions.db.plates.conversion import (
     StoredEvent,
-    begin_again,
     count_pattern_reads,
     next_open_reads,
-    next_sealed_reads,
-    purge_unread_plates,
     reads_done,
     replace_events,
-    sealed_reads_done,
-    unconverted_sites,
 )
 from cloud_functions.db.watchlists import active_pattern_numbers, load_patterns
 from cloud_functions.plates.normal_form import normal_form, with_normal_form
 from cloud_functions.plates.patterns import PatternIndex
 from cloud_functions.plates.site_key import is_token
-from cloud_functions.privacy.sealing import seal_row
-from cloud_functions.privacy.vault import PlateVault
-from shared.errors import ConfigurationError, PermanentError, TransientError
+from shared.errors import TransientError
 
 log = logging.getLogger(__name__)
 
@@ -71,54 +63,16 @@ def limit_transaction(connection: Connection) -> None:
     connection.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
 
 
-class Renormalized(NamedTuple):
-    """What a conversion did."""
-
-    open_reads: int
-    sealed_reads: int
-    sites_left: tuple[str, ...]
-    """Sites with protected reads that were not looked at: their keys cannot be had now."""
-
-
-def renormalize(database: Database, vault: PlateVault) -> Renormalized:
-    """Convert all stored reads, protected ones too. May be interrupted and started again at any time."""
-
-    @contextmanager
-    def transaction() -> Generator[Connection]:
-        with database.transaction() as connection:
-            limit_transaction(connection)
-            yield connection
-
-    with transaction() as connection:
-        begin_again(connection)
-        sites = sorted(unconverted_sites(connection))
-    open_reads, sealed_reads, left = convert_open_reads(transaction), 0, list[str]()
-    for site_id in sites:
-        try:
-            sealed_reads += convert_sealed_reads(transaction, site_id, vault)
-        except (ConfigurationError, PermanentError) as error:
-            log.warning("the protected plates of site %s wait: %s", site_id, error)
-            left.append(site_id)
-    with transaction() as connection:
-        purge_unread_plates(connection)
-    return Renormalized(open_reads, sealed_reads, tuple(left))
-
-
 def convert_open_reads(transaction: Transaction, *, at_once: int = READS_AT_ONCE) -> int:
     """Convert the reads that are not protected, from where the last conversion stopped; return how many were changed.
 
     Raises:
         TransientError: the tables are too busy now; what was done is kept.
     """
-    return _repeat(lambda: _convert_open(transaction, at_once))
+    return retry_while_busy(lambda: _convert_open(transaction, at_once))
 
 
-def convert_sealed_reads(transaction: Transaction, site_id: str, vault: PlateVault, *, at_once: int = 1000) -> int:
-    """Convert a site's protected reads likewise; ``vault`` has its keys. Reads without a key stay as they are."""
-    return _repeat(lambda: _convert_sealed(transaction, site_id, vault, at_once))
-
-
-def _repeat(step: Callable[[], int | None]) -> int:
+def retry_while_busy(step: Callable[[], int | None]) -> int:
     """Call until it returns None; return the sum. A step that the database is too busy for is tried again."""
     changed, failures = 0, 0
     while True:
@@ -152,31 +106,8 @@ def _convert_open(transaction: Transaction, limit: int) -> int | None:
             and (right := normal_form(read.plate_text, read.plate)) != read.plate
         ]
         changed = replace_events(connection, [(read.event_id, read.captured_at) for read, _ in due], _converted)
-        _note_patterns(connection, [(read.plate, right) for read, right in due])
+        note_lost_patterns(connection, [(read.plate, right) for read, right in due])
         reads_done(connection, reads[-1])
-        return changed
-
-
-def _convert_sealed(transaction: Transaction, site_id: str, vault: PlateVault, limit: int) -> int | None:
-    with transaction() as connection:
-        vault.refresh(connection)
-        reads = next_sealed_reads(connection, site_id, limit=limit)
-        if not reads or not vault.has_key_of(site_id):  # without a key there is nothing left that could be read
-            sealed_reads_done(connection, site_id, None)
-            return None
-        key = vault.key_of(site_id)
-        opened: dict[str, str] = {}
-        tokens: list[tuple[str, str]] = []
-        for read in reads:
-            data = _opened(vault, str(read.event_id), read.token, bytes(read.sealed))
-            right = None if data is None else with_normal_form(from_json(data))
-            if right is not None:
-                opened[str(read.event_id)] = to_json(right).decode()
-                tokens.append((read.token, key.token(right["plate_normalized"])))
-        due = [(read.event_id, read.captured_at) for read in reads if str(read.event_id) in opened]
-        changed = replace_events(connection, due, lambda event: _resealed(event, opened, key))
-        _note_patterns(connection, tokens)
-        sealed_reads_done(connection, site_id, reads[-1])
         return changed
 
 
@@ -185,20 +116,7 @@ def _converted(event: StoredEvent) -> StoredEvent | None:
     return None if right is None else event._replace(event_data_json=to_json(right).decode())
 
 
-def _resealed(event: StoredEvent, opened: dict[str, str], key: Any) -> StoredEvent:
-    plain = event._replace(event_data_json=opened[str(event.event_id)], plate_sealed=None)
-    return seal_row(plain, key)[0]
-
-
-def _opened(vault: PlateVault, event_id: str, token: str, sealed: bytes) -> str | None:
-    try:
-        return vault.open(sealed, event_id=event_id, token=token)
-    except PermanentError as error:
-        log.warning("%s", error)
-        return None
-
-
-def _note_patterns(connection: Connection, changes: Iterable[tuple[str, str]]) -> None:
+def note_lost_patterns(connection: Connection, changes: Iterable[tuple[str, str]]) -> None:
     """Note the watch-list patterns that the plate before matched and the plate after does not."""
     pairs = Counter(changes)
     if not pairs:

@@ -1,0 +1,110 @@
+"""``vedette-plates renormalize``: converts all stored reads to today's normal form, protected ones with their keys."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from cloud_functions.db.connect import Database
+from cloud_functions.db.plates.conversion import (
+    StoredEvent,
+    begin_again,
+    next_sealed_reads,
+    purge_unread_plates,
+    replace_events,
+    sealed_reads_done,
+    unconverted_sites,
+)
+from cloud_functions.db.plates.normal_form_conversion import (
+    Connection,
+    Transaction,
+    convert_open_reads,
+    limit_transaction,
+    note_lost_patterns,
+    retry_while_busy,
+)
+from cloud_functions.plates.normal_form import with_normal_form
+from cloud_functions.plates.site_key import SiteKey
+from cloud_functions.privacy.sealing import seal_row
+from cloud_functions.privacy.vault import PlateVault
+from shared.errors import ConfigurationError, PermanentError
+
+log = logging.getLogger(__name__)
+
+
+class Renormalized(NamedTuple):
+    """What a conversion did."""
+
+    open_reads: int
+    sealed_reads: int
+    sites_left: tuple[str, ...]
+    """Sites with protected reads that were not looked at: their keys cannot be had now."""
+
+
+def renormalize(database: Database, vault: PlateVault) -> Renormalized:
+    """Convert all stored reads, protected ones too. May be interrupted and started again at any time."""
+
+    @contextmanager
+    def transaction() -> Generator[Connection]:
+        with database.transaction() as connection:
+            limit_transaction(connection)
+            yield connection
+
+    with transaction() as connection:
+        begin_again(connection)
+        sites = sorted(unconverted_sites(connection))
+    open_reads, sealed_reads, left = convert_open_reads(transaction), 0, list[str]()
+    for site_id in sites:
+        try:
+            sealed_reads += convert_sealed_reads(transaction, site_id, vault)
+        except (ConfigurationError, PermanentError) as error:
+            log.warning("the protected plates of site %s wait: %s", site_id, error)
+            left.append(site_id)
+    with transaction() as connection:
+        purge_unread_plates(connection)
+    return Renormalized(open_reads, sealed_reads, tuple(left))
+
+
+def convert_sealed_reads(transaction: Transaction, site_id: str, vault: PlateVault, *, at_once: int = 1000) -> int:
+    """Convert a site's protected reads likewise; ``vault`` has its keys. Reads without a key stay as they are."""
+    return retry_while_busy(lambda: _convert_sealed(transaction, site_id, vault, at_once))
+
+
+def _convert_sealed(transaction: Transaction, site_id: str, vault: PlateVault, limit: int) -> int | None:
+    with transaction() as connection:
+        vault.refresh(connection)
+        reads = next_sealed_reads(connection, site_id, limit=limit)
+        if not reads or not vault.has_key_of(site_id):  # without a key there is nothing left that could be read
+            sealed_reads_done(connection, site_id, None)
+            return None
+        key = vault.key_of(site_id)
+        opened: dict[str, str] = {}
+        tokens: list[tuple[str, str]] = []
+        for read in reads:
+            data = _opened(vault, str(read.event_id), read.token, bytes(read.sealed))
+            right = None if data is None else with_normal_form(from_json(data))
+            if right is not None:
+                opened[str(read.event_id)] = to_json(right).decode()
+                tokens.append((read.token, key.token(right["plate_normalized"])))
+        due = [(read.event_id, read.captured_at) for read in reads if str(read.event_id) in opened]
+        changed = replace_events(connection, due, lambda event: _resealed(event, opened, key))
+        note_lost_patterns(connection, tokens)
+        sealed_reads_done(connection, site_id, reads[-1])
+        return changed
+
+
+def _resealed(event: StoredEvent, opened: dict[str, str], key: SiteKey) -> StoredEvent:
+    plain = event._replace(event_data_json=opened[str(event.event_id)], plate_sealed=None)
+    return seal_row(plain, key)[0]
+
+
+def _opened(vault: PlateVault, event_id: str, token: str, sealed: bytes) -> str | None:
+    try:
+        return vault.open(sealed, event_id=event_id, token=token)
+    except PermanentError as error:
+        log.warning("%s", error)
+        return None
