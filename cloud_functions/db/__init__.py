@@ -1,1 +1,4 @@
-"""SQL, and nothing but SQL: connections, migrations, partitions, one folder for each kind of row. May import ``plates``."""
+"""SQL, and nothing but SQL: connections, migrations, partitions, one folder for each kind of row.
+
+May import ``plates``.
+"""

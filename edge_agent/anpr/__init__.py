@@ -1,1 +1,4 @@
-"""Vehicles to number plate reads; ``stage`` orchestrates. May import ``types``, ``boxes``, ``detect``, ``track`` and ``events``."""
+"""Vehicles to number plate reads; ``stage`` orchestrates.
+
+May import ``types``, ``boxes``, ``detect``, ``track`` and ``events``.
+"""

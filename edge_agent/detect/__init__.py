@@ -1,1 +1,4 @@
-"""Frame to detections: models, moving blobs, slicing, and when to run them. May import ``types``, ``resize`` and ``boxes``."""
+"""Frame to detections: models, moving blobs, slicing, and when to run them.
+
+May import ``types``, ``resize`` and ``boxes``.
+"""

@@ -1,1 +1,4 @@
-"""What the cloud asks of the device and what the device reports: commands and health. May import ``outbox`` and ``transport``."""
+"""What the cloud asks of the device and what the device reports: commands and health.
+
+May import ``outbox`` and ``transport``.
+"""

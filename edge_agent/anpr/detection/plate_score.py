@@ -3,7 +3,7 @@
 A grille, a hazard triangle or a lit window can look like a plate from afar, but there are no characters on it. So the
 detector's score and the characters that the reader saw count together: a doubtful find with a row of clear characters
 is a plate, an illegible one must look like nothing else. The weights are a logistic regression over what is found on
-held-out frames and generated scenes (``training/detector/choose_belief.py``).
+held-out frames and generated scenes (``training/detector/choose_plate_score.py``).
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Decoding with FFmpeg (PyAV): streams to pictures, YUV planes, presentation times. May import ``types`` and ``resize``."""
+"""Decoding with FFmpeg (PyAV): streams to pictures, YUV planes, presentation times.
+
+May import ``types`` and ``resize``.
+"""

@@ -1,7 +1,7 @@
 """Stands for EventBridge Scheduler: calls the maintenance function as the template's schedules do.
 
-``python -m infra.local.aws.scheduler`` runs until SIGTERM. All tasks are run once at the start, since this machine may have
-slept through every appointment. The environment is the maintenance function's.
+``python -m infra.local.aws.scheduler`` runs until SIGTERM. All tasks run once at the start, since this machine may have
+been asleep when they were due. The environment is the maintenance function's.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 Held-out frames and generated scenes of held-out fonts are searched and read; a logistic regression over two numbers
 (the score's log-odds, and the characters read, each counting as much as it is sure, five at most) gives the weights of
-``edge_agent/anpr/detection/plate_score.py``. Many plates in the frames have no label: ``--sheet`` writes a picture of all that counts
-as false, numbered, and ``--plates 3,17`` says which of those are plates after all and are left out of the fit.
+``edge_agent/anpr/detection/plate_score.py``. Many plates in the frames have no label: ``--sheet`` writes a numbered
+picture of everything that counts as false, and ``--plates 3,17`` says which of those are plates after all and are left
+out of the fit.
 
 Usage::
 
-    .venv/bin/python -m training.detector.choose_belief --frames ../shared/anpr/train_romania --cache DIR \\
+    .venv/bin/python -m training.detector.choose_plate_score --frames ../shared/anpr/train_romania --cache DIR \\
         --bank-held-out DIR/plates-val.npz [--sheet FILE.png] [--plates NUMBERS]
 
 The weights in use were fitted with detector 3, reader 2026.11.4, line reader 2026.11.2 and
