@@ -59,6 +59,7 @@ def test_an_artefact_is_all_that_its_handler_needs_and_nothing_else(name: str, t
         "__pycache__",
         "db",
         "plates",
+        "privacy",
         name,
     }
     assert not (folder / "cloud_functions/db/migrations").exists()
