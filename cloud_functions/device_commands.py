@@ -49,7 +49,7 @@ def send_command(publisher: CommandPublisher, *, site_id: str, device_id: str, c
     publisher.publish(topic, command.model_dump_json(exclude_none=True).encode())
 
 
-def ask_for_resends(
+def request_resends(
     publisher: CommandPublisher,
     resends: Sequence[DueResend],
     *,

@@ -37,7 +37,7 @@ class NoMetrics:
         return None
 
 
-class CountedMetrics:
+class InMemoryMetrics:
     """Keeps the counts in memory: for tests and the one-machine stack."""
 
     def __init__(self) -> None:
@@ -71,12 +71,12 @@ class EmbeddedMetrics:
             self._pending = False
 
 
-def metrics_for(*, service: str, variables: Mapping[str, str]) -> Metrics:
+def build_metrics(*, service: str, variables: Mapping[str, str]) -> Metrics:
     """Return what counts: CloudWatch's format inside Lambda, nothing elsewhere."""
     return EmbeddedMetrics(service=service) if _IN_LAMBDA in variables else NoMetrics()
 
 
-def wire_logging(*, service: str, variables: Mapping[str, str]) -> None:
+def configure_logging(*, service: str, variables: Mapping[str, str]) -> None:
     """Inside Lambda, send every logger's lines to stdout as JSON with the service's name; elsewhere leave logging be.
 
     ``LOG_LEVEL`` chooses the level (INFO). AWS's own loggers are held at WARNING: below that they tell secrets.

@@ -90,9 +90,9 @@ def app_from_lambda_environment() -> FastAPI:
     from cloud_functions.api.backends.thread_pool import InlineWorkers
     from cloud_functions.api.dependencies import LAMBDA_LIMITS
     from cloud_functions.api.wiring import ApiSettings, build_app
-    from cloud_functions.observability import wire_logging
+    from cloud_functions.observability import configure_logging
 
-    wire_logging(service="api", variables=os.environ)
+    configure_logging(service="api", variables=os.environ)
     return build_app(ApiSettings.from_environment(), workers=InlineWorkers(), limits=LAMBDA_LIMITS)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cloud_functions.fanout.messages import read_deliveries
 from cloud_functions.fanout.targets import Target, build_target
-from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
+from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.settings import Environment, FanoutSettings
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ def build_fanout(
 
 @functools.cache
 def _fanout() -> Fanout:
-    wire_logging(service="fanout", variables=os.environ)
-    return build_fanout(metrics=metrics_for(service="fanout", variables=os.environ))
+    configure_logging(service="fanout", variables=os.environ)
+    return build_fanout(metrics=build_metrics(service="fanout", variables=os.environ))
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from cloud_functions.ingest.sources.messages import Rejection
 
 log = logging.getLogger(__name__)
 
-MOST_ENTRIES: Final = 10
-MOST_BYTES: Final = 256 * 1024
+MAX_BATCH_ENTRIES: Final = 10
+MAX_BATCH_BYTES: Final = 256 * 1024
 _DETAIL_LENGTH: Final = 500
 _ENTRY_OVERHEAD_BYTES: Final = 2048
 
@@ -20,7 +20,7 @@ _ENTRY_OVERHEAD_BYTES: Final = 2048
 class DeadLetters(Protocol):
     """Takes messages that will never be acceptable."""
 
-    def keep(self, rejections: Sequence[Rejection]) -> set[str]:
+    def send(self, rejections: Sequence[Rejection]) -> set[str]:
         """Keep them; return the ids of the messages for which it did not work."""
         ...
 
@@ -28,7 +28,7 @@ class DeadLetters(Protocol):
 class NoDeadLetters:
     """For a deployment without a queue of its own: the event source keeps what is returned to it."""
 
-    def keep(self, rejections: Sequence[Rejection]) -> set[str]:
+    def send(self, rejections: Sequence[Rejection]) -> set[str]:
         return {rejection.message_id for rejection in rejections}
 
 
@@ -39,7 +39,7 @@ class SqsDeadLetters:
         self._queue_url = queue_url
         self._aws = aws
 
-    def keep(self, rejections: Sequence[Rejection]) -> set[str]:
+    def send(self, rejections: Sequence[Rejection]) -> set[str]:
         failed: set[str] = set()
         for call in _calls(rejections):
             failed |= self._call(call)
@@ -76,7 +76,7 @@ def _calls(rejections: Sequence[Rejection]) -> Iterator[list[Rejection]]:
     size = 0
     for rejection in rejections:
         bytes_ = len(rejection.body.encode()) + _ENTRY_OVERHEAD_BYTES
-        if call and (len(call) == MOST_ENTRIES or size + bytes_ > MOST_BYTES):
+        if call and (len(call) == MAX_BATCH_ENTRIES or size + bytes_ > MAX_BATCH_BYTES):
             yield call
             call, size = [], 0
         call.append(rejection)

@@ -38,7 +38,7 @@ class Limits(NamedTuple):
     """The latest time that a device may claim, as for events."""
 
 
-def record_report(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+def record_device_message(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
     """Store one report inside the caller's transaction; raise ContractError for what is not one."""
     _RECORDERS[address.kind](connection, message, address, limits)
 
@@ -94,7 +94,7 @@ _RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, Limi
     "status": _status,
     "replies": _reply,
 }
-REPORT_KINDS: Final = frozenset(_RECORDERS)
+DEVICE_MESSAGE_KINDS: Final = frozenset(_RECORDERS)
 
 
 def _lose(connection: Connection, outbox: Outbox, ranges: list[Range], why: str) -> None:

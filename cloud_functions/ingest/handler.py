@@ -14,7 +14,7 @@ from cloud_functions.device_commands import CommandPublisher, IotCommandPublishe
 from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsDeadLetters
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
-from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
+from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.plates.master_keys import MasterKeys, master_keys
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, IngestSettings, PlateSettings
@@ -65,8 +65,8 @@ def _dead_letters(settings: IngestSettings, aws: AwsClients) -> DeadLetters:
 @functools.cache
 def _ingest() -> Ingest:
     """Wire the execution environment's one ingest, on its first invocation."""
-    wire_logging(service="ingest", variables=os.environ)
-    ingest = build_ingest(metrics=metrics_for(service="ingest", variables=os.environ))
+    configure_logging(service="ingest", variables=os.environ)
+    ingest = build_ingest(metrics=build_metrics(service="ingest", variables=os.environ))
     gc.freeze()  # what is loaded now stays; looking through it again with every batch cost a third of the time
     return ingest
 

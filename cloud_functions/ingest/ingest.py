@@ -13,14 +13,20 @@ from typing import Any, NamedTuple
 
 from cloud_functions.db.connect import Database
 from cloud_functions.db.devices.gaps import claim_due
-from cloud_functions.device_commands import CommandPublisher, ask_for_resends
+from cloud_functions.device_commands import CommandPublisher, request_resends
 from cloud_functions.ingest.dead_letters import DeadLetters
-from cloud_functions.ingest.device_messages import REPORT_KINDS, Limits, record_report
+from cloud_functions.ingest.device_messages import DEVICE_MESSAGE_KINDS, Limits, record_device_message
 from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
-from cloud_functions.ingest.seal import sealed_letters
+from cloud_functions.ingest.seal import seal_rejections
 from cloud_functions.ingest.sources.messages import Invocation, Message, Rejection, read_invocation
-from cloud_functions.ingest.store import EventStore, Outcome
-from cloud_functions.ingest.validation import ArrivedEvent, Arriving, PlaceInSequence, accept_event, place_in_sequence
+from cloud_functions.ingest.store import ChunkResult, EventStore
+from cloud_functions.ingest.validation import (
+    Arriving,
+    SequencePosition,
+    ValidatedEvent,
+    sequence_position,
+    validate_event,
+)
 from cloud_functions.observability import Metrics
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import GapSettings, IngestSettings
@@ -31,14 +37,14 @@ from shared.topics import TopicAddress, parse_topic
 log = logging.getLogger(__name__)
 
 
-class Progress:
+class BatchProgress:
     """What has become of an invocation's messages so far."""
 
     def __init__(self, rejections: Iterable[Rejection]) -> None:
         self.rejections = list(rejections)
         self.failed: set[str] = set()
-        self.outcomes: list[Outcome] = []
-        self.arrived: list[ArrivedEvent] = []
+        self.outcomes: list[ChunkResult] = []
+        self.arrived: list[ValidatedEvent] = []
         self.publications: list[Publication] = []
 
     def reject(self, message: Message, reason: str, detail: str) -> None:
@@ -51,7 +57,7 @@ class Progress:
         self.failed.update(message.message_id for message in messages)
 
 
-class Dealt(NamedTuple):
+class BatchResult(NamedTuple):
     """What became of messages, by their ids; those in neither set are done."""
 
     failed: set[str]
@@ -95,14 +101,14 @@ class Ingest:
             TransientError: a source that takes back nothing in particular must send its messages again.
         """
         invocation = read_invocation(event, kafka_partial=self._settings.kafka_partial_responses)
-        failed = self.take(invocation).failed
+        failed = self.process(invocation).failed
         if failed and not invocation.partial:
             raise TransientError("not everything could be dealt with now; send it again")
         return {"batchItemFailures": [{"itemIdentifier": invocation.identify(one)} for one in sorted(failed)]}
 
-    def take(self, invocation: Invocation) -> Dealt:
+    def process(self, invocation: Invocation) -> BatchResult:
         """Deal with messages, whoever brings them."""
-        progress = Progress(invocation.rejections)
+        progress = BatchProgress(invocation.rejections)
         reports: list[tuple[Message, TopicAddress]] = []
         events: list[Message] = []
         for message in invocation.messages:
@@ -116,22 +122,22 @@ class Ingest:
         self._keep_rejected(progress)
         self._ask_for_missing({*silent, *(device for outcome in progress.outcomes for device in outcome.due_devices)})
         self._count(progress)
-        return Dealt(progress.failed, {rejection.message_id for rejection in progress.rejections})
+        return BatchResult(progress.failed, {rejection.message_id for rejection in progress.rejections})
 
     def _sort(
-        self, message: Message, topic: str, reports: list[tuple[Message, TopicAddress]], progress: Progress
+        self, message: Message, topic: str, reports: list[tuple[Message, TopicAddress]], progress: BatchProgress
     ) -> None:
         try:
             address = parse_topic(topic)
         except ContractError as error:
             progress.reject(message, error.reason, str(error))
             return
-        if address.kind in REPORT_KINDS:
+        if address.kind in DEVICE_MESSAGE_KINDS:
             reports.append((message, address))
         else:
             progress.reject(message, "bad_topic", f"ingest takes no {address.kind}")
 
-    def _take_events(self, messages: Sequence[Message], progress: Progress) -> None:
+    def _take_events(self, messages: Sequence[Message], progress: BatchProgress) -> None:
         """Store chunk by chunk, each in a transaction of its own and parsed while it is being stored."""
         chunks = _even_chunks(messages, self._settings.chunk_size) if messages else []
         for number, chunk in enumerate(chunks, start=1):
@@ -139,7 +145,7 @@ class Ingest:
                 progress.fail(message for unread in chunks[number:] for message in unread)
                 return
 
-    def _take_chunk(self, chunk: Sequence[Message], progress: Progress) -> bool:
+    def _take_chunk(self, chunk: Sequence[Message], progress: BatchProgress) -> bool:
         """Store a chunk; return whether the database is there for the next one."""
         arriving = Arriving(self._parse(chunk, progress), at_most=len(chunk))
         try:
@@ -159,35 +165,37 @@ class Ingest:
         progress.outcomes.append(outcome)
         return True
 
-    def _parse(self, messages: Iterable[Message], progress: Progress) -> Iterator[ArrivedEvent | PlaceInSequence]:
+    def _parse(
+        self, messages: Iterable[Message], progress: BatchProgress
+    ) -> Iterator[ValidatedEvent | SequencePosition]:
         latest = self._latest()
         for message in messages:
             try:
-                yield accept_event(message, latest=latest)
+                yield validate_event(message, latest=latest)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))
-                place = place_in_sequence(message)
+                place = sequence_position(message)
                 if place is not None:
                     yield place
 
     def _latest(self) -> datetime:
         return self._clock.now() + timedelta(seconds=self._settings.max_future_s)
 
-    def _publish(self, progress: Progress) -> None:
+    def _publish(self, progress: BatchProgress) -> None:
         if not progress.publications:
             return
         untold = self._publisher.publish(progress.publications)
         if untold:
             progress.fail(event.message for event in progress.arrived if event.row.event_id in untold)
 
-    def _take_reports(self, reports: Sequence[tuple[Message, TopicAddress]], progress: Progress) -> set[str]:
+    def _take_reports(self, reports: Sequence[tuple[Message, TopicAddress]], progress: BatchProgress) -> set[str]:
         """Record each report in a transaction of its own; return the devices that were heard."""
         heard: set[str] = set()
         limits = Limits(self._gaps, self._clock.now(), self._latest())
         for number, (message, address) in enumerate(reports):
             try:
                 with self._database.transaction() as connection:
-                    record_report(connection, message, address, limits)
+                    record_device_message(connection, message, address, limits)
                 heard.add(address.device_id)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))
@@ -199,14 +207,14 @@ class Ingest:
                 break
         return heard
 
-    def _keep_rejected(self, progress: Progress) -> None:
+    def _keep_rejected(self, progress: BatchProgress) -> None:
         for rejection in progress.rejections:
             log.warning("rejected (%s): %s", rejection.reason, rejection.detail)
         if progress.rejections:
             letters = self._sealed(progress)
-            progress.failed |= self._dead_letters.keep(letters) if letters else set()
+            progress.failed |= self._dead_letters.send(letters) if letters else set()
 
-    def _sealed(self, progress: Progress) -> Sequence[Rejection]:
+    def _sealed(self, progress: BatchProgress) -> Sequence[Rejection]:
         """Return the rejected messages as they may be kept; where that is not known now, they come again."""
         if not self._vault.can_seal:
             return progress.rejections
@@ -217,7 +225,7 @@ class Ingest:
             log.warning("rejected messages wait for the database: %s", error)
             progress.fail_rejected()
             return ()
-        letters, failed = sealed_letters(progress.rejections, self._vault)
+        letters, failed = seal_rejections(progress.rejections, self._vault)
         progress.failed |= failed
         return letters
 
@@ -231,9 +239,9 @@ class Ingest:
         except VedetteError as error:
             log.warning("gaps are not asked for now: %s", error)
             return
-        self._metrics.count("ResendsRequested", ask_for_resends(self._commands, resends, clock=self._clock))
+        self._metrics.count("ResendsRequested", request_resends(self._commands, resends, clock=self._clock))
 
-    def _count(self, progress: Progress) -> None:
+    def _count(self, progress: BatchProgress) -> None:
         self._metrics.count("EventsStored", sum(len(outcome.new) for outcome in progress.outcomes))
         self._metrics.count("EventsRepeated", sum(len(outcome.known) for outcome in progress.outcomes))
         self._metrics.count("PlateMatches", sum(len(outcome.matches) for outcome in progress.outcomes))

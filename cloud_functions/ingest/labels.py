@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from cloud_functions.ingest.validation import ArrivedEvent
+from cloud_functions.ingest.validation import ValidatedEvent
 
 Label = tuple[str, str]
 """Kind (``class`` or ``zone``) and name, as the counts have them."""
@@ -34,12 +34,12 @@ WHERE events > 0
 class Admission(NamedTuple):
     """Which events with new names may be stored, which not, and the names there will be."""
 
-    accepted: list[ArrivedEvent]
-    refused: list[ArrivedEvent]
+    accepted: list[ValidatedEvent]
+    refused: list[ValidatedEvent]
     names: dict[SiteMonth, set[Label]]
 
 
-class SiteLabels:
+class SiteLabelLimit:
     """The names in use, as far as this process has seen them. Not for use by two threads at a time."""
 
     def __init__(self, *, most: int) -> None:
@@ -47,7 +47,7 @@ class SiteLabels:
         self.most = most
         self._known: dict[SiteMonth, set[Label]] = {}
 
-    def with_known(self, events: Iterable[ArrivedEvent], others: list[ArrivedEvent]) -> Iterator[ArrivedEvent]:
+    def with_known(self, events: Iterable[ValidatedEvent], others: list[ValidatedEvent]) -> Iterator[ValidatedEvent]:
         """Give out the events whose names are all known; note the others."""
         known = self._known
         for event in events:
@@ -56,7 +56,7 @@ class SiteLabels:
             else:
                 others.append(event)
 
-    def admit(self, connection: psycopg.Connection[Any], events: Sequence[ArrivedEvent]) -> Admission:
+    def admit(self, connection: psycopg.Connection[Any], events: Sequence[ValidatedEvent]) -> Admission:
         """Decide about events with new names, in the transaction that stores those accepted; call it first in it."""
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         keys = sorted({_site_month(event) for event in events})
@@ -65,8 +65,8 @@ class SiteLabels:
             _NAMES_OF, [list(part) for part in zip(*keys, strict=True)]
         ):
             names[site_id, month].add((kind, label))
-        accepted: list[ArrivedEvent] = []
-        refused: list[ArrivedEvent] = []
+        accepted: list[ValidatedEvent] = []
+        refused: list[ValidatedEvent] = []
         for event in events:
             there = names[_site_month(event)]
             more = event.labels - there
@@ -87,5 +87,5 @@ class SiteLabels:
 _NO_LABELS: Final[frozenset[Label]] = frozenset()
 
 
-def _site_month(event: ArrivedEvent) -> SiteMonth:
+def _site_month(event: ValidatedEvent) -> SiteMonth:
     return event.row.site_id, event.row.timestamp[:7]

@@ -35,7 +35,7 @@ class NoPartitionError(Exception):
     """A row's month may have no partition yet; what was begun is taken back, the partition made, and begun again."""
 
 
-class Months:
+class MonthlyPartitions:
     """Which months have a partition, as far as this process knows. Not for use by two threads at a time."""
 
     def __init__(self, *, database: Database, clock: Clock, sleep: Callable[[float], None] = time.sleep) -> None:

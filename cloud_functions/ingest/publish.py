@@ -10,14 +10,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cloud_functions.aws import AwsClients, aws_error
 from cloud_functions.db.events.record import truncated_data
-from cloud_functions.ingest.store import StoredEvent
-from cloud_functions.ingest.validation import ArrivedEvent
-from cloud_functions.ingest.watchlist_matcher import MOST_TOLD, PLATE_MATCH, match_document
+from cloud_functions.ingest.store import EventDocument
+from cloud_functions.ingest.validation import ValidatedEvent
+from cloud_functions.ingest.watchlist_matcher import MAX_DOCUMENT_MATCHES, PLATE_MATCH, match_document
 
 log = logging.getLogger(__name__)
 
-MOST_ENTRIES: Final = 10
-MOST_BYTES: Final = 256 * 1024
+MAX_BATCH_ENTRIES: Final = 10
+MAX_BATCH_BYTES: Final = 256 * 1024
 _ENTRY_OVERHEAD_BYTES: Final = 1024
 _SURELY_ATTRIBUTES_BYTES: Final = 200 * 1024
 """More than the attributes of any event take: class names are at most 100, of 200 characters each."""
@@ -89,7 +89,7 @@ class SnsPublisher:
         return {publications[int(failure["Id"])].event_id for failure in failed}
 
 
-def publications(stored: Iterable[StoredEvent]) -> list[Publication]:
+def publications(stored: Iterable[EventDocument]) -> list[Publication]:
     """Return what the hub is told about these events."""
     return [
         _fitting(Publication(arrived.row.event_id, _for_xml(document), _attributes(arrived)))
@@ -97,14 +97,16 @@ def publications(stored: Iterable[StoredEvent]) -> list[Publication]:
     ]
 
 
-def match_publications(stored: Iterable[StoredEvent], matches: Mapping[str, list[dict[str, Any]]]) -> list[Publication]:
+def match_publications(
+    stored: Iterable[EventDocument], matches: Mapping[str, list[dict[str, Any]]]
+) -> list[Publication]:
     """Return what the hub is told about plates that are on a watch-list."""
     found = [one for one in stored if one.arrived.row.event_id in matches] if matches else []
     return [_match_publication(one, matches[one.arrived.row.event_id]) for one in found]
 
 
-def _match_publication(stored: StoredEvent, matches: list[dict[str, Any]]) -> Publication:
-    lists = dict.fromkeys(str(match["watchlist"]) for match in matches[:MOST_TOLD])
+def _match_publication(stored: EventDocument, matches: list[dict[str, Any]]) -> Publication:
+    lists = dict.fromkeys(str(match["watchlist"]) for match in matches[:MAX_DOCUMENT_MATCHES])
     attributes = _attributes(stored.arrived) | {"event_type": PLATE_MATCH, "watchlist": list(lists)}
     return _fitting(
         Publication(stored.arrived.row.event_id, _for_xml(match_document(stored.document, matches)), attributes)
@@ -117,9 +119,9 @@ def _fitting(publication: Publication) -> Publication:
     SNS would refuse it each time, and nobody would ever be told. ``event_data`` then says ``truncated`` and where the
     whole event is; a match keeps the plate, how many patterns it fits, and the first of them.
     """
-    if len(publication.document) * 4 + _SURELY_ATTRIBUTES_BYTES <= MOST_BYTES:
+    if len(publication.document) * 4 + _SURELY_ATTRIBUTES_BYTES <= MAX_BATCH_BYTES:
         return publication
-    if _entry_bytes(publication) <= MOST_BYTES:
+    if _entry_bytes(publication) <= MAX_BATCH_BYTES:
         return publication
     told: dict[str, Any] = json.loads(publication.document)
     data: dict[str, Any] = told["event_data"]
@@ -139,7 +141,7 @@ def _entry_bytes(publication: Publication) -> int:
     return len(publication.document.encode()) + attributes + _ENTRY_OVERHEAD_BYTES
 
 
-def _attributes(arrived: ArrivedEvent) -> dict[str, str | list[str]]:
+def _attributes(arrived: ValidatedEvent) -> dict[str, str | list[str]]:
     row, classes = arrived.row, arrived.class_names
     attributes: dict[str, str | list[str]] = {
         "event_type": row.event_type,
@@ -182,7 +184,7 @@ def _calls(publications: Sequence[Publication]) -> Iterator[list[Publication]]:
     size = 0
     for publication in publications:
         bytes_ = _entry_bytes(publication)
-        if call and (len(call) == MOST_ENTRIES or size + bytes_ > MOST_BYTES):
+        if call and (len(call) == MAX_BATCH_ENTRIES or size + bytes_ > MAX_BATCH_BYTES):
             yield call
             call, size = [], 0
         call.append(publication)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from cloud_functions.ingest.sources.messages import Message, Rejection
-from cloud_functions.ingest.validation import ArrivedEvent
+from cloud_functions.ingest.validation import ValidatedEvent
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.privacy.sealing import seal_letter, seal_row
 from cloud_functions.privacy.vault import PlateVault
@@ -24,7 +24,7 @@ _SEALED_TOGETHER: Final = 64
 """As many as COPY sends at a time. One plate after another is sealed quicker than one now and then."""
 
 
-class Sealing:
+class PlateSealer:
     """Seals what must be sealed of one chunk."""
 
     def __init__(self, vault: PlateVault) -> None:
@@ -34,7 +34,7 @@ class Sealing:
         self.waiting: list[Message] = []
         """Those that could not be sealed now."""
 
-    def sealed(self, events: Iterable[ArrivedEvent]) -> Iterator[ArrivedEvent]:
+    def sealed(self, events: Iterable[ValidatedEvent]) -> Iterator[ValidatedEvent]:
         """Give out the events as they may be stored, without those that must wait."""
         if not self._vault.protected_sites():
             yield from events
@@ -43,7 +43,7 @@ class Sealing:
         while group := list(islice(coming, _SEALED_TOGETHER)):
             yield from [event for event in map(self._sealed, group) if event is not None]
 
-    def _sealed(self, event: ArrivedEvent) -> ArrivedEvent | None:
+    def _sealed(self, event: ValidatedEvent) -> ValidatedEvent | None:
         if event.license_plate is None or not self._vault.protects(event.row.site_id):
             return event
         key = self._key(event.row.site_id)
@@ -63,7 +63,7 @@ class Sealing:
         return self._keys[site_id]
 
 
-def sealed_letters(rejections: Sequence[Rejection], vault: PlateVault) -> tuple[list[Rejection], set[str]]:
+def seal_rejections(rejections: Sequence[Rejection], vault: PlateVault) -> tuple[list[Rejection], set[str]]:
     """Return what is to be kept of rejected messages, and the ids of those that cannot be sealed now.
 
     A message of a protected site may hold a plate, however broken it is: its body is sealed. One that does not tell its

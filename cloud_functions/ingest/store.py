@@ -18,13 +18,13 @@ from cloud_functions.db.events.identity import note_odd_times, take_back_repeats
 from cloud_functions.db.events.insert import EventRow, insert_events, stored_events
 from cloud_functions.db.events.json_size import short_numbers
 from cloud_functions.db.events.record import FlatEvent, flat_event_json
-from cloud_functions.ingest.labels import Label, SiteLabels, SiteMonth
-from cloud_functions.ingest.partitions import Months, NoPartitionError
-from cloud_functions.ingest.seal import Sealing
+from cloud_functions.ingest.labels import Label, SiteLabelLimit, SiteMonth
+from cloud_functions.ingest.partitions import MonthlyPartitions, NoPartitionError
+from cloud_functions.ingest.seal import PlateSealer
 from cloud_functions.ingest.sources.messages import Message
-from cloud_functions.ingest.superseded import forget_superseded
-from cloud_functions.ingest.validation import ArrivedEvent, Arriving, PlaceInSequence, as_stored
-from cloud_functions.ingest.watchlist_matcher import WatchLists
+from cloud_functions.ingest.superseded import delete_superseded
+from cloud_functions.ingest.validation import Arriving, SequencePosition, ValidatedEvent, with_stored_content
+from cloud_functions.ingest.watchlist_matcher import WatchlistMatcher
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import GapSettings
 from shared.clock import Clock, format_utc
@@ -36,17 +36,17 @@ Connection = psycopg.Connection[Any]
 _TOUCH_EVERY_S: Final = 5.0
 
 
-class StoredEvent(NamedTuple):
+class EventDocument(NamedTuple):
     """An event that is in the database, with the document that subscribers get."""
 
-    arrived: ArrivedEvent
+    arrived: ValidatedEvent
     document: str
 
 
-class Outcome(NamedTuple):
+class ChunkResult(NamedTuple):
     """What became of a chunk: its events by ``event_id``, each once however many messages brought it."""
 
-    events: Mapping[str, ArrivedEvent]
+    events: Mapping[str, ValidatedEvent]
     new: Mapping[str, tuple[int, datetime]]
     """Of those stored now, ``id`` and ``created_at``."""
     known: Mapping[str, FlatEvent]
@@ -59,16 +59,16 @@ class Outcome(NamedTuple):
     """What watch-lists have to say, by ``event_id``."""
     waiting: Sequence[Message] = ()
     """Messages that are not stored, to come again: their plates could not be protected now."""
-    unlabelled: Sequence[ArrivedEvent] = ()
+    unlabelled: Sequence[ValidatedEvent] = ()
     """Events that are not stored yet: they bring names of classes or zones that are new here."""
 
-    def stored(self) -> list[StoredEvent]:
+    def stored(self) -> list[EventDocument]:
         """Return everything that is stored now, as subscribers get it."""
         return [*_documents(self.events, self.new), *_known_documents(self.events, self.known)]
 
-    def joined(self, other: Outcome) -> Outcome:
+    def joined(self, other: ChunkResult) -> ChunkResult:
         """Return what became of two parts of a chunk, nothing of which is left to do."""
-        return Outcome(
+        return ChunkResult(
             {**self.events, **other.events},
             {**self.new, **other.new},
             {**self.known, **other.known},
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
         )
 
 
-NOTHING: Final = Outcome({}, {}, {}, (), (), {})
+NOTHING: Final = ChunkResult({}, {}, {}, (), (), {})
 
 
 class EventStore:
@@ -93,12 +93,12 @@ class EventStore:
         self._vault = vault
         self._gaps = gaps
         self._clock = clock
-        self._watch = WatchLists(clock=clock)
-        self._months = Months(database=database, clock=clock)
-        self._labels = SiteLabels(most=most_labels)
+        self._watch = WatchlistMatcher(clock=clock)
+        self._months = MonthlyPartitions(database=database, clock=clock)
+        self._labels = SiteLabelLimit(most=most_labels)
         self._touched: dict[tuple[str, str], float] = {}
 
-    def store(self, arriving: Arriving) -> Outcome:
+    def store(self, arriving: Arriving) -> ChunkResult:
         """Store what is not stored yet; return everything that is stored now.
 
         Raises:
@@ -122,7 +122,9 @@ class EventStore:
         first = self.store(Arriving.of(events[:middle], rejected))
         return first.joined(self.store(Arriving.of(events[middle:])))
 
-    def _store_on_any_connection(self, arriving: Arriving, *, admitting: bool = False, noted: bool = False) -> Outcome:
+    def _store_on_any_connection(
+        self, arriving: Arriving, *, admitting: bool = False, noted: bool = False
+    ) -> ChunkResult:
         """Store; where the connection is lost meanwhile, once more on another: what is returned waits for minutes."""
         try:
             return self._store_with_partitions(arriving, admitting=admitting, noted=noted)
@@ -132,7 +134,9 @@ class EventStore:
         again = Arriving.of(arriving.events, arriving.rejected)
         return self._store_with_partitions(again, admitting=admitting, noted=noted)
 
-    def _store_with_partitions(self, arriving: Arriving, *, admitting: bool = False, noted: bool = False) -> Outcome:
+    def _store_with_partitions(
+        self, arriving: Arriving, *, admitting: bool = False, noted: bool = False
+    ) -> ChunkResult:
         """Store; where a month may have no partition, take that back, make the partition, and store again.
 
         ``admitting``: these bring new names of classes or zones, as many of which are accepted as there may be.
@@ -147,17 +151,17 @@ class EventStore:
 
     def _store(
         self, arriving: Arriving, without_partition: Collection[str], *, admitting: bool, noted: bool
-    ) -> Outcome:
+    ) -> ChunkResult:
         """Store in one transaction; raise NoPartitionError where an event's month wants a partition first."""
-        unlabelled: list[ArrivedEvent] = []
+        unlabelled: list[ValidatedEvent] = []
         events = iter(arriving) if admitting else self._labels.with_known(arriving, unlabelled)
         first = next(events, None)
         if first is None and (unlabelled or not arriving.rejected):
             return NOTHING._replace(unlabelled=unlabelled)  # what is rejected is not for the database
         names: dict[SiteMonth, set[Label]] = {}
-        beyond: list[ArrivedEvent] = []
-        once: dict[str, ArrivedEvent] = {}
-        sealing = Sealing(self._vault)
+        beyond: list[ValidatedEvent] = []
+        once: dict[str, ValidatedEvent] = {}
+        sealing = PlateSealer(self._vault)
         with self._database.transaction() as connection:
             if admitting and first is not None:
                 accepted, beyond, names = self._labels.admit(connection, [first, *events])
@@ -174,7 +178,7 @@ class EventStore:
             if len(new) < len(once):
                 keys = {key: event.row.timestamp for key, event in once.items() if key not in new}
                 known = stored_events(connection, keys)
-            forget_superseded(
+            delete_superseded(
                 connection,
                 [
                     (e.row.event_id, e.row.device_id, e.row.timestamp, e.superseded)
@@ -187,7 +191,7 @@ class EventStore:
             places = [*arriving.rejected, *_places(beyond), *_places(unlabelled)]
             due = [] if noted else record_arrivals(connection, _arrivals(once.values(), places), self._gaps)
             repeats = _take_back_repeats(connection, once, new)
-            once.update({key: as_stored(once[key], event) for key, event in known.items()})
+            once.update({key: with_stored_content(once[key], event) for key, event in known.items()})
             plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
             tokens = {key: event.plate_token for key, event in once.items() if event.plate_token}
             if plates:
@@ -204,15 +208,15 @@ class EventStore:
             if event.row.event_id in repeats or _is_taken(event, once, known)
         ]
         refused += [(event.message, "too_many_labels", self._too_many(event)) for event in beyond]
-        return Outcome(once, new, known, refused, due, matches, sealing.waiting, unlabelled)
+        return ChunkResult(once, new, known, refused, due, matches, sealing.waiting, unlabelled)
 
-    def _too_many(self, event: ArrivedEvent) -> str:
+    def _too_many(self, event: ValidatedEvent) -> str:
         return (
             f"site {event.row.site_id} would use more than {self._labels.most} names of classes and zones"
             f" in {event.row.timestamp[:7]} (MAX_LABELS_PER_SITE)"
         )
 
-    def _touch(self, connection: Connection, events: Iterable[ArrivedEvent]) -> dict[tuple[str, str], float]:
+    def _touch(self, connection: Connection, events: Iterable[ValidatedEvent]) -> dict[tuple[str, str], float]:
         """Note that the devices were heard of, if that was last noted a while ago; return of which, and when."""
         sites = {(event.row.device_id, event.row.site_id) for event in events}
         now = self._clock.monotonic()
@@ -222,7 +226,7 @@ class EventStore:
         return dict.fromkeys(stale, now)
 
 
-def _rows_once(events: Iterable[ArrivedEvent], once: dict[str, ArrivedEvent]) -> Iterator[EventRow]:
+def _rows_once(events: Iterable[ValidatedEvent], once: dict[str, ValidatedEvent]) -> Iterator[EventRow]:
     """Give out each event's row once, however many messages brought it; note in ``once`` which message's it is."""
     for event in events:
         if once.setdefault(event.row.event_id, event) is event:
@@ -230,7 +234,7 @@ def _rows_once(events: Iterable[ArrivedEvent], once: dict[str, ArrivedEvent]) ->
 
 
 def _take_back_repeats(
-    connection: Connection, once: dict[str, ArrivedEvent], new: dict[str, tuple[int, datetime]]
+    connection: Connection, once: dict[str, ValidatedEvent], new: dict[str, tuple[int, datetime]]
 ) -> dict[str, str]:
     """Take back what was stored now though its event_id is stored with another time; return why, by event_id."""
     repeats = take_back_repeats(connection, [once[key].row for key in new])
@@ -244,7 +248,7 @@ _TAKEN: Final = "event_id_taken"
 _OF_ANOTHER: Final = "another event has this event_id"
 
 
-def _is_taken(event: ArrivedEvent, once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatEvent]) -> bool:
+def _is_taken(event: ValidatedEvent, once: Mapping[str, ValidatedEvent], known: Mapping[str, FlatEvent]) -> bool:
     row = event.row
     first = once.get(row.event_id)
     if first is None:
@@ -260,7 +264,7 @@ def _is_taken(event: ArrivedEvent, once: Mapping[str, ArrivedEvent], known: Mapp
     )  # fmt: skip
 
 
-def _documents(once: Mapping[str, ArrivedEvent], new: Mapping[str, tuple[int, datetime]]) -> Iterator[StoredEvent]:
+def _documents(once: Mapping[str, ValidatedEvent], new: Mapping[str, tuple[int, datetime]]) -> Iterator[EventDocument]:
     told_at: datetime | None = None
     created_at = ""
     for event_id, (number, moment) in new.items():
@@ -281,29 +285,31 @@ def _documents(once: Mapping[str, ArrivedEvent], new: Mapping[str, tuple[int, da
             event_data_json=row.event_data_json,
             created_at=created_at,
         )
-        yield StoredEvent(arrived, document)
+        yield EventDocument(arrived, document)
 
 
-def _known_documents(once: Mapping[str, ArrivedEvent], known: Mapping[str, FlatEvent]) -> Iterator[StoredEvent]:
+def _known_documents(once: Mapping[str, ValidatedEvent], known: Mapping[str, FlatEvent]) -> Iterator[EventDocument]:
     for event_id, stored in known.items():
         arrived = once[event_id]
         if stored.device_id == arrived.row.device_id:
             if arrived.plate_token is not None:  # however it was stored before its site was protected
                 stored = replace(stored, event_data_json=arrived.row.event_data_json)  # noqa: PLW2901
-            yield StoredEvent(arrived, replace(stored, event_data_json=short_numbers(stored.event_data_json)).to_json())
+            yield EventDocument(
+                arrived, replace(stored, event_data_json=short_numbers(stored.event_data_json)).to_json()
+            )
 
 
-def _places(events: Iterable[ArrivedEvent]) -> Iterator[PlaceInSequence]:
+def _places(events: Iterable[ValidatedEvent]) -> Iterator[SequencePosition]:
     """Return where events that are not stored stand in their sequence: they did arrive, and must not be asked for."""
     for event in events:
         row = event.row
         if event.message.topic is None or row.sequence is None or row.sequence_epoch is None:
             continue
         if 1 <= row.sequence <= MAX_SEQUENCE:
-            yield PlaceInSequence(row.site_id, Outbox(row.device_id, row.sequence_epoch), row.sequence)
+            yield SequencePosition(row.site_id, Outbox(row.device_id, row.sequence_epoch), row.sequence)
 
 
-def _arrivals(events: Iterable[ArrivedEvent], rejected: Iterable[PlaceInSequence]) -> dict[Outbox, Arrivals]:
+def _arrivals(events: Iterable[ValidatedEvent], rejected: Iterable[SequencePosition]) -> dict[Outbox, Arrivals]:
     sequences: dict[Outbox, list[int]] = {}
     sites: dict[Outbox, str] = {}
     for arrived in events:

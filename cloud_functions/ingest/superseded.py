@@ -35,7 +35,7 @@ def superseded_times(event: EventDict) -> tuple[str, ...]:
     return tuple(times)
 
 
-def forget_superseded(
+def delete_superseded(
     connection: psycopg.Connection[Any], corrected: Iterable[tuple[str, str, str, tuple[str, ...]]]
 ) -> None:
     """Delete what corrected events replace, in the caller's transaction; triggers keep the counts right in it.

@@ -33,7 +33,7 @@ _MOST_COUNTED: Final = 256
 """Names of one event, of each kind, under which it is counted."""
 
 
-class ArrivedEvent(NamedTuple):
+class ValidatedEvent(NamedTuple):
     """One event that keeps the contract, ready for the table."""
 
     message: Message
@@ -56,7 +56,7 @@ class ArrivedEvent(NamedTuple):
         return self.license_plate if self.plate_token else None
 
 
-class PlaceInSequence(NamedTuple):
+class SequencePosition(NamedTuple):
     """Where in which outbox's sequence something stands."""
 
     site_id: str
@@ -70,21 +70,21 @@ class Arriving:
     Iterate to take the events; ``rest`` parses what nobody took. Until then ``events`` and ``rejected`` grow.
     """
 
-    def __init__(self, parsing: Iterator[ArrivedEvent | PlaceInSequence], *, at_most: int) -> None:
+    def __init__(self, parsing: Iterator[ValidatedEvent | SequencePosition], *, at_most: int) -> None:
         self._parsing = parsing
         self.at_most = at_most
-        self.events: list[ArrivedEvent] = []
-        self.rejected: list[PlaceInSequence] = []
+        self.events: list[ValidatedEvent] = []
+        self.rejected: list[SequencePosition] = []
         """Places of events that arrived and were rejected."""
 
     @classmethod
-    def of(cls, events: Sequence[ArrivedEvent], rejected: Sequence[PlaceInSequence] = ()) -> Arriving:
+    def of(cls, events: Sequence[ValidatedEvent], rejected: Sequence[SequencePosition] = ()) -> Arriving:
         """Return a chunk that is parsed already."""
         return cls(iter([*rejected, *events]), at_most=len(events))
 
-    def __iter__(self) -> Iterator[ArrivedEvent]:
+    def __iter__(self) -> Iterator[ValidatedEvent]:
         for item in self._parsing:
-            if isinstance(item, ArrivedEvent):
+            if isinstance(item, ValidatedEvent):
                 self.events.append(item)
                 yield item
             else:
@@ -96,7 +96,7 @@ class Arriving:
             pass
 
 
-def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
+def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
     """Return the event in ``message``; raise ContractError for what must not be stored.
 
     ``latest``: the latest acceptable capture time. Reasons are those of ``shared.events.parse_event``, and
@@ -131,7 +131,9 @@ def accept_event(message: Message, *, latest: datetime) -> ArrivedEvent:
     class_names = _class_names(event_type, data)
     labels = _labels(event_type, class_names, data)
     rule = data["rule"] if event_type == "rule" else None
-    return ArrivedEvent(message, row, class_names, plate, labels=labels, superseded=superseded_times(event), rule=rule)
+    return ValidatedEvent(
+        message, row, class_names, plate, labels=labels, superseded=superseded_times(event), rule=rule
+    )
 
 
 def _with_normal_form(data: EventDict) -> EventDict:
@@ -170,7 +172,7 @@ def _labels(event_type: str, class_names: Sequence[str], data: EventDict) -> fro
     return names if zone is None else names | {("zone", zone)}
 
 
-def as_stored(arrived: ArrivedEvent, stored: FlatEvent) -> ArrivedEvent:
+def with_stored_content(arrived: ValidatedEvent, stored: FlatEvent) -> ValidatedEvent:
     """Return a repeated event with the content that is stored, so that all that is said about it agrees.
 
     The first message with an event_id counts; one that comes again with other content changes nothing.
@@ -200,7 +202,7 @@ def as_stored(arrived: ArrivedEvent, stored: FlatEvent) -> ArrivedEvent:
     return arrived if same else arrived._replace(license_plate=None, plate_token=None)
 
 
-def place_in_sequence(message: Message) -> PlaceInSequence | None:
+def sequence_position(message: Message) -> SequencePosition | None:
     """Return the place of a rejected event, as far as it can be read.
 
     It did arrive: were it counted as missing, the device would be asked for it for ever.
@@ -216,7 +218,7 @@ def place_in_sequence(message: Message) -> PlaceInSequence | None:
     usable = type(sequence) is int and 1 <= sequence <= MAX_SEQUENCE and type(epoch) is str and 1 <= len(epoch) <= 64
     if not usable or not epoch.isascii() or not epoch.isprintable():
         return None
-    return PlaceInSequence(address.site_id, Outbox(address.device_id, epoch), sequence)
+    return SequencePosition(address.site_id, Outbox(address.device_id, epoch), sequence)
 
 
 def check_time(timestamp: datetime, latest: datetime) -> None:

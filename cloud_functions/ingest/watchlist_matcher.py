@@ -28,13 +28,13 @@ from shared.plates import normalize_plate
 log = logging.getLogger(__name__)
 
 PLATE_MATCH: Final = "plate_match"
-MOST_TOLD: Final = 50
+MAX_DOCUMENT_MATCHES: Final = 50
 """Matches in one document: SNS carries 256 KB, and a list of thousands of globs may all fit one plate."""
 _MANY: Final = 1000
 _NAMESPACE: Final = UUID("5b0f1d1c-5a0b-5d9e-9a57-4f8e5f6f2c11")
 
 
-class WatchLists:
+class WatchlistMatcher:
     """All patterns of all lists that are on. Not for use by two threads at a time."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -118,5 +118,5 @@ def match_document(document: str, matches: list[dict[str, Any]]) -> str:
     told = json.loads(document)
     source = told["event_id"]
     told |= {"event_id": match_id(source), "event_type": PLATE_MATCH, "source_event_id": source}
-    told["event_data"] |= {"watchlist_matches": matches[:MOST_TOLD], "watchlist_match_count": len(matches)}
+    told["event_data"] |= {"watchlist_matches": matches[:MAX_DOCUMENT_MATCHES], "watchlist_match_count": len(matches)}
     return json.dumps(told, ensure_ascii=False, separators=(",", ":"))

@@ -17,8 +17,8 @@ from cloud_functions.db.connect import Database
 from cloud_functions.db.maintenance.retries import claim_retries, note_failure, note_success
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
 from cloud_functions.maintenance.schedule import TASKS
-from cloud_functions.maintenance.tasks.tools import Tools
-from cloud_functions.observability import Metrics, NoMetrics, metrics_for, wire_logging
+from cloud_functions.maintenance.tasks.context import MaintenanceContext
+from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, MaintenanceSettings
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
@@ -35,8 +35,8 @@ _EVERY_MINUTE: Final = "gaps"
 class Maintenance:
     """Runs tasks by name."""
 
-    def __init__(self, *, tools: Tools, metrics: Metrics) -> None:
-        self._tools = tools
+    def __init__(self, *, context: MaintenanceContext, metrics: Metrics) -> None:
+        self._context = context
         self._metrics = metrics
         self._faults = FaultLog(log)
 
@@ -68,7 +68,7 @@ class Maintenance:
         if name != _EVERY_MINUTE:
             return [name]
         try:
-            with self._tools.database.transaction() as connection:
+            with self._context.database.transaction() as connection:
                 return [name, *claim_retries(connection, [task for task in TASKS if task != name])]
         except VedetteError as error:
             log.warning("what failed before is not run again now: %s", error)
@@ -79,7 +79,7 @@ class Maintenance:
         done, failed = 0, []
         for step in TASKS[task]:
             try:
-                done += step.run(self._tools)
+                done += step.run(self._context)
             except VedetteError as error:
                 log.warning("maintenance step %s.%s failed: %s", task, step.name, error)
                 failed.append(f"{task}.{step.name}")
@@ -93,7 +93,7 @@ class Maintenance:
         if task == _EVERY_MINUTE:
             return
         try:
-            with self._tools.database.transaction() as connection:
+            with self._context.database.transaction() as connection:
                 note_success(connection, task) if ok else note_failure(connection, task)
         except VedetteError as error:
             log.warning("when %s is due again could not be noted: %s", task, error)
@@ -112,7 +112,7 @@ def build_maintenance(
     env = Environment(environment)
     settings = MaintenanceSettings.from_environment(env)
     aws = AwsClients()
-    tools = Tools(
+    context = MaintenanceContext(
         database=database or Database.from_settings(DatabaseSettings.from_environment(env), aws=aws),
         commands=commands or IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint),
         settings=settings,
@@ -121,13 +121,13 @@ def build_maintenance(
         snapshots=S3SnapshotStore(bucket=settings.snapshot_bucket, aws=aws) if settings.snapshot_bucket else None,
         sleep=sleep,
     )
-    return Maintenance(tools=tools, metrics=metrics or NoMetrics())
+    return Maintenance(context=context, metrics=metrics or NoMetrics())
 
 
 @functools.cache
 def _maintenance() -> Maintenance:
-    wire_logging(service="maintenance", variables=os.environ)
-    return build_maintenance(metrics=metrics_for(service="maintenance", variables=os.environ))
+    configure_logging(service="maintenance", variables=os.environ)
+    return build_maintenance(metrics=build_metrics(service="maintenance", variables=os.environ))
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 from cloud_functions.db.devices.gaps import awake_devices_with_due_gaps, claim_due, give_up_old
 from cloud_functions.db.frozen_sessions import end_frozen_copies
 from cloud_functions.db.maintenance.purge import ZERO_COUNT_TABLES, purge_empty_counts, purge_old_gaps
-from cloud_functions.device_commands import ask_for_resends
+from cloud_functions.device_commands import request_resends
+from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
 from cloud_functions.maintenance.tasks.pictures import delete_expired_pictures, delete_old_pictures
 from cloud_functions.maintenance.tasks.retention import AT_ONCE, delete_old_strays, drop_old_months, in_batches
 from cloud_functions.maintenance.tasks.site_retention import delete_expired_of_sites, purge_unread_plates
-from cloud_functions.maintenance.tasks.tools import Tools
 
 log = logging.getLogger(__name__)
 
@@ -31,44 +31,44 @@ class Step(NamedTuple):
     """One piece of a task; ``run`` returns how much it did."""
 
     name: str
-    run: Callable[[Tools], int]
+    run: Callable[[MaintenanceContext], int]
 
 
-def sweep_gaps(tools: Tools) -> int:
+def sweep_gaps(context: MaintenanceContext) -> int:
     """Ask devices that can answer for the gaps whose time has come; return how many were asked."""
-    with tools.database.transaction() as connection:
+    with context.database.transaction() as connection:
         devices = awake_devices_with_due_gaps(connection)
-        resends = claim_due(connection, devices, tools.gaps) if devices else []
-    return ask_for_resends(tools.commands, resends, clock=tools.clock)
+        resends = claim_due(connection, devices, context.gaps) if devices else []
+    return request_resends(context.commands, resends, clock=context.clock)
 
 
-def give_up_gaps(tools: Tools) -> int:
+def give_up_gaps(context: MaintenanceContext) -> int:
     """Mark gaps lost that have been open for too long; return 0, since nobody is asked."""
-    given_up = in_batches(tools, lambda connection: give_up_old(connection, tools.gaps, limit=AT_ONCE))
+    given_up = in_batches(context, lambda connection: give_up_old(connection, context.gaps, limit=AT_ONCE))
     if given_up:
         log.warning("%d gaps were given up: nothing came for too long", given_up)
     return 0
 
 
-def end_frozen_sessions(tools: Tools) -> int:
+def end_frozen_sessions(context: MaintenanceContext) -> int:
     """End sessions of ours whose client stopped in the middle of sending events; return 0."""
-    with tools.database.transaction() as connection:
+    with context.database.transaction() as connection:
         ended = end_frozen_copies(connection, after_s=_FROZEN_AFTER_S)
     if ended:
         log.warning("ended %d sessions whose client had stopped sending: pids %s", len(ended), ended)
     return 0
 
 
-def tidy_counts(tools: Tools) -> int:
+def tidy_counts(context: MaintenanceContext) -> int:
     """Delete count rows that stand at zero; return how many."""
     return sum(
-        in_batches(tools, partial(purge_empty_counts, table=table, limit=AT_ONCE)) for table in ZERO_COUNT_TABLES
+        in_batches(context, partial(purge_empty_counts, table=table, limit=AT_ONCE)) for table in ZERO_COUNT_TABLES
     )
 
 
-def tidy_gaps(tools: Tools) -> int:
+def tidy_gaps(context: MaintenanceContext) -> int:
     """Delete the record of gaps closed long ago; return how many."""
-    return in_batches(tools, partial(purge_old_gaps, older_than=_GAPS_KEPT, limit=AT_ONCE))
+    return in_batches(context, partial(purge_old_gaps, older_than=_GAPS_KEPT, limit=AT_ONCE))
 
 
 TASKS: Final[Mapping[str, Sequence[Step]]] = {

@@ -16,7 +16,7 @@ from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.kafka.broker import KafkaSource
 from cloud_functions.ingest.kafka.consumer import KafkaIngest
 from cloud_functions.ingest.kafka.statistics import Statistics
-from cloud_functions.observability import CountedMetrics
+from cloud_functions.observability import InMemoryMetrics
 from infra.local.servers.postgres import PostgresServer
 from tests.benchmarks.bench_ingest import CountingPublisher
 from tests.benchmarks.figures import Figure, interleaved_medians
@@ -76,7 +76,7 @@ def _measure(server: PostgresServer, cluster: KafkaCluster, size: int) -> dict[s
         upgrade(url)
         return build_ingest({"DATABASE_URL": url, "KAFKA_PARTIAL_RESPONSES": "1"}, publisher=publisher, metrics=metrics)
 
-    metrics = CountedMetrics()
+    metrics = InMemoryMetrics()
     by_queue, by_lambda = ingest("queue"), ingest("lambda")
     source = KafkaSource(brokers=cluster.brokers, group=topic, topics=[topic], properties={})
     statistics = Statistics(metrics=metrics, every=100, monotonic=time.monotonic)

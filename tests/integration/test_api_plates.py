@@ -9,7 +9,7 @@ import pytest
 
 from cloud_functions.api.plates.responses import PlateHistoryAnswer, PlateList, PlateStatistics
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
-from tests.support.ingest_harness import rig
+from tests.support.ingest_harness import open_ingest
 from tests.support.plate_reads import plate_read
 from tests.support.wire_events import batch, failures
 
@@ -23,7 +23,7 @@ def api(database_url: str) -> Iterator[ApiCalls]:
 
 
 def _store(url: str, *reads: dict[str, Any]) -> None:
-    with rig(url) as ingest:
+    with open_ingest(url) as ingest:
         assert failures(ingest.handle(batch(reads))) == []
 
 

@@ -20,7 +20,7 @@ from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from tests.support.backing_services import PostgresFixture
-from tests.support.ingest_harness import Rig, rig, rows
+from tests.support.ingest_harness import IngestHarness, open_ingest, rows
 from tests.support.waiting import eventually
 from tests.support.wire_events import batch, failures, wire_event
 
@@ -41,8 +41,8 @@ def read_only(postgres: PostgresFixture, database_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def ingest(read_only: str) -> Iterator[Rig]:
-    with rig(read_only) as one:
+def ingest(read_only: str) -> Iterator[IngestHarness]:
+    with open_ingest(read_only) as one:
         yield one
 
 
@@ -51,7 +51,7 @@ def backend(database: Database) -> int:
         return connection.info.backend_pid
 
 
-def test_cloud_a1_a_refused_write_costs_the_connection(ingest: Rig) -> None:
+def test_cloud_a1_a_refused_write_costs_the_connection(ingest: IngestHarness) -> None:
     """After read-only came and went, the same process stores again: on another connection."""
     assert failures(ingest.handle(batch([wire_event()]))) == []
     before = backend(ingest.database)
@@ -91,7 +91,7 @@ def test_cloud_a1_a_connection_is_kept_only_while_it_can_do_its_work(
     database.close()
 
 
-def test_cloud_a1_ingest_goes_on_at_once_when_its_connection_is_ended(ingest: Rig) -> None:
+def test_cloud_a1_ingest_goes_on_at_once_when_its_connection_is_ended(ingest: IngestHarness) -> None:
     """A batch whose connection is ended in the middle is stored on another one, not returned."""
     ingest.handle(batch([wire_event()]))
     pid = backend(ingest.database)
@@ -107,7 +107,7 @@ def test_cloud_a1_ingest_goes_on_at_once_when_its_connection_is_ended(ingest: Ri
 
 def test_cloud_a1_a_restarted_server_is_reconnected_to(postgres: PostgresFixture, database_url: str) -> None:
     """A connection from before a restart is replaced before anything is asked of it."""
-    with rig(database_url) as one:
+    with open_ingest(database_url) as one:
         one.handle(batch([wire_event()]))
         postgres.kill()
         postgres.start()
@@ -193,7 +193,7 @@ def end(client: subprocess.Popen[str]) -> None:
     client.stdout.close()
 
 
-def test_cloud_b7_a_client_frozen_in_its_transaction_blocks_its_camera_for_a_while_only(ingest: Rig) -> None:
+def test_cloud_b7_a_client_frozen_in_its_transaction_blocks_its_camera_for_a_while_only(ingest: IngestHarness) -> None:
     """The server ends a transaction whose client has stopped; the batch that waited for it is stored."""
     ingest.handle(batch([wire_event(sequence=1)]))
     client = frozen_client(ingest.url, "idle", DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS="1500")
@@ -203,7 +203,7 @@ def test_cloud_b7_a_client_frozen_in_its_transaction_blocks_its_camera_for_a_whi
         end(client)
 
 
-def test_cloud_b7_a_client_frozen_while_it_sends_events_is_ended_by_maintenance(ingest: Rig) -> None:
+def test_cloud_b7_a_client_frozen_while_it_sends_events_is_ended_by_maintenance(ingest: IngestHarness) -> None:
     """No time limit of PostgreSQL counts while it waits for the rest of a COPY: the minute's task ends that session."""
     ingest.handle(batch([wire_event(sequence=1)]))
     client = frozen_client(ingest.url, "copy", DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS="1000")

@@ -14,7 +14,7 @@ from cloud_functions.db.events.delete import Picture, delete_event
 from cloud_functions.db.events.identity import minted_at, place_of_picture
 from cloud_functions.ingest.publish import Publication
 from shared.clock import format_utc
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import anpr_data, batch, batch_of, body, encoded, failures, tracking_data, wire_event
 
 NOW = datetime.now(UTC)
@@ -23,8 +23,8 @@ KEY = "camera-1/2026-11-20/tracking_120000_000000.jpg"
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as one:
         yield one
 
 
@@ -32,7 +32,7 @@ def ingest(database_url: str) -> Iterator[Rig]:
 @pytest.mark.parametrize("then_days_ago", [0.5, 20, 9000])
 @pytest.mark.parametrize("kind", ["minted", "random"])
 def test_cloud_c2_one_event_id_is_one_event_over_two_batches(
-    ingest: Rig, first_days_ago: float, then_days_ago: float, kind: str
+    ingest: IngestHarness, first_days_ago: float, then_days_ago: float, kind: str
 ) -> None:
     """Whatever time the second message gives, and however its id was made: refused with a reason, the first stays."""
     first = wire_event(timestamp=format_utc(NOW - timedelta(days=first_days_ago)))
@@ -45,13 +45,13 @@ def test_cloud_c2_one_event_id_is_one_event_over_two_batches(
         (datetime.fromisoformat(first["timestamp"]),)
     ]
     assert ingest.dead_letters.reasons() == ["event_id_taken"]
-    assert "another time" in ingest.dead_letters.kept[0].detail
+    assert "another time" in ingest.dead_letters.sent[0].detail
     assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
     assert ingest.rows(RECOUNT) == []
-    assert len(ingest.publisher.told) == 2
+    assert len(ingest.publisher.published) == 2
 
 
-def test_cloud_c2_an_event_deleted_since_may_come_again_with_another_time(ingest: Rig) -> None:
+def test_cloud_c2_an_event_deleted_since_may_come_again_with_another_time(ingest: IngestHarness) -> None:
     """What is noted about ids outlives no event."""
     first = wire_event(timestamp=format_utc(NOW - timedelta(days=100)))
     ingest.handle(batch([first]))
@@ -62,7 +62,7 @@ def test_cloud_c2_an_event_deleted_since_may_come_again_with_another_time(ingest
     assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
 
 
-def test_cloud_c2_a_repeat_with_other_content_is_told_as_it_is_stored(ingest: Rig) -> None:
+def test_cloud_c2_a_repeat_with_other_content_is_told_as_it_is_stored(ingest: IngestHarness) -> None:
     """Document, attributes and watch-list match are all those of the first message."""
     with psycopg.connect(ingest.url) as connection:
         connection.execute(
@@ -73,13 +73,13 @@ def test_cloud_c2_a_repeat_with_other_content_is_told_as_it_is_stored(ingest: Ri
     first = wire_event("anpr", event_data=anpr_data("B 1"), timestamp=format_utc(NOW))
     ingest.handle(batch([first]))
     ingest.handle(batch([first | {"event_data": anpr_data("B 2")}]))
-    [told, again] = ingest.publisher.told
+    [told, again] = ingest.publisher.published
     assert_same(told, again)
     assert told.attributes["license_plate"] == "B1"
     tracked = wire_event(timestamp=format_utc(NOW))
     ingest.handle(batch([tracked]))
     ingest.handle(batch([tracked | {"event_data": tracking_data(class_name="dog")}]))
-    assert_same(*ingest.publisher.told[2:])
+    assert_same(*ingest.publisher.published[2:])
 
 
 def assert_same(told: Publication, again: Publication) -> None:
@@ -89,7 +89,7 @@ def assert_same(told: Publication, again: Publication) -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 1, 30 * 24])
-def test_cloud_c4_a_picture_stays_while_an_event_of_any_time_shows_it(ingest: Rig, hours: int) -> None:
+def test_cloud_c4_a_picture_stays_while_an_event_of_any_time_shows_it(ingest: IngestHarness, hours: int) -> None:
     """Deleting either event first keeps the picture; deleting the other gives it free."""
     noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
     events = [wire_event(timestamp=format_utc(noon - timedelta(hours=gap))) for gap in (0, hours)]
@@ -132,7 +132,7 @@ def heartbeat(moment: datetime, version: str) -> str:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=26_000), timedelta(hours=20)])
-def test_cloud_c1_a_heartbeat_from_the_future_hides_no_later_one(ingest: Rig, ahead: timedelta) -> None:
+def test_cloud_c1_a_heartbeat_from_the_future_hides_no_later_one(ingest: IngestHarness, ahead: timedelta) -> None:
     """Years ahead it is rejected like an event; hours ahead it counts as of now."""
     ingest.handle(batch_of([heartbeat(NOW + ahead, "ahead")]))
     assert ingest.dead_letters.reasons() == (["timestamp_out_of_range"] if ahead.days else [])
@@ -140,7 +140,7 @@ def test_cloud_c1_a_heartbeat_from_the_future_hides_no_later_one(ingest: Rig, ah
     assert ingest.rows("SELECT agent_version, heartbeat_at <= now() FROM devices") == [("right", True)]
 
 
-def test_cloud_c1_a_row_that_an_earlier_release_froze_thaws(ingest: Rig) -> None:
+def test_cloud_c1_a_row_that_an_earlier_release_froze_thaws(ingest: IngestHarness) -> None:
     """A heartbeat of 2099 that is stored already counts for nothing."""
     ingest.handle(batch_of([heartbeat(NOW, "old")]))
     with psycopg.connect(ingest.url) as connection:
@@ -150,7 +150,7 @@ def test_cloud_c1_a_row_that_an_earlier_release_froze_thaws(ingest: Rig) -> None
 
 
 @pytest.mark.parametrize("minted", [True, False], ids=["near its minting", "of another time"])
-def test_cloud_a2_looking_up_a_batchs_ids_reads_no_whole_table(ingest: Rig, minted: bool) -> None:
+def test_cloud_a2_looking_up_a_batchs_ids_reads_no_whole_table(ingest: IngestHarness, minted: bool) -> None:
     """The transaction holds locks on counts meanwhile: history must not make it slower with each event loaded."""
     count = 20_000
     shift = timedelta(0) if minted else timedelta(days=400)

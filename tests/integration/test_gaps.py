@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.maintenance.handler import build_maintenance
-from tests.support.ingest_harness import Rig, rig, rows
+from tests.support.ingest_harness import IngestHarness, open_ingest, rows
 from tests.support.wire_events import EPOCH, batch, batch_of, body, encoded, failures, sequence_of, wire_event
 
 OPEN = "SELECT first_sequence, last_sequence, missing::text FROM sequence_gaps WHERE state = 'open' ORDER BY 1"
@@ -21,8 +21,8 @@ NO_GRACE = {"GAP_GRACE_S": "0", "GAP_FIRST_RETRY_S": "0"}
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url, **NO_GRACE) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url, **NO_GRACE) as one:
         yield one
 
 
@@ -67,7 +67,7 @@ def reply(**fields: Any) -> str:
     return body("vedette/hq/gate-01/replies/c-1", encoded(told))
 
 
-def test_a_hole_is_asked_for_on_next_traffic_and_closes(ingest: Rig) -> None:
+def test_a_hole_is_asked_for_on_next_traffic_and_closes(ingest: IngestHarness) -> None:
     """The whole story: two batches with a hole between, a resend command, the missing events, a closed gap."""
     events = sequence_of(1, 10)
     ingest.handle(batch(events[:3]))
@@ -88,7 +88,7 @@ def test_a_hole_is_asked_for_on_next_traffic_and_closes(ingest: Rig) -> None:
 
 def test_a_hole_waits_a_few_seconds_before_it_is_asked_for(database_url: str) -> None:
     """Late neighbours usually arrive by themselves."""
-    with rig(database_url, GAP_GRACE_S="60") as ingest:
+    with open_ingest(database_url, GAP_GRACE_S="60") as ingest:
         events = sequence_of(1, 5)
         ingest.handle(batch(events[:1]))
         ingest.handle(batch(events[3:4]))
@@ -97,7 +97,7 @@ def test_a_hole_waits_a_few_seconds_before_it_is_asked_for(database_url: str) ->
         assert ingest.commands.sent == []
 
 
-def test_overtaking_batches_leave_no_trace(ingest: Rig) -> None:
+def test_overtaking_batches_leave_no_trace(ingest: IngestHarness) -> None:
     """A hole that fills before anybody asked was no loss."""
     events = sequence_of(1, 20)
     ingest.handle(batch(events[10:]))
@@ -109,7 +109,7 @@ def test_overtaking_batches_leave_no_trace(ingest: Rig) -> None:
     assert ingest.rows("SELECT count(*) FROM sequence_gaps") == [(0,)]
 
 
-def test_a_new_outbox_counts_from_one(ingest: Rig) -> None:
+def test_a_new_outbox_counts_from_one(ingest: IngestHarness) -> None:
     """What came before the first event that arrives is missing, per epoch and per device."""
     ingest.handle(batch([wire_event(sequence=3), wire_event(sequence=2, sequence_epoch="e2")]))
     ingest.handle(batch([wire_event(sequence=2, device_id="gate-02")]))
@@ -117,14 +117,14 @@ def test_a_new_outbox_counts_from_one(ingest: Rig) -> None:
     assert found == [("gate-01", "e1", "{[1,3)}"), ("gate-01", "e2", "{[1,2)}"), ("gate-02", "e1", "{[1,2)}")]
 
 
-def test_events_without_a_place_are_not_counted(ingest: Rig) -> None:
+def test_events_without_a_place_are_not_counted(ingest: IngestHarness) -> None:
     """No sequence, no epoch, zero, or a number beyond all reason: stored, but no part of the account."""
     odd = [{"sequence": None}, {"sequence": 4, "sequence_epoch": None}, {"sequence": 0}, {"sequence": 2**63 - 1}]
     assert failures(ingest.handle(batch([wire_event(**fields) for fields in odd]))) == []
     assert ingest.rows("SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM device_sequences)") == [(4, 0)]
 
 
-def test_a_rejected_event_is_not_missing(ingest: Rig) -> None:
+def test_a_rejected_event_is_not_missing(ingest: IngestHarness) -> None:
     """It arrived; asking for it again and again would bring the same poison."""
     one, poison, three = sequence_of(1, 3)
     poison["event_data"]["confidence"] = 12
@@ -135,7 +135,7 @@ def test_a_rejected_event_is_not_missing(ingest: Rig) -> None:
     assert ingest.rows("SELECT highest FROM device_sequences") == [(3,)]
 
 
-def test_a_heartbeat_reveals_a_hole_at_the_tail(ingest: Rig) -> None:
+def test_a_heartbeat_reveals_a_hole_at_the_tail(ingest: IngestHarness) -> None:
     """The last events before a silence have no successor that would betray them."""
     ingest.handle(batch(sequence_of(1, 3)))
     ingest.handle(batch_of([heartbeat(5)]))
@@ -145,7 +145,7 @@ def test_a_heartbeat_reveals_a_hole_at_the_tail(ingest: Rig) -> None:
     assert len(ingest.rows(OPEN)) == 1
 
 
-def test_what_still_waits_on_the_device_is_not_missing(ingest: Rig) -> None:
+def test_what_still_waits_on_the_device_is_not_missing(ingest: IngestHarness) -> None:
     """A device that was offline has a backlog, not a hole."""
     ingest.handle(batch(sequence_of(1, 3)))
     ingest.handle(batch_of([heartbeat(100, pending=97)]))
@@ -154,7 +154,7 @@ def test_what_still_waits_on_the_device_is_not_missing(ingest: Rig) -> None:
     assert ingest.rows(OPEN) == []
 
 
-def test_what_the_device_dropped_is_lost_not_asked_for(ingest: Rig) -> None:
+def test_what_the_device_dropped_is_lost_not_asked_for(ingest: IngestHarness) -> None:
     """Dropped ranges of a heartbeat settle the part of a gap that they cover."""
     ingest.handle(batch([*sequence_of(1, 2), *sequence_of(10, 10)]))
     ingest.handle(batch_of([heartbeat(10, dropped_ranges=[[3, 5], [7, 7], [2, 2], [0, 1], [9, 8], [2**70, 2**71]])]))
@@ -167,7 +167,7 @@ def test_what_the_device_dropped_is_lost_not_asked_for(ingest: Rig) -> None:
     assert ingest.rows(state) == [("closed", "{}", "{}")]
 
 
-def test_a_reply_says_what_is_no_longer_held(ingest: Rig) -> None:
+def test_a_reply_says_what_is_no_longer_held(ingest: IngestHarness) -> None:
     """The answer to a resend settles what cannot come."""
     ingest.handle(batch(sequence_of(5, 5)))
     ingest.handle(batch_of([reply(status="error", unavailable=[[1, 4]])]))
@@ -177,7 +177,7 @@ def test_a_reply_says_what_is_no_longer_held(ingest: Rig) -> None:
 
 def test_requests_back_off_and_progress_starts_afresh(database_url: str) -> None:
     """A device that does not answer is asked ever more rarely; one that does, again soon."""
-    with rig(database_url, GAP_GRACE_S="0", GAP_FIRST_RETRY_S="10", GAP_LONGEST_RETRY_S="60") as ingest:
+    with open_ingest(database_url, GAP_GRACE_S="0", GAP_FIRST_RETRY_S="10", GAP_LONGEST_RETRY_S="60") as ingest:
         wait = "SELECT attempts, round(extract(epoch FROM next_request_at - now()), -1)::int FROM sequence_gaps"
         ingest.handle(batch(sequence_of(5, 5)))
         seen = []
@@ -195,25 +195,25 @@ def test_requests_back_off_and_progress_starts_afresh(database_url: str) -> None
 
 def test_a_request_is_bounded(database_url: str) -> None:
     """A month of missing events is asked for in portions."""
-    with rig(database_url, GAP_SEQUENCES_PER_REQUEST="100", **NO_GRACE) as ingest:
+    with open_ingest(database_url, GAP_SEQUENCES_PER_REQUEST="100", **NO_GRACE) as ingest:
         ingest.handle(batch([*sequence_of(41, 41), *sequence_of(1_000_000, 1_000_000)]))
         ingest.handle(batch_of([heartbeat(1_000_000)]))
         assert ingest.commands.ranges() == [[[1, 40], [42, 101]]]
 
 
-def test_a_broker_that_is_away_only_delays(ingest: Rig) -> None:
+def test_a_broker_that_is_away_only_delays(ingest: IngestHarness) -> None:
     """The events are stored and acknowledged; the gap is due again later."""
-    ingest.commands.away = True
+    ingest.commands.unavailable = True
     ingest.handle(batch(sequence_of(5, 5)))
     assert failures(ingest.handle(batch(sequence_of(6, 6)))) == []
-    ingest.commands.away = False
+    ingest.commands.unavailable = False
     ingest.handle(batch(sequence_of(7, 7)))
     assert ingest.commands.ranges() == [[[1, 4]]]
 
 
 def test_the_sweep_asks_on_behalf_of_quiet_devices(database_url: str) -> None:
     """A device that only was heard of lately is asked; one silent for long is not; the oldest gaps are given up."""
-    with rig(database_url, **NO_GRACE) as ingest:
+    with open_ingest(database_url, **NO_GRACE) as ingest:
         ingest.handle(batch(sequence_of(5, 5)))
         ingest.handle(batch(sequence_of(9, 9, device_id="gate-02")))
         ingest.handle(batch(sequence_of(3, 3, device_id="gate-03")))
@@ -234,19 +234,19 @@ def test_the_sweep_asks_on_behalf_of_quiet_devices(database_url: str) -> None:
         ]
 
 
-def test_a_device_may_be_called_anything(ingest: Rig) -> None:
+def test_a_device_may_be_called_anything(ingest: IngestHarness) -> None:
     """Even what the topic's own levels are called."""
     odd = [wire_event(device_id="events", sequence=1), wire_event(site_id="heartbeat", device_id="status")]
     assert failures(ingest.handle(batch(odd))) == []
     assert failures(ingest.handle(batch_of([heartbeat(1, device_id="events")]))) == []
-    assert ingest.dead_letters.kept == []
+    assert ingest.dead_letters.sent == []
     assert ingest.rows("SELECT device_id, agent_version FROM devices ORDER BY 1") == [
         ("events", "1.2.3"),
         ("status", None),
     ]
 
 
-def test_devices_are_kept_up_to_date(ingest: Rig) -> None:
+def test_devices_are_kept_up_to_date(ingest: IngestHarness) -> None:
     """Heard of by events, described by heartbeats, marked offline by the last will, whatever overtakes what."""
     ingest.handle(batch([wire_event()]))
     known = "SELECT site_id, status, agent_version, heartbeat ->> 'uptime_seconds' FROM devices"
@@ -280,7 +280,7 @@ def test_devices_are_kept_up_to_date(ingest: Rig) -> None:
         (reply(device_id="gate-02"), "topic_mismatch"),
     ],
 )
-def test_a_bad_report_harms_only_itself(ingest: Rig, text: str, reason: str) -> None:
+def test_a_bad_report_harms_only_itself(ingest: IngestHarness, text: str, reason: str) -> None:
     """Reports are held to their contract and their topic as events are."""
     assert failures(ingest.handle(batch_of([text, heartbeat(0)]))) == []
     assert ingest.dead_letters.reasons() == [reason]
@@ -293,7 +293,7 @@ def test_the_account_is_exact_whatever_arrives_in_whatever_order(database_url: s
     """Missing is exactly what lies below the highest and has not arrived."""
     with psycopg.connect(database_url) as connection:
         connection.execute("TRUNCATE events, device_sequences, sequence_gaps")
-    with rig(database_url, GAP_GRACE_S="3600") as ingest:
+    with open_ingest(database_url, GAP_GRACE_S="3600") as ingest:
         for numbers in batches:
             ingest.handle(batch([wire_event(sequence=number) for number in numbers]))
     arrived = {number for numbers in batches for number in numbers}
@@ -312,7 +312,7 @@ def test_cloud_25_the_account_is_exact_under_concurrency(database_url: str) -> N
     errors: list[Exception] = []
 
     def work(number: int) -> None:
-        with rig(database_url, GAP_GRACE_S="3600") as ingest:
+        with open_ingest(database_url, GAP_GRACE_S="3600") as ingest:
             mine = arriving[number::8] + arriving[(number + 1) % 8 :: 8]
             if number % 2:
                 mine.reverse()

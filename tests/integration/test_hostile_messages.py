@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.support.api_calls import ApiCalls, lambda_api, store, stored_event
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import batch_of, body, encoded, failures, topic_of, tracking_data, wire_event
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as one:
         yield one
 
 
@@ -54,7 +54,7 @@ ODD: list[tuple[str, str | None]] = [
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_cloud_a7_odd_json_harms_no_neighbour(ingest: Rig, again: bool) -> None:
+def test_cloud_a7_odd_json_harms_no_neighbour(ingest: IngestHarness, again: bool) -> None:
     """All of them in one batch between plain events: each is stored or rejected, with the reason that is expected."""
     plain = [wire_event(sequence=number) for number in range(1, len(ODD) + 2)]
     if again:
@@ -79,7 +79,7 @@ def test_cloud_a7_odd_json_harms_no_neighbour(ingest: Rig, again: bool) -> None:
         resources.close()
 
 
-def test_cloud_c12_a_backslash_before_u0000_is_text(ingest: Rig) -> None:
+def test_cloud_c12_a_backslash_before_u0000_is_text(ingest: IngestHarness) -> None:
     r"""``"\\u0000"`` is a backslash and five characters: stored, told and given out as it came."""
     text = "C:\\u0000 and \\\\u0000"
     event = wire_event(event_data=tracking_data(note=text))
@@ -88,7 +88,7 @@ def test_cloud_c12_a_backslash_before_u0000_is_text(ingest: Rig) -> None:
     assert ingest.publisher.documents()[0]["event_data"]["note"] == text
 
 
-def test_cloud_c12_reports_know_the_difference_too(ingest: Rig) -> None:
+def test_cloud_c12_reports_know_the_difference_too(ingest: IngestHarness) -> None:
     """A status with such a text is taken; with a NUL it is not."""
     status: dict[str, Any] = {"device_id": "gate-01", "status": "online", "note": "\\u0000"}
     ingest.handle(batch_of([body("vedette/hq/gate-01/status", encoded(status))]))

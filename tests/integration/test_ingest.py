@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.clock import format_utc
 from shared.errors import TransientError
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import (
     EPOCH,
     anpr_data,
@@ -34,12 +34,12 @@ from tests.support.wire_events import (
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as one:
         yield one
 
 
-def test_an_event_is_stored_whole_and_told(ingest: Rig) -> None:
+def test_an_event_is_stored_whole_and_told(ingest: IngestHarness) -> None:
     """Every field of the wire lands in its column, and subscribers get the flat form with the row's own id."""
     event = wire_event(sequence=1, made_by="a newer agent")
     assert failures(ingest.handle(batch([event]))) == []
@@ -68,7 +68,7 @@ def test_an_event_is_stored_whole_and_told(ingest: Rig) -> None:
         "event_data": row[12],
         "created_at": format_utc(row[16]),
     }
-    assert ingest.publisher.told[0].attributes == {
+    assert ingest.publisher.published[0].attributes == {
         "event_type": "tracking", "camera_id": "camera-1", "site_id": "hq", "class_name": "person"
     }  # fmt: skip
 
@@ -97,7 +97,7 @@ def test_an_event_is_stored_whole_and_told(ingest: Rig) -> None:
     ],
 )
 def test_what_the_api_filters_by_follows_from_the_data(
-    ingest: Rig,
+    ingest: IngestHarness,
     event: dict[str, object],
     class_names: list[str] | None,
     zones: list[str] | None,
@@ -113,7 +113,7 @@ def test_what_the_api_filters_by_follows_from_the_data(
 
 def test_a_large_batch_is_stored_in_chunks(database_url: str) -> None:
     """Chunking changes nothing about what is stored, told or counted."""
-    with rig(database_url, INGEST_CHUNK_SIZE="70") as ingest:
+    with open_ingest(database_url, INGEST_CHUNK_SIZE="70") as ingest:
         events = mixed_traffic(500)
         assert failures(ingest.handle(batch(events))) == []
         assert ingest.rows("SELECT count(*), count(DISTINCT event_id) FROM events") == [(500, 500)]
@@ -131,7 +131,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 def test_any_text_comes_back_as_it_went(database_url: str, texts: list[tuple[str, str]], again: bool) -> None:
     """Backslashes, tabs, line ends, quotes, characters of any plane: stored by either statement, told alike."""
     events = [wire_event(event_data=tracking_data(class_name=name, oddity={name: value})) for name, value in texts]
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         if again:
             ingest.handle(batch(events[:1]))  # what follows is then not all new
         assert failures(ingest.handle(batch(events))) == []
@@ -143,7 +143,7 @@ def test_any_text_comes_back_as_it_went(database_url: str, texts: list[tuple[str
             assert told["event_data"] == stored[told["event_id"]]
 
 
-def test_duplicates_are_stored_once_and_told_again_alike(ingest: Rig) -> None:
+def test_duplicates_are_stored_once_and_told_again_alike(ingest: IngestHarness) -> None:
     """Within a batch and across batches; the second telling carries the stored row's id and time."""
     one, two = wire_event(sequence=1), wire_event(sequence=2)
     assert failures(ingest.handle(batch([one, two, one]))) == []
@@ -178,16 +178,18 @@ POISON = [
 
 
 @pytest.mark.parametrize(("spoil", "reason"), POISON, ids=[f"{n}-{p[1]}" for n, p in enumerate(POISON)])
-def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(ingest: Rig, spoil, reason: str) -> None:
+def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(
+    ingest: IngestHarness, spoil, reason: str
+) -> None:
     """Promise 4: with its reason and its original bytes, and nothing else suffers."""
     before, poison, after = wire_event(), wire_event(), wire_event()
     text = body(topic_of(poison), spoil(poison))
     event = batch_of([body(topic_of(before), encoded(before)), text, body(topic_of(after), encoded(after))])
     assert failures(ingest.handle(event)) == []
     assert ingest.rows("SELECT event_id::text FROM events ORDER BY id") == [(before["event_id"],), (after["event_id"],)]
-    [kept] = ingest.dead_letters.kept
+    [kept] = ingest.dead_letters.sent
     assert (kept.reason, kept.body) == (reason, text)
-    assert len(ingest.publisher.told) == 2
+    assert len(ingest.publisher.published) == 2
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(ingest: R
         '{"topic": "t", "payload_base64": "e30=", "received_at_ms": "now"}',
     ],
 )
-def test_an_unreadable_envelope_is_a_dead_letter(ingest: Rig, text: str) -> None:
+def test_an_unreadable_envelope_is_a_dead_letter(ingest: IngestHarness, text: str) -> None:
     """Whatever lands on the queue, the batch survives it."""
     good = wire_event()
     assert failures(ingest.handle(batch_of([text, body(topic_of(good), encoded(good))]))) == []
@@ -223,13 +225,13 @@ def test_an_unreadable_envelope_is_a_dead_letter(ingest: Rig, text: str) -> None
         "vedette/+/#/heartbeat",
     ],
 )
-def test_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: Rig, topic: str) -> None:
+def test_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: IngestHarness, topic: str) -> None:
     """The rule never delivers these; if somebody does, they are kept with the reason."""
     assert failures(ingest.handle(batch_of([body(topic, encoded(wire_event()))]))) == []
     assert ingest.dead_letters.reasons() in (["bad_topic"], ["bad_segment"])
 
 
-def test_numbers_that_no_json_has_are_stored_as_null(ingest: Rig) -> None:
+def test_numbers_that_no_json_has_are_stored_as_null(ingest: IngestHarness) -> None:
     """Python's JSON lets NaN through in fields nobody knows; PostgreSQL's does not."""
     event = wire_event()
     payload = (
@@ -239,7 +241,7 @@ def test_numbers_that_no_json_has_are_stored_as_null(ingest: Rig) -> None:
     assert ingest.rows("SELECT event_data -> 'score' FROM events") == [(None,)]
 
 
-def test_a_row_that_the_database_cannot_hold_harms_only_itself(ingest: Rig) -> None:
+def test_a_row_that_the_database_cannot_hold_harms_only_itself(ingest: IngestHarness) -> None:
     """Where PostgreSQL itself refuses, the batch is halved until the culprit stands alone."""
     events = sequence_of(1, 9)
     ingest.rows("SELECT 1")
@@ -251,20 +253,20 @@ def test_a_row_that_the_database_cannot_hold_harms_only_itself(ingest: Rig) -> N
     events[4]["frame_number"] = 13
     assert failures(ingest.handle(batch(events))) == []
     assert ingest.rows("SELECT array_agg(sequence ORDER BY sequence) FROM events") == [([1, 2, 3, 4, 6, 7, 8, 9],)]
-    [kept] = ingest.dead_letters.kept
+    [kept] = ingest.dead_letters.sent
     assert kept.reason == "not_storable"
     assert ingest.rows(RECOUNT) == []
 
 
-def test_without_dead_letters_poison_is_returned(ingest: Rig) -> None:
+def test_without_dead_letters_poison_is_returned(ingest: IngestHarness) -> None:
     """The event source keeps what nobody else could keep."""
-    ingest.dead_letters.away = True
+    ingest.dead_letters.unavailable = True
     event = batch_of(["junk", body(topic_of(good := wire_event()), encoded(good))])
     assert failures(ingest.handle(event)) == message_ids(event, [0])
     assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
 
 
-def test_a_failed_publish_is_returned_and_heals(ingest: Rig) -> None:
+def test_a_failed_publish_is_returned_and_heals(ingest: IngestHarness) -> None:
     """Stored but untold: the retry finds the row there and tells it with the same id."""
     one, two = wire_event(), wire_event()
     ingest.publisher.refusing = {two["event_id"]}
@@ -277,7 +279,7 @@ def test_a_failed_publish_is_returned_and_heals(ingest: Rig) -> None:
     assert {told["event_id"]: told["id"] for told in ingest.publisher.documents()} == ids
 
 
-def test_another_devices_event_id_cannot_be_taken(ingest: Rig) -> None:
+def test_another_devices_event_id_cannot_be_taken(ingest: IngestHarness) -> None:
     """A device that reuses another's event_id neither replaces that event nor passes for it."""
     mine = wire_event()
     theirs = wire_event(device_id="gate-66", event_id=mine["event_id"])
@@ -285,10 +287,10 @@ def test_another_devices_event_id_cannot_be_taken(ingest: Rig) -> None:
     assert failures(ingest.handle(batch([theirs]))) == []
     assert ingest.rows("SELECT device_id FROM events") == [("gate-01",)]
     assert ingest.dead_letters.reasons() == ["event_id_taken"]
-    assert len(ingest.publisher.told) == 1
+    assert len(ingest.publisher.published) == 1
 
 
-def test_a_direct_invocation_stores_or_raises(ingest: Rig) -> None:
+def test_a_direct_invocation_stores_or_raises(ingest: IngestHarness) -> None:
     """The IoT rule may call the function itself: one message, no queue to leave it on."""
     event = wire_event()
     direct = json.loads(body(topic_of(event), encoded(event)))
@@ -302,7 +304,7 @@ def test_a_direct_invocation_stores_or_raises(ingest: Rig) -> None:
     assert ingest.dead_letters.reasons() == ["bad_envelope"]
 
 
-def test_long_ago_is_stored(ingest: Rig) -> None:
+def test_long_ago_is_stored(ingest: IngestHarness) -> None:
     """An event of last year, or from a device whose clock battery died, is not lost."""
     old = [wire_event(timestamp=when) for when in ("2025-11-20T12:00:00Z", "1970-01-01T00:00:05Z")]
     assert failures(ingest.handle(batch(old))) == []
@@ -311,20 +313,20 @@ def test_long_ago_is_stored(ingest: Rig) -> None:
     assert ingest.rows(RECOUNT) == []
 
 
-def test_plates_are_told_in_normal_form(ingest: Rig) -> None:
+def test_plates_are_told_in_normal_form(ingest: IngestHarness) -> None:
     """Filter policies compare letters and digits, however the plate was read."""
     ingest.handle(batch([wire_event("anpr", event_data=anpr_data("B 77 XYZ"))]))
-    assert ingest.publisher.told[0].attributes["license_plate"] == "B77XYZ"
+    assert ingest.publisher.published[0].attributes["license_plate"] == "B77XYZ"
     ingest.handle(batch([wire_event("detection", event_data=detection_data("car", "bus", "car"))]))
-    assert ingest.publisher.told[1].attributes["class_name"] == ["car", "bus"]
+    assert ingest.publisher.published[1].attributes["class_name"] == ["car", "bus"]
 
 
-def test_a_rule_event_is_told_by_its_rule_and_its_object(ingest: Rig) -> None:
+def test_a_rule_event_is_told_by_its_rule_and_its_object(ingest: IngestHarness) -> None:
     """Subscribers may ask for crossings alone, or for people; occupancy is of nobody in particular."""
     crossing = wire_event("rule", event_data=rule_data())
     crowd = wire_event("rule", event_data=rule_data("occupancy", class_name=None, confidence=None, zone="hall"))
     assert failures(ingest.handle(batch([crossing, crowd]))) == []
-    first, second = (one.attributes for one in ingest.publisher.told)
+    first, second = (one.attributes for one in ingest.publisher.published)
     assert (first["event_type"], first["rule"], first["class_name"]) == ("rule", "line_crossed", "person")
     assert second["rule"] == "occupancy"
     assert "class_name" not in second

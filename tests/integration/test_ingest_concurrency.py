@@ -18,7 +18,7 @@ import pytest
 
 from shared.errors import TransientError
 from tests.support.backing_services import PostgresFixture
-from tests.support.ingest_harness import RECOUNT, rig, rows
+from tests.support.ingest_harness import RECOUNT, open_ingest, rows
 from tests.support.waiting import eventually
 from tests.support.wire_events import batch, failures, mixed_traffic, sequence_of
 
@@ -53,11 +53,11 @@ def test_cloud_25_exactly_once_and_no_deadlock(database_url: str) -> None:
     def store(seed: int) -> None:
         mine = events.copy()
         random.Random(seed).shuffle(mine)
-        with rig(database_url, INGEST_CHUNK_SIZE="40") as ingest:
+        with open_ingest(database_url, INGEST_CHUNK_SIZE="40") as ingest:
             for start in range(0, len(mine), 60):
                 assert failures(ingest.handle(batch(mine[start : start + 60]))) == []
-            told.update(one.event_id for one in ingest.publisher.told)
-            assert ingest.dead_letters.kept == []
+            told.update(one.event_id for one in ingest.publisher.published)
+            assert ingest.dead_letters.sent == []
 
     def delete(parity: int) -> None:
         with psycopg.connect(database_url, autocommit=True) as connection:
@@ -120,7 +120,7 @@ def test_kill_9_between_commit_and_publish_heals(database_url: str, tmp_path: Pa
         child.send_signal(signal.SIGKILL)
     stored = dict(rows(database_url, "SELECT event_id::text, id FROM events"))
     assert len(stored) == 20
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         assert failures(ingest.handle(json.loads(event_file.read_text()))) == []
         assert {told["event_id"]: told["id"] for told in ingest.publisher.documents()} == stored
     assert rows(database_url, "SELECT count(*) FROM events") == [(20,)]
@@ -133,7 +133,7 @@ def test_postgresql_killed_in_mid_batch(postgres: PostgresFixture, database_url:
     events = mixed_traffic(2000)
     invocations = [batch(events[start : start + 200]) for start in range(0, 2000, 200)]
     returned = 0
-    with rig(database_url, INGEST_CHUNK_SIZE="20", DATABASE_CONNECT_TIMEOUT_S="2") as ingest:
+    with open_ingest(database_url, INGEST_CHUNK_SIZE="20", DATABASE_CONNECT_TIMEOUT_S="2") as ingest:
         killer = threading.Timer(0.15, postgres.kill)
         killer.start()
         waiting: list[dict[str, Any]] = list(invocations)
@@ -158,7 +158,7 @@ def test_postgresql_killed_in_mid_batch(postgres: PostgresFixture, database_url:
 
 def test_a_database_that_is_away_returns_the_whole_batch(database_url: str) -> None:
     """Nobody is blamed: nothing goes to the dead letters but what is poison anyway."""
-    with rig("postgresql://127.0.0.1:1/nowhere", INGEST_CHUNK_SIZE="3") as ingest:
+    with open_ingest("postgresql://127.0.0.1:1/nowhere", INGEST_CHUNK_SIZE="3") as ingest:
         event = batch(sequence_of(1, 10))
         event["Records"][1]["body"] = "junk"
         good = [one["messageId"] for number, one in enumerate(event["Records"]) if number != 1]
@@ -174,16 +174,16 @@ def test_a_database_without_schema_returns_the_whole_batch(postgres: PostgresFix
     """A deployment in the wrong order must not turn every event into a dead letter."""
     postgres.start()
     name = postgres.new_database(migrated=False)
-    with rig(postgres.server.url_of(name)) as ingest:
+    with open_ingest(postgres.server.url_of(name)) as ingest:
         event = batch(sequence_of(1, 3))
         assert len(failures(ingest.handle(event))) == 3
-        assert ingest.dead_letters.kept == []
+        assert ingest.dead_letters.sent == []
     postgres.server.drop_database(name)
 
 
 def test_a_connection_lost_while_idle_is_opened_again(database_url: str) -> None:
     """An execution environment sleeps for hours; the server hangs up meanwhile; the next batch does not notice."""
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         ingest.handle(batch(sequence_of(1, 1)))
         ended = (
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"

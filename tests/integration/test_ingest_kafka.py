@@ -12,7 +12,7 @@ import pytest
 
 from cloud_functions.ingest.sources.kafka_records import TOPIC_HEADER
 from shared.errors import TransientError
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import encoded, topic_of, wire_event
 
 AWS_EVENTS = Path(__file__).resolve().parents[1] / "aws_events"
@@ -20,8 +20,8 @@ TOPIC = "alpr.plates.detected"
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url, KAFKA_PARTIAL_RESPONSES="true") as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url, KAFKA_PARTIAL_RESPONSES="true") as one:
         yield one
 
 
@@ -48,21 +48,21 @@ def place(partition: int, offset: int) -> dict[str, Any]:
     return {"itemIdentifier": {"partition": f"{TOPIC}-{partition}", "offset": offset}}
 
 
-def test_records_of_msk_are_stored_and_told(ingest: Rig) -> None:
+def test_records_of_msk_are_stored_and_told(ingest: IngestHarness) -> None:
     """The event AWS sends: a plate, an event with its topic in a header, and junk, which goes to the dead letters."""
     event = json.loads((AWS_EVENTS / "kafka_msk.json").read_text(encoding="utf-8"))
     assert ingest.handle(event) == {"batchItemFailures": []}
     assert ingest.rows("SELECT event_type FROM events ORDER BY event_type") == [("anpr",), ("tracking",)]
     assert ingest.rows("SELECT count(*) FROM plate_events") == [(1,)]
     assert {told["event_type"] for told in ingest.publisher.documents()} == {"anpr", "tracking"}
-    [kept] = ingest.dead_letters.kept
+    [kept] = ingest.dead_letters.sent
     assert (kept.reason, kept.message_id, kept.topic) == ("not_json", f"{TOPIC}-1@7", "")
     assert ingest.handle(event) == {"batchItemFailures": []}
     assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
     assert ingest.rows(RECOUNT) == []
 
 
-def test_records_that_must_come_again_are_named(ingest: Rig) -> None:
+def test_records_that_must_come_again_are_named(ingest: IngestHarness) -> None:
     """Untold events by partition and offset; each of them, not only the first of its partition."""
     events = [wire_event() for _ in range(6)]
     ingest.publisher.refusing = {events[number]["event_id"] for number in (1, 3, 4)}
@@ -73,7 +73,7 @@ def test_records_that_must_come_again_are_named(ingest: Rig) -> None:
 def test_a_mapping_without_partial_answers_fails_as_a_whole(database_url: str) -> None:
     """Lambda would take any answer for success, and commit what was not done."""
     events = [wire_event() for _ in range(3)]
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         ingest.publisher.refusing = {events[1]["event_id"]}
         with pytest.raises(TransientError):
             ingest.handle(lambda_event(map(encoded, events)))
@@ -82,42 +82,42 @@ def test_a_mapping_without_partial_answers_fails_as_a_whole(database_url: str) -
         assert ingest.rows("SELECT count(*) FROM events") == [(3,)]
 
 
-def test_poison_that_nobody_keeps_is_given_back(ingest: Rig) -> None:
+def test_poison_that_nobody_keeps_is_given_back(ingest: IngestHarness) -> None:
     """As from a queue."""
-    ingest.dead_letters.away = True
+    ingest.dead_letters.unavailable = True
     answer = ingest.handle(lambda_event([b"junk", encoded(wire_event())]))
     assert answer == {"batchItemFailures": [place(0, 100)]}
     assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
 
 
-def test_a_topic_in_a_header_is_held_against_the_event(ingest: Rig) -> None:
+def test_a_topic_in_a_header_is_held_against_the_event(ingest: IngestHarness) -> None:
     """What a bridge says it came by: an event of another device does not pass."""
     mine, theirs = wire_event(), wire_event(device_id="gate-66")
     assert (
         ingest.handle(lambda_event(map(encoded, (mine, theirs)), mqtt_topic=topic_of(mine)))["batchItemFailures"] == []
     )
     assert ingest.rows("SELECT device_id FROM events") == [("gate-01",)]
-    assert [(one.reason, one.topic) for one in ingest.dead_letters.kept] == [("topic_mismatch", topic_of(mine))]
+    assert [(one.reason, one.topic) for one in ingest.dead_letters.sent] == [("topic_mismatch", topic_of(mine))]
 
 
 @pytest.mark.parametrize("topic", ["", "vedette/hq/gate-01/commands/x", "vedette/+/#/heartbeat", "\xff"])
-def test_a_header_with_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: Rig, topic: str) -> None:
+def test_a_header_with_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: IngestHarness, topic: str) -> None:
     """A header that says something is believed to mean it."""
     ingest.handle(lambda_event([encoded(wire_event())], mqtt_topic=topic))
     assert ingest.dead_letters.reasons() in (["bad_topic"], ["bad_segment"])
 
 
-def test_devices_reports_come_with_their_topic(ingest: Rig) -> None:
+def test_devices_reports_come_with_their_topic(ingest: IngestHarness) -> None:
     """A status is known by the topic in its header, and dated by the broker."""
     status = {"schema_version": 1, "site_id": "hq", "device_id": "gate-01", "status": "offline", "agent_version": "1"}
     status["timestamp"] = "2026-11-20T12:00:00Z"
     ingest.handle(lambda_event([json.dumps(status).encode()], mqtt_topic="vedette/hq/gate-01/status"))
-    assert ingest.dead_letters.kept == []
+    assert ingest.dead_letters.sent == []
     dated = "SELECT status, (extract(epoch FROM status_at) * 1000)::bigint FROM devices"
     assert ingest.rows(dated) == [("offline", 1_795_170_645_500)]
 
 
-def test_holes_are_looked_for_only_in_what_came_over_mqtt(ingest: Rig) -> None:
+def test_holes_are_looked_for_only_in_what_came_over_mqtt(ingest: IngestHarness) -> None:
     """A Kafka topic may hold some of a device's events only, and loses none of them; a header says that it is all."""
     events = [wire_event(sequence=number) for number in (1, 5, 9)]
     bad = wire_event(sequence=12, confidence=7, event_data={})

@@ -9,13 +9,13 @@ import psycopg
 import pytest
 
 from tests.support.api_calls import ApiCalls, lambda_api
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import anpr_data, batch, failures, message_ids, mixed_traffic, wire_event
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as one:
         yield one
 
 
@@ -32,7 +32,7 @@ def ingest(database_url: str) -> Iterator[Rig]:
     ],
     ids=["no normal form", "no result", "NULL", "left out", "a number", "empty", "no data"],
 )
-def test_cloud_22_a_read_without_a_plate_harms_only_itself(ingest: Rig, data: dict[str, Any]) -> None:
+def test_cloud_22_a_read_without_a_plate_harms_only_itself(ingest: IngestHarness, data: dict[str, Any]) -> None:
     """It becomes a dead letter with its reason; the reads before and after it are stored and can be found."""
     before, odd, after = (
         wire_event("anpr", event_data=each) for each in (anpr_data("B 1 A"), data, anpr_data("B 2 B"))
@@ -57,7 +57,7 @@ CREATE TRIGGER disk_is_full BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTIO
 """
 
 
-def test_cloud_26_a_full_disk_returns_everything_and_loses_nothing(ingest: Rig) -> None:
+def test_cloud_26_a_full_disk_returns_everything_and_loses_nothing(ingest: IngestHarness) -> None:
     """PostgreSQL refuses with ``disk_full``: no event is blamed, and with room again all are stored once."""
     batches = [batch(events) for events in (mixed_traffic(30), mixed_traffic(30, seed=2, first_sequence=100))]
     assert failures(ingest.handle(batches[0])) == []
@@ -67,7 +67,7 @@ def test_cloud_26_a_full_disk_returns_everything_and_loses_nothing(ingest: Rig) 
             answer = ingest.handle(batches[1])
             assert sorted(failures(answer)) == sorted(message_ids(batches[1], range(30)))
         connection.execute("DROP TRIGGER disk_is_full ON events")
-    assert ingest.dead_letters.kept == []
+    assert ingest.dead_letters.sent == []
     assert ingest.rows("SELECT count(*) FROM events") == [(30,)]
     assert failures(ingest.handle(batches[1])) == []
     assert ingest.rows("SELECT count(*), count(DISTINCT event_id) FROM events") == [(60, 60)]

@@ -10,26 +10,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.clock import format_utc
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import NOON, batch, detection_data, failures, motion_data, tracking_data, wire_event
 
 LABELS = "SELECT DISTINCT kind, label FROM event_label_counts WHERE site_id = 'hq' AND events > 0"
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url, MAX_LABELS_PER_SITE="20") as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url, MAX_LABELS_PER_SITE="20") as one:
         yield one
 
 
-def test_cloud_c14_names_beyond_the_bound_are_rejected(ingest: Rig) -> None:
+def test_cloud_c14_names_beyond_the_bound_are_rejected(ingest: IngestHarness) -> None:
     """Random class names fill the bound and no more; what has known names, or none, is stored before and after."""
     odd = [wire_event("detection", event_data=detection_data(*(f"x{n}-{i}" for i in range(5)))) for n in range(40)]
     plain = [wire_event(sequence=number) for number in range(1, 4)]
     assert failures(ingest.handle(batch([plain[0], *odd[:20], plain[1], *odd[20:], wire_event("motion")]))) == []
     assert failures(ingest.handle(batch([plain[2], *odd]))) == []
     assert set(ingest.dead_letters.reasons()) == {"too_many_labels"}
-    assert "MAX_LABELS_PER_SITE" in ingest.dead_letters.kept[0].detail
+    assert "MAX_LABELS_PER_SITE" in ingest.dead_letters.sent[0].detail
     assert len(ingest.rows(LABELS)) == 17  # person, gate, and three events of five
     assert ingest.rows("SELECT event_type, count(*) FROM events GROUP BY 1 ORDER BY 1") == [
         ("detection", 3),
@@ -39,23 +39,23 @@ def test_cloud_c14_names_beyond_the_bound_are_rejected(ingest: Rig) -> None:
     assert ingest.rows(RECOUNT) == []
 
 
-def test_cloud_c14_the_bound_is_a_sites_and_a_months(ingest: Rig) -> None:
+def test_cloud_c14_the_bound_is_a_sites_and_a_months(ingest: IngestHarness) -> None:
     """Another site and another month have their own; another process, started later, knows what there is."""
     full = [wire_event(event_data=tracking_data(class_name=f"c{n}", zones=[])) for n in range(25)]
     ingest.handle(batch(full))
     assert len(ingest.rows(LABELS)) == 20
-    assert len(ingest.dead_letters.kept) == 5
+    assert len(ingest.dead_letters.sent) == 5
     more = tracking_data(class_name="new", zones=["new"])
     elsewhere = wire_event(site_id="branch", device_id="gate-07", event_data=more)
     later = wire_event(timestamp=format_utc(NOON.replace(month=10)), event_data=more)
-    with rig(ingest.url, MAX_LABELS_PER_SITE="20") as other:
+    with open_ingest(ingest.url, MAX_LABELS_PER_SITE="20") as other:
         assert failures(other.handle(batch([elsewhere, later, wire_event(event_data=more), full[3]]))) == []
         assert other.dead_letters.reasons() == ["too_many_labels"]
         assert other.metrics.counts["EventsStored"] == 2
         assert other.rows(RECOUNT) == []
 
 
-def test_cloud_c14_what_is_rejected_is_not_asked_for_again(ingest: Rig) -> None:
+def test_cloud_c14_what_is_rejected_is_not_asked_for_again(ingest: IngestHarness) -> None:
     """It did arrive: its place in the sequence is no gap."""
     events = [
         wire_event(sequence=number, event_data=tracking_data(class_name=f"c{number}", zones=[]))
@@ -70,7 +70,7 @@ def test_cloud_c14_writers_at_once_share_the_bound(database_url: str) -> None:
     """Each with names of its own: together they stay within it, and none waits for ever."""
 
     def write(writer: int) -> list[str]:
-        with rig(database_url, MAX_LABELS_PER_SITE="20") as ingest:
+        with open_ingest(database_url, MAX_LABELS_PER_SITE="20") as ingest:
             for number in range(12):
                 data = tracking_data(class_name=f"w{writer}-{number}", zones=["gate"])
                 assert failures(ingest.handle(batch([wire_event(event_data=data), wire_event("motion")]))) == []
@@ -78,7 +78,7 @@ def test_cloud_c14_writers_at_once_share_the_bound(database_url: str) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         rejected = [reason for reasons in pool.map(write, range(4)) for reason in reasons]
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         assert len(ingest.rows(LABELS)) == 20
         assert len(rejected) == 48 - 19
         assert ingest.rows("SELECT count(*) FROM events WHERE event_type = 'motion'") == [(48,)]
@@ -94,7 +94,7 @@ def test_cloud_c14_every_event_is_stored_or_rejected_once(
     database_url: str, batches: list[list[tuple[str, list[str]]]]
 ) -> None:
     """Whatever names come in whatever order: nothing is lost, returned or doubled, and the bound holds."""
-    with rig(database_url, MAX_LABELS_PER_SITE="10") as ingest:
+    with open_ingest(database_url, MAX_LABELS_PER_SITE="10") as ingest:
         with ingest.database.transaction() as connection:
             connection.execute("TRUNCATE events")
         sent = 0
@@ -104,7 +104,7 @@ def test_cloud_c14_every_event_is_stored_or_rejected_once(
             sent += len(events)
             assert failures(ingest.handle(batch(events))) == []
         [(stored,)] = ingest.rows("SELECT count(*) FROM events")
-        assert stored + len(ingest.dead_letters.kept) == sent
-        assert len(ingest.publisher.told) == stored
+        assert stored + len(ingest.dead_letters.sent) == sent
+        assert len(ingest.publisher.published) == stored
         assert len(ingest.rows(LABELS)) <= 10
         assert ingest.rows(RECOUNT) == []

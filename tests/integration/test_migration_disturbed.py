@@ -13,7 +13,7 @@ import pytest
 
 from cloud_functions.db.migrate import current_revision, downgrade, head_revision, upgrade
 from tests.support.backing_services import PostgresFixture
-from tests.support.ingest_harness import RECOUNT, rig, rows
+from tests.support.ingest_harness import RECOUNT, open_ingest, rows
 from tests.support.plate_reads import plate_read
 from tests.support.waiting import eventually
 from tests.support.wire_events import batch, failures, mixed_traffic, rule_data, wire_event
@@ -65,7 +65,7 @@ def test_cloud_30_a_migration_that_is_killed_is_finished_by_the_next(empty_url: 
     upgrade(empty_url)
     assert current_revision(empty_url) == head_revision()
     assert rows(empty_url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
-    with rig(empty_url) as ingest:
+    with open_ingest(empty_url) as ingest:
         assert failures(ingest.handle(batch(mixed_traffic(20)))) == []
     assert rows(empty_url, RECOUNT) == []
 
@@ -89,7 +89,7 @@ def test_cloud_30_events_and_plates_outlive_the_way_back_and_up(empty_url: str, 
         *(plate_read(text, minute=at) for at, text in enumerate(["А123ВС77", "B 123 AB", "京A12345", "½ 7"])),
         wire_event("rule", event_data=rule_data(zone="yard", confidence=0.5)),
     ]
-    with rig(empty_url) as ingest:
+    with open_ingest(empty_url) as ingest:
         assert failures(ingest.handle(batch(events))) == []
     before = kept(empty_url)
     assert before[1]

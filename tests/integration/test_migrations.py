@@ -19,7 +19,7 @@ from shared.clock import ManualClock
 from shared.errors import ConfigurationError, TransientError
 from tests.support.api_calls import store, stored_event
 from tests.support.backing_services import PostgresFixture
-from tests.support.ingest_harness import RECOUNT, open_database, rig, rows
+from tests.support.ingest_harness import RECOUNT, open_database, open_ingest, rows
 from tests.support.wire_events import (
     BOX,
     batch,
@@ -84,7 +84,7 @@ def test_a_system_postgresql_takes_the_schema_as_well(tmp_path_factory: pytest.T
         server.create_database("vedette")
         url = server.url_of("vedette")
         up_down_up(url)
-        with rig(url) as ingest:
+        with open_ingest(url) as ingest:
             assert failures(ingest.handle(batch([wire_event(sequence=4), wire_event("anpr", sequence=2)]))) == []
         assert rows(url, RECOUNT) == []
         assert rows(url, "SELECT range_agg(missing)::text FROM sequence_gaps") == [("{[1,2),[3,4)}",)]
@@ -167,7 +167,7 @@ def test_counts_equal_a_recount_after_anything(database_url: str, steps: list[tu
     with psycopg.connect(database_url) as connection:
         connection.execute("TRUNCATE events")
     november = ManualClock(datetime(2026, 11, 20, tzinfo=UTC))
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         maintenance = build_maintenance(
             {"DATABASE_URL": database_url, "RETENTION_DAYS": "20"}, database=ingest.database, clock=november
         )
@@ -231,7 +231,7 @@ def test_a_detection_speaks_for_the_classes_of_its_first_256_objects(database_ur
 
 def test_truncate_empties_the_counts(database_url: str) -> None:
     """Whoever clears the table clears the counts with it."""
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         ingest.handle(batch([wire_event()]))
         with psycopg.connect(database_url) as connection:
             connection.execute("TRUNCATE events")
@@ -241,7 +241,7 @@ def test_truncate_empties_the_counts(database_url: str) -> None:
 def test_partitions_are_made_ahead_and_for_late_months(database_url: str) -> None:
     """What the default partition caught moves to its month; what is absurdly old stays."""
     clock = ManualClock(datetime(2027, 5, 20, tzinfo=UTC))
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         events = [
             wire_event(timestamp=when)
             for when in ("2025-11-20T12:00:00Z", "2025-12-01T00:00:00Z", "1970-01-02T00:00:00Z")
@@ -265,7 +265,7 @@ def test_partitions_are_made_ahead_and_for_late_months(database_url: str) -> Non
 def test_retention_drops_whole_months_and_strays(database_url: str) -> None:
     """Months wholly beyond the limit go, counts and all; younger ones stay."""
     clock = ManualClock(datetime(2027, 1, 10, tzinfo=UTC))
-    with rig(database_url, clock=clock) as ingest:
+    with open_ingest(database_url, clock=clock) as ingest:
         when = (
             "2026-10-31T23:59:59Z",
             "2026-11-30T23:59:59Z",
@@ -302,7 +302,7 @@ def test_maintenance_waits_for_nobody(database_url: str) -> None:
 def test_rule_events_outlive_a_way_back_and_are_counted_again(empty_url: str) -> None:
     """The older release counts them by type alone; the newer one finds and counts them by class and zone as before."""
     upgrade(empty_url)
-    with rig(empty_url) as ingest:
+    with open_ingest(empty_url) as ingest:
         sent = [wire_event("rule", event_data=rule_data(zone="yard", confidence=0.5)) for _ in range(3)]
         assert failures(ingest.handle(batch(sent))) == []
     labels = "SELECT kind, label, events, at_least[11] FROM event_label_counts ORDER BY 1"

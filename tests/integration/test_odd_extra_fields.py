@@ -23,7 +23,7 @@ from infra.local.demo.event_lines import event_line
 from shared.errors import ContractError
 from shared.event_dicts import parse_event_dict
 from tests.support.api_calls import ApiCalls, lambda_api, store, stored_event
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import DATA, batch, encoded, failures, record, wire_event
 from tests.unit.cloud_functions.ingest.test_publish import RecordingSns
 
@@ -51,8 +51,8 @@ EXTRAS = st.dictionaries(st.sampled_from(NAMES) | TEXT, JSON, max_size=5)
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as one:
         yield one
 
 
@@ -99,11 +99,11 @@ def test_cloud_a7_no_extra_field_breaks_a_reader(
         connection.execute("TRUNCATE events")
         connection.execute("TRUNCATE watchlists CASCADE")
     _watch_everything(database_url)
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         assert failures(ingest.handle(batch(events))) == []
         assert ingest.dead_letters.reasons() == []
         assert ingest.rows(RECOUNT) == []
-        told = ingest.publisher.told
+        told = ingest.publisher.published
     plates = sum(event["event_type"] == "anpr" for event in events)
     assert len(told) == len(events) + plates
     assert SnsPublisher(topic_arn="arn:topic", aws=RecordingSns()).publish(told) == set()  # type: ignore[arg-type]

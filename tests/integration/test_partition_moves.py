@@ -21,7 +21,7 @@ from cloud_functions.maintenance.handler import build_maintenance
 from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
 from tests.support.api_calls import store, stored_event
-from tests.support.ingest_harness import RECOUNT, Rig, open_database, rig, rows
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_database, open_ingest, rows
 from tests.support.wire_events import batch, failures, wire_event
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -34,8 +34,8 @@ SELECT (SELECT count(*) FROM events), (SELECT sum(events)::int FROM event_counts
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url, clock=ManualClock(NOW)) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url, clock=ManualClock(NOW)) as one:
         yield one
 
 
@@ -57,7 +57,7 @@ def run_partitions(url: str, *, clock: ManualClock | None = None, **variables: s
         database.close()
 
 
-def test_cloud_a2_ingest_makes_a_months_partition_before_its_events_come(ingest: Rig) -> None:
+def test_cloud_a2_ingest_makes_a_months_partition_before_its_events_come(ingest: IngestHarness) -> None:
     """Events of a month without a partition, of any batch, never lie in the default partition."""
     months = ["2024-02-29", "2025-12-31", "2026-01-01"]
     assert failures(ingest.handle(batch(wire_event(timestamp=f"{day}T23:30:00Z") for day in months))) == []
@@ -66,10 +66,10 @@ def test_cloud_a2_ingest_makes_a_months_partition_before_its_events_come(ingest:
     assert ingest.rows("SELECT count(*) FROM events_2024_02") == [(1,)]
     assert ingest.rows("SELECT count(*) FROM events_2024_03") == [(1,)]
     assert ingest.rows(RECOUNT) == []
-    assert len(ingest.publisher.told) == 4
+    assert len(ingest.publisher.published) == 4
 
 
-def test_cloud_a2_history_of_any_age_gets_partitions_and_a_wrong_clock_does_not(ingest: Rig) -> None:
+def test_cloud_a2_history_of_any_age_gets_partitions_and_a_wrong_clock_does_not(ingest: IngestHarness) -> None:
     """Some events of 1970 are a device without a clock; many of 2009 are an archive."""
     archive = [wire_event(timestamp=f"2009-06-01T00:{number:02}:00Z") for number in range(60)]
     assert failures(ingest.handle(batch([wire_event(timestamp="1970-01-01T00:00:09Z"), *archive]))) == []
@@ -78,7 +78,7 @@ def test_cloud_a2_history_of_any_age_gets_partitions_and_a_wrong_clock_does_not(
     assert ingest.rows(RECOUNT) == []
 
 
-def test_cloud_a2_ingest_waits_for_no_reader_of_the_default_partition(ingest: Rig) -> None:
+def test_cloud_a2_ingest_waits_for_no_reader_of_the_default_partition(ingest: IngestHarness) -> None:
     """While a report is open, a month cannot get its partition: its events are stored all the same, and moved later."""
     with psycopg.connect(ingest.url) as report:
         report.execute("SELECT count(*) FROM events")
@@ -267,7 +267,7 @@ def test_cloud_a2_no_reader_waits_for_autovacuum_behind_the_last_step(database_u
 
 def test_cloud_a2_a_month_ahead_waits_for_no_long_reader(database_url: str) -> None:
     """Making a partition gives up within a second or so instead of holding up whoever comes after it."""
-    with psycopg.connect(database_url) as report, rig(database_url) as one:
+    with psycopg.connect(database_url) as report, open_ingest(database_url) as one:
         report.execute("SELECT count(*) FROM events")
         with pytest.raises(LockedError), one.database.transaction() as connection:
             connection.execute("SELECT events_ensure_partition('2031-01-01+00')")

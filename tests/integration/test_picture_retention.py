@@ -17,7 +17,7 @@ from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
 from shared.storage_keys import snapshot_key, snapshot_object, thumbnail_object
 from tests.support.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api
-from tests.support.ingest_harness import open_database, rig
+from tests.support.ingest_harness import open_database, open_ingest
 from tests.support.wire_events import batch, wire_event
 
 DAY = timedelta(days=1)
@@ -56,7 +56,7 @@ class House:
         event = wire_event(
             "motion", site_id=site_id, camera_id=camera_id, timestamp=format_utc(moment), snapshot=snapshot
         )
-        with rig(self.database_url, clock=ManualClock(NOON)) as ingest:
+        with open_ingest(self.database_url, clock=ManualClock(NOON)) as ingest:
             assert ingest.handle(batch([event])) == {"batchItemFailures": []}
         for name in (snapshot_object("gate-01", key), thumbnail_object("gate-01", key)):
             self.put(name)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
-from tests.support.ingest_harness import rig, rows
+from tests.support.ingest_harness import open_ingest, rows
 from tests.support.plate_reads import plate_read
 from tests.support.wire_events import batch, failures
 
@@ -33,7 +33,7 @@ def earlier(text: str, plate: str, **fields: Any) -> dict[str, Any]:
 
 
 def store(url: str, *reads: dict[str, Any]) -> None:
-    with rig(url) as ingest:
+    with open_ingest(url) as ingest:
         assert failures(ingest.handle(batch(reads))) == []
 
 
@@ -116,10 +116,10 @@ def test_cloud_a3_a_pattern_tells_its_own_plate_alone(database_url: str, api: Ap
         earlier(CYRILLIC, DIGITS),
         *(plate_read(one, minute=at + 1) for at, one in enumerate([LATIN, *FAMILY[1:]])),
     ]
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         assert failures(ingest.handle(batch(reads))) == []
         told = [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
-        attributes = [one.attributes for one in ingest.publisher.told]
+        attributes = [one.attributes for one in ingest.publisher.published]
     assert [document["event_data"]["anpr_result"]["license_plate"] for document in told] == [CYRILLIC, LATIN]
     assert [len(document["event_data"]["watchlist_matches"]) for document in told] == [4, 4]
     assert "京A12345" in [one.get("license_plate") for one in attributes]

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from cloud_functions.db.plates.search import trigram_similarity
-from tests.support.ingest_harness import RECOUNT, Rig, rig, rows
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
 from tests.support.protected_sites import SITE, api, protect, setting
 from tests.support.revealing_reads import PLATE, TEXT, assert_nothing_tells, telling_read
@@ -18,14 +18,14 @@ from tests.support.wire_events import batch, failures, wire_event
 
 
 def stored(url: str, *reads: dict[str, Any], folder: Path) -> list[int]:
-    with rig(url, PLATE_MASTER_KEY=setting(folder)) as one:
+    with open_ingest(url, PLATE_MASTER_KEY=setting(folder)) as one:
         assert failures(one.handle(batch(reads))) == []
     ids = [read["event_id"] for read in reads]
     return [row[0] for row in rows(url, "SELECT id FROM events WHERE event_id = ANY(%s) ORDER BY id", [ids])]
 
 
 def test_exact_search_finds_protected_plates_for_everybody(
-    database_url: str, tmp_path: Path, sealing_ingest: Rig
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
     """By the plate, however it is written, and by its token; lists, history, events, statistics and counts agree."""
     protect(database_url, tmp_path)
@@ -54,7 +54,7 @@ def test_exact_search_finds_protected_plates_for_everybody(
         assert calls.get("/api/plates", plate=token, match="prefix").status == 422
 
 
-def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """Others search open sites alone, and are refused where they name a protected one; readers search everything."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(
@@ -83,7 +83,7 @@ def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, 
         assert [read["plate_text"] for read in second["plates"]] == ["GQ 771 ZX"]
 
 
-def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """Every answer that shows events or reads is opened, down to the fields of a newer agent."""
     protect(database_url, tmp_path)
     read = telling_read()
@@ -106,7 +106,9 @@ def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, sea
         assert calls.get(f"/api/plates/{TEXT}").json()["plates"][0]["plate_text"] == PLATE
 
 
-def test_pictures_of_protected_plates_are_for_readers(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_pictures_of_protected_plates_are_for_readers(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
     """The picture shows the plate that the answer does not; a protected site's other pictures are shown."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([telling_read(), wire_event("motion")]))
@@ -118,7 +120,7 @@ def test_pictures_of_protected_plates_are_for_readers(database_url: str, tmp_pat
                 assert calls.get(f"/api/events/{numbers['motion']}/{what}").status == 404
 
 
-def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """It cannot tell whether a protected plate matches, so it does not claim that none does."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard")]))
@@ -141,7 +143,9 @@ def test_likeness_is_the_databases(database_url: str) -> None:
             assert trigram_similarity(one, other) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_reader_may_not_have_everything_opened(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_a_reader_may_not_have_everything_opened(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
     """A search over more distinct plates than one answer may open says so; a narrower one is answered."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([telling_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
@@ -158,23 +162,23 @@ def test_a_reader_may_not_have_everything_opened(database_url: str, tmp_path: Pa
 
 
 def test_without_its_key_nothing_of_a_site_is_kept_readable(
-    database_url: str, tmp_path: Path, sealing_ingest: Rig
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
     """A rejected message that cannot be sealed comes again; a token pattern that cannot be made is not added."""
     protect(database_url, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     invocation = batch([telling_read() | {"schema_version": 99}])
-    with rig(database_url, PLATE_MASTER_KEY=setting(other)) as one:
+    with open_ingest(database_url, PLATE_MASTER_KEY=setting(other)) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
-        assert one.dead_letters.kept == []
+        assert one.dead_letters.sent == []
     with api(database_url, None) as calls:
         number = calls.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
         pattern = {"kind": "exact", "pattern": PLATE, "site_id": SITE}
         assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": [pattern]}).status == 503
 
 
-def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """By the plate, at protected sites and open ones alike, by somebody who may not read them."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([telling_read(), telling_read("GQ 778 ZX"), plate_read(PLATE, site_id="yard")]))

@@ -14,7 +14,7 @@ from cloud_functions.privacy.cli import main
 from cloud_functions.privacy.plate_store import NewPlate, get_events_by_plate, insert_event
 from cloud_functions.privacy.vault import PlateVault
 from shared.errors import ConfigurationError
-from tests.support.ingest_harness import RECOUNT, Rig, rig, rows
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
 from tests.support.protected_sites import SITE, api, dump, keys, protect, protection, setting
 from tests.support.revealing_reads import OTHER_READING, PLATE, TEXT, assert_nothing_tells, telling_read
@@ -22,7 +22,7 @@ from tests.support.wire_events import NOON, batch, failures, record, wire_event
 
 
 def test_no_table_message_or_log_line_holds_a_protected_plate(
-    database_url: str, tmp_path: Path, sealing_ingest: Rig, caplog: pytest.LogCaptureFixture
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everything the database holds, everything subscribers are told and everything that is logged is searched."""
     caplog.set_level(logging.DEBUG)
@@ -37,15 +37,15 @@ def test_no_table_message_or_log_line_holds_a_protected_plate(
     everything = dump(database_url)
     assert "PUBLIC1" in everything
     assert_nothing_tells(everything)
-    assert_nothing_tells("".join(f"{one.document}{one.attributes}" for one in sealing_ingest.publisher.told))
+    assert_nothing_tells("".join(f"{one.document}{one.attributes}" for one in sealing_ingest.publisher.published))
     assert_nothing_tells(caplog.text)
-    assert len(sealing_ingest.publisher.told) == 6
+    assert len(sealing_ingest.publisher.published) == 6
     assert sealing_ingest.dead_letters.reasons() == ["invalid"]
-    assert_nothing_tells(sealing_ingest.dead_letters.kept[0].detail)
+    assert_nothing_tells(sealing_ingest.dead_letters.sent[0].detail)
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
 
 
-def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """The document keeps everything but the plate; the same plate has the same token, and it can be filtered by."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([telling_read(), telling_read(minute=1), telling_read("GQ 778 ZX")]))
@@ -58,7 +58,7 @@ def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing
     assert data["anpr_result"] == {"license_plate": None, "confidence": 0.93, "region": "ro"}
     assert data["vehicle"] == {"type": "car", "make": None, "model": None, "color": "blue"}
     assert (data["plate_protected"], data["reads"], data["host"], data["track_uid"]) == (True, 5, None, "camera-1-77")
-    attributes = sealing_ingest.publisher.told[0].attributes
+    attributes = sealing_ingest.publisher.published[0].attributes
     assert attributes["plate_token"] == data["plate_normalized"]
     assert "license_plate" not in attributes
 
@@ -67,11 +67,11 @@ def test_plates_wait_where_they_cannot_be_sealed(database_url: str, tmp_path: Pa
     """Without its key a protected plate is neither stored nor lost, and its neighbours are stored."""
     protect(database_url, tmp_path)
     invocation = batch([wire_event("motion"), telling_read(), plate_read("PUBLIC 1", site_id="yard")])
-    with rig(database_url) as one:
+    with open_ingest(database_url) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][1]["messageId"]]
-        assert_nothing_tells(dump(database_url) + str(one.publisher.told))
+        assert_nothing_tells(dump(database_url) + str(one.publisher.published))
     assert rows(database_url, "SELECT count(*) FROM events") == [(2,)]
-    with rig(database_url, PLATE_MASTER_KEY=setting(tmp_path)) as one:
+    with open_ingest(database_url, PLATE_MASTER_KEY=setting(tmp_path)) as one:
         assert failures(one.handle(invocation)) == []
     assert rows(database_url, "SELECT count(*), count(plate_sealed) FROM events") == [(3, 1)]
 
@@ -92,7 +92,9 @@ def test_the_database_refuses_what_is_not_sealed(database_url: str, tmp_path: Pa
     assert rows(database_url, "SELECT site_id FROM plate_events") == [("yard",)]
 
 
-def test_a_site_that_is_protected_meanwhile_is_noticed(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_a_site_that_is_protected_meanwhile_is_noticed(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
     """Ingest that ran before the site was protected, and before it was not any more, takes it over with the batch."""
     sealing_ingest.handle(batch([telling_read()]))
     assert protect(database_url, tmp_path) == 1
@@ -120,7 +122,9 @@ def test_a_storing_function_needs_the_vault(database_url: str, tmp_path: Path) -
     assert_nothing_tells(dump(database_url))
 
 
-def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_watch_lists_see_protected_plates_and_tell_none(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
     """All kinds of patterns match on the way in; the match says which, not what."""
     protect(database_url, tmp_path)
     with api(database_url, tmp_path) as calls:
@@ -133,7 +137,7 @@ def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_p
         ]
         assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": patterns}).status == 201
     sealing_ingest.handle(batch([telling_read()]))
-    _, match = sealing_ingest.publisher.told
+    _, match = sealing_ingest.publisher.published
     assert_nothing_tells(match.document)
     told = json.loads(match.document)["event_data"]
     assert told["watchlist_match_count"] == 4
@@ -141,7 +145,7 @@ def test_watch_lists_see_protected_plates_and_tell_none(database_url: str, tmp_p
     assert {one["pattern"] for one in told["watchlist_matches"]} == {None}
 
 
-def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sealing_ingest: Rig) -> None:
+def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """An exact pattern of one protected site is stored hashed: it matches there, and no table holds the plate."""
     protect(database_url, tmp_path)
     with api(database_url, tmp_path) as calls:
@@ -169,7 +173,7 @@ def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sea
 def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
     database_url: str,
     tmp_path: Path,
-    sealing_ingest: Rig,
+    sealing_ingest: IngestHarness,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -179,7 +183,7 @@ def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
     invocation = batch(broken)
     invocation["Records"].append(record(f"no envelope, {PLATE}"))
     assert failures(sealing_ingest.handle(invocation)) == []
-    of_nobody, sealed, plain = sealing_ingest.dead_letters.kept
+    of_nobody, sealed, plain = sealing_ingest.dead_letters.sent
     assert_nothing_tells(of_nobody.body)
     assert plain.body == invocation["Records"][1]["body"]
     payload = json.loads(invocation["Records"][0]["body"])["payload_base64"]
@@ -196,6 +200,6 @@ def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
 def test_rejected_messages_wait_while_nobody_knows_whose_they_are(tmp_path: Path) -> None:
     """Without the database it is not known which site is protected: they come again rather than be kept readable."""
     invocation = batch([telling_read() | {"schema_version": 99}])
-    with rig("postgresql://127.0.0.1:1/nowhere", PLATE_MASTER_KEY=setting(tmp_path)) as one:
+    with open_ingest("postgresql://127.0.0.1:1/nowhere", PLATE_MASTER_KEY=setting(tmp_path)) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
-        assert one.dead_letters.kept == []
+        assert one.dead_letters.sent == []

@@ -28,7 +28,7 @@ from cloud_functions.privacy.plate_store import (
 )
 from shared.clock import ManualClock
 from shared.errors import ContractError
-from tests.support.ingest_harness import RECOUNT, Rig, rig, rows
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
 from tests.support.wire_events import BOX, batch, failures, wire_event
 
@@ -36,8 +36,8 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as one:
         yield one
 
 
@@ -47,7 +47,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
         yield one
 
 
-def test_an_anpr_event_lands_in_every_column(ingest: Rig, connection: psycopg.Connection[Any]) -> None:
+def test_an_anpr_event_lands_in_every_column(ingest: IngestHarness, connection: psycopg.Connection[Any]) -> None:
     """What the device says of plate, vehicle, picture and passage is found under its column's name."""
     event = plate_read(
         "B·AK 123",
@@ -99,7 +99,7 @@ def test_an_anpr_event_lands_in_every_column(ingest: Rig, connection: psycopg.Co
     assert ingest.rows("SELECT count(*) FROM plate_events") == [(1,)]
 
 
-def test_a_repeated_event_is_one_read(ingest: Rig) -> None:
+def test_a_repeated_event_is_one_read(ingest: IngestHarness) -> None:
     """The queue delivers twice, alone and among new ones: stored once, counted once."""
     event = plate_read("AB 123 CD", latency_ms=100.0)
     ingest.handle(batch([event]))
@@ -134,7 +134,7 @@ def test_plates_equal_a_recount_after_anything(database_url: str, steps: list[tu
     with psycopg.connect(database_url) as connection:
         connection.execute("TRUNCATE events")
     sent: list[Any] = []
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         maintenance = build_maintenance(
             {"DATABASE_URL": database_url, "RETENTION_DAYS": "10"}, database=ingest.database, clock=ManualClock(NOON)
         )
@@ -154,7 +154,7 @@ def test_writers_side_by_side_neither_deadlock_nor_miscount(database_url: str) -
     """Several environments write the same few plates and cameras in different orders, and one deletes."""
 
     def write(seed: int) -> None:
-        with rig(database_url) as ingest:
+        with open_ingest(database_url) as ingest:
             for turn in range(8):
                 reads = [
                     plate_read(f"AB {(seed * 7 + number * (turn + 1)) % 13}", camera_id=f"camera-{number % 3}")
@@ -174,7 +174,7 @@ def test_writers_side_by_side_neither_deadlock_nor_miscount(database_url: str) -
 def test_retention_takes_plates_with_their_month(database_url: str) -> None:
     """A plate is personal data: what expires with its month is nowhere left, however many pieces it takes."""
     later = ManualClock(datetime(2027, 1, 20, tzinfo=UTC))
-    with rig(database_url, clock=later) as ingest:
+    with open_ingest(database_url, clock=later) as ingest:
         ingest.handle(batch([plate_read("OLD 1"), plate_read("OLD 2"), plate_read("NEW 1", minute=60 * 24 * 40)]))
         variables = {"DATABASE_URL": database_url, "RETENTION_DAYS": "30"}
         maintenance = build_maintenance(variables, database=ingest.database, clock=later)
@@ -186,7 +186,7 @@ def test_retention_takes_plates_with_their_month(database_url: str) -> None:
 
 def test_events_from_before_the_migration_are_taken_over(database_url: str) -> None:
     """An installation that ran without plates finds the old ones searchable."""
-    with rig(database_url) as ingest:
+    with open_ingest(database_url) as ingest:
         ingest.handle(batch([plate_read("AB 1", latency_ms=5.0), wire_event(), plate_read("AB 2")]))
     downgrade(database_url, "0002")
     upgrade(database_url)
@@ -194,7 +194,7 @@ def test_events_from_before_the_migration_are_taken_over(database_url: str) -> N
     assert rows(database_url, "SELECT count(*) FROM plate_events") == [(2,)]
 
 
-def test_the_views(ingest: Rig) -> None:
+def test_the_views(ingest: IngestHarness) -> None:
     """Statistics of nothing are zeros and nulls; the recent ones are those of the last day, newest first."""
     assert ingest.rows("SELECT * FROM plate_events_stats") == [(0, 0, 0, None, None)]
     now = datetime.now(UTC)

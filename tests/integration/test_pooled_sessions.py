@@ -18,7 +18,7 @@ from cloud_functions.api.security.permissions import AllowEverybody
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.db.connect import Database, connect_to
 from cloud_functions.ingest.handler import build_ingest
-from cloud_functions.observability import CountedMetrics
+from cloud_functions.observability import InMemoryMetrics
 from shared.clock import SystemClock
 from tests.support.api_calls import ApiCalls, FakeSnapshots, store, stored_event
 from tests.support.ingest_harness import RecordingCommands, RecordingDeadLetters, RecordingPublisher, rows
@@ -75,7 +75,7 @@ def test_cloud_17_ingest_leaves_nothing_in_its_sessions(
         publisher=RecordingPublisher(),
         dead_letters=RecordingDeadLetters(),
         commands=RecordingCommands(),
-        metrics=CountedMetrics(),
+        metrics=InMemoryMetrics(),
     )
     for start in range(0, len(events), 10):
         assert failures(ingest.handle(batch(events[start : start + 10]))) == []

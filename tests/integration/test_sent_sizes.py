@@ -19,10 +19,10 @@ from cloud_functions.api.dependencies import LAMBDA_RESPONSE_BYTES, Limits
 from cloud_functions.api.handler import ApiHandler
 from cloud_functions.db.events import json_size
 from cloud_functions.db.events.json_size import LONG, MAX_STORED_BYTES, short_numbers, stored_bytes
-from cloud_functions.ingest.publish import MOST_BYTES, SnsPublisher
+from cloud_functions.ingest.publish import MAX_BATCH_BYTES, SnsPublisher
 from shared.events import MAX_EVENT_BYTES
 from tests.support.api_calls import ApiCalls, http_api_event, lambda_api, store, stored_event
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import (
     anpr_data,
     batch,
@@ -38,8 +38,8 @@ from tests.unit.cloud_functions.ingest.test_publish import RecordingSns
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as one:
         yield one
 
 
@@ -91,7 +91,7 @@ def _filled(item: str) -> str:
         ("[" + ",".join(["1e300"] * 300) + "]", True),
     ],
 )
-def test_cloud_b2_an_event_is_measured_as_it_is_stored(ingest: Rig, extra: str, fits: bool) -> None:
+def test_cloud_b2_an_event_is_measured_as_it_is_stored(ingest: IngestHarness, extra: str, fits: bool) -> None:
     """What grows beyond the limit in the database is rejected with a reason, its neighbours are stored."""
     before, after = wire_event(), wire_event()
     odd = _with(extra)
@@ -108,7 +108,7 @@ def test_cloud_b2_an_event_is_measured_as_it_is_stored(ingest: Rig, extra: str, 
     assert longest <= MAX_STORED_BYTES
 
 
-def test_cloud_b2_a_snapshot_reference_is_measured_too(ingest: Rig) -> None:
+def test_cloud_b2_a_snapshot_reference_is_measured_too(ingest: IngestHarness) -> None:
     """It is stored beside the data, and may hold extra fields as well."""
     event = wire_event()
     odd = encoded(event).replace(b'"bytes":81234', b'"bytes":81234,"x":' + _filled("1e300").encode())
@@ -234,7 +234,7 @@ def test_cloud_b3_five_hundred_large_events_are_one_page(database_url: str, text
     resources.close()
 
 
-def test_cloud_b2_large_plate_reads_are_one_page(ingest: Rig, api: SizedApi) -> None:
+def test_cloud_b2_large_plate_reads_are_one_page(ingest: IngestHarness, api: SizedApi) -> None:
     """Long extra fields of a read are cut where the page would not fit; the reads and their plates are all there."""
     events = [wire_event("anpr", event_data=anpr_data(host="Ж" * 20_000, plate_box=None)) for _ in range(120)]
     assert failures(ingest.handle(batch(events))) == []
@@ -314,7 +314,7 @@ def test_cloud_b3_no_answer_leaves_above_the_limit(api: SizedApi, database_url: 
     assert api.get(path, limit=100).status == 200
 
 
-def test_cloud_06_every_publication_fits_into_an_entry(ingest: Rig) -> None:
+def test_cloud_06_every_publication_fits_into_an_entry(ingest: IngestHarness) -> None:
     """An event that is too large with its attributes is told without its data, with a link; SNS refuses none."""
     with psycopg.connect(ingest.url, autocommit=True) as connection:
         connection.execute("INSERT INTO watchlists (name) VALUES ('all')")
@@ -331,12 +331,12 @@ def test_cloud_06_every_publication_fits_into_an_entry(ingest: Rig) -> None:
     assert failures(ingest.handle(batch_of(both))) == []  # told again, as PostgreSQL writes it
     assert ingest.rows(RECOUNT) == []
     sns = RecordingSns()
-    assert SnsPublisher(topic_arn="arn:topic", aws=sns).publish(ingest.publisher.told) == set()  # type: ignore[arg-type]
+    assert SnsPublisher(topic_arn="arn:topic", aws=sns).publish(ingest.publisher.published) == set()  # type: ignore[arg-type]
     entries = [entry for call in sns.calls for entry in call]
     assert len(entries) == 8
     for entry in entries:
         attributes = "".join(value["StringValue"] for value in entry["MessageAttributes"].values())
-        assert len(entry["Message"].encode()) + len(attributes.encode()) <= MOST_BYTES
+        assert len(entry["Message"].encode()) + len(attributes.encode()) <= MAX_BATCH_BYTES
     told = [json.loads(entry["Message"]) for entry in entries]
     matches = [one for one in told if one["event_type"] == "plate_match" and one["event_data"].get("truncated")]
     assert len(matches) == 2

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.ingest_harness import RECOUNT, Rig, rig
+from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import batch, failures, wire_event
 
 WRONG, RIGHT = "2026-10-20T11:00:00.000000Z", "2026-11-18T11:00:00.000000Z"
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url) as made:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url) as made:
         yield made
 
 
@@ -23,12 +23,12 @@ def corrected(event: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return event | {"timestamp": RIGHT, "superseded_timestamps": [event["timestamp"]]} | fields
 
 
-def times(ingest: Rig) -> list[str]:
+def times(ingest: IngestHarness) -> list[str]:
     query = """SELECT to_char("timestamp" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM events"""
     return sorted(row[0] for row in ingest.rows(query))
 
 
-def test_edge_08_a_corrected_event_replaces_what_was_received(ingest: Rig) -> None:
+def test_edge_08_a_corrected_event_replaces_what_was_received(ingest: IngestHarness) -> None:
     """One row with the right time, counts that agree, and a neighbour that is left alone; also when it comes twice."""
     before, neighbour = wire_event(timestamp=WRONG), wire_event(timestamp=WRONG)
     ingest.handle(batch([before, neighbour]))
@@ -40,7 +40,7 @@ def test_edge_08_a_corrected_event_replaces_what_was_received(ingest: Rig) -> No
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_edge_08_both_in_one_batch_are_one_event(ingest: Rig, order: tuple[int, int]) -> None:
+def test_edge_08_both_in_one_batch_are_one_event(ingest: IngestHarness, order: tuple[int, int]) -> None:
     """Whichever comes first, one row is stored and nothing is rejected."""
     before = wire_event(timestamp=WRONG)
     both = [before, corrected(before)]
@@ -49,7 +49,7 @@ def test_edge_08_both_in_one_batch_are_one_event(ingest: Rig, order: tuple[int, 
     assert ingest.dead_letters.reasons() == []
 
 
-def test_edge_08_nobody_replaces_what_is_anothers(ingest: Rig) -> None:
+def test_edge_08_nobody_replaces_what_is_anothers(ingest: IngestHarness) -> None:
     """The same event id from another device deletes nothing."""
     mine = wire_event(timestamp=WRONG)
     ingest.handle(batch([mine]))
@@ -58,7 +58,7 @@ def test_edge_08_nobody_replaces_what_is_anothers(ingest: Rig) -> None:
 
 
 @pytest.mark.parametrize("odd", ["x", 7, None, {}, [7, None, "x", "2026-01-01", "9999-12-31T23:59:59-23:00"]])
-def test_edge_08_a_field_of_another_shape_is_passed_over(ingest: Rig, odd: object) -> None:
+def test_edge_08_a_field_of_another_shape_is_passed_over(ingest: IngestHarness, odd: object) -> None:
     """It is the device's word, checked nowhere else: it harms neither its event nor a neighbour."""
     assert failures(ingest.handle(batch([wire_event(superseded_timestamps=odd), wire_event()]))) == []
     assert len(times(ingest)) == 2

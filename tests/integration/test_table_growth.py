@@ -9,7 +9,7 @@ import pytest
 
 from shared.clock import format_utc
 from tests.support.api_calls import NOON, ApiCalls, lambda_api
-from tests.support.ingest_harness import rig
+from tests.support.ingest_harness import open_ingest
 from tests.support.waiting import eventually
 from tests.support.wire_events import batch, failures, mixed_traffic
 
@@ -53,7 +53,7 @@ def rows_read(url: str) -> int:
 def read_by_ingest(url: str, *, seed: int) -> int:
     """Store a batch of a hundred events and return how many rows that read."""
     before = rows_read(url)
-    with rig(url) as ingest:
+    with open_ingest(url) as ingest:
         assert failures(ingest.handle(batch(mixed_traffic(BATCH, seed=seed, first_sequence=1000 * seed)))) == []
     return rows_read(url) - before
 

@@ -23,7 +23,7 @@ FUNCTION_NAMES = {
     "ApiFunction": "api",
     "MaintenanceFunction": "maintenance",
 }
-# What Lambda itself reads, and what wire_logging does.
+# What Lambda itself reads, and what configure_logging does.
 NOT_OURS = {"PYTHONNODEBUGRANGES", "LOG_LEVEL"}
 
 

@@ -13,10 +13,10 @@ import pytest
 from cloud_functions.api.watchlists.requests import PatternsAdded, PatternsAnswer, WatchlistAnswer, WatchlistsAnswer
 from cloud_functions.fanout.messages import read_deliveries
 from cloud_functions.fanout.targets.redis import channels_of
-from cloud_functions.ingest.watchlist_matcher import MOST_TOLD, WatchLists
+from cloud_functions.ingest.watchlist_matcher import MAX_DOCUMENT_MATCHES, WatchlistMatcher
 from shared.clock import ManualClock
 from tests.support.api_calls import ApiCalls, lambda_api
-from tests.support.ingest_harness import Rig, rig
+from tests.support.ingest_harness import IngestHarness, open_ingest
 from tests.support.plate_reads import plate_read
 from tests.support.wire_events import NOON, batch, failures, record, wire_event
 
@@ -32,8 +32,8 @@ def api(database_url: str) -> Iterator[ApiCalls]:
 
 
 @pytest.fixture
-def ingest(database_url: str) -> Iterator[Rig]:
-    with rig(database_url, clock=ManualClock(NOON)) as one:
+def ingest(database_url: str) -> Iterator[IngestHarness]:
+    with open_ingest(database_url, clock=ManualClock(NOON)) as one:
         yield one
 
 
@@ -57,9 +57,9 @@ def _exact(text: str, **fields: Any) -> dict[str, Any]:
     return {"kind": "exact", "pattern": text} | fields
 
 
-def _told(ingest: Rig, *reads: dict[str, Any]) -> list[dict[str, Any]]:
+def _told(ingest: IngestHarness, *reads: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the matches that subscribers are told of when these reads arrive."""
-    ingest.publisher.told.clear()
+    ingest.publisher.published.clear()
     assert failures(ingest.handle(batch(reads))) == []
     return [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
 
@@ -162,13 +162,13 @@ def test_a_wrong_list_is_refused(api: ApiCalls, body: str) -> None:
     assert api.get(PATH).json()["count"] == 0
 
 
-def test_a_match_is_told_after_the_event(api: ApiCalls, ingest: Rig) -> None:
+def test_a_match_is_told_after_the_event(api: ApiCalls, ingest: IngestHarness) -> None:
     """Its own type and identity, the whole event in it, and which pattern of which list it was and why."""
     number = _made(api)
     [pattern] = _added(api, number, _exact("AB 123 CD", reason="reported stolen", expires_at="2027-01-01T00:00:00Z"))
     event = plate_read("AB 123 CD")
     [match] = _told(ingest, event, plate_read("XY 1"), wire_event())
-    kinds = [publication.attributes["event_type"] for publication in ingest.publisher.told]
+    kinds = [publication.attributes["event_type"] for publication in ingest.publisher.published]
     assert kinds == ["anpr", "anpr", "tracking", "plate_match"]
     plain = next(one for one in ingest.publisher.documents() if one["event_id"] == event["event_id"])
     assert match["source_event_id"] == event["event_id"]
@@ -190,7 +190,7 @@ def test_a_match_is_told_after_the_event(api: ApiCalls, ingest: Rig) -> None:
         }
     ]
     assert match["event_data"] == plain["event_data"]
-    assert ingest.publisher.told[-1].attributes == {
+    assert ingest.publisher.published[-1].attributes == {
         "event_type": "plate_match",
         "camera_id": "camera-1",
         "site_id": "hq",
@@ -207,7 +207,7 @@ def test_fan_out_carries_matches_on_a_channel_of_their_own() -> None:
     assert channels_of(delivery) == ("events", "events:plate_match", "events:camera:camera-1")
 
 
-def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: Rig) -> None:
+def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: IngestHarness) -> None:
     """Exact, glob, regex and fuzzy; the distance is told with the last."""
     _made(
         api,
@@ -226,7 +226,7 @@ def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: Rig) -> None:
     assert [one["kind"] for one in match["event_data"]["watchlist_matches"]] == ["regex"]
 
 
-def test_a_change_counts_for_the_next_batch(api: ApiCalls, ingest: Rig) -> None:
+def test_a_change_counts_for_the_next_batch(api: ApiCalls, ingest: IngestHarness) -> None:
     """Added, switched off and on, renamed, deleted, the list deleted: no cache stands between."""
     read = plate_read("AB 1")
     assert _told(ingest, read) == []
@@ -257,7 +257,7 @@ def test_a_pattern_expires_by_itself(api: ApiCalls, database_url: str) -> None:
         _exact("AB1", expires_at=_at(NOON + timedelta(hours=24 * 365))),
         _exact("AB2", expires_at=_at(NOON - timedelta(hours=24 * 30))),
     )
-    with rig(database_url, clock=clock) as ingest:
+    with open_ingest(database_url, clock=clock) as ingest:
         assert len(_told(ingest, plate_read("AB 1"), plate_read("AB 2"))) == 1
         clock.advance(86_400 * 366)
         assert _told(ingest, plate_read("AB 1")) == []
@@ -267,33 +267,33 @@ def _at(moment: datetime) -> str:
     return moment.isoformat()
 
 
-def test_a_match_that_was_not_told_comes_again(api: ApiCalls, ingest: Rig) -> None:
+def test_a_match_that_was_not_told_comes_again(api: ApiCalls, ingest: IngestHarness) -> None:
     """The event is stored and its telling failed: the queue brings it again, and both are told."""
     _made(api, "stolen", _exact("AB1"))
     event = plate_read("AB 1")
     invocation = batch([event])
     ingest.publisher.refusing.add(event["event_id"])
     assert failures(ingest.handle(invocation)) == [invocation["Records"][0]["messageId"]]
-    assert ingest.publisher.told == []
+    assert ingest.publisher.published == []
     ingest.publisher.refusing.clear()
     assert failures(ingest.handle(invocation)) == []
     assert [one["event_type"] for one in ingest.publisher.documents()] == ["anpr", "plate_match"]
 
 
-def test_a_plate_that_fits_a_thousand_patterns_fits_one_message(api: ApiCalls, ingest: Rig) -> None:
+def test_a_plate_that_fits_a_thousand_patterns_fits_one_message(api: ApiCalls, ingest: IngestHarness) -> None:
     """The document stays small; how many there were is told."""
     number = _made(api)
     globs = ({"kind": "glob", "pattern": "A" + "*" * (1 + count % 90), "reason": str(count)} for count in range(1000))
     _added(api, number, *globs)
     [match] = _told(ingest, plate_read("AB 1"))
     assert match["event_data"]["watchlist_match_count"] == 1000
-    assert len(match["event_data"]["watchlist_matches"]) == MOST_TOLD
+    assert len(match["event_data"]["watchlist_matches"]) == MAX_DOCUMENT_MATCHES
 
 
 def test_only_what_is_new_is_loaded(api: ApiCalls, database_url: str) -> None:
     """A change of ten thousand patterns by one costs the loading of one."""
     number = _made(api, "stolen", *(_exact(f"AB{count}") for count in range(50)))
-    watch = WatchLists(clock=ManualClock(NOON))
+    watch = WatchlistMatcher(clock=ManualClock(NOON))
     with psycopg.connect(database_url, autocommit=True) as connection:
         watch.refresh(connection)
         assert len(watch) == 50
@@ -305,7 +305,7 @@ def test_only_what_is_new_is_loaded(api: ApiCalls, database_url: str) -> None:
         assert len(watch) == 51
 
 
-def test_a_pattern_that_this_code_does_not_know_harms_nobody(api: ApiCalls, ingest: Rig) -> None:
+def test_a_pattern_that_this_code_does_not_know_harms_nobody(api: ApiCalls, ingest: IngestHarness) -> None:
     """Written by hand or by a newer version: left out with a warning, the others work."""
     number = _made(api, "stolen", _exact("AB1"))
     with psycopg.connect(ingest.url) as connection:

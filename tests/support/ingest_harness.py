@@ -1,4 +1,4 @@
-"""Ingest on a real database with recording stand-ins at its other seams."""
+"""Ingest on a real database, with fakes that record what it publishes, dead-letters and commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cloud_functions.ingest.handler import build_ingest
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import Publication
 from cloud_functions.ingest.sources.messages import Rejection
-from cloud_functions.observability import CountedMetrics
+from cloud_functions.observability import InMemoryMetrics
 from cloud_functions.settings import DatabaseSettings
 from shared.clock import Clock
 from shared.errors import TransientError
@@ -23,61 +23,61 @@ from shared.errors import TransientError
 
 @dataclass
 class RecordingPublisher:
-    """Remembers what subscribers were told; refuses the event ids in ``refusing``."""
+    """Records publications; reports the event ids in ``refusing`` as failed."""
 
-    told: list[Publication] = field(default_factory=list)
+    published: list[Publication] = field(default_factory=list)
     refusing: set[str] = field(default_factory=set)
 
     def publish(self, publications: Sequence[Publication]) -> set[str]:
-        self.told += [one for one in publications if one.event_id not in self.refusing]
+        self.published += [one for one in publications if one.event_id not in self.refusing]
         return {one.event_id for one in publications} & self.refusing
 
     def documents(self) -> list[dict[str, Any]]:
-        return [json.loads(one.document) for one in self.told]
+        return [json.loads(one.document) for one in self.published]
 
 
 @dataclass
 class RecordingDeadLetters:
-    """Remembers what was rejected; keeps nothing while ``away``."""
+    """Records dead letters; fails for all of them while ``unavailable``."""
 
-    kept: list[Rejection] = field(default_factory=list)
-    away: bool = False
+    sent: list[Rejection] = field(default_factory=list)
+    unavailable: bool = False
 
-    def keep(self, rejections: Sequence[Rejection]) -> set[str]:
-        if self.away:
+    def send(self, rejections: Sequence[Rejection]) -> set[str]:
+        if self.unavailable:
             return {one.message_id for one in rejections}
-        self.kept += rejections
+        self.sent += rejections
         return set()
 
     def reasons(self) -> list[str]:
-        return [one.reason for one in self.kept]
+        return [one.reason for one in self.sent]
 
 
 @dataclass
 class RecordingCommands:
-    """Remembers what was published to devices; raises while ``away``."""
+    """Records published commands; raises TransientError while ``unavailable``."""
 
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    away: bool = False
+    unavailable: bool = False
 
     def publish(self, topic: str, payload: bytes) -> None:
-        if self.away:
-            raise TransientError("the broker is away")
+        if self.unavailable:
+            raise TransientError("the broker is unavailable")
         self.sent.append((topic, json.loads(payload)))
 
     def ranges(self) -> list[list[list[int]]]:
         return [command["ranges"] for _, command in self.sent]
 
 
-class Rig:
-    """An ingest, its stand-ins, and a look into its database."""
+class IngestHarness:
+    """Ingest with recording collaborators and queries against its database."""
 
     def __init__(self, url: str, *, clock: Clock | None = None, **variables: str) -> None:
         self.url = url
         self.publisher = RecordingPublisher()
         self.dead_letters = RecordingDeadLetters()
         self.commands = RecordingCommands()
-        self.metrics = CountedMetrics()
+        self.metrics = InMemoryMetrics()
         self.database = open_database(url)
         self.ingest: Ingest = build_ingest(
             {"DATABASE_URL": url} | variables,
@@ -100,13 +100,13 @@ class Rig:
 
 
 @contextmanager
-def rig(url: str, *, clock: Clock | None = None, **variables: str) -> Iterator[Rig]:
-    """Give a rig on this database and close its connection afterwards."""
-    one = Rig(url, clock=clock, **variables)
+def open_ingest(url: str, *, clock: Clock | None = None, **variables: str) -> Iterator[IngestHarness]:
+    """Yield an ingest harness on this database and close its connection afterwards."""
+    harness = IngestHarness(url, clock=clock, **variables)
     try:
-        yield one
+        yield harness
     finally:
-        one.close()
+        harness.close()
 
 
 def open_database(url: str) -> Database:

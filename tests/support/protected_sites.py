@@ -16,7 +16,7 @@ from cloud_functions.privacy.protection import Protection
 from cloud_functions.privacy.vault import PlateVault
 from shared.clock import ManualClock
 from tests.support.api_calls import ApiCalls, lambda_api
-from tests.support.ingest_harness import Rig, open_database, rig
+from tests.support.ingest_harness import IngestHarness, open_database, open_ingest
 from tests.support.wire_events import NOON
 
 SITE = "hq"
@@ -38,9 +38,9 @@ def keys(folder: Path) -> MasterKeys:
     return FileMasterKeys(key_file(folder))
 
 
-def sealing_rig(url: str, folder: Path) -> AbstractContextManager[Rig]:
+def sealing_rig(url: str, folder: Path) -> AbstractContextManager[IngestHarness]:
     """Return an ingest that has the folder's master key, at noon."""
-    return rig(url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(folder))
+    return open_ingest(url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(folder))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class _Retry:
     record: KafkaRecord
     attempts: int
     due_s: float
-    blamed: int
+    suspect_failures: int
 
 
 class Backlog:
@@ -55,10 +55,10 @@ class Backlog:
             if self._retries:
                 self._retries.pop((topic, partition, offset), None)
 
-    def put_back(self, records: Iterable[KafkaRecord], *, now_s: float, longest_s: float, blame: bool) -> None:
+    def retry_later(self, records: Iterable[KafkaRecord], *, now_s: float, longest_s: float, suspect: bool) -> None:
         """Let records come again, after a pause that doubles each time up to ``longest_s``.
 
-        ``blame``: others went through, so the record itself may be at fault.
+        ``suspect``: others went through, so the record itself may be at fault.
         """
         for record in records:
             key = record[:3]
@@ -67,10 +67,10 @@ class Backlog:
             before = self._retries.pop(key, None)  # and to the end of the queue: others have their turn first
             attempts = before.attempts + 1 if before else 1
             pause_s = min(FIRST_PAUSE_S * 2 ** min(attempts - 1, 16), longest_s)
-            blamed = (before.blamed if before else 0) + blame
-            self._retries[key] = _Retry(record, attempts, now_s + pause_s, blamed)
+            suspect_failures = (before.suspect_failures if before else 0) + suspect
+            self._retries[key] = _Retry(record, attempts, now_s + pause_s, suspect_failures)
 
-    def put_off(self, records: Iterable[KafkaRecord], *, due_s: float) -> None:
+    def defer(self, records: Iterable[KafkaRecord], *, due_s: float) -> None:
         """Let records that were not tried yet wait."""
         for record in records:
             self._retries[record[:3]] = _Retry(record, 0, due_s, 0)
@@ -93,11 +93,11 @@ class Backlog:
     def is_suspect(self, record: KafkaRecord) -> bool:
         """Tell whether a record failed while others went through."""
         retry = self._retries.get(record[:3])
-        return retry is not None and retry.blamed > 0
+        return retry is not None and retry.suspect_failures > 0
 
-    def blamed(self, times: int) -> list[KafkaRecord]:
+    def suspects(self, times: int) -> list[KafkaRecord]:
         """Return the records that failed so many times while others went through."""
-        return [retry.record for retry in self._retries.values() if retry.blamed >= times]
+        return [retry.record for retry in self._retries.values() if retry.suspect_failures >= times]
 
     def to_commit(self, only: Collection[Partition] | None = None) -> dict[Partition, int]:
         """Return the offset that each partition may be committed at, where that is news."""
@@ -113,7 +113,7 @@ class Backlog:
         """Note what the broker has."""
         self._committed.update(positions)
 
-    def forget(self, partitions: Iterable[Partition]) -> None:
+    def drop_partitions(self, partitions: Iterable[Partition]) -> None:
         """Drop everything of partitions that are another member's now."""
         for partition in partitions:
             self._next.pop(partition, None)

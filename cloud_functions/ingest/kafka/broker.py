@@ -40,7 +40,7 @@ _QUIET_S: Final = 10.0
 _REARRANGING: Final = frozenset({"REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"})
 """Answers to a commit that belong to a group in which partitions change hands."""
 
-Hear = Callable[[Collection[Partition]], None]
+PartitionCallback = Callable[[Collection[Partition]], None]
 
 
 def read_properties(path: Path) -> dict[str, str]:
@@ -72,12 +72,12 @@ def make_producer(brokers: str, properties: Mapping[str, Any], **more: Any) -> P
     """Return a producer; raise ConfigurationError for a property that is none."""
     kafka = _library()
     try:
-        return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=LibraryLog("producer"))
+        return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=LibrdkafkaLogger("producer"))
     except (kafka.KafkaException, TypeError, ValueError) as error:
-        raise _refused(error) from None
+        raise _configuration_error(error) from None
 
 
-class LibraryLog:
+class LibrdkafkaLogger:
     """Takes librdkafka's lines: of broken connections only one in a while, since it tries many times a second.
 
     Nor does it say which of the properties in a shared file are the consumer's alone.
@@ -109,7 +109,7 @@ def _library() -> Any:
     return confluent_kafka
 
 
-def _refused(error: Exception) -> ConfigurationError:
+def _configuration_error(error: Exception) -> ConfigurationError:
     told = error if isinstance(error, TypeError | ValueError) else error.args[0].str()
     return ConfigurationError(f"librdkafka does not take this configuration: {told}")
 
@@ -122,34 +122,34 @@ class KafkaSource:
         self._kafka = _library()
         configuration: dict[str, Any] = {
             **_DEFAULTS, **properties, **_OURS,
-            "bootstrap.servers": brokers, "group.id": group, "error_cb": self._on_trouble,
+            "bootstrap.servers": brokers, "group.id": group, "error_cb": self._on_error,
         }  # fmt: skip
         try:
-            self._consumer: Consumer = self._kafka.Consumer(configuration, logger=LibraryLog("consumer"))
+            self._consumer: Consumer = self._kafka.Consumer(configuration, logger=LibrdkafkaLogger("consumer"))
         except (self._kafka.KafkaException, TypeError, ValueError) as error:
-            raise _refused(error) from None
+            raise _configuration_error(error) from None
         self._topics = list(topics)
         self._assigned: set[Partition] = set()
         self._held = False
         self._fatal: KafkaError | None = None
 
-    def join(self, *, on_revoked: Hear, on_lost: Hear) -> None:
+    def join(self, *, on_revoked: PartitionCallback, on_lost: PartitionCallback) -> None:
         """Join the group. The callbacks are called while polling: before a partition goes, or after it was taken."""
 
         def assigned(_: Consumer, partitions: list[Any]) -> None:
-            self._assigned |= _named(partitions)
+            self._assigned |= _partition_keys(partitions)
             if partitions:
-                log.info("given %s; now %d partitions", _told(partitions), len(self._assigned))
+                log.info("given %s; now %d partitions", _partition_list(partitions), len(self._assigned))
 
         def revoked(_: Consumer, partitions: Iterable[Any]) -> None:
-            log.info("handing over %s", _told(partitions))
-            on_revoked(_named(partitions))
-            self._assigned -= _named(partitions)
+            log.info("handing over %s", _partition_list(partitions))
+            on_revoked(_partition_keys(partitions))
+            self._assigned -= _partition_keys(partitions)
 
         def lost(_: Consumer, partitions: Iterable[Any]) -> None:
-            log.warning("lost %s", _told(partitions))
-            on_lost(_named(partitions))
-            self._assigned -= _named(partitions)
+            log.warning("lost %s", _partition_list(partitions))
+            on_lost(_partition_keys(partitions))
+            self._assigned -= _partition_keys(partitions)
 
         self._consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
@@ -185,7 +185,7 @@ class KafkaSource:
             log.warning("the offset of %s-%d is not committed now: %s", answer.topic, answer.partition, answer.error)
         return not refused
 
-    def hold_back(self, held: bool) -> None:
+    def pause_fetching(self, held: bool) -> None:
         if self._held and not held:
             self._consumer.resume(self._consumer.assignment())
         self._held = held
@@ -207,7 +207,7 @@ class KafkaSource:
     def _record(self, message: Message) -> KafkaRecord | None:
         error = message.error()
         if error is not None:
-            self._on_trouble(error)
+            self._on_error(error)
             log.warning("Kafka: %s", error.str())
             return None
         topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -219,7 +219,7 @@ class KafkaSource:
         headers: Any = message.headers() or ()
         return KafkaRecord(topic, partition, offset, timestamp_ms, message.key(), message.value(), headers)
 
-    def _on_trouble(self, error: KafkaError) -> None:
+    def _on_error(self, error: KafkaError) -> None:
         # librdkafka logs by itself what goes wrong with a connection, and mends it.
         if error.fatal():
             self._fatal = error
@@ -227,9 +227,9 @@ class KafkaSource:
             log.warning("no broker answers; trying on")
 
 
-def _named(partitions: Iterable[Any]) -> set[Partition]:
+def _partition_keys(partitions: Iterable[Any]) -> set[Partition]:
     return {(partition.topic, partition.partition) for partition in partitions}
 
 
-def _told(partitions: Iterable[Any]) -> str:
-    return ", ".join(f"{topic}-{number}" for topic, number in sorted(_named(partitions))) or "nothing"
+def _partition_list(partitions: Iterable[Any]) -> str:
+    return ", ".join(f"{topic}-{number}" for topic, number in sorted(_partition_keys(partitions))) or "nothing"

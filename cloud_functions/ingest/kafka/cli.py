@@ -21,7 +21,7 @@ from cloud_functions.ingest.kafka.broker import KafkaSource, make_producer, read
 from cloud_functions.ingest.kafka.consumer import KafkaIngest
 from cloud_functions.ingest.kafka.dead_letter_topic import PRODUCER_PROPERTIES, KafkaDeadLetters
 from cloud_functions.ingest.kafka.statistics import Statistics
-from cloud_functions.observability import CountedMetrics
+from cloud_functions.observability import InMemoryMetrics
 from cloud_functions.settings import Environment, IngestSettings
 from shared.errors import ConfigurationError, VedetteError
 
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def consume(options: argparse.Namespace, *, variables: Mapping[str, str], stopped: Callable[[], bool]) -> None:
     """Consume until ``stopped``."""
-    metrics = CountedMetrics()
+    metrics = InMemoryMetrics()
     properties = read_properties(options.config) if options.config else {}
     ingest = _ingest(options, variables, metrics, properties)
     source = KafkaSource(brokers=options.brokers, group=options.group, topics=options.topics, properties=properties)
@@ -116,7 +116,7 @@ def consume(options: argparse.Namespace, *, variables: Mapping[str, str], stoppe
 
 
 def _ingest(
-    options: argparse.Namespace, variables: Mapping[str, str], metrics: CountedMetrics, properties: Mapping[str, str]
+    options: argparse.Namespace, variables: Mapping[str, str], metrics: InMemoryMetrics, properties: Mapping[str, str]
 ) -> Ingest:
     dead_letters: DeadLetters | None = None
     if options.dead_letter_topic in options.topics:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
-from cloud_functions.ingest.ingest import Dealt
+from cloud_functions.ingest.ingest import BatchResult
 from cloud_functions.ingest.kafka.backlog import FIRST_PAUSE_S, LONGEST_PAUSE_S, Backlog, Partition
 from cloud_functions.ingest.kafka.statistics import Statistics
 from cloud_functions.ingest.sources.kafka_records import KafkaRecord
@@ -21,7 +21,7 @@ from shared.retry import FaultLog
 log = logging.getLogger(__name__)
 
 LONGEST_OUTAGE_PAUSE_S: Final = 5.0
-MOST_BLAMED: Final = 20
+MAX_SUSPECT_FAILURES: Final = 20
 """A record that fails so many times (some minutes) while others go through is given up: it goes to the dead letters."""
 _IDLE_S: Final = 0.5
 _BATCHES_HELD: Final = 10
@@ -41,7 +41,7 @@ class RecordSource(Protocol):
         """Note at the broker where each partition goes on; return whether that worked."""
         ...
 
-    def hold_back(self, held: bool) -> None:
+    def pause_fetching(self, held: bool) -> None:
         """Stop or go on fetching records."""
         ...
 
@@ -50,10 +50,10 @@ class RecordSource(Protocol):
         ...
 
 
-class MessageTaker(Protocol):
+class MessageProcessor(Protocol):
     """Deals with messages: ``Ingest``."""
 
-    def take(self, invocation: Invocation) -> Dealt: ...
+    def process(self, invocation: Invocation) -> BatchResult: ...
 
 
 class KafkaIngest:
@@ -68,7 +68,7 @@ class KafkaIngest:
         self,
         *,
         source: RecordSource,
-        ingest: MessageTaker,
+        ingest: MessageProcessor,
         statistics: Statistics,
         batch: int,
         linger_s: float,
@@ -101,52 +101,52 @@ class KafkaIngest:
     def revoked(self, partitions: Collection[Partition]) -> None:
         """Another member goes on with these partitions: commit what is done, and forget them."""
         self._commit(partitions)
-        self._backlog.forget(partitions)
+        self._backlog.drop_partitions(partitions)
 
     def lost(self, partitions: Collection[Partition]) -> None:
         """These partitions are another member's already: forget them."""
-        self._backlog.forget(partitions)
+        self._backlog.drop_partitions(partitions)
 
     def step(self) -> None:
         """Wait a little for something to do, and do it."""
         backlog = self._backlog
-        self._source.hold_back(len(backlog) >= _BATCHES_HELD * self._batch)
+        self._source.pause_fetching(len(backlog) >= _BATCHES_HELD * self._batch)
         now_s = self._monotonic()
         until_due_s = max(self._outage_until_s - now_s, backlog.seconds_until_due(now_s))
         fresh = self._source.poll(most=self._batch, wait_s=min(_IDLE_S, until_due_s), linger_s=self._linger_s)
         backlog.take(fresh)
         now_s = self._monotonic()
         if now_s < self._outage_until_s:
-            backlog.put_off(fresh, due_s=self._outage_until_s)
+            backlog.defer(fresh, due_s=self._outage_until_s)
         else:
             due = backlog.due(now_s, most=self._batch)
             if fresh or due:
-                self._deal_with([records for records in (due, fresh) if records])
+                self._process_batches([records for records in (due, fresh) if records])
         self._commit()
 
-    def _deal_with(self, batches: Sequence[list[KafkaRecord]]) -> None:
-        results = [self._take(records) for records in batches]
+    def _process_batches(self, batches: Sequence[list[KafkaRecord]]) -> None:
+        results = [self._process(records) for records in batches]
         records = [record for batch in batches for record in batch]
         failed_ids = {record_id for result in results for record_id in result.failed}
         if not failed_ids:
             self._outage_over()
-            self._settle(records)
+            self._mark_done(records)
             return
         rejected_ids = {record_id for result in results for record_id in result.rejected}
         failed = [record for record in records if record.record_id in failed_ids]
         if any(record.record_id not in failed_ids | rejected_ids for record in records):
             self._outage_over()
-            self._put_back(failed, LONGEST_PAUSE_S, blame=True)
+            self._retry_later(failed, LONGEST_PAUSE_S, suspect=True)
         else:
             if not all(map(self._backlog.is_suspect, failed)):
                 self._outage()
-            self._put_back(failed, LONGEST_OUTAGE_PAUSE_S, blame=False)
-        self._settle([record for record in records if record.record_id not in failed_ids])
+            self._retry_later(failed, LONGEST_OUTAGE_PAUSE_S, suspect=False)
+        self._mark_done([record for record in records if record.record_id not in failed_ids])
         log.warning("%d of %d messages are to be tried again", len(failed), len(records))
-        self._give_up()
+        self._dead_letter_undeliverable()
 
-    def _put_back(self, records: list[KafkaRecord], longest_s: float, *, blame: bool) -> None:
-        self._backlog.put_back(records, now_s=self._monotonic(), longest_s=longest_s, blame=blame)
+    def _retry_later(self, records: list[KafkaRecord], longest_s: float, *, suspect: bool) -> None:
+        self._backlog.retry_later(records, now_s=self._monotonic(), longest_s=longest_s, suspect=suspect)
 
     def _outage(self) -> None:
         self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_OUTAGE_PAUSE_S)
@@ -155,34 +155,34 @@ class KafkaIngest:
     def _outage_over(self) -> None:
         self._pause_s = self._outage_until_s = 0.0
 
-    def _take(self, records: list[KafkaRecord]) -> Dealt:
+    def _process(self, records: list[KafkaRecord]) -> BatchResult:
         """Hand records to ingest; should one of them make it fall over, find out which."""
         try:
-            return self._ingest.take(read_records(records))
+            return self._ingest.process(read_records(records))
         except Exception as error:
             if len(records) == 1:
                 self._faults.log(error, f"ingesting {records[0].record_id} failed")
-                return Dealt({records[0].record_id}, set())
+                return BatchResult({records[0].record_id}, set())
         middle = len(records) // 2
-        first, second = self._take(records[:middle]), self._take(records[middle:])
-        return Dealt(first.failed | second.failed, first.rejected | second.rejected)
+        first, second = self._process(records[:middle]), self._process(records[middle:])
+        return BatchResult(first.failed | second.failed, first.rejected | second.rejected)
 
-    def _give_up(self) -> None:
-        hopeless = self._backlog.blamed(MOST_BLAMED)
+    def _dead_letter_undeliverable(self) -> None:
+        hopeless = self._backlog.suspects(MAX_SUSPECT_FAILURES)
         if not hopeless:
             return
-        detail = f"failed {MOST_BLAMED} times while others went through"
+        detail = f"failed {MAX_SUSPECT_FAILURES} times while others went through"
         rejections = [Rejection(record.record_id, record.text(), "undeliverable", detail) for record in hopeless]
         try:
-            kept = self._ingest.take(Invocation([], rejections, partial=True))
+            kept = self._ingest.process(Invocation([], rejections, partial=True))
         except Exception as error:  # they stay in the backlog, and are given up with the next batch that fails
             self._faults.log(error, "writing dead letters failed")
             return
-        self._settle([record for record in hopeless if record.record_id not in kept.failed])
+        self._mark_done([record for record in hopeless if record.record_id not in kept.failed])
 
-    def _settle(self, records: list[KafkaRecord]) -> None:
+    def _mark_done(self, records: list[KafkaRecord]) -> None:
         self._backlog.done(records)
-        if self._statistics.dealt_with(len(records)):
+        if self._statistics.add_messages(len(records)):
             log.info("%s", self._statistics.line(waiting=len(self._backlog), lag=self._source.lag()))
 
     def _commit(self, only: Collection[Partition] | None = None) -> None:

@@ -25,7 +25,7 @@ class KafkaDeadLetters:
         self._producer = producer
         self._topic = topic
 
-    def keep(self, rejections: Sequence[Rejection]) -> set[str]:
+    def send(self, rejections: Sequence[Rejection]) -> set[str]:
         missing = {rejection.message_id for rejection in rejections}
 
         def told(error: KafkaError | None, message: Message) -> None:

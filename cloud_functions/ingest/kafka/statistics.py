@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from cloud_functions.observability import CountedMetrics
+from cloud_functions.observability import InMemoryMetrics
 
 _COUNTED: Final = {
     "EventsStored": "stored",
@@ -18,7 +18,7 @@ _COUNTED: Final = {
 class Statistics:
     """Counts messages and says every so many of them how it goes. What became of them is counted by ingest itself."""
 
-    def __init__(self, *, metrics: CountedMetrics, every: int, monotonic: Callable[[], float]) -> None:
+    def __init__(self, *, metrics: InMemoryMetrics, every: int, monotonic: Callable[[], float]) -> None:
         self._metrics = metrics
         self._every = every
         self._monotonic = monotonic
@@ -26,7 +26,7 @@ class Statistics:
         self._told = 0
         self.messages = 0
 
-    def dealt_with(self, count: int) -> bool:
+    def add_messages(self, count: int) -> bool:
         """Count messages; return whether it is time for a line."""
         self.messages += count
         return self.messages // self._every > self._told // self._every

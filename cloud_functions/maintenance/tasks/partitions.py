@@ -29,7 +29,7 @@ from cloud_functions.db.partitions.partitions import (
     months_in_default,
 )
 from cloud_functions.maintenance.locks import in_transaction
-from cloud_functions.maintenance.tasks.tools import Tools
+from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from shared.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,12 @@ _MOST_STRAYS: Final = 30_000
 """So few fit into a small default partition: where it is large all the same, rebuilding it helps."""
 
 
-def make_months_ahead(tools: Tools) -> int:
+def make_months_ahead(context: MaintenanceContext) -> int:
     """Make this month's partition and those ahead; return how many were made."""
-    return sum(_ensure(tools, month) for month in _ahead(tools))
+    return sum(_ensure(context, month) for month in _ahead(context))
 
 
-def empty_default_partition(tools: Tools) -> int:
+def empty_default_partition(context: MaintenanceContext) -> int:
     """Give the events in the default partition partitions of their own; return how many were made.
 
     Much is moved in batches, for as long as one run may take; the next run goes on.
@@ -59,20 +59,20 @@ def empty_default_partition(tools: Tools) -> int:
         TransientError: it is not done yet, or a lock could not be had.
     """
     try:
-        found = _look(tools)
+        found = _look(context)
     except LockedError:
         log.info("another process is moving events out of the default partition")
         return 0
     if found.move is None and not found.is_much:
-        _discard(tools)
-        return sum(_ensure(tools, month.start) for month in found.wanted)
+        _discard(context)
+        return sum(_ensure(context, month.start) for month in found.wanted)
     if found.move is None or not found.move.usable:
         if not found.wanted and found.strays > _MOST_STRAYS:
             log.warning("the default partition holds many events, and no month of them is worth a partition")
             return 0
-        _begin(tools, found)
-    _copy(tools)
-    return _finish(tools)
+        _begin(context, found)
+    _copy(context)
+    return _finish(context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ class _Found:
     is_much: bool
 
 
-def _look(tools: Tools) -> _Found:
-    with tools.database.transaction() as connection:
+def _look(context: MaintenanceContext) -> _Found:
+    with context.database.transaction() as connection:
         move = move_state(connection)
         months = months_in_default(connection, most=_TAKEN_OVER_AT_ONCE + 1)
         size_bytes = default_size_bytes(connection)
-    wanted = [month for month in months if _wants_partition(month, tools)]
+    wanted = [month for month in months if _wants_partition(month, context)]
     return _Found(
         move=move,
         wanted=wanted,
@@ -97,61 +97,61 @@ def _look(tools: Tools) -> _Found:
     )
 
 
-def _wants_partition(month: DefaultMonth, tools: Tools) -> bool:
-    oldest, newest = month_start(tools.clock.now(), months_later=-RECENT_MONTHS), _ahead(tools)[-1]
+def _wants_partition(month: DefaultMonth, context: MaintenanceContext) -> bool:
+    oldest, newest = month_start(context.clock.now(), months_later=-RECENT_MONTHS), _ahead(context)[-1]
     return month.events >= (1 if oldest <= month.start <= newest else FEW_EVENTS)
 
 
-def _ahead(tools: Tools) -> list[datetime]:
-    now = tools.clock.now()
-    return [month_start(now, months_later=number) for number in range(tools.settings.months_ahead + 1)]
+def _ahead(context: MaintenanceContext) -> list[datetime]:
+    now = context.clock.now()
+    return [month_start(now, months_later=number) for number in range(context.settings.months_ahead + 1)]
 
 
-def _ensure(tools: Tools, month: datetime) -> bool:
-    return in_transaction(tools.database, partial(ensure_partition, moment=month), sleep=tools.sleep)
+def _ensure(context: MaintenanceContext, month: datetime) -> bool:
+    return in_transaction(context.database, partial(ensure_partition, moment=month), sleep=context.sleep)
 
 
-def _begin(tools: Tools, found: _Found) -> None:
+def _begin(context: MaintenanceContext, found: _Found) -> None:
     """Prepare a move with the wanted months and the missing ones between them: history is loaded in order of time."""
-    with tools.database.transaction() as connection:
+    with context.database.transaction() as connection:
         there = {partition.start for partition in list_partitions(connection)}
     wanted = {month.start for month in found.wanted}
-    months = sorted((wanted | _between(wanted, tools)) - there)[: max(_MOST_PARTITIONS - len(there), 0)]
-    in_transaction(tools.database, partial(prepare_move, months=months), sleep=tools.sleep)
-    in_transaction(tools.database, begin_move, sleep=tools.sleep)
+    months = sorted((wanted | _between(wanted, context)) - there)[: max(_MOST_PARTITIONS - len(there), 0)]
+    in_transaction(context.database, partial(prepare_move, months=months), sleep=context.sleep)
+    in_transaction(context.database, begin_move, sleep=context.sleep)
     log.info("moving events of %d months out of the default partition", len(wanted))
 
 
-def _between(wanted: set[datetime], tools: Tools) -> set[datetime]:
-    oldest = month_start(tools.clock.now(), months_later=-RECENT_MONTHS)
+def _between(wanted: set[datetime], context: MaintenanceContext) -> set[datetime]:
+    oldest = month_start(context.clock.now(), months_later=-RECENT_MONTHS)
     month = min((month for month in wanted if month >= oldest), default=None)
     between: set[datetime] = set()
-    while month is not None and month <= _ahead(tools)[-1]:
+    while month is not None and month <= _ahead(context)[-1]:
         between.add(month)
         month = month_start(month, months_later=1)
     return between
 
 
-def _copy(tools: Tools) -> None:
-    deadline_s = tools.clock.monotonic() + tools.settings.budget_s
+def _copy(context: MaintenanceContext) -> None:
+    deadline_s = context.clock.monotonic() + context.settings.budget_s
     copied = 0
-    while events := in_transaction(tools.database, copy_batch, sleep=tools.sleep):
+    while events := in_transaction(context.database, copy_batch, sleep=context.sleep):
         copied += events
-        if tools.clock.monotonic() > deadline_s:
+        if context.clock.monotonic() > deadline_s:
             raise TransientError(f"{copied} more events are copied out of the default partition; the next run goes on")
 
 
-def _finish(tools: Tools) -> int:
-    with tools.database.transaction() as connection:
+def _finish(context: MaintenanceContext) -> int:
+    with context.database.transaction() as connection:
         size_bytes = moving_default_size_bytes(connection)
     if size_bytes > MOST_DEFAULT_BYTES:
-        _discard(tools)
+        _discard(context)
         raise TransientError("events of further months came meanwhile; the next run moves those as well")
-    months = in_transaction(tools.database, finish_move, sleep=tools.sleep)
-    _discard(tools)
+    months = in_transaction(context.database, finish_move, sleep=context.sleep)
+    _discard(context)
     log.info("%d months were moved out of the default partition", months)
     return months
 
 
-def _discard(tools: Tools) -> None:
-    in_transaction(tools.database, discard_move, sleep=tools.sleep)
+def _discard(context: MaintenanceContext) -> None:
+    in_transaction(context.database, discard_move, sleep=context.sleep)

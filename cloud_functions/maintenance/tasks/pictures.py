@@ -14,7 +14,7 @@ from typing import Final
 
 from cloud_functions.db.events.delete import Picture
 from cloud_functions.db.snapshots.expired import forget_expired_pictures, oldest_expired_pictures
-from cloud_functions.maintenance.tasks.tools import Tools
+from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.snapshot_store import MAX_KEYS_A_DELETE, SnapshotStore
 from shared.storage_keys import picture_objects
 
@@ -25,23 +25,23 @@ _AT_ONCE: Final = MAX_KEYS_A_DELETE // 2
 _ROOTS: Final = ("snapshots/", "thumbnails/")
 
 
-def delete_expired_pictures(tools: Tools) -> int:
+def delete_expired_pictures(context: MaintenanceContext) -> int:
     """Delete the pictures that were noted when their events were deleted; return how many."""
-    store = tools.snapshots
+    store = context.snapshots
     if store is None:
         return 0
     gone = 0
-    while pictures := _oldest(tools):
+    while pictures := _oldest(context):
         store.delete([key for picture in pictures for key in picture_objects(picture.device_id, picture.path)])
-        with tools.database.transaction() as connection:
+        with context.database.transaction() as connection:
             forget_expired_pictures(connection, pictures)
         gone += len(pictures)
     return gone
 
 
-def delete_old_pictures(tools: Tools) -> int:
+def delete_old_pictures(context: MaintenanceContext) -> int:
     """Delete pictures of UTC days that ended before pictures are kept; return how many objects went."""
-    store, before = tools.snapshots, _kept_from(tools)
+    store, before = context.snapshots, _kept_from(context)
     if store is None or before is None:
         return 0
     gone = 0
@@ -54,17 +54,17 @@ def delete_old_pictures(tools: Tools) -> int:
     return gone
 
 
-def _oldest(tools: Tools) -> list[Picture]:
-    with tools.database.transaction() as connection:
+def _oldest(context: MaintenanceContext) -> list[Picture]:
+    with context.database.transaction() as connection:
         return oldest_expired_pictures(connection, limit=_AT_ONCE)
 
 
-def _kept_from(tools: Tools) -> date | None:
+def _kept_from(context: MaintenanceContext) -> date | None:
     """Return the first UTC day whose pictures are kept; None: all are.
 
     Events go by whole months, so pictures do not go before the month of their events.
     """
-    now, settings = tools.clock.now(), tools.settings
+    now, settings = context.clock.now(), context.settings
     kept: list[date] = []
     if settings.snapshot_retention_days is not None:
         kept.append((now - timedelta(days=settings.snapshot_retention_days)).date())

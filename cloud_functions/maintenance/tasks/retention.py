@@ -19,7 +19,7 @@ from cloud_functions.db.partitions.partitions import (
     list_partitions,
 )
 from cloud_functions.maintenance.locks import in_transaction
-from cloud_functions.maintenance.tasks.tools import Tools
+from cloud_functions.maintenance.tasks.context import MaintenanceContext
 
 log = logging.getLogger(__name__)
 
@@ -27,44 +27,44 @@ AT_ONCE: Final = 2_000
 """Rows deleted in one transaction: a tenth of a second, for which a writer of the same counts may wait."""
 
 
-def drop_old_months(tools: Tools) -> int:
+def drop_old_months(context: MaintenanceContext) -> int:
     """Drop the months that lie wholly before the limit, oldest first; return how many."""
-    limit = _limit(tools)
+    limit = _limit(context)
     if limit is None:
         return 0
-    with tools.database.transaction() as connection:
+    with context.database.transaction() as connection:
         old = [partition for partition in list_partitions(connection) if partition.end <= limit]
     for partition in old:
-        _drop(tools, partition)
+        _drop(context, partition)
     return len(old)
 
 
-def delete_old_strays(tools: Tools) -> int:
+def delete_old_strays(context: MaintenanceContext) -> int:
     """Delete events before the limit that no month took; return how many."""
-    limit = _limit(tools)
+    limit = _limit(context)
     if limit is None:
         return 0
-    gone = in_batches(tools, partial(delete_from_default, before=limit, limit=AT_ONCE))
-    in_batches(tools, partial(purge_odd_times, before=limit, limit=AT_ONCE))
+    gone = in_batches(context, partial(delete_from_default, before=limit, limit=AT_ONCE))
+    in_batches(context, partial(purge_odd_times, before=limit, limit=AT_ONCE))
     return gone
 
 
-def in_batches(tools: Tools, delete: Callable[[psycopg.Connection[Any]], int]) -> int:
+def in_batches(context: MaintenanceContext, delete: Callable[[psycopg.Connection[Any]], int]) -> int:
     """Delete in transactions of at most ``AT_ONCE`` until one finds fewer; return how many went."""
-    gone = deleted = in_transaction(tools.database, delete, sleep=tools.sleep)
+    gone = deleted = in_transaction(context.database, delete, sleep=context.sleep)
     while deleted == AT_ONCE:
-        deleted = in_transaction(tools.database, delete, sleep=tools.sleep)
+        deleted = in_transaction(context.database, delete, sleep=context.sleep)
         gone += deleted
     return gone
 
 
-def _limit(tools: Tools) -> datetime | None:
-    days = tools.settings.retention_days
-    return None if days is None else tools.clock.now() - timedelta(days=days)
+def _limit(context: MaintenanceContext) -> datetime | None:
+    days = context.settings.retention_days
+    return None if days is None else context.clock.now() - timedelta(days=days)
 
 
-def _drop(tools: Tools, partition: Partition) -> None:
+def _drop(context: MaintenanceContext, partition: Partition) -> None:
     """Delete a month's plate reads with their events, then drop it: each step leaves every total right."""
-    in_batches(tools, partial(delete_plate_reads, partition=partition, limit=AT_ONCE))
-    in_transaction(tools.database, partial(drop_partition, partition=partition), sleep=tools.sleep)
+    in_batches(context, partial(delete_plate_reads, partition=partition, limit=AT_ONCE))
+    in_transaction(context.database, partial(drop_partition, partition=partition), sleep=context.sleep)
     log.info("dropped %s", partition.name)

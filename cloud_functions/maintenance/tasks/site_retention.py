@@ -10,8 +10,8 @@ from typing import Final
 from cloud_functions.db.maintenance.purge import purge_empty_counts
 from cloud_functions.db.sites.retention import delete_expired, expired_days
 from cloud_functions.db.sites.settings import Site, list_sites
+from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.retention import AT_ONCE, in_batches
-from cloud_functions.maintenance.tasks.tools import Tools
 from shared.errors import TransientError, VedetteError
 
 log = logging.getLogger(__name__)
@@ -19,19 +19,19 @@ log = logging.getLogger(__name__)
 _PLATES: Final = "anpr"
 
 
-def delete_expired_of_sites(tools: Tools) -> int:
+def delete_expired_of_sites(context: MaintenanceContext) -> int:
     """Delete what each site's own retention does not keep; return how many events went.
 
     Raises:
         TransientError: it did not work for some of the sites, which are named; the others' was done.
     """
-    with tools.database.transaction() as connection:
+    with context.database.transaction() as connection:
         sites = list_sites(connection)
     gone = 0
     failed: list[str] = []
     for site in sites:
         try:
-            gone += _delete_of(tools, site)
+            gone += _delete_of(context, site)
         except VedetteError as error:
             log.warning("retention of site %s failed: %s", site.site_id, error)
             failed.append(site.site_id)
@@ -40,27 +40,27 @@ def delete_expired_of_sites(tools: Tools) -> int:
     return gone
 
 
-def purge_unread_plates(tools: Tools) -> int:
+def purge_unread_plates(context: MaintenanceContext) -> int:
     """Delete plates that no read is left of from the list of all plates: none must outlive its reads. Return 0."""
-    in_batches(tools, partial(purge_empty_counts, table="plates", limit=AT_ONCE))
+    in_batches(context, partial(purge_empty_counts, table="plates", limit=AT_ONCE))
     return 0
 
 
-def _delete_of(tools: Tools, site: Site) -> int:
-    now = tools.clock.now()
+def _delete_of(context: MaintenanceContext, site: Site) -> int:
+    now = context.clock.now()
     gone = 0
     for days, event_type in ((site.event_retention_days, None), (site.plate_retention_days, _PLATES)):
         if days is not None:
-            gone += _delete(tools, site.site_id, before=now - timedelta(days=days), event_type=event_type)
+            gone += _delete(context, site.site_id, before=now - timedelta(days=days), event_type=event_type)
     if gone:
         log.info("deleted %d events of site %s: older than it keeps them", gone, site.site_id)
     return gone
 
 
-def _delete(tools: Tools, site_id: str, *, before: datetime, event_type: str | None) -> int:
-    with tools.database.transaction() as connection:
+def _delete(context: MaintenanceContext, site_id: str, *, before: datetime, event_type: str | None) -> int:
+    with context.database.transaction() as connection:
         expired = expired_days(connection, site_id, before=before, event_type=event_type)
     return sum(
-        in_batches(tools, partial(delete_expired, site_id=site_id, expired=day, before=before, limit=AT_ONCE))
+        in_batches(context, partial(delete_expired, site_id=site_id, expired=day, before=before, limit=AT_ONCE))
         for day in expired
     )

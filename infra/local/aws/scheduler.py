@@ -29,7 +29,7 @@ Invoke = Callable[[Mapping[str, str]], object]
 
 
 @dataclass(slots=True)
-class Appointment:
+class ScheduledTask:
     """One event and how often it is due."""
 
     event: Mapping[str, str]
@@ -38,46 +38,46 @@ class Appointment:
     failures: int = 0
     """In a row."""
 
-    def called(self, now_s: float, *, done: bool) -> None:
+    def record_call(self, now_s: float, *, done: bool) -> None:
         """Note a call; what failed is due after a minute, from the fifth failure in a row on later and later."""
         self.failures = 0 if done else self.failures + 1
         pause_s = min(MINUTE_S * 2 ** min(max(self.failures - 4, 0), 6), HOUR_S) if self.failures else DAY_S
         self.due_s = now_s + min(pause_s, self.every_s)
 
 
-def appointments() -> list[Appointment]:
+def scheduled_tasks() -> list[ScheduledTask]:
     """Return the template's schedules, those of the night as once a day."""
-    nightly = [Appointment({"task": task}, DAY_S) for task in ("partitions", "retention", "tidy")]
-    return [*nightly, Appointment({"task": "gaps"}, MINUTE_S)]
+    nightly = [ScheduledTask({"task": name}, DAY_S) for name in ("partitions", "retention", "tidy")]
+    return [*nightly, ScheduledTask({"task": "gaps"}, MINUTE_S)]
 
 
-def keep(
-    schedule: list[Appointment],
+def run_schedule(
+    schedule: list[ScheduledTask],
     *,
     invoke: Invoke,
     stopped: threading.Event,
     monotonic: Callable[[], float] = time.monotonic,
     first_wait_s: float = FIRST_WAIT_S,
 ) -> None:
-    """Keep all appointments until ``stopped``; one that fails is tried again after a minute or more."""
+    """Invoke each task when it is due, until ``stopped``; one that fails is tried again after a minute or more."""
     faults = FaultLog(log, monotonic=monotonic, forget_after_s=DAY_S)
     stopped.wait(first_wait_s)
     while not stopped.is_set():
         now_s = monotonic()
-        for appointment in schedule:
-            if now_s >= appointment.due_s:
-                appointment.called(now_s, done=_call(invoke, appointment, faults))
-        stopped.wait(max(min(appointment.due_s for appointment in schedule) - monotonic(), 0.0))
+        for task in schedule:
+            if now_s >= task.due_s:
+                task.record_call(now_s, done=_call(invoke, task, faults))
+        stopped.wait(max(min(task.due_s for task in schedule) - monotonic(), 0.0))
 
 
-def _call(invoke: Invoke, appointment: Appointment, faults: FaultLog) -> bool:
+def _call(invoke: Invoke, task: ScheduledTask, faults: FaultLog) -> bool:
     try:
-        log.info("%s: %s", appointment.event, invoke(appointment.event))
+        log.info("%s: %s", task.event, invoke(task.event))
     except VedetteError as error:
-        log.warning("%s: %s", appointment.event, error)
+        log.warning("%s: %s", task.event, error)
         return False
     except Exception as error:
-        faults.log(error, f"{appointment.event} failed")
+        faults.log(error, f"{task.event} failed")
         return False
     return True
 
@@ -87,7 +87,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    keep(appointments(), invoke=lambda event: handler(dict(event), None), stopped=stopped)
+    run_schedule(scheduled_tasks(), invoke=lambda event: handler(dict(event), None), stopped=stopped)
 
 
 if __name__ == "__main__":

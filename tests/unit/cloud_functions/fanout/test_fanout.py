@@ -12,7 +12,7 @@ import pytest
 from cloud_functions.fanout.handler import build_fanout
 from cloud_functions.fanout.messages import Delivery, read_deliveries
 from cloud_functions.fanout.targets import TARGETS, build_target
-from cloud_functions.observability import CountedMetrics
+from cloud_functions.observability import InMemoryMetrics
 from cloud_functions.settings import FanoutSettings
 from shared.errors import ConfigurationError
 
@@ -39,7 +39,7 @@ def aws_event(name: str) -> dict[str, Any]:
 def test_raw_and_wrapped_deliveries_are_understood_alike(name: str) -> None:
     """Whichever way the subscription was made, receivers get the same document."""
     target = RecordingTarget()
-    metrics = CountedMetrics()
+    metrics = InMemoryMetrics()
     assert build_fanout({}, target=target, metrics=metrics).handle(aws_event(name)) == {"batchItemFailures": []}
     [delivery] = target.delivered
     assert (delivery.event_type, delivery.camera_id) == ("tracking", "camera-1")

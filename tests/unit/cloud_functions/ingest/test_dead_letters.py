@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloud_functions.ingest.dead_letters import MOST_BYTES, NoDeadLetters, SqsDeadLetters
+from cloud_functions.ingest.dead_letters import MAX_BATCH_BYTES, NoDeadLetters, SqsDeadLetters
 from cloud_functions.ingest.sources.messages import Rejection
 
 
@@ -27,15 +27,15 @@ class RecordingSqs:
         return {"Failed": [{"Id": entry["Id"]} for entry in Entries if entry["MessageBody"] == "no"]}
 
 
-def keep(sqs: RecordingSqs, *rejections: Rejection) -> set[str]:
-    return SqsDeadLetters(queue_url="https://queue", aws=sqs).keep(rejections)  # type: ignore[arg-type]
+def send(sqs: RecordingSqs, *rejections: Rejection) -> set[str]:
+    return SqsDeadLetters(queue_url="https://queue", aws=sqs).send(rejections)  # type: ignore[arg-type]
 
 
 def test_the_original_travels_with_its_reason() -> None:
     """Unchanged body; reason, detail and topic as attributes, made printable; empty ones left out."""
     sqs = RecordingSqs()
     assert (
-        keep(sqs, Rejection("m1", "body", "invalid", "bad\x00 field", "vedette/x"), Rejection("m2", "b", "r", ""))
+        send(sqs, Rejection("m1", "body", "invalid", "bad\x00 field", "vedette/x"), Rejection("m2", "b", "r", ""))
         == set()
     )
     [[first, second]] = sqs.calls
@@ -48,14 +48,14 @@ def test_the_original_travels_with_its_reason() -> None:
 def test_calls_keep_to_the_limits() -> None:
     """Ten entries and 256 KB a call."""
     sqs = RecordingSqs()
-    keep(sqs, *(Rejection(f"m{number}", "x" * 100_000, "r", "d") for number in range(5)))
-    keep(sqs, *(Rejection(f"m{number}", "x", "r", "d") for number in range(25)))
+    send(sqs, *(Rejection(f"m{number}", "x" * 100_000, "r", "d") for number in range(5)))
+    send(sqs, *(Rejection(f"m{number}", "x", "r", "d") for number in range(25)))
     assert [len(call) for call in sqs.calls] == [2, 2, 1, 10, 10, 5]
-    assert all(sum(len(entry["MessageBody"]) for entry in call) <= MOST_BYTES for call in sqs.calls)
+    assert all(sum(len(entry["MessageBody"]) for entry in call) <= MAX_BATCH_BYTES for call in sqs.calls)
 
 
 def test_what_could_not_be_kept_is_named() -> None:
     """So that the event source keeps it."""
-    assert keep(RecordingSqs(), Rejection("m1", "no", "r", "d"), Rejection("m2", "yes", "r", "d")) == {"m1"}
-    assert keep(RecordingSqs(away=True), Rejection("m1", "x", "r", "d")) == {"m1"}
-    assert NoDeadLetters().keep([Rejection("m1", "x", "r", "d")]) == {"m1"}
+    assert send(RecordingSqs(), Rejection("m1", "no", "r", "d"), Rejection("m2", "yes", "r", "d")) == {"m1"}
+    assert send(RecordingSqs(away=True), Rejection("m1", "x", "r", "d")) == {"m1"}
+    assert NoDeadLetters().send([Rejection("m1", "x", "r", "d")]) == {"m1"}

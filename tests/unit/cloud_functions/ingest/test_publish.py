@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.ingest.publish import MOST_BYTES, MOST_ENTRIES, NoPublisher, Publication, SnsPublisher
+from cloud_functions.ingest.publish import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, NoPublisher, Publication, SnsPublisher
 
 
 class RecordingSns:
@@ -50,8 +50,8 @@ def test_cloud_06_calls_keep_to_the_limits(sizes: list[int]) -> None:
     told = [json.loads(entry["Message"])["event_id"] for call in sns.calls for entry in call]
     assert sorted(told, key=int) == [str(number) for number in range(len(sizes))]
     for call in sns.calls:
-        assert len(call) <= MOST_ENTRIES
-        assert sum(len(json.dumps(entry)) for entry in call) <= MOST_BYTES
+        assert len(call) <= MAX_BATCH_ENTRIES
+        assert sum(len(json.dumps(entry)) for entry in call) <= MAX_BATCH_BYTES
         assert len({entry["Id"] for entry in call}) == len(call)
 
 

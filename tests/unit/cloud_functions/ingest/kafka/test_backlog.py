@@ -52,10 +52,10 @@ class BacklogMachine(RuleBasedStateMachine):
         self.done.add(place)
 
     @precondition(lambda self: any(self.open.values()))
-    @rule(data=st.data(), blame=st.booleans())
-    def fail(self, data: Any, blame: bool) -> None:
+    @rule(data=st.data(), suspect=st.booleans())
+    def fail(self, data: Any, suspect: bool) -> None:
         place = data.draw(st.sampled_from(self._places()))
-        self.backlog.put_back([record(place[:2], place[2])], now_s=self.now_s, longest_s=1.0, blame=blame)
+        self.backlog.retry_later([record(place[:2], place[2])], now_s=self.now_s, longest_s=1.0, suspect=suspect)
 
     @rule(seconds=st.floats(0, 2))
     def wait(self, seconds: float) -> None:
@@ -75,7 +75,7 @@ class BacklogMachine(RuleBasedStateMachine):
         partition = data.draw(st.sampled_from(sorted(self.began)))
         if commits:
             self.broker.update(self.backlog.to_commit([partition]))
-        self.backlog.forget([partition])
+        self.backlog.drop_partitions([partition])
         self.began.pop(partition)
         self.open.pop(partition)
 
@@ -112,23 +112,23 @@ def test_pauses_double_up_to_the_longest(attempts: int, longest_s: float) -> Non
     backlog.take([one])
     now_s = 0.0
     for attempt in range(attempts):
-        backlog.put_back([one], now_s=now_s, longest_s=longest_s, blame=True)
+        backlog.retry_later([one], now_s=now_s, longest_s=longest_s, suspect=True)
         pause_s = backlog.seconds_until_due(now_s)
         assert pause_s == pytest.approx(min(FIRST_PAUSE_S * 2**attempt, longest_s))
         assert backlog.due(now_s + pause_s * 1.001, most=10) == [one]
         now_s += pause_s
-    assert backlog.blamed(attempts) == [one]
-    assert backlog.blamed(attempts + 1) == []
+    assert backlog.suspects(attempts) == [one]
+    assert backlog.suspects(attempts + 1) == []
 
 
-def test_only_failures_while_others_went_through_are_blamed() -> None:
+def test_only_failures_while_others_went_through_count_as_suspect() -> None:
     """An outage is nobody's fault."""
     backlog, one = Backlog(), record(PARTITIONS[0], 7)
     backlog.take([one])
-    for blame in (False, True, False):
-        backlog.put_back([one], now_s=0.0, longest_s=1.0, blame=blame)
-    assert backlog.blamed(1) == [one]
-    assert backlog.blamed(2) == []
+    for suspect in (False, True, False):
+        backlog.retry_later([one], now_s=0.0, longest_s=1.0, suspect=suspect)
+    assert backlog.suspects(1) == [one]
+    assert backlog.suspects(2) == []
 
 
 def test_a_topic_that_was_made_anew_begins_at_the_beginning() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cloud_functions.ingest.kafka.broker import KafkaSource, LibraryLog, read_properties
+from cloud_functions.ingest.kafka.broker import KafkaSource, LibrdkafkaLogger, read_properties
 from cloud_functions.ingest.kafka.cli import build_parser, consume, main, stopped_by_signal
 from cloud_functions.ingest.kafka.dead_letter_topic import KafkaDeadLetters
 from cloud_functions.ingest.sources.messages import Rejection
@@ -145,7 +145,7 @@ def test_a_consumer_that_is_thrown_out_says_so_and_ends() -> None:
 
     source = KafkaSource(brokers="127.0.0.1:1", group="g", topics=["t"], properties={})
     source.join(on_revoked=lambda _: None, on_lost=lambda _: None)
-    source._on_trouble(Fatal())  # type: ignore[arg-type]
+    source._on_error(Fatal())  # type: ignore[arg-type]
     with pytest.raises(PermanentError, match="thrown this consumer out: fenced"):
         source.poll(most=1, wait_s=0, linger_s=0)
     source.close()
@@ -169,7 +169,7 @@ def test_the_library_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) ->
     """Broken connections are told once in ten seconds, everything else as it comes."""
     caplog.set_level(logging.INFO)
     now_s = [0.0]
-    log = LibraryLog("consumer", monotonic=lambda: now_s[0])
+    log = LibrdkafkaLogger("consumer", monotonic=lambda: now_s[0])
     for _ in range(100):
         log.log(logging.ERROR, "%s [%s] %s", "FAIL", "consumer-1", "refused")
         now_s[0] += 0.25
@@ -197,7 +197,7 @@ class FullProducer:
 def test_letters_that_are_not_delivered_are_not_kept() -> None:
     """Neither those waiting nor those that found no room."""
     letters = KafkaDeadLetters(producer=FullProducer(), topic="rejected")  # type: ignore[arg-type]
-    assert letters.keep([Rejection(str(number), "{}", "r", "d") for number in range(3)]) == {"0", "1", "2"}
+    assert letters.send([Rejection(str(number), "{}", "r", "d") for number in range(3)]) == {"0", "1", "2"}
 
 
 def test_every_option_is_documented() -> None:

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.ingest.dead_letters import MOST_BYTES
+from cloud_functions.ingest.dead_letters import MAX_BATCH_BYTES
 from cloud_functions.ingest.sources.kafka_records import TOPIC_HEADER, KafkaRecord, item_identifier, record_from_lambda
 from cloud_functions.ingest.sources.messages import read_invocation, read_records
 from shared.iot_envelope import encode_ingest_message
@@ -159,7 +159,7 @@ def test_a_dead_letter_is_never_too_large_for_its_queue(value: int, key: int, he
     """What is cut says how much there was, and where."""
     one = KafkaRecord(TOPIC, 0, 9, 0, b"k" * key, b"\xff" * value, [("h", b"x" * header), ("small", b"y")])
     text = one.text()
-    assert len(text.encode()) + 2048 <= MOST_BYTES
+    assert len(text.encode()) + 2048 <= MAX_BATCH_BYTES
     told = json.loads(text)
     assert told.get("value_bytes", value) == value
     assert one.value is not None

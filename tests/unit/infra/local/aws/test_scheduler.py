@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.aws.scheduler import DAY_S, MINUTE_S, Appointment, appointments, keep
+from infra.local.aws.scheduler import DAY_S, MINUTE_S, ScheduledTask, run_schedule, scheduled_tasks
 from shared.errors import TransientError
 
 TEMPLATE = Path(__file__).resolve().parents[5] / "template.yaml"
@@ -38,14 +38,14 @@ class Night:
             raise self._error("the database is away")
         return {}
 
-    def play(self, schedule: list[Appointment]) -> None:
-        keep(schedule, invoke=self.invoke, stopped=self.stopped, monotonic=self.monotonic, first_wait_s=0.0)
+    def play(self, schedule: list[ScheduledTask]) -> None:
+        run_schedule(schedule, invoke=self.invoke, stopped=self.stopped, monotonic=self.monotonic, first_wait_s=0.0)
 
 
-def test_every_schedule_of_the_template_is_kept_here_too() -> None:
+def test_every_schedule_of_the_template_is_run_here_too() -> None:
     """What AWS would call by the clock is called on one machine as well."""
     template = TEMPLATE.read_text(encoding="utf-8")
-    here = {appointment.event["task"] for appointment in appointments()}
+    here = {task.event["task"] for task in scheduled_tasks()}
     there = {line.split('"')[3] for line in template.splitlines() if 'Input: \'{"task":' in line}
     assert here == there
 
@@ -53,32 +53,32 @@ def test_every_schedule_of_the_template_is_kept_here_too() -> None:
 def test_everything_once_at_first_then_each_at_its_own_pace() -> None:
     """A nightly task does not come again with the minute's."""
     night = Night(calls=5)
-    night.play([Appointment({"task": "tidy"}, 86_400.0), Appointment({"task": "gaps"}, MINUTE_S)])
+    night.play([ScheduledTask({"task": "tidy"}, 86_400.0), ScheduledTask({"task": "gaps"}, MINUTE_S)])
     assert [task for task, _ in night.called] == ["tidy", "gaps", "gaps", "gaps", "gaps"]
 
 
 def test_what_failed_is_tried_again_soon() -> None:
     """A database that was away at the start does not cost a day."""
     night = Night(calls=2, fails=frozenset({1}))
-    night.play([Appointment({"task": "partitions"}, 86_400.0)])
+    night.play([ScheduledTask({"task": "partitions"}, 86_400.0)])
     assert night.called == [("partitions", 0.0), ("partitions", MINUTE_S)]
 
 
 def test_python_an_unexpected_failure_costs_neither_the_schedule_nor_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """One task fails four times in a way that nobody expected: the others run on, and one traceback is logged."""
     night = Night(calls=9, fails=frozenset({1, 3, 5, 7}), error=ZeroDivisionError)
-    night.play([Appointment({"task": "partitions"}, 86_400.0), Appointment({"task": "gaps"}, MINUTE_S)])
+    night.play([ScheduledTask({"task": "partitions"}, 86_400.0), ScheduledTask({"task": "gaps"}, MINUTE_S)])
     assert [task for task, _ in night.called][:8] == ["partitions", "gaps"] * 4
     assert caplog.text.count("Traceback") == 1
 
 
 def test_cloud_a2_what_fails_again_and_again_is_tried_less_and_less_often() -> None:
     """Four times a minute, then two, four … an hour; one success, and it is due when its schedule says."""
-    one = Appointment({"task": "partitions"}, DAY_S)
+    one = ScheduledTask({"task": "partitions"}, DAY_S)
     waits: list[float] = []
     for _ in range(11):
-        one.called(1000.0, done=False)
+        one.record_call(1000.0, done=False)
         waits.append(one.due_s - 1000.0)
     assert waits == [60, 60, 60, 60, 120, 240, 480, 960, 1920, 3600, 3600]
-    one.called(1000.0, done=True)
+    one.record_call(1000.0, done=True)
     assert one.due_s == 1000.0 + DAY_S

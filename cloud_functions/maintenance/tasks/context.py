@@ -14,7 +14,7 @@ from shared.clock import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class MaintenanceContext:
     """What the tasks work with."""
 
     database: Database
