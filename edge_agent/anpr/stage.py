@@ -25,7 +25,7 @@ from edge_agent.anpr.recognition.quality import CropQuality, crop_quality, glyph
 from edge_agent.anpr.recognition.rectify import straighten
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
-from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, PlateText, iou
+from edge_agent.events.occurrences import AnprOccurrence, Box, PlateText, TrackedObject, iou
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.tracker import ByteTracker
 from edge_agent.types import Detections, Frame, Image, ViewChange
@@ -46,16 +46,16 @@ class _Seen(NamedTuple):
 
     plate: PlateBox
     passage: Passage
-    vehicle: Followed | None
+    vehicle: TrackedObject | None
 
 
 class Tracked(NamedTuple):
     """Who was followed in a frame, and who else is believed to be there."""
 
-    followed: Sequence[Followed] = ()
+    followed: Sequence[TrackedObject] = ()
     present: Collection[int] = frozenset()
     """Ids of all in the picture, seen in this very frame or not."""
-    waited_for: Collection[int] = frozenset()
+    awaiting_return: Collection[int] = frozenset()
     """Ids of those lost from sight that may be there still."""
 
 
@@ -124,9 +124,9 @@ class PlateStage:
         for passage in self._passages():
             if self._is_over(passage, now_s, tracked.present):
                 told += self._tell(passage, now_s)
-                if passage.vehicle_id not in tracked.waited_for:
+                if passage.vehicle_id not in tracked.awaiting_return:
                     self._forget(passage)
-        here = {*tracked.present, *tracked.waited_for}
+        here = {*tracked.present, *tracked.awaiting_return}
         self._plan.forget(here)
         self._read_out &= here
         return told
@@ -198,7 +198,7 @@ class PlateStage:
         return ids
 
     def _passage_of(
-        self, frame: Frame, box: Box, vehicle: Followed | None, plate_id: int | None, present: Collection[int]
+        self, frame: Frame, box: Box, vehicle: TrackedObject | None, plate_id: int | None, present: Collection[int]
     ) -> Passage | None:
         of_plate = self._by_plate.get(plate_id) if plate_id is not None else None
         if vehicle is None:
@@ -211,7 +211,7 @@ class PlateStage:
             self._by_plate[plate_id] = passage
         return passage
 
-    def _on_vehicle(self, frame: Frame, box: Box, vehicle: Followed, free: Passage | None) -> Passage:
+    def _on_vehicle(self, frame: Frame, box: Box, vehicle: TrackedObject, free: Passage | None) -> Passage:
         passage = self._by_vehicle.get(vehicle.track_id)
         if passage is None:
             passage = free or self._begin(frame, box, str(vehicle.track_id))
@@ -342,7 +342,7 @@ class PlateStage:
         self._by_vehicle = {key: each for key, each in self._by_vehicle.items() if each is not passage}
         self._by_plate = {key: each for key, each in self._by_plate.items() if each is not passage}
 
-    def _note_read_out(self, followed: Sequence[Followed]) -> None:
+    def _note_read_out(self, followed: Sequence[TrackedObject]) -> None:
         """Note which moving things without a class carry a plate that is known, so that they are left alone."""
         known = [passage.plate for passage in self._passages() if passage.is_done]
         for each in followed:

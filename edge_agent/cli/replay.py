@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_agent.camera.source import FrameSource, StreamInfo, open_source
+from edge_agent.cli.replay_schedules import ReplaySchedules
 from edge_agent.cli.replay_video import ReplayVideo
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.timing import StageTimer
-from edge_agent.replay_schedules import ReplaySchedules
 from edge_agent.types import Frame
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError

@@ -113,9 +113,9 @@ class EventBuilder:
         """Draw, encode and fill in the event."""
         match occurrence:
             case TrackingOccurrence():
-                frame = occurrence.sighting.frame
+                frame = occurrence.observation.frame
                 data = self._tracking_data(occurrence)
-                return self._assemble(TrackingEvent, data, frame, self._portrait(frame, occurrence.sighting.labels))
+                return self._assemble(TrackingEvent, data, frame, self._portrait(frame, occurrence.observation.labels))
             case RuleOccurrence():
                 frame = occurrence.frame
                 return self._assemble(
@@ -189,8 +189,8 @@ class EventBuilder:
             track_uid=found.track_uid,
             tracking_action=found.action,
             class_name=found.class_name,
-            confidence=_ratio(found.sighting.score),
-            bounding_box=_box(found.sighting.xyxy, found.sighting.frame),
+            confidence=_ratio(found.observation.score),
+            bounding_box=_box(found.observation.xyxy, found.observation.frame),
             dwell_time_seconds=None if found.dwell_s is None else round(found.dwell_s, 3),
             zones=list(found.zones),
             model_info=self._origin.model_info,

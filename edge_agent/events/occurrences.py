@@ -17,7 +17,7 @@ Action = Literal["entered", "updated", "left"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class TrackObservation:
     """One object in one frame, with everything else that was to be seen in that frame."""
 
     frame: Frame
@@ -37,7 +37,7 @@ class TrackingOccurrence:
     track_id: int
     track_uid: str
     class_name: str
-    sighting: Sighting
+    observation: TrackObservation
     first_seen_at: datetime
     last_seen_at: datetime
     dwell_s: float | None
@@ -85,7 +85,7 @@ class DetectionOccurrence:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class TrackedObject:
     """One object that was seen in a frame, by the names that its events bear."""
 
     track_id: int

@@ -20,11 +20,11 @@ from edge_agent.detect.models.catalogue import ModelFile, resolve_model
 from edge_agent.detect.settings import unknown_class
 from edge_agent.detect.slicing import CloserLook
 from edge_agent.events.builder import EventBuilder, Origin
-from edge_agent.events.rules.detection import Scenes
+from edge_agent.events.rules.detection import DetectionRule
 from edge_agent.events.rules.motion import MotionEpisodes
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.motion.adaptive import AdaptiveBackground
-from edge_agent.pipeline.pipeline import CameraPipeline, NoteSeen, Objects, Publish, SceneObjects
+from edge_agent.pipeline.pipeline import CameraPipeline, DetectionStage, NoteSeen, Publish, TrackingStage
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.track.stationary import Stationarity
 from edge_agent.track.tracker import ByteTracker
@@ -138,13 +138,13 @@ def build_pipeline(
 
 def _objects(
     camera: CameraSettings, finder: Finder, run_id: str, timer: StageTimer, *, live: bool
-) -> Objects | SceneObjects | None:
+) -> TrackingStage | DetectionStage | None:
     gate = DetectionGate(camera.gate)
     match camera.mode:
         case "motion":
             return None
         case "detection":
-            return SceneObjects(finder=finder, scenes=Scenes(camera.events), gate=gate, timer=timer)
+            return DetectionStage(finder=finder, rule=DetectionRule(camera.events), gate=gate, timer=timer)
         case "tracking":
             lifecycle = TrackLifecycle(
                 settings=camera.events,
@@ -154,7 +154,9 @@ def _objects(
             )
             tracker = ByteTracker(camera.track, labels=finder.labels)
             plates = build_plate_stage(camera, finder.labels, uid_prefix=f"{camera.id}-{run_id}", live=live)
-            return Objects(finder=finder, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer, plates=plates)
+            return TrackingStage(
+                finder=finder, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer, plates=plates
+            )
 
 
 def build_plate_stage(

@@ -12,8 +12,8 @@ from edge_agent.anpr.stage import PlateStage, Tracked
 from edge_agent.detect.composite import Finder
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder
-from edge_agent.events.occurrences import Followed, Occurrence
-from edge_agent.events.rules.detection import Scenes
+from edge_agent.events.occurrences import Occurrence, TrackedObject
+from edge_agent.events.rules.detection import DetectionRule
 from edge_agent.events.rules.motion import MotionEpisodes
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle, labels_of
 from edge_agent.motion.detector import MotionDetector
@@ -30,7 +30,7 @@ NoteSeen = Callable[[Sequence[str], bool], None]
 class SceneView:
     """What a camera's pipeline sees now, for somebody to look at."""
 
-    objects: Sequence[Followed] = ()
+    objects: Sequence[TrackedObject] = ()
     """Tracked objects, each where it was last detected."""
     occupancy: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many reported objects are in each zone."""
@@ -38,7 +38,7 @@ class SceneView:
     """Track ids of ``objects`` that are not reported yet, or were not detected when the detector last looked."""
 
 
-class Objects:
+class TrackingStage:
     """Finds and follows objects, reads their plates, and tells their comings and goings."""
 
     def __init__(
@@ -67,8 +67,8 @@ class Objects:
         if motion.view_change is not None:
             self._move_view(motion.view_change)
         unsettled, self._unsettled = self._unsettled, frame if motion.unsettled else None
-        occupied = self._lifecycle.occupied
-        if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.restless):
+        occupied = self._lifecycle.has_objects
+        if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.has_moving_objects):
             return (*self._lifecycle.rest(frame), *self._gone_plates(frame.time_s))
         earlier: Sequence[Occurrence] = ()
         if unsettled is not None and motion.held_back is not None and motion.view_change is None:
@@ -88,7 +88,7 @@ class Objects:
             )
         with self._timer.stage("rules"):
             told = self._lifecycle.observe(frame, tracks)
-            self.seen = [followed.track_uid for followed in self._lifecycle.followed(tracks)]
+            self.seen = [followed.track_uid for followed in self._lifecycle.tracked_objects(tracks)]
         return tracks, told
 
     def finish(self) -> Sequence[Occurrence]:
@@ -118,15 +118,15 @@ class Objects:
     def _read_plates(self, frame: Frame, motion: Motion, tracks: Tracks) -> Sequence[Occurrence]:
         if self._plates is None:
             return ()
-        moving = motion.active or self._lifecycle.restless or not self._gate.heeds_motion
+        moving = motion.active or self._lifecycle.has_moving_objects or not self._gate.heeds_motion
         with self._timer.stage("plates"):
-            return self._plates.observe(frame, self._tracked(self._lifecycle.followed(tracks)), moving=moving)
+            return self._plates.observe(frame, self._tracked(self._lifecycle.tracked_objects(tracks)), moving=moving)
 
     def _gone_plates(self, now_s: float) -> Sequence[Occurrence]:
         return () if self._plates is None else self._plates.expire(now_s, self._tracked())
 
-    def _tracked(self, followed: Sequence[Followed] = ()) -> Tracked:
-        return Tracked(followed, self._lifecycle.present, self._lifecycle.waited_for)
+    def _tracked(self, followed: Sequence[TrackedObject] = ()) -> Tracked:
+        return Tracked(followed, self._lifecycle.present, self._lifecycle.awaiting_return)
 
 
 def as_detected(tracks: Tracks, detections: Detections) -> Tracks:
@@ -134,14 +134,14 @@ def as_detected(tracks: Tracks, detections: Detections) -> Tracks:
     return replace(tracks, xyxy=detections.xyxy[tracks.detection_index])
 
 
-class SceneObjects:
+class DetectionStage:
     """Finds objects and tells what is to be seen, without following anything."""
 
     seen: Sequence[str] = ()
 
-    def __init__(self, *, finder: Finder, scenes: Scenes, gate: DetectionGate, timer: StageTimer) -> None:
+    def __init__(self, *, finder: Finder, rule: DetectionRule, gate: DetectionGate, timer: StageTimer) -> None:
         self._finder = finder
-        self._scenes = scenes
+        self._rule = rule
         self._gate = gate
         self._timer = timer
 
@@ -151,7 +151,7 @@ class SceneObjects:
         with self._timer.stage("detect"):
             detections = self._finder.find(frame, motion)
         with self._timer.stage("rules"):
-            return self._scenes.observe(frame, labels_of(detections, self._finder.labels))
+            return self._rule.observe(frame, labels_of(detections, self._finder.labels))
 
     def scene(self) -> SceneView:
         return SceneView()
@@ -171,7 +171,7 @@ class CameraPipeline:
         *,
         motion: MotionDetector,
         episodes: MotionEpisodes | None,
-        objects: Objects | SceneObjects | None,
+        objects: TrackingStage | DetectionStage | None,
         builder: EventBuilder,
         publish: Publish,
         timer: StageTimer,

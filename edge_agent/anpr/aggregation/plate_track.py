@@ -12,7 +12,7 @@ from edge_agent.anpr.aggregation.recent_plates import ToldPlate
 from edge_agent.anpr.aggregation.vote import Candidate, PlateVote, Verdict
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateReading
-from edge_agent.events.occurrences import Box, Followed, iou
+from edge_agent.events.occurrences import Box, TrackedObject, iou
 from edge_agent.types import Frame
 
 KEPT_PORTRAITS = 3
@@ -68,7 +68,7 @@ class Passage:
     doubts: int = 0
     """Readings that no plate can have."""
 
-    def see(self, frame: Frame, plate: Box, vehicle: Followed | None) -> None:
+    def see(self, frame: Frame, plate: Box, vehicle: TrackedObject | None) -> None:
         """Take the plate's place in a frame."""
         self.plate, self.last_seen_s = plate, frame.time_s
         if self.told is not None:

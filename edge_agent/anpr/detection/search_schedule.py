@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.events.occurrences import Box, Followed, box_area, iou
+from edge_agent.events.occurrences import Box, TrackedObject, box_area, iou
 from edge_agent.types import Frame
 
 LEAST_SIDE_PX = 48
@@ -50,7 +50,7 @@ class SearchPlan:
     def regions(
         self,
         frame: Frame,
-        followed: Sequence[Followed],
+        followed: Sequence[TrackedObject],
         *,
         done: Collection[int],
         moving: bool,
@@ -77,7 +77,7 @@ class SearchPlan:
         """Drop those that have gone: keep only these."""
         self._turns = {key: turn for key, turn in self._turns.items() if key == _FRAME or key in track_ids}
 
-    def _large_enough(self, each: Followed) -> bool:
+    def _large_enough(self, each: TrackedObject) -> bool:
         """Say whether its plate may be legible. What is not known to be a vehicle may be a part of one."""
         width_px, height_px = each.xyxy[2] - each.xyxy[0], each.xyxy[3] - each.xyxy[1]
         least_px = self._least_vehicle_px if each.class_name in self._carriers else LEAST_SIDE_PX

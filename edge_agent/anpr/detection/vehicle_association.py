@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edge_agent.events.occurrences import Box, Followed
+from edge_agent.events.occurrences import Box, TrackedObject
 
 _ROOM = 0.08
 """How far beside a vehicle's box, in parts of its size, its plate may be."""
@@ -18,7 +18,7 @@ _OFF_CENTRE = 1.5
 _WORST = 3.5
 
 
-def attribute(plates: Sequence[Box], vehicles: Sequence[Followed]) -> list[int | None]:
+def attribute(plates: Sequence[Box], vehicles: Sequence[TrackedObject]) -> list[int | None]:
     """Return for each plate the index of its vehicle, None where it is on none; a vehicle has one plate at most."""
     pairs = sorted(
         (cost, row, column)

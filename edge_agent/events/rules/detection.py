@@ -10,7 +10,7 @@ from edge_agent.images.annotate import BoxLabel
 from edge_agent.types import Frame
 
 
-class Scenes:
+class DetectionRule:
     """Tells a scene once it has changed for two frames running (a noisy one raises nothing), or again in a while."""
 
     def __init__(self, settings: EventSettings) -> None:

@@ -15,15 +15,15 @@ import numpy as np
 
 from edge_agent.events.occurrences import (
     Box,
-    Followed,
     RuleOccurrence,
-    Sighting,
+    TrackedObject,
     TrackingOccurrence,
+    TrackObservation,
     as_box,
     iou,
 )
-from edge_agent.events.rules import observation
 from edge_agent.events.rules.from_settings import rules_of
+from edge_agent.events.rules.observation import Box as NormalizedBox
 from edge_agent.events.rules.observation import Observation, Transition
 from edge_agent.events.rules.path import PathPoint
 from edge_agent.events.rules.track_state import TrackState, moment, picture_quality
@@ -60,15 +60,15 @@ class TrackLifecycle:
         self._required = frozenset(settings.required_zones)
         self._states: dict[int, TrackState] = {}
         self._waiting: list[TrackState] = []
-        self._looked_at_s = float("-inf")
+        self._detected_at_s = float("-inf")
 
     @property
-    def occupied(self) -> bool:
+    def has_objects(self) -> bool:
         """Whether any object is in the picture, or waited for."""
         return bool(self._states or self._waiting)
 
     @property
-    def restless(self) -> bool:
+    def has_moving_objects(self) -> bool:
         """Whether any object in the picture is on the move, or not yet announced."""
         return any(not state.stationary or not state.announced for state in self._states.values())
 
@@ -78,14 +78,14 @@ class TrackLifecycle:
         return frozenset(state.track_id for state in self._states.values())
 
     @property
-    def waited_for(self) -> frozenset[int]:
+    def awaiting_return(self) -> frozenset[int]:
         """Ids of those lost from sight that are likely to be there still."""
         return frozenset(state.track_id for state in self._waiting)
 
-    def followed(self, tracks: Tracks) -> list[Followed]:
+    def tracked_objects(self, tracks: Tracks) -> list[TrackedObject]:
         """Return the objects that were seen in the frame last observed."""
         return [
-            Followed(
+            TrackedObject(
                 track_id=state.track_id,
                 track_uid=state.track_uid,
                 class_name=state.class_name,
@@ -96,10 +96,10 @@ class TrackLifecycle:
             if (state := self._states.get(track_id)) is not None
         ]
 
-    def objects(self) -> list[Followed]:
+    def objects(self) -> list[TrackedObject]:
         """Return all objects in the picture, each where it was last detected."""
         return [
-            Followed(
+            TrackedObject(
                 track_id=state.track_id,
                 track_uid=state.track_uid,
                 class_name=state.class_name,
@@ -115,7 +115,7 @@ class TrackLifecycle:
         return frozenset(
             state.track_id
             for state in self._states.values()
-            if not state.announced or state.last.frame.time_s < self._looked_at_s
+            if not state.announced or state.last.frame.time_s < self._detected_at_s
         )
 
     def occupancy(self) -> dict[str, int]:
@@ -126,7 +126,7 @@ class TrackLifecycle:
     def observe(self, frame: Frame, tracks: Tracks) -> Occurrences:
         """Take in what the tracker found in one frame; return what is to be emitted now."""
         happened: Occurrences = []
-        self._looked_at_s = frame.time_s
+        self._detected_at_s = frame.time_s
         drawn = self._labels_of(tracks)
         known = [
             label
@@ -134,7 +134,7 @@ class TrackLifecycle:
             if (state := self._states.get(track_id)) is not None and state.announced
         ]
         for state in self._states.values():
-            state.looks += 1
+            state.detector_runs += 1
         for index, track_id in enumerate(tracks.track_id.tolist()):
             labels = (drawn[index], *(label for label in known if label is not drawn[index]))
             earlier = [seen for seen in tracks.earlier if seen.track_id == track_id]
@@ -203,21 +203,21 @@ class TrackLifecycle:
         own = labels[0]
         left, top, right, bottom = own.xyxy
         box = (left, top, right, bottom)
-        sighting = Sighting(
+        observation = TrackObservation(
             frame=frame,
             xyxy=box,
             score=own.confidence,
             quality=picture_quality(box, own.confidence, width=frame.width, height=frame.height),
             labels=labels,
         )
-        state = self._states.get(track_id) or self._begin(track_id, sighting, own.class_name)
+        state = self._states.get(track_id) or self._begin(track_id, observation, own.class_name)
         happened: list[Transition] = []
         for seen in earlier:
             state.add_earlier(seen)
             happened += self._apply_rules(state, frame, seen.xyxy, own.class_name, seen.time_s)
         stationary = self._stationarity.update(track_id, np.asarray(box, np.float32), frame.time_s)
         best_age_s = BEST_PICTURE_INTERVALS * self._settings.update_interval_s
-        state.add(sighting, own.class_name, stationary=stationary, best_age_s=best_age_s)
+        state.add(observation, own.class_name, stationary=stationary, best_age_s=best_age_s)
         happened += self._apply_rules(state, frame, box, own.class_name, frame.time_s)
         if not state.announced:
             state.postpone(happened)
@@ -231,7 +231,7 @@ class TrackLifecycle:
         left, top, right, bottom = (
             min(max(value / size, 0.0), 1.0) for value, size in zip(xyxy, (frame.width, frame.height) * 2, strict=True)
         )
-        box = observation.Box(left, top, right, bottom)
+        box = NormalizedBox(left, top, right, bottom)
         state.path.add(PathPoint(time_s, *box.anchor("bottom")))
         seen = Observation(time_s=time_s, box=box, class_name=class_name, aspect=frame.width / frame.height)
         happened = self._rules.observe(state.track_id, seen, at=moment(frame, time_s))
@@ -274,28 +274,28 @@ class TrackLifecycle:
             events.append(state.rule_occurrence(counted))
         return events
 
-    def _begin(self, track_id: int, sighting: Sighting, class_name: str) -> TrackState:
-        state = self._take_up(sighting, class_name)
+    def _begin(self, track_id: int, observation: TrackObservation, class_name: str) -> TrackState:
+        state = self._take_up(observation, class_name)
         if state is None:
             state = TrackState(
                 track_id=track_id,
                 track_uid=f"{self._uid_prefix}-{track_id}",
                 class_name=class_name,
-                first_seen_at=sighting.frame.timestamp,
-                first_seen_s=sighting.frame.time_s,
-                first_xyxy=sighting.xyxy,
-                last=sighting,
-                place=sighting.xyxy,
+                first_seen_at=observation.frame.timestamp,
+                first_seen_s=observation.frame.time_s,
+                first_xyxy=observation.xyxy,
+                last=observation,
+                place=observation.xyxy,
                 score_window_s=max(self._settings.confirm_s, LEAST_SCORE_WINDOW_S),
-                looks=1,
+                detector_runs=1,
             )
         self._states[track_id] = state
         return state
 
-    def _take_up(self, sighting: Sighting, class_name: str) -> TrackState | None:
+    def _take_up(self, observation: TrackObservation, class_name: str) -> TrackState | None:
         """Find the object waited for that this new track continues."""
         candidates = [
-            (iou(state.place, sighting.xyxy), index)
+            (iou(state.place, observation.xyxy), index)
             for index, state in enumerate(self._waiting)
             if state.class_name == class_name
         ]
@@ -322,7 +322,7 @@ class TrackLifecycle:
         if not state.announced:
             # What crosses the picture between three frames has no time to be confirmed in.
             state.postpone(happened)
-            crossed = _line_crossed(state.pending) is not None and state.sightings >= 2
+            crossed = _line_crossed(state.pending) is not None and state.detection_count >= 2
             if not (crossed and state.is_swift(self._settings.confirm_s) and self._is_wanted(state)):
                 return []
             events += self._announce(state)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median_low
 
-from edge_agent.events.occurrences import Action, Box, RuleOccurrence, Sighting, TrackingOccurrence, box_area, iou
+from edge_agent.events.occurrences import (
+    Action,
+    Box,
+    RuleOccurrence,
+    TrackingOccurrence,
+    TrackObservation,
+    box_area,
+    iou,
+)
 from edge_agent.events.rules.observation import Transition
 from edge_agent.events.rules.path import PathPoint, TrackPath
 from edge_agent.types import EarlierDetection, Frame, ViewChange
@@ -19,10 +27,10 @@ MOST_PENDING = 64
 _LEAST_SCORES = 3
 _TOLERANCE_S = 1e-6
 
-_SPARSE_SIGHTINGS = 5
-"""So many detections are enough however many looks missed the object in between."""
-_DENSE_SIGHTINGS, _DENSE_RATIO, _SLOW_S = 3, 0.6, 0.9
-"""An object seen in this share of the looks needs fewer: three, or two that are so far apart in time."""
+_SPARSE_DETECTIONS = 5
+"""So many detections are enough however many detector runs missed the object in between."""
+_DENSE_DETECTIONS, _DENSE_RATIO, _SLOW_S = 3, 0.6, 0.9
+"""An object seen in this share of the detector runs needs fewer: three, or two that are so far apart in time."""
 MOST_SWIFT_CONFIRM_S = 1.0
 """Above this, the time is meant to leave passers-by out, however fast they are."""
 _SWIFT_DISTANCE = 0.25
@@ -39,11 +47,11 @@ class TrackState:
     first_seen_at: datetime
     first_seen_s: float
     first_xyxy: Box
-    last: Sighting
+    last: TrackObservation
     place: Box
     """Where it was last seen, in pixels of the present view."""
     score_window_s: float
-    best: Sighting | None = None
+    best: TrackObservation | None = None
     """The best picture since the last event."""
     scores: deque[tuple[float, float]] = field(default_factory=deque[tuple[float, float]])
     """Time and score of the latest detections."""
@@ -53,9 +61,9 @@ class TrackState:
     zones: tuple[str, ...] = ()
     was_in_required: bool = False
     loitering: bool = False
-    sightings: int = 0
-    looks: int = 0
-    """How often the detector has looked since the first sighting."""
+    detection_count: int = 0
+    detector_runs: int = 0
+    """How often the detector has looked since the first observation."""
     announced: bool = False
     emitted_at_s: float = 0.0
     emitted_xyxy: Box | None = None
@@ -78,7 +86,7 @@ class TrackState:
 
     @property
     def seen_for_s(self) -> float:
-        """Seconds between the first and the last sighting."""
+        """Seconds between the first and the last observation."""
         return max(self.last.frame.time_s - self.first_seen_s, 0.0)
 
     def is_swift(self, confirm_s: float) -> bool:
@@ -95,13 +103,13 @@ class TrackState:
 
         Time counts rather than frames, so that one frame a second will do as well as thirty.
         """
-        dense = self.sightings >= _DENSE_RATIO * self.looks
-        often = self.sightings >= _SPARSE_SIGHTINGS or (
-            dense and (self.sightings >= _DENSE_SIGHTINGS or self.seen_for_s >= _SLOW_S)
+        dense = self.detection_count >= _DENSE_RATIO * self.detector_runs
+        often = self.detection_count >= _SPARSE_DETECTIONS or (
+            dense and (self.detection_count >= _DENSE_DETECTIONS or self.seen_for_s >= _SLOW_S)
         )
         if confirm_s <= 0.0 or (often and self.seen_for_s >= confirm_s - _TOLERANCE_S):
             return True
-        return self.is_swift(confirm_s) and dense and self.sightings >= _DENSE_SIGHTINGS
+        return self.is_swift(confirm_s) and dense and self.detection_count >= _DENSE_DETECTIONS
 
     def moved_on(self, same_place_iou: float) -> bool:
         """Return whether it is somewhere else, or of another size, than at its last event."""
@@ -109,27 +117,27 @@ class TrackState:
 
     def add_earlier(self, seen: EarlierDetection) -> None:
         """Add a detection from before the track was confirmed; its frame is gone."""
-        if self.sightings == 0 and seen.time_s < self.first_seen_s:
+        if self.detection_count == 0 and seen.time_s < self.first_seen_s:
             self.first_seen_at -= timedelta(seconds=self.first_seen_s - seen.time_s)
             self.first_seen_s, self.first_xyxy = seen.time_s, seen.xyxy
-        self.sightings += 1
-        self.looks += 1
+        self.detection_count += 1
+        self.detector_runs += 1
         self.scores.append((seen.time_s, seen.score))
 
-    def add(self, sighting: Sighting, class_name: str, *, stationary: bool, best_age_s: float) -> None:
-        """Add one sighting. A best picture older than ``best_age_s`` gives way: events keep near their time."""
-        self.last = sighting
-        self.place = sighting.xyxy
+    def add(self, observation: TrackObservation, class_name: str, *, stationary: bool, best_age_s: float) -> None:
+        """Add one observation. A best picture older than ``best_age_s`` gives way: events keep near their time."""
+        self.last = observation
+        self.place = observation.xyxy
         self.class_name = class_name
-        self.sightings += 1
-        self._add_score(sighting.frame.time_s, sighting.score)
+        self.detection_count += 1
+        self._add_score(observation.frame.time_s, observation.score)
         self.stationary = stationary
         self.lost_at_s = None
-        self.stayed_put = self.stayed_put and iou(self.first_xyxy, sighting.xyxy) >= PUT_IOU
+        self.stayed_put = self.stayed_put and iou(self.first_xyxy, observation.xyxy) >= PUT_IOU
         best = self.best
-        stale = best is not None and sighting.frame.time_s - best.frame.time_s > best_age_s
-        if best is None or stale or sighting.quality > best.quality:
-            self.best = sighting
+        stale = best is not None and observation.frame.time_s - best.frame.time_s > best_age_s
+        if best is None or stale or observation.quality > best.quality:
+            self.best = observation
 
     def _add_score(self, time_s: float, score: float) -> None:
         scores = self.scores
@@ -161,7 +169,7 @@ class TrackState:
             track_id=self.track_id,
             track_uid=self.track_uid,
             class_name=self.class_name,
-            sighting=picture,
+            observation=picture,
             first_seen_at=self.first_seen_at,
             last_seen_at=self.last.frame.timestamp,
             dwell_s=None if action == "entered" else self.seen_for_s,
@@ -174,20 +182,20 @@ class TrackState:
         )
 
     def rule_occurrence(self, happened: Transition) -> RuleOccurrence:
-        """Make the event of something that the object did; its picture is that of the last sighting."""
-        sighting = self.last
-        frame = sighting.frame
+        """Make the event of something that the object did; its picture is that of the last observation."""
+        observation = self.last
+        frame = observation.frame
         return RuleOccurrence(
             transition=happened,
             frame=frame,
-            labels=sighting.labels,
+            labels=observation.labels,
             since_at=None if happened.since_s is None else moment(frame, happened.since_s),
             crossed_at=moment(frame, happened.time_s) if happened.rule == "line_crossed" else None,
             track_id=self.track_id,
             track_uid=self.track_uid,
             class_name=self.class_name,
-            xyxy=sighting.xyxy,
-            score=sighting.score,
+            xyxy=observation.xyxy,
+            score=observation.score,
         )
 
 
@@ -196,12 +204,12 @@ def moment(frame: Frame, time_s: float) -> datetime:
     return frame.timestamp + timedelta(seconds=time_s - frame.time_s)
 
 
-def picture_quality(sighting_box: Box, score: float, *, width: int, height: int) -> float:
+def picture_quality(box: Box, score: float, *, width: int, height: int) -> float:
     """Return how good a picture of an object a frame makes: sure, large, and not cut by the picture's edge.
 
     The area counts by its square root, so that a slightly larger but doubtful box does not win.
     """
-    left, top, right, bottom = sighting_box
+    left, top, right, bottom = box
     margin_px = 0.005 * max(width, height)
     cut = left <= margin_px or top <= margin_px or right >= width - margin_px or bottom >= height - margin_px
-    return score * (box_area(sighting_box) / (width * height)) ** 0.5 * (0.5 if cut else 1.0)
+    return score * (box_area(box) / (width * height)) ** 0.5 * (0.5 if cut else 1.0)

@@ -16,7 +16,7 @@ from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.stage import PlateStage
 from edge_agent.anpr.types import PlateBox, PlateReader, PlateReading
 from edge_agent.camera.synthetic.gate import SyntheticGate, VehicleTruth
-from edge_agent.events.occurrences import Followed, as_box
+from edge_agent.events.occurrences import TrackedObject, as_box
 from edge_agent.types import ArrayPicture, Frame, Image
 from tests.support.edge.builders import START
 
@@ -50,10 +50,10 @@ def paint_code(image: Image, quad: np.ndarray, code: int) -> None:
         cv2.fillConvexPoly(image, np.rint([*top, *bottom]).astype(np.int32), (255, 60, _LEVELS * code))
 
 
-def followed(truths: list[VehicleTruth]) -> list[Followed]:
+def followed(truths: list[VehicleTruth]) -> list[TrackedObject]:
     """Return what perfect detection and tracking would say."""
     return [
-        Followed(
+        TrackedObject(
             track_id=truth.track,
             track_uid=f"gate-test-{truth.track}",
             class_name=truth.class_name,

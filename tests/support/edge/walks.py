@@ -47,12 +47,12 @@ def play(
     rules: RuleSet, observations: Iterable[Observation], *, track_id: int = 1, end: bool = True, start: datetime = START
 ) -> list[Transition]:
     """Run one object through the rules."""
-    happened: list[Transition] = []
+    transitions: list[Transition] = []
     at = start
     for one in observations:
         at = start + timedelta(seconds=one.time_s)
-        happened += rules.observe(track_id, one, at=at)
-    return happened + (rules.end(track_id, at=at) if end else [])
+        transitions += rules.observe(track_id, one, at=at)
+    return transitions + (rules.end(track_id, at=at) if end else [])
 
 
 def zone_rules(polygon: Sequence[Point] = MIDDLE, **fields: object) -> RuleSet:
@@ -65,6 +65,6 @@ def line_rules(points: Sequence[Point] = UPWARD_LINE, **fields: object) -> RuleS
     return RuleSet(lines=[Line(name="line", points=tuple(points), **fields)])  # type: ignore[arg-type]
 
 
-def told(happened: Iterable[Transition]) -> list[str]:
-    """Return what happened, in short: the rule, and the direction where there is one."""
-    return [f"{each.rule}:{each.direction}" if each.direction else each.rule for each in happened]
+def reported(transitions: Iterable[Transition]) -> list[str]:
+    """Return what transitions, in short: the rule, and the direction where there is one."""
+    return [f"{each.rule}:{each.direction}" if each.direction else each.rule for each in transitions]

@@ -16,7 +16,7 @@ from edge_agent.anpr.aggregation.vote import Candidate, Verdict
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.stage import PlateStage, Tracked, plate_tracking
 from edge_agent.anpr.types import PlateReading
-from edge_agent.events.occurrences import AnprOccurrence, Box, Followed, iou
+from edge_agent.events.occurrences import AnprOccurrence, Box, TrackedObject, iou
 from edge_agent.track.tracker import ByteTracker
 from edge_agent.types import ArrayPicture, Detections, Frame, Image, ViewChange
 from tests.support.anpr.gate_harness import CodedPlates, NoisyReader, make_stage, paint_code
@@ -47,7 +47,7 @@ class Scene:
         time_s = self.number / 10
         self.number += 1
         now = Frame(number=self.number, timestamp=START, time_s=time_s, picture=ArrayPicture(image))
-        seen = [Followed(track, f"c-r-{track}", class_name, box, 0.9) for track, box in vehicles]
+        seen = [TrackedObject(track, f"c-r-{track}", class_name, box, 0.9) for track, box in vehicles]
         here = {each.track_id for each in seen} if present is None else present
         found = self.stage.observe(now, Tracked(seen, here, frozenset(waiting)), moving=True)
         self.told += found

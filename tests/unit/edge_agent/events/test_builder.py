@@ -18,8 +18,8 @@ from edge_agent.events.occurrences import (
     Occurrence,
     PlateText,
     RuleOccurrence,
-    Sighting,
     TrackingOccurrence,
+    TrackObservation,
 )
 from edge_agent.events.rules.observation import Transition
 from edge_agent.events.rules.path import PathPoint
@@ -58,7 +58,7 @@ def _tracking(number: int = 5, *, score: float = 0.87654321) -> TrackingOccurren
         track_id=7,
         track_uid="camera-1-run-7",
         class_name="car",
-        sighting=Sighting(frame=seen, xyxy=BOX, score=score, quality=1.0, labels=(LABEL,)),
+        observation=TrackObservation(frame=seen, xyxy=BOX, score=score, quality=1.0, labels=(LABEL,)),
         first_seen_at=START,
         last_seen_at=seen.timestamp + timedelta(seconds=3),
         dwell_s=12.3456,
@@ -172,10 +172,10 @@ def test_scores_beyond_one_do_not_break_the_contract() -> None:
 def test_the_box_is_drawn_and_the_frame_stays_clean() -> None:
     """The snapshot differs from the frame around the box; the frame itself is not touched."""
     occurrence = _tracking()
-    before = occurrence.sighting.frame.picture.bgr().copy()
+    before = occurrence.observation.frame.picture.bgr().copy()
     built = _builder(image_format="png").build(occurrence)
     drawn = _decoded(built.snapshot)
-    assert np.array_equal(occurrence.sighting.frame.picture.bgr(), before)
+    assert np.array_equal(occurrence.observation.frame.picture.bgr(), before)
     assert (drawn != before).any(axis=2)[60:120, 100:140].any()
     assert np.array_equal(drawn[150:, 200:], before[150:, 200:])
 

@@ -15,7 +15,7 @@ from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.motion.adaptive import AdaptiveBackground
-from edge_agent.pipeline.pipeline import CameraPipeline, Objects
+from edge_agent.pipeline.pipeline import CameraPipeline, TrackingStage
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.track.stationary import Stationarity
 from edge_agent.track.tracker import ByteTracker
@@ -94,7 +94,7 @@ def _played(finder: Finder, frames: Iterable[np.ndarray], every: int) -> list[Ev
     camera = CameraSettings.model_validate({"id": "gate", "source": "x", "events": {"lines": lines}})
     built: list[BuiltEvent] = []
     timer = StageTimer()
-    objects = Objects(
+    objects = TrackingStage(
         finder=finder,
         tracker=ByteTracker(camera.track, labels=finder.labels),
         lifecycle=TrackLifecycle(

@@ -19,7 +19,7 @@ from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline.build import build_plate_stage
-from edge_agent.pipeline.pipeline import CameraPipeline, Objects
+from edge_agent.pipeline.pipeline import CameraPipeline, TrackingStage
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.track.stationary import Stationarity
 from edge_agent.track.tracker import ByteTracker
@@ -32,14 +32,14 @@ from tests.support.anpr.gate_harness import CodedPlates, NoisyReader, gate_frame
 FPS = 10.0
 
 
-def _pipeline(plates: PlateStage, told: list[BuiltEvent], timer: StageTimer) -> CameraPipeline:
+def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer) -> CameraPipeline:
     """Wire a camera without a model: blobs, tracks, visits and plates."""
     camera = CameraSettings(id="gate", source="synthetic:gate")
     finder = BlobFinder(BlobDetector())
     lifecycle = TrackLifecycle(
         settings=camera.events, labels=finder.labels, uid_prefix="gate-run", stationarity=Stationarity()
     )
-    objects = Objects(
+    objects = TrackingStage(
         finder=finder,
         tracker=ByteTracker(camera.track, labels=finder.labels),
         lifecycle=lifecycle,
@@ -53,7 +53,7 @@ def _pipeline(plates: PlateStage, told: list[BuiltEvent], timer: StageTimer) -> 
         episodes=None,
         objects=objects,
         builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=Uuid7Generator()),
-        publish=told.append,
+        publish=published.append,
         timer=timer,
     )
 
@@ -70,18 +70,18 @@ def test_the_gate_without_a_model_tells_each_plate_once() -> None:
         uid_prefix="gate-run",
         knows_vehicles=False,
     )
-    told: list[BuiltEvent] = []
+    published: list[BuiltEvent] = []
     timer = StageTimer()
-    pipeline = _pipeline(stage, told, timer)
+    pipeline = _pipeline(stage, published, timer)
     for index in range(gate.frame_count):
         pipeline.process(gate_frame(gate, index, rendered=True))
     pipeline.finish()
     pipeline.close()
-    plates = [built for built in told if isinstance(built.event, AnprEvent)]
+    plates = [built for built in published if isinstance(built.event, AnprEvent)]
     assert [built.event.event_data.plate_normalized for built in plates] == list(texts.values())
     assert all(built.snapshot is not None and built.event.snapshot is not None for built in plates)
     assert all("/anpr_" in built.event.snapshot.key for built in plates if built.event.snapshot is not None)
-    assert any(isinstance(built.event, TrackingEvent) for built in told)
+    assert any(isinstance(built.event, TrackingEvent) for built in published)
     assert timer.seconds["plates"] > 0
     assert len(detector.searched) < gate.frame_count * 0.9, "an empty drive is not searched"
 

@@ -13,15 +13,15 @@ from edge_agent.anpr.aggregation.recent_plates import ToldPlates
 from edge_agent.anpr.detection.search_schedule import SearchPlan
 from edge_agent.anpr.detection.vehicle_association import attribute, misfit
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.events.occurrences import Box, Followed
+from edge_agent.events.occurrences import Box, TrackedObject
 from tests.support.edge.builders import frame
 
 WHOLE: Box = (0.0, 0.0, 640.0, 360.0)
 CAR: Box = (100.0, 100.0, 300.0, 250.0)
 
 
-def seen(track_id: int, box: Box = CAR, class_name: str = "car") -> Followed:
-    return Followed(track_id=track_id, track_uid=f"c-r-{track_id}", class_name=class_name, xyxy=box, score=0.9)
+def seen(track_id: int, box: Box = CAR, class_name: str = "car") -> TrackedObject:
+    return TrackedObject(track_id=track_id, track_uid=f"c-r-{track_id}", class_name=class_name, xyxy=box, score=0.9)
 
 
 def shifted(box: Box, by: float) -> Box:
@@ -37,7 +37,7 @@ class Looks:
     def at(
         self,
         number: int,
-        *followed: Followed,
+        *followed: TrackedObject,
         done: set[int] | None = None,
         moving: bool = True,
         following: bool = False,

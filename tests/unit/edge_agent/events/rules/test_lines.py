@@ -16,7 +16,7 @@ from edge_agent.events.rules.observation import Box, Observation
 from edge_agent.events.rules.rule_set import RuleSet
 from edge_agent.events.rules.schedule import Schedule, Window
 from shared.geometry import Point
-from tests.support.edge.walks import MIDDLE, UPWARD_LINE, foot_box, line_rules, play, seen, steps, told, walk
+from tests.support.edge.walks import MIDDLE, UPWARD_LINE, foot_box, line_rules, play, reported, seen, steps, walk
 
 ACROSS = steps((0.1, 0.5), (0.9, 0.5), 21)
 LEVEL = (Point(0.0, 0.5), Point(1.0, 0.5))
@@ -26,27 +26,29 @@ BENT = (Point(0.2, 0.9), Point(0.5, 0.5), Point(0.8, 0.9))
 
 def test_a_line_is_crossed_once_and_with_its_direction() -> None:
     """From left to right is ``right``, looking along the line; the moment lies between two frames."""
-    happened = play(line_rules(), walk(ACROSS))
-    assert told(happened) == ["line_crossed:right"]
-    assert happened[0].time_s == pytest.approx(1.0)
-    assert told(play(line_rules(), walk(ACROSS[::-1]))) == ["line_crossed:left"]
-    assert told(play(line_rules(), walk([*ACROSS, *ACROSS[::-1]]))) == ["line_crossed:right", "line_crossed:left"]
+    transitions = play(line_rules(), walk(ACROSS))
+    assert reported(transitions) == ["line_crossed:right"]
+    assert transitions[0].time_s == pytest.approx(1.0)
+    assert reported(play(line_rules(), walk(ACROSS[::-1]))) == ["line_crossed:left"]
+    assert reported(play(line_rules(), walk([*ACROSS, *ACROSS[::-1]]))) == ["line_crossed:right", "line_crossed:left"]
 
 
 def test_only_the_direction_that_is_asked_for_counts() -> None:
     """There and back: one of the two."""
     there_and_back = walk([*ACROSS, *ACROSS[::-1]])
-    assert told(play(line_rules(direction="right"), there_and_back)) == ["line_crossed:right"]
-    assert told(play(line_rules(direction="left"), there_and_back)) == ["line_crossed:left"]
+    assert reported(play(line_rules(direction="right"), there_and_back)) == ["line_crossed:right"]
+    assert reported(play(line_rules(direction="left"), there_and_back)) == ["line_crossed:left"]
 
 
 def test_a_crossing_is_reported_as_soon_as_it_is_certain() -> None:
     """Well beyond the dead band at once, otherwise after a fifth of a second; not when the track ends."""
-    assert told(play(line_rules(), walk([(0.4, 0.5), (0.45, 0.5), (0.56, 0.5)]), end=False)) == ["line_crossed:right"]
+    assert reported(play(line_rules(), walk([(0.4, 0.5), (0.45, 0.5), (0.56, 0.5)]), end=False)) == [
+        "line_crossed:right"
+    ]
     slow = walk([(0.4, 0.5), *[(0.53, 0.5)] * 3])
-    assert told(play(line_rules(), slow[:3], end=False)) == []
-    assert told(play(line_rules(), slow, end=False)) == ["line_crossed:right"]
-    assert told(play(line_rules(settle_s=0.0), slow[:2], end=False)) == ["line_crossed:right"]
+    assert reported(play(line_rules(), slow[:3], end=False)) == []
+    assert reported(play(line_rules(), slow, end=False)) == ["line_crossed:right"]
+    assert reported(play(line_rules(settle_s=0.0), slow[:2], end=False)) == ["line_crossed:right"]
 
 
 @pytest.mark.parametrize("noise", [0.002, 0.005, 0.01])
@@ -93,7 +95,7 @@ def test_the_prolongation_of_a_line_is_not_the_line() -> None:
     around = [*steps((0.3, 0.8), (0.3, 0.4), 5), *steps((0.4, 0.4), (0.7, 0.4), 5), *steps((0.7, 0.5), (0.7, 0.8), 4)]
     assert play(line_rules(short), walk(around)) == []
     back = [*around, *steps((0.6, 0.8), (0.2, 0.8), 8)]
-    assert told(play(line_rules(short), walk(back))) == ["line_crossed:left"]
+    assert reported(play(line_rules(short), walk(back))) == ["line_crossed:left"]
 
 
 def test_touching_a_line_is_not_crossing_it() -> None:
@@ -104,16 +106,16 @@ def test_touching_a_line_is_not_crossing_it() -> None:
 
 def test_a_place_exactly_on_the_line_changes_nothing() -> None:
     """A pause on the line itself, and a way along it."""
-    assert told(play(line_rules(), walk([(0.3, 0.5), *[(0.5, 0.5)] * 10, (0.7, 0.5)]))) == ["line_crossed:right"]
+    assert reported(play(line_rules(), walk([(0.3, 0.5), *[(0.5, 0.5)] * 10, (0.7, 0.5)]))) == ["line_crossed:right"]
     along = [(0.3, 0.9), *steps((0.5, 0.9), (0.5, 0.2), 8), (0.7, 0.2)]
-    assert told(play(line_rules(), walk(along))) == ["line_crossed:right"]
+    assert reported(play(line_rules(), walk(along))) == ["line_crossed:right"]
     assert play(line_rules(), walk([(0.3, 0.9), *steps((0.5, 0.9), (0.5, 0.2), 8), (0.3, 0.2)])) == []
 
 
 def test_a_bent_line_has_two_sides() -> None:
     """Into the bend from above and out again below; through both arms at once is no crossing."""
-    assert told(play(line_rules(BENT), walk(steps((0.5, 0.2), (0.5, 0.9), 15)))) == ["line_crossed:right"]
-    sideways = told(play(line_rules(BENT), walk(steps((0.05, 0.7), (0.95, 0.7), 31), fps=10, height=0.1)))
+    assert reported(play(line_rules(BENT), walk(steps((0.5, 0.2), (0.5, 0.9), 15)))) == ["line_crossed:right"]
+    sideways = reported(play(line_rules(BENT), walk(steps((0.05, 0.7), (0.95, 0.7), 31), fps=10, height=0.1)))
     assert sideways == ["line_crossed:right", "line_crossed:left"]
 
 
@@ -125,9 +127,9 @@ def test_a_line_near_the_picture_s_edge_is_crossed_by_who_comes_in_there() -> No
         return Observation(time_s, Box(max(x - 0.1, 0.0), 0.2, max(x + 0.1, 0.02), 0.9), "person", 1.0)
 
     inward = [cut(k / 10, -0.08 + 0.04 * k) for k in range(15)]
-    assert told(play(line_rules(door), inward)) == ["line_crossed:right"]
+    assert reported(play(line_rules(door), inward)) == ["line_crossed:right"]
     outward = [cut(k / 10, 0.48 - 0.04 * k) for k in range(15)]
-    assert told(play(line_rules(door), outward)) == ["line_crossed:left"]
+    assert reported(play(line_rules(door), outward)) == ["line_crossed:left"]
 
 
 def test_a_line_may_be_for_some_classes_and_times_only() -> None:
@@ -137,7 +139,7 @@ def test_a_line_may_be_for_some_classes_and_times_only() -> None:
     dusk = datetime(2026, 11, 20, 20, 30, tzinfo=UTC)
     dogs = [seen(k / 10, *place, class_name="dog") for k, place in enumerate(ACROSS)]
     assert play(rules, dogs, start=dusk) == []
-    assert told(play(rules, walk(ACROSS), start=dusk)) == ["line_crossed:right"]
+    assert reported(play(rules, walk(ACROSS), start=dusk)) == ["line_crossed:right"]
     assert play(rules, walk(ACROSS), start=dusk.replace(hour=12)) == []
     just_before = datetime(2026, 11, 20, 19, 59, 58, 500_000, tzinfo=UTC)
     assert play(rules, walk([*ACROSS, *[(0.9, 0.5)] * 30]), start=just_before) == []
@@ -175,7 +177,7 @@ def _reversed(observations: list[Observation]) -> list[Observation]:
 @given(_jittery_walk())
 def test_one_crossing_counts_once_under_any_jitter_below_the_band(observations: list[Observation]) -> None:
     """From two to thirty frames a second."""
-    assert told(play(line_rules(), observations)) == ["line_crossed:right"]
+    assert reported(play(line_rules(), observations)) == ["line_crossed:right"]
 
 
 @given(_jittery_walk(), st.integers(0, 1))
@@ -183,7 +185,7 @@ def test_dropping_half_of_the_frames_changes_no_count(observations: list[Observa
     """Whichever half."""
     kept = observations[first::2]
     if len(kept) > 1 and kept[0].box.anchor("bottom").x < 0.48 and kept[-1].box.anchor("bottom").x > 0.52:
-        assert told(play(line_rules(), kept)) == ["line_crossed:right"]
+        assert reported(play(line_rules(), kept)) == ["line_crossed:right"]
 
 
 ANY_WALK = st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(0.3, 0.95)), min_size=2, max_size=30)
@@ -197,8 +199,8 @@ def test_the_reversed_way_gives_the_mirrored_count(
 ) -> None:
     """What was a crossing to the right is one to the left when time runs backwards."""
     there = walk(places)
-    forwards = told(play(line_rules(points, settle_s=0.0), there))
-    backwards = told(play(line_rules(points, settle_s=0.0), _reversed(there)))
+    forwards = reported(play(line_rules(points, settle_s=0.0), there))
+    backwards = reported(play(line_rules(points, settle_s=0.0), _reversed(there)))
     assert forwards.count("line_crossed:right") == backwards.count("line_crossed:left")
     assert forwards.count("line_crossed:left") == backwards.count("line_crossed:right")
 
@@ -210,8 +212,8 @@ def test_a_mirrored_picture_swaps_left_and_right(places: list[tuple[float, float
     there = walk(places)
     mirrored_line = [Point(1 - point.x, point.y) for point in points]
     swap = {"line_crossed:right": "line_crossed:left", "line_crossed:left": "line_crossed:right"}
-    plain = told(play(line_rules(points), there))
-    assert told(play(line_rules(mirrored_line), _mirrored(there))) == [swap[one] for one in plain]
+    plain = reported(play(line_rules(points), there))
+    assert reported(play(line_rules(mirrored_line), _mirrored(there))) == [swap[one] for one in plain]
 
 
 @settings(max_examples=200)
@@ -219,8 +221,8 @@ def test_a_mirrored_picture_swaps_left_and_right(places: list[tuple[float, float
 def test_crossings_alternate(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
     """Across a line through the whole picture, nobody crosses twice to the same side."""
     whole = UPWARD_LINE
-    happened = told(play(line_rules(whole), walk(places)))
-    assert all(first != second for first, second in pairwise(happened))
+    transitions = reported(play(line_rules(whole), walk(places)))
+    assert all(first != second for first, second in pairwise(transitions))
 
 
 def test_a_view_that_moves_is_no_step() -> None:
@@ -231,7 +233,7 @@ def test_a_view_that_moves_is_no_step() -> None:
     after = [seen(1 + k / 10, 0.8, 0.5) for k in range(10)]
     assert play(rules, after, end=False) == []
     back = [seen(2 + k / 10, x, y) for k, (x, y) in enumerate(steps((0.8, 0.5), (0.2, 0.5), 10))]
-    assert told(play(rules, back)) == ["line_crossed:left"]
+    assert reported(play(rules, back)) == ["line_crossed:left"]
 
 
 @pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 25.0])
@@ -252,9 +254,9 @@ def test_edge_04_an_object_that_grows_as_it_comes_near_crosses(fps: float, growt
     count = round(2 * fps) + 1
     boxes = [foot_box(0.5, 0.3 + 0.5 * k / (count - 1), height=0.1 * growth ** (4 * k / count)) for k in range(count)]
     observations = [Observation(number / fps, box, "car", 1.0) for number, box in enumerate(boxes)]
-    assert told(play(line_rules(LEVEL), observations)) == ["line_crossed:right"]
+    assert reported(play(line_rules(LEVEL), observations)) == ["line_crossed:right"]
     back = [Observation(number / fps, box, "car", 1.0) for number, box in enumerate(boxes[::-1])]
-    assert told(play(line_rules(LEVEL), back)) == ["line_crossed:left"]
+    assert reported(play(line_rules(LEVEL), back)) == ["line_crossed:left"]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -274,7 +276,7 @@ def test_edge_04_an_object_cut_by_the_lower_edge_crosses() -> None:
     boxes = [Box(0.4, 0.38, 0.6, 0.68), Box(0.4, 0.78, 0.6, 1.0)]
     observations = [Observation(number / 2, box, "car", 1.0) for number, box in enumerate(boxes)]
     low = (Point(0.0, 0.8), Point(1.0, 0.8))
-    assert told(play(line_rules(low), observations)) == ["line_crossed:right"]
+    assert reported(play(line_rules(low), observations)) == ["line_crossed:right"]
 
 
 @pytest.mark.parametrize("count", [5, 9, 33])
@@ -283,8 +285,8 @@ def test_edge_04_a_closed_line_is_crossed_from_everywhere(count: int) -> None:
     for degrees in range(0, 360, 15):
         away = (0.5 + 0.45 * cos(radians(degrees)), 0.5 + 0.45 * sin(radians(degrees)))
         inward = steps(away, (0.5, 0.5), count)
-        assert told(play(line_rules(CLOSED), walk(inward, height=0.05))) == ["line_crossed:right"]
-        assert told(play(line_rules(CLOSED), walk(inward[::-1], height=0.05))) == ["line_crossed:left"]
+        assert reported(play(line_rules(CLOSED), walk(inward, height=0.05))) == ["line_crossed:right"]
+        assert reported(play(line_rules(CLOSED), walk(inward[::-1], height=0.05))) == ["line_crossed:left"]
 
 
 HOOK = (Point(0.3, 0.9), Point(0.3, 0.3), Point(0.6, 0.3), Point(0.6, 0.6), Point(0.45, 0.6))
@@ -296,20 +298,20 @@ HOOK = (Point(0.3, 0.9), Point(0.3, 0.3), Point(0.6, 0.3), Point(0.6, 0.6), Poin
 def test_edge_04_a_line_that_hooks_back_is_crossed_on_every_segment(y: float, count: int) -> None:
     """Where the prolongation of one segment crosses another, there and back count as elsewhere."""
     there = steps((0.1, y), (0.42, y), count)
-    assert told(play(line_rules(HOOK), walk(there, height=0.05))) == ["line_crossed:right"]
-    assert told(play(line_rules(HOOK), walk(there[::-1], height=0.05))) == ["line_crossed:left"]
+    assert reported(play(line_rules(HOOK), walk(there, height=0.05))) == ["line_crossed:right"]
+    assert reported(play(line_rules(HOOK), walk(there[::-1], height=0.05))) == ["line_crossed:left"]
 
 
 def test_edge_04_a_jump_through_two_segments_counts_both() -> None:
     """In and out again, each at its time; not where the inside is hardly wider than the band."""
     jump = [seen(0.0, 0.1, 0.5), seen(0.5, 0.9, 0.5)]
-    happened = play(line_rules(CLOSED), jump)
-    assert told(happened) == ["line_crossed:right", "line_crossed:left"]
-    assert [each.time_s for each in happened] == pytest.approx([0.125, 0.375])
+    transitions = play(line_rules(CLOSED), jump)
+    assert reported(transitions) == ["line_crossed:right", "line_crossed:left"]
+    assert [each.time_s for each in transitions] == pytest.approx([0.125, 0.375])
     thin = (Point(0.47, 0.3), Point(0.53, 0.3), Point(0.53, 0.7), Point(0.47, 0.7), Point(0.47, 0.3))
     assert play(line_rules(thin), jump) == []
     slow = [seen(0.0, 0.1, 0.5), seen(10.0, 0.9, 0.5)]
-    assert told(play(line_rules(thin), slow)) == ["line_crossed:right", "line_crossed:left"]
+    assert reported(play(line_rules(thin), slow)) == ["line_crossed:right", "line_crossed:left"]
     narrow = (Point(0.49, 0.3), Point(0.51, 0.3), Point(0.51, 0.7), Point(0.49, 0.7), Point(0.49, 0.3))
     assert play(line_rules(narrow), jump) == []
 
@@ -322,8 +324,8 @@ def test_a_longer_settling_time_ignores_who_comes_back_sooner(fps: float) -> Non
     back_soon = [near] * 10 + [far] * round(fps) + [near] * round(5 * fps)
     assert play(patient, walk(back_soon, fps=fps)) == []
     stays = [near] * 10 + [far] * round(2.5 * fps)
-    assert told(play(patient, walk(stays, fps=fps), end=False)) == ["line_crossed:right"]
-    assert told(play(patient, walk([near, far], fps=fps), track_id=2)) == ["line_crossed:right"]
+    assert reported(play(patient, walk(stays, fps=fps), end=False)) == ["line_crossed:right"]
+    assert reported(play(patient, walk([near, far], fps=fps), track_id=2)) == ["line_crossed:right"]
 
 
 def test_who_crosses_and_walks_back_around_the_end_has_crossed_once() -> None:
@@ -331,14 +333,14 @@ def test_who_crosses_and_walks_back_around_the_end_has_crossed_once() -> None:
     short = (Point(0.5, 1.0), Point(0.5, 0.6))
     for count in (4, 30):
         loop = [*steps((0.3, 0.8), (0.65, 0.8), count), *steps((0.65, 0.45), (0.3, 0.45), count), (0.3, 0.7)]
-        assert told(play(line_rules(short), walk(loop, height=0.1))) == ["line_crossed:right"]
+        assert reported(play(line_rules(short), walk(loop, height=0.1))) == ["line_crossed:right"]
 
 
 def test_crossing_twice_to_one_side_before_settling_is_one_crossing() -> None:
     """Through the line, around its end and through it again, sooner than the line settles: not none, not two."""
     short = (Point(0.5, 1.0), Point(0.5, 0.6))
     loop = [(0.3, 0.8), (0.65, 0.8), (0.65, 0.45), (0.3, 0.45), (0.3, 0.8), (0.65, 0.8)]
-    assert told(play(line_rules(short, settle_s=3.0), walk(loop, height=0.1))) == ["line_crossed:right"]
+    assert reported(play(line_rules(short, settle_s=3.0), walk(loop, height=0.1))) == ["line_crossed:right"]
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-13, -1e-13, 5e-10])

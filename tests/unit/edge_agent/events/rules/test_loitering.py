@@ -65,8 +65,8 @@ def test_edge_03_a_bad_moment_does_not_start_the_count_again(fps: float) -> None
             bad = rng.random() < 0.08 and (x, y) != OUT
             x, y = OUT if bad else (0.5, 0.66 + rng.gauss(0.0, 0.01))
             observations.append(seen(number / fps, x, y))
-        happened = play(zone_rules(loitering=Loitering(after_s=10.0)), observations, end=False)
-        reports = [each for each in happened if each.rule == "loitering"]
+        transitions = play(zone_rules(loitering=Loitering(after_s=10.0)), observations, end=False)
+        reports = [each for each in transitions if each.rule == "loitering"]
         assert len(reports) == 1, seed
         assert reports[0].dwell_s == pytest.approx(10.0, abs=4.0)
 
@@ -74,10 +74,10 @@ def test_edge_03_a_bad_moment_does_not_start_the_count_again(fps: float) -> None
 def test_edge_01_a_stay_at_the_picture_s_edge_is_reported_once() -> None:
     """A person whose feet are cut off by the lower edge, in a zone that reaches it."""
     polygon = (Point(0, 0.5), Point(1, 0.5), Point(1, 1), Point(0, 1))
-    happened = play(zone_rules(polygon, loitering=Loitering(after_s=5.0)), walk([(0.5, 1.0)] * 600), end=False)
-    assert [each.rule for each in happened] == ["zone_entered", "loitering"]
-    assert happened[1].since_s == 0.0
-    assert happened[1].dwell_s == pytest.approx(5.0)
+    transitions = play(zone_rules(polygon, loitering=Loitering(after_s=5.0)), walk([(0.5, 1.0)] * 600), end=False)
+    assert [each.rule for each in transitions] == ["zone_entered", "loitering"]
+    assert transitions[1].since_s == 0.0
+    assert transitions[1].dwell_s == pytest.approx(5.0)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=200), st.floats(0.5, 5.0), st.sampled_from([1.0, 5.0, 10.0]))

@@ -13,39 +13,39 @@ from tests.support.edge.builders import BOX, FPS, frame, motion
 
 def _play(active: list[bool], settings: EventSettings | None = None) -> list[tuple[int, MotionOccurrence]]:
     episodes = MotionEpisodes(settings or EventSettings())
-    told = []
+    emitted = []
     for number, moving in enumerate(active, 1):
         state = motion(BOX, area_ratio=0.01 * number) if moving else motion()
-        told += [(number, found) for found in episodes.observe(frame(number), state)]
-    return told + [(len(active), found) for found in episodes.finish()]
+        emitted += [(number, found) for found in episodes.observe(frame(number), state)]
+    return emitted + [(len(active), found) for found in episodes.finish()]
 
 
 def test_an_episode_is_told_when_it_begins_and_when_it_has_ended() -> None:
     """The start comes with the first moving frame, the end with the duration, once it has been quiet long enough."""
-    told = _play([False] * 10 + [True] * 30 + [False] * 40, EventSettings(motion_quiet_s=2.05))
-    assert [(number, found.duration_s) for number, found in told] == [(11, None), (61, 2.9)]
+    emitted = _play([False] * 10 + [True] * 30 + [False] * 40, EventSettings(motion_quiet_s=2.05))
+    assert [(number, found.duration_s) for number, found in emitted] == [(11, None), (61, 2.9)]
 
 
 def test_the_end_shows_the_frame_in_which_most_moved() -> None:
     """A closing event shows something worth seeing."""
-    told = _play([True] * 20 + [False] * 40)
-    assert told[1][1].frame.number == 20
-    assert told[1][1].motion.area_ratio == 0.2
+    emitted = _play([True] * 20 + [False] * 40)
+    assert emitted[1][1].frame.number == 20
+    assert emitted[1][1].motion.area_ratio == 0.2
 
 
 def test_short_pauses_do_not_break_an_episode() -> None:
     """Quiet for less than motion_quiet_s is part of the episode."""
-    told = _play(([True] * 5 + [False] * 10) * 4 + [False] * 40)
-    assert [found.duration_s is None for _, found in told] == [True, False]
+    emitted = _play(([True] * 5 + [False] * 10) * 4 + [False] * 40)
+    assert [found.duration_s is None for _, found in emitted] == [True, False]
 
 
 def test_the_cooldown_keeps_a_nervous_scene_quiet() -> None:
-    """Episodes that begin within the cooldown of the last one told are not told at all."""
+    """Episodes that begin within the cooldown of the last one emitted are not emitted at all."""
     settings = EventSettings(motion_quiet_s=0.3, motion_cooldown_s=5.0)
-    told = _play(([True] * 2 + [False] * 8) * 12, settings)
-    starts = [number for number, found in told if found.duration_s is None]
+    emitted = _play(([True] * 2 + [False] * 8) * 12, settings)
+    starts = [number for number, found in emitted if found.duration_s is None]
     assert starts == [1, 51, 101]
-    assert sum(found.duration_s is not None for _, found in told) == 3
+    assert sum(found.duration_s is not None for _, found in emitted) == 3
 
 
 def test_motion_at_the_end_of_the_source_is_closed() -> None:
@@ -56,8 +56,8 @@ def test_motion_at_the_end_of_the_source_is_closed() -> None:
 @given(st.lists(st.booleans(), max_size=120))
 def test_beginnings_and_ends_alternate(active: list[bool]) -> None:
     """Whatever moves: each start has one end, durations fit into the recording, order is kept."""
-    told = _play(active)
-    kinds = [found.duration_s is None for _, found in told]
+    emitted = _play(active)
+    kinds = [found.duration_s is None for _, found in emitted]
     assert kinds == [True, False] * (len(kinds) // 2)
-    assert all(found.duration_s is None or 0 <= found.duration_s <= len(active) / FPS for _, found in told)
-    assert bool(told) == any(active)
+    assert all(found.duration_s is None or 0 <= found.duration_s <= len(active) / FPS for _, found in emitted)
+    assert bool(emitted) == any(active)

@@ -15,7 +15,7 @@ from edge_agent.events.rules.rule_set import RuleSet
 from edge_agent.events.rules.schedule import Schedule, Window
 from edge_agent.events.rules.zones import Zone
 from shared.geometry import Point, polygon_contains
-from tests.support.edge.walks import LEFT_HALF, MIDDLE, play, seen, steps, told, walk, zone_rules
+from tests.support.edge.walks import LEFT_HALF, MIDDLE, play, reported, seen, steps, walk, zone_rules
 
 IN, NEAR, FAR = (0.5, 0.5), (0.5, 0.71), (0.5, 0.9)
 """Inside, outside by less than 15 % of the box's height, and farther out."""
@@ -26,8 +26,8 @@ WHOLE = (Point(0, 0), Point(1, 0), Point(1, 1), Point(0, 1))
 @pytest.mark.parametrize("y", [0.25, 0.6, 1.0])
 def test_edge_01_an_object_at_any_edge_is_in_the_zone_of_the_whole_picture(x: float, y: float) -> None:
     """Whose feet touch the lower or the right edge is inside, like everybody else."""
-    happened = play(zone_rules(WHOLE), walk([(x, y)] * 5), end=False)
-    assert told(happened) == ["zone_entered"]
+    transitions = play(zone_rules(WHOLE), walk([(x, y)] * 5), end=False)
+    assert reported(transitions) == ["zone_entered"]
 
 
 @given(
@@ -59,12 +59,12 @@ def test_edge_01_a_zone_at_the_picture_s_edge_goes_on_beyond_it(corner_y: float)
 
 def test_entered_takes_a_third_of_a_second() -> None:
     """Not the first sighting inside, but 0.3 s of them; the stay counts from the first."""
-    happened = play(zone_rules(), walk([FAR, *[IN] * 3]), end=False)
-    assert happened == []
-    happened = play(zone_rules(), [seen(0.0, *IN), *[seen(0.1 * k, *IN) for k in range(1, 5)]], end=False)
-    assert told(happened) == ["zone_entered"]
-    assert happened[0].since_s == 0.0
-    assert happened[0].zone == "zone"
+    transitions = play(zone_rules(), walk([FAR, *[IN] * 3]), end=False)
+    assert transitions == []
+    transitions = play(zone_rules(), [seen(0.0, *IN), *[seen(0.1 * k, *IN) for k in range(1, 5)]], end=False)
+    assert reported(transitions) == ["zone_entered"]
+    assert transitions[0].since_s == 0.0
+    assert transitions[0].zone == "zone"
 
 
 def test_a_short_visit_does_not_enter() -> None:
@@ -76,20 +76,20 @@ def test_a_short_visit_does_not_enter() -> None:
 def test_time_inside_does_not_depend_on_the_frame_rate(fps: float) -> None:
     """Two seconds to walk through, at any rate: entered once, left once, with nearly the same dwell time."""
     count = round(5 * fps) + 1
-    happened = play(zone_rules(), walk(steps((0.0, 0.5), (1.0, 0.5), count), fps=fps))
-    assert told(happened) == ["zone_entered", "zone_left"]
-    assert happened[1].dwell_s == pytest.approx(2.0, abs=0.01)
-    assert happened[1].since_s == pytest.approx(1.5, abs=0.01)
+    transitions = play(zone_rules(), walk(steps((0.0, 0.5), (1.0, 0.5), count), fps=fps))
+    assert reported(transitions) == ["zone_entered", "zone_left"]
+    assert transitions[1].dwell_s == pytest.approx(2.0, abs=0.01)
+    assert transitions[1].since_s == pytest.approx(1.5, abs=0.01)
 
 
 def test_left_takes_a_second_near_the_edge_and_none_farther_out() -> None:
     """A step over the edge may be the detector's; a step far out is not."""
     rules = zone_rules()
-    assert told(play(rules, walk([IN] * 5 + [NEAR] * 10), end=False)) == ["zone_entered"]
-    assert told(play(zone_rules(), walk([IN] * 5 + [NEAR] * 12), end=False)) == ["zone_entered", "zone_left"]
-    happened = play(zone_rules(), walk([IN] * 5 + [FAR]), end=False)
-    assert told(happened) == ["zone_entered", "zone_left"]
-    assert 0.4 < happened[1].time_s < 0.5
+    assert reported(play(rules, walk([IN] * 5 + [NEAR] * 10), end=False)) == ["zone_entered"]
+    assert reported(play(zone_rules(), walk([IN] * 5 + [NEAR] * 12), end=False)) == ["zone_entered", "zone_left"]
+    transitions = play(zone_rules(), walk([IN] * 5 + [FAR]), end=False)
+    assert reported(transitions) == ["zone_entered", "zone_left"]
+    assert 0.4 < transitions[1].time_s < 0.5
 
 
 def test_half_a_body_is_not_a_step() -> None:
@@ -97,7 +97,7 @@ def test_half_a_body_is_not_a_step() -> None:
     whole = [Observation(k / 10, Box(0.45, 0.1, 0.55, 0.5), "person", 1.0) for k in range(20)]
     for number in (8, 9, 15):
         whole[number] = Observation(number / 10, Box(0.45, 0.1, 0.55, 0.25), "person", 1.0)
-    assert told(play(zone_rules(), whole, end=False)) == ["zone_entered"]
+    assert reported(play(zone_rules(), whole, end=False)) == ["zone_entered"]
 
 
 def test_edge_03_flicker_on_the_edge_does_not_flip_the_zone() -> None:
@@ -105,36 +105,36 @@ def test_edge_03_flicker_on_the_edge_does_not_flip_the_zone() -> None:
     for seed in range(10):
         rng = random.Random(seed)
         places = [(0.5, 0.7 + rng.gauss(0.0, 0.005)) for _ in range(3000)]
-        happened = told(play(zone_rules(), walk(places), end=False))
-        assert happened == ["zone_entered"], seed
+        transitions = reported(play(zone_rules(), walk(places), end=False))
+        assert transitions == ["zone_entered"], seed
 
 
 def test_who_is_gone_has_left() -> None:
     """The end of a track ends its stay, as of when it was last seen."""
-    happened = play(zone_rules(), walk([IN] * 31))
-    assert told(happened) == ["zone_entered", "zone_left"]
-    assert happened[1].dwell_s == pytest.approx(3.0)
+    transitions = play(zone_rules(), walk([IN] * 31))
+    assert reported(transitions) == ["zone_entered", "zone_left"]
+    assert transitions[1].dwell_s == pytest.approx(3.0)
 
 
 def test_a_gap_in_the_detections_is_no_absence() -> None:
     """Seen inside before and after ten seconds of nothing: one stay."""
-    happened = play(zone_rules(), [*walk([IN] * 5), *[seen(10.4 + k / 10, *IN) for k in range(5)]])
-    assert told(happened) == ["zone_entered", "zone_left"]
-    assert happened[1].dwell_s == pytest.approx(10.8)
+    transitions = play(zone_rules(), [*walk([IN] * 5), *[seen(10.4 + k / 10, *IN) for k in range(5)]])
+    assert reported(transitions) == ["zone_entered", "zone_left"]
+    assert transitions[1].dwell_s == pytest.approx(10.8)
 
 
 def test_a_zone_may_be_for_some_classes_only() -> None:
     """A dog is not counted where only people are."""
     rules = zone_rules(classes=frozenset({"person"}))
     assert play(rules, [seen(k / 10, *IN, class_name="dog") for k in range(20)]) == []
-    assert told(play(rules, walk([IN] * 20))) == ["zone_entered", "zone_left"]
+    assert reported(play(rules, walk([IN] * 20))) == ["zone_entered", "zone_left"]
 
 
 def test_the_anchor_may_be_the_centre() -> None:
     """Something high up is in a zone by its middle, though it has its foot elsewhere."""
     high = walk([(0.5, 0.75)] * 10, height=0.3)
     assert play(zone_rules(), high) == []
-    assert told(play(zone_rules(anchor="center"), high)) == ["zone_entered", "zone_left"]
+    assert reported(play(zone_rules(anchor="center"), high)) == ["zone_entered", "zone_left"]
 
 
 def test_outside_its_schedule_nobody_is_in_a_zone() -> None:
@@ -142,13 +142,13 @@ def test_outside_its_schedule_nobody_is_in_a_zone() -> None:
     schedule = Schedule((Window(time(22, 0), time(6, 0)),), ZoneInfo("Europe/Bucharest"))
     rules = zone_rules(schedule=schedule)
     evening = datetime(2026, 11, 20, 19, 59, 55, tzinfo=UTC)  # 21:59:55 there
-    happened = play(rules, walk([IN] * 100), end=False, start=evening)
-    assert told(happened) == ["zone_entered"]
-    assert happened[0].since_s == pytest.approx(5.0)
+    transitions = play(rules, walk([IN] * 100), end=False, start=evening)
+    assert reported(transitions) == ["zone_entered"]
+    assert transitions[0].since_s == pytest.approx(5.0)
     morning = datetime(2026, 11, 21, 3, 59, 55, tzinfo=UTC)
-    happened = play(zone_rules(schedule=schedule), walk([IN] * 100), end=False, start=morning)
-    assert told(happened) == ["zone_entered", "zone_left"]
-    assert happened[1].dwell_s == pytest.approx(4.9, abs=0.11)
+    transitions = play(zone_rules(schedule=schedule), walk([IN] * 100), end=False, start=morning)
+    assert reported(transitions) == ["zone_entered", "zone_left"]
+    assert transitions[1].dwell_s == pytest.approx(4.9, abs=0.11)
 
 
 PLACES = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40)
@@ -160,22 +160,22 @@ def test_entries_less_exits_are_who_is_inside(walks: list[list[tuple[float, floa
     rules = RuleSet(zones=[Zone("left", LEFT_HALF), Zone("middle", MIDDLE)])
     balance = {"left": 0, "middle": 0}
     for track_id, places in enumerate(walks):
-        for happened in play(rules, walk(places, fps=fps), track_id=track_id, end=False):
-            balance[happened.name] += 1 if happened.rule == "zone_entered" else -1
+        for transitions in play(rules, walk(places, fps=fps), track_id=track_id, end=False):
+            balance[transitions.name] += 1 if transitions.rule == "zone_entered" else -1
         for name, number in balance.items():
             assert number == rules.number_in(name, range(len(walks)))
     for track_id in range(len(walks)):
-        for happened in rules.end(track_id, at=datetime(2026, 11, 20, tzinfo=UTC)):
-            balance[happened.name] -= 1
+        for transitions in rules.end(track_id, at=datetime(2026, 11, 20, tzinfo=UTC)):
+            balance[transitions.name] -= 1
     assert balance == {"left": 0, "middle": 0}
 
 
 @given(PLACES)
 def test_a_stay_never_lasts_longer_than_the_visit(places: list[tuple[float, float]]) -> None:
     """Entries and exits alternate, exits carry their entry's beginning, and time does not run backwards."""
-    happened = play(zone_rules(), walk(places))
-    assert told(happened) == ["zone_entered", "zone_left"] * (len(happened) // 2)
-    for entered, left in zip(happened[::2], happened[1::2], strict=True):
+    transitions = play(zone_rules(), walk(places))
+    assert reported(transitions) == ["zone_entered", "zone_left"] * (len(transitions) // 2)
+    for entered, left in zip(transitions[::2], transitions[1::2], strict=True):
         assert entered.since_s == left.since_s
         assert left.dwell_s is not None
         assert 0.3 - 1e-6 <= left.dwell_s <= (len(places) - 1) / 10 + 1e-6
@@ -187,4 +187,4 @@ def test_a_view_that_moves_is_no_way_through_a_zone() -> None:
     play(rules, walk([(0.1, 0.5)] * 10), end=False)
     rules.interrupt()
     assert play(rules, [seen(1 + k / 10, 0.9, 0.5) for k in range(10)]) == []
-    assert told(play(zone_rules(enter_s=0.0), walk([(0.1, 0.5), (0.9, 0.5)]))) == ["zone_entered", "zone_left"]
+    assert reported(play(zone_rules(enter_s=0.0), walk([(0.1, 0.5), (0.9, 0.5)]))) == ["zone_entered", "zone_left"]
