@@ -1,4 +1,4 @@
-"""How many plates the shipped detector finds on the examination photographs, how many it invents, how long it takes.
+"""How many plates the shipped detector finds on the test photographs, how many it invents, how long it takes.
 
 Usage::
 
@@ -46,7 +46,7 @@ def iou(plate: PlateBox, label: tuple[float, float, float, float]) -> float:
     return shared / (areas - shared)
 
 
-def examine(detector: PlateDetector, folder: Path) -> list[Outcome]:
+def evaluate(detector: PlateDetector, folder: Path) -> list[Outcome]:
     """Return one outcome a photograph."""
     outcomes = []
     with folder.with_suffix(".csv").open() as table:
@@ -99,7 +99,7 @@ def main() -> None:
     alone = arguments.first_look_only
     search = PlateSearch(
         threshold=arguments.threshold,
-        most_candidates=0 if alone else PlateSearch().most_candidates,
+        max_candidates=0 if alone else PlateSearch().max_candidates,
         search_again=not alone,
     )
     cv2.setNumThreads(1)
@@ -107,7 +107,7 @@ def main() -> None:
     print("    set count    found first is   false a picture")
     everything: list[Outcome] = []
     for name in SETS:
-        outcomes = examine(detector, arguments.shared / "anpr" / "full_frames" / name)
+        outcomes = evaluate(detector, arguments.shared / "anpr" / "full_frames" / name)
         everything += outcomes
         print(line(name, outcomes), flush=True)
         for outcome in outcomes:

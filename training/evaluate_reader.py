@@ -3,7 +3,7 @@
 
     .venv/bin/python -m training.evaluate_reader [--shared ../shared] [--model PATH] [--errors] [--folder CROPS]
 
-The pictures are an examination: nothing is ever trained on them or tuned by them.
+The pictures are a test set: no model is trained or tuned on them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.plates import normalize_plate
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Example:
     """A crop and what is written on it."""
 
     name: str
@@ -32,44 +32,44 @@ class Question:
     plate: str
 
 
-def us_crops(shared: Path) -> list[Question]:
+def us_crops(shared: Path) -> list[Example]:
     """Return the cropped US plates."""
     folder = shared / "anpr" / "us_plate_crops"
-    return [Question(row["file"], _image(folder / row["file"]), row["plate"]) for row in _rows(folder)]
+    return [Example(row["file"], _image(folder / row["file"]), row["plate"]) for row in _rows(folder)]
 
 
-def placed_crops(shared: Path, country: str, *, margin: float = 0.0) -> list[Question]:
+def placed_crops(shared: Path, country: str, *, margin: float = 0.0) -> list[Example]:
     """Return the labelled boxes of whole photographs, cut out exactly or with a margin (share of each side)."""
     folder = shared / "anpr" / "full_frames" / country
-    questions = []
+    examples = []
     for row in _rows(folder):
         image = _image(folder / row["file"])
         x, y, w, h = (float(row[key]) for key in ("x", "y", "width", "height"))
         left, top = max(0, round(x - margin * w)), max(0, round(y - margin * h))
         right, bottom = round(x + w + margin * w), round(y + h + margin * h)
-        questions.append(Question(row["file"], image[top:bottom, left:right], row["plate"]))
-    return questions
+        examples.append(Example(row["file"], image[top:bottom, left:right], row["plate"]))
+    return examples
 
 
-def made_crops(folder: Path) -> list[Question]:
+def made_crops(folder: Path) -> list[Example]:
     """Return crops written by ``training.reader.make_crops``."""
-    return [Question(path.name, _image(path), path.stem.partition("-")[2]) for path in sorted(folder.glob("*.png"))]
+    return [Example(path.name, _image(path), path.stem.partition("-")[2]) for path in sorted(folder.glob("*.png"))]
 
 
-def examine(reader: PlateReader, questions: list[Question], *, name: str, show_errors: bool) -> None:
+def evaluate(reader: PlateReader, examples: list[Example], *, name: str, show_errors: bool) -> None:
     """Read every crop and print how many were read exactly."""
     right, times_ms = 0, []
-    for question in questions:
+    for example in examples:
         begun_s = time.thread_time()
-        reading = reader.read(question.crop)
+        reading = reader.read(example.crop)
         times_ms.append((time.thread_time() - begun_s) * 1000)
-        wanted = normalize_plate(question.plate)
+        wanted = normalize_plate(example.plate)
         right += reading.text == wanted
         if show_errors and reading.text != wanted:
-            print(f"  {question.name}: {wanted} read as {reading.text} ({reading.confidence:.2f})")
-    low, high = wilson(right, len(questions))
+            print(f"  {example.name}: {wanted} read as {reading.text} ({reading.confidence:.2f})")
+    low, high = wilson(right, len(examples))
     print(
-        f"{name:28s} {right}/{len(questions)} exact = {100 * right / len(questions):.1f} % "
+        f"{name:28s} {right}/{len(examples)} exact = {100 * right / len(examples):.1f} % "
         f"(95 %: {100 * low:.1f} to {100 * high:.1f}), {float(np.median(times_ms)):.1f} ms a crop"
     )
 
@@ -98,19 +98,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", type=Path, default=None)
-    parser.add_argument("--folder", type=Path, default=None, help="crops of make_crops instead of the examination")
+    parser.add_argument("--folder", type=Path, default=None, help="crops of make_crops instead of the test set")
     parser.add_argument("--errors", action="store_true", help="name what was read wrongly")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     reader = open_reader(options.model)
     reader.read(np.zeros((40, 160, 3), np.uint8))
     if options.folder:
-        examine(reader, made_crops(options.folder), name=options.folder.name, show_errors=options.errors)
+        evaluate(reader, made_crops(options.folder), name=options.folder.name, show_errors=options.errors)
         return
-    examine(reader, us_crops(options.shared), name="us_plate_crops", show_errors=options.errors)
+    evaluate(reader, us_crops(options.shared), name="us_plate_crops", show_errors=options.errors)
     for country in ("eu", "us", "br"):
-        questions = placed_crops(options.shared, country)
-        examine(reader, questions, name=f"full_frames/{country}, placed", show_errors=options.errors)
+        examples = placed_crops(options.shared, country)
+        evaluate(reader, examples, name=f"full_frames/{country}, placed", show_errors=options.errors)
 
 
 if __name__ == "__main__":

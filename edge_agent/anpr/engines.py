@@ -36,7 +36,7 @@ class Engine:
     reader: PlateReader
 
 
-def models_are_shipped() -> bool:
+def models_available() -> bool:
     """Say whether this build carries its own plate models and something to run them with."""
     files = (WHOLE_MODEL, CLOSE_MODEL, shipped(READER), shipped(LINE_READER))
     runtimes = ("ai_edge_litert", "tflite_runtime")

@@ -12,17 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from edge_agent.anpr.aggregation.color import vehicle_color
-from edge_agent.anpr.aggregation.direction import Heading
+from edge_agent.anpr.aggregation.direction import DirectionEstimator
 from edge_agent.anpr.aggregation.formats import PlateRules
-from edge_agent.anpr.aggregation.plate_track import Passage, Portrait, choose
-from edge_agent.anpr.aggregation.recent_plates import ToldPlate, ToldPlates
+from edge_agent.anpr.aggregation.plate_track import Passage, PlateSnapshot, choose
+from edge_agent.anpr.aggregation.recent_plates import RecentPlate, RecentPlates
 from edge_agent.anpr.aggregation.vote import Candidate
-from edge_agent.anpr.detection.plate_evidence import evidence, place_evidence
-from edge_agent.anpr.detection.plate_score import belief
-from edge_agent.anpr.detection.search_schedule import SearchPlan
-from edge_agent.anpr.detection.vehicle_association import attribute
+from edge_agent.anpr.detection.plate_evidence import evidence, position_evidence
+from edge_agent.anpr.detection.plate_score import plate_score
+from edge_agent.anpr.detection.search_schedule import SearchSchedule
+from edge_agent.anpr.detection.vehicle_association import associate_plates
 from edge_agent.anpr.recognition.quality import CropQuality, crop_quality, glyph_height_px
-from edge_agent.anpr.recognition.rectify import straighten
+from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
 from edge_agent.events.occurrences import AnprOccurrence, Box, PlateText, TrackedObject, iou
@@ -49,7 +49,7 @@ class _Seen(NamedTuple):
     vehicle: TrackedObject | None
 
 
-class Tracked(NamedTuple):
+class FrameTracks(NamedTuple):
     """Who was followed in a frame, and who else is believed to be there."""
 
     followed: Sequence[TrackedObject] = ()
@@ -73,7 +73,7 @@ class PlateStage:
         detector: PlateDetector,
         reader: PlateReader,
         uid_prefix: str,
-        knows_vehicles: bool,
+        detects_vehicles: bool,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._settings = settings
@@ -82,9 +82,9 @@ class PlateStage:
         self._uid_prefix = uid_prefix
         self._carriers = frozenset(settings.vehicle_classes)
         self._rules = PlateRules(settings.rules)
-        self._plan = SearchPlan(settings, knows_vehicles=knows_vehicles)
+        self._plan = SearchSchedule(settings, detects_vehicles=detects_vehicles)
         self._tracker = ByteTracker(plate_tracking(settings), labels=("plate",))
-        self._told = ToldPlates(repeat_s=settings.repeat_s)
+        self._told = RecentPlates(repeat_s=settings.repeat_s)
         self._by_vehicle: dict[int, Passage] = {}
         self._by_plate: dict[int, Passage] = {}
         self._read_out: set[int] = set()
@@ -93,13 +93,13 @@ class PlateStage:
         """When a plate was seen last that had no passage yet."""
         self._clock = clock
 
-    def observe(self, frame: Frame, tracked: Tracked, *, moving: bool) -> list[AnprOccurrence]:
+    def observe(self, frame: Frame, tracked: FrameTracks, *, moving: bool) -> list[AnprOccurrence]:
         """Look at one frame; return the passages to be told now."""
         started_s = self._clock() if self._clock else 0.0
         for each in tracked.followed:
             passage = self._by_vehicle.get(each.track_id)
             if passage is not None:
-                passage.heading.vehicle_at(each.xyxy, width=frame.width, height=frame.height)
+                passage.heading.add_vehicle_box(each.xyxy, width=frame.width, height=frame.height)
         done = {key for key, passage in self._by_vehicle.items() if passage.is_done}
         regions = self._plan.regions(
             frame,
@@ -118,7 +118,7 @@ class PlateStage:
         """Follow a picture of another size, or a camera that pans, so that plates keep their tracks."""
         self._tracker.move_view(change)
 
-    def expire(self, now_s: float, tracked: Tracked) -> list[AnprOccurrence]:
+    def expire(self, now_s: float, tracked: FrameTracks) -> list[AnprOccurrence]:
         """Tell and forget the passages of those who have gone."""
         told: list[AnprOccurrence] = []
         for passage in self._passages():
@@ -162,11 +162,11 @@ class PlateStage:
                 kept.append(plate)
         return kept
 
-    def _recognise(self, frame: Frame, plates: list[PlateBox], tracked: Tracked) -> list[_Seen]:
+    def _recognise(self, frame: Frame, plates: list[PlateBox], tracked: FrameTracks) -> list[_Seen]:
         """Find each plate's passage, beginning new ones; a plate that was seen once on no vehicle has none yet."""
         boxes = [box_of(plate) for plate in plates]
         vehicles = [each for each in tracked.followed if each.class_name in self._carriers]
-        owners = attribute(boxes, vehicles)
+        owners = associate_plates(boxes, vehicles)
         plate_ids = self._follow(plates, frame.time_s)
         seen: list[_Seen] = []
         for plate, box, owner, plate_id in zip(plates, boxes, owners, plate_ids, strict=True):
@@ -221,14 +221,14 @@ class PlateStage:
         if passage.vehicle_id != vehicle.track_id:
             self._by_vehicle = {key: each for key, each in self._by_vehicle.items() if each is not passage}
         passage.vehicle_id, passage.track_uid = vehicle.track_id, vehicle.track_uid
-        passage.heading.vehicle_at(vehicle.xyxy, width=frame.width, height=frame.height)
+        passage.heading.add_vehicle_box(vehicle.xyxy, width=frame.width, height=frame.height)
         self._by_vehicle[vehicle.track_id] = passage
         return passage
 
     def _begin(self, frame: Frame, box: Box, name: str | None) -> Passage:
         return Passage(
             track_uid=f"{self._uid_prefix}-{name}",
-            heading=Heading(self._settings.direction),
+            heading=DirectionEstimator(self._settings.direction),
             first_seen_s=frame.time_s,
             last_seen_s=frame.time_s,
             plate=box,
@@ -245,7 +245,7 @@ class PlateStage:
         for number, each in enumerate(open_ones[: self._settings.max_reads]):
             if number and self._late(started_s):
                 return
-            crop = straighten(image, each.plate)
+            crop = rectify_plate(image, each.plate)
             quality = crop_quality(crop, each.plate)
             if quality.sharpness >= self._settings.min_sharpness:
                 self._count(frame, each, self._reader.read(crop), quality)
@@ -262,13 +262,13 @@ class PlateStage:
     def _count(self, frame: Frame, seen: _Seen, reading: PlateReading, quality: CropQuality) -> None:
         against = evidence(frame.picture.bgr(), seen.plate, reading, self._rules)
         if seen.vehicle is not None:
-            against += place_evidence(box_of(seen.plate), seen.vehicle.xyxy, seen.vehicle.class_name)
-        believed = belief(seen.plate.score, reading, evidence=against) >= LEAST_BELIEF_TO_COUNT
+            against += position_evidence(box_of(seen.plate), seen.vehicle.xyxy, seen.vehicle.class_name)
+        believed = plate_score(seen.plate.score, reading, evidence=against) >= LEAST_BELIEF_TO_COUNT
         if not believed or not self._rules.plausible(normalize_plate(reading.text), looks=reading.region):
             seen.passage.doubts += 1
             return
         vehicle = None if seen.vehicle is None else seen.vehicle.xyxy
-        portrait = Portrait(frame=frame, plate=box_of(seen.plate), vehicle=vehicle, quality=quality.overall)
+        portrait = PlateSnapshot(frame=frame, plate=box_of(seen.plate), vehicle=vehicle, quality=quality.overall)
         seen.passage.read(reading, portrait)
         seen.passage.settles(self._settings, frame.time_s)
 
@@ -296,7 +296,7 @@ class PlateStage:
         passage.close(before or self._told.add(best.text, passage.plate, passage.last_seen_s))
         return found
 
-    def _occurrence(self, passage: Passage, best: Candidate, portrait: Portrait, now_s: float) -> AnprOccurrence:
+    def _occurrence(self, passage: Passage, best: Candidate, portrait: PlateSnapshot, now_s: float) -> AnprOccurrence:
         verdict, frame = passage.vote.verdict(), portrait.frame
         others = (each for each in verdict.candidates if each.text != best.text)
         color = None
@@ -314,11 +314,11 @@ class PlateStage:
             vehicle_type=passage.vehicle_class,
             color=color,
             region=self._rules.region(best.text, looks=passage.region_by_looks),
-            direction=passage.heading.word(width=frame.width, height=frame.height),
+            direction=passage.heading.label(width=frame.width, height=frame.height),
             latency_s=now_s - frame.time_s,
         )
 
-    def _told_before(self, passage: Passage, text: str) -> ToldPlate | None:
+    def _told_before(self, passage: Passage, text: str) -> RecentPlate | None:
         return self._told.find(
             text,
             first=passage.heading.first_plate or passage.plate,

@@ -204,13 +204,16 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _read_plates(options: argparse.Namespace) -> int:
-    from edge_agent.anpr.detection.plate_score import LEAST_BELIEF
+    from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE
     from edge_agent.cli import console
     from edge_agent.cli.read_plates import PictureReader, picture_files
 
     files = picture_files(options.images)
     reader = PictureReader.open(
-        options.engine, threads=options.threads, crops=options.crops, least_belief=0.0 if options.all else LEAST_BELIEF
+        options.engine,
+        threads=options.threads,
+        crops=options.crops,
+        min_plate_score=0.0 if options.all else MIN_PLATE_SCORE,
     )
     failed = False
     with console.pictures_bar(len(files)) as advance:
@@ -230,7 +233,7 @@ def _read_plates(options: argparse.Namespace) -> int:
 
 
 def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, str]:
-    from edge_agent.anpr.engines import models_are_shipped
+    from edge_agent.anpr.engines import models_available
     from edge_agent.config import CameraSettings, load_config
 
     site_id, device_id = "local", "replay"
@@ -261,7 +264,7 @@ def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, st
     plates: bool | None = options.plates
     if plates is None:
         given_by_file = options.config is not None or (options.rules is not None and "anpr" in camera.model_fields_set)
-        plates = camera.anpr.enabled if given_by_file else models_are_shipped() and camera.mode == "tracking"
+        plates = camera.anpr.enabled if given_by_file else models_available() and camera.mode == "tracking"
     if options.plates and camera.mode != "tracking":
         raise ConfigurationError(f'--plates needs a camera with mode = "tracking"; {camera.id} has "{camera.mode}"')
     anpr = camera.anpr.model_copy(update={"enabled": plates})

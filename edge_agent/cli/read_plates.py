@@ -13,9 +13,9 @@ import numpy as np
 
 from edge_agent.anpr.aggregation.formats import PlateRules
 from edge_agent.anpr.detection.plate_evidence import evidence
-from edge_agent.anpr.detection.plate_score import LEAST_BELIEF, belief
+from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, plate_score
 from edge_agent.anpr.engines import open_engine, open_plate_reader
-from edge_agent.anpr.recognition.rectify import straighten
+from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
 from edge_agent.events.occurrences import Box, box_area
 from edge_agent.types import Image
@@ -73,7 +73,7 @@ class ReadPicture:
 class PictureReader:
     """Finds and reads the plates of pictures; without a detector each picture is one plate.
 
-    ``least_belief``, 0..1: whatever is less likely to be a plate is left out; 0 tells everything that was found.
+    ``min_plate_score``, 0..1: whatever is less likely to be a plate is left out; 0 tells everything that was found.
     """
 
     def __init__(
@@ -82,22 +82,22 @@ class PictureReader:
         detector: PlateDetector | None,
         reader: PlateReader,
         rules: PlateRules | None = None,
-        least_belief: float = LEAST_BELIEF,
+        min_plate_score: float = MIN_PLATE_SCORE,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._detector = detector
         self._reader = reader
         self._rules = rules or PlateRules()
-        self._least_belief = least_belief
+        self._min_plate_score = min_plate_score
         self._timer = timer
 
     @classmethod
-    def open(cls, engine: str, *, threads: int, crops: bool, least_belief: float = LEAST_BELIEF) -> PictureReader:
+    def open(cls, engine: str, *, threads: int, crops: bool, min_plate_score: float = MIN_PLATE_SCORE) -> PictureReader:
         """Load the models; raise ConfigurationError where they cannot be had."""
         if crops:
             return cls(detector=None, reader=open_plate_reader(engine, threads=threads))
         opened = open_engine(engine, threads=threads)
-        return cls(detector=opened.detector, reader=opened.reader, least_belief=least_belief)
+        return cls(detector=opened.detector, reader=opened.reader, min_plate_score=min_plate_score)
 
     def read_file(self, file: str) -> ReadPicture:
         """Read one picture file; raise ConfigurationError, naming the file, where it is none."""
@@ -118,10 +118,10 @@ class PictureReader:
 
     def _read(self, image: Image, box: PlateBox) -> ReadPlate | None:
         """Read what was found, and say whether it is a plate after all."""
-        reading = self._reader.read(straighten(image, box))
-        if self._least_belief > 0.0:
+        reading = self._reader.read(rectify_plate(image, box))
+        if self._min_plate_score > 0.0:
             against = evidence(image, box, reading, self._rules)
-            if belief(box.score, reading, evidence=against) < self._least_belief:
+            if plate_score(box.score, reading, evidence=against) < self._min_plate_score:
                 return None
         return self._plate(reading, _inside(box, image), box.score)
 

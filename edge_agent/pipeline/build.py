@@ -172,6 +172,6 @@ def build_plate_stage(
         detector=engine.detector,
         reader=engine.reader,
         uid_prefix=uid_prefix,
-        knows_vehicles=not set(settings.vehicle_classes).isdisjoint(labels),
+        detects_vehicles=not set(settings.vehicle_classes).isdisjoint(labels),
         clock=time.perf_counter if live else None,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edge_agent.anpr.stage import PlateStage, Tracked
+from edge_agent.anpr.stage import FrameTracks, PlateStage
 from edge_agent.detect.composite import Finder
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder
@@ -125,8 +125,8 @@ class TrackingStage:
     def _gone_plates(self, now_s: float) -> Sequence[Occurrence]:
         return () if self._plates is None else self._plates.expire(now_s, self._tracked())
 
-    def _tracked(self, followed: Sequence[TrackedObject] = ()) -> Tracked:
-        return Tracked(followed, self._lifecycle.present, self._lifecycle.awaiting_return)
+    def _tracked(self, followed: Sequence[TrackedObject] = ()) -> FrameTracks:
+        return FrameTracks(followed, self._lifecycle.present, self._lifecycle.awaiting_return)
 
 
 def as_detected(tracks: Tracks, detections: Detections) -> Tracks:

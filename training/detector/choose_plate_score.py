@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.anpr.detection.plate_detector import PlateSearch, open_plate_detector
-from edge_agent.anpr.detection.plate_score import LEAST_BELIEF, MOST_CHARACTERS, legible_characters
+from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, MOST_CHARACTERS, legible_characters
 from edge_agent.anpr.recognition.reader import open_reader
-from edge_agent.anpr.recognition.rectify import straighten
+from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateReading
 from edge_agent.events.occurrences import iou
 from edge_agent.types import Image
@@ -62,7 +62,7 @@ def finds_in(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[Find]:
         for found in detector.find(image):
             box = (found.left, found.top, found.right, found.bottom)
             plate = any(iou(box, tuple(label.tolist())) >= FOUND_IOU for label in boxes)
-            crop = straighten(image, found)
+            crop = rectify_plate(image, found)
             finds.append(Find(found.score, reader.read(crop), plate, crop))
     return finds
 
@@ -80,7 +80,7 @@ def fit(finds: list[Find]) -> NDArray[np.float64]:
         weights += np.linalg.solve(curvature, inputs.T @ (wanted - told) - RIDGE * weights)
     told = 1 / (1 + np.exp(-inputs @ weights))
     shown = score >= PlateSearch().threshold
-    for least in (0.3, 0.5, LEAST_BELIEF, 0.8, 0.9):
+    for least in (0.3, 0.5, MIN_PLATE_SCORE, 0.8, 0.9):
         kept = shown & (told >= least)
         print(f"believed {least:.1f} and more: {(kept & (wanted > 0)).sum()} of {wanted.sum():.0f} plates, "
               f"{(kept & (wanted == 0)).sum()} others of {(shown & (wanted == 0)).sum()}")  # fmt: skip
@@ -118,8 +118,8 @@ def main() -> None:
         for name, boxes in zip(held_out.names, held_out.boxes, strict=True)
     ]
     made = [
-        (np.asarray(cv2.cvtColor(question.image, cv2.COLOR_GRAY2BGR), np.uint8), question.boxes)
-        for question in photographs(maker, arguments.count)
+        (np.asarray(cv2.cvtColor(example.image, cv2.COLOR_GRAY2BGR), np.uint8), example.boxes)
+        for example in photographs(maker, arguments.count)
     ]
     finds = finds_in(real + made)
     others = [find for find in finds if not find.plate]

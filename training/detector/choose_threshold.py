@@ -22,33 +22,33 @@ from edge_agent.anpr.detection.plate_detector import MODELS, NetworkPlateDetecto
 from training.detector.frames import load_frames
 from training.detector.plate_bank import load_bank
 from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker
-from training.detector.validate import Question, examine
+from training.detector.validate import Example, evaluate
 
 SIZES = ((1280, 720), (960, 640), (1600, 1200), (640, 480))
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
-def answers(detector: NetworkPlateDetector, questions: list[Question]) -> list[FoundPlates]:
+def answers(detector: NetworkPlateDetector, examples: list[Example]) -> list[FoundPlates]:
     """Return what the search finds."""
     out = []
-    for question in questions:
-        plates = detector.find(cv2.cvtColor(question.image, cv2.COLOR_GRAY2BGR))
+    for example in examples:
+        plates = detector.find(cv2.cvtColor(example.image, cv2.COLOR_GRAY2BGR))
         corners = [plate.corners for plate in plates if plate.corners is not None]
         score = np.array([plate.score for plate in plates], np.float32)
         out.append(FoundPlates(score, np.array(corners, np.float32).reshape(-1, 4, 2)))
     return out
 
 
-def photographs(maker: SceneMaker, count: int) -> list[Question]:
+def photographs(maker: SceneMaker, count: int) -> list[Example]:
     """Return scenes of photographs' sizes with one plate or more, each at least 3 % of the width."""
-    questions: list[Question] = []
-    while len(questions) < count:
-        width, height = SIZES[len(questions) % len(SIZES)]
+    examples: list[Example] = []
+    while len(examples) < count:
+        width, height = SIZES[len(examples) % len(SIZES)]
         scene = maker.draw(width, height)
         boxes = np.concatenate([scene.quads.min(1), scene.quads.max(1)], 1).reshape(-1, 4)
         if scene.exact.all() and not scene.faint.any() and not (np.ptp(boxes[:, ::2], 1) < 0.03 * width).any():
-            questions.append(Question(scene.image, boxes, scene.quads, max(0.03 * width, scene.doubtful_px)))
-    return questions
+            examples.append(Example(scene.image, boxes, scene.quads, max(0.03 * width, scene.doubtful_px)))
+    return examples
 
 
 def main() -> None:
@@ -63,8 +63,7 @@ def main() -> None:
     plates = load_bank(arguments.bank_held_out)
     maker = SceneMaker(frames=held_out, plates=plates, rng=np.random.default_rng(99))
     real = [
-        Question(luma, boxes, None, LABELLED_WIDTH_PX)
-        for luma, boxes in zip(held_out.luma, held_out.boxes, strict=True)
+        Example(luma, boxes, None, LABELLED_WIDTH_PX) for luma, boxes in zip(held_out.luma, held_out.boxes, strict=True)
     ]
     sets = {"generated": photographs(maker, arguments.count), "real": real}
     names = {
@@ -73,13 +72,13 @@ def main() -> None:
     }
     least = THRESHOLDS[0]
     searches = {
-        "first look": PlateSearch(threshold=least, most_candidates=0, search_again=False),
+        "first look": PlateSearch(threshold=least, max_candidates=0, search_again=False),
         "search": PlateSearch(threshold=least),
     }
     for title, search in searches.items():
         detector = open_plate_detector(search=search, **names)
-        for kind, questions in sets.items():
-            outcome = examine(questions, answers(detector, questions), THRESHOLDS)
+        for kind, examples in sets.items():
+            outcome = evaluate(examples, answers(detector, examples), THRESHOLDS)
             print(title, kind, f"corner error {outcome['corner_error']}", *outcome["at"], sep="\n  ", flush=True)
 
 

@@ -27,7 +27,7 @@ from training.detector.frames import load_frames
 from training.detector.network import PlateNet
 from training.detector.plate_bank import load_bank
 from training.detector.scenes import SceneMaker
-from training.detector.validate import Question, examine, generated_questions, real_questions
+from training.detector.validate import Example, evaluate, generated_examples, real_examples
 
 SIZES = {"plate_detector": (512, 288), "plate_detector_close": (256, 160)}
 """Name to (width, height): whole pictures, and the closer look at one plate. Both have the same weights."""
@@ -105,11 +105,11 @@ class TfliteCells:
         return np.concatenate(parts)
 
 
-def judge(path: Path, questions: list[Question]) -> dict[str, object]:
-    """Return the examination of an exported file."""
+def judge(path: Path, examples: list[Example]) -> dict[str, object]:
+    """Evaluate an exported file."""
     run = TfliteCells(path)
-    grid = cell_grid(*questions[0].image.shape)
-    return examine(questions, [decode(run(question.image), grid, threshold=0.2) for question in questions])
+    grid = cell_grid(*examples[0].image.shape)
+    return evaluate(examples, [decode(run(example.image), grid, threshold=0.2) for example in examples])
 
 
 def main() -> None:
@@ -127,9 +127,9 @@ def main() -> None:
     train = load_frames(arguments.frames, validation=False, cache=arguments.cache / "frames.npy")
     held_out = load_frames(arguments.frames, validation=True, cache=arguments.cache / "frames.npy")
     calibration = SceneMaker(frames=train, plates=load_bank(arguments.bank), rng=np.random.default_rng(5))
-    examiner = SceneMaker(frames=held_out, plates=load_bank(arguments.bank_held_out), rng=np.random.default_rng(77))
+    test_scenes = SceneMaker(frames=held_out, plates=load_bank(arguments.bank_held_out), rng=np.random.default_rng(77))
     whole = SIZES["plate_detector"]
-    sets = {"generated": generated_questions(examiner, 100, whole), "real": real_questions(held_out, whole)}
+    sets = {"generated": generated_examples(test_scenes, 100, whole), "real": real_examples(held_out, whole)}
     for name, size in SIZES.items():
         float_path = convert(net, size, arguments.cache / f"{name}_float.tflite")
         path = arguments.out / f"{name}.tflite"
@@ -139,8 +139,8 @@ def main() -> None:
         quantise(float_path, path, scenes)
         figures = {}
         if name == "plate_detector":
-            for kind, questions in sets.items():
-                figures[kind] = {"float": judge(float_path, questions), "int8": judge(path, questions)}
+            for kind, examples in sets.items():
+                figures[kind] = {"float": judge(float_path, examples), "int8": judge(path, examples)}
                 print(kind, json.dumps(figures[kind], indent=1))
         card = {
             "name": name,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.detector import backdrops, plate_pose
+from training.detector.augment import augment
 from training.detector.frames import RealFrames
-from training.detector.spoil import spoil
 
 Luma = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -59,7 +59,7 @@ class SceneMaker:
             scene = self._real(width, height, exchange=True)
         else:
             scene = self._generated(width, height)
-        image, quads = spoil(self._rng, scene.image, scene.quads)
+        image, quads = augment(self._rng, scene.image, scene.quads)
         faint = np.array([_contrast(image, quad) < LEAST_CONTRAST for quad in quads], bool)
         return Scene(image, quads, scene.exact, scene.doubtful_px, faint, scene.doubtful)
 

@@ -27,7 +27,7 @@ from training.detector.network import PlateNet
 from training.detector.plate_bank import load_bank
 from training.detector.scenes import SceneMaker
 from training.detector.targets import assign
-from training.detector.validate import Question, examine, generated_questions, real_questions
+from training.detector.validate import Example, evaluate, generated_examples, real_examples
 
 SHAPES = (((320, 320), 8, 0.5), ((448, 288), 6, 0.3), ((640, 384), 4, 0.2))
 """(width, height), pictures a batch, share of the batches."""
@@ -55,14 +55,14 @@ def to_input(images: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def answer(net: PlateNet, questions: list[Question]) -> dict[str, object]:
-    """Return the examination of the network on these questions."""
+def answer(net: PlateNet, examples: list[Example]) -> dict[str, object]:
+    """Evaluate the network on these examples."""
     net.eval()
     answers = []
-    for question in questions:
-        found = flatten(net(to_input(question.image[None, None])))[0].numpy()
-        answers.append(decode(found, cell_grid(*question.image.shape), threshold=0.2))
-    return examine(questions, answers)
+    for example in examples:
+        found = flatten(net(to_input(example.image[None, None])))[0].numpy()
+        answers.append(decode(found, cell_grid(*example.image.shape), threshold=0.2))
+    return evaluate(examples, answers)
 
 
 class Average:
@@ -106,7 +106,7 @@ def main() -> None:
 
     held_out = load_frames(arguments.frames, validation=True, cache=arguments.out / "frames.npy")
     maker = SceneMaker(frames=held_out, plates=load_bank(arguments.bank_held_out), rng=np.random.default_rng(77))
-    sets = {"generated": generated_questions(maker, 100), "real": real_questions(held_out)}
+    sets = {"generated": generated_examples(maker, 100), "real": real_examples(held_out)}
     batches: multiprocessing.Queue = multiprocessing.Queue(10)
     multiprocessing.Process(target=draw_batches, args=(batches, arguments), daemon=True).start()
 
@@ -158,9 +158,9 @@ def _next(batches: multiprocessing.Queue) -> tuple[np.ndarray, ...]:
             print("waiting for scenes", flush=True)
 
 
-def _look(net: PlateNet, sets: dict[str, list[Question]], out: Path, step: int) -> None:
-    for name, questions in sets.items():
-        print(f"step {step} {name}: {answer(net, questions)}", flush=True)
+def _look(net: PlateNet, sets: dict[str, list[Example]], out: Path, step: int) -> None:
+    for name, examples in sets.items():
+        print(f"step {step} {name}: {answer(net, examples)}", flush=True)
     torch.save({"weights": net.state_dict(), "step": step}, out / "last.tmp")
     (out / "last.tmp").replace(out / "last.pt")
 

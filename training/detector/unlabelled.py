@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     detector = open_plate_detector(
-        search=PlateSearch(threshold=THRESHOLD, most_candidates=0, search_again=False),
+        search=PlateSearch(threshold=THRESHOLD, max_candidates=0, search_again=False),
         whole=arguments.models / "plate_detector.tflite",
         close=arguments.models / "plate_detector_close.tflite",
     )

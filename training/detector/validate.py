@@ -18,7 +18,7 @@ SIZE_PX = (640, 384)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Example:
     """A picture, its plates (N, 4) xyxy, and from which width on they are all labelled."""
 
     image: NDArray[np.uint8]
@@ -27,28 +27,28 @@ class Question:
     labelled_from_px: float
 
 
-def generated_questions(maker: SceneMaker, count: int, size: tuple[int, int] = SIZE_PX) -> list[Question]:
+def generated_examples(maker: SceneMaker, count: int, size: tuple[int, int] = SIZE_PX) -> list[Example]:
     """Return scenes whose plates are all at least 20 px wide."""
-    questions = []
-    while len(questions) < count:
+    examples = []
+    while len(examples) < count:
         scene = maker.draw(*size)
         boxes = np.concatenate([scene.quads.min(1), scene.quads.max(1)], 1).reshape(-1, 4)
         if scene.exact.all() and not scene.faint.any() and not (np.ptp(boxes[:, ::2], 1) < 20).any():
-            questions.append(Question(scene.image, boxes, scene.quads, max(20.0, scene.doubtful_px)))
-    return questions
+            examples.append(Example(scene.image, boxes, scene.quads, max(20.0, scene.doubtful_px)))
+    return examples
 
 
-def real_questions(frames: RealFrames, size: tuple[int, int] = SIZE_PX) -> list[Question]:
+def real_examples(frames: RealFrames, size: tuple[int, int] = SIZE_PX) -> list[Example]:
     """Return whole frames, letterboxed."""
-    questions = []
+    examples = []
     width, height = size
     scale = width / frames.luma.shape[2]
     for luma, boxes in zip(frames.luma, frames.boxes, strict=True):
         small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         image = np.full((height, width), 114, np.uint8)
         image[: small.shape[0]] = small
-        questions.append(Question(image, boxes * scale, None, LABELLED_WIDTH_PX * scale))
-    return questions
+        examples.append(Example(image, boxes * scale, None, LABELLED_WIDTH_PX * scale))
+    return examples
 
 
 def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,26 +59,26 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
     return shared / np.maximum(area_a[:, None] + area_b[None] - shared, 1e-6)
 
 
-def examine(
-    questions: list[Question], answers: list[FoundPlates], thresholds: tuple[float, ...] = (0.25, 0.35, 0.45, 0.55)
+def evaluate(
+    examples: list[Example], answers: list[FoundPlates], thresholds: tuple[float, ...] = (0.25, 0.35, 0.45, 0.55)
 ) -> dict[str, object]:
     """Return, at each threshold, the share of plates found and false plates a picture; and the corners' mean error in
     plate heights."""
-    wanted = sum(len(q.boxes) for q in questions)
+    wanted = sum(len(q.boxes) for q in examples)
     lines, errors = [], []
     for threshold in thresholds:
         hits = false = 0
-        for question, answer in zip(questions, answers, strict=True):
+        for example, answer in zip(examples, answers, strict=True):
             good = answer.select(answer.score >= threshold)
             boxes = good.boxes()
-            ious = iou_matrix(boxes, question.boxes)
-            hits += int((ious.max(0) >= 0.5).sum()) if len(boxes) and len(question.boxes) else 0
-            lone = ious.max(1) < 0.5 if len(question.boxes) else np.ones(len(boxes), bool)
-            false += int((lone & (boxes[:, 2] - boxes[:, 0] >= question.labelled_from_px)).sum())
-            if question.corners is not None and len(boxes) and len(question.boxes) and threshold == thresholds[0]:
+            ious = iou_matrix(boxes, example.boxes)
+            hits += int((ious.max(0) >= 0.5).sum()) if len(boxes) and len(example.boxes) else 0
+            lone = ious.max(1) < 0.5 if len(example.boxes) else np.ones(len(boxes), bool)
+            false += int((lone & (boxes[:, 2] - boxes[:, 0] >= example.labelled_from_px)).sum())
+            if example.corners is not None and len(boxes) and len(example.boxes) and threshold == thresholds[0]:
                 for row, column in zip(*np.nonzero(ious >= 0.5), strict=True):
-                    true = question.corners[column]
+                    true = example.corners[column]
                     tall = np.linalg.norm(true[3] - true[0])
                     errors.append(float(np.linalg.norm(good.corners[row] - true, axis=1).mean() / tall))
-        lines.append(f"{threshold:.2f}: {hits / max(1, wanted):.3f} found, {false / len(questions):.3f} false")
+        lines.append(f"{threshold:.2f}: {hits / max(1, wanted):.3f} found, {false / len(examples):.3f} false")
     return {"at": lines, "corner_error": round(float(np.mean(errors)), 3) if errors else None}

@@ -3,8 +3,8 @@
     python -m training.line.export --checkpoint RUN/last.pt --start /tmp/line-start.pt --share 0.4 \\
         --version 2026.11.2 --keep training/line/checkpoint.pt
 
-What is shipped lies ``--share`` of the way from the weights that training began with (see ``blend``); what is kept to
-go on from is the checkpoint itself.
+The exported weights are interpolated: ``--share`` of the way from the initial to the trained weights (see
+``average_weights``). The checkpoint itself is kept for further training.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edge_agent.anpr.recognition.character_detection import ALPHABET
 from edge_agent.anpr.recognition.crops import LINE_HEIGHT, LINE_WIDTH
-from training.line.blend import blended
+from training.line.average_weights import average_weights
 from training.line.network import LineNetwork
 from training.reader.export import convert, keep_halved, quantise, write_description
 
@@ -51,7 +51,7 @@ def main() -> None:
     if options.keep:
         keep_halved(state, options.keep)
     network = LineNetwork()
-    network.load_state_dict(blended(torch.load(options.start)["network"], state["network"], options.share))
+    network.load_state_dict(average_weights(torch.load(options.start)["network"], state["network"], options.share))
     shipped = Shipped(network.eval()).eval()
     difference = convert(shipped, (1, LINE_HEIGHT, LINE_WIDTH, 3), options.out)
     quantise(options.out, IN_8_BITS)

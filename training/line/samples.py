@@ -1,4 +1,4 @@
-"""Lines of text to train on: a plate's crop, spoilt as the reader's are, and one of its lines cut out of it.
+"""Lines of text to train on: a plate's crop, augmented as the reader's are, and one of its lines cut out of it.
 
 The places of the characters, by which lines are cut, are a little wrong, as those that the reader finds are.
 """
@@ -19,12 +19,12 @@ from edge_agent.anpr.recognition.character_detection import (
     ALPHABET,
     INPUT_HEIGHT,
     INPUT_WIDTH,
-    SpottedCharacter,
-    in_lines,
+    DetectedCharacter,
+    split_lines,
 )
-from edge_agent.anpr.recognition.crops import as_line_input, cut_line
+from edge_agent.anpr.recognition.crops import crop_line, to_line_input
+from training.reader.augment import Backgrounds, make_crop, make_real_crop
 from training.reader.bank import BankedPlate, DrawnPlates, RealPlate, load_real, load_validation
-from training.reader.degrade import Backgrounds, make_crop, make_real_crop
 
 RESCAN_EVERY = 4_000  # lines; new shards in the folder are taken in
 UNPLACED = np.zeros(len(ALPHABET), np.float32)
@@ -47,25 +47,25 @@ def cut_sample(rng: np.random.Generator | None, crop: np.ndarray, boxes: np.ndar
     """
     scale = np.array([INPUT_WIDTH / crop.shape[1], INPUT_HEIGHT / crop.shape[0]] * 2, np.float32)
     characters = [
-        SpottedCharacter(ALPHABET[c], 1.0, *(float(value) for value in box), UNPLACED)
+        DetectedCharacter(ALPHABET[c], 1.0, *(float(value) for value in box), UNPLACED)
         for box, c in zip(boxes * scale, classes, strict=True)
     ]
-    lines = in_lines(characters)
+    lines = split_lines(characters)
     if rng is None:
         line = max(lines, key=len)
-        image = cut_line(crop, line)
+        image = crop_line(crop, line)
     else:
         line = lines[rng.integers(len(lines))]
         off = [moved(rng, character) for character in line]
-        image = cut_line(crop, off, margins=(float(rng.uniform(0.75, 1.6)), float(rng.uniform(0.65, 1.05))))
+        image = crop_line(crop, off, margins=(float(rng.uniform(0.75, 1.6)), float(rng.uniform(0.65, 1.05))))
     return LineSample(image, np.array([ALPHABET.index(c.char) for c in line], np.int64))
 
 
-def moved(rng: np.random.Generator, character: SpottedCharacter) -> SpottedCharacter:
+def moved(rng: np.random.Generator, character: DetectedCharacter) -> DetectedCharacter:
     """Return the character a little beside its place, a little too large or small."""
     x, y = rng.normal(0, 0.06, 2)
     wide, tall = np.exp(rng.normal(0, 0.07, 2))
-    return SpottedCharacter(
+    return DetectedCharacter(
         character.char, 1.0, character.middle_x + float(x) * character.width,
         character.middle_y + float(y) * character.height * 0.7, character.width * float(wide),
         character.height * float(tall), character.distribution,
@@ -75,19 +75,19 @@ def moved(rng: np.random.Generator, character: SpottedCharacter) -> SpottedChara
 def drawn(
     rng: np.random.Generator, plate: BankedPlate, backgrounds: Backgrounds, *, hardness: float, exactly: bool = False
 ) -> LineSample:
-    """Return a line of a drawn plate, spoilt."""
+    """Return a line of a drawn plate, augmented."""
     crop, boxes = make_crop(rng, plate, backgrounds, hardness=hardness)
     return cut_sample(None if exactly else rng, crop, boxes, plate.classes)
 
 
 def photographed(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> LineSample:
-    """Return a line of a photographed plate, spoilt a little more; ``hardness`` 0: as it is, cut exactly."""
+    """Return a line of a photographed plate, augmented a little more; ``hardness`` 0: as it is, cut exactly."""
     crop, boxes = make_real_crop(rng, plate, hardness=hardness)
     return cut_sample(rng if hardness else None, crop, boxes, plate.classes)
 
 
 class Lines(IterableDataset):
-    """Batches of freshly spoilt lines, without end; shards that join the bank meanwhile are taken in."""
+    """Batches of freshly augmented lines, without end; shards that join the bank meanwhile are taken in."""
 
     def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int, *, real_share: float) -> None:
         self._bank, self._frames, self._batch, self._seed = bank, frames, batch, seed
@@ -116,7 +116,7 @@ class Lines(IterableDataset):
 
 def collate(samples: list[LineSample]) -> tuple[Tensor, Tensor, Tensor]:
     """Return pictures ``(B, 3, 48, 192)``, all targets in a row (1 is the first of ALPHABET) and their lengths."""
-    pictures = torch.from_numpy(np.stack([as_line_input(sample.image) for sample in samples])).permute(0, 3, 1, 2)
+    pictures = torch.from_numpy(np.stack([to_line_input(sample.image) for sample in samples])).permute(0, 3, 1, 2)
     return (
         pictures.contiguous(memory_format=torch.channels_last),
         torch.from_numpy(np.concatenate([sample.classes + 1 for sample in samples])),

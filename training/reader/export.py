@@ -20,8 +20,8 @@ from ai_edge_quantizer import Quantizer, recipe
 from torch import Tensor, nn
 
 from edge_agent.anpr.recognition.character_detection import ALPHABET
+from training.reader.augment import INPUT_HEIGHT, INPUT_WIDTH
 from training.reader.bank import REGIONS
-from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
 from training.reader.network import ReaderNetwork
 
 LARGEST_DIFFERENCE = 1e-3

@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.reader.augment import Backgrounds, make_crop
 from training.reader.bank import load_shard
-from training.reader.degrade import Backgrounds, make_crop
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_agent.anpr.recognition.character_detection import ALPHABET
+from training.reader.augment import INPUT_HEIGHT, INPUT_WIDTH
 from training.reader.bank import REGIONS
-from training.reader.degrade import INPUT_HEIGHT, INPUT_WIDTH
 
 ROWS, COLUMNS = 8, 48
 STEP_X, STEP_Y = INPUT_WIDTH / COLUMNS, INPUT_HEIGHT / ROWS

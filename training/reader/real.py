@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.recognition.character_detection import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, SpottedCharacter
+from edge_agent.anpr.recognition.character_detection import ALPHABET, INPUT_HEIGHT, INPUT_WIDTH, DetectedCharacter
 from edge_agent.anpr.recognition.reader import NetworkPlateReader, open_reader
 from training.detector.frames import held_out_names
 from training.reader.bank import REGIONS, RealPlate
@@ -81,7 +81,7 @@ def place(reader: NetworkPlateReader, one: _Labelled) -> None:
     one.places = min(tried, key=lambda places: np.isnan(places).sum())
 
 
-def _share(character: SpottedCharacter, crop: np.ndarray, origin: tuple[int, int], box: np.ndarray) -> list[float]:
+def _share(character: DetectedCharacter, crop: np.ndarray, origin: tuple[int, int], box: np.ndarray) -> list[float]:
     across, down = crop.shape[1] / INPUT_WIDTH, crop.shape[0] / INPUT_HEIGHT
     wide, tall = box[2] - box[0], box[3] - box[1]
     return [

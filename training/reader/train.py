@@ -1,4 +1,4 @@
-"""Train the reader on the bank, every crop spoilt anew.
+"""Train the reader on the bank, every crop augmented anew.
 
     python -m training.reader.bank --folder BANK --shards 12 --plates 2500 --seed 1
     python -m training.reader.bank --folder BANK --shards 1 --plates 700 --seed 900 \\
@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from edge_agent.anpr.recognition.character_detection import ALPHABET, spot
+from edge_agent.anpr.recognition.character_detection import ALPHABET, detect_characters
 from training.loop import Pace, begin, fit, option_parser, seed_of_process
+from training.reader.augment import Backgrounds, Sample, make_real_sample, make_sample
 from training.reader.bank import DrawnPlates, load_real, load_validation
-from training.reader.degrade import Backgrounds, Sample, make_real_sample, make_sample
 from training.reader.network import ReaderNetwork, loss, targets, warm_start
 
 RESCAN_EVERY = 20_000  # crops; new shards in the folder are taken in
@@ -35,12 +35,12 @@ RESCAN_EVERY = 20_000  # crops; new shards in the folder are taken in
 KEEP = 2_000
 REAL_SHARE = 0.08
 """Of the crops: photographed plates, where the bank has any."""
-EASY_CROPS = 100_000  # by then the worst spoiling is reached
+EASY_CROPS = 100_000  # by then the strongest augmentation is reached
 PACE = Pace(report_every=50, validate_every=500)
 
 
 class Crops(IterableDataset):
-    """Batches of freshly spoilt crops, without end."""
+    """Batches of freshly augmented crops, without end."""
 
     def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int, *, hardest_at_once: bool) -> None:
         self._bank, self._frames, self._batch, self._seed = bank, frames, batch, seed
@@ -73,7 +73,9 @@ class Crops(IterableDataset):
             yield collate(fresh + again)
             kept += fresh
             again = []
-            if len(kept) > KEEP:  # every crop is shown twice, some thousands apart: spoiling costs a third of training
+            if (
+                len(kept) > KEEP
+            ):  # every crop is shown twice, some thousands apart: augmentation costs a third of training
                 picks = sorted(rng.choice(len(kept), self._batch // 2, replace=False), reverse=True)
                 again = [kept.pop(int(pick)) for pick in picks]
 
@@ -90,7 +92,7 @@ def collate(samples: list[Sample]) -> tuple[Tensor, ...]:
     )
 
 
-def as_input(pictures: Tensor) -> Tensor:
+def to_reader_input(pictures: Tensor) -> Tensor:
     return pictures.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
@@ -108,9 +110,9 @@ def accuracy(network: nn.Module, samples: list[Sample]) -> tuple[float, float]:
     right = characters = total = 0
     for start in range(0, len(samples), 64):
         part = samples[start : start + 64]
-        cells, _ = network(as_input(collate(part)[0]))
+        cells, _ = network(to_reader_input(collate(part)[0]))
         for grid, sample in zip(cells.permute(0, 2, 3, 1).numpy(), part, strict=True):
-            read = [character.char for character in spot(grid)]
+            read = [character.char for character in detect_characters(grid)]
             wanted = [ALPHABET[c] for c in sample.classes]
             right += read == wanted
             characters += sum(a == b for a, b in zip(read, wanted, strict=False))
@@ -157,7 +159,7 @@ def cost_of(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     """Return how wrong the network is about a batch."""
     pictures, wanted, where, region = batch
     with torch.autocast("cpu", torch.bfloat16):
-        cells, regions = network(as_input(pictures))
+        cells, regions = network(to_reader_input(pictures))
     return loss(cells.float(), regions.float(), wanted, where, region)
 
 
@@ -165,9 +167,9 @@ class Validation:
     """Tells how well a network reads what it was not trained on, and keeps the newest and the best of them."""
 
     def __init__(self, bank: Path, frames: Path | None, out: Path) -> None:
-        unspoilt = np.random.default_rng(1)
+        unaugmented = np.random.default_rng(1)
         self._drawn = validation_set(bank, frames, 600)
-        self._photographs = [make_real_sample(unspoilt, one, hardness=0) for one in load_real(bank, held_out=True)]
+        self._photographs = [make_real_sample(unaugmented, one, hardness=0) for one in load_real(bank, held_out=True)]
         self._out, self._best = out, 0.0
 
     def look_at(self, network: nn.Module, step: int) -> None:

@@ -19,7 +19,7 @@ LEAST_STEP = 0.04
 """So far, as a share of the picture's shorter side, must a plate move across the line."""
 
 
-class Heading:
+class DirectionEstimator:
     """Remembers where a passage began and where it is."""
 
     def __init__(self, settings: DirectionSettings) -> None:
@@ -29,12 +29,12 @@ class Heading:
         self._plate_scale = ScaleTrend(least_growth=LEAST_GROWTH, least_step=0.25)
         self._vehicle_scale = ScaleTrend(least_growth=LEAST_VEHICLE_GROWTH, least_step=0.25)
 
-    def plate_at(self, box: Box) -> None:
+    def add_plate_box(self, box: Box) -> None:
         """Take the plate's place in a frame."""
         _keep_ends(self._plates, box)
         self._plate_scale.add(box)
 
-    def vehicle_at(self, box: Box, *, width: int, height: int) -> None:
+    def add_vehicle_box(self, box: Box, *, width: int, height: int) -> None:
         """Take the vehicle's place; boxes cut by the picture's edge say nothing of its size."""
         margin_px = 0.005 * max(width, height)
         if box[0] > margin_px and box[1] > margin_px and box[2] < width - margin_px and box[3] < height - margin_px:
@@ -53,13 +53,13 @@ class Heading:
         """Whether the vehicle has; False where none was seen."""
         return _moved(self._vehicles, step_ratio=0.25)
 
-    def begin_earlier(self, other: Heading) -> None:
+    def prepend(self, other: DirectionEstimator) -> None:
         """Take over where another one began."""
         for mine, theirs in ((self._plates, other._plates), (self._vehicles, other._vehicles)):
             if theirs:
                 mine[:] = [theirs[0], *(mine[-1:] or theirs[1:])]
-        self._plate_scale.begin_earlier(other._plate_scale)
-        self._vehicle_scale.begin_earlier(other._vehicle_scale)
+        self._plate_scale.prepend(other._plate_scale)
+        self._vehicle_scale.prepend(other._vehicle_scale)
 
     @property
     def first_plate(self) -> Box | None:
@@ -67,9 +67,9 @@ class Heading:
 
     def is_known(self, *, width: int, height: int) -> bool:
         """Say whether there is nothing to wait for."""
-        return self._settings.by == "none" or self.word(width=width, height=height) is not None
+        return self._settings.by == "none" or self.label(width=width, height=height) is not None
 
-    def word(self, *, width: int, height: int) -> str | None:
+    def label(self, *, width: int, height: int) -> str | None:
         """Return the settings' word for the direction, None where it cannot be told."""
         settings = self._settings
         if settings.by == "size":

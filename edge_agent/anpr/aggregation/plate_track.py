@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from edge_agent.anpr.aggregation.direction import Heading
+from edge_agent.anpr.aggregation.direction import DirectionEstimator
 from edge_agent.anpr.aggregation.formats import GROUPS, PlateRules, matching_regions
-from edge_agent.anpr.aggregation.recent_plates import ToldPlate
-from edge_agent.anpr.aggregation.vote import Candidate, PlateVote, Verdict
+from edge_agent.anpr.aggregation.recent_plates import RecentPlate
+from edge_agent.anpr.aggregation.vote import Candidate, PlateVote, VoteResult
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateReading
 from edge_agent.events.occurrences import Box, TrackedObject, iou
 from edge_agent.types import Frame
 
-KEPT_PORTRAITS = 3
+MAX_SNAPSHOTS = 3
 SAME_PLACE_IOU = 0.85
 SAME_PLACE_WORTH = 0.3
 """What another reading of a plate that has not stirred is worth: it sees what the last one saw."""
@@ -34,7 +34,7 @@ FOLLOWED_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class PlateSnapshot:
     """A plate in a frame, as it was read there."""
 
     frame: Frame
@@ -48,19 +48,19 @@ class Passage:
     """Carried by a vehicle, or by the plate alone where no vehicle was found around it."""
 
     track_uid: str
-    heading: Heading
+    heading: DirectionEstimator
     first_seen_s: float
     last_seen_s: float
     plate: Box
     """Where the plate was last seen."""
     vehicle_id: int | None = None
     vote: PlateVote = field(default_factory=PlateVote)
-    portraits: dict[str, Portrait] = field(default_factory=dict[str, Portrait])
+    portraits: dict[str, PlateSnapshot] = field(default_factory=dict[str, PlateSnapshot])
     """The best picture of each of the likeliest texts."""
     classes: dict[str, float] = field(default_factory=dict[str, float])
     looks: dict[str, float] = field(default_factory=dict[str, float])
     settled_s: float | None = None
-    told: ToldPlate | None = None
+    told: RecentPlate | None = None
     """What it was told as, or found to have been told as before; nothing more is read."""
     read_at: Box | None = None
     """Where it was when it was read last."""
@@ -73,11 +73,11 @@ class Passage:
         self.plate, self.last_seen_s = plate, frame.time_s
         if self.told is not None:
             self.told.plate, self.told.seen_s = plate, max(frame.time_s, self.told.seen_s)
-        self.heading.plate_at(plate)
+        self.heading.add_plate_box(plate)
         if vehicle is not None:
             self.classes[vehicle.class_name] = self.classes.get(vehicle.class_name, 0.0) + vehicle.score
 
-    def read(self, reading: PlateReading, portrait: Portrait) -> None:
+    def read(self, reading: PlateReading, portrait: PlateSnapshot) -> None:
         """Count a plausible reading."""
         same_place = self.read_at is not None and iou(self.read_at, portrait.plate) >= SAME_PLACE_IOU
         weight = portrait.quality * (SAME_PLACE_WORTH if same_place else 1.0)
@@ -110,7 +110,7 @@ class Passage:
             return False
         return self.heading.plate_moved or now_s - self.first_seen_s < FOLLOWED_S
 
-    def close(self, told: ToldPlate) -> None:
+    def close(self, told: RecentPlate) -> None:
         """Note what it was told as, and let its pictures go."""
         self.told = told
         self.portraits.clear()
@@ -123,7 +123,7 @@ class Passage:
         for mine, theirs in ((self.looks, other.looks), (self.classes, other.classes)):
             for key, weight in theirs.items():
                 mine[key] = mine.get(key, 0.0) + weight
-        self.heading.begin_earlier(other.heading)
+        self.heading.prepend(other.heading)
         self.first_seen_s = min(self.first_seen_s, other.first_seen_s)
         self.last_seen_s = max(self.last_seen_s, other.last_seen_s)
         self.told = self.told or other.told
@@ -144,7 +144,7 @@ class Passage:
             return True
         return self.vehicle_id is not None and not self.heading.vehicle_moved
 
-    def portrait_of(self, text: str) -> Portrait | None:
+    def portrait_of(self, text: str) -> PlateSnapshot | None:
         """Return the best picture in which ``text`` was read, else the best of all."""
         best = max(self.portraits.values(), key=lambda each: each.quality, default=None)
         return self.portraits.get(text, best)
@@ -167,15 +167,15 @@ class Passage:
             return False
         return now_s - self.settled_s >= DIRECTION_PATIENCE_S or self.heading.is_known(width=width, height=height)
 
-    def _keep(self, text: str, portrait: Portrait) -> None:
+    def _keep(self, text: str, portrait: PlateSnapshot) -> None:
         known = self.portraits.get(text)
         if known is None or portrait.quality > known.quality:
             self.portraits[text] = portrait
-        if len(self.portraits) > KEPT_PORTRAITS:
+        if len(self.portraits) > MAX_SNAPSHOTS:
             del self.portraits[min(self.portraits, key=lambda each: self.portraits[each].quality)]
 
 
-def choose(verdict: Verdict, rules: PlateRules, *, looks: str | None) -> Candidate | None:
+def choose(verdict: VoteResult, rules: PlateRules, *, looks: str | None) -> Candidate | None:
     """Return the likeliest text that a plate can have; those with a format of the regions expected count for more,
     else those with one of the region that the plate's looks tell.
 

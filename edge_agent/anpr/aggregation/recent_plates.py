@@ -18,7 +18,7 @@ _FOLLOWS_WITHIN_S, _FOLLOWS_WITHIN_WIDTHS = 2.0, 4.0
 
 
 @dataclass(slots=True)
-class ToldPlate:
+class RecentPlate:
     """One that was told, and where it was seen last."""
 
     text: str
@@ -26,20 +26,20 @@ class ToldPlate:
     seen_s: float
 
 
-class ToldPlates:
+class RecentPlates:
     """Remembers the latest that were told."""
 
     def __init__(self, *, repeat_s: float) -> None:
         self._repeat_s = repeat_s
-        self._told: deque[ToldPlate] = deque(maxlen=REMEMBERED)
+        self._told: deque[RecentPlate] = deque(maxlen=REMEMBERED)
 
-    def add(self, text: str, plate: Box, seen_s: float) -> ToldPlate:
+    def add(self, text: str, plate: Box, seen_s: float) -> RecentPlate:
         """Remember one; whoever goes on seeing it keeps ``plate`` and ``seen_s`` fresh."""
-        told = ToldPlate(text, plate, seen_s)
+        told = RecentPlate(text, plate, seen_s)
         self._told.append(told)
         return told
 
-    def find(self, text: str, *, first: Box, first_seen_s: float, moved: bool) -> ToldPlate | None:
+    def find(self, text: str, *, first: Box, first_seen_s: float, moved: bool) -> RecentPlate | None:
         """Return the one that a passage is a repetition of.
 
         The same text is, soon after. A text that differs by one character is where the one track ended and the other

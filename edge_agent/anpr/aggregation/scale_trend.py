@@ -48,7 +48,7 @@ class ScaleTrend:
             self._boxes = self._boxes[::2]
             self._every *= 2
 
-    def begin_earlier(self, other: ScaleTrend) -> None:
+    def prepend(self, other: ScaleTrend) -> None:
         """Put another's boxes before these."""
         self._boxes = [*other._boxes, *self._boxes]
         while len(self._boxes) > MOST_BOXES:

@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VoteResult:
     """What the readings say together."""
 
     text: str
@@ -60,7 +60,7 @@ class Verdict:
         return self.confidence - second
 
 
-NOTHING = Verdict("", 0.0, (), (), 0, 0.0)
+NOTHING = VoteResult("", 0.0, (), (), 0, 0.0)
 
 
 class _Reading(NamedTuple):
@@ -82,7 +82,7 @@ class PlateVote:
 
     def __init__(self) -> None:
         self._readings: list[_Reading] = []
-        self._verdict: Verdict | None = None
+        self._verdict: VoteResult | None = None
         self.reads = 0
 
     def add(self, reading: PlateReading, *, weight: float = 1.0) -> None:
@@ -105,14 +105,14 @@ class PlateVote:
         self.reads += other.reads
         self._verdict = None
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> VoteResult:
         """Return what the readings say so far; an empty text where there are none."""
         if self._verdict is None:
             self._verdict = _judge(self._readings, self.reads)
         return self._verdict
 
 
-def _judge(readings: list[_Reading], reads: int) -> Verdict:
+def _judge(readings: list[_Reading], reads: int) -> VoteResult:
     if not readings:
         return NOTHING
     weight = sum(each.weight for each in readings)
@@ -124,7 +124,7 @@ def _judge(readings: list[_Reading], reads: int) -> Verdict:
     confidence = likely.setdefault(text, math.prod(column[key] for column, key in zip(columns, best, strict=True)))
     ranked = sorted(likely.items(), key=lambda item: (item[0] != text, -item[1], item[0]))
     kept = [Candidate(each, p) for each, p in ranked if each and (p >= LEAST_CANDIDATE or each == text)]
-    return Verdict(
+    return VoteResult(
         text=text,
         confidence=confidence,
         character_confidences=tuple(column[key] for column, key in zip(columns, best, strict=True) if key != GAP),

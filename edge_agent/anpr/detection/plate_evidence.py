@@ -2,7 +2,7 @@
 
 A plate is a board of its own: along each of its sides brightness steps, between the characters too. Lettering painted
 on a van has none of that, however much it looks like a plate's line of characters. Nor is what it says a plate's text,
-and it often stands higher than plates do. The weights are log odds, to be added to those of ``belief``; they were
+and it often stands higher than plates do. The weights are log odds, to be added to those of ``plate_score``; they were
 chosen on lettering, telephone numbers and bus numbers drawn onto vehicles, and on the frames that the detector was
 trained with (``tests/support/anpr/lettering.py`` draws such).
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.anpr.aggregation.formats import GROUPS, PlateRules, matching_regions
-from edge_agent.anpr.recognition.rectify import straighten
+from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateBox, PlateReading
 from edge_agent.events.occurrences import Box
 from edge_agent.types import Image
@@ -53,7 +53,7 @@ Grey = NDArray[np.float32]
 
 def evidence(image: Image, plate: PlateBox, reading: PlateReading, rules: PlateRules) -> float:
     """Return log odds, 0 or less, for what speaks against a plate in its picture and in its text."""
-    edge, light_share = look_at_edges(image, plate)
+    edge, light_share = measure_edges(image, plate)
     formats = matching_regions(reading.text)
     looks = reading.region or ""
     most = MOST_AGAINST_A_FORMAT[looks] if formats & GROUPS.get(looks, frozenset()) else MOST_AGAINST
@@ -67,7 +67,7 @@ def evidence(image: Image, plate: PlateBox, reading: PlateReading, rules: PlateR
     return odds
 
 
-def place_evidence(plate: Box, vehicle: Box, class_name: str) -> float:
+def position_evidence(plate: Box, vehicle: Box, class_name: str) -> float:
     """Return log odds, 0 or less, for a plate's place on its vehicle; both boxes are xyxy in pixels."""
     cut_above = vehicle[1] <= 0.01 * (vehicle[3] - vehicle[1])
     if cut_above or "motor" in class_name:
@@ -76,9 +76,9 @@ def place_evidence(plate: Box, vehicle: Box, class_name: str) -> float:
     return TOO_HIGH if share < TOO_HIGH_SHARE else 0.0
 
 
-def look_at_edges(image: Image, plate: PlateBox) -> tuple[float, float]:
+def measure_edges(image: Image, plate: PlateBox) -> tuple[float, float]:
     """Return how strong the plate's edge is, in parts of its contrast, and which share of the plate is light, 0..1."""
-    crop = straighten(image, plate, margin_ratio=_MARGINS, most_height_px=48)
+    crop = rectify_plate(image, plate, margin_ratio=_MARGINS, most_height_px=48)
     grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.float32)
     zoom = _WORKING_HEIGHT_PX * (1 + 2 * _MARGINS[1]) / grey.shape[0]
     size = max(8, round(grey.shape[1] * zoom)), max(8, round(grey.shape[0] * zoom))

@@ -12,7 +12,7 @@ import math
 
 from edge_agent.anpr.types import PlateReading
 
-LEAST_BELIEF = 0.7
+MIN_PLATE_SCORE = 0.7
 """What is believed less is not listed, unless everything was asked for. On the held-out material that leaves 3 of the
 48 false finds, and drops 10 of 251 plates."""
 MOST_CHARACTERS = 5.0
@@ -28,7 +28,7 @@ def legible_characters(reading: PlateReading) -> float:
     return len(reading.text) * reading.confidence ** (1 / len(reading.text)) if reading.text else 0.0
 
 
-def belief(score: float, reading: PlateReading, *, evidence: float = 0.0) -> float:
+def plate_score(score: float, reading: PlateReading, *, evidence: float = 0.0) -> float:
     """Return the probability, 0..1, that what the detector gave ``score`` and the reader read so is a plate.
 
     ``evidence``: log odds of everything else that speaks for it (see ``plate_evidence``).

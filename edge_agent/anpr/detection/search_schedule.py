@@ -23,29 +23,29 @@ _FRAME = 0
 
 
 @dataclass(slots=True)
-class _Turn:
+class _SearchState:
     looked_s: float
     interval_s: float
     at: Box
 
 
-class SearchPlan:
+class SearchSchedule:
     """Remembers who was looked at and when."""
 
-    def __init__(self, settings: AnprSettings, *, knows_vehicles: bool) -> None:
-        """``knows_vehicles``: whether whatever finds objects can tell a vehicle from anything else."""
+    def __init__(self, settings: AnprSettings, *, detects_vehicles: bool) -> None:
+        """``detects_vehicles``: whether whatever finds objects can tell a vehicle from anything else."""
         self._settings = settings
         self._carriers = frozenset(settings.vehicle_classes)
         self._least_vehicle_px = max(LEAST_SIDE_PX, LEAST_SIDE_GLYPHS * settings.min_glyph_px)
         self._looked_at = frozenset[str]()
-        if settings.search == "vehicles" or (settings.search == "auto" and knows_vehicles):
+        if settings.search == "vehicles" or (settings.search == "auto" and detects_vehicles):
             self._looked_at = self._carriers | {"object"} if settings.search == "auto" else self._carriers
         self._frame_interval_s: float | None = {
             "auto": settings.frame_interval_s,
             "frame": settings.search_interval_s,
             "vehicles": None,
         }[settings.search]
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, _SearchState] = {}
 
     def regions(
         self,
@@ -106,7 +106,7 @@ class SearchPlan:
         interval_s = settings.search_interval_s
         if key != _FRAME and turn is not None and iou(turn.at, box) >= STILL_IOU:
             interval_s = min(max(2 * turn.interval_s, 0.1), settings.standing_interval_s)
-        self._turns[key] = _Turn(looked_s=now_s, interval_s=interval_s, at=box)
+        self._turns[key] = _SearchState(looked_s=now_s, interval_s=interval_s, at=box)
         region = _with_room(box, whole)
         return whole if box_area(region) >= ALL_OF_IT * box_area(whole) else region
 

@@ -18,13 +18,13 @@ _OFF_CENTRE = 1.5
 _WORST = 3.5
 
 
-def attribute(plates: Sequence[Box], vehicles: Sequence[TrackedObject]) -> list[int | None]:
+def associate_plates(plates: Sequence[Box], vehicles: Sequence[TrackedObject]) -> list[int | None]:
     """Return for each plate the index of its vehicle, None where it is on none; a vehicle has one plate at most."""
     pairs = sorted(
         (cost, row, column)
         for row, plate in enumerate(plates)
         for column, vehicle in enumerate(vehicles)
-        if (cost := misfit(plate, vehicle.xyxy)) < _WORST
+        if (cost := association_cost(plate, vehicle.xyxy)) < _WORST
     )
     owners: list[int | None] = [None] * len(plates)
     for _, row, column in pairs:
@@ -33,7 +33,7 @@ def attribute(plates: Sequence[Box], vehicles: Sequence[TrackedObject]) -> list[
     return owners
 
 
-def misfit(plate: Box, vehicle: Box) -> float:
+def association_cost(plate: Box, vehicle: Box) -> float:
     """Return how ill a plate's place on a vehicle is, from 0; infinite where it cannot be on it."""
     width, height = vehicle[2] - vehicle[0], vehicle[3] - vehicle[1]
     plate_width = plate[2] - plate[0]

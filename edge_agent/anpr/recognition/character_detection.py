@@ -32,7 +32,7 @@ _MIDDLE_UNIT, _WIDTH_UNIT, _HEIGHT_UNIT = 16.0, 16.0, 32.0
 
 
 @dataclass(frozen=True, slots=True)
-class SpottedCharacter:
+class DetectedCharacter:
     """One character on the crop; pixels of the network's 192×64 input."""
 
     char: str
@@ -51,7 +51,7 @@ def softmax(logits: Floats) -> Floats:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
+def detect_characters(cells: Floats, *, threshold: float = 0.5) -> list[DetectedCharacter]:
     """Return the characters on a ``(8, 48, 41)`` grid, in reading order. A higher threshold drops faint characters."""
     rows, columns = cells.shape[:2]
     probabilities = softmax(cells[..., :37])[..., 1:]
@@ -69,7 +69,7 @@ def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
     places = np.stack([x, y, width, height], axis=1)
     named = votes.argmax(axis=1)
     left = np.ones(len(row), bool)
-    found: list[SpottedCharacter] = []
+    found: list[DetectedCharacter] = []
     for best in np.argsort(-power):
         if not left[best]:
             continue
@@ -86,11 +86,11 @@ def spot(cells: Floats, *, threshold: float = 0.5) -> list[SpottedCharacter]:
         winner = int(distribution.argmax())
         confidence = min(1.0, float(distribution[winner]))
         at_x, at_y, wide, tall = (float(value) for value in weight @ places[same])
-        found.append(SpottedCharacter(ALPHABET[winner], confidence, at_x, at_y, wide, tall, distribution))
-    return in_reading_order(without_small_print(found))
+        found.append(DetectedCharacter(ALPHABET[winner], confidence, at_x, at_y, wide, tall, distribution))
+    return sort_in_reading_order(drop_small_print(found))
 
 
-def without_small_print(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
+def drop_small_print(characters: list[DetectedCharacter]) -> list[DetectedCharacter]:
     """Leave out what is much smaller than the rest: the letter on a strip, stacked letters, a sticker's month."""
     if len(characters) < _ENOUGH_TO_COMPARE:
         return characters
@@ -98,12 +98,12 @@ def without_small_print(characters: list[SpottedCharacter]) -> list[SpottedChara
     return [character for character in characters if character.height >= SMALL_PRINT * usual]
 
 
-def in_reading_order(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
+def sort_in_reading_order(characters: list[DetectedCharacter]) -> list[DetectedCharacter]:
     """Sort: the upper line first, each line from the left."""
-    return [character for line in in_lines(characters) for character in line]
+    return [character for line in split_lines(characters) for character in line]
 
 
-def in_lines(characters: list[SpottedCharacter]) -> list[list[SpottedCharacter]]:
+def split_lines(characters: list[DetectedCharacter]) -> list[list[DetectedCharacter]]:
     """Return one line or two, the upper first, each sorted from the left; nothing where there are no characters."""
     split = _line_break(characters) if len(characters) > 1 else None
     if split is None:
@@ -114,7 +114,7 @@ def in_lines(characters: list[SpottedCharacter]) -> list[list[SpottedCharacter]]
     return [_one_line(upper), _one_line(lower)]
 
 
-def _line_break(characters: list[SpottedCharacter]) -> tuple[float, float] | None:
+def _line_break(characters: list[DetectedCharacter]) -> tuple[float, float] | None:
     """Return slope and height of the line that parts two lines of text, or None where there is one line."""
     x = np.array([c.middle_x for c in characters])
     y = np.array([c.middle_y for c in characters])
@@ -128,5 +128,5 @@ def _line_break(characters: list[SpottedCharacter]) -> tuple[float, float] | Non
     return float(_SLOPES[tilt]), float(levels[tilt, place]) + gap / 2
 
 
-def _one_line(characters: list[SpottedCharacter]) -> list[SpottedCharacter]:
+def _one_line(characters: list[DetectedCharacter]) -> list[DetectedCharacter]:
     return sorted(characters, key=lambda character: character.middle_x)

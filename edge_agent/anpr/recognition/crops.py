@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge_agent.anpr.recognition.character_detection import INPUT_HEIGHT, INPUT_WIDTH, Floats, SpottedCharacter
+from edge_agent.anpr.recognition.character_detection import INPUT_HEIGHT, INPUT_WIDTH, DetectedCharacter, Floats
 from edge_agent.types import Image
 
 LINE_WIDTH, LINE_HEIGHT = 192, 48
@@ -13,20 +13,20 @@ LINE_MARGINS = (1.0, 0.85)
 """How far a line's cut lies from its outer characters' middles, in widths and heights of a character."""
 
 
-def as_input(crop: Image, width: int, height: int) -> Floats:
+def to_reader_input(crop: Image, width: int, height: int) -> Floats:
     """Return the crop as RGB 0..1 in the network's size."""
-    return np.asarray(stretched(crop, width, height), np.float32) / np.float32(255)
+    return np.asarray(resize_to_input(crop, width, height), np.float32) / np.float32(255)
 
 
-def stretched(crop: Image, width: int, height: int) -> Image:
+def resize_to_input(crop: Image, width: int, height: int) -> Image:
     """Return the crop as RGB in the network's size; what shrinks is averaged. Training stretches by the same code."""
     shrinks = crop.shape[1] > width and crop.shape[0] > height
     small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def straightened(
-    crop: Image, found: list[SpottedCharacter], margins: tuple[float, float], width: int, height: int
+def crop_around(
+    crop: Image, found: list[DetectedCharacter], margins: tuple[float, float], width: int, height: int
 ) -> Image:
     """Return the crop cut anew around the characters, level, ``width`` by ``height`` pixels.
 
@@ -65,11 +65,11 @@ def _slope(x: Floats, y: Floats, tall: float) -> float:
     return float(np.median(pairs)) if pairs else 0.0
 
 
-def cut_line(crop: Image, line: list[SpottedCharacter], *, margins: tuple[float, float] = LINE_MARGINS) -> Image:
+def crop_line(crop: Image, line: list[DetectedCharacter], *, margins: tuple[float, float] = LINE_MARGINS) -> Image:
     """Return the part of a plate's crop that holds these characters of one line, BGR ``(48, 192, 3)``."""
-    return straightened(crop, line, margins, LINE_WIDTH, LINE_HEIGHT)
+    return crop_around(crop, line, margins, LINE_WIDTH, LINE_HEIGHT)
 
 
-def as_line_input(line: Image) -> Floats:
+def to_line_input(line: Image) -> Floats:
     """Return a line as the network wants it: BGR in -1..1."""
     return np.asarray(line, np.float32) / np.float32(127.5) - np.float32(1)

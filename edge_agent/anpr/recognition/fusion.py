@@ -30,13 +30,13 @@ LEFT_OUT_COUNTS = 0.3
 plates 4 were read rightly, and the probabilities of what was left would have told 7."""
 
 
-def joined(first: list[Floats], second: list[Floats]) -> list[Floats]:
+def fuse(first: list[Floats], second: list[Floats]) -> list[Floats]:
     """Return the characters of a line, each ``(36,)`` probabilities, from what two readers saw of it."""
     row: list[Floats] = []
     doubt = 1.0
-    for one, other in aligned(first, second):
+    for one, other in pair_characters(first, second):
         if one is not None and other is not None:
-            seen = agreed(one, other)
+            seen = fuse_pair(one, other)
         else:
             alone = one if one is not None else other
             if alone is None or float(alone.max()) < SURE_ALONE[one is None]:
@@ -50,7 +50,7 @@ def joined(first: list[Floats], second: list[Floats]) -> list[Floats]:
     return row
 
 
-def agreed(one: Floats, other: Floats) -> Floats:
+def fuse_pair(one: Floats, other: Floats) -> Floats:
     """Return the product of two sets of probabilities, each as wrong as UNFORESEEN allows.
 
     The readers err independently of each other, so what both say counts as the product of what each says.
@@ -63,7 +63,7 @@ def agreed(one: Floats, other: Floats) -> Floats:
     return np.asarray(both * (np.sqrt(masses[0] * masses[1]) / both.sum()), np.float32)
 
 
-def aligned(first: list[Floats], second: list[Floats]) -> list[tuple[Floats | None, Floats | None]]:
+def pair_characters(first: list[Floats], second: list[Floats]) -> list[tuple[Floats | None, Floats | None]]:
     """Return pairs of characters in reading order; None where only one of the readers saw one."""
     swaps = [[-math.log(max(float(np.sqrt(one * other).sum()), UNLIKE)) for one in first] for other in second]
     return [

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.anpr.recognition.character_detection import Floats, SpottedCharacter
-from edge_agent.anpr.recognition.crops import as_line_input, cut_line
+from edge_agent.anpr.recognition.character_detection import DetectedCharacter, Floats
+from edge_agent.anpr.recognition.crops import crop_line, to_line_input
 from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
 from edge_agent.detect.runtimes.base import Network
 from edge_agent.detect.runtimes.tflite import open_litert
@@ -34,12 +34,12 @@ class LineReader:
     def __init__(self, *, network: Network) -> None:
         self._network = network
 
-    def read(self, crop: Image, line: list[SpottedCharacter]) -> list[Floats]:
+    def read(self, crop: Image, line: list[DetectedCharacter]) -> list[Floats]:
         """Return the characters seen from the left, each ``(36,)`` probabilities that sum to 1 at most.
 
         ``line``: the characters of one line that were spotted on the crop; they say where it is, not what it says.
         """
-        picture = as_line_input(cut_line(crop, line))
+        picture = to_line_input(crop_line(crop, line))
         steps = np.asarray(self._network.run(picture[None])[0][0], np.float32)
         return characters(steps)
 

@@ -70,7 +70,7 @@ def row_shares(region: str, length: int) -> dict[str, float]:
     return {row: (1 - free) * share / total for row, share in shares.items() if len(row) == length}
 
 
-def settle(distributions: Floats, regions: Mapping[str, float]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def disambiguate(distributions: Floats, regions: Mapping[str, float]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return for each character the class to read and its confidence.
 
     ``distributions``: ``(N, 36)`` probabilities, digits first; ``regions``: how likely each region is.

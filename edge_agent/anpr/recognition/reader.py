@@ -13,11 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats, SpottedCharacter, in_lines, softmax, spot
-from edge_agent.anpr.recognition.crops import as_input, straightened
-from edge_agent.anpr.recognition.fusion import joined
+from edge_agent.anpr.recognition.character_detection import (
+    ALPHABET,
+    DetectedCharacter,
+    Floats,
+    detect_characters,
+    softmax,
+    split_lines,
+)
+from edge_agent.anpr.recognition.crops import crop_around, to_reader_input
+from edge_agent.anpr.recognition.fusion import fuse
 from edge_agent.anpr.recognition.line_reader import LineReader, open_line_reader
-from edge_agent.anpr.recognition.plate_syntax import settle
+from edge_agent.anpr.recognition.plate_syntax import disambiguate
 from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
 from edge_agent.anpr.types import PlateReading
 from edge_agent.detect.runtimes.base import Network
@@ -70,41 +77,41 @@ class NetworkPlateReader:
         if not self._is_doubtful(first):
             return _reading([character.distribution for character in first], regions)
         closer = [
-            self.look(straightened(crop, first, margins, self.model.width, self.model.height))[0]
+            self.look(crop_around(crop, first, margins, self.model.width, self.model.height))[0]
             for margins in (CLOSER_LOOKS if self._line_reader is None else CLOSER_LOOKS[:1])
         ]
         surest = max([first, *closer], key=certainty)
         if self._line_reader is None:
             return _reading([character.distribution for character in surest], regions)
-        lines, places = in_lines(surest), in_lines(first)
+        lines, places = split_lines(surest), split_lines(first)
         if len(lines) != len(places):
             lines = places
         seen: list[Floats] = []
         for line, place in zip(lines, places, strict=True):
-            seen += joined([character.distribution for character in line], self._line_reader.read(crop, place))
+            seen += fuse([character.distribution for character in line], self._line_reader.read(crop, place))
         return _reading(seen, regions)
 
-    def _is_doubtful(self, found: list[SpottedCharacter]) -> bool:
+    def _is_doubtful(self, found: list[DetectedCharacter]) -> bool:
         return self._second_look and len(found) >= _FEWEST_TO_STRAIGHTEN and certainty(found) < SURE_AT_FIRST
 
-    def look(self, crop: Image) -> tuple[list[SpottedCharacter], dict[str, float]]:
+    def look(self, crop: Image) -> tuple[list[DetectedCharacter], dict[str, float]]:
         """Return what one look at a crop shows: characters in the network's pixels, and each region's probability."""
         spec = self._network.input
-        picture = as_input(crop, self.model.width, self.model.height)
+        picture = to_reader_input(crop, self.model.width, self.model.height)
         if spec.is_quantised:
             stored = np.rint(picture / np.float32(spec.scale)) + spec.zero_point
             limits = np.iinfo(spec.dtype)
             picture = np.clip(stored, limits.min, limits.max).astype(spec.dtype)
         outputs = self._network.run(picture[None])
         real = [s.dequantise(o)[0] for s, o in zip(self._network.outputs, outputs, strict=True)]
-        characters = spot(real[self._cells_at], threshold=self.model.threshold)
+        characters = detect_characters(real[self._cells_at], threshold=self.model.threshold)
         return characters, self._regions(real[1 - self._cells_at]) if len(real) == 2 else {"other": 1.0}
 
     def _regions(self, logits: Floats) -> dict[str, float]:
         return {name: float(chance) for name, chance in zip(self.model.regions, softmax(logits), strict=True)}
 
 
-def certainty(found: list[SpottedCharacter]) -> float:
+def certainty(found: list[DetectedCharacter]) -> float:
     """Return how sure each character is, as a geometric mean, so that length costs nothing."""
     return float(np.exp(np.mean([math.log(max(c.confidence, 1e-3)) for c in found]))) if found else 0.0
 
@@ -112,7 +119,7 @@ def certainty(found: list[SpottedCharacter]) -> float:
 def _reading(seen: list[Floats], regions: dict[str, float]) -> PlateReading:
     if not seen:
         return PlateReading("", 0.0)
-    classes, confidences = settle(np.stack(seen), regions)
+    classes, confidences = disambiguate(np.stack(seen), regions)
     region = max(regions, key=lambda name: regions[name])
     return PlateReading(
         "".join(ALPHABET[index] for index in classes),

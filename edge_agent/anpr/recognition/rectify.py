@@ -16,7 +16,7 @@ MOST_SLOPE = 0.45
 """Rise over run beyond which a line of characters is no plate's."""
 
 
-def straighten(
+def rectify_plate(
     image: Image, plate: PlateBox, *, margin_ratio: tuple[float, float] = MARGIN_RATIO, most_height_px: int = 160
 ) -> Image:
     """Return the plate seen straight on, upright, with a margin (shares of its width and height) around it.

@@ -117,12 +117,12 @@ class NoisyReader:
 
 
 def make_stage(
-    detector: CodedPlates, reader: PlateReader, *, knows_vehicles: bool = True, **settings: object
+    detector: CodedPlates, reader: PlateReader, *, detects_vehicles: bool = True, **settings: object
 ) -> PlateStage:
     return PlateStage(
         settings=AnprSettings.model_validate({"enabled": True, **settings}),
         detector=detector,
         reader=reader,
         uid_prefix="c-r",
-        knows_vehicles=knows_vehicles,
+        detects_vehicles=detects_vehicles,
     )

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.anpr.aggregation.formats import PlateRules
-from edge_agent.anpr.detection.plate_evidence import TOO_HIGH, evidence, look_at_edges, place_evidence
-from edge_agent.anpr.detection.plate_score import LEAST_BELIEF, belief
-from edge_agent.anpr.engines import models_are_shipped
+from edge_agent.anpr.detection.plate_evidence import TOO_HIGH, evidence, measure_edges, position_evidence
+from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, plate_score
+from edge_agent.anpr.engines import models_available
 from edge_agent.anpr.settings import PlateRuleSettings
 from edge_agent.anpr.types import PlateBox, PlateReading
 from edge_agent.cli.read_plates import PictureReader
 from edge_agent.types import Image
 from tests.support.anpr.lettering import Lettering, van_with
 
-SHIPPED = pytest.mark.skipif(not models_are_shipped(), reason="this build has no plate models")
+SHIPPED = pytest.mark.skipif(not models_available(), reason="this build has no plate models")
 PLATE = PlateBox(200.0, 120.0, 320.0, 148.0, 0.6)
 SURE = (0.95,) * 7
 
@@ -37,7 +37,7 @@ def board(*, border: bool, text: str = "B 142 ZO", ground: int = 215, ink: int =
 def believed(image: Image, text: str, region: str | None, *, score: float = 0.6) -> bool:
     reading = PlateReading(text, 0.8, SURE[: len(text)], region)
     plate = replace(PLATE, score=score)
-    return belief(score, reading, evidence=evidence(image, plate, reading, PlateRules())) >= LEAST_BELIEF
+    return plate_score(score, reading, evidence=evidence(image, plate, reading, PlateRules())) >= MIN_PLATE_SCORE
 
 
 @SHIPPED
@@ -62,7 +62,7 @@ def test_edge_43_read_plates_leaves_lettering_out(lettering: Lettering) -> None:
 @SHIPPED
 def test_edge_43_everything_found_is_listed_where_that_is_asked_for() -> None:
     """``--all`` lists what hardly looks like a plate, with its low confidence."""
-    reader = PictureReader.open("vedette", threads=1, crops=False, least_belief=0.0)
+    reader = PictureReader.open("vedette", threads=1, crops=False, min_plate_score=0.0)
     [found] = reader.read(van_with(Lettering("POLIZEI", 24, 1, (40, 40, 170), (240, 240, 240))))
     assert found.text == "POLIZEI"
 
@@ -70,8 +70,8 @@ def test_edge_43_everything_found_is_listed_where_that_is_asked_for() -> None:
 def test_edge_43_a_plate_has_an_edge_around_it_and_lettering_has_none() -> None:
     """The same characters, on a board of their own and on the bodywork; light and dark."""
     for ground, ink in ((215, 25), (30, 230)):
-        with_edge, _ = look_at_edges(board(border=True, ground=ground, ink=ink), PLATE)
-        without, light_share = look_at_edges(board(border=False, ground=ground, ink=ink), PLATE)
+        with_edge, _ = measure_edges(board(border=True, ground=ground, ink=ink), PLATE)
+        without, light_share = measure_edges(board(border=False, ground=ground, ink=ink), PLATE)
         assert with_edge > 2 * without
         assert (light_share > 0.5) == (ground > ink)
     assert believed(board(border=True), "B142ZO", "eu")
@@ -120,7 +120,7 @@ def test_edge_43_no_plate_hangs_high_on_a_vehicle(share: float, class_name: str)
     vehicle = (100.0, 100.0, 500.0, 400.0)
     y = 100 + share * 300
     plate = (250.0, y - 10, 350.0, y + 10)
-    assert place_evidence(plate, vehicle, class_name) == TOO_HIGH
-    assert place_evidence(plate, vehicle, "motorcycle") == 0.0
-    assert place_evidence(plate, (100.0, 0.0, 500.0, 400.0), class_name) == 0.0
-    assert place_evidence((250.0, 300.0, 350.0, 325.0), vehicle, class_name) == 0.0
+    assert position_evidence(plate, vehicle, class_name) == TOO_HIGH
+    assert position_evidence(plate, vehicle, "motorcycle") == 0.0
+    assert position_evidence(plate, (100.0, 0.0, 500.0, 400.0), class_name) == 0.0
+    assert position_evidence((250.0, 300.0, 350.0, 325.0), vehicle, class_name) == 0.0

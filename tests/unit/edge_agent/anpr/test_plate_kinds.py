@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.anpr.engines import models_are_shipped
+from edge_agent.anpr.engines import models_available
 from edge_agent.anpr.recognition.fast_plate_ocr_reader import FastPlateOcrReader
 from edge_agent.camera.synthetic.plates import Bgr, PlateStyle, draw_plate
 from edge_agent.cli.read_plates import PictureReader
 from edge_agent.types import Image
 from tests.unit.edge_agent.anpr.test_stage import FixedReader, car_at, plate_at, scene
 
-SHIPPED = pytest.mark.skipif(not models_are_shipped(), reason="this build has no plate models")
+SHIPPED = pytest.mark.skipif(not models_available(), reason="this build has no plate models")
 
 
 def car_with(plate: Image, *, width: int = 150, body: Bgr = (150, 60, 20)) -> Image:
@@ -83,7 +83,7 @@ def test_edge_41_readers_with_other_alphabets_agree_on_the_normal_form(read: str
 def test_edge_44_a_plate_that_the_picture_cuts_is_not_read() -> None:
     """It is read once it is whole, and told once."""
     reader = FixedReader("AB123CD")
-    entering = scene(reader, knows_vehicles=False, search="frame")
+    entering = scene(reader, detects_vehicles=False, search="frame")
     for step in range(8):
         entering.show([(1, (0.0, 200.0, 30.0 + 6 * step, 222.0))])
     assert reader.reads == 0

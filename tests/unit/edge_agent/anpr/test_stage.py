@@ -12,9 +12,9 @@ import pytest
 
 from edge_agent.anpr.aggregation.formats import PlateRules
 from edge_agent.anpr.aggregation.plate_track import choose
-from edge_agent.anpr.aggregation.vote import Candidate, Verdict
+from edge_agent.anpr.aggregation.vote import Candidate, VoteResult
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.anpr.stage import PlateStage, Tracked, plate_tracking
+from edge_agent.anpr.stage import FrameTracks, PlateStage, plate_tracking
 from edge_agent.anpr.types import PlateReading
 from edge_agent.events.occurrences import AnprOccurrence, Box, TrackedObject, iou
 from edge_agent.track.tracker import ByteTracker
@@ -49,7 +49,7 @@ class Scene:
         now = Frame(number=self.number, timestamp=START, time_s=time_s, picture=ArrayPicture(image))
         seen = [TrackedObject(track, f"c-r-{track}", class_name, box, 0.9) for track, box in vehicles]
         here = {each.track_id for each in seen} if present is None else present
-        found = self.stage.observe(now, Tracked(seen, here, frozenset(waiting)), moving=True)
+        found = self.stage.observe(now, FrameTracks(seen, here, frozenset(waiting)), moving=True)
         self.told += found
         return found
 
@@ -68,8 +68,8 @@ class FixedReader:
         return PlateReading(text, 0.95 ** len(text), (0.95,) * len(text), "eu")
 
 
-def scene(reader: FixedReader, *, knows_vehicles: bool = True, **settings: object) -> Scene:
-    return Scene(make_stage(CodedPlates(), reader, knows_vehicles=knows_vehicles, **settings))
+def scene(reader: FixedReader, *, detects_vehicles: bool = True, **settings: object) -> Scene:
+    return Scene(make_stage(CodedPlates(), reader, detects_vehicles=detects_vehicles, **settings))
 
 
 def plate_at(x: float, y: float, width: float = 80.0) -> Box:
@@ -84,7 +84,7 @@ def car_at(x: float, y: float) -> Box:
 def test_a_sign_on_the_wall_is_no_passage() -> None:
     """Readable, plausible, always there: not told, on no vehicle nor behind one that drives past."""
     reader = FixedReader("AB123CD")
-    still = scene(reader, knows_vehicles=False)
+    still = scene(reader, detects_vehicles=False)
     for _ in range(40):
         still.show([(1, plate_at(300, 200))])
     past = scene(reader)
@@ -109,7 +109,7 @@ def test_a_plate_is_read_from_its_second_sighting_on() -> None:
 def test_what_shows_nothing_is_let_be_until_it_moves() -> None:
     """A sticker that looks like a plate is read three times, not for ever; one that drives off is read again."""
     detector, reader = CodedPlates(score=0.58), NoisyReader({1: ""}, noise=0.0)
-    stage = make_stage(detector, reader, knows_vehicles=False, search="frame", min_sharpness=0.0)
+    stage = make_stage(detector, reader, detects_vehicles=False, search="frame", min_sharpness=0.0)
 
     def look(number: int, x: float) -> None:
         image = np.full((720, 1280, 3), 90, np.uint8)
@@ -119,7 +119,7 @@ def test_what_shows_nothing_is_let_be_until_it_moves() -> None:
         frame = Frame(
             number=number, timestamp=START + timedelta(seconds=time_s), time_s=time_s, picture=ArrayPicture(image)
         )
-        assert stage.observe(frame, Tracked(), moving=True) == []
+        assert stage.observe(frame, FrameTracks(), moving=True) == []
 
     for number in range(30):
         look(number, 500.0)
@@ -269,13 +269,13 @@ def test_the_region_that_a_plate_looks_like_tips_the_balance() -> None:
     """A Brazilian plate has three letters first: the second best reading that has them wins, and is no surer for it
     than the two were together."""
     rules = PlateRules()
-    verdict = Verdict("YQ05157", 0.5, (), (Candidate("YQ05157", 0.5), Candidate("YQO5157", 0.4)), 9, 5.0)
+    verdict = VoteResult("YQ05157", 0.5, (), (Candidate("YQ05157", 0.5), Candidate("YQO5157", 0.4)), 9, 5.0)
     best = choose(verdict, rules, looks="br")
     assert best is not None
     assert best.text == "YQO5157"
     assert best.confidence == pytest.approx(0.9 * 1.6 / 2.1)
     assert choose(verdict, rules, looks=None) == Candidate("YQ05157", pytest.approx(0.5))
-    nothing = Verdict("II", 0.9, (), (Candidate("II", 0.9),), 3, 2.0)
+    nothing = VoteResult("II", 0.9, (), (Candidate("II", 0.9),), 3, 2.0)
     assert choose(nothing, rules, looks="br") is None
 
 
@@ -287,7 +287,7 @@ def test_on_a_live_camera_time_is_kept() -> None:
         detector=CodedPlates(),
         reader=FixedReader("AB123CD", "XY987ZW"),
         uid_prefix="c-r",
-        knows_vehicles=True,
+        detects_vehicles=True,
         clock=lambda: float(next(ticks)),
     )
     slow = Scene(stage)
@@ -326,7 +326,7 @@ def test_the_fakes_see_what_they_should() -> None:
 @pytest.mark.parametrize("told_of_it", [False, True])
 def test_edge_20_a_plate_keeps_its_track_when_the_view_moves(told_of_it: bool) -> None:
     """A plate that stands while the camera pans is one track; a stage that is not told of the pan begins another."""
-    stage = scene(FixedReader("AB12CDE"), knows_vehicles=False)
+    stage = scene(FixedReader("AB12CDE"), detects_vehicles=False)
     for _ in range(12):
         stage.show([(1, plate_at(40, 50))])
     if told_of_it:

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from edge_agent.anpr.stage import Tracked
+from edge_agent.anpr.stage import FrameTracks
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.events.occurrences import AnprOccurrence, Box, iou
 from shared.plates import normalize_plate
@@ -39,14 +39,14 @@ def watch(*, seed: int = 1, noise: float = 1.0, vehicles: bool = True, **setting
     gate = SyntheticGate(seed=seed, fps=FPS, vehicles=VEHICLES)
     detector = CodedPlates()
     reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.passages}, seed=seed, noise=noise)
-    stage = make_stage(detector, reader, knows_vehicles=vehicles, **settings)
+    stage = make_stage(detector, reader, detects_vehicles=vehicles, **settings)
     told: list[AnprOccurrence] = []
     for index in range(gate.frame_count):
         truths = gate.truth(index)
         if not truths and index % 5:
             continue  # nobody there: half a second of that is soon told
         seen = followed(truths) if vehicles else []
-        tracked = Tracked(seen, frozenset(each.track_id for each in seen))
+        tracked = FrameTracks(seen, frozenset(each.track_id for each in seen))
         told += stage.observe(gate_frame(gate, index), tracked, moving=bool(truths))
     return Watched(gate, told + stage.finish(), detector, reader)
 
@@ -104,7 +104,7 @@ def test_it_is_told_when_settled_not_when_gone() -> None:
     waiting = next(passage for passage in gate.passages if passage.wait_s)
     for index in range(round(waiting.start_s * FPS), round(waiting.end_s * FPS)):
         seen = followed(gate.truth(index))
-        if stage.observe(gate_frame(gate, index), Tracked(seen, {each.track_id for each in seen}), moving=True):
+        if stage.observe(gate_frame(gate, index), FrameTracks(seen, {each.track_id for each in seen}), moving=True):
             assert index / FPS < waiting.end_s - 4.0
             reads = reader.reads
             break
@@ -112,7 +112,7 @@ def test_it_is_told_when_settled_not_when_gone() -> None:
         pytest.fail("it was never told")
     for later in range(index + 1, round(waiting.end_s * FPS)):
         seen = [each for each in followed(gate.truth(later)) if each.track_id == waiting.track]
-        assert stage.observe(gate_frame(gate, later), Tracked(seen, {waiting.track}), moving=True) == []
+        assert stage.observe(gate_frame(gate, later), FrameTracks(seen, {waiting.track}), moving=True) == []
     assert reader.reads == reads, "a vehicle whose plate is known is not read again"
 
 

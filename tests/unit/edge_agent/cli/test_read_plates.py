@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_agent.anpr import engines
-from edge_agent.anpr.engines import READERS, models_are_shipped, open_engine, open_plate_reader
+from edge_agent.anpr.engines import READERS, models_available, open_engine, open_plate_reader
 from edge_agent.anpr.recognition.fast_plate_ocr_reader import FastPlateOcrReader
 from edge_agent.anpr.recognition.rapidocr_reader import RapidOcrReader
 from edge_agent.anpr.settings import AnprSettings
@@ -89,7 +89,7 @@ def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> 
         box, reader = replace(LEFT, score=score), ByBrightness(dark=reading, bright=reading)
         found = PictureReader(detector=Plates(box), reader=reader).read_file(str(picture))
         assert [each.text for each in found.plates] == ([reading.text] if told else [])
-        everything = PictureReader(detector=Plates(box), reader=reader, least_belief=0.0).read_file(str(picture))
+        everything = PictureReader(detector=Plates(box), reader=reader, min_plate_score=0.0).read_file(str(picture))
         assert [each.text for each in everything.plates] == [reading.text]
 
 
@@ -236,7 +236,7 @@ def test_the_table_the_settings_and_the_command_line_agree() -> None:
 def test_a_build_without_a_detector_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Rather than a traceback."""
     monkeypatch.setattr(engines, "WHOLE_MODEL", tmp_path / "plate_detector.tflite")
-    assert not models_are_shipped()
+    assert not models_available()
     with pytest.raises(ConfigurationError, match="plate detector"):
         open_engine()
 

@@ -68,7 +68,7 @@ def test_the_gate_without_a_model_tells_each_plate_once() -> None:
         detector=detector,
         reader=NoisyReader(texts),
         uid_prefix="gate-run",
-        knows_vehicles=False,
+        detects_vehicles=False,
     )
     published: list[BuiltEvent] = []
     timer = StageTimer()

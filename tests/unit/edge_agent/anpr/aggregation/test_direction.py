@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from edge_agent.anpr.aggregation.direction import Heading
+from edge_agent.anpr.aggregation.direction import DirectionEstimator
 from edge_agent.anpr.settings import DirectionSettings
 from edge_agent.events.occurrences import Box
 
@@ -14,47 +14,47 @@ FAR: Box = (480, 100, 520, 110)
 NEAR: Box = (400, 400, 520, 430)
 
 
-def heading(*plates: Box, vehicles: tuple[Box, ...] = (), **settings: object) -> Heading:
-    made = Heading(DirectionSettings.model_validate(settings))
+def heading(*plates: Box, vehicles: tuple[Box, ...] = (), **settings: object) -> DirectionEstimator:
+    made = DirectionEstimator(DirectionSettings.model_validate(settings))
     for plate in plates:
-        made.plate_at(plate)
+        made.add_plate_box(plate)
     for vehicle in vehicles:
-        made.vehicle_at(vehicle, **SIZE)
+        made.add_vehicle_box(vehicle, **SIZE)
     return made
 
 
 def test_who_grows_approaches() -> None:
     """In width and height alike; the words are the owner's."""
-    assert heading(FAR, NEAR).word(**SIZE) == "approaching"
-    assert heading(NEAR, FAR).word(**SIZE) == "receding"
-    assert heading(FAR, NEAR, approaching="in").word(**SIZE) == "in"
-    assert heading(FAR, NEAR, FAR, NEAR).word(**SIZE) is None
-    assert heading(NEAR, FAR, receding="out").word(**SIZE) == "out"
+    assert heading(FAR, NEAR).label(**SIZE) == "approaching"
+    assert heading(NEAR, FAR).label(**SIZE) == "receding"
+    assert heading(FAR, NEAR, approaching="in").label(**SIZE) == "in"
+    assert heading(FAR, NEAR, FAR, NEAR).label(**SIZE) is None
+    assert heading(NEAR, FAR, receding="out").label(**SIZE) == "out"
 
 
 def test_one_sighting_or_no_growth_says_nothing() -> None:
     """Crossing at one distance is neither."""
-    assert heading(FAR).word(**SIZE) is None
-    assert heading(FAR, (500, 100, 541, 110)).word(**SIZE) is None
-    assert heading().word(**SIZE) is None
-    assert heading(FAR, NEAR, by="none").word(**SIZE) is None
+    assert heading(FAR).label(**SIZE) is None
+    assert heading(FAR, (500, 100, 541, 110)).label(**SIZE) is None
+    assert heading().label(**SIZE) is None
+    assert heading(FAR, NEAR, by="none").label(**SIZE) is None
 
 
 def test_the_vehicle_says_it_too_unless_it_is_cut() -> None:
     """A plate read twice in one place, on a vehicle that grows; a box cut by the picture's edge says nothing."""
     small, large, cut = (400.0, 100.0, 500.0, 200.0), (300.0, 200.0, 600.0, 500.0), (300.0, 550.0, 600.0, 600.0)
-    assert heading(FAR, FAR, vehicles=(small, large)).word(**SIZE) == "approaching"
-    assert heading(FAR, NEAR, vehicles=(large, cut)).word(**SIZE) == "approaching"
+    assert heading(FAR, FAR, vehicles=(small, large)).label(**SIZE) == "approaching"
+    assert heading(FAR, NEAR, vehicles=(large, cut)).label(**SIZE) == "approaching"
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "word"),
+    ("start", "end", "label"),
     [((0, 0.5), (1, 0.5), "in"), ((1, 0.5), (0, 0.5), "out"), ((0.5, 1), (0.5, 0), None), ((0, 0), (1, 1), "in")],
 )
-def test_a_line_has_two_sides(start: tuple[float, float], end: tuple[float, float], word: str | None) -> None:
+def test_a_line_has_two_sides(start: tuple[float, float], end: tuple[float, float], label: str | None) -> None:
     """Downwards in the picture is to the right of a line that runs from left to right, and along a line is neither."""
     moved = heading((480, 100, 520, 110), (480, 300, 520, 310), by="line", start=start, end=end)
-    assert moved.word(**SIZE) == word
+    assert moved.label(**SIZE) == label
 
 
 def test_a_line_needs_two_ends() -> None:
@@ -65,8 +65,8 @@ def test_a_line_needs_two_ends() -> None:
 
 def test_one_place_has_no_line_direction() -> None:
     """Nothing to compare, or a step too small to be one."""
-    assert heading((480, 100, 520, 110), by="line").word(**SIZE) is None
-    assert heading((480, 100, 520, 110), (480, 104, 520, 114), by="line").word(**SIZE) is None
+    assert heading((480, 100, 520, 110), by="line").label(**SIZE) is None
+    assert heading((480, 100, 520, 110), (480, 104, 520, 114), by="line").label(**SIZE) is None
 
 
 def test_waiting_for_a_direction_ends_when_it_is_known_or_unwanted() -> None:
@@ -90,10 +90,10 @@ def test_what_has_moved() -> None:
 def test_a_passage_in_two_pieces_began_with_the_first() -> None:
     """What was followed as another before lends its beginning."""
     later = heading(NEAR)
-    later.begin_earlier(heading(FAR))
-    assert later.word(**SIZE) == "approaching"
+    later.prepend(heading(FAR))
+    assert later.label(**SIZE) == "approaching"
     assert later.first_plate == FAR
     nothing = heading()
-    nothing.begin_earlier(heading(FAR, NEAR))
-    assert nothing.word(**SIZE) == "approaching"
+    nothing.prepend(heading(FAR, NEAR))
+    assert nothing.label(**SIZE) == "approaching"
     assert heading().first_plate is None

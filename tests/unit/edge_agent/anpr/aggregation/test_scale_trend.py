@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.anpr.aggregation.direction import Heading
+from edge_agent.anpr.aggregation.direction import DirectionEstimator
 from edge_agent.anpr.settings import DirectionSettings
 from edge_agent.events.occurrences import Box
 
@@ -24,13 +24,13 @@ PATHS = st.lists(
 )
 
 
-def word(plates: list[Box], vehicles: list[Box]) -> str | None:
-    heading = Heading(DirectionSettings())
+def label(plates: list[Box], vehicles: list[Box]) -> str | None:
+    heading = DirectionEstimator(DirectionSettings())
     for plate in plates:
-        heading.plate_at(plate)
+        heading.add_plate_box(plate)
     for vehicle in vehicles:
-        heading.vehicle_at(vehicle, **SIZE)
-    return heading.word(**SIZE)
+        heading.add_vehicle_box(vehicle, **SIZE)
+    return heading.label(**SIZE)
 
 
 def box_at(x: float, y: float, width: float, height: float) -> Box:
@@ -67,14 +67,14 @@ def driving(times: int, *, far: float = 14.0, near: float = 5.0) -> tuple[list[B
 @given(PATHS, PATHS)
 def test_edge_45_a_mirrored_path_has_the_same_direction(plates: list[Box], vehicles: list[Box]) -> None:
     """Left and right are alike."""
-    assert word(mirrored(plates), mirrored(vehicles)) == word(plates, vehicles)
+    assert label(mirrored(plates), mirrored(vehicles)) == label(plates, vehicles)
 
 
 @settings(max_examples=200, deadline=None)
 @given(PATHS, PATHS)
 def test_edge_45_a_path_backwards_has_the_opposite_direction(plates: list[Box], vehicles: list[Box]) -> None:
     """And where the one is not certain, the other is not either."""
-    assert word(plates[::-1], vehicles[::-1]) == OPPOSITE[word(plates, vehicles)]
+    assert label(plates[::-1], vehicles[::-1]) == OPPOSITE[label(plates, vehicles)]
 
 
 @settings(max_examples=200, deadline=None)
@@ -91,7 +91,7 @@ def test_edge_45_a_change_below_the_noise_is_none(
         x, scale = 640 + across_px * (share - 0.5), growth**share
         vehicles.append(trembling(box_at(x, 400, 240 * scale, 130 * scale), chance, noise))
         plates.append(trembling(box_at(x, 430, 60 * scale, 14 * scale), chance, noise))
-    assert word(plates, vehicles) is None
+    assert label(plates, vehicles) is None
 
 
 @pytest.mark.parametrize("times", [4, 8, 25, 150])
@@ -101,8 +101,8 @@ def test_edge_45_a_car_that_comes_nearer_approaches(times: int, noise: float) ->
     chance = random.Random(7)
     plates, vehicles = ([trembling(box, chance, noise) for box in path] for path in driving(times))
     for path in ((plates, vehicles), (plates, []), ([], vehicles)):
-        assert word(*path) == "approaching"
-        assert word(path[0][::-1], path[1][::-1]) == "receding"
+        assert label(*path) == "approaching"
+        assert label(path[0][::-1], path[1][::-1]) == "receding"
 
 
 @pytest.mark.parametrize("gap_ratio", [0.0, 0.01, 0.02, 0.03])
@@ -117,34 +117,34 @@ def test_edge_45_a_car_that_crosses_sideways_has_no_direction(gap_ratio: float, 
         if right - left > 40:
             visible.append((left, top, right, bottom))
     for number in range(2, len(visible) + 1):
-        assert word([], visible[:number]) is None
-        assert word([], visible[-number:]) is None
+        assert label([], visible[:number]) is None
+        assert label([], visible[-number:]) is None
 
 
 def test_edge_45_a_parked_car_has_no_direction() -> None:
     """Its box changes its mind once (the light, a neighbour that leaves), and its plate stays where it is."""
     small, large = box_at(600, 400, 200, 120), box_at(606, 404, 252, 150)
     plate = box_at(600, 430, 60, 14)
-    assert word([plate] * 10, [small] * 10 + [large] * 10) is None
-    assert word([plate] * 10, [large] * 10 + [small] * 10) is None
+    assert label([plate] * 10, [small] * 10 + [large] * 10) is None
+    assert label([plate] * 10, [large] * 10 + [small] * 10) is None
 
 
 def test_edge_45_plate_and_vehicle_that_disagree_have_no_direction() -> None:
     """One of them is wrong, and nobody knows which."""
     plates, vehicles = driving(12)
-    assert word(plates, vehicles[::-1]) is None
+    assert label(plates, vehicles[::-1]) is None
 
 
 def test_edge_45_a_path_in_two_pieces_is_one() -> None:
     """What a track lost and another found again, put together, says what the whole path does."""
     plates, _ = driving(12)
-    first, second = Heading(DirectionSettings()), Heading(DirectionSettings())
+    first, second = DirectionEstimator(DirectionSettings()), DirectionEstimator(DirectionSettings())
     for plate in plates[:3]:
-        first.plate_at(plate)
+        first.add_plate_box(plate)
     for plate in plates[3:5]:
-        second.plate_at(plate)
-    assert second.word(**SIZE) is None
+        second.add_plate_box(plate)
+    assert second.label(**SIZE) is None
     for plate in plates[5:]:
-        second.plate_at(plate)
-    second.begin_earlier(first)
-    assert second.word(**SIZE) == "approaching"
+        second.add_plate_box(plate)
+    second.prepend(first)
+    assert second.label(**SIZE) == "approaching"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.anpr.detection.plate_detector import NetworkPlateDetector, PlateSearch, show
+from edge_agent.anpr.detection.plate_detector import NetworkPlateDetector, PlateSearch, letterboxed_crop
 from edge_agent.detect.runtimes.base import TensorSpec
 from shared.errors import ConfigurationError
 from tests.support.anpr.plate_scenes import BrightNetwork, picture_with
@@ -162,7 +162,7 @@ def test_shown_points_are_where_the_scale_and_origin_say(
     y = int((max(region[1], 0) + min(region[3], height)) / 2) - 4
     image = np.full((height, width, 3), 114, np.uint8)
     image[y : y + 8, x : x + 8] = 255
-    luma, scale, origin = show(image, region, width=256, height=160)
+    luma, scale, origin = letterboxed_crop(image, region, width=256, height=160)
     assert luma.shape == (160, 256)
     bright = luma.astype(np.float64) - 114
     assert np.all(bright >= -1)

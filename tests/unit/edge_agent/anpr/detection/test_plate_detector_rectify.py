@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.anpr.recognition.rectify import estimate_corners, straighten
+from edge_agent.anpr.recognition.rectify import estimate_corners, rectify_plate
 from edge_agent.anpr.types import PlateBox
 
 
@@ -34,7 +34,7 @@ CORNERS = np.array([(200, 100), (390, 140), (380, 190), (195, 150)], np.float32)
 
 def test_a_plate_is_straightened_by_its_corners() -> None:
     """The crop shows the plate edge to edge: its dark quarter is the crop's."""
-    crop = straighten(put(a_plate(), CORNERS), plate_box(CORNERS, told=True), margin_ratio=(0.0, 0.0))
+    crop = rectify_plate(put(a_plate(), CORNERS), plate_box(CORNERS, told=True), margin_ratio=(0.0, 0.0))
     height, width = crop.shape[:2]
     assert width / height == pytest.approx(190 / 51, rel=0.1)
     assert crop[4 : height // 2 - 4, 4 : width // 2 - 4].max() < 60
@@ -44,7 +44,7 @@ def test_a_plate_is_straightened_by_its_corners() -> None:
 
 def test_the_margin_shows_what_is_around() -> None:
     """A share of the plate's sides on every side."""
-    crop = straighten(put(a_plate(), CORNERS), plate_box(CORNERS, told=True), margin_ratio=(0.1, 0.3))
+    crop = rectify_plate(put(a_plate(), CORNERS), plate_box(CORNERS, told=True), margin_ratio=(0.1, 0.3))
     assert crop[2, crop.shape[1] // 2].tolist() == [90, 90, 90]
     assert crop[crop.shape[0] // 2, 4].tolist() == [90, 90, 90]
     assert crop[crop.shape[0] // 2 - 6, crop.shape[1] // 4].max() < 60
@@ -54,16 +54,16 @@ def test_large_plates_are_reduced_and_small_ones_kept() -> None:
     """No crop is higher than asked for, and none is enlarged."""
     big = CORNERS * 4
     image, margin = put(a_plate(), big, width=2560, height=1440), (0.02, 0.06)
-    crop = straighten(image, plate_box(big, told=True), margin_ratio=margin, most_height_px=64)
+    crop = rectify_plate(image, plate_box(big, told=True), margin_ratio=margin, most_height_px=64)
     assert crop.shape[0] <= 64 * 1.13 + 1
     small = CORNERS / 4
-    assert straighten(put(a_plate(), small), plate_box(small, told=True), margin_ratio=margin).shape[0] < 18
+    assert rectify_plate(put(a_plate(), small), plate_box(small, told=True), margin_ratio=margin).shape[0] < 18
 
 
 def test_a_plate_at_the_pictures_edge_has_a_whole_crop() -> None:
     """What lies outside the picture repeats its border."""
     corners = np.array([(-5, -4), (90, -4), (90, 20), (-5, 20)], np.float32)
-    crop = straighten(np.full((100, 100, 3), 200, np.uint8), plate_box(corners, told=True))
+    crop = rectify_plate(np.full((100, 100, 3), 200, np.uint8), plate_box(corners, told=True))
     assert crop.min() == 200
 
 
@@ -98,4 +98,4 @@ def test_a_box_too_small_to_judge_is_taken_as_it_is() -> None:
     box = PlateBox(10, 10, 22, 15, 0.5)
     corners = estimate_corners(np.zeros((40, 40, 3), np.uint8), box)
     np.testing.assert_allclose(corners, [(10, 10), (22, 10), (22, 15), (10, 15)])
-    assert straighten(np.zeros((40, 40, 3), np.uint8), box).shape[0] >= 8
+    assert rectify_plate(np.zeros((40, 40, 3), np.uint8), box).shape[0] >= 8

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.anpr.detection.plate_score import LEAST_BELIEF, belief, legible_characters
+from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, legible_characters, plate_score
 from edge_agent.anpr.types import PlateReading
 
 CERTAINTIES = st.lists(st.floats(0, 1), max_size=16)
@@ -19,18 +19,18 @@ def reading(certainties: list[float]) -> PlateReading:
 @given(st.floats(0, 1), CERTAINTIES, st.floats(0, 1))
 def test_more_evidence_never_counts_against(score: float, certainties: list[float], more: float) -> None:
     """A better score or another character makes it likelier, or leaves it as it is; always a probability."""
-    here = belief(score, reading(certainties))
+    here = plate_score(score, reading(certainties))
     assert 0 <= here <= 1
-    assert belief(min(1.0, score + more), reading(certainties)) >= here
-    assert belief(score, reading([*certainties, more])) >= here
+    assert plate_score(min(1.0, score + more), reading(certainties)) >= here
+    assert plate_score(score, reading([*certainties, more])) >= here
 
 
 def test_each_makes_up_for_the_other() -> None:
     """A clear row of characters carries a doubtful find; without any, the detector must be sure by itself."""
     clear, nothing = reading([0.95] * 7), PlateReading("", 0.0)
-    assert belief(0.56, clear) > LEAST_BELIEF > belief(0.68, nothing)
-    assert belief(0.87, nothing) > LEAST_BELIEF
-    assert belief(0.3, clear) < LEAST_BELIEF
+    assert plate_score(0.56, clear) > MIN_PLATE_SCORE > plate_score(0.68, nothing)
+    assert plate_score(0.87, nothing) > MIN_PLATE_SCORE
+    assert plate_score(0.3, clear) < MIN_PLATE_SCORE
 
 
 def test_a_reader_that_tells_no_certainties_counts_by_its_confidence() -> None:

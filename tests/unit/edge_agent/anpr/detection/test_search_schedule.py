@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.anpr.aggregation.recent_plates import ToldPlates
-from edge_agent.anpr.detection.search_schedule import SearchPlan
-from edge_agent.anpr.detection.vehicle_association import attribute, misfit
+from edge_agent.anpr.aggregation.recent_plates import RecentPlates
+from edge_agent.anpr.detection.search_schedule import SearchSchedule
+from edge_agent.anpr.detection.vehicle_association import associate_plates, association_cost
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.events.occurrences import Box, TrackedObject
 from tests.support.edge.builders import frame
@@ -31,8 +31,8 @@ def shifted(box: Box, by: float) -> Box:
 class Looks:
     """A plan, and a camera of ten frames a second."""
 
-    def __init__(self, *, knows_vehicles: bool = True, **settings: object) -> None:
-        self.plan = SearchPlan(AnprSettings.model_validate(settings), knows_vehicles=knows_vehicles)
+    def __init__(self, *, detects_vehicles: bool = True, **settings: object) -> None:
+        self.plan = SearchSchedule(AnprSettings.model_validate(settings), detects_vehicles=detects_vehicles)
 
     def at(
         self,
@@ -106,7 +106,7 @@ def test_a_plate_camera_looks_everywhere_while_something_moves() -> None:
     looks = Looks(search="frame")
     assert [looks.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
     assert looks.at(3, seen(1), moving=False) == []
-    looks = Looks(knows_vehicles=False, frame_interval_s=0.3)
+    looks = Looks(detects_vehicles=False, frame_interval_s=0.3)
     assert [number for number in range(1, 8) if looks.at(number, seen(1))] == [1, 4, 7]
     assert [number for number in range(8, 11) if looks.at(number, seen(1), following=True)] == [8, 9, 10]
     assert looks.at(14, seen(1), moving=False) == []
@@ -136,28 +136,28 @@ def test_each_plate_goes_to_the_vehicle_it_hangs_on() -> None:
     """A near car before a far one: both boxes hold both plates, or nearly."""
     near, far = seen(1, (100, 150, 400, 350)), seen(2, (180, 60, 340, 210))
     plates = [(210.0, 300.0, 290.0, 320.0), (240.0, 175.0, 280.0, 186.0)]
-    assert attribute(plates, [near, far]) == [0, 1]
-    assert attribute(plates[::-1], [near, far]) == [1, 0]
+    assert associate_plates(plates, [near, far]) == [0, 1]
+    assert associate_plates(plates[::-1], [near, far]) == [1, 0]
 
 
 def test_a_vehicle_has_one_plate() -> None:
     """The other is somebody else's, or a sticker."""
-    assert sorted(map(str, attribute([(180, 210, 240, 225), (180, 120, 240, 135)], [seen(1)]))) == ["0", "None"]
-    assert attribute([(180, 210, 240, 225)], []) == [None]
+    assert sorted(map(str, associate_plates([(180, 210, 240, 225), (180, 120, 240, 135)], [seen(1)]))) == ["0", "None"]
+    assert associate_plates([(180, 210, 240, 225)], []) == [None]
 
 
 def test_what_is_beside_a_vehicle_is_not_on_it() -> None:
     """Nor what is above it, or wider than it."""
-    assert misfit((400, 200, 450, 215), CAR) == math.inf
-    assert misfit((180, 20, 240, 35), CAR) == math.inf
-    assert misfit((90, 200, 310, 240), CAR) == math.inf
+    assert association_cost((400, 200, 450, 215), CAR) == math.inf
+    assert association_cost((180, 20, 240, 35), CAR) == math.inf
+    assert association_cost((90, 200, 310, 240), CAR) == math.inf
 
 
 @given(st.lists(st.tuples(st.floats(0, 600), st.floats(0, 340)), max_size=6), st.integers(0, 4))
 def test_attribution_is_one_to_one(places: list[tuple[float, float]], vehicles: int) -> None:
     """However they lie, no vehicle gets two plates and no plate two vehicles."""
     plates = [(x, y, x + 40.0, y + 10.0) for x, y in places]
-    owners = attribute(plates, [seen(n, shifted(CAR, 70.0 * n)) for n in range(vehicles)])
+    owners = associate_plates(plates, [seen(n, shifted(CAR, 70.0 * n)) for n in range(vehicles)])
     assert len(owners) == len(plates)
     given_ = [owner for owner in owners if owner is not None]
     assert len(set(given_)) == len(given_)
@@ -165,7 +165,7 @@ def test_attribution_is_one_to_one(places: list[tuple[float, float]], vehicles: 
 
 def test_the_same_text_is_not_told_again_soon() -> None:
     """Soon after it was last seen, wherever it is; later it is another visit."""
-    told = ToldPlates(repeat_s=30.0)
+    told = RecentPlates(repeat_s=30.0)
     entry = told.add("AB123", (0, 0, 50, 10), seen_s=10.0)
     assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=35.0, moved=True) is entry
     assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=41.0, moved=True) is None
@@ -175,7 +175,7 @@ def test_the_same_text_is_not_told_again_soon() -> None:
 
 def test_one_character_more_or_less_is_the_same_plate_only_where_it_was_lost() -> None:
     """Two cars of one company in a row are two; one car that the tracker lost for a moment is one."""
-    told = ToldPlates(repeat_s=30.0)
+    told = RecentPlates(repeat_s=30.0)
     entry = told.add("AB123", (100, 100, 150, 110), seen_s=10.0)
     assert told.find("A8123", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is entry
     assert told.find("A8123", first=(500, 300, 550, 310), first_seen_s=11.0, moved=True) is None
@@ -185,7 +185,7 @@ def test_one_character_more_or_less_is_the_same_plate_only_where_it_was_lost() -
 
 def test_a_parked_car_found_anew_is_the_same() -> None:
     """Hours later, in the same place, not having moved; one that comes back to that place has."""
-    told = ToldPlates(repeat_s=30.0)
+    told = RecentPlates(repeat_s=30.0)
     entry = told.add("AB123", (100, 100, 150, 110), seen_s=10.0)
     assert told.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=False) is entry
     assert told.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=True) is None

@@ -7,11 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.anpr.recognition.character_detection import ALPHABET, SpottedCharacter, in_reading_order, softmax, spot
+from edge_agent.anpr.recognition.character_detection import (
+    ALPHABET,
+    DetectedCharacter,
+    detect_characters,
+    softmax,
+    sort_in_reading_order,
+)
 from tests.support.anpr.character_grids import SURE, empty_grid, line, write
 
 
-def text_of(characters: list[SpottedCharacter]) -> str:
+def text_of(characters: list[DetectedCharacter]) -> str:
     return "".join(character.char for character in characters)
 
 
@@ -19,7 +25,7 @@ def text_of(characters: list[SpottedCharacter]) -> str:
 @given(st.text(ALPHABET, min_size=1, max_size=8), st.floats(-0.1, 0.1), st.floats(24, 40))
 def test_one_line_is_read_as_written(text: str, fall: float, y: float) -> None:
     """Whatever stands on one line, level or slanting, is read from left to right, each character once."""
-    assert text_of(spot(line(text, fall=fall, y=y))) == text
+    assert text_of(detect_characters(line(text, fall=fall, y=y))) == text
 
 
 @settings(max_examples=40, deadline=None)
@@ -28,7 +34,7 @@ def test_two_lines_are_read_the_upper_first(upper: str, lower: str, fall: float)
     """Two lines become one text, upper line first, also where the plate slants."""
     cells = line(upper, y=17, left=40, pitch=30, fall=fall, height=24)
     line(lower, y=47, left=30, pitch=30, fall=fall, height=24, into=cells)
-    assert text_of(spot(cells)) == upper + lower
+    assert text_of(detect_characters(cells)) == upper + lower
 
 
 def test_letters_stacked_beside_the_number_are_left_out() -> None:
@@ -36,12 +42,12 @@ def test_letters_stacked_beside_the_number_are_left_out() -> None:
     cells = line("1234", left=60, pitch=30)
     write(cells, "B", 21, 41, width=14, height=15)
     write(cells, "A", 20, 23, width=14, height=15)
-    assert text_of(spot(cells)) == "1234"
+    assert text_of(detect_characters(cells)) == "1234"
 
 
 def test_nothing_is_found_on_an_empty_grid() -> None:
     """A crop without characters gives no characters."""
-    assert spot(empty_grid()) == []
+    assert detect_characters(empty_grid()) == []
 
 
 def test_faint_characters_are_dropped() -> None:
@@ -51,17 +57,17 @@ def test_faint_characters_are_dropped() -> None:
     cells[3, 30, 1:37] = -9
     cells[3, 30, 1 + ALPHABET.index("C")] = -0.7
     cells[[0, 1, 2, 4, 5, 6, 7], 30, 0] = SURE
-    assert text_of(spot(cells, threshold=0.4)) == "AB"
-    assert text_of(spot(cells, threshold=0.2)) == "ABC"
+    assert text_of(detect_characters(cells, threshold=0.4)) == "AB"
+    assert text_of(detect_characters(cells, threshold=0.2)) == "ABC"
 
 
 def test_cells_that_disagree_vote_and_the_doubt_shows() -> None:
     """One of several cells says 8 where the others say B: B it is, with less confidence."""
     cells = line("B", left=98, pitch=30)
-    sure = spot(cells)[0]
+    sure = detect_characters(cells)[0]
     rows, columns = np.nonzero(cells[..., 0] == 0)
     cells[rows[0], columns[0], 1 + ALPHABET.index("8")] = SURE + 3
-    doubtful = spot(cells)[0]
+    doubtful = detect_characters(cells)[0]
     assert (sure.char, doubtful.char) == ("B", "B")
     assert sure.confidence > 0.99
     assert 0.4 < doubtful.confidence < 0.9
@@ -72,15 +78,15 @@ def test_place_and_size_are_told_in_pixels_of_the_input() -> None:
     """The middle and size of a character come back as they went in."""
     cells = empty_grid()
     write(cells, "K", 101.5, 29.0, width=17, height=30)
-    found = spot(cells)[0]
+    found = detect_characters(cells)[0]
     assert (found.middle_x, found.middle_y) == pytest.approx((101.5, 29.0), abs=0.01)
     assert (found.width, found.height) == pytest.approx((17, 30), rel=0.01)
 
 
 def test_one_character_alone_is_in_order() -> None:
     """The order of a single character is that character."""
-    character = SpottedCharacter("A", 0.9, 10, 10, 5, 10, np.zeros(36, np.float32))
-    assert in_reading_order([character]) == [character]
+    character = DetectedCharacter("A", 0.9, 10, 10, 5, 10, np.zeros(36, np.float32))
+    assert sort_in_reading_order([character]) == [character]
 
 
 def test_softmax_of_large_logits_is_finite() -> None:
@@ -94,14 +100,14 @@ def test_small_print_beside_the_number_is_left_out() -> None:
     """The letter on a blue strip is far smaller than the number and no part of it."""
     cells = line("AB123", left=50, pitch=26, height=40)
     write(cells, "D", 10, 48, width=8, height=14)
-    assert text_of(spot(cells)) == "AB123"
+    assert text_of(detect_characters(cells)) == "AB123"
 
 
 def test_small_characters_on_a_short_text_stay() -> None:
     """Three characters are too few to say which is small."""
     cells = line("AB", left=60, pitch=30, height=40)
     write(cells, "D", 20, 44, width=10, height=18)
-    assert text_of(spot(cells)) == "DAB"
+    assert text_of(detect_characters(cells)) == "DAB"
 
 
 def test_a_narrow_letter_close_to_a_wide_one_is_kept() -> None:
@@ -109,7 +115,7 @@ def test_a_narrow_letter_close_to_a_wide_one_is_kept() -> None:
     cells = line("TR95X", left=20, pitch=22)
     write(cells, "M", 140, 32, width=24)
     write(cells, "I", 151, 32, width=12)
-    assert "".join(character.char for character in spot(cells)) == "TR95XMI"
+    assert "".join(character.char for character in detect_characters(cells)) == "TR95XMI"
 
 
 @pytest.mark.parametrize(("apart_px", "read"), [(6, "AIB"), (10, "AIIB")])
@@ -119,4 +125,4 @@ def test_a_thin_letter_seen_twice_is_one_letter(apart_px: float, read: str) -> N
     line("B", left=182, into=cells)
     write(cells, "I", 150, 32, width=5)
     write(cells, "I", 150 + apart_px, 32, width=5)
-    assert text_of(spot(cells)) == read
+    assert text_of(detect_characters(cells)) == read

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats
-from edge_agent.anpr.recognition.fusion import aligned, joined
+from edge_agent.anpr.recognition.fusion import fuse, pair_characters
 
 SURE = 0.95
 
@@ -33,14 +33,14 @@ def text(characters: list[Floats]) -> str:
 @given(st.text(ALPHABET, max_size=10), st.floats(0.5, 1.0), st.floats(0.5, 1.0))
 def test_what_both_saw_stands(seen: str, first: float, second: float) -> None:
     """Two readers of one mind are believed, whatever they saw and however sure they were."""
-    assert text(joined(row(seen, first), row(seen, second))) == seen
+    assert text(fuse(row(seen, first), row(seen, second))) == seen
 
 
 @given(st.lists(st.sampled_from(ALPHABET), max_size=9), st.lists(st.sampled_from(ALPHABET), max_size=9))
 def test_nobody_is_lost_or_doubled_in_the_alignment(first: list[str], second: list[str]) -> None:
     """Each character of both rows is in exactly one pair, in its order."""
     one, other = row("".join(first)), row("".join(second))
-    pairs = aligned(one, other)
+    pairs = pair_characters(one, other)
     assert [id(a) for a, _ in pairs if a is not None] == [id(a) for a in one]
     assert [id(b) for _, b in pairs if b is not None] == [id(b) for b in other]
 
@@ -48,7 +48,7 @@ def test_nobody_is_lost_or_doubled_in_the_alignment(first: list[str], second: li
 @given(st.text(ALPHABET, max_size=8), st.text(ALPHABET, max_size=8))
 def test_probabilities_stay_probabilities(first: str, second: str) -> None:
     """Whatever is joined, no character gets less than nothing or more than all."""
-    for chances in joined(row(first), row(second)):
+    for chances in fuse(row(first), row(second)):
         assert (chances >= 0).all()
         assert chances.sum() <= 1 + 1e-5
 
@@ -56,14 +56,12 @@ def test_probabilities_stay_probabilities(first: str, second: str) -> None:
 def test_the_surer_reader_decides() -> None:
     """Where one hesitates between B and 8, the other, who is sure, decides; the rest stays."""
     hesitant = [character("A"), character("8", 0.6, rather="B"), character("C")]
-    assert text(joined(hesitant, row("ABC"))) == "ABC"
+    assert text(fuse(hesitant, row("ABC"))) == "ABC"
 
 
 def test_a_quarrel_leaves_doubt() -> None:
     """Two that are equally sure of different characters leave a character that nobody is sure of."""
-    quarrel = joined(
-        [character("A"), character("8", 0.9, rather="B")], [character("A"), character("B", 0.9, rather="8")]
-    )
+    quarrel = fuse([character("A"), character("8", 0.9, rather="B")], [character("A"), character("B", 0.9, rather="8")])
     assert float(quarrel[0].max()) > 0.9
     assert float(quarrel[1].max()) < 0.6
 
@@ -75,7 +73,7 @@ def test_a_quarrel_leaves_doubt() -> None:
 def test_a_character_that_one_saw_counts_where_it_is_sure(sure: float, seen_by_second: bool, expected: str) -> None:
     """A thin I that only one saw is kept if that one was sure of it (the first more than the second), and less sure."""
     more, fewer = [character("A"), character("I", sure), character("C")], row("AC")
-    found = joined(fewer, more) if seen_by_second else joined(more, fewer)
+    found = fuse(fewer, more) if seen_by_second else fuse(more, fewer)
     assert text(found) == expected
     if expected == "AIC":
         assert float(found[1].max()) < sure
@@ -86,7 +84,7 @@ def test_a_character_left_out_leaves_doubt_beside_it(place: int) -> None:
     """Nobody can say of a line that one of two readers saw a character more in it that it is surely right."""
     more = row("ABC")
     more.insert(place, character("I", 0.5))
-    found = joined(more, row("ABC"))
+    found = fuse(more, row("ABC"))
     assert text(found) == "ABC"
     doubted = [float(chances.max()) < 0.5 for chances in found]
     assert doubted.count(True) == 1
@@ -95,4 +93,4 @@ def test_a_character_left_out_leaves_doubt_beside_it(place: int) -> None:
 
 def test_a_missing_reader_leaves_what_the_other_is_sure_of() -> None:
     """Where the second saw nothing, the first's sure characters remain."""
-    assert text(joined([*row("AB"), character("C", 0.4)], [])) == "AB"
+    assert text(fuse([*row("AB"), character("C", 0.4)], [])) == "AB"

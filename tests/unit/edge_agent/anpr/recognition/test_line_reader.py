@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats, SpottedCharacter, in_lines, spot
-from edge_agent.anpr.recognition.crops import LINE_HEIGHT, LINE_WIDTH, cut_line
+from edge_agent.anpr.recognition.character_detection import (
+    ALPHABET,
+    DetectedCharacter,
+    Floats,
+    detect_characters,
+    split_lines,
+)
+from edge_agent.anpr.recognition.crops import LINE_HEIGHT, LINE_WIDTH, crop_line
 from edge_agent.anpr.recognition.line_reader import LineReader, characters, open_line_reader
 from edge_agent.anpr.recognition.reader import NetworkPlateReader
 from edge_agent.detect.runtimes.base import PostProcess, Tensor, TensorSpec
@@ -84,8 +90,8 @@ def test_a_line_is_cut_around_its_characters() -> None:
     """The cut has the network's size and shows the line, not what stands above it."""
     picture = np.full((64, 192, 3), 255, np.uint8)
     picture[:20] = 0
-    placed = spot(line("ABCDE", left=50, pitch=22, y=44, height=18))
-    cut = cut_line(picture, placed)
+    placed = detect_characters(line("ABCDE", left=50, pitch=22, y=44, height=18))
+    cut = crop_line(picture, placed)
     assert cut.shape == (LINE_HEIGHT, LINE_WIDTH, 3)
     assert cut.min() == 255
 
@@ -95,7 +101,7 @@ def test_the_network_sees_bgr_between_minus_one_and_one() -> None:
     network = FakeLineNetwork("A")
     blue = np.zeros((64, 192, 3), np.uint8)
     blue[..., 0] = 255
-    LineReader(network=network).read(blue, spot(wide_line("ABC")))
+    LineReader(network=network).read(blue, detect_characters(wide_line("ABC")))
     assert network.shown[0][0, 24, 96].tolist() == [1.0, -1.0, -1.0]
 
 
@@ -131,13 +137,13 @@ def test_lines_are_told_apart_and_sorted() -> None:
     """One line stays one, two come upper first, nothing is no line."""
     upper = [placed("A", 60, 15), placed("B", 90, 16), placed("C", 120, 15)]
     lower = [placed("1", 50, 47), placed("2", 80, 46)]
-    assert in_lines([]) == []
-    assert [[c.char for c in one] for one in in_lines(upper[::-1])] == [["A", "B", "C"]]
-    assert [[c.char for c in one] for one in in_lines([*lower, *upper])] == [["A", "B", "C"], ["1", "2"]]
+    assert split_lines([]) == []
+    assert [[c.char for c in one] for one in split_lines(upper[::-1])] == [["A", "B", "C"]]
+    assert [[c.char for c in one] for one in split_lines([*lower, *upper])] == [["A", "B", "C"], ["1", "2"]]
 
 
-def placed(char: str, x: float, y: float) -> SpottedCharacter:
-    return SpottedCharacter(char, 0.9, x, y, 20, 26, np.zeros(36, np.float32))
+def placed(char: str, x: float, y: float) -> DetectedCharacter:
+    return DetectedCharacter(char, 0.9, x, y, 20, 26, np.zeros(36, np.float32))
 
 
 # --- the shipped model
@@ -149,7 +155,7 @@ def test_the_shipped_model_reads_a_painted_line(wanted: str) -> None:
     picture = painted(wanted)
     across, down = 192 / picture.shape[1], 64 / picture.shape[0]
     found = [
-        SpottedCharacter("?", 1.0, (58 + 62 * i) * across, 60 * down, 46 * across, 56 * down, np.zeros(36, np.float32))
+        DetectedCharacter("?", 1.0, (58 + 62 * i) * across, 60 * down, 46 * across, 56 * down, np.zeros(36, np.float32))
         for i in range(len(wanted))
     ]
     assert text(open_line_reader().read(picture, found)) == wanted

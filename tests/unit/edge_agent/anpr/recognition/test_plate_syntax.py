@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats
-from edge_agent.anpr.recognition.plate_syntax import row_shares, settle
+from edge_agent.anpr.recognition.plate_syntax import disambiguate, row_shares
 
 
 def seen(*characters: dict[str, float]) -> Floats:
@@ -25,7 +25,7 @@ def sure(text: str) -> list[dict[str, float]]:
 
 
 def read(distributions: Floats, **regions: float) -> str:
-    return "".join(ALPHABET[index] for index in settle(distributions, regions)[0])
+    return "".join(ALPHABET[index] for index in disambiguate(distributions, regions)[0])
 
 
 EITHER = {"O": 0.46, "0": 0.5}
@@ -67,7 +67,7 @@ def test_an_o_is_rarer_than_a_zero_where_serials_go_without() -> None:
 
 def test_doubt_shows_in_that_character_alone() -> None:
     """The confidence is low where kinds compete, high elsewhere, and never above what the network gave."""
-    _, confidences = settle(seen(*sure("AB"), EITHER, *sure("1234")), {"other": 1.0})
+    _, confidences = disambiguate(seen(*sure("AB"), EITHER, *sure("1234")), {"other": 1.0})
     assert confidences[2] < 0.8
     assert min(np.delete(confidences, 2)) > 0.9
     assert max(confidences) <= 0.96

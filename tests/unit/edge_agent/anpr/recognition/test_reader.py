@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats, spot
-from edge_agent.anpr.recognition.crops import straightened
+from edge_agent.anpr.recognition.character_detection import ALPHABET, Floats, detect_characters
+from edge_agent.anpr.recognition.crops import crop_around
 from edge_agent.anpr.recognition.reader import MODEL_NAME as READER
 from edge_agent.anpr.recognition.reader import NetworkPlateReader, open_reader
 from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
@@ -170,10 +170,10 @@ def test_straightening_levels_a_slanting_line(zoom: int) -> None:
     """What fell to the right is level in the new picture, at any size of the crop, and fills most of it."""
     cells = line("ABCDE", left=60, pitch=18, fall=0.2, height=20)
     picture = np.full((64 * zoom, 192 * zoom, 3), 255, np.uint8)
-    for character in spot(cells):
+    for character in detect_characters(cells):
         middle = (round(character.middle_x * zoom), round(character.middle_y * zoom))
         cv2.circle(picture, middle, 4 * zoom, (0, 0, 0), -1)
-    level = straightened(picture, spot(cells), (1.0, 0.75), 192, 64)
+    level = crop_around(picture, detect_characters(cells), (1.0, 0.75), 192, 64)
     assert level.shape == (64, 192, 3)
     rows, columns = np.nonzero(level[..., 0] < 100)
     assert np.ptp(rows) < 24

@@ -1,11 +1,11 @@
 """Weights part of the way between those that training began with and those it ended with.
 
-    python -m training.line.blend --start /tmp/line-start.pt --trained RUN/last.pt --bank BANK --frames FRAMES
+    python -m training.line.average_weights --start /tmp/line-start.pt --trained RUN/last.pt --bank BANK --frames FRAMES
 
 Training on drawn plates makes a reader better at drawn plates, and after a while worse at photographs of kinds that it
 never saw. The mean of both sets of weights keeps most of what each knows (Wortsman et al. 2022, "Robust fine-tuning of
 zero-shot models"). Run so on a network that was trained with ``--real-share 0``, this prints how many lines each share
-of the way reads: of photographs, which are then all unseen, as they are and spoilt, and of drawn plates.
+of the way reads: of photographs, which are then all unseen, as they are and augmented, and of drawn plates.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from training.line.train import exact
 from training.reader.bank import load_real
 
 SHARES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-_SPOILT = 0.6
+_AUGMENTED = 0.6
 
 
-def blended(start: dict[str, Tensor], trained: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+def average_weights(start: dict[str, Tensor], trained: dict[str, Tensor], share: float) -> dict[str, Tensor]:
     """Return the weights ``share`` (0..1) of the way from the first to the second."""
     return {name: torch.lerp(start[name].float(), trained[name].float(), share) for name in start}
 
@@ -45,14 +45,14 @@ def main() -> None:
     real = load_real(options.bank, held_out=True) + load_real(options.bank, held_out=False)
     sets = {
         "photographed": [photographed(rng, plate, hardness=0) for plate in real],
-        "spoilt": [photographed(rng, plate, hardness=_SPOILT) for plate in real],
+        "augmented": [photographed(rng, plate, hardness=_AUGMENTED) for plate in real],
         "drawn": held_out(options.bank, options.frames, 500),
     }
     print("share", *(f"{name} ({len(samples)})" for name, samples in sets.items()), sep="\t")
     start, trained = (torch.load(path)["network"] for path in (options.start, options.trained))
     for share in options.shares:
         network = LineNetwork().to(memory_format=torch.channels_last)
-        network.load_state_dict(blended(start, trained, share))
+        network.load_state_dict(average_weights(start, trained, share))
         print(f"{share:.2f}", *(f"{exact(network, samples):.4f}" for samples in sets.values()), sep="\t", flush=True)
 
 

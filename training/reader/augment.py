@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.recognition.crops import stretched
+from edge_agent.anpr.recognition.crops import resize_to_input
 from training.reader.bank import BankedPlate, RealPlate
 
 INPUT_WIDTH, INPUT_HEIGHT = 192, 64
@@ -62,7 +62,7 @@ def make_sample(
 
 
 def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> Sample:
-    """Return a photographed plate, cut anew and spoilt a little more; ``hardness`` 0: cut by its label, as it is."""
+    """Return a photographed plate, cut anew and augmented a little more; ``hardness`` 0: cut by its label, as it is."""
     crop, boxes = make_real_crop(rng, plate, hardness=hardness)
     return _sample(crop, boxes, plate)
 
@@ -83,13 +83,13 @@ def make_real_crop(rng: np.random.Generator, plate: RealPlate, *, hardness: floa
     crop = cv2.warpPerspective(
         picture, from_picture, (crop_w, crop_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return _spoil(rng, crop, hardness * 0.5), _moved(boxes, matrix)
+    return _augment(rng, crop, hardness * 0.5), _moved(boxes, matrix)
 
 
 def _sample(crop: np.ndarray, boxes: np.ndarray, plate: BankedPlate | RealPlate) -> Sample:
     """Stretch a crop and the boxes of its characters to the reader's input."""
     height, width = crop.shape[:2]
-    image = stretched(crop, INPUT_WIDTH, INPUT_HEIGHT)
+    image = resize_to_input(crop, INPUT_WIDTH, INPUT_HEIGHT)
     boxes = boxes * np.array([INPUT_WIDTH / width, INPUT_HEIGHT / height] * 2, np.float32)
     return Sample(image, boxes, plate.classes, plate.region)
 
@@ -113,7 +113,7 @@ def make_crop(
     cv2.warpPerspective(
         clean, matrix @ to_plate, (crop_w, crop_h), dst=crop, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT
     )
-    return _spoil(rng, crop, hardness), _moved(plate.boxes, matrix)
+    return _augment(rng, crop, hardness), _moved(plate.boxes, matrix)
 
 
 def _placement(
@@ -151,7 +151,7 @@ def _moved(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([moved.mean(1), np.stack([width, height], 1)], 1).astype(np.float32)
 
 
-def _spoil(rng: np.random.Generator, crop: np.ndarray, hardness: float) -> np.ndarray:
+def _augment(rng: np.random.Generator, crop: np.ndarray, hardness: float) -> np.ndarray:
     light = crop.astype(np.float32)
     height, width = crop.shape[:2]
     if rng.random() < 0.35:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Luma = NDArray[np.uint8]
 
 
-def spoil(rng: np.random.Generator, image: Luma, quads: NDArray[np.float32]) -> tuple[Luma, NDArray[np.float32]]:
+def augment(rng: np.random.Generator, image: Luma, quads: NDArray[np.float32]) -> tuple[Luma, NDArray[np.float32]]:
     """Return the picture through a worse camera; mirroring is not among it, for plates have a direction."""
     if rng.random() < 0.3:
         image = _blur(rng, image)
