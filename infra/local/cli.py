@@ -189,7 +189,7 @@ def _wait_until_ready(state: StateFolder) -> None:
 
 
 def _down(options: argparse.Namespace) -> int:
-    from infra.local.stack import end_process
+    from infra.local.stack import stop_process
 
     state = StateFolder(options.state)
     supervisor = _running(state)
@@ -202,7 +202,7 @@ def _down(options: argparse.Namespace) -> int:
     for name, pid_file in state.leftovers() if state.exists else ():
         left = pid_file.read()
         if left is not None and left.alive:
-            end_process(name, left)
+            stop_process(name, left)
             healed = True
         pid_file.remove()
     print("stopped" if supervisor is not None or healed else "nothing was running")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.aws import resources
-from infra.local.processes.ports import LOOPBACK, answers, holder_of, is_free
+from infra.local.processes.ports import LOOPBACK, answers, describe_listener, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.aws import AwsServer, aws_environment
@@ -36,8 +36,8 @@ DEFAULT_API_PORT = 8069
 API_APPLICATION = "cloud_functions.api.server:app_from_environment"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
-_STEADY_AFTER_S = 10.0
-_PORT_PATIENCE_S = 2.0
+_STABLE_AFTER_S = 10.0
+_PORT_FREE_TIMEOUT_S = 2.0
 _SNAPSHOT_RETENTION_DAYS = "90"
 """As the template's bucket has it by default; 0 keeps pictures for ever."""
 
@@ -78,13 +78,13 @@ class Stack:
         self.environment: dict[str, str] = {}
         self.first_start = not (state.path / "postgres" / "data").exists()
 
-    def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
+    def start(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Start everything and wait until all of it is ready; stop what was started where something fails."""
-        self._heal()
+        self._stop_leftovers()
         self._require_api_port()
         try:
-            self._begin(tell)
-            self._wait_ready(tell)
+            self._begin(report)
+            self._wait_ready(report)
         except BaseException:
             self.stop()
             raise
@@ -94,33 +94,33 @@ class Stack:
         """Stop everything, the last started first."""
         if self.parts and self._state.run.is_dir():
             self._describe("stopping")
-        for group in (self._named("api", "schedule"), self._named("bridge"), self._services()):
-            for watched in group:
-                watched.process.begin_stop()
-            for watched in group:
-                watched.process.stop()
+        for group in (self._named("api", "schedule"), self._named("iot_rule"), self._services()):
+            for part in group:
+                part.process.begin_stop()
+            for part in group:
+                part.process.stop()
         self.parts.clear()
         if self._state.run.is_dir():
             self._describe("stopped")
 
-    def tend(self) -> None:
+    def check(self) -> None:
         """Start again what has died, with a growing pause for what keeps dying. Call this every few moments.
 
         Raises ConfigurationError where a part cannot be started again: its data was removed.
         """
         now = time.monotonic()
-        for watched in self.parts:
-            if watched.process.alive:
-                if now - watched.since_s > _STEADY_AFTER_S:
-                    watched.pause_s = _FIRST_PAUSE_S
+        for part in self.parts:
+            if part.process.alive:
+                if now - part.since_s > _STABLE_AFTER_S:
+                    part.pause_s = _FIRST_PAUSE_S
                 continue
-            if watched.due_s is None:
-                log.warning("%s has died; starting it again in %g s", watched.process.name, watched.pause_s)
-                watched.due_s = now + watched.pause_s
-                watched.pause_s = min(watched.pause_s * 2, _LONGEST_PAUSE_S)
-            elif now >= watched.due_s:
-                watched.due_s, watched.since_s = None, now
-                self._begin_again(watched)
+            if part.due_s is None:
+                log.warning("%s has died; starting it again in %g s", part.process.name, part.pause_s)
+                part.due_s = now + part.pause_s
+                part.pause_s = min(part.pause_s * 2, _LONGEST_PAUSE_S)
+            elif now >= part.due_s:
+                part.due_s, part.since_s = None, now
+                self._begin_again(part)
 
     def _begin_again(self, part: Part) -> None:
         try:
@@ -134,56 +134,56 @@ class Stack:
 
     def process(self, name: str) -> Process:
         """Return one part's process."""
-        return next(watched.process for watched in self.parts if watched.process.name == name)
+        return next(part.process for part in self.parts if part.process.name == name)
 
     # Starting
 
-    def _heal(self) -> None:
+    def _stop_leftovers(self) -> None:
         """Stop what a crashed supervisor left running, first of all so that it lets go of its ports."""
         for name, pid_file in self._state.leftovers():
             left = pid_file.read()
             if left is None or not left.alive:
                 continue
             log.warning("%s still runs from an earlier start (pid %d): stopping it", name, left.pid)
-            end_process(name, left)
+            stop_process(name, left)
 
     def _require_api_port(self) -> None:
         port = self._options.api_port
         # A stack whose folder was removed a moment ago may still be stopping.
-        if not wait_until(lambda: is_free(port), timeout_s=_PORT_PATIENCE_S, poll_s=0.05):
-            holder = holder_of(port)
+        if not wait_until(lambda: is_free(port), timeout_s=_PORT_FREE_TIMEOUT_S, poll_s=0.05):
+            holder = describe_listener(port)
             who = f"held by {holder}" if holder else "in use"
             raise ConfigurationError(
                 f"port {port} is {who}; stop that, or choose another with --port (make demo: API_PORT=N)"
             )
 
-    def _begin(self, tell: Callable[[str], None]) -> None:
+    def _begin(self, report: Callable[[str], None]) -> None:
         ports = self._state.ports(["postgres", "redis", "broker", "aws", "data_plane"])
         self.urls["redis"] = self._external.get("REDIS_URL") or self._begin_redis(ports["redis"])
         self.urls["broker"] = self._external.get("MQTT_URL") or self._begin_broker(ports["broker"])
         self.urls["aws"] = f"http://{LOOPBACK}:{ports['aws']}"
         self.urls["api"] = f"http://{LOOPBACK}:{self._options.api_port}"
-        self.urls["database"] = self._external.get("DATABASE_URL") or self._begin_postgres(ports["postgres"], tell)
+        self.urls["database"] = self._external.get("DATABASE_URL") or self._begin_postgres(ports["postgres"], report)
         self.environment = self._function_environment(ports["data_plane"])
         self._describe("starting")
         self._begin_functions(ports["aws"], ports["data_plane"])
 
     def _begin_redis(self, port: int) -> str:
         server = RedisServer(folder=self._state.path, port=port)
-        self._watch(server.process)
+        self._start_part(server.process)
         return server.url
 
     def _begin_broker(self, port: int) -> str:
         broker = MqttBroker(folder=self._state.path, port=port)
-        self._watch(broker.process)
+        self._start_part(broker.process)
         return broker.url
 
-    def _begin_postgres(self, port: int, tell: Callable[[str], None]) -> str:
+    def _begin_postgres(self, port: int, report: Callable[[str], None]) -> str:
         if self.first_start:
-            tell("making a database cluster (the first time only)")
+            report("making a database cluster (the first time only)")
         binaries = PostgresBinaries.choose(self._options.postgres)
         server = PostgresServer(folder=self._state.path, binaries=binaries, port=port)
-        self._watch(server.process, server.begin_again, first=server.begin)
+        self._start_part(server.process, server.begin_again, first=server.begin)
         self._postgres = server
         return server.url_of(DATABASE)
 
@@ -191,34 +191,34 @@ class Stack:
         api_port = self._options.api_port
         python = [sys.executable, "-m"]
         api = [*python, "uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--log-level", "warning"]
-        self._watch(self._process("api", [*api, "--port", str(api_port)], lambda: answers(api_port)))
-        aws = AwsServer(folder=self._state.path, port=aws_port, kept=True, environment=self.environment)
-        self._watch(aws.process)
-        bridge = [*python, "infra.local.aws.iot_rule", "--state", str(self._state.path)]
-        bridge += ["--data-plane-port", str(data_plane_port)]
-        self._watch(self._process("bridge", bridge, lambda: answers(data_plane_port)))
-        self._watch(self._process("schedule", [*python, "infra.local.aws.scheduler"], lambda: True))
+        self._start_part(self._process("api", [*api, "--port", str(api_port)], lambda: answers(api_port)))
+        aws = AwsServer(folder=self._state.path, port=aws_port, persistent=True, environment=self.environment)
+        self._start_part(aws.process)
+        iot_rule = [*python, "infra.local.aws.iot_rule", "--state", str(self._state.path)]
+        iot_rule += ["--data-plane-port", str(data_plane_port)]
+        self._start_part(self._process("iot_rule", iot_rule, lambda: answers(data_plane_port)))
+        self._start_part(self._process("schedule", [*python, "infra.local.aws.scheduler"], lambda: True))
 
     def _process(self, name: str, command: list[str], ready: Callable[[], bool]) -> Process:
         return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)
 
-    def _watch(
+    def _start_part(
         self, process: Process, begin: Callable[[], None] | None = None, *, first: Callable[[], None] | None = None
     ) -> None:
         """Start a part, and have it started again by ``begin`` when it dies; ``first`` starts it the first time."""
-        watched = Part(process=process, begin=begin or process.begin, since_s=time.monotonic())
-        self.parts.append(watched)
-        (first or watched.begin)()
+        part = Part(process=process, begin=begin or process.begin, since_s=time.monotonic())
+        self.parts.append(part)
+        (first or part.begin)()
 
-    def _wait_ready(self, tell: Callable[[str], None]) -> None:
+    def _wait_ready(self, report: Callable[[str], None]) -> None:
         if self._postgres is not None:
             self._postgres.wait_ready()
             self._postgres.create_database(DATABASE)
         if migrate(self.urls["database"], remembered=self._state.path / "schema.json"):
-            tell("the database schema is up to date")
-        for watched in self.parts:
-            if watched.process.name != "postgres":
-                watched.process.wait_ready()
+            report("the database schema is up to date")
+        for part in self.parts:
+            if part.process.name != "postgres":
+                part.process.wait_ready()
 
     def _function_environment(self, data_plane_port: int) -> dict[str, str]:
         """Return what the template would set on the functions, pointed at this machine."""
@@ -253,18 +253,18 @@ class Stack:
                 },
                 "urls": {name: redact(url) for name, url in self.urls.items()},
                 "bucket": resources.BUCKET,
-                "parts": [watched.process.name for watched in self.parts],
+                "parts": [part.process.name for part in self.parts],
             }
         )
 
     def _named(self, *names: str) -> list[Part]:
-        return [watched for watched in self.parts if watched.process.name in names]
+        return [part for part in self.parts if part.process.name in names]
 
     def _services(self) -> list[Part]:
-        return [watched for watched in self.parts if watched.process.name in {"postgres", "redis", "broker", "aws"}]
+        return [part for part in self.parts if part.process.name in {"postgres", "redis", "broker", "aws"}]
 
 
-def end_process(name: str, left: ProcessIdentity) -> None:
+def stop_process(name: str, left: ProcessIdentity) -> None:
     """Ask a part that is not our child to end, and kill it where it does not."""
     # To PostgreSQL, SIGTERM means: wait until every client has gone.
     left.signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)

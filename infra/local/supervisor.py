@@ -23,9 +23,9 @@ from shared.retry import Backoff, FaultLog
 
 log = logging.getLogger(__name__)
 
-_TEND_EVERY_S = 0.05
+_CHECK_INTERVAL_S = 0.05
 _LONGEST_PAUSE_S = 5.0
-_ROTATE_EVERY_S = 1.0
+_ROTATION_INTERVAL_S = 1.0
 
 
 class Supervisor:
@@ -56,15 +56,15 @@ class Supervisor:
         self._state.unlock()
         os.umask(self._umask)
 
-    def tend_until(self, stopped: threading.Event, also: Callable[[], None] = lambda: None) -> None:
+    def run_until(self, stopped: threading.Event, also: Callable[[], None] = lambda: None) -> None:
         """Look after the stack, and call ``also`` each time, until told to stop.
 
         Raises ConfigurationError once the state folder is gone, and whatever VedetteError ``also`` raises.
         """
-        backoff = Backoff(min_s=_TEND_EVERY_S, max_s=_LONGEST_PAUSE_S)
-        while not stopped.wait(_TEND_EVERY_S):
+        backoff = Backoff(min_s=_CHECK_INTERVAL_S, max_s=_LONGEST_PAUSE_S)
+        while not stopped.wait(_CHECK_INTERVAL_S):
             try:
-                self.tend()
+                self.check()
                 also()
             except VedetteError:
                 raise
@@ -74,16 +74,16 @@ class Supervisor:
             else:
                 backoff.succeeded()
 
-    def tend(self) -> None:
+    def check(self) -> None:
         """Notice when the state folder is gone, start again what has died, and keep the logs bounded."""
-        if not self._state.still_ours():  # before anything is started, which would make parts of the folder anew
+        if not self._state.is_unchanged():  # before anything is started, which would make parts of the folder anew
             raise ConfigurationError(
                 f"the state folder {self._state.path} was removed or moved while the stack ran: everything is stopped"
             )
-        self.stack.tend()
+        self.stack.check()
         now_s = time.monotonic()
         if now_s >= self._rotation_due_s:
-            self._rotation_due_s = now_s + _ROTATE_EVERY_S
+            self._rotation_due_s = now_s + _ROTATION_INTERVAL_S
             rotate_logs(self._state.logs)
 
 
@@ -121,7 +121,7 @@ def main() -> int:
         with Supervisor(state=StateFolder(chosen.state), options=options) as supervisor:
             supervisor.stack.start(logging.getLogger("stack").info)
             stop_on_signals(stopped)
-            supervisor.tend_until(stopped)
+            supervisor.run_until(stopped)
     except VedetteError as error:
         sys.stderr.write(f"vedette-local: {error}\n")
         return 2 if isinstance(error, ConfigurationError) else 1

@@ -1,6 +1,6 @@
 """The one-machine stack: how long a start takes, and how long an event takes from MQTT to Redis.
 
-Every event goes the whole way: broker, bridge, the real ingest handler under AWS's runtime client, PostgreSQL, hub,
+Every event goes the whole way: broker, IoT rule, the real ingest handler under AWS's runtime client, PostgreSQL, hub,
 fan-out, Redis. The baseline of the burst is the broker alone: the same messages, publisher to subscriber.
 """
 

@@ -45,7 +45,7 @@ class RunningStack:
         """Tend the stack until the condition holds; tell whether it came to hold in time."""
 
         def look() -> bool:
-            self.stack.tend()
+            self.stack.check()
             return condition()
 
         return wait_until(look, timeout_s=timeout_s, poll_s=0.05)

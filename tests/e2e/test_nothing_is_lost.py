@@ -38,9 +38,9 @@ def test_kill_the_device(stack: RunningStack, feeder: Feed) -> None:
     device.assert_exactly_once()
 
 
-@pytest.mark.parametrize("part", ["ingest", "bridge", "postgres", "aws"])
+@pytest.mark.parametrize("part", ["ingest", "iot_rule", "postgres", "aws"])
 def test_kill_a_part(stack: RunningStack, feeder: Feed, part: str) -> None:
-    """The ingest function, the rule's bridge, the database or the hub dies and comes back."""
+    """The ingest function, the IoT rule, the database or the hub is killed and restarts."""
     device = feeder(count=COUNT, rate=RATE)
     _in_mid_stream(stack, device)
     os.kill(stack.pid_of(part), signal.SIGKILL)
@@ -56,7 +56,7 @@ def test_kill_the_broker(stack: RunningStack, feeder: Feed) -> None:
     os.kill(ingest, signal.SIGSTOP)
     before = len(device.taken())
     assert stack.until(lambda: len(device.taken()) > before + 50)
-    os.kill(stack.pid_of("bridge"), signal.SIGKILL)
+    os.kill(stack.pid_of("iot_rule"), signal.SIGKILL)
     os.kill(stack.pid_of("broker"), signal.SIGKILL)
     device.assert_exactly_once()
     states = _gap_states(stack, device)

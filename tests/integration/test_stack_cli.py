@@ -28,7 +28,7 @@ from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresSer
 from tests.support.backing_services import BrokerFixture, PostgresFixture
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = {"redis", "broker", "postgres", "api", "aws", "bridge", "schedule"}
+PARTS = {"redis", "broker", "postgres", "api", "aws", "iot_rule", "schedule"}
 
 
 class Stack:
@@ -190,7 +190,7 @@ def test_services_of_ones_own(
     """With --external, what the environment names is used, migrated, and not started by us."""
     url = postgres.server.url_of(postgres.new_database(migrated=False))
     stack.up("--external", DATABASE_URL=url, MQTT_URL=mqtt_broker.url, REDIS_URL=redis_url)
-    assert set(stack.status()["parts"]) == {"api", "aws", "bridge", "schedule"}
+    assert set(stack.status()["parts"]) == {"api", "aws", "iot_rule", "schedule"}
     assert stack.get("/api/events")["total"] == 0
     assert url.split(":")[2].split("@")[0] not in (stack.state / "run" / "stack.json").read_text()
 
@@ -199,7 +199,7 @@ def test_as_an_ordinary_user(stack: Stack) -> None:
     """Nobody's rights are enough (as root, a user namespace makes this process look like uid 65534's)."""
     prefix: list[str] = []
     if os.geteuid() == 0:
-        launcher = ROOT / "infra" / "local" / "launch.py"
+        launcher = ROOT / "infra" / "local" / "processes" / "launch.py"
         prefix = [sys.executable, "-I", "-S", str(launcher), str(os.getpid()), "0", f"userns:{NOBODY}"]
     done = stack.run("up", "--port", str(stack.port), prefix=prefix)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""PostgreSQL under our supervision, the patient broker and the bridge, with real processes."""
+"""PostgreSQL under our supervision, the broker and the IoT rule, with real processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from infra.local.aws.ingest_event_source import Arrival, Inbox
+from infra.local.aws.ingest_event_source import Inbox, ReceivedMessage
 from infra.local.aws.iot_rule import RuleSubscription, connect, data_plane
 from infra.local.processes import identity
 from infra.local.processes.identity import choose_identity
@@ -182,8 +182,8 @@ def test_binaries_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def patient_broker(tmp_path: Path) -> Iterator[MqttBroker]:
-    """amqtt with our patience, whatever else is installed."""
+def embedded_broker(tmp_path: Path) -> Iterator[MqttBroker]:
+    """amqtt, even where mosquitto is installed."""
     broker = MqttBroker(folder=tmp_path, embedded=True)
     broker.process.start()
     yield broker
@@ -200,7 +200,7 @@ class Subscriber:
         self.rule.start()
         assert wait_until(self.client.is_connected, timeout_s=10)
 
-    def arrivals(self, count: int) -> list[Arrival]:
+    def arrivals(self, count: int) -> list[ReceivedMessage]:
         assert wait_until(lambda: len(self.inbox) >= count, timeout_s=20), f"{len(self.inbox)} of {count} arrived"
         return self.inbox.take(most=1000, most_bytes=10**9)
 
@@ -213,9 +213,9 @@ class Subscriber:
 
 
 @pytest.fixture
-def publish(patient_broker: MqttBroker) -> Iterator[Callable[..., None]]:
+def publish(embedded_broker: MqttBroker) -> Iterator[Callable[..., None]]:
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client.connect(patient_broker.host, patient_broker.port)
+    client.connect(embedded_broker.host, embedded_broker.port)
     client.loop_start()
 
     def send(*payloads: str) -> None:
@@ -227,9 +227,11 @@ def publish(patient_broker: MqttBroker) -> Iterator[Callable[..., None]]:
     client.loop_stop()
 
 
-def test_what_was_not_acknowledged_is_delivered_again(patient_broker: MqttBroker, publish: Callable[..., None]) -> None:
+def test_what_was_not_acknowledged_is_delivered_again(
+    embedded_broker: MqttBroker, publish: Callable[..., None]
+) -> None:
     """A subscriber that dies with messages in hand, and misses some while away, gets all of them when it returns."""
-    first = Subscriber(patient_broker)
+    first = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)  # its SUBSCRIBE has been taken
     publish("1", "2", "3")
     arrivals = {arrival.payload: arrival for arrival in first.arrivals(3)}
@@ -237,27 +239,27 @@ def test_what_was_not_acknowledged_is_delivered_again(patient_broker: MqttBroker
     wait_until(lambda: False, timeout_s=0.3)
     first.die()
     publish("4")
-    second = Subscriber(patient_broker)
+    second = Subscriber(embedded_broker)
     assert {arrival.payload for arrival in second.arrivals(3)} == {b"1", b"3", b"4"}
     second.rule.stop()
 
 
-def test_a_late_acknowledgement_is_waited_for(patient_broker: MqttBroker, publish: Callable[..., None]) -> None:
+def test_a_late_acknowledgement_is_waited_for(embedded_broker: MqttBroker, publish: Callable[..., None]) -> None:
     """Six seconds without PUBACK (amqtt by itself gives up after five) lose nothing when the subscriber then dies."""
-    first = Subscriber(patient_broker)
+    first = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)
     publish("slow")
     assert len(first.arrivals(1)) == 1
     wait_until(lambda: False, timeout_s=6)
     first.die()
-    second = Subscriber(patient_broker)
+    second = Subscriber(embedded_broker)
     assert [arrival.payload for arrival in second.arrivals(1)] == [b"slow"]
     second.rule.stop()
 
 
-def test_an_acknowledgement_from_before_is_not_sent(patient_broker: MqttBroker, publish: Callable[..., None]) -> None:
+def test_an_acknowledgement_from_before_is_not_sent(embedded_broker: MqttBroker, publish: Callable[..., None]) -> None:
     """A packet id of the last connection may mean another message on this one."""
-    subscriber = Subscriber(patient_broker)
+    subscriber = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)
     publish("a")
     (stale,) = subscriber.arrivals(1)
@@ -268,7 +270,7 @@ def test_an_acknowledgement_from_before_is_not_sent(patient_broker: MqttBroker, 
     assert again.connection == stale.connection + 1
     subscriber.rule.acknowledge(stale)
     subscriber.rule.stop()
-    third = Subscriber(patient_broker)
+    third = Subscriber(embedded_broker)
     assert [arrival.payload for arrival in third.arrivals(1)] == [b"a"]
     third.rule.stop()
 
@@ -276,7 +278,7 @@ def test_an_acknowledgement_from_before_is_not_sent(patient_broker: MqttBroker, 
 # The data plane
 
 
-def test_a_command_over_http_reaches_the_device(patient_broker: MqttBroker) -> None:
+def test_a_command_over_http_reaches_the_device(embedded_broker: MqttBroker) -> None:
     """boto3's iot-data ``publish`` comes out as an MQTT message; what cannot be published is refused."""
     received: list[tuple[str, bytes]] = []
     device = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -284,10 +286,10 @@ def test_a_command_over_http_reaches_the_device(patient_broker: MqttBroker) -> N
     device.on_message = lambda _c, _d, message: received.append((message.topic, bytes(message.payload)))
     device.on_subscribe = lambda *_: subscribed.set()
     device.on_connect = lambda *_: device.subscribe("vedette/hq/gate-01/commands/+", qos=1)
-    device.connect(patient_broker.host, patient_broker.port)
+    device.connect(embedded_broker.host, embedded_broker.port)
     device.loop_start()
     assert subscribed.wait(10)
-    client = connect(patient_broker.url, client_id="data-plane", persistent=False)
+    client = connect(embedded_broker.url, client_id="data-plane", persistent=False)
     client.loop_start()
     assert wait_until(client.is_connected, timeout_s=10)
     server = data_plane(client=client, port=free_port())
@@ -314,19 +316,19 @@ def test_a_command_over_http_reaches_the_device(patient_broker: MqttBroker) -> N
     thread.join()
 
 
-def test_python_connections_that_say_nothing_do_not_keep_the_broker_from_ending(patient_broker: MqttBroker) -> None:
+def test_python_connections_that_say_nothing_do_not_keep_the_broker_from_ending(embedded_broker: MqttBroker) -> None:
     """Whoever asks whether the port answers hangs up without CONNECT; Python 3.12 waits for what is left open."""
     for _ in range(5):
-        socket.create_connection((LOOPBACK, urlsplit(patient_broker.url).port or 0)).close()
-    process = patient_broker.process
+        socket.create_connection((LOOPBACK, urlsplit(embedded_broker.url).port or 0)).close()
+    process = embedded_broker.process
     process.begin_stop()
     assert wait_until(lambda: not process.alive, timeout_s=60)
     assert process.exit_status == 0
 
 
-def test_the_broker_ends_on_sigterm(patient_broker: MqttBroker) -> None:
+def test_the_broker_ends_on_sigterm(embedded_broker: MqttBroker) -> None:
     """It ends in order, with status 0."""
-    assert patient_broker.process.pid is not None
-    os.kill(patient_broker.process.pid, signal.SIGTERM)
-    assert wait_until(lambda: not patient_broker.process.alive, timeout_s=10)
-    assert patient_broker.process.exit_status == 0
+    assert embedded_broker.process.pid is not None
+    os.kill(embedded_broker.process.pid, signal.SIGTERM)
+    assert wait_until(lambda: not embedded_broker.process.alive, timeout_s=10)
+    assert embedded_broker.process.exit_status == 0

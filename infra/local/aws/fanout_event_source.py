@@ -17,14 +17,14 @@ from shared.retry import Backoff, FaultLog
 
 log = logging.getLogger(__name__)
 
-_MOST = 250
+_MAX_BATCH = 250
 _HIDDEN_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
-_MOST_RECEIVES = 30  # about four minutes
+_MAX_RECEIVES = 30  # about four minutes
 
 
-class FanoutFeed:
+class FanoutEventSourceMapping:
     """Take, invoke, delete what went well; what failed comes again after a growing pause."""
 
     def __init__(self, *, queues: QueueFile, queue: str, dead_queue: str, invoke: Callable[[bytes], bytes]) -> None:
@@ -48,7 +48,7 @@ class FanoutFeed:
 
     def step(self, *, wait_s: float = 0.25) -> None:
         """Wait a little for messages and hand them over."""
-        messages = self._queues.take(self._queue, most=_MOST, hidden_s=_HIDDEN_S, wait_s=wait_s)
+        messages = self._queues.take(self._queue, most=_MAX_BATCH, hidden_s=_HIDDEN_S, wait_s=wait_s)
         if not messages:
             return
         try:
@@ -63,14 +63,14 @@ class FanoutFeed:
         self._put_back([message for message in messages if message.message_id in failed])
 
     def _put_back(self, left: Sequence[QueueMessage]) -> None:
-        dead = [message for message in left if message.receive_count >= _MOST_RECEIVES]
+        dead = [message for message in left if message.receive_count >= _MAX_RECEIVES]
         if dead:
             log.error(
-                "%d messages of %s failed %d times: to %s", len(dead), self._queue, _MOST_RECEIVES, self._dead_queue
+                "%d messages of %s failed %d times: to %s", len(dead), self._queue, _MAX_RECEIVES, self._dead_queue
             )
             self._queues.put(self._dead_queue, [(message.body, message.attributes) for message in dead])
             self._queues.delete(message.receipt_handle for message in dead)
-        alive = [message for message in left if message.receive_count < _MOST_RECEIVES]
+        alive = [message for message in left if message.receive_count < _MAX_RECEIVES]
         if alive:
             tries = min(min(message.receive_count for message in alive) - 1, 10)
             self._queues.hide(alive, hidden_s=min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S))

@@ -28,7 +28,7 @@ _LONGEST_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedMessage:
     """One MQTT message, not yet acknowledged; ``packet_id`` counts on connection number ``connection`` alone."""
 
     topic: str
@@ -57,9 +57,9 @@ class Inbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._arrivals: deque[Arrival] = deque()
+        self._arrivals: deque[ReceivedMessage] = deque()
 
-    def put(self, arrival: Arrival) -> None:
+    def put(self, arrival: ReceivedMessage) -> None:
         with self._changed:
             self._arrivals.append(arrival)
             self._changed.notify()
@@ -72,9 +72,9 @@ class Inbox:
         with self._changed:
             self._changed.wait_for(lambda: len(self._arrivals) > 0, timeout_s)
 
-    def take(self, *, most: int, most_bytes: int) -> list[Arrival]:
+    def take(self, *, most: int, most_bytes: int) -> list[ReceivedMessage]:
         """Take the oldest arrivals, at least one where there is any."""
-        taken: list[Arrival] = []
+        taken: list[ReceivedMessage] = []
         size = 0
         with self._changed:
             while self._arrivals and len(taken) < most:
@@ -88,18 +88,18 @@ class Inbox:
 class Acknowledger(Protocol):
     """Tells the broker that a message needs no keeping any more."""
 
-    def acknowledge(self, arrival: Arrival) -> None: ...
+    def acknowledge(self, arrival: ReceivedMessage) -> None: ...
 
 
 @dataclass(slots=True)
 class _Queued:
-    arrival: Arrival
+    arrival: ReceivedMessage
     message: QueueMessage
     attempts: int = 0
     due_s: float = 0.0
 
 
-class IngestFeed:
+class IngestEventSourceMapping:
     """The loop between the broker and ingest: nothing is acknowledged before ingest has it, nothing is given up.
 
     When the whole function fails (the database is away, one message makes it crash) the batch is tried again in halves,
@@ -152,7 +152,7 @@ class IngestFeed:
         fresh = self._inbox.take(most=max(self._most - len(due), 1), most_bytes=LARGEST_BATCH_BYTES)
         self._feed([*due, *(self._enqueue(arrival) for arrival in fresh)])
 
-    def _enqueue(self, arrival: Arrival) -> _Queued:
+    def _enqueue(self, arrival: ReceivedMessage) -> _Queued:
         self._number += 1
         message = QueueMessage(
             message_id=f"local-{self._number}", body=arrival.body(), sent_at_ms=arrival.received_at_ms

@@ -24,7 +24,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from infra.local.aws.http_handler import ProgramHandler
-from infra.local.aws.ingest_event_source import Arrival, Inbox, IngestFeed
+from infra.local.aws.ingest_event_source import Inbox, IngestEventSourceMapping, ReceivedMessage
 from infra.local.aws.lambda_function import LambdaFunction
 from infra.local.processes.ports import LOOPBACK
 from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER
@@ -37,7 +37,7 @@ _CLIENT_ID = "vedette-rule"
 _DATA_PLANE_CLIENT_ID = "vedette-data-plane"
 _MAX_PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core's limit
 _PUBLISH_TIMEOUT_S = 5.0
-_LOOK_EVERY_S = 1.0
+_POLL_INTERVAL_S = 1.0
 
 
 def connect(url: str, *, client_id: str, persistent: bool, manual_ack: bool = False) -> mqtt.Client:
@@ -72,7 +72,7 @@ class RuleSubscription:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def acknowledge(self, arrival: Arrival) -> None:
+    def acknowledge(self, arrival: ReceivedMessage) -> None:
         """Send PUBACK, unless the connection on which the message came has ended.
 
         The broker then delivers it again under a number that may meanwhile mean another message.
@@ -88,7 +88,7 @@ class RuleSubscription:
         client.subscribe([(topic_filter, 1) for topic_filter in RULE_FILTERS])
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        arrival = Arrival(
+        arrival = ReceivedMessage(
             topic=_topic_of(message),
             payload=bytes(message.payload),
             packet_id=message.mid,
@@ -109,7 +109,7 @@ def _topic_of(message: mqtt.MQTTMessage) -> str:
         return error.object.decode("utf-8", errors="backslashreplace")
 
 
-class NetworkWatch:
+class NetworkThreadMonitor:
     """Ends the process when an MQTT client's network thread has ended, so that the supervisor starts it again.
 
     paho's thread ends without a word when anything in it raises; the process would go on, deaf.
@@ -122,7 +122,7 @@ class NetworkWatch:
 
     def run(self) -> None:
         """Look once a second until ``stopped``, which this sets where a thread is missing."""
-        while not self._stopped.wait(_LOOK_EVERY_S):
+        while not self._stopped.wait(_POLL_INTERVAL_S):
             missing = self._names - {thread.name for thread in threading.enumerate()}
             if missing:
                 log.error("the network thread of %s has ended: starting again", ", ".join(sorted(missing)))
@@ -187,9 +187,9 @@ def main() -> int:
     inbox = Inbox()
     rule = RuleSubscription(client=connect(url, client_id=_CLIENT_ID, persistent=True, manual_ack=True), inbox=inbox)
     rule.start()
-    watch = NetworkWatch(clients=[_CLIENT_ID, _DATA_PLANE_CLIENT_ID], stopped=stopped)
+    watch = NetworkThreadMonitor(clients=[_CLIENT_ID, _DATA_PLANE_CLIENT_ID], stopped=stopped)
     threading.Thread(target=watch.run, name="network-watch", daemon=True).start()
-    IngestFeed(inbox=inbox, invoke=ingest.invoke, acknowledger=rule).run(stopped)
+    IngestEventSourceMapping(inbox=inbox, invoke=ingest.invoke, acknowledger=rule).run(stopped)
 
     rule.stop()
     server.shutdown()

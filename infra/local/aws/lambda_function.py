@@ -44,14 +44,14 @@ class _Invocation:
     error: str | None = None
 
 
-class _Exchange:
+class _InvocationSlot:
     """Where the one pending invocation lies until the runtime fetches it; the latest to ask is the one served."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: _Invocation | None = None
         self._running: dict[str, _Invocation] = {}
-        self._asker = 0
+        self._generation = 0
 
     def offer(self, invocation: _Invocation) -> None:
         with self._changed:
@@ -64,26 +64,26 @@ class _Exchange:
                 self._waiting = None
             self._running.pop(invocation.request_id, None)
 
-    def dismiss(self) -> None:
+    def release_waiting_runtime(self) -> None:
         """Send away whoever waits: a runtime that is dead, though its connection has not noticed."""
         with self._changed:
-            self._asker += 1
+            self._generation += 1
             self._changed.notify_all()
 
     def fetch(self) -> _Invocation | None:
         """Wait for an invocation; None when a later runtime has asked meanwhile (this one is dead)."""
         with self._changed:
-            self._asker += 1
-            mine = self._asker
+            self._generation += 1
+            mine = self._generation
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._waiting is not None or self._asker != mine)
-            if self._asker != mine or self._waiting is None:
+            self._changed.wait_for(lambda: self._waiting is not None or self._generation != mine)
+            if self._generation != mine or self._waiting is None:
                 return None
             invocation, self._waiting = self._waiting, None
             self._running[invocation.request_id] = invocation
             return invocation
 
-    def settle(self, request_id: str, *, answer: bytes = b"", error: str | None = None) -> None:
+    def complete(self, request_id: str, *, answer: bytes = b"", error: str | None = None) -> None:
         with self._changed:
             invocation = self._running.pop(request_id, None)
         if invocation is not None:
@@ -92,11 +92,11 @@ class _Exchange:
 
 
 class _RuntimeApi(ProgramHandler):
-    exchange: _Exchange
+    slot: _InvocationSlot
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:  # noqa: N802  http.server's name
-        invocation = self.exchange.fetch() if self.path == f"{_API}/invocation/next" else None
+        invocation = self.slot.fetch() if self.path == f"{_API}/invocation/next" else None
         if invocation is None:
             self._reply(410)
             return
@@ -112,11 +112,11 @@ class _RuntimeApi(ProgramHandler):
         body = self.body(largest_bytes=_LARGEST_ANSWER_BYTES)
         *_, request_id, what = self.path.split("/")
         if body is None:
-            self.exchange.settle(request_id, error=f"the answer is larger than {_LARGEST_ANSWER_BYTES} bytes")
+            self.slot.complete(request_id, error=f"the answer is larger than {_LARGEST_ANSWER_BYTES} bytes")
         elif what == "response":
-            self.exchange.settle(request_id, answer=body)
+            self.slot.complete(request_id, answer=body)
         else:
-            self.exchange.settle(request_id, error=_error_text(body))
+            self.slot.complete(request_id, error=_error_text(body))
         self._reply(202)
 
     def _reply(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
@@ -144,8 +144,8 @@ class LambdaFunction:
     ) -> None:
         self.name = name
         self._timeout_s = timeout_s
-        self._exchange = _Exchange()
-        api = type("RuntimeApi", (_RuntimeApi,), {"exchange": self._exchange})
+        self._slot = _InvocationSlot()
+        api = type("RuntimeApi", (_RuntimeApi,), {"slot": self._slot})
         self._server = ThreadingHTTPServer((LOOPBACK, 0), api)
         self._server.daemon_threads = True
         self._pause_s = _RESTART_PAUSE_S
@@ -183,16 +183,16 @@ class LambdaFunction:
 
         Raise TransientError when the handler raised, took too long or died; a dead function is started again first.
         """
-        self._revive()
+        self._restart_if_dead()
         invocation = _Invocation(event=event, deadline_ms=int((time.time() + self._timeout_s) * 1000))
-        self._exchange.offer(invocation)
+        self._slot.offer(invocation)
         deadline = time.monotonic() + self._timeout_s
         while not invocation.answered.wait(0.1):
             if not self.process.alive:
-                self._exchange.withdraw(invocation)
+                self._slot.withdraw(invocation)
                 raise TransientError(f"the function {self.name} died:\n{self.process.last_log_lines()}")
             if time.monotonic() > deadline:
-                self._exchange.withdraw(invocation)
+                self._slot.withdraw(invocation)
                 self.process.kill()
                 raise TransientError(f"the function {self.name} did not answer within {self._timeout_s:g} s")
         if invocation.error is not None:
@@ -200,9 +200,9 @@ class LambdaFunction:
         self._pause_s = _RESTART_PAUSE_S
         return invocation.answer
 
-    def _revive(self) -> None:
+    def _restart_if_dead(self) -> None:
         if not self.process.alive:
             time.sleep(self._pause_s)
             self._pause_s = min(self._pause_s * 2, _LONGEST_RESTART_PAUSE_S)
-            self._exchange.dismiss()
+            self._slot.release_waiting_runtime()
             self.process.begin()

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from infra.local.aws.fanout_event_source import FanoutFeed
+from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
 from infra.local.aws.lambda_function import LambdaFunction
 from infra.local.aws.messaging import Messaging
 from infra.local.aws.object_store import ObjectFolder, ObjectStore
@@ -85,12 +85,14 @@ def _serve_stack(port: int, state: Path, stopped: threading.Event) -> None:
     folder = ObjectFolder(state / "objects")
     folder.make_bucket(BUCKET)
     queues = QueueFile(state / "queues.db")
-    application = ObjectStore(folder=folder, otherwise=Messaging(queues=queues, otherwise=Moto()))
+    application = ObjectStore(folder=folder, fallback=Messaging(queues=queues, fallback=Moto()))
     fanout = LambdaFunction(name="fanout", handler=FANOUT_HANDLER, environment={}, folder=state)
     fanout.start()
     _serve(make_server(port, application))
-    feed = FanoutFeed(queues=queues, queue=FANOUT_QUEUE, dead_queue=FANOUT_DEAD_QUEUE, invoke=fanout.invoke)
-    feed.run(stopped)
+    mapping = FanoutEventSourceMapping(
+        queues=queues, queue=FANOUT_QUEUE, dead_queue=FANOUT_DEAD_QUEUE, invoke=fanout.invoke
+    )
+    mapping.run(stopped)
     fanout.stop()
 
 

@@ -25,11 +25,11 @@ _SNS_NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
 
 
 class Messaging:
-    """The WSGI application: SNS and SQS requests to the queues, everything else to ``otherwise``."""
+    """The WSGI application: SNS and SQS requests to the queues, everything else to ``fallback``."""
 
-    def __init__(self, *, queues: QueueFile, otherwise: Application) -> None:
+    def __init__(self, *, queues: QueueFile, fallback: Application) -> None:
         self._queues = queues
-        self._otherwise = otherwise
+        self._fallback = fallback
         self._topic_calls: dict[str, Callable[[Mapping[str, str]], str]] = {
             "Publish": self._publish,
             "PublishBatch": self._publish_batch,
@@ -51,7 +51,7 @@ class Messaging:
             return self._try_sns(body_of(environ), start_response)
         if service == "sqs" and target.startswith("AmazonSQS."):
             return self._try_sqs(target.partition(".")[2], body_of(environ), start_response)
-        return self._otherwise(environ, start_response)
+        return self._fallback(environ, start_response)
 
     def _try_sns(self, body: bytes, start_response: StartResponse) -> list[bytes]:
         try:

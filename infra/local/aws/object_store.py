@@ -27,7 +27,7 @@ from infra.local.aws.wsgi import Application, Environ, StartResponse, body_of, s
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 _KEPT_HEADERS = ("content-type", "cache-control", "content-disposition", "content-encoding")
-_HALF_WRITTEN = re.compile(r"\..*\.\d+\.new", re.ASCII)
+_TEMPORARY_NAME = re.compile(r"\..*\.\d+\.new", re.ASCII)
 _LIST_LIMIT = 1000
 _WRITE_ATTEMPTS = 5
 
@@ -106,7 +106,7 @@ class ObjectFolder:
         folder, _, name = prefix.rpartition("/")
         above = f"{folder}/" if folder else ""
         found = sorted(start.iterdir()) if start is not None and start.is_dir() else []
-        found = [path for path in found if path.name.startswith(name) and not _HALF_WRITTEN.fullmatch(path.name)]
+        found = [path for path in found if path.name.startswith(name) and not _TEMPORARY_NAME.fullmatch(path.name)]
         folders = [f"{above}{path.name}/" for path in found if path.is_dir()]
         return folders, [(f"{above}{path.name}", path) for path in found if path.is_file()]
 
@@ -116,7 +116,7 @@ class ObjectFolder:
             return
         for path in sorted(path for path in start.rglob("*") if path.is_file()):
             key = path.relative_to(root).as_posix()
-            if key.startswith(prefix) and not _HALF_WRITTEN.fullmatch(path.name):
+            if key.startswith(prefix) and not _TEMPORARY_NAME.fullmatch(path.name):
                 yield key, path
 
     def _start(self, bucket: str, prefix: str) -> Path | None:
@@ -155,13 +155,13 @@ def _remove_empty_folders(folder: Path, top: Path) -> None:
 
 
 def _write(path: Path, body: bytes) -> None:
-    """Write so that a reader (or a crash) sees the old file or the new one, never half."""
-    half = path.with_name(f".{path.name}.{threading.get_ident()}.new")
+    """Write so that a reader (or a crash) sees the old file or the new one, never a partial one."""
+    temporary = path.with_name(f".{path.name}.{threading.get_ident()}.new")
     for attempt in range(_WRITE_ATTEMPTS):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            half.write_bytes(body)
-            half.replace(path)
+            temporary.write_bytes(body)
+            temporary.replace(path)
         except FileNotFoundError:  # a delete has just removed the empty folder
             if attempt == _WRITE_ATTEMPTS - 1:
                 raise
@@ -170,16 +170,16 @@ def _write(path: Path, body: bytes) -> None:
 
 
 class ObjectStore:
-    """The WSGI application: S3 requests to the folder, everything else to ``otherwise``."""
+    """The WSGI application: S3 requests to the folder, everything else to ``fallback``."""
 
-    def __init__(self, *, folder: ObjectFolder, otherwise: Application) -> None:
+    def __init__(self, *, folder: ObjectFolder, fallback: Application) -> None:
         self._folder = folder
-        self._otherwise = otherwise
+        self._fallback = fallback
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", ""), True).items()}
         if service_of(environ) != "s3":
-            return self._otherwise(environ, start_response)
+            return self._fallback(environ, start_response)
         body = body_of(environ)
         try:
             _check_expiry(query)

@@ -14,10 +14,10 @@ from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
 
 _RESTART_PAUSE_S = 2.0
-_MOST_RESTARTS = 3
-_STEADY_AFTER_S = 60.0
+_MAX_RESTARTS = 3
+_STABLE_AFTER_S = 60.0
 """An agent that ran for so long has its restarts forgotten."""
-_AGENT_SAYS = "edge-agent: "
+_MESSAGE_PREFIX = "edge-agent: "
 _WRONG_CONFIGURATION = 2
 
 
@@ -42,20 +42,20 @@ class DemoAgent:
         """End the agent in order."""
         self._process.stop()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Print what the agent has said, and start it again where it has ended.
 
         Raises:
             ConfigurationError: the agent cannot run with what it was given.
             TransientError: it ends again and again.
         """
-        self._pass_on()
+        self._forward_messages()
         now_s = time.monotonic()
         if self._process.alive:
-            if now_s - self._began_s > _STEADY_AFTER_S:
+            if now_s - self._began_s > _STABLE_AFTER_S:
                 self._restarts = 0
         elif self._restart_at_s is None:
-            self._require_better_luck()
+            self._raise_if_not_restartable()
             self._console.print("the edge agent ended; starting it again", style="yellow")
             self._restart_at_s = now_s + self._pause_s
         elif now_s >= self._restart_at_s:
@@ -72,16 +72,16 @@ class DemoAgent:
         self._restart_at_s, self._began_s = None, now_s
         self._restarts += 1
 
-    def _pass_on(self) -> None:
+    def _forward_messages(self) -> None:
         for line in self._log.added():
             # What the agent says to a person; a traceback is left to `vedette-local logs agent`.
-            if line.startswith(_AGENT_SAYS):
-                self._console.print(escape(redact(line.removeprefix(_AGENT_SAYS))), style="dim")
+            if line.startswith(_MESSAGE_PREFIX):
+                self._console.print(escape(redact(line.removeprefix(_MESSAGE_PREFIX))), style="dim")
 
-    def _require_better_luck(self) -> None:
+    def _raise_if_not_restartable(self) -> None:
         if self._process.exit_status == _WRONG_CONFIGURATION:
             raise ConfigurationError(f"the edge agent cannot run like this:\n{self._process.last_log_lines()}")
-        if self._restarts >= _MOST_RESTARTS:
+        if self._restarts >= _MAX_RESTARTS:
             raise TransientError(f"the edge agent keeps ending:\n{self._process.last_log_lines()}")
 
 

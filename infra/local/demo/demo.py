@@ -33,7 +33,7 @@ from shared.retry import Backoff, FaultLog
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.05
+_POLL_INTERVAL_S = 0.05
 _BARE_SCHEMES = ("synthetic", "usb", "gst")
 
 
@@ -57,7 +57,7 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: 
         agent = DemoAgent(process=process, console=console)
         try:
             agent.start()
-            stack.tend_until(stopped, agent.look)
+            stack.run_until(stopped, agent.check)
         finally:
             agent.stop()
             stopped.set()
@@ -90,7 +90,7 @@ class RunningStack:
     """The stack that the demo uses: its own, or one that runs already."""
 
     urls: dict[str, str]
-    tend_until: Callable[[threading.Event, Callable[[], None]], None]
+    run_until: Callable[[threading.Event, Callable[[], None]], None]
     """Looks after the stack, and calls the second argument every few moments, until the first is set."""
     ours: bool
 
@@ -117,20 +117,20 @@ def _stack(state: StateFolder, options: StackOptions, console: Console) -> Gener
     running = state.supervisor.read()
     if running is not None and running.alive and state.description().get("phase") == "ready":
         console.print("using the stack that runs already (vedette-local down stops it)", style="dim")
-        yield RunningStack(urls=state.description()["urls"], tend_until=partial(_while_it_runs, running), ours=False)
+        yield RunningStack(urls=state.description()["urls"], run_until=partial(_while_it_runs, running), ours=False)
         return
     began_s = time.monotonic()
     with Supervisor(state=state, options=options) as supervisor:
         console.print("starting database, broker, Redis, object store, functions and API …", style="dim")
         supervisor.stack.start(lambda text: console.print(f"  {text}", style="dim"))
         console.print(f"ready in {time.monotonic() - began_s:.1f} s", style="dim")
-        yield RunningStack(urls=supervisor.stack.urls, tend_until=supervisor.tend_until, ours=True)
+        yield RunningStack(urls=supervisor.stack.urls, run_until=supervisor.run_until, ours=True)
     console.print("stopped; the data stays in " + str(state.path), style="dim")
 
 
 def _while_it_runs(supervisor: ProcessIdentity, stopped: threading.Event, also: Callable[[], None]) -> None:
     """Call ``also`` until stopped; raise TransientError once the stack that somebody else keeps has ended."""
-    while not stopped.wait(_LOOK_EVERY_S):
+    while not stopped.wait(_POLL_INTERVAL_S):
         if not supervisor.alive:
             raise TransientError("the stack that this demo used was stopped (vedette-local down), so the demo ends too")
         also()

@@ -34,7 +34,7 @@ def choose_identity(*, binaries: Path, state: Path) -> str:
     )
 
 
-def hand_over(folder: Path, identity: str) -> None:
+def change_owner(folder: Path, identity: str) -> None:
     """Give a folder of the server's to the user it runs as (as seen from outside)."""
     if os.geteuid() != 0:
         return

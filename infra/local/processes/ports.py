@@ -37,7 +37,7 @@ def answers(port: int, *, host: str = LOOPBACK) -> bool:
         return False
 
 
-def holder_of(port: int) -> str | None:
+def describe_listener(port: int) -> str | None:
     """Return ``name (pid N)`` of the process that listens on the port; None where the system does not say."""
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listening_inodes(Path("/proc/net") / table, port)}
     if not inodes:

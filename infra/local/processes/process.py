@@ -96,9 +96,9 @@ class PidFile:
 
     def write(self, identity: ProcessIdentity) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        half = self._path.with_suffix(".new")
-        half.write_text(json.dumps({"pid": identity.pid, "started": identity.started}), encoding="utf-8")
-        half.replace(self._path)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps({"pid": identity.pid, "started": identity.started}), encoding="utf-8")
+        temporary.replace(self._path)
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -156,7 +156,7 @@ class Process:
 
     def begin(self) -> None:
         """Start without waiting; what a crashed supervisor left running under this name is stopped first."""
-        self.heal()
+        self.stop_leftover()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(self._death_signal))]
         with self.log_path.open("ab") as log_file:
@@ -187,7 +187,7 @@ class Process:
                 )
             time.sleep(_POLL_S)
 
-    def heal(self) -> None:
+    def stop_leftover(self) -> None:
         """Stop the process that the pid file names where it still runs and is not our own child."""
         left = self._pid_file.read()
         if left is not None and left.alive and left.pid != self.pid:

@@ -73,7 +73,7 @@ class StateFolder:
         self._lock = file  # held until ``unlock``, or until the process ends however it ends
         return True
 
-    def still_ours(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Tell whether the folder is the one that was locked: false once it was removed, moved or made anew."""
         if self._lock is None:
             return False
@@ -118,13 +118,13 @@ class StateFolder:
 
     def describe(self, description: dict[str, Any]) -> None:
         """Write down what runs here, for other commands to read."""
-        half = self._description.with_suffix(".new")
+        temporary = self._description.with_suffix(".new")
         try:
-            half.write_text(json.dumps(description, indent=2), encoding="utf-8")
-            half.replace(self._description)
+            temporary.write_text(json.dumps(description, indent=2), encoding="utf-8")
+            temporary.replace(self._description)
         except OSError as error:  # a full disk must not take down what runs
             with contextlib.suppress(OSError):
-                half.unlink()
+                temporary.unlink()
             log.warning("%s cannot be written: %s", self._description, error.strerror)
 
     def description(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class LoopbackAuthPlugin(BaseAuthPlugin):
         return True
 
 
-class PatientHandler(BrokerProtocolHandler):
+class DurableDeliveryHandler(BrokerProtocolHandler):
     """Waits for PUBACK as long as the connection lasts, and sends again what was in flight when it ended."""
 
     @classmethod
@@ -99,7 +99,7 @@ async def serve(port: int) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     # amqtt has no seam for the handler's class.
-    amqtt.broker.BrokerProtocolHandler = PatientHandler
+    amqtt.broker.BrokerProtocolHandler = DurableDeliveryHandler
     broker = Broker(BrokerConfig.from_dict(broker_settings(port)))
     await broker.start()
     await stopped.wait()

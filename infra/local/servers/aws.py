@@ -33,7 +33,7 @@ class AwsServer:
         *,
         folder: Path,
         port: int | None = None,
-        kept: bool = False,
+        persistent: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port or free_port()
@@ -41,7 +41,7 @@ class AwsServer:
         command = [sys.executable, "-m", "infra.local.aws.main", "--port", str(self.port)]
         self.process = Process(
             name="aws",
-            command=[*command, "--state", str(folder)] if kept else command,
+            command=[*command, "--state", str(folder)] if persistent else command,
             folder=folder,
             ready=lambda: answers(self.port),
             environment=environment,

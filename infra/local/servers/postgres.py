@@ -24,7 +24,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from infra.local.processes.identity import choose_identity, hand_over
+from infra.local.processes.identity import change_owner, choose_identity
 from infra.local.processes.ports import LOOPBACK, free_port
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
 from shared.errors import ConfigurationError, TransientError
@@ -154,9 +154,9 @@ class PostgresServer:
         self._begin_process()
 
     def _begin_process(self) -> None:
-        self.process.heal()
+        self.process.stop_leftover()
         self._end_orphan()
-        hand_over(self._data, self._identity)
+        change_owner(self._data, self._identity)
         self.process.begin()
 
     def wait_ready(self) -> None:
@@ -206,18 +206,18 @@ class PostgresServer:
         if (self._data / "PG_VERSION").is_file():
             self._check_version()
             return
-        half = self.folder / "data.new"
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(mode=0o700)
+        temporary = self.folder / "data.new"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
         password_file = self.folder / "password.new"
         password_file.touch(mode=0o600)
         password_file.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
-        hand_over(half, self._identity)
-        hand_over(password_file, self._identity)
-        self._initdb(half, password_file)
-        hand_over(password_file, "same")
+        change_owner(temporary, self._identity)
+        change_owner(password_file, self._identity)
+        self._initdb(temporary, password_file)
+        change_owner(password_file, "same")
         password_file.replace(self._password_file)
-        half.rename(self._data)
+        temporary.rename(self._data)
 
     def _initdb(self, data: Path, password_file: Path) -> None:
         launcher = Path(__file__).parents[1] / "processes" / "launch.py"

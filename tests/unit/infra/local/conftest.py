@@ -20,7 +20,7 @@ from infra.local.processes.ports import LOOPBACK, free_port
 from infra.local.servers.aws import REGION
 
 
-def somebody_else(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def fallback_service(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Stand where moto stands."""
     start_response("418 I'm a teapot", [("Content-Length", "9")])
     return [b"elsewhere"]
@@ -36,8 +36,8 @@ class Endpoint:
         self.objects.make_bucket(BUCKET)
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}"
-        messaging = Messaging(queues=self.queues, otherwise=somebody_else)
-        self._server = make_server(port, ObjectStore(folder=self.objects, otherwise=messaging))
+        messaging = Messaging(queues=self.queues, fallback=fallback_service)
+        self._server = make_server(port, ObjectStore(folder=self.objects, fallback=messaging))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         self._clients: list[Any] = []

@@ -26,7 +26,7 @@ def test_cloud_b9_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> Non
     stack.parts.append(Part(process=process, begin=begin))
 
     def tended() -> bool:
-        stack.tend()
+        stack.check()
         return len(tries) >= 2
 
     assert wait_until(tended, timeout_s=10)
@@ -47,16 +47,16 @@ def test_cloud_b8_the_folder_is_ours_while_it_is_the_one_that_was_locked(tmp_pat
     """Removed, or made anew by somebody else, it is not."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
-    assert not state.still_ours()
+    assert not state.is_unchanged()
     assert state.lock()
-    assert state.still_ours()
+    assert state.is_unchanged()
     state.path.rename(tmp_path / "moved")
-    assert not state.still_ours()
+    assert not state.is_unchanged()
     other = StateFolder(tmp_path / "state")
     other.prepare()
     assert other.lock()
-    assert other.still_ours()
-    assert not state.still_ours()
+    assert other.is_unchanged()
+    assert not state.is_unchanged()
     other.unlock()
     state.unlock()
 
@@ -76,7 +76,7 @@ def test_python_an_unexpected_fault_does_not_end_the_supervisor(
     stack.parts.append(Part(process=process, begin=begin))
 
     def tended() -> bool:
-        stack.tend()
+        stack.check()
         return len(tries) >= 3
 
     assert wait_until(tended, timeout_s=20)
@@ -96,7 +96,7 @@ def test_cloud_b8_a_part_that_needs_a_person_ends_the_stack(tmp_path: Path) -> N
     stack.parts.append(Part(process=process, begin=begin))
 
     def tended() -> bool:
-        stack.tend()
+        stack.check()
         return False
 
     with pytest.raises(ConfigurationError, match="was removed"):

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.aws.fanout_event_source import FanoutFeed
-from infra.local.aws.ingest_event_source import LARGEST_BATCH, Arrival, Inbox, IngestFeed
+from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
+from infra.local.aws.ingest_event_source import LARGEST_BATCH, Inbox, IngestEventSourceMapping, ReceivedMessage
 from infra.local.aws.queue_file import QueueFile
 from infra.local.aws.sqs_event import QueueMessage, failed_ids
 from shared.errors import TransientError
 
 
-def _arrival(number: int, *, size: int = 1) -> Arrival:
+def _arrival(number: int, *, size: int = 1) -> ReceivedMessage:
     topic = "vedette/hq/gate-01/events/camera-1/tracking"
-    return Arrival(topic=topic, payload=b"%d" % number * size, packet_id=number, connection=1, received_at_ms=1000)
+    return ReceivedMessage(
+        topic=topic, payload=b"%d" % number * size, packet_id=number, connection=1, received_at_ms=1000
+    )
 
 
 class Acknowledged:
@@ -28,7 +30,7 @@ class Acknowledged:
     def __init__(self) -> None:
         self.packet_ids: list[int] = []
 
-    def acknowledge(self, arrival: Arrival) -> None:
+    def acknowledge(self, arrival: ReceivedMessage) -> None:
         self.packet_ids.append(arrival.packet_id)
 
 
@@ -53,15 +55,15 @@ class Function:
         return json.dumps({"batchItemFailures": failures}).encode()
 
 
-class Bench:
-    """A feed with a clock that moves only when it sleeps or the test says so."""
+class Harness:
+    """A mapping with a clock that moves only when it sleeps or the test says so."""
 
     def __init__(self, behave: Callable[[list[str]], set[str]]) -> None:
         self.now_s = 0.0
         self.inbox = Inbox()
         self.acknowledged = Acknowledged()
         self.function = Function(behave)
-        self.feed = IngestFeed(
+        self.mapping = IngestEventSourceMapping(
             inbox=self.inbox,
             invoke=self.function,
             acknowledger=self.acknowledged,
@@ -72,7 +74,7 @@ class Bench:
     def steps(self, count: int) -> None:
         for _ in range(count):
             self.now_s += 6
-            self.feed.step(idle_s=0)
+            self.mapping.step(idle_s=0)
 
 
 def _all_well(_: list[str]) -> set[str]:
@@ -81,27 +83,27 @@ def _all_well(_: list[str]) -> set[str]:
 
 def test_a_batch_has_the_shape_of_an_sqs_event() -> None:
     """The record carries topic, exact bytes, the device as client id, and the queue it stands for."""
-    bench = Bench(_all_well)
-    bench.inbox.put(_arrival(7))
-    bench.steps(1)
-    (event,) = bench.function.events
+    harness = Harness(_all_well)
+    harness.inbox.put(_arrival(7))
+    harness.steps(1)
+    (event,) = harness.function.events
     (record,) = event["Records"]  # type: ignore[misc]
     assert (record["eventSource"], record["eventSourceARN"].rsplit(":", 1)[1]) == ("aws:sqs", "vedette-ingest")
     body = json.loads(record["body"])
     assert body["topic"] == "vedette/hq/gate-01/events/camera-1/tracking"
     assert (body["client_id"], body["received_at_ms"]) == ("gate-01", 1000)
-    assert bench.acknowledged.packet_ids == [7]
+    assert harness.acknowledged.packet_ids == [7]
 
 
 def test_failed_messages_are_tried_again_and_their_neighbours_acknowledged() -> None:
     """Of a batch, what ingest reports comes again; the rest is done with."""
-    bench = Bench(lambda _: {"2"} if len(bench.function.batches) < 3 else set())
+    harness = Harness(lambda _: {"2"} if len(harness.function.batches) < 3 else set())
     for number in (1, 2, 3):
-        bench.inbox.put(_arrival(number))
-    bench.steps(1)
-    assert bench.acknowledged.packet_ids == [1, 3]
-    bench.steps(2)
-    assert bench.acknowledged.packet_ids == [1, 3, 2]
+        harness.inbox.put(_arrival(number))
+    harness.steps(1)
+    assert harness.acknowledged.packet_ids == [1, 3]
+    harness.steps(2)
+    assert harness.acknowledged.packet_ids == [1, 3, 2]
 
 
 def test_one_message_that_crashes_the_function_ends_up_alone() -> None:
@@ -112,12 +114,12 @@ def test_one_message_that_crashes_the_function_ends_up_alone() -> None:
             raise TransientError("the function died")
         return set()
 
-    bench = Bench(behave)
+    harness = Harness(behave)
     for number in range(20):
-        bench.inbox.put(_arrival(number))
-    bench.steps(60)
-    assert sorted(bench.acknowledged.packet_ids) == [number for number in range(20) if number != 13]
-    assert bench.function.batches[-1] == ["13"]
+        harness.inbox.put(_arrival(number))
+    harness.steps(60)
+    assert sorted(harness.acknowledged.packet_ids) == [number for number in range(20) if number != 13]
+    assert harness.function.batches[-1] == ["13"]
 
 
 def test_an_outage_acknowledges_nothing_and_then_everything_once() -> None:
@@ -129,23 +131,23 @@ def test_an_outage_acknowledges_nothing_and_then_everything_once() -> None:
             raise TransientError("the database is away")
         return set()
 
-    bench = Bench(behave)
+    harness = Harness(behave)
     for number in range(50):
-        bench.inbox.put(_arrival(number))
-    bench.steps(5)
-    assert bench.acknowledged.packet_ids == []
+        harness.inbox.put(_arrival(number))
+    harness.steps(5)
+    assert harness.acknowledged.packet_ids == []
     away = False
-    bench.steps(30)
-    assert sorted(bench.acknowledged.packet_ids) == list(range(50))
+    harness.steps(30)
+    assert sorted(harness.acknowledged.packet_ids) == list(range(50))
 
 
 def test_retries_wait_for_their_time() -> None:
     """A failed message is not tried again before its pause is over."""
-    bench = Bench(lambda _: {"1"})
-    bench.inbox.put(_arrival(1))
-    bench.steps(1)
-    bench.feed.step(idle_s=0)
-    assert len(bench.function.batches) == 1
+    harness = Harness(lambda _: {"1"})
+    harness.inbox.put(_arrival(1))
+    harness.steps(1)
+    harness.mapping.step(idle_s=0)
+    assert len(harness.function.batches) == 1
 
 
 def test_batches_are_bounded_in_number_and_bytes() -> None:
@@ -160,10 +162,10 @@ def test_batches_are_bounded_in_number_and_bytes() -> None:
 
 def test_the_loop_ends_when_told() -> None:
     """``run`` feeds what arrives and returns soon after the event is set."""
-    bench, stopped = Bench(_all_well), threading.Event()
-    loop = threading.Thread(target=bench.feed.run, args=(stopped,))
+    harness, stopped = Harness(_all_well), threading.Event()
+    loop = threading.Thread(target=harness.mapping.run, args=(stopped,))
     loop.start()
-    bench.inbox.put(_arrival(1))
+    harness.inbox.put(_arrival(1))
     stopped.set()
     loop.join(10)
     assert not loop.is_alive()
@@ -200,10 +202,10 @@ def test_fan_out_deletes_what_went_well(tmp_path: Path) -> None:
         failures = [{"itemIdentifier": record["messageId"]} for record in records if record["body"] == "bad"]
         return json.dumps({"batchItemFailures": failures if len(seen) == 1 else []}).encode()
 
-    feed = FanoutFeed(queues=queues, queue="fan", dead_queue="dead", invoke=invoke)
-    feed.step(wait_s=0)
+    mapping = FanoutEventSourceMapping(queues=queues, queue="fan", dead_queue="dead", invoke=invoke)
+    mapping.step(wait_s=0)
     assert queues.count("fan") == 1
-    feed.step(wait_s=5)
+    mapping.step(wait_s=5)
     assert (seen, queues.count("fan")) == ([["good", "bad"], ["bad"]], 0)
     queues.close()
 
@@ -216,7 +218,7 @@ def test_fan_out_keeps_everything_while_the_function_is_down(tmp_path: Path) -> 
     def invoke(_: bytes) -> bytes:
         raise TransientError("no function")
 
-    FanoutFeed(queues=queues, queue="fan", dead_queue="dead", invoke=invoke).step(wait_s=0)
+    FanoutEventSourceMapping(queues=queues, queue="fan", dead_queue="dead", invoke=invoke).step(wait_s=0)
     assert queues.count("fan") == 2
     queues.close()
 
@@ -229,10 +231,10 @@ def test_fan_out_gives_up_after_many_tries(tmp_path: Path) -> None:
     def invoke(_: bytes) -> bytes:
         raise TransientError("cannot read it")
 
-    feed = FanoutFeed(queues=queues, queue="fan", dead_queue="dead", invoke=invoke)
+    mapping = FanoutEventSourceMapping(queues=queues, queue="fan", dead_queue="dead", invoke=invoke)
     for _ in range(29):
         queues.hide(queues.take("fan", most=1, hidden_s=0), hidden_s=0)
-    feed.step(wait_s=0)
+    mapping.step(wait_s=0)
     assert queues.count("fan") == 0
     (dead,) = queues.take("dead", most=1, hidden_s=0)
     assert (dead.body, dead.attributes) == ("poison", '{"a": {}}')
@@ -248,33 +250,33 @@ def test_python_an_unexpected_failure_of_ingest_loses_nothing(caplog: pytest.Log
             raise ZeroDivisionError
         return set()
 
-    bench = Bench(behave)
+    harness = Harness(behave)
     for number in range(1, 5):
-        bench.inbox.put(_arrival(number))
-    bench.steps(6)
-    assert bench.acknowledged.packet_ids == []
+        harness.inbox.put(_arrival(number))
+    harness.steps(6)
+    assert harness.acknowledged.packet_ids == []
     broken[0] = False
-    bench.steps(6)
-    assert sorted(bench.acknowledged.packet_ids) == [1, 2, 3, 4]
+    harness.steps(6)
+    assert sorted(harness.acknowledged.packet_ids) == [1, 2, 3, 4]
     assert caplog.text.count("Traceback") == 1
 
 
 def test_python_an_acknowledgement_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     """A broken connection may raise anything; the other messages of the batch are acknowledged all the same."""
-    bench = Bench(_all_well)
-    acknowledge, faults = bench.acknowledged.acknowledge, [2]
+    harness = Harness(_all_well)
+    acknowledge, faults = harness.acknowledged.acknowledge, [2]
 
-    def fail_at_first(arrival: Arrival) -> None:
+    def fail_at_first(arrival: ReceivedMessage) -> None:
         if faults and arrival.packet_id == faults[0]:
             faults.clear()
             raise RuntimeError
         acknowledge(arrival)
 
-    bench.acknowledged.acknowledge = fail_at_first
+    harness.acknowledged.acknowledge = fail_at_first
     for number in range(1, 4):
-        bench.inbox.put(_arrival(number))
-    bench.steps(3)
-    assert sorted(bench.acknowledged.packet_ids) == [1, 2, 3]
+        harness.inbox.put(_arrival(number))
+    harness.steps(3)
+    assert sorted(harness.acknowledged.packet_ids) == [1, 2, 3]
     assert "acknowledging a message failed unexpectedly" in caplog.text
 
 
@@ -298,14 +300,14 @@ def test_python_a_queue_that_cannot_be_read_does_not_end_the_feed(
 ) -> None:
     """Each failure in a row doubles the pause; one traceback is logged."""
     queues = QueueFile(tmp_path / "queues.db")
-    feed = FanoutFeed(queues=queues, queue="missing", dead_queue="dead", invoke=lambda _: b"{}")
+    mapping = FanoutEventSourceMapping(queues=queues, queue="missing", dead_queue="dead", invoke=lambda _: b"{}")
 
     def fail(*_: object, **__: object) -> list[QueueMessage]:
         raise ZeroDivisionError
 
     queues.take = fail
     pauses = Pauses(5)
-    feed.run(pauses)
+    mapping.run(pauses)
     queues.close()
     assert pauses.seconds == [0.2, 0.4, 0.8, 1.6, 3.2]
     assert caplog.text.count("Traceback") == 1
@@ -314,13 +316,13 @@ def test_python_a_queue_that_cannot_be_read_does_not_end_the_feed(
 
 def test_python_an_inbox_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever goes wrong between broker and ingest, the loop waits and goes on."""
-    bench = Bench(_all_well)
+    harness = Harness(_all_well)
 
     def fail(_: float) -> None:
         raise ZeroDivisionError
 
-    bench.inbox.wait = fail
+    harness.inbox.wait = fail
     pauses = Pauses(3)
-    bench.feed.run(pauses)
+    harness.mapping.run(pauses)
     assert pauses.seconds == [0.1, 0.2, 0.4]
     assert caplog.text.count("Traceback") == 1

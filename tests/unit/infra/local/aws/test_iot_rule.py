@@ -1,4 +1,4 @@
-"""The bridge's subscription survives what a broker should not have let through, and says when it is deaf."""
+"""The IoT rule's subscription accepts any topic, and the process ends when a network thread has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import paho.mqtt.client as mqtt
 
 from infra.local.aws.ingest_event_source import Inbox
-from infra.local.aws.iot_rule import NetworkWatch, RuleSubscription, connect
+from infra.local.aws.iot_rule import NetworkThreadMonitor, RuleSubscription, connect
 
 
 def test_cloud_c3_a_topic_that_is_not_utf8_reaches_ingest() -> None:
@@ -29,7 +29,7 @@ def test_cloud_c3_a_network_thread_that_ended_stops_the_process() -> None:
     release, stopped = threading.Event(), threading.Event()
     thread = threading.Thread(target=release.wait, name="paho-mqtt-client-rule")
     thread.start()
-    watch = NetworkWatch(clients=["rule"], stopped=stopped)
+    watch = NetworkThreadMonitor(clients=["rule"], stopped=stopped)
     watching = threading.Thread(target=watch.run)
     watching.start()
     assert not stopped.wait(1.2)

@@ -52,7 +52,7 @@ def test_cloud_27_an_agent_that_is_killed_is_started_again(make_process: MakePro
     process.kill()
 
     def again() -> bool:
-        agent.look()
+        agent.check()
         return process.pid not in (None, first)
 
     assert wait_until(again, timeout_s=20)
@@ -65,12 +65,12 @@ def test_cloud_27_an_agent_that_keeps_ending_ends_the_demo(make_process: MakePro
     agent = DemoAgent(process=process, console=console, restart_pause_s=0.01)
     agent.start()
 
-    def look() -> bool:
-        agent.look()
+    def check() -> bool:
+        agent.check()
         return False
 
     with pytest.raises(TransientError, match=r"keeps ending:\n(.*\n)*  edge-agent: no luck"):
-        wait_until(look, timeout_s=20)
+        wait_until(check, timeout_s=20)
     assert _printed(console).count("starting it again") == 3
 
 
@@ -86,15 +86,15 @@ def test_cloud_27_an_agent_that_cannot_be_started_for_now_is_tried_again(
     logs.rename(tmp_path / "away")
     logs.write_text("in the way", encoding="utf-8")
 
-    def told() -> bool:
-        agent.look()
+    def restart_failed() -> bool:
+        agent.check()
         return "the edge agent cannot be started (File exists); trying again" in _printed(console)
 
-    assert wait_until(told, timeout_s=20)
+    assert wait_until(restart_failed, timeout_s=20)
     logs.unlink()
 
     def again() -> bool:
-        agent.look()
+        agent.check()
         return process.alive
 
     assert wait_until(again, timeout_s=20)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.processes.identity import NOBODY
-from infra.local.processes.ports import answers, free_port, holder_of, is_free
+from infra.local.processes.ports import answers, describe_listener, free_port, is_free
 from infra.local.processes.process import PidFile, Process, ProcessIdentity, wait_until
 from shared.errors import TransientError
 
@@ -75,7 +75,7 @@ def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path, sleeper: Pro
     """A pid file whose start time does not match names nobody."""
     assert sleeper.pid is not None
     PidFile(tmp_path / "run" / "thing.pid").write(ProcessIdentity(pid=sleeper.pid, started="another boot/1"))
-    _process(tmp_path, SLEEPER).heal()
+    _process(tmp_path, SLEEPER).stop_leftover()
     assert sleeper.alive
 
 
@@ -93,7 +93,7 @@ def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     deaf.start()
     pid = deaf.pid
     assert pid is not None
-    _process(tmp_path, SLEEPER, stop_timeout_s=0.2).heal()
+    _process(tmp_path, SLEEPER, stop_timeout_s=0.2).stop_leftover()
     assert ProcessIdentity.of(pid) is None
     deaf.start()
     deaf.stop()
@@ -161,13 +161,13 @@ def test_ports_and_their_holders() -> None:
     port = free_port()
     assert is_free(port)
     assert not answers(port)
-    assert holder_of(port) is None
+    assert describe_listener(port) is None
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", port))
         listener.listen()
         assert not is_free(port)
         assert answers(port)
-        assert f"(pid {os.getpid()})" in str(holder_of(port))
+        assert f"(pid {os.getpid()})" in str(describe_listener(port))
 
 
 def test_the_pid_file_is_json(sleeper: Process, tmp_path: Path) -> None:
