@@ -128,7 +128,7 @@ def test_cloud_a5_one_sites_trouble_is_not_anothers(task: Maintenance, database_
         )
     step = next(step for step in TASKS["retention"] if step.name == "sites")
     with pytest.raises(TransientError, match=r"hq$"):
-        step.run(task._tools)
+        step.run(task._context)
     assert rows(database_url, "SELECT count(*) FROM events WHERE site_id = 'yard'") == [(0,)]
 
 
