@@ -17,11 +17,11 @@ from edge_agent.device.health import HeartbeatLoop
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxFullError
 from edge_agent.pipeline.supervisor import Cameras, CameraVisits
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.s3 import S3Store
 from edge_agent.transport.sender import Sender
 from shared import __version__
-from shared.clock import Clock, SystemClock, TracedClock
+from shared.clock import Clock, StepAwareClock, SystemClock
 from shared.commands import ReloadCommand
 from shared.errors import ConfigurationError, ContractError, TransientError
 from shared.heartbeat import CameraHealth
@@ -41,7 +41,7 @@ class Agent:
         self._config = config = load_config(config_path)
         self._clock = clock = clock or SystemClock()
         topics = DeviceTopics(config.site_id, config.device_id)
-        self._traced = TracedClock(clock)
+        self._traced = StepAwareClock(clock)
         """What the cameras' times are taken from, so that the wall clock may be set at any moment."""
         self._new_id = Uuid7Generator()
         self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
@@ -52,7 +52,7 @@ class Agent:
             new_id=self._new_id,
             places=model_places(config.models_location),
             clock=self._traced,
-            visits=CameraVisits(note_seen=self._outbox.note_seen, close=self._close_visits),
+            visits=CameraVisits(update_last_seen=self._outbox.update_last_seen, close=self._close_visits),
         )
         handlers = CommandHandlers(
             snapshot=self._cameras.take_snapshot,
@@ -61,15 +61,17 @@ class Agent:
             resend=ResendHandler(outbox=self._outbox),
         )
         self._dispatcher = CommandDispatcher(topics=topics, handlers=handlers, clock=clock)
-        self._link = MqttLink(settings=config.mqtt, topics=topics, on_command=self._dispatcher.receive, clock=clock)
+        self._publisher = MqttPublisher(
+            settings=config.mqtt, topics=topics, on_command=self._dispatcher.receive, clock=clock
+        )
         store = None if config.s3 is None else S3Store(settings=config.s3, device_id=config.device_id)
-        self._sender = Sender(outbox=self._outbox, link=self._link, store=store, settings=config.sender)
+        self._sender = Sender(outbox=self._outbox, publisher=self._publisher, store=store, settings=config.sender)
         self._heartbeat = HeartbeatLoop(
             topics=topics,
-            link=self._link,
+            publisher=self._publisher,
             outbox=self._outbox,
             cameras=self._camera_health,
-            connection=self._link.health,
+            connection=self._publisher.health,
             interval_s=config.heartbeat_s,
             clock=clock,
         )
@@ -80,13 +82,13 @@ class Agent:
         The connection comes last: commands that waited in the broker arrive the moment it is there, and ask for
         cameras.
         """
-        if closed := self._outbox.close_visits(self._new_id):
+        if closed := self._outbox.close_open_stays(self._new_id):
             logger.info("closed %d visits that were open when the agent ended last", closed)
         self._cameras.apply(_as_sent(self._config))
-        self._dispatcher.start(self._link)
+        self._dispatcher.start(self._publisher)
         self._sender.start()
         self._heartbeat.start()
-        self._link.start()
+        self._publisher.start()
 
     def reload(self) -> list[str]:
         """Read the configuration again and change the cameras that differ; return their ids.
@@ -106,7 +108,7 @@ class Agent:
         self._heartbeat.close()
         self._dispatcher.close()
         self._sender.close(DRAIN_S)
-        self._link.close()
+        self._publisher.close()
         self._outbox.close()
 
     def _on_reload(self, _: ReloadCommand) -> ReplyFields:
@@ -114,7 +116,7 @@ class Agent:
 
     def _close_visits(self, camera_id: str) -> None:
         """Close what a camera's pipeline left open that ended by a fault."""
-        if closed := self._outbox.close_visits(self._new_id, camera_id=camera_id):
+        if closed := self._outbox.close_open_stays(self._new_id, camera_id=camera_id):
             logger.info("camera %s: closed %d visits that were open when its pipeline failed", camera_id, closed)
 
     def _camera_health(self) -> list[CameraHealth]:
@@ -133,7 +135,7 @@ class Agent:
                 built.event,
                 snapshot=built.snapshot,
                 thumbnail=built.thumbnail,
-                stamped_by=self._traced,
+                timestamp_clock=self._traced,
             )
         except (OutboxFullError, ContractError, TransientError) as error:
             logger.error("camera %s: a %s event is lost: %s", built.event.camera_id, built.event.event_type, error)  # noqa: TRY400

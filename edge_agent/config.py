@@ -30,7 +30,7 @@ from edge_agent.transport.settings import MqttSettings, S3Settings
 from shared.errors import ConfigurationError
 from shared.ids import SEGMENT_PATTERN, Segment
 from shared.redact import redact
-from shared.settings import Settings, names_alike
+from shared.settings import Settings, duplicate_names
 
 Mode = Literal["tracking", "detection", "motion"]
 
@@ -120,7 +120,7 @@ class AgentConfig(Settings):
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
-        if alike := names_alike([camera.id for camera in self.cameras]):
+        if alike := duplicate_names([camera.id for camera in self.cameras]):
             raise ValueError(f"two cameras are called {alike}; give each an id of its own")
         return self
 

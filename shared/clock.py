@@ -75,7 +75,7 @@ class ManualClock:
         self._now += timedelta(seconds=seconds)
 
 
-class TracedClock:
+class StepAwareClock:
     """The wall clock, with a memory of when it was set: ``corrected`` puts right a time that was taken before.
 
     A visit may begin before the clock is set and end after it. Each time is told apart by itself: it was taken while

@@ -74,7 +74,7 @@ def polygon_area(polygon: Sequence[Point]) -> float:
     return abs(sum(start.x * end.y - end.x * start.y for start, end in pairs)) / 2.0
 
 
-def cut_points(polygon: Sequence[Point], start: Point, end: Point) -> list[float]:
+def edge_crossings(polygon: Sequence[Point], start: Point, end: Point) -> list[float]:
     """Return where the step ``start → end`` meets the polygon's edges, as ascending shares (0..1) of the step."""
     step_x, step_y = end.x - start.x, end.y - start.y
     shares: list[float] = []
@@ -123,7 +123,7 @@ def polyline_distance(polyline: Sequence[Point], point: Point) -> float:
     return min(_squared_distance(start, end, point) for start, end in pairwise(polyline)) ** 0.5
 
 
-class Meeting(NamedTuple):
+class PolylineCrossing(NamedTuple):
     """Where a step goes through a polyline."""
 
     share: float
@@ -132,7 +132,7 @@ class Meeting(NamedTuple):
     """Whether it goes to the right, looking from the polyline's first point to its last."""
 
 
-def meetings(polyline: Sequence[Point], start: Point, end: Point) -> list[Meeting]:
+def polyline_crossings(polyline: Sequence[Point], start: Point, end: Point) -> list[PolylineCrossing]:
     """Return where the step ``start → end`` goes through ``polyline`` itself, its ends included, in order.
 
     A step through a corner where two segments join counts as through one of them, one that only touches it as through
@@ -140,14 +140,14 @@ def meetings(polyline: Sequence[Point], start: Point, end: Point) -> list[Meetin
     step alike.
     """
     sides = _corner_sides(polyline, start, end)
-    found: list[Meeting] = []
+    found: list[PolylineCrossing] = []
     for number, (first, second) in enumerate(pairwise(polyline)):
         if sides[number] == sides[number + 1]:
             continue
         before, after = _across(first, second, start), _across(first, second, end)
         is_along = max(abs(before), abs(after)) <= _ON_EDGE
         if (before > 0.0) != (after > 0.0) and not is_along:
-            found.append(Meeting(share=before / (before - after), to_right=after > 0.0))
+            found.append(PolylineCrossing(share=before / (before - after), to_right=after > 0.0))
     return sorted(found)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 MAX_PLATE_LENGTH: Final = 16
 """Characters of a plate in normal form."""
 
-LOOK_ALIKES: Final[Mapping[str, str]] = MappingProxyType(
+HOMOGLYPHS: Final[Mapping[str, str]] = MappingProxyType(
     dict(zip("АВЕКМНОРСТУХІЈЅ", "ABEKMHOPCTYXIJS", strict=True))
     | dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX", strict=True))
 )
@@ -27,7 +27,7 @@ TRANSLITERATIONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Latin letters that Unicode does not take apart (strokes, ligatures); those with accents lose the accent instead."""
 
-_MAPPED: Final = {**LOOK_ALIKES, **TRANSLITERATIONS}
+_MAPPED: Final = {**HOMOGLYPHS, **TRANSLITERATIONS}
 
 _INVISIBLE_RANGES: Final = (
     (0xAD, 0xAD),
@@ -63,7 +63,7 @@ def normalize_plate(text: str) -> str:
     """Return the form in which plates are compared: ``"b-äk 123"`` → ``"BAK123"``, Cyrillic ``"А1 ВС"`` → ``"A1BC"``.
 
     Upper case; compatibility forms (full width, mathematical, ligatures) as the characters they stand for (NFKC);
-    ``LOOK_ALIKES`` and ``TRANSLITERATIONS`` as Latin letters; accents on those and on Latin letters dropped, as are
+    ``HOMOGLYPHS`` and ``TRANSLITERATIONS`` as Latin letters; accents on those and on Latin letters dropped, as are
     separators. All other letters, digits, marks and symbols are kept as they are.
     """
     if text.isascii():
@@ -91,7 +91,7 @@ def require_plate(text: str, *, least: int = 1) -> str:
             too short or too long.
     """
     for char in text:
-        if not may_be_in_plate(char) and not may_separate(char):
+        if not is_plate_character(char) and not is_query_separator(char):
             raise ValueError(
                 "must be a plate: letters and digits, with spaces, dots and hyphens between them;"
                 f" {describe(char)} is none of these"
@@ -102,7 +102,7 @@ def require_plate(text: str, *, least: int = 1) -> str:
     return plate
 
 
-def may_be_in_plate(char: str) -> bool:
+def is_plate_character(char: str) -> bool:
     """Return whether the character is a letter or digit of any script, or a mark that belongs to one.
 
     That includes whatever of those remains in normal form, so a plate may be asked for by its normal form.
@@ -119,7 +119,7 @@ def describe(char: str) -> str:
     return f"{shown}(U+{ord(char):04X}, {name})"
 
 
-def may_separate(char: str) -> bool:
+def is_query_separator(char: str) -> bool:
     """Return whether somebody who types a plate or a pattern may put the character between letters and digits."""
     return char in _QUERY_SEPARATORS or unicodedata.category(char) in ("Pd", "Zs")
 

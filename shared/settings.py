@@ -28,14 +28,14 @@ class Settings(BaseModel):
         return value
 
 
-def enclosing_corners(corners: Corners) -> Corners:
+def require_area(corners: Corners) -> Corners:
     """Return the corners of a polygon, shares of the picture; raise ValueError where they enclose no area."""
     if polygon_area([Point(*corner) for corner in corners]) < _SMALLEST_AREA:
         raise ValueError("the polygon has no area; give at least three corners, in order along its edge")
     return corners
 
 
-def names_alike(names: Sequence[str]) -> str:
+def duplicate_names(names: Sequence[str]) -> str:
     """Return the names that occur twice, or differ only in capital letters, as a text; "" where none do.
 
     Such names are the same to a person, in a folder of some systems and in many a search.

@@ -39,7 +39,7 @@ def check_snapshot_key(key: str) -> str:
     return key
 
 
-def snapshot_object(device_id: str, key: str) -> str:
+def snapshot_object_key(device_id: str, key: str) -> str:
     """Return the object's full key in the bucket; the device's IAM policy is bound to this prefix."""
     return f"snapshots/{require_segment(device_id, name='device_id')}/{check_snapshot_key(key)}"
 
@@ -49,16 +49,16 @@ def thumbnail_key(key: str) -> str:
     return f"{check_snapshot_key(key).rsplit('.', 1)[0]}.jpg"
 
 
-def thumbnail_object(device_id: str, key: str) -> str:
+def thumbnail_object_key(device_id: str, key: str) -> str:
     """Return the thumbnail's full key in the bucket."""
     return f"thumbnails/{require_segment(device_id, name='device_id')}/{thumbnail_key(key)}"
 
 
-def picture_objects(device_id: str, key: str) -> tuple[str, ...]:
+def image_object_keys(device_id: str, key: str) -> tuple[str, ...]:
     """Return the full keys of a picture's objects, snapshot and thumbnail; none where the key is not of our shape.
 
     What is deleted with an event is deleted by this list, so an event that names a foreign key deletes nothing.
     """
     if not is_snapshot_key(key):
         return ()
-    return (snapshot_object(device_id, key), thumbnail_object(device_id, key))
+    return (snapshot_object_key(device_id, key), thumbnail_object_key(device_id, key))

@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 from cloud_functions.plates.distance import fold, plate_distance
 from cloud_functions.plates.regex import PlateRegex, compile_glob, compile_regex
 from cloud_functions.plates.regex_syntax import required_runs
-from shared.plates import compose, may_be_in_plate, may_separate, normalize_plate, require_plate
+from shared.plates import compose, is_plate_character, is_query_separator, normalize_plate, require_plate
 
 PatternKind = Literal["exact", "glob", "regex", "fuzzy"]
 
@@ -78,9 +78,9 @@ def _glob(text: str) -> str:
         inside = (inside or char == "[") and char != "]"
         if inside:
             parts.append(char.upper() if char.isascii() else char)
-        elif may_be_in_plate(char):
+        elif is_plate_character(char):
             parts.append(normalize_plate(char))
-        elif char in _GLOB_SIGNS or not may_separate(char):
+        elif char in _GLOB_SIGNS or not is_query_separator(char):
             parts.append(char)
     return "".join(parts)
 

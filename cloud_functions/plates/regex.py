@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from cloud_functions.plates.regex_syntax import Branch, Chars, Choice, Node, Repeat, Sequence, parse
-from shared.plates import describe, may_be_in_plate
+from shared.plates import describe, is_plate_character
 
 _SIGNS: Final = frozenset("*?[]!^-")
 
@@ -40,7 +40,7 @@ def compile_regex(text: str) -> PlateRegex:
 
 def compile_glob(text: str) -> PlateRegex:
     """Compile a glob (``*`` any characters, ``?`` one, ``[AB]`` one of these), which the whole plate must fit."""
-    other = next((char for char in text if char not in _SIGNS and not may_be_in_plate(char)), None)
+    other = next((char for char in text if char not in _SIGNS and not is_plate_character(char)), None)
     if other is not None:
         raise ValueError(f"must hold only letters, digits, * ? and [ ]: {describe(other)} is none of these")
     if not text:

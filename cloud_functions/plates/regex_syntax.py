@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from shared.plates import compose, describe, may_be_in_plate, normalize_plate
+from shared.plates import compose, describe, is_plate_character, normalize_plate
 
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 MAX_LENGTH: Final = 200
@@ -168,7 +168,7 @@ class _Parser:
         if char in "^*+?{}])":
             raise ValueError(f"has a {char} where none can stand, at character {self._at}")
         normal = normalize_plate(char)
-        if not normal or not all(map(may_be_in_plate, char + normal)):
+        if not normal or not all(map(is_plate_character, char + normal)):
             raise ValueError(
                 "may hold letters and digits only, plates are compared without spaces, dots and hyphens:"
                 f" {describe(char)}, at character {self._at}"

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edge_agent.outbox import Outbox
-from edge_agent.transport.publisher import MessageLink
+from edge_agent.transport.publisher import MessagePublisher
 from shared.clock import Clock, SystemClock
 from shared.commands import (
     MAX_COMMAND_BYTES,
@@ -48,7 +48,7 @@ MAX_UNAVAILABLE_RANGES = 2000
 REPLY_LIFETIME_S = 600.0
 _STOPPING = "the device is stopping; ask again when it is back"
 _RETRY_EVERY_S = 5.0
-_LOOK_AGAIN_S = 0.2
+_POLL_INTERVAL_S = 0.2
 """How often it is looked whether a command that waits can be carried out."""
 
 ReplyFields = Mapping[str, object]
@@ -74,7 +74,7 @@ class CommandHandlers:
     reload: Callable[[ReloadCommand], ReplyFields | None]
     resend: Callable[[ResendCommand], ReplyFields | None]
 
-    def carry_out(self, command: Command) -> ReplyFields:
+    def execute(self, command: Command) -> ReplyFields:
         match command:
             case SnapshotCommand():
                 fields = self.snapshot(command)
@@ -105,7 +105,7 @@ class ResendHandler:
 class CommandDispatcher:
     """Takes commands from the network thread, has them carried out, and sends the replies.
 
-    Give ``receive`` to the link as its ``on_command``, then call ``start`` with the link.
+    Give ``receive`` to the publisher as its ``on_command``, then call ``start`` with the publisher.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class CommandDispatcher:
             for number in range(1, workers + 1)
         ]
 
-    def start(self, link: MessageLink) -> None:
+    def start(self, publisher: MessagePublisher) -> None:
         """Begin to carry out and to answer."""
-        self._replies = ReplyQueue(link=link, clock=self._clock)
+        self._replies = ReplyQueue(publisher=publisher, clock=self._clock)
         for thread in self._threads:
             thread.start()
 
@@ -166,27 +166,27 @@ class CommandDispatcher:
             if thread.is_alive():
                 thread.join(timeout_s)
         for command in self._take_not_ready():
-            self._answer(command.command_id, command.command, _STOPPING, {})
+            self._reply_to(command.command_id, command.command, _STOPPING, {})
 
     def _work(self) -> None:
         while True:
             try:
-                message = self._waiting.get(timeout=_LOOK_AGAIN_S if self._not_ready else self._retry_every_s)
+                message = self._waiting.get(timeout=_POLL_INTERVAL_S if self._not_ready else self._retry_every_s)
                 if message is None:
                     return
                 self._handle(*message)
-                self._look_again()
+                self._retry_pending()
             except queue.Empty:
-                self._look_again()
+                self._retry_pending()
             except Exception as error:
                 self._faults.log(error, "handling a command failed")
 
-    def _look_again(self) -> None:
+    def _retry_pending(self) -> None:
         """Try what waits, now that there is nothing else to do."""
         self._retry_replies()
         for command in self._take_not_ready():
             try:
-                self._carry_out(command, waited=True)
+                self._execute(command, waited=True)
             except Exception as error:
                 self._faults.log(error, "handling a command failed")
 
@@ -207,14 +207,14 @@ class CommandDispatcher:
         try:
             command = _parse(topic, payload)
         except ContractError as error:
-            if self._is_first(topic, payload):
+            if self._is_first_refusal(topic, payload):
                 logger.warning("a message on %s is refused: %s", topic[:200], error)
             self._refuse(topic, payload, str(error))
             return
         if self._is_new(command.command_id):
-            self._carry_out(command)
+            self._execute(command)
 
-    def _carry_out(self, command: Command, *, waited: bool = False) -> None:
+    def _execute(self, command: Command, *, waited: bool = False) -> None:
         """Carry out and answer; what cannot be carried out yet waits, without holding up another."""
         try:
             error, fields = self._outcome(command, waited=waited)
@@ -224,14 +224,14 @@ class CommandDispatcher:
             with self._lock:
                 self._not_ready.append(command)
             return
-        self._answer(command.command_id, command.command, error, fields)
+        self._reply_to(command.command_id, command.command, error, fields)
 
     def _outcome(self, command: Command, *, waited: bool) -> tuple[str | None, ReplyFields]:
         """Carry out, and return what went wrong (None: nothing) and the reply's further fields."""
         if command.expires_at is not None and command.expires_at <= self._clock.now():
             return f"the command had expired {'while it waited' if waited else 'when it arrived'}", {}
         try:
-            return None, self._handlers.carry_out(command)
+            return None, self._handlers.execute(command)
         except NotReadyError:
             raise
         except VedetteError as error:
@@ -253,7 +253,7 @@ class CommandDispatcher:
             self._send(command_id, reply)
         return False
 
-    def _is_first(self, topic: str, payload: bytes) -> bool:
+    def _is_first_refusal(self, topic: str, payload: bytes) -> bool:
         """Remember a refused message; tell whether the same was not refused before."""
         digest = hashlib.sha256(topic.encode("utf-8", "replace") + b"\0" + payload).digest()
         with self._lock:
@@ -267,9 +267,9 @@ class CommandDispatcher:
         """Answer a message that is no command, where it says at least who asks."""
         command_id = _command_id_of(payload)
         if command_id is not None:
-            self._answer(command_id, topic.rsplit("/", 1)[-1][:100], why, {}, remember=False)
+            self._reply_to(command_id, topic.rsplit("/", 1)[-1][:100], why, {}, remember=False)
 
-    def _answer(
+    def _reply_to(
         self, command_id: str, command: str, error: str | None, fields: ReplyFields, *, remember: bool = True
     ) -> None:
         try:
@@ -306,22 +306,22 @@ class CommandDispatcher:
 class ReplyQueue:
     """Publishes replies, keeping those not acknowledged until they are, or too old, or too many."""
 
-    def __init__(self, *, link: MessageLink, clock: Clock) -> None:
-        self._link = link
+    def __init__(self, *, publisher: MessagePublisher, clock: Clock) -> None:
+        self._publisher = publisher
         self._clock = clock
         self._lock = threading.Lock()
         self._unsent: deque[tuple[str, bytes, float]] = deque(maxlen=MAX_UNSENT_REPLIES)
-        link.add_listener(self.try_again)
+        publisher.add_listener(self.try_again)
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish now, or as soon as the broker is back."""
         self._publish(topic, payload, self._clock.monotonic())
 
     def _publish(self, topic: str, payload: bytes, since_s: float) -> None:
-        future = self._link.publish(topic, payload)
-        future.add_done_callback(lambda done: self._settle(done, (topic, payload, since_s)))
+        future = self._publisher.publish(topic, payload)
+        future.add_done_callback(lambda done: self._process_results(done, (topic, payload, since_s)))
 
-    def _settle(self, future: Future[None], reply: tuple[str, bytes, float]) -> None:
+    def _process_results(self, future: Future[None], reply: tuple[str, bytes, float]) -> None:
         error = future.exception()
         if error is None:
             return
@@ -335,7 +335,7 @@ class ReplyQueue:
 
     def try_again(self) -> None:
         """Publish what could not be published before; called whenever the connection comes, and now and then."""
-        if not self._link.connected:
+        if not self._publisher.connected:
             return
         with self._lock:
             waiting = list(self._unsent)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from edge_agent.outbox import Outbox
-from edge_agent.transport.publisher import MessageLink
-from edge_agent.transport.report import TroubleReport
+from edge_agent.transport.problem_log import ProblemLog
+from edge_agent.transport.publisher import MessagePublisher
 from shared import __version__
 from shared.clock import Clock, SystemClock
 from shared.errors import PermanentError
@@ -30,7 +30,7 @@ class HeartbeatLoop:
         self,
         *,
         topics: DeviceTopics,
-        link: MessageLink,
+        publisher: MessagePublisher,
         outbox: Outbox,
         cameras: Callable[[], Sequence[CameraHealth]],
         connection: Callable[[], ConnectionHealth] | None = None,
@@ -38,11 +38,11 @@ class HeartbeatLoop:
         clock: Clock | None = None,
     ) -> None:
         self._topics = topics
-        self._link = link
+        self._publisher = publisher
         self._outbox = outbox
         self._cameras = cameras
         self._connection = connection
-        self._report = TroubleReport(logger, subject=f"device {topics.device_id}")
+        self._problems = ProblemLog(logger, subject=f"device {topics.device_id}")
         self._interval_s = interval_s
         self._clock = clock or SystemClock()
         self._faults = FaultLog(logger)
@@ -50,7 +50,7 @@ class HeartbeatLoop:
         self._due = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        link.add_listener(self._due.set)
+        publisher.add_listener(self._due.set)
 
     def start(self) -> None:
         self._thread.start()
@@ -70,17 +70,17 @@ class HeartbeatLoop:
 
     def beat(self) -> None:
         """Publish one now, where there is a connection."""
-        if self._link.connected:
-            sent = self._link.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
+        if self._publisher.connected:
+            sent = self._publisher.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
             sent.add_done_callback(self._note_refusal)
 
     def _note_refusal(self, sent: Future[None]) -> None:
-        """Say what a broker will never take; a lost connection is said by the link."""
+        """Say what a broker will never take; a lost connection is said by the publisher."""
         error = sent.exception()
         if isinstance(error, PermanentError):
-            self._report.trouble(str(error), f"a heartbeat cannot be sent: {error}")
+            self._problems.report(str(error), f"a heartbeat cannot be sent: {error}")
         elif error is None:
-            self._report.recovered("heartbeats are sent again")
+            self._problems.recovered("heartbeats are sent again")
 
     def close(self, timeout_s: float = 5.0) -> None:
         self._closing.set()

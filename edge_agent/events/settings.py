@@ -14,12 +14,12 @@ from edge_agent.events.rules.lines import BAND_RATIO, LEAST_BAND
 from edge_agent.events.rules.observation import Anchor
 from shared.geometry import Ratio
 from shared.ids import Segment
-from shared.settings import Settings, enclosing_corners, names_alike
+from shared.settings import Settings, duplicate_names, require_area
 
 logger = logging.getLogger(__name__)
 
 PointSetting = tuple[Ratio, Ratio]
-ZonePolygon = Annotated[list[PointSetting], Field(min_length=3, max_length=100), AfterValidator(enclosing_corners)]
+ZonePolygon = Annotated[list[PointSetting], Field(min_length=3, max_length=100), AfterValidator(require_area)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 _SIGHTINGS_PER_S = 10.0
@@ -280,6 +280,6 @@ class EventSettings(Settings):
             ("zones", [zone.name for zone in self.zones]),
             ("lines", [line.name for line in self.lines]),
         ):
-            if alike := names_alike(names):
+            if alike := duplicate_names(names):
                 raise ValueError(f"two {kind} are called {alike}; give each a name of its own")
         return self

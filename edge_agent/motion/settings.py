@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from shared.geometry import Point, Ratio
-from shared.settings import Settings, enclosing_corners
+from shared.settings import Settings, require_area
 
 
 def _inside_picture(point: Point) -> Point:
@@ -19,7 +19,7 @@ def _inside_picture(point: Point) -> Point:
 Polygon = Annotated[
     tuple[Annotated[Point, AfterValidator(_inside_picture)], ...],
     Field(min_length=3, max_length=200),
-    AfterValidator(enclosing_corners),
+    AfterValidator(require_area),
 ]
 """Corners in order, normalised to the picture; it closes by itself."""
 

@@ -5,14 +5,14 @@
 locks and sets aside the file. May import shared/ and the standard library only.
 """
 
-from edge_agent.outbox.lanes import EventLane, ImageLane, WaitingEvent, WaitingImage
+from edge_agent.outbox.queues import EventQueue, ImageQueue, WaitingEvent, WaitingImage
 from edge_agent.outbox.resend import ResendOutcome
 from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.outbox.store import Outbox, OutboxFullError
 
 __all__ = [
-    "EventLane",
-    "ImageLane",
+    "EventQueue",
+    "ImageQueue",
     "Outbox",
     "OutboxFullError",
     "OutboxSettings",

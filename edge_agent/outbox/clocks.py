@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS clocks (
 
 
 @dataclass(frozen=True, slots=True)
-class Correction:
+class TimeCorrection:
     """What is to be done about an event's times."""
 
     shift_s: float
@@ -41,7 +41,7 @@ class Correction:
     """The clock that the event goes by from now on; None: nothing better will ever be known."""
 
 
-class ClockBook:
+class ClockHistory:
     """The clocks of one outbox file. The caller serialises writes."""
 
     def __init__(self, *, clock: Clock, boot: int, began_s: float, offset_s: float, row: int | None) -> None:
@@ -54,16 +54,16 @@ class ClockBook:
         """The row of the clock as it is set now; None where it could not be written."""
 
     @classmethod
-    def open(cls, connection: sqlite3.Connection, clock: Clock) -> ClockBook:
+    def open(cls, connection: sqlite3.Connection, clock: Clock) -> ClockHistory:
         """Note this boot and its clock, inside the caller's transaction."""
         offset_s = clock_offset_s(clock)
-        boot, began_s = _note_boot(connection, clock)
-        row = _note_clock(connection, boot, offset_s)
+        boot, began_s = _record_boot(connection, clock)
+        row = _record_offset(connection, boot, offset_s)
         return cls(clock=clock, boot=boot, began_s=began_s, offset_s=offset_s, row=row)
 
     @classmethod
-    def unwritten(cls, connection: sqlite3.Connection, clock: Clock) -> ClockBook:
-        """Return a book for a file that cannot be written just now: nothing is corrected by it."""
+    def unwritten(cls, connection: sqlite3.Connection, clock: Clock) -> ClockHistory:
+        """Return a clock_history for a file that cannot be written just now: nothing is corrected by it."""
         began_s = _last_known_s(connection) - clock.monotonic()
         return cls(clock=clock, boot=0, began_s=began_s, offset_s=clock_offset_s(clock), row=None)
 
@@ -77,17 +77,17 @@ class ClockBook:
         return self._clock.now().timestamp() >= BELIEVABLE_S
 
     def step_s(self) -> float:
-        """Return by how much the wall clock was set since this book was made; 0 where it was not."""
+        """Return by how much the wall clock was set since this clock_history was made; 0 where it was not."""
         step_s = clock_offset_s(self._clock) - self.offset_s
         return step_s if abs(step_s) > CLOCK_STEP_S else 0.0
 
-    def stepped(self, connection: sqlite3.Connection, step_s: float) -> ClockBook:
-        """Return a book that goes by the clock as it was set, inside the caller's transaction."""
+    def after_step(self, connection: sqlite3.Connection, step_s: float) -> ClockHistory:
+        """Return a clock_history that goes by the clock as it was set, inside the caller's transaction."""
         offset_s = self.offset_s + step_s
-        row = _note_clock(connection, self._boot, offset_s)
-        return ClockBook(clock=self._clock, boot=self._boot, began_s=self._began_s, offset_s=offset_s, row=row)
+        row = _record_offset(connection, self._boot, offset_s)
+        return ClockHistory(clock=self._clock, boot=self._boot, began_s=self._began_s, offset_s=offset_s, row=row)
 
-    def correction(self, connection: sqlite3.Connection, clock: int) -> Correction:
+    def correction(self, connection: sqlite3.Connection, clock: int) -> TimeCorrection:
         """Return what is to be done about times that were stamped by this clock.
 
         Of the boot that goes on: they follow its newest offset. Of an earlier boot: the newest offset of that one,
@@ -96,18 +96,18 @@ class ClockBook:
         """
         row = connection.execute("SELECT boot, offset_s FROM clocks WHERE id = ?", (clock,)).fetchone()
         if row is None:
-            return Correction(0.0, None)
+            return TimeCorrection(0.0, None)
         boot, offset_s = int(row[0]), float(row[1])
         if boot == self._boot:
-            return Correction(self.offset_s - offset_s, self.current)
+            return TimeCorrection(self.offset_s - offset_s, self.current)
         newest = "SELECT offset_s FROM clocks WHERE boot = ? ORDER BY id DESC LIMIT 1"
         last_s = float(connection.execute(newest, (boot,)).fetchone()[0])
         lasted_s = _lasted_s(connection, boot)
         if last_s + lasted_s >= BELIEVABLE_S:
-            return Correction(last_s - offset_s, None)
+            return TimeCorrection(last_s - offset_s, None)
         if self.offset_s < BELIEVABLE_S - self._clock.monotonic():
-            return Correction(0.0, clock)  # neither is this boot's: perhaps later
-        return Correction(self.offset_s - lasted_s - offset_s, self.current)
+            return TimeCorrection(0.0, clock)  # neither is this boot's: perhaps later
+        return TimeCorrection(self.offset_s - lasted_s - offset_s, self.current)
 
 
 def _lasted_s(connection: sqlite3.Connection, boot: int) -> float:
@@ -117,7 +117,7 @@ def _lasted_s(connection: sqlite3.Connection, boot: int) -> float:
     return float(following - this)
 
 
-def _note_boot(connection: sqlite3.Connection, clock: Clock) -> tuple[int, float]:
+def _record_boot(connection: sqlite3.Connection, clock: Clock) -> tuple[int, float]:
     """Return the row of the boot that goes on, and outbox time at its beginning."""
     boot_id, now_s = boot_id_of(clock), clock.monotonic()
     last = connection.execute("SELECT id, boot_id, began_s FROM boots ORDER BY id DESC LIMIT 1").fetchone()
@@ -130,11 +130,11 @@ def _note_boot(connection: sqlite3.Connection, clock: Clock) -> tuple[int, float
         began_s = known_s
     new = "INSERT INTO boots (boot_id, began_s) VALUES (?, ?) RETURNING id"
     row = connection.execute(new, (boot_id, began_s)).fetchone()
-    _carry_over(connection, began_s + now_s)
+    _clamp_to_new_boot(connection, began_s + now_s)
     return int(row[0]), began_s
 
 
-def _carry_over(connection: sqlite3.Connection, now_s: float) -> None:
+def _clamp_to_new_boot(connection: sqlite3.Connection, now_s: float) -> None:
     """Let what an agent put that counted in wall time count its age from now; nothing that was put off waits longer."""
     for table, column in (("events", "put_at_s"), ("events", "sent_at_s"), ("images", "put_at_s")):
         later = f"UPDATE {table} SET {column} = ? WHERE {column} > ?"  # noqa: S608 - names from this line
@@ -143,7 +143,7 @@ def _carry_over(connection: sqlite3.Connection, now_s: float) -> None:
         connection.execute(f"UPDATE {table} SET due_at_s = 0 WHERE due_at_s > 0")  # noqa: S608
 
 
-def _note_clock(connection: sqlite3.Connection, boot: int, offset_s: float) -> int:
+def _record_offset(connection: sqlite3.Connection, boot: int, offset_s: float) -> int:
     """Return the row of this offset: a new one, unless it is the boot's newest."""
     newest = "SELECT id, offset_s FROM clocks WHERE boot = ? ORDER BY id DESC LIMIT 1"
     last = connection.execute(newest, (boot,)).fetchone()

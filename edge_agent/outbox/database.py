@@ -145,11 +145,11 @@ class Database:
         """Set a value that is there from the beginning."""
         self.writer.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
 
-    def note(self, key: str, value: float) -> None:
+    def write_number(self, key: str, value: float) -> None:
         """Set a value that may not be there yet; see ``noted``."""
         self.writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    def noted(self, key: str) -> float:
+    def read_number(self, key: str) -> float:
         """Return a value that ``note`` has set; 0 where none has."""
         row = self.writer.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return 0.0 if row is None else float(row[0])
@@ -250,11 +250,11 @@ def open_database(path: Path, clock: Clock) -> Database:
             raise ConfigurationError(
                 f"cannot open the outbox {path}: {error}; its folder must be writable for this user and not full"
             ) from error
-        set_aside(path, clock, why=str(error))
+        quarantine(path, clock, why=str(error))
         return Database(path)
 
 
-def set_aside(path: Path, clock: Clock, *, why: str) -> Path:
+def quarantine(path: Path, clock: Clock, *, why: str) -> Path:
     """Move a damaged file out of the way (one is kept; an older one is deleted) and return where it lies now."""
     for old in path.parent.glob(f"{path.name}.damaged-*"):
         old.unlink()

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 ALWAYS_ALLOWED_BYTES = 16 * 1024 * 1024
 """The file may reach this size however little the disk has left, as long as it has anything."""
-_LOOK_EVERY_BYTES = 1024 * 1024
+_RECHECK_EVERY_BYTES = 1024 * 1024
 
 
 class Reserve:
@@ -43,9 +43,9 @@ class Reserve:
             with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self._size_bytes)
         except OSError:
-            self.give_up()
+            self.release()
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """Free the room."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ class DiskGuard:
         self._reserve = Reserve(path.with_name(f"{path.name}.reserve"), settings.reserve_bytes)
         self._written_bytes = 0
 
-    def look(self, database: Database) -> None:
+    def update_limit(self, database: Database) -> None:
         """Set the file's limit by what the disk has left now."""
         self._written_bytes = 0
         self._reserve.refill()
@@ -75,15 +75,15 @@ class DiskGuard:
             ceiling = min(ceiling or grown, grown)
         database.limit_file(ceiling)
 
-    def note_written(self, database: Database, count: int) -> None:
+    def record_written(self, database: Database, count: int) -> None:
         """Look again now and then, by how much was written."""
         self._written_bytes += count
-        if self._written_bytes >= _LOOK_EVERY_BYTES:
-            self.look(database)
+        if self._written_bytes >= _RECHECK_EVERY_BYTES:
+            self.update_limit(database)
 
-    def relieve(self, database: Database) -> None:
+    def release_reserve(self, database: Database) -> None:
         """The disk took no more: give up the reserve, empty the log into the file, and let the file grow no further."""
-        self._reserve.give_up()
+        self._reserve.release()
         with suppress(sqlite3.Error):
             database.checkpoint()
         with suppress(sqlite3.Error):

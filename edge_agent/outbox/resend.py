@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_agent.outbox.database import Database
+from edge_agent.outbox.eviction import UsageCounters
 from edge_agent.outbox.ranges import Range, merge_ranges, missing_ranges
-from edge_agent.outbox.room import Tally
 
 _LARGEST = 2**63 - 1
 """Of SQLite's integers; a command may name any number."""
@@ -23,7 +23,7 @@ class ResendOutcome:
     """Sequences wanted that are no longer held, or never were."""
 
 
-def requeue(database: Database, tally: Tally, wanted: Iterable[Range]) -> ResendOutcome:
+def requeue(database: Database, usage: UsageCounters, wanted: Iterable[Range]) -> ResendOutcome:
     """Put kept events of these ranges back among the waiting, inside the caller's transaction."""
     available = 0
     unavailable: list[Range] = []
@@ -44,7 +44,7 @@ def requeue(database: Database, tally: Tally, wanted: Iterable[Range]) -> Resend
             within,
         ).fetchall()
         size_bytes = sum(row[0] for row in sizes)
-        tally.waiting_events += len(sizes)
-        tally.waiting_event_bytes += size_bytes
-        tally.sent_bytes -= size_bytes
+        usage.waiting_events += len(sizes)
+        usage.waiting_event_bytes += size_bytes
+        usage.sent_bytes -= size_bytes
     return ResendOutcome(resent=available, unavailable=unavailable)

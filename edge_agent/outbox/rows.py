@@ -1,4 +1,4 @@
-"""Rows in, rows settled, rows grown old: each function runs inside the caller's transaction and keeps the tally."""
+"""Rows in, rows settled, rows grown old: each function runs inside the caller's transaction and keeps the usage."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.outbox.clocks import ClockBook
+from edge_agent.outbox.clocks import ClockHistory
 from edge_agent.outbox.database import Database
-from edge_agent.outbox.room import Tally, drop_aged, forget_sent, is_expendable
+from edge_agent.outbox.event_times import shift_by, shift_event
+from edge_agent.outbox.eviction import UsageCounters, drop_aged, evict_sent, is_expendable
+from edge_agent.outbox.open_stays import record_stay
 from edge_agent.outbox.settings import OutboxSettings
-from edge_agent.outbox.times import shift_by, shift_event
-from edge_agent.outbox.visits import keep_visit
 from shared.clock import CLOCK_STEP_S
 from shared.errors import ContractError
 from shared.events import MAX_EVENT_BYTES, Event, dump_event, parse_event
-from shared.storage_keys import snapshot_object, thumbnail_object
+from shared.storage_keys import snapshot_object_key, thumbnail_object_key
 from shared.topics import DeviceTopics
 
 logger = logging.getLogger(__name__)
@@ -49,24 +49,26 @@ def images_of(event: Event, *, snapshot: bytes | None, thumbnail: bytes | None) 
         raise ContractError("an image needs an event whose snapshot names its key", reason="no_snapshot_reference")
     images: list[ImageToStore] = []
     if snapshot is not None:
-        object_key = snapshot_object(event.device_id, reference.key)
+        object_key = snapshot_object_key(event.device_id, reference.key)
         images.append(ImageToStore(object_key, reference.content_type, snapshot))
     if thumbnail is not None:
-        images.append(ImageToStore(thumbnail_object(event.device_id, reference.key), "image/jpeg", thumbnail))
+        images.append(ImageToStore(thumbnail_object_key(event.device_id, reference.key), "image/jpeg", thumbnail))
     return images
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class PutStamp:
     """When an event is put, in outbox time, and by which clock its own times were stamped."""
 
     put_at_s: float
     clock: int | None
 
 
-def insert_event(database: Database, tally: Tally, event: Event, images: Sequence[ImageToStore], stamp: Stamp) -> Event:
+def insert_event(
+    database: Database, usage: UsageCounters, event: Event, images: Sequence[ImageToStore], stamp: PutStamp
+) -> Event:
     """Give the event the next sequence, store it with its images, and return it as it will travel."""
-    sequence = tally.last_sequence + 1
+    sequence = usage.last_sequence + 1
     numbered = event.model_copy(update={"sequence": sequence, "sequence_epoch": database.epoch})
     payload = dump_event(numbered)
     topic = DeviceTopics(event.site_id, event.device_id).events(event.camera_id, event.event_type)
@@ -75,7 +77,7 @@ def insert_event(database: Database, tally: Tally, event: Event, images: Sequenc
         "INSERT INTO events (sequence, topic, expendable, size, put_at_s, clock, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (sequence, topic, expendable, len(payload), stamp.put_at_s, stamp.clock, payload),
     )
-    keep_visit(database.writer, event, payload, put_at_s=stamp.put_at_s, clock=stamp.clock)
+    record_stay(database.writer, event, payload, put_at_s=stamp.put_at_s, clock=stamp.clock)
     for place, image in enumerate(images):
         identity = (sequence * 2 + place, sequence, image.object_key, image.content_type)
         database.writer.execute(
@@ -83,66 +85,73 @@ def insert_event(database: Database, tally: Tally, event: Event, images: Sequenc
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*identity, expendable, len(image.body), stamp.put_at_s, image.body),
         )
-    tally.last_sequence = sequence
-    tally.waiting_events += 1
-    tally.waiting_event_bytes += len(payload)
-    tally.images += len(images)
-    tally.image_bytes += sum(len(each.body) for each in images)
+    usage.last_sequence = sequence
+    usage.waiting_events += 1
+    usage.waiting_event_bytes += len(payload)
+    usage.images += len(images)
+    usage.image_bytes += sum(len(each.body) for each in images)
     return numbered
 
 
-def settle_events(database: Database, tally: Tally, keys: Iterable[int], *, now_s: float, keep_bytes: int) -> None:
+def mark_events_sent(
+    database: Database, usage: UsageCounters, keys: Iterable[int], *, now_s: float, keep_bytes: int
+) -> None:
     """Mark events as sent; of those that are kept, the oldest beyond ``keep_bytes`` go."""
     for key in keys:
         row = database.writer.execute(
             "UPDATE events SET sent_at_s = ? WHERE sequence = ? AND sent_at_s IS NULL RETURNING size", (now_s, key)
         ).fetchone()
         if row is not None:
-            tally.waiting_events -= 1
-            tally.waiting_event_bytes -= row[0]
-            tally.sent_bytes += row[0]
-    forget_sent(database, tally, tally.sent_bytes - keep_bytes)
+            usage.waiting_events -= 1
+            usage.waiting_event_bytes -= row[0]
+            usage.sent_bytes += row[0]
+    evict_sent(database, usage, usage.sent_bytes - keep_bytes)
 
 
-def settle_images(database: Database, tally: Tally, keys: Iterable[int]) -> None:
+def delete_uploaded_images(database: Database, usage: UsageCounters, keys: Iterable[int]) -> None:
     """Delete images that are stored elsewhere now."""
     for key in keys:
         row = database.writer.execute("DELETE FROM images WHERE id = ? RETURNING size", (key,)).fetchone()
         if row is not None:
-            tally.images -= 1
-            tally.image_bytes -= row[0]
+            usage.images -= 1
+            usage.image_bytes -= row[0]
 
 
 def expire_rows(
-    database: Database, tally: Tally, settings: OutboxSettings, *, now_s: float, clock_is_set: bool
+    database: Database, usage: UsageCounters, settings: OutboxSettings, *, now_s: float, clock_is_set: bool
 ) -> None:
     """Give up what has waited too long, forget what was sent long ago.
 
     While the wall clock has not been set, nothing is judged by its age: what waits counts its age from when it is.
     """
-    database.note("outbox_time_s", now_s)
+    database.write_number("outbox_time_s", now_s)
     if not clock_is_set:
-        database.note("clock_was_unset", 1)
+        database.write_number("clock_was_unset", 1)
         return
-    if database.noted("clock_was_unset"):
-        database.note("clock_was_unset", 0)
+    if database.read_number("clock_was_unset"):
+        database.write_number("clock_was_unset", 0)
         for table in ("events", "images"):
             database.writer.execute(f"UPDATE {table} SET put_at_s = ?", (now_s,))  # noqa: S608 - names from this line
-    drop_aged(database, tally, put_before_s=now_s - settings.max_age_s)
+    drop_aged(database, usage, put_before_s=now_s - settings.max_age_s)
     aged_bytes = database.writer.execute(
         "SELECT coalesce(sum(size), 0) FROM events WHERE sent_at_s < ?", (now_s - settings.keep_sent_s,)
     ).fetchone()[0]
-    forget_sent(database, tally, aged_bytes)
+    evict_sent(database, usage, aged_bytes)
 
 
-def has_stale(connection: sqlite3.Connection, book: ClockBook) -> bool:
+def has_stale(connection: sqlite3.Connection, clock_history: ClockHistory) -> bool:
     """Tell whether anything waits that was stamped by another clock than the one that is right now."""
     stale = "SELECT 1 FROM events WHERE sent_at_s IS NULL AND clock IS NOT NULL AND clock IS NOT ? LIMIT 1"
-    return connection.execute(stale, (book.current,)).fetchone() is not None
+    return connection.execute(stale, (clock_history.current,)).fetchone() is not None
 
 
 def correct_times(
-    database: Database, tally: Tally, book: ClockBook, sequences: Iterable[int], *, untouched: Callable[[int], bool]
+    database: Database,
+    usage: UsageCounters,
+    clock_history: ClockHistory,
+    sequences: Iterable[int],
+    *,
+    untouched: Callable[[int], bool],
 ) -> None:
     """Set the times of those of these events that wait, and that were stamped by a clock which was set since.
 
@@ -150,14 +159,14 @@ def correct_times(
     """
     stale = "SELECT payload, clock FROM events WHERE sequence = ? AND sent_at_s IS NULL AND clock != ?"
     for sequence in sequences:
-        row = database.writer.execute(stale, (sequence, book.current)).fetchone()
+        row = database.writer.execute(stale, (sequence, clock_history.current)).fetchone()
         if row is None:
             continue
-        correction = book.correction(database.writer, row[1])
+        correction = clock_history.correction(database.writer, row[1])
         payload = row[0]
         if abs(correction.shift_s) > CLOCK_STEP_S:
             payload = _with_times_shifted(database, sequence, row[0], correction.shift_s, untouched=untouched(sequence))
-        tally.waiting_event_bytes += len(payload) - len(row[0])
+        usage.waiting_event_bytes += len(payload) - len(row[0])
         database.writer.execute(
             "UPDATE events SET payload = ?, size = ?, clock = ? WHERE sequence = ?",
             (payload, len(payload), correction.clock, sequence),
@@ -167,12 +176,12 @@ def correct_times(
 def _with_times_shifted(database: Database, sequence: int, payload: bytes, shift_s: float, *, untouched: bool) -> bytes:
     try:
         event = parse_event(payload)
-        shifted = shift_event(event, shift_by(shift_s), move_picture=untouched, maybe_received=not untouched)
+        shifted = shift_event(event, shift_by(shift_s), move_snapshot=untouched, maybe_received=not untouched)
     except (ContractError, OverflowError) as error:
         logger.warning("the times of event %d stay as they are: %s", sequence, error)
         return payload
     if shifted.snapshot is not None and event.snapshot is not None and shifted.snapshot.key != event.snapshot.key:
-        for name_object in (snapshot_object, thumbnail_object):
+        for name_object in (snapshot_object_key, thumbnail_object_key):
             old, new = (name_object(event.device_id, key) for key in (event.snapshot.key, shifted.snapshot.key))
             rename = "UPDATE images SET object_key = ? WHERE id IN (?, ?) AND object_key = ?"
             database.writer.execute(rename, (new, sequence * 2, sequence * 2 + 1, old))

@@ -17,29 +17,29 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from edge_agent.outbox.clocks import ClockBook
-from edge_agent.outbox.database import Database, FileLock, is_no_room, is_unreadable, open_database, set_aside
+from edge_agent.outbox.clocks import ClockHistory
+from edge_agent.outbox.database import Database, FileLock, is_no_room, is_unreadable, open_database, quarantine
 from edge_agent.outbox.disk import DiskGuard
-from edge_agent.outbox.lanes import EventLane, ImageLane, event_lane, image_lane
+from edge_agent.outbox.event_times import shift_event
+from edge_agent.outbox.eviction import UsageCounters, evict, read_usage, record_dropped
+from edge_agent.outbox.open_stays import closing_event, read_open_stays, update_last_seen
+from edge_agent.outbox.queues import EventQueue, ImageQueue, event_queue, image_queue
 from edge_agent.outbox.ranges import Range, merge_ranges
 from edge_agent.outbox.resend import ResendOutcome, requeue
-from edge_agent.outbox.room import Tally, make_room, read_tally, record_dropped
 from edge_agent.outbox.rows import (
     ImageToStore,
-    Stamp,
+    PutStamp,
     check_event,
     correct_times,
+    delete_uploaded_images,
     expire_rows,
     has_stale,
     images_of,
     insert_event,
-    settle_events,
-    settle_images,
+    mark_events_sent,
 )
 from edge_agent.outbox.settings import OutboxSettings
-from edge_agent.outbox.times import shift_event
-from edge_agent.outbox.visits import closing_event, note_seen, open_visits
-from shared.clock import Clock, SystemClock, TracedClock
+from shared.clock import Clock, StepAwareClock, SystemClock
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.events import Event
 from shared.heartbeat import OutboxHealth
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 MAX_GROUP = 64
 MAX_GROUP_BYTES = 1024 * 1024
-_COMPLAIN_EVERY_S = 60.0
+_LOG_INTERVAL_S = 60.0
 _WRITE_SEEN_EVERY_S = 5.0
 """After a crash, the time at which an open visit was last seen is right to about this."""
 
@@ -60,13 +60,13 @@ class OutboxFullError(PermanentError):
 
 
 @dataclass(slots=True)
-class _Put:
+class _PutRequest:
     """One event on its way in; settled when ``stored`` or ``error`` is set."""
 
     event: Event
     snapshot: bytes | None
     thumbnail: bytes | None
-    stamped_by: TracedClock | None
+    timestamp_clock: StepAwareClock | None
     """Which clock its times were taken from; None: from the wall clock as it is set now."""
     stored: Event | None = None
     error: Exception | None = None
@@ -75,14 +75,14 @@ class _Put:
     def image_bytes(self) -> int:
         return len(self.snapshot or b"") + len(self.thumbnail or b"")
 
-    def corrected(self, book: ClockBook) -> Event:
+    def corrected(self, clock_history: ClockHistory) -> Event:
         """Return the event with its times by the clock as it is set now."""
-        clock = self.stamped_by
+        clock = self.timestamp_clock
         if clock is None:
             return self.event
         try:
             return shift_event(
-                self.event, lambda moment: clock.corrected(moment, offset_s=book.offset_s), move_picture=True
+                self.event, lambda moment: clock.corrected(moment, offset_s=clock_history.offset_s), move_snapshot=True
             )
         except OverflowError:  # no such time; better a wrong one than no event
             return self.event
@@ -114,14 +114,14 @@ class Outbox:
                 f"cannot write the outbox folder {path.parent}: {error.strerror}; name a folder this user may write"
             ) from error
         self._write_lock = threading.RLock()
-        self.taking = threading.RLock()
+        self.take_lock = threading.RLock()
         self._read_lock = threading.Lock()
-        self._queue: deque[_Put] = deque()
+        self._queue: deque[_PutRequest] = deque()
         self._listeners: list[Callable[[], None]] = []
         self._uncounted = 0
         """Events given up while not even a count could be written."""
         self._closed = False
-        self._complained_s: dict[str, float] = {}
+        self._logged_s: dict[str, float] = {}
         self._seen_lock = threading.Lock()
         self._seen: dict[str, float] = {}
         self._seen_written_s = 0.0
@@ -131,8 +131,8 @@ class Outbox:
         except BaseException:
             self._file_lock.release()
             raise
-        self.events: EventLane = event_lane(self)
-        self.images: ImageLane = image_lane(self)
+        self.events: EventQueue = event_queue(self)
+        self.images: ImageQueue = image_queue(self)
 
     @property
     def epoch(self) -> str:
@@ -142,7 +142,7 @@ class Outbox:
     @property
     def clock_is_set(self) -> bool:
         """Whether the device's clock shows a time that can be; before 2025 it has not been set since power-on."""
-        return self._book.is_set
+        return self._clock_history.is_set
 
     def put(
         self,
@@ -150,25 +150,24 @@ class Outbox:
         *,
         snapshot: bytes | None = None,
         thumbnail: bytes | None = None,
-        stamped_by: TracedClock | None = None,
+        timestamp_clock: StepAwareClock | None = None,
     ) -> Event:
         """Store the event and its images durably and return it with its ``sequence`` and ``sequence_epoch``.
 
-        ``stamped_by`` is the clock that the event's times were taken from: those taken before the wall clock was set
-        are put right.
+        ``timestamp_clock`` is the clock that produced the event's times. Times taken before a clock step are corrected.
 
         Once this returns, the event survives power loss, and is delivered unless the bounds of the outbox force it
         out (then it is counted). Raises ContractError for an event the cloud would refuse (too large, an image without
         a snapshot reference), OutboxFullError where the disk takes nothing.
         """
         check_event(event, self._epoch)
-        entry = _Put(event, snapshot, thumbnail, stamped_by)
+        entry = _PutRequest(event, snapshot, thumbnail, timestamp_clock)
         entry.images_of(event)  # raises here, in the thread of the one who puts it
         self._queue.append(entry)
         with self._write_lock:
             while not entry.settled:
                 self._commit_puts(self._next_group())
-        self.wake()
+        self.notify_listeners()
         if entry.error is not None:
             raise entry.error
         assert entry.stored is not None  # noqa: S101 - settled without an error
@@ -182,27 +181,27 @@ class Outbox:
         self._write_acknowledgements()
         outcomes: list[ResendOutcome] = []
         with self._write_lock:
-            written = self._write(lambda tally: outcomes.append(requeue(self._database, tally, wanted)))
+            written = self._write(lambda usage: outcomes.append(requeue(self._database, usage, wanted)))
         if not written or self.events.unwritten:
             raise TransientError(f"the outbox {self._path} cannot be written just now")
-        self.wake()
+        self.notify_listeners()
         return outcomes[0]
 
     def health(self) -> OutboxHealth:
         """Return what the heartbeat says about the outbox."""
         with self._write_lock:
-            tally, epoch, uncounted = self._tally, self._epoch, self._uncounted
+            usage, epoch, uncounted = self._usage, self._epoch, self._uncounted
         latest = "SELECT first, last FROM dropped ORDER BY first DESC LIMIT ?"
         rows = self.read(lambda connection: connection.execute(latest, (self._settings.reported_ranges,)).fetchall())
         return OutboxHealth(
             sequence_epoch=epoch,
-            last_sequence=tally.last_sequence,
-            pending_events=tally.waiting_events,
-            pending_bytes=tally.waiting_bytes,
-            dropped_events=tally.dropped_events + uncounted,
+            last_sequence=usage.last_sequence,
+            pending_events=usage.waiting_events,
+            pending_bytes=usage.waiting_bytes,
+            dropped_events=usage.dropped_events + uncounted,
             dropped_ranges=sorted((int(first), int(last)) for first, last in rows),
-            pending_images=tally.images,
-            dropped_images=tally.dropped_images,
+            pending_images=usage.images,
+            dropped_images=usage.dropped_images,
         )
 
     def expire(self) -> None:
@@ -210,16 +209,16 @@ class Outbox:
         with self._write_lock:
             if self._closed:
                 return
-            self._disk.look(self._database)
-            self._follow_clock()
-            now_s, is_set = self.now_s(), self._book.is_set
+            self._disk.update_limit(self._database)
+            self._apply_clock_step()
+            now_s, is_set = self.now_s(), self._clock_history.is_set
             self._write(
-                lambda tally: expire_rows(self._database, tally, self._settings, now_s=now_s, clock_is_set=is_set)
+                lambda usage: expire_rows(self._database, usage, self._settings, now_s=now_s, clock_is_set=is_set)
             )
         self._write_acknowledgements()
 
-    def note_seen(self, visits: Iterable[str]) -> None:
-        """Note that these visits (track uids, ``motion_visit``) go on. Cheap: written every few seconds only."""
+    def update_last_seen(self, visits: Iterable[str]) -> None:
+        """Note that these visits (track uids, ``motion_stay_key``) go on. Cheap: written every few seconds only."""
         now_s = self.now_s()
         with self._seen_lock:
             self._seen.update(dict.fromkeys(visits, now_s))
@@ -228,9 +227,9 @@ class Outbox:
             self._seen_written_s = now_s
             seen, self._seen = list(self._seen.items()), {}
         with self._write_lock:
-            self._write(lambda _: note_seen(self._database.writer, seen))
+            self._write(lambda _: update_last_seen(self._database.writer, seen))
 
-    def close_visits(self, new_id: Callable[[], UUID], *, camera_id: str | None = None) -> int:
+    def close_open_stays(self, new_id: Callable[[], UUID], *, camera_id: str | None = None) -> int:
         """Close what an earlier run left open (of one camera, or of all) with events of their own; return how many.
 
         Call before anything opens visits anew. Each is closed once, however often the process is killed meanwhile.
@@ -240,17 +239,17 @@ class Outbox:
                 return 0
             database = self._database
             try:
-                closed = self._close_visits(database, new_id, camera_id)
+                closed = self._close_open_stays(database, new_id, camera_id)
             except sqlite3.Error as error:
                 if is_unreadable(error):
-                    self._start_over(database, error)
+                    self._replace_damaged_file(database, error)
                 elif is_no_room(error):
-                    self._complain(logging.WARNING, "the outbox %s cannot be written: %s", error)
+                    self._log_throttled(logging.WARNING, "the outbox %s cannot be written: %s", error)
                 else:
                     raise
                 return 0
         if closed:
-            self.wake()
+            self.notify_listeners()
         return closed
 
     def add_listener(self, listener: Callable[[], None]) -> None:
@@ -263,49 +262,51 @@ class Outbox:
             if self._closed:
                 return
             with suppress(sqlite3.Error):
-                self._write(lambda _: self._database.note("outbox_time_s", self.now_s()))
+                self._write(lambda _: self._database.write_number("outbox_time_s", self.now_s()))
             with self._read_lock:
                 self._closed = True
                 self._database.close()
                 self._file_lock.release()
 
-    def _close_visits(self, database: Database, new_id: Callable[[], UUID], camera_id: str | None) -> int:
-        tally, now_s = replace(self._tally), self.now_s()
+    def _close_open_stays(self, database: Database, new_id: Callable[[], UUID], camera_id: str | None) -> int:
+        usage, now_s = replace(self._usage), self.now_s()
         with database.transaction(durable=True):
-            found = open_visits(database.writer, camera_id)
+            found = read_open_stays(database.writer, camera_id)
             for open_visit in found:
                 event = closing_event(open_visit, new_id)
-                insert_event(database, tally, event, (), Stamp(now_s, open_visit.clock))
-            make_room(database, tally, self._settings.max_bytes)
-        self._tally = tally
-        self._stale = has_stale(database.writer, self._book)
+                insert_event(database, usage, event, (), PutStamp(now_s, open_visit.clock))
+            evict(database, usage, self._settings.max_bytes)
+        self._usage = usage
+        self._stale = has_stale(database.writer, self._clock_history)
         return len(found)
 
     # What the lanes use.
 
     def now_s(self) -> float:
-        return self._book.now_s()
+        return self._clock_history.now_s()
 
-    def correct_times(self, lane: str, keys: list[int]) -> None:
-        if not self._stale and not self._book.step_s():
+    def correct_times(self, queue: str, keys: list[int]) -> None:
+        if not self._stale and not self._clock_history.step_s():
             return
-        sequences = keys if lane == "events" else sorted({key // 2 for key in keys})
+        sequences = keys if queue == "events" else sorted({key // 2 for key in keys})
         with self._write_lock:
             if self._closed:
                 return
-            self._follow_clock()
-            book = self._book
+            self._apply_clock_step()
+            clock_history = self._clock_history
             self._write(
-                lambda tally: correct_times(self._database, tally, book, sequences, untouched=self._is_untouched)
+                lambda usage: correct_times(
+                    self._database, usage, clock_history, sequences, untouched=self._is_untouched
+                )
             )
-            self._stale = has_stale(self._database.writer, book)
+            self._stale = has_stale(self._database.writer, clock_history)
 
     def _is_untouched(self, sequence: int) -> bool:
         """Tell whether neither the event nor its images can have left; of an earlier run nobody knows."""
         handed_out = self.events.was_handed_out(sequence) or self.images.was_handed_out(sequence * 2)
         return sequence > self._opened_at and not handed_out
 
-    def wake(self) -> None:
+    def notify_listeners(self) -> None:
         for listener in self._listeners:
             listener()
 
@@ -318,63 +319,63 @@ class Outbox:
                 if not is_unreadable(error):
                     raise
                 damage = error
-        self._start_over(database, damage)
+        self._replace_damaged_file(database, damage)
         return []
 
-    def settle(self, lane: str, keys: list[int]) -> bool:
+    def mark_delivered(self, queue: str, keys: list[int]) -> bool:
         keep_bytes = self._settings.keep_sent_bytes
         with self._write_lock:
-            if lane == "images":
-                return self._write(lambda tally: settle_images(self._database, tally, keys))
+            if queue == "images":
+                return self._write(lambda usage: delete_uploaded_images(self._database, usage, keys))
             now_s = self.now_s()
             return self._write(
-                lambda tally: settle_events(self._database, tally, keys, now_s=now_s, keep_bytes=keep_bytes)
+                lambda usage: mark_events_sent(self._database, usage, keys, now_s=now_s, keep_bytes=keep_bytes)
             )
 
-    def postpone(self, lane: str, keys: list[int], due_at_s: float) -> None:
-        key = {"events": "sequence", "images": "id"}[lane]
-        change = f"UPDATE {lane} SET due_at_s = ?, attempts = attempts + 1 WHERE {key} = ?"  # noqa: S608
+    def postpone(self, table: str, keys: list[int], due_at_s: float) -> None:
+        key = {"events": "sequence", "images": "id"}[table]
+        change = f"UPDATE {table} SET due_at_s = ?, attempts = attempts + 1 WHERE {key} = ?"  # noqa: S608
         with self._write_lock:
             self._write(lambda _: self._database.writer.executemany(change, [(due_at_s, each) for each in keys]))
 
     def _open(self) -> None:
         database = open_database(self._path, self._clock)
         try:
-            tally = read_tally(database)
+            usage = read_usage(database)
         except sqlite3.Error as error:
             database.close()
             if not is_unreadable(error):
                 raise
-            set_aside(self._path, self._clock, why=str(error))
+            quarantine(self._path, self._clock, why=str(error))
             database = open_database(self._path, self._clock)
-            tally = read_tally(database)
-        self._database, self._tally = database, tally
+            usage = read_usage(database)
+        self._database, self._usage = database, usage
         self._epoch = database.epoch
-        self._opened_at = tally.last_sequence
-        self._book = self._open_book(database)
-        self._stale = has_stale(database.writer, self._book)
+        self._opened_at = usage.last_sequence
+        self._clock_history = self._open_clock_history(database)
+        self._stale = has_stale(database.writer, self._clock_history)
         self._reader = database.reader()
-        self._disk.look(database)
+        self._disk.update_limit(database)
 
-    def _open_book(self, database: Database) -> ClockBook:
+    def _open_clock_history(self, database: Database) -> ClockHistory:
         try:
             with database.transaction(durable=False):
-                return ClockBook.open(database.writer, self._clock)
+                return ClockHistory.open(database.writer, self._clock)
         except sqlite3.Error as error:
             if not is_no_room(error):
                 raise
-            self._complain(logging.WARNING, "the outbox %s cannot be written: %s", error)
-            return ClockBook.unwritten(database.writer, self._clock)
+            self._log_throttled(logging.WARNING, "the outbox %s cannot be written: %s", error)
+            return ClockHistory.unwritten(database.writer, self._clock)
 
-    def _follow_clock(self) -> bool:
+    def _apply_clock_step(self) -> bool:
         """Go by the wall clock as it is set now, and tell whether that could be noted; the caller holds the lock."""
-        step_s = self._book.step_s()
+        step_s = self._clock_history.step_s()
         if not step_s:
             return True
-        books: list[ClockBook] = []
-        if not self._write(lambda _: books.append(self._book.stepped(self._database.writer, step_s))):
+        books: list[ClockHistory] = []
+        if not self._write(lambda _: books.append(self._clock_history.after_step(self._database.writer, step_s))):
             return False
-        self._book, self._stale = books[0], True
+        self._clock_history, self._stale = books[0], True
         logger.warning(
             "the device's clock was set %s by %.1f s; the times of events that wait are corrected",
             "forward" if step_s > 0 else "back",
@@ -384,48 +385,48 @@ class Outbox:
 
     def _write_acknowledgements(self) -> None:
         """Write those that could not be written when they came."""
-        for lane in (self.events, self.images):
-            if lane.unwritten:
-                lane.ack(())
+        for queue in (self.events, self.images):
+            if queue.unwritten:
+                queue.ack(())
 
-    def _complain(self, level: int, message: str, *details: object) -> None:
+    def _log_throttled(self, level: int, message: str, *details: object) -> None:
         """Log trouble with the disk, each kind once a minute: it comes with every single put."""
         now_s = self._clock.monotonic()
-        if now_s - self._complained_s.get(message, -_COMPLAIN_EVERY_S) >= _COMPLAIN_EVERY_S:
-            self._complained_s[message] = now_s
+        if now_s - self._logged_s.get(message, -_LOG_INTERVAL_S) >= _LOG_INTERVAL_S:
+            self._logged_s[message] = now_s
             logger.log(level, message, self._path, *details)
 
-    def _start_over(self, damaged: Database, error: sqlite3.Error) -> None:
+    def _replace_damaged_file(self, damaged: Database, error: sqlite3.Error) -> None:
         """Set the damaged file aside and go on with a new one, unless another thread has done so already."""
         with self._write_lock, self._read_lock:
             if self._closed or self._database is not damaged:
                 return
             damaged.close()
-            set_aside(self._path, self._clock, why=str(error))
+            quarantine(self._path, self._clock, why=str(error))
             self._open()
 
-    def _write(self, action: Callable[[Tally], object]) -> bool:
+    def _write(self, action: Callable[[UsageCounters], object]) -> bool:
         """Run a change that may be lost to a power cut, and tell whether it is written; the caller holds the lock."""
         if self._closed:
             return False
-        database, tally = self._database, replace(self._tally)
+        database, usage = self._database, replace(self._usage)
         try:
             with database.transaction(durable=False):
-                action(tally)
+                action(usage)
         except sqlite3.Error as error:
             if is_unreadable(error):
-                self._start_over(database, error)
+                self._replace_damaged_file(database, error)
             elif is_no_room(error):
-                self._complain(logging.WARNING, "the outbox %s cannot be written: %s", error)
+                self._log_throttled(logging.WARNING, "the outbox %s cannot be written: %s", error)
             else:
                 raise
             return False
-        self._tally = tally
+        self._usage = usage
         return True
 
-    def _next_group(self) -> list[_Put]:
+    def _next_group(self) -> list[_PutRequest]:
         """Take from the queue what fits into one transaction."""
-        group: list[_Put] = []
+        group: list[_PutRequest] = []
         size_bytes = 0
         while self._queue and len(group) < MAX_GROUP and size_bytes < MAX_GROUP_BYTES:
             entry = self._queue.popleft()
@@ -433,24 +434,26 @@ class Outbox:
             group.append(entry)
         return group
 
-    def _commit_puts(self, group: Sequence[_Put]) -> None:
+    def _commit_puts(self, group: Sequence[_PutRequest]) -> None:
         """Settle every entry of the group, one way or the other."""
         try:
-            self._try_puts(group, self._first_aid)
+            self._try_puts(group, self._recover)
         except Exception as error:
             self._fail(group, error)
 
-    def _first_aid(self, database: Database, error: sqlite3.Error, group: Sequence[_Put]) -> None:
+    def _recover(self, database: Database, error: sqlite3.Error, group: Sequence[_PutRequest]) -> None:
         """Make it possible to try once more, or raise."""
         if is_unreadable(error):
-            self._start_over(database, error)
+            self._replace_damaged_file(database, error)
         elif is_no_room(error):
             self._free_disk(group)
         else:
             raise error
 
     def _try_puts(
-        self, group: Sequence[_Put], first_aid: Callable[[Database, sqlite3.Error, Sequence[_Put]], None] | None
+        self,
+        group: Sequence[_PutRequest],
+        recover: Callable[[Database, sqlite3.Error, Sequence[_PutRequest]], None] | None,
     ) -> None:
         if self._closed:
             raise PermanentError(f"the outbox {self._path} is closed")
@@ -458,50 +461,52 @@ class Outbox:
         try:
             stored = self._insert(database, group)
         except sqlite3.Error as error:
-            if first_aid is None:
+            if recover is None:
                 raise
-            first_aid(database, error, group)
+            recover(database, error, group)
             self._try_puts(group, None)
             return
         for entry, event in zip(group, stored, strict=True):
             entry.stored = event
 
-    def _insert(self, database: Database, group: Sequence[_Put]) -> list[Event]:
-        followed = self._follow_clock()
-        book, tally = self._book, replace(self._tally)
-        stamp = Stamp(book.now_s(), book.current if followed else None)
-        before = tally.total_bytes
+    def _insert(self, database: Database, group: Sequence[_PutRequest]) -> list[Event]:
+        followed = self._apply_clock_step()
+        clock_history, usage = self._clock_history, replace(self._usage)
+        stamp = PutStamp(clock_history.now_s(), clock_history.current if followed else None)
+        before = usage.total_bytes
         with database.transaction(durable=True):
             if self._uncounted:
-                first = tally.last_sequence + 1
-                tally.last_sequence += self._uncounted
-                record_dropped(database, tally, [(first, tally.last_sequence)])
-                database.set_meta("last_sequence", tally.last_sequence)
+                first = usage.last_sequence + 1
+                usage.last_sequence += self._uncounted
+                record_dropped(database, usage, [(first, usage.last_sequence)])
+                database.set_meta("last_sequence", usage.last_sequence)
             stored: list[Event] = []
             for entry in group:
-                event = entry.corrected(book)
-                stored.append(insert_event(database, tally, event, entry.images_of(event), stamp))
-            put_bytes = tally.total_bytes - before
-            make_room(database, tally, self._settings.max_bytes)
-        self._tally = tally
+                event = entry.corrected(clock_history)
+                stored.append(insert_event(database, usage, event, entry.images_of(event), stamp))
+            put_bytes = usage.total_bytes - before
+            evict(database, usage, self._settings.max_bytes)
+        self._usage = usage
         self._uncounted = 0
-        self._disk.note_written(database, put_bytes)
+        self._disk.record_written(database, put_bytes)
         return stored
 
-    def _fail(self, group: Sequence[_Put], error: Exception) -> None:
+    def _fail(self, group: Sequence[_PutRequest], error: Exception) -> None:
         if not isinstance(error, sqlite3.Error | OSError):
             for entry in group:
                 entry.error = error
             return
-        self._complain(logging.ERROR, "the outbox %s takes nothing more: %s", error)
+        self._log_throttled(logging.ERROR, "the outbox %s takes nothing more: %s", error)
         self._uncounted += len(group)
         for entry in group:
             entry.error = OutboxFullError(f"the outbox {self._path} cannot be written: {error}")
             entry.error.__cause__ = error
 
-    def _free_disk(self, group: Sequence[_Put]) -> None:
+    def _free_disk(self, group: Sequence[_PutRequest]) -> None:
         """The disk or the file is full: drop as much as twice what is to go in, and at least a megabyte."""
         wanted = 2 * sum(entry.image_bytes for entry in group) + MAX_GROUP_BYTES
-        self._complain(logging.WARNING, "the disk of the outbox %s is full; the least important %d bytes go", wanted)
-        self._disk.relieve(self._database)
-        self._write(lambda tally: make_room(self._database, tally, max(0, tally.total_bytes - wanted)))
+        self._log_throttled(
+            logging.WARNING, "the disk of the outbox %s is full; the least important %d bytes go", wanted
+        )
+        self._disk.release_reserve(self._database)
+        self._write(lambda usage: evict(self._database, usage, max(0, usage.total_bytes - wanted)))

@@ -113,7 +113,7 @@ def build_pipeline(
     publish: Publish,
     timer: StageTimer,
     live: bool = False,
-    note_seen: NoteSeen | None = None,
+    update_last_seen: NoteSeen | None = None,
 ) -> CameraPipeline:
     """Wire one camera's stages together. ``run_id`` makes track uids differ between restarts.
 
@@ -132,7 +132,7 @@ def build_pipeline(
         builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=new_id),
         publish=publish,
         timer=timer,
-        note_seen=note_seen,
+        update_last_seen=update_last_seen,
     )
 
 

@@ -175,7 +175,7 @@ class CameraPipeline:
         builder: EventBuilder,
         publish: Publish,
         timer: StageTimer,
-        note_seen: NoteSeen | None = None,
+        update_last_seen: NoteSeen | None = None,
     ) -> None:
         self._motion = motion
         self._episodes = episodes
@@ -183,7 +183,7 @@ class CameraPipeline:
         self._builder = builder
         self._publish = publish
         self._timer = timer
-        self._note_seen = note_seen
+        self._note_seen = update_last_seen
 
     def process(self, frame: Frame) -> None:
         """Take one frame through; events go to ``publish`` before this returns."""

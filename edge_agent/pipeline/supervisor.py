@@ -14,7 +14,7 @@ from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
 from edge_agent.device.commands import NotReadyError, ReplyFields
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
-from edge_agent.outbox.visits import motion_visit
+from edge_agent.outbox.open_stays import motion_stay_key
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.camera_worker import CameraWorker, OpenSource
 from edge_agent.pipeline.pipeline import CameraPipeline, NoteSeen
@@ -39,7 +39,7 @@ FIRST_FRAME_WAIT_S = 30.0
 class CameraVisits:
     """Keeps track of what is open, for the case that nobody is left to close it."""
 
-    note_seen: Callable[[Iterable[str]], None]
+    update_last_seen: Callable[[Iterable[str]], None]
     """Gets the visits that a frame shows to go on."""
     close: Callable[[str], None]
     """Closes what a camera's last pipeline left open; called before a new one begins."""
@@ -169,13 +169,13 @@ class Cameras:
             publish=self._publish,
             timer=StageTimer(),
             live=True,
-            note_seen=self._note_seen(camera.id),
+            update_last_seen=self._note_seen(camera.id),
         )
 
     def _note_seen(self, camera_id: str) -> NoteSeen | None:
         if self._visits is None:
             return None
-        note, motion = self._visits.note_seen, motion_visit(camera_id)
+        note, motion = self._visits.update_last_seen, motion_stay_key(camera_id)
         return lambda uids, moving: note((*uids, motion) if moving else uids)
 
     def _stop(self, workers: Sequence[CameraWorker]) -> None:

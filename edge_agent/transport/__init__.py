@@ -1,4 +1,4 @@
-"""
+"""Delivery to the cloud: MQTT, S3, credentials, TLS, and the sender that drains the outbox.
 
-he only room that imports boto3 and paho: the MQTT link, S3, credentials, TLS, and the sender that drains the outbox.
+The only package of the edge agent that may import boto3 and paho. May import ``outbox`` and ``shared``.
 """

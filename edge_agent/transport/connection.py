@@ -15,7 +15,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from shared.errors import PermanentError, TransientError, VedetteError
 
 QOS = 1
-GOODBYE_S = 1.0
+DISCONNECT_TIMEOUT_S = 1.0
 
 
 class MqttConnection:
@@ -53,15 +53,15 @@ class MqttConnection:
         self._ready_at_s = self._monotonic()
         self.ready.set()
 
-    def lived_s(self) -> float:
+    def uptime_s(self) -> float:
         """How long ago the broker said yes; 0 where it never did."""
         return 0.0 if self._ready_at_s is None else self._monotonic() - self._ready_at_s
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """End the connection politely, and where the other side does not read any more, without it."""
         connected = self.client.socket()
         self.client.disconnect()
-        if isinstance(connected, socket.socket) and not self.over.wait(GOODBYE_S):
+        if isinstance(connected, socket.socket) and not self.over.wait(DISCONNECT_TIMEOUT_S):
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
         with suppress(AttributeError):  # paho's network thread may end while loop_stop looks at it
@@ -100,7 +100,7 @@ class MqttConnection:
         """Messages for which the broker owes an answer."""
         return len(self._waiting)
 
-    def oldest_age_s(self) -> float:
+    def oldest_unacknowledged_s(self) -> float:
         """How long the message that waits longest has waited; 0 when none does."""
         with self._lock:
             first = next(iter(self._waiting.values()), None)

@@ -9,13 +9,13 @@ from typing import Any
 from edge_agent.transport.settings import MqttSettings
 from shared.tls_errors import explain_tls_error
 
-TAKEN_OVER = "client id taken over"
+CLIENT_ID_CONFLICT = "client id taken over"
 """The kind of trouble in which another client uses this device's client id."""
-_TAKEN_OVER_CODE = 0x8E
+_SESSION_TAKEN_OVER = 0x8E
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ConnectionProblem:
     """One failure: ``kind`` is the same for the same cause, ``text`` is for people."""
 
     kind: str
@@ -76,38 +76,38 @@ _NETWORK: tuple[tuple[type[OSError], str, str], ...] = (
 )
 
 
-def refused(reason: Any, settings: MqttSettings, client_id: str) -> Trouble:
+def connection_refused(reason: Any, settings: MqttSettings, client_id: str) -> ConnectionProblem:
     """Explain a CONNACK that says no."""
     hint = _REFUSALS.get(int(reason.value), "")
     hint = hint.format(client_id=client_id, protocol=settings.protocol)
     text = f"the broker refused the connection: {reason}"
-    return Trouble(f"refused {reason.value}", f"{text} ({hint})" if hint else text)
+    return ConnectionProblem(f"refused {reason.value}", f"{text} ({hint})" if hint else text)
 
 
-def hung_up_before_answer(
+def closed_before_connack(
     settings: MqttSettings, client_id: str, *, protocol_error: bool, detail: str | None
-) -> Trouble:
+) -> ConnectionProblem:
     """Explain a connection that ended before the broker had said yes or no."""
     if detail is not None and (alert := _alert(detail, settings)):
         return alert
     if protocol_error:
-        return Trouble(
+        return ConnectionProblem(
             "not mqtt",
             f"what answers is not an MQTT {settings.protocol} broker: it refuses that version of the protocol, or sends"
             f" something else; check mqtt.host, mqtt.port{' and mqtt.protocol' if settings.protocol == '5' else ''}"
             f"{'' if settings.uses_tls else ', and whether the port expects TLS (mqtt.tls)'}",
         )
-    causes = [_certificate_cause(settings, client_id), "another service listens on this port"]
+    causes = [_likely_certificate_cause(settings, client_id), "another service listens on this port"]
     if settings.username is None and not settings.uses_tls:
         causes.append("it wants a user name (mqtt.username)")
     said = f" ({detail})" if detail else ""
-    return Trouble(
+    return ConnectionProblem(
         "closed before answer",
         f"the broker closed the connection before it answered (no CONNACK){said}; likely causes: {'; '.join(causes)}",
     )
 
 
-def _certificate_cause(settings: MqttSettings, client_id: str) -> str:
+def _likely_certificate_cause(settings: MqttSettings, client_id: str) -> str:
     if not settings.uses_tls:
         return "the port expects TLS (set mqtt.tls or mqtt.ca_file)"
     if settings.certificate_file is None:
@@ -118,35 +118,35 @@ def _certificate_cause(settings: MqttSettings, client_id: str) -> str:
     )
 
 
-def _alert(detail: str, settings: MqttSettings) -> Trouble | None:
+def _alert(detail: str, settings: MqttSettings) -> ConnectionProblem | None:
     name = detail.upper().replace(" ", "_")
     for part, words in _ALERTS.items():
         if part in name:
             setup = "" if settings.certificate_file else "; set mqtt.certificate_file and mqtt.private_key_file"
-            return Trouble(f"tls {part}", f"{words} (TLS alert: {part.lower().replace('_', ' ')}){setup}")
+            return ConnectionProblem(f"tls {part}", f"{words} (TLS alert: {part.lower().replace('_', ' ')}){setup}")
     return None
 
 
-def not_connected(error: OSError, settings: MqttSettings, client_id: str) -> Trouble:
+def connect_failed(error: OSError, settings: MqttSettings, client_id: str) -> ConnectionProblem:
     """Explain why the connection could not be made at all."""
     text = f"{type(error).__name__}: {error}"
     if alert := _alert(str(error), settings):
         return alert
     if "EOF" in text or isinstance(error, ConnectionResetError | BrokenPipeError):
-        return hung_up_before_answer(settings, client_id, protocol_error=False, detail=text)
+        return closed_before_connack(settings, client_id, protocol_error=False, detail=text)
     if explained := explain_tls_error(error):
-        return Trouble(f"tls {explained}", explained)
+        return ConnectionProblem(f"tls {explained}", explained)
     for kind, name, words in _NETWORK:
         if isinstance(error, kind):
-            return Trouble(name, f"{words} ({text})")
-    return Trouble(f"{type(error).__name__} {error.errno}", text)
+            return ConnectionProblem(name, f"{words} ({text})")
+    return ConnectionProblem(f"{type(error).__name__} {error.errno}", text)
 
 
-def ended(reason: Any, client_id: str, *, by_message: bool, detail: str | None) -> Trouble:
+def connection_ended(reason: Any, client_id: str, *, by_message: bool, detail: str | None) -> ConnectionProblem:
     """Explain the end of a connection that had been accepted; ``by_message``: the broker said why (MQTT 5)."""
     code = int(reason.value)
-    if by_message and code == _TAKEN_OVER_CODE:
-        return taken_over(client_id, sure=True)
+    if by_message and code == _SESSION_TAKEN_OVER:
+        return client_id_conflict(client_id, sure=True)
     hint = _ENDINGS.get(code, "").format(client_id=client_id) if by_message else (detail or "")
     said = str(reason)
     if not by_message and said == "Unspecified error":
@@ -154,19 +154,19 @@ def ended(reason: Any, client_id: str, *, by_message: bool, detail: str | None) 
         likely = f"it was restarted, or another client uses the client id {client_id}"
         hint = f"{hint}; {likely}" if hint else likely
     text = f"the connection to the MQTT broker ended: {said}"
-    return Trouble(f"ended {code if by_message else ''}", f"{text} ({hint})" if hint else text)
+    return ConnectionProblem(f"ended {code if by_message else ''}", f"{text} ({hint})" if hint else text)
 
 
-def taken_over(client_id: str, *, sure: bool, times: int = 0, unacknowledged: int = 0) -> Trouble:
+def client_id_conflict(client_id: str, *, sure: bool, times: int = 0, unacknowledged: int = 0) -> ConnectionProblem:
     """Say that another client uses this id: as the broker says (``sure``), or as the pattern shows."""
     advice = "give every device an id of its own (device_id or mqtt.client_id), and stop a second agent with this one"
     if sure:
-        return Trouble(
-            TAKEN_OVER, f"another client uses the client id {client_id} and has taken this session; {advice}"
+        return ConnectionProblem(
+            CLIENT_ID_CONFLICT, f"another client uses the client id {client_id} and has taken this session; {advice}"
         )
     other = " Or the broker closes it because of a message or a topic: check its policy for this device."
-    return Trouble(
-        TAKEN_OVER,
+    return ConnectionProblem(
+        CLIENT_ID_CONFLICT,
         f"the broker accepted the connection and soon closed it, {times} times in a row: most likely another client"
         f" uses the client id {client_id}; {advice}.{other if unacknowledged else ''}",
     )

@@ -23,9 +23,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_agent.transport import diagnosis
-from edge_agent.transport.connection import GOODBYE_S, QOS, MqttConnection, failed
-from edge_agent.transport.diagnosis import Trouble
-from edge_agent.transport.report import TroubleReport
+from edge_agent.transport.connection import DISCONNECT_TIMEOUT_S, QOS, MqttConnection, failed
+from edge_agent.transport.diagnosis import ConnectionProblem
+from edge_agent.transport.problem_log import ProblemLog
 from edge_agent.transport.settings import MqttSettings
 from edge_agent.transport.tls import client_context
 from shared.clock import Clock, SystemClock
@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 
 _CHECK_EVERY_S = 0.5
 _STABLE_AFTER_S = 5.0
-_SHORT_LIFE_S = 90.0
+_SHORT_CONNECTION_S = 90.0
 """A connection that the broker closes within this time is a short one; another client with this id tries again after
 a minute at most."""
-_SUSPICIOUS = 3
+_CONFLICT_AFTER = 3
 """So many short connections in a row are taken for another client's doing."""
 _SESSION_EXPIRY_S = 0xFFFF_FFFF
 """Never: as sessions of MQTT 3.1.1."""
@@ -50,11 +50,11 @@ CommandListener = Callable[[str, bytes], None]
 """Gets topic and payload, on the network thread: hand over and return."""
 
 
-class MqttLink:
-    """Keeps one connection to the broker for as long as the agent lives. Implements ``MessageLink``.
+class MqttPublisher:
+    """Keeps one connection to the broker for as long as the agent lives. Implements ``MessagePublisher``.
 
     Raises ConfigurationError at once for unusable certificates or a password that is not where it should be; a broker
-    that is away raises nothing: ``start`` returns at once and the link goes on trying.
+    that is away raises nothing: ``start`` returns at once and the publisher goes on trying.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class MqttLink:
         self._connection: MqttConnection | None = None
         self._closing = threading.Event()
         self._faults = FaultLog(logger)
-        self._thread = threading.Thread(target=self._keep_connected, name="mqtt-link", daemon=True)
+        self._thread = threading.Thread(target=self._keep_connected, name="mqtt-connection", daemon=True)
         where = f"MQTT broker {settings.host}:{settings.effective_port}"
-        self._report = TroubleReport(logger, subject=where)
-        self._commands_report = TroubleReport(logger, subject=where)
+        self._problems = ProblemLog(logger, subject=where)
+        self._subscription_problems = ProblemLog(logger, subject=where)
         self._connections = 0
-        self._short_lives = 0
+        self._short_connections = 0
         """Connections in a row that the broker accepted and soon closed."""
-        self._last_trouble: tuple[Trouble, datetime] | None = None
+        self._last_trouble: tuple[ConnectionProblem, datetime] | None = None
         self.last_error: str | None = None
         """Why the last attempt failed or the last connection ended; None while connected."""
 
@@ -106,7 +106,7 @@ class MqttLink:
         last = self._last_trouble
         return ConnectionHealth(
             reconnects=max(self._connections - 1, 0),
-            client_id_conflict=self._report.kind == diagnosis.TAKEN_OVER,
+            client_id_conflict=self._problems.kind == diagnosis.CLIENT_ID_CONFLICT,
             last_error=None if last is None else last[0].text,
             last_error_at=None if last is None else last[1],
         )
@@ -156,8 +156,8 @@ class MqttLink:
     def _stable_after_s(self) -> float:
         """How long a connection must last to be called stable: where another client takes it away, longer than that
         one may wait before it does so again."""
-        taken_over = self._report.kind == diagnosis.TAKEN_OVER
-        return max(_SHORT_LIFE_S, self._settings.reconnect_max_s) if taken_over else _STABLE_AFTER_S
+        taken_over = self._problems.kind == diagnosis.CLIENT_ID_CONFLICT
+        return max(_SHORT_CONNECTION_S, self._settings.reconnect_max_s) if taken_over else _STABLE_AFTER_S
 
     def _connect_once(self) -> float:
         """Keep one connection until it ends; return how long it lived, in seconds. Raises nothing."""
@@ -166,12 +166,12 @@ class MqttLink:
             connection = MqttConnection(client=self._new_client(), monotonic=self._clock.monotonic)
             self._run(connection)
         except OSError as error:
-            self._note(diagnosis.not_connected(error, self._settings, self.client_id))
+            self._note(diagnosis.connect_failed(error, self._settings, self.client_id))
         except Exception as error:
             # Whatever goes wrong with one connection, the next may be fine; this thread must not end.
             self._faults.log(error, "connecting to the MQTT broker failed")
             self.last_error = f"{type(error).__name__}: {error}"
-        return 0.0 if connection is None else connection.lived_s()
+        return 0.0 if connection is None else connection.uptime_s()
 
     def _run(self, connection: MqttConnection) -> None:
         client = connection.client
@@ -188,10 +188,10 @@ class MqttLink:
         finally:
             self._connection = None
             if connection.ready.is_set():
-                self._say_goodbye(connection)
-            connection.hang_up()
+                self._publish_offline(connection)
+            connection.disconnect()
             connection.fail("the connection to the MQTT broker was lost")
-            self._tell_listeners()
+            self._notify_listeners()
 
     def _connect(self, client: paho.Client) -> None:
         settings = self._settings
@@ -214,16 +214,16 @@ class MqttLink:
         settings = self._settings
         if not connection.answered.wait(settings.connect_timeout_s):
             text = "the broker accepted the connection but does not answer"
-            self._note(Trouble("no answer", f"{text} (no CONNACK within {settings.connect_timeout_s:g} s)"))
+            self._note(ConnectionProblem("no answer", f"{text} (no CONNACK within {settings.connect_timeout_s:g} s)"))
             return
         while not connection.over.wait(_CHECK_EVERY_S) and not self._closing.is_set():
-            if connection.oldest_age_s() > settings.ack_timeout_s:
+            if connection.oldest_unacknowledged_s() > settings.ack_timeout_s:
                 text = f"the broker acknowledged nothing for {settings.ack_timeout_s:g} s; connecting anew"
-                self._note(Trouble("no acknowledgement", text))
+                self._note(ConnectionProblem("no acknowledgement", text))
                 return
-            if connection.lived_s() > self._stable_after_s:
-                self._short_lives = 0
-                self._report.recovered("connected again")
+            if connection.uptime_s() > self._stable_after_s:
+                self._short_connections = 0
+                self._problems.recovered("connected again")
         if connection.over.is_set() and not self._closing.is_set():
             self._explain_end(connection)
 
@@ -234,20 +234,20 @@ class MqttLink:
         if not connection.ready.is_set():
             protocol_error = connection.ending is not None and "Protocol error" in str(connection.ending)
             self._note(
-                diagnosis.hung_up_before_answer(
+                diagnosis.closed_before_connack(
                     self._settings, self.client_id, protocol_error=protocol_error, detail=connection.socket_error
                 )
             )
             return
-        short = connection.lived_s() < _SHORT_LIFE_S
-        self._short_lives = self._short_lives + 1 if short else 0
+        short = connection.uptime_s() < _SHORT_CONNECTION_S
+        self._short_connections = self._short_connections + 1 if short else 0
         by_message = connection.ended_by_message
-        trouble = diagnosis.ended(
+        trouble = diagnosis.connection_ended(
             connection.ending, self.client_id, by_message=by_message, detail=connection.socket_error
         )
-        if self._short_lives >= _SUSPICIOUS and not by_message:
-            trouble = diagnosis.taken_over(
-                self.client_id, sure=False, times=self._short_lives, unacknowledged=connection.unacknowledged
+        if self._short_connections >= _CONFLICT_AFTER and not by_message:
+            trouble = diagnosis.client_id_conflict(
+                self.client_id, sure=False, times=self._short_connections, unacknowledged=connection.unacknowledged
             )
         self._note(trouble)
 
@@ -273,7 +273,7 @@ class MqttLink:
 
     def _on_connect(self, connection: MqttConnection, reason: Any, said: Any) -> None:
         if reason.is_failure:
-            self._note(diagnosis.refused(reason, self._settings, self.client_id))
+            self._note(diagnosis.connection_refused(reason, self._settings, self.client_id))
             connection.refused = True
             connection.over.set()
             connection.answered.set()
@@ -287,14 +287,14 @@ class MqttLink:
             self._faults.log(error, "announcing the device failed")
         self.last_error = None
         self._connections += 1
-        if self._short_lives == 0:
-            if self._report.kind is None:
+        if self._short_connections == 0:
+            if self._problems.kind is None:
                 logger.info("connected to the MQTT broker %s:%d", self._settings.host, self._settings.effective_port)
-            self._report.recovered("connected again")
+            self._problems.recovered("connected again")
         self._connection = connection
         connection.begin()
         connection.answered.set()
-        self._tell_listeners()
+        self._notify_listeners()
 
     def _subscribe(self, connection: MqttConnection) -> None:
         code, _ = connection.client.subscribe(self._topics.commands_filter, QOS)
@@ -304,13 +304,13 @@ class MqttLink:
     def _on_subscribe(self, reasons: list[Any]) -> None:
         if any(reason.is_failure for reason in reasons):
             refusal = ", ".join(str(reason) for reason in reasons)
-            self._commands_report.trouble(
+            self._subscription_problems.report(
                 "subscription",
                 f"the broker refuses the subscription to {self._topics.commands_filter} ({refusal}): the device gets no"
                 " commands; allow the topic in the broker's access list or policy",
             )
         else:
-            self._commands_report.recovered("the subscription to commands is accepted")
+            self._subscription_problems.recovered("the subscription to commands is accepted")
 
     def _on_disconnect(self, connection: MqttConnection, flags: Any, reason: Any) -> None:
         """On the network thread: only note it."""
@@ -330,14 +330,14 @@ class MqttLink:
         except Exception as error:
             self._faults.log(error, "handling a message from the broker failed")
 
-    def _say_goodbye(self, connection: MqttConnection) -> None:
+    def _publish_offline(self, connection: MqttConnection) -> None:
         """Replace the retained status: after a clean disconnect the broker does not publish the last will."""
         if connection.over.is_set():
             return
         done = connection.publish(self._topics.status, self._status("offline", at_now=True), retain=True)
         said = threading.Event()
         done.add_done_callback(lambda _: said.set())
-        said.wait(GOODBYE_S)
+        said.wait(DISCONNECT_TIMEOUT_S)
 
     def _status(self, status: Any, *, at_now: bool = False) -> bytes:
         """The will is written when the connection begins, so it names no time."""
@@ -345,18 +345,18 @@ class MqttLink:
         message = DeviceStatus(device_id=self._topics.device_id, status=status, timestamp=timestamp)
         return message.model_dump_json().encode()
 
-    def _note(self, trouble: Trouble) -> None:
+    def _note(self, problem: ConnectionProblem) -> None:
         """Say what is wrong: once for each kind, not at every attempt."""
-        self.last_error = trouble.text
-        self._last_trouble = (trouble, self._clock.now())
-        self._report.trouble(trouble.kind, trouble.text)
+        self.last_error = problem.text
+        self._last_trouble = (problem, self._clock.now())
+        self._problems.report(problem.kind, problem.text)
 
-    def _tell_listeners(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in self._listeners:
             try:
                 listener()
             except Exception as error:
-                self._faults.log(error, "a listener of the MQTT link failed")
+                self._faults.log(error, "a listener of the MQTT publisher failed")
 
 
 def _note_socket_error(connection: MqttConnection, level: int, text: str) -> None:

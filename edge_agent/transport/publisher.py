@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 
-class MessageLink(Protocol):
+class MessagePublisher(Protocol):
     """Publishes at QoS 1 and remembers nothing across connections: whoever publishes keeps the message until acked."""
 
     @property

@@ -24,7 +24,7 @@ _REFUSALS = {
     "EntityTooLarge": "the image is too large",
     "KeyTooLongError": "the key is too long",
 }
-_PASSING = {
+_TRANSIENT = {
     "ExpiredToken": "the credentials have expired",
     "ExpiredTokenException": "the credentials have expired",
     "TokenRefreshRequired": "the credentials have expired",
@@ -32,7 +32,7 @@ _PASSING = {
     "RequestTimeTooSkewed": "this device's clock is wrong",
     "SlowDown": "the store asks to slow down",
 }
-_STALE = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"}
+_EXPIRED_CREDENTIALS = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"}
 
 
 class S3Store:
@@ -65,7 +65,7 @@ class S3Store:
         except VedetteError:
             raise
         except Exception as error:
-            raise self._explained(error, object_key) from error
+            raise self._classify(error, object_key) from error
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -98,7 +98,7 @@ class S3Store:
         )
         return session.client("s3", endpoint_url=settings.endpoint_url, config=config)
 
-    def _explained(self, error: Exception, object_key: str) -> VedetteError:
+    def _classify(self, error: Exception, object_key: str) -> VedetteError:
         """Say in plain words what happened, and whether another try may help."""
         from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
 
@@ -107,12 +107,12 @@ class S3Store:
             answer = error.response
             code = str(answer.get("Error", {}).get("Code", ""))
             status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            if code in _STALE:
+            if code in _EXPIRED_CREDENTIALS:
                 self.close()  # the next client starts with fresh credentials
             if code in _REFUSALS:
                 return PermanentError(f"cannot store {where}: {_REFUSALS[code]}")
-            if code in _PASSING or status >= 500 or status in {0, 408, 429}:
-                return TransientError(f"cannot store {where} now: {_PASSING.get(code, code or status)}")
+            if code in _TRANSIENT or status >= 500 or status in {0, 408, 429}:
+                return TransientError(f"cannot store {where} now: {_TRANSIENT.get(code, code or status)}")
             return PermanentError(f"cannot store {where}: {code or status}")
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return TransientError(

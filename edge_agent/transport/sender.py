@@ -14,8 +14,8 @@ from concurrent.futures import Future
 from pydantic import Field
 
 from edge_agent.outbox import Outbox, WaitingEvent, WaitingImage
-from edge_agent.transport.publisher import ImageStore, MessageLink
-from edge_agent.transport.report import TroubleReport
+from edge_agent.transport.problem_log import ProblemLog
+from edge_agent.transport.publisher import ImageStore, MessagePublisher
 from shared.errors import PermanentError, TransientError
 from shared.retry import FaultLog, SharedBackoff
 from shared.settings import Settings
@@ -54,13 +54,13 @@ class Sender:
         self,
         *,
         outbox: Outbox,
-        link: MessageLink,
+        publisher: MessagePublisher,
         store: ImageStore | None = None,
         settings: SenderSettings | None = None,
     ) -> None:
         settings = settings or SenderSettings()
-        self._events = EventPump(outbox=outbox, link=link, settings=settings)
-        self._images = None if store is None else ImagePump(outbox=outbox, store=store, settings=settings)
+        self._events = EventPublisher(outbox=outbox, publisher=publisher, settings=settings)
+        self._images = None if store is None else ImageUploader(outbox=outbox, store=store, settings=settings)
 
     def start(self) -> None:
         """Begin sending, in the background."""
@@ -97,7 +97,7 @@ class Signal:
             self._condition.wait_for(lambda: self.count != seen, timeout_s)
 
 
-class _Pump:
+class _DeliveryThreads:
     """A group of threads that can be told to finish by a deadline."""
 
     def __init__(self, *, outbox: Outbox, settings: SenderSettings, name: str, threads: int) -> None:
@@ -146,7 +146,7 @@ class _Pump:
                 if self._deadline_s is not None:
                     wait_s = min(wait_s, max(0.0, self._deadline_s - time.monotonic()))
                 self.signal.wait(seen, wait_s)
-        self._give_up()
+        self._finish()
 
     def _guarded_step(self) -> float | None:
         """Step, unless an unexpected fault was a short time ago; raise nothing."""
@@ -172,7 +172,7 @@ class _Pump:
             logger.info("%s: the device's clock has not been set yet; waiting for it for a while", self._name)
         return True
 
-    def _give_up(self) -> None:
+    def _finish(self) -> None:
         """The time to stop is over."""
 
     def _step(self) -> float | None:
@@ -180,7 +180,7 @@ class _Pump:
         raise NotImplementedError
 
 
-class EventPump(_Pump):
+class EventPublisher(_DeliveryThreads):
     """Events to the broker, with a bounded window of unacknowledged ones.
 
     A broker may hang up on a message it does not like and say no more. So the window shrinks with every connection
@@ -188,23 +188,23 @@ class EventPump(_Pump):
     for a while, and the others pass.
     """
 
-    def __init__(self, *, outbox: Outbox, link: MessageLink, settings: SenderSettings) -> None:
+    def __init__(self, *, outbox: Outbox, publisher: MessagePublisher, settings: SenderSettings) -> None:
         super().__init__(outbox=outbox, settings=settings, name="send-events", threads=1)
         self._outbox = outbox
-        self._link = link
-        self._window = link.max_in_flight
+        self._publisher = publisher
+        self._window = publisher.max_in_flight
         self._in_flight = 0
         self._done: deque[tuple[WaitingEvent, bool, Future[None]]] = deque()
         self._losing = False
         """Some of what was on its way is lost, and the rest has not come back yet."""
         self._next_expiry_s = 0.0
-        link.add_listener(self.signal.notify)
+        publisher.add_listener(self.signal.notify)
 
     def _step(self) -> float | None:
-        self._settle()
-        self._expire_now_and_then()
+        self._process_results()
+        self._expire_periodically()
         finished = self.stopping and self._in_flight == 0
-        if not self._link.connected or self._losing:
+        if not self._publisher.connected or self._losing:
             return None if finished else _IDLE_S
         if wait_s := self.backoff.remaining_s():
             return wait_s
@@ -212,8 +212,8 @@ class EventPump(_Pump):
             return 0.0
         return None if finished else _IDLE_S
 
-    def _give_up(self) -> None:
-        self._settle()
+    def _finish(self) -> None:
+        self._process_results()
 
     def _fill_window(self) -> bool:
         """Publish what the window has room for; tell whether there may be more to do at once."""
@@ -230,7 +230,7 @@ class EventPump(_Pump):
 
     def _publish(self, item: WaitingEvent) -> Future[None]:
         try:
-            return self._link.publish(item.topic, item.payload)
+            return self._publisher.publish(item.topic, item.payload)
         except Exception as error:
             self.faults.log(error, "publishing an event failed")
             future: Future[None] = Future()
@@ -242,7 +242,7 @@ class EventPump(_Pump):
         self._done.append((item, alone, future))
         self.signal.notify()
 
-    def _settle(self) -> None:
+    def _process_results(self) -> None:
         acked: list[WaitingEvent] = []
         lost: list[WaitingEvent] = []
         while self._done:
@@ -252,18 +252,18 @@ class EventPump(_Pump):
             if error is None:
                 acked.append(item)
             elif isinstance(error, PermanentError):
-                self._put_off(item, str(error), _REFUSED_DELAY_S)
+                self._defer(item, str(error), _REFUSED_DELAY_S)
             elif alone:
                 expected = isinstance(error, TransientError)
                 why = "the connection was lost while it alone was on its way" if expected else "an unexpected fault"
-                self._put_off(item, why, _SUSPECT_DELAY_S)
+                self._defer(item, why, _SUSPECT_DELAY_S)
                 if not expected:
                     self.backoff.failed()  # nothing has ended the connection, so the next would follow at once
             else:
                 lost.append(item)
         if acked:
             self._outbox.events.ack(acked)
-            self._window = min(self._window + len(acked), self._link.max_in_flight)
+            self._window = min(self._window + len(acked), self._publisher.max_in_flight)
             self.backoff.succeeded()
         if lost:
             self._losing = True
@@ -273,18 +273,18 @@ class EventPump(_Pump):
             self._window = max(1, self._window // _SHRINK)
             self.backoff.failed()
 
-    def _put_off(self, item: WaitingEvent, why: str, delay_s: float) -> None:
+    def _defer(self, item: WaitingEvent, why: str, delay_s: float) -> None:
         logger.warning("event %d is put off (attempt %d): %s", item.key, item.attempts + 1, why)
         self._outbox.events.nack([item], delay_s=delay_s * 2 ** min(item.attempts, 16))
 
-    def _expire_now_and_then(self) -> None:
+    def _expire_periodically(self) -> None:
         now_s = time.monotonic()
         if now_s >= self._next_expiry_s:
             self._next_expiry_s = now_s + _EXPIRE_EVERY_S
             self._outbox.expire()
 
 
-class ImagePump(_Pump):
+class ImageUploader(_DeliveryThreads):
     """Images to the store. Trouble with the store pauses all; a refused image is put off alone."""
 
     def __init__(self, *, outbox: Outbox, store: ImageStore, settings: SenderSettings) -> None:
@@ -292,7 +292,7 @@ class ImagePump(_Pump):
         self._outbox = outbox
         self._store = store
         self._refused_in_a_row = 0
-        self._report = TroubleReport(logger, subject="image store")
+        self._problems = ProblemLog(logger, subject="image store")
 
     def _step(self) -> float | None:
         if wait_s := self.backoff.remaining_s():
@@ -306,12 +306,12 @@ class ImagePump(_Pump):
         try:
             self._store.put(item.object_key, item.body, content_type=item.content_type)
         except PermanentError as error:
-            self._report.trouble(_cause(error, item), f"image put off (attempt {item.attempts + 1}): {error}")
+            self._problems.report(_cause(error, item), f"image put off (attempt {item.attempts + 1}): {error}")
             self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 16))
             self._refused_in_a_row += 1
             return min(_REFUSED_PAUSE_S * self._refused_in_a_row, _IDLE_S)
         except TransientError as error:
-            self._report.trouble(_cause(error, item), f"images wait: {error}")
+            self._problems.report(_cause(error, item), f"images wait: {error}")
             self.backoff.failed()
             self._outbox.images.release([item])
             return self.backoff.remaining_s()
@@ -324,7 +324,7 @@ class ImagePump(_Pump):
         self._outbox.images.ack([item])
         self.backoff.succeeded()
         self._refused_in_a_row = 0
-        self._report.recovered("images are stored again")
+        self._problems.recovered("images are stored again")
         return 0.0
 
 

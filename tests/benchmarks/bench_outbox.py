@@ -20,7 +20,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.outbox import Outbox, OutboxSettings
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.sender import Sender
 from edge_agent.transport.settings import MqttSettings
 from infra.local.servers.mqtt import MqttBroker
@@ -159,12 +159,12 @@ def _delivery(folder: Path) -> list[Figure]:
     broker = MqttBroker(folder=folder / "broker")
     broker.process.start()
     settings = MqttSettings(host=broker.host, port=broker.port)
-    link = MqttLink(settings=settings, topics=DeviceTopics("hq", "gate-01"))
+    publisher = MqttPublisher(settings=settings, topics=DeviceTopics("hq", "gate-01"))
     connected = threading.Event()
-    link.add_listener(connected.set)
-    link.start()
+    publisher.add_listener(connected.set)
+    publisher.start()
     connected.wait(20)
-    sender = Sender(outbox=outbox, link=link)
+    sender = Sender(outbox=outbox, publisher=publisher)
     sender.start()
     window = threading.Semaphore(settings.max_in_flight)
     bare = paho.Client(CallbackAPIVersion.VERSION2, client_id="bare")
@@ -188,7 +188,7 @@ def _delivery(folder: Path) -> list[Figure]:
 
     medians = interleaved_medians({"deliver": deliver, "bare": publish_only}, rounds=3, warm_up=0)
     sender.close()
-    link.close()
+    publisher.close()
     outbox.close()
     bare.disconnect()
     bare.loop_stop()

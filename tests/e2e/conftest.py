@@ -77,7 +77,15 @@ class Feeder:
         self._folder = folder
         self.count = count
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "tests.support.edge.feeder", "--folder", str(folder), "--device", device]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.edge.event_producer",
+            "--folder",
+            str(folder),
+            "--device",
+            device,
+        ]
         command += ["--broker-port", stack["broker"].rsplit(":", 1)[1], "--count", str(count), "--rate", str(rate)]
         self.process = Process(name="feeder", command=command, folder=folder, ready=lambda: True)
 

@@ -32,7 +32,7 @@ class WrongClock(SystemClock):
 @pytest.fixture
 def broker() -> Iterator[ScriptedBroker]:
     broker = ScriptedBroker()
-    broker.script.hang_up_before_answer = True
+    broker.script.close_before_connack = True
     yield broker
     broker.close()
 
@@ -54,7 +54,7 @@ def test_edge_08_events_from_before_the_clock_was_set_arrive_with_the_right_time
         before = agent._outbox.health().last_sequence
         eventually(lambda: agent._outbox.health().last_sequence >= before + 2, within_s=60)
         agent._outbox.expire()
-        broker.script.hang_up_before_answer = False
+        broker.script.close_before_connack = False
         eventually(lambda: agent._outbox.health().pending_events == 0, within_s=60)
         assert agent._outbox.health().dropped_events == 0
     finally:

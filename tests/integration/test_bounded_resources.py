@@ -24,7 +24,7 @@ from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxSettings
 from edge_agent.pipeline.build import build_pipeline
 from edge_agent.pipeline.timing import StageTimer
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.settings import MqttSettings
 from edge_agent.types import ArrayPicture, Frame
 from shared.clock import SystemClock
@@ -100,18 +100,18 @@ def test_edge_39_a_broker_that_hangs_up_again_and_again_leaves_nothing_behind() 
     others = held(paho.Client)
     broker = ScriptedBroker()
     settings = MqttSettings(host="127.0.0.1", port=broker.port, reconnect_min_s=0.01, reconnect_max_s=0.02)
-    link = MqttLink(settings=settings, topics=DeviceTopics("hq", "gate-01"), on_command=lambda *_: None)
-    link.start()
+    publisher = MqttPublisher(settings=settings, topics=DeviceTopics("hq", "gate-01"), on_command=lambda *_: None)
+    publisher.start()
     try:
-        eventually(lambda: link.connected)
+        eventually(lambda: publisher.connected)
         before = held(paho.Client)
         for count in range(2, 62):
-            broker.hang_up()
-            eventually(lambda count=count: len(broker.connects) >= count and link.connected, within_s=60)
+            broker.drop_connections()
+            eventually(lambda count=count: len(broker.connects) >= count and publisher.connected, within_s=60)
         assert before.objects - others.objects <= 1
         eventually(no_more_than(before, paho.Client))
     finally:
-        link.close()
+        publisher.close()
         broker.close()
 
 

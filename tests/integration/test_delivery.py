@@ -17,7 +17,7 @@ from edge_agent.transport.settings import S3Settings
 from infra.local.servers.aws import AwsServer
 from tests.support.backing_services import BrokerFixture
 from tests.support.edge.delivery_harness import DeviceProcess, pause, subscribed
-from tests.support.edge.fake_transport import FakeLink
+from tests.support.edge.fake_transport import FakePublisher
 from tests.support.edge.outbox_builders import tracking_event, with_image
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import eventually
@@ -141,7 +141,7 @@ def test_images_wait_for_a_store_that_is_away(tmp_path: Path, own_aws: AwsServer
         outbox.put(with_image(tracking_event(), key), snapshot=b"image " + key.encode(), thumbnail=b"t")
     sender = Sender(
         outbox=outbox,
-        link=FakeLink(connected=False),
+        publisher=FakePublisher(connected=False),
         store=store,
         settings=SenderSettings(retry_min_s=0.05, retry_max_s=0.2),
     )

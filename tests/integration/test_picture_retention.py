@@ -15,7 +15,7 @@ from cloud_functions.maintenance.handler import build_maintenance
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
-from shared.storage_keys import snapshot_key, snapshot_object, thumbnail_object
+from shared.storage_keys import snapshot_key, snapshot_object_key, thumbnail_object_key
 from tests.support.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api
 from tests.support.ingest_harness import open_database, open_ingest
 from tests.support.wire_events import batch, wire_event
@@ -58,9 +58,9 @@ class House:
         )
         with open_ingest(self.database_url, clock=ManualClock(NOON)) as ingest:
             assert ingest.handle(batch([event])) == {"batchItemFailures": []}
-        for name in (snapshot_object("gate-01", key), thumbnail_object("gate-01", key)):
+        for name in (snapshot_object_key("gate-01", key), thumbnail_object_key("gate-01", key)):
             self.put(name)
-        return snapshot_object("gate-01", key)
+        return snapshot_object_key("gate-01", key)
 
     def put(self, name: str) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=name, Body=b"jpeg")

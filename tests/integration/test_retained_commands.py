@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.device.commands import CommandDispatcher, CommandHandlers
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.settings import MqttSettings
 from shared.topics import DeviceTopics
 from tests.support.backing_services import BrokerFixture
@@ -67,18 +67,18 @@ class Device:
                 resend=lambda _: None,
             ),
         )
-        self.link = MqttLink(settings=settings, topics=topics, on_command=self._dispatcher.receive)
-        self._dispatcher.start(self.link)
-        self.link.start()
+        self.publisher = MqttPublisher(settings=settings, topics=topics, on_command=self._dispatcher.receive)
+        self._dispatcher.start(self.publisher)
+        self.publisher.start()
 
     def interrupt(self) -> None:
-        """Cut the connection, and wait until the link has made it anew."""
-        before = self.link.health().reconnects
+        """Cut the connection, and wait until the publisher has made it anew."""
+        before = self.publisher.health().reconnects
         self._relay.cut()
-        eventually(lambda: self.link.health().reconnects > before and self.link.connected, within_s=60)
+        eventually(lambda: self.publisher.health().reconnects > before and self.publisher.connected, within_s=60)
 
     def close(self) -> None:
-        self.link.close()
+        self.publisher.close()
         self._relay.close()
         self._dispatcher.close()
 

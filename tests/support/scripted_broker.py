@@ -41,10 +41,10 @@ class Script:
     ack: bool = True
     answer_connect: bool = True
     connect_code: int = 0
-    hang_up_on: bytes | None = None
+    close_on_payload: bytes | None = None
     read: bool = True
-    hang_up_before_answer: bool = False
-    hang_up_after_answer: bool = False
+    close_before_connack: bool = False
+    close_after_connack: bool = False
     """Say yes, acknowledge what comes at first, and close: what a client sees whose id another one uses."""
     subscribe_code: int = 1
     receive_maximum: int | None = None
@@ -76,11 +76,11 @@ class ScriptedBroker:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.hang_up()
+        self.drop_connections()
         for thread in self._threads:
             thread.join(5)
 
-    def hang_up(self) -> None:
+    def drop_connections(self) -> None:
         """Cut every connection without a word."""
         for client in list(self._clients):
             with suppress(OSError):
@@ -153,7 +153,7 @@ class ScriptedBroker:
         self.connects.append(connect)
         if connect.version == 5:
             self._five.add(client)
-        if self.script.hang_up_before_answer:
+        if self.script.close_before_connack:
             return False
         if not self.script.answer_connect:
             return True
@@ -170,12 +170,12 @@ class ScriptedBroker:
         topic, qos = body[2 : 2 + length].decode(), flags >> 1 & 3
         after = 2 + length + (2 if qos else 0)
         payload = body[after + (1 if client in self._five else 0) :]
-        if self.script.hang_up_on is not None and self.script.hang_up_on in payload:
+        if self.script.close_on_payload is not None and self.script.close_on_payload in payload:
             return False
         self.published.append(Published(topic, payload, qos, bool(flags & 1)))
         if qos and self.script.ack:
             client.sendall(bytes([PUBACK << 4, 2]) + body[2 + length : after])
-        return not self.script.hang_up_after_answer
+        return not self.script.close_after_connack
 
 
 def _parse_connect(body: bytes) -> Connect:

@@ -47,7 +47,7 @@ from cloud_functions.db.events.statistics import event_stats
 from cloud_functions.db.snapshots.expired import note_expired_pictures
 from shared.clock import format_utc
 from shared.errors import VedetteError
-from shared.storage_keys import picture_objects
+from shared.storage_keys import image_object_keys
 
 logger = logging.getLogger(__name__)
 
@@ -250,7 +250,7 @@ async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, m
 
 async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
     """Delete pictures and their thumbnails; return how many went. What a failing bucket keeps, maintenance deletes."""
-    objects = {picture: picture_objects(picture.device_id, picture.path) for picture in pictures}
+    objects = {picture: image_object_keys(picture.device_id, picture.path) for picture in pictures}
     ours = [picture for picture in pictures if objects[picture]]  # the others are in no bucket of ours
     if not ours:
         return 0

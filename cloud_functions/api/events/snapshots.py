@@ -19,7 +19,7 @@ from cloud_functions.api.security.plate_access import is_protected, protected_pr
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.db.events.record import FlatEvent
 from shared.clock import format_utc
-from shared.storage_keys import CONTENT_TYPES, is_snapshot_key, snapshot_object, thumbnail_object
+from shared.storage_keys import CONTENT_TYPES, is_snapshot_key, snapshot_object_key, thumbnail_object_key
 
 router = APIRouter(prefix="/events", tags=["Pictures"], route_class=StrictRoute)
 _MAY_READ = Depends(require("snapshots:read"))
@@ -57,7 +57,7 @@ async def snapshot(here: Here, ref: EventRef, may_read: MayReadPlates) -> Respon
     """The annotated picture as a download. An event may arrive before its picture: then ask again as told."""
     event = await _shown(here, ref, may_read=may_read)
     path = _path(event)
-    return await _picture(here, event, snapshot_object(event.device_id, path), _filename(event, path))
+    return await _picture(here, event, snapshot_object_key(event.device_id, path), _filename(event, path))
 
 
 @router.get(
@@ -72,7 +72,7 @@ async def thumbnail(here: Here, ref: EventRef, may_read: MayReadPlates) -> Respo
     """A small JPEG of the picture, as a download."""
     event = await _shown(here, ref, may_read=may_read)
     return await _picture(
-        here, event, thumbnail_object(event.device_id, _path(event)), f"event_{event.id}_thumbnail.jpg"
+        here, event, thumbnail_object_key(event.device_id, _path(event)), f"event_{event.id}_thumbnail.jpg"
     )
 
 
@@ -87,7 +87,7 @@ async def snapshot_url(here: Here, ref: EventRef, may_read: MayReadPlates) -> di
     """A URL that gives out the picture to whoever has it, for a while: for `<img>` tags and messages."""
     event = await _shown(here, ref, may_read=may_read)
     path = _path(event)
-    key = snapshot_object(event.device_id, path)
+    key = snapshot_object_key(event.device_id, path)
     if not await here.workers.run(lambda: here.snapshots.exists(key)):
         raise _absent(here, event)
     expires_s = here.limits.signed_url_s

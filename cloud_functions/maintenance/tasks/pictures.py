@@ -16,7 +16,7 @@ from cloud_functions.db.events.delete import Picture
 from cloud_functions.db.snapshots.expired import forget_expired_pictures, oldest_expired_pictures
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.snapshot_store import MAX_KEYS_A_DELETE, SnapshotStore
-from shared.storage_keys import picture_objects
+from shared.storage_keys import image_object_keys
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def delete_expired_pictures(context: MaintenanceContext) -> int:
         return 0
     gone = 0
     while pictures := _oldest(context):
-        store.delete([key for picture in pictures for key in picture_objects(picture.device_id, picture.path)])
+        store.delete([key for picture in pictures for key in image_object_keys(picture.device_id, picture.path)])
         with context.database.transaction() as connection:
             forget_expired_pictures(connection, pictures)
         gone += len(pictures)

@@ -16,7 +16,7 @@ from edge_agent.events.rules.observation import (
     counts,
 )
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
-from shared.geometry import Meeting, Point, meetings, polyline_distance, signed_distance
+from shared.geometry import Point, PolylineCrossing, polyline_crossings, polyline_distance, signed_distance
 
 Direction = Literal["any", "right", "left"]
 
@@ -88,9 +88,9 @@ class Line:
         top_step = signed_distance(line, after.top()) - signed_distance(line, before.top())
         return abs(top_step) >= _OWN_STEP * abs(step)
 
-    def meetings(self, before: Observation, after: Observation) -> list[Meeting]:
+    def polyline_crossings(self, before: Observation, after: Observation) -> list[PolylineCrossing]:
         """Return where the straight way from one observation to the other goes through the line, in order."""
-        return meetings(self._stretched(after.aspect), before.place(self.anchor), after.place(self.anchor))
+        return polyline_crossings(self._stretched(after.aspect), before.place(self.anchor), after.place(self.anchor))
 
     def is_left_behind(self, seen: Observation) -> bool:
         """Return whether an object that goes on out of the picture, where its edge cuts the box, leaves the line."""
@@ -189,7 +189,7 @@ class LineState:
         happened: list[Transition] = []
         elapsed_s = seen.time_s - before.time_s
         last_share: float | None = None
-        for share, to_right in self.line.meetings(before, seen):
+        for share, to_right in self.line.polyline_crossings(before, seen):
             if last_share is not None and is_trusted and self._was_clear(before, seen, last_share, share):
                 happened += self._settle_on_the_way(seen, active=active)
             self._passes += 1 if to_right else -1

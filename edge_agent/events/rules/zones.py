@@ -10,7 +10,7 @@ from edge_agent.events.rules.loitering import Loitering, LoiteringState
 from edge_agent.events.rules.observation import EDGE_RATIO, Anchor, Box, Observation, Transition, check_shape, counts
 from edge_agent.events.rules.occupancy import Occupancy
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
-from shared.geometry import Point, cut_points, polygon_contains, polygon_distance
+from shared.geometry import Point, edge_crossings, polygon_contains, polygon_distance
 
 LONGEST_STEP_S = 2.0
 """Between two observations farther apart than this, nothing is assumed about the way from one to the other."""
@@ -56,7 +56,7 @@ class Zone:
         start, end = _in_picture(start), _in_picture(end)
         if start == end:
             return [(0.0, 1.0)] if polygon_contains(self.polygon, start) else []
-        cuts = [0.0, *cut_points(self.polygon, start, end), 1.0]
+        cuts = [0.0, *edge_crossings(self.polygon, start, end), 1.0]
         spans: list[tuple[float, float]] = []
         for begin, stop in pairwise(cuts):
             middle = (begin + stop) / 2.0

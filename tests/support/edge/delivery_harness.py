@@ -23,7 +23,7 @@ from pathlib import Path
 from edge_agent.device.commands import CommandDispatcher, CommandHandlers, ResendHandler
 from edge_agent.outbox import Outbox
 from edge_agent.transport.sender import Sender
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.settings import MqttSettings
 from shared.topics import DeviceTopics
 from tests.support.edge.outbox_builders import motion_event
@@ -39,11 +39,11 @@ dispatcher = CommandDispatcher(
     ),
 )
 settings = MqttSettings(host="127.0.0.1", port=port, reconnect_min_s=0.05, reconnect_max_s=0.3)
-link = MqttLink(settings=settings, topics=topics, on_command=dispatcher.receive)
-sender = Sender(outbox=outbox, link=link)
-dispatcher.start(link)
+publisher = MqttPublisher(settings=settings, topics=topics, on_command=dispatcher.receive)
+sender = Sender(outbox=outbox, publisher=publisher)
+dispatcher.start(publisher)
 sender.start()
-link.start()
+publisher.start()
 for _ in range(count):
     event = motion_event().model_copy(update={"device_id": device_id})
     stored = outbox.put(event)
@@ -53,7 +53,7 @@ print("all put", flush=True)
 while sys.stdin.readline().strip() != "stop":
     pass
 sender.close(20.0)
-link.close()
+publisher.close()
 dispatcher.close()
 outbox.close()
 """

@@ -1,4 +1,4 @@
-"""A broker link and an image store in memory, at the seams the real ones implement."""
+"""A broker publisher and an image store in memory, at the seams the real ones implement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from shared.errors import TransientError, VedetteError
 
 
-class FakeLink:
+class FakePublisher:
     """Records what is published. ``answers`` decides: ack at once, keep waiting, or fail."""
 
     def __init__(self, *, connected: bool = True, max_in_flight: int = 10, ack: bool = True) -> None:
@@ -76,16 +76,16 @@ class FakeLink:
 
 
 class FakeStore:
-    """Keeps images in a dictionary; ``trouble`` may name an error for a key."""
+    """Keeps images in a dictionary; ``error_for`` may name an error for a key."""
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
         self.attempts: list[str] = []
-        self.trouble: Callable[[str], Exception | None] = lambda _: None
+        self.error_for: Callable[[str], Exception | None] = lambda _: None
 
     def put(self, object_key: str, body: bytes, *, content_type: str) -> None:
         self.attempts.append(object_key)
-        error = self.trouble(object_key)
+        error = self.error_for(object_key)
         if error is not None:
             raise error
         self.stored[object_key] = body

@@ -29,7 +29,7 @@ from shared.clock import ManualClock
 from shared.commands import Reply
 from shared.errors import PermanentError, TransientError
 from shared.topics import DeviceTopics
-from tests.support.edge.fake_transport import FakeLink
+from tests.support.edge.fake_transport import FakePublisher
 from tests.support.edge.outbox_builders import motion_event
 from tests.support.waiting import eventually
 
@@ -49,11 +49,11 @@ class Recorder:
 
 
 class Device:
-    """A dispatcher between a fake link and recording handlers."""
+    """A dispatcher between a fake publisher and recording handlers."""
 
     def __init__(self, *, resend: Callable[[Any], Any] | None = None, workers: int = 2) -> None:
         self.clock = ManualClock()
-        self.link = FakeLink()
+        self.publisher = FakePublisher()
         self.handler = Recorder()
         handlers = CommandHandlers(
             snapshot=self.handler,
@@ -62,17 +62,17 @@ class Device:
             resend=resend or self.handler,
         )
         self.dispatcher = CommandDispatcher(topics=TOPICS, handlers=handlers, clock=self.clock, workers=workers)
-        self.dispatcher.start(self.link)
+        self.dispatcher.start(self.publisher)
 
     def ask(self, command: str = "reload", command_id: str = "c-1", *, topic: str | None = None, **fields: Any) -> None:
         payload = json.dumps({"command": command, "command_id": command_id, **fields}).encode()
         self.dispatcher.receive(topic or TOPICS.command(command), payload)
 
     def replies(self) -> list[Reply]:
-        return [Reply.model_validate_json(payload) for _, payload in self.link.published]
+        return [Reply.model_validate_json(payload) for _, payload in self.publisher.published]
 
     def next_reply(self) -> Reply:
-        eventually(lambda: self.link.published)
+        eventually(lambda: self.publisher.published)
         return self.replies()[-1]
 
 
@@ -88,7 +88,7 @@ def test_a_command_is_carried_out_and_answered(device: Device) -> None:
     device.handler.act = lambda _: {"latency_ms": 12.5, "resolution": "1280x720", "codec": "h264"}
     device.ask("test_connection", "c-7", camera_id="camera-1")
     reply = device.next_reply()
-    assert device.link.published[0][0] == "vedette/hq/gate-01/replies/c-7"
+    assert device.publisher.published[0][0] == "vedette/hq/gate-01/replies/c-7"
     assert (reply.command_id, reply.command, reply.status, reply.error) == ("c-7", "test_connection", "ok", None)
     assert (reply.latency_ms, reply.resolution, reply.codec) == (12.5, "1280x720", "h264")
     assert reply.timestamp == device.clock.now()
@@ -107,7 +107,7 @@ def test_a_duplicate_is_carried_out_once_and_answered_again(device: Device) -> N
     device.ask()
     first = device.next_reply()
     device.ask()
-    eventually(lambda: len(device.link.published) == 2)
+    eventually(lambda: len(device.publisher.published) == 2)
     assert device.replies()[1] == first
     assert len(device.handler.asked) == 1
 
@@ -122,7 +122,7 @@ def test_a_duplicate_while_the_first_is_at_work_is_ignored(device: Device) -> No
     device.ask("reload", "c-2")
     eventually(lambda: len(device.handler.asked) == 2)
     go_on.set()
-    eventually(lambda: len(device.link.published) == 2)
+    eventually(lambda: len(device.publisher.published) == 2)
     assert sorted(reply.command_id for reply in device.replies()) == ["c-1", "c-2"]
 
 
@@ -221,53 +221,53 @@ def test_too_many_at_a_time_are_answered_with_an_error() -> None:
     assert len(refused) == 5
     assert "too many" in str(refused[0].error)
     go_on.set()
-    eventually(lambda: len(device.link.published) == MAX_WAITING + 6)
+    eventually(lambda: len(device.publisher.published) == MAX_WAITING + 6)
     device.dispatcher.close()
 
 
 def test_a_reply_waits_for_the_broker(device: Device) -> None:
     """Asked just before the connection went: answered when it is back."""
-    device.link.set_connected(False)
+    device.publisher.set_connected(False)
     device.ask()
     eventually(lambda: device.handler.asked)
     time.sleep(0.02)
-    assert device.link.published == []
-    eventually(lambda: device.link.set_connected(True) or device.link.published)
+    assert device.publisher.published == []
+    eventually(lambda: device.publisher.set_connected(True) or device.publisher.published)
     assert device.next_reply().command_id == "c-1"
 
 
 def test_a_reply_lost_on_its_way_goes_again() -> None:
     """Unacknowledged is unsent."""
-    link = FakeLink(ack=False)
-    replies = ReplyQueue(link=link, clock=ManualClock())
+    publisher = FakePublisher(ack=False)
+    replies = ReplyQueue(publisher=publisher, clock=ManualClock())
     replies.send("t", b"reply")
-    link.ack = True
-    link.lose()
-    assert link.published == [("t", b"reply"), ("t", b"reply")]
+    publisher.ack = True
+    publisher.lose()
+    assert publisher.published == [("t", b"reply"), ("t", b"reply")]
 
 
 def test_old_replies_are_given_up() -> None:
     """Nobody waits for an answer for an hour."""
     clock = ManualClock()
-    link = FakeLink(connected=False)
-    replies = ReplyQueue(link=link, clock=clock)
+    publisher = FakePublisher(connected=False)
+    replies = ReplyQueue(publisher=publisher, clock=clock)
     replies.send("t", b"old")
     clock.advance(500)
     replies.send("t", b"new")
     clock.advance(200)
-    link.set_connected(True)
-    assert link.published == [("t", b"new")]
+    publisher.set_connected(True)
+    assert publisher.published == [("t", b"new")]
 
 
 def test_unsent_replies_are_bounded() -> None:
     """A long outage does not fill the memory: the oldest answers go."""
-    link = FakeLink(connected=False)
-    replies = ReplyQueue(link=link, clock=ManualClock())
+    publisher = FakePublisher(connected=False)
+    replies = ReplyQueue(publisher=publisher, clock=ManualClock())
     for number in range(MAX_UNSENT_REPLIES + 10):
         replies.send("t", b"%d" % number)
-    link.set_connected(True)
-    assert [payload for _, payload in link.published][:1] == [b"10"]
-    assert len(link.published) == MAX_UNSENT_REPLIES
+    publisher.set_connected(True)
+    assert [payload for _, payload in publisher.published][:1] == [b"10"]
+    assert len(publisher.published) == MAX_UNSENT_REPLIES
 
 
 def test_closing_ends_the_workers_and_drops_what_waits() -> None:
@@ -330,7 +330,7 @@ def test_the_list_of_what_is_gone_is_bounded() -> None:
     device.ask("resend", "r-1", sequence_epoch="e", ranges=[[1, 10]])
     reply = device.next_reply()
     assert len(reply.unavailable or []) == MAX_UNAVAILABLE_RANGES
-    assert len(device.link.published[0][1]) < 128 * 1024
+    assert len(device.publisher.published[0][1]) < 128 * 1024
     device.dispatcher.close()
 
 
@@ -339,15 +339,15 @@ def test_the_list_of_what_is_gone_is_bounded() -> None:
 def test_edge_34_nothing_that_arrives_can_hurt(device: Device, topic: str, payload: bytes) -> None:
     """Any topic and any bytes: no exception reaches the network thread, and the next command is answered."""
     device.dispatcher.receive(topic, payload)
-    known = len(device.link.published)
+    known = len(device.publisher.published)
     device.ask("reload", f"after-{known}")
-    eventually(lambda: len(device.link.published) > known)
+    eventually(lambda: len(device.publisher.published) > known)
 
 
 def test_python_replies_survive_a_link_that_fails_unexpectedly() -> None:
     """What waits for the broker still waits when publishing the first of it raises."""
 
-    class Faulty(FakeLink):
+    class Faulty(FakePublisher):
         faults = 0
 
         def publish(self, topic: str, payload: bytes, *, retain: bool = False):
@@ -356,22 +356,22 @@ def test_python_replies_survive_a_link_that_fails_unexpectedly() -> None:
                 raise ZeroDivisionError
             return super().publish(topic, payload, retain=retain)
 
-    link = Faulty(connected=False)
-    replies = ReplyQueue(link=link, clock=ManualClock())
+    publisher = Faulty(connected=False)
+    replies = ReplyQueue(publisher=publisher, clock=ManualClock())
     for number in range(3):
         replies.send(f"replies/{number}", b"x")
-    link.connected = True
-    link.faults = 1
+    publisher.connected = True
+    publisher.faults = 1
     with pytest.raises(ZeroDivisionError):
         replies.try_again()
     replies.try_again()
-    assert [topic for topic, _ in link.published] == ["replies/0", "replies/1", "replies/2"]
+    assert [topic for topic, _ in publisher.published] == ["replies/0", "replies/1", "replies/2"]
 
 
 def test_python_faults_while_sending_replies_again_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """The worker that sends them again lives on, with one traceback in the log."""
 
-    class Broken(FakeLink):
+    class Broken(FakePublisher):
         kept = calls = 0
 
         def publish(self, topic: str, payload: bytes, *, retain: bool = False):
@@ -381,15 +381,15 @@ def test_python_faults_while_sending_replies_again_are_logged_once(caplog: pytes
             self.kept += 1
             return super().publish(topic, payload, retain=retain)
 
-    link, handler = Broken(connected=False), Recorder()
+    publisher, handler = Broken(connected=False), Recorder()
     handlers = CommandHandlers(snapshot=handler, test_connection=handler, reload=handler, resend=handler)
     dispatcher = CommandDispatcher(topics=TOPICS, handlers=handlers, workers=1, retry_every_s=0.01)
-    dispatcher.start(link)
+    dispatcher.start(publisher)
     try:
         dispatcher.receive(TOPICS.command("reload"), b'{"command": "reload", "command_id": "c-1"}')
-        eventually(lambda: link.kept == 1)
-        link.connected = True
-        eventually(lambda: link.calls >= 4)
+        eventually(lambda: publisher.kept == 1)
+        publisher.connected = True
+        eventually(lambda: publisher.calls >= 4)
     finally:
         dispatcher.close()
     assert caplog.text.count("sending replies again failed unexpectedly") == 1
@@ -444,12 +444,12 @@ def test_edge_10_what_still_waits_at_the_end_is_answered() -> None:
 
 def test_edge_36_a_reply_that_is_given_up_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """Refused for good, too old, or one too many: no reply disappears without a word."""
-    clock, link = ManualClock(), FakeLink()
-    replies = ReplyQueue(link=link, clock=clock)
-    link.fail_with = PermanentError("cannot publish")
+    clock, publisher = ManualClock(), FakePublisher()
+    replies = ReplyQueue(publisher=publisher, clock=clock)
+    publisher.fail_with = PermanentError("cannot publish")
     replies.send("vedette/hq/gate-01/replies/a", b"{}")
     assert "replies/a cannot be sent: cannot publish" in caplog.text
-    link.fail_with = TransientError("away")
+    publisher.fail_with = TransientError("away")
     for number in range(MAX_UNSENT_REPLIES + 1):
         replies.send(f"vedette/hq/gate-01/replies/b-{number}", b"{}")
     assert "replies/b-0 is given up" in caplog.text

@@ -13,7 +13,7 @@ from edge_agent.camera.capture import UsbOptions
 from edge_agent.camera.synthetic.source import GateOptions
 from edge_agent.config import AgentConfig
 from edge_agent.motion.settings import MotionSettings
-from shared.settings import Settings, names_alike
+from shared.settings import Settings, duplicate_names
 
 
 def _inner_types(annotation: Any) -> Iterator[Any]:
@@ -91,4 +91,4 @@ def test_an_ignored_area_has_an_area(ignored: list[list[float]]) -> None:
 )
 def test_names_that_differ_in_capital_letters_alone_are_alike(names: list[str], said: str) -> None:
     """Each group of them is named."""
-    assert names_alike(names) == said
+    assert duplicate_names(names) == said

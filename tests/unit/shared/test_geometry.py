@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from shared.geometry import (
     BoundingBox,
     Point,
-    cut_points,
-    meetings,
+    edge_crossings,
     polygon_contains,
     polygon_distance,
+    polyline_crossings,
     polyline_distance,
     signed_distance,
 )
@@ -80,9 +80,9 @@ def test_distance_to_a_zone(point: tuple[float, float], distance: float) -> None
 
 def test_a_step_is_cut_where_it_meets_the_edges() -> None:
     """In shares of the step, however many edges it meets."""
-    assert cut_points(SQUARE, Point(0.0, 0.5), Point(1.0, 0.5)) == pytest.approx([0.2, 0.8])
-    assert cut_points(SQUARE, Point(0.5, 0.5), Point(0.5, 1.0)) == pytest.approx([0.6])
-    assert cut_points(SQUARE, Point(0.4, 0.5), Point(0.6, 0.5)) == []
+    assert edge_crossings(SQUARE, Point(0.0, 0.5), Point(1.0, 0.5)) == pytest.approx([0.2, 0.8])
+    assert edge_crossings(SQUARE, Point(0.5, 0.5), Point(0.5, 1.0)) == pytest.approx([0.6])
+    assert edge_crossings(SQUARE, Point(0.4, 0.5), Point(0.6, 0.5)) == []
 
 
 DOWNWARDS = [Point(0.5, 0.0), Point(0.5, 1.0)]
@@ -124,22 +124,22 @@ def test_a_line_the_other_way_round_swaps_its_sides(x: float, y: float) -> None:
 )
 def test_a_step_meets_a_line_or_passes_it(before: tuple[float, float], after: tuple[float, float], met: bool) -> None:
     """Its ends count; beside it and short of it do not."""
-    assert bool(meetings(DOWNWARDS, Point(*before), Point(*after))) is met
+    assert bool(polyline_crossings(DOWNWARDS, Point(*before), Point(*after))) is met
 
 
 def test_a_step_through_several_segments_meets_each_in_order() -> None:
     """Into a bend on one arm and out of it on the other."""
-    met = meetings(BENT, Point(0.2, 0.7), Point(0.8, 0.7))
+    met = polyline_crossings(BENT, Point(0.2, 0.7), Point(0.8, 0.7))
     assert [(round(share, 3), to_right) for share, to_right in met] == [(0.25, True), (0.75, False)]
 
 
 def test_a_step_through_a_corner_meets_the_line_once_and_a_touch_not_at_all() -> None:
     """Whichever way it goes; a touch may count as two meetings that cancel out."""
     through = Point(0.5, 0.2), Point(0.5, 0.8)
-    assert [met.to_right for met in meetings(BENT, *through)] == [True]
-    assert [met.to_right for met in meetings(BENT, *through[::-1])] == [False]
+    assert [met.to_right for met in polyline_crossings(BENT, *through)] == [True]
+    assert [met.to_right for met in polyline_crossings(BENT, *through[::-1])] == [False]
     for touch in ((Point(0.3, 0.5), Point(0.7, 0.5)), (Point(0.7, 0.5), Point(0.3, 0.5))):
-        assert sum(1 if met.to_right else -1 for met in meetings(BENT, *touch)) == 0
+        assert sum(1 if met.to_right else -1 for met in polyline_crossings(BENT, *touch)) == 0
 
 
 def test_the_distance_to_a_line_ends_at_its_ends() -> None:
@@ -164,7 +164,7 @@ def test_a_way_round_meets_a_closed_line_as_often_inwards_as_outwards(
         for point in (start, Point(start.x + share * (end.x - start.x), start.y + share * (end.y - start.y)))
     ] + [way[-1]]
     for steps in (way, halved):
-        met = [one for start, end in pairwise(steps) for one in meetings(square, start, end)]
+        met = [one for start, end in pairwise(steps) for one in polyline_crossings(square, start, end)]
         assert sum(1 if one.to_right else -1 for one in met) == 0
 
 
@@ -175,4 +175,4 @@ def test_a_step_along_a_line_does_not_go_through_it(ends: tuple[float, float, fl
     away_x, away_y = share * (end.x - start.x), share * (end.y - start.y)
     if abs(away_x) + abs(away_y) > 1e-3:
         way = Point(start.x - away_x, start.y - away_y), Point(end.x + away_x, end.y + away_y)
-        assert meetings([start, end], *way) == []
+        assert polyline_crossings([start, end], *way) == []

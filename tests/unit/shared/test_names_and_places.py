@@ -18,11 +18,11 @@ from shared.events import SnapshotRef
 from shared.ids import Uuid7Generator, is_segment, require_segment
 from shared.storage_keys import (
     check_snapshot_key,
+    image_object_keys,
     is_snapshot_key,
-    picture_objects,
     snapshot_key,
-    snapshot_object,
-    thumbnail_object,
+    snapshot_object_key,
+    thumbnail_object_key,
 )
 from shared.topics import DeviceTopics, parse_topic
 
@@ -139,8 +139,8 @@ def test_snapshot_objects_stay_under_the_device() -> None:
         extension="webp",
     )
     assert key == "camera-1/2026-11-20/anpr_103045_123456.webp"
-    assert snapshot_object("gate-01", key) == f"snapshots/gate-01/{key}"
-    assert thumbnail_object("gate-01", key) == "thumbnails/gate-01/camera-1/2026-11-20/anpr_103045_123456.jpg"
+    assert snapshot_object_key("gate-01", key) == f"snapshots/gate-01/{key}"
+    assert thumbnail_object_key("gate-01", key) == "thumbnails/gate-01/camera-1/2026-11-20/anpr_103045_123456.jpg"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_snapshot_objects_stay_under_the_device() -> None:
 def test_keys_that_climb_are_refused(key: str) -> None:
     """A key of another shape never reaches the bucket."""
     with pytest.raises(ContractError):
-        snapshot_object("gate-01", key)
+        snapshot_object_key("gate-01", key)
 
 
 def test_unknown_picture_formats_are_refused() -> None:
@@ -204,10 +204,13 @@ def test_cloud_c5_only_ascii_digits_are_in_a_key(place: int) -> None:
 def test_cloud_c4_a_picture_is_its_snapshot_and_its_thumbnail(camera: str, moment: datetime, extension: str) -> None:
     """Both go with the event, whatever the picture's format."""
     key = snapshot_key(camera_id=camera, event_type="tracking", timestamp=moment, extension=extension)
-    assert picture_objects("gate-01", key) == (snapshot_object("gate-01", key), thumbnail_object("gate-01", key))
+    assert image_object_keys("gate-01", key) == (
+        snapshot_object_key("gate-01", key),
+        thumbnail_object_key("gate-01", key),
+    )
 
 
 @pytest.mark.parametrize("key", ["", "../x.jpg", "camera-1/2026-11-20/tracking_103045_123456.jpg/", "s3://other/x.jpg"])
 def test_cloud_c4_a_foreign_key_names_no_object_of_ours(key: str) -> None:
     """Deleting an event that names one deletes no object."""
-    assert picture_objects("gate-01", key) == ()
+    assert image_object_keys("gate-01", key) == ()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.plates import LOOK_ALIKES, MAX_PLATE_LENGTH, TRANSLITERATIONS, normalize_plate, require_plate
+from shared.plates import HOMOGLYPHS, MAX_PLATE_LENGTH, TRANSLITERATIONS, normalize_plate, require_plate
 
 EVERYTHING = [chr(number) for number in range(sys.maxunicode + 1)]
 LETTERS_AND_DIGITS = [char for char in EVERYTHING if unicodedata.category(char)[0] in "LN"]
@@ -25,7 +25,7 @@ def documented(char: str) -> str:
             continue
         if "COMBINING" in unicodedata.name(one, "") and mapped[-1:].isascii() and mapped:
             continue
-        mapped += LOOK_ALIKES.get(one, TRANSLITERATIONS.get(one, one))
+        mapped += HOMOGLYPHS.get(one, TRANSLITERATIONS.get(one, one))
     return unicodedata.normalize("NFC", mapped)
 
 

@@ -14,7 +14,7 @@ from shared.clock import ManualClock
 from shared.errors import PermanentError, TransientError
 from shared.heartbeat import CameraHealth, ConnectionHealth, Heartbeat
 from shared.topics import DeviceTopics
-from tests.support.edge.fake_transport import FakeLink
+from tests.support.edge.fake_transport import FakePublisher
 from tests.support.edge.outbox_builders import motion_event
 from tests.support.waiting import eventually
 
@@ -35,7 +35,7 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 def test_it_carries_outbox_and_cameras(outbox: Outbox) -> None:
     """Everything the contract asks for, as of now."""
     clock = ManualClock()
-    loop = HeartbeatLoop(topics=TOPICS, link=FakeLink(), outbox=outbox, cameras=one_camera, clock=clock)
+    loop = HeartbeatLoop(topics=TOPICS, publisher=FakePublisher(), outbox=outbox, cameras=one_camera, clock=clock)
     outbox.put(motion_event())
     clock.advance(90)
     loop.beat()
@@ -50,22 +50,22 @@ def test_it_carries_outbox_and_cameras(outbox: Outbox) -> None:
 
 def test_it_is_published_on_connecting_and_then_regularly(outbox: Outbox) -> None:
     """The cloud hears of a device the moment it is back, and keeps hearing."""
-    link = FakeLink(connected=False)
-    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, interval_s=0.03)
+    publisher = FakePublisher(connected=False)
+    loop = HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, interval_s=0.03)
     loop.start()
-    link.set_connected(True)
-    eventually(lambda: len(link.published) >= 3)
+    publisher.set_connected(True)
+    eventually(lambda: len(publisher.published) >= 3)
     loop.close()
-    topic, payload = link.published[0]
+    topic, payload = publisher.published[0]
     assert topic == "vedette/hq/gate-01/heartbeat"
     assert Heartbeat.model_validate_json(payload).cameras == one_camera()
 
 
 def test_nothing_is_published_into_the_void(outbox: Outbox) -> None:
     """Without a connection there is nothing to say it to."""
-    link = FakeLink(connected=False)
-    HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera).beat()
-    assert link.published == []
+    publisher = FakePublisher(connected=False)
+    HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera).beat()
+    assert publisher.published == []
 
 
 def test_cameras_that_cannot_be_asked_do_not_silence_the_device(
@@ -76,16 +76,16 @@ def test_cameras_that_cannot_be_asked_do_not_silence_the_device(
     def broken() -> list[CameraHealth]:
         raise ZeroDivisionError
 
-    link = FakeLink()
-    HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=broken).beat()
-    assert Heartbeat.model_validate_json(link.published[0][1]).cameras == []
+    publisher = FakePublisher()
+    HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=broken).beat()
+    assert Heartbeat.model_validate_json(publisher.published[0][1]).cameras == []
     assert "reading the cameras' health failed unexpectedly" in caplog.text
 
 
 def test_a_failed_beat_is_followed_by_the_next(outbox: Outbox) -> None:
     """The loop outlives an error."""
 
-    class Moody(FakeLink):
+    class Moody(FakePublisher):
         calls = 0
 
         def publish(self, topic: str, payload: bytes, *, retain: bool = False):
@@ -94,27 +94,27 @@ def test_a_failed_beat_is_followed_by_the_next(outbox: Outbox) -> None:
                 raise ZeroDivisionError
             return super().publish(topic, payload, retain=retain)
 
-    link = Moody()
-    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, interval_s=0.02)
+    publisher = Moody()
+    loop = HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, interval_s=0.02)
     loop.start()
-    eventually(lambda: link.published)
+    eventually(lambda: publisher.published)
     loop.close()
 
 
 def test_python_a_beat_that_always_fails_is_logged_once(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
     """A device whose heartbeat cannot be built for a week does not fill its disk with tracebacks."""
 
-    class Broken(FakeLink):
+    class Broken(FakePublisher):
         calls = 0
 
         def publish(self, topic: str, payload: bytes, *, retain: bool = False):
             self.calls += 1
             raise ZeroDivisionError
 
-    link = Broken()
-    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, interval_s=0.01)
+    publisher = Broken()
+    loop = HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, interval_s=0.01)
     loop.start()
-    eventually(lambda: link.calls >= 4)
+    eventually(lambda: publisher.calls >= 4)
     loop.close()
     assert caplog.text.count("Traceback") == 1
     assert "sending a heartbeat failed unexpectedly" in caplog.text
@@ -123,19 +123,19 @@ def test_python_a_beat_that_always_fails_is_logged_once(outbox: Outbox, caplog: 
 def test_edge_36_it_says_how_the_connection_has_been(outbox: Outbox) -> None:
     """Reconnects, the last trouble, and whether another client uses this id."""
     said = ConnectionHealth(reconnects=3, client_id_conflict=True, last_error="another client uses the client id x")
-    link = FakeLink()
-    HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera, connection=lambda: said).beat()
-    assert Heartbeat.model_validate_json(link.published[0][1]).connection == said
+    publisher = FakePublisher()
+    HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, connection=lambda: said).beat()
+    assert Heartbeat.model_validate_json(publisher.published[0][1]).connection == said
 
 
 def test_edge_36_a_heartbeat_that_no_broker_will_take_is_said_once(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A lost connection needs no word here; a refusal for good does, and one is enough."""
-    link = FakeLink()
-    loop = HeartbeatLoop(topics=TOPICS, link=link, outbox=outbox, cameras=one_camera)
+    publisher = FakePublisher()
+    loop = HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera)
     for error in (TransientError("lost"), PermanentError("not allowed"), PermanentError("not allowed")):
-        link.fail_with = error
+        publisher.fail_with = error
         loop.beat()
     assert caplog.text.count("a heartbeat cannot be sent: not allowed") == 1
     assert "lost" not in caplog.text

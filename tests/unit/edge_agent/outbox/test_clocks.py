@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from edge_agent.outbox import Outbox, OutboxSettings, WaitingEvent
-from shared.clock import ManualClock, TracedClock
+from shared.clock import ManualClock, StepAwareClock
 from shared.events import Event, SnapshotData, SnapshotEvent, TrackingEvent, parse_event
 from shared.storage_keys import snapshot_key, thumbnail_key
 from tests.support.edge.outbox_builders import mint_id, motion_event, snapshot_ref, tracking_event
@@ -25,7 +25,7 @@ DAY_S = 86_400.0
 TRUE_START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def stamped(clock: ManualClock | TracedClock, *, picture: bool = False) -> Event:
+def stamped(clock: ManualClock | StepAwareClock, *, picture: bool = False) -> Event:
     """A tracking event of this moment, by this clock, with a picture named after it."""
     now = clock.now()
     event = tracking_event().model_copy(update={"timestamp": now})
@@ -228,14 +228,14 @@ def test_edge_08_age_goes_on_after_a_reboot(open_outbox: OpenOutbox) -> None:
 def test_edge_09_times_taken_before_the_step_and_put_after_it_are_right(open_outbox: OpenOutbox) -> None:
     """A recording that plays at its own pace, or a frame in hand: stamped by a traced clock and put right when put."""
     clock = ManualClock(datetime(1970, 1, 1, tzinfo=UTC))
-    traced = TracedClock(clock)
+    traced = StepAwareClock(clock)
     outbox = open_outbox(clock=clock)
     event = stamped(traced, picture=True)
     clock.step((TRUE_START - clock.now()).total_seconds())
     clock.advance(5)
     late = stamped(traced)
-    stored = outbox.put(event, snapshot=b"picture", stamped_by=traced)
-    outbox.put(late, stamped_by=traced)
+    stored = outbox.put(event, snapshot=b"picture", timestamp_clock=traced)
+    outbox.put(late, timestamp_clock=traced)
     assert stored.snapshot is not None
     assert stored.snapshot.key == "camera-1/2026-03-01/tracking_120000_000000.jpg"
     assert [e.timestamp for e in taken(outbox)] == [TRUE_START, TRUE_START + timedelta(seconds=5)]
@@ -249,7 +249,7 @@ def test_edge_09_a_visit_that_the_step_falls_into_has_right_times_throughout(
 ) -> None:
     """It began by the wrong clock and goes on by the right one: each of its times is put right by itself."""
     clock = ManualClock(TRUE_START + timedelta(seconds=wrong_s))
-    traced = TracedClock(clock)
+    traced = StepAwareClock(clock)
     outbox = open_outbox(clock=clock)
     first_seen_at = traced.now()
     clock.advance(10)
@@ -257,7 +257,7 @@ def test_edge_09_a_visit_that_the_step_falls_into_has_right_times_throughout(
     clock.advance(10)
     event = stamped(traced)
     data = event.event_data.model_copy(update={"first_seen_at": first_seen_at})
-    outbox.put(event.model_copy(update={"event_data": data}), stamped_by=traced)
+    outbox.put(event.model_copy(update={"event_data": data}), timestamp_clock=traced)
     (event,) = taken(outbox)
     assert isinstance(event, TrackingEvent)
     assert event.event_data.first_seen_at == TRUE_START
@@ -270,14 +270,14 @@ def test_edge_09_a_recording_that_goes_on_counting_from_a_wrong_start_is_put_rig
 ) -> None:
     """Its times follow from the moment it was opened: an hour after the clock was set they are still understood."""
     clock = ManualClock(TRUE_START + timedelta(seconds=wrong_s))
-    traced = TracedClock(clock)
+    traced = StepAwareClock(clock)
     outbox = open_outbox(clock=clock)
     opened_at = traced.now()
     clock.step(-wrong_s)
     traced.now()
     clock.advance(3600)
     event = stamped(traced).model_copy(update={"timestamp": opened_at + timedelta(seconds=3600)})
-    assert outbox.put(event, stamped_by=traced).timestamp == clock.now()
+    assert outbox.put(event, timestamp_clock=traced).timestamp == clock.now()
 
 
 def test_edge_08_a_step_is_said_once(open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -300,7 +300,7 @@ class ClockMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.clock = ManualClock(TRUE_START + timedelta(seconds=wrong_s))
         self.wrong_s = wrong_s
-        self.traced = TracedClock(self.clock)
+        self.traced = StepAwareClock(self.clock)
         self.true_times: dict[str, datetime] = {}
         self.acknowledged: dict[str, bytes] = {}
         self.objects: dict[bytes, str] = {}
@@ -357,7 +357,7 @@ class ClockMachine(RuleBasedStateMachine):
         self.outbox.put(
             event,
             snapshot=str(event.event_id).encode() if picture else None,
-            stamped_by=self.traced if traced else None,
+            timestamp_clock=self.traced if traced else None,
         )
         self.clock.advance(1)
 

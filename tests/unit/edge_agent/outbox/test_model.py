@@ -73,7 +73,7 @@ class Model:
             del self.held[key]
             self.dropped.add(key)
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         orders = [
             lambda: self.sent()[:1],
             lambda: sorted(k for k, i in self.images.items() if i.expendable)[:1],
@@ -139,7 +139,7 @@ class OutboxMachine(RuleBasedStateMachine):
         if image is not None:
             self.model.images[stored.sequence] = held
         self.last = stored.sequence
-        self.model.make_room()
+        self.model.evict()
 
     last = 0
 

@@ -206,7 +206,7 @@ def test_edge_50_a_pipeline_that_begins_anew_closes_what_the_last_one_left_open(
     """After a fault, and at the first start, before any frame is processed."""
     closed: list[str] = []
     seen: list[list[str]] = []
-    visits = CameraVisits(note_seen=lambda uids: seen.append(list(uids)), close=closed.append)
+    visits = CameraVisits(update_last_seen=lambda uids: seen.append(list(uids)), close=closed.append)
     device = Device(FakeSource([*_frames(2), ConfigurationError("gone")], endless=False), visits=visits)
     device.cameras.apply([_camera()])
     _eventually(lambda: ("offline", "gone") in device.conditions())

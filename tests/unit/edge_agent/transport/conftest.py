@@ -1,4 +1,4 @@
-"""Brokers, links and certificates that are gone when the test is."""
+"""Brokers, publishers and certificates that are gone when the test is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.settings import MqttSettings
 from shared.topics import DeviceTopics
 from tests.support.certificates import TestAuthority
@@ -40,20 +40,20 @@ def server_tls(authority: TestAuthority) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def make_link() -> Iterator[Callable[..., MqttLink]]:
-    """Makes and starts a link to a port of this machine, with further settings by name."""
-    links: list[MqttLink] = []
+def make_publisher() -> Iterator[Callable[..., MqttPublisher]]:
+    """Makes and starts a publisher to a port of this machine, with further settings by name."""
+    publishers: list[MqttPublisher] = []
 
-    def make(port: int, *, on_command: Callable[[str, bytes], None] | None = None, **settings: object) -> MqttLink:
-        link = MqttLink(
+    def make(port: int, *, on_command: Callable[[str, bytes], None] | None = None, **settings: object) -> MqttPublisher:
+        publisher = MqttPublisher(
             settings=MqttSettings.model_validate({**QUICK, "port": port, **settings}),
             topics=TOPICS,
             on_command=on_command,
         )
-        links.append(link)
-        link.start()
-        return link
+        publishers.append(publisher)
+        publisher.start()
+        return publisher
 
     yield make
-    for link in links:
-        link.close(10.0)
+    for publisher in publishers:
+        publisher.close(10.0)

@@ -1,4 +1,4 @@
-"""A certificate that the link does not accept: the log and the status say which of its faults it has."""
+"""A certificate that the publisher does not accept: the log and the status say which of its faults it has."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from tests.support.certificates import TestAuthority
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import eventually
 
-MakeLink = Callable[..., MqttLink]
+MakePublisher = Callable[..., MqttPublisher]
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def broker_with(certificate: tuple[Path, Path]) -> Generator[ScriptedBroker]:
 def test_edge_35_each_fault_of_a_certificate_is_named(
     authority: TestAuthority,
     tmp_path: Path,
-    make_link: MakeLink,
+    make_publisher: MakePublisher,
     caplog: pytest.LogCaptureFixture,
     fault: str,
     words: str,
@@ -55,18 +55,18 @@ def test_edge_35_each_fault_of_a_certificate_is_named(
     days = {"expired": (-3.0, -1.0), "not valid yet": (1.0, 3.0)}.get(fault, (-1.0, 1.0))
     certificate = issuer.issue("server", address="127.0.0.9" if fault == "another name" else "127.0.0.1", days=days)
     with broker_with(certificate) as broker:
-        link = make_link(broker.port, ca_file=authority.ca_file)
-        eventually(lambda: link.last_error is not None)
+        publisher = make_publisher(broker.port, ca_file=authority.ca_file)
+        eventually(lambda: publisher.last_error is not None)
         eventually(lambda: words in caplog.text)
-        link.close()
-        assert words in str(link.health().last_error)
+        publisher.close()
+        assert words in str(publisher.health().last_error)
         assert broker.connects == []
     assert caplog.text.count(words) == 1
 
 
-def test_edge_35_a_good_certificate_is_accepted(authority: TestAuthority, make_link: MakeLink) -> None:
+def test_edge_35_a_good_certificate_is_accepted(authority: TestAuthority, make_publisher: MakePublisher) -> None:
     """The broker of the tests above, without a fault."""
     with broker_with(authority.issue("server")) as broker:
-        link = make_link(broker.port, ca_file=authority.ca_file)
-        eventually(lambda: link.connected)
-        link.close()
+        publisher = make_publisher(broker.port, ca_file=authority.ca_file)
+        eventually(lambda: publisher.connected)
+        publisher.close()

@@ -1,4 +1,4 @@
-"""The MQTT link against a broker that behaves as badly as told."""
+"""The MQTT publisher against a broker that behaves as badly as told."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.settings import MqttSettings
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.topics import DeviceTopics
@@ -25,7 +25,7 @@ from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import eventually
 from tests.unit.edge_agent.transport.conftest import QUICK, TOPICS
 
-MakeLink = Callable[..., MqttLink]
+MakePublisher = Callable[..., MqttPublisher]
 STATUS = "vedette/hq/gate-01/status"
 
 
@@ -35,9 +35,9 @@ def outcome(future: Future[None]) -> str:
     return "acked" if error is None else type(error).__name__
 
 
-def test_connecting_announces_the_device(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_connecting_announces_the_device(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """Retained ``online``, last will ``offline`` retained, commands subscribed, the device id as client id."""
-    link = make_link(broker.port, on_command=lambda *_: None)
+    publisher = make_publisher(broker.port, on_command=lambda *_: None)
     eventually(lambda: broker.published)
     (connect,) = broker.connects
     assert connect.client_id == "gate-01"
@@ -48,51 +48,53 @@ def test_connecting_announces_the_device(broker: ScriptedBroker, make_link: Make
     assert (online.topic, online.retain, online.qos) == (STATUS, True, 1)
     assert json.loads(online.payload)["status"] == "online"
     assert broker.subscriptions == ["vedette/hq/gate-01/commands/+"]
-    eventually(lambda: link.connected)
+    eventually(lambda: publisher.connected)
 
 
-def test_closing_says_offline_and_goodbye(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_closing_says_offline_and_goodbye(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """A clean stop replaces the retained status itself: brokers publish the will only after a bad end."""
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
-    link.close()
-    link.close()
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
+    publisher.close()
+    publisher.close()
     eventually(lambda: broker.goodbyes == 1)
     last = broker.published[-1]
     assert (json.loads(last.payload)["status"], last.retain) == ("offline", True)
-    assert not link.connected
+    assert not publisher.connected
 
 
-def test_publish_is_done_on_puback_and_not_before(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_publish_is_done_on_puback_and_not_before(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """The future follows the acknowledgement."""
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
-    assert outcome(link.publish("vedette/a", b"1")) == "acked"
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
+    assert outcome(publisher.publish("vedette/a", b"1")) == "acked"
     broker.script.ack = False
-    future = link.publish("vedette/a", b"2")
+    future = publisher.publish("vedette/a", b"2")
     eventually(lambda: b"2" in broker.payloads())
     assert not future.done()
 
 
-def test_a_lost_connection_fails_what_waits_and_nothing_is_resent(broker: ScriptedBroker, make_link: MakeLink) -> None:
-    """The link remembers nothing: the outbox decides what goes again."""
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
+def test_a_lost_connection_fails_what_waits_and_nothing_is_resent(
+    broker: ScriptedBroker, make_publisher: MakePublisher
+) -> None:
+    """The publisher remembers nothing: the outbox decides what goes again."""
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
     broker.script.ack = False
-    futures = [link.publish("vedette/a", b"%d" % number) for number in range(5)]
+    futures = [publisher.publish("vedette/a", b"%d" % number) for number in range(5)]
     eventually(lambda: len(broker.payloads(topic_part="vedette/a")) == 5)
     broker.script.ack = True
-    broker.hang_up()
+    broker.drop_connections()
     assert {outcome(future) for future in futures} == {"TransientError"}
-    eventually(lambda: link.connected and len(broker.connects) == 2)
-    assert outcome(link.publish("vedette/a", b"after")) == "acked"
+    eventually(lambda: publisher.connected and len(broker.connects) == 2)
+    assert outcome(publisher.publish("vedette/a", b"after")) == "acked"
     assert broker.payloads(topic_part="vedette/a") == [b"0", b"1", b"2", b"3", b"4", b"after"]
 
 
-def test_publishing_while_disconnected_fails_at_once(make_link: MakeLink) -> None:
+def test_publishing_while_disconnected_fails_at_once(make_publisher: MakePublisher) -> None:
     """No broker, no waiting, no queue."""
-    link = make_link(free_port())
-    assert outcome(link.publish("vedette/a", b"1")) == "TransientError"
+    publisher = make_publisher(free_port())
+    assert outcome(publisher.publish("vedette/a", b"1")) == "TransientError"
 
 
 def free_port() -> int:
@@ -100,81 +102,83 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_a_dead_broker_holds_nobody_up(make_link: MakeLink, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dead_broker_holds_nobody_up(make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture) -> None:
     """Start returns at once, the reason is logged once and can be asked for, and closing is quick."""
-    link = make_link(free_port())
-    eventually(lambda: link.last_error is not None)
-    assert "refused" in str(link.last_error)
+    publisher = make_publisher(free_port())
+    eventually(lambda: publisher.last_error is not None)
+    assert "refused" in str(publisher.last_error)
     eventually(lambda: len(caplog.records) >= 1)
-    link.close()
+    publisher.close()
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
 
-def test_a_broker_that_comes_later_is_found(make_link: MakeLink) -> None:
-    """The link goes on trying."""
+def test_a_broker_that_comes_later_is_found(make_publisher: MakePublisher) -> None:
+    """The publisher goes on trying."""
     port = free_port()
-    link = make_link(port)
-    eventually(lambda: link.last_error is not None)
+    publisher = make_publisher(port)
+    eventually(lambda: publisher.last_error is not None)
     broker = ScriptedBroker()
     relay = Relay(target=broker.port, port=port)
     try:
-        eventually(lambda: link.connected)
-        assert link.last_error is None
+        eventually(lambda: publisher.connected)
+        assert publisher.last_error is None
     finally:
-        link.close()
+        publisher.close()
         relay.close()
         broker.close()
 
 
 @pytest.mark.parametrize(("code", "words"), [(4, "bad user name"), (5, "not auth")])
 def test_a_refusal_is_said_in_words_and_tried_again(
-    broker: ScriptedBroker, make_link: MakeLink, code: int, words: str
+    broker: ScriptedBroker, make_publisher: MakePublisher, code: int, words: str
 ) -> None:
-    """Wrong credentials are named; once the broker takes them, the link connects."""
+    """Wrong credentials are named; once the broker takes them, the publisher connects."""
     broker.script.connect_code = code
-    link = make_link(broker.port)
-    eventually(lambda: link.last_error is not None and words in link.last_error.lower())
-    assert not link.connected
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.last_error is not None and words in publisher.last_error.lower())
+    assert not publisher.connected
     broker.script.connect_code = 0
-    eventually(lambda: link.connected)
+    eventually(lambda: publisher.connected)
 
 
-def test_a_broker_that_does_not_answer_is_given_up(broker: ScriptedBroker, make_link: MakeLink) -> None:
-    """An open port is no broker: without CONNACK the link starts over."""
+def test_a_broker_that_does_not_answer_is_given_up(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
+    """An open port is no broker: without CONNACK the publisher starts over."""
     broker.script.answer_connect = False
-    link = make_link(broker.port, connect_timeout_s=0.1)
+    publisher = make_publisher(broker.port, connect_timeout_s=0.1)
     eventually(lambda: len(broker.connects) >= 2)
-    assert "does not answer" in str(link.last_error)
+    assert "does not answer" in str(publisher.last_error)
     broker.script.answer_connect = True
-    eventually(lambda: link.connected)
+    eventually(lambda: publisher.connected)
 
 
-def test_a_broker_that_acknowledges_nothing_is_left(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_a_broker_that_acknowledges_nothing_is_left(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """Past ack_timeout_s the connection is made anew, so that everything can go again."""
-    link = make_link(broker.port, ack_timeout_s=0.2)
-    eventually(lambda: link.connected)
+    publisher = make_publisher(broker.port, ack_timeout_s=0.2)
+    eventually(lambda: publisher.connected)
     broker.script.ack = False
-    future = link.publish("vedette/a", b"1")
+    future = publisher.publish("vedette/a", b"1")
     assert outcome(future) == "TransientError"
     broker.script.ack = True
-    eventually(lambda: len(broker.connects) >= 2 and link.connected)
-    assert outcome(link.publish("vedette/a", b"2")) == "acked"
+    eventually(lambda: len(broker.connects) >= 2 and publisher.connected)
+    assert outcome(publisher.publish("vedette/a", b"2")) == "acked"
 
 
-def test_commands_reach_their_listener(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_commands_reach_their_listener(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """Topic and payload, as they came."""
     heard: list[tuple[str, bytes]] = []
-    link = make_link(broker.port, on_command=lambda topic, payload: heard.append((topic, payload)))
-    eventually(lambda: link.connected and broker.subscriptions)
+    publisher = make_publisher(broker.port, on_command=lambda topic, payload: heard.append((topic, payload)))
+    eventually(lambda: publisher.connected and broker.subscriptions)
     broker.send("vedette/hq/gate-01/commands/reload", b"{}")
     eventually(lambda: heard == [("vedette/hq/gate-01/commands/reload", b"{}")])
 
 
-def test_edge_34_what_was_not_subscribed_to_is_no_command(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_edge_34_what_was_not_subscribed_to_is_no_command(
+    broker: ScriptedBroker, make_publisher: MakePublisher
+) -> None:
     """A broker that hands out the device's own retained status, or another device's command: nobody hears of it."""
     heard: list[str] = []
-    link = make_link(broker.port, on_command=lambda topic, _: heard.append(topic))
-    eventually(lambda: link.connected and broker.subscriptions)
+    publisher = make_publisher(broker.port, on_command=lambda topic, _: heard.append(topic))
+    eventually(lambda: publisher.connected and broker.subscriptions)
     broker.send("vedette/hq/gate-01/status", b'{"status": "offline"}')
     broker.send("vedette/hq/gate-02/commands/reload", b"{}")
     broker.send("vedette/hq/gate-01/commands/reload", b"{}")
@@ -183,7 +187,7 @@ def test_edge_34_what_was_not_subscribed_to_is_no_command(broker: ScriptedBroker
 
 
 def test_a_listener_that_raises_harms_nothing(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither a command listener nor a connection listener can end the network thread."""
 
@@ -193,29 +197,29 @@ def test_a_listener_that_raises_harms_nothing(
     def explode_too(*_: object) -> None:
         raise ZeroDivisionError
 
-    link = make_link(broker.port, on_command=explode_too)
-    link.add_listener(explode)
-    eventually(lambda: link.connected)
+    publisher = make_publisher(broker.port, on_command=explode_too)
+    publisher.add_listener(explode)
+    eventually(lambda: publisher.connected)
     broker.send("vedette/hq/gate-01/commands/reload", b"{}")
     eventually(lambda: "handling a message from the broker failed" in caplog.text)
-    assert outcome(link.publish("vedette/a", b"1")) == "acked"
-    broker.hang_up()
-    eventually(lambda: "a listener of the MQTT link failed" in caplog.text)
-    eventually(lambda: link.connected and len(broker.connects) == 2)
+    assert outcome(publisher.publish("vedette/a", b"1")) == "acked"
+    broker.drop_connections()
+    eventually(lambda: "a listener of the MQTT publisher failed" in caplog.text)
+    eventually(lambda: publisher.connected and len(broker.connects) == 2)
 
 
-def test_a_callback_that_publishes_does_not_deadlock(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_a_callback_that_publishes_does_not_deadlock(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """Replies are published from callbacks; many publishers and acknowledgements at once get through."""
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
     second: list[Future[None]] = []
 
-    def publisher() -> None:
+    def publish_many() -> None:
         for _ in range(50):
-            first = link.publish("vedette/a", b"first")
-            first.add_done_callback(lambda _: second.append(link.publish("vedette/b", b"second")))
+            first = publisher.publish("vedette/a", b"first")
+            first.add_done_callback(lambda _: second.append(publisher.publish("vedette/b", b"second")))
 
-    threads = [threading.Thread(target=publisher) for _ in range(4)]
+    threads = [threading.Thread(target=publish_many) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -224,28 +228,30 @@ def test_a_callback_that_publishes_does_not_deadlock(broker: ScriptedBroker, mak
     assert {outcome(future) for future in second} == {"acked"}
 
 
-def test_listeners_hear_of_coming_and_going(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_listeners_hear_of_coming_and_going(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """Each change of the connection is told."""
     heard: list[bool] = []
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
-    link.add_listener(lambda: heard.append(link.connected))
-    broker.hang_up()
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
+    publisher.add_listener(lambda: heard.append(publisher.connected))
+    broker.drop_connections()
     eventually(lambda: False in heard and heard[-1] is True)
 
 
-def test_what_mqtt_cannot_carry_is_refused_for_good(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_what_mqtt_cannot_carry_is_refused_for_good(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """A topic with a wildcard will never go: a permanent error, not an endless retry."""
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
-    assert isinstance(link.publish("vedette/#", b"1").exception(timeout=5), PermanentError)
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
+    assert isinstance(publisher.publish("vedette/#", b"1").exception(timeout=5), PermanentError)
 
 
-def test_user_name_and_password_come_from_a_file(tmp_path: Path, broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_user_name_and_password_come_from_a_file(
+    tmp_path: Path, broker: ScriptedBroker, make_publisher: MakePublisher
+) -> None:
     """The password is read from where it lies, sent, and shown nowhere."""
     (tmp_path / "password").write_text("s3cret\n")
     settings = {"username": "gate", "password_file": tmp_path / "password"}
-    make_link(broker.port, **settings)
+    make_publisher(broker.port, **settings)
     eventually(lambda: broker.connects)
     assert (broker.connects[0].username, broker.connects[0].password) == ("gate", "s3cret")
     configured = MqttSettings.model_validate({"host": "h", **settings})
@@ -268,7 +274,7 @@ def test_an_absent_password_file_is_named(tmp_path: Path) -> None:
     """At start, not at the first connection."""
     settings = MqttSettings(host="h", username="gate", password_file=tmp_path / "nowhere")
     with pytest.raises(ConfigurationError, match="nowhere"):
-        MqttLink(settings=settings, topics=TOPICS)
+        MqttPublisher(settings=settings, topics=TOPICS)
 
 
 @pytest.mark.parametrize(
@@ -303,48 +309,50 @@ def tls_broker(server_tls: ssl.SSLContext) -> Iterator[ScriptedBroker]:
 
 
 def test_mutual_tls_shows_the_device_certificate(
-    tls_broker: ScriptedBroker, authority: TestAuthority, make_link: MakeLink
+    tls_broker: ScriptedBroker, authority: TestAuthority, make_publisher: MakePublisher
 ) -> None:
     """The broker sees the device's own certificate, and messages pass."""
     certificate, key = authority.issue("gate-01")
-    link = make_link(
+    publisher = make_publisher(
         tls_broker.port, ca_file=authority.ca_file, certificate_file=certificate, private_key_file=key, alpn="mqtt"
     )
-    eventually(lambda: link.connected)
-    assert outcome(link.publish("vedette/a", b"1")) == "acked"
+    eventually(lambda: publisher.connected)
+    assert outcome(publisher.publish("vedette/a", b"1")) == "acked"
     assert "gate-01" in str(tls_broker.peer_certificates)
 
 
 # paho leaves the socket of a failed handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_edge_35_a_broker_with_a_certificate_from_nobody_we_know_is_refused(
-    tls_broker: ScriptedBroker, make_link: MakeLink
+    tls_broker: ScriptedBroker, make_publisher: MakePublisher
 ) -> None:
     """The other side is verified, always."""
-    link = make_link(tls_broker.port, tls=True)
-    eventually(lambda: link.last_error is not None)
-    assert "CERTIFICATE_VERIFY_FAILED" in str(link.last_error)
+    publisher = make_publisher(tls_broker.port, tls=True)
+    eventually(lambda: publisher.last_error is not None)
+    assert "CERTIFICATE_VERIFY_FAILED" in str(publisher.last_error)
     assert tls_broker.connects == []
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Python verifies strictly from 3.13 on; see test_tls_errors.py")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as above
-def test_python_a_certificate_that_python_3_13_rejects_is_explained(make_link: MakeLink, tmp_path: Path) -> None:
-    """A self-made authority without key identifiers: the link says what is missing and what to do."""
+def test_python_a_certificate_that_python_3_13_rejects_is_explained(
+    make_publisher: MakePublisher, tmp_path: Path
+) -> None:
+    """A self-made authority without key identifiers: the publisher says what is missing and what to do."""
     authority = TestAuthority(tmp_path, strict=False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.issue("server"))
     broker = ScriptedBroker(tls=context)
     try:
-        link = make_link(broker.port, ca_file=authority.ca_file)
-        eventually(lambda: link.last_error is not None)
-        assert "no authority key identifier, which Python 3.13 and later require" in str(link.last_error)
+        publisher = make_publisher(broker.port, ca_file=authority.ca_file)
+        eventually(lambda: publisher.last_error is not None)
+        assert "no authority key identifier, which Python 3.13 and later require" in str(publisher.last_error)
     finally:
         broker.close()
 
 
 class FaultyTopics(DeviceTopics):
-    """Fails in a way that the link does not expect, the first ``faults`` times."""
+    """Fails in a way that the publisher does not expect, the first ``faults`` times."""
 
     faults: ClassVar[list[int]] = []
 
@@ -361,32 +369,32 @@ def test_python_the_link_survives_an_unexpected_fault_and_logs_it_once(
     """Before a connection exists, too: it backs off, logs one traceback, and connects once the fault is gone."""
     FaultyTopics.faults[:] = [4, 3, 2, 1]
     settings = MqttSettings.model_validate({**QUICK, "port": broker.port})
-    link = MqttLink(settings=settings, topics=FaultyTopics(TOPICS.site_id, TOPICS.device_id))
-    link.start()
+    publisher = MqttPublisher(settings=settings, topics=FaultyTopics(TOPICS.site_id, TOPICS.device_id))
+    publisher.start()
     try:
-        eventually(lambda: link.connected)
+        eventually(lambda: publisher.connected)
     finally:
-        link.close(10.0)
+        publisher.close(10.0)
     assert caplog.text.count("Traceback") == 1
     assert "connecting to the MQTT broker failed unexpectedly" in caplog.text
 
 
 def test_python_a_listener_that_fails_is_logged_once(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Listeners hear of every connection; one that always fails does not fill the log, and the others still hear."""
-    link = make_link(broker.port)
+    publisher = make_publisher(broker.port)
     heard: list[int] = []
 
     def fail() -> None:
         raise RuntimeError("fault")
 
-    link.add_listener(fail)
-    link.add_listener(lambda: heard.append(1))
-    eventually(lambda: link.connected)
+    publisher.add_listener(fail)
+    publisher.add_listener(lambda: heard.append(1))
+    eventually(lambda: publisher.connected)
     for connections in (2, 3):
-        broker.hang_up()
-        eventually(lambda: link.connected and len(broker.connects) == connections)  # noqa: B023
+        broker.drop_connections()
+        eventually(lambda: publisher.connected and len(broker.connects) == connections)  # noqa: B023
     eventually(lambda: len(heard) >= 4)
     assert caplog.text.count("Traceback") == 1
 
@@ -410,20 +418,20 @@ def test_unusable_certificates_are_named_at_start(authority: TestAuthority, tmp_
     settings = MqttSettings(host="h", ca_file=ca, certificate_file=certificate, private_key_file=key)
     named = {"missing": "nowhere.key", "bad ca": "bad-ca", "missing ca": "nowhere-ca"}.get(broken, "gate-01.pem")
     with pytest.raises(ConfigurationError, match=named):
-        MqttLink(settings=settings, topics=TOPICS)
+        MqttPublisher(settings=settings, topics=TOPICS)
 
 
-def test_early_acknowledgements_are_not_missed(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_early_acknowledgements_are_not_missed(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """A broker faster than our own bookkeeping: every future still ends."""
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
-    futures = [link.publish("vedette/a", b"x") for _ in range(500)]
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
+    futures = [publisher.publish("vedette/a", b"x") for _ in range(500)]
     assert {outcome(future) for future in futures} == {"acked"}
 
 
-def test_transient_is_what_a_closed_link_says(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_transient_is_what_a_closed_link_says(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
     """After close nothing is published, and nobody waits."""
-    link = make_link(broker.port)
-    eventually(lambda: link.connected)
-    link.close()
-    assert isinstance(link.publish("vedette/a", b"1").exception(timeout=5), TransientError)
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.connected)
+    publisher.close()
+    assert isinstance(publisher.publish("vedette/a", b"1").exception(timeout=5), TransientError)

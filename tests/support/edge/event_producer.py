@@ -1,4 +1,4 @@
-"""A device without cameras, in a process of its own: the real outbox, sender, link and commands, fed with events.
+"""A device without cameras, in a process of its own: the real outbox, sender, publisher and commands, fed with events.
 
 Every event that the outbox has taken is written down in the ledger (one id a line), so that a test knows what must
 arrive. Started again on the same folder it goes on where it was killed.
@@ -16,7 +16,7 @@ from typing import NoReturn
 from edge_agent.device.commands import CommandDispatcher, CommandHandlers, ReplyFields, ResendHandler
 from edge_agent.device.health import HeartbeatLoop
 from edge_agent.outbox import Outbox
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.sender import Sender, SenderSettings
 from edge_agent.transport.settings import MqttSettings
 from shared.clock import SystemClock
@@ -78,11 +78,13 @@ def main() -> None:
     settings = MqttSettings(
         host="127.0.0.1", port=options.broker_port, reconnect_min_s=0.1, reconnect_max_s=0.5, ack_timeout_s=5
     )
-    link = MqttLink(settings=settings, topics=topics, on_command=dispatcher.receive, clock=clock)
-    sender = Sender(outbox=outbox, link=link, settings=SenderSettings(retry_min_s=0.1, retry_max_s=0.5))
-    heartbeat = HeartbeatLoop(topics=topics, link=link, outbox=outbox, cameras=list, interval_s=1.0, clock=clock)
-    link.start()
-    dispatcher.start(link)
+    publisher = MqttPublisher(settings=settings, topics=topics, on_command=dispatcher.receive, clock=clock)
+    sender = Sender(outbox=outbox, publisher=publisher, settings=SenderSettings(retry_min_s=0.1, retry_max_s=0.5))
+    heartbeat = HeartbeatLoop(
+        topics=topics, publisher=publisher, outbox=outbox, cameras=list, interval_s=1.0, clock=clock
+    )
+    publisher.start()
+    dispatcher.start(publisher)
     sender.start()
     heartbeat.start()
     _feed(outbox, options, stopped)
@@ -90,7 +92,7 @@ def main() -> None:
     heartbeat.close()
     dispatcher.close()
     sender.close(2.0)
-    link.close()
+    publisher.close()
     outbox.close()
 
 

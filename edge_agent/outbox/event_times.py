@@ -26,10 +26,10 @@ def shift_by(seconds: float) -> Shift:
     return lambda moment: moment + by
 
 
-def shift_event(event: Event, shift: Shift, *, move_picture: bool, maybe_received: bool = False) -> Event:
+def shift_event(event: Event, shift: Shift, *, move_snapshot: bool, maybe_received: bool = False) -> Event:
     """Return the event with all its times put right; the event itself where none is wrong.
 
-    ``move_picture``: the snapshot's key follows the new time. False where the picture may be stored under the old key
+    ``move_snapshot``: the snapshot's key follows the new time. False where the picture may be stored under the old key
     already. ``maybe_received``: the old timestamp is kept in ``superseded_timestamps``, by which the cloud replaces
     what it has.
     """
@@ -40,7 +40,7 @@ def shift_event(event: Event, shift: Shift, *, move_picture: bool, maybe_receive
     if maybe_received:
         earlier = (event.model_extra or {}).get(SUPERSEDED) or []
         changes[SUPERSEDED] = [*earlier, format_utc(event.timestamp)]
-    if move_picture and event.snapshot is not None and event.snapshot.key == _key_of(event, event.snapshot):
+    if move_snapshot and event.snapshot is not None and event.snapshot.key == _key_of(event, event.snapshot):
         key = _key_of(moved, event.snapshot)
         changes["snapshot"] = event.snapshot.model_copy(update={"key": key})
         data = moved.event_data

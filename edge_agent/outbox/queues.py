@@ -52,13 +52,13 @@ Item = TypeVar("Item", bound=_Leasable)
 Row = TypeVar("Row")
 
 
-class LaneStore(Protocol):
+class QueueStore(Protocol):
     """What a lane needs of the outbox around it."""
 
     @property
     def epoch(self) -> str: ...
     @property
-    def taking(self) -> threading.RLock:
+    def take_lock(self) -> threading.RLock:
         """Held while anything is taken: what is being taken must not change."""
         ...
 
@@ -66,7 +66,7 @@ class LaneStore(Protocol):
         """Return outbox time."""
         ...
 
-    def correct_times(self, lane: str, keys: list[int]) -> None:
+    def correct_times(self, queue: str, keys: list[int]) -> None:
         """Bring the times of what is about to be taken up to date with the clock."""
         ...
 
@@ -74,26 +74,26 @@ class LaneStore(Protocol):
         """Run the action on a reading connection."""
         ...
 
-    def settle(self, lane: str, keys: list[int]) -> bool:
+    def mark_delivered(self, queue: str, keys: list[int]) -> bool:
         """Mark as delivered; tell whether that could be written."""
         ...
 
-    def postpone(self, lane: str, keys: list[int], due_at_s: float) -> None:
+    def postpone(self, queue: str, keys: list[int], due_at_s: float) -> None:
         """Count one more attempt and set the time before which not to try again."""
         ...
 
-    def wake(self) -> None:
+    def notify_listeners(self) -> None:
         """Say that something can be taken."""
         ...
 
 
-class Lane(Generic[Item]):
+class DeliveryQueue(Generic[Item]):
     """One way out. Take, then settle each item in one of three ways: ack, nack or release."""
 
     def __init__(
         self,
         *,
-        store: LaneStore,
+        store: QueueStore,
         name: str,
         find: str,
         load: str,
@@ -113,7 +113,7 @@ class Lane(Generic[Item]):
 
     def take(self, limit: int) -> list[Item]:
         """Return up to ``limit`` items that are due and not taken yet, oldest first."""
-        with self._store.taking, self._lock:
+        with self._store.take_lock, self._lock:
             epoch = self._store.epoch
             due = [key for (key,) in self._store.read(lambda connection: self._due(connection, epoch, limit))]
             if not due:
@@ -137,7 +137,7 @@ class Lane(Generic[Item]):
         with self._lock:
             chosen = [*self._unwritten, *items]
             self._unwritten = []
-        if self._store.settle(self._name, self._current(chosen)):
+        if self._store.mark_delivered(self._name, self._current(chosen)):
             self._free(chosen)
         else:
             with self._lock:
@@ -158,7 +158,7 @@ class Lane(Generic[Item]):
     def release(self, items: Iterable[Item]) -> None:
         """They could not be tried, or nobody knows how it ended: hand them out again at once."""
         self._free(items)
-        self._store.wake()
+        self._store.notify_listeners()
 
     def _due(self, connection: sqlite3.Connection, epoch: str, limit: int) -> list[tuple[int]]:
         now_s = self._store.now_s()
@@ -180,12 +180,12 @@ class Lane(Generic[Item]):
             self._leased.difference_update((item.sequence_epoch, item.key) for item in items)
 
 
-EventLane = Lane[WaitingEvent]
-ImageLane = Lane[WaitingImage]
+EventQueue = DeliveryQueue[WaitingEvent]
+ImageQueue = DeliveryQueue[WaitingImage]
 
 
-def event_lane(store: LaneStore) -> EventLane:
-    return Lane(
+def event_queue(store: QueueStore) -> EventQueue:
+    return DeliveryQueue(
         store=store,
         name="events",
         find="SELECT sequence FROM events INDEXED BY events_waiting WHERE sent_at_s IS NULL"
@@ -196,8 +196,8 @@ def event_lane(store: LaneStore) -> EventLane:
     )
 
 
-def image_lane(store: LaneStore) -> ImageLane:
-    return Lane(
+def image_queue(store: QueueStore) -> ImageQueue:
+    return DeliveryQueue(
         store=store,
         name="images",
         find="SELECT id FROM images INDEXED BY images_waiting WHERE due_at_s <= ? OR due_at_s > ? ORDER BY id LIMIT ?",

@@ -277,7 +277,7 @@ def test_the_reserve_is_taken_and_given_up(tmp_path: Path) -> None:
     reserve.refill()
     assert path.stat().st_size == 100_000
     assert path.stat().st_blocks * 512 >= 100_000
-    reserve.give_up()
+    reserve.release()
     assert not path.exists()
     reserve.refill()
     assert path.exists()

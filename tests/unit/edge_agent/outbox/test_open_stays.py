@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from edge_agent.outbox import Outbox
-from edge_agent.outbox.visits import motion_visit
+from edge_agent.outbox.open_stays import motion_stay_key
 from shared.clock import ManualClock
 from shared.events import Event, MotionEvent, RuleData, RuleEvent, TrackingEvent, parse_event
 from tests.support.edge.outbox_builders import WHEN, mint_id, motion_event, tracking_event
@@ -36,11 +36,11 @@ def test_edge_50_an_open_visit_is_closed_with_what_was_known_last(open_outbox: O
     latest = visit("updated", zones=["gate"], last_seen_at=seen_at, line_crossed="in", dwell_time_seconds=30.0)
     outbox.put(latest)
     clock.advance(12)
-    outbox.note_seen(["yard-1-7"])
+    outbox.update_last_seen(["yard-1-7"])
     clock.advance(600)
     outbox.close()
     outbox = open_outbox()
-    assert outbox.close_visits(mint_id) == 1
+    assert outbox.close_open_stays(mint_id) == 1
     (left,) = new_events(outbox, 2)
     assert isinstance(left, TrackingEvent)
     data = left.event_data
@@ -58,8 +58,8 @@ def test_edge_50_it_is_closed_once_however_often_the_agent_starts(open_outbox: O
     outbox.close()
     for expected in (1, 0, 0):
         outbox = open_outbox()
-        assert outbox.close_visits(mint_id) == expected
-        assert outbox.close_visits(mint_id) == 0
+        assert outbox.close_open_stays(mint_id) == expected
+        assert outbox.close_open_stays(mint_id) == 0
         outbox.close()
 
 
@@ -68,7 +68,7 @@ def test_edge_50_what_was_closed_in_order_is_not_closed_again(open_outbox: OpenO
     outbox = open_outbox()
     for event in (visit("entered"), visit("updated"), visit("left"), motion_event(), _ended()):
         outbox.put(event)
-    assert outbox.close_visits(mint_id) == 0
+    assert outbox.close_open_stays(mint_id) == 0
 
 
 def _ended() -> MotionEvent:
@@ -81,10 +81,10 @@ def test_edge_50_an_open_motion_episode_is_ended(open_outbox: OpenOutbox, clock:
     outbox = open_outbox()
     outbox.put(motion_event())
     clock.advance(7)
-    outbox.note_seen([motion_visit("camera-1")])
+    outbox.update_last_seen([motion_stay_key("camera-1")])
     outbox.close()
     outbox = open_outbox()
-    outbox.close_visits(mint_id)
+    outbox.close_open_stays(mint_id)
     (ended,) = new_events(outbox, 1)
     assert isinstance(ended, MotionEvent)
     assert (ended.event_data.duration_seconds, ended.timestamp) == (7.0, WHEN + timedelta(seconds=7))
@@ -99,15 +99,15 @@ def test_edge_50_a_stay_in_a_zone_is_closed_with_its_visit(open_outbox: OpenOutb
     outbox.put(_in_zone("drive", "zone_left"))
     outbox.put(_in_zone("gate", "zone_entered", track_uid="yard-1-70"))
     clock.advance(20)
-    outbox.note_seen(["yard-1-7"])
+    outbox.update_last_seen(["yard-1-7"])
     outbox.close()
     outbox = open_outbox()
-    assert outbox.close_visits(mint_id) == 3
+    assert outbox.close_open_stays(mint_id) == 3
     left = [event for event in new_events(outbox, 5) if isinstance(event, RuleEvent)]
     found = {(e.event_data.track_uid, e.event_data.name, e.event_data.rule, e.event_data.dwell_s) for e in left}
     assert found == {("yard-1-7", "gate", "zone_left", 20.0), ("yard-1-70", "gate", "zone_left", 0.0)}
     assert {e.timestamp for e in left} == {WHEN, WHEN + timedelta(seconds=20)}
-    assert outbox.close_visits(mint_id) == 0
+    assert outbox.close_open_stays(mint_id) == 0
 
 
 def _in_zone(zone: str, rule: str, track_uid: str = "yard-1-7") -> RuleEvent:
@@ -122,10 +122,10 @@ def test_edge_50_one_camera_is_closed_without_the_others(open_outbox: OpenOutbox
     outbox = open_outbox()
     outbox.put(visit("entered", "a"))
     outbox.put(visit("entered", "b").model_copy(update={"camera_id": "camera-2"}))
-    assert outbox.close_visits(mint_id, camera_id="camera-2") == 1
+    assert outbox.close_open_stays(mint_id, camera_id="camera-2") == 1
     (left,) = new_events(outbox, 2)
     assert left.camera_id == "camera-2"
-    assert outbox.close_visits(mint_id) == 1
+    assert outbox.close_open_stays(mint_id) == 1
 
 
 def test_edge_50_a_closing_event_has_the_right_time_too(open_outbox: OpenOutbox) -> None:
@@ -135,7 +135,7 @@ def test_edge_50_a_closing_event_has_the_right_time_too(open_outbox: OpenOutbox)
     outbox.put(visit("entered").model_copy(update={"timestamp": WHEN}))
     outbox.close()
     outbox = open_outbox(clock=clock)
-    outbox.close_visits(mint_id)
+    outbox.close_open_stays(mint_id)
     clock.step(86_400)
     entered, left = new_events(outbox, 0)
     assert entered.timestamp == left.timestamp == WHEN + timedelta(days=1)
@@ -150,9 +150,9 @@ def test_edge_50_a_visit_nobody_can_read_is_forgotten(
     outbox.put(visit("entered", "b"))
     with outbox._database.transaction(durable=False) as connection:
         connection.execute("UPDATE open_visits SET payload = X'7B7D' WHERE visit = 'a'")
-    assert outbox.close_visits(mint_id) == 1
+    assert outbox.close_open_stays(mint_id) == 1
     assert "the open visit a is forgotten" in caplog.text
-    assert outbox.close_visits(mint_id) == 0
+    assert outbox.close_open_stays(mint_id) == 0
 
 
 def test_edge_50_an_outbox_of_the_release_before_is_carried_on(open_outbox: OpenOutbox) -> None:
@@ -166,7 +166,7 @@ def test_edge_50_an_outbox_of_the_release_before_is_carried_on(open_outbox: Open
         connection.execute("ALTER TABLE events DROP COLUMN clock")
         for table in ("open_visits", "clocks", "boots"):
             connection.execute(f"DROP TABLE {table}")
-    outbox._book = outbox._book.unwritten(outbox._reader, ManualClock())
+    outbox._clock_history = outbox._clock_history.unwritten(outbox._reader, ManualClock())
     outbox.close()
     outbox = open_outbox(max_age_s=1000, keep_sent_s=1000)
     outbox.expire()

@@ -6,7 +6,7 @@ import logging
 import threading
 
 
-class TroubleReport:
+class ProblemLog:
     """Logs each kind of trouble with one line, however often it comes. Thread-safe."""
 
     def __init__(self, logger: logging.Logger, *, subject: str) -> None:
@@ -21,7 +21,7 @@ class TroubleReport:
         """The trouble that goes on; None where there is none."""
         return self._kind
 
-    def trouble(self, kind: str, text: str) -> None:
+    def report(self, kind: str, text: str) -> None:
         """Note trouble: a warning where it is of another kind than the last, else a line for those who debug."""
         with self._lock:
             level = logging.DEBUG if kind == self._kind else logging.WARNING

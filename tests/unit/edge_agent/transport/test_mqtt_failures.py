@@ -1,4 +1,4 @@
-"""Whatever keeps the link from its broker is said: one line for each kind of trouble, and one when it is over."""
+"""Whatever keeps the publisher from its broker is said: one line for each kind of trouble, and one when it is over."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_agent.transport.mqtt import MqttLink
+from edge_agent.transport.mqtt import MqttPublisher
 from shared.errors import PermanentError
 from tests.support.certificates import TestAuthority
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import eventually
 
-MakeLink = Callable[..., MqttLink]
+MakePublisher = Callable[..., MqttPublisher]
 PAHO_LEAVES_SOCKETS = "ignore::pytest.PytestUnraisableExceptionWarning"
 """paho leaves the socket of a failed handshake to the garbage collector."""
 
@@ -29,23 +29,23 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_edge_05_a_broker_that_hangs_up_before_it_answers_is_said_once(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line with likely causes for many attempts; one when it is over; and again when it comes back."""
-    broker.script.hang_up_before_answer = True
-    link = make_link(broker.port)
+    broker.script.close_before_connack = True
+    publisher = make_publisher(broker.port)
     eventually(lambda: len(broker.connects) >= 4)
     (line,) = warnings_in(caplog)
     assert f"127.0.0.1:{broker.port}: the broker closed the connection before it answered" in line
     assert "expects TLS" in line
-    assert "closed the connection" in str(link.last_error)
-    broker.script.hang_up_before_answer = False
-    eventually(lambda: link.connected)
+    assert "closed the connection" in str(publisher.last_error)
+    broker.script.close_before_connack = False
+    eventually(lambda: publisher.connected)
     assert [r.getMessage() for r in caplog.records][-1].endswith("connected again")
-    assert link.last_error is None
-    assert "closed the connection" in str(link.health().last_error)
-    broker.script.hang_up_before_answer = True
-    broker.hang_up()
+    assert publisher.last_error is None
+    assert "closed the connection" in str(publisher.health().last_error)
+    broker.script.close_before_connack = True
+    broker.drop_connections()
     eventually(lambda: len(warnings_in(caplog)) >= 3)
     assert "before it answered" in warnings_in(caplog)[-1]
 
@@ -55,45 +55,45 @@ def test_edge_05_a_broker_that_hangs_up_before_it_answers_is_said_once(
 def test_edge_05_a_broker_that_wants_a_client_certificate_is_said(
     server_tls: ssl.SSLContext,
     authority: TestAuthority,
-    make_link: MakeLink,
+    make_publisher: MakePublisher,
     caplog: pytest.LogCaptureFixture,
     version: ssl.TLSVersion,
 ) -> None:
     """TLS 1.2 refuses in the handshake, 1.3 after it: both are named, with the settings that are missing."""
     server_tls.maximum_version = version
     broker = ScriptedBroker(tls=server_tls)
-    link = make_link(broker.port, ca_file=authority.ca_file)
+    publisher = make_publisher(broker.port, ca_file=authority.ca_file)
     try:
-        eventually(lambda: link.last_error is not None)
+        eventually(lambda: publisher.last_error is not None)
         eventually(lambda: len(warnings_in(caplog)) >= 1)
-        assert "client certificate" in str(link.last_error)
+        assert "client certificate" in str(publisher.last_error)
         assert "mqtt.certificate_file" in warnings_in(caplog)[0]
     finally:
-        link.close()
+        publisher.close()
         broker.close()
 
 
 @pytest.mark.filterwarnings(PAHO_LEAVES_SOCKETS)
 def test_edge_05_a_tls_port_spoken_to_without_tls_is_said(
-    server_tls: ssl.SSLContext, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    server_tls: ssl.SSLContext, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other side closes, or answers with a TLS alert, which is no MQTT: the line names TLS."""
     broker = ScriptedBroker(tls=server_tls)
-    link = make_link(broker.port)
+    publisher = make_publisher(broker.port)
     try:
         eventually(lambda: warnings_in(caplog))
         assert "TLS" in warnings_in(caplog)[0]
     finally:
-        link.close()
+        publisher.close()
         broker.close()
 
 
 @pytest.mark.filterwarnings(PAHO_LEAVES_SOCKETS)
 def test_edge_05_a_port_without_tls_spoken_to_with_tls_is_said(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever OpenSSL makes of it, one line says something about TLS or the hang-up."""
-    make_link(broker.port, tls=True)
+    make_publisher(broker.port, tls=True)
     eventually(lambda: warnings_in(caplog))
     assert "TLS" in warnings_in(caplog)[0] or "before it answered" in warnings_in(caplog)[0]
 
@@ -109,11 +109,11 @@ def test_edge_05_a_port_without_tls_spoken_to_with_tls_is_said(
     ],
 )
 def test_edge_05_each_refusal_says_what_to_look_at(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture, code: int, words: str
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture, code: int, words: str
 ) -> None:
     """Every return code of MQTT 3.1.1, once, however many attempts are made."""
     broker.script.connect_code = code
-    make_link(broker.port)
+    make_publisher(broker.port)
     eventually(lambda: len(broker.connects) >= 3)
     (line,) = warnings_in(caplog)
     assert words in line
@@ -123,99 +123,103 @@ def test_edge_05_each_refusal_says_what_to_look_at(
     ("code", "words"), [(0x84, "does not speak MQTT 5"), (0x89, "busy"), (0x8A, "banned"), (0x97, "quota"), (0xFF, "")]
 )
 def test_edge_05_each_refusal_of_mqtt_5_says_what_to_look_at(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture, code: int, words: str
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture, code: int, words: str
 ) -> None:
     """Also one whose code nobody knows."""
     broker.script.connect_code = code
-    make_link(broker.port, protocol="5")
+    make_publisher(broker.port, protocol="5")
     eventually(lambda: warnings_in(caplog))
     assert words in warnings_in(caplog)[0]
     assert broker.connects[0].version == 5
 
 
 def test_edge_05_another_cause_is_another_line(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the cause changes, the new one is said."""
     broker.script.connect_code = 4
-    make_link(broker.port)
+    make_publisher(broker.port)
     eventually(lambda: len(broker.connects) >= 2)
-    broker.script.hang_up_before_answer = True
+    broker.script.close_before_connack = True
     eventually(lambda: len(warnings_in(caplog)) == 2)
     assert ["refused" in line for line in warnings_in(caplog)] == [True, False]
 
 
 def test_edge_36_another_client_with_this_id_is_said(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """MQTT 3.1.1 has no word for it: accepted and soon closed, again and again. In the log, and in the heartbeat."""
-    broker.script.hang_up_after_answer = True
-    link = make_link(broker.port)
-    eventually(lambda: link.health().client_id_conflict)
+    broker.script.close_after_connack = True
+    publisher = make_publisher(broker.port)
+    eventually(lambda: publisher.health().client_id_conflict)
     eventually(lambda: len(broker.connects) >= 6)
     taken = [line for line in warnings_in(caplog) if "most likely another client uses the client id gate-01" in line]
     assert len(taken) == 1
     assert len(warnings_in(caplog)) == 2  # the first time it was just a connection that ended
-    assert "another client" in str(link.health().last_error)
-    assert link.health().reconnects >= 4
+    assert "another client" in str(publisher.health().last_error)
+    assert publisher.health().reconnects >= 4
 
 
 def test_edge_36_a_takeover_that_the_broker_names_is_said_at_once(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """MQTT 5 tells the reason: one is enough, and after the other has gone the conflict is over in the end."""
-    link = make_link(broker.port, protocol="5")
-    eventually(lambda: link.connected)
+    publisher = make_publisher(broker.port, protocol="5")
+    eventually(lambda: publisher.connected)
     broker.disconnect(0x8E)
-    eventually(lambda: link.health().client_id_conflict)
+    eventually(lambda: publisher.health().client_id_conflict)
     assert "another client uses the client id gate-01 and has taken this session" in warnings_in(caplog)[0]
-    eventually(lambda: link.connected)
-    assert link.health().client_id_conflict  # it came back at once; whether the other one does is not known yet
+    eventually(lambda: publisher.connected)
+    assert publisher.health().client_id_conflict  # it came back at once; whether the other one does is not known yet
 
 
 def test_edge_36_what_a_broker_of_mqtt_5_says_at_the_end_is_said(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Shutting down, quota, not authorized: in its words and ours."""
-    link = make_link(broker.port, protocol="5")
-    eventually(lambda: link.connected)
+    publisher = make_publisher(broker.port, protocol="5")
+    eventually(lambda: publisher.connected)
     broker.disconnect(0x8B)
     eventually(lambda: warnings_in(caplog))
     assert "it is shutting down" in warnings_in(caplog)[0]
 
 
-def test_edge_36_connections_that_end_now_and_then_are_no_conflict(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_edge_36_connections_that_end_now_and_then_are_no_conflict(
+    broker: ScriptedBroker, make_publisher: MakePublisher
+) -> None:
     """A broker that is restarted twice is not taken for another client."""
-    link = make_link(broker.port)
+    publisher = make_publisher(broker.port)
     for count in (1, 2):
-        eventually(lambda count=count: link.connected and len(broker.connects) == count)
-        broker.hang_up()
-    eventually(lambda: link.connected and len(broker.connects) == 3)
-    assert not link.health().client_id_conflict
+        eventually(lambda count=count: publisher.connected and len(broker.connects) == count)
+        broker.drop_connections()
+    eventually(lambda: publisher.connected and len(broker.connects) == 3)
+    assert not publisher.health().client_id_conflict
 
 
 def test_edge_36_a_refused_subscription_is_said(
-    broker: ScriptedBroker, make_link: MakeLink, caplog: pytest.LogCaptureFixture
+    broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A device that will never get a command says so, once, and events go all the same."""
     broker.script.subscribe_code = 0x80
-    link = make_link(broker.port, on_command=lambda *_: None)
+    publisher = make_publisher(broker.port, on_command=lambda *_: None)
     eventually(lambda: warnings_in(caplog))
-    broker.hang_up()
-    eventually(lambda: len(broker.connects) == 2 and link.connected)
+    broker.drop_connections()
+    eventually(lambda: len(broker.connects) == 2 and publisher.connected)
     refused = [
         line for line in warnings_in(caplog) if "refuses the subscription to vedette/hq/gate-01/commands/+" in line
     ]
     assert len(refused) == 1
-    assert link.publish("vedette/a", b"1").exception(timeout=20) is None
+    assert publisher.publish("vedette/a", b"1").exception(timeout=20) is None
 
 
-def test_edge_36_the_receive_maximum_of_the_broker_is_kept(broker: ScriptedBroker, make_link: MakeLink) -> None:
+def test_edge_36_the_receive_maximum_of_the_broker_is_kept(
+    broker: ScriptedBroker, make_publisher: MakePublisher
+) -> None:
     """A broker of MQTT 5 that takes 7 messages at a time gets no more."""
     broker.script.receive_maximum = 7
-    link = make_link(broker.port, protocol="5")
-    eventually(lambda: link.connected)
-    assert link.max_in_flight == 7
-    assert link.publish("vedette/a", b"1").exception(timeout=20) is None
+    publisher = make_publisher(broker.port, protocol="5")
+    eventually(lambda: publisher.connected)
+    assert publisher.max_in_flight == 7
+    assert publisher.publish("vedette/a", b"1").exception(timeout=20) is None
     assert b"1" in broker.payloads()
-    assert isinstance(link.publish("vedette/#", b"1").exception(timeout=5), PermanentError)
+    assert isinstance(publisher.publish("vedette/#", b"1").exception(timeout=5), PermanentError)

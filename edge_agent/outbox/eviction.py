@@ -26,7 +26,7 @@ _CHUNK = 200
 
 
 @dataclass(slots=True)
-class Tally:
+class UsageCounters:
     """Counts and bytes of what is held, kept in step with the tables by whoever changes them."""
 
     last_sequence: int
@@ -47,7 +47,7 @@ class Tally:
         return self.waiting_bytes + self.sent_bytes
 
 
-def read_tally(database: Database) -> Tally:
+def read_usage(database: Database) -> UsageCounters:
     """Count the tables; this reads every page once, and so finds most damage."""
     connection = database.writer
     highest, waiting, waiting_bytes, sent_bytes = connection.execute(
@@ -56,7 +56,7 @@ def read_tally(database: Database) -> Tally:
         " coalesce(sum(CASE WHEN sent_at_s IS NOT NULL THEN size END), 0) FROM events"
     ).fetchone()
     images, image_bytes = connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM images").fetchone()
-    return Tally(
+    return UsageCounters(
         last_sequence=max(int(database.meta("last_sequence")), highest),
         waiting_events=waiting,
         waiting_event_bytes=waiting_bytes,
@@ -75,20 +75,20 @@ def is_expendable(event: Event) -> bool:
     return isinstance(event, MotionEvent | DetectionEvent)
 
 
-def make_room(database: Database, tally: Tally, limit_bytes: int) -> None:
+def evict(database: Database, usage: UsageCounters, limit_bytes: int) -> None:
     """Delete in the order above until no more than ``limit_bytes`` are held."""
-    if tally.total_bytes <= limit_bytes:
+    if usage.total_bytes <= limit_bytes:
         return
-    forget_sent(database, tally, tally.total_bytes - limit_bytes)
-    _drop_expendable_images(database, tally, limit_bytes)
-    _drop_expendable_events(database, tally, limit_bytes)
-    while tally.total_bytes > limit_bytes and (oldest := _oldest_sequence(database.writer)) is not None:
-        drop_events(database, tally, [oldest])
-        _drop_images_of(database, tally, [oldest])
-    _keep_counts(database, tally)
+    evict_sent(database, usage, usage.total_bytes - limit_bytes)
+    _drop_expendable_images(database, usage, limit_bytes)
+    _drop_expendable_events(database, usage, limit_bytes)
+    while usage.total_bytes > limit_bytes and (oldest := _oldest_sequence(database.writer)) is not None:
+        drop_events(database, usage, [oldest])
+        _drop_images_of(database, usage, [oldest])
+    _save_drop_counts(database, usage)
 
 
-def forget_sent(database: Database, tally: Tally, surplus_bytes: int) -> None:
+def evict_sent(database: Database, usage: UsageCounters, surplus_bytes: int) -> None:
     """Delete at least ``surplus_bytes`` of sent events, oldest first, or all there are."""
     while surplus_bytes > 0:
         rows = database.writer.execute(
@@ -99,12 +99,12 @@ def forget_sent(database: Database, tally: Tally, surplus_bytes: int) -> None:
         if not rows:
             return
         chosen, freed = _enough(rows, surplus_bytes)
-        _delete(database, tally, "events", "sequence", chosen)
-        tally.sent_bytes -= freed
+        _delete(database, usage, "events", "sequence", chosen)
+        usage.sent_bytes -= freed
         surplus_bytes -= freed
 
 
-def drop_events(database: Database, tally: Tally, sequences: Sequence[int]) -> None:
+def drop_events(database: Database, usage: UsageCounters, sequences: Sequence[int]) -> None:
     """Give up these events where they still wait, and remember that they were."""
     gone: list[int] = []
     for sequence in sequences:
@@ -113,30 +113,30 @@ def drop_events(database: Database, tally: Tally, sequences: Sequence[int]) -> N
         ).fetchone()
         if row is not None:
             gone.append(sequence)
-            tally.waiting_events -= 1
-            tally.waiting_event_bytes -= row[0]
+            usage.waiting_events -= 1
+            usage.waiting_event_bytes -= row[0]
     if gone:
-        database.set_meta("last_sequence", tally.last_sequence)
-        record_dropped(database, tally, [(sequence, sequence) for sequence in gone])
+        database.set_meta("last_sequence", usage.last_sequence)
+        record_dropped(database, usage, [(sequence, sequence) for sequence in gone])
 
 
-def drop_aged(database: Database, tally: Tally, *, put_before_s: float) -> None:
+def drop_aged(database: Database, usage: UsageCounters, *, put_before_s: float) -> None:
     """Give up what was put before that time and still waits."""
     connection = database.writer
     rows = connection.execute(
         "SELECT sequence FROM events WHERE sent_at_s IS NULL AND put_at_s < ?", (put_before_s,)
     ).fetchall()
-    drop_events(database, tally, [row[0] for row in rows])
+    drop_events(database, usage, [row[0] for row in rows])
     images = connection.execute("SELECT id, size FROM images WHERE put_at_s < ?", (put_before_s,)).fetchall()
-    _drop_images(database, tally, images)
-    _keep_counts(database, tally)
+    _drop_images(database, usage, images)
+    _save_drop_counts(database, usage)
 
 
-def record_dropped(database: Database, tally: Tally, ranges: Iterable[Range]) -> None:
+def record_dropped(database: Database, usage: UsageCounters, ranges: Iterable[Range]) -> None:
     """Count these sequences as given up."""
     connection = database.writer
     for first, last in merge_ranges(ranges):
-        tally.dropped_events += last - first + 1
+        usage.dropped_events += last - first + 1
         neighbours = connection.execute(
             "DELETE FROM dropped WHERE last = ? OR first = ? RETURNING first, last", (first - 1, last + 1)
         ).fetchall()
@@ -146,11 +146,11 @@ def record_dropped(database: Database, tally: Tally, ranges: Iterable[Range]) ->
         "DELETE FROM dropped WHERE first <= (SELECT first FROM dropped ORDER BY first DESC LIMIT 1 OFFSET ?)",
         (MAX_REMEMBERED_RANGES,),
     )
-    _keep_counts(database, tally)
+    _save_drop_counts(database, usage)
 
 
-def _drop_expendable_images(database: Database, tally: Tally, limit_bytes: int) -> None:
-    while (surplus := tally.total_bytes - limit_bytes) > 0:
+def _drop_expendable_images(database: Database, usage: UsageCounters, limit_bytes: int) -> None:
+    while (surplus := usage.total_bytes - limit_bytes) > 0:
         rows = database.writer.execute(
             "SELECT id, size FROM images INDEXED BY images_expendable WHERE expendable = 1 ORDER BY id LIMIT ?",
             (_CHUNK,),
@@ -158,11 +158,11 @@ def _drop_expendable_images(database: Database, tally: Tally, limit_bytes: int) 
         if not rows:
             return
         chosen, _ = _enough(rows, surplus)
-        _drop_images(database, tally, [row for row in rows if row[0] in set(chosen)])
+        _drop_images(database, usage, [row for row in rows if row[0] in set(chosen)])
 
 
-def _drop_expendable_events(database: Database, tally: Tally, limit_bytes: int) -> None:
-    while (surplus := tally.total_bytes - limit_bytes) > 0:
+def _drop_expendable_events(database: Database, usage: UsageCounters, limit_bytes: int) -> None:
+    while (surplus := usage.total_bytes - limit_bytes) > 0:
         rows = database.writer.execute(
             "SELECT sequence, size FROM events INDEXED BY events_expendable"
             " WHERE sent_at_s IS NULL AND expendable = 1 ORDER BY sequence LIMIT ?",
@@ -170,20 +170,20 @@ def _drop_expendable_events(database: Database, tally: Tally, limit_bytes: int) 
         ).fetchall()
         if not rows:
             return
-        drop_events(database, tally, _enough(rows, surplus)[0])
+        drop_events(database, usage, _enough(rows, surplus)[0])
 
 
-def _drop_images_of(database: Database, tally: Tally, sequences: Sequence[int]) -> None:
+def _drop_images_of(database: Database, usage: UsageCounters, sequences: Sequence[int]) -> None:
     for sequence in sequences:
         rows = database.writer.execute("SELECT id, size FROM images WHERE sequence = ?", (sequence,)).fetchall()
-        _drop_images(database, tally, rows)
+        _drop_images(database, usage, rows)
 
 
-def _drop_images(database: Database, tally: Tally, rows: Sequence[tuple[int, int]]) -> None:
-    _delete(database, tally, "images", "id", [row[0] for row in rows])
-    tally.images -= len(rows)
-    tally.image_bytes -= sum(row[1] for row in rows)
-    tally.dropped_images += len(rows)
+def _drop_images(database: Database, usage: UsageCounters, rows: Sequence[tuple[int, int]]) -> None:
+    _delete(database, usage, "images", "id", [row[0] for row in rows])
+    usage.images -= len(rows)
+    usage.image_bytes -= sum(row[1] for row in rows)
+    usage.dropped_images += len(rows)
 
 
 def _oldest_sequence(connection: sqlite3.Connection) -> int | None:
@@ -206,12 +206,12 @@ def _enough(rows: Sequence[tuple[int, int]], surplus_bytes: int) -> tuple[list[i
     return chosen, freed
 
 
-def _delete(database: Database, tally: Tally, table: str, key: str, values: Sequence[int]) -> None:
+def _delete(database: Database, usage: UsageCounters, table: str, key: str, values: Sequence[int]) -> None:
     database.writer.executemany(f"DELETE FROM {table} WHERE {key} = ?", [(value,) for value in values])  # noqa: S608
     if table == "events" and values:
-        database.set_meta("last_sequence", tally.last_sequence)
+        database.set_meta("last_sequence", usage.last_sequence)
 
 
-def _keep_counts(database: Database, tally: Tally) -> None:
-    database.set_meta("dropped_events", tally.dropped_events)
-    database.set_meta("dropped_images", tally.dropped_images)
+def _save_drop_counts(database: Database, usage: UsageCounters) -> None:
+    database.set_meta("dropped_events", usage.dropped_events)
+    database.set_meta("dropped_images", usage.dropped_images)

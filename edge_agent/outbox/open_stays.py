@@ -24,7 +24,7 @@ _BEHIND_ZONES = "\v"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenVisit:
+class OpenStay:
     """One that is open: its latest event, and how long after that event it was last seen."""
 
     visit: str
@@ -33,17 +33,17 @@ class OpenVisit:
     seen_after_s: float
 
 
-def motion_visit(camera_id: str) -> str:
+def motion_stay_key(camera_id: str) -> str:
     """Name a camera's motion episode among the visits; there is one at a time."""
     return f"motion of {camera_id}"
 
 
-def zone_visit(track_uid: str, zone: str) -> str:
+def zone_stay_key(track_uid: str, zone: str) -> str:
     """Name an object's stay in a zone among the visits; it sorts behind the object's own."""
     return f"{track_uid}{_IN_ZONE}{zone}"
 
 
-def keep_visit(
+def record_stay(
     connection: sqlite3.Connection, event: Event, payload: bytes, *, put_at_s: float, clock: int | None
 ) -> None:
     """Open, refresh or close the event's visit, inside the transaction that stores the event."""
@@ -67,15 +67,15 @@ def _step(event: Event) -> tuple[str, bool] | None:
         case TrackingEvent():
             return event.event_data.track_uid, event.event_data.tracking_action == "left"
         case MotionEvent():
-            return motion_visit(event.camera_id), event.event_data.duration_seconds is not None
+            return motion_stay_key(event.camera_id), event.event_data.duration_seconds is not None
         case RuleEvent() if event.event_data.rule in {"zone_entered", "zone_left"} and event.event_data.track_uid:
             data = event.event_data
-            return zone_visit(str(data.track_uid), data.zone or data.name), data.rule == "zone_left"
+            return zone_stay_key(str(data.track_uid), data.zone or data.name), data.rule == "zone_left"
         case _:
             return None
 
 
-def note_seen(connection: sqlite3.Connection, seen: Iterable[tuple[str, float]]) -> None:
+def update_last_seen(connection: sqlite3.Connection, seen: Iterable[tuple[str, float]]) -> None:
     """Set when visits were last seen (outbox time), inside the caller's transaction; one not open is passed over."""
     connection.executemany(
         "UPDATE open_visits SET seen_at_s = max(seen_at_s, ?) WHERE visit = ? OR (visit > ? AND visit < ?)",
@@ -83,7 +83,7 @@ def note_seen(connection: sqlite3.Connection, seen: Iterable[tuple[str, float]])
     )
 
 
-def open_visits(connection: sqlite3.Connection, camera_id: str | None) -> list[OpenVisit]:
+def read_open_stays(connection: sqlite3.Connection, camera_id: str | None) -> list[OpenStay]:
     """Return the open visits of one camera, or of all, in the order of their latest events.
 
     One that cannot be read (written by another version of the agent) is forgotten.
@@ -93,17 +93,17 @@ def open_visits(connection: sqlite3.Connection, camera_id: str | None) -> list[O
         " ORDER BY put_at_s, visit",
         (camera_id, camera_id),
     ).fetchall()
-    found: list[OpenVisit] = []
+    found: list[OpenStay] = []
     for visit, payload, clock, seen_after_s in rows:
         try:
-            found.append(OpenVisit(visit, parse_event(payload), clock, max(float(seen_after_s), 0.0)))
+            found.append(OpenStay(visit, parse_event(payload), clock, max(float(seen_after_s), 0.0)))
         except ContractError as error:
             logger.warning("the open visit %s is forgotten, its event cannot be read: %s", visit, error)
             connection.execute("DELETE FROM open_visits WHERE visit = ?", (visit,))
     return found
 
 
-def closing_event(open_visit: OpenVisit, new_id: Callable[[], UUID]) -> Event:
+def closing_event(open_visit: OpenStay, new_id: Callable[[], UUID]) -> Event:
     """Return the event that closes the visit: stamped with the time of the last sighting, and without a picture."""
     event = open_visit.event
     after = timedelta(seconds=open_visit.seen_after_s)
