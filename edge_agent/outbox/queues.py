@@ -66,7 +66,7 @@ class QueueStore(Protocol):
         """Return outbox time."""
         ...
 
-    def correct_times(self, queue: str, keys: list[int]) -> None:
+    def correct_times(self, table: str, keys: list[int]) -> None:
         """Bring the times of what is about to be taken up to date with the clock."""
         ...
 
@@ -74,11 +74,11 @@ class QueueStore(Protocol):
         """Run the action on a reading connection."""
         ...
 
-    def mark_delivered(self, queue: str, keys: list[int]) -> bool:
+    def mark_delivered(self, table: str, keys: list[int]) -> bool:
         """Mark as delivered; tell whether that could be written."""
         ...
 
-    def postpone(self, queue: str, keys: list[int], due_at_s: float) -> None:
+    def postpone(self, table: str, keys: list[int], due_at_s: float) -> None:
         """Count one more attempt and set the time before which not to try again."""
         ...
 

@@ -285,10 +285,10 @@ class Outbox:
     def now_s(self) -> float:
         return self._clock_history.now_s()
 
-    def correct_times(self, queue: str, keys: list[int]) -> None:
+    def correct_times(self, table: str, keys: list[int]) -> None:
         if not self._stale and not self._clock_history.step_s():
             return
-        sequences = keys if queue == "events" else sorted({key // 2 for key in keys})
+        sequences = keys if table == "events" else sorted({key // 2 for key in keys})
         with self._write_lock:
             if self._closed:
                 return
@@ -322,10 +322,10 @@ class Outbox:
         self._replace_damaged_file(database, damage)
         return []
 
-    def mark_delivered(self, queue: str, keys: list[int]) -> bool:
+    def mark_delivered(self, table: str, keys: list[int]) -> bool:
         keep_bytes = self._settings.keep_sent_bytes
         with self._write_lock:
-            if queue == "images":
+            if table == "images":
                 return self._write(lambda usage: delete_uploaded_images(self._database, usage, keys))
             now_s = self.now_s()
             return self._write(
