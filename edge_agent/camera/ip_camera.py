@@ -52,13 +52,13 @@ TROUBLES: tuple[tuple[type[Exception], str], ...] = (
 """What FFmpeg's errors mean to the person who mounted the camera; first match wins."""
 
 
-def check_network(text: str, *, settings: SourceSettings) -> None:
+def check_ip_camera(text: str, *, settings: SourceSettings) -> None:
     """Raise ConfigurationError where ``text`` or the decoder cannot work; connects to nothing."""
     parse_address(text)
     check_hardware_decoder(settings.hardware_decoder)
 
 
-def open_network(
+def open_ip_camera(
     text: str, *, settings: SourceSettings, clock: Clock, start_time: datetime | None = None
 ) -> LiveSource:
     """Begin to read a network camera; raise ConfigurationError for an address that cannot be one.
@@ -66,7 +66,7 @@ def open_network(
     ``start_time`` has no meaning for cameras and is passed over.
     """
     del start_time
-    check_network(text, settings=settings)
+    check_ip_camera(text, settings=settings)
     address = parse_address(text)
 
     def connect() -> Connection:

@@ -96,10 +96,10 @@ class Checker(Protocol):
 
 SCHEMES: dict[str, str] = {
     "file": "edge_agent.camera.file:open_file",
-    "rtsp": "edge_agent.camera.ip_camera:open_network",
-    "rtsps": "edge_agent.camera.ip_camera:open_network",
-    "http": "edge_agent.camera.ip_camera:open_network",
-    "https": "edge_agent.camera.ip_camera:open_network",
+    "rtsp": "edge_agent.camera.ip_camera:open_ip_camera",
+    "rtsps": "edge_agent.camera.ip_camera:open_ip_camera",
+    "http": "edge_agent.camera.ip_camera:open_ip_camera",
+    "https": "edge_agent.camera.ip_camera:open_ip_camera",
     "usb": "edge_agent.camera.capture:open_usb",
     "gst": "edge_agent.camera.capture:open_gstreamer",
     "synthetic": "edge_agent.camera.synthetic:open_synthetic",
@@ -107,10 +107,10 @@ SCHEMES: dict[str, str] = {
 """Scheme to ``module:function``; imported only when asked for, so that a missing library hurts nobody else."""
 
 CHECKS: dict[str, str] = {
-    "rtsp": "edge_agent.camera.ip_camera:check_network",
-    "rtsps": "edge_agent.camera.ip_camera:check_network",
-    "http": "edge_agent.camera.ip_camera:check_network",
-    "https": "edge_agent.camera.ip_camera:check_network",
+    "rtsp": "edge_agent.camera.ip_camera:check_ip_camera",
+    "rtsps": "edge_agent.camera.ip_camera:check_ip_camera",
+    "http": "edge_agent.camera.ip_camera:check_ip_camera",
+    "https": "edge_agent.camera.ip_camera:check_ip_camera",
     "usb": "edge_agent.camera.capture:check_usb",
     "gst": "edge_agent.camera.capture:check_gstreamer",
 }

@@ -14,7 +14,7 @@ from edge_agent.anpr.engines import open_engine
 from edge_agent.camera.address import redact_source
 from edge_agent.camera.source import check_source
 from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
-from edge_agent.pipeline.build import build_finder, class_problems, find_camera_model
+from edge_agent.pipeline.build import build_detector, class_problems, find_camera_model
 from edge_agent.transport.tls import client_context
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, VedetteError
@@ -149,17 +149,17 @@ def _known_source(camera: CameraSettings) -> str:
 
 def _model(camera: CameraSettings, places: ModelPlaces) -> str:
     model = find_camera_model(camera, source=_known_source(camera), places=places)
-    finder = build_finder(camera, model)
+    detector = build_detector(camera, model)
     try:
-        if problems := class_problems(camera, finder.labels):
+        if problems := class_problems(camera, detector.labels):
             raise ConfigurationError("; ".join(problems))
         return (
             "none, so whatever moves is reported as `object`"
             if model is None
-            else f"{model.name}, {len(finder.labels)} classes"
+            else f"{model.name}, {len(detector.labels)} classes"
         )
     finally:
-        finder.close()
+        detector.close()
 
 
 def _plates(camera: CameraSettings) -> str:

@@ -1,4 +1,4 @@
-"""Where detections come from: a model, moving blobs, or a model with blobs for what it does not know."""
+"""Frame-level detectors: a model, moving blobs, or a model with moving blobs for objects that it misses."""
 
 from __future__ import annotations
 
@@ -8,74 +8,74 @@ import numpy as np
 
 from edge_agent import __version__
 from edge_agent.detect.blobs import BlobDetector
-from edge_agent.detect.detector import Detector
-from edge_agent.detect.slicing import CloserLook
+from edge_agent.detect.detector import ImageDetector
+from edge_agent.detect.slicing import InferenceSlicer
 from edge_agent.types import Boxes, Detections, Frame, Motion, ViewChange
 from shared.events import ModelInfo
 
 
-class Finder(Protocol):
-    """Finds objects in a frame, with what is known of its motion."""
+class Detector(Protocol):
+    """Detects objects in a frame, given the motion in it."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...
     @property
     def model_info(self) -> ModelInfo: ...
-    def find(self, frame: Frame, motion: Motion) -> Detections:
-        """Return what is in the frame; ``class_id`` indexes ``labels``."""
+    def detect(self, frame: Frame, motion: Motion) -> Detections:
+        """Return the objects in the frame; ``class_id`` indexes ``labels``."""
         ...
 
     def move_view(self, change: ViewChange) -> None:
-        """Move what is remembered in pixels to where the places of earlier frames lie now."""
+        """Apply a view change to all positions remembered from earlier frames."""
         ...
 
     def close(self) -> None: ...
 
 
-class BlobFinder:
-    """Moving things, whatever they are: class ``object``."""
+class BlobFrameDetector:
+    """Detects every moving object as class ``object``."""
 
     def __init__(self, blobs: BlobDetector) -> None:
         self._blobs = blobs
         self.labels = blobs.labels
         self.model_info = ModelInfo(model_type="blob", version=__version__)
 
-    def find(self, frame: Frame, motion: Motion) -> Detections:
+    def detect(self, frame: Frame, motion: Motion) -> Detections:
         return self._blobs.detect(motion, frame_width=frame.width, frame_height=frame.height)
 
     def move_view(self, change: ViewChange) -> None:
         self._blobs.move_view(change)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: no resources are held."""
 
 
-class ModelFinder:
-    """A TFLite model, which looks closer at motion where that is asked for."""
+class ModelFrameDetector:
+    """Runs a model on each frame, with sliced inference if a slicer is given."""
 
-    def __init__(self, detector: Detector, look: CloserLook | None) -> None:
+    def __init__(self, detector: ImageDetector, slicer: InferenceSlicer | None) -> None:
         self._detector = detector
-        self._look = look
+        self._slicer = slicer
         self.labels = detector.labels
         info = detector.model_info
         self.model_info = ModelInfo(model_type=info.model_type, version=info.version)
 
-    def find(self, frame: Frame, motion: Motion) -> Detections:
-        if self._look is None:
+    def detect(self, frame: Frame, motion: Motion) -> Detections:
+        if self._slicer is None:
             return self._detector.detect(frame.picture)
-        return self._look.detect(frame.picture, motion.regions)
+        return self._slicer.detect(frame.picture, motion.regions)
 
     def move_view(self, change: ViewChange) -> None:
-        """Each frame is looked at by itself: nothing is remembered."""
+        """Do nothing: frames are independent of each other."""
 
     def close(self) -> None:
         self._detector.close()
 
 
-class FillingFinder:
-    """A model first; moving blobs that no detection explains become ``object``."""
+class CompositeDetector:
+    """Runs a model and adds moving blobs that no model detection covers as class ``object``."""
 
-    def __init__(self, model: Finder, blobs: BlobFinder, *, explained_ratio: float = 0.3) -> None:
+    def __init__(self, model: Detector, blobs: BlobFrameDetector, *, explained_ratio: float = 0.3) -> None:
         self._model = model
         self._blobs = blobs
         self._explained_ratio = explained_ratio
@@ -84,9 +84,9 @@ class FillingFinder:
         self._class_ids = np.array([self.labels.index(label) for label in blobs.labels], np.int32)
         self.model_info = model.model_info
 
-    def find(self, frame: Frame, motion: Motion) -> Detections:
-        known = self._model.find(frame, motion)
-        moving = self._blobs.find(frame, motion)
+    def detect(self, frame: Frame, motion: Motion) -> Detections:
+        known = self._model.detect(frame, motion)
+        moving = self._blobs.detect(frame, motion)
         unknown = moving.select(covered_ratio(moving.xyxy, known.xyxy) < self._explained_ratio)
         named = Detections(xyxy=unknown.xyxy, score=unknown.score, class_id=self._class_ids[unknown.class_id])
         return Detections.concatenate([known, named])

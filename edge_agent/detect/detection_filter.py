@@ -14,7 +14,7 @@ from edge_agent.types import Detections
 logger = logging.getLogger(__name__)
 
 
-class Sieve:
+class DetectionFilter:
     """``DetectSettings`` as one row of numbers per class."""
 
     def __init__(self, settings: DetectSettings, labels: Labels, *, model_name: str) -> None:
@@ -37,7 +37,7 @@ class Sieve:
         """The lowest score that any class needs: nothing below it is worth decoding."""
         self._said_unknown = False
 
-    def keep(self, found: Detections, *, width_px: int, height_px: int) -> Detections:
+    def apply(self, found: Detections, *, width_px: int, height_px: int) -> Detections:
         """Clip boxes to the picture and drop what is not wanted; a class number without a name is told once."""
         found = self._known(found)
         limits = np.array([width_px, height_px, width_px, height_px], np.float32)

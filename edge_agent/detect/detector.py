@@ -20,7 +20,7 @@ class ModelInfo:
     """For a model file the first twelve digits of its sha256, so that two builds of one name are told apart."""
 
 
-class Detector(Protocol):
+class ImageDetector(Protocol):
     """Finds objects in one picture at a time. Not for use by two threads at once."""
 
     @property

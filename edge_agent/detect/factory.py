@@ -1,15 +1,15 @@
-"""Opens a model file as a detector: runtime, head and labels, each chosen by what the file holds."""
+"""Opens a model file as a detector: runtime, decoder and labels, each chosen by what the file holds."""
 
 from __future__ import annotations
 
 import hashlib
 
-from edge_agent.detect.decoders.table import Head, choose_head
+from edge_agent.detect.decoders.table import OutputDecoder, choose_output_decoder
 from edge_agent.detect.detector import ModelInfo
 from edge_agent.detect.model_detector import ModelDetector
 from edge_agent.detect.models.catalogue import ModelFile
 from edge_agent.detect.models.labels import Labels, coco_labels, fit_labels, labels_in_model
-from edge_agent.detect.runtimes.table import open_network
+from edge_agent.detect.runtimes.table import open_model
 from edge_agent.detect.settings import DetectSettings
 from shared.errors import ConfigurationError
 
@@ -23,32 +23,32 @@ def open_detector(model: ModelFile, *, settings: DetectSettings, labels: Labels 
     the number of classes is COCO's.
     """
     edgetpu = model.path.stem.endswith(EDGETPU_SUFFIX) if settings.edgetpu is None else settings.edgetpu
-    network = open_network(model.path, threads=settings.threads, edgetpu=edgetpu, runtime=settings.runtime)
+    inference_model = open_model(model.path, threads=settings.threads, edgetpu=edgetpu, runtime=settings.runtime)
     try:
-        head = choose_head(network)
+        decoder = choose_output_decoder(inference_model)
         return ModelDetector(
-            network=network,
-            head=head,
-            labels=_labels_for(model, head, labels),
+            inference_model=inference_model,
+            decoder=decoder,
+            labels=_labels_for(model, decoder, labels),
             model_info=ModelInfo(model_type=model.name, version=_version(model)),
             settings=settings,
         )
     except ConfigurationError as error:
-        network.close()
+        inference_model.close()
         raise ConfigurationError(f"{model.path.name}: {error}") from error
 
 
-def _labels_for(model: ModelFile, head: Head, given: Labels | None) -> Labels:
+def _labels_for(model: ModelFile, decoder: OutputDecoder, given: Labels | None) -> Labels:
     if given is not None:
-        return fit_labels(given, head.class_counts, source="the list given")
+        return fit_labels(given, decoder.class_counts, source="the list given")
     if model.labels is not None:
-        return fit_labels(model.labels, head.class_counts, source=model.labels_source)
+        return fit_labels(model.labels, decoder.class_counts, source=model.labels_source)
     packed = labels_in_model(model.path)
     if packed is not None:
-        return fit_labels(packed, head.class_counts, source="its metadata")
-    coco = coco_labels(head.class_counts)
+        return fit_labels(packed, decoder.class_counts, source="its metadata")
+    coco = coco_labels(decoder.class_counts)
     if coco is None:
-        how_many = f"its {head.class_counts[0]} classes" if head.class_counts else "its classes"
+        how_many = f"its {decoder.class_counts[0]} classes" if decoder.class_counts else "its classes"
         raise ConfigurationError(
             f"the file does not say what {how_many} are called: give a labels file (--labels FILE)"
         )

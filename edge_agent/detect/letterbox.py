@@ -12,7 +12,7 @@ from edge_agent.types import Boxes
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Letterbox:
     """A picture of ``source_width`` by ``source_height``, scaled to ``width`` by ``height`` at ``left``, ``top``."""
 
     left: int
@@ -39,12 +39,12 @@ class Placement:
         return np.array([self.left, self.top, self.left, self.top], np.float32)
 
 
-def letterbox(source_width: int, source_height: int, input_width: int, input_height: int) -> Placement:
+def letterbox(source_width: int, source_height: int, input_width: int, input_height: int) -> Letterbox:
     """Scale to fit, keeping the aspect ratio, and centre; the rest of the input is padding."""
     ratio = min(input_width / source_width, input_height / source_height)
     width = min(max(round(source_width * ratio), 1), input_width)
     height = min(max(round(source_height * ratio), 1), input_height)
-    return Placement(
+    return Letterbox(
         left=(input_width - width) // 2,
         top=(input_height - height) // 2,
         width=width,
@@ -54,9 +54,9 @@ def letterbox(source_width: int, source_height: int, input_width: int, input_hei
     )
 
 
-def stretch(source_width: int, source_height: int, input_width: int, input_height: int) -> Placement:
+def stretch(source_width: int, source_height: int, input_width: int, input_height: int) -> Letterbox:
     """Fill the whole input, whatever that does to the aspect ratio (as SSD models are trained)."""
-    return Placement(
+    return Letterbox(
         left=0,
         top=0,
         width=input_width,

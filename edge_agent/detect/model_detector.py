@@ -1,4 +1,4 @@
-"""A detector over any network whose output one of the heads reads."""
+"""An image detector built from an inference model, a preprocessor and an output decoder."""
 
 from __future__ import annotations
 
@@ -7,28 +7,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.detect.decoders.table import Head
-from edge_agent.detect.detection_filter import Sieve
+from edge_agent.detect.decoders.table import OutputDecoder
+from edge_agent.detect.detection_filter import DetectionFilter
 from edge_agent.detect.detector import ModelInfo
-from edge_agent.detect.letterbox import Placement
+from edge_agent.detect.letterbox import Letterbox
 from edge_agent.detect.models.labels import Labels
-from edge_agent.detect.nms import suppress
-from edge_agent.detect.preprocess import InputPicture
-from edge_agent.detect.runtimes.base import Network, Tensor
+from edge_agent.detect.nms import nms
+from edge_agent.detect.preprocess import Preprocessor
+from edge_agent.detect.runtimes.base import InferenceModel, Tensor
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.types import Detections, Picture
 
 
 class ModelDetector:
-    """A ``Detector`` that fills the input, runs the network, reads the head and maps the boxes back."""
+    """Preprocesses an image, runs the model, decodes its outputs and maps the boxes back to image pixels."""
 
     def __init__(
-        self, *, network: Network, head: Head, labels: Labels, model_info: ModelInfo, settings: DetectSettings
+        self,
+        *,
+        inference_model: InferenceModel,
+        decoder: OutputDecoder,
+        labels: Labels,
+        model_info: ModelInfo,
+        settings: DetectSettings,
     ) -> None:
-        self._network = network
-        self._head = head
-        self._input = InputPicture(network.input, keep_aspect=head.keep_aspect, pixel_range=head.pixel_range)
-        self._sieve = Sieve(settings, labels, model_name=model_info.model_type)
+        self._inference_model = inference_model
+        self._decoder = decoder
+        self._input = Preprocessor(
+            inference_model.input, keep_aspect=decoder.keep_aspect, pixel_range=decoder.pixel_range
+        )
+        self._filter = DetectionFilter(settings, labels, model_name=model_info.model_type)
         self._nms_iou = settings.nms_iou
         self._duplicate_iou = settings.duplicate_iou
         self.labels = labels
@@ -40,7 +48,7 @@ class ModelDetector:
         """Find objects in the whole picture."""
         tensor, placement = self._input.fill(picture)
         found = self._infer(tensor, placement)
-        return self._sieve.keep(found, width_px=picture.width, height_px=picture.height)
+        return self._filter.apply(found, width_px=picture.width, height_px=picture.height)
 
     def detect_region(self, picture: Picture, xyxy: NDArray[Any]) -> Detections:
         """Find objects in one part of the picture, given in its pixels; boxes come back in the whole picture's."""
@@ -56,16 +64,16 @@ class ModelDetector:
             score=found.score,
             class_id=found.class_id,
         )
-        return self._sieve.keep(shifted, width_px=picture.width, height_px=picture.height)
+        return self._filter.apply(shifted, width_px=picture.width, height_px=picture.height)
 
     def close(self) -> None:
         """Free the model."""
-        self._network.close()
+        self._inference_model.close()
 
-    def _infer(self, tensor: Tensor, placement: Placement) -> Detections:
-        outputs = self._network.run(tensor)
-        found = self._head.decode(outputs, min_score=self._sieve.min_score, max_iou=self._nms_iou)
-        found = suppress(found, 1.0, duplicate_iou=self._duplicate_iou)
+    def _infer(self, tensor: Tensor, placement: Letterbox) -> Detections:
+        outputs = self._inference_model.run(tensor)
+        found = self._decoder.decode(outputs, min_score=self._filter.min_score, max_iou=self._nms_iou)
+        found = nms(found, 1.0, duplicate_iou=self._duplicate_iou)
         return Detections(xyxy=placement.to_source(found.xyxy), score=found.score, class_id=found.class_id)
 
 

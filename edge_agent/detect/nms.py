@@ -40,7 +40,7 @@ def containment(ones: Boxes, others: Boxes) -> NDArray[np.float32]:
     return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)
 
 
-def suppress(found: Detections, max_iou: float, *, duplicate_iou: float = 1.0) -> Detections:
+def nms(found: Detections, max_iou: float, *, duplicate_iou: float = 1.0) -> Detections:
     """Class-aware non-maximum suppression, best score first (of equals, the earlier row).
 
     A box goes when it overlaps a better one of its class by more than ``max_iou``, or one of another class by more

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.detect.letterbox import Placement, letterbox, stretch
+from edge_agent.detect.letterbox import Letterbox, letterbox, stretch
 from edge_agent.detect.runtimes.base import Tensor, TensorSpec
 from edge_agent.types import ArrayPicture, Image, Picture
 from shared.errors import ConfigurationError
@@ -18,7 +18,7 @@ PixelRange = tuple[float, float]
 """The numbers that the network expects for a black and for a white pixel."""
 
 
-class InputPicture:
+class Preprocessor:
     """The input tensor of one model, filled again for each picture; the array is reused, so use it before the next."""
 
     def __init__(self, spec: TensorSpec, *, keep_aspect: bool, pixel_range: PixelRange) -> None:
@@ -31,18 +31,18 @@ class InputPicture:
         self._encoding = PixelEncoding(spec, pixel_range)
         self._place = letterbox if keep_aspect else stretch
         self._tensor: Tensor = np.empty(spec.shape, spec.dtype)
-        self._padded_for: Placement | None = None
+        self._padded_for: Letterbox | None = None
 
-    def fill(self, picture: Picture) -> tuple[Tensor, Placement]:
+    def fill(self, picture: Picture) -> tuple[Tensor, Letterbox]:
         """Return the tensor for the whole picture, and where the picture lies in it."""
         placement = self._place(picture.width, picture.height, self.width, self.height)
         return self._write(picture.scaled_rgb(placement.width, placement.height), placement), placement
 
-    def fill_crop(self, crop: Image) -> tuple[Tensor, Placement]:
+    def fill_crop(self, crop: Image) -> tuple[Tensor, Letterbox]:
         """Return the tensor for a BGR crop, and where the crop lies in it."""
         return self.fill(ArrayPicture(crop))
 
-    def _write(self, rgb: Image, placement: Placement) -> Tensor:
+    def _write(self, rgb: Image, placement: Letterbox) -> Tensor:
         if placement != self._padded_for:
             self._tensor.fill(self._encoding.value(PAD))
             self._padded_for = placement

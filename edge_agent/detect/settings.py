@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, model_validator
 
 from shared.errors import ConfigurationError
 from shared.geometry import Ratio
 from shared.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -23,25 +26,34 @@ class ClassSettings(Settings):
     max_area_ratio: Ratio | None = Field(default=None, description="Larger boxes of this class are dropped.")
 
 
-class LookSettings(Settings):
-    """Whether and how moving parts of the picture are looked at again at full resolution."""
+class SlicingSettings(Settings):
+    """Sliced inference: run the model again on full-resolution crops around moving regions."""
 
-    enabled: bool = Field(default=False, description="Off, the model sees the whole picture only, shrunk to its input.")
+    enabled: bool = Field(
+        default=False,
+        description="Run the model on crops around moving regions as well as on the whole frame. Off, the model only "
+        "sees the whole frame, scaled down to its input.",
+    )
     max_crops: int = Field(
         default=2,
         ge=1,
         le=8,
-        description="Extra runs of the model a frame, each on a part that moves; more finds more small far objects and "
-        "costs one inference each.",
+        description="Maximum crops per frame. Raising it finds more small, distant objects; each crop costs one more "
+        "inference.",
     )
     margin_ratio: float = Field(
-        default=0.5, ge=0, le=3, description="Room around a moving region, as a share of its own size on each side."
+        default=0.5,
+        ge=0,
+        le=3,
+        description="Margin added on each side of a moving region, as a fraction of the region's size. Raising it "
+        "gives the model more context and makes objects smaller in its input.",
     )
     min_gain: float = Field(
         default=1.5,
         ge=1,
         le=10,
-        description="Look closer only where things then appear at least so many times larger to the model.",
+        description="Minimum magnification of a crop over the whole frame, as the model sees it. Raising it skips "
+        "crops that add little detail.",
     )
 
 
@@ -72,10 +84,22 @@ class DetectSettings(Settings):
     edgetpu: bool | None = Field(
         default=None, description="Run on a Coral Edge TPU; left out, when the model's name ends in `_edgetpu`."
     )
-    look: LookSettings = Field(default_factory=LookSettings)
+    slicing: SlicingSettings = Field(default_factory=SlicingSettings)
     blobs_for_unknown: bool = Field(
         default=False, description="Moving things that the model does not recognise become `object` detections."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, data: Any) -> Any:
+        """Accept, for one release, the setting that ``slicing`` replaces. ``slicing`` wins where both are given."""
+        if not isinstance(data, dict) or "look" not in data:
+            return data
+        given = dict(cast("dict[str, Any]", data))
+        logger.warning("detect.look is replaced by detect.slicing and will be refused in the next release")
+        former = given.pop("look")
+        given.setdefault("slicing", former)
+        return given
 
     @model_validator(mode="after")
     def _sizes_are_ordered(self) -> DetectSettings:

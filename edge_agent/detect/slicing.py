@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.detect.detector import Detector
+from edge_agent.detect.detector import ImageDetector
 from edge_agent.detect.nms import containment, iou, keep_best
-from edge_agent.detect.settings import LookSettings
+from edge_agent.detect.settings import SlicingSettings
 from edge_agent.types import Boxes, Detections, Picture
 
 MAX_REGIONS = 16
@@ -27,10 +27,10 @@ _SAME_CLASS_IOU = 0.5
 _OTHER_CLASS_IOU = 0.85
 
 
-class CloserLook:
+class InferenceSlicer:
     """Runs a detector on the whole picture and on the parts of it that move, and makes one answer of it."""
 
-    def __init__(self, detector: Detector, *, settings: LookSettings) -> None:
+    def __init__(self, detector: ImageDetector, *, settings: SlicingSettings) -> None:
         self._detector = detector
         self._settings = settings
         self._turn = 0
@@ -49,7 +49,7 @@ class CloserLook:
         if not len(crops):
             return whole
         parts = [self._detector.detect_region(picture, crop) for crop in crops]
-        return merge_looks(whole, parts, crops, regions=regions, frame_size=(picture.width, picture.height))
+        return merge_crop_detections(whole, parts, crops, regions=regions, frame_size=(picture.width, picture.height))
 
     def _next(self, crops: Boxes) -> Boxes:
         """Take as many crops as are allowed; where there are more they take turns, frame by frame."""
@@ -62,7 +62,7 @@ class CloserLook:
 
 
 def choose_crops(
-    regions: Boxes, *, frame_size: tuple[int, int], input_size: tuple[int, int], settings: LookSettings
+    regions: Boxes, *, frame_size: tuple[int, int], input_size: tuple[int, int], settings: SlicingSettings
 ) -> Boxes:
     """Return ``(K, 4)`` parts of the frame, shaped like the model's input, that hold the regions with room around them.
 
@@ -82,7 +82,7 @@ def choose_crops(
     return crops[_gain(crops[:, 2:] - crops[:, :2], frame, needed) >= settings.min_gain]
 
 
-def merge_looks(
+def merge_crop_detections(
     whole: Detections, parts: list[Detections], crops: Boxes, *, regions: Boxes, frame_size: tuple[int, int]
 ) -> Detections:
     """Join the findings of the whole picture and of its parts, each object once.

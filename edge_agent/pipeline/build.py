@@ -13,12 +13,12 @@ from edge_agent.anpr.engines import open_engine
 from edge_agent.anpr.stage import PlateStage
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.detect.blobs import BlobDetector
-from edge_agent.detect.composite import BlobFinder, FillingFinder, Finder, ModelFinder
+from edge_agent.detect.composite import BlobFrameDetector, CompositeDetector, Detector, ModelFrameDetector
 from edge_agent.detect.factory import open_detector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.detect.models.catalogue import ModelFile, resolve_model
 from edge_agent.detect.settings import unknown_class
-from edge_agent.detect.slicing import CloserLook
+from edge_agent.detect.slicing import InferenceSlicer
 from edge_agent.events.builder import EventBuilder, Origin
 from edge_agent.events.rules.detection import DetectionRule
 from edge_agent.events.rules.motion import MotionEpisodes
@@ -66,16 +66,16 @@ def find_model(name: str | None, *, labels: str | None, places: ModelPlaces) -> 
         return None
 
 
-def build_finder(camera: CameraSettings, model: ModelFile | None) -> Finder:
+def build_detector(camera: CameraSettings, model: ModelFile | None) -> Detector:
     """Make what finds objects on this camera."""
-    blobs = BlobFinder(BlobDetector())
+    blobs = BlobFrameDetector(BlobDetector())
     if model is None:
         return blobs
-    detector = open_detector(model, settings=camera.detect)
-    finder = ModelFinder(
-        detector, CloserLook(detector, settings=camera.detect.look) if camera.detect.look.enabled else None
-    )
-    return FillingFinder(finder, blobs) if camera.detect.blobs_for_unknown else finder
+    image_detector = open_detector(model, settings=camera.detect)
+    slicing = camera.detect.slicing
+    slicer = InferenceSlicer(image_detector, settings=slicing) if slicing.enabled else None
+    detector = ModelFrameDetector(image_detector, slicer)
+    return CompositeDetector(detector, blobs) if camera.detect.blobs_for_unknown else detector
 
 
 def class_problems(camera: CameraSettings, labels: Sequence[str]) -> list[str]:
@@ -122,13 +122,13 @@ def build_pipeline(
     # OpenCV's workers stay awake after each small step and take the cores from the model's: a tenth of the whole time
     # on two cores (YOLO11n, 14.3 against 12.9 ms a frame). Cameras run side by side in threads of their own anyway.
     cv2.setNumThreads(1)
-    finder = build_finder(camera, model if camera.mode != "motion" else None)
-    _require_known_classes(camera, finder.labels, fell_back=model is None and camera.model.name is None)
-    origin = Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=finder.model_info)
+    detector = build_detector(camera, model if camera.mode != "motion" else None)
+    _require_known_classes(camera, detector.labels, fell_back=model is None and camera.model.name is None)
+    origin = Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=detector.model_info)
     return CameraPipeline(
         motion=AdaptiveBackground(settings=camera.motion),
         episodes=MotionEpisodes(camera.events) if camera.motion_events else None,
-        objects=_objects(camera, finder, run_id, timer, live=live),
+        objects=_objects(camera, detector, run_id, timer, live=live),
         builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=new_id),
         publish=publish,
         timer=timer,
@@ -137,32 +137,32 @@ def build_pipeline(
 
 
 def _objects(
-    camera: CameraSettings, finder: Finder, run_id: str, timer: StageTimer, *, live: bool
+    camera: CameraSettings, detector: Detector, run_id: str, timer: StageTimer, *, live: bool
 ) -> TrackingStage | DetectionStage | None:
     gate = DetectionGate(camera.gate)
     match camera.mode:
         case "motion":
             return None
         case "detection":
-            return DetectionStage(finder=finder, rule=DetectionRule(camera.events), gate=gate, timer=timer)
+            return DetectionStage(detector=detector, rule=DetectionRule(camera.events), gate=gate, timer=timer)
         case "tracking":
             lifecycle = TrackLifecycle(
                 settings=camera.events,
-                labels=finder.labels,
+                labels=detector.labels,
                 uid_prefix=f"{camera.id}-{run_id}",
                 stationarity=Stationarity(),
             )
-            tracker = ByteTracker(camera.track, labels=finder.labels)
-            plates = build_plate_stage(camera, finder.labels, uid_prefix=f"{camera.id}-{run_id}", live=live)
+            tracker = ByteTracker(camera.track, labels=detector.labels)
+            plates = build_plate_stage(camera, detector.labels, uid_prefix=f"{camera.id}-{run_id}", live=live)
             return TrackingStage(
-                finder=finder, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer, plates=plates
+                detector=detector, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer, plates=plates
             )
 
 
 def build_plate_stage(
     camera: CameraSettings, labels: Collection[str], *, uid_prefix: str, live: bool
 ) -> PlateStage | None:
-    """Open what reads this camera's plates, where its settings ask for that; ``labels`` are its object finder's."""
+    """Open what reads this camera's plates, where its settings ask for that; ``labels`` are its object detector's."""
     settings = camera.anpr
     if not settings.enabled:
         return None

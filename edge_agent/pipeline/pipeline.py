@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_agent.anpr.stage import FrameTracks, PlateStage
-from edge_agent.detect.composite import Finder
+from edge_agent.detect.composite import Detector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder
 from edge_agent.events.occurrences import Occurrence, TrackedObject
@@ -44,14 +44,14 @@ class TrackingStage:
     def __init__(
         self,
         *,
-        finder: Finder,
+        detector: Detector,
         tracker: Tracker,
         lifecycle: TrackLifecycle,
         gate: DetectionGate,
         timer: StageTimer,
         plates: PlateStage | None = None,
     ) -> None:
-        self._finder = finder
+        self._detector = detector
         self._tracker = tracker
         self._lifecycle = lifecycle
         self._gate = gate
@@ -67,8 +67,10 @@ class TrackingStage:
         if motion.view_change is not None:
             self._move_view(motion.view_change)
         unsettled, self._unsettled = self._unsettled, frame if motion.unsettled else None
-        occupied = self._lifecycle.has_objects
-        if not self._gate.opens(frame, motion, occupied=occupied, restless=self._lifecycle.has_moving_objects):
+        has_objects = self._lifecycle.has_objects
+        if not self._gate.should_detect(
+            frame, motion, has_objects=has_objects, has_moving_objects=self._lifecycle.has_moving_objects
+        ):
             return (*self._lifecycle.rest(frame), *self._gone_plates(frame.time_s))
         earlier: Sequence[Occurrence] = ()
         if unsettled is not None and motion.held_back is not None and motion.view_change is None:
@@ -80,7 +82,7 @@ class TrackingStage:
     def _look(self, frame: Frame, motion: Motion) -> tuple[Tracks, Sequence[Occurrence]]:
         """Find and follow the objects in one frame; return the tracks and what is to be emitted."""
         with self._timer.stage("detect"):
-            detections = self._finder.find(frame, motion)
+            detections = self._detector.detect(frame, motion)
         with self._timer.stage("track"):
             tracks = as_detected(
                 self._tracker.update(detections, time_s=frame.time_s, frame_size=(frame.width, frame.height)),
@@ -96,7 +98,7 @@ class TrackingStage:
         return told if self._plates is None else (*told, *self._plates.finish())
 
     def close(self) -> None:
-        self._finder.close()
+        self._detector.close()
         if self._plates is not None:
             self._plates.close()
 
@@ -109,7 +111,7 @@ class TrackingStage:
 
     def _move_view(self, change: ViewChange) -> None:
         """Let all that remembers places in pixels follow the picture."""
-        self._finder.move_view(change)
+        self._detector.move_view(change)
         self._tracker.move_view(change)
         self._lifecycle.move_view(change)
         if self._plates is not None:
@@ -118,7 +120,7 @@ class TrackingStage:
     def _read_plates(self, frame: Frame, motion: Motion, tracks: Tracks) -> Sequence[Occurrence]:
         if self._plates is None:
             return ()
-        moving = motion.active or self._lifecycle.has_moving_objects or not self._gate.heeds_motion
+        moving = motion.active or self._lifecycle.has_moving_objects or not self._gate.uses_motion
         with self._timer.stage("plates"):
             return self._plates.observe(frame, self._tracked(self._lifecycle.tracked_objects(tracks)), moving=moving)
 
@@ -139,19 +141,19 @@ class DetectionStage:
 
     seen: Sequence[str] = ()
 
-    def __init__(self, *, finder: Finder, rule: DetectionRule, gate: DetectionGate, timer: StageTimer) -> None:
-        self._finder = finder
+    def __init__(self, *, detector: Detector, rule: DetectionRule, gate: DetectionGate, timer: StageTimer) -> None:
+        self._detector = detector
         self._rule = rule
         self._gate = gate
         self._timer = timer
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
-        if not self._gate.opens(frame, motion, occupied=False, restless=False):
+        if not self._gate.should_detect(frame, motion, has_objects=False, has_moving_objects=False):
             return ()
         with self._timer.stage("detect"):
-            detections = self._finder.find(frame, motion)
+            detections = self._detector.detect(frame, motion)
         with self._timer.stage("rules"):
-            return self._rule.observe(frame, labels_of(detections, self._finder.labels))
+            return self._rule.observe(frame, labels_of(detections, self._detector.labels))
 
     def scene(self) -> SceneView:
         return SceneView()
@@ -160,7 +162,7 @@ class DetectionStage:
         return ()
 
     def close(self) -> None:
-        self._finder.close()
+        self._detector.close()
 
 
 class CameraPipeline:

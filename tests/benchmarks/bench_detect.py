@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 
 from edge_agent.camera.decode.av_picture import AvPicture, PictureConverter
-from edge_agent.detect.decoders.table import choose_head
+from edge_agent.detect.decoders.table import choose_output_decoder
 from edge_agent.detect.factory import open_detector
 from edge_agent.detect.model_detector import ModelDetector
 from edge_agent.detect.models.catalogue import resolve_model
-from edge_agent.detect.nms import suppress
-from edge_agent.detect.preprocess import InputPicture
-from edge_agent.detect.runtimes.base import Network, Tensor
-from edge_agent.detect.runtimes.table import open_network
+from edge_agent.detect.nms import nms
+from edge_agent.detect.preprocess import Preprocessor
+from edge_agent.detect.runtimes.base import InferenceModel, Tensor
+from edge_agent.detect.runtimes.table import open_model
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.types import ArrayPicture, Detections, Image, Picture
 from tests.benchmarks.figures import Figure, interleaved_medians
@@ -47,16 +47,16 @@ def _against_invoke(name: str, scene: Image) -> list[Figure]:
     model = resolve_model(name, models_location=str(SHARED / "models"), cache_dir=Path("unused"))
     settings = DetectSettings(threads=THREADS)
     detector = open_detector(model, settings=settings)
-    network = open_network(model.path, threads=THREADS, edgetpu=False)
-    head = choose_head(network)
+    network = open_model(model.path, threads=THREADS, edgetpu=False)
+    decoder = choose_output_decoder(network)
     frames = _Frames(scene)
-    filler = InputPicture(network.input, keep_aspect=head.keep_aspect, pixel_range=head.pixel_range)
-    tensor, _ = filler.fill(frames.picture())
+    preprocessor = Preprocessor(network.input, keep_aspect=decoder.keep_aspect, pixel_range=decoder.pixel_range)
+    tensor, _ = preprocessor.fill(frames.picture())
     outputs = network.run(tensor)
     interpreter = network._interpreter  # the bare thing, on purpose
     idle = ModelDetector(
-        network=_Remembering(network, outputs),
-        head=head,
+        inference_model=_Remembering(network, outputs),
+        decoder=decoder,
         labels=detector.labels,
         model_info=detector.model_info,
         settings=settings,
@@ -67,7 +67,7 @@ def _against_invoke(name: str, scene: Image) -> list[Figure]:
             "detect": lambda: detector.detect(frames.picture()),
             "rest": lambda: idle.detect(frames.picture()),
             "detect_bgr": lambda: detector.detect(ArrayPicture(scene)),
-            "decode": lambda: head.decode(outputs, min_score=settings.min_score, max_iou=settings.nms_iou),
+            "decode": lambda: decoder.decode(outputs, min_score=settings.min_score, max_iou=settings.nms_iou),
         },
         rounds=ROUNDS,
         warm_up=5,
@@ -100,7 +100,7 @@ def _suppression() -> Figure:
     xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
     seconds = interleaved_medians(
         {
-            "ours": lambda: suppress(found, 0.5),
+            "ours": lambda: nms(found, 0.5),
             "opencv": lambda: cv2.dnn.NMSBoxesBatched(xywh, found.score, found.class_id, 0.25, 0.5),  # pyright: ignore
         },
         rounds=200,
@@ -124,7 +124,7 @@ def _scene() -> Image:
 class _Remembering:
     """The same network, which takes the picture in and answers from memory: what is left is everything but the run."""
 
-    def __init__(self, network: Network, outputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, network: InferenceModel, outputs: tuple[Tensor, ...]) -> None:
         self.input, self.outputs, self.postprocess = network.input, network.outputs, network.postprocess
         self._tensor = np.empty(network.input.shape, network.input.dtype)
         self._outputs = outputs

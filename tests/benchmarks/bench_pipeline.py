@@ -19,9 +19,9 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import open_source
 from edge_agent.camera.synthetic import SyntheticGate
 from edge_agent.config import CameraSettings
-from edge_agent.detect.decoders.table import choose_head
+from edge_agent.detect.decoders.table import choose_output_decoder
 from edge_agent.detect.models.catalogue import ModelFile, resolve_model
-from edge_agent.detect.preprocess import InputPicture
+from edge_agent.detect.preprocess import Preprocessor
 from edge_agent.detect.runtimes.tflite import open_litert
 from edge_agent.pipeline.build import build_pipeline
 from edge_agent.pipeline.pipeline import CameraPipeline
@@ -57,8 +57,8 @@ def _overhead(name: str, clip: Path) -> Figure:
     model = resolve_model(name, models_location=str(MODELS), cache_dir=Path("unused"))
     network = open_litert(model.path, threads=CameraSettings(id="c", source="x").detect.threads, edgetpu=False)
     interpreter, slot = network._interpreter, network._input_index  # the bare thing, on purpose
-    head = choose_head(network)
-    given = InputPicture(network.input, keep_aspect=head.keep_aspect, pixel_range=head.pixel_range)
+    decoder = choose_output_decoder(network)
+    given = Preprocessor(network.input, keep_aspect=decoder.keep_aspect, pixel_range=decoder.pixel_range)
     tensors = [given.fill(frame.picture)[0].copy() for frame in _read(clip)]
 
     def bare() -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from edge_agent.anpr.detection.plate_decoding import STRIDES, Floats, FoundPlates, cell_grid, decode, merge
 from edge_agent.anpr.types import PlateBox
-from edge_agent.detect.runtimes.base import Network, Tensor, TensorSpec
-from edge_agent.detect.runtimes.table import open_network
+from edge_agent.detect.runtimes.base import InferenceModel, Tensor, TensorSpec
+from edge_agent.detect.runtimes.table import open_model
 from edge_agent.types import Image, Luma
 from shared.errors import ConfigurationError
 
@@ -54,7 +54,9 @@ class PlateSearch:
 class NetworkPlateDetector:
     """A ``PlateDetector`` over one or two exports of the plate network (``training/detector``). Not for two threads."""
 
-    def __init__(self, whole: Network, *, close: Network | None = None, search: PlateSearch | None = None) -> None:
+    def __init__(
+        self, whole: InferenceModel, *, close: InferenceModel | None = None, search: PlateSearch | None = None
+    ) -> None:
         self._whole = _TileDetector(whole)
         self._close = _TileDetector(close) if close is not None else None
         self._search = search or PlateSearch()
@@ -119,7 +121,7 @@ class NetworkPlateDetector:
 class _TileDetector:
     """One network and how it is shown a part of a picture."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: InferenceModel) -> None:
         shape = network.input.shape
         if len(shape) != 4 or shape[3] != 1 or shape[1] % STRIDES[-1] or shape[2] % STRIDES[-1]:
             raise ConfigurationError(
@@ -191,8 +193,8 @@ def open_plate_detector(
 ) -> NetworkPlateDetector:
     """Open the detector that ships with the project; raise ConfigurationError where no runtime is installed."""
     return NetworkPlateDetector(
-        open_network(whole, threads=threads, edgetpu=False),
-        close=open_network(close, threads=threads, edgetpu=False),
+        open_model(whole, threads=threads, edgetpu=False),
+        close=open_model(close, threads=threads, edgetpu=False),
         search=search,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from edge_agent.anpr.recognition.character_detection import DetectedCharacter, Floats
 from edge_agent.anpr.recognition.crops import crop_line, to_line_input
 from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
-from edge_agent.detect.runtimes.base import Network
+from edge_agent.detect.runtimes.base import InferenceModel
 from edge_agent.detect.runtimes.tflite import open_litert
 from edge_agent.types import Image
 
@@ -31,7 +31,7 @@ def open_line_reader(path: Path | None = None, *, threads: int = 1) -> LineReade
 class LineReader:
     """Reads lines of text. Not for use by two threads at once."""
 
-    def __init__(self, *, network: Network) -> None:
+    def __init__(self, *, network: InferenceModel) -> None:
         self._network = network
 
     def read(self, crop: Image, line: list[DetectedCharacter]) -> list[Floats]:

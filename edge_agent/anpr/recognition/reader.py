@@ -27,7 +27,7 @@ from edge_agent.anpr.recognition.line_reader import LineReader, open_line_reader
 from edge_agent.anpr.recognition.plate_syntax import disambiguate
 from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
 from edge_agent.anpr.types import PlateReading
-from edge_agent.detect.runtimes.base import Network
+from edge_agent.detect.runtimes.base import InferenceModel
 from edge_agent.detect.runtimes.tflite import open_litert
 from edge_agent.types import Image
 
@@ -60,7 +60,12 @@ class NetworkPlateReader:
     """A ``PlateReader`` over a character-spotting network. Not for use by two threads at once."""
 
     def __init__(
-        self, *, model: ReaderModel, network: Network, line_reader: LineReader | None = None, second_look: bool = True
+        self,
+        *,
+        model: ReaderModel,
+        network: InferenceModel,
+        line_reader: LineReader | None = None,
+        second_look: bool = True,
     ) -> None:
         self.model = model
         self._network = network

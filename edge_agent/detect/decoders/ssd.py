@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_agent.detect.runtimes.base import Network, PostProcess, Tensor, TensorSpec
+from edge_agent.detect.runtimes.base import InferenceModel, PostProcess, Tensor, TensorSpec
 from edge_agent.types import Detections
 from shared.errors import ConfigurationError
 
@@ -15,7 +15,7 @@ UNKNOWN = -1
 _CANONICAL = "TFLite_Detection_PostProcess"
 
 
-class SsdHead:
+class SsdDecoder:
     """Boxes, classes, scores and a count, whose suppression the model has done itself."""
 
     keep_aspect = False
@@ -32,7 +32,7 @@ class SsdHead:
         self.class_counts = () if columns is None else (columns - 1, columns)
 
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:  # noqa: ARG002
-        """Return the rows that count, boxes in the input's pixels; see ``Head``."""
+        """Return the rows that count, boxes in the input's pixels; see ``OutputDecoder``."""
         slots = self._slots
         real = [spec.dequantise(stored) for spec, stored in zip(self._outputs, outputs, strict=True)]
         boxes = real[slots.boxes].reshape(-1, 4)
@@ -53,15 +53,15 @@ class SsdHead:
         )
 
 
-def find_slots(network: Network) -> PostProcess | None:
+def find_slots(inference_model: InferenceModel) -> PostProcess | None:
     """Tell which of four outputs is which; None where their shapes are not those of the step.
 
     The runtime's list of operators is sure; names are nearly so; where neither helps, ``classes`` and ``scores`` stay
     ``UNKNOWN`` and are told apart by their values, picture by picture (classes are whole numbers, scores are not).
     """
-    if network.postprocess is not None:
-        return network.postprocess
-    outputs = network.outputs
+    if inference_model.postprocess is not None:
+        return inference_model.postprocess
+    outputs = inference_model.outputs
     boxes = [row for row, spec in enumerate(outputs) if len(spec.shape) == 3 and spec.shape[2] == 4]
     count = [row for row, spec in enumerate(outputs) if len(spec.shape) <= 1 and np.prod(spec.shape) == 1]
     others = [row for row in range(4) if row not in (*boxes, *count)]

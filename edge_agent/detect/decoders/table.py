@@ -1,20 +1,20 @@
-"""Which kind of output a network has, told from its tensors, never from its file's name."""
+"""Selects the output decoder for a model from the shapes of its output tensors, never from its file name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_agent.detect.decoders.ssd import SsdHead, find_slots
-from edge_agent.detect.decoders.yolo import YoloHead, is_yolo_shape
+from edge_agent.detect.decoders.ssd import SsdDecoder, find_slots
+from edge_agent.detect.decoders.yolo import YoloDecoder, is_yolo_shape
 from edge_agent.detect.preprocess import PixelRange
-from edge_agent.detect.runtimes.base import Network, Tensor
+from edge_agent.detect.runtimes.base import InferenceModel, Tensor
 from edge_agent.types import Detections
 from shared.errors import ConfigurationError
 
 
-class Head(Protocol):
-    """Reads one kind of network output."""
+class OutputDecoder(Protocol):
+    """Decodes one kind of model output."""
 
     @property
     def keep_aspect(self) -> bool:
@@ -26,7 +26,7 @@ class Head(Protocol):
 
     @property
     def class_counts(self) -> tuple[int, ...]:
-        """How many classes there may be, the likeliest first; empty where the network does not say."""
+        """Possible numbers of classes, most likely first; empty if the outputs do not determine it."""
         ...
 
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:
@@ -34,14 +34,14 @@ class Head(Protocol):
         ...
 
 
-def choose_head(network: Network) -> Head:
+def choose_output_decoder(inference_model: InferenceModel) -> OutputDecoder:
     """Return the decoder that fits; raise ConfigurationError, with the shapes, where none does."""
-    height, width = network.input.shape[1:3]
-    outputs = network.outputs
-    if len(outputs) == 4 and (slots := find_slots(network)) is not None:
-        return SsdHead(outputs, slots, input_width=width, input_height=height)
+    height, width = inference_model.input.shape[1:3]
+    outputs = inference_model.outputs
+    if len(outputs) == 4 and (slots := find_slots(inference_model)) is not None:
+        return SsdDecoder(outputs, slots, input_width=width, input_height=height)
     if len(outputs) == 1 and is_yolo_shape(outputs[0].shape):
-        return YoloHead(outputs[0], input_width=width, input_height=height)
+        return YoloDecoder(outputs[0], input_width=width, input_height=height)
     shapes = ", ".join(str(list(output.shape)) for output in outputs)
     raise ConfigurationError(
         f"the model's outputs {shapes} are of no kind known here; known are the four of TFLite_Detection_PostProcess "

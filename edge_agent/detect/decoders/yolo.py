@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.detect.nms import suppress
+from edge_agent.detect.nms import nms
 from edge_agent.detect.runtimes.base import Tensor, TensorSpec, stored_at_least
 from edge_agent.types import Boxes, Detections
 from shared.errors import ConfigurationError
@@ -20,7 +20,7 @@ _NORMALISED_LIMIT = 8.0
 """No normalised coordinate is larger, and every pixel head has a larger one: the smallest input is 32 pixels wide."""
 
 
-class YoloHead:
+class YoloDecoder:
     """``[1, 4 + classes, anchors]`` or ``[1, anchors, 4 + classes]``, normalised or in the input's pixels.
 
     Only anchors whose best class reaches the threshold are converted to real numbers: the comparison is made on the
@@ -37,7 +37,7 @@ class YoloHead:
         self.class_counts = (output.shape[1 if self._anchors_last else 2] - 4,)
 
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:
-        """Return the suppressed candidates, boxes in the input's pixels; see ``Head``."""
+        """Return the suppressed candidates, boxes in the input's pixels; see ``OutputDecoder``."""
         rows = outputs[0][0] if self._anchors_last else outputs[0][0].T
         least = stored_at_least(self._output, min_score)
         candidates = self._candidates(rows[4:], least)
@@ -52,7 +52,7 @@ class YoloHead:
             score=np.minimum(self._output.dequantise(best), np.float32(1.0)),
             class_id=class_id.astype(np.int32),
         )
-        return suppress(found, max_iou)
+        return nms(found, max_iou)
 
     def _candidates(self, scores: Tensor, least: float) -> NDArray[np.intp]:
         """Return the anchors where any class's stored score is at least ``least``, in order."""

@@ -59,7 +59,7 @@ def stored_at_least(tensor: TensorSpec, real: float) -> float:
     return float(enough[0]) if len(enough) else float(limits.max) + 1.0
 
 
-class Network(Protocol):
+class InferenceModel(Protocol):
     """One model, loaded and ready. Not for use by two threads at once."""
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from edge_agent.detect.runtimes.base import Network
+from edge_agent.detect.runtimes.base import InferenceModel
 from shared.errors import ConfigurationError
 
 
@@ -26,7 +26,7 @@ class EdgeTpuError(ConfigurationError):
 class Opener(Protocol):
     """Opens a model file; raises RuntimeMissingError, or ConfigurationError for what is wrong with the file."""
 
-    def __call__(self, path: Path, *, threads: int, edgetpu: bool) -> Network: ...
+    def __call__(self, path: Path, *, threads: int, edgetpu: bool) -> InferenceModel: ...
 
 
 RUNTIMES: dict[str, str] = {
@@ -36,14 +36,14 @@ RUNTIMES: dict[str, str] = {
 """Name to opener, the preferred one first."""
 
 
-def open_network(
+def open_model(
     path: Path,
     *,
     threads: int,
     edgetpu: bool,
     runtime: str | None = None,
     runtimes: Mapping[str, str] = RUNTIMES,
-) -> Network:
+) -> InferenceModel:
     """Open a model with the named runtime, or with the first installed one; raise ConfigurationError if none can."""
     if runtime is not None and runtime not in runtimes:
         raise ConfigurationError(f"there is no runtime called '{runtime}'; there are {', '.join(runtimes)}")

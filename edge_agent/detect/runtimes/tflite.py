@@ -22,19 +22,19 @@ _IDENTIFIER = b"TFL3"
 _POSTPROCESS = "TFLite_Detection_PostProcess"
 
 
-def open_litert(path: Path, *, threads: int, edgetpu: bool) -> InterpreterNetwork:
+def open_litert(path: Path, *, threads: int, edgetpu: bool) -> TfliteModel:
     """Open a model with ai-edge-litert."""
     return open_with(_import("ai_edge_litert.interpreter", "ai-edge-litert"), path, threads=threads, edgetpu=edgetpu)
 
 
-def open_tflite_runtime(path: Path, *, threads: int, edgetpu: bool) -> InterpreterNetwork:
+def open_tflite_runtime(path: Path, *, threads: int, edgetpu: bool) -> TfliteModel:
     """Open a model with tflite-runtime."""
     return open_with(_import("tflite_runtime.interpreter", "tflite-runtime"), path, threads=threads, edgetpu=edgetpu)
 
 
 def open_with(
     package: ModuleType | Any, path: Path, *, threads: int, edgetpu: bool, library: str = EDGETPU_LIBRARY
-) -> InterpreterNetwork:
+) -> TfliteModel:
     """Open a model with a module that has ``Interpreter`` and ``load_delegate``."""
     content = _read(path)
     delegates = [_edgetpu_delegate(package, path, library)] if edgetpu else []
@@ -43,13 +43,13 @@ def open_with(
             model_content=content, num_threads=threads, experimental_delegates=delegates or None
         )
         interpreter.allocate_tensors()
-        return InterpreterNetwork(interpreter)
+        return TfliteModel(interpreter)
     except (ValueError, RuntimeError) as error:
         raise ConfigurationError(_why_not(path, error, edgetpu=edgetpu)) from error
 
 
-class InterpreterNetwork:
-    """A ``Network`` over a TFLite ``Interpreter``."""
+class TfliteModel:
+    """A ``InferenceModel`` over a TFLite ``Interpreter``."""
 
     def __init__(self, interpreter: Any) -> None:
         inputs: list[dict[str, Any]] = interpreter.get_input_details()

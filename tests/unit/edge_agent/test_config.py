@@ -99,6 +99,21 @@ def test_edge_30_old_names_of_confirm_s_are_read_for_one_release(
     assert "confirm_s" in _load(tmp_path, f'{MINIMAL}[cameras.events]\nconfirm_sightings = "five"\n')
 
 
+def test_edge_30_the_old_name_of_slicing_is_read_for_one_release(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`detect.look` sets `detect.slicing`, a warning names the new key, and the new key wins where both are given."""
+    path = tmp_path / "agent.toml"
+    path.write_text(f"{MINIMAL}[cameras.detect.look]\nenabled = true\nmax_crops = 5\n", encoding="utf-8")
+    slicing = load_config(path).cameras[0].detect.slicing
+    assert (slicing.enabled, slicing.max_crops) == (True, 5)
+    assert "detect.look is replaced by detect.slicing" in caplog.text
+    both = f"{MINIMAL}[cameras.detect]\nlook = {{ max_crops = 5 }}\nslicing = {{ max_crops = 3 }}\n"
+    path.write_text(both, encoding="utf-8")
+    assert load_config(path).cameras[0].detect.slicing.max_crops == 3
+    assert "slicing" in _load(tmp_path, f"{MINIMAL}[cameras.detect]\nlook = 7\n")
+
+
 def test_the_site_s_time_zone_holds_for_all_cameras_that_name_none(tmp_path: Path) -> None:
     """Schedules and counters go by it; a zone nobody knows is refused with what to do."""
     path = tmp_path / "agent.toml"

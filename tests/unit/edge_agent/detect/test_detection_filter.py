@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from edge_agent.detect.detection_filter import Sieve
+from edge_agent.detect.detection_filter import DetectionFilter
 from edge_agent.detect.models.labels import COCO_80, PLACEHOLDER
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.types import Detections
@@ -19,14 +19,14 @@ LABELS = ("person", "car", PLACEHOLDER, "dog")
 
 
 def keep(found: list[tuple[int, float, tuple[float, float, float, float]]], **settings: Any) -> list[tuple[int, float]]:
-    """Sieve (class, score, box) rows in a 100×100 picture and return the (class, score) that stay."""
+    """DetectionFilter (class, score, box) rows in a 100×100 picture and return the (class, score) that stay."""
     detections = Detections(
         xyxy=np.array([box for _, _, box in found], np.float32).reshape(-1, 4),
         score=np.array([score for _, score, _ in found], np.float32),
         class_id=np.array([class_id for class_id, _, _ in found], np.int32),
     )
-    sieve = Sieve(DetectSettings.model_validate(settings), LABELS, model_name="m")
-    kept = sieve.keep(detections, width_px=100, height_px=100)
+    sieve = DetectionFilter(DetectSettings.model_validate(settings), LABELS, model_name="m")
+    kept = sieve.apply(detections, width_px=100, height_px=100)
     return [(int(class_id), round(float(score), 3)) for class_id, score in zip(kept.class_id, kept.score, strict=True)]
 
 
@@ -50,7 +50,7 @@ def test_the_lowest_threshold_is_what_decoding_needs() -> None:
             "per_class": {"car": {"min_score": 0.1}, "dog": {"min_score": 0.3}},
         }
     )
-    assert Sieve(settings, LABELS, model_name="m").min_score == pytest.approx(0.3)
+    assert DetectionFilter(settings, LABELS, model_name="m").min_score == pytest.approx(0.3)
 
 
 def test_only_classes_asked_for_stay() -> None:
@@ -75,7 +75,7 @@ def test_boxes_are_clipped_and_those_outside_go() -> None:
         score=np.ones(3, np.float32),
         class_id=np.zeros(3, np.int32),
     )
-    kept = Sieve(DetectSettings(), LABELS, model_name="m").keep(found, width_px=100, height_px=100)
+    kept = DetectionFilter(DetectSettings(), LABELS, model_name="m").apply(found, width_px=100, height_px=100)
     assert kept.xyxy.tolist() == [[0, 0, 50, 100]]
 
 
@@ -87,13 +87,13 @@ def test_the_best_stay_when_there_are_too_many() -> None:
 
 def test_a_class_number_past_the_labels_is_dropped_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """The rest of the frame stays, and the log says which number and where the labels end, once."""
-    sieve = Sieve(DetectSettings(), LABELS, model_name="ssd")
+    sieve = DetectionFilter(DetectSettings(), LABELS, model_name="ssd")
     found = Detections(
         xyxy=np.array([TENTH, TENTH], np.float32), score=np.ones(2, np.float32), class_id=np.array([0, 77], np.int32)
     )
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert sieve.keep(found, width_px=100, height_px=100).class_id.tolist() == [0]
+            assert sieve.apply(found, width_px=100, height_px=100).class_id.tolist() == [0]
     assert len(caplog.records) == 1
     assert "ssd reports class number 77, but its labels end at 3" in caplog.text
 
@@ -109,7 +109,7 @@ def test_a_class_number_past_the_labels_is_dropped_and_told_once(caplog: pytest.
 def test_an_unknown_class_is_named_with_near_ones(settings: dict[str, Any], message: str) -> None:
     """A misspelt class is answered with what was probably meant."""
     with pytest.raises(ConfigurationError, match=message):
-        Sieve(DetectSettings.model_validate(settings), COCO_80, model_name="m")
+        DetectionFilter(DetectSettings.model_validate(settings), COCO_80, model_name="m")
 
 
 @pytest.mark.parametrize(

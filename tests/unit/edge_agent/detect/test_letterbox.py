@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detect.letterbox import Placement, letterbox, stretch
+from edge_agent.detect.letterbox import Letterbox, letterbox, stretch
 
 SIDES = st.integers(16, 4096)
 INPUTS = st.integers(32, 1280)
@@ -40,7 +40,7 @@ def test_letterbox_fits_fills_and_centres(width: int, height: int, input_width: 
 
 def test_a_wide_picture_is_padded_above_and_below() -> None:
     """1280×720 in 416×416 is 416×234 with 91 rows above."""
-    assert letterbox(1280, 720, 416, 416) == Placement(
+    assert letterbox(1280, 720, 416, 416) == Letterbox(
         left=0, top=91, width=416, height=234, source_width=1280, source_height=720
     )
 

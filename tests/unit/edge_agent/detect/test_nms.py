@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detect.nms import containment, iou, suppress
+from edge_agent.detect.nms import containment, iou, nms
 from edge_agent.types import Detections
 
 BOX = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 20), st.integers(1, 20))
@@ -48,7 +48,7 @@ def test_suppression_keeps_what_the_obvious_loop_keeps(
 ) -> None:
     """The vectorised suppression and a plain double loop keep the same boxes in the same order."""
     found = detections(rows)
-    kept = suppress(found, max_iou, duplicate_iou=duplicate_iou)
+    kept = nms(found, max_iou, duplicate_iou=duplicate_iou)
     expected = found.select(np.array(obvious_suppression(found, max_iou, duplicate_iou), np.intp))
     assert kept.xyxy.tolist() == expected.xyxy.tolist()
     assert kept.score.tolist() == expected.score.tolist()
@@ -66,8 +66,8 @@ def test_iou_is_the_obvious_one(rows: list[tuple[tuple[int, int, int, int], int,
 def test_two_names_for_one_thing_become_one() -> None:
     """A car that is also nearly the same truck stays as the better scored of the two."""
     found = detections([((0, 0, 20, 20), 6, 0), ((0, 0, 20, 19), 8, 1)])
-    assert suppress(found, 0.5, duplicate_iou=0.85).class_id.tolist() == [1]
-    assert len(suppress(found, 0.5)) == 2
+    assert nms(found, 0.5, duplicate_iou=0.85).class_id.tolist() == [1]
+    assert len(nms(found, 0.5)) == 2
 
 
 def test_containment_is_the_share_of_the_first() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.detect.preprocess import PAD, InputPicture
+from edge_agent.detect.preprocess import PAD, Preprocessor
 from edge_agent.detect.runtimes.base import TensorSpec
 from edge_agent.types import ArrayPicture
 from shared.errors import ConfigurationError
@@ -44,7 +44,7 @@ def test_pixels_are_written_in_the_inputs_own_numbers(
     dtype: Any, quantisation: tuple[float, int], pixel_range: tuple[float, float], expected: tuple[float, ...]
 ) -> None:
     """Every input type and quantisation gets RGB in the numbers that mean those brightnesses to it."""
-    tensor, _ = InputPicture(spec(dtype, quantisation), keep_aspect=False, pixel_range=pixel_range).fill(orange(32, 32))
+    tensor, _ = Preprocessor(spec(dtype, quantisation), keep_aspect=False, pixel_range=pixel_range).fill(orange(32, 32))
     assert tensor.dtype == dtype
     assert tensor.shape == (1, 32, 32, 3)
     assert np.allclose(tensor[0, 16, 16], expected, atol=1e-5)
@@ -54,7 +54,7 @@ def test_pixels_are_written_in_the_inputs_own_numbers(
 @pytest.mark.parametrize(("dtype", "pad"), [(np.int8, PAD - 128), (np.uint8, PAD), (np.float32, PAD / 255)])
 def test_what_the_picture_does_not_cover_is_padded_with_grey(dtype: Any, pad: float) -> None:
     """A picture twice as wide as high leaves a quarter of the rows above it and below it grey."""
-    tensor, placement = InputPicture(spec(dtype), keep_aspect=True, pixel_range=UNIT).fill(orange(64, 32))
+    tensor, placement = Preprocessor(spec(dtype), keep_aspect=True, pixel_range=UNIT).fill(orange(64, 32))
     assert (placement.top, placement.height) == (8, 16)
     assert np.allclose(tensor[0, :8], pad)
     assert np.allclose(tensor[0, 24:], pad)
@@ -63,7 +63,7 @@ def test_what_the_picture_does_not_cover_is_padded_with_grey(dtype: Any, pad: fl
 
 def test_padding_is_renewed_when_the_shape_changes() -> None:
     """A tall picture after a wide one leaves nothing of the wide one at the sides."""
-    picture = InputPicture(spec(np.uint8), keep_aspect=True, pixel_range=UNIT)
+    picture = Preprocessor(spec(np.uint8), keep_aspect=True, pixel_range=UNIT)
     picture.fill(orange(64, 32))
     tensor, _ = picture.fill(orange(32, 64))
     assert (tensor[0, :, :8] == PAD).all()
@@ -72,7 +72,7 @@ def test_padding_is_renewed_when_the_shape_changes() -> None:
 
 def test_a_crop_is_filled_like_a_picture() -> None:
     """A BGR crop comes out as RGB of the input's size."""
-    tensor, placement = InputPicture(spec(np.uint8), keep_aspect=False, pixel_range=UNIT).fill_crop(
+    tensor, placement = Preprocessor(spec(np.uint8), keep_aspect=False, pixel_range=UNIT).fill_crop(
         orange(50, 90).bgr()
     )
     assert (placement.source_width, placement.source_height) == (50, 90)
@@ -83,7 +83,7 @@ def test_shrinking_averages() -> None:
     """Thin stripes become even grey rather than whichever stripe a pixel falls on."""
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
-    tensor, _ = InputPicture(spec(np.uint8), keep_aspect=False, pixel_range=UNIT).fill(ArrayPicture(stripes))
+    tensor, _ = Preprocessor(spec(np.uint8), keep_aspect=False, pixel_range=UNIT).fill(ArrayPicture(stripes))
     assert tensor.min() > 100
     assert tensor.max() < 155
 
@@ -92,10 +92,10 @@ def test_shrinking_averages() -> None:
 def test_an_input_that_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
     """The error names the shape found and the shape wanted."""
     with pytest.raises(ConfigurationError, match=r"has shape \[1|2.*\[1, height, width, 3\]"):
-        InputPicture(spec(np.uint8, shape=shape), keep_aspect=True, pixel_range=UNIT)
+        Preprocessor(spec(np.uint8, shape=shape), keep_aspect=True, pixel_range=UNIT)
 
 
 def test_an_input_type_not_understood_is_refused() -> None:
     """The error names the type found and the types understood."""
     with pytest.raises(ConfigurationError, match="is int16; float32, uint8 and int8"):
-        InputPicture(spec(np.int16), keep_aspect=True, pixel_range=UNIT)
+        Preprocessor(spec(np.int16), keep_aspect=True, pixel_range=UNIT)

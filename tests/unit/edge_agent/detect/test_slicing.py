@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from edge_agent.detect.factory import open_detector
 from edge_agent.detect.models.catalogue import resolve_model
 from edge_agent.detect.nms import containment, iou
-from edge_agent.detect.settings import DetectSettings, LookSettings
-from edge_agent.detect.slicing import CloserLook, choose_crops, merge_looks
+from edge_agent.detect.settings import DetectSettings, SlicingSettings
+from edge_agent.detect.slicing import InferenceSlicer, choose_crops, merge_crop_detections
 from edge_agent.types import ArrayPicture, Boxes, Detections
 from tests.support.edge.fake_detector import FakeDetector, rows
 
@@ -30,7 +30,7 @@ def boxes(*xyxy: tuple[float, float, float, float]) -> Boxes:
 
 def crops(*regions: tuple[float, float, float, float], **settings: Any) -> list[list[float]]:
     return choose_crops(
-        boxes(*regions), frame_size=FRAME, input_size=INPUT, settings=LookSettings.model_validate(settings)
+        boxes(*regions), frame_size=FRAME, input_size=INPUT, settings=SlicingSettings.model_validate(settings)
     ).tolist()
 
 
@@ -53,7 +53,7 @@ def test_the_margin_asks_for_more_room() -> None:
 def test_no_closer_look_where_little_is_gained() -> None:
     """A region that needs nearly the whole frame is seen as well in the whole, and so is a small frame."""
     assert crops((100, 100, 600, 400)) == []
-    small = choose_crops(boxes((10, 10, 20, 20)), frame_size=(120, 80), input_size=INPUT, settings=LookSettings())
+    small = choose_crops(boxes((10, 10, 20, 20)), frame_size=(120, 80), input_size=INPUT, settings=SlicingSettings())
     assert small.tolist() == []
     assert crops() == []
 
@@ -86,7 +86,7 @@ def test_crops_lie_in_the_frame_and_keep_their_regions(
     width, height = frame
     moving = np.clip(boxes(*((x, y, x + w, y + h) for x, y, w, h in regions)), 0, np.array([width, height] * 2))
     moving = moving[(moving[:, 2] > moving[:, 0]) & (moving[:, 3] > moving[:, 1])].astype(np.float32)
-    settings = LookSettings(margin_ratio=margin)
+    settings = SlicingSettings(margin_ratio=margin)
     chosen = choose_crops(moving, frame_size=frame, input_size=INPUT, settings=settings)
     assert (chosen == np.round(chosen)).all()
     assert (chosen[:, :2] >= 0).all()
@@ -102,21 +102,21 @@ def test_a_small_far_object_is_found_by_looking_closer() -> None:
     person = rows(((500, 300, 515, 340), 0.8, 0))
     detector = FakeDetector(person)
     assert len(detector.detect(PICTURE)) == 0
-    found = CloserLook(detector, settings=LookSettings()).detect(PICTURE, boxes((495, 295, 520, 345)))
+    found = InferenceSlicer(detector, settings=SlicingSettings()).detect(PICTURE, boxes((495, 295, 520, 345)))
     assert found.xyxy.tolist() == [[500, 300, 515, 340]]
 
 
 def test_without_motion_only_the_whole_is_looked_at() -> None:
     """No region, no extra run of the model."""
     detector = FakeDetector(rows(((100, 100, 400, 400), 0.8, 0)))
-    assert len(CloserLook(detector, settings=LookSettings()).detect(PICTURE, boxes())) == 1
+    assert len(InferenceSlicer(detector, settings=SlicingSettings()).detect(PICTURE, boxes())) == 1
     assert detector.looked == []
 
 
 def test_too_many_crops_take_turns() -> None:
     """With one crop a frame, three places are each looked at once in three frames."""
     detector = FakeDetector(rows())
-    look = CloserLook(detector, settings=LookSettings(max_crops=1))
+    look = InferenceSlicer(detector, settings=SlicingSettings(max_crops=1))
     for _ in range(3):
         look.detect(PICTURE, boxes((100, 100, 120, 120), (500, 100, 520, 120), (800, 400, 820, 420)))
     assert sorted(crop[0] for crop in detector.looked) == [60, 460, 760]
@@ -125,7 +125,7 @@ def test_too_many_crops_take_turns() -> None:
 def merged(
     whole: Detections, *parts: Detections, at: tuple[tuple[float, float, float, float], ...], moving: Boxes
 ) -> list[tuple[list[float], int]]:
-    found = merge_looks(whole, list(parts), boxes(*at), regions=moving, frame_size=FRAME)
+    found = merge_crop_detections(whole, list(parts), boxes(*at), regions=moving, frame_size=FRAME)
     return sorted((box.tolist(), int(class_id)) for box, class_id in zip(found.xyxy, found.class_id, strict=True))
 
 
@@ -201,7 +201,7 @@ def test_real_models_gain_on_small_far_people(shared_material: Path, tmp_path: P
     """People 110 pixels high in a 720p picture: mostly missed in the whole, found by looking closer."""
     model = resolve_model(name, models_location=str(shared_material / "models"), cache_dir=tmp_path)
     detector = open_detector(model, settings=DetectSettings(min_score=0.4, classes=["person"]))
-    look = CloserLook(detector, settings=LookSettings(enabled=True))
+    look = InferenceSlicer(detector, settings=SlicingSettings(enabled=True))
     photograph = cv2.imread(str(shared_material / "clips" / "bus.jpg"))
     assert photograph is not None
     small = cv2.resize(photograph, (180, 240), interpolation=cv2.INTER_AREA)

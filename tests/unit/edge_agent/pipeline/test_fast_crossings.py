@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.config import CameraSettings
 from edge_agent.detect.blobs import BlobDetector
-from edge_agent.detect.composite import BlobFinder, Finder
+from edge_agent.detect.composite import BlobFrameDetector, Detector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
@@ -57,7 +57,7 @@ def _image(scene: np.ndarray, left: float, car: tuple[int, int]) -> np.ndarray:
     return image
 
 
-class PaintFinder:
+class PaintDetector:
     """A detector that knows one thing: the car by its paint, from when half of it is in the picture."""
 
     labels = ("car",)
@@ -66,7 +66,7 @@ class PaintFinder:
     def __init__(self, car_width: int) -> None:
         self._least_width = car_width / 2
 
-    def find(self, frame: Frame, motion: Motion) -> Detections:
+    def detect(self, frame: Frame, motion: Motion) -> Detections:
         painted = (frame.picture.bgr() == np.array(PAINT, np.uint8)).all(axis=2)
         rows, columns = np.nonzero(painted)
         if len(columns) == 0 or np.ptp(columns) < self._least_width:
@@ -81,24 +81,24 @@ class PaintFinder:
         """Nothing to let go of."""
 
 
-def _events(finder: Finder, car: tuple[int, int], seconds: float, every: int) -> list[Event]:
+def _events(detector: Detector, car: tuple[int, int], seconds: float, every: int) -> list[Event]:
     scenes = _scenes()
     places = _places(seconds, car[0])
     frames = (_image(scenes[number % len(scenes)], left, car) for number, left in enumerate(places))
-    return _played(finder, frames, every)
+    return _played(detector, frames, every)
 
 
-def _played(finder: Finder, frames: Iterable[np.ndarray], every: int) -> list[Event]:
+def _played(detector: Detector, frames: Iterable[np.ndarray], every: int) -> list[Event]:
     """Show every n-th of these frames to a pipeline with two lines; return its events."""
     lines = [{"name": f"at-{x}", "points": [[x / 100, 1.0], [x / 100, 0.0]]} for x in (50, 53)]
     camera = CameraSettings.model_validate({"id": "gate", "source": "x", "events": {"lines": lines}})
     built: list[BuiltEvent] = []
     timer = StageTimer()
     objects = TrackingStage(
-        finder=finder,
-        tracker=ByteTracker(camera.track, labels=finder.labels),
+        detector=detector,
+        tracker=ByteTracker(camera.track, labels=detector.labels),
         lifecycle=TrackLifecycle(
-            settings=camera.events, labels=finder.labels, uid_prefix="gate", stationarity=Stationarity()
+            settings=camera.events, labels=detector.labels, uid_prefix="gate", stationarity=Stationarity()
         ),
         gate=DetectionGate(camera.gate),
         timer=timer,
@@ -126,12 +126,13 @@ def _played(finder: Finder, frames: Iterable[np.ndarray], every: int) -> list[Ev
 @pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize("seconds", [0.6, 0.8, 1.2])
 @pytest.mark.parametrize("car", [SMALL_CAR, LARGE_CAR], ids=["small", "large"])
-@pytest.mark.parametrize("finder", ["blobs", "paint"])
+@pytest.mark.parametrize("detector", ["blobs", "paint"])
 def test_edge_04_eight_of_eight_passes_cross_both_lines(
-    finder: str, car: tuple[int, int], seconds: float, every: int
+    detector: str, car: tuple[int, int], seconds: float, every: int
 ) -> None:
     """Ten frames a second, and five: each pass enters, crosses two lines three percent apart, and leaves."""
-    events = _events(BlobFinder(BlobDetector()) if finder == "blobs" else PaintFinder(car[0]), car, seconds, every)
+    chosen = BlobFrameDetector(BlobDetector()) if detector == "blobs" else PaintDetector(car[0])
+    events = _events(chosen, car, seconds, every)
     crossings = Counter(
         (each.event_data.name, each.event_data.direction) for each in events if isinstance(each, RuleEvent)
     )
@@ -157,7 +158,7 @@ def test_edge_04_two_abreast_are_two(every: int) -> None:
         frames.append(image)
     counts = Counter(
         (each.event_data.name, each.event_data.direction)
-        for each in _played(BlobFinder(BlobDetector()), frames, every)
+        for each in _played(BlobFrameDetector(BlobDetector()), frames, every)
         if isinstance(each, RuleEvent)
     )
     assert counts == {("at-50", "left"): 2, ("at-50", "right"): 2, ("at-53", "left"): 2, ("at-53", "right"): 2}

@@ -13,7 +13,7 @@ from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.cli.main import main
 from edge_agent.config import CameraSettings, load_config
 from edge_agent.detect.blobs import BlobDetector
-from edge_agent.detect.composite import BlobFinder
+from edge_agent.detect.composite import BlobFrameDetector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
@@ -35,13 +35,13 @@ FPS = 10.0
 def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer) -> CameraPipeline:
     """Wire a camera without a model: blobs, tracks, visits and plates."""
     camera = CameraSettings(id="gate", source="synthetic:gate")
-    finder = BlobFinder(BlobDetector())
+    detector = BlobFrameDetector(BlobDetector())
     lifecycle = TrackLifecycle(
-        settings=camera.events, labels=finder.labels, uid_prefix="gate-run", stationarity=Stationarity()
+        settings=camera.events, labels=detector.labels, uid_prefix="gate-run", stationarity=Stationarity()
     )
     objects = TrackingStage(
-        finder=finder,
-        tracker=ByteTracker(camera.track, labels=finder.labels),
+        detector=detector,
+        tracker=ByteTracker(camera.track, labels=detector.labels),
         lifecycle=lifecycle,
         gate=DetectionGate(camera.gate),
         timer=timer,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.detect.decoders.ssd import UNKNOWN, find_slots
-from edge_agent.detect.decoders.table import choose_head
+from edge_agent.detect.decoders.table import choose_output_decoder
 from edge_agent.detect.runtimes.base import PostProcess, TensorSpec
 from edge_agent.detect.runtimes.tflite import open_litert
 from edge_agent.types import Detections
@@ -48,7 +48,7 @@ def test_a_real_model_is_read_in_any_order_of_outputs(tmp_path: Path, order: tup
     network = open_litert(
         write_ssd(tmp_path / "ssd.tflite", BOXES, SCORES, order=order, background=background), threads=1, edgetpu=False
     )
-    head = choose_head(network)
+    head = choose_output_decoder(network)
     assert 3 in head.class_counts
     outputs = network.run(np.zeros((1, 64, 64, 3), np.uint8))
     check(head.decode(outputs, min_score=0.3, max_iou=0.5))
@@ -62,7 +62,7 @@ def test_without_a_list_of_operators_values_tell_them_apart(order: tuple[str, ..
     slots = find_slots(network)
     assert slots is not None
     assert (slots.classes, slots.scores) == (UNKNOWN, UNKNOWN)
-    check(choose_head(network).decode(tensors, min_score=0.3, max_iou=0.5))
+    check(choose_output_decoder(network).decode(tensors, min_score=0.3, max_iou=0.5))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_an_empty_scene_needs_no_telling_apart() -> None:
     specs, tensors = values(("boxes", "classes", "scores", "count"))
     for tensor in tensors:
         tensor[...] = 0
-    head = choose_head(FakeNetwork(outputs=tuple(specs)))
+    head = choose_output_decoder(FakeNetwork(outputs=tuple(specs)))
     assert len(head.decode(tensors, min_score=0.3, max_iou=0.5)) == 0
 
 
@@ -98,13 +98,13 @@ def test_outputs_without_class_numbers_are_an_error() -> None:
     specs, tensors = values(("boxes", "classes", "scores", "count"))
     tensors[1][...] = 0.5
     with pytest.raises(ConfigurationError, match="not an SSD-style detector"):
-        choose_head(FakeNetwork(outputs=tuple(specs))).decode(tensors, min_score=0.3, max_iou=0.5)
+        choose_output_decoder(FakeNetwork(outputs=tuple(specs))).decode(tensors, min_score=0.3, max_iou=0.5)
 
 
 def test_rows_beyond_the_count_are_left_out(tmp_path: Path) -> None:
     """Only as many rows as the model counts are read, and a count that is no number reads none."""
     specs, tensors = values(("boxes", "classes", "scores", "count"))
-    head = choose_head(FakeNetwork(outputs=tuple(specs), postprocess=PostProcess(0, 1, 2, 3, 4)))
+    head = choose_output_decoder(FakeNetwork(outputs=tuple(specs), postprocess=PostProcess(0, 1, 2, 3, 4)))
     tensors[3][...] = 1
     assert head.decode(tensors, min_score=0.3, max_iou=0.5).class_id.tolist() == [0]
     tensors[3][...] = np.nan
@@ -127,4 +127,4 @@ def test_outputs_of_no_known_kind_are_an_error_with_their_shapes(shapes: list[tu
     """The error shows what the model has and what would be understood."""
     outputs = tuple(TensorSpec(name="o", shape=shape, dtype=np.dtype(np.float32)) for shape in shapes)
     with pytest.raises(ConfigurationError, match=r"outputs \[1, .*TFLite_Detection_PostProcess.*YOLO11"):
-        choose_head(FakeNetwork(outputs=outputs))
+        choose_output_decoder(FakeNetwork(outputs=outputs))

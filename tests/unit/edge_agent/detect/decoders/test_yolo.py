@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detect.decoders.yolo import MAX_CANDIDATES, YoloHead
+from edge_agent.detect.decoders.yolo import MAX_CANDIDATES, YoloDecoder
 from edge_agent.detect.runtimes.base import TensorSpec
 from edge_agent.types import Detections
 from shared.errors import ConfigurationError
@@ -39,7 +39,7 @@ def decode(
     if how.pop("anchors_first", False):
         tensor = np.ascontiguousarray(tensor.transpose(0, 2, 1))
     spec = TensorSpec(name="o", shape=tensor.shape, dtype=tensor.dtype, scale=scale, zero_point=zero_point)
-    yolo = YoloHead(spec, input_width=SIZE, input_height=SIZE)
+    yolo = YoloDecoder(spec, input_width=SIZE, input_height=SIZE)
     assert yolo.class_counts == (CLASSES,)
     return yolo.decode([tensor], min_score=how.get("min_score", 0.3), max_iou=0.5)
 
@@ -114,7 +114,7 @@ def test_a_flood_of_candidates_is_cut_to_the_best() -> None:
     head[0, 2] = head[0, 3] = 1e-6
     head[0, 4] = np.linspace(0.3, 1.0, anchors)
     spec = TensorSpec(name="o", shape=head.shape, dtype=head.dtype)
-    found = YoloHead(spec, input_width=672, input_height=672).decode([head], min_score=0.25, max_iou=0.5)
+    found = YoloDecoder(spec, input_width=672, input_height=672).decode([head], min_score=0.25, max_iou=0.5)
     assert len(found) == MAX_CANDIDATES
     assert found.score.min() == pytest.approx(np.sort(head[0, 4])[-MAX_CANDIDATES])
 
@@ -127,11 +127,11 @@ def test_heads_of_other_families_are_named(shape: tuple[int, ...], message: str)
     """A head that is not read says which it is and what to do."""
     spec = TensorSpec(name="o", shape=shape, dtype=np.dtype(np.float32))
     with pytest.raises(ConfigurationError, match=message):
-        YoloHead(spec, input_width=SIZE, input_height=SIZE)
+        YoloDecoder(spec, input_width=SIZE, input_height=SIZE)
 
 
 @pytest.mark.parametrize(("shape", "classes"), [((1, 9, 5000), 5), ((1, 5000, 9), 5)])
 def test_other_strides_go_by_the_longer_axis(shape: tuple[int, ...], classes: int) -> None:
     """Where neither axis is the number of anchors expected, the longer one is taken to be it."""
     spec = TensorSpec(name="o", shape=shape, dtype=np.dtype(np.float32))
-    assert YoloHead(spec, input_width=SIZE, input_height=SIZE).class_counts == (classes,)
+    assert YoloDecoder(spec, input_width=SIZE, input_height=SIZE).class_counts == (classes,)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.detect.runtimes.base import Network, PostProcess
-from edge_agent.detect.runtimes.table import RUNTIMES, EdgeTpuError, RuntimeMissingError, load_opener, open_network
+from edge_agent.detect.runtimes.base import InferenceModel, PostProcess
+from edge_agent.detect.runtimes.table import RUNTIMES, EdgeTpuError, RuntimeMissingError, load_opener, open_model
 from edge_agent.detect.runtimes.tflite import open_with
 from shared.errors import ConfigurationError
 from tests.support.edge.tflite_models import ModelBuilder, write_echo, write_ssd, write_yolo
@@ -19,17 +19,17 @@ ANY_LIBRARY = "libm.so.6"
 HERE = "tests.unit.edge_agent.detect.runtimes.test_table"
 
 
-def missing(path: Path, *, threads: int, edgetpu: bool) -> Network:
+def missing(path: Path, *, threads: int, edgetpu: bool) -> InferenceModel:
     """Opens nothing: its package is not installed."""
     raise RuntimeMissingError("the runtime ghost is not installed: pip install ghost")
 
 
-def refusing(path: Path, *, threads: int, edgetpu: bool) -> Network:
+def refusing(path: Path, *, threads: int, edgetpu: bool) -> InferenceModel:
     """Opens nothing: the file is wrong."""
     raise ConfigurationError("the file is wrong")
 
 
-def without_tpu(path: Path, *, threads: int, edgetpu: bool) -> Network:
+def without_tpu(path: Path, *, threads: int, edgetpu: bool) -> InferenceModel:
     """Opens nothing: the TPU's library does not fit this runtime."""
     raise EdgeTpuError("no Edge TPU here")
 
@@ -49,7 +49,7 @@ def model(tmp_path: Path) -> Path:
 def test_every_installed_runtime_keeps_the_contract(name: str, model: Path) -> None:
     """Tensors are described, what goes in comes out, and results of one run outlive the next."""
     try:
-        network = open_network(model, threads=1, edgetpu=False, runtime=name)
+        network = open_model(model, threads=1, edgetpu=False, runtime=name)
     except RuntimeMissingError as error:
         assert "pip install" in str(error)  # noqa: PT017 - the one other outcome that is right
         return
@@ -68,28 +68,28 @@ def test_every_installed_runtime_keeps_the_contract(name: str, model: Path) -> N
 def test_the_next_runtime_is_tried_when_one_is_missing(model: Path) -> None:
     """The first that is installed opens the model."""
     table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
-    assert open_network(model, threads=1, edgetpu=False, runtimes=table).outputs
+    assert open_model(model, threads=1, edgetpu=False, runtimes=table).outputs
 
 
 def test_no_runtime_at_all_is_one_clear_line(model: Path) -> None:
     """The error names the model and what to install."""
     with pytest.raises(ConfigurationError, match=r"echo\.tflite cannot run: pip install ai-edge-litert"):
-        open_network(model, threads=1, edgetpu=False, runtimes={"ghost": f"{HERE}:missing"})
+        open_model(model, threads=1, edgetpu=False, runtimes={"ghost": f"{HERE}:missing"})
 
 
 def test_a_runtime_asked_for_by_name_is_not_replaced(model: Path) -> None:
     """Who asks for one that is missing is told so rather than given another."""
     table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
     with pytest.raises(RuntimeMissingError, match="ghost is not installed"):
-        open_network(model, threads=1, edgetpu=False, runtime="ghost", runtimes=table)
+        open_model(model, threads=1, edgetpu=False, runtime="ghost", runtimes=table)
 
 
 def test_a_runtime_whose_edge_tpu_fails_leads_to_the_next(model: Path) -> None:
     """The TPU's library may fit another runtime; if none is left, its failure is what is told."""
     table = {"first": f"{HERE}:without_tpu", "litert": RUNTIMES["litert"]}
-    assert open_network(model, threads=1, edgetpu=False, runtimes=table).outputs
+    assert open_model(model, threads=1, edgetpu=False, runtimes=table).outputs
     with pytest.raises(EdgeTpuError, match="no Edge TPU here"):
-        open_network(
+        open_model(
             model,
             threads=1,
             edgetpu=True,
@@ -101,13 +101,13 @@ def test_a_wrong_file_is_not_tried_on_the_next_runtime(model: Path) -> None:
     """Only a missing package leads on to the next runtime."""
     table = {"strict": f"{HERE}:refusing", "litert": RUNTIMES["litert"]}
     with pytest.raises(ConfigurationError, match="the file is wrong"):
-        open_network(model, threads=1, edgetpu=False, runtimes=table)
+        open_model(model, threads=1, edgetpu=False, runtimes=table)
 
 
 def test_an_unknown_runtime_is_named_with_those_that_exist(model: Path) -> None:
     """The error lists what could have been asked for."""
     with pytest.raises(ConfigurationError, match="no runtime called 'onnx'; there are litert, tflite"):
-        open_network(model, threads=1, edgetpu=False, runtime="onnx")
+        open_model(model, threads=1, edgetpu=False, runtime="onnx")
 
 
 @pytest.mark.parametrize("target", RUNTIMES.values())
@@ -129,7 +129,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path, content: bytes, messag
     path = tmp_path / "page.tflite"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=rf"page\.tflite {message}"):
-        open_network(path, threads=1, edgetpu=False)
+        open_model(path, threads=1, edgetpu=False)
 
 
 def test_half_a_model_is_named(tmp_path: Path) -> None:
@@ -138,19 +138,19 @@ def test_half_a_model_is_named(tmp_path: Path) -> None:
     half = tmp_path / "half.tflite"
     half.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ConfigurationError, match=r"half\.tflite cannot be loaded"):
-        open_network(half, threads=1, edgetpu=False)
+        open_model(half, threads=1, edgetpu=False)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A folder in the model's place gives the system's reason."""
     with pytest.raises(ConfigurationError, match=r"cannot read the model .*: Is a directory"):
-        open_network(tmp_path, threads=1, edgetpu=False)
+        open_model(tmp_path, threads=1, edgetpu=False)
 
 
 def test_a_missing_edge_tpu_library_says_what_to_install(model: Path) -> None:
     """Without libedgetpu the error names the library, the package, and the way without it."""
     with pytest.raises(ConfigurationError, match=r"libedgetpu\.so\.1 could not be loaded: install libedgetpu1-std"):
-        open_network(model, threads=1, edgetpu=True)
+        open_model(model, threads=1, edgetpu=True)
 
 
 def test_an_edge_tpu_model_without_its_delegate_is_explained(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_an_edge_tpu_model_without_its_delegate_is_explained(tmp_path: Path) -> 
     build.operator([picture], [result], custom="edgetpu-custom-op")
     path = build.write(tmp_path / "compiled.tflite", inputs=[picture], outputs=[result])
     with pytest.raises(ConfigurationError, match=r"compiled\.tflite is compiled for an Edge TPU: set edgetpu"):
-        open_network(path, threads=1, edgetpu=False)
+        open_model(path, threads=1, edgetpu=False)
 
 
 def test_an_edge_tpu_that_is_not_plugged_in_is_explained(model: Path) -> None:
@@ -213,7 +213,7 @@ def test_two_inputs_are_refused(tmp_path: Path) -> None:
     one, two = build.tensor("a", (1, 8, 8, 3), np.float32), build.tensor("b", (1,), np.float32)
     path = build.write(tmp_path / "two.tflite", inputs=[one, two], outputs=[one])
     with pytest.raises(ConfigurationError, match="wants 2 inputs"):
-        open_network(path, threads=1, edgetpu=False)
+        open_model(path, threads=1, edgetpu=False)
 
 
 def test_a_head_quantised_per_channel_is_refused(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_head_quantised_per_channel_is_refused(tmp_path: Path) -> None:
     build.graph.tensors[picture].quantization.quantizedDimension = 3
     path = build.write(tmp_path / "channels.tflite", inputs=[picture], outputs=[picture])
     with pytest.raises(ConfigurationError, match="'image' is quantised per channel"):
-        open_network(path, threads=1, edgetpu=False)
+        open_model(path, threads=1, edgetpu=False)
 
 
 def test_the_post_processing_operator_is_found_with_its_class_columns(tmp_path: Path) -> None:
@@ -231,5 +231,5 @@ def test_the_post_processing_operator_is_found_with_its_class_columns(tmp_path: 
     path = write_ssd(
         tmp_path / "ssd.tflite", [[0, 0, 1, 1]], [[0.9, 0.1]], order=("count", "scores", "classes", "boxes")
     )
-    network = open_network(path, threads=1, edgetpu=False)
+    network = open_model(path, threads=1, edgetpu=False)
     assert network.postprocess == PostProcess(boxes=3, classes=2, scores=1, count=0, class_columns=3)
