@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import psycopg
-
+from cloud_functions.db.types import Connection
 from shared.errors import TransientError
 
 MIGRATION_LOCK: Final = 0x7645_4454_5431
@@ -38,7 +37,7 @@ class MigrationLockedError(TransientError):
     """Another session holds the migration lock."""
 
 
-def begin_migration(connection: psycopg.Connection[Any] | None) -> None:
+def begin_migration(connection: Connection | None) -> None:
     """Take the migration lock in the connection's transaction and set its time limits.
 
     Raises:
@@ -55,12 +54,12 @@ def begin_migration(connection: psycopg.Connection[Any] | None) -> None:
         )
 
 
-def describe_blockers(connection: psycopg.Connection[Any]) -> str:
+def describe_blockers(connection: Connection) -> str:
     """Return the sessions whose transactions have been open for longest: one of them holds the lock that is wanted."""
     return _told(connection, _BLOCKERS, [])
 
 
-def _told(connection: psycopg.Connection[Any], query: str, parameters: list[Any]) -> str:
+def _told(connection: Connection, query: str, parameters: list[Any]) -> str:
     rows = connection.execute(query.encode(), parameters or None).fetchall()
     told = [
         f"pid {pid} ({name}, {client}, {state or 'state unknown'}, for {since})"

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from psycopg import Connection, errors
+from psycopg import errors
 
+from cloud_functions.db.types import Connection
 from cloud_functions.plates.patterns import WatchPattern
-
-Row = tuple[Any, ...]
 
 _LIST: Final = """
 SELECT watchlist_id, name, description, enabled, created_at, updated_at,
@@ -79,24 +78,24 @@ class NameTakenError(Exception):
     """Another watch-list has this name."""
 
 
-def list_watchlists(connection: Connection[Row], *, limit: int | None = None, offset: int = 0) -> list[Watchlist]:
+def list_watchlists(connection: Connection, *, limit: int | None = None, offset: int = 0) -> list[Watchlist]:
     """Return watch-lists by name; all of them without a ``limit``."""
     return [Watchlist(*row) for row in connection.execute(_LIST + " ORDER BY name LIMIT %s OFFSET %s", [limit, offset])]
 
 
-def count_watchlists(connection: Connection[Row]) -> int:
+def count_watchlists(connection: Connection) -> int:
     """Return how many watch-lists there are."""
     row = connection.execute("SELECT count(*) FROM watchlists").fetchone()
     return 0 if row is None else row[0]
 
 
-def find_watchlist(connection: Connection[Row], watchlist_id: int) -> Watchlist | None:
+def find_watchlist(connection: Connection, watchlist_id: int) -> Watchlist | None:
     """Return one watch-list, or None."""
     row = connection.execute(_LIST + " WHERE watchlist_id = %s", [watchlist_id]).fetchone()
     return None if row is None else Watchlist(*row)
 
 
-def create_watchlist(connection: Connection[Row], *, name: str, description: str | None, enabled: bool) -> Watchlist:
+def create_watchlist(connection: Connection, *, name: str, description: str | None, enabled: bool) -> Watchlist:
     """Make a watch-list without patterns; raise NameTakenError where there is one of this name."""
     statement = "INSERT INTO watchlists (name, description, enabled) VALUES (%s, %s, %s) RETURNING watchlist_id"
     number = _or_taken(connection, statement, [name, description, enabled])
@@ -106,7 +105,7 @@ def create_watchlist(connection: Connection[Row], *, name: str, description: str
 
 
 def change_watchlist(
-    connection: Connection[Row], watchlist_id: int, *, name: str, description: str | None, enabled: bool
+    connection: Connection, watchlist_id: int, *, name: str, description: str | None, enabled: bool
 ) -> Watchlist | None:
     """Rename, describe, switch on or off; return it as it is now, None where there is none of this number."""
     statement = (
@@ -117,14 +116,12 @@ def change_watchlist(
     return None if number is None else find_watchlist(connection, number)
 
 
-def delete_watchlist(connection: Connection[Row], watchlist_id: int) -> bool:
+def delete_watchlist(connection: Connection, watchlist_id: int) -> bool:
     """Delete a watch-list and its patterns; return whether there was one."""
     return connection.execute("DELETE FROM watchlists WHERE watchlist_id = %s", [watchlist_id]).rowcount > 0
 
 
-def add_patterns(
-    connection: Connection[Row], watchlist_id: int, patterns: Sequence[NewPattern]
-) -> AddedPatterns | None:
+def add_patterns(connection: Connection, watchlist_id: int, patterns: Sequence[NewPattern]) -> AddedPatterns | None:
     """Add the patterns that a list does not hold yet; None where there is no such list.
 
     Adding the same again (kind, text, distance, reason and end alike) adds nothing, so a request may be repeated.
@@ -139,7 +136,7 @@ def add_patterns(
     return AddedPatterns(held, added)
 
 
-def list_patterns(connection: Connection[Row], watchlist_id: int, *, limit: int, offset: int = 0) -> list[WatchPattern]:
+def list_patterns(connection: Connection, watchlist_id: int, *, limit: int, offset: int = 0) -> list[WatchPattern]:
     """Return a list's patterns in the order in which they were added."""
     rows = connection.execute(
         _PATTERNS + " WHERE watchlist_id = %s ORDER BY pattern_id LIMIT %s OFFSET %s",
@@ -148,7 +145,7 @@ def list_patterns(connection: Connection[Row], watchlist_id: int, *, limit: int,
     return [WatchPattern(*row) for row in rows]
 
 
-def find_pattern(connection: Connection[Row], watchlist_id: int, pattern_id: int) -> WatchPattern | None:
+def find_pattern(connection: Connection, watchlist_id: int, pattern_id: int) -> WatchPattern | None:
     """Return one pattern of a list, or None."""
     row = connection.execute(
         _PATTERNS + " WHERE watchlist_id = %s AND pattern_id = %s",
@@ -157,35 +154,35 @@ def find_pattern(connection: Connection[Row], watchlist_id: int, pattern_id: int
     return None if row is None else WatchPattern(*row)
 
 
-def delete_pattern(connection: Connection[Row], watchlist_id: int, pattern_id: int) -> bool:
+def delete_pattern(connection: Connection, watchlist_id: int, pattern_id: int) -> bool:
     """Delete one pattern of a list; return whether there was one."""
     statement = "DELETE FROM watchlist_patterns WHERE watchlist_id = %s AND pattern_id = %s"
     return connection.execute(statement, [watchlist_id, pattern_id]).rowcount > 0
 
 
-def watchlist_version(connection: Connection[Row]) -> int:
+def watchlist_version(connection: Connection) -> int:
     """Return a number that grows with every committed change of any list."""
     row = connection.execute("SELECT version FROM watchlist_version").fetchone()
     return 0 if row is None else row[0]
 
 
-def watchlist_names(connection: Connection[Row]) -> dict[int, str]:
+def watchlist_names(connection: Connection) -> dict[int, str]:
     """Return the names of all lists, by number."""
     return dict(connection.execute("SELECT watchlist_id, name FROM watchlists").fetchall())
 
 
-def active_pattern_numbers(connection: Connection[Row]) -> set[int]:
+def active_pattern_numbers(connection: Connection) -> set[int]:
     """Return the numbers of the patterns in lists that are on, expired ones left out."""
     return {number for (number,) in connection.execute(_ACTIVE, binary=True)}
 
 
-def load_patterns(connection: Connection[Row], numbers: Iterable[int]) -> list[WatchPattern]:
+def load_patterns(connection: Connection, numbers: Iterable[int]) -> list[WatchPattern]:
     """Return the patterns with these numbers, in no order."""
     query = _PATTERNS + " WHERE pattern_id = ANY(%b)"
     return [WatchPattern(*row) for row in connection.execute(query, [list(numbers)])]
 
 
-def _or_taken(connection: Connection[Row], statement: Any, parameters: list[Any]) -> int | None:
+def _or_taken(connection: Connection, statement: Any, parameters: list[Any]) -> int | None:
     try:
         with connection.transaction():  # a savepoint: the caller's transaction stays usable
             row = connection.execute(statement, parameters).fetchone()

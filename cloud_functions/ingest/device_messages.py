@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-import psycopg
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from cloud_functions.db.devices.sequences import MAX_SEQUENCE, Outbox, Range, announce_highest, mark_lost
+from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey, Range, mark_lost, record_highest_sequence
 from cloud_functions.db.devices.status import record_heartbeat, record_status
 from cloud_functions.db.events.json_size import check_stored_size
+from cloud_functions.db.types import Connection
 from cloud_functions.ingest.sources.messages import Message
 from cloud_functions.ingest.validation import check_time
 from cloud_functions.settings import GapSettings
@@ -26,7 +26,6 @@ from shared.topics import TopicAddress
 log = logging.getLogger(__name__)
 
 Report = TypeVar("Report", bound=BaseModel)
-Connection = psycopg.Connection[Any]
 
 
 class Limits(NamedTuple):
@@ -61,11 +60,11 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
         heartbeat_json=heartbeat_json,
     )
     told = heartbeat.outbox
-    outbox = Outbox(address.device_id, told.sequence_epoch)
+    outbox = OutboxKey(address.device_id, told.sequence_epoch)
     # What still waits on the device is not missing; it is sent oldest first, so it is taken to be the newest.
     sent = min(told.last_sequence, MAX_SEQUENCE) - told.pending_events
     if sent > 0:
-        announce_highest(connection, outbox, settings, site_id=address.site_id, highest=sent)
+        record_highest_sequence(connection, outbox, settings, site_id=address.site_id, highest=sent)
     _lose(connection, outbox, told.dropped_ranges, "dropped")
 
 
@@ -86,7 +85,7 @@ def _reply(connection: Connection, message: Message, address: TopicAddress, limi
     reply = _parse(Reply, message)
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
     if reply.sequence_epoch and reply.unavailable:
-        _lose(connection, Outbox(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
+        _lose(connection, OutboxKey(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
 
 
 _RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, Limits], None]]] = {
@@ -97,7 +96,7 @@ _RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, Limi
 DEVICE_MESSAGE_KINDS: Final = frozenset(_RECORDERS)
 
 
-def _lose(connection: Connection, outbox: Outbox, ranges: list[Range], why: str) -> None:
+def _lose(connection: Connection, outbox: OutboxKey, ranges: list[Range], why: str) -> None:
     sane = [(first, min(last, MAX_SEQUENCE)) for first, last in ranges if 1 <= first <= last and first <= MAX_SEQUENCE]
     touched = mark_lost(connection, outbox, sane)
     if touched:

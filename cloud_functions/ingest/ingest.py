@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from cloud_functions.db.connect import Database
-from cloud_functions.db.devices.gaps import claim_due
+from cloud_functions.db.devices.gaps import claim_due_gaps
 from cloud_functions.device_commands import CommandPublisher, request_resends
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.device_messages import DEVICE_MESSAGE_KINDS, Limits, record_device_message
@@ -235,7 +235,7 @@ class Ingest:
             return
         try:
             with self._database.transaction() as connection:
-                resends = claim_due(connection, wanted, self._gaps)
+                resends = claim_due_gaps(connection, wanted, self._gaps)
         except VedetteError as error:
             log.warning("gaps are not asked for now: %s", error)
             return

@@ -14,7 +14,7 @@ from typing import Final
 from cloud_functions.ingest.sources.messages import Message, Rejection
 from cloud_functions.ingest.validation import ValidatedEvent
 from cloud_functions.plates.site_key import SiteKey
-from cloud_functions.privacy.sealing import seal_letter, seal_row
+from cloud_functions.privacy.sealing import seal_dead_letter, seal_row
 from cloud_functions.privacy.vault import PlateVault
 from shared.errors import VedetteError
 
@@ -77,7 +77,7 @@ def seal_rejections(rejections: Sequence[Rejection], vault: PlateVault) -> tuple
             kept.append(rejection)
             continue
         try:
-            kept.append(rejection._replace(body=seal_letter(rejection.body, vault.key_of(site_id))))
+            kept.append(rejection._replace(body=seal_dead_letter(rejection.body, vault.key_of(site_id))))
         except VedetteError as error:
             log.warning("a rejected message of site %s waits, it cannot be protected now: %s", site_id, error)
             failed.add(rejection.message_id)

@@ -9,15 +9,14 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-import psycopg
-
 from cloud_functions.db.connect import ConnectionLostError, Database
-from cloud_functions.db.devices.sequences import MAX_SEQUENCE, Arrivals, Outbox, record_arrivals, to_ranges
+from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey, ReceivedSequences, record_sequences, to_ranges
 from cloud_functions.db.devices.status import touch_devices
-from cloud_functions.db.events.identity import note_odd_times, take_back_repeats
+from cloud_functions.db.events.identity import delete_repeated_events, record_unusual_times
 from cloud_functions.db.events.insert import EventRow, insert_events, stored_events
 from cloud_functions.db.events.json_size import short_numbers
 from cloud_functions.db.events.record import FlatEvent, flat_event_json
+from cloud_functions.db.types import Connection
 from cloud_functions.ingest.labels import Label, SiteLabelLimit, SiteMonth
 from cloud_functions.ingest.partitions import MonthlyPartitions, NoPartitionError
 from cloud_functions.ingest.seal import PlateSealer
@@ -32,7 +31,6 @@ from shared.errors import PermanentError
 
 log = logging.getLogger(__name__)
 
-Connection = psycopg.Connection[Any]
 _TOUCH_EVERY_S: Final = 5.0
 
 
@@ -189,8 +187,8 @@ class EventStore:
             touched = self._touch(connection, once.values())
             # Those with new names did arrive: they are stored next, or come again from the queue.
             places = [*arriving.rejected, *_places(beyond), *_places(unlabelled)]
-            due = [] if noted else record_arrivals(connection, _arrivals(once.values(), places), self._gaps)
-            repeats = _take_back_repeats(connection, once, new)
+            due = [] if noted else record_sequences(connection, _arrivals(once.values(), places), self._gaps)
+            repeats = _delete_repeated_events(connection, once, new)
             once.update({key: with_stored_content(once[key], event) for key, event in known.items()})
             plates = {key: event.license_plate for key, event in once.items() if event.license_plate}
             tokens = {key: event.plate_token for key, event in once.items() if event.plate_token}
@@ -233,14 +231,14 @@ def _rows_once(events: Iterable[ValidatedEvent], once: dict[str, ValidatedEvent]
             yield event.row
 
 
-def _take_back_repeats(
+def _delete_repeated_events(
     connection: Connection, once: dict[str, ValidatedEvent], new: dict[str, tuple[int, datetime]]
 ) -> dict[str, str]:
     """Take back what was stored now though its event_id is stored with another time; return why, by event_id."""
-    repeats = take_back_repeats(connection, [once[key].row for key in new])
+    repeats = delete_repeated_events(connection, [once[key].row for key in new])
     for key in repeats:
         del once[key], new[key]
-    note_odd_times(connection, (once[key].row for key in new))
+    record_unusual_times(connection, (once[key].row for key in new))
     return {key: f"this event_id is stored with another time, {format_utc(at)}" for key, at in repeats.items()}
 
 
@@ -306,21 +304,23 @@ def _places(events: Iterable[ValidatedEvent]) -> Iterator[SequencePosition]:
         if event.message.topic is None or row.sequence is None or row.sequence_epoch is None:
             continue
         if 1 <= row.sequence <= MAX_SEQUENCE:
-            yield SequencePosition(row.site_id, Outbox(row.device_id, row.sequence_epoch), row.sequence)
+            yield SequencePosition(row.site_id, OutboxKey(row.device_id, row.sequence_epoch), row.sequence)
 
 
-def _arrivals(events: Iterable[ValidatedEvent], rejected: Iterable[SequencePosition]) -> dict[Outbox, Arrivals]:
-    sequences: dict[Outbox, list[int]] = {}
-    sites: dict[Outbox, str] = {}
+def _arrivals(
+    events: Iterable[ValidatedEvent], rejected: Iterable[SequencePosition]
+) -> dict[OutboxKey, ReceivedSequences]:
+    sequences: dict[OutboxKey, list[int]] = {}
+    sites: dict[OutboxKey, str] = {}
     for arrived in events:
         row = arrived.row
         if arrived.message.topic is None:
             continue  # not from MQTT, which alone loses what it acknowledged; and maybe not all that the device sends
         if row.sequence is not None and row.sequence_epoch is not None and 1 <= row.sequence <= MAX_SEQUENCE:
-            outbox = Outbox(row.device_id, row.sequence_epoch)
+            outbox = OutboxKey(row.device_id, row.sequence_epoch)
             sequences.setdefault(outbox, []).append(row.sequence)
             sites[outbox] = row.site_id
     for place in rejected:
         sequences.setdefault(place.outbox, []).append(place.sequence)
         sites[place.outbox] = place.site_id
-    return {outbox: Arrivals(sites[outbox], to_ranges(numbers)) for outbox, numbers in sequences.items()}
+    return {outbox: ReceivedSequences(sites[outbox], to_ranges(numbers)) for outbox, numbers in sequences.items()}

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from cloud_functions.db.devices.sequences import MAX_SEQUENCE, Outbox
+from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey
 from cloud_functions.db.events.insert import EventRow
 from cloud_functions.db.events.json_size import check_stored_size
 from cloud_functions.db.events.record import FlatEvent
@@ -60,7 +60,7 @@ class SequencePosition(NamedTuple):
     """Where in which outbox's sequence something stands."""
 
     site_id: str
-    outbox: Outbox
+    outbox: OutboxKey
     sequence: int
 
 
@@ -218,7 +218,7 @@ def sequence_position(message: Message) -> SequencePosition | None:
     usable = type(sequence) is int and 1 <= sequence <= MAX_SEQUENCE and type(epoch) is str and 1 <= len(epoch) <= 64
     if not usable or not epoch.isascii() or not epoch.isprintable():
         return None
-    return SequencePosition(address.site_id, Outbox(address.device_id, epoch), sequence)
+    return SequencePosition(address.site_id, OutboxKey(address.device_id, epoch), sequence)
 
 
 def check_time(timestamp: datetime, latest: datetime) -> None:

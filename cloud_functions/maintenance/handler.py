@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
-from cloud_functions.db.maintenance.retries import claim_retries, note_failure, note_success
+from cloud_functions.db.maintenance.retries import claim_retries, record_failure, record_success
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
 from cloud_functions.maintenance.schedule import TASKS
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
@@ -94,7 +94,7 @@ class Maintenance:
             return
         try:
             with self._context.database.transaction() as connection:
-                note_success(connection, task) if ok else note_failure(connection, task)
+                record_success(connection, task) if ok else record_failure(connection, task)
         except VedetteError as error:
             log.warning("when %s is due again could not be noted: %s", task, error)
 

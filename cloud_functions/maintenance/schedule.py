@@ -11,9 +11,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
-from cloud_functions.db.devices.gaps import awake_devices_with_due_gaps, claim_due, give_up_old
-from cloud_functions.db.frozen_sessions import end_frozen_copies
-from cloud_functions.db.maintenance.purge import ZERO_COUNT_TABLES, purge_empty_counts, purge_old_gaps
+from cloud_functions.db.devices.gaps import claim_due_gaps, give_up_old_gaps, reachable_devices_with_due_gaps
+from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
+from cloud_functions.db.stalled_sessions import terminate_stalled_copies
 from cloud_functions.device_commands import request_resends
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
@@ -37,14 +37,14 @@ class Step(NamedTuple):
 def sweep_gaps(context: MaintenanceContext) -> int:
     """Ask devices that can answer for the gaps whose time has come; return how many were asked."""
     with context.database.transaction() as connection:
-        devices = awake_devices_with_due_gaps(connection)
-        resends = claim_due(connection, devices, context.gaps) if devices else []
+        devices = reachable_devices_with_due_gaps(connection)
+        resends = claim_due_gaps(connection, devices, context.gaps) if devices else []
     return request_resends(context.commands, resends, clock=context.clock)
 
 
 def give_up_gaps(context: MaintenanceContext) -> int:
     """Mark gaps lost that have been open for too long; return 0, since nobody is asked."""
-    given_up = in_batches(context, lambda connection: give_up_old(connection, context.gaps, limit=AT_ONCE))
+    given_up = in_batches(context, lambda connection: give_up_old_gaps(connection, context.gaps, limit=AT_ONCE))
     if given_up:
         log.warning("%d gaps were given up: nothing came for too long", given_up)
     return 0
@@ -53,7 +53,7 @@ def give_up_gaps(context: MaintenanceContext) -> int:
 def end_frozen_sessions(context: MaintenanceContext) -> int:
     """End sessions of ours whose client stopped in the middle of sending events; return 0."""
     with context.database.transaction() as connection:
-        ended = end_frozen_copies(connection, after_s=_FROZEN_AFTER_S)
+        ended = terminate_stalled_copies(connection, after_s=_FROZEN_AFTER_S)
     if ended:
         log.warning("ended %d sessions whose client had stopped sending: pids %s", len(ended), ended)
     return 0
@@ -62,7 +62,7 @@ def end_frozen_sessions(context: MaintenanceContext) -> int:
 def tidy_counts(context: MaintenanceContext) -> int:
     """Delete count rows that stand at zero; return how many."""
     return sum(
-        in_batches(context, partial(purge_empty_counts, table=table, limit=AT_ONCE)) for table in ZERO_COUNT_TABLES
+        in_batches(context, partial(purge_zero_counts, table=table, limit=AT_ONCE)) for table in TABLES_WITH_ZERO_COUNTS
     )
 
 

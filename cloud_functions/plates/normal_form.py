@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from shared.plates import normalize_plate
 
-MOST_DOUBTFUL: Final = 9
+MAX_AMBIGUOUS_LETTERS: Final = 9
 """Letters; the forms that are possible double with each."""
 
 
@@ -23,26 +23,26 @@ def normal_form(license_plate: str, plate_normalized: str) -> str:
 
     A device may well send another form of its own; that one stays.
     """
-    if license_plate.isascii() or earlier_normal_form(license_plate) != plate_normalized:
+    if license_plate.isascii() or legacy_normal_form(license_plate) != plate_normalized:
         return plate_normalized
     return normalize_plate(license_plate)
 
 
-def earlier_normal_form(text: str) -> str:
+def legacy_normal_form(text: str) -> str:
     """Return the normal form by the earlier rule: letters A-Z and digits 0-9, everything else dropped."""
     decomposed = unicodedata.normalize("NFKD", text).upper()
     return "".join(char for char in decomposed if char.isascii() and char.isalnum())
 
 
-def earlier_forms(plate: str) -> set[str]:
+def legacy_normal_forms(plate: str) -> set[str]:
     """Return what reads of a plate (in today's normal form) may have been stored as by the earlier rule.
 
     Any letter may have been written in an alphabet of which the rule dropped it, so each is there or not: of a plate of
-    up to ``MOST_DOUBTFUL`` letters all possibilities, of one with more only all letters or none.
+    up to ``MAX_AMBIGUOUS_LETTERS`` letters all possibilities, of one with more only all letters or none.
     """
     kept = [char for char in plate if char.isascii()]
     letters = sum(char.isalpha() for char in kept)
-    if letters > MOST_DOUBTFUL:
+    if letters > MAX_AMBIGUOUS_LETTERS:
         return {"".join(kept), "".join(filter(str.isdigit, kept))}
     choices = [(char, "") if char.isalpha() else (char,) for char in kept]
     return {"".join(chosen) for chosen in product(*choices)}

@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from cloud_functions.plates.distance import fold, plate_distance
 from cloud_functions.plates.regex import PlateRegex, compile_glob, compile_regex
-from cloud_functions.plates.regex_syntax import required_runs
+from cloud_functions.plates.regex_syntax import required_substrings
 from shared.plates import compose, is_plate_character, is_query_separator, normalize_plate, require_plate
 
 PatternKind = Literal["exact", "glob", "regex", "fuzzy"]
@@ -237,7 +237,7 @@ class _ShapeIndex:
         """Return keys of which every plate that fits holds one; the empty one is in every plate."""
         keys: set[str] = set()
         for branch in regex.branches:
-            required = [{self._best_key(run) for run in runs} for runs in required_runs(branch)]
+            required = [{self._best_key(run) for run in runs} for runs in required_substrings(branch)]
             keys |= min(required, key=lambda one: sum(map(self._cost, one)), default={""})
         return tuple(keys)
 

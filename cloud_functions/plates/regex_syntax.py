@@ -238,7 +238,7 @@ def _size(node: Node) -> int:
             return max(1, _size(item) * (max(least, 1) if most is None else most))
 
 
-def required_runs(branch: Branch) -> list[frozenset[str]]:
+def required_substrings(branch: Branch) -> list[frozenset[str]]:
     """Return what every plate holds that the branch is found in: of each set at least one run of characters.
 
     ``^`` and ``$`` in a run stand for the plate's ends. What a plate holds none of a set of need not be tried on it.

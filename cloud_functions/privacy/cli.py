@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from cloud_functions.db.connect import Database, connector
-from cloud_functions.db.plates.conversion import ambiguous_patterns, unconverted_sites
+from cloud_functions.db.plates.conversion import ambiguous_patterns, sites_to_convert
 from cloud_functions.db.sites.settings import list_keys, list_sites, set_retention
 from cloud_functions.plates.master_keys import MasterKeys, add_master_key, make_key_file, master_keys
 from cloud_functions.privacy.protection import Protection, require_days
 from cloud_functions.privacy.renormalization import renormalize
-from cloud_functions.privacy.sealing import open_letter
+from cloud_functions.privacy.sealing import open_dead_letter
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
 from shared.errors import ConfigurationError, VedetteError
@@ -101,7 +101,7 @@ def _key(options: Options, tools: Tools) -> None:
 def _status(options: Options, tools: Tools) -> None:
     del options
     with tools.database.transaction() as connection:
-        sites, keys, waiting = list_sites(connection), list_keys(connection), unconverted_sites(connection)
+        sites, keys, waiting = list_sites(connection), list_keys(connection), sites_to_convert(connection)
     if not sites:
         print("No site has settings of its own: no plate is protected.")
     for site in sites:
@@ -163,7 +163,7 @@ def _open_letter(options: Options, tools: Tools) -> None:
     vault = PlateVault(master_keys=tools.master_keys)
     with tools.database.transaction() as connection:
         vault.refresh(connection)
-    print(open_letter(sys.stdin.read(), vault))
+    print(open_dead_letter(sys.stdin.read(), vault))
 
 
 def _renormalize(options: Options, tools: Tools) -> None:

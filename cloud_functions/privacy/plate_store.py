@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from psycopg import Connection, sql
+from psycopg import sql
 from pydantic import ValidationError
 from pydantic_core import to_json
 
 from cloud_functions.db.events.insert import EventRow, insert_events
 from cloud_functions.db.plates.record import PLATE_EVENT_COLUMNS, PlateEvent
+from cloud_functions.db.types import Connection
 from cloud_functions.privacy.sealing import seal_row
 from cloud_functions.privacy.vault import PlateVault
 from shared.clock import format_utc
@@ -26,8 +27,6 @@ from shared.errors import ContractError
 from shared.events import AnprData, AnprEvent, contract_error
 from shared.ids import Uuid7Generator
 from shared.plates import normalize_plate
-
-Row = tuple[Any, ...]
 
 _IMAGE_KEY: Final = re.compile(r"[A-Za-z0-9_./-]{1,500}")
 _COLUMNS: Final = sql.SQL(PLATE_EVENT_COLUMNS)
@@ -75,7 +74,7 @@ class PlateStats:
     avg_latency_ms: float | None
 
 
-def insert_event(connection: Connection[Row], plate: NewPlate, *, vault: PlateVault | None = None) -> int | None:
+def insert_event(connection: Connection, plate: NewPlate, *, vault: PlateVault | None = None) -> int | None:
     """Store one read; return its ``id``, or None where an event with its ``event_id`` and time is stored already.
 
     ``vault`` has the keys of sites whose plates are protected.
@@ -88,7 +87,7 @@ def insert_event(connection: Connection[Row], plate: NewPlate, *, vault: PlateVa
 
 
 def insert_batch(
-    connection: Connection[Row], plates: Iterable[NewPlate], *, vault: PlateVault | None = None
+    connection: Connection, plates: Iterable[NewPlate], *, vault: PlateVault | None = None
 ) -> dict[str, int]:
     """Store many reads in one transaction; return the ``id`` of those that are new, by ``event_id``.
 
@@ -105,14 +104,14 @@ def insert_batch(
     return {event_id: number for event_id, (number, _) in stored.items()}
 
 
-def get_event_by_id(connection: Connection[Row], event_id: UUID) -> PlateEvent | None:
+def get_event_by_id(connection: Connection, event_id: UUID) -> PlateEvent | None:
     """Return the read of the event with this ``event_id``, or None."""
     found = _select(connection, sql.SQL("event_id = %(event_id)s"), {"event_id": event_id}, limit=1, offset=0)
     return found[0] if found else None
 
 
 def get_events_by_plate(
-    connection: Connection[Row], plate: str, *, limit: int = 100, offset: int = 0, vault: PlateVault | None = None
+    connection: Connection, plate: str, *, limit: int = 100, offset: int = 0, vault: PlateVault | None = None
 ) -> list[PlateEvent]:
     """Return the reads of one whole plate, however it is spaced or cased, newest first.
 
@@ -127,7 +126,7 @@ def get_events_by_plate(
 
 
 def get_events_by_camera(
-    connection: Connection[Row],
+    connection: Connection,
     camera_id: str,
     *,
     start: datetime | None = None,
@@ -144,12 +143,12 @@ def get_events_by_camera(
     return _select(connection, condition, wanted, limit=limit, offset=offset)
 
 
-def get_recent_events(connection: Connection[Row], *, limit: int = 100, offset: int = 0) -> list[PlateEvent]:
+def get_recent_events(connection: Connection, *, limit: int = 100, offset: int = 0) -> list[PlateEvent]:
     """Return the newest reads of all cameras."""
     return _select(connection, sql.SQL("true"), {}, limit=limit, offset=offset)
 
 
-def get_stats(connection: Connection[Row]) -> PlateStats:
+def get_stats(connection: Connection) -> PlateStats:
     """Return totals and averages over every read, from what is kept: milliseconds however many there are."""
     row = connection.execute(
         "SELECT total_events, unique_plates, active_cameras, avg_confidence, avg_latency_ms FROM plate_events_stats"
@@ -158,7 +157,7 @@ def get_stats(connection: Connection[Row]) -> PlateStats:
 
 
 def _select(
-    connection: Connection[Row], condition: sql.SQL, parameters: dict[str, Any], *, limit: int, offset: int
+    connection: Connection, condition: sql.SQL, parameters: dict[str, Any], *, limit: int, offset: int
 ) -> list[PlateEvent]:
     query = sql.SQL(
         "SELECT {} FROM plate_events WHERE {} ORDER BY captured_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s"

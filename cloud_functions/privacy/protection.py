@@ -13,7 +13,7 @@ from typing import Final
 from pydantic_core import from_json, to_json
 
 from cloud_functions.db.connect import Database
-from cloud_functions.db.plates.conversion import Place, StoredEvent, convert_events, purge_unread_plates
+from cloud_functions.db.plates.conversion import ConversionPosition, FullEventRow, convert_events, purge_unread_plates
 from cloud_functions.db.sites.settings import add_key, delete_keys, list_keys, rewrap_key, set_protected
 from cloud_functions.plates.master_keys import MasterKeys
 from cloud_functions.plates.normal_form import with_normal_form
@@ -25,7 +25,7 @@ from shared.errors import ConfigurationError, PermanentError
 log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 1000
-_BEGINNING: Final = Place(datetime(1970, 1, 1, tzinfo=UTC), 0)
+_BEGINNING: Final = ConversionPosition(datetime(1970, 1, 1, tzinfo=UTC), 0)
 
 
 class Protection:
@@ -93,7 +93,7 @@ class Protection:
             purge_unread_plates(connection)
         return done
 
-    def _opened(self, event: StoredEvent) -> StoredEvent | None:
+    def _opened(self, event: FullEventRow) -> FullEventRow | None:
         token = token_in(event.event_data_json)
         try:
             if token is None or event.plate_sealed is None:
@@ -108,7 +108,7 @@ class Protection:
         return event._replace(event_data_json=data if right is None else to_json(right).decode(), plate_sealed=None)
 
 
-def _sealer(key: SiteKey) -> Callable[[StoredEvent], StoredEvent]:
+def _sealer(key: SiteKey) -> Callable[[FullEventRow], FullEventRow]:
     return lambda event: seal_row(event, key)[0]
 
 

@@ -11,22 +11,21 @@ from pydantic_core import from_json, to_json
 
 from cloud_functions.db.connect import Database
 from cloud_functions.db.plates.conversion import (
-    StoredEvent,
-    begin_again,
-    next_sealed_reads,
+    FullEventRow,
+    next_protected_reads,
     purge_unread_plates,
     replace_events,
-    sealed_reads_done,
-    unconverted_sites,
+    restart_conversion,
+    save_site_progress,
+    sites_to_convert,
 )
 from cloud_functions.db.plates.normal_form_conversion import (
-    Connection,
-    Transaction,
-    convert_open_reads,
+    convert_unprotected_reads,
     limit_transaction,
-    note_lost_patterns,
+    record_unmatched_patterns,
     retry_while_busy,
 )
+from cloud_functions.db.types import Connection, Transaction
 from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.privacy.sealing import seal_row
@@ -55,12 +54,12 @@ def renormalize(database: Database, vault: PlateVault) -> Renormalized:
             yield connection
 
     with transaction() as connection:
-        begin_again(connection)
-        sites = sorted(unconverted_sites(connection))
-    open_reads, sealed_reads, left = convert_open_reads(transaction), 0, list[str]()
+        restart_conversion(connection)
+        sites = sorted(sites_to_convert(connection))
+    open_reads, sealed_reads, left = convert_unprotected_reads(transaction), 0, list[str]()
     for site_id in sites:
         try:
-            sealed_reads += convert_sealed_reads(transaction, site_id, vault)
+            sealed_reads += convert_protected_reads(transaction, site_id, vault)
         except (ConfigurationError, PermanentError) as error:
             log.warning("the protected plates of site %s wait: %s", site_id, error)
             left.append(site_id)
@@ -69,7 +68,7 @@ def renormalize(database: Database, vault: PlateVault) -> Renormalized:
     return Renormalized(open_reads, sealed_reads, tuple(left))
 
 
-def convert_sealed_reads(transaction: Transaction, site_id: str, vault: PlateVault, *, at_once: int = 1000) -> int:
+def convert_protected_reads(transaction: Transaction, site_id: str, vault: PlateVault, *, at_once: int = 1000) -> int:
     """Convert a site's protected reads likewise; ``vault`` has its keys. Reads without a key stay as they are."""
     return retry_while_busy(lambda: _convert_sealed(transaction, site_id, vault, at_once))
 
@@ -77,9 +76,9 @@ def convert_sealed_reads(transaction: Transaction, site_id: str, vault: PlateVau
 def _convert_sealed(transaction: Transaction, site_id: str, vault: PlateVault, limit: int) -> int | None:
     with transaction() as connection:
         vault.refresh(connection)
-        reads = next_sealed_reads(connection, site_id, limit=limit)
+        reads = next_protected_reads(connection, site_id, limit=limit)
         if not reads or not vault.has_key_of(site_id):  # without a key there is nothing left that could be read
-            sealed_reads_done(connection, site_id, None)
+            save_site_progress(connection, site_id, None)
             return None
         key = vault.key_of(site_id)
         opened: dict[str, str] = {}
@@ -92,12 +91,12 @@ def _convert_sealed(transaction: Transaction, site_id: str, vault: PlateVault, l
                 tokens.append((read.token, key.token(right["plate_normalized"])))
         due = [(read.event_id, read.captured_at) for read in reads if str(read.event_id) in opened]
         changed = replace_events(connection, due, lambda event: _resealed(event, opened, key))
-        note_lost_patterns(connection, tokens)
-        sealed_reads_done(connection, site_id, reads[-1])
+        record_unmatched_patterns(connection, tokens)
+        save_site_progress(connection, site_id, reads[-1])
         return changed
 
 
-def _resealed(event: StoredEvent, opened: dict[str, str], key: SiteKey) -> StoredEvent:
+def _resealed(event: FullEventRow, opened: dict[str, str], key: SiteKey) -> FullEventRow:
     plain = event._replace(event_data_json=opened[str(event.event_id)], plate_sealed=None)
     return seal_row(plain, key)[0]
 

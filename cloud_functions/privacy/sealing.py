@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from pydantic_core import from_json, to_json
 
 from cloud_functions.db.events.insert import EventRow
-from cloud_functions.db.plates.conversion import StoredEvent
+from cloud_functions.db.plates.conversion import FullEventRow
 from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.site_key import SiteKey, is_token
 from shared.errors import ContractError, PermanentError
@@ -23,7 +23,7 @@ from shared.plates import normalize_plate
 if TYPE_CHECKING:
     from cloud_functions.privacy.vault import PlateVault
 
-_Row = TypeVar("_Row", EventRow, StoredEvent)
+_Row = TypeVar("_Row", EventRow, FullEventRow)
 
 PROTECTED: Final = "plate_protected"
 """The field of ``event_data`` that says so."""
@@ -77,14 +77,14 @@ def seal_row(row: _Row, key: SiteKey) -> tuple[_Row, str]:
     return sealed, data.token
 
 
-def seal_letter(body: str, key: SiteKey) -> str:
+def seal_dead_letter(body: str, key: SiteKey) -> str:
     """Return a message that was rejected as it may be kept: JSON of its site and its sealed body."""
     name = token_hex(16)
     sealed = key.seal(to_json(body).decode(), event_id=name, token=_LETTER)
     return to_json({"site_id": key.site_id, "letter": name, "sealed": b64encode(sealed).decode()}).decode()
 
 
-def open_letter(letter: str, vault: PlateVault) -> str:
+def open_dead_letter(letter: str, vault: PlateVault) -> str:
     """Return the body that was sealed; raise ContractError for what is no sealed letter.
 
     Raises:

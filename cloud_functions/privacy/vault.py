@@ -10,18 +10,14 @@ import logging
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
-
-from psycopg import Connection
 
 from cloud_functions.db.sites.settings import Site, StoredKey, list_keys, list_sites, sites_version
+from cloud_functions.db.types import Connection
 from cloud_functions.plates.master_keys import MasterKeys
 from cloud_functions.plates.site_key import SiteKey, sealed_under
 from shared.errors import ConfigurationError, PermanentError
 
 log = logging.getLogger(__name__)
-
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class PlateVault:
         """Whether this deployment has a master key, without which no site is protected."""
         return self._master_keys is not None
 
-    def refresh(self, connection: Connection[Row]) -> None:
+    def refresh(self, connection: Connection) -> None:
         """Take over what was changed since the last time, if anything was."""
         version = sites_version(connection)
         if version == self._known.version:

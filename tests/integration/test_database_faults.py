@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from cloud_functions.db.connect import ConnectionLostError, Database, connect_to, connector
-from cloud_functions.db.frozen_sessions import end_frozen_copies
+from cloud_functions.db.stalled_sessions import terminate_stalled_copies
 from cloud_functions.settings import DatabaseSettings, Environment
 from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
@@ -210,8 +210,8 @@ def test_cloud_b7_a_client_frozen_while_it_sends_events_is_ended_by_maintenance(
     try:
         time.sleep(1.5)
         with ingest.database.transaction() as connection:
-            assert end_frozen_copies(connection, after_s=60) == []
-            assert len(end_frozen_copies(connection, after_s=1)) == 1
+            assert terminate_stalled_copies(connection, after_s=60) == []
+            assert len(terminate_stalled_copies(connection, after_s=1)) == 1
         assert failures(ingest.handle(batch([wire_event(sequence=2)]))) == []
     finally:
         end(client)

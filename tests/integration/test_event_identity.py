@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from cloud_functions.db.events.delete import Picture, delete_event
-from cloud_functions.db.events.identity import minted_at, place_of_picture
+from cloud_functions.db.events.delete import SnapshotPath, delete_event
+from cloud_functions.db.events.identity import parse_snapshot_path, uuid7_time
 from cloud_functions.ingest.publish import Publication
 from shared.clock import format_utc
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
@@ -99,17 +99,17 @@ def test_cloud_c4_a_picture_stays_while_an_event_of_any_time_shows_it(ingest: In
         assert delete_event(connection, UUID(events[0]["event_id"])).pictures == []
         connection.rollback()
         assert delete_event(connection, UUID(events[1]["event_id"])).pictures == []
-        assert delete_event(connection, UUID(events[0]["event_id"])).pictures == [Picture("gate-01", KEY)]
+        assert delete_event(connection, UUID(events[0]["event_id"])).pictures == [SnapshotPath("gate-01", KEY)]
 
 
 def test_where_a_picture_and_an_id_say_their_event_is() -> None:
     """Only keys and ids of our own making say anything."""
-    assert place_of_picture(KEY) == ("camera-1", datetime(2026, 11, 20, 12, tzinfo=UTC))
-    assert place_of_picture("somewhere/else.jpg") is None
-    assert place_of_picture("a/2026-13-01/tracking_120000_000000.jpg") is None
-    assert minted_at("0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11") == datetime(2024, 11, 3, 6, 41, 5, 310000, tzinfo=UTC)
-    assert minted_at(str(uuid4())) is None
-    assert minted_at("ffffffff-ffff-7c3a-9a2b-3b0e0c5d9f11") is None
+    assert parse_snapshot_path(KEY) == ("camera-1", datetime(2026, 11, 20, 12, tzinfo=UTC))
+    assert parse_snapshot_path("somewhere/else.jpg") is None
+    assert parse_snapshot_path("a/2026-13-01/tracking_120000_000000.jpg") is None
+    assert uuid7_time("0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11") == datetime(2024, 11, 3, 6, 41, 5, 310000, tzinfo=UTC)
+    assert uuid7_time(str(uuid4())) is None
+    assert uuid7_time("ffffffff-ffff-7c3a-9a2b-3b0e0c5d9f11") is None
 
 
 def heartbeat(moment: datetime, version: str) -> str:

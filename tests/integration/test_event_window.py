@@ -10,7 +10,7 @@ import pytest
 from cloud_functions.api.http.cursor import Cursor
 from cloud_functions.db.events.counts import Bucket
 from cloud_functions.db.events.filter import EventFilter
-from cloud_functions.db.events.page_window import window_of_page
+from cloud_functions.db.events.page_window import window_for_page
 from cloud_functions.db.events.queries import numbered_page, page_after
 from cloud_functions.db.events.time_buckets import TimeSpan
 from tests.support.api_calls import NOON, store, stored_event
@@ -35,7 +35,7 @@ def test_events_that_went_after_they_were_counted_end_no_page_in_a_loop(database
     """A month that was counted and is empty when it is looked into stays the window."""
     counted = [Bucket(NOVEMBER, 500, "month")]
     with psycopg.connect(database_url) as connection:
-        window = window_of_page(connection, wanted, counted, offset=300, limit=10)
+        window = window_for_page(connection, wanted, counted, offset=300, limit=10)
     assert (window.span, window.skip) == (NOVEMBER, 300)
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from cloud_functions.aws import AwsClients
-from cloud_functions.db.snapshots.expired import oldest_expired_pictures
+from cloud_functions.db.snapshots.expired import oldest_expired_snapshots
 from cloud_functions.maintenance.handler import build_maintenance
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import ManualClock, format_utc
@@ -84,7 +84,7 @@ class House:
 
     def noted(self) -> list[Any]:
         with psycopg.connect(self.database_url) as connection:
-            return oldest_expired_pictures(connection, limit=100)
+            return oldest_expired_snapshots(connection, limit=100)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from cloud_functions.db.events.insert import EventRow, insert_events
 from cloud_functions.db.migrate import downgrade, upgrade
 from cloud_functions.db.plates import normal_form_conversion
-from cloud_functions.db.plates.normal_form_conversion import convert_open_reads, short_transactions
+from cloud_functions.db.plates.normal_form_conversion import convert_unprotected_reads, short_transactions
 from cloud_functions.db.plates.search import near_plates
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.privacy.cli import main
@@ -173,9 +173,9 @@ def test_cloud_a3_an_interrupted_conversion_goes_on_where_it_stopped(database_ur
 
         connection.execute("UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL")
         with pytest.raises(StoppedError):
-            convert_open_reads(stopping, at_once=2)
+            convert_unprotected_reads(stopping, at_once=2)
         assert [plate for _, plate in plates(database_url)] == ["Б0", "Б1", "Б2", "Б3", "4", "5", "6"]
-        assert convert_open_reads(whole, at_once=2) == 3
+        assert convert_unprotected_reads(whole, at_once=2) == 3
     assert [plate for _, plate in plates(database_url)] == [f"Б{number}" for number in range(7)]
     assert_counts_are_exact(database_url)
 
@@ -192,13 +192,13 @@ def test_cloud_a3_a_conversion_waits_for_nobody_long(database_url: str, monkeypa
         connection.execute("UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL")
         holder.execute("SELECT FROM events FOR UPDATE")
         with pytest.raises(TransientError, match="too busy"):
-            convert_open_reads(short_transactions(connection))
+            convert_unprotected_reads(short_transactions(connection))
         assert rows(database_url, "SELECT count(*) FROM plate_events WHERE plate_normalized_text = %s", [DIGITS]) == [
             (1,)
         ]
         later = threading.Timer(0.2, holder.rollback)
         later.start()
-        assert convert_open_reads(short_transactions(connection)) == 1
+        assert convert_unprotected_reads(short_transactions(connection)) == 1
         later.join()
 
 

@@ -7,7 +7,7 @@ import random
 import psycopg
 import pytest
 
-from cloud_functions.db.plates.search import apart_from_the_beginning, near_plates, near_protected, nearest
+from cloud_functions.db.plates.search import near_plates, near_protected_plates, nearest, query_without_prefix_trigrams
 from cloud_functions.plates.distance import fold
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -47,7 +47,7 @@ def test_it_finds_what_a_look_at_every_plate_finds(database_url: str, max_distan
                 copy.write_row((plate, 1))
         ways = set[bool]()
         for plate in asked:
-            ways.add(apart_from_the_beginning(fold(plate), max_distance) is not None)
-            everything = near_protected(plate, [(other, other, 1) for other in crowd], max_distance=max_distance)
+            ways.add(query_without_prefix_trigrams(fold(plate), max_distance) is not None)
+            everything = near_protected_plates(plate, [(other, other, 1) for other in crowd], max_distance=max_distance)
             assert near_plates(connection, plate, max_distance=max_distance) == nearest(everything), plate
     assert ways == ({False, True} if max_distance <= 2 else {False})

@@ -6,17 +6,17 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 
 from cloud_functions.api.backends.thread_pool import Workers
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.db.connect import Database
+from cloud_functions.db.types import Connection
 from shared.errors import TransientError
 
 Result = TypeVar("Result")
-Connection = psycopg.Connection[tuple[Any, ...]]
 _CANCEL_TIMEOUT_S = 5.0
 
 

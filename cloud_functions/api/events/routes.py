@@ -11,7 +11,6 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Depends, Path, Query
 from starlette.responses import Response
 
-from cloud_functions.api.backends.database import Connection
 from cloud_functions.api.dependencies import Here, Resources
 from cloud_functions.api.events.requests import (
     MAX_RECENT,
@@ -39,12 +38,13 @@ from cloud_functions.api.security.permissions import require
 from cloud_functions.api.security.plate_access import is_protected
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.db.events.counts import count_events
-from cloud_functions.db.events.delete import Deletion, Picture, delete_event, delete_events
+from cloud_functions.db.events.delete import Deletion, SnapshotPath, delete_event, delete_events
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.queries import EventPage, events_after, find_event, numbered_page, page_after
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.events.statistics import event_stats
-from cloud_functions.db.snapshots.expired import note_expired_pictures
+from cloud_functions.db.snapshots.expired import record_expired_snapshots
+from cloud_functions.db.types import Connection
 from shared.clock import format_utc
 from shared.errors import VedetteError
 from shared.storage_keys import image_object_keys
@@ -248,7 +248,7 @@ async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, m
     )
 
 
-async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
+async def _delete_pictures(here: Resources, pictures: list[SnapshotPath]) -> int:
     """Delete pictures and their thumbnails; return how many went. What a failing bucket keeps, maintenance deletes."""
     objects = {picture: image_object_keys(picture.device_id, picture.path) for picture in pictures}
     ours = [picture for picture in pictures if objects[picture]]  # the others are in no bucket of ours
@@ -259,7 +259,7 @@ async def _delete_pictures(here: Resources, pictures: list[Picture]) -> int:
         await here.workers.run(lambda: here.snapshots.delete(keys))
     except VedetteError as error:
         logger.warning("%d pictures of deleted events are left to maintenance: %s", len(ours), error)
-        await here.database.run(lambda connection: note_expired_pictures(connection, ours))
+        await here.database.run(lambda connection: record_expired_snapshots(connection, ours))
         return 0
     return len(ours)
 

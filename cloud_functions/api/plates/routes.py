@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from cloud_functions.api.backends.database import Connection
 from cloud_functions.api.dependencies import Here, Resources
 from cloud_functions.api.events.requests import plate_parameter
 from cloud_functions.api.http.cursor import Cursor
@@ -25,14 +24,15 @@ from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.db.plates.queries import PlateFilter, PlateHistory, PlatePage, plate_history, plates_page
 from cloud_functions.db.plates.record import PlateEvent
 from cloud_functions.db.plates.search import (
-    FoundRead,
     NearPlate,
     SearchPage,
+    SearchResult,
     near_plates,
-    near_protected,
+    near_protected_plates,
     nearest,
     search_page,
 )
+from cloud_functions.db.types import Connection
 from cloud_functions.privacy.plate_store import get_stats
 from shared.clock import format_utc
 from shared.errors import TransientError
@@ -144,7 +144,7 @@ async def _search(here: Resources, asked: PlateListParameters, *, may_read: bool
         near = _near(here, connection, asked, may_read=may_read)
         page = search_page(connection, near, wanted, limit=asked.limit, offset=asked.offset, after=after)
         reads = here.plates.reads(connection, [one.read for one in page.found], may_read=may_read)
-        return replace(page, found=[FoundRead(read, one.near) for read, one in zip(reads, page.found, strict=True)])
+        return replace(page, found=[SearchResult(read, one.near) for read, one in zip(reads, page.found, strict=True)])
 
     try:
         page = await here.database.run(read)
@@ -161,11 +161,11 @@ def _near(here: Resources, connection: Connection, asked: PlateListParameters, *
         here.plates.refuse_guessing(connection, asked.site_id)
         return near
     opened = here.plates.opened_plates(connection, asked.plate_filter())
-    protected = near_protected(plate, [(one.token, one.plate, one.events) for one in opened], max_distance=most)
+    protected = near_protected_plates(plate, [(one.token, one.plate, one.events) for one in opened], max_distance=most)
     return nearest([*near, *protected])
 
 
-def _found(one: FoundRead) -> dict[str, Any]:
+def _found(one: SearchResult) -> dict[str, Any]:
     near = one.near
     return one.read.to_dict() | {
         "similarity": near.similarity,

@@ -10,26 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from psycopg import Connection
 from pydantic_core import from_json
 
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.security.plate_read_policy import NobodyReads, PlateReaders
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.record import FlatEvent
-from cloud_functions.db.plates.conversion import unconverted_sites
+from cloud_functions.db.plates.conversion import sites_to_convert
 from cloud_functions.db.plates.queries import PlateFilter
 from cloud_functions.db.plates.record import PlateEvent
 from cloud_functions.db.plates.sealed_queries import reads_under_tokens, sealed_data, sealed_plates
-from cloud_functions.plates.normal_form import earlier_forms, with_normal_form
+from cloud_functions.db.types import Connection
+from cloud_functions.plates.normal_form import legacy_normal_forms, with_normal_form
 from cloud_functions.plates.site_key import is_token
 from cloud_functions.privacy.sealing import token_in
 from cloud_functions.privacy.vault import PlateVault
 from shared.errors import ConfigurationError, PermanentError
 
 logger = logging.getLogger(__name__)
-
-Row = tuple[Any, ...]
 
 MOST_OPENED: Final = 20_000
 """Distinct protected plates that one search by prefix or likeness may open; some 10 µs each."""
@@ -52,14 +50,14 @@ class PlateAccess:
     readers: PlateReaders = field(default_factory=NobodyReads)
     most_opened: int = MOST_OPENED
 
-    def plate_filter(self, connection: Connection[Row], wanted: PlateFilter) -> PlateFilter:
+    def plate_filter(self, connection: Connection, wanted: PlateFilter) -> PlateFilter:
         """Return the filter with what the whole plate asked for is stored as where it is protected."""
         if wanted.plate is None or is_token(wanted.plate):
             return wanted
         tokens, event_ids = self.stored_as(connection, wanted.plate, wanted.site_id)
         return replace(wanted, tokens=tokens, event_ids=event_ids)
 
-    def event_filter(self, connection: Connection[Row], wanted: EventFilter) -> EventFilter:
+    def event_filter(self, connection: Connection, wanted: EventFilter) -> EventFilter:
         """Return the same for a filter of events."""
         if wanted.plate is None or is_token(wanted.plate):
             return wanted
@@ -67,7 +65,7 @@ class PlateAccess:
         return replace(wanted, plate_tokens=tokens or None, plate_event_ids=event_ids or None)
 
     def stored_as(
-        self, connection: Connection[Row], plate: str, site_id: str | None = None
+        self, connection: Connection, plate: str, site_id: str | None = None
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return what a plate (in normal form) may be stored as where it is protected: its tokens, and events of it.
 
@@ -77,7 +75,7 @@ class PlateAccess:
         self.vault.refresh(connection)
         if not self.vault.has_keys:
             return (), ()
-        waiting = unconverted_sites(connection)
+        waiting = sites_to_convert(connection)
         try:
             tokens = tuple(self.vault.tokens(plate, site_id=site_id, without=waiting))
             asked = [site for site in waiting if site_id in (None, site)]
@@ -85,11 +83,11 @@ class PlateAccess:
         except (ConfigurationError, PermanentError) as error:
             raise _locked(error) from error
 
-    def _unconverted(self, connection: Connection[Row], plate: str, sites: list[str]) -> list[str]:
+    def _unconverted(self, connection: Connection, plate: str, sites: list[str]) -> list[str]:
         """Return the events at these sites whose plate, opened, is this one."""
         if not sites:
             return []
-        forms = {plate, *earlier_forms(plate)}
+        forms = {plate, *legacy_normal_forms(plate)}
         tokens = [token for site in sites for form in forms for token in self.vault.tokens(form, site_id=site)]
         reads = reads_under_tokens(connection, tokens, limit=self.most_opened + 1)
         if len(reads) > self.most_opened:
@@ -102,7 +100,7 @@ class PlateAccess:
             and _plate_of(data) == plate
         ]
 
-    def site_token(self, connection: Connection[Row], plate: str, site_id: str) -> str:
+    def site_token(self, connection: Connection, plate: str, site_id: str) -> str:
         """Return what a protected site stores a plate (in normal form) as; raise the 422 for a site that is none."""
         self.vault.refresh(connection)
         if not self.vault.protects(site_id):
@@ -112,7 +110,7 @@ class PlateAccess:
         except (ConfigurationError, PermanentError) as error:
             raise _locked(error) from error
 
-    def refuse_guessing(self, connection: Connection[Row], site_id: str | None) -> None:
+    def refuse_guessing(self, connection: Connection, site_id: str | None) -> None:
         """Raise the 403 where a search by prefix or likeness names a protected site; for who may not read."""
         if site_id is None:
             return
@@ -120,7 +118,7 @@ class PlateAccess:
         if self.vault.protects(site_id):
             raise protected_problem("search plates of this site by prefix or likeness")
 
-    def opened_plates(self, connection: Connection[Row], wanted: PlateFilter) -> list[OpenedPlate]:
+    def opened_plates(self, connection: Connection, wanted: PlateFilter) -> list[OpenedPlate]:
         """Return the protected plates with reads that meet ``wanted`` (plate and prefix apart), opened.
 
         Raises:
@@ -141,7 +139,7 @@ class PlateAccess:
                 opened.append(OpenedPlate(one.token, _plate_of(data), one.events))
         return opened
 
-    def reads(self, connection: Connection[Row], reads: Sequence[PlateEvent], *, may_read: bool) -> list[PlateEvent]:
+    def reads(self, connection: Connection, reads: Sequence[PlateEvent], *, may_read: bool) -> list[PlateEvent]:
         """Return the reads, opened where that is allowed and possible."""
         closed = {read.event_id: read for read in reads if read.plate_token is not None} if may_read else {}
         if not closed:
@@ -149,7 +147,7 @@ class PlateAccess:
         sealed = self._sealed(connection, {key: read.captured_at for key, read in closed.items()})
         return [self._read(read, sealed.get(read.event_id)) for read in reads]
 
-    def events(self, connection: Connection[Row], events: Sequence[FlatEvent], *, may_read: bool) -> list[FlatEvent]:
+    def events(self, connection: Connection, events: Sequence[FlatEvent], *, may_read: bool) -> list[FlatEvent]:
         """Return the events, opened where that is allowed and possible."""
         if not may_read:
             return list(events)
@@ -160,7 +158,7 @@ class PlateAccess:
         opened = {key: self._open(data, event_id=key, token=closed[key]) for key, data in sealed.items()}
         return [replace(one, event_data_json=opened.get(one.event_id) or one.event_data_json) for one in events]
 
-    def _sealed(self, connection: Connection[Row], rows: Mapping[str, Any]) -> dict[str, bytes]:
+    def _sealed(self, connection: Connection, rows: Mapping[str, Any]) -> dict[str, bytes]:
         self.vault.refresh(connection)
         return sealed_data(connection, rows.items())
 

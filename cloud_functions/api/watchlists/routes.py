@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.responses import Response
 
-from cloud_functions.api.backends.database import Connection
 from cloud_functions.api.dependencies import Here, Resources
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import json_response
@@ -31,6 +30,7 @@ from cloud_functions.api.watchlists.requests import (
     pattern_number,
     watchlist_number,
 )
+from cloud_functions.db.types import Connection
 from cloud_functions.db.watchlists import (
     AddedPatterns,
     NameTakenError,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import psycopg
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cloud_functions.db.devices.sequences import Range
+from cloud_functions.db.types import Connection
 from shared.commands import MAX_RESEND_RANGES
 
 if TYPE_CHECKING:
@@ -56,8 +55,8 @@ WHERE gap_id IN (
 """
 
 
-def claim_due(
-    connection: psycopg.Connection[Any], devices: Sequence[str] | None, settings: GapSettings, *, limit: int = 1000
+def claim_due_gaps(
+    connection: Connection, devices: Sequence[str] | None, settings: GapSettings, *, limit: int = 1000
 ) -> list[DueResend]:
     """Take the gaps whose time has come (of these devices, or of all) and push back their next time.
 
@@ -78,12 +77,12 @@ def claim_due(
     ]
 
 
-def awake_devices_with_due_gaps(connection: psycopg.Connection[Any], *, limit: int = 1000) -> list[str]:
+def reachable_devices_with_due_gaps(connection: Connection, *, limit: int = 1000) -> list[str]:
     """Return the devices worth asking: a gap is due, and the device was heard of in the last minutes."""
     return [device_id for (device_id,) in connection.execute(_AWAKE, [limit])]
 
 
-def give_up_old(connection: psycopg.Connection[Any], settings: GapSettings, *, limit: int = 1000) -> int:
+def give_up_old_gaps(connection: Connection, settings: GapSettings, *, limit: int = 1000) -> int:
     """Mark gaps lost that have been open for too long; return how many (at most ``limit``)."""
     return connection.execute(_GIVE_UP, [settings.give_up_after_s, limit]).rowcount
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import psycopg
+from cloud_functions.db.types import Connection
 
 if TYPE_CHECKING:
     from cloud_functions.settings import GapSettings
@@ -22,14 +22,14 @@ MAX_SEQUENCE: Final = 2**62
 """Beyond this a sequence is nonsense, and its successor would not fit."""
 
 
-class Outbox(NamedTuple):
+class OutboxKey(NamedTuple):
     """One device's outbox, as its sequence epoch names it."""
 
     device_id: str
     sequence_epoch: str
 
 
-class Arrivals(NamedTuple):
+class ReceivedSequences(NamedTuple):
     """The sequences of one outbox that a batch brought."""
 
     site_id: str
@@ -54,7 +54,7 @@ def to_ranges(sequences: Iterable[int]) -> list[Range]:
     return ranges
 
 
-def holes_between(ranges: Sequence[Range], *, above: int) -> list[Range]:
+def missing_ranges(ranges: Sequence[Range], *, above: int) -> list[Range]:
     """Return what is missing between ``above`` and the last of ``ranges``."""
     holes: list[Range] = []
     for first, last in ranges:
@@ -116,8 +116,8 @@ WHERE gap.device_id = gone.device_id AND gap.sequence_epoch = gone.epoch AND gap
 _LOCK: Final = "SELECT highest FROM device_sequences WHERE device_id = %s AND sequence_epoch = %s FOR UPDATE"
 
 
-def record_arrivals(
-    connection: psycopg.Connection[Any], arrivals: Mapping[Outbox, Arrivals], settings: GapSettings
+def record_sequences(
+    connection: Connection, arrivals: Mapping[OutboxKey, ReceivedSequences], settings: GapSettings
 ) -> list[str]:
     """Note what has arrived: open a gap for each new hole, fill the gaps that this closes.
 
@@ -128,7 +128,7 @@ def record_arrivals(
         return []
     outboxes = sorted(arrivals)
     values = [arrivals[outbox] for outbox in outboxes]
-    before: dict[Outbox, int] = {}
+    before: dict[OutboxKey, int] = {}
     due: set[str] = set()
     for device_id, epoch, previous, is_due in connection.execute(
         _ADVANCE,
@@ -139,13 +139,13 @@ def record_arrivals(
             [value.ranges[-1][1] for value in values],
         ],
     ):
-        before[Outbox(device_id, epoch)] = previous
+        before[OutboxKey(device_id, epoch)] = previous
         if is_due:
             due.add(device_id)
     holes = [
         (*outbox, value.site_id, *hole)
         for outbox, value in zip(outboxes, values, strict=True)
-        for hole in holes_between(value.ranges, above=before[outbox])
+        for hole in missing_ranges(value.ranges, above=before[outbox])
     ]
     late = [
         (*outbox, _multirange(value.ranges))
@@ -161,8 +161,8 @@ def record_arrivals(
     return sorted(due)
 
 
-def announce_highest(
-    connection: psycopg.Connection[Any], outbox: Outbox, settings: GapSettings, *, site_id: str, highest: int
+def record_highest_sequence(
+    connection: Connection, outbox: OutboxKey, settings: GapSettings, *, site_id: str, highest: int
 ) -> None:
     """Note that the device has sent everything up to ``highest``: what is missing at the tail becomes a gap."""
     row = connection.execute(_ADVANCE, [[outbox.device_id], [outbox.sequence_epoch], [site_id], [highest]]).fetchone()
@@ -172,7 +172,7 @@ def announce_highest(
         connection.execute(_OPEN, [settings.grace_s, *_columns([hole])])
 
 
-def mark_lost(connection: psycopg.Connection[Any], outbox: Outbox, ranges: Sequence[Range]) -> int:
+def mark_lost(connection: Connection, outbox: OutboxKey, ranges: Sequence[Range]) -> int:
     """Note that the device no longer has these sequences; return how many gaps this touches."""
     if not ranges:
         return 0

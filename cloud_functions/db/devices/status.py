@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-import psycopg
+from cloud_functions.db.types import Connection
 
 _TOUCH: Final = """
 INSERT INTO devices AS known (device_id, site_id)
@@ -46,13 +46,13 @@ ON CONFLICT (device_id) DO UPDATE SET
 """
 
 
-def touch_devices(connection: psycopg.Connection[Any], sites: Mapping[str, str]) -> None:
+def touch_devices(connection: Connection, sites: Mapping[str, str]) -> None:
     """Note that these devices (site by device) were heard of now."""
     connection.execute(_TOUCH, [list(sites), list(sites.values())])
 
 
 def record_heartbeat(
-    connection: psycopg.Connection[Any],
+    connection: Connection,
     *,
     site_id: str,
     device_id: str,
@@ -73,9 +73,7 @@ def record_heartbeat(
     connection.execute(_HEARTBEAT, parameters)
 
 
-def record_status(
-    connection: psycopg.Connection[Any], *, site_id: str, device_id: str, status: str, at: datetime
-) -> None:
+def record_status(connection: Connection, *, site_id: str, device_id: str, status: str, at: datetime) -> None:
     """Keep a device's status as received at ``at``, unless a later one is known.
 
     The time is the cloud's: a last will is written when the device connects, long before it goes.

@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from psycopg import Connection, sql
+from psycopg import sql
 
 from cloud_functions.db.events.filter import EventFilter, all_of, event_conditions
-from cloud_functions.db.events.identity import place_of_picture
+from cloud_functions.db.events.identity import parse_snapshot_path
 from cloud_functions.db.events.queries import find_event
 from cloud_functions.db.events.time_buckets import time_conditions
+from cloud_functions.db.types import Connection
 
-Row = tuple[Any, ...]
 
-
-class Picture(NamedTuple):
+class SnapshotPath(NamedTuple):
     """A snapshot's key under its device."""
 
     device_id: str
@@ -33,7 +32,7 @@ class Deletion:
     """How many events went, and the pictures that no event refers to any more."""
 
     events: int
-    pictures: list[Picture]
+    pictures: list[SnapshotPath]
 
 
 class DeletedEvent(NamedTuple):
@@ -45,7 +44,7 @@ class DeletedEvent(NamedTuple):
     path: str | None
 
 
-def delete_event(connection: Connection[Row], ref: int | UUID) -> Deletion:
+def delete_event(connection: Connection, ref: int | UUID) -> Deletion:
     """Delete one event; ``events`` is 0 where there is none."""
     event = find_event(connection, ref)
     if event is None:
@@ -53,7 +52,7 @@ def delete_event(connection: Connection[Row], ref: int | UUID) -> Deletion:
     return _delete(connection, [UUID(event.event_id)], [event.timestamp])
 
 
-def delete_events(connection: Connection[Row], wanted: EventFilter, *, limit: int) -> Deletion:
+def delete_events(connection: Connection, wanted: EventFilter, *, limit: int) -> Deletion:
     """Delete the oldest ``limit`` events that match."""
     conditions, parameters = event_conditions(wanted)
     conditions += time_conditions(wanted.span, "timestamp", parameters, "span")
@@ -67,7 +66,7 @@ def delete_events(connection: Connection[Row], wanted: EventFilter, *, limit: in
     return _delete(connection, [row[0] for row in doomed], [row[1] for row in doomed])
 
 
-def _delete(connection: Connection[Row], event_ids: list[UUID], timestamps: list[datetime]) -> Deletion:
+def _delete(connection: Connection, event_ids: list[UUID], timestamps: list[datetime]) -> Deletion:
     """Delete by primary key; the bounds of time spare the months that hold none of them."""
     rows = connection.execute(
         """
@@ -79,20 +78,20 @@ def _delete(connection: Connection[Row], event_ids: list[UUID], timestamps: list
         {"event_ids": event_ids, "timestamps": timestamps, "first": min(timestamps), "last": max(timestamps)},
     ).fetchall()
     deleted = [DeletedEvent(*row) for row in rows]
-    return Deletion(events=len(deleted), pictures=unreferenced_pictures(connection, deleted))
+    return Deletion(events=len(deleted), pictures=unreferenced_snapshots(connection, deleted))
 
 
-def unreferenced_pictures(connection: Connection[Row], deleted: list[DeletedEvent]) -> list[Picture]:
+def unreferenced_snapshots(connection: Connection, deleted: list[DeletedEvent]) -> list[SnapshotPath]:
     """Return the pictures of ``deleted`` that no event of any time is left for.
 
     An event that shows a picture has the camera and the time that the picture's key says, or is noted as an odd one;
     one that an earlier release has stored may also share camera and time with the deleted event.
     """
-    shown = {Picture(event.device_id, event.path): event for event in deleted if event.path is not None}
+    shown = {SnapshotPath(event.device_id, event.path): event for event in deleted if event.path is not None}
     if not shown:
         return []
     places = [(picture, event.camera_id, event.timestamp) for picture, event in shown.items()]
-    places += [(picture, *place) for picture in shown if (place := place_of_picture(picture.path)) is not None]
+    places += [(picture, *place) for picture in shown if (place := parse_snapshot_path(picture.path)) is not None]
     times = [at for _, _, at in places]
     rows = connection.execute(
         """
@@ -112,11 +111,11 @@ def unreferenced_pictures(connection: Connection[Row], deleted: list[DeletedEven
             "last": max(times),
         },
     )
-    left = shown.keys() - {Picture(*row) for row in rows}
+    left = shown.keys() - {SnapshotPath(*row) for row in rows}
     return sorted(left - _shown_by_odd_events(connection, left))
 
 
-def _shown_by_odd_events(connection: Connection[Row], pictures: Collection[Picture]) -> set[Picture]:
+def _shown_by_odd_events(connection: Connection, pictures: Collection[SnapshotPath]) -> set[SnapshotPath]:
     if not pictures:
         return set()
     rows = connection.execute(
@@ -128,4 +127,4 @@ def _shown_by_odd_events(connection: Connection[Row], pictures: Collection[Pictu
         """,
         [[picture.device_id for picture in pictures], [picture.path for picture in pictures]],
     )
-    return {Picture(*row) for row in rows}
+    return {SnapshotPath(*row) for row in rows}

@@ -36,7 +36,7 @@ class EventFilter:
     plate_tokens: tuple[str, ...] | None = None
     """The protected plates that are meant by ``plate`` as well."""
     plate_event_ids: tuple[str, ...] | None = None
-    """Events of ``plate`` that are stored under another token (see ``plates.normal_form.earlier_forms``)."""
+    """Events of ``plate`` that are stored under another token (see ``plates.normal_form.legacy_normal_forms``)."""
 
     @property
     def is_empty(self) -> bool:
@@ -44,7 +44,7 @@ class EventFilter:
         return all(getattr(self, field.name) is None for field in fields(self))
 
     @property
-    def is_counted(self) -> bool:
+    def has_rollup(self) -> bool:
         """Whether the kept counts tell how many events match.
 
         They know camera, type, site, time, one label, and the confidence in whole steps.

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
-
-from psycopg import Connection
+from typing import Final, NamedTuple
 
 from cloud_functions.db.events.insert import EventRow
-
-Row = tuple[Any, ...]
+from cloud_functions.db.types import Connection
 
 _NEAR: Final = timedelta(days=2)
 _SPAN: Final = timedelta(hours=1, minutes=2)
@@ -58,7 +55,7 @@ class _Odd(NamedTuple):
     is_odd_id: bool
 
 
-def note_odd_times(connection: Connection[Row], rows: Iterable[EventRow]) -> None:
+def record_unusual_times(connection: Connection, rows: Iterable[EventRow]) -> None:
     """Note those of the stored ``rows`` that are not where their event_id or their snapshot's key says."""
     near: dict[tuple[str, str], bool] = {}
     odd = [found for row in rows if (found := _odd(row, near=near)) is not None]
@@ -66,11 +63,11 @@ def note_odd_times(connection: Connection[Row], rows: Iterable[EventRow]) -> Non
         connection.execute(_NOTE, [list(column) for column in zip(*odd, strict=True)])
 
 
-def take_back_repeats(connection: Connection[Row], rows: Sequence[EventRow]) -> dict[str, datetime]:
+def delete_repeated_events(connection: Connection, rows: Sequence[EventRow]) -> dict[str, datetime]:
     """Delete those of ``rows`` whose event_id is stored with another time already; return that time, by event_id.
 
-    ``rows`` were inserted in this transaction, which has locked their outboxes (``sequences.record_arrivals``), so two
-    transactions never both keep one. Call before ``note_odd_times``.
+    ``rows`` were inserted in this transaction, which has locked their outboxes (``sequences.record_sequences``), so two
+    transactions never both keep one. Call before ``record_unusual_times``.
     """
     if not rows:
         return {}
@@ -98,7 +95,7 @@ def _array(texts: Iterable[str]) -> str:
     return "{" + ",".join(texts) + "}"
 
 
-def minted_at(event_id: str) -> datetime | None:
+def uuid7_time(event_id: str) -> datetime | None:
     """Return when a UUIDv7 was minted, None for another kind (or one that claims a time beyond the year 3000)."""
     return _moment(event_id) if event_id[14] == "7" and event_id < _LAST_MINTED else None
 
@@ -123,7 +120,7 @@ def _odd(row: EventRow, *, near: dict[tuple[str, str], bool]) -> _Odd | None:
 
 def _distance(row: EventRow) -> timedelta:
     """Return how far the event's time is from the minting of its id; as far as can be where the id says no time."""
-    minted = minted_at(row.event_id)
+    minted = uuid7_time(row.event_id)
     return timedelta.max if minted is None else abs(datetime.fromisoformat(row.timestamp) - minted)
 
 
@@ -133,7 +130,7 @@ def _says_its_event(path: str, camera_id: str, timestamp: str) -> bool:
     return path.startswith(f"{camera_id}/{day}/") and f"_{clock}." in path
 
 
-def place_of_picture(path: str) -> tuple[str, datetime] | None:
+def parse_snapshot_path(path: str) -> tuple[str, datetime] | None:
     """Return camera and time that a snapshot's key says, None where it is no such key."""
     try:
         camera_id, day, name = path.split("/")

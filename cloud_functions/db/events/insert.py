@@ -10,11 +10,12 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import islice, starmap
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 
 from cloud_functions.db.events.record import FLAT_EVENT_COLUMNS, FlatEvent
+from cloud_functions.db.types import Connection
 
 _NULL: Final = "\\N"
 _BYTES: Final = r"\\x"
@@ -71,9 +72,7 @@ JOIN events ON event_id = wanted_id::uuid AND "timestamp" = wanted_time::timesta
 )
 
 
-def insert_events(
-    connection: psycopg.Connection[Any], rows: Iterable[EventRow], *, at_most: int
-) -> dict[str, tuple[int, datetime]]:
+def insert_events(connection: Connection, rows: Iterable[EventRow], *, at_most: int) -> dict[str, tuple[int, datetime]]:
     """Insert the rows that are not there yet; return ``id`` and ``created_at`` of those, by ``event_id``.
 
     Call inside a transaction. ``rows`` is read while the first of them are on their way already, so whoever makes them
@@ -98,7 +97,7 @@ def _noting(rows: Iterable[EventRow], taken: list[EventRow]) -> Iterator[EventRo
         yield row
 
 
-def _copy(connection: psycopg.Connection[Any], rows: Iterator[EventRow], most: int) -> dict[str, tuple[int, datetime]]:
+def _copy(connection: Connection, rows: Iterator[EventRow], most: int) -> dict[str, tuple[int, datetime]]:
     new: dict[str, tuple[int, datetime]] = {}
     with connection.cursor() as cursor:
         [(created_at, numbers)] = cursor.execute(_IDS, [most], binary=True)
@@ -129,19 +128,19 @@ def _escape(text: str) -> str:
     return text.replace("\\", "\\\\")
 
 
-def _insert_in_order(connection: psycopg.Connection[Any], rows: list[EventRow]) -> dict[str, tuple[int, datetime]]:
+def _insert_in_order(connection: Connection, rows: list[EventRow]) -> dict[str, tuple[int, datetime]]:
     for _ in range(_DEADLOCKS):
         with suppress(psycopg.errors.DeadlockDetected), connection.transaction():
             return _insert(connection, rows)
     return _insert(connection, rows)
 
 
-def _insert(connection: psycopg.Connection[Any], rows: Sequence[EventRow]) -> dict[str, tuple[int, datetime]]:
+def _insert(connection: Connection, rows: Sequence[EventRow]) -> dict[str, tuple[int, datetime]]:
     columns = [list(column) for column in zip(*rows, strict=True)]
     return {event_id: (number, created_at) for event_id, number, created_at in connection.execute(_INSERT, columns)}
 
 
-def stored_events(connection: psycopg.Connection[Any], keys: Mapping[str, str]) -> dict[str, FlatEvent]:
+def stored_events(connection: Connection, keys: Mapping[str, str]) -> dict[str, FlatEvent]:
     """Return the stored events among ``keys`` (timestamp by event_id), by event_id."""
     found = connection.execute(_STORED, [list(keys), list(keys.values())])
     return {event.event_id: event for event in map(FlatEvent.from_row, found)}

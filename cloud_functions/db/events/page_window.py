@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from psycopg import Connection
-
-from cloud_functions.db.events.counts import Bucket, finer_buckets
+from cloud_functions.db.events.counts import BucketCount, finer_buckets
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.time_buckets import TimeSpan
+from cloud_functions.db.types import Connection
 
-Row = tuple[Any, ...]
-
-MOST_TO_SKIP = 200
+MAX_SKIPPED = 200
 """How many events a page may step over before the days of its month, and the hours of its day, are asked for."""
 
 
@@ -26,12 +22,12 @@ class Window:
     skip: int
 
 
-def window_of_page(
-    connection: Connection[Row], wanted: EventFilter, buckets: list[Bucket], *, offset: int, limit: int
+def window_for_page(
+    connection: Connection, wanted: EventFilter, buckets: list[BucketCount], *, offset: int, limit: int
 ) -> Window:
     """Return where the ``limit`` events after the newest ``offset`` lie; there must be any."""
     skipped, first = _step_over(buckets, offset)
-    while _worth_opening(buckets[first], wanted, limit) or (buckets[first].finer and offset - skipped > MOST_TO_SKIP):
+    while _worth_opening(buckets[first], wanted, limit) or (buckets[first].finer and offset - skipped > MAX_SKIPPED):
         buckets = _open(connection, wanted, buckets, first)
         skipped, first = _step_over(buckets, offset)
     needed = offset - skipped + limit
@@ -40,7 +36,7 @@ def window_of_page(
 
 
 def window_after(
-    connection: Connection[Row], wanted: EventFilter, buckets: list[Bucket], *, moment: datetime, limit: int
+    connection: Connection, wanted: EventFilter, buckets: list[BucketCount], *, moment: datetime, limit: int
 ) -> Window:
     """Return where the ``limit`` newest events at or before ``moment`` lie, some at that very moment left out."""
     older = _not_after(buckets, moment)
@@ -56,26 +52,26 @@ def window_after(
     return Window(TimeSpan(older[last].span.start, wanted.end), 0)
 
 
-def _worth_opening(bucket: Bucket, wanted: EventFilter, limit: int) -> bool:
+def _worth_opening(bucket: BucketCount, wanted: EventFilter, limit: int) -> bool:
     """Whether to cut a month or a day: what no index has in order of time is looked for in all of the window.
 
     Under a label the counts say in which hours to look, so a bucket is cut only where it holds more than a page.
     """
     if wanted.label is not None:
         return bucket.finer is not None and bucket.events > limit
-    return bucket.grain == "month" and (wanted.site_id is not None or wanted.min_confidence is not None)
+    return bucket.resolution == "month" and (wanted.site_id is not None or wanted.min_confidence is not None)
 
 
-def _open(connection: Connection[Row], wanted: EventFilter, buckets: list[Bucket], index: int) -> list[Bucket]:
+def _open(connection: Connection, wanted: EventFilter, buckets: list[BucketCount], index: int) -> list[BucketCount]:
     """Return the buckets with one cut into what it holds; it stays whole where nothing is left of that meanwhile."""
     bucket = buckets[index]
-    finer = finer_buckets(connection, wanted, bucket) or [replace(bucket, grain=None)]
+    finer = finer_buckets(connection, wanted, bucket) or [replace(bucket, resolution=None)]
     return [*buckets[:index], *finer, *buckets[index + 1 :]]
 
 
 def _open_last(
-    connection: Connection[Row], wanted: EventFilter, buckets: list[Bucket], *, first: int, needed: int, limit: int
-) -> tuple[list[Bucket], int]:
+    connection: Connection, wanted: EventFilter, buckets: list[BucketCount], *, first: int, needed: int, limit: int
+) -> tuple[list[BucketCount], int]:
     """Return the buckets, and the index of that with which, from ``first`` on, there are ``needed`` events."""
     last = _reach(buckets, first, needed)
     while _worth_opening(buckets[last], wanted, limit):
@@ -84,7 +80,7 @@ def _open_last(
     return buckets, last
 
 
-def _step_over(buckets: list[Bucket], offset: int) -> tuple[int, int]:
+def _step_over(buckets: list[BucketCount], offset: int) -> tuple[int, int]:
     """Return how many events lie in the buckets wholly before ``offset``, and the index of the next bucket."""
     skipped = 0
     for index, bucket in enumerate(buckets[:-1]):
@@ -94,7 +90,7 @@ def _step_over(buckets: list[Bucket], offset: int) -> tuple[int, int]:
     return skipped, len(buckets) - 1
 
 
-def _reach(buckets: list[Bucket], first: int, needed: int) -> int:
+def _reach(buckets: list[BucketCount], first: int, needed: int) -> int:
     """Return the index of the bucket with which, from ``first`` on, there are ``needed`` events, or of the oldest."""
     for index in range(first, len(buckets)):
         needed -= buckets[index].events
@@ -103,5 +99,5 @@ def _reach(buckets: list[Bucket], first: int, needed: int) -> int:
     return len(buckets) - 1
 
 
-def _not_after(buckets: list[Bucket], moment: datetime) -> list[Bucket]:
+def _not_after(buckets: list[BucketCount], moment: datetime) -> list[BucketCount]:
     return [bucket for bucket in buckets if bucket.span.start is not None and bucket.span.start <= moment]

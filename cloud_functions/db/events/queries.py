@@ -9,33 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, LiteralString, Protocol
+from typing import LiteralString
 from uuid import UUID
 
-from psycopg import Connection, sql
+from psycopg import sql
 
-from cloud_functions.db.events.counts import count_buckets, count_events
+from cloud_functions.db.events.counts import count_buckets, count_events, rollup_column, rollup_conditions
 from cloud_functions.db.events.filter import EventFilter, Parameters, all_of, event_conditions
-from cloud_functions.db.events.page_window import Window, window_after, window_of_page
+from cloud_functions.db.events.page_window import Window, window_after, window_for_page
 from cloud_functions.db.events.record import FLAT_EVENT_COLUMNS, FlatEvent
-from cloud_functions.db.events.rollups import count_conditions, kept_count
 from cloud_functions.db.events.time_buckets import HOUR, TimeSpan, floor_hour, time_conditions
-
-Row = tuple[Any, ...]
+from cloud_functions.db.types import Connection, Position
 
 _COLUMNS = sql.SQL(FLAT_EVENT_COLUMNS)
 MINTED_WITHIN = timedelta(days=2)
 """How far apart an event's capture and the minting of its UUIDv7 are looked for first."""
 _LAST_MINTED_MS = 32_503_680_000_000  # the year 3000; a UUID that claims later is looked for everywhere
-
-
-class Position(Protocol):
-    """An event's place in the order of the list."""
-
-    @property
-    def timestamp(self) -> datetime: ...
-    @property
-    def id(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +45,24 @@ class _Slice:
     after: Position | None = None
 
 
-def numbered_page(connection: Connection[Row], wanted: EventFilter, *, offset: int, limit: int) -> EventPage:
+def numbered_page(connection: Connection, wanted: EventFilter, *, offset: int, limit: int) -> EventPage:
     """Return ``limit`` events after the newest ``offset``."""
-    buckets = count_buckets(connection, wanted) if wanted.is_counted else []
-    total = sum(bucket.events for bucket in buckets) if wanted.is_counted else count_events(connection, wanted)
+    buckets = count_buckets(connection, wanted) if wanted.has_rollup else []
+    total = sum(bucket.events for bucket in buckets) if wanted.has_rollup else count_events(connection, wanted)
     if offset >= total:
         return EventPage(events=[], total=total, has_more=False)
     window = Window(wanted.span, offset)
     if buckets:
-        window = window_of_page(connection, wanted, buckets, offset=offset, limit=limit)
+        window = window_for_page(connection, wanted, buckets, offset=offset, limit=limit)
     within = replace(wanted, start=window.span.start, end=window.span.end)
     events = _select(connection, within, _Slice(skip=window.skip, limit=limit))
     return EventPage(events=events, total=total, has_more=offset + len(events) < total)
 
 
-def page_after(connection: Connection[Row], wanted: EventFilter, *, after: Position, limit: int) -> EventPage:
+def page_after(connection: Connection, wanted: EventFilter, *, after: Position, limit: int) -> EventPage:
     """Return the ``limit`` events that follow ``after``, and the total of the whole list."""
-    buckets = count_buckets(connection, wanted) if wanted.is_counted else []
-    total = sum(bucket.events for bucket in buckets) if wanted.is_counted else count_events(connection, wanted)
+    buckets = count_buckets(connection, wanted) if wanted.has_rollup else []
+    total = sum(bucket.events for bucket in buckets) if wanted.has_rollup else count_events(connection, wanted)
     if total == 0:
         return EventPage(events=[], total=0, has_more=False)
     span = wanted.span
@@ -84,14 +73,12 @@ def page_after(connection: Connection[Row], wanted: EventFilter, *, after: Posit
     return EventPage(events=events[:limit], total=total, has_more=len(events) > limit)
 
 
-def events_after(
-    connection: Connection[Row], wanted: EventFilter, *, after: Position | None, limit: int
-) -> list[FlatEvent]:
+def events_after(connection: Connection, wanted: EventFilter, *, after: Position | None, limit: int) -> list[FlatEvent]:
     """Return the newest ``limit`` events, or those that follow ``after``; counts nothing."""
     return _select(connection, wanted, _Slice(limit=limit, after=after))
 
 
-def find_event(connection: Connection[Row], ref: int | UUID) -> FlatEvent | None:
+def find_event(connection: Connection, ref: int | UUID) -> FlatEvent | None:
     """Return the event with that number or event_id, or None.
 
     Months are looked through from the newest, one index probe each; a UUIDv7 says in which to look first.
@@ -107,15 +94,15 @@ def find_event(connection: Connection[Row], ref: int | UUID) -> FlatEvent | None
     return _found(connection, "event_by_uuid(%s)", [ref])
 
 
-def _found(connection: Connection[Row], function: LiteralString, arguments: Sequence[object]) -> FlatEvent | None:
+def _found(connection: Connection, function: LiteralString, arguments: Sequence[object]) -> FlatEvent | None:
     query = sql.SQL("SELECT {} FROM {}").format(_COLUMNS, sql.SQL(function))
     row = connection.execute(query, arguments).fetchone()
     return None if row is None else FlatEvent.from_row(row)
 
 
-def _select(connection: Connection[Row], wanted: EventFilter, part: _Slice) -> list[FlatEvent]:
+def _select(connection: Connection, wanted: EventFilter, part: _Slice) -> list[FlatEvent]:
     """Return a slice of the matching events, newest first."""
-    in_cells = wanted.is_counted and wanted.label is not None
+    in_cells = wanted.has_rollup and wanted.label is not None
     conditions, parameters = event_conditions(wanted, by_label_index=not in_cells)
     conditions += time_conditions(wanted.span, "timestamp", parameters, "span")
     if part.after is not None:
@@ -141,7 +128,7 @@ def _cells(wanted: EventFilter, conditions: list[sql.Composable], parameters: Pa
     """
     ends = [end for end in (wanted.end, part.after.timestamp + HOUR if part.after else None) if end is not None]
     begin = None if wanted.start is None else floor_hour(wanted.start)
-    places = count_conditions(wanted, "hour", TimeSpan(begin, min(ends, default=None)), parameters, "places")
+    places = rollup_conditions(wanted, "hour", TimeSpan(begin, min(ends, default=None)), parameters, "places")
     return sql.SQL(
         """
         SELECT found.* FROM (
@@ -153,4 +140,4 @@ def _cells(wanted: EventFilter, conditions: list[sql.Composable], parameters: Pa
             OFFSET 0
         ) AS found
         """
-    ).format(columns=_COLUMNS, conditions=all_of(conditions), kept=kept_count(wanted), places=all_of(places))
+    ).format(columns=_COLUMNS, conditions=all_of(conditions), kept=rollup_column(wanted), places=all_of(places))

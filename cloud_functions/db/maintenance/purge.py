@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 from psycopg import sql
 
-from cloud_functions.db.partitions.partitions import COUNT_TABLES
+from cloud_functions.db.partitions.partitions import ROLLUP_TABLES
+from cloud_functions.db.types import Connection
 
-ZERO_COUNT_TABLES: Final = (*COUNT_TABLES, "plates", "plate_camera_counts")
+TABLES_WITH_ZERO_COUNTS: Final = (*ROLLUP_TABLES, "plates", "plate_camera_counts")
 """Tables whose rows may stand at zero after deletes."""
 
 # Rows that somebody is changing are left for the next time.
@@ -28,16 +28,16 @@ DELETE FROM event_odd_times WHERE ctid = ANY (ARRAY(
 """
 
 
-def purge_empty_counts(connection: psycopg.Connection[Any], table: str, *, limit: int) -> int:
-    """Delete rows of one of ``ZERO_COUNT_TABLES`` that stand at zero; return how many (at most ``limit``)."""
+def purge_zero_counts(connection: Connection, table: str, *, limit: int) -> int:
+    """Delete rows of one of ``TABLES_WITH_ZERO_COUNTS`` that stand at zero; return how many (at most ``limit``)."""
     return connection.execute(sql.SQL(_EMPTY).format(table=sql.Identifier(table)), [limit]).rowcount
 
 
-def purge_old_gaps(connection: psycopg.Connection[Any], *, older_than: timedelta, limit: int) -> int:
+def purge_old_gaps(connection: Connection, *, older_than: timedelta, limit: int) -> int:
     """Delete gaps that have been closed or lost for so long; return how many (at most ``limit``)."""
     return connection.execute(_OLD_GAPS, [older_than, limit]).rowcount
 
 
-def purge_odd_times(connection: psycopg.Connection[Any], *, before: datetime, limit: int) -> int:
+def purge_unusual_times(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete what is noted of events older than ``before``; return how many (at most ``limit``)."""
     return connection.execute(_ODD_TIMES, [before, limit]).rowcount

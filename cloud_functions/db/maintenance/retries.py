@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Final
 
-from psycopg import Connection
-
-Row = tuple[Any, ...]
+from cloud_functions.db.types import Connection
 
 # 5 minutes after the first failure, doubled with each further one, at most an hour.
 _FAILED: Final = """
@@ -22,16 +20,16 @@ WHERE task = ANY (%s) AND due_at <= now() RETURNING task
 """
 
 
-def note_failure(connection: Connection[Row], task: str) -> None:
+def record_failure(connection: Connection, task: str) -> None:
     """Have a task run again before its schedule comes round."""
     connection.execute(_FAILED, [task])
 
 
-def note_success(connection: Connection[Row], task: str) -> None:
+def record_success(connection: Connection, task: str) -> None:
     """Forget that a task failed."""
     connection.execute("DELETE FROM maintenance_retries WHERE task = %s", [task])
 
 
-def claim_retries(connection: Connection[Row], tasks: Collection[str]) -> list[str]:
+def claim_retries(connection: Connection, tasks: Collection[str]) -> list[str]:
     """Take those of ``tasks`` that are due again."""
     return sorted(task for (task,) in connection.execute(_CLAIM, [list(tasks)]))

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from psycopg import Connection, sql
+from psycopg import sql
 
 from cloud_functions.db.partitions.partitions import LOCK_TIMEOUT, Partition, partition_of
+from cloud_functions.db.types import Connection
 
-Row = tuple[Any, ...]
-
-MOST_DEFAULT_BYTES: Final = 32 * 1024 * 1024
+MAX_DEFAULT_BYTES: Final = 32 * 1024 * 1024
 """Attaching a partition reads the default one through under an exclusive lock: a tenth of a second for this much. The
 function ``events_ensure_partition`` has the same limit."""
 BATCH: Final = 1000
@@ -82,7 +81,7 @@ class MoveState(NamedTuple):
     """False: the schema has changed since it began, so it must begin anew."""
 
 
-def move_state(connection: Connection[Row]) -> MoveState | None:
+def move_state(connection: Connection) -> MoveState | None:
     """Return how far the move has come, held for this transaction, or None where nothing is being moved.
 
     Raises:
@@ -94,13 +93,13 @@ def move_state(connection: Connection[Row]) -> MoveState | None:
     return None if row is None else MoveState(row[0] or datetime.min.replace(tzinfo=UTC), *row[1:])
 
 
-def default_size_bytes(connection: Connection[Row]) -> int:
+def default_size_bytes(connection: Connection) -> int:
     """Return the size of the default partition's file, dead rows included."""
     row = connection.execute("SELECT pg_relation_size('events_default')").fetchone()
     return 0 if row is None else int(row[0])
 
 
-def prepare_move(connection: Connection[Row], months: Sequence[datetime]) -> None:
+def prepare_move(connection: Connection, months: Sequence[datetime]) -> None:
     """Make ``events_moving`` with a partition for each of ``months``; what an unfinished attempt left is dropped.
 
     Autovacuum stays away until the months are in place: the lock that it holds would keep the last step waiting.
@@ -122,7 +121,7 @@ def prepare_move(connection: Connection[Row], months: Sequence[datetime]) -> Non
         )
 
 
-def begin_move(connection: Connection[Row]) -> None:
+def begin_move(connection: Connection) -> None:
     """Let the trigger mirror what is written to the default partition from now on."""
     connection.execute(LOCK_TIMEOUT)
     connection.execute("LOCK TABLE events_default IN SHARE ROW EXCLUSIVE MODE")
@@ -134,7 +133,7 @@ def begin_move(connection: Connection[Row]) -> None:
     )
 
 
-def copy_batch(connection: Connection[Row], *, limit: int = BATCH) -> int:
+def copy_batch(connection: Connection, *, limit: int = BATCH) -> int:
     """Copy the next events, oldest first; return how many (0: all are copied)."""
     connection.execute(LOCK_TIMEOUT)
     state = move_state(connection)
@@ -150,7 +149,7 @@ def copy_batch(connection: Connection[Row], *, limit: int = BATCH) -> int:
     return int(row[2])
 
 
-def finish_move(connection: Connection[Row]) -> int:
+def finish_move(connection: Connection) -> int:
     """Let the copied months take their places and drop the old default partition; return how many months there are.
 
     No row is touched; who reads or writes events waits for some milliseconds a month.
@@ -183,7 +182,7 @@ def finish_move(connection: Connection[Row]) -> int:
     return len(filled)
 
 
-def discard_move(connection: Connection[Row]) -> None:
+def discard_move(connection: Connection) -> None:
     """Drop what a move has left behind, finished or not; every event stays where readers see it."""
     there = connection.execute("SELECT to_regclass('events_moving'), to_regproc('events_mirror')").fetchone()
     if there == (None, None):
@@ -196,13 +195,13 @@ def discard_move(connection: Connection[Row]) -> None:
     )
 
 
-def moving_default_size_bytes(connection: Connection[Row]) -> int:
+def moving_default_size_bytes(connection: Connection) -> int:
     """Return the size of what would be the default partition next."""
     row = connection.execute("SELECT pg_relation_size(to_regclass('events_moving_default'))").fetchone()
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def _moving_months(connection: Connection[Row]) -> list[Partition]:
+def _moving_months(connection: Connection) -> list[Partition]:
     found = connection.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
         " WHERE inhparent = 'events_moving'::regclass AND relname ~ '^events_[0-9]{4}_[0-9]{2}$' ORDER BY 1"
@@ -210,7 +209,7 @@ def _moving_months(connection: Connection[Row]) -> list[Partition]:
     return [partition_of(datetime(int(name[7:11]), int(name[12:14]), 1, tzinfo=UTC)) for (name,) in found]
 
 
-def _with_events(connection: Connection[Row], months: Sequence[Partition]) -> list[Partition]:
+def _with_events(connection: Connection, months: Sequence[Partition]) -> list[Partition]:
     if not months:
         return []
     each = [
@@ -221,7 +220,7 @@ def _with_events(connection: Connection[Row], months: Sequence[Partition]) -> li
     return [part for part in months if part.name in filled]
 
 
-def _columns(connection: Connection[Row]) -> list[sql.Identifier]:
+def _columns(connection: Connection) -> list[sql.Identifier]:
     return [sql.Identifier(name) for (name,) in connection.execute(_COLUMNS)]
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-import psycopg
 from psycopg import sql
+
+from cloud_functions.db.types import Connection
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '250ms'"
 
@@ -36,7 +37,7 @@ SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhr
 WHERE inhparent = 'events'::regclass AND child.relname ~ '^events_[0-9]{4}_[0-9]{2}$' ORDER BY 1
 """
 
-COUNT_TABLES: Final = {
+ROLLUP_TABLES: Final = {
     "event_counts": "hour",
     "event_counts_daily": "day",
     "event_counts_monthly": "month",
@@ -92,18 +93,18 @@ def partition_of(moment: datetime) -> Partition:
     return Partition(f"events_{start:%Y_%m}", start, month_start(start, months_later=1))
 
 
-def list_partitions(connection: psycopg.Connection[Any]) -> list[Partition]:
+def list_partitions(connection: Connection) -> list[Partition]:
     """Return the monthly partitions, oldest first (not the default one)."""
     names = [name for (name,) in connection.execute(_LIST)]
     return [partition_of(datetime(int(name[7:11]), int(name[12:14]), 1, tzinfo=UTC)) for name in names]
 
 
-def months_in_default(connection: psycopg.Connection[Any], *, most: int) -> list[DefaultMonth]:
+def months_in_default(connection: Connection, *, most: int) -> list[DefaultMonth]:
     """Return the months of which the default partition holds events; counts no month further than ``most``."""
     return [DefaultMonth(*row) for row in connection.execute(_MONTHS_IN_DEFAULT, [most])]
 
 
-def ensure_partition(connection: psycopg.Connection[Any], moment: datetime) -> bool:
+def ensure_partition(connection: Connection, moment: datetime) -> bool:
     """Make the partition of the month of ``moment``, taking over what the default partition holds of it, if little.
 
     Return whether it was made now. Not made where it is there already, or where that would take long: the default
@@ -114,7 +115,7 @@ def ensure_partition(connection: psycopg.Connection[Any], moment: datetime) -> b
     return bool(row and row[0])
 
 
-def delete_plate_reads(connection: psycopg.Connection[Any], partition: Partition, *, limit: int) -> int:
+def delete_plate_reads(connection: Connection, partition: Partition, *, limit: int) -> int:
     """Delete the oldest plate reads of a month, with their events; return how many (at most ``limit``).
 
     Events, reads and all counts change in the same transaction, so each reader sees all of them or none.
@@ -123,7 +124,7 @@ def delete_plate_reads(connection: psycopg.Connection[Any], partition: Partition
     return _delete(connection, found)
 
 
-def drop_partition(connection: psycopg.Connection[Any], partition: Partition) -> None:
+def drop_partition(connection: Connection, partition: Partition) -> None:
     """Drop a month of events with its counts and its plates. Call inside a transaction of its own.
 
     The counts go first, while only writers of that month are kept out; readers of events wait for the drop alone.
@@ -133,7 +134,7 @@ def drop_partition(connection: psycopg.Connection[Any], partition: Partition) ->
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
     while delete_plate_reads(connection, partition, limit=10_000):
         pass  # those that came since the caller deleted them: few
-    for table, moment in COUNT_TABLES.items():
+    for table, moment in ROLLUP_TABLES.items():
         statement = sql.SQL("DELETE FROM {table} WHERE {moment} >= %s AND {moment} < %s")
         names = {"table": sql.Identifier(table), "moment": sql.Identifier(moment)}
         connection.execute(statement.format(**names), [partition.start, partition.end])
@@ -141,12 +142,12 @@ def drop_partition(connection: psycopg.Connection[Any], partition: Partition) ->
     connection.execute(sql.SQL("DROP TABLE {}").format(name))
 
 
-def delete_from_default(connection: psycopg.Connection[Any], *, before: datetime, limit: int) -> int:
+def delete_from_default(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete events older than ``before`` that no month took; return how many (at most ``limit``)."""
     return _delete(connection, connection.execute(_OLD_IN_DEFAULT, [before, limit]).fetchall())
 
 
-def _delete(connection: psycopg.Connection[Any], found: Sequence[tuple[Any, ...]]) -> int:
+def _delete(connection: Connection, found: Sequence[tuple[Any, ...]]) -> int:
     if not found:
         return 0
     times = [row[1] for row in found]

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from psycopg import Connection
-
-Row = tuple[Any, ...]
+from cloud_functions.db.types import Connection
 
 _FIND: Final = """
 SELECT event_id, "timestamp", id FROM events
@@ -47,7 +45,7 @@ ORDER BY p.captured_at, p.id LIMIT %(limit)s
 """
 
 
-class StoredEvent(NamedTuple):
+class FullEventRow(NamedTuple):
     """A row of ``events``, JSON as text."""
 
     id: int
@@ -67,29 +65,29 @@ class StoredEvent(NamedTuple):
     created_at: datetime
 
 
-class Place(NamedTuple):
+class ConversionPosition(NamedTuple):
     """How far a conversion has come."""
 
     timestamp: datetime
     id: int
 
 
-class Converted(NamedTuple):
+class ConvertedBatch(NamedTuple):
     """What one batch did: None for ``place`` at the end."""
 
-    place: Place | None
+    place: ConversionPosition | None
     events: int
 
 
 def convert_events(
-    connection: Connection[Row],
+    connection: Connection,
     site_id: str,
     *,
     sealed: bool,
-    after: Place,
+    after: ConversionPosition,
     limit: int,
-    change: Callable[[StoredEvent], StoredEvent | None],
-) -> Converted:
+    change: Callable[[FullEventRow], FullEventRow | None],
+) -> ConvertedBatch:
     """Change the next ``limit`` of a site's ``anpr`` events that are, or are not, sealed; None leaves one as it is.
 
     Call in a transaction of its own.
@@ -97,15 +95,15 @@ def convert_events(
     wanted = {"site_id": site_id, "sealed": sealed, "at": after.timestamp, "id": after.id, "limit": limit}
     found = connection.execute(_FIND, wanted).fetchall()
     if not found:
-        return Converted(None, 0)
+        return ConvertedBatch(None, 0)
     done = replace_events(connection, [(event_id, at) for event_id, at, _ in found], change)
-    return Converted(Place(found[-1][1], found[-1][2]) if len(found) == limit else None, done)
+    return ConvertedBatch(ConversionPosition(found[-1][1], found[-1][2]) if len(found) == limit else None, done)
 
 
 def replace_events(
-    connection: Connection[Row],
+    connection: Connection,
     keys: Sequence[tuple[UUID, datetime]],
-    change: Callable[[StoredEvent], StoredEvent | None],
+    change: Callable[[FullEventRow], FullEventRow | None],
 ) -> int:
     """Change the events with these keys (``event_id`` and time); return how many were; None leaves one as it is.
 
@@ -115,7 +113,7 @@ def replace_events(
         return 0
     times = [at for _, at in keys]
     wanted = {"event_ids": [key for key, _ in keys], "times": times, "first": min(times), "last": max(times)}
-    taken = [StoredEvent(*row) for row in connection.execute(_TAKE, wanted)]
+    taken = [FullEventRow(*row) for row in connection.execute(_TAKE, wanted)]
     if not taken:
         return 0
     changed = [change(one) for one in taken]
@@ -124,7 +122,7 @@ def replace_events(
     return sum(one is not None for one in changed)
 
 
-class OpenRead(NamedTuple):
+class UnprotectedRead(NamedTuple):
     """A stored read whose plate may be read."""
 
     event_id: UUID
@@ -146,15 +144,15 @@ class SealedRead(NamedTuple):
     sealed: bytes
 
 
-def next_open_reads(connection: Connection[Row], *, limit: int) -> list[OpenRead]:
-    """Return the reads after the last that was looked at (see ``reads_done``), sealed ones among them."""
+def next_unprotected_reads(connection: Connection, *, limit: int) -> list[UnprotectedRead]:
+    """Return the reads after the last that was looked at (see ``save_progress``), sealed ones among them."""
     place = connection.execute("SELECT captured_at, id FROM plate_conversion FOR UPDATE").fetchone()
     at, number = place or (None, None)
     rows = connection.execute(_OPEN_READS, {"at": at, "id": number, "limit": limit})
-    return [OpenRead(*row) for row in rows]
+    return [UnprotectedRead(*row) for row in rows]
 
 
-def reads_done(connection: Connection[Row], last: OpenRead | None) -> None:
+def save_progress(connection: Connection, last: UnprotectedRead | None) -> None:
     """Note how far the conversion has come; None: to the end."""
     if last is None:
         connection.execute("UPDATE plate_conversion SET completed_at = now()")
@@ -162,7 +160,7 @@ def reads_done(connection: Connection[Row], last: OpenRead | None) -> None:
         connection.execute("UPDATE plate_conversion SET captured_at = %s, id = %s", [last.captured_at, last.id])
 
 
-def begin_again(connection: Connection[Row]) -> None:
+def restart_conversion(connection: Connection) -> None:
     """Where the conversion had come to its end, start over: an earlier release may have written reads since then."""
     connection.execute(
         "UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL"
@@ -170,8 +168,8 @@ def begin_again(connection: Connection[Row]) -> None:
     )
 
 
-def next_sealed_reads(connection: Connection[Row], site_id: str, *, limit: int) -> list[SealedRead]:
-    """Return a site's protected reads after the last that was looked at (see ``sealed_reads_done``)."""
+def next_protected_reads(connection: Connection, site_id: str, *, limit: int) -> list[SealedRead]:
+    """Return a site's protected reads after the last that was looked at (see ``save_site_progress``)."""
     place = connection.execute(
         "SELECT captured_at, id FROM plate_conversion_sites WHERE site_id = %s FOR UPDATE", [site_id]
     ).fetchone()
@@ -181,7 +179,7 @@ def next_sealed_reads(connection: Connection[Row], site_id: str, *, limit: int) 
     return [SealedRead(*row) for row in connection.execute(_SEALED_READS, wanted)]
 
 
-def sealed_reads_done(connection: Connection[Row], site_id: str, last: SealedRead | None) -> None:
+def save_site_progress(connection: Connection, site_id: str, last: SealedRead | None) -> None:
     """Note how far a site's conversion has come; None: to the end."""
     if last is None:
         connection.execute("DELETE FROM plate_conversion_sites WHERE site_id = %s", [site_id])
@@ -192,12 +190,12 @@ def sealed_reads_done(connection: Connection[Row], site_id: str, last: SealedRea
         )
 
 
-def unconverted_sites(connection: Connection[Row]) -> frozenset[str]:
+def sites_to_convert(connection: Connection) -> frozenset[str]:
     """Return the sites that may have protected reads in an earlier normal form."""
     return frozenset(site_id for (site_id,) in connection.execute("SELECT site_id FROM plate_conversion_sites"))
 
 
-def count_pattern_reads(connection: Connection[Row], reads: Mapping[int, int]) -> None:
+def count_pattern_reads(connection: Connection, reads: Mapping[int, int]) -> None:
     """Add, by pattern, how many converted reads a watch-list pattern matches no more."""
     for pattern_id, number in sorted(reads.items()):
         connection.execute(
@@ -207,7 +205,7 @@ def count_pattern_reads(connection: Connection[Row], reads: Mapping[int, int]) -
         )
 
 
-def ambiguous_patterns(connection: Connection[Row]) -> list[tuple[int, int, str, int]]:
+def ambiguous_patterns(connection: Connection) -> list[tuple[int, int, str, int]]:
     """Return the patterns, as long as they are kept, that matched reads by letters that had been dropped.
 
     Each with its list's number and name, and how many reads it matches no more.
@@ -219,7 +217,7 @@ def ambiguous_patterns(connection: Connection[Row]) -> list[tuple[int, int, str,
     return connection.execute(query).fetchall()
 
 
-def purge_unread_plates(connection: Connection[Row]) -> int:
+def purge_unread_plates(connection: Connection) -> int:
     """Delete plates that no read is left of, from the list of all plates; return how many."""
     return connection.execute(
         """

@@ -11,20 +11,21 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from pydantic_core import from_json, to_json
 
 from cloud_functions.db.plates.conversion import (
-    StoredEvent,
+    FullEventRow,
     count_pattern_reads,
-    next_open_reads,
-    reads_done,
+    next_unprotected_reads,
     replace_events,
+    save_progress,
 )
+from cloud_functions.db.types import Connection, Transaction
 from cloud_functions.db.watchlists import active_pattern_numbers, load_patterns
 from cloud_functions.plates.normal_form import normal_form, with_normal_form
 from cloud_functions.plates.patterns import PatternIndex
@@ -32,9 +33,6 @@ from cloud_functions.plates.site_key import is_token
 from shared.errors import TransientError
 
 log = logging.getLogger(__name__)
-
-Connection = psycopg.Connection[Any]
-Transaction = Callable[[], AbstractContextManager[Connection]]
 
 READS_AT_ONCE: Final = 2000
 """Reads looked at in one transaction. Raising it makes fewer and longer transactions."""
@@ -63,7 +61,7 @@ def limit_transaction(connection: Connection) -> None:
     connection.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
 
 
-def convert_open_reads(transaction: Transaction, *, at_once: int = READS_AT_ONCE) -> int:
+def convert_unprotected_reads(transaction: Transaction, *, at_once: int = READS_AT_ONCE) -> int:
     """Convert the reads that are not protected, from where the last conversion stopped; return how many were changed.
 
     Raises:
@@ -92,9 +90,9 @@ def retry_while_busy(step: Callable[[], int | None]) -> int:
 
 def _convert_open(transaction: Transaction, limit: int) -> int | None:
     with transaction() as connection:
-        reads = next_open_reads(connection, limit=limit)
+        reads = next_unprotected_reads(connection, limit=limit)
         if not reads:
-            reads_done(connection, None)
+            save_progress(connection, None)
             return None
         # Those of protected sites are sealed as they are converted by whoever protects the site.
         guarded = {site_id for (site_id,) in connection.execute("SELECT site_id FROM sites WHERE plates_protected")}
@@ -106,17 +104,17 @@ def _convert_open(transaction: Transaction, limit: int) -> int | None:
             and (right := normal_form(read.plate_text, read.plate)) != read.plate
         ]
         changed = replace_events(connection, [(read.event_id, read.captured_at) for read, _ in due], _converted)
-        note_lost_patterns(connection, [(read.plate, right) for read, right in due])
-        reads_done(connection, reads[-1])
+        record_unmatched_patterns(connection, [(read.plate, right) for read, right in due])
+        save_progress(connection, reads[-1])
         return changed
 
 
-def _converted(event: StoredEvent) -> StoredEvent | None:
+def _converted(event: FullEventRow) -> FullEventRow | None:
     right = with_normal_form(from_json(event.event_data_json))
     return None if right is None else event._replace(event_data_json=to_json(right).decode())
 
 
-def note_lost_patterns(connection: Connection, changes: Iterable[tuple[str, str]]) -> None:
+def record_unmatched_patterns(connection: Connection, changes: Iterable[tuple[str, str]]) -> None:
     """Note the watch-list patterns that the plate before matched and the plate after does not."""
     pairs = Counter(changes)
     if not pairs:

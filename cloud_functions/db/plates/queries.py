@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString, Protocol
+from typing import LiteralString
 
-from psycopg import Connection, sql
+from psycopg import sql
 
 from cloud_functions.db.events.counts import count_events
 from cloud_functions.db.events.filter import EventFilter, Parameters, all_of
 from cloud_functions.db.plates.record import PLATE_EVENT_COLUMNS, PlateEvent
-
-Row = tuple[Any, ...]
+from cloud_functions.db.types import Connection, Position
 
 COLUMNS = sql.SQL(PLATE_EVENT_COLUMNS)
 
@@ -37,10 +36,10 @@ class PlateFilter:
     end: datetime | None = None
     tokens: tuple[str, ...] = ()
     event_ids: tuple[str, ...] = ()
-    """Events of ``plate`` that are stored under another token (see ``plates.normal_form.earlier_forms``)."""
+    """Events of ``plate`` that are stored under another token (see ``plates.normal_form.legacy_normal_forms``)."""
 
     @property
-    def is_counted(self) -> bool:
+    def has_rollup(self) -> bool:
         """Whether the kept counts of events tell how many reads match."""
         return self.plate is None and self.prefix is None and self.region is None
 
@@ -49,15 +48,6 @@ class PlateFilter:
         """Whether the beginning of the plate is all that is asked."""
         others = (self.plate, self.region, self.camera_id, self.site_id, self.start, self.end)
         return self.prefix is not None and all(other is None for other in others)
-
-
-class Position(Protocol):
-    """A read's place in the order of the list."""
-
-    @property
-    def timestamp(self) -> datetime: ...
-    @property
-    def id(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +158,7 @@ def _prefix_range(prefix: str) -> Parameters:
 
 
 def plates_page(
-    connection: Connection[Row], wanted: PlateFilter, *, limit: int, offset: int = 0, after: Position | None = None
+    connection: Connection, wanted: PlateFilter, *, limit: int, offset: int = 0, after: Position | None = None
 ) -> PlatePage:
     """Return ``limit`` reads after the newest ``offset``, or after a place, and how many match in all."""
     total = count_plates(connection, wanted)
@@ -184,9 +174,9 @@ def plates_page(
     return PlatePage(plates=plates[:limit], total=total, has_more=len(plates) > limit)
 
 
-def count_plates(connection: Connection[Row], wanted: PlateFilter) -> int:
+def count_plates(connection: Connection, wanted: PlateFilter) -> int:
     """Return exactly how many reads match: from kept counts where they know, else by counting."""
-    if wanted.is_counted:
+    if wanted.has_rollup:
         kept = EventFilter(
             event_type="anpr", camera_id=wanted.camera_id, site_id=wanted.site_id, start=wanted.start, end=wanted.end
         )
@@ -199,7 +189,7 @@ def count_plates(connection: Connection[Row], wanted: PlateFilter) -> int:
     return 0 if row is None else row[0]
 
 
-def plate_history(connection: Connection[Row], wanted: PlateFilter, *, limit: int) -> PlateHistory | None:
+def plate_history(connection: Connection, wanted: PlateFilter, *, limit: int) -> PlateHistory | None:
     """Return where and when the plate asked for was read, with its newest reads; None where it never was."""
     conditions, parameters = plate_conditions(wanted)
     query = sql.SQL(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from psycopg import Connection, sql
+from psycopg import sql
 
 from cloud_functions.db.events.filter import all_of
 from cloud_functions.db.plates.queries import PlateFilter, plate_conditions
-
-Row = tuple[Any, ...]
+from cloud_functions.db.types import Connection
 
 _SEALED: Final = """
 SELECT event_id::text, plate_sealed FROM unnest(%(event_ids)s::uuid[], %(times)s::timestamptz[]) AS wanted (wanted, at)
@@ -29,7 +28,7 @@ class SealedPlate(NamedTuple):
     sealed: bytes
 
 
-def sealed_data(connection: Connection[Row], rows: Iterable[tuple[str, datetime]]) -> dict[str, bytes]:
+def sealed_data(connection: Connection, rows: Iterable[tuple[str, datetime]]) -> dict[str, bytes]:
     """Return the sealed data of these events (``event_id`` and time), by ``event_id``."""
     wanted = dict(rows)
     if not wanted:
@@ -48,7 +47,7 @@ class ReadUnderToken(NamedTuple):
     sealed: bytes
 
 
-def reads_under_tokens(connection: Connection[Row], tokens: Iterable[str], *, limit: int) -> list[ReadUnderToken]:
+def reads_under_tokens(connection: Connection, tokens: Iterable[str], *, limit: int) -> list[ReadUnderToken]:
     """Return the protected reads that are stored under these tokens, in no order."""
     rows = connection.execute(
         """
@@ -62,7 +61,7 @@ def reads_under_tokens(connection: Connection[Row], tokens: Iterable[str], *, li
     return [ReadUnderToken(event_id, token, bytes(sealed)) for event_id, token, sealed in rows]
 
 
-def sealed_plates(connection: Connection[Row], wanted: PlateFilter, *, limit: int) -> list[SealedPlate]:
+def sealed_plates(connection: Connection, wanted: PlateFilter, *, limit: int) -> list[SealedPlate]:
     """Return each protected plate, once, that has reads which meet ``wanted`` (plate and prefix apart)."""
     conditions, parameters = plate_conditions(wanted)
     conditions.append(sql.SQL("read.plate_normalized_text = plates.plate_normalized_text"))

@@ -10,21 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
-from psycopg import Connection, sql
+from psycopg import sql
 
 from cloud_functions.db.events.filter import all_of
-from cloud_functions.db.plates.queries import COLUMNS, PlateFilter, Position, plate_conditions
+from cloud_functions.db.plates.queries import COLUMNS, PlateFilter, plate_conditions
 from cloud_functions.db.plates.record import PlateEvent
+from cloud_functions.db.types import Connection, Position
 from cloud_functions.plates.distance import CONFUSABLE, edit_distance, fold, plate_distance
-
-Row = tuple[Any, ...]
 
 THRESHOLD: Final = 0.3
 MOST_CANDIDATES: Final = 400
 """As many as the index gives, the most similar first, are put in order."""
-MOST_PLATES: Final = 100
+MAX_PLATES: Final = 100
 """As many plates as a search shows the reads of."""
 
 # The index's threshold is a setting, made in the same statement; the subquery leans on it, so that it is made first.
@@ -73,7 +72,7 @@ class NearPlate:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRead:
+class SearchResult:
     """A read, and how near its plate is."""
 
     read: PlateEvent
@@ -84,15 +83,15 @@ class FoundRead:
 class SearchPage:
     """A slice of the reads found, nearest plate first, how many there are, and whether more follow."""
 
-    found: list[FoundRead]
+    found: list[SearchResult]
     total: int
     has_more: bool
 
 
-def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -> list[NearPlate]:
+def near_plates(connection: Connection, plate: str, *, max_distance: int) -> list[NearPlate]:
     """Return the stored plates at most ``max_distance`` away from ``plate`` (in normal form), the nearest first."""
     folded = fold(plate)
-    apart = apart_from_the_beginning(folded, max_distance)
+    apart = query_without_prefix_trigrams(folded, max_distance)
     asked, threshold = (folded, THRESHOLD) if apart is None else apart
     parameters = {
         "plate": plate,
@@ -111,7 +110,7 @@ def near_plates(connection: Connection[Row], plate: str, *, max_distance: int) -
     return nearest(_measured(plate, candidates.values(), max_distance))
 
 
-def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float] | None:
+def query_without_prefix_trigrams(folded: str, max_distance: int) -> tuple[str, float] | None:
     """Return a text and a threshold to ask the index with that leave a plate's first two trigrams out; None if none do.
 
     Thousands of a town's plates share their beginning, and the index reads the long lists of them all. Where plates
@@ -134,7 +133,7 @@ def apart_from_the_beginning(folded: str, max_distance: int) -> tuple[str, float
     return (asked, threshold) if threshold > 1 / own else None
 
 
-def near_protected(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
+def near_protected_plates(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
     """Return the protected plates (token, plate, number of reads) at most so far away, in no order; by their tokens."""
     folded = _trigrams(fold(plate))
     candidates = (
@@ -157,7 +156,7 @@ def _measured(plate: str, candidates: Iterable[tuple[str, str, int, float]], max
 
 def nearest(near: list[NearPlate]) -> list[NearPlate]:
     """Return as many as a search shows, the nearest first."""
-    return sorted(near, key=lambda one: (one.distance, -one.similarity, one.plate))[:MOST_PLATES]
+    return sorted(near, key=lambda one: (one.distance, -one.similarity, one.plate))[:MAX_PLATES]
 
 
 def trigram_similarity(one: str, other: str) -> float:
@@ -176,7 +175,7 @@ def _similarity(one: set[str], other: set[str]) -> float:
 
 
 def search_page(
-    connection: Connection[Row],
+    connection: Connection,
     near: list[NearPlate],
     wanted: PlateFilter,
     *,
@@ -209,11 +208,11 @@ def search_page(
     ).format(COLUMNS, all_of(conditions))
     parameters |= {"plates": [one.plate for one in plates], "needed": needed, "offset": offset, "limit": limit + 1}
     rows = connection.execute(query, parameters).fetchall()
-    found = [FoundRead(PlateEvent.from_row(row[1:]), plates[row[0] - 1]) for row in rows[:limit]]
+    found = [SearchResult(PlateEvent.from_row(row[1:]), plates[row[0] - 1]) for row in rows[:limit]]
     return SearchPage(found, total, has_more=len(rows) > limit)
 
 
-def _totals(connection: Connection[Row], near: list[NearPlate], wanted: PlateFilter) -> tuple[int, dict[str, int]]:
+def _totals(connection: Connection, near: list[NearPlate], wanted: PlateFilter) -> tuple[int, dict[str, int]]:
     """Return how many reads match, in all and by plate."""
     if not near:
         return 0, {}
@@ -228,7 +227,7 @@ def _totals(connection: Connection[Row], near: list[NearPlate], wanted: PlateFil
     return sum(counts.values()), counts
 
 
-def _place(connection: Connection[Row], near: list[NearPlate], after: Position) -> int:
+def _place(connection: Connection, near: list[NearPlate], after: Position) -> int:
     """Return which of ``near`` the read at ``after`` is of."""
     row = connection.execute(
         "SELECT plate_normalized_text FROM plate_events WHERE captured_at = %(at)s AND id = %(id)s",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from psycopg import Connection
-
-from cloud_functions.db.events.delete import DeletedEvent, unreferenced_pictures
-from cloud_functions.db.snapshots.expired import note_expired_pictures
-
-Row = tuple[Any, ...]
+from cloud_functions.db.events.delete import DeletedEvent, unreferenced_snapshots
+from cloud_functions.db.snapshots.expired import record_expired_snapshots
+from cloud_functions.db.types import Connection
 
 _EXPIRED: Final = """
 SELECT day, camera_id, event_type FROM event_counts_daily
@@ -38,20 +35,18 @@ class ExpiredDay(NamedTuple):
 
 
 def expired_days(
-    connection: Connection[Row], site_id: str, *, before: datetime, event_type: str | None = None
+    connection: Connection, site_id: str, *, before: datetime, event_type: str | None = None
 ) -> list[ExpiredDay]:
     """Return where a site has events of before ``before``, the oldest first."""
     wanted = {"site_id": site_id, "before": before, "event_type": event_type}
     return [ExpiredDay(*row) for row in connection.execute(_EXPIRED, wanted)]
 
 
-def delete_expired(
-    connection: Connection[Row], site_id: str, expired: ExpiredDay, *, before: datetime, limit: int
-) -> int:
+def delete_expired(connection: Connection, site_id: str, expired: ExpiredDay, *, before: datetime, limit: int) -> int:
     """Delete the oldest of them and note their pictures; return how many events went (at most ``limit``)."""
     end = min(expired.day + timedelta(days=1), before)
     rows = connection.execute(
         _DELETE, expired._asdict() | {"site_id": site_id, "start": expired.day, "end": end, "limit": limit}
     ).fetchall()
-    note_expired_pictures(connection, unreferenced_pictures(connection, [DeletedEvent(*row) for row in rows]))
+    record_expired_snapshots(connection, unreferenced_snapshots(connection, [DeletedEvent(*row) for row in rows]))
     return len(rows)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from psycopg import Connection
-
+from cloud_functions.db.types import Connection
 from cloud_functions.plates.master_keys import WrappedKey
-
-Row = tuple[Any, ...]
 
 _WRITERS_LOCK: Final = 8459402173
 """Shared by every transaction that stores plates (see migration 0006); whoever holds it alone has waited for them."""
@@ -36,19 +33,19 @@ class StoredKey:
     wrapped_at: datetime
 
 
-def sites_version(connection: Connection[Row]) -> int:
+def sites_version(connection: Connection) -> int:
     """Return a number that grows with every committed change of a site or a key."""
     row = connection.execute("SELECT version FROM sites_version").fetchone()
     return 0 if row is None else row[0]
 
 
-def list_sites(connection: Connection[Row]) -> list[Site]:
+def list_sites(connection: Connection) -> list[Site]:
     """Return the sites that have settings of their own, by name."""
     query = "SELECT site_id, plates_protected, plate_retention_days, event_retention_days FROM sites ORDER BY site_id"
     return [Site(*row) for row in connection.execute(query)]
 
 
-def list_keys(connection: Connection[Row]) -> list[StoredKey]:
+def list_keys(connection: Connection) -> list[StoredKey]:
     """Return all wrapped keys, the oldest first."""
     query = "SELECT key_id, site_id, wrapped_key, wrapped_by, wrapped_at FROM site_keys ORDER BY key_id"
     return [
@@ -57,7 +54,7 @@ def list_keys(connection: Connection[Row]) -> list[StoredKey]:
     ]
 
 
-def set_protected(connection: Connection[Row], site_id: str, *, protected: bool) -> None:
+def set_protected(connection: Connection, site_id: str, *, protected: bool) -> None:
     """Protect a site's plates or stop it; returns once nobody is storing plates who does not know of it yet.
 
     Call in a transaction of its own, and again later where somebody has been storing plates for seconds: everybody else
@@ -74,7 +71,7 @@ def set_protected(connection: Connection[Row], site_id: str, *, protected: bool)
     )
 
 
-def set_retention(connection: Connection[Row], site_id: str, *, plate_days: int | None, event_days: int | None) -> None:
+def set_retention(connection: Connection, site_id: str, *, plate_days: int | None, event_days: int | None) -> None:
     """Say how many days a site keeps plates, and events of any kind; None as the deployment does."""
     connection.execute(
         """
@@ -86,7 +83,7 @@ def set_retention(connection: Connection[Row], site_id: str, *, plate_days: int 
     )
 
 
-def add_key(connection: Connection[Row], site_id: str, key: WrappedKey) -> int:
+def add_key(connection: Connection, site_id: str, key: WrappedKey) -> int:
     """Keep a new wrapped key, from now on the one that seals; return its number."""
     connection.execute("INSERT INTO sites (site_id) VALUES (%s) ON CONFLICT DO NOTHING", [site_id])
     row = connection.execute(
@@ -97,7 +94,7 @@ def add_key(connection: Connection[Row], site_id: str, key: WrappedKey) -> int:
     return row[0]
 
 
-def rewrap_key(connection: Connection[Row], key_id: int, key: WrappedKey) -> None:
+def rewrap_key(connection: Connection, key_id: int, key: WrappedKey) -> None:
     """Put another wrapping in the place of a key's; the key itself stays the same."""
     connection.execute(
         "UPDATE site_keys SET wrapped_key = %s, wrapped_by = %s, wrapped_at = now() WHERE key_id = %s",
@@ -105,6 +102,6 @@ def rewrap_key(connection: Connection[Row], key_id: int, key: WrappedKey) -> Non
     )
 
 
-def delete_keys(connection: Connection[Row], site_id: str) -> int:
+def delete_keys(connection: Connection, site_id: str) -> int:
     """Delete all keys of a site: what was sealed under them can never be read again. Return how many there were."""
     return connection.execute("DELETE FROM site_keys WHERE site_id = %s", [site_id]).rowcount

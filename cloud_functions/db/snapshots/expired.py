@@ -7,13 +7,10 @@ ever.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from psycopg import Connection
-
-from cloud_functions.db.events.delete import Picture
-
-Row = tuple[Any, ...]
+from cloud_functions.db.events.delete import SnapshotPath
+from cloud_functions.db.types import Connection
 
 _NOTE: Final = """
 INSERT INTO expired_pictures (device_id, path) SELECT * FROM unnest(%s::text[], %s::text[])
@@ -25,25 +22,25 @@ WHERE expired_pictures.device_id = gone.device_id AND expired_pictures.path = go
 """
 
 
-def note_expired_pictures(connection: Connection[Row], pictures: Sequence[Picture]) -> None:
+def record_expired_snapshots(connection: Connection, pictures: Sequence[SnapshotPath]) -> None:
     """Note pictures that are to be deleted; one that is noted already stays."""
     if pictures:
         connection.execute(_NOTE, _columns(pictures))
 
 
-def oldest_expired_pictures(connection: Connection[Row], *, limit: int) -> list[Picture]:
+def oldest_expired_snapshots(connection: Connection, *, limit: int) -> list[SnapshotPath]:
     """Return the pictures noted first."""
     rows = connection.execute(
         "SELECT device_id, path FROM expired_pictures ORDER BY noted_at, device_id, path LIMIT %s", [limit]
     )
-    return [Picture(*row) for row in rows]
+    return [SnapshotPath(*row) for row in rows]
 
 
-def forget_expired_pictures(connection: Connection[Row], pictures: Sequence[Picture]) -> None:
+def remove_expired_snapshots(connection: Connection, pictures: Sequence[SnapshotPath]) -> None:
     """Forget pictures that have been deleted."""
     if pictures:
         connection.execute(_FORGET, _columns(pictures))
 
 
-def _columns(pictures: Sequence[Picture]) -> list[list[str]]:
+def _columns(pictures: Sequence[SnapshotPath]) -> list[list[str]]:
     return [[picture.device_id for picture in pictures], [picture.path for picture in pictures]]

@@ -10,7 +10,7 @@ from typing import Final
 
 from cloud_functions.db.connect import LockedError
 from cloud_functions.db.partitions.move import (
-    MOST_DEFAULT_BYTES,
+    MAX_DEFAULT_BYTES,
     MoveState,
     begin_move,
     copy_batch,
@@ -93,7 +93,7 @@ def _look(context: MaintenanceContext) -> _Found:
         move=move,
         wanted=wanted,
         strays=sum(month.events for month in months) - sum(month.events for month in wanted),
-        is_much=size_bytes > MOST_DEFAULT_BYTES or any(month.events > _TAKEN_OVER_AT_ONCE for month in wanted),
+        is_much=size_bytes > MAX_DEFAULT_BYTES or any(month.events > _TAKEN_OVER_AT_ONCE for month in wanted),
     )
 
 
@@ -144,7 +144,7 @@ def _copy(context: MaintenanceContext) -> None:
 def _finish(context: MaintenanceContext) -> int:
     with context.database.transaction() as connection:
         size_bytes = moving_default_size_bytes(connection)
-    if size_bytes > MOST_DEFAULT_BYTES:
+    if size_bytes > MAX_DEFAULT_BYTES:
         _discard(context)
         raise TransientError("events of further months came meanwhile; the next run moves those as well")
     months = in_transaction(context.database, finish_move, sleep=context.sleep)

@@ -12,8 +12,8 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Final
 
-from cloud_functions.db.events.delete import Picture
-from cloud_functions.db.snapshots.expired import forget_expired_pictures, oldest_expired_pictures
+from cloud_functions.db.events.delete import SnapshotPath
+from cloud_functions.db.snapshots.expired import oldest_expired_snapshots, remove_expired_snapshots
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.snapshot_store import MAX_KEYS_A_DELETE, SnapshotStore
 from shared.storage_keys import image_object_keys
@@ -34,7 +34,7 @@ def delete_expired_pictures(context: MaintenanceContext) -> int:
     while pictures := _oldest(context):
         store.delete([key for picture in pictures for key in image_object_keys(picture.device_id, picture.path)])
         with context.database.transaction() as connection:
-            forget_expired_pictures(connection, pictures)
+            remove_expired_snapshots(connection, pictures)
         gone += len(pictures)
     return gone
 
@@ -54,9 +54,9 @@ def delete_old_pictures(context: MaintenanceContext) -> int:
     return gone
 
 
-def _oldest(context: MaintenanceContext) -> list[Picture]:
+def _oldest(context: MaintenanceContext) -> list[SnapshotPath]:
     with context.database.transaction() as connection:
-        return oldest_expired_pictures(connection, limit=_AT_ONCE)
+        return oldest_expired_snapshots(connection, limit=_AT_ONCE)
 
 
 def _kept_from(context: MaintenanceContext) -> date | None:

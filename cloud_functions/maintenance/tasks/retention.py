@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import psycopg
 
-from cloud_functions.db.maintenance.purge import purge_odd_times
+from cloud_functions.db.maintenance.purge import purge_unusual_times
 from cloud_functions.db.partitions.partitions import (
     Partition,
     delete_from_default,
@@ -45,7 +45,7 @@ def delete_old_strays(context: MaintenanceContext) -> int:
     if limit is None:
         return 0
     gone = in_batches(context, partial(delete_from_default, before=limit, limit=AT_ONCE))
-    in_batches(context, partial(purge_odd_times, before=limit, limit=AT_ONCE))
+    in_batches(context, partial(purge_unusual_times, before=limit, limit=AT_ONCE))
     return gone
 
 

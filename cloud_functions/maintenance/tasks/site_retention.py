@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from cloud_functions.db.maintenance.purge import purge_empty_counts
+from cloud_functions.db.maintenance.purge import purge_zero_counts
 from cloud_functions.db.sites.retention import delete_expired, expired_days
 from cloud_functions.db.sites.settings import Site, list_sites
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
@@ -42,7 +42,7 @@ def delete_expired_of_sites(context: MaintenanceContext) -> int:
 
 def purge_unread_plates(context: MaintenanceContext) -> int:
     """Delete plates that no read is left of from the list of all plates: none must outlive its reads. Return 0."""
-    in_batches(context, partial(purge_empty_counts, table="plates", limit=AT_ONCE))
+    in_batches(context, partial(purge_zero_counts, table="plates", limit=AT_ONCE))
     return 0
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from alembic import op
 
 from cloud_functions.db.migrations.plain_sql import run_sql
-from cloud_functions.db.plates.normal_form_conversion import convert_open_reads, short_transactions
+from cloud_functions.db.plates.normal_form_conversion import convert_unprotected_reads, short_transactions
 
 revision = "0008"
 down_revision = "0007"
@@ -74,7 +74,7 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         connection = op.get_bind().connection.driver_connection
         assert connection is not None  # noqa: S101 - Alembic is never run offline here
-        convert_open_reads(short_transactions(connection))
+        convert_unprotected_reads(short_transactions(connection))
 
 
 def downgrade() -> None:

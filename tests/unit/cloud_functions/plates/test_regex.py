@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloud_functions.plates.regex import compile_glob, compile_regex
-from cloud_functions.plates.regex_syntax import MAX_POSITIONS, required_runs
+from cloud_functions.plates.regex_syntax import MAX_POSITIONS, required_substrings
 
 ATOMS = st.sampled_from(["A", "B", "1", ".", "[AB]", "[^A]", r"\d", r"\D", r"\w", "[A-C1]"])
 
@@ -46,7 +46,7 @@ def test_a_plate_that_matches_holds_what_is_required(expression: str, plate: str
     compiled = compile_regex(expression)
     if compiled.matches(plate):
         assert any(
-            all(any(run in f"^{plate}$" for run in runs) for runs in required_runs(branch))
+            all(any(run in f"^{plate}$" for run in runs) for runs in required_substrings(branch))
             for branch in compiled.branches
         )
 
@@ -71,7 +71,7 @@ def test_a_plate_that_matches_holds_what_is_required(expression: str, plate: str
 def test_what_is_required(expression: str, required: list[set[str]]) -> None:
     """Runs of characters that must come, with the ends where it is anchored; of a choice, one of several."""
     [branch] = compile_regex(expression).branches
-    assert required_runs(branch) == required
+    assert required_substrings(branch) == required
 
 
 def test_small_letters_mean_their_capitals() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_functions.plates.site_key import SiteKey, is_token, sealed_under
-from cloud_functions.privacy.sealing import open_letter, readable_snapshot, seal_data, token_in
+from cloud_functions.privacy.sealing import open_dead_letter, readable_snapshot, seal_data, token_in
 from cloud_functions.privacy.vault import PlateVault
 from shared.errors import ConfigurationError, ContractError, PermanentError
 from shared.plates import normalize_plate
@@ -185,7 +185,7 @@ def test_an_open_plate_has_no_token() -> None:
 def test_what_is_no_letter_is_said_to_be_none(letter: str) -> None:
     """A person may have copied half of it."""
     with pytest.raises(ContractError):
-        open_letter(letter, PlateVault())
+        open_dead_letter(letter, PlateVault())
 
 
 def test_a_vault_without_anything_protects_nothing() -> None:

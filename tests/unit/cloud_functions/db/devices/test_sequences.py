@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.db.devices.sequences import holes_between, to_ranges
+from cloud_functions.db.devices.sequences import missing_ranges, to_ranges
 
 SEQUENCES = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 
@@ -24,7 +24,7 @@ def test_ranges_hold_exactly_the_sequences(sequences: list[int]) -> None:
 def test_holes_are_what_is_missing_above(sequences: list[int], above: int) -> None:
     """Between the highest known and the highest that came."""
     holes = {
-        number for first, last in holes_between(to_ranges(sequences), above=above) for number in range(first, last + 1)
+        number for first, last in missing_ranges(to_ranges(sequences), above=above) for number in range(first, last + 1)
     }
     assert holes == set(range(above + 1, max(sequences))) - set(sequences)
 

@@ -14,7 +14,7 @@ def test_a_confidence_as_people_write_it_is_a_step(step: int) -> None:
     """0.35 is seven twentieths, whatever a float makes of it."""
     wanted = EventFilter(min_confidence=float(f"{step * 5 / 100:.2f}"), class_name="car")
     assert wanted.confidence_step == step
-    assert wanted.is_counted
+    assert wanted.has_rollup
 
 
 @given(st.floats(0, 1))
@@ -23,7 +23,7 @@ def test_only_the_very_step_is_counted(confidence: float) -> None:
     wanted = EventFilter(min_confidence=confidence)
     if wanted.confidence_step is not None:
         assert wanted.confidence_step / CONFIDENCE_STEPS == confidence
-    assert wanted.is_counted == (confidence in [n / CONFIDENCE_STEPS for n in range(CONFIDENCE_STEPS + 1)])
+    assert wanted.has_rollup == (confidence in [n / CONFIDENCE_STEPS for n in range(CONFIDENCE_STEPS + 1)])
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_only_the_very_step_is_counted(confidence: float) -> None:
 )
 def test_what_is_counted(wanted: EventFilter, counted: bool) -> None:
     """One label and a whole step of confidence are; plates and two labels at once are not."""
-    assert wanted.is_counted == counted
+    assert wanted.has_rollup == counted

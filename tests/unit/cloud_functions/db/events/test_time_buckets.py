@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from cloud_functions.db.events.time_buckets import (
     DAY,
     HOUR,
-    Grain,
+    Resolution,
     TimeSpan,
     floor_day,
     floor_hour,
     floor_month,
-    inner_pieces,
-    nearest_pieces,
-    next_after,
+    inner_buckets,
+    nearest_buckets,
+    next_start,
 )
 
 BASE = datetime(2026, 2, 27, tzinfo=UTC)
@@ -41,34 +41,34 @@ FLOORS = {"hour": floor_hour, "day": floor_day, "month": floor_month}
 
 @given(FAR_ENDS, FAR_ENDS)
 def test_the_inner_pieces_cover_the_span_exactly(start: datetime | None, end: datetime | None) -> None:
-    """Put side by side, the pieces are the span: nothing twice, nothing left out, none empty, none taken away."""
+    """Put side by side, the buckets are the span: nothing twice, nothing left out, none empty, none taken away."""
     span = TimeSpan(start, end)
-    pieces = inner_pieces(span)
-    assert all(piece.is_added for piece in pieces)
+    buckets = inner_buckets(span)
+    assert all(bucket.is_added for bucket in buckets)
     if span.is_empty:
-        assert pieces == []
+        assert buckets == []
         return
     lowest, highest = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-    spans = sorted((piece.span for piece in pieces), key=lambda piece: piece.start or lowest)
+    spans = sorted((bucket.span for bucket in buckets), key=lambda bucket: bucket.start or lowest)
     assert (spans[0].start, spans[-1].end) == (start, end)
     for before, after in pairwise(spans):
         assert before.end == after.start
-    assert all((piece.start or lowest) < (piece.end or highest) for piece in spans)
+    assert all((bucket.start or lowest) < (bucket.end or highest) for bucket in spans)
 
 
 @given(FAR_ENDS, FAR_ENDS)
 def test_each_inner_piece_is_of_whole_units_and_short(start: datetime | None, end: datetime | None) -> None:
     """What is read by hand is never as much as two hours together, hours are fewer than two days', and so on."""
     most = {None: 2 * HOUR, "hour": 2 * DAY, "day": timedelta(days=62), "month": timedelta.max}
-    for piece in inner_pieces(TimeSpan(start, end)):
-        edges = [edge for edge in (piece.span.start, piece.span.end) if edge is not None]
-        assert piece.grain is None or all(FLOORS[piece.grain](edge) == edge for edge in edges)
-        assert len(edges) == 2 or piece.grain == "month"
-        assert len(edges) < 2 or edges[1] - edges[0] < most[piece.grain]
+    for bucket in inner_buckets(TimeSpan(start, end)):
+        edges = [edge for edge in (bucket.span.start, bucket.span.end) if edge is not None]
+        assert bucket.resolution is None or all(FLOORS[bucket.resolution](edge) == edge for edge in edges)
+        assert len(edges) == 2 or bucket.resolution == "month"
+        assert len(edges) < 2 or edges[1] - edges[0] < most[bucket.resolution]
 
 
 @pytest.mark.parametrize(
-    ("grain", "begin", "after"),
+    ("resolution", "begin", "after"),
     [
         ("hour", datetime(2026, 12, 31, 23, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
         ("day", datetime(2028, 2, 28, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC)),
@@ -76,9 +76,9 @@ def test_each_inner_piece_is_of_whole_units_and_short(start: datetime | None, en
         ("month", datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_the_next_hour_day_or_month(grain: Grain, begin: datetime, after: datetime) -> None:
+def test_the_next_hour_day_or_month(resolution: Resolution, begin: datetime, after: datetime) -> None:
     """Short months and the end of a year are no exception."""
-    assert next_after(begin, grain) == after
+    assert next_start(begin, resolution) == after
 
 
 @given(ENDS, ENDS, ENDS, ENDS)
@@ -87,7 +87,7 @@ def test_cutting_one_span_to_another_keeps_what_is_in_both(
 ) -> None:
     """A moment lies in the cut exactly when it lies in both."""
     one, other = TimeSpan(a, b), TimeSpan(c, d)
-    cut = one.cut_to(other)
+    cut = one.intersection(other)
     for moment in (BASE, BASE + HOUR * 30, *(end for end in (a, b, c, d) if end)):
         assert _holds(cut, moment) == (_holds(one, moment) and _holds(other, moment))
 
@@ -100,10 +100,13 @@ def _holds(span: TimeSpan, moment: datetime) -> bool:
 def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: datetime | None, moment: datetime) -> None:
     """Any moment is counted once if it lies in the span, and else not at all or taken away as often as added."""
     span = TimeSpan(start, end)
-    pieces = nearest_pieces(span)
-    instants = {moment, *(edge for piece in pieces for edge in (piece.span.start, piece.span.end) if edge is not None)}
+    buckets = nearest_buckets(span)
+    instants = {
+        moment,
+        *(edge for bucket in buckets for edge in (bucket.span.start, bucket.span.end) if edge is not None),
+    }
     for instant in instants | {instant - timedelta(microseconds=1) for instant in instants}:
-        times = sum((1 if piece.is_added else -1) * _holds(piece.span, instant) for piece in pieces)
+        times = sum((1 if bucket.is_added else -1) * _holds(bucket.span, instant) for bucket in buckets)
         assert times == _holds(span, instant)
 
 
@@ -111,14 +114,14 @@ def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: date
 def test_the_nearest_pieces_are_of_whole_units_and_few(start: datetime | None, end: datetime | None) -> None:
     """An end of a span costs at most half an hour of events, half a day of hours and half a month of days."""
     half = {None: HOUR / 2, "hour": DAY / 2, "day": timedelta(days=15.5)}
-    whole, *others = nearest_pieces(TimeSpan(start, end)) or [None]
-    for piece in others:
-        assert piece is not None
-        assert piece.span.start is not None
-        assert piece.span.end is not None
-        assert timedelta(0) < piece.span.end - piece.span.start <= half[piece.grain]
-    for piece in (whole, *others):
-        if piece is not None and piece.grain is not None:
-            edges = [edge for edge in (piece.span.start, piece.span.end) if edge is not None]
-            assert all(FLOORS[piece.grain](edge) == edge for edge in edges)
+    whole, *others = nearest_buckets(TimeSpan(start, end)) or [None]
+    for bucket in others:
+        assert bucket is not None
+        assert bucket.span.start is not None
+        assert bucket.span.end is not None
+        assert timedelta(0) < bucket.span.end - bucket.span.start <= half[bucket.resolution]
+    for bucket in (whole, *others):
+        if bucket is not None and bucket.resolution is not None:
+            edges = [edge for edge in (bucket.span.start, bucket.span.end) if edge is not None]
+            assert all(FLOORS[bucket.resolution](edge) == edge for edge in edges)
     assert len(others) <= 6

@@ -6,11 +6,9 @@ no time limit of PostgreSQL counts: the server waits for the client's next bytes
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from psycopg import Connection
-
-Row = tuple[Any, ...]
+from cloud_functions.db.types import Connection
 
 # A COPY of ours is done within a second or two.
 _END: Final = """
@@ -21,6 +19,6 @@ WHERE datname = current_database() AND usename = current_user AND pid <> pg_back
 """
 
 
-def end_frozen_copies(connection: Connection[Row], *, after_s: float) -> list[int]:
+def terminate_stalled_copies(connection: Connection, *, after_s: float) -> list[int]:
     """End sessions that have been waiting for the rest of a COPY for so long; return their process ids."""
     return [pid for pid, ended in connection.execute(_END, [after_s]) if ended]
