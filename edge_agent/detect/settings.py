@@ -1,4 +1,4 @@
-"""What a camera's owner may say about detection."""
+"""Settings of object detection."""
 
 from __future__ import annotations
 
@@ -19,11 +19,20 @@ ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ClassSettings(Settings):
-    """What holds for one class instead of the general setting; what is left out follows that."""
+    """Per-class overrides. Settings that are left out take the general value."""
 
-    min_score: Ratio | None = Field(default=None, description="Weaker detections of this class are dropped.")
-    min_area_ratio: Ratio | None = Field(default=None, description="Smaller boxes of this class are dropped.")
-    max_area_ratio: Ratio | None = Field(default=None, description="Larger boxes of this class are dropped.")
+    min_score: Ratio | None = Field(
+        default=None, description="Minimum score of a detection of this class. Raising it drops weaker detections."
+    )
+    min_area_ratio: Ratio | None = Field(
+        default=None,
+        description="Minimum box area for this class, as a fraction of the image. Raising it drops small or distant "
+        "objects.",
+    )
+    max_area_ratio: Ratio | None = Field(
+        default=None,
+        description="Maximum box area for this class, as a fraction of the image. Raising it keeps larger boxes.",
+    )
 
 
 class SlicingSettings(Settings):
@@ -58,35 +67,55 @@ class SlicingSettings(Settings):
 
 
 class DetectSettings(Settings):
-    """What counts as a detection, and how the model is run."""
+    """Which detections are kept, and how the model is run."""
 
     min_score: Ratio = Field(
         default=0.25,
-        description="Below this nothing leaves the detector. The tracker makes use of weak detections of what it "
-        "already follows, so raise this only against false alarms that tracking does not stop.",
+        description="Minimum score of a detection. The tracker uses weak detections to continue existing tracks, so "
+        "raise it only against false alarms that tracking does not suppress.",
     )
-    classes: list[ClassName] = Field(default_factory=list, description="Only these classes count; empty means all.")
+    classes: list[ClassName] = Field(
+        default_factory=list, description="Class names to detect; empty means all classes of the model."
+    )
     per_class: dict[ClassName, ClassSettings] = Field(default_factory=dict[str, ClassSettings])
-    min_area_ratio: Ratio = Field(default=0.0, description="Smaller boxes are dropped; share of the picture's area.")
-    max_area_ratio: Ratio = Field(default=1.0, description="Larger boxes are dropped; share of the picture's area.")
+    min_area_ratio: Ratio = Field(
+        default=0.0,
+        description="Minimum box area, as a fraction of the image. Raising it drops small or distant objects.",
+    )
+    max_area_ratio: Ratio = Field(
+        default=1.0, description="Maximum box area, as a fraction of the image. Raising it keeps larger boxes."
+    )
     nms_iou: Ratio = Field(
-        default=0.5, description="Of two boxes of one class that overlap more than this, only the better stays."
+        default=0.5,
+        description="Maximum intersection over union of two boxes of one class; beyond it, only the box with the "
+        "higher score is kept. Raising it keeps objects that are close together and more duplicates.",
     )
     duplicate_iou: Ratio = Field(
         default=0.85,
-        description="The same for two boxes of different classes: one thing that the model gives two names.",
+        description="Maximum intersection over union of two boxes of different classes; beyond it, only the box with "
+        "the higher score is kept. Raising it keeps more objects that the model reports under two "
+        "classes.",
     )
-    max_detections: int = Field(default=100, ge=1, le=1000, description="Only the best so many of a picture count.")
-    threads: int = Field(default=2, ge=1, le=64, description="CPU threads for one inference.")
+    max_detections: int = Field(
+        default=100,
+        ge=1,
+        le=1000,
+        description="Maximum detections kept per image, highest score first. Raising it keeps more objects in crowded "
+        "scenes.",
+    )
+    threads: int = Field(
+        default=2, ge=1, le=64, description="CPU threads per inference. Raising it shortens an inference on idle cores."
+    )
     runtime: Literal["litert", "tflite"] | None = Field(
-        default=None, description="Which inference runtime; left out, the first that is installed."
+        default=None, description="Inference runtime. By default the first one that is installed."
     )
     edgetpu: bool | None = Field(
-        default=None, description="Run on a Coral Edge TPU; left out, when the model's name ends in `_edgetpu`."
+        default=None,
+        description="Run the model on a Coral Edge TPU. By default only models whose name ends in `_edgetpu`.",
     )
     slicing: SlicingSettings = Field(default_factory=SlicingSettings)
     blobs_for_unknown: bool = Field(
-        default=False, description="Moving things that the model does not recognise become `object` detections."
+        default=False, description="Report moving objects that the model does not detect as class `object`."
     )
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""What a person may set about motion. The defaults suit a fixed camera, indoors or out, by day or by night."""
+"""Settings of motion detection. The defaults suit fixed cameras, indoors and outdoors, by day and by night."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.settings import Settings, require_area
 
 def _inside_picture(point: Point) -> Point:
     if not (0.0 <= point.x <= 1.0 and 0.0 <= point.y <= 1.0):
-        raise ValueError("a point is [x, y] as shares of the picture's width and height, each 0 to 1")
+        raise ValueError("a point is [x, y] as fractions of the image's width and height, each from 0 to 1")
     return point
 
 
@@ -21,66 +21,71 @@ Polygon = Annotated[
     Field(min_length=3, max_length=200),
     AfterValidator(require_area),
 ]
-"""Corners in order, normalised to the picture; it closes by itself."""
+"""Normalised corners in order; the polygon is closed automatically."""
 
 
 class MotionSettings(Settings):
-    """How motion is found. Every value has a default that needs no tuning."""
+    """Thresholds and durations of motion detection. The defaults normally need no tuning."""
 
     working_width_px: int = Field(
         default=320,
         ge=64,
         le=1280,
-        description="Longer side of the shrunken picture that motion is looked for in. Raising it finds smaller things "
-        "and costs time in proportion to its square.",
+        description="Longer side of the downscaled image in which motion is detected, in pixels. Raising it detects "
+        "smaller objects; the CPU time grows with its square.",
     )
     threshold: float = Field(
         default=12.0,
         ge=3.0,
         le=120.0,
-        description="Least difference from the background, in brightness levels of 255, that can be motion. Raising it "
-        "misses faint objects; lowering it lets shadows and compression flicker in.",
+        description="Minimum difference from the background, in brightness levels (0 to 255), of a moving pixel. "
+        "Raising it misses low-contrast objects; lowering it lets shadows and compression artefacts "
+        "through.",
     )
     noise_factor: float = Field(
         default=4.0,
         ge=1.0,
         le=20.0,
-        description="A pixel must differ by this many times its own measured noise. Raising it quietens grainy "
-        "pictures, water and leaves, and misses faint objects there.",
+        description="Minimum difference from the background as a multiple of the pixel's measured noise. Raising it "
+        "suppresses grain, water and foliage, and misses low-contrast objects there.",
     )
     min_area_ratio: Ratio = Field(
         default=0.0003,
-        description="Least share of the picture that one moving thing covers (0.0003 of 1280x720 is 17x17 pixels).",
+        description="Minimum area of a moving object, as a fraction of the image (0.0003 of 1280x720 is 17x17 "
+        "pixels). Raising it ignores small or distant objects.",
     )
     learning_time_s: float = Field(
         default=10.0,
         ge=0.5,
         le=600.0,
-        description="How long the background takes to follow a slow change. Raising it makes slow movers visible for "
-        "longer and follows dusk more slowly.",
+        description="Time constant of the background model, in seconds. Raising it keeps slow objects visible for "
+        "longer and adapts more slowly to gradual changes such as dusk.",
     )
     absorb_time_s: float = Field(
         default=12.0,
         ge=0.5,
         le=3600.0,
-        description="How long something that has come to a stop still counts as moving before it becomes background.",
+        description="Seconds after which a stopped object becomes background. Raising it reports motion for longer "
+        "after an object stops.",
     )
     lighting_jump_ratio: float = Field(
         default=0.6,
         gt=0.05,
         le=1.0,
-        description="When more than this share of the picture changes from one frame to the next, the light has "
-        "changed, or the camera was turned: the background is learnt anew and no motion is reported.",
+        description="Fraction of the image that may change from one frame to the next. Larger changes are treated as "
+        "a change of light or of view: the background is relearned and no motion is reported. Raising it "
+        "reports motion for larger changes.",
     )
     hold_s: float = Field(
         default=0.12,
         ge=0.0,
         le=10.0,
-        description="How long motion stays active after the last moving pixel, so that an episode is not broken up.",
+        description="Seconds for which motion stays active after the last moving pixel. Raising it joins movements "
+        "that are interrupted briefly.",
     )
     ignore: tuple[Polygon, ...] = Field(
         default=(),
         max_length=100,
-        description="Areas in which nothing counts as motion (a road behind the fence, a screen, a waving tree), each "
-        "a list of [x, y] points as shares of the picture's width and height.",
+        description="Polygons in which motion is ignored (a road behind the fence, a screen, a tree), each a list of "
+        "[x, y] points as fractions of the image's width and height.",
     )

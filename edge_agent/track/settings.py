@@ -1,4 +1,4 @@
-"""Settings of the tracker and of the judgement whether an object stands still. All durations are in seconds."""
+"""Settings of the tracker and of the stationarity decision."""
 
 from __future__ import annotations
 
@@ -14,79 +14,81 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 class TrackSettings(Settings):
     """How detections become tracks. The defaults suit fixed cameras and detectors with scores from 0 to 1.
 
-    Scores above 1 count as 1, so a detector with another scale has all its detections taken as certain; scale them
-    to 0..1 if weak ones are to be told from strong ones.
+    Scores above 1 count as 1, so scale the scores of a detector with another range to 0..1 first.
     """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     low_score: Ratio = 0.2
-    """Detections below are ignored. Raising it loses people in the moments when the detector doubts; lowering
-    it is safe as far as new tracks go, since such detections only continue tracks."""
+    """Minimum score of a detection that the tracker uses. Detections below `high_score` only continue tracks and
+    never start one. Raising it loses objects while the detector is uncertain."""
     high_score: Ratio = 0.5
-    """Detections from here on are matched first and may start a track. Raising it means fewer ghosts and
-    later (or no) tracks on faint objects."""
+    """Minimum score of detections that are matched first and may start a track. Raising it causes fewer false tracks
+    and later, or no, tracks of low-contrast objects."""
     confirm_hits: Annotated[int, Field(ge=1, le=30)] = 2
-    """Detections that it takes at least to confirm a track. Raising it means fewer ghosts and later `entered`
+    """Minimum number of detections that confirm a track. Raising it causes fewer false tracks and later `entered`
     events."""
     confirm_score_sum: Annotated[float, Field(ge=0.0, le=30.0)] = 1.6
-    """What their scores must add up to: two sure ones do, faint ones take four. Raising it means fewer ghosts and later
-    `entered` events for faint objects."""
+    """Minimum sum of detection scores that confirms a track: two strong detections reach the default, weak ones need
+    four. Raising it causes fewer false tracks and later `entered` events for low-contrast objects."""
     tentative_updates: Annotated[int, Field(ge=0, le=100)] = 2
-    """Misses in a row after which an unconfirmed track is dropped. Raising it confirms flickering objects, and
-    flickering noise too."""
+    """Consecutive misses after which an unconfirmed track is dropped. Raising it confirms intermittently detected
+    objects, and intermittent noise too."""
     tentative_s: Annotated[float, Field(ge=0.0, le=60.0)] = 0.1
-    """Time that must have passed besides, for cameras with many frames a second. Raising it does the same."""
+    """Minimum seconds since the last detection before an unconfirmed track is dropped, for cameras with high frame
+    rates. Raising it has the same effect as raising `tentative_updates`."""
     lost_s: Annotated[float, Field(ge=0.0, le=600.0)] = 4.0
-    """How long a confirmed track that no detection touches is kept. Raising it bridges longer occlusions, but
-    `left` comes later and somebody else may be taken for the one who went. Four seconds: most occlusions in street
-    scenes last under three, a detector may overlook somebody who sits for two or more, and `left` four seconds late
-    (its dwell time ends at the last sighting) hurts less than one person counted twice."""
+    """Seconds for which a confirmed track without detections is kept. Raising it survives longer occlusions, delays
+    `left`, and makes it more likely that another object continues the track. The default covers most occlusions in
+    street scenes and seated people whom a detector misses for two seconds or more; dwell times end at the last
+    detection either way."""
     leaving_s: Annotated[float, Field(ge=0.0, le=600.0)] = 1.0
-    """The same for a track that was last seen at the edge of the view and heading out of it."""
+    """The same for a track last seen at the edge of the view and moving out of it. Raising it delays `left` for
+    objects that leave the view."""
     lost_updates: Annotated[int, Field(ge=0, le=1000)] = 4
-    """Updates in a row without a detection that it takes, besides ``lost_s``, to end a track: at one detector
-    run a second, raising it keeps tracks longer."""
+    """Consecutive updates without a detection that, besides `lost_s`, are needed to end a track. Raising it keeps
+    tracks longer where the detector runs about once a second."""
     max_gap_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
-    """Time between two updates beyond this neither ages nor moves a track: nobody looked. Raising it lets
-    long pauses of the detector end tracks."""
+    """Longest interval between two updates, in seconds, that still ages and moves tracks. Longer intervals count as
+    pauses of the detector. Raising it lets long pauses end tracks."""
     min_similarity: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    """Buffered overlap (weighed by height) that a detection needs with a track's expected place. Raising it
-    splits tracks of fast or erratic objects; lowering it lets neighbours swap."""
+    """Minimum buffered overlap, weighted by height, of a detection with a track's predicted box. Raising it splits
+    tracks of fast or erratic objects; lowering it causes identity switches between neighbours."""
     min_weak_similarity: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
-    """The same for detections below ``high_score``. Raising it keeps noise out of tracks."""
+    """The same for detections below `high_score`. Raising it keeps noise out of tracks."""
     buffer_ratio: Annotated[float, Field(ge=0.0, le=2.0)] = 0.2
-    """How much boxes are widened on each side for that, in parts of their size. Raising it bridges faster
-    motion and lets neighbours swap."""
+    """Margin added to each side of both boxes for that overlap, as a fraction of their size. Raising it matches
+    faster motion and causes identity switches between neighbours."""
     stray_ratio: Annotated[float, Field(gt=0.0, le=10.0)] = 0.3
-    """How far from its expected place, in parts of its size, a track's detection may be found before the fit
-    counts for much less. Raising it forgives jumps of the box and of the object; lowering it keeps people who
-    cross apart."""
+    """Distance between a detection and the predicted position, as a fraction of the object's size, beyond which the
+    similarity is reduced. Raising it tolerates jumps of the box; lowering it separates people whose paths cross."""
     reach_sigmas: Annotated[float, Field(gt=0.0, le=10.0)] = 2.0
-    """How far from its expected place, in standard deviations, a track may be found again without any
-    overlap. Raising it recovers more lost tracks, and mistakes strangers for them."""
+    """Maximum distance from the predicted position, in standard deviations, at which a track is matched without any
+    overlap. Raising it recovers more lost tracks and more often matches the wrong object."""
     reach_ratio: Annotated[float, Field(gt=0.0, le=20.0)] = 2.0
-    """The same, at most this many times the object's size (root of its area), however long it was lost."""
+    """Upper limit of that distance as a multiple of the object's size (square root of its area). Raising it has the
+    same effect as raising `reach_sigmas`, for tracks lost for a long time."""
     leap_speed: Annotated[float, Field(ge=0.0, le=200.0)] = 30.0
-    """How fast an object may be, in its own sizes a second, for its first two detections to be joined although they do
-    not overlap, where no other pair is possible. Raising it follows faster objects, and joins strangers; 0 joins
-    none."""
+    """Maximum speed, in object sizes per second, at which the first two detections of an object are matched without
+    overlap, if no other match is possible. Raising it tracks faster objects and more often matches two different
+    objects; 0 disables this."""
     size_change: Annotated[float, Field(gt=1.0, le=10.0)] = 1.5
-    """Factor by which width and height may differ there. Raising it recovers more, and mistakes more."""
+    """Maximum factor by which width and height may differ in a match without overlap. Raising it recovers more tracks
+    and more often matches the wrong object."""
     shadow_overlap: Ratio = 0.7
-    """Intersection, over the smaller box, with an established track at which a new one is held for a second
-    box on the same object and is not confirmed. Raising it gives people in dense crowds tracks of their own,
-    and doubles half bodies."""
+    """Intersection over the smaller area, with an established track, from which a new track is treated as a second
+    box on the same object and is not confirmed. Raising it gives people in dense crowds tracks of their own and
+    duplicates partly visible people."""
     confusable_classes: tuple[tuple[str, ...], ...] = (
         ("car", "truck", "bus", "van", "train"),
         ("bicycle", "motorcycle", "motorbike"),
     )
-    """Names of classes that the detector mixes up; within a group an object keeps its track when its class
-    changes."""
+    """Groups of class names that the detector confuses. An object keeps its track when its class changes within a
+    group."""
     same_box_classes: tuple[tuple[str, ...], ...] = (
         ("person", "dog", "cat", "bird", "horse", "sheep", "cow", "bear", "teddy bear"),
     )
-    """Names of classes that the detector mixes up, but that often keep each other company as well: an object keeps its
+    """Groups of class names that the detector confuses but that also occur next to each other. An object keeps its
     track when its class changes within a group only if its box stays the same."""
 
     @model_validator(mode="after")
@@ -97,18 +99,19 @@ class TrackSettings(Settings):
 
 
 class StationarySettings(Settings):
-    """When a tracked object counts as standing still."""
+    """When a tracked object counts as stationary."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
-    """How long it must have stayed within ``still_ratio``. Raising it makes the judgement later and surer."""
+    """Seconds for which an object must stay within `still_ratio` to count as stationary. Raising it makes the
+    decision later and more reliable."""
     still_ratio: Annotated[float, Field(gt=0.0, le=5.0)] = 0.15
-    """How far it may wander in that time, in parts of its size. Raising it tolerates more jitter of the
-    box."""
+    """Maximum distance an object may move in that time, as a fraction of its size. Raising it tolerates more jitter
+    of the box."""
     moving_ratio: Annotated[float, Field(gt=0.0, le=10.0)] = 0.4
-    """How far from its resting place it must go to count as moving again. Raising it ignores larger
-    stirrings."""
+    """Distance from its resting position, as a fraction of its size, from which an object counts as moving again.
+    Raising it ignores larger movements in place."""
 
     @model_validator(mode="after")
     def _in_order(self) -> StationarySettings:

@@ -99,9 +99,7 @@ def test_edge_30_old_names_of_confirm_s_are_read_for_one_release(
     assert "confirm_s" in _load(tmp_path, f'{MINIMAL}[cameras.events]\nconfirm_sightings = "five"\n')
 
 
-def test_edge_30_the_old_name_of_slicing_is_read_for_one_release(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_old_name_of_slicing_is_read_for_one_release(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """`detect.look` sets `detect.slicing`, a warning names the new key, and the new key wins where both are given."""
     path = tmp_path / "agent.toml"
     path.write_text(f"{MINIMAL}[cameras.detect.look]\nenabled = true\nmax_crops = 5\n", encoding="utf-8")
