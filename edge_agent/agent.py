@@ -16,6 +16,7 @@ from edge_agent.device.commands import CommandDispatcher, CommandHandlers, Reply
 from edge_agent.device.health import HeartbeatLoop
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxFullError
+from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import Cameras, CameraVisits
 from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.s3 import S3Store
@@ -46,10 +47,9 @@ class Agent:
         self._new_id = Uuid7Generator()
         self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
         self._cameras = Cameras(
-            site_id=config.site_id,
-            device_id=config.device_id,
-            publish=self._publish,
-            new_id=self._new_id,
+            device=DeviceContext(
+                site_id=config.site_id, device_id=config.device_id, publish=self._publish, new_id=self._new_id
+            ),
             places=model_places(config.models_location),
             clock=self._traced,
             visits=CameraVisits(update_last_seen=self._outbox.update_last_seen, close=self._close_visits),

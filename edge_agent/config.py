@@ -20,8 +20,8 @@ from edge_agent.config_file import read_toml, stray_characters
 from edge_agent.detect.gate import GateSettings
 from edge_agent.detect.models.catalogue import user_cache_dir
 from edge_agent.detect.settings import DetectSettings
-from edge_agent.events.builder import SnapshotSettings
 from edge_agent.events.settings import EventSettings, Timezone
+from edge_agent.images.snapshot import SnapshotSettings
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.track.settings import TrackSettings

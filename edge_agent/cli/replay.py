@@ -20,6 +20,7 @@ from edge_agent.cli.replay_video import ReplayVideo
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.types import Frame
 from shared.clock import SystemClock
@@ -157,15 +158,9 @@ def replay(
             if drawing is not None:
                 drawing.note(event)
 
+        device = DeviceContext(site_id=site_id, device_id=device_id, publish=publish, new_id=Uuid7Generator())
         pipeline = build_pipeline(
-            camera,
-            site_id=site_id,
-            device_id=device_id,
-            model=model,
-            run_id="replay",
-            new_id=Uuid7Generator(),
-            publish=publish,
-            timer=timer,
+            camera, context=CameraContext(device=device, timer=timer), model=model, run_id="replay"
         )
         opened.callback(pipeline.close)
 

@@ -1,1 +1,5 @@
-"""Tracks, motion and detections to events. May import ``types``, ``boxes``, ``track`` and ``images``."""
+"""Turns tracks, motion and detections into events. May import ``types``, ``boxes``, ``track`` and ``images``.
+
+``rules`` make occurrences, ``builder`` makes wire events of them. Both import ``occurrences`` and ``settings``, which
+import ``rule_types``.
+"""

@@ -1,15 +1,12 @@
-"""From what the rules found to the event that travels and the pictures that go with it."""
+"""Maps occurrences to wire events, with the snapshots that go with them."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from datetime import datetime
+from typing import assert_never
 from uuid import UUID
-
-from pydantic import Field
 
 from edge_agent.events.occurrences import (
     AnprOccurrence,
@@ -20,9 +17,11 @@ from edge_agent.events.occurrences import (
     TrackingOccurrence,
     as_box,
 )
-from edge_agent.images.annotate import BoxLabel, PlateLabel, draw_boxes, draw_motion, draw_plates
-from edge_agent.images.jpeg import EncodedImage, encode, thumbnail
-from edge_agent.types import Frame, Image
+from edge_agent.events.timestamps import UniqueTimestamps
+from edge_agent.images.annotate import PlateLabel
+from edge_agent.images.jpeg import EncodedImage
+from edge_agent.images.snapshot import Snapshot, SnapshotRenderer
+from edge_agent.types import Frame
 from shared.events import (
     AnprData,
     AnprEvent,
@@ -49,13 +48,7 @@ from shared.events import (
 )
 from shared.geometry import BoundingBox
 from shared.plates import normalize_plate
-from shared.settings import Settings
 from shared.storage_keys import EXTENSIONS, snapshot_key, thumbnail_key
-
-REMEMBERED_TIMES = 4096
-
-ImageFormat = Literal["jpg", "png", "webp"]
-
 
 EventClass = type[
     TrackingEvent | MotionEvent | DetectionEvent | AnprEvent | SnapshotEvent | CameraStatusEvent | RuleEvent
@@ -63,21 +56,9 @@ EventClass = type[
 EventData = TrackingData | MotionData | DetectionData | AnprData | SnapshotData | CameraStatusData | RuleData
 
 
-class SnapshotSettings(Settings):
-    """Which pictures go with events."""
-
-    enabled: bool = Field(default=True, description="Send an annotated picture with each event.")
-    image_format: ImageFormat = Field(
-        default="jpg", description="jpg is small and quick; png is exact and ten times larger."
-    )
-    quality: int = Field(default=85, ge=1, le=100, description="For jpg and webp.")
-    max_width_px: int | None = Field(default=None, ge=64, description="Shrink wider pictures to this.")
-    thumbnail_width_px: int | None = Field(default=320, ge=32, description="Null sends no thumbnails.")
-
-
 @dataclass(frozen=True, slots=True)
 class BuiltEvent:
-    """An event, ready for the outbox."""
+    """An event with its encoded pictures, ready for the outbox."""
 
     event: Event
     snapshot: bytes | None
@@ -86,79 +67,87 @@ class BuiltEvent:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose events these are."""
+    """Site, device and camera of an event, and the detection model of the camera."""
 
     site_id: str
     device_id: str
     camera_id: str
     model_info: ModelInfo = field(default_factory=lambda: ModelInfo(model_type="none", version="none"))
-    """What finds this camera's objects."""
 
 
 class EventBuilder:
-    """Builds one camera's events.
+    """Builds the wire events of one camera. Thread-safe.
 
-    Times are the capture time of the frame in the picture. Two events of one type and one frame would share a
-    snapshot key; the later one is moved by a microsecond, so that each event owns its picture. Thread-safe.
+    An event's timestamp is the capture time of the frame in its snapshot. ``timestamps`` moves it by microseconds
+    where another event of the same type has used it, so that each event has a snapshot key of its own.
     """
 
-    def __init__(self, *, origin: Origin, snapshots: SnapshotSettings, new_id: Callable[[], UUID]) -> None:
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        renderer: SnapshotRenderer,
+        timestamps: UniqueTimestamps,
+        new_id: Callable[[], UUID],
+    ) -> None:
         self._origin = origin
-        self._snapshots = snapshots
+        self._renderer = renderer
+        self._timestamps = timestamps
         self._new_id = new_id
-        self._lock = threading.Lock()
-        self._taken: dict[tuple[str, datetime], None] = {}
 
     def build(self, occurrence: Occurrence) -> BuiltEvent:
-        """Draw, encode and fill in the event."""
+        """Return the wire event for an occurrence, with its snapshot."""
         match occurrence:
             case TrackingOccurrence():
-                frame = occurrence.observation.frame
-                data = self._tracking_data(occurrence)
-                return self._assemble(TrackingEvent, data, frame, self._portrait(frame, occurrence.observation.labels))
+                observation = occurrence.observation
+                snapshot = self._renderer.objects(observation.frame, observation.labels)
+                data = _tracking_data(occurrence, self._origin.model_info)
+                return self._assemble(TrackingEvent, data, observation.frame, snapshot)
             case RuleOccurrence():
                 frame = occurrence.frame
-                return self._assemble(
-                    RuleEvent, _rule_data(occurrence), frame, self._portrait(frame, occurrence.labels)
-                )
+                snapshot = self._renderer.objects(frame, occurrence.labels)
+                return self._assemble(RuleEvent, _rule_data(occurrence), frame, snapshot)
             case MotionOccurrence():
                 frame = occurrence.frame
-                return self._assemble(MotionEvent, _motion_data(occurrence), frame, self._moving_areas(occurrence))
+                snapshot = self._renderer.motion(frame, occurrence.motion)
+                return self._assemble(MotionEvent, _motion_data(occurrence), frame, snapshot)
             case DetectionOccurrence():
                 frame = occurrence.frame
+                snapshot = self._renderer.objects(frame, occurrence.labels)
                 data = DetectionData(detections=_objects(occurrence), model_info=self._origin.model_info)
-                return self._assemble(DetectionEvent, data, frame, self._portrait(frame, occurrence.labels))
+                return self._assemble(DetectionEvent, data, frame, snapshot)
             case AnprOccurrence():
-                return self._assemble(AnprEvent, _anpr_data(occurrence), occurrence.frame, self._plate(occurrence))
+                snapshot = self._renderer.plate(occurrence.frame, _plate_label(occurrence))
+                return self._assemble(AnprEvent, _anpr_data(occurrence), occurrence.frame, snapshot)
             case _:
                 assert_never(occurrence)
 
     def snapshot_taken(self, frame: Frame, *, snapshot_id: str, command_id: str | None) -> BuiltEvent:
-        """Answer "snapshot now" with this frame, undrawn."""
+        """Return the event for a snapshot command: this frame, without annotations."""
         data = SnapshotData(snapshot_id=snapshot_id, command_id=command_id)
-        return self._assemble(SnapshotEvent, data, frame, frame.picture.bgr())
+        return self._assemble(SnapshotEvent, data, frame, self._renderer.plain(frame))
 
-    def snapshot_failed(self, why: str, *, at: datetime, snapshot_id: str, command_id: str | None) -> BuiltEvent:
-        """Answer "snapshot now" with the reason why there is none."""
-        data = SnapshotData(snapshot_id=snapshot_id, command_id=command_id, error=why)
+    def snapshot_failed(self, error: str, *, at: datetime, snapshot_id: str, command_id: str | None) -> BuiltEvent:
+        """Return the event for a snapshot command that failed, with the reason."""
+        data = SnapshotData(snapshot_id=snapshot_id, command_id=command_id, error=error)
         return BuiltEvent(event=self._event(SnapshotEvent, data, at=at), snapshot=None, thumbnail=None)
 
     def camera_status(self, data: CameraStatusData, *, at: datetime) -> BuiltEvent:
-        """Tell that a camera has come, gone, or is not what it was."""
+        """Return the event for a change of a camera's state."""
         return BuiltEvent(event=self._event(CameraStatusEvent, data, at=at), snapshot=None, thumbnail=None)
 
-    def _assemble(self, event_class: EventClass, data: EventData, frame: Frame, image: Image | None) -> BuiltEvent:
+    def _assemble(
+        self, event_class: EventClass, data: EventData, frame: Frame, snapshot: Snapshot | None
+    ) -> BuiltEvent:
         event_type = event_class.model_fields["event_type"].default
-        timestamp = self._free_time(event_type, frame.timestamp)
-        picture = self._encode(image)
-        reference = None if picture is None else self._reference(event_type, timestamp, picture)
-        small = self._thumbnail(image)
-        if isinstance(data, SnapshotData) and small is not None and reference is not None:
+        timestamp = self._timestamps.claim(event_type, frame.timestamp)
+        reference = None if snapshot is None else self._reference(event_type, timestamp, snapshot.image)
+        if isinstance(data, SnapshotData) and reference is not None and snapshot and snapshot.thumbnail is not None:
             data.thumbnail_key = thumbnail_key(reference.key)
         return BuiltEvent(
             event=self._event(event_class, data, at=timestamp, frame_number=frame.number, snapshot=reference),
-            snapshot=None if picture is None else picture.data,
-            thumbnail=small,
+            snapshot=None if snapshot is None else snapshot.image.data,
+            thumbnail=None if snapshot is None else snapshot.thumbnail,
         )
 
     def _event(
@@ -183,141 +172,114 @@ class EventBuilder:
             }
         )
 
-    def _tracking_data(self, found: TrackingOccurrence) -> TrackingData:
-        return TrackingData(
-            track_id=found.track_id,
-            track_uid=found.track_uid,
-            tracking_action=found.action,
-            class_name=found.class_name,
-            confidence=_ratio(found.observation.score),
-            bounding_box=_box(found.observation.xyxy, found.observation.frame),
-            dwell_time_seconds=None if found.dwell_s is None else round(found.dwell_s, 3),
-            zones=list(found.zones),
-            model_info=self._origin.model_info,
-            loitering=found.loitering or None,
-            line_crossed=found.line_crossed,
-            stationary=found.stationary,
-            first_seen_at=found.first_seen_at,
-            last_seen_at=found.last_seen_at,
-            path=_path(found),
-        )
-
-    def _portrait(self, frame: Frame, labels: tuple[BoxLabel, ...]) -> Image | None:
-        return draw_boxes(frame.picture.bgr(), labels) if self._snapshots.enabled else None
-
-    def _plate(self, found: AnprOccurrence) -> Image | None:
-        if not self._snapshots.enabled:
-            return None
-        best = found.candidates[0]
-        label = PlateLabel(xyxy=found.plate, text=best.text, confidence=_ratio(best.confidence))
-        return draw_plates(found.frame.picture.bgr(), [label])
-
-    def _moving_areas(self, found: MotionOccurrence) -> Image | None:
-        if not self._snapshots.enabled:
-            return None
-        return draw_motion(found.frame.picture.bgr(), found.motion.mask, timestamp=found.frame.timestamp)
-
-    def _encode(self, image: Image | None) -> EncodedImage | None:
-        if image is None:
-            return None
-        settings = self._snapshots
-        return encode(
-            image, image_format=settings.image_format, quality=settings.quality, max_width_px=settings.max_width_px
-        )
-
-    def _thumbnail(self, image: Image | None) -> bytes | None:
-        width_px = self._snapshots.thumbnail_width_px
-        return None if image is None or width_px is None else thumbnail(image, width_px=width_px).data
-
-    def _reference(self, event_type: str, timestamp: datetime, picture: EncodedImage) -> SnapshotRef:
+    def _reference(self, event_type: str, timestamp: datetime, image: EncodedImage) -> SnapshotRef:
         return SnapshotRef(
             key=snapshot_key(
                 camera_id=self._origin.camera_id,
                 event_type=event_type,
                 timestamp=timestamp,
-                extension=EXTENSIONS[picture.content_type],
+                extension=EXTENSIONS[image.content_type],
             ),
-            content_type=picture.content_type,
-            bytes=len(picture.data),
-            width=picture.width,
-            height=picture.height,
-            sha256=picture.sha256,
+            content_type=image.content_type,
+            bytes=len(image.data),
+            width=image.width,
+            height=image.height,
+            sha256=image.sha256,
         )
 
-    def _free_time(self, event_type: str, timestamp: datetime) -> datetime:
-        with self._lock:
-            while (event_type, timestamp) in self._taken:
-                timestamp += timedelta(microseconds=1)
-            self._taken[event_type, timestamp] = None
-            if len(self._taken) > REMEMBERED_TIMES:
-                del self._taken[next(iter(self._taken))]
-        return timestamp
+
+def _tracking_data(occurrence: TrackingOccurrence, model_info: ModelInfo) -> TrackingData:
+    observation = occurrence.observation
+    return TrackingData(
+        track_id=occurrence.track_id,
+        track_uid=occurrence.track_uid,
+        tracking_action=occurrence.action,
+        class_name=occurrence.class_name,
+        confidence=_ratio(observation.score),
+        bounding_box=_box(observation.xyxy, observation.frame),
+        dwell_time_seconds=None if occurrence.dwell_s is None else round(occurrence.dwell_s, 3),
+        zones=list(occurrence.zones),
+        model_info=model_info,
+        loitering=occurrence.loitering or None,
+        line_crossed=occurrence.line_crossed,
+        stationary=occurrence.stationary,
+        first_seen_at=occurrence.first_seen_at,
+        last_seen_at=occurrence.last_seen_at,
+        path=_path(occurrence),
+    )
 
 
-def _path(found: TrackingOccurrence) -> list[PathPoint] | None:
-    if not found.path:
+def _path(occurrence: TrackingOccurrence) -> list[PathPoint] | None:
+    if not occurrence.path:
         return None
     return [
-        PathPoint(t=round(max(point.time_s - found.first_seen_s, 0.0), 3), x=_ratio(point.x), y=_ratio(point.y))
-        for point in found.path
+        PathPoint(t=round(max(point.time_s - occurrence.first_seen_s, 0.0), 3), x=_ratio(point.x), y=_ratio(point.y))
+        for point in occurrence.path
     ]
 
 
-def _rule_data(found: RuleOccurrence) -> RuleData:
-    happened = found.transition
+def _rule_data(occurrence: RuleOccurrence) -> RuleData:
+    transition = occurrence.transition
     return RuleData(
-        rule=happened.rule,
-        name=happened.name,
-        direction=happened.direction,
-        since=found.since_at,
-        dwell_s=None if happened.dwell_s is None else round(happened.dwell_s, 3),
-        crossed_at=found.crossed_at,
-        count=happened.count,
-        track_id=found.track_id,
-        track_uid=found.track_uid,
-        class_name=found.class_name,
-        confidence=None if found.score is None else _ratio(found.score),
-        bounding_box=None if found.xyxy is None else _box(found.xyxy, found.frame),
-        zone=happened.zone,
+        rule=transition.rule,
+        name=transition.name,
+        direction=transition.direction,
+        since=occurrence.since_at,
+        dwell_s=None if transition.dwell_s is None else round(transition.dwell_s, 3),
+        crossed_at=occurrence.crossed_at,
+        count=transition.count,
+        track_id=occurrence.track_id,
+        track_uid=occurrence.track_uid,
+        class_name=occurrence.class_name,
+        confidence=None if occurrence.score is None else _ratio(occurrence.score),
+        bounding_box=None if occurrence.xyxy is None else _box(occurrence.xyxy, occurrence.frame),
+        zone=transition.zone,
     )
 
 
-def _motion_data(found: MotionOccurrence) -> MotionData:
+def _motion_data(occurrence: MotionOccurrence) -> MotionData:
     return MotionData(
-        motion_intensity=_ratio(found.motion.intensity),
-        affected_area_percentage=round(min(max(found.motion.area_ratio * 100, 0.0), 100.0), 3),
-        regions=[_box(as_box(row), found.frame) for row in found.motion.regions],
-        duration_seconds=None if found.duration_s is None else round(found.duration_s, 3),
+        motion_intensity=_ratio(occurrence.motion.intensity),
+        affected_area_percentage=round(min(max(occurrence.motion.area_ratio * 100, 0.0), 100.0), 3),
+        regions=[_box(as_box(row), occurrence.frame) for row in occurrence.motion.regions],
+        duration_seconds=None if occurrence.duration_s is None else round(occurrence.duration_s, 3),
     )
 
 
-def _objects(found: DetectionOccurrence) -> list[DetectedObject]:
+def _objects(occurrence: DetectionOccurrence) -> list[DetectedObject]:
     return [
         DetectedObject(
             class_name=label.class_name,
             confidence=_ratio(label.confidence),
-            bounding_box=_box([float(value) for value in label.xyxy], found.frame),
+            bounding_box=_box([float(value) for value in label.xyxy], occurrence.frame),
             track_id=label.track_id,
         )
-        for label in found.labels
+        for label in occurrence.labels
     ]
 
 
-def _anpr_data(found: AnprOccurrence) -> AnprData:
-    best = found.candidates[0]
+def _plate_label(occurrence: AnprOccurrence) -> PlateLabel:
+    best = occurrence.candidates[0]
+    return PlateLabel(xyxy=occurrence.plate, text=best.text, confidence=_ratio(best.confidence))
+
+
+def _anpr_data(occurrence: AnprOccurrence) -> AnprData:
+    best = occurrence.candidates[0]
     return AnprData(
-        anpr_result=PlateResult(license_plate=best.text, confidence=_ratio(best.confidence), region=found.region),
+        anpr_result=PlateResult(license_plate=best.text, confidence=_ratio(best.confidence), region=occurrence.region),
         plate_normalized=normalize_plate(best.text),
-        plate_box=_box(found.plate, found.frame),
-        vehicle_box=None if found.vehicle is None else _box(found.vehicle, found.frame),
-        track_id=found.track_id,
-        track_uid=found.track_uid,
-        vehicle=Vehicle(type=found.vehicle_type, color=found.color),
-        direction=found.direction,
-        reads=found.reads,
-        candidates=[PlateCandidate(text=each.text, confidence=_ratio(each.confidence)) for each in found.candidates],
-        quality_score=_ratio(found.quality),
-        latency_ms=round(max(found.latency_s, 0.0) * 1000, 3),
+        plate_box=_box(occurrence.plate, occurrence.frame),
+        vehicle_box=None if occurrence.vehicle is None else _box(occurrence.vehicle, occurrence.frame),
+        track_id=occurrence.track_id,
+        track_uid=occurrence.track_uid,
+        vehicle=Vehicle(type=occurrence.vehicle_type, color=occurrence.color),
+        direction=occurrence.direction,
+        reads=occurrence.reads,
+        candidates=[
+            PlateCandidate(text=each.text, confidence=_ratio(each.confidence)) for each in occurrence.candidates
+        ],
+        quality_score=_ratio(occurrence.quality),
+        latency_ms=round(max(occurrence.latency_s, 0.0) * 1000, 3),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the rules found worth telling, before it becomes a wire event: still pixels, still holding its frame."""
+"""Occurrences: what the rules report, in pixels and with the frame, before it becomes a wire event."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from edge_agent.events.rules.observation import Transition
-from edge_agent.events.rules.path import PathPoint
+from edge_agent.events.rule_types import PathPoint, Transition
 from edge_agent.images.annotate import BoxLabel
 from edge_agent.types import Boxes, Frame, Motion
 
@@ -18,20 +17,20 @@ Action = Literal["entered", "updated", "left"]
 
 @dataclass(frozen=True, slots=True)
 class TrackObservation:
-    """One object in one frame, with everything else that was to be seen in that frame."""
+    """One detection of a tracked object, with its frame."""
 
     frame: Frame
     xyxy: Box
     score: float
     quality: float
-    """How good a portrait this is; only comparable within one track."""
+    """Quality as a snapshot of the object. Comparable only within one track."""
     labels: tuple[BoxLabel, ...]
-    """The boxes to draw on the frame: this object's first, then those of others that have been told."""
+    """Boxes to draw on the frame: this object first, then the other announced objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackingOccurrence:
-    """A step in an object's visit."""
+    """A tracked object has entered, has been updated, or has left."""
 
     action: Action
     track_id: int
@@ -46,18 +45,18 @@ class TrackingOccurrence:
     loitering: bool = False
     line_crossed: str | None = None
     path: tuple[PathPoint, ...] = ()
-    """With the frames' own times, on ``left``."""
+    """Set on ``left``; times are those of the frames."""
     first_seen_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RuleOccurrence:
-    """Something that happened under a rule."""
+    """A rule has produced a transition."""
 
     transition: Transition
     frame: Frame
     labels: tuple[BoxLabel, ...]
-    """The boxes to draw: the object's own first, where it belongs to one."""
+    """Boxes to draw: the object's own box first, where the transition concerns one object."""
     since_at: datetime | None = None
     crossed_at: datetime | None = None
     track_id: int | None = None
@@ -69,7 +68,7 @@ class RuleOccurrence:
 
 @dataclass(frozen=True, slots=True)
 class MotionOccurrence:
-    """An episode of motion begins (``duration_s`` is None) or has ended."""
+    """A motion episode has begun (``duration_s`` is None) or has ended."""
 
     frame: Frame
     motion: Motion
@@ -78,7 +77,7 @@ class MotionOccurrence:
 
 @dataclass(frozen=True, slots=True)
 class DetectionOccurrence:
-    """What one frame shows, on a camera without tracking."""
+    """The objects in one frame, for a camera without tracking."""
 
     frame: Frame
     labels: tuple[BoxLabel, ...]
@@ -86,7 +85,7 @@ class DetectionOccurrence:
 
 @dataclass(frozen=True, slots=True)
 class TrackedObject:
-    """One object that was seen in a frame, by the names that its events bear."""
+    """One object in a frame, with the ids that its events carry."""
 
     track_id: int
     track_uid: str
@@ -97,7 +96,7 @@ class TrackedObject:
 
 @dataclass(frozen=True, slots=True)
 class PlateText:
-    """One text that a plate may have."""
+    """One candidate text of a plate, with its confidence (0..1)."""
 
     text: str
     confidence: float
@@ -105,13 +104,13 @@ class PlateText:
 
 @dataclass(frozen=True, slots=True)
 class AnprOccurrence:
-    """A vehicle has passed, or is passing, whose plate could be read."""
+    """The plate of a vehicle has been read."""
 
     frame: Frame
-    """The best picture of the plate."""
+    """Frame with the best view of the plate."""
     plate: Box
     candidates: tuple[PlateText, ...]
-    """The likeliest first, which is the one told; at least one."""
+    """At least one, highest confidence first; the first is the reported text."""
     reads: int
     quality: float
     track_uid: str
@@ -122,24 +121,24 @@ class AnprOccurrence:
     region: str | None = None
     direction: str | None = None
     latency_s: float = 0.0
-    """From the best picture's capture until it was told"""
+    """Time from the capture of ``frame`` until the plate was reported."""
 
 
 Occurrence = TrackingOccurrence | RuleOccurrence | MotionOccurrence | DetectionOccurrence | AnprOccurrence
 
 
 def iou(first: Box, second: Box) -> float:
-    """Return intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:
         return 0.0
-    inside = width * height
-    return inside / (box_area(first) + box_area(second) - inside)
+    intersection = width * height
+    return intersection / (box_area(first) + box_area(second) - intersection)
 
 
 def box_area(box: Box) -> float:
-    """Return a box's area in square pixels."""
+    """Return the area of a box in square pixels."""
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from edge_agent.events.rules.lines import BAND_RATIO, LEAST_BAND
-from edge_agent.events.rules.observation import Anchor
+from edge_agent.events.rule_types import DEFAULT_BAND_RATIO, MIN_BAND, Anchor
 from shared.geometry import Ratio
 from shared.ids import Segment
 from shared.settings import Settings, duplicate_names, require_area
@@ -174,11 +173,11 @@ class LineSettings(Settings):
         default="bottom", description="Point of the box that must cross: the middle of its lower edge, or its centre."
     )
     band_ratio: float = Field(
-        default=BAND_RATIO,
+        default=DEFAULT_BAND_RATIO,
         ge=0,
         le=5,
         description="Half width of the dead band in which an object is on neither side, as a share of its box's height "
-        f"(at least {LEAST_BAND:g} of the picture's height; 0: no band). Raising it tolerates more jitter.",
+        f"(at least {MIN_BAND:g} of the picture's height; 0: no band). Raising it tolerates more jitter.",
     )
     settle_s: float = Field(
         default=0.2,

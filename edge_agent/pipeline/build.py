@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
-from uuid import UUID
+from collections.abc import Collection, Sequence
 
 import cv2
 
@@ -19,13 +18,12 @@ from edge_agent.detect.gate import DetectionGate
 from edge_agent.detect.models.catalogue import ModelFile, resolve_model
 from edge_agent.detect.settings import unknown_class
 from edge_agent.detect.slicing import InferenceSlicer
-from edge_agent.events.builder import EventBuilder, Origin
 from edge_agent.events.rules.detection import DetectionRule
 from edge_agent.events.rules.motion import MotionEpisodes
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.motion.adaptive import AdaptiveBackground
-from edge_agent.pipeline.pipeline import CameraPipeline, DetectionStage, NoteSeen, Publish, TrackingStage
-from edge_agent.pipeline.timing import StageTimer
+from edge_agent.pipeline.context import CameraContext
+from edge_agent.pipeline.pipeline import CameraPipeline, DetectionStage, TrackingStage
 from edge_agent.track.stationary import Stationarity
 from edge_agent.track.tracker import ByteTracker
 from shared.errors import ConfigurationError, TransientError
@@ -103,48 +101,37 @@ def _require_known_classes(camera: CameraSettings, labels: Sequence[str], *, fel
 
 
 def build_pipeline(
-    camera: CameraSettings,
-    *,
-    site_id: str,
-    device_id: str,
-    model: ModelFile | None,
-    run_id: str,
-    new_id: Callable[[], UUID],
-    publish: Publish,
-    timer: StageTimer,
-    live: bool = False,
-    update_last_seen: NoteSeen | None = None,
+    camera: CameraSettings, *, context: CameraContext, model: ModelFile | None, run_id: str
 ) -> CameraPipeline:
-    """Wire one camera's stages together. ``run_id`` makes track uids differ between restarts.
+    """Build one camera's pipeline. ``run_id`` makes track uids differ between restarts.
 
-    ``live``: frames do not wait, so that work which may be left undone is, once a frame's time is up.
+    Raise ConfigurationError where a zone, a line or the plate settings name a class that the model does not detect.
     """
-    # OpenCV's workers stay awake after each small step and take the cores from the model's: a tenth of the whole time
-    # on two cores (YOLO11n, 14.3 against 12.9 ms a frame). Cameras run side by side in threads of their own anyway.
+    # One OpenCV thread: its idle workers spin after each small operation and take cores from the model, about 10 % of
+    # the total time on two cores (YOLO11n, 14.3 against 12.9 ms a frame). Each camera has a thread of its own anyway.
     cv2.setNumThreads(1)
     detector = build_detector(camera, model if camera.mode != "motion" else None)
     _require_known_classes(camera, detector.labels, fell_back=model is None and camera.model.name is None)
-    origin = Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=detector.model_info)
     return CameraPipeline(
         motion=AdaptiveBackground(settings=camera.motion),
         episodes=MotionEpisodes(camera.events) if camera.motion_events else None,
-        objects=_objects(camera, detector, run_id, timer, live=live),
-        builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=new_id),
-        publish=publish,
-        timer=timer,
-        update_last_seen=update_last_seen,
+        objects=_object_stage(camera, detector, run_id, context),
+        builder=context.event_builder(camera, detector.model_info),
+        publish=context.device.publish,
+        timer=context.timer,
+        update_last_seen=context.update_last_seen,
     )
 
 
-def _objects(
-    camera: CameraSettings, detector: Detector, run_id: str, timer: StageTimer, *, live: bool
+def _object_stage(
+    camera: CameraSettings, detector: Detector, run_id: str, context: CameraContext
 ) -> TrackingStage | DetectionStage | None:
     gate = DetectionGate(camera.gate)
     match camera.mode:
         case "motion":
             return None
         case "detection":
-            return DetectionStage(detector=detector, rule=DetectionRule(camera.events), gate=gate, timer=timer)
+            return DetectionStage(detector=detector, rule=DetectionRule(camera.events), gate=gate, timer=context.timer)
         case "tracking":
             lifecycle = TrackLifecycle(
                 settings=camera.events,
@@ -153,9 +140,9 @@ def _objects(
                 stationarity=Stationarity(),
             )
             tracker = ByteTracker(camera.track, labels=detector.labels)
-            plates = build_plate_stage(camera, detector.labels, uid_prefix=f"{camera.id}-{run_id}", live=live)
+            plates = build_plate_stage(camera, detector.labels, uid_prefix=f"{camera.id}-{run_id}", live=context.live)
             return TrackingStage(
-                detector=detector, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=timer, plates=plates
+                detector=detector, tracker=tracker, lifecycle=lifecycle, gate=gate, timer=context.timer, plates=plates
             )
 
 

@@ -1,6 +1,6 @@
-"""One camera's way from frame to event: motion, detection, tracking, rules, picture. No network, no disk, no clock.
+"""One camera from frame to event: motion, detection, tracking, rules, snapshot. No network, no disk and no clock.
 
-Everything is decided by the frames and their times, so the same frames give the same events.
+All decisions depend on the frames and their times alone, so the same frames give the same events.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from edge_agent.track.tracker import Tracker
 from edge_agent.types import Detections, Frame, Motion, Tracks, ViewChange
 
 Publish = Callable[[BuiltEvent], None]
-NoteSeen = Callable[[Sequence[str], bool], None]
-"""Gets, for each frame, the uids of the tracks that were seen in it, and whether anything moved."""
+UpdateLastSeen = Callable[[Sequence[str], bool], None]
+"""Called for each frame with the uids of the tracks detected in it, and whether there is motion."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneView:
-    """What a camera's pipeline sees now, for somebody to look at."""
+    """State of a camera's scene after the last frame, for display."""
 
     objects: Sequence[TrackedObject] = ()
-    """Tracked objects, each where it was last detected."""
+    """Tracked objects, each at its last detection."""
     occupancy: Mapping[str, int] = field(default_factory=dict[str, int])
-    """How many reported objects are in each zone."""
+    """Number of announced objects in each zone."""
     uncertain: frozenset[int] = frozenset()
-    """Track ids of ``objects`` that are not reported yet, or were not detected when the detector last looked."""
+    """Track ids in ``objects`` that are not announced yet, or that the last run of the detector missed."""
 
 
 class TrackingStage:
-    """Finds and follows objects, reads their plates, and tells their comings and goings."""
+    """Detects and tracks objects, applies the rules, and reads number plates."""
 
     def __init__(
         self,
@@ -57,52 +57,53 @@ class TrackingStage:
         self._gate = gate
         self._timer = timer
         self._plates = plates
-        self._unsettled: Frame | None = None
-        """The frame before this one, where it could not be told yet whether something moves in it."""
+        self._undecided_frame: Frame | None = None
+        """The previous frame, where motion detection could not decide yet whether something moves in it."""
         self.seen: Sequence[str] = ()
-        """Uids of the tracks that were seen in the frame last observed."""
+        """Uids of the tracks that were detected in the last frame."""
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
+        """Process one frame; return the occurrences to publish."""
         self.seen = ()
         if motion.view_change is not None:
             self._move_view(motion.view_change)
-        unsettled, self._unsettled = self._unsettled, frame if motion.unsettled else None
-        has_objects = self._lifecycle.has_objects
-        if not self._gate.should_detect(
-            frame, motion, has_objects=has_objects, has_moving_objects=self._lifecycle.has_moving_objects
-        ):
-            return (*self._lifecycle.rest(frame), *self._gone_plates(frame.time_s))
+        undecided_frame, self._undecided_frame = self._undecided_frame, frame if motion.unsettled else None
+        has_objects, has_moving_objects = self._lifecycle.has_objects, self._lifecycle.has_moving_objects
+        if not self._gate.should_detect(frame, motion, has_objects=has_objects, has_moving_objects=has_moving_objects):
+            return (*self._lifecycle.expire(frame), *self._expire_plates(frame.time_s))
         earlier: Sequence[Occurrence] = ()
-        if unsettled is not None and motion.held_back is not None and motion.view_change is None:
-            # Something large and fast: half of what there is to see of it may be in the frame that was left out.
-            _, earlier = self._look(unsettled, motion.held_back)
-        tracks, told = self._look(frame, motion)
-        return (*earlier, *told, *self._read_plates(frame, motion, tracks))
+        if undecided_frame is not None and motion.held_back is not None and motion.view_change is None:
+            # A large fast object may be visible in only two frames. The skipped frame is one of them.
+            _, earlier = self._detect_and_track(undecided_frame, motion.held_back)
+        tracks, occurrences = self._detect_and_track(frame, motion)
+        return (*earlier, *occurrences, *self._read_plates(frame, motion, tracks))
 
-    def _look(self, frame: Frame, motion: Motion) -> tuple[Tracks, Sequence[Occurrence]]:
-        """Find and follow the objects in one frame; return the tracks and what is to be emitted."""
+    def _detect_and_track(self, frame: Frame, motion: Motion) -> tuple[Tracks, Sequence[Occurrence]]:
         with self._timer.stage("detect"):
             detections = self._detector.detect(frame, motion)
         with self._timer.stage("track"):
-            tracks = as_detected(
+            tracks = with_detected_boxes(
                 self._tracker.update(detections, time_s=frame.time_s, frame_size=(frame.width, frame.height)),
                 detections,
             )
         with self._timer.stage("rules"):
-            told = self._lifecycle.observe(frame, tracks)
-            self.seen = [followed.track_uid for followed in self._lifecycle.tracked_objects(tracks)]
-        return tracks, told
+            occurrences = self._lifecycle.observe(frame, tracks)
+            self.seen = [tracked.track_uid for tracked in self._lifecycle.tracked_objects(tracks)]
+        return tracks, occurrences
 
     def finish(self) -> Sequence[Occurrence]:
-        told = self._lifecycle.finish(self._tracker.finish())
-        return told if self._plates is None else (*told, *self._plates.finish())
+        """End all tracks; return the occurrences that this completes."""
+        occurrences = self._lifecycle.finish(self._tracker.finish())
+        return occurrences if self._plates is None else (*occurrences, *self._plates.finish())
 
     def close(self) -> None:
+        """Release the models."""
         self._detector.close()
         if self._plates is not None:
             self._plates.close()
 
     def scene(self) -> SceneView:
+        """Return the tracked objects and the occupancy of zones after the last frame."""
         return SceneView(
             objects=self._lifecycle.objects(),
             occupancy=self._lifecycle.occupancy(),
@@ -110,7 +111,7 @@ class TrackingStage:
         )
 
     def _move_view(self, change: ViewChange) -> None:
-        """Let all that remembers places in pixels follow the picture."""
+        """Move all remembered pixel positions with the camera's view."""
         self._detector.move_view(change)
         self._tracker.move_view(change)
         self._lifecycle.move_view(change)
@@ -124,20 +125,20 @@ class TrackingStage:
         with self._timer.stage("plates"):
             return self._plates.observe(frame, self._tracked(self._lifecycle.tracked_objects(tracks)), moving=moving)
 
-    def _gone_plates(self, now_s: float) -> Sequence[Occurrence]:
+    def _expire_plates(self, now_s: float) -> Sequence[Occurrence]:
         return () if self._plates is None else self._plates.expire(now_s, self._tracked())
 
-    def _tracked(self, followed: Sequence[TrackedObject] = ()) -> FrameTracks:
-        return FrameTracks(followed, self._lifecycle.present, self._lifecycle.awaiting_return)
+    def _tracked(self, objects: Sequence[TrackedObject] = ()) -> FrameTracks:
+        return FrameTracks(objects, self._lifecycle.present, self._lifecycle.awaiting_return)
 
 
-def as_detected(tracks: Tracks, detections: Detections) -> Tracks:
-    """Return the tracks with the boxes that the detector gave: the filter's lag behind what the picture shows."""
+def with_detected_boxes(tracks: Tracks, detections: Detections) -> Tracks:
+    """Return the tracks with the detector's boxes: the boxes of the tracker's filter lag behind the picture."""
     return replace(tracks, xyxy=detections.xyxy[tracks.detection_index])
 
 
 class DetectionStage:
-    """Finds objects and tells what is to be seen, without following anything."""
+    """Detects objects and reports the objects in the scene, without tracking."""
 
     seen: Sequence[str] = ()
 
@@ -148,6 +149,7 @@ class DetectionStage:
         self._timer = timer
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
+        """Process one frame; return the occurrences to publish."""
         if not self._gate.should_detect(frame, motion, has_objects=False, has_moving_objects=False):
             return ()
         with self._timer.stage("detect"):
@@ -156,17 +158,20 @@ class DetectionStage:
             return self._rule.observe(frame, labels_of(detections, self._detector.labels))
 
     def scene(self) -> SceneView:
+        """Return an empty scene: nothing is tracked."""
         return SceneView()
 
     def finish(self) -> Sequence[Occurrence]:
+        """Return nothing: this stage has no open state."""
         return ()
 
     def close(self) -> None:
+        """Release the model."""
         self._detector.close()
 
 
 class CameraPipeline:
-    """What happens to each frame of one camera. Not thread-safe: one camera, one thread."""
+    """Processes the frames of one camera. Not thread-safe: each camera has one thread."""
 
     def __init__(
         self,
@@ -177,46 +182,46 @@ class CameraPipeline:
         builder: EventBuilder,
         publish: Publish,
         timer: StageTimer,
-        update_last_seen: NoteSeen | None = None,
+        update_last_seen: UpdateLastSeen | None = None,
     ) -> None:
         self._motion = motion
         self._episodes = episodes
         self._objects = objects
         self._builder = builder
-        self._publish = publish
+        self._publish_event = publish
         self._timer = timer
-        self._note_seen = update_last_seen
+        self._update_last_seen = update_last_seen
 
     def process(self, frame: Frame) -> None:
-        """Take one frame through; events go to ``publish`` before this returns."""
+        """Process one frame. Its events are published before this returns."""
         with self._timer.stage("motion"):
             motion = self._motion.update(frame.picture.luma(), time_s=frame.time_s)
         if self._episodes is not None:
-            self._tell(self._episodes.observe(frame, motion))
+            self._publish(self._episodes.observe(frame, motion))
         if self._objects is not None:
-            self._tell(self._objects.observe(frame, motion))
-        if self._note_seen is not None:
-            self._note_seen(() if self._objects is None else self._objects.seen, motion.active)
+            self._publish(self._objects.observe(frame, motion))
+        if self._update_last_seen is not None:
+            self._update_last_seen(() if self._objects is None else self._objects.seen, motion.active)
 
     def scene(self) -> SceneView:
-        """Return what is in the picture as of the last frame."""
+        """Return the state of the scene after the last frame."""
         return SceneView() if self._objects is None else self._objects.scene()
 
     def finish(self) -> None:
-        """Close open episodes and visits: the source has ended, or the agent is stopping."""
+        """End open motion episodes and tracks. Called when the source has ended or the agent stops."""
         if self._episodes is not None:
-            self._tell(self._episodes.finish())
+            self._publish(self._episodes.finish())
         if self._objects is not None:
-            self._tell(self._objects.finish())
+            self._publish(self._objects.finish())
 
     def close(self) -> None:
-        """Let the model go."""
+        """Release the models."""
         if self._objects is not None:
             self._objects.close()
 
-    def _tell(self, occurrences: Sequence[Occurrence]) -> None:
+    def _publish(self, occurrences: Sequence[Occurrence]) -> None:
         for occurrence in occurrences:
             with self._timer.stage("snapshot"):
                 built = self._builder.build(occurrence)
             with self._timer.stage("publish"):
-                self._publish(built)
+                self._publish_event(built)

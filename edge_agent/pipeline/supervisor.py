@@ -7,18 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from edge_agent.camera.probe import probe
 from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
 from edge_agent.device.commands import NotReadyError, ReplyFields
-from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
+from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.outbox.open_stays import motion_stay_key
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.camera_worker import CameraWorker, OpenSource
-from edge_agent.pipeline.pipeline import CameraPipeline, NoteSeen
-from edge_agent.pipeline.timing import StageTimer
+from edge_agent.pipeline.context import CameraContext, DeviceContext
+from edge_agent.pipeline.pipeline import CameraPipeline, UpdateLastSeen
 from shared.clock import Clock
 from shared.commands import SnapshotCommand, TestConnectionCommand
 from shared.errors import ConfigurationError, TransientError
@@ -51,10 +50,7 @@ class Cameras:
     def __init__(
         self,
         *,
-        site_id: str,
-        device_id: str,
-        publish: Callable[[BuiltEvent], None],
-        new_id: Callable[[], UUID],
+        device: DeviceContext,
         places: ModelPlaces,
         clock: Clock,
         open_source: OpenSource = open_source,
@@ -62,15 +58,13 @@ class Cameras:
     ) -> None:
         self._open_source = open_source
         self._visits = visits
-        self._site_id = site_id
-        self._device_id = device_id
-        self._publish = publish
-        self._new_id = new_id
+        self._device = device
         self._places = places
         self._clock = clock
         self._lock = threading.Lock()
         self._workers: dict[str, CameraWorker] = {}
         self._started_s: dict[str, float] = {}
+        self._timestamps: dict[str, UniqueTimestamps] = {}
 
     def apply(self, cameras: Sequence[CameraSettings]) -> list[str]:
         """Run exactly these cameras: start new ones, stop gone ones, restart changed ones. Return what was touched."""
@@ -114,9 +108,10 @@ class Cameras:
                 raise NotReadyError(f"camera {command.camera_id} gives no picture yet: {why}")
             at = self._clock.now()
             failed = worker.builder.snapshot_failed(why, at=at, snapshot_id=snapshot_id, command_id=command.command_id)
-            self._publish(failed)
+            self._device.publish(failed)
             raise TransientError(f"camera {command.camera_id} gives no picture: {why}")
-        self._publish(worker.builder.snapshot_taken(frame, snapshot_id=snapshot_id, command_id=command.command_id))
+        taken = worker.builder.snapshot_taken(frame, snapshot_id=snapshot_id, command_id=command.command_id)
+        self._device.publish(taken)
         return {"snapshot_id": snapshot_id}
 
     def test_connection(self, command: TestConnectionCommand) -> ReplyFields:
@@ -146,33 +141,32 @@ class Cameras:
         return worker
 
     def _worker(self, camera: CameraSettings) -> CameraWorker:
-        origin = Origin(site_id=self._site_id, device_id=self._device_id, camera_id=camera.id)
+        context = CameraContext(
+            device=self._device,
+            timestamps=self._timestamps.setdefault(camera.id, UniqueTimestamps()),
+            update_last_seen=self._update_last_seen(camera.id),
+            live=True,
+        )
         return CameraWorker(
             camera=camera,
-            build_pipeline=lambda: self._pipeline(camera),
-            builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=self._new_id),
-            publish=self._publish,
+            build_pipeline=lambda: self._pipeline(camera, context),
+            builder=context.event_builder(camera),
+            publish=self._device.publish,
             clock=self._clock,
             open_source=self._open_source,
         )
 
-    def _pipeline(self, camera: CameraSettings) -> CameraPipeline:
+    def _pipeline(self, camera: CameraSettings, context: CameraContext) -> CameraPipeline:
         if self._visits is not None:
             self._visits.close(camera.id)
         return build_pipeline(
             camera,
-            site_id=self._site_id,
-            device_id=self._device_id,
+            context=context,
             model=find_camera_model(camera, source=source_text(camera), places=self._places),
-            run_id=f"{self._new_id().int & 0xFFFF_FFFF:08x}",
-            new_id=self._new_id,
-            publish=self._publish,
-            timer=StageTimer(),
-            live=True,
-            update_last_seen=self._note_seen(camera.id),
+            run_id=f"{self._device.new_id().int & 0xFFFF_FFFF:08x}",
         )
 
-    def _note_seen(self, camera_id: str) -> NoteSeen | None:
+    def _update_last_seen(self, camera_id: str) -> UpdateLastSeen | None:
         if self._visits is None:
             return None
         note, motion = self._visits.update_last_seen, motion_stay_key(camera_id)

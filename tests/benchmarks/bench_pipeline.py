@@ -24,8 +24,8 @@ from edge_agent.detect.models.catalogue import ModelFile, resolve_model
 from edge_agent.detect.preprocess import Preprocessor
 from edge_agent.detect.runtimes.tflite import open_litert
 from edge_agent.pipeline.build import build_pipeline
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.pipeline.pipeline import CameraPipeline
-from edge_agent.pipeline.timing import StageTimer
 from edge_agent.types import Frame
 from shared.clock import SystemClock
 from shared.ids import Uuid7Generator
@@ -110,13 +110,11 @@ def _pipeline(model: ModelFile | None, *, motion_gate: bool) -> CameraPipeline:
     camera = CameraSettings.model_validate({"id": "bench", "source": "x", "gate": {"motion_gate": motion_gate}})
     return build_pipeline(
         camera,
-        site_id="bench",
-        device_id="bench",
+        context=CameraContext(
+            device=DeviceContext(site_id="bench", device_id="bench", publish=lambda _: None, new_id=Uuid7Generator())
+        ),
         model=model,
         run_id="bench",
-        new_id=Uuid7Generator(),
-        publish=lambda _: None,
-        timer=StageTimer(),
     )
 
 

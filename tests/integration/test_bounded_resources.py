@@ -23,7 +23,7 @@ from edge_agent.config import CameraSettings
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxSettings
 from edge_agent.pipeline.build import build_pipeline
-from edge_agent.pipeline.timing import StageTimer
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.settings import MqttSettings
 from edge_agent.types import ArrayPicture, Frame
@@ -128,13 +128,9 @@ def test_edge_39_visits_that_are_over_are_forgotten() -> None:
     )
     pipeline = build_pipeline(
         camera,
-        site_id="site",
-        device_id="device",
+        context=CameraContext(device=DeviceContext(site_id="site", device_id="device", publish=publish, new_id=uuid4)),
         model=None,
         run_id="test",
-        new_id=uuid4,
-        publish=publish,
-        timer=StageTimer(),
     )
     number = 0
 

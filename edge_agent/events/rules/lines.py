@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from edge_agent.events.rule_types import DEFAULT_BAND_RATIO, MIN_BAND, Anchor, Transition
 from edge_agent.events.rules.observation import (
     EDGE_RATIO,
-    Anchor,
     Observation,
-    Transition,
     between,
     check_shape,
     counts,
@@ -20,10 +19,6 @@ from shared.geometry import Point, PolylineCrossing, polyline_crossings, polylin
 
 Direction = Literal["any", "right", "left"]
 
-LEAST_BAND = 0.01
-"""Half width of the dead band at least, in picture heights."""
-BAND_RATIO = 0.1
-"""Half width of the dead band, as a share of the height of the object's box."""
 SETTLE_S = 0.2
 """How long an object must be beyond the dead band at least, unless it is far beyond."""
 _CLEAR_OF_BAND = 2.0
@@ -57,8 +52,8 @@ class Line:
     anchor: Anchor = "bottom"
     direction: Direction = "any"
     """Crossings to this side are reported."""
-    band_ratio: float = BAND_RATIO
-    """Half width of the dead band in box heights (at least ``LEAST_BAND`` of the picture's height); raising it
+    band_ratio: float = DEFAULT_BAND_RATIO
+    """Half width of the dead band in box heights (at least ``MIN_BAND`` of the picture's height); raising it
     tolerates more jitter and needs more room on both sides. 0 takes the band out."""
     settle_s: float = SETTLE_S
     """How long an object must be beyond the dead band to count as on the other side; raising it ignores longer jumps of
@@ -103,7 +98,7 @@ class Line:
 
     def band(self, seen: Observation) -> float:
         """Return the half width of the dead band for this object, in picture heights."""
-        return max(LEAST_BAND, self.band_ratio * seen.box.height) if self.band_ratio > 0.0 else 0.0
+        return max(MIN_BAND, self.band_ratio * seen.box.height) if self.band_ratio > 0.0 else 0.0
 
     def _stretched(self, aspect: float) -> list[Point]:
         return [Point(point.x * aspect, point.y) for point in self.points]

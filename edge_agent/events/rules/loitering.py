@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_agent.events.rules.observation import Transition
+from edge_agent.events.rule_types import Transition
 
 _TOLERANCE_S = 1e-6
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
+from edge_agent.events.rule_types import Anchor
 from shared.geometry import Point
-
-Anchor = Literal["bottom", "center"]
-"""The point of a box that stands for the object: the middle of its lower edge, or its centre."""
-RuleName = Literal["zone_entered", "zone_left", "line_crossed", "loitering", "occupancy"]
 
 EDGE_RATIO = 0.01
 """A box or a zone that comes this near to the picture's edge reaches it."""
@@ -85,25 +82,6 @@ def between(before: Observation, after: Observation, share: float) -> Observatio
     edges = (start + share * (end - start) for start, end in zip(before.box, after.box, strict=True))
     time_s = before.time_s + share * (after.time_s - before.time_s)
     return replace(after, time_s=time_s, box=Box(*edges))
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """Something that happened under a rule. Times are on the clock of the observations."""
-
-    rule: RuleName
-    name: str
-    """The zone's or the line's."""
-    time_s: float
-    """When it happened: interpolated between observations where that is more exact."""
-    direction: str | None = None
-    """``left`` or ``right`` of a line; ``over`` or ``under`` of occupancy."""
-    since_s: float | None = None
-    """When the stay in the zone began."""
-    dwell_s: float | None = None
-    """How long it has lasted."""
-    count: int | None = None
-    zone: str | None = None
 
 
 def counts(classes: frozenset[str], class_name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_agent.events.rules.observation import Transition
+from edge_agent.events.rule_types import Transition
 
 Level = Literal["under", "normal", "over"]
 _TOLERANCE_S = 1e-6

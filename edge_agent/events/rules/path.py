@@ -9,21 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import NamedTuple
+
+from edge_agent.events.rule_types import PathPoint
 
 MOST_POINTS = 32
 _KEPT_POINTS = 256
 """Points remembered before they are thinned out to half as many."""
 _LEAST_DEVIATION = 0.005
 """A point nearer than this, in shares of the picture, to where the simplified path has it at that time says nothing."""
-
-
-class PathPoint(NamedTuple):
-    """Where an object was at a time; ``x`` and ``y`` are shares of the picture."""
-
-    time_s: float
-    x: float
-    y: float
 
 
 class TrackPath:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from edge_agent.events.rule_types import Transition
 from edge_agent.events.rules.counters import Crossing, CrossingCounters
 from edge_agent.events.rules.lines import Line, LineState
-from edge_agent.events.rules.observation import Observation, Transition
+from edge_agent.events.rules.observation import Observation
 from edge_agent.events.rules.occupancy import OccupancyState
 from edge_agent.events.rules.zones import Zone, ZoneState
 

@@ -22,10 +22,10 @@ from edge_agent.events.occurrences import (
     as_box,
     iou,
 )
+from edge_agent.events.rule_types import PathPoint, Transition
 from edge_agent.events.rules.from_settings import rules_of
 from edge_agent.events.rules.observation import Box as NormalizedBox
-from edge_agent.events.rules.observation import Observation, Transition
-from edge_agent.events.rules.path import PathPoint
+from edge_agent.events.rules.observation import Observation
 from edge_agent.events.rules.track_state import TrackState, moment, picture_quality
 from edge_agent.events.settings import EventSettings
 from edge_agent.images.annotate import BoxLabel
@@ -141,7 +141,7 @@ class TrackLifecycle:
             happened += self._see(frame, track_id, labels, earlier)
         for track_id in tracks.ended:
             happened += self._lose(track_id, frame.time_s)
-        return happened + self.rest(frame, labels=tuple(known))
+        return happened + self.expire(frame, labels=tuple(known))
 
     def move_view(self, change: ViewChange) -> None:
         """Follow a picture of another size, or a camera that pans: that the view moves is no step of an object."""
@@ -151,7 +151,7 @@ class TrackLifecycle:
         if change.shifted:
             self._rules.interrupt()
 
-    def rest(self, frame: Frame, *, labels: tuple[BoxLabel, ...] = ()) -> Occurrences:
+    def expire(self, frame: Frame, *, labels: tuple[BoxLabel, ...] = ()) -> Occurrences:
         """Return what time alone brings about: those waited for in vain leave, occupancy lasts.
 
         Called by ``observe``, and by itself for a frame at which the detector did not look. ``labels`` are drawn.

@@ -16,8 +16,8 @@ from edge_agent.events.occurrences import (
     box_area,
     iou,
 )
-from edge_agent.events.rules.observation import Transition
-from edge_agent.events.rules.path import PathPoint, TrackPath
+from edge_agent.events.rule_types import PathPoint, Transition
+from edge_agent.events.rules.path import TrackPath
 from edge_agent.types import EarlierDetection, Frame, ViewChange
 
 PUT_IOU = 0.4

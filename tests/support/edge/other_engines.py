@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from edge_agent.events.rule_types import RuleName, Transition
 from edge_agent.events.rules.lines import Line
-from edge_agent.events.rules.observation import Box, Observation, RuleName, Transition
+from edge_agent.events.rules.observation import Box, Observation
 from edge_agent.events.rules.rule_set import RuleSet
 from edge_agent.events.rules.zones import Zone
 from shared.geometry import Point

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_agent.config import CameraSettings
 from edge_agent.pipeline.build import build_pipeline
-from edge_agent.pipeline.timing import StageTimer
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.types import ArrayPicture, Frame
 from shared.events import Event, MotionEvent, TrackingEvent
 from tests.support.edge.builders import START
@@ -47,13 +47,13 @@ def watch(pictures: Iterable[Image], *, fps: float = FPS) -> Reported:
     events: list[Event] = []
     pipeline = build_pipeline(
         camera,
-        site_id="site",
-        device_id="device",
+        context=CameraContext(
+            device=DeviceContext(
+                site_id="site", device_id="device", publish=lambda built: events.append(built.event), new_id=uuid4
+            )
+        ),
         model=None,
         run_id="test",
-        new_id=uuid4,
-        publish=lambda built: events.append(built.event),
-        timer=StageTimer(),
     )
     for index, picture in enumerate(pictures):
         time_s = index / fps

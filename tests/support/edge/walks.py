@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from edge_agent.events.rule_types import Transition
 from edge_agent.events.rules.lines import Line
-from edge_agent.events.rules.observation import Box, Observation, Transition
+from edge_agent.events.rules.observation import Box, Observation
 from edge_agent.events.rules.rule_set import RuleSet
 from edge_agent.events.rules.zones import Zone
 from shared.geometry import Point

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin, SnapshotSettings
+from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.occurrences import (
     AnprOccurrence,
     DetectionOccurrence,
@@ -21,9 +21,10 @@ from edge_agent.events.occurrences import (
     TrackingOccurrence,
     TrackObservation,
 )
-from edge_agent.events.rules.observation import Transition
-from edge_agent.events.rules.path import PathPoint
+from edge_agent.events.rule_types import PathPoint, Transition
+from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.images.annotate import BoxLabel
+from edge_agent.images.snapshot import SnapshotRenderer, SnapshotSettings
 from shared.clock import ManualClock
 from shared.events import (
     AnprEvent,
@@ -44,11 +45,16 @@ from tests.support.edge.builders import BOX, START, frame, motion
 LABEL = BoxLabel(xyxy=BOX, class_name="car", confidence=0.87654321, track_id=7)
 
 
-def _builder(**settings: object) -> EventBuilder:
+def _builder(timestamps: UniqueTimestamps | None = None, **settings: object) -> EventBuilder:
     origin = Origin(
         site_id="hq", device_id="gate-01", camera_id="camera-1", model_info=ModelInfo(model_type="ssd", version="1")
     )
-    return EventBuilder(origin=origin, snapshots=SnapshotSettings.model_validate(settings), new_id=Uuid7Generator())
+    return EventBuilder(
+        origin=origin,
+        renderer=SnapshotRenderer(SnapshotSettings.model_validate(settings)),
+        timestamps=timestamps or UniqueTimestamps(),
+        new_id=Uuid7Generator(),
+    )
 
 
 def _tracking(number: int = 5, *, score: float = 0.87654321) -> TrackingOccurrence:
@@ -186,6 +192,14 @@ def test_each_event_owns_its_picture() -> None:
     events = [builder.build(_tracking()).event for _ in range(3)]
     assert len({event.snapshot.key for event in events if event.snapshot}) == 3
     assert [(event.timestamp - frame(5).timestamp) // timedelta(microseconds=1) for event in events] == [0, 1, 2]
+
+
+def test_builders_of_one_camera_share_their_timestamps() -> None:
+    """Events of one type and frame from two builders have different snapshot keys."""
+    timestamps = UniqueTimestamps()
+    builders = [_builder(timestamps), _builder(timestamps)]
+    events = [builder.snapshot_taken(frame(5), snapshot_id="s", command_id=None).event for builder in builders]
+    assert len({event.snapshot.key for event in events if event.snapshot}) == 2
 
 
 def test_formats_and_sizes_are_the_owners_choice() -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from edge_agent.camera.source import SourceStatus
 from edge_agent.config import CameraSettings
-from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin, SnapshotSettings
+from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
+from edge_agent.events.timestamps import UniqueTimestamps
+from edge_agent.images.snapshot import SnapshotRenderer, SnapshotSettings
 from edge_agent.pipeline.camera_worker import CameraWorker
 from edge_agent.types import ArrayPicture, Frame
 from shared.clock import ManualClock, SystemClock
@@ -50,7 +52,12 @@ def _worker(pipelines: list[FakePipeline], sources: FakeSources, published: list
     return CameraWorker(
         camera=CameraSettings(id="yard", source="gst:fake"),
         build_pipeline=lambda: waiting.pop(0),
-        builder=EventBuilder(origin=origin, snapshots=SnapshotSettings(), new_id=Uuid7Generator()),
+        builder=EventBuilder(
+            origin=origin,
+            renderer=SnapshotRenderer(SnapshotSettings()),
+            timestamps=UniqueTimestamps(),
+            new_id=Uuid7Generator(),
+        ),
         publish=published.append,
         clock=SystemClock(),
         open_source=sources,
@@ -125,7 +132,12 @@ def _statuses(frames: list[Frame], *, settings: dict[str, object] | None = None)
     worker = CameraWorker(
         camera=camera,
         build_pipeline=FakePipeline,
-        builder=EventBuilder(origin=origin, snapshots=SnapshotSettings(), new_id=Uuid7Generator()),
+        builder=EventBuilder(
+            origin=origin,
+            renderer=SnapshotRenderer(SnapshotSettings()),
+            timestamps=UniqueTimestamps(),
+            new_id=Uuid7Generator(),
+        ),
         publish=published.append,
         clock=_Ticking(),
         open_source=FakeSources(FakeSource(frames, endless=False)),

@@ -14,6 +14,8 @@ from edge_agent.detect.composite import BlobFrameDetector, Detector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
+from edge_agent.events.timestamps import UniqueTimestamps
+from edge_agent.images.snapshot import SnapshotRenderer
 from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline.pipeline import CameraPipeline, TrackingStage
 from edge_agent.pipeline.timing import StageTimer
@@ -109,7 +111,12 @@ def _played(detector: Detector, frames: Iterable[np.ndarray], every: int) -> lis
         motion=AdaptiveBackground(settings=camera.motion),
         episodes=None,
         objects=objects,
-        builder=EventBuilder(origin=origin, snapshots=snapshots, new_id=Uuid7Generator()),
+        builder=EventBuilder(
+            origin=origin,
+            renderer=SnapshotRenderer(snapshots),
+            timestamps=UniqueTimestamps(),
+            new_id=Uuid7Generator(),
+        ),
         publish=built.append,
         timer=timer,
     )

@@ -13,6 +13,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.config import CameraSettings
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.build import build_pipeline
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.types import ArrayPicture, Frame
 from shared.clock import ManualClock
@@ -60,13 +61,11 @@ def worked(images: list[Image]) -> tuple[CountingTimer, list[str], list[BuiltEve
     camera = CameraSettings.model_validate({"id": "yard", "source": "none", "model": {"name": "none"}})
     pipeline = build_pipeline(
         camera,
-        site_id="site",
-        device_id="device",
+        context=CameraContext(
+            device=DeviceContext(site_id="site", device_id="device", publish=events.append, new_id=uuid4), timer=timer
+        ),
         model=None,
         run_id="test",
-        new_id=uuid4,
-        publish=events.append,
-        timer=timer,
     )
     for index, image in enumerate(images):
         picture = CountingPicture(image, conversions)

@@ -17,6 +17,8 @@ from edge_agent.detect.composite import BlobFrameDetector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
+from edge_agent.events.timestamps import UniqueTimestamps
+from edge_agent.images.snapshot import SnapshotRenderer
 from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline.build import build_plate_stage
 from edge_agent.pipeline.pipeline import CameraPipeline, TrackingStage
@@ -52,7 +54,12 @@ def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer
         motion=AdaptiveBackground(settings=camera.motion),
         episodes=None,
         objects=objects,
-        builder=EventBuilder(origin=origin, snapshots=camera.snapshots, new_id=Uuid7Generator()),
+        builder=EventBuilder(
+            origin=origin,
+            renderer=SnapshotRenderer(camera.snapshots),
+            timestamps=UniqueTimestamps(),
+            new_id=Uuid7Generator(),
+        ),
         publish=published.append,
         timer=timer,
     )

@@ -11,6 +11,7 @@ import pytest
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.device.commands import NotReadyError
 from edge_agent.events.builder import BuiltEvent
+from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import FIRST_FRAME_WAIT_S, Cameras, CameraVisits
 from edge_agent.types import Frame
 from shared.clock import Clock, ManualClock, SystemClock
@@ -38,10 +39,9 @@ class Device:
         self.published: list[BuiltEvent] = []
         self.sources = FakeSources(*prepared)
         self.cameras = Cameras(
-            site_id="hq",
-            device_id="gate-01",
-            publish=self.published.append,
-            new_id=Uuid7Generator(),
+            device=DeviceContext(
+                site_id="hq", device_id="gate-01", publish=self.published.append, new_id=Uuid7Generator()
+            ),
             places=ModelPlaces(location=None, cache_dir=Path("/nonexistent")),
             clock=clock or SystemClock(),
             open_source=self.sources,
@@ -134,6 +134,18 @@ def test_snapshot_now() -> None:
     assert len(taken) == 1
     assert taken[0].event.event_data.command_id == "c-1"
     assert taken[0].snapshot is not None
+
+
+def test_snapshots_before_and_after_a_restart_have_different_keys() -> None:
+    """The camera is restarted and shows the same frame again; the second picture does not overwrite the first."""
+    device = Device(FakeSource(_frames(1)), FakeSource(_frames(1)))
+    for number, threshold in enumerate((20, 30)):
+        device.cameras.apply([_camera(motion={"threshold": threshold})])
+        _eventually(lambda: device.cameras.health()[0].status == "online")
+        device.cameras.take_snapshot(SnapshotCommand(command_id=f"c-{number}", camera_id="yard"))
+    device.cameras.stop()
+    snapshots = [built.event.snapshot for built in device.published if isinstance(built.event, SnapshotEvent)]
+    assert len({snapshot.key for snapshot in snapshots if snapshot}) == 2
 
 
 def test_no_picture_is_answered_with_the_reason() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.events.rules.path import MOST_POINTS, PathPoint, TrackPath, simplify
+from edge_agent.events.rule_types import PathPoint
+from edge_agent.events.rules.path import MOST_POINTS, TrackPath, simplify
 
 
 def _path(points: list[PathPoint]) -> TrackPath:

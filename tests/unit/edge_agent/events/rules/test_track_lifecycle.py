@@ -239,7 +239,7 @@ def test_objects_are_uncertain_until_announced_and_while_not_detected() -> None:
     uncertain: list[set[int]] = []
     for number, state in enumerate([*_visit(20), tracks(), *_visit(22)[21:]], 1):
         lifecycle.observe(frame(number), state)
-        lifecycle.rest(frame(number))
+        lifecycle.expire(frame(number))
         uncertain.append(set(lifecycle.uncertain))
     assert uncertain[0] == {1}
     assert uncertain[-3:] == [set(), {1}, set()]
@@ -396,7 +396,7 @@ def test_occupancy_is_of_announced_objects_and_needs_no_look() -> None:
     state = tracks([(1, STILL), (2, (200.0, 60.0, 240.0, 120.0))])
     state.score[1] = 0.3
     _play_all(lifecycle, [state] * 10)
-    happened = [each for number in range(11, 60) for each in lifecycle.rest(frame(number))]
+    happened = [each for number in range(11, 60) for each in lifecycle.expire(frame(number))]
     assert _short(happened) == ["occupancy"]
     assert isinstance(happened[0], RuleOccurrence)
     assert (happened[0].transition.count, happened[0].track_id) == (1, None)

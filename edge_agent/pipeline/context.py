@@ -1,0 +1,50 @@
+"""What a process gives to its cameras: identity, the outlet for events, and state that outlives one pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from edge_agent.config import CameraSettings
+from edge_agent.events.builder import EventBuilder, Origin
+from edge_agent.events.timestamps import UniqueTimestamps
+from edge_agent.images.snapshot import SnapshotRenderer
+from edge_agent.pipeline.pipeline import Publish, UpdateLastSeen
+from edge_agent.pipeline.timing import StageTimer
+from shared.events import ModelInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceContext:
+    """Shared by all cameras of a process."""
+
+    site_id: str
+    device_id: str
+    publish: Publish
+    """Called with each event; must be thread-safe where there are several cameras."""
+    new_id: Callable[[], UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraContext:
+    """Shared by all pipelines that one camera has in the life of a process."""
+
+    device: DeviceContext
+    timer: StageTimer = field(default_factory=StageTimer)
+    timestamps: UniqueTimestamps = field(default_factory=UniqueTimestamps)
+    update_last_seen: UpdateLastSeen | None = None
+    live: bool = False
+    """Frames do not wait: optional work, such as reading plates, is skipped once a frame's time is up."""
+
+    def event_builder(self, camera: CameraSettings, model_info: ModelInfo | None = None) -> EventBuilder:
+        """Return a builder for the camera's events. All builders of one context share their timestamps."""
+        site_id, device_id = self.device.site_id, self.device.device_id
+        return EventBuilder(
+            origin=Origin(site_id=site_id, device_id=device_id, camera_id=camera.id)
+            if model_info is None
+            else Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=model_info),
+            renderer=SnapshotRenderer(camera.snapshots),
+            timestamps=self.timestamps,
+            new_id=self.device.new_id,
+        )
