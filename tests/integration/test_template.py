@@ -17,12 +17,13 @@ from infra.packaging.functions import FUNCTIONS, PLATFORM, PYTHON_VERSION
 from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER, DeviceTopics
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTION_NAMES = {
-    "IngestFunction": "ingest",
-    "FanoutFunction": "fanout",
-    "ApiFunction": "api",
-    "MaintenanceFunction": "maintenance",
-}
+MAKEFILE = ROOT / "infra/packaging/Makefile"
+FUNCTION_NAMES = dict(
+    re.findall(
+        r"^build-(\w+):\n\t.* infra\.packaging\.build (\w+) ", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+)
+"""Logical id of each function in the template, and its row in the packaging table."""
 # What Lambda itself reads, and what configure_logging does.
 NOT_OURS = {"PYTHONNODEBUGRANGES", "LOG_LEVEL"}
 
@@ -127,7 +128,6 @@ def test_nobody_may_do_everything_or_anything_everywhere(template: dict[str, Any
 
 def test_each_function_is_built_from_its_row(template: dict[str, Any]) -> None:
     """Handler, runtime and platform agree with the table that artefacts are built from, and make knows the target."""
-    makefile = (ROOT / "infra/packaging/Makefile").read_text(encoding="utf-8")
     functions = _of_type(template, "AWS::Serverless::Function")
     assert set(functions) == set(FUNCTION_NAMES)
     assert set(FUNCTION_NAMES.values()) == set(FUNCTIONS)
@@ -135,7 +135,6 @@ def test_each_function_is_built_from_its_row(template: dict[str, Any]) -> None:
         module = FUNCTIONS[row].handler
         assert functions[name]["Handler"] == f"{module}.handler"
         assert importlib.util.find_spec(module) is not None
-        assert f"build-{name}:\n\t@$(PYTHON) -m infra.packaging.build {row} " in makefile
         assert template["Resources"][name]["Metadata"] == {"BuildMethod": "makefile", "WorkingDirectory": "."}
     common = template["Globals"]["Function"]
     assert common["Runtime"] == f"python{PYTHON_VERSION}"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cloud_functions.maintenance.handler import handler
+from cloud_functions.maintenance.schedule import TASKS
 from shared.errors import VedetteError
 from shared.retry import FaultLog
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 MINUTE_S = 60.0
 HOUR_S = 3600.0
 DAY_S = 86_400.0
+EVERY_MINUTE = "gaps"
+"""The task with the schedule ``rate(1 minute)`` in template.yaml; the others run at night."""
 FIRST_WAIT_S = 5.0
 """The database may still be starting; nothing here is urgent."""
 
@@ -46,9 +49,8 @@ class ScheduledTask:
 
 
 def scheduled_tasks() -> list[ScheduledTask]:
-    """Return the template's schedules, those of the night as once a day."""
-    nightly = [ScheduledTask({"task": name}, DAY_S) for name in ("partitions", "retention", "tidy")]
-    return [*nightly, ScheduledTask({"task": "gaps"}, MINUTE_S)]
+    """Return every maintenance task: once a day, and the one that the template runs each minute once a minute."""
+    return [ScheduledTask({"task": name}, MINUTE_S if name == EVERY_MINUTE else DAY_S) for name in TASKS]
 
 
 def run_schedule(
