@@ -1,1 +1,1 @@
-"""Plates as text, and keys: patterns, distance, normal form, site keys, master keys. No database."""
+"""Plates as text, and encryption keys: patterns, distance, normal form, site keys, master keys. No database."""

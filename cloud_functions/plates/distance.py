@@ -1,4 +1,4 @@
-"""How far two plates are apart, for somebody who knows that a reader takes an O for a 0.
+"""The edit distance between two plates, with a lower cost for characters that plate readers confuse, such as O and 0.
 
 Both plates are in normal form (``shared.plates``).
 """
@@ -9,35 +9,35 @@ from math import inf
 from typing import Final
 
 CONFUSABLE: Final = ("0ODQ", "1I", "8B", "5S", "2Z", "6G")
-"""Groups of characters that readers, human ones too, take for one another; the first stands for its group."""
+"""Groups of characters that readers confuse; the first character represents its group."""
 
 NEAR: Final = 0.25
-"""What taking a character for another of its group costs; any other edit costs 1."""
+"""The cost of replacing a character by another of its group; any other edit costs 1."""
 
 _FOLD: Final = str.maketrans({other: group[0] for group in CONFUSABLE for other in group[1:]})
 _QUARTERS: Final = 4
 
 
 def fold(plate: str) -> str:
-    """Return the plate with every character replaced by its group's first: plates a mistake apart become equal."""
+    """Return the plate with each character replaced by the first of its group; confusable plates become equal."""
     return plate.translate(_FOLD)
 
 
 def edit_distance(one: str, other: str) -> int:
-    """Return how many characters must be put in, taken out or replaced to make one of the other."""
+    """Return the Levenshtein distance: the number of insertions, deletions and replacements."""
     return _distance(*_differing(one, other), near=_QUARTERS) // _QUARTERS
 
 
 def plate_distance(one: str, other: str, *, most: float = inf) -> float:
-    """Return the same, but with a replacement inside a group of ``CONFUSABLE`` costing only ``NEAR``.
+    """Return the edit distance in which a replacement within a group of ``CONFUSABLE`` costs only ``NEAR``.
 
-    Plates more than ``most`` apart need not be measured to the end: of them it returns some number above ``most``.
+    The computation stops once the distance is above ``most``; the result is then some number above ``most``.
     """
     return _distance(*_differing(one, other), near=1, most=_QUARTERS * most) / _QUARTERS
 
 
 def _differing(one: str, other: str) -> tuple[str, str]:
-    """Return what is left of both without the beginning and the end that they share."""
+    """Return both texts without their common prefix and suffix."""
     start, most = 0, min(len(one), len(other))
     while start < most and one[start] == other[start]:
         start += 1
@@ -48,7 +48,7 @@ def _differing(one: str, other: str) -> tuple[str, str]:
 
 
 def _distance(one: str, other: str, *, near: int, most: float = inf) -> int:
-    """Return the distance in quarters of an edit, or, where that is above ``most``, some number above it."""
+    """Return the distance in quarters of an edit; if it is above ``most``, some number above ``most``."""
     if not one or not other:
         return _QUARTERS * (len(one) or len(other))
     folded = fold(other)
@@ -64,7 +64,7 @@ def _distance(one: str, other: str, *, near: int, most: float = inf) -> int:
             left = min(diagonal, left + _QUARTERS, above[column + 1] + _QUARTERS)
             row.append(left)
         least = min(row)
-        if least > most:  # rows never get smaller
+        if least > most:  # the minimum of a row never decreases
             return least
         above = row
     return above[-1]

@@ -1,7 +1,8 @@
-"""What wraps the sites' data keys: a key in AWS KMS, or keys in a file. To add one: a class and a row in ``_KINDS``.
+"""The master keys that wrap the sites' data keys: a key in AWS KMS, or keys in a file.
 
-A wrapped key is useless without the master key, so it lies in the database beside what it seals; take the master key's
-rights away, or delete the wrapped key, and nobody reads the plates any more.
+To add a kind, write a class and add a row to ``_KINDS``. A wrapped key is useless without its master key, so it is
+stored in the database. Without access to the master key, or after the wrapped key is deleted, the sealed plates cannot
+be read.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 _NONCE_BYTES: Final = 12
 _FILE_HEAD: Final = (
-    "# Master keys for plates, the last one in use. Whoever has this file and the database reads the plates;\n"
-    "# without it nobody does. Keep a copy, and keep it apart from the database's.\n"
+    "# Master keys for plates; the last one wraps new keys. This file and the database together reveal the plates;\n"
+    "# without this file they cannot be read. Keep a copy, separate from the database's backups.\n"
 )
 
 
 class WrappedKey(NamedTuple):
-    """A data key as it may be stored. No secret by itself."""
+    """A data key in its encrypted form, which may be stored. Not a secret by itself."""
 
     wrapped: bytes
     wrapped_by: str
@@ -37,23 +38,23 @@ class WrappedKey(NamedTuple):
 
 
 class MasterKeys(Protocol):
-    """Makes, wraps and unwraps data keys; a data key is bound to its site."""
+    """Creates, wraps and unwraps data keys; each data key is bound to its site."""
 
     def new_key(self, site_id: str) -> tuple[bytes, WrappedKey]:
-        """Return a new data key, and the same wrapped."""
+        """Return a new data key and its wrapped form."""
         ...
 
     def wrap(self, data_key: bytes, site_id: str) -> WrappedKey:
-        """Wrap a data key under the master key in use."""
+        """Wrap a data key with the current master key."""
         ...
 
     def unwrap(self, key: WrappedKey, site_id: str) -> bytes:
-        """Return the data key; raise TransientError, PermanentError or ConfigurationError where it cannot be had."""
+        """Return the data key; raise TransientError, PermanentError or ConfigurationError if it is unavailable."""
         ...
 
 
 class KmsMasterKey:
-    """A symmetric key in AWS KMS. The site is its encryption context: a policy can grant sites one by one."""
+    """A symmetric key in AWS KMS. The site is the encryption context, so a key policy can grant single sites."""
 
     def __init__(self, key: str, *, aws: AwsClients) -> None:
         """``key``: id, ARN, or alias (``alias/…``)."""
@@ -62,7 +63,7 @@ class KmsMasterKey:
 
     def new_key(self, site_id: str) -> tuple[bytes, WrappedKey]:
         answer = self._call(
-            "generate_data_key", f"making a key for site {site_id}", site_id, KeyId=self._key, KeySpec="AES_256"
+            "generate_data_key", f"creating a key for site {site_id}", site_id, KeyId=self._key, KeySpec="AES_256"
         )
         return answer["Plaintext"], WrappedKey(answer["CiphertextBlob"], f"kms:{answer['KeyId']}")
 
@@ -88,14 +89,14 @@ class KmsMasterKey:
 
 
 class FileMasterKeys:
-    """Keys in a file that only its owner may read; the last one wraps, the others still unwrap."""
+    """Keys in a file that only its owner may read; the last key wraps, all of them unwrap."""
 
     def __init__(self, path: str | Path) -> None:
-        """Nothing is read before a key is needed."""
+        """Does not read the file yet."""
         self._path = Path(path)
 
     def check(self) -> None:
-        """Raise ConfigurationError where the file cannot be used."""
+        """Raise ConfigurationError if the file cannot be used."""
         self._read()
 
     def new_key(self, site_id: str) -> tuple[bytes, WrappedKey]:
@@ -116,7 +117,7 @@ class FileMasterKeys:
         name = _of_kind("file", key)
         master = self._read().get(name)
         if master is None:
-            raise ConfigurationError(f"{self._path} does not hold the key {name}, under which site {site_id} is kept")
+            raise ConfigurationError(f"{self._path} does not contain the key {name}, which wraps a key of {site_id}")
         try:
             nonce, wrapped = key.wrapped[:_NONCE_BYTES], key.wrapped[_NONCE_BYTES:]
             return AESGCM(master).decrypt(nonce, wrapped, _bound_to(site_id))
@@ -127,22 +128,22 @@ class FileMasterKeys:
         try:
             mode = self._path.stat().st_mode
             if stat.S_IMODE(mode) & 0o077:
-                raise ConfigurationError(f"{self._path} can be read by others than its owner: chmod 600 it")
+                raise ConfigurationError(f"{self._path} can be read by other users: run chmod 600 {self._path}")
             lines = self._path.read_text(encoding="ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             what = getattr(error, "strerror", None) or "not a key file"
             raise ConfigurationError(f"the master keys in {self._path} cannot be read: {what}") from None
         keys = dict(_key_line(line, self._path) for line in lines if line and not line.startswith("#"))
         if not keys:
-            raise ConfigurationError(f"{self._path} holds no master key")
+            raise ConfigurationError(f"{self._path} contains no master key")
         return keys
 
 
 def make_key_file(path: Path) -> str:
-    """Make a file with one new master key, readable by its owner alone; return the key's name.
+    """Create a file with one new master key, readable only by its owner; return the key's name.
 
     Raises:
-        ConfigurationError: there is a file already, or it cannot be written.
+        ConfigurationError: the file exists already, or it cannot be written.
     """
     name, line = _new_line()
     _write_private(path, _FILE_HEAD + line, os.O_CREAT | os.O_EXCL)
@@ -150,7 +151,7 @@ def make_key_file(path: Path) -> str:
 
 
 def add_master_key(path: Path) -> str:
-    """Put a new master key, from now on the one in use, into the file; return its name."""
+    """Append a new master key, which wraps from now on, to the file; return its name."""
     FileMasterKeys(path).check()
     name, line = _new_line()
     _write_private(path, line, os.O_APPEND)
@@ -158,10 +159,10 @@ def add_master_key(path: Path) -> str:
 
 
 def master_keys(setting: str | None, *, aws: AwsClients | None = None) -> MasterKeys:
-    """Return what a setting ``kms:KEY`` or ``file:PATH`` names.
+    """Return the master keys of a setting ``kms:KEY`` or ``file:PATH``.
 
     Raises:
-        ConfigurationError: it names nothing of the kind.
+        ConfigurationError: the setting has another form.
     """
     kind, _, name = (setting or "").partition(":")
     make = _KINDS.get(kind)
@@ -186,7 +187,7 @@ _KINDS: Final[dict[str, Callable[[str, AwsClients | None], MasterKeys]]] = {"kms
 def _of_kind(kind: str, key: WrappedKey) -> str:
     have, _, name = key.wrapped_by.partition(":")
     if have != kind:
-        raise ConfigurationError(f"a site's key is wrapped by {have}, and PLATE_MASTER_KEY names {kind}")
+        raise ConfigurationError(f"a site's key is wrapped by a {have} key, but PLATE_MASTER_KEY is of kind {kind}")
     return name
 
 
@@ -201,7 +202,7 @@ def _key_line(line: str, path: Path) -> tuple[str, bytes]:
     except binascii.Error:
         key = b""
     if not name or len(key) != DATA_KEY_BYTES:
-        raise ConfigurationError(f"{path} has a line that is no master key: NAME and 32 bytes in base64")
+        raise ConfigurationError(f"{path} has a line that is not a master key: NAME and 32 bytes in base64")
     return name, key
 
 

@@ -1,8 +1,8 @@
-"""Which normal form a read has, where its device (or an earlier release) computed one that dropped letters.
+"""Corrects the normal form of reads for which an agent of an earlier release dropped letters.
 
-Earlier releases made the normal form of A-Z and 0-9 alone: Cyrillic ``А123ВС77`` and ``О123КК77`` both became
-``12377``. Agents of such a release still send that, and databases hold it. The plate as it was read is stored beside
-it, so the right form can be computed from that.
+Earlier releases kept only A-Z and 0-9: Cyrillic ``А123ВС77`` and ``О123КК77`` both became ``12377``. Agents of such a
+release still send this form, and databases contain it. The plate as read is stored with it, so the current normal form
+can be computed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, Final
 from shared.plates import normalize_plate
 
 MAX_AMBIGUOUS_LETTERS: Final = 9
-"""Letters; the forms that are possible double with each."""
+"""The number of possible forms doubles with each ambiguous letter."""
 
 
 def normal_form(license_plate: str, plate_normalized: str) -> str:
-    """Return what a read is compared by: ``plate_normalized``, unless the earlier rule made it of ``license_plate``.
+    """Return the form in which a read is compared: ``plate_normalized``, unless the legacy rule produced it.
 
-    A device may well send another form of its own; that one stays.
+    A form that a device computes by a rule of its own stays unchanged.
     """
     if license_plate.isascii() or legacy_normal_form(license_plate) != plate_normalized:
         return plate_normalized
@@ -29,16 +29,17 @@ def normal_form(license_plate: str, plate_normalized: str) -> str:
 
 
 def legacy_normal_form(text: str) -> str:
-    """Return the normal form by the earlier rule: letters A-Z and digits 0-9, everything else dropped."""
+    """Return the normal form by the legacy rule: letters A-Z and digits 0-9, without all other characters."""
     decomposed = unicodedata.normalize("NFKD", text).upper()
     return "".join(char for char in decomposed if char.isascii() and char.isalnum())
 
 
 def legacy_normal_forms(plate: str) -> set[str]:
-    """Return what reads of a plate (in today's normal form) may have been stored as by the earlier rule.
+    """Return the forms in which reads of a plate (in the current normal form) may be stored by the legacy rule.
 
-    Any letter may have been written in an alphabet of which the rule dropped it, so each is there or not: of a plate of
-    up to ``MAX_AMBIGUOUS_LETTERS`` letters all possibilities, of one with more only all letters or none.
+    The legacy rule dropped a letter if it was written in another alphabet, so each letter may be present or missing.
+    For a plate with more than ``MAX_AMBIGUOUS_LETTERS`` letters, only the forms with all letters and with none are
+    returned.
     """
     kept = [char for char in plate if char.isascii()]
     letters = sum(char.isalpha() for char in kept)
@@ -49,10 +50,10 @@ def legacy_normal_forms(plate: str) -> set[str]:
 
 
 def with_normal_form(event_data: dict[str, Any]) -> dict[str, Any] | None:
-    """Return an ``anpr`` event's data with the right normal form; None where it has it."""
-    result, told = event_data.get("anpr_result"), event_data.get("plate_normalized")
-    read = result.get("license_plate") if isinstance(result, Mapping) else None
-    if not isinstance(read, str) or not isinstance(told, str):
+    """Return an ``anpr`` event's data with the correct normal form, or None if it is correct already."""
+    result, sent = event_data.get("anpr_result"), event_data.get("plate_normalized")
+    text = result.get("license_plate") if isinstance(result, Mapping) else None
+    if not isinstance(text, str) or not isinstance(sent, str):
         return None
-    right = normal_form(read, told)
-    return None if right == told else event_data | {"plate_normalized": right}
+    correct = normal_form(text, sent)
+    return None if correct == sent else event_data | {"plate_normalized": correct}

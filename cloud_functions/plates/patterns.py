@@ -1,9 +1,9 @@
-"""The patterns of watch-lists, and an index that finds which of very many a plate fits.
+"""Watch-list patterns, and an index that finds those that match a plate, among very many.
 
-Exact patterns are looked up. Fuzzy ones are found by what is left of pattern and plate when up to two characters are
-deleted (two plates within two edits share such a rest), and then measured. Globs and regular expressions are looked up
-by a run of characters that they demand; only those whose run the plate holds are tried, in bounded time (see
-``regex``). So a plate costs microseconds however many patterns there are.
+Exact patterns are looked up in a dictionary. Fuzzy patterns are found by deletion neighbourhoods (two plates within two
+edits share a variant with up to two characters deleted), then measured. Globs and regular expressions are indexed by a
+substring that they require; only those whose substring occurs in the plate are matched, in bounded time (see
+``regex``). A lookup takes microseconds regardless of the number of patterns.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MAX_DISTANCE: Final = 2
 MIN_FUZZY_LENGTH: Final = 3
 _GLOB_SIGNS: Final = frozenset("*?[]")
 _KEY_LENGTH: Final = 4
-_Rest = tuple[str, ...]
-"""Characters one by one: making texts of them would take as long as looking them up."""
-_REMEMBERED: Final = 20_000
-"""Plates whose answer is kept: the same vehicles pass again and again."""
+_Variant = tuple[str, ...]
+"""Single characters: joining them to a string would take as long as the lookup."""
+_CACHED_PLATES: Final = 20_000
+"""Number of plates whose matches are cached; the same vehicles pass repeatedly."""
 
 
 class WatchPattern(NamedTuple):
@@ -44,19 +44,22 @@ class WatchPattern(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A pattern that a plate fits; ``distance`` with fuzzy ones only (see ``distance``)."""
+    """A pattern that matches a plate; ``distance`` is set for fuzzy patterns only (see ``distance``)."""
 
     pattern: WatchPattern
     distance: float | None = None
 
 
 def check_pattern(kind: PatternKind, text: str, max_distance: int | None) -> str:
-    """Return the pattern as it is to be stored; raise ValueError that says what is wrong with it.
+    """Return the pattern in the form in which it is stored.
 
-    Exact and fuzzy ones come into the plates' normal form; globs lose their separators.
+    Exact and fuzzy patterns are converted to the normal form of plates; globs lose their separators.
+
+    Raises:
+        ValueError: the pattern is invalid; the text says why.
     """
     if (max_distance is not None) != (kind == "fuzzy"):
-        raise ValueError("max_distance belongs to fuzzy patterns, and they need it")
+        raise ValueError("max_distance is required for fuzzy patterns and not allowed for others")
     if kind == "regex":
         compile_regex(text)
         return text
@@ -71,7 +74,7 @@ def check_pattern(kind: PatternKind, text: str, max_distance: int | None) -> str
 
 
 def _glob(text: str) -> str:
-    """Bring letters into normal form and drop separators. Sets, ``[ ]``, stay as they are written."""
+    """Convert letters to the normal form and drop separators; sets (``[ ]``) stay unchanged."""
     parts: list[str] = []
     inside = False
     for char in compose(text):
@@ -86,24 +89,24 @@ def _glob(text: str) -> str:
 
 
 class PatternIndex:
-    """Patterns by number; finds those that a plate fits."""
+    """Patterns by id; finds those that match a plate."""
 
     def __init__(self) -> None:
         self._patterns: dict[int, WatchPattern] = {}
         self._exact: dict[str, set[int]] = {}
         self._fuzzy = _FuzzyIndex()
         self._shaped = _ShapeIndex()
-        self._answers: dict[str, list[Match]] = {}
+        self._cache: dict[str, list[Match]] = {}
 
     def __len__(self) -> int:
         return len(self._patterns)
 
     def numbers(self) -> set[int]:
-        """Return the numbers of all patterns."""
+        """Return the ids of all patterns."""
         return set(self._patterns)
 
     def add(self, pattern: WatchPattern) -> None:
-        """Take a pattern in; raise ValueError for one that cannot be right."""
+        """Add a pattern; raise ValueError if it is invalid."""
         number, text = pattern.pattern_id, pattern.text
         match pattern.kind:
             case "exact":
@@ -117,14 +120,14 @@ class PatternIndex:
             case _:
                 raise ValueError(f"there are no {pattern.kind} patterns")
         self._patterns[number] = pattern
-        self._answers.clear()
+        self._cache.clear()
 
     def discard(self, number: int) -> None:
-        """Forget a pattern."""
+        """Remove a pattern, if it is in the index."""
         pattern = self._patterns.pop(number, None)
         if pattern is None:
             return
-        self._answers.clear()
+        self._cache.clear()
         if pattern.kind == "exact":
             numbers = self._exact[pattern.text]
             numbers.discard(number)
@@ -136,17 +139,17 @@ class PatternIndex:
             self._shaped.discard(number, pattern.kind, pattern.text)
 
     def matches(self, plate: str, *, now: datetime) -> list[Match]:
-        """Return the patterns that ``plate`` (in normal form) fits and that have not expired, by number."""
-        matches = self._answers.get(plate)
+        """Return the unexpired patterns that match ``plate`` (in normal form), sorted by id."""
+        matches = self._cache.get(plate)
         if matches is None:
             matches = self._find(plate)
-            if len(self._answers) >= _REMEMBERED:
-                self._answers.clear()
-            self._answers[plate] = matches
+            if len(self._cache) >= _CACHED_PLATES:
+                self._cache.clear()
+            self._cache[plate] = matches
         return [one for one in matches if one.pattern.expires_at is None or one.pattern.expires_at > now]
 
     def exact(self, text: str, *, now: datetime) -> list[Match]:
-        """Return the exact patterns that are ``text``, whatever it is, and that have not expired, by number."""
+        """Return the unexpired exact patterns that equal ``text`` (a plate or a token), sorted by id."""
         found = [self._patterns[number] for number in sorted(self._exact.get(text, ()))]
         return [Match(pattern) for pattern in found if pattern.expires_at is None or pattern.expires_at > now]
 
@@ -160,7 +163,7 @@ class PatternIndex:
 class _FuzzyIndex:
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, int], set[int]] = {}
-        self._rests: dict[_Rest, list[tuple[str, int]]] = {}
+        self._by_variant: dict[_Variant, list[tuple[str, int]]] = {}
         self._reach = dict.fromkeys(range(MAX_DISTANCE + 1), 0)
 
     def add(self, number: int, text: str, distance: int) -> None:
@@ -168,8 +171,8 @@ class _FuzzyIndex:
         numbers = self._numbers.setdefault(entry, set())
         if not numbers:
             self._reach[distance] += 1
-            for rest in set(_rests(fold(text), distance)):
-                self._rests.setdefault(rest, []).append(entry)
+            for variant in set(_deletion_variants(fold(text), distance)):
+                self._by_variant.setdefault(variant, []).append(entry)
         numbers.add(number)
 
     def discard(self, number: int, text: str, distance: int) -> None:
@@ -180,18 +183,18 @@ class _FuzzyIndex:
             return
         del self._numbers[entry]
         self._reach[distance] -= 1
-        for rest in set(_rests(fold(text), distance)):
-            entries = self._rests[rest]
+        for variant in set(_deletion_variants(fold(text), distance)):
+            entries = self._by_variant[variant]
             entries.remove(entry)
             if not entries:
-                del self._rests[rest]
+                del self._by_variant[variant]
 
     def find(self, plate: str) -> dict[int, float]:
-        """Return the distances of those near enough."""
+        """Return the distances of the patterns that match, by id."""
         if not self._numbers:
             return {}
         reach = max(distance for distance, entries in self._reach.items() if entries)
-        near = set(chain.from_iterable(filter(None, map(self._rests.get, _rests(fold(plate), reach)))))
+        near = set(chain.from_iterable(filter(None, map(self._by_variant.get, _deletion_variants(fold(plate), reach)))))
         found: dict[int, float] = {}
         for text, most in near:
             distance = plate_distance(plate, text, most=most)
@@ -200,8 +203,8 @@ class _FuzzyIndex:
         return found
 
 
-def _rests(text: str, deletions: int) -> Iterator[_Rest]:
-    """Return what is left of ``text`` without up to so many of its characters, one rest perhaps several times."""
+def _deletion_variants(text: str, deletions: int) -> Iterator[_Variant]:
+    """Return the variants of ``text`` with up to ``deletions`` characters deleted; a variant may occur repeatedly."""
     lengths = range(len(text), max(len(text) - deletions, 0) - 1, -1)
     return chain.from_iterable(combinations(text, length) for length in lengths)
 
@@ -213,13 +216,13 @@ class _Shape(NamedTuple):
 
 
 class _ShapeIndex:
-    """Globs and regular expressions, each text once, under a run of characters that each of its branches demands."""
+    """Globs and regular expressions, each text once, indexed by a substring that each of its branches requires."""
 
     def __init__(self) -> None:
         self._shapes: dict[tuple[str, str], _Shape] = {}
         self._by_key: dict[str, set[tuple[str, str]]] = {}
         self._lengths = Counter[int]()
-        """How many keys there are of each length: runs of others need not be looked up."""
+        """The number of keys of each length; substrings of other lengths are not looked up."""
 
     def add(self, number: int, kind: str, text: str, compiled: Callable[[str], PlateRegex]) -> None:
         entry = (kind, text)
@@ -234,7 +237,7 @@ class _ShapeIndex:
         shape.numbers.add(number)
 
     def _keys(self, regex: PlateRegex) -> tuple[str, ...]:
-        """Return keys of which every plate that fits holds one; the empty one is in every plate."""
+        """Return keys of which every matching plate contains at least one; every plate contains the empty key."""
         keys: set[str] = set()
         for branch in regex.branches:
             required = [{self._best_key(run) for run in runs} for runs in required_substrings(branch)]
@@ -246,7 +249,7 @@ class _ShapeIndex:
         return min((run[start : start + _KEY_LENGTH] for start in range(last + 1)), key=self._cost)
 
     def _cost(self, key: str) -> float:
-        """Return about how often how much will be tried under this key, were one more put there."""
+        """Return the expected number of patterns matched per plate under this key, with one pattern added."""
         return (len(self._by_key.get(key, ())) + 1) / 30 ** len(key.strip("^$"))
 
     def discard(self, number: int, kind: str, text: str) -> None:
@@ -261,7 +264,7 @@ class _ShapeIndex:
             entries.discard(entry)
             if not entries:
                 del self._by_key[key]
-                self._lengths -= Counter([len(key)])  # and a length without keys is gone
+                self._lengths -= Counter([len(key)])  # subtraction removes a length that has no keys
 
     def find(self, plate: str) -> Iterator[int]:
         if not self._shapes:

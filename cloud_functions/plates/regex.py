@@ -1,8 +1,8 @@
-"""Regular expressions over plates that cannot run away: no backtracking, time bounded by construction.
+"""Regular expressions over plates with bounded run time: no backtracking.
 
-What may be written is said in ``regex_syntax``. An expression is found anywhere in a plate unless anchored, as grep
-does it. It becomes a position automaton (Glushkov, 1961) of at most 256 positions, whose set of states is one integer:
-a plate of at most 16 characters takes at most 16 times 256 steps, whatever the expression and the plate.
+``regex_syntax`` describes the syntax. An unanchored expression matches anywhere in a plate, as in grep. It is compiled
+to a position automaton (Glushkov, 1961) of at most 256 positions, with the set of states in one integer: matching a
+plate of at most 16 characters takes at most 16 times 256 steps.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ class PlateRegex:
         self._built: list[_Automaton] | None = None
 
     def matches(self, plate: str) -> bool:
-        """Tell whether the expression is found in ``plate``, which is in normal form."""
+        """Return whether the expression matches in ``plate``, which is in normal form."""
         return any(automaton.matches(plate) for automaton in self.build())
 
     def build(self) -> list[_Automaton]:
-        """Return its automata, made on the first call: who only checks an expression does not need them."""
+        """Return the automata, built on the first call, because validation alone does not need them."""
         if self._built is None:
             self._built = [_Automaton(branch) for branch in self.branches]
         return self._built
 
 
 def compile_regex(text: str) -> PlateRegex:
-    """Compile an expression; raise ValueError that says what is wrong with it."""
+    """Compile an expression; raise ValueError with the reason if it is invalid."""
     return PlateRegex(parse(text))
 
 
 def compile_glob(text: str) -> PlateRegex:
-    """Compile a glob (``*`` any characters, ``?`` one, ``[AB]`` one of these), which the whole plate must fit."""
+    """Compile a glob (``*`` any characters, ``?`` one, ``[AB]`` one of these), which must match the whole plate."""
     other = next((char for char in text if char not in _SIGNS and not is_plate_character(char)), None)
     if other is not None:
-        raise ValueError(f"must hold only letters, digits, * ? and [ ]: {describe(other)} is none of these")
+        raise ValueError(f"must contain only letters, digits, * ? and [ ]: {describe(other)} is not allowed")
     if not text:
-        raise ValueError("must hold something: letters, digits, * ? and [ ]")
+        raise ValueError("must not be empty: give letters, digits, * ? and [ ]")
     expression = text.replace("[!", "[^").replace("?", ".").replace("*", ".*")
     return compile_regex(f"^{expression}$")
 
 
 class _Piece(NamedTuple):
-    """Part of an automaton: whether it may be skipped, and the positions that begin and end it, as bits."""
+    """Part of an automaton: whether it matches the empty text, and its first and last positions, as bit sets."""
 
     nullable: bool
     first: int
@@ -61,7 +61,7 @@ _EMPTY: Final = _Piece(nullable=True, first=0, last=0)
 
 
 class _Automaton:
-    """The positions of one branch: ``_follow[n]`` are those that may come after position n."""
+    """The positions of one branch: ``_follow[n]`` is the bit set of the positions that may follow position n."""
 
     def __init__(self, branch: Branch) -> None:
         self._at_start, self._at_end = branch.at_start, branch.at_end
@@ -70,7 +70,7 @@ class _Automaton:
         self._negated: list[tuple[frozenset[str], int]] = []
         self._whole = self._build(branch.node)
         self._elsewhere = self._spread_negated()
-        """The positions of characters that the expression does not name."""
+        """The positions that match a character that the expression does not mention."""
 
     def matches(self, plate: str) -> bool:
         nullable, first, last = self._whole
@@ -78,7 +78,7 @@ class _Automaton:
             return True
         follow, positions, elsewhere = self._follow, self._positions, self._elsewhere
         if self._at_end and not (positions.get(plate[-1:], elsewhere) if plate else 0) & last:
-            return False  # most of those tried in vain differ at the end: globs like B88*RJ
+            return False  # most mismatches differ at the end: globs like B88*RJ
         state = 0
         for number, char in enumerate(plate):
             reach = first if number == 0 or not self._at_start else 0
@@ -118,7 +118,7 @@ class _Automaton:
                 return self._repeat(item, least, most)
 
     def _spread_negated(self) -> int:
-        """Note the positions that take all but a few characters; return those of all characters not named."""
+        """Add the positions of negated sets to each character; return those for characters that are not mentioned."""
         for chars, bit in self._negated:
             for char in self._positions:
                 if char not in chars:

@@ -1,10 +1,10 @@
-"""The syntax of regular expressions over plates: from text to a tree, and what a tree demands (see ``regex``).
+"""The syntax of regular expressions over plates: parses a text to a tree, and finds required substrings.
 
-The part of the usual syntax that regular languages have: letters and digits, ``.``, ``[A-F1]`` and ``[^A-F]``, ``\\d``
-``\\D`` ``\\w``, groups, ``|``, ``* + ? {m} {m,} {m,n}``, and ``^`` and ``$`` at the ends of the whole expression or of
-one of its alternatives. What only a backtracking engine can do (back-references, looking around) is refused, and so is
-what can never occur in a plate's normal form (a hyphen, a space). Letters come into the normal form of plates: a
-Cyrillic В is a B. Those that stay as they are (``shared.plates``) may be written, but not as the ends of a range.
+Supported: letters and digits, ``.``, ``[A-F1]`` and ``[^A-F]``, ``\\d`` ``\\D`` ``\\w``, groups, ``|``,
+``* + ? {m} {m,} {m,n}``, and ``^`` and ``$`` at the ends of the expression or of one of its alternatives. Features that
+need a backtracking engine (back-references, lookaround) are rejected, as are characters that never occur in a plate's
+normal form (a hyphen, a space). Letters are converted to the normal form of plates: a Cyrillic В is a B. Letters that
+have no Latin equivalent (``shared.plates``) are allowed, but not as the ends of a range.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 MAX_LENGTH: Final = 200
 MAX_POSITIONS: Final = 256
 MAX_REPEAT: Final = 16
-"""Plates have at most so many characters."""
+"""The maximum length of a plate."""
 MAX_DEPTH: Final = 20
 
 _DIGITS: Final = frozenset(ALPHABET[26:])
@@ -27,13 +27,13 @@ _BOUNDS: Final = re.compile(r"\{(\d{1,3})(?:(,)(\d{1,3})?)?\}", re.ASCII)
 
 
 class Chars(NamedTuple):
-    """One character out of these; with ``is_negated`` one that is none of them, whatever the alphabet."""
+    """One character out of a set; with ``is_negated``, one of any alphabet that is not in the set."""
 
     chars: frozenset[str]
     is_negated: bool = False
 
     def or_else(self, other: Chars) -> Chars:
-        """Return what either takes."""
+        """Return the union of both sets."""
         if self.is_negated and other.is_negated:
             return Chars(self.chars & other.chars, is_negated=True)
         if self.is_negated:
@@ -41,7 +41,7 @@ class Chars(NamedTuple):
         return other.or_else(self) if other.is_negated else Chars(self.chars | other.chars)
 
     def inverted(self) -> Chars:
-        """Return what it does not take."""
+        """Return the complement."""
         return Chars(self.chars, not self.is_negated)
 
 
@@ -51,19 +51,19 @@ _CLASSES: Final = {"d": Chars(_DIGITS), "D": Chars(_DIGITS, is_negated=True), "w
 
 
 class Sequence(NamedTuple):
-    """One after the other."""
+    """Items that match one after the other."""
 
     items: tuple[Node, ...]
 
 
 class Choice(NamedTuple):
-    """One of them."""
+    """Alternatives, one of which matches."""
 
     options: tuple[Node, ...]
 
 
 class Repeat(NamedTuple):
-    """From ``least`` to ``most`` times; None is without end."""
+    """An item repeated ``least`` to ``most`` times; None means unbounded."""
 
     item: Node
     least: int
@@ -75,7 +75,7 @@ Node = Chars | Sequence | Choice | Repeat
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One alternative of an expression, and whether it is held to the plate's beginning and end."""
+    """One alternative of an expression, and whether it is anchored at the start and the end of the plate."""
 
     node: Sequence
     at_start: bool
@@ -83,7 +83,7 @@ class Branch:
 
 
 def parse(text: str) -> tuple[Branch, ...]:
-    """Return the alternatives of an expression; raise ValueError that says what is wrong with it."""
+    """Return the alternatives of an expression; raise ValueError with the reason if it is invalid."""
     return _Parser(text).expression()
 
 
@@ -100,9 +100,9 @@ class _Parser:
         while self._take("|"):
             branches.append(self._branch())
         if self._at < len(self._text):
-            raise ValueError(f"has a {self._text[self._at]} too many, at character {self._at + 1}")
+            raise ValueError(f"has an unmatched {self._text[self._at]} at character {self._at + 1}")
         if sum(_size(branch.node) for branch in branches) > MAX_POSITIONS:
-            raise ValueError(f"is too large: written out it has more than {MAX_POSITIONS} characters")
+            raise ValueError(f"is too large: with repeats expanded it has more than {MAX_POSITIONS} characters")
         return tuple(branches)
 
     def _branch(self) -> Branch:
@@ -126,9 +126,9 @@ class _Parser:
         bounds = self._bounds()
         if bounds is None:
             return item
-        self._take("?")  # as few as possible or as many: it is found or it is not
+        self._take("?")  # greedy or lazy makes no difference: only whether it matches counts
         if self._at < len(self._text) and self._text[self._at] in "*+?{":
-            raise ValueError(f"repeats a repeat, at character {self._at + 1}; put a group around the inner one")
+            raise ValueError(f"repeats a repeat at character {self._at + 1}; put the inner one in a group")
         return Repeat(item, *bounds)
 
     def _bounds(self) -> tuple[int, int | None] | None:
@@ -139,12 +139,12 @@ class _Parser:
             return None
         found = _BOUNDS.match(self._text, self._at)
         if found is None:
-            raise ValueError(f"has a {{ that begins no repeat such as {{2,4}}, at character {self._at + 1}")
+            raise ValueError(f"has a {{ at character {self._at + 1} that does not begin a repeat such as {{2,4}}")
         self._at = found.end()
         least = int(found[1])
         most = least if not found[2] else None if found[3] is None else int(found[3])
         if (most is not None and most < least) or max(least, most or 0) > MAX_REPEAT:
-            raise ValueError(f"repeats must be in order and at most {MAX_REPEAT}: plates are no longer")
+            raise ValueError(f"has invalid repeat bounds: give min,max in order, at most {MAX_REPEAT}")
         return least, most
 
     def _atom(self) -> Node:
@@ -161,17 +161,17 @@ class _Parser:
         literal = self._plain(char)
         if len(literal) == 1:
             return Chars(frozenset({literal}))
-        return Choice((Sequence(tuple(Chars(frozenset({one})) for one in literal)),))  # one piece: Æ+ is (AE)+
+        return Choice((Sequence(tuple(Chars(frozenset({one})) for one in literal)),))  # one unit: Æ+ is (AE)+
 
     def _plain(self, char: str) -> str:
-        """Return the normal form of a letter or digit: one character, or several (Æ)."""
+        """Return the normal form of a letter or digit: one character, or several (for Æ)."""
         if char in "^*+?{}])":
-            raise ValueError(f"has a {char} where none can stand, at character {self._at}")
+            raise ValueError(f"has an unexpected {char} at character {self._at}")
         normal = normalize_plate(char)
         if not normal or not all(map(is_plate_character, char + normal)):
             raise ValueError(
-                "may hold letters and digits only, plates are compared without spaces, dots and hyphens:"
-                f" {describe(char)}, at character {self._at}"
+                "must contain only letters and digits, because plates are compared without spaces, dots and hyphens:"
+                f" {describe(char)} at character {self._at} is not allowed"
             )
         return normal
 
@@ -179,21 +179,21 @@ class _Parser:
         char = self._text[self._at : self._at + 1]
         self._at += 1
         if char not in _CLASSES:
-            raise ValueError("may use \\d, \\D and \\w; no back-references, no boundaries, no other escapes")
+            raise ValueError("has an unsupported escape: only \\d, \\D and \\w are allowed")
         return _CLASSES[char]
 
     def _group(self) -> Node:
         self._at += 1
         if self._take("?") and not self._take(":"):
-            raise ValueError("may not look around nor name groups: only (…) and (?:…)")
+            raise ValueError("has an unsupported group: only (…) and (?:…) are allowed")
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise ValueError(f"has more than {MAX_DEPTH} groups inside one another")
+            raise ValueError(f"has more than {MAX_DEPTH} nested groups")
         options: list[Node] = [self._sequence()]
         while self._take("|"):
             options.append(self._sequence())
         if not self._take(")"):
-            raise ValueError("has a group that is not closed, or an anchor inside a group")
+            raise ValueError("has an unclosed group, or an anchor inside a group")
         self._depth -= 1
         return Choice(tuple(options))
 
@@ -203,7 +203,7 @@ class _Parser:
         members = _NOTHING
         while not self._take("]"):
             if self._at >= len(self._text):
-                raise ValueError("has a [ that is not closed")
+                raise ValueError("has an unclosed [")
             members = members.or_else(self._member())
         if members == _NOTHING:
             raise ValueError("has an empty [ ]")
@@ -217,18 +217,18 @@ class _Parser:
         first = self._plain(char)
         if self._text[self._at : self._at + 1] != "-" or self._text[self._at + 1 : self._at + 2] in ("", "]"):
             if len(first) > 1:
-                raise ValueError(f"has a {char} in [ ], which plates have as {first}: write (?:{first}|…)")
+                raise ValueError(f"has a {char} in [ ], which is {first} in normal form: write (?:{first}|…)")
             return Chars(frozenset({first}))
         end = self._text[self._at + 1]
         last = self._plain(end)
         self._at += 2
         if not (char + end).isascii() or first.isdigit() != last.isdigit() or first > last:
-            raise ValueError(f"has a range {char}-{end} that is none: ranges are of A-Z or of 0-9")
+            raise ValueError(f"has an invalid range {char}-{end}: a range must be within A-Z or within 0-9, in order")
         return Chars(frozenset(char for char in ALPHABET if first <= char <= last))
 
 
 def _size(node: Node) -> int:
-    """Return how many positions the node takes, repeats written out; nothing is not for nothing either."""
+    """Return the number of positions of the node with repeats expanded; an empty node counts as one."""
     match node:
         case Chars():
             return 1
@@ -239,9 +239,10 @@ def _size(node: Node) -> int:
 
 
 def required_substrings(branch: Branch) -> list[frozenset[str]]:
-    """Return what every plate holds that the branch is found in: of each set at least one run of characters.
+    """Return sets of substrings such that every matching plate contains at least one substring of each set.
 
-    ``^`` and ``$`` in a run stand for the plate's ends. What a plate holds none of a set of need not be tried on it.
+    ``^`` and ``$`` in a substring stand for the plate's ends. A plate that contains no substring of one of the sets
+    cannot match.
     """
     found = _Runs("^" if branch.at_start else "")
     found.collect(branch.node)
@@ -252,14 +253,14 @@ def required_substrings(branch: Branch) -> list[frozenset[str]]:
 
 
 class _Runs:
-    """Gathers runs in the order of the characters; ``open`` is the one that still grows."""
+    """Collects substrings in the order of the characters; ``open`` is the one that is still being extended."""
 
     def __init__(self, open_run: str = "") -> None:
         self.sets: list[frozenset[str]] = []
         self.open = open_run
 
     def close(self) -> None:
-        """End the open run: what follows may differ."""
+        """End the open substring, because the next character is not fixed."""
         if self.open.strip("^$"):
             self.sets.append(frozenset({self.open}))
         self.open = ""
@@ -285,7 +286,7 @@ class _Runs:
                 self.close()
 
     def _one_of(self, options: tuple[Node, ...]) -> None:
-        """Add the longest run of each option, where each has one."""
+        """Add the longest substring of each option, if every option has one."""
         runs: set[str] = set()
         for option in options:
             inner = _Runs()

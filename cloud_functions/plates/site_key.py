@@ -1,7 +1,7 @@
-"""One site's key, unwrapped: seals what a plate's event says, opens it again, and makes the tokens plates are found by.
+"""A site's unwrapped key: encrypts and decrypts the data of plate events, and computes the tokens that identify plates.
 
-AES-256-GCM under a nonce of its own each time, bound to the row; tokens are HMAC-SHA-256. Both keys come from the
-site's one data key by HKDF, so neither tells of the other. Nothing here prints or logs a key or a plate.
+Encryption is AES-256-GCM with a random nonce, bound to the row; tokens are HMAC-SHA-256. Both keys are derived from the
+site's data key with HKDF, so neither reveals the other. This module never prints or logs a key or a plate.
 """
 
 from __future__ import annotations
@@ -16,59 +16,59 @@ from shared.errors import PermanentError
 
 DATA_KEY_BYTES: Final = 32
 TOKEN: Final = re.compile(r"~[A-Za-z0-9_-]{22}")
-"""What stands where a plate in normal form would: 128 bits of a keyed hash; ``~`` sorts after all of them."""
+"""Replaces a protected plate's normal form: 128 bits of a keyed hash; ``~`` sorts after all ASCII plates."""
 _TOKEN_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _VERSION: Final = b"\x01"
 _HEAD_BYTES: Final = len(_VERSION) + 8
 _BLOCK_BYTES: Final = 128
-"""Texts are filled up to multiples of this: how long one is would tell how long its plate is."""
+"""Texts are padded to multiples of this, because their length would reveal the length of the plate."""
 
 
 def is_token(text: str) -> bool:
-    """Return whether ``text`` stands for a plate that is protected."""
+    """Return whether ``text`` is the token of a protected plate."""
     return TOKEN.fullmatch(text) is not None
 
 
 def sealed_under(sealed: bytes) -> int:
-    """Return the number of the key that ``sealed`` was sealed under; raise PermanentError where it is not sealed."""
+    """Return the id of the key that sealed this data; raise PermanentError if it is not sealed data."""
     if len(sealed) < _HEAD_BYTES + _NONCE_BYTES + _TAG_BYTES or not sealed.startswith(_VERSION):
-        raise PermanentError("a sealed plate is not in a form that is known here")
+        raise PermanentError("a sealed plate has an unknown format; it may be from a newer release")
     return int.from_bytes(sealed[len(_VERSION) : _HEAD_BYTES])
 
 
 class SiteKey:
-    """Seals, opens and finds the plates of one site."""
+    """Encrypts and decrypts the plates of one site, and computes their tokens."""
 
     def __init__(self, *, key_id: int, site_id: str, data_key: bytes) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         if len(data_key) != DATA_KEY_BYTES:
-            raise PermanentError(f"the data key of site {site_id} has {len(data_key)} bytes rather than 32")
+            raise PermanentError(f"the data key of site {site_id} has {len(data_key)} bytes instead of 32")
         self.key_id = key_id
         self.site_id = site_id
         self._cipher = AESGCM(_derived(data_key, site_id, "text"))
         self._search_key = _derived(data_key, site_id, "search")
 
     def token(self, plate: str) -> str:
-        """Return what the plate (in normal form) is found by: the same each time, at this site under this key alone."""
+        """Return the token of a plate (in normal form): always the same for this site and key, different elsewhere."""
         digest = hmac.digest(self._search_key, plate.encode(), "sha256")
         return "~" + urlsafe_b64encode(digest[:_TOKEN_BYTES]).decode().rstrip("=")
 
     def seal(self, text: str, *, event_id: str, token: str) -> bytes:
-        """Return the JSON ``text`` sealed for the row of this event and this token: another row will not open it."""
+        """Encrypt the JSON ``text`` for this event and token; it cannot be decrypted for another row."""
         head = _VERSION + self.key_id.to_bytes(8)
         nonce = secrets.token_bytes(_NONCE_BYTES)
         plain = text.encode()
-        plain += b" " * (-len(plain) % _BLOCK_BYTES)  # JSON does not mind
+        plain += b" " * (-len(plain) % _BLOCK_BYTES)  # trailing spaces are valid JSON
         return head + nonce + self._cipher.encrypt(nonce, plain, self._bound_to(head, event_id, token))
 
     def open(self, sealed: bytes, *, event_id: str, token: str) -> str:
-        """Return what ``seal`` was given.
+        """Return the text that ``seal`` encrypted.
 
         Raises:
-            PermanentError: it was changed, or taken from another row, or sealed under another key.
+            PermanentError: the data was changed, belongs to another row, or was sealed with another key.
         """
         from cryptography.exceptions import InvalidTag
 
@@ -80,7 +80,8 @@ class SiteKey:
             )
         except InvalidTag:
             raise PermanentError(
-                f"the plate of event {event_id} cannot be opened: changed, moved here or sealed under another key"
+                f"the plate of event {event_id} cannot be decrypted: it was changed, moved to another row, or sealed"
+                " with another key"
             ) from None
         return plain.decode().rstrip(" ")
 

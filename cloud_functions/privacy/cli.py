@@ -1,7 +1,7 @@
-"""``vedette-plates``: protect the plates of a site, keep its keys, and say how long it keeps what.
+"""``vedette-plates``: protects the plates of a site, manages its keys and sets its retention.
 
-Reads DATABASE_URL (or what else the functions read) and PLATE_MASTER_KEY. Never prints a key, nor a plate but by
-``open-letter``.
+Reads the database settings of the functions (DATABASE_URL and the others) and PLATE_MASTER_KEY. Never prints a key.
+Only ``open-letter`` prints a plate.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
 
 
 class Tools:
-    """What commands work with, made when first needed."""
+    """The database and the keys that commands use, opened on first use."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -65,12 +65,12 @@ class Tools:
 
     @property
     def vault(self) -> PlateVault:
-        """The keys, where there is a master key."""
+        """The sites' keys; without a master key they cannot be unwrapped."""
         setting = PlateSettings.from_environment(self._environment).master_key
         return PlateVault(master_keys=None if setting is None else master_keys(setting))
 
     def vacuum(self) -> None:
-        """Let PostgreSQL overwrite what the tables still hold of rows that are gone."""
+        """Remove deleted rows from the tables' files."""
         connection = connector(self._database_settings)()
         try:
             connection.execute("VACUUM events, plate_events, plates")
@@ -91,11 +91,11 @@ def _key(options: Options, tools: Tools) -> None:
     path = Path(options.file)
     if options.step == "new":
         name = make_key_file(path)
-        print(f"{path} holds the new master key {name}. Keep a copy, apart from the database's.")
+        print(f"{path} holds the new master key {name}. Keep a copy, separate from the database's backups.")
         print(f"PLATE_MASTER_KEY=file:{path.resolve()}")
     else:
         name = add_master_key(path)
-        print(f"{path} holds one more master key, {name}, now in use: vedette-plates rotate")
+        print(f"Added master key {name} to {path}; new keys are wrapped with it. Next: vedette-plates rotate")
 
 
 def _status(options: Options, tools: Tools) -> None:
@@ -103,7 +103,7 @@ def _status(options: Options, tools: Tools) -> None:
     with tools.database.transaction() as connection:
         sites, keys, waiting = list_sites(connection), list_keys(connection), sites_to_convert(connection)
     if not sites:
-        print("No site has settings of its own: no plate is protected.")
+        print("No site has its own settings; no plate is protected.")
     for site in sites:
         print(
             f"{site.site_id}: plates {'protected' if site.plates_protected else 'not protected'};"
@@ -113,7 +113,7 @@ def _status(options: Options, tools: Tools) -> None:
             if key.site_id == site.site_id:
                 print(f"  key {key.key_id} under {key.key.wrapped_by}, wrapped {key.wrapped_at:%Y-%m-%d}")
         if site.site_id in waiting:
-            print("  protected reads of an earlier release may wait for conversion: vedette-plates renormalize")
+            print("  protected reads from an earlier release are not converted yet: run vedette-plates renormalize")
     _report_patterns(tools)
 
 
@@ -122,8 +122,8 @@ def _protect(options: Options, tools: Tools) -> None:
     tools.vacuum()
     print(f"The plates of site {options.site} are protected; {sealed} stored reads were sealed.")
     if sealed == 0:
-        print(f"No readable read of {options.site} was stored. If there should have been some, check the site's name.")
-    print("Backups, logs of the database and pictures made until now still show plates.")
+        print(f"No unprotected read of {options.site} was stored. If you expected some, check the name of the site.")
+    print("Existing backups, database logs and snapshots still show plates.")
 
 
 def _unprotect(options: Options, tools: Tools) -> None:
@@ -135,27 +135,27 @@ def _retention(options: Options, tools: Tools) -> None:
     plate_days, event_days = require_days(options.plates), require_days(options.events)
     with tools.database.transaction() as connection:
         set_retention(connection, options.site, plate_days=plate_days, event_days=event_days)
-    print(f"Site {options.site} keeps plates {_days(plate_days)}, events {_days(event_days)}.")
+    print(f"Site {options.site}: plates are kept {_days(plate_days)}, events {_days(event_days)}.")
 
 
 def _rotate(options: Options, tools: Tools) -> None:
     old = tools.master_keys if options.old is None else master_keys(options.old)
-    print(f"{tools.protection.rewrap(old=old)} keys are wrapped under the master key in use.")
+    print(f"{tools.protection.rewrap(old=old)} keys are now wrapped with the current master key.")
 
 
 def _renew(options: Options, tools: Tools) -> None:
     number = tools.protection.renew(options.site)
-    print(f"From now on the plates of site {options.site} are sealed under key {number}.")
+    print(f"New plates of site {options.site} are sealed with key {number}.")
 
 
 def _destroy(options: Options, tools: Tools) -> None:
     if not options.yes:
         raise ConfigurationError(
-            f"this makes all protected plates of site {options.site} unreadable for good: say --yes"
+            f"this makes all protected plates of site {options.site} permanently unreadable; confirm with --yes"
         )
-    gone = tools.protection.destroy(options.site)
-    print(f"{gone} keys of site {options.site} are destroyed: what was sealed under them cannot be read any more.")
-    print("A backup of the database from before holds them still, wrapped.")
+    deleted = tools.protection.destroy(options.site)
+    print(f"{deleted} keys of site {options.site} are destroyed; plates sealed with them can no longer be read.")
+    print("Earlier database backups still contain these keys, wrapped.")
 
 
 def _open_letter(options: Options, tools: Tools) -> None:
@@ -169,20 +169,25 @@ def _open_letter(options: Options, tools: Tools) -> None:
 def _renormalize(options: Options, tools: Tools) -> None:
     del options
     done = renormalize(tools.database, tools.vault)
-    print(f"{done.open_reads} reads and {done.sealed_reads} protected reads are now in today's normal form.")
+    converted = f"{done.unprotected_reads} reads and {done.protected_reads} protected reads"
+    print(f"{converted} were converted to the current normal form.")
     _report_patterns(tools)
     if done.sites_left:
-        raise ConfigurationError(f"without their keys, protected reads were left of: {', '.join(done.sites_left)}")
+        raise ConfigurationError(
+            f"the protected reads of these sites were not converted, because their keys are unavailable:"
+            f" {', '.join(done.sites_left)}"
+        )
 
 
 def _report_patterns(tools: Tools) -> None:
-    """Print the watch-list patterns that a person must look at, by their numbers: never a plate."""
+    """Print the ids of the watch-list patterns that an operator must check; never a plate."""
     with tools.database.transaction() as connection:
         patterns = ambiguous_patterns(connection)
     for pattern_id, watchlist_id, name, reads in patterns:
         print(
-            f"Pattern {pattern_id} of watch-list {watchlist_id} ({name}) no longer matches {reads} stored reads: it did"
-            " by letters that an earlier release dropped. If it was made for such a plate, add that plate anew."
+            f"Pattern {pattern_id} of watch-list {watchlist_id} ({name}) no longer matches {reads} stored reads: they"
+            " matched only because an earlier release dropped letters. If the pattern is for such a plate, add the"
+            " plate again."
         )
 
 
@@ -203,30 +208,32 @@ _COMMANDS: Final[dict[str, Callable[[Options, Tools], None]]] = {
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vedette-plates", description="Protected plates: sites, keys, retention.")
     commands = parser.add_subparsers(dest="command", required=True)
-    key = commands.add_parser("key", help="make a file with a master key, or add a key to it")
+    key = commands.add_parser("key", help="create a file with a master key, or add a key to it")
     key.add_argument("step", choices=["new", "add"])
     key.add_argument("file")
-    commands.add_parser("status", help="which sites are protected, under which keys, and what they keep")
+    commands.add_parser("status", help="list the sites with their protection, keys and retention")
     for name, help_text in (
-        ("protect", "seal a site's plates: those to come and those stored"),
-        ("unprotect", "stop that, and open what is stored"),
-        ("renew", "a new data key for a site's plates to come"),
-        ("destroy", "delete a site's keys: its plates of until now are unreadable for good"),
-        ("retention", "how many days a site keeps its plates, and its events of any kind"),
+        ("protect", "seal a site's plates, new and stored"),
+        ("unprotect", "stop sealing a site's plates, and decrypt the stored ones"),
+        ("renew", "create a new data key for a site's future plates"),
+        ("destroy", "delete a site's keys: its stored plates become permanently unreadable"),
+        ("retention", "set how many days a site keeps its plates, and its events of any type"),
     ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("site", type=_site)
         if name == "destroy":
-            command.add_argument("--yes", action="store_true", help="yes, for good")
+            command.add_argument("--yes", action="store_true", help="confirm that this cannot be undone")
         if name == "retention":
             command.add_argument("--plates", default="none", metavar="DAYS", help="1 to 36500, or none")
             command.add_argument("--events", default="none", metavar="DAYS", help="1 to 36500, or none")
-    commands.add_parser("open-letter", help="print a protected site's rejected message, read from stdin")
+    commands.add_parser("open-letter", help="decrypt a protected site's dead letter from stdin and print it")
     commands.add_parser(
-        "renormalize", help="bring stored plates into today's normal form after an upgrade; report doubtful patterns"
+        "renormalize", help="convert stored plates to the current normal form after an upgrade; list affected patterns"
     )
-    rotate = commands.add_parser("rotate", help="wrap all sites' keys under the master key in use")
-    rotate.add_argument("--from", dest="old", metavar="KEY", help="the master key until now, where it is another kind")
+    rotate = commands.add_parser("rotate", help="wrap all sites' keys with the current master key")
+    rotate.add_argument(
+        "--from", dest="old", metavar="KEY", help="the previous master key, if it is of another kind (kms or file)"
+    )
     return parser
 
 
@@ -238,7 +245,7 @@ def _site(text: str) -> str:
 
 
 def _days(days: int | None) -> str:
-    return "as the deployment does" if days is None else f"{days} days"
+    return "for the deployment's default" if days is None else f"for {days} days"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Storing and finding plate reads: plain functions on a connection, for whoever has one.
+"""Stores and finds plate reads: functions that take a connection.
 
-A read is stored as the ``anpr`` event that it is; triggers put it into ``plate_events`` in the same transaction (see
-migration 0003). So there is one truth: deleting the event deletes the read, and both lists agree.
+A read is stored as an ``anpr`` event; triggers add it to ``plate_events`` in the same transaction (see migration 0003).
+Deleting the event deletes the read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _new_event_id: Final = Uuid7Generator()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPlate:
-    """A read to be stored. ``event_id`` is minted where none is given: give it, and storing twice stores once."""
+    """A plate read to store. ``event_id`` defaults to a new UUIDv7; give one to make storing idempotent."""
 
     site_id: str
     device_id: str
@@ -65,7 +65,7 @@ class NewPlate:
 
 @dataclass(frozen=True, slots=True)
 class PlateStats:
-    """Exact totals over everything that is stored; the averages are None where there is nothing to average."""
+    """Exact totals over all stored reads; the averages are None if there are no reads."""
 
     total_events: int
     unique_plates: int
@@ -75,12 +75,12 @@ class PlateStats:
 
 
 def insert_event(connection: Connection, plate: NewPlate, *, vault: PlateVault | None = None) -> int | None:
-    """Store one read; return its ``id``, or None where an event with its ``event_id`` and time is stored already.
+    """Store one read; return its ``id``, or None if an event with its ``event_id`` and time is stored already.
 
-    ``vault`` has the keys of sites whose plates are protected.
+    ``vault`` has the keys of the sites whose plates are protected.
 
     Raises:
-        ContractError: a field is not what the contract has it be; it is named.
+        ContractError: a field violates the contract; the message names it.
         ConfigurationError: the site's plates are protected, and the vault has no key (or there is no vault).
     """
     return insert_batch(connection, [plate], vault=vault).get(str(plate.event_id))
@@ -89,10 +89,10 @@ def insert_event(connection: Connection, plate: NewPlate, *, vault: PlateVault |
 def insert_batch(
     connection: Connection, plates: Iterable[NewPlate], *, vault: PlateVault | None = None
 ) -> dict[str, int]:
-    """Store many reads in one transaction; return the ``id`` of those that are new, by ``event_id``.
+    """Store reads in one transaction; return the ``id`` of the new ones, by ``event_id``.
 
     Raises:
-        ContractError, ConfigurationError: as ``insert_event``, of one of them; nothing was stored.
+        ContractError, ConfigurationError: as ``insert_event``, for one of the reads; nothing was stored.
     """
     rows = {str(plate.event_id): _event_row(plate) for plate in plates}
     if not rows:
@@ -113,9 +113,9 @@ def get_event_by_id(connection: Connection, event_id: UUID) -> PlateEvent | None
 def get_events_by_plate(
     connection: Connection, plate: str, *, limit: int = 100, offset: int = 0, vault: PlateVault | None = None
 ) -> list[PlateEvent]:
-    """Return the reads of one whole plate, however it is spaced or cased, newest first.
+    """Return the reads of one whole plate, newest first; case and separators do not matter.
 
-    With ``vault`` those of sites that protect their plates as well.
+    With ``vault`` the result includes protected reads.
     """
     plates = [normalize_plate(plate)]
     if vault is not None:
@@ -149,7 +149,7 @@ def get_recent_events(connection: Connection, *, limit: int = 100, offset: int =
 
 
 def get_stats(connection: Connection) -> PlateStats:
-    """Return totals and averages over every read, from what is kept: milliseconds however many there are."""
+    """Return totals and averages over all reads, from rollups: takes milliseconds regardless of the number of reads."""
     row = connection.execute(
         "SELECT total_events, unique_plates, active_cameras, avg_confidence, avg_latency_ms FROM plate_events_stats"
     ).fetchone()
@@ -191,8 +191,8 @@ def _event_row(plate: NewPlate) -> EventRow:
 
 
 def _anpr_event(plate: NewPlate) -> AnprEvent:
-    """Return the read as the event a device would have sent, checked as if it had."""
-    beyond = {"host": plate.host, "roi": plate.roi, "plate_image_key": plate.plate_image_key}
+    """Return the read as the event that a device would send, validated in the same way."""
+    extra = {"host": plate.host, "roi": plate.roi, "plate_image_key": plate.plate_image_key}
     data: dict[str, Any] = {
         "anpr_result": {"license_plate": plate.plate_text, "confidence": plate.confidence, "region": plate.region},
         "plate_normalized": normalize_plate(plate.plate_text),
@@ -209,9 +209,9 @@ def _anpr_event(plate: NewPlate) -> AnprEvent:
         "reads": plate.reads,
         "quality_score": plate.quality_score,
         "latency_ms": plate.latency_ms,
-    } | {name: value for name, value in beyond.items() if value is not None}
+    } | {name: value for name, value in extra.items() if value is not None}
     if "\x00" in "".join(value for value in _texts(plate)):
-        raise ContractError("a plate event may not hold a NUL character", reason="nul_character")
+        raise ContractError("a plate event must not contain a NUL character", reason="nul_character")
     try:
         return AnprEvent(
             event_id=plate.event_id,

@@ -1,6 +1,6 @@
-"""What an operator does about protected plates: protect a site, stop it, change keys, destroy them.
+"""An operator's actions on protected plates: protect or unprotect a site, change its keys, destroy them.
 
-Each step may be done again: what was interrupted is finished by asking once more.
+Each action can be repeated; repeating an interrupted one completes it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from shared.errors import ConfigurationError, PermanentError
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 1000
-_BEGINNING: Final = ConversionPosition(datetime(1970, 1, 1, tzinfo=UTC), 0)
+_BATCH_EVENTS: Final = 1000
+_START: Final = ConversionPosition(datetime(1970, 1, 1, tzinfo=UTC), 0)
 
 
 class Protection:
-    """Works on one database with one master key."""
+    """Actions on one database with one master key."""
 
     def __init__(self, *, database: Database, master_keys: MasterKeys) -> None:
         self._database = database
@@ -37,61 +37,61 @@ class Protection:
         self._vault = PlateVault(master_keys=master_keys)
 
     def protect(self, site_id: str) -> int:
-        """Seal the site's plates from now on, and then those that are stored; return how many of these there were."""
+        """Seal the site's new plates, then the stored ones; return how many stored reads were sealed."""
         with self._database.transaction() as connection:
             if not any(key.site_id == site_id for key in list_keys(connection)):
                 add_key(connection, site_id, self._master_keys.new_key(site_id)[1])
             self._vault.refresh(connection)
-            self._vault.key_of(site_id)  # out of reach, it must protect nothing
+            self._vault.key_of(site_id)  # fail before the site is marked, if the key is unavailable
             set_protected(connection, site_id, protected=True)
         return self._convert(site_id, sealed=False)
 
     def unprotect(self, site_id: str) -> int:
-        """Stop sealing the site's plates, and open those that are stored; return how many could be."""
+        """Stop sealing the site's plates and decrypt the stored ones; return how many could be decrypted."""
         with self._database.transaction() as connection:
             set_protected(connection, site_id, protected=False)
             self._vault.refresh(connection)
         return self._convert(site_id, sealed=True)
 
     def renew(self, site_id: str) -> int:
-        """Give the site a new data key for what is to come; what is stored stays under its own. Return its number."""
+        """Create a new data key for the site's future plates and return its id; stored plates keep their keys."""
         _, wrapped = self._master_keys.new_key(site_id)
         with self._database.transaction() as connection:
             return add_key(connection, site_id, wrapped)
 
     def rewrap(self, *, old: MasterKeys) -> int:
-        """Wrap every site's keys, which ``old`` unwraps, under the master key in use; return how many."""
+        """Unwrap every site's keys with ``old`` and wrap them with the current master key; return how many."""
         with self._database.transaction() as connection:
             keys = list_keys(connection)
-            for one in keys:
-                data_key = old.unwrap(one.key, one.site_id)
-                rewrap_key(connection, one.key_id, self._master_keys.wrap(data_key, one.site_id))
+            for stored in keys:
+                data_key = old.unwrap(stored.key, stored.site_id)
+                rewrap_key(connection, stored.key_id, self._master_keys.wrap(data_key, stored.site_id))
         return len(keys)
 
     def destroy(self, site_id: str) -> int:
-        """Delete the site's keys, so that nobody reads its plates of until now again; return how many keys.
+        """Delete the site's keys and return how many; its stored plates can never be read again.
 
-        A site that stays protected gets a new one for what is to come.
+        A site that stays protected gets a new key for its future plates.
         """
         with self._database.transaction() as connection:
             self._vault.refresh(connection)
-            gone = delete_keys(connection, site_id)
+            deleted = delete_keys(connection, site_id)
             if self._vault.protects(site_id):
                 add_key(connection, site_id, self._master_keys.new_key(site_id)[1])
-        return gone
+        return deleted
 
     def _convert(self, site_id: str, *, sealed: bool) -> int:
         change = self._opened if sealed else _sealer(self._vault.key_of(site_id))
-        done, place = 0, _BEGINNING
-        while place is not None:
+        converted, position = 0, _START
+        while position is not None:
             with self._database.transaction() as connection:
-                place, number = convert_events(
-                    connection, site_id, sealed=sealed, after=place, limit=_AT_ONCE, change=change
+                position, number = convert_events(
+                    connection, site_id, sealed=sealed, after=position, limit=_BATCH_EVENTS, change=change
                 )
-            done += number
+            converted += number
         with self._database.transaction() as connection:
             purge_unread_plates(connection)
-        return done
+        return converted
 
     def _opened(self, event: FullEventRow) -> FullEventRow | None:
         token = token_in(event.event_data_json)
@@ -104,8 +104,9 @@ class Protection:
             return None
         if data is None:
             return None
-        right = with_normal_form(from_json(data))
-        return event._replace(event_data_json=data if right is None else to_json(right).decode(), plate_sealed=None)
+        corrected = with_normal_form(from_json(data))
+        data = data if corrected is None else to_json(corrected).decode()
+        return event._replace(event_data_json=data, plate_sealed=None)
 
 
 def _sealer(key: SiteKey) -> Callable[[FullEventRow], FullEventRow]:
@@ -113,9 +114,9 @@ def _sealer(key: SiteKey) -> Callable[[FullEventRow], FullEventRow]:
 
 
 def require_days(text: str) -> int | None:
-    """Return a number of days from 1 on, None for ``none``; raise ConfigurationError for anything else."""
+    """Return a number of days (1 to 36500), or None for ``none``; raise ConfigurationError for anything else."""
     if text == "none":
         return None
     if text.isascii() and text.isdecimal() and 1 <= int(text) <= 36_500:
         return int(text)
-    raise ConfigurationError(f"{text!r} is no number of days: 1 to 36500, or none")
+    raise ConfigurationError(f"{text!r} is not a number of days: give 1 to 36500, or none")

@@ -1,4 +1,4 @@
-"""``vedette-plates renormalize``: converts all stored reads to today's normal form, protected ones with their keys."""
+"""``vedette-plates renormalize``: converts all stored reads, protected ones too, to the current normal form."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ log = logging.getLogger(__name__)
 
 
 class Renormalized(NamedTuple):
-    """What a conversion did."""
+    """The result of a conversion."""
 
-    open_reads: int
-    sealed_reads: int
+    unprotected_reads: int
+    protected_reads: int
     sites_left: tuple[str, ...]
-    """Sites with protected reads that were not looked at: their keys cannot be had now."""
+    """Sites whose protected reads were not converted, because their keys are unavailable."""
 
 
 def renormalize(database: Database, vault: PlateVault) -> Renormalized:
-    """Convert all stored reads, protected ones too. May be interrupted and started again at any time."""
+    """Convert all stored reads, including protected ones. Call it again to continue an interrupted conversion."""
 
     @contextmanager
     def transaction() -> Generator[Connection]:
@@ -56,20 +56,20 @@ def renormalize(database: Database, vault: PlateVault) -> Renormalized:
     with transaction() as connection:
         restart_conversion(connection)
         sites = sorted(sites_to_convert(connection))
-    open_reads, sealed_reads, left = convert_unprotected_reads(transaction), 0, list[str]()
+    unprotected_reads, protected_reads, left = convert_unprotected_reads(transaction), 0, list[str]()
     for site_id in sites:
         try:
-            sealed_reads += convert_protected_reads(transaction, site_id, vault)
+            protected_reads += convert_protected_reads(transaction, site_id, vault)
         except (ConfigurationError, PermanentError) as error:
-            log.warning("the protected plates of site %s wait: %s", site_id, error)
+            log.warning("the protected plates of site %s are not converted: %s", site_id, error)
             left.append(site_id)
     with transaction() as connection:
         purge_unread_plates(connection)
-    return Renormalized(open_reads, sealed_reads, tuple(left))
+    return Renormalized(unprotected_reads, protected_reads, tuple(left))
 
 
 def convert_protected_reads(transaction: Transaction, site_id: str, vault: PlateVault, *, at_once: int = 1000) -> int:
-    """Convert a site's protected reads likewise; ``vault`` has its keys. Reads without a key stay as they are."""
+    """Convert a site's protected reads and return how many changed; reads whose key was destroyed stay unchanged."""
     return retry_while_busy(lambda: _convert_sealed(transaction, site_id, vault, at_once))
 
 
@@ -77,7 +77,7 @@ def _convert_sealed(transaction: Transaction, site_id: str, vault: PlateVault, l
     with transaction() as connection:
         vault.refresh(connection)
         reads = next_protected_reads(connection, site_id, limit=limit)
-        if not reads or not vault.has_key_of(site_id):  # without a key there is nothing left that could be read
+        if not reads or not vault.has_key_of(site_id):  # without a key no read can be decrypted
             save_site_progress(connection, site_id, None)
             return None
         key = vault.key_of(site_id)
@@ -85,10 +85,10 @@ def _convert_sealed(transaction: Transaction, site_id: str, vault: PlateVault, l
         tokens: list[tuple[str, str]] = []
         for read in reads:
             data = _opened(vault, str(read.event_id), read.token, bytes(read.sealed))
-            right = None if data is None else with_normal_form(from_json(data))
-            if right is not None:
-                opened[str(read.event_id)] = to_json(right).decode()
-                tokens.append((read.token, key.token(right["plate_normalized"])))
+            corrected = None if data is None else with_normal_form(from_json(data))
+            if corrected is not None:
+                opened[str(read.event_id)] = to_json(corrected).decode()
+                tokens.append((read.token, key.token(corrected["plate_normalized"])))
         due = [(read.event_id, read.captured_at) for read in reads if str(read.event_id) in opened]
         changed = replace_events(connection, due, lambda event: _resealed(event, opened, key))
         record_unmatched_patterns(connection, tokens)

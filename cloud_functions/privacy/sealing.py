@@ -1,7 +1,7 @@
-"""What of an ``anpr`` event may be read by everybody, and what is sealed: all of it is, some stays readable as well.
+"""Seals the data of ``anpr`` events: the whole event is encrypted, and a part of it stays readable too.
 
-The readable part is a list of fields that are known, and known to tell no plate; whatever else a device sends (other
-candidates, fields of a newer agent) is in the sealed part alone.
+The readable part is an allow-list of fields that never contain a plate. All other fields (other candidates, fields of
+a newer agent) exist only in the sealed part.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row", EventRow, FullEventRow)
 
 PROTECTED: Final = "plate_protected"
-"""The field of ``event_data`` that says so."""
+"""The field of ``event_data`` that marks a protected plate."""
 _READABLE: Final = (
     "track_id",
     "track_uid",
@@ -44,12 +44,12 @@ _OF_A_VEHICLE: Final = ("type", "make", "model", "color")
 _OF_A_RESULT: Final = ("confidence", "region")
 _OF_A_SNAPSHOT: Final = ("key", "content_type", "bytes", "width", "height", "sha256")
 _LETTER: Final = "dead letter"
-_TELLING_LENGTH: Final = 4
-"""A plate of fewer characters is in many a text by chance."""
+_MIN_PLATE_CHARS: Final = 4
+"""Shorter plates occur in other texts by chance and are not searched for."""
 
 
 class SealedData(NamedTuple):
-    """An event's data: what is stored and told readably, and all of it sealed."""
+    """An event's data: the readable part, and all of it sealed."""
 
     token: str
     readable_json: str
@@ -59,15 +59,15 @@ class SealedData(NamedTuple):
 def seal_data(key: SiteKey, event_data_json: str, *, event_id: str) -> SealedData:
     """Seal the data of an ``anpr`` event."""
     data: dict[str, Any] = from_json(event_data_json)
-    if (right := with_normal_form(data)) is not None:
-        data, event_data_json = right, to_json(right).decode()
+    if (corrected := with_normal_form(data)) is not None:
+        data, event_data_json = corrected, to_json(corrected).decode()
     token = key.token(data["plate_normalized"])
     readable = to_json(_readable(data, token)).decode()
     return SealedData(token, readable, key.seal(event_data_json, event_id=event_id, token=token))
 
 
 def seal_row(row: _Row, key: SiteKey) -> tuple[_Row, str]:
-    """Return an ``anpr`` event's row, new or stored, as a protected site's are stored, and its plate's token."""
+    """Return the row of an ``anpr`` event, new or stored, in its sealed form, and the token of its plate."""
     data = seal_data(key, row.event_data_json, event_id=str(row.event_id))
     sealed = row._replace(
         snapshot_json=None if row.snapshot_json is None else readable_snapshot(row.snapshot_json),
@@ -78,37 +78,38 @@ def seal_row(row: _Row, key: SiteKey) -> tuple[_Row, str]:
 
 
 def seal_dead_letter(body: str, key: SiteKey) -> str:
-    """Return a message that was rejected as it may be kept: JSON of its site and its sealed body."""
+    """Return the form in which a rejected message is stored: JSON with its site and its sealed body."""
     name = token_hex(16)
     sealed = key.seal(to_json(body).decode(), event_id=name, token=_LETTER)
     return to_json({"site_id": key.site_id, "letter": name, "sealed": b64encode(sealed).decode()}).decode()
 
 
 def open_dead_letter(letter: str, vault: PlateVault) -> str:
-    """Return the body that was sealed; raise ContractError for what is no sealed letter.
+    """Return the body of a dead letter that ``seal_dead_letter`` made.
 
     Raises:
+        ContractError: the text is not a sealed dead letter.
         PermanentError: it was changed, or its key was destroyed.
     """
     try:
-        told = from_json(letter)
-        name, sealed = str(told["letter"]), b64decode(told["sealed"], validate=True)
+        document = from_json(letter)
+        name, sealed = str(document["letter"]), b64decode(document["sealed"], validate=True)
     except (ValueError, KeyError, TypeError):
-        raise ContractError("this is no rejected message of a protected site") from None
+        raise ContractError("this is not a rejected message of a protected site") from None
     opened = vault.open(sealed, event_id=name, token=_LETTER)
     if opened is None:
-        raise PermanentError("the key under which this message was sealed was destroyed")
+        raise PermanentError("the key that sealed this message was destroyed")
     return from_json(opened)
 
 
 def readable_snapshot(snapshot_json: str) -> str:
-    """Return a snapshot's reference without what a device may have added to it."""
+    """Return a snapshot's reference with only the fields of the contract."""
     snapshot: dict[str, Any] = from_json(snapshot_json)
     return to_json({name: snapshot[name] for name in _OF_A_SNAPSHOT if name in snapshot}).decode()
 
 
 def token_in(event_data_json: str) -> str | None:
-    """Return the token of an event's data where its plate is protected."""
+    """Return the token in an event's data if its plate is protected, else None."""
     if f'"{PROTECTED}"' not in event_data_json:
         return None
     token = from_json(event_data_json).get("plate_normalized")
@@ -116,9 +117,9 @@ def token_in(event_data_json: str) -> str | None:
 
 
 def _readable(data: Mapping[str, Any], token: str) -> dict[str, Any]:
-    telling = _Telling(data)
+    detector = _PlateTextDetector(data)
     readable: dict[str, Any] = {
-        "anpr_result": {"license_plate": None} | _plain(data["anpr_result"], _OF_A_RESULT, telling),
+        "anpr_result": {"license_plate": None} | _plain(data["anpr_result"], _OF_A_RESULT, detector),
         "plate_normalized": token,
         PROTECTED: True,
         "candidates": [],
@@ -128,25 +129,25 @@ def _readable(data: Mapping[str, Any], token: str) -> dict[str, Any]:
         readable[name] = _numbers(box) if isinstance(box, dict) else None
     vehicle = data.get("vehicle")
     if isinstance(vehicle, dict):
-        readable["vehicle"] = _plain(vehicle, _OF_A_VEHICLE, telling)
-    return readable | _plain(data, _READABLE, telling)
+        readable["vehicle"] = _plain(vehicle, _OF_A_VEHICLE, detector)
+    return readable | _plain(data, _READABLE, detector)
 
 
-class _Telling:
-    """The plate and its other readings, as they might stand in another text."""
+class _PlateTextDetector:
+    """Detects the plate, or one of its other readings, in another text of the event."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data = data
         self._plates: set[str] | None = None
 
     def is_in(self, text: str) -> bool:
-        if len(text) < _TELLING_LENGTH:
+        if len(text) < _MIN_PLATE_CHARS:
             return False
         if self._plates is None:
             data = self._data
             texts = [data["plate_normalized"], data["anpr_result"]["license_plate"]]
             texts += [candidate["text"] for candidate in data.get("candidates") or ()]
-            self._plates = {normal for normal in map(_normal, texts) if len(normal) >= _TELLING_LENGTH}
+            self._plates = {normal for normal in map(_normal, texts) if len(normal) >= _MIN_PLATE_CHARS}
         normal = _normal(text)
         return any(plate in normal for plate in self._plates)
 
@@ -155,14 +156,14 @@ def _normal(text: str) -> str:
     return text.upper() if text.isascii() and text.isalnum() else normalize_plate(text)
 
 
-def _plain(data: Mapping[str, Any], names: Iterable[str], telling: _Telling) -> dict[str, Any]:
-    """Return these fields where they are texts or numbers; a text that holds a plate is left out."""
+def _plain(data: Mapping[str, Any], names: Iterable[str], detector: _PlateTextDetector) -> dict[str, Any]:
+    """Return those of the fields that are texts or numbers; a text that contains the plate becomes None."""
     plain: dict[str, Any] = {}
     for name in names:
         if name in data:
             value = data[name]
             if isinstance(value, str):
-                plain[name] = None if telling.is_in(value) else value
+                plain[name] = None if detector.is_in(value) else value
             else:
                 plain[name] = None if isinstance(value, dict | list) else value
     return plain

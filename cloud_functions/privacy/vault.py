@@ -1,7 +1,7 @@
-"""Which sites' plates are protected, and their keys: as the database has it now, keys unwrapped when first needed.
+"""The sites whose plates are protected, and their keys. Keys are unwrapped on first use and cached.
 
-Both ingest and the API have one. Whether anything changed is asked in the transaction that goes by it (one row); a key
-that was deleted is forgotten then.
+Ingest and the API each have one vault. Each transaction that uses it checks the version of the sites (one row) and
+reloads them after a change; deleted keys leave the cache then.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class _Known:
 
 
 class PlateVault:
-    """The keys to protected plates. May be used by several threads; holds no plate."""
+    """The keys of protected plates. Safe to use from several threads; holds no plate."""
 
     def __init__(self, *, master_keys: MasterKeys | None = None) -> None:
-        """Without ``master_keys`` protected plates can be neither sealed nor found nor opened."""
+        """Without ``master_keys``, protected plates can be neither sealed nor searched nor opened."""
         self._master_keys = master_keys
         self._known = _Known()
         self._unwrapped: dict[int, SiteKey] = {}
@@ -39,11 +39,11 @@ class PlateVault:
 
     @property
     def can_seal(self) -> bool:
-        """Whether this deployment has a master key, without which no site is protected."""
+        """Whether this deployment has a master key."""
         return self._master_keys is not None
 
     def refresh(self, connection: Connection) -> None:
-        """Take over what was changed since the last time, if anything was."""
+        """Reload the sites and keys if they have changed since the last call."""
         version = sites_version(connection)
         if version == self._known.version:
             return
@@ -54,50 +54,47 @@ class PlateVault:
             self._unwrapped = {number: key for number, key in self._unwrapped.items() if number in keys}
 
     def protects(self, site_id: str) -> bool:
-        """Return whether the site's plates are to be sealed."""
+        """Return whether the site's plates are sealed."""
         site = self._known.sites.get(site_id)
         return site is not None and site.plates_protected
 
     def protected_sites(self) -> list[str]:
-        """Return the sites whose plates are to be sealed."""
+        """Return the sites whose plates are sealed."""
         return [site_id for site_id, site in self._known.sites.items() if site.plates_protected]
 
     @property
     def has_keys(self) -> bool:
-        """Whether any plate may be sealed."""
+        """Whether any site has a key, so that sealed plates may exist."""
         return bool(self._known.keys)
 
     def has_key_of(self, site_id: str) -> bool:
-        """Return whether the site has a key, in reach or not."""
+        """Return whether the site has a key, even if it cannot be unwrapped."""
         return any(key.site_id == site_id for key in self._known.keys.values())
 
     def key_of(self, site_id: str) -> SiteKey:
         """Return the key that seals a site's plates.
 
         Raises:
-            ConfigurationError, PermanentError, TransientError: there is none, or it cannot be unwrapped (now).
+            ConfigurationError, PermanentError, TransientError: the site has no key, or it cannot be unwrapped.
         """
         numbers = [key.key_id for key in self._known.keys.values() if key.site_id == site_id]
         if not numbers:
-            raise ConfigurationError(f"site {site_id} has no key: vedette-plates protect {site_id}")
+            raise ConfigurationError(f"site {site_id} has no key; create one with: vedette-plates protect {site_id}")
         return self._key(max(numbers))
 
     def tokens(self, plate: str, *, site_id: str | None = None, without: Collection[str] = frozenset()) -> list[str]:
-        """Return what a plate (in normal form) may be stored as where it is protected: one token a site and key.
-
-        The sites ``without`` are left out.
-        """
-        wanted = [
+        """Return the tokens of a plate (in normal form): one for each key of the sites, except ``without``."""
+        keys = [
             key for key in self._known.keys.values() if site_id in (None, key.site_id) and key.site_id not in without
         ]
-        return [self._key(key.key_id).token(plate) for key in wanted]
+        return [self._key(key.key_id).token(plate) for key in keys]
 
     def open(self, sealed: bytes, *, event_id: str, token: str) -> str | None:
-        """Return an event's data as JSON, or None where its key was destroyed.
+        """Return an event's data as JSON, or None if its key was destroyed.
 
         Raises:
-            PermanentError: the sealed data was changed or is another event's.
-            ConfigurationError, TransientError: the key cannot be unwrapped (now).
+            PermanentError: the sealed data was changed or belongs to another event.
+            ConfigurationError, TransientError: the key cannot be unwrapped.
         """
         number = sealed_under(sealed)
         if number not in self._known.keys:
@@ -112,9 +109,9 @@ class PlateVault:
         if self._master_keys is None:
             raise ConfigurationError("PLATE_MASTER_KEY is not set, and there are protected plates")
         data_key = self._master_keys.unwrap(stored.key, stored.site_id)
-        made = SiteKey(key_id=number, site_id=stored.site_id, data_key=data_key)
+        site_key = SiteKey(key_id=number, site_id=stored.site_id, data_key=data_key)
         with self._lock:
             if number not in self._known.keys:
                 raise PermanentError(f"the key of site {stored.site_id} was destroyed")
-            self._unwrapped[number] = made
-        return made
+            self._unwrapped[number] = site_key
+        return site_key

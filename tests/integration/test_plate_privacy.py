@@ -13,7 +13,7 @@ from cloud_functions.db.plates.search import trigram_similarity
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
 from tests.support.protected_sites import SITE, api, protect, setting
-from tests.support.revealing_reads import PLATE, TEXT, assert_nothing_tells, telling_read
+from tests.support.revealing_reads import PLATE, TEXT, assert_no_plate_revealed, revealing_read
 from tests.support.wire_events import batch, failures, wire_event
 
 
@@ -29,7 +29,9 @@ def test_exact_search_finds_protected_plates_for_everybody(
 ) -> None:
     """By the plate, however it is written, and by its token; lists, history, events, statistics and counts agree."""
     protect(database_url, tmp_path)
-    sealing_ingest.handle(batch([telling_read(), telling_read(minute=2), plate_read(PLATE, site_id="yard", minute=1)]))
+    sealing_ingest.handle(
+        batch([revealing_read(), revealing_read(minute=2), plate_read(PLATE, site_id="yard", minute=1)])
+    )
     with api(database_url, tmp_path) as calls:
         found = calls.get("/api/plates", plate="gq 777-zx").json()
         assert found["total"] == 3
@@ -49,7 +51,7 @@ def test_exact_search_finds_protected_plates_for_everybody(
         assert calls.get("/api/events/stats", license_plate=PLATE).json()["total_events"] == 3
         assert calls.get("/api/plates/stats").json()["unique_plates"] == 2
         for path in ("/api/events?site_id=hq", "/api/plates?site_id=hq", "/api/events/export?site_id=hq&format=csv"):
-            assert_nothing_tells(calls.get(path).body.decode())
+            assert_no_plate_revealed(calls.get(path).body.decode())
         assert calls.get("/api/plates", plate="GQ 778 ZX").json()["total"] == 0
         assert calls.get("/api/plates", plate=token, match="prefix").status == 422
 
@@ -58,7 +60,7 @@ def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, 
     """Others search open sites alone, and are refused where they name a protected one; readers search everything."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(
-        batch([telling_read(), telling_read("GQ 771 ZX", minute=1), plate_read(PLATE, site_id="yard", minute=2)])
+        batch([revealing_read(), revealing_read("GQ 771 ZX", minute=1), plate_read(PLATE, site_id="yard", minute=2)])
     )
     with api(database_url, tmp_path) as calls:
         for match, plate in (("prefix", "GQ7"), ("fuzzy", "GQ77ZX")):
@@ -86,7 +88,7 @@ def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, 
 def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """Every answer that shows events or reads is opened, down to the fields of a newer agent."""
     protect(database_url, tmp_path)
-    read = telling_read()
+    read = revealing_read()
     sealing_ingest.handle(batch([read, wire_event("motion")]))
     with api(database_url, tmp_path, reader=True) as calls:
         number = calls.get("/api/events", event_type="anpr").json()["events"][0]["id"]
@@ -111,7 +113,7 @@ def test_pictures_of_protected_plates_are_for_readers(
 ) -> None:
     """The picture shows the plate that the answer does not; a protected site's other pictures are shown."""
     protect(database_url, tmp_path)
-    sealing_ingest.handle(batch([telling_read(), wire_event("motion")]))
+    sealing_ingest.handle(batch([revealing_read(), wire_event("motion")]))
     numbers = dict(rows(database_url, "SELECT event_type, id FROM events"))
     for reader, status in ((False, 403), (True, 404)):
         with api(database_url, tmp_path, reader=reader) as calls:
@@ -123,11 +125,11 @@ def test_pictures_of_protected_plates_are_for_readers(
 def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """It cannot tell whether a protected plate matches, so it does not claim that none does."""
     protect(database_url, tmp_path)
-    sealing_ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard")]))
+    sealing_ingest.handle(batch([revealing_read(), plate_read(PLATE, site_id="yard")]))
     with api(database_url, None, reader=True) as calls:
         answer = calls.get("/api/plates", plate=PLATE)
         assert (answer.status, answer.json()["type"]) == (503, "urn:vedette:problem:plate-keys-away")
-        assert_nothing_tells(answer.body.decode())
+        assert_no_plate_revealed(answer.body.decode())
         assert calls.get("/api/plates", plate=PLATE, site_id="yard").json()["total"] == 1
         assert calls.get("/api/plates").status == 503  # a reader's list is opened
     with api(database_url, None) as calls:
@@ -148,7 +150,7 @@ def test_a_reader_may_not_have_everything_opened(
 ) -> None:
     """A search over more distinct plates than one answer may open says so; a narrower one is answered."""
     protect(database_url, tmp_path)
-    sealing_ingest.handle(batch([telling_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
+    sealing_ingest.handle(batch([revealing_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
     with api(database_url, tmp_path, reader=True, most_opened=2) as calls:
         for match in ("prefix", "fuzzy"):
             answer = calls.get("/api/plates", plate="GQ77", match=match)
@@ -168,7 +170,7 @@ def test_without_its_key_nothing_of_a_site_is_kept_readable(
     protect(database_url, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
-    invocation = batch([telling_read() | {"schema_version": 99}])
+    invocation = batch([revealing_read() | {"schema_version": 99}])
     with open_ingest(database_url, PLATE_MASTER_KEY=setting(other)) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
         assert one.dead_letters.sent == []
@@ -181,7 +183,7 @@ def test_without_its_key_nothing_of_a_site_is_kept_readable(
 def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """By the plate, at protected sites and open ones alike, by somebody who may not read them."""
     protect(database_url, tmp_path)
-    sealing_ingest.handle(batch([telling_read(), telling_read("GQ 778 ZX"), plate_read(PLATE, site_id="yard")]))
+    sealing_ingest.handle(batch([revealing_read(), revealing_read("GQ 778 ZX"), plate_read(PLATE, site_id="yard")]))
     with api(database_url, tmp_path) as calls:
         assert calls.post("/api/events/delete", {"license_plate": PLATE}).json()["deleted"] == 2
         assert calls.get("/api/plates", plate=PLATE).json()["total"] == 0
@@ -195,4 +197,4 @@ def test_a_plate_in_a_path_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptu
         for path in (f"/api/plates/{TEXT}", f"/api/events/plate/{TEXT}"):
             assert calls.get(path).status == 503
     assert "/plates/{text}" in caplog.text
-    assert_nothing_tells(caplog.text)
+    assert_no_plate_revealed(caplog.text)

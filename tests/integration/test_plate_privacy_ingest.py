@@ -17,7 +17,7 @@ from shared.errors import ConfigurationError
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
 from tests.support.protected_sites import SITE, api, dump, keys, protect, protection, setting
-from tests.support.revealing_reads import OTHER_READING, PLATE, TEXT, assert_nothing_tells, telling_read
+from tests.support.revealing_reads import OTHER_READING, PLATE, TEXT, assert_no_plate_revealed, revealing_read
 from tests.support.wire_events import NOON, batch, failures, record, wire_event
 
 
@@ -27,28 +27,28 @@ def test_no_table_message_or_log_line_holds_a_protected_plate(
     """Everything the database holds, everything subscribers are told and everything that is logged is searched."""
     caplog.set_level(logging.DEBUG)
     protect(database_url, tmp_path)
-    reads = [telling_read(), telling_read(minute=1, region="ro"), plate_read("PUBLIC 1", site_id="yard")]
+    reads = [revealing_read(), revealing_read(minute=1, region="ro"), plate_read("PUBLIC 1", site_id="yard")]
     reads[0]["snapshot"] |= {"shows": PLATE}
-    broken = telling_read()
+    broken = revealing_read()
     broken["event_data"]["anpr_result"]["confidence"] = PLATE
     assert failures(sealing_ingest.handle(batch([*reads, broken]))) == []
     assert failures(sealing_ingest.handle(batch(reads))) == []  # once more, as at a retry
 
     everything = dump(database_url)
     assert "PUBLIC1" in everything
-    assert_nothing_tells(everything)
-    assert_nothing_tells("".join(f"{one.document}{one.attributes}" for one in sealing_ingest.publisher.published))
-    assert_nothing_tells(caplog.text)
+    assert_no_plate_revealed(everything)
+    assert_no_plate_revealed("".join(f"{one.document}{one.attributes}" for one in sealing_ingest.publisher.published))
+    assert_no_plate_revealed(caplog.text)
     assert len(sealing_ingest.publisher.published) == 6
     assert sealing_ingest.dead_letters.reasons() == ["invalid"]
-    assert_nothing_tells(sealing_ingest.dead_letters.sent[0].detail)
+    assert_no_plate_revealed(sealing_ingest.dead_letters.sent[0].detail)
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
 
 
 def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
     """The document keeps everything but the plate; the same plate has the same token, and it can be filtered by."""
     protect(database_url, tmp_path)
-    sealing_ingest.handle(batch([telling_read(), telling_read(minute=1), telling_read("GQ 778 ZX")]))
+    sealing_ingest.handle(batch([revealing_read(), revealing_read(minute=1), revealing_read("GQ 778 ZX")]))
     first, second, third = sealing_ingest.publisher.documents()
     data = first["event_data"]
     assert data["plate_normalized"].startswith("~")
@@ -66,10 +66,10 @@ def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing
 def test_plates_wait_where_they_cannot_be_sealed(database_url: str, tmp_path: Path) -> None:
     """Without its key a protected plate is neither stored nor lost, and its neighbours are stored."""
     protect(database_url, tmp_path)
-    invocation = batch([wire_event("motion"), telling_read(), plate_read("PUBLIC 1", site_id="yard")])
+    invocation = batch([wire_event("motion"), revealing_read(), plate_read("PUBLIC 1", site_id="yard")])
     with open_ingest(database_url) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][1]["messageId"]]
-        assert_nothing_tells(dump(database_url) + str(one.publisher.published))
+        assert_no_plate_revealed(dump(database_url) + str(one.publisher.published))
     assert rows(database_url, "SELECT count(*) FROM events") == [(2,)]
     with open_ingest(database_url, PLATE_MASTER_KEY=setting(tmp_path)) as one:
         assert failures(one.handle(invocation)) == []
@@ -96,13 +96,13 @@ def test_a_site_that_is_protected_meanwhile_is_noticed(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
     """Ingest that ran before the site was protected, and before it was not any more, takes it over with the batch."""
-    sealing_ingest.handle(batch([telling_read()]))
+    sealing_ingest.handle(batch([revealing_read()]))
     assert protect(database_url, tmp_path) == 1
-    sealing_ingest.handle(batch([telling_read(minute=1)]))
-    assert_nothing_tells(dump(database_url))
+    sealing_ingest.handle(batch([revealing_read(minute=1)]))
+    assert_no_plate_revealed(dump(database_url))
     with protection(database_url, tmp_path) as one:
         assert one.unprotect(SITE) == 2
-    sealing_ingest.handle(batch([telling_read(minute=2)]))
+    sealing_ingest.handle(batch([revealing_read(minute=2)]))
     assert rows(database_url, "SELECT plate_text, events FROM plate_events, plates") == [(PLATE, 3)] * 3
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
 
@@ -119,7 +119,7 @@ def test_a_storing_function_needs_the_vault(database_url: str, tmp_path: Path) -
         assert get_events_by_plate(connection, PLATE) == []
         [found] = get_events_by_plate(connection, PLATE, vault=vault)
     assert found.plate_text is None
-    assert_nothing_tells(dump(database_url))
+    assert_no_plate_revealed(dump(database_url))
 
 
 def test_watch_lists_see_protected_plates_and_tell_none(
@@ -136,9 +136,9 @@ def test_watch_lists_see_protected_plates_and_tell_none(
             {"kind": "regex", "pattern": "777ZX$"},
         ]
         assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": patterns}).status == 201
-    sealing_ingest.handle(batch([telling_read()]))
+    sealing_ingest.handle(batch([revealing_read()]))
     _, match = sealing_ingest.publisher.published
-    assert_nothing_tells(match.document)
+    assert_no_plate_revealed(match.document)
     told = json.loads(match.document)["event_data"]
     assert told["watchlist_match_count"] == 4
     assert [one["reason"] for one in told["watchlist_matches"]] == [None, "wanted", None, None]
@@ -154,20 +154,20 @@ def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sea
         answer = calls.post(path, {"patterns": [{"kind": "exact", "pattern": PLATE, "site_id": SITE}]})
         assert answer.status == 201
         assert answer.json()["patterns"][0]["pattern"].startswith("~")
-        assert_nothing_tells(answer.body.decode() + calls.get(path).body.decode())
+        assert_no_plate_revealed(answer.body.decode() + calls.get(path).body.decode())
         for wrong in (
             {"kind": "glob", "pattern": "GQ*", "site_id": SITE},
             {"kind": "exact", "pattern": PLATE, "site_id": "yard"},
         ):
             assert calls.post(path, {"patterns": [wrong]}).status == 422
-    sealing_ingest.handle(batch([telling_read(), plate_read(PLATE, site_id="yard"), telling_read("GQ 778 ZX")]))
+    sealing_ingest.handle(batch([revealing_read(), plate_read(PLATE, site_id="yard"), revealing_read("GQ 778 ZX")]))
     matches = [one for one in sealing_ingest.publisher.documents() if one["event_type"] == "plate_match"]
     assert [one["site_id"] for one in matches] == [SITE]
     assert matches[0]["event_data"]["watchlist_matches"][0]["kind"] == "exact"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM events WHERE site_id = 'yard'")
         connection.execute("DELETE FROM plates WHERE events = 0")
-    assert_nothing_tells(dump(database_url))
+    assert_no_plate_revealed(dump(database_url))
 
 
 def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
@@ -179,12 +179,12 @@ def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
 ) -> None:
     """A dead letter is for a person to look at who has the key; other sites' stay as they are."""
     protect(database_url, tmp_path)
-    broken = [read | {"schema_version": 99} for read in (telling_read(), plate_read("PUBLIC 1", site_id="yard"))]
+    broken = [read | {"schema_version": 99} for read in (revealing_read(), plate_read("PUBLIC 1", site_id="yard"))]
     invocation = batch(broken)
     invocation["Records"].append(record(f"no envelope, {PLATE}"))
     assert failures(sealing_ingest.handle(invocation)) == []
     of_nobody, sealed, plain = sealing_ingest.dead_letters.sent
-    assert_nothing_tells(of_nobody.body)
+    assert_no_plate_revealed(of_nobody.body)
     assert plain.body == invocation["Records"][1]["body"]
     payload = json.loads(invocation["Records"][0]["body"])["payload_base64"]
     assert payload[:100] not in sealed.body
@@ -199,7 +199,7 @@ def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
 
 def test_rejected_messages_wait_while_nobody_knows_whose_they_are(tmp_path: Path) -> None:
     """Without the database it is not known which site is protected: they come again rather than be kept readable."""
-    invocation = batch([telling_read() | {"schema_version": 99}])
+    invocation = batch([revealing_read() | {"schema_version": 99}])
     with open_ingest("postgresql://127.0.0.1:1/nowhere", PLATE_MASTER_KEY=setting(tmp_path)) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]
         assert one.dead_letters.sent == []

@@ -156,7 +156,7 @@ def test_changed_and_moved_data_is_not_opened(
             " WHERE timestamp = (SELECT max(timestamp) FROM events)"
         )
     assert texts(database_url, tmp_path) == [None, "GQ 771 ZX", "GQ 770 ZX"]
-    assert "cannot be opened" in caplog.text
+    assert "cannot be decrypted" in caplog.text
     assert "GQ77" not in caplog.text.replace(" ", "")
     with protection(database_url, tmp_path) as one:
         assert one.unprotect(SITE) == 2
@@ -253,11 +253,11 @@ def test_the_command_line(
     assert cli("protect", SITE, PLATE_MASTER_KEY="") == 1
     out, err = capsys.readouterr()
     assert "1 stored reads were sealed" in out
-    assert "hq: plates protected; keeps plates 30 days, events as the deployment does" in out
+    assert "hq: plates protected; keeps plates for 30 days, events for the deployment's default" in out
     assert "no plate is protected" in out
     assert "1 stored reads were opened" in out
     assert "2 keys of site hq are destroyed" in out
-    assert "say --yes" in err
+    assert "confirm with --yes" in err
     assert "PLATE_MASTER_KEY must be" in err
     secrets = [line.split()[1] for line in path.read_text().splitlines() if not line.startswith("#")]
     assert len(secrets) == 2

@@ -13,7 +13,7 @@ OTHER_READING = "6Q777ZX"
 TELLING = (PLATE, TEXT, OTHER_READING, "GQ777", "777ZX")
 
 
-def telling_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
+def revealing_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
     """A read that tells its plate wherever a device can: candidates, a newer agent's fields, texts beside it."""
     text = normalize_plate(plate)
     return plate_read(
@@ -28,7 +28,7 @@ def telling_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
     )
 
 
-def assert_nothing_tells(text: str) -> None:
+def assert_no_plate_revealed(text: str) -> None:
     for telling in TELLING:
         assert telling not in text
         assert telling.lower() not in text.lower()

@@ -72,7 +72,7 @@ def test_the_last_key_of_a_file_wraps_and_all_unwrap(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     lines = path.read_text().splitlines()
     path.write_text("\n".join(line for line in lines if not line.startswith(before.wrapped_by[5:])))
-    with pytest.raises(ConfigurationError, match=f"does not hold the key {before.wrapped_by[5:]}"):
+    with pytest.raises(ConfigurationError, match=f"does not contain the key {before.wrapped_by[5:]}"):
         keys.unwrap(before, "hq")
 
 
@@ -86,8 +86,8 @@ def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds no master key"),
-        ("name not-base64\n", "no master key"),
+        ("", "contains no master key"),
+        ("name not-base64\n", "not a master key"),
         ("name c2hvcnQ=\n", "32 bytes"),
         ("é", "read"),
     ],
@@ -169,5 +169,5 @@ def test_a_setting_names_a_kind(path: Path) -> None:
         (master_keys("kms:alias/plates"), "file:abcd"),
     ]
     for keys, by in kinds:
-        with pytest.raises(ConfigurationError, match="PLATE_MASTER_KEY names"):
+        with pytest.raises(ConfigurationError, match="PLATE_MASTER_KEY is of kind"):
             keys.unwrap(WrappedKey(b"", by), "hq")

@@ -78,7 +78,7 @@ def test_what_is_taken_out_leaves_nothing() -> None:
 
 
 def _insides(index: PatternIndex) -> list[object]:
-    return [index._exact, vars(index._fuzzy), vars(index._shaped), index._answers]
+    return [index._exact, vars(index._fuzzy), vars(index._shaped), index._cache]
 
 
 def test_an_expired_pattern_matches_nothing() -> None:
