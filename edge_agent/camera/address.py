@@ -45,7 +45,7 @@ def parse_address(text: str) -> StreamAddress:
     host = _host_of(location)
     if not _HOST_AND_PORT.fullmatch(host):
         raise ConfigurationError(
-            f"the address {scheme}://{MASK + '@' if userinfo else ''}… has no host where one should be; "
+            f"the address {scheme}://{MASK + '@' if userinfo else ''}… has no host; "
             f"expected {scheme}://HOST/PATH or {scheme}://USER:PASSWORD@HOST:PORT/PATH"
         )
     port = host.rpartition(":")[2] if not host.endswith("]") and ":" in host else None

@@ -83,7 +83,7 @@ def open_usb(
         if not opened.isOpened():
             opened.release()
             raise ConnectionLostError(
-                f"camera {device} cannot be opened; is it plugged in, free, and may this user read it (group video)?"
+                f"camera {device} cannot be opened; check that it is connected, not in use and readable (group video)"
             )
         for prop, value in wanted.items():
             if value is not None:
@@ -116,7 +116,7 @@ def open_gstreamer(
         opened = make(pipeline, cv2.CAP_GSTREAMER)
         if not opened.isOpened():
             opened.release()
-            raise ConnectionLostError("the pipeline does not start; try it with gst-launch-1.0")
+            raise ConnectionLostError("the pipeline does not start; test it with gst-launch-1.0")
         return CaptureConnection(capture=opened, source=shown)
 
     return LiveSource(connect=connect, source=shown, settings=settings, clock=clock)
@@ -137,7 +137,7 @@ class CaptureConnection:
                 picture = ArrayPicture(_as_bgr(np.asarray(image)))
                 self._size = (picture.width, picture.height)
                 return ReceivedPicture(picture)
-        raise ConnectionLostError("the camera gives no more pictures; was it unplugged?")
+        raise ConnectionLostError("the camera returns no frames; check that it is connected")
 
     def info(self) -> StreamInfo:
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -215,7 +215,7 @@ def parse_usb(text: str) -> tuple[int | str, UsbOptions]:
     if number.startswith("/dev/"):
         return number, options
     if not (number.isascii() and number.isdecimal()):
-        raise ConfigurationError(f"{text} names no USB camera; expected usb:0 (its number) or /dev/video0")
+        raise ConfigurationError(f"{text} is not a USB camera; expected usb:0 (its number) or /dev/video0")
     return int(number), options
 
 

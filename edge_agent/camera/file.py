@@ -58,9 +58,9 @@ def open_file(
             threading="FRAME",
         )
     except NoVideoError:
-        raise ConfigurationError(f"{path} holds no video stream; expected a video file such as MP4 or MKV") from None
+        raise ConfigurationError(f"{path} contains no video stream; expected a video file such as MP4 or MKV") from None
     except (av.error.FFmpegError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as video ({_reason(error)}); is it damaged?") from error
+        raise ConfigurationError(f"{path} cannot be read as video ({_reason(error)}); it may be damaged") from error
     if video.container.format.name in NOT_VIDEO_FORMATS:
         video.container.close()
         raise ConfigurationError(f"{path} is a text file, not a video; expected a video file such as MP4 or MKV")
@@ -168,7 +168,7 @@ class FileSource:
         first = self._decode()
         if first is None:
             self.close()
-            raise ConfigurationError(f"not one picture of {self._path} can be decoded; the file is damaged or empty")
+            raise ConfigurationError(f"no frame of {self._path} can be decoded; the file is damaged or empty")
         self._ahead.append(first)
         second = self._decode()
         if second is not None:
@@ -176,7 +176,7 @@ class FileSource:
         elif self._video.holds_stills:
             self.close()
             raise ConfigurationError(
-                f"{self._path} is a still picture ({self._video.picture_format}), not a recording; a "
+                f"{self._path} is a still image ({self._video.picture_format}), not a recording; a "
                 "recording is a video file such as MP4 or MKV, and `edge-agent read-plates` reads the plates in a "
                 "photograph"
             )
@@ -264,11 +264,11 @@ def _existing_file(text: str) -> Path:
         if path.is_dir():
             raise ConfigurationError(f"{path} is a folder; name a video file in it")
         if not path.exists():
-            raise ConfigurationError(f"there is no file {path}; expected {EXPECTED}")
+            raise ConfigurationError(f"the file {path} does not exist; expected {EXPECTED}")
         if not path.is_file():
             raise ConfigurationError(f"{path} is not a regular file; expected {EXPECTED}")
         if path.stat().st_size == 0:
-            raise ConfigurationError(f"{path} is empty; was its recording cut off?")
+            raise ConfigurationError(f"{path} is empty; the recording may have been interrupted")
         with path.open("rb"):
             pass
     except OSError as error:
@@ -286,7 +286,7 @@ def _announced_fps(video: OpenVideo, path: Path) -> float | None:
     """Return the stream's own rate; say what is supposed instead where its pictures have neither rate nor times."""
     if video.fps is None and not video.has_timestamps:
         logger.warning(
-            "%s is a bare %s stream that announces no frame rate: it is played at %g frames a second. If that "
+            "%s is a bare %s stream without a frame rate; playing it at %g frames per second. If that "
             "is wrong, set elementary_stream_fps in the camera's [cameras.stream]",
             path,
             video.stream.codec_context.name,

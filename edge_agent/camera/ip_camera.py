@@ -95,7 +95,7 @@ class NetworkConnection:
                 timeout_s=(settings.open_timeout_s, settings.watchdog_s),
             )
         except NoVideoError:
-            raise ConnectionLostError("the stream holds no video") from None
+            raise ConnectionLostError("the stream contains no video") from None
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if clock.monotonic() - began_s >= settings.open_timeout_s:
                 raise silent(settings.open_timeout_s) from None
@@ -150,7 +150,7 @@ class NetworkConnection:
             # Looked at before anything is handed on: when a read times out, FFmpeg gives what it had held back.
             if quiet_s >= self._settings.watchdog_s:
                 if self._damaged:
-                    raise ConnectionLostError(f"data comes, but no picture for {self._settings.watchdog_s:g} s")
+                    raise ConnectionLostError(f"data is received, but no frame for {self._settings.watchdog_s:g} s")
                 raise silent(self._settings.watchdog_s)
             for frame in clean:
                 last_picture_s = self._clock.monotonic()
@@ -161,7 +161,7 @@ class NetworkConnection:
                 held.clear()
         if held:
             raise ConnectionLostError(
-                f"this address gives a single picture ({video.picture_format}), not a stream; use the "
+                f"this address returns a single image ({video.picture_format}), not a stream; use the "
                 "camera's RTSP or MJPEG address, and `edge-agent read-plates` for the plates in a photograph"
             )
 
@@ -172,9 +172,11 @@ class NetworkConnection:
                 return AccessRefusedError(
                     "the camera refused the user name or password (401); correct them in the address"
                 )
-            return AccessRefusedError("the camera wants a user name and password (401): rtsp://USER:PASSWORD@HOST/PATH")
+            return AccessRefusedError(
+                "the camera requires a user name and password (401): rtsp://USER:PASSWORD@HOST/PATH"
+            )
         if isinstance(error, av.error.HTTPForbiddenError):
-            return AccessRefusedError("the camera does not let this user see the stream (403)")
+            return AccessRefusedError("the camera denies this user access to the stream (403)")
         if isinstance(error, av.error.ExitError):
             return silent(self._settings.watchdog_s)
         for kind, words in TROUBLES:

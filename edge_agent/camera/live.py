@@ -318,4 +318,4 @@ class LiveSource:
 
 def silent(for_s: float) -> ConnectionLostError:
     """Return the error for a camera from which nothing came for ``for_s`` seconds."""
-    return ConnectionLostError(f"the camera has been silent for {for_s:g} s")
+    return ConnectionLostError(f"no data from the camera for {for_s:g} s")

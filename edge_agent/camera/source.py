@@ -150,10 +150,10 @@ def _checked_scheme(text: str) -> str:
     if not text.strip():
         raise ConfigurationError(f"the source is empty; expected {EXPECTED}")
     if "\0" in text:
-        raise ConfigurationError("the source holds a NUL character, which no file or address can")
+        raise ConfigurationError("the source holds a NUL character, which is not allowed in a file name or address")
     if text != text.strip():
         raise ConfigurationError(
-            f"the source {redact_source(text)!r} begins or ends with a blank; remove it (a file may be written "
+            f"the source {redact_source(text)!r} begins or ends with white space; remove it (a file may be written "
             "with its folder, as ./NAME)"
         )
     return scheme_of(text)
@@ -175,5 +175,5 @@ def scheme_of(text: str) -> str:
     if scheme in SCHEMES:
         return scheme
     if text[match.end() :].startswith("//"):
-        raise ConfigurationError(f"no source is called {scheme}:// (in {redact_source(text)}); expected {EXPECTED}")
+        raise ConfigurationError(f"unknown source type {scheme}:// (in {redact_source(text)}); expected {EXPECTED}")
     return "file"

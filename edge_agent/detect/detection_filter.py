@@ -63,8 +63,8 @@ class DetectionFilter:
         if not self._said_unknown:
             self._said_unknown = True
             logger.warning(
-                "%s reports class number %d, but its labels end at %d: such detections are dropped; give it its own "
-                "labels file",
+                "%s reports class %d, but it has labels for classes 0 to %d only; such detections are dropped. Give it "
+                "its own labels file",
                 self._model_name,
                 int(found.class_id[~known][0]),
                 len(self._min_score) - 1,

@@ -50,7 +50,7 @@ def _labels_for(model: ModelFile, decoder: OutputDecoder, given: Labels | None) 
     if coco is None:
         how_many = f"its {decoder.class_counts[0]} classes" if decoder.class_counts else "its classes"
         raise ConfigurationError(
-            f"the file does not say what {how_many} are called: give a labels file (--labels FILE)"
+            f"the file does not contain the names of {how_many}: give a labels file (--labels FILE)"
         )
     return coco
 

@@ -24,7 +24,7 @@ class Preprocessor:
     def __init__(self, spec: TensorSpec, *, keep_aspect: bool, pixel_range: PixelRange) -> None:
         if len(spec.shape) != 4 or spec.shape[0] != 1 or spec.shape[3] != 3 or min(spec.shape[1:3]) < 8:
             raise ConfigurationError(
-                f"the model's input '{spec.name}' has shape {list(spec.shape)}; a detector takes one RGB picture, "
+                f"the model's input '{spec.name}' has shape {list(spec.shape)}; expected one RGB image, "
                 "[1, height, width, 3]"
             )
         self.height, self.width = spec.shape[1:3]
@@ -89,7 +89,7 @@ class PixelEncoding:
             return None
         if spec.dtype.kind not in "ui" or spec.dtype.itemsize != 1:
             raise ConfigurationError(
-                f"the model's input '{spec.name}' is {spec.dtype}; float32, uint8 and int8 are understood"
+                f"the model's input '{spec.name}' is {spec.dtype}; float32, uint8 and int8 are supported"
             )
         lowest = int(np.iinfo(spec.dtype).min)
         plain = np.arange(256) + lowest

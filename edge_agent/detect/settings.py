@@ -159,9 +159,9 @@ def unknown_class(name: str, labels: Sequence[str]) -> str | None:
         return None
     near = difflib.get_close_matches(name, labels, n=3, cutoff=0.6)
     known = " or ".join(f"'{candidate}'" for candidate in near)
-    return f"the model knows no class '{name}'" + (f"; did you mean {known}?" if near else _all_names(labels))
+    return f"the model has no class '{name}'" + (f"; did you mean {known}?" if near else _all_names(labels))
 
 
 def _all_names(labels: Sequence[str]) -> str:
     shown = ", ".join(labels[:8])
-    return f"; it knows {shown}" + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
+    return f"; its classes are {shown}" + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")

@@ -45,18 +45,18 @@ def encode(
     encoded.
     """
     if image_format not in CONTENT_TYPES:
-        raise ConfigurationError(f"image format {image_format!r} is not known; choose jpg, png or webp")
+        raise ConfigurationError(f"image format {image_format!r} is not supported; choose jpg, png or webp")
     if not 1 <= quality <= 100:
         raise ConfigurationError(f"image quality {quality} is out of range; choose 1 to 100")
     if max_width_px is not None and max_width_px < 1:
-        raise ConfigurationError(f"a picture cannot be {max_width_px} pixels wide; choose 1 or more")
+        raise ConfigurationError(f"maximum image width {max_width_px} is out of range; choose 1 or more")
     _check_picture(image)
     shrunk = image if max_width_px is None else _shrink(image, max_width_px)
     height, width = shrunk.shape[:2]
     if max(width, height) > _MAX_SIDE_PX[image_format]:
         raise PermanentError(
-            f"a picture of {width}x{height} pixels does not fit into {image_format}, whose sides end at "
-            f"{_MAX_SIDE_PX[image_format]}; set a smaller width"
+            f"an image of {width}x{height} pixels is too large for {image_format}; the limit per side is "
+            f"{_MAX_SIDE_PX[image_format]}. Set a smaller width"
         )
     data = _compress(shrunk, image_format, quality)
     return EncodedImage(
@@ -76,8 +76,8 @@ def thumbnail(image: Image, width_px: int = 320, quality: int = 80) -> EncodedIm
 def _check_picture(image: Image) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise PermanentError(
-            f"not a picture: an array of shape {image.shape} and type {image.dtype}; "
-            "(height, width, 3) and uint8 is wanted"
+            f"not an image: an array of shape {image.shape} and type {image.dtype}; "
+            "expected shape (height, width, 3) and type uint8"
         )
 
 
@@ -97,7 +97,7 @@ def _compress(image: Image, image_format: ImageFormat, quality: int) -> bytes:
     try:
         done, buffer = cv2.imencode(f".{image_format}", image, parameters)
     except cv2.error as error:
-        raise PermanentError(f"the picture could not be encoded as {image_format}: {error}") from error
+        raise PermanentError(f"the image could not be encoded as {image_format}: {error}") from error
     if not done:
-        raise PermanentError(f"the picture could not be encoded as {image_format}")
+        raise PermanentError(f"the image could not be encoded as {image_format}")
     return buffer.tobytes()

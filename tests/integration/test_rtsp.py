@@ -150,7 +150,7 @@ def test_a_missing_password_is_asked_for() -> None:
     """The address without credentials gets another hint than the one with wrong ones."""
     with serving(auth="basic", password="x") as server, reading(server.url()) as source:
         wait_for(lambda: source.status().error is not None)
-        assert "wants a user name and password" in (source.status().error or "")
+        assert "requires a user name and password" in (source.status().error or "")
 
 
 def test_a_camera_that_stalls_is_connected_again() -> None:

@@ -231,8 +231,8 @@ def check_hardware_decoder(name: str | None) -> None:
     if name not in hwdevices_available():
         known = ", ".join(sorted(hwdevices_available())) or "none"
         raise ConfigurationError(
-            f"this FFmpeg has no hardware decoder {name!r}; its devices are {known}, and decoders such as "
-            "h264_v4l2m2m or h264_cuvid can be named too"
+            f"the installed FFmpeg has no hardware decoder {name!r}; its devices are {known}; decoders such as "
+            "h264_v4l2m2m or h264_cuvid can be given too"
         )
 
 
@@ -244,7 +244,7 @@ def _hardware_device(name: str | None) -> HWAccel | None:
     try:
         device.create(av.Codec("h264", "r"))
     except (av.error.FFmpegError, NotImplementedError, RuntimeError) as error:
-        logger.warning("decoding in software: hardware decoder %s does not start (%s)", name, error)
+        logger.warning("hardware decoder %s failed to start (%s); decoding in software", name, error)
         return None
     return device
 
@@ -261,7 +261,11 @@ def _decoder(stream: VideoStream, hardware_decoder: str | None) -> Callable[[Pac
     if hardware_decoder is None or not _is_decoder(hardware_decoder):
         return stream.decode
     if not hardware_decoder.startswith(stream.codec_context.name.split(".", maxsplit=1)[0]):
-        logger.warning("decoding %s in software: %s does not", stream.codec_context.name, hardware_decoder)
+        logger.warning(
+            "hardware decoder %s does not support %s; decoding in software",
+            hardware_decoder,
+            stream.codec_context.name,
+        )
         return stream.decode
     context: Any = CodecContext.create(hardware_decoder, "r")
     context.extradata = stream.codec_context.extradata

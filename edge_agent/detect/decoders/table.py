@@ -44,6 +44,6 @@ def choose_output_decoder(inference_model: InferenceModel) -> OutputDecoder:
         return YoloDecoder(outputs[0], input_width=width, input_height=height)
     shapes = ", ".join(str(list(output.shape)) for output in outputs)
     raise ConfigurationError(
-        f"the model's outputs {shapes} are of no kind known here; known are the four of TFLite_Detection_PostProcess "
+        f"the model's outputs {shapes} are not supported; supported are the four of TFLite_Detection_PostProcess "
         "(SSD, EfficientDet) and the raw head of YOLOv8 and YOLO11, [1, 4 + classes, boxes]"
     )

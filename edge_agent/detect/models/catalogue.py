@@ -156,7 +156,7 @@ class ModelStore:
     def _own_file(self, path: Path, name: str) -> ModelFile:
         entry = self._entries.get(name)
         if entry is not None and entry.sha256 is not None and (found := file_sha256(path)) != entry.sha256:
-            logger.warning("%s bears a catalogue name, but is another file (sha256 %s…)", path, found[:12])
+            logger.warning("%s has the name of a catalogue model but different contents (sha256 %s…)", path, found[:12])
             entry = None
         return _model_file(path, name, entry)
 
@@ -190,7 +190,7 @@ class ModelStore:
             return None
         expected = entry.sha256 or self._recorded().get(entry.name)
         if expected is not None and file_sha256(path) != expected:
-            logger.warning("%s in the model cache is damaged and is fetched again", path)
+            logger.warning("%s in the model cache is corrupt; downloading it again", path)
             return None
         return _model_file(path, entry.name, entry)
 
@@ -201,10 +201,12 @@ class ModelStore:
             found = self._fetch(entry.url, path, sha256=entry.sha256 or recorded.get(entry.name))
         except TransientError as error:
             raise TransientError(
-                f"{error}; without a network, put {entry.name}{SUFFIX} into a folder and name that in VEDETTE_MODELS"
+                f"{error}; to work offline, put {entry.name}{SUFFIX} into a folder and set VEDETTE_MODELS to it"
             ) from error
         if entry.sha256 is None and entry.name not in recorded:
-            logger.warning("%s: its maker publishes no hash; sha256 %s is recorded and holds from now on", path, found)
+            logger.warning(
+                "%s: no hash is published; recording sha256 %s, which later downloads must match", path, found
+            )
             self._record({**recorded, entry.name: found})
         return _model_file(path, entry.name, entry)
 
@@ -219,7 +221,7 @@ class ModelStore:
             return {}
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"the model cache's list of hashes {path} cannot be read ({error}); delete it to record them anew"
+                f"the model cache's hash list {path} cannot be read ({error}); delete it to record them again"
             ) from error
         hashes = content.get("sha256") if isinstance(content, dict) else None
         return {str(name): str(value) for name, value in hashes.items()} if isinstance(hashes, dict) else {}

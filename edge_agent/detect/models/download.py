@@ -38,7 +38,7 @@ class Fetch(Protocol):
 
 
 class NotThereError(ConfigurationError):
-    """The server (or the folder) answers, and has no such file."""
+    """The server or folder does not have this file."""
 
 
 class Downloader:
@@ -54,13 +54,13 @@ class Downloader:
     def __call__(self, url: str, destination: Path, *, sha256: str | None = None) -> str:
         shown = redact(url)
         if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
-            raise ConfigurationError(f"cannot fetch {shown}: only https, http and file addresses are understood")
+            raise ConfigurationError(f"cannot fetch {shown}: only https, http and file addresses are supported")
         with replacing(destination) as file:
             found = self._fetch(url, shown, file, destination)
             if sha256 is not None and found != sha256:
                 raise ConfigurationError(
                     f"{shown} is not the file expected (sha256 {found[:12]}…, expected {sha256[:12]}…): a proxy or a "
-                    "login page may have answered in its stead; nothing was kept"
+                    "login page may have answered instead; the file was discarded"
                 )
         return found
 
@@ -80,14 +80,16 @@ class Downloader:
         while chunk := answer.read(_CHUNK_BYTES):
             size += len(chunk)
             if size > self._max_bytes:
-                raise ConfigurationError(f"{shown} is larger than {self._max_bytes:,} bytes; that is no model")
+                raise ConfigurationError(
+                    f"{shown} is larger than {self._max_bytes:,} bytes, the limit for a model file"
+                )
             with _naming(destination):
                 file.write(chunk)
             digest.update(chunk)
             if self._progress is not None:
                 self._progress(size, total)
         if total is not None and size < total:
-            raise TransientError(f"{shown} broke off after {size:,} of {total:,} bytes; try again")
+            raise TransientError(f"the download of {shown} stopped after {size:,} of {total:,} bytes; try again")
         return digest.hexdigest()
 
 
@@ -148,10 +150,10 @@ def _content_length(answer: Any) -> int | None:
 
 def _refused(shown: str, status: int) -> VedetteError:
     if status in _TRY_AGAIN:
-        return TransientError(f"{shown} answers {status} for now; try again later")
+        return TransientError(f"{shown} returned HTTP status {status}; try again later")
     if status in (404, 410):
-        return NotThereError(f"{shown} does not exist (the server answers {status})")
-    return ConfigurationError(f"{shown} is refused (the server answers {status})")
+        return NotThereError(f"{shown} does not exist (HTTP status {status})")
+    return ConfigurationError(f"access to {shown} was refused (HTTP status {status})")
 
 
 def _unreachable(shown: str, error: Exception, *, on_disk: bool) -> VedetteError:

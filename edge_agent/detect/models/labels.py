@@ -49,9 +49,9 @@ def parse_labels(text: str) -> Labels:
         lines.pop()
     names = _numbered(lines) or [_name(line) for line in lines]
     if not any(name != PLACEHOLDER for name in names):
-        raise ValueError("it names no class")
+        raise ValueError("it contains no class names")
     if len(names) > _MAX_LABELS:
-        raise ValueError(f"it names {len(names)} classes; {_MAX_LABELS} is the limit")
+        raise ValueError(f"it contains {len(names)} class names; the limit is {_MAX_LABELS}")
     if too_long := next((name for name in names if len(name) > _MAX_NAME), None):
         raise ValueError(f"the name '{too_long[:40]}…' is longer than {_MAX_NAME} characters")
     return tuple(names)
@@ -66,7 +66,7 @@ def read_labels(path: Path) -> Labels:
     except OSError as error:
         raise ConfigurationError(f"cannot read the labels file {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the labels file {path} is not text in UTF-8") from error
+        raise ConfigurationError(f"the labels file {path} is not UTF-8 text") from error
     except ValueError as error:
         raise ConfigurationError(f"the labels file {path} cannot be used: {error}") from error
 

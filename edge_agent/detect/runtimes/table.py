@@ -46,7 +46,7 @@ def open_model(
 ) -> InferenceModel:
     """Open a model with the named runtime, or with the first installed one; raise ConfigurationError if none can."""
     if runtime is not None and runtime not in runtimes:
-        raise ConfigurationError(f"there is no runtime called '{runtime}'; there are {', '.join(runtimes)}")
+        raise ConfigurationError(f"unknown runtime '{runtime}'; available runtimes are {', '.join(runtimes)}")
     failures: list[ConfigurationError] = []
     for name in (runtime,) if runtime else tuple(runtimes):
         try:

@@ -55,7 +55,7 @@ class TfliteModel:
         inputs: list[dict[str, Any]] = interpreter.get_input_details()
         outputs: list[dict[str, Any]] = interpreter.get_output_details()
         if len(inputs) != 1:
-            raise ConfigurationError(f"the model wants {len(inputs)} inputs; a detector takes one picture")
+            raise ConfigurationError(f"the model has {len(inputs)} inputs; expected one image")
         self._interpreter: Any = interpreter
         self._input_index = int(inputs[0]["index"])
         self._output_indices = [int(detail["index"]) for detail in outputs]
@@ -91,7 +91,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise ConfigurationError(f"cannot read the model {path}: {error.strerror or error}") from error
     if content[4:8] != _IDENTIFIER:
-        raise ConfigurationError(f"{path} is not a TFLite model (it does not begin like one)")
+        raise ConfigurationError(f"{path} is not a TFLite model (wrong file signature)")
     return content
 
 
@@ -118,7 +118,7 @@ def _spec(detail: dict[str, Any]) -> TensorSpec:
     parameters = detail.get("quantization_parameters", {})
     scales, zero_points = parameters.get("scales", ()), parameters.get("zero_points", ())
     if len(scales) > 1:
-        raise ConfigurationError(f"tensor '{detail['name']}' is quantised per channel, which no detector head is")
+        raise ConfigurationError(f"tensor '{detail['name']}' is quantised per channel, which is not supported")
     return TensorSpec(
         name=str(detail["name"]),
         shape=tuple(int(size) for size in detail["shape"]),

@@ -58,15 +58,15 @@ def test_a_good_configuration_has_nothing_to_put_right(tmp_path: Path) -> None:
     [
         (
             '[[cameras.events.zones]]\nname = "z"\npolygon = [[0, 0], [1, 0], [1, 1]]\nclasses = ["objekt"]',
-            "events.zones (z).classes: the model knows no class 'objekt'; did you mean 'object'?",
+            "events.zones (z).classes: the model has no class 'objekt'; did you mean 'object'?",
         ),
         (
             '[[cameras.events.lines]]\nname = "l"\nstart = [0, 0.5]\nend = [1, 0.5]\nclasses = ["car"]',
-            "events.lines (l).classes: the model knows no class 'car'",
+            "events.lines (l).classes: the model has no class 'car'",
         ),
         (
             '[cameras.anpr]\nenabled = true\nvehicle_classes = ["car"]',
-            "anpr.vehicle_classes: the model knows no class 'car'",
+            "anpr.vehicle_classes: the model has no class 'car'",
         ),
     ],
 )
@@ -141,10 +141,10 @@ def test_edge_48_other_endpoints(adapter: object, good: list[str], bad: list[str
         ("rtsp://camera:99999/x", "ports go from 1 to 65535"),
         ("rtsp://camera:0/x", "ports go from 1 to 65535"),
         ("http://", "has no host"),
-        ("usb:front", "names no USB camera"),
+        ("usb:front", "is not a USB camera"),
         ("gst:videotestsrc", "does not end in appsink"),
         ("synthetic:gait", "no synthetic scene"),
-        ("rtps://camera/x", "no source is called rtps://"),
+        ("rtps://camera/x", "unknown source type rtps://"),
         ("", "the source is empty"),
         ("missing.mp4", "missing.mp4"),
     ],

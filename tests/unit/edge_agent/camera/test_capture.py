@@ -98,7 +98,7 @@ def test_a_usb_camera_that_is_not_there_says_what_to_check() -> None:
     while (error := source.status().error) is None:
         assert source.read(0.01) is None
     assert "camera 0 cannot be opened" in error
-    assert "plugged in" in error
+    assert "check that it is connected" in error
     assert capture.released == 1
     source.close()
 
@@ -184,7 +184,7 @@ def test_one_empty_read_is_forgiven_and_three_are_not() -> None:
     """A hiccup on the bus is no lost camera."""
     connection = CaptureConnection(capture=FakeCapture(None, IMAGE), source="usb:0")
     assert connection.read().picture.width == 64
-    with pytest.raises(ConnectionLostError, match="unplugged"):
+    with pytest.raises(ConnectionLostError, match="returns no frames; check that it is connected"):
         connection.read()
 
 

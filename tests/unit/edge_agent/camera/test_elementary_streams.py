@@ -120,7 +120,7 @@ def test_edge_11_a_nonsensical_rate_counts_as_none(
     with caplog.at_level(logging.WARNING):
         _, times = times_of(path)
     assert times[-1] == pytest.approx((PICTURES - 1) / 25)
-    assert "announces no frame rate" in caplog.text
+    assert "without a frame rate" in caplog.text
 
 
 class Bits:

@@ -97,5 +97,5 @@ def test_edge_29_an_address_of_a_photograph_says_what_to_use(camera: str) -> Non
     status = source.status()
     source.close()
     assert status.state == "offline"
-    assert "gives a single picture (JPEG), not a stream" in (status.error or "")
+    assert "returns a single image (JPEG), not a stream" in (status.error or "")
     assert "read-plates" in (status.error or "")

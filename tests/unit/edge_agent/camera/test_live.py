@@ -267,7 +267,7 @@ def test_edge_06_what_ends_a_silence_is_not_delivered() -> None:
     until(lambda: len(waits.seconds) == 1)
     assert source.read(0.0) is None
     status = source.status()
-    assert (status.state, status.error) == ("offline", "the camera has been silent for 10 s")
+    assert (status.state, status.error) == ("offline", "no data from the camera for 10 s")
     assert camera.closed == 1
     waits.released.set()
     ended(source, camera)

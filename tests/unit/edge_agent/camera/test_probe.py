@@ -28,7 +28,7 @@ def test_what_cannot_be_opened_is_an_error_not_an_exception() -> None:
     """The words are those of opening, the password is nobody's business."""
     result = probe("ftp://me:hunter2@host/x")
     assert not result.ok
-    assert "no source is called ftp://" in (result.error or "")
+    assert "unknown source type ftp://" in (result.error or "")
     assert "hunter2" not in str(result)
 
 

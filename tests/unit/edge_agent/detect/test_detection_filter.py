@@ -95,7 +95,7 @@ def test_a_class_number_past_the_labels_is_dropped_and_told_once(caplog: pytest.
         for _ in range(3):
             assert sieve.apply(found, width_px=100, height_px=100).class_id.tolist() == [0]
     assert len(caplog.records) == 1
-    assert "ssd reports class number 77, but its labels end at 3" in caplog.text
+    assert "ssd reports class 77, but it has labels for classes 0 to 3 only" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_class_number_past_the_labels_is_dropped_and_told_once(caplog: pytest.
     [
         ({"classes": ["persn"]}, "no class 'persn'; did you mean 'person'"),
         ({"per_class": {"bicicle": {"min_score": 0.5}}}, "no class 'bicicle'; did you mean 'bicycle'"),
-        ({"classes": ["qqqq"]}, "no class 'qqqq'; it knows person, bicycle, .* and 72 more"),
+        ({"classes": ["qqqq"]}, "no class 'qqqq'; its classes are person, bicycle, .* and 72 more"),
     ],
 )
 def test_an_unknown_class_is_named_with_near_ones(settings: dict[str, Any], message: str) -> None:

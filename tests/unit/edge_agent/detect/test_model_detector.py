@@ -106,7 +106,7 @@ def test_coco_is_assumed_where_the_number_of_classes_is_cocos(tmp_path: Path) ->
 def test_a_model_without_names_asks_for_them(tmp_path: Path) -> None:
     """The error gives the file, the number of classes and the option."""
     path = yolo_file(tmp_path).path
-    with pytest.raises(ConfigurationError, match=r"yolo\.tflite: .*its 2 classes are called: give a labels file"):
+    with pytest.raises(ConfigurationError, match=r"yolo\.tflite: .*the names of its 2 classes: give a labels file"):
         open_detector(ModelFile(path=path, name="m"), settings=DetectSettings())
 
 
@@ -114,7 +114,7 @@ def test_a_model_without_names_asks_for_them(tmp_path: Path) -> None:
     ("file", "message"),
     [
         ({"labels": ("a", "b", "c"), "labels_source": "three.txt"}, "three.txt names 3 classes, but the model has 2"),
-        ({"labels": LABELS, "settings": {"classes": ["cat"]}}, r"knows no class 'cat'; did you mean 'car'"),
+        ({"labels": LABELS, "settings": {"classes": ["cat"]}}, r"has no class 'cat'; did you mean 'car'"),
     ],
 )
 def test_what_does_not_fit_names_the_model_file(tmp_path: Path, file: dict[str, Any], message: str) -> None:

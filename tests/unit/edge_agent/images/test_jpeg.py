@@ -89,7 +89,7 @@ def test_a_view_into_a_larger_picture_can_be_encoded() -> None:
         ({"image_format": "JPG"}, "JPG"),
         ({"quality": 0}, "quality 0"),
         ({"quality": 101}, "quality 101"),
-        ({"max_width_px": 0}, "0 pixels"),
+        ({"max_width_px": 0}, "maximum image width 0"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(arguments: dict[str, Any], named: str) -> None:

@@ -96,7 +96,7 @@ def test_a_file_damaged_in_the_cache_is_fetched_again(web: Web, cache: Path, cap
     models.resolve("street").path.write_bytes(b"bit rot")
     with caplog.at_level(logging.WARNING):
         assert models.resolve("street").path.read_bytes() == BODY
-    assert "street.tflite in the model cache is damaged" in caplog.text
+    assert "street.tflite in the model cache is corrupt" in caplog.text
 
 
 def test_a_wrong_file_from_the_maker_is_refused(web: Web, cache: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_wrong_file_from_the_maker_is_refused(web: Web, cache: Path) -> None:
 def test_no_network_is_a_transient_error_that_can_be_fallen_back_from(cache: Path) -> None:
     """The caller gets one error and can go on with blobs."""
     with pytest.raises(
-        TransientError, match=r"cannot be reached .*; without a network, put street\.tflite into a folder"
+        TransientError, match=r"cannot be reached .*; to work offline, put street\.tflite into a folder"
     ):
         store(cache, entry("http://127.0.0.1:9/m.tflite")).resolve("street")
 
@@ -121,7 +121,7 @@ def test_a_hash_nobody_published_is_recorded_and_holds(web: Web, cache: Path, ca
     models = store(cache, entry(f"{web.url}/m.tflite", sha256=None))
     with caplog.at_level(logging.WARNING):
         kept = models.resolve("street").path
-    assert f"sha256 {SHA256} is recorded" in caplog.text
+    assert f"recording sha256 {SHA256}" in caplog.text
     assert json.loads((cache / "index.json").read_text())["sha256"] == {"street": SHA256}
     kept.unlink()
     web.pages["/m.tflite"] = b"changed"
@@ -130,7 +130,7 @@ def test_a_hash_nobody_published_is_recorded_and_holds(web: Web, cache: Path, ca
     web.pages["/m.tflite"] = BODY
     caplog.clear()
     assert models.resolve("street").path.read_bytes() == BODY
-    assert "recorded" not in caplog.text
+    assert "recording" not in caplog.text
 
 
 def test_two_recorded_hashes_keep_each_other(web: Web, cache: Path) -> None:
@@ -181,7 +181,7 @@ def test_another_file_under_a_catalogue_name_is_used_and_said(
     with caplog.at_level(logging.WARNING):
         model = store(cache, entry("https://example.org/m.tflite"), location=tmp_path).resolve("street")
     assert (model.entry, model.labels) == (None, None)
-    assert "bears a catalogue name, but is another file" in caplog.text
+    assert "has the name of a catalogue model but different contents" in caplog.text
 
 
 def test_any_file_in_the_sites_folder_has_a_name(cache: Path, tmp_path: Path) -> None:

@@ -82,11 +82,11 @@ def spoil_away(web: Web) -> None:
 @pytest.mark.parametrize(
     ("spoil", "kind", "message"),
     [
-        (spoil_cut, TransientError, r"broke off after 100,000 of 200,000 bytes; try again"),
+        (spoil_cut, TransientError, r"stopped after 100,000 of 200,000 bytes; try again"),
         (spoil_content, ConfigurationError, r"is not the file expected \(sha256 .*a proxy or a login page"),
-        (spoil_away, NotThereError, r"does not exist \(the server answers 404\)"),
-        (spoil_status(403), ConfigurationError, r"is refused \(the server answers 403\)"),
-        (spoil_status(503), TransientError, r"answers 503 for now; try again later"),
+        (spoil_away, NotThereError, r"does not exist \(HTTP status 404\)"),
+        (spoil_status(403), ConfigurationError, r"was refused \(HTTP status 403\)"),
+        (spoil_status(503), TransientError, r"returned HTTP status 503; try again later"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_leaves_nothing(

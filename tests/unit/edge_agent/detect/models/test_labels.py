@@ -56,12 +56,12 @@ def test_labels_files_as_they_come(text: str, expected: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "names no class"),
-        (b"???\n???\n", "names no class"),
-        (b"\xff\xfe\x00person", "not text in UTF-8"),
+        (b"", "contains no class names"),
+        (b"???\n???\n", "contains no class names"),
+        (b"\xff\xfe\x00person", "not UTF-8 text"),
         (b"x" * 300, "longer than 200 characters"),
-        (b"a\n" * 20_001, "names 20001 classes"),
-        (b"0 a\n999999 b", "names 20001 classes"),
+        (b"a\n" * 20_001, "contains 20001 class names"),
+        (b"0 a\n999999 b", "contains 20001 class names"),
     ],
 )
 def test_a_labels_file_that_is_none_is_named(tmp_path: Path, content: bytes, message: str) -> None:
