@@ -1,4 +1,4 @@
-"""What a camera's owner may say about number plates."""
+"""Settings of number plate recognition."""
 
 from __future__ import annotations
 
@@ -16,55 +16,91 @@ PointSetting = tuple[Ratio, Ratio]
 
 
 class DirectionSettings(Settings):
-    """What ``direction`` of a passage means on this camera."""
+    """How the `direction` of an `anpr` event is determined."""
 
     by: Literal["size", "line", "none"] = Field(
         default="size",
-        description="`size`: a vehicle that grows in the picture approaches, one that shrinks recedes, and one whose "
-        "size does not certainly change has no direction (null): parked, or crossing from side to side; `line`: which "
-        "way the plate moves across the line from `start` to `end`, whether it reaches it or not; `none`: always null.",
+        description="`size`: a vehicle whose size in the image grows is approaching, one whose size shrinks is "
+        "receding; the direction is null if the size does not clearly change (parked, or crossing the view). `line`: "
+        "which way the plate moves across the line from `start` to `end`, even if it does not reach the line. `none`: "
+        "always null.",
     )
     approaching: str = Field(
-        default="approaching", min_length=1, max_length=40, description="Told of who comes nearer."
+        default="approaching",
+        min_length=1,
+        max_length=40,
+        description="Value of `direction` for an approaching vehicle, with `size`.",
     )
-    receding: str = Field(default="receding", min_length=1, max_length=40, description="Told of who goes away.")
-    start: PointSetting = Field(default=(0.0, 0.5), description="One end of the line as [x, y], shares of the picture.")
-    end: PointSetting = Field(default=(1.0, 0.5), description="The other end.")
+    receding: str = Field(
+        default="receding",
+        min_length=1,
+        max_length=40,
+        description="Value of `direction` for a receding vehicle, with `size`.",
+    )
+    start: PointSetting = Field(
+        default=(0.0, 0.5), description="Start of the line as [x, y], as shares of the image's width and height."
+    )
+    end: PointSetting = Field(
+        default=(1.0, 0.5), description="End of the line as [x, y], as shares of the image's width and height."
+    )
     to_right: str = Field(
         default="in",
         min_length=1,
         max_length=40,
-        description="Told of who moves from the line's left to its right, looking from `start` to `end`.",
+        description="Value of `direction` for movement from the left of the line to its right, seen from `start` "
+        "towards `end`.",
     )
-    to_left: str = Field(default="out", min_length=1, max_length=40, description="Told of who moves the other way.")
+    to_left: str = Field(
+        default="out",
+        min_length=1,
+        max_length=40,
+        description="Value of `direction` for movement from the right of the line to its left.",
+    )
 
     @model_validator(mode="after")
-    def _a_line(self) -> Self:
+    def _check_line(self) -> Self:
         if self.start == self.end:
-            raise ValueError("start and end are one point; a line needs two")
+            raise ValueError("start and end are the same point; set two different points")
         return self
 
 
 class PlateRuleSettings(Settings):
-    """What counts as a plate's text, so that a badge or a shop sign does not."""
+    """Which texts are accepted as plates."""
 
     regions: list[Region] = Field(
         default_factory=list[Region],
-        description="Where vehicles come from, as `de`, `us`, `br` … or `eu`; their formats are preferred where a "
-        "reading is in doubt, and all-letter plates are only believed where one of them has such. Empty: anywhere.",
+        description="Expected regions of vehicles, such as `de`, `us`, `br`, or `eu` for all of Europe. Their formats "
+        "are preferred for uncertain readings, and plates of letters alone are accepted if one of them issues such "
+        "plates. Empty: any region.",
     )
-    only_these_regions: bool = Field(default=False, description="Drop what fits no known format of `regions`.")
-    min_length: int = Field(default=4, ge=1, le=MAX_PLATE_LENGTH, description="Shorter texts are no plates.")
-    max_length: int = Field(default=9, ge=1, le=MAX_PLATE_LENGTH, description="Longer texts are no plates.")
+    only_these_regions: bool = Field(
+        default=False, description="Reject texts that match no known format of `regions`. Requires `regions`."
+    )
+    min_length: int = Field(
+        default=4,
+        ge=1,
+        le=MAX_PLATE_LENGTH,
+        description="Minimum number of characters. Raising it rejects more fragments and signs, and short plates.",
+    )
+    max_length: int = Field(
+        default=9,
+        ge=1,
+        le=MAX_PLATE_LENGTH,
+        description="Maximum number of characters. Raising it accepts longer texts, such as lettering.",
+    )
     max_repeat: int = Field(
-        default=4, ge=1, le=MAX_PLATE_LENGTH, description="So often may one character follow itself."
+        default=4,
+        ge=1,
+        le=MAX_PLATE_LENGTH,
+        description="Maximum number of identical characters in a row. Raising it accepts more misread patterns.",
     )
     ignore: list[str] = Field(
-        default_factory=list[str], description="Texts that are no plates here: a sign in the picture, a company's name."
+        default_factory=list[str],
+        description="Texts that are never reported as plates, such as a sign in the image or a company name.",
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.min_length > self.max_length:
             raise ValueError(f"min_length ({self.min_length}) must not be above max_length ({self.max_length})")
         if self.only_these_regions and not self.regions:
@@ -73,71 +109,137 @@ class PlateRuleSettings(Settings):
 
 
 class AnprSettings(Settings):
-    """Number plates: found, read and voted over each vehicle's passage."""
+    """Number plate recognition: detection, reading, and the vote over all readings of a vehicle."""
 
-    enabled: bool = Field(default=False, description="Read number plates and send an `anpr` event for each passage.")
-    engine: EngineName = Field(
-        default="vedette", description="What reads; `vedette` ships with the agent, the others are extras to install."
+    enabled: bool = Field(
+        default=False, description="Read number plates and emit an `anpr` event for each vehicle that passes."
     )
-    threads: int = Field(default=1, ge=1, le=16, description="Threads each model may use.")
+    engine: EngineName = Field(
+        default="vedette",
+        description="Plate reader. `vedette` is included; `rapidocr` and `fast-plate-ocr` are optional extras.",
+    )
+    threads: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Threads per model. Raising it shortens the time per frame and uses more processor cores.",
+    )
     search: Literal["auto", "vehicles", "frame"] = Field(
         default="auto",
-        description="Where plates are looked for. `vehicles`: in tracked vehicles' boxes; `frame`: in the whole "
-        "picture, for a dedicated plate camera; `auto`: in vehicles and whatever else moves and now and then "
-        "in the whole picture; where no model tells vehicles, in the whole picture alone.",
+        description="Where plates are searched for. `vehicles`: in the boxes of tracked vehicles. `frame`: in the "
+        "whole frame, for a dedicated plate camera. `auto`: in the boxes of vehicles and other moving objects, and at "
+        "intervals in the whole frame; in the whole frame only, if the detector does not distinguish vehicles.",
     )
     vehicle_classes: list[str] = Field(
         default_factory=lambda: ["car", "truck", "bus", "van", "motorcycle", "motorbike", "vehicle"],
-        description="Classes that carry plates.",
+        description="Object classes that carry plates.",
     )
     search_interval_s: float = Field(
         default=0.1,
         ge=0,
         le=60,
-        description="Look at one vehicle (or the whole picture, with `frame`) at most so often.",
+        description="Minimum time between two searches of one vehicle (with `frame`: of the whole frame), in seconds. "
+        "Raising it saves processor time and yields fewer readings per vehicle.",
     )
     frame_interval_s: float = Field(
         default=0.25,
         ge=0,
         le=60,
-        description="With `auto`, look at the whole picture so often while something moves; every `search_interval_s` "
-        "while a plate is followed there that is not yet known.",
+        description="With `auto`: time between two searches of the whole frame while something moves, in seconds; "
+        "`search_interval_s` applies while a plate without a vehicle is tracked and not yet read. Raising it saves "
+        "processor time and may miss plates of vehicles that were not detected.",
     )
     standing_interval_s: float = Field(
-        default=5.0, gt=0, le=3600, description="At the most, look so rarely at a standing vehicle whose vote is open."
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="Maximum time between two searches of a stationary vehicle whose vote is not settled, in seconds. "
+        "Raising it saves processor time while vehicles wait.",
     )
-    max_searches: int = Field(default=2, ge=1, le=20, description="Searches in one frame at most.")
-    max_reads: int = Field(default=3, ge=1, le=20, description="Plates read in one frame at most.")
+    max_searches: int = Field(
+        default=2,
+        ge=1,
+        le=20,
+        description="Maximum number of searches per frame. Raising it covers more vehicles at once and takes longer.",
+    )
+    max_reads: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="Maximum number of plates read per frame. Raising it reads more vehicles at once and takes longer.",
+    )
     budget_ms: float = Field(
-        default=80.0, gt=0, description="On a live camera, start nothing more in a frame once so much time has gone."
+        default=80.0,
+        gt=0,
+        description="Time budget per frame of a live camera, in milliseconds. No further search or reading is started "
+        "after it. Raising it reads more plates per frame and may delay other work.",
     )
     min_glyph_px: float = Field(
-        default=8.0, ge=1, description="Characters less tall are not read. Lower reads farther, and wrongly more often."
+        default=8.0,
+        ge=1,
+        description="Minimum height of characters that are read, in pixels. Raising it drops distant plates and "
+        "reduces misreadings.",
     )
     min_sharpness: Ratio = Field(
-        default=0.08, description="Blurred plates are not read; 0 reads everything, 1 nothing."
+        default=0.08,
+        description="Minimum sharpness of crops that are read; 0 reads all. Raising it skips more blurred plates.",
     )
-    min_detection_score: Ratio = Field(default=0.4, description="The detector must be so sure that it is a plate.")
-    min_reads: int = Field(default=2, ge=1, le=100, description="A passage with fewer readings is not told.")
-    min_confidence: Ratio = Field(default=0.65, description="A passage whose vote is less sure is not told.")
-    settle_reads: int = Field(default=4, ge=1, le=100, description="The vote settles after so many readings at least,")
+    min_detection_score: Ratio = Field(
+        default=0.4,
+        description="Minimum score of plate detections. Raising it drops more signs and stickers, and faint plates.",
+    )
+    min_reads: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Minimum number of readings for emitting an event. Raising it reduces wrong texts and misses fast "
+        "vehicles.",
+    )
+    min_confidence: Ratio = Field(
+        default=0.65,
+        description="Minimum vote confidence for emitting an event. Raising it reduces wrong texts and drops "
+        "plates that are hard to read.",
+    )
+    settle_reads: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="Minimum number of readings before a vote is settled. Raising it emits later, with more certainty.",
+    )
     settle_weight: float = Field(
         default=3.0,
         ge=0,
         le=40,
-        description="once their qualities (0..1; little for a plate that has not stirred) add up to so much, or …",
+        description="Sum of the readings' weights (0..1 each by quality; less for a stationary plate) from which a "
+        "vote can settle before `settle_s`. Raising it emits later, with more certainty.",
     )
-    settle_s: float = Field(default=1.5, ge=0, le=600, description="… the first of them is so long ago, and …")
+    settle_s: float = Field(
+        default=1.5,
+        ge=0,
+        le=600,
+        description="Time after the first reading from which a vote can settle without reaching `settle_weight`, in "
+        "seconds. Raising it emits later, with more certainty.",
+    )
     settle_confidence: Ratio = Field(
-        default=0.95, description="… it is so sure; raising any of these reads longer and tells later."
+        default=0.95,
+        description="Minimum confidence of a settled vote. Raising it takes more readings and emits later.",
     )
-    lost_s: float = Field(default=2.0, gt=0, le=600, description="A plate not seen for so long has passed.")
+    lost_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=600,
+        description="Time without a detection after which a plate on no vehicle has left, in seconds. Raising it "
+        "tolerates longer gaps and emits later.",
+    )
     repeat_s: float = Field(
         default=30.0,
         ge=0,
         le=86400,
-        description="The same plate is not told again within so long of its last sighting.",
+        description="Time after the last detection of a plate in which the same text is not emitted again, in seconds. "
+        "Raising it suppresses more repetitions.",
     )
-    color: bool = Field(default=True, description="Tell the vehicle's colour where daylight lets it be told.")
+    color: bool = Field(
+        default=True, description="Report the vehicle's colour if the image is bright enough to determine it."
+    )
     rules: PlateRuleSettings = Field(default_factory=PlateRuleSettings)
     direction: DirectionSettings = Field(default_factory=DirectionSettings)

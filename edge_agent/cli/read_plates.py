@@ -127,12 +127,12 @@ class PictureReader:
 
     def _plate(self, reading: PlateReading, xyxy: Box, found: float) -> ReadPlate:
         text = normalize_plate(reading.text)
-        region = self._rules.region(text, looks=reading.region) if text else None
+        region = self._rules.region(text, appearance=reading.region) if text else None
         return ReadPlate(text=text, confidence=reading.confidence * min(found, 1.0) ** 0.5, region=region, xyxy=xyxy)
 
     def _worth(self, plate: ReadPlate) -> float:
         """Say how far in front it comes: sure, of a format that plates have, and large."""
-        plausible = self._rules.plausible(plate.text, looks=plate.region)
+        plausible = self._rules.plausible(plate.text, appearance=plate.region)
         size_px = math.sqrt(box_area(plate.xyxy))
         return plate.confidence * (1.0 if plausible else IMPLAUSIBLE_WORTH) * size_px**SIZE_POWER
 

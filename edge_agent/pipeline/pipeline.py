@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edge_agent.anpr.stage import FrameTracks, PlateStage
+from edge_agent.anpr.stage import PlateStage
+from edge_agent.anpr.types import FrameTracks
 from edge_agent.detect.composite import Detector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder

@@ -102,21 +102,21 @@ def expand(regions: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(GROUPS.get(region, frozenset({region})) for region in regions))
 
 
-def guess_region(text: str, *, looks: str | None = None, expected: Iterable[str] = ()) -> str | None:
+def guess_region(text: str, *, appearance: str | None = None, expected: Iterable[str] = ()) -> str | None:
     """Return where a plate is from, or None where its format leaves several regions open.
 
-    ``looks`` is what its appearance says (a key of GROUPS); ``expected`` are the regions a camera's owner named.
+    ``appearance`` is what its appearance says (a key of GROUPS); ``expected`` are the regions a camera's owner named.
     """
     open_regions = matching_regions(text)
     wanted = expand(expected)
     if wanted:
         open_regions = open_regions & wanted or open_regions
-    group = GROUPS.get(looks) if looks else None
+    group = GROUPS.get(appearance) if appearance else None
     if group is not None:
         fitting = open_regions & group
         if not fitting:  # no format at all may well be a vanity plate; another region's is a contradiction
-            return None if open_regions else looks
-        return next(iter(fitting)) if len(fitting) == 1 else looks
+            return None if open_regions else appearance
+        return next(iter(fitting)) if len(fitting) == 1 else appearance
     return next(iter(open_regions)) if len(open_regions) == 1 else None
 
 
@@ -133,8 +133,8 @@ class PlateRules:
         """Shorter texts are no plates."""
         return self._settings.min_length
 
-    def plausible(self, text: str, *, looks: str | None = None) -> bool:
-        """Say whether ``text`` (normalised) can be on a plate; ``looks`` is the region that its appearance told."""
+    def plausible(self, text: str, *, appearance: str | None = None) -> bool:
+        """Return whether ``text`` (normal form) can be a plate. ``appearance``: the region by its looks."""
         settings = self._settings
         if not settings.min_length <= len(text) <= settings.max_length or text in self._ignored:
             return False
@@ -142,21 +142,21 @@ class PlateRules:
             return False
         if settings.only_these_regions and not matching_regions(text) & self.expected:
             return False
-        return self._has_the_right_mixture(text, looks)
+        return self._has_the_right_mixture(text, appearance)
 
     def fits_expected(self, text: str) -> bool:
         """Say whether the text has a format of the regions named; False where none are named."""
         return bool(self.expected & matching_regions(text))
 
-    def region(self, text: str, *, looks: str | None = None) -> str | None:
+    def region(self, text: str, *, appearance: str | None = None) -> str | None:
         """Return where the plate is from, None when unsure."""
-        return guess_region(text, looks=looks, expected=self.expected)
+        return guess_region(text, appearance=appearance, expected=self.expected)
 
-    def _has_the_right_mixture(self, text: str, looks: str | None) -> bool:
+    def _has_the_right_mixture(self, text: str, appearance: str | None) -> bool:
         """Letters and digits both; one kind alone only where plates have that, as the looks or the owner says."""
         if not text.isalpha() and not text.isdigit():
             return True
-        places = self.expected | (GROUPS.get(looks, frozenset()) if looks else frozenset())
+        places = self.expected | (GROUPS.get(appearance, frozenset()) if appearance else frozenset())
         if text.isalpha():
             return len(text) <= MOST_LETTERS_ALONE and bool(places & ALL_LETTERS)
         return bool(places & matching_regions(text))

@@ -1,4 +1,4 @@
-"""One vehicle's passage as far as its plate is concerned: readings, the best pictures, which way it went."""
+"""The plate of one vehicle over many frames: its readings, the best snapshots and its direction."""
 
 from __future__ import annotations
 
@@ -17,181 +17,191 @@ from edge_agent.types import Frame
 
 MAX_SNAPSHOTS = 3
 SAME_PLACE_IOU = 0.85
-SAME_PLACE_WORTH = 0.3
-"""What another reading of a plate that has not stirred is worth: it sees what the last one saw."""
-EXPECTED_WORTH = 4.0
-"""How much likelier a text is for having a format of the regions that were named."""
-LOOKS_WORTH: Mapping[str, float] = MappingProxyType({"br": 4.0, "gb": 3.0, "eu": 2.0, "us": 1.4})
-"""The same for a format of the region that the plate's looks tell: the more, the fewer plates there go without one of
-the known formats, and the fewer misreadings fall into another."""
-DIRECTION_PATIENCE_S = 1.0
-"""How long a settled vote waits to see which way its vehicle goes."""
+SAME_PLACE_WEIGHT = 0.3
+"""Weight factor of a reading taken where the previous one was: it repeats the same view and the same errors."""
+EXPECTED_FORMAT_WEIGHT = 4.0
+"""How much likelier a text is if it has a format of the configured regions."""
+APPEARANCE_WEIGHTS: Mapping[str, float] = MappingProxyType({"br": 4.0, "gb": 3.0, "eu": 2.0, "us": 1.4})
+"""How much likelier a text is if it has a format of the region that the plate looks like. Higher for regions where
+few plates lack a known format and few misreadings match another one."""
+MAX_DIRECTION_WAIT_S = 1.0
+"""How long a settled vote waits for the vehicle's direction, in seconds."""
 
-HOPELESS_AFTER = 3
-"""So many looks at what does not stir and shows nothing that a plate can have, and it is let be until it moves."""
-FOLLOWED_S = 3.0
-"""How long a plate on no vehicle is watched closely to see whether it moves."""
+MAX_IMPLAUSIBLE_READS = 3
+"""A stationary plate without a plausible reading is not read again after this many attempts, until it moves."""
+FRAME_SEARCH_S = 3.0
+"""How long a new, stationary plate on no vehicle is searched for in the whole frame, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlateSnapshot:
-    """A plate in a frame, as it was read there."""
+    """A frame in which a plate was read."""
 
     frame: Frame
     plate: Box
     vehicle: Box | None
     quality: float
+    """0..1, of the plate's crop."""
 
 
 @dataclass(slots=True)
-class Passage:
-    """Carried by a vehicle, or by the plate alone where no vehicle was found around it."""
+class PlateTrack:
+    """A plate that belongs to a vehicle, or to no vehicle if none was detected around it."""
 
     track_uid: str
-    heading: DirectionEstimator
+    direction: DirectionEstimator
     first_seen_s: float
     last_seen_s: float
     plate: Box
-    """Where the plate was last seen."""
+    """Box in which the plate was detected last."""
     vehicle_id: int | None = None
     vote: PlateVote = field(default_factory=PlateVote)
-    portraits: dict[str, PlateSnapshot] = field(default_factory=dict[str, PlateSnapshot])
-    """The best picture of each of the likeliest texts."""
-    classes: dict[str, float] = field(default_factory=dict[str, float])
-    looks: dict[str, float] = field(default_factory=dict[str, float])
+    snapshots: dict[str, PlateSnapshot] = field(default_factory=dict[str, PlateSnapshot])
+    """Text to the best snapshot in which it was read."""
+    class_weights: dict[str, float] = field(default_factory=dict[str, float])
+    region_weights: dict[str, float] = field(default_factory=dict[str, float])
+    """Region by appearance to the sum of the weights of its readings."""
     settled_s: float | None = None
-    told: RecentPlate | None = None
-    """What it was told as, or found to have been told as before; nothing more is read."""
-    read_at: Box | None = None
-    """Where it was when it was read last."""
+    emitted: RecentPlate | None = None
+    """The emitted plate, or the earlier one that this track repeats. No further readings are taken."""
+    last_read_box: Box | None = None
     first_read_s: float | None = None
-    doubts: int = 0
-    """Readings that no plate can have."""
+    implausible_reads: int = 0
+    """Number of readings that cannot be a plate's text."""
 
-    def see(self, frame: Frame, plate: Box, vehicle: TrackedObject | None) -> None:
-        """Take the plate's place in a frame."""
+    def observe(self, frame: Frame, plate: Box, vehicle: TrackedObject | None) -> None:
+        """Add the plate's box in a frame."""
         self.plate, self.last_seen_s = plate, frame.time_s
-        if self.told is not None:
-            self.told.plate, self.told.seen_s = plate, max(frame.time_s, self.told.seen_s)
-        self.heading.add_plate_box(plate)
+        if self.emitted is not None:
+            self.emitted.plate, self.emitted.seen_s = plate, max(frame.time_s, self.emitted.seen_s)
+        self.direction.add_plate_box(plate)
         if vehicle is not None:
-            self.classes[vehicle.class_name] = self.classes.get(vehicle.class_name, 0.0) + vehicle.score
+            self.class_weights[vehicle.class_name] = self.class_weights.get(vehicle.class_name, 0.0) + vehicle.score
 
-    def read(self, reading: PlateReading, portrait: PlateSnapshot) -> None:
-        """Count a plausible reading."""
-        same_place = self.read_at is not None and iou(self.read_at, portrait.plate) >= SAME_PLACE_IOU
-        weight = portrait.quality * (SAME_PLACE_WORTH if same_place else 1.0)
-        self.read_at = portrait.plate
+    def add_reading(self, reading: PlateReading, snapshot: PlateSnapshot) -> None:
+        """Add a plausible reading to the vote."""
+        same_place = self.last_read_box is not None and iou(self.last_read_box, snapshot.plate) >= SAME_PLACE_IOU
+        weight = snapshot.quality * (SAME_PLACE_WEIGHT if same_place else 1.0)
+        self.last_read_box = snapshot.plate
         if self.first_read_s is None:
-            self.first_read_s = portrait.frame.time_s
+            self.first_read_s = snapshot.frame.time_s
         self.vote.add(reading, weight=weight)
         if reading.region:
-            self.looks[reading.region] = self.looks.get(reading.region, 0.0) + weight
-        self._keep(reading.text, portrait)
+            self.region_weights[reading.region] = self.region_weights.get(reading.region, 0.0) + weight
+        self._add_snapshot(reading.text, snapshot)
 
     @property
-    def is_known(self) -> bool:
-        """Whether there is nothing more to read."""
-        return self.told is not None or self.settled_s is not None
+    def is_read(self) -> bool:
+        """Whether no further readings are needed."""
+        return self.emitted is not None or self.settled_s is not None
 
     @property
-    def is_done(self) -> bool:
-        """Whether it need not even be looked at: it is told, or will be, for it is known to have moved."""
-        return self.told is not None or (self.settled_s is not None and self.heading.plate_moved)
+    def is_complete(self) -> bool:
+        """Whether no further searches are needed: emitted, or settled and known to have moved."""
+        return self.emitted is not None or (self.settled_s is not None and self.direction.plate_moved)
 
     @property
-    def is_hopeless(self) -> bool:
-        """Whether it is no plate, or none that can be read from here: a sticker, a sign, a plate full of mud."""
-        return self.doubts >= HOPELESS_AFTER and not self.vote.reads and not self.heading.plate_moved
-
-    def is_followed_alone(self, now_s: float) -> bool:
-        """Whether only looking at the whole picture keeps it in sight; not so a sign, after a while."""
-        if self.vehicle_id is not None or self.is_done or self.is_hopeless:
+    def is_unreadable(self) -> bool:
+        """Whether a stationary plate has no plausible reading after several attempts: a sticker, a sign, dirt."""
+        if self.vote.reads or self.direction.plate_moved:
             return False
-        return self.heading.plate_moved or now_s - self.first_seen_s < FOLLOWED_S
+        return self.implausible_reads >= MAX_IMPLAUSIBLE_READS
 
-    def close(self, told: RecentPlate) -> None:
-        """Note what it was told as, and let its pictures go."""
-        self.told = told
-        self.portraits.clear()
+    def needs_frame_search(self, now_s: float) -> bool:
+        """Return whether only searches of the whole frame detect this plate again."""
+        if self.vehicle_id is not None or self.is_complete or self.is_unreadable:
+            return False
+        return self.direction.plate_moved or now_s - self.first_seen_s < FRAME_SEARCH_S
 
-    def absorb(self, other: Passage) -> None:
-        """Take over a passage that turned out to be this one."""
-        self.vote.absorb(other.vote)
-        for text, portrait in other.portraits.items():
-            self._keep(text, portrait)
-        for mine, theirs in ((self.looks, other.looks), (self.classes, other.classes)):
+    def close(self, emitted: RecentPlate) -> None:
+        """Mark the track as emitted and release its frames."""
+        self.emitted = emitted
+        self.snapshots.clear()
+
+    def merge(self, other: PlateTrack) -> None:
+        """Add the data of another track of the same plate."""
+        self.vote.merge(other.vote)
+        for text, snapshot in other.snapshots.items():
+            self._add_snapshot(text, snapshot)
+        for mine, theirs in ((self.region_weights, other.region_weights), (self.class_weights, other.class_weights)):
             for key, weight in theirs.items():
                 mine[key] = mine.get(key, 0.0) + weight
-        self.heading.prepend(other.heading)
+        self.direction.prepend(other.direction)
         self.first_seen_s = min(self.first_seen_s, other.first_seen_s)
         self.last_seen_s = max(self.last_seen_s, other.last_seen_s)
-        self.told = self.told or other.told
+        self.emitted = self.emitted or other.emitted
 
     @property
-    def region_by_looks(self) -> str | None:
-        """What most readings took the plate's looks for."""
-        return max(self.looks, key=lambda region: self.looks[region], default=None)
+    def appearance_region(self) -> str | None:
+        """The region that the plate looks like, by weighted majority of the readings; None if none was recognised."""
+        return max(self.region_weights, key=lambda region: self.region_weights[region], default=None)
 
     @property
     def vehicle_class(self) -> str | None:
-        return max(self.classes, key=lambda name: self.classes[name], default=None)
+        return max(self.class_weights, key=lambda name: self.class_weights[name], default=None)
 
     @property
-    def is_a_passage(self) -> bool:
-        """False for what stood still while everything else moved: a sign, or a plate nobody was seen to bring."""
-        if self.heading.plate_moved:
+    def is_vehicle_plate(self) -> bool:
+        """Whether the plate moved, or stands on a vehicle that stands.
+
+        False for a sign: it is stationary, and on no vehicle or behind one that moves.
+        """
+        if self.direction.plate_moved:
             return True
-        return self.vehicle_id is not None and not self.heading.vehicle_moved
+        return self.vehicle_id is not None and not self.direction.vehicle_moved
 
-    def portrait_of(self, text: str) -> PlateSnapshot | None:
-        """Return the best picture in which ``text`` was read, else the best of all."""
-        best = max(self.portraits.values(), key=lambda each: each.quality, default=None)
-        return self.portraits.get(text, best)
+    def best_snapshot(self, text: str) -> PlateSnapshot | None:
+        """Return the best snapshot in which ``text`` was read, otherwise the best of all."""
+        best = max(self.snapshots.values(), key=lambda each: each.quality, default=None)
+        return self.snapshots.get(text, best)
 
-    def settles(self, settings: AnprSettings, now_s: float) -> bool:
-        """Say whether the vote is clear, and note when it became so."""
-        verdict = self.vote.verdict()
+    def update_settled(self, settings: AnprSettings, now_s: float) -> bool:
+        """Return whether the vote is settled, and record when it became so."""
+        result = self.vote.result()
         first_s = self.first_read_s if self.first_read_s is not None else now_s
-        enough = verdict.weight >= settings.settle_weight or now_s - first_s >= settings.settle_s
-        clear = enough and verdict.reads >= settings.settle_reads and verdict.confidence >= settings.settle_confidence
-        if not clear:
+        enough = result.weight >= settings.settle_weight or now_s - first_s >= settings.settle_s
+        settled = enough and result.reads >= settings.settle_reads and result.confidence >= settings.settle_confidence
+        if not settled:
             self.settled_s = None
         elif self.settled_s is None:
             self.settled_s = now_s
-        return clear
+        return settled
 
-    def ready(self, now_s: float, *, width: int, height: int) -> bool:
-        """Say whether a settled passage need wait no longer for its direction."""
-        if self.settled_s is None or not self.is_a_passage:
+    def is_ready(self, now_s: float, *, width: int, height: int) -> bool:
+        """Return whether the vote is settled and its direction is known or was waited for long enough.
+
+        ``width``, ``height``: of the frame, in pixels.
+        """
+        if self.settled_s is None or not self.is_vehicle_plate:
             return False
-        return now_s - self.settled_s >= DIRECTION_PATIENCE_S or self.heading.is_known(width=width, height=height)
+        return now_s - self.settled_s >= MAX_DIRECTION_WAIT_S or self.direction.is_known(width=width, height=height)
 
-    def _keep(self, text: str, portrait: PlateSnapshot) -> None:
-        known = self.portraits.get(text)
-        if known is None or portrait.quality > known.quality:
-            self.portraits[text] = portrait
-        if len(self.portraits) > MAX_SNAPSHOTS:
-            del self.portraits[min(self.portraits, key=lambda each: self.portraits[each].quality)]
+    def _add_snapshot(self, text: str, snapshot: PlateSnapshot) -> None:
+        known = self.snapshots.get(text)
+        if known is None or snapshot.quality > known.quality:
+            self.snapshots[text] = snapshot
+        if len(self.snapshots) > MAX_SNAPSHOTS:
+            del self.snapshots[min(self.snapshots, key=lambda each: self.snapshots[each].quality)]
 
 
-def choose(verdict: VoteResult, rules: PlateRules, *, looks: str | None) -> Candidate | None:
-    """Return the likeliest text that a plate can have; those with a format of the regions expected count for more,
-    else those with one of the region that the plate's looks tell.
+def choose_text(result: VoteResult, rules: PlateRules, *, appearance: str | None) -> Candidate | None:
+    """Return the likeliest plausible candidate; None if there is none.
 
-    Its confidence is what the candidates have together, shared out anew: never more than the vote gave all of them.
+    Candidates with a format of the configured regions count more. Without configured regions, those with a format of
+    the region that the plate looks like (``appearance``) do. The returned confidence redistributes the total of the
+    plausible candidates and never exceeds it.
     """
-    possible = [each for each in verdict.candidates if rules.plausible(each.text, looks=looks)]
-    worth = {each.text: each.confidence * _format_worth(each.text, rules, looks) for each in possible}
-    best = max(possible, key=lambda each: worth[each.text], default=None)
+    plausible = [each for each in result.candidates if rules.plausible(each.text, appearance=appearance)]
+    weights = {each.text: each.confidence * _format_weight(each.text, rules, appearance) for each in plausible}
+    best = max(plausible, key=lambda each: weights[each.text], default=None)
     if best is None:
         return None
-    together = sum(each.confidence for each in possible)
-    return Candidate(best.text, together * worth[best.text] / max(sum(worth.values()), 1e-9))
+    total = sum(each.confidence for each in plausible)
+    return Candidate(best.text, total * weights[best.text] / max(sum(weights.values()), 1e-9))
 
 
-def _format_worth(text: str, rules: PlateRules, looks: str | None) -> float:
+def _format_weight(text: str, rules: PlateRules, appearance: str | None) -> float:
     if rules.expected:
-        return EXPECTED_WORTH if rules.fits_expected(text) else 1.0
-    group = GROUPS.get(looks) if looks else None
-    return LOOKS_WORTH[looks] if looks and group and matching_regions(text) & group else 1.0
+        return EXPECTED_FORMAT_WEIGHT if rules.fits_expected(text) else 1.0
+    group = GROUPS.get(appearance) if appearance else None
+    return APPEARANCE_WEIGHTS[appearance] if appearance and group and matching_regions(text) & group else 1.0

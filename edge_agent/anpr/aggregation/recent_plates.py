@@ -1,4 +1,4 @@
-"""What has been told lately, so that one passage in two pieces, or a parked car found anew, is not told twice."""
+"""Recently emitted plates, so that a vehicle whose track was interrupted, or that stays parked, is emitted once."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from edge_agent.anpr.recognition.alignment import distance
 from edge_agent.events.occurrences import Box, iou
 
-REMEMBERED = 200
+MAX_PLATES = 200
 PARKED_S = 12 * 3600.0
-NEAR_TEXT = 1.0
-"""Two texts that differ by one character may be one plate."""
+MAX_TEXT_DISTANCE = 1.0
+"""Two texts within this distance, that is, with one different character, may be the same plate."""
 _SAME_PLACE_IOU = 0.3
-_FOLLOWS_WITHIN_S, _FOLLOWS_WITHIN_WIDTHS = 2.0, 4.0
+_CONTINUES_WITHIN_S, _CONTINUES_WITHIN_WIDTHS = 2.0, 4.0
 
 
 @dataclass(slots=True)
 class RecentPlate:
-    """One that was told, and where it was seen last."""
+    """An emitted plate and where it was detected last."""
 
     text: str
     plate: Box
@@ -27,39 +27,41 @@ class RecentPlate:
 
 
 class RecentPlates:
-    """Remembers the latest that were told."""
+    """Remembers the latest ``MAX_PLATES`` emitted plates."""
 
     def __init__(self, *, repeat_s: float) -> None:
+        """``repeat_s``: the same text is a repetition for this long after it was last seen, in seconds."""
         self._repeat_s = repeat_s
-        self._told: deque[RecentPlate] = deque(maxlen=REMEMBERED)
+        self._plates: deque[RecentPlate] = deque(maxlen=MAX_PLATES)
 
     def add(self, text: str, plate: Box, seen_s: float) -> RecentPlate:
-        """Remember one; whoever goes on seeing it keeps ``plate`` and ``seen_s`` fresh."""
-        told = RecentPlate(text, plate, seen_s)
-        self._told.append(told)
-        return told
+        """Remember a plate. The caller updates ``plate`` and ``seen_s`` of the result while it detects the plate."""
+        recent = RecentPlate(text, plate, seen_s)
+        self._plates.append(recent)
+        return recent
 
     def find(self, text: str, *, first: Box, first_seen_s: float, moved: bool) -> RecentPlate | None:
-        """Return the one that a passage is a repetition of.
+        """Return the plate that a track repeats, None if it is a new one.
 
-        The same text is, soon after. A text that differs by one character is where the one track ended and the other
-        began, and where a plate that has not moved is found in the same place.
+        ``first``: the track's first plate box. ``moved``: whether the plate moved since. The same text is a repetition
+        within ``repeat_s``. A text with one different character is a repetition where the earlier track ended as this
+        one began, or where a stationary plate is detected at the same place.
         """
-        for told in reversed(self._told):
-            since_s = first_seen_s - told.seen_s
-            if text == told.text and since_s < self._repeat_s:
-                return told
-            if distance(text, told.text) > NEAR_TEXT:
+        for recent in reversed(self._plates):
+            since_s = first_seen_s - recent.seen_s
+            if text == recent.text and since_s < self._repeat_s:
+                return recent
+            if distance(text, recent.text) > MAX_TEXT_DISTANCE:
                 continue
-            follows = abs(since_s) < _FOLLOWS_WITHIN_S and _near(told.plate, first)
-            parked = not moved and since_s < PARKED_S and iou(told.plate, first) >= _SAME_PLACE_IOU
-            if follows or parked:
-                return told
+            continues = abs(since_s) < _CONTINUES_WITHIN_S and _are_near(recent.plate, first)
+            parked = not moved and since_s < PARKED_S and iou(recent.plate, first) >= _SAME_PLACE_IOU
+            if continues or parked:
+                return recent
         return None
 
 
-def _near(one: Box, other: Box) -> bool:
-    far = math.dist(
+def _are_near(one: Box, other: Box) -> bool:
+    centre_distance = math.dist(
         ((one[0] + one[2]) / 2, (one[1] + one[3]) / 2), ((other[0] + other[2]) / 2, (other[1] + other[3]) / 2)
     )
-    return far < _FOLLOWS_WITHIN_WIDTHS * max(one[2] - one[0], other[2] - other[0], 1.0)
+    return centre_distance < _CONTINUES_WITHIN_WIDTHS * max(one[2] - one[0], other[2] - other[0], 1.0)

@@ -82,7 +82,7 @@ class PlateVote:
 
     def __init__(self) -> None:
         self._readings: list[_Reading] = []
-        self._verdict: VoteResult | None = None
+        self._result: VoteResult | None = None
         self.reads = 0
 
     def add(self, reading: PlateReading, *, weight: float = 1.0) -> None:
@@ -97,19 +97,19 @@ class PlateVote:
         self.reads += 1
         if len(self._readings) > MOST_READINGS:
             self._readings.remove(min(self._readings, key=lambda each: each.weight))
-        self._verdict = None
+        self._result = None
 
-    def absorb(self, other: PlateVote) -> None:
+    def merge(self, other: PlateVote) -> None:
         """Take over the readings of a passage that turned out to be this one."""
         self._readings = sorted(self._readings + other._readings, key=lambda each: -each.weight)[:MOST_READINGS]
         self.reads += other.reads
-        self._verdict = None
+        self._result = None
 
-    def verdict(self) -> VoteResult:
+    def result(self) -> VoteResult:
         """Return what the readings say so far; an empty text where there are none."""
-        if self._verdict is None:
-            self._verdict = _judge(self._readings, self.reads)
-        return self._verdict
+        if self._result is None:
+            self._result = _judge(self._readings, self.reads)
+        return self._result
 
 
 def _judge(readings: list[_Reading], reads: int) -> VoteResult:

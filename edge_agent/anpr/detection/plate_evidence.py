@@ -55,13 +55,13 @@ def evidence(image: Image, plate: PlateBox, reading: PlateReading, rules: PlateR
     """Return log odds, 0 or less, for what speaks against a plate in its picture and in its text."""
     edge, light_share = measure_edges(image, plate)
     formats = matching_regions(reading.text)
-    looks = reading.region or ""
-    most = MOST_AGAINST_A_FORMAT[looks] if formats & GROUPS.get(looks, frozenset()) else MOST_AGAINST
+    appearance = reading.region or ""
+    most = MOST_AGAINST_A_FORMAT[appearance] if formats & GROUPS.get(appearance, frozenset()) else MOST_AGAINST
     odds = max(min(EDGE_WEIGHT * math.log(max(edge, 0.01) / USUAL_EDGE), 0.0), -most)
     if len(reading.text) >= rules.min_length:  # of fewer characters some were not seen: that says nothing
         odds += 0.0 if formats else UNKNOWN_FORMAT
         odds += NO_DIGIT if reading.text.isalpha() else 0.0
-        odds += 0.0 if rules.plausible(reading.text, looks=reading.region) else IMPLAUSIBLE
+        odds += 0.0 if rules.plausible(reading.text, appearance=reading.region) else IMPLAUSIBLE
     if light_share < DARK_SHARE and reading.region is None:
         odds += DARK_WITHOUT_LOOKS
     return odds

@@ -1,4 +1,4 @@
-"""Which plate is on which vehicle, where boxes overlap."""
+"""Associates plates with vehicles whose boxes may overlap."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from collections.abc import Sequence
 
 from edge_agent.events.occurrences import Box, TrackedObject
 
-_ROOM = 0.08
-"""How far beside a vehicle's box, in parts of its size, its plate may be."""
-_USUAL_DROP = 1.2
-"""A plate hangs about so many of its own widths above the ground; trucks and motorcycles have it higher."""
-_LARGEST_SHARE = 0.95
-"""Of the vehicle's width, at most so much is its plate."""
-_OFF_CENTRE = 1.5
-"""How much hanging at a vehicle's side counts against a plate; in the middle it costs nothing."""
-_WORST = 3.5
+_MARGIN = 0.08
+"""How far outside a vehicle's box its plate may be, as a share of the box's size."""
+_USUAL_HEIGHT = 1.2
+"""Usual height of a plate above the ground, in plate widths. Trucks and motorcycles carry it higher."""
+_MAX_WIDTH_SHARE = 0.95
+"""Maximum width of a plate as a share of its vehicle's width."""
+_OFF_CENTRE_WEIGHT = 1.5
+"""Weight of the distance from the vehicle's vertical axis."""
+_MAX_COST = 3.5
 
 
 def associate_plates(plates: Sequence[Box], vehicles: Sequence[TrackedObject]) -> list[int | None]:
-    """Return for each plate the index of its vehicle, None where it is on none; a vehicle has one plate at most."""
+    """Return the index of each plate's vehicle, None for a plate on no vehicle.
+
+    Pairs are assigned greedily by cost. A vehicle has at most one plate.
+    """
     pairs = sorted(
         (cost, row, column)
         for row, plate in enumerate(plates)
         for column, vehicle in enumerate(vehicles)
-        if (cost := association_cost(plate, vehicle.xyxy)) < _WORST
+        if (cost := association_cost(plate, vehicle.xyxy)) < _MAX_COST
     )
     owners: list[int | None] = [None] * len(plates)
     for _, row, column in pairs:
@@ -34,14 +37,14 @@ def associate_plates(plates: Sequence[Box], vehicles: Sequence[TrackedObject]) -
 
 
 def association_cost(plate: Box, vehicle: Box) -> float:
-    """Return how ill a plate's place on a vehicle is, from 0; infinite where it cannot be on it."""
+    """Return how unusual the plate's position on the vehicle is, from 0; infinite if it cannot be on it."""
     width, height = vehicle[2] - vehicle[0], vehicle[3] - vehicle[1]
     plate_width = plate[2] - plate[0]
     x, y = (plate[0] + plate[2]) / 2, (plate[1] + plate[3]) / 2
-    beside = abs(x - (vehicle[0] + vehicle[2]) / 2) / max(width / 2, 1.0)
-    if beside > 1 + _ROOM or not vehicle[1] <= y <= vehicle[3] + _ROOM * height:
+    off_centre = abs(x - (vehicle[0] + vehicle[2]) / 2) / max(width / 2, 1.0)
+    if off_centre > 1 + _MARGIN or not vehicle[1] <= y <= vehicle[3] + _MARGIN * height:
         return math.inf
-    if plate_width > _LARGEST_SHARE * width:
+    if plate_width > _MAX_WIDTH_SHARE * width:
         return math.inf
-    drop = max((vehicle[3] - y) / max(plate_width, 1.0), 0.3)
-    return abs(math.log(drop / _USUAL_DROP)) + _OFF_CENTRE * beside**2
+    plate_height = max((vehicle[3] - y) / max(plate_width, 1.0), 0.3)
+    return abs(math.log(plate_height / _USUAL_HEIGHT)) + _OFF_CENTRE_WEIGHT * off_centre**2

@@ -15,7 +15,7 @@ from edge_agent.anpr.recognition.character_detection import DetectedCharacter, F
 from edge_agent.anpr.recognition.crops import crop_line, to_line_input
 from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
 from edge_agent.detect.runtimes.base import InferenceModel
-from edge_agent.detect.runtimes.tflite import open_litert
+from edge_agent.detect.runtimes.table import open_model
 from edge_agent.types import Image
 
 MODEL_NAME = "plate_line"
@@ -25,7 +25,7 @@ def open_line_reader(path: Path | None = None, *, threads: int = 1) -> LineReade
     """Open a line reader's model, the shipped one by default; ``ConfigurationError`` where it is not as described."""
     path = path or shipped(MODEL_NAME)
     ReaderModel.load_checked(path)
-    return LineReader(network=open_litert(path, threads=threads, edgetpu=False))
+    return LineReader(network=open_model(path, threads=threads, edgetpu=False))
 
 
 class LineReader:

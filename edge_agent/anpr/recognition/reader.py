@@ -28,7 +28,7 @@ from edge_agent.anpr.recognition.plate_syntax import disambiguate
 from edge_agent.anpr.recognition.reader_model import ReaderModel, shipped
 from edge_agent.anpr.types import PlateReading
 from edge_agent.detect.runtimes.base import InferenceModel
-from edge_agent.detect.runtimes.tflite import open_litert
+from edge_agent.detect.runtimes.table import open_model
 from edge_agent.types import Image
 
 MODEL_NAME = "plate_reader"
@@ -52,7 +52,7 @@ def open_reader(path: Path | None = None, *, threads: int = 1) -> NetworkPlateRe
     line_reader = open_line_reader(threads=threads) if path is None else None
     path = path or shipped(MODEL_NAME)
     model = ReaderModel.load_checked(path)
-    network = open_litert(path, threads=threads, edgetpu=False)
+    network = open_model(path, threads=threads, edgetpu=False)
     return NetworkPlateReader(model=model, network=network, line_reader=line_reader)
 
 

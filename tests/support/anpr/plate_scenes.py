@@ -58,12 +58,12 @@ class BrightNetwork:
             for stride in self._strides
         )
         self.postprocess = None
-        self.looks: list[NDArray[np.uint8]] = []
+        self.inputs: list[NDArray[np.uint8]] = []
         self.closed = False
 
     def run(self, picture: Tensor) -> tuple[Tensor, ...]:
         luma = (picture[0, :, :, 0].astype(np.int16) + 128).astype(np.uint8)
-        self.looks.append(luma)
+        self.inputs.append(luma)
         rows, columns = np.nonzero(luma > 200)
         cells = {
             stride: np.zeros((1, self._height // stride, self._width // stride, 9), np.float32) for stride in STRIDES

@@ -88,7 +88,7 @@ def test_edge_43_a_small_plate_in_its_regions_format_needs_no_strong_edge() -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "looks", "possible"),
+    ("text", "appearance", "possible"),
     [
         ("BACKEREI", "us", False),
         ("BACKEREI", "gb", False),
@@ -102,9 +102,9 @@ def test_edge_43_a_small_plate_in_its_regions_format_needs_no_strong_edge() -> N
         ("8ABC123", "us", True),
     ],
 )
-def test_edge_43_what_a_plate_can_say(text: str, looks: str | None, possible: bool) -> None:
+def test_edge_43_what_a_plate_can_say(text: str, appearance: str | None, possible: bool) -> None:
     """Letters alone only as US vanity plates have them, up to seven; digits alone only in a format of the region."""
-    assert PlateRules().plausible(text, looks=looks) == possible
+    assert PlateRules().plausible(text, appearance=appearance) == possible
 
 
 def test_edge_43_the_owner_may_expect_plates_of_letters() -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from edge_agent.anpr.aggregation.formats import PlateRules
-from edge_agent.anpr.aggregation.plate_track import choose
+from edge_agent.anpr.aggregation.plate_association import plate_tracking
+from edge_agent.anpr.aggregation.plate_track import choose_text
 from edge_agent.anpr.aggregation.vote import Candidate, VoteResult
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.anpr.stage import FrameTracks, PlateStage, plate_tracking
-from edge_agent.anpr.types import PlateReading
+from edge_agent.anpr.stage import PlateStage
+from edge_agent.anpr.types import FrameTracks, PlateReading
 from edge_agent.events.occurrences import AnprOccurrence, Box, TrackedObject, iou
 from edge_agent.track.tracker import ByteTracker
 from edge_agent.types import ArrayPicture, Detections, Frame, Image, ViewChange
@@ -269,32 +270,30 @@ def test_the_region_that_a_plate_looks_like_tips_the_balance() -> None:
     """A Brazilian plate has three letters first: the second best reading that has them wins, and is no surer for it
     than the two were together."""
     rules = PlateRules()
-    verdict = VoteResult("YQ05157", 0.5, (), (Candidate("YQ05157", 0.5), Candidate("YQO5157", 0.4)), 9, 5.0)
-    best = choose(verdict, rules, looks="br")
+    result = VoteResult("YQ05157", 0.5, (), (Candidate("YQ05157", 0.5), Candidate("YQO5157", 0.4)), 9, 5.0)
+    best = choose_text(result, rules, appearance="br")
     assert best is not None
     assert best.text == "YQO5157"
     assert best.confidence == pytest.approx(0.9 * 1.6 / 2.1)
-    assert choose(verdict, rules, looks=None) == Candidate("YQ05157", pytest.approx(0.5))
+    assert choose_text(result, rules, appearance=None) == Candidate("YQ05157", pytest.approx(0.5))
     nothing = VoteResult("II", 0.9, (), (Candidate("II", 0.9),), 3, 2.0)
-    assert choose(nothing, rules, looks="br") is None
+    assert choose_text(nothing, rules, appearance="br") is None
 
 
 def test_on_a_live_camera_time_is_kept() -> None:
     """Once a frame's time is gone nothing more is started; the first thing always is, or nothing would ever be read."""
     ticks = iter(range(10_000))
+    detector, reader = CodedPlates(), FixedReader("AB123CD", "XY987ZW")
     stage = PlateStage(
         settings=AnprSettings(enabled=True, search="vehicles", budget_ms=1.0, max_searches=4, max_reads=4),
-        detector=CodedPlates(),
-        reader=FixedReader("AB123CD", "XY987ZW"),
+        detector=detector,
+        reader=reader,
         uid_prefix="c-r",
         detects_vehicles=True,
         clock=lambda: float(next(ticks)),
     )
     slow = Scene(stage)
     slow.show([(1, plate_at(70, 210)), (2, plate_at(400, 210))], [(7, car_at(10, 100)), (8, car_at(340, 100))])
-    detector, reader = stage._detector, stage._reader  # what was asked of them is the point
-    assert isinstance(detector, CodedPlates)
-    assert isinstance(reader, FixedReader)
     assert (len(detector.searched), reader.reads) == (1, 1)
 
 
@@ -333,4 +332,4 @@ def test_edge_20_a_plate_keeps_its_track_when_the_view_moves(told_of_it: bool) -
         stage.stage.move_view(ViewChange(shift_x_px=480.0, shift_y_px=220.0))
     for _ in range(12):
         stage.show([(1, plate_at(520, 270))])
-    assert len(stage.stage._passages()) == (1 if told_of_it else 2)
+    assert len(stage.stage.open_tracks) == (1 if told_of_it else 2)

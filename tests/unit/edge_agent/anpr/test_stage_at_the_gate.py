@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from edge_agent.anpr.stage import FrameTracks
+from edge_agent.anpr.types import FrameTracks
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.events.occurrences import AnprOccurrence, Box, iou
 from shared.plates import normalize_plate

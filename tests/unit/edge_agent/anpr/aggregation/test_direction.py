@@ -59,7 +59,7 @@ def test_a_line_has_two_sides(start: tuple[float, float], end: tuple[float, floa
 
 def test_a_line_needs_two_ends() -> None:
     """One point has no sides."""
-    with pytest.raises(ValidationError, match="one point"):
+    with pytest.raises(ValidationError, match="same point"):
         DirectionSettings(by="line", start=(0.5, 0.5), end=(0.5, 0.5))
 
 

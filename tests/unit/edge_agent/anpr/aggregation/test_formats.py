@@ -75,9 +75,9 @@ def test_badges_and_signs_are_no_plates(text: str) -> None:
 def test_all_letters_are_believed_where_there_are_such_plates() -> None:
     """Vanity plates: where the owner says so, or the plate looks so."""
     assert rules(regions=["us"]).plausible("PASSAT")
-    assert rules().plausible("PASSAT", looks="us")
+    assert rules().plausible("PASSAT", appearance="us")
     assert not rules(regions=["de"]).plausible("PASSAT")
-    assert not rules().plausible("PASSAT", looks="eu")
+    assert not rules().plausible("PASSAT", appearance="eu")
 
 
 def test_all_digits_are_believed_where_there_are_such_plates() -> None:
@@ -85,7 +85,7 @@ def test_all_digits_are_believed_where_there_are_such_plates() -> None:
     assert not rules().plausible("1234567")
     assert rules(regions=["us"]).plausible("1234567")
     assert not rules(regions=["us"]).plausible("12345678")
-    assert rules().plausible("123456", looks="us")
+    assert rules().plausible("123456", appearance="us")
 
 
 def test_settings_bound_what_is_believed() -> None:
@@ -113,15 +113,15 @@ def test_a_region_is_told_when_only_one_is_left() -> None:
     """Formats are shared; what the owner expects, or the plate's looks, may leave one."""
     assert guess_region("34ABC123") == "tr"
     assert guess_region("7ABC123") is None
-    assert guess_region("7ABC123", looks="us") == "us"
+    assert guess_region("7ABC123", appearance="us") == "us"
     assert guess_region("AB123CD") is None
     assert guess_region("AB123CD", expected=["it", "de"]) == "it"
-    assert guess_region("ABC1234", looks="br") == "br"
-    assert guess_region("AB123CD", looks="eu") == "eu"
-    assert guess_region("1234BCD", looks="eu") == "es"
-    assert guess_region("MYCAR", looks="us") == "us"
+    assert guess_region("ABC1234", appearance="br") == "br"
+    assert guess_region("AB123CD", appearance="eu") == "eu"
+    assert guess_region("1234BCD", appearance="eu") == "es"
+    assert guess_region("MYCAR", appearance="us") == "us"
     assert guess_region("MYCAR") is None
-    assert guess_region("9KFR998", looks="br") is None
+    assert guess_region("9KFR998", appearance="br") is None
     assert guess_region("34ABC123", expected=["de"]) == "tr"
 
 

@@ -39,97 +39,97 @@ def voted(*given_: PlateReading | tuple[PlateReading, float]) -> PlateVote:
 
 def test_nothing_read_says_nothing() -> None:
     """No reading, an empty one and one of no weight are all no evidence."""
-    verdict = voted(reading(""), (reading("AB123"), 0.0)).verdict()
-    assert (verdict.text, verdict.confidence, verdict.candidates, verdict.reads) == ("", 0.0, (), 0)
+    result = voted(reading(""), (reading("AB123"), 0.0)).result()
+    assert (result.text, result.confidence, result.candidates, result.reads) == ("", 0.0, (), 0)
 
 
 def test_one_reading_is_believed_as_far_as_it_believes_itself() -> None:
     """The confidence is the product of the characters'."""
-    verdict = voted(reading("AB12", 0.9, 0.8, 0.95, 0.7)).verdict()
-    assert verdict.text == "AB12"
-    assert verdict.confidence == pytest.approx(0.9 * 0.8 * 0.95 * 0.7, rel=1e-3)
-    assert verdict.character_confidences == pytest.approx((0.9, 0.8, 0.95, 0.7), rel=1e-3)
+    result = voted(reading("AB12", 0.9, 0.8, 0.95, 0.7)).result()
+    assert result.text == "AB12"
+    assert result.confidence == pytest.approx(0.9 * 0.8 * 0.95 * 0.7, rel=1e-3)
+    assert result.character_confidences == pytest.approx((0.9, 0.8, 0.95, 0.7), rel=1e-3)
 
 
 def test_a_text_that_nobody_read_right_is_put_together() -> None:
     """Each reading has another fault; each character has a majority."""
-    verdict = voted(*(reading(text) for text in ("XB123CD", "AX123CD", "AB1X3CD", "AB123CX", "AB12XCD"))).verdict()
-    assert verdict.text == "AB123CD"
-    assert verdict.confidence > 0.9
+    result = voted(*(reading(text) for text in ("XB123CD", "AX123CD", "AB1X3CD", "AB123CX", "AB12XCD"))).result()
+    assert result.text == "AB123CD"
+    assert result.confidence > 0.9
 
 
 @pytest.mark.parametrize("others", [("B123CD", "AB123C"), ("AB1123CD", "IAB123CD"), ("AB123CDI", "AB23CD", "B123C")])
 def test_missing_and_superfluous_characters_are_outvoted(others: tuple[str, ...]) -> None:
     """Readings of other lengths are aligned, wherever the character is missing or superfluous."""
     right = [reading("AB123CD")] * (len(others) + 1)
-    assert voted(*right, *(reading(text) for text in others)).verdict().text == "AB123CD"
+    assert voted(*right, *(reading(text) for text in others)).result().text == "AB123CD"
 
 
 def test_a_surer_reading_counts_for_more() -> None:
     """Two doubtful readings of a character yield to one that is sure, in a good crop."""
     doubtful = reading("AB1238", 0.9, 0.9, 0.9, 0.9, 0.9, 0.35)
     sure = reading("AB123B", 0.9, 0.9, 0.9, 0.9, 0.9, 0.97)
-    assert voted((doubtful, 0.3), (doubtful, 0.3), (sure, 1.0)).verdict().text == "AB123B"
-    assert voted((doubtful, 1.0), (sure, 0.1)).verdict().text == "AB1238"
+    assert voted((doubtful, 0.3), (doubtful, 0.3), (sure, 1.0)).result().text == "AB123B"
+    assert voted((doubtful, 1.0), (sure, 0.1)).result().text == "AB1238"
 
 
 def test_a_reader_without_characters_confidences_will_do() -> None:
     """Its one figure is shared out."""
-    verdict = voted(PlateReading("AB12", 0.6561)).verdict()
-    assert verdict.confidence == pytest.approx(0.6561, rel=1e-3)
+    result = voted(PlateReading("AB12", 0.6561)).result()
+    assert result.confidence == pytest.approx(0.6561, rel=1e-3)
 
 
 def test_more_of_the_same_makes_surer_but_not_certain() -> None:
     """Readings of one passage share their faults: ten are not ten times the evidence."""
-    confidences = [voted(*[reading("AB123CD", 0.8)] * count).verdict().confidence for count in (1, 2, 4, 8, 30)]
+    confidences = [voted(*[reading("AB123CD", 0.8)] * count).result().confidence for count in (1, 2, 4, 8, 30)]
     assert confidences == sorted(confidences)
     assert confidences[0] < 0.25 < 0.9 < confidences[3] < confidences[4] < 1.0
 
 
 def test_a_tie_is_not_sure() -> None:
     """Half say B, half say 8: whatever is told, it is doubtful, and the other text is the next candidate."""
-    verdict = voted(*[reading("AB1"), reading("A81")] * 4).verdict()
-    assert {verdict.candidates[0].text, verdict.candidates[1].text} == {"AB1", "A81"}
-    assert verdict.confidence < 0.6
-    assert verdict.lead < 0.05
+    result = voted(*[reading("AB1"), reading("A81")] * 4).result()
+    assert {result.candidates[0].text, result.candidates[1].text} == {"AB1", "A81"}
+    assert result.confidence < 0.6
+    assert result.lead < 0.05
 
 
 def test_old_readings_make_room() -> None:
     """However long a vehicle stands there, the vote stays small; the count does not."""
     vote = voted(*[(reading("AB123"), 0.2)] * (2 * MOST_READINGS), *[(reading("CD456"), 0.9)] * MOST_READINGS)
-    assert vote.verdict().text == "CD456"
-    assert vote.verdict().reads == 3 * MOST_READINGS
+    assert vote.result().text == "CD456"
+    assert vote.result().reads == 3 * MOST_READINGS
 
 
 def test_two_halves_of_a_passage_are_one_vote() -> None:
     """What two tracks read of one plate is the same as if one had read it all."""
     first, second = voted(reading("AB123"), reading("A8123")), voted(reading("AB123"), reading("AB128"))
-    first.absorb(second)
-    assert first.verdict().text == "AB123"
-    assert first.verdict().reads == 4
+    first.merge(second)
+    assert first.result().text == "AB123"
+    assert first.result().reads == 4
 
 
 @given(st.lists(st.tuples(readings(), st.floats(0.05, 1.0)), min_size=1, max_size=12))
 def test_confidences_are_probabilities(given_: list[tuple[PlateReading, float]]) -> None:
     """Whatever is read: candidates are in order, differ, include the text, and add up to no more than one."""
-    verdict = voted(*given_).verdict()
-    texts = [candidate.text for candidate in verdict.candidates]
-    confidences = [candidate.confidence for candidate in verdict.candidates]
+    result = voted(*given_).result()
+    texts = [candidate.text for candidate in result.candidates]
+    confidences = [candidate.confidence for candidate in result.candidates]
     assert len(set(texts)) == len(texts) <= MOST_CANDIDATES
     assert sum(confidences) <= 1.0 + 1e-9
     assert all(0.0 <= confidence <= 1.0 for confidence in confidences)
     assert confidences[1:] == sorted(confidences[1:], reverse=True)
-    if verdict.text:
-        assert texts[0] == verdict.text
-        assert confidences[0] == verdict.confidence
-    assert len(verdict.character_confidences) == len(verdict.text)
+    if result.text:
+        assert texts[0] == result.text
+        assert confidences[0] == result.confidence
+    assert len(result.character_confidences) == len(result.text)
 
 
 @given(TEXTS, readings(), st.integers(3, 8), st.integers(0, 8))
 def test_one_bad_frame_changes_nothing(text: str, bad: PlateReading, good: int, place: int) -> None:
     """Three readings agree; one more, of any text, length and certainty, whenever it comes, changes no character."""
     right = [reading(text, 0.85)] * good
-    assert voted(*right[:place], bad, *right[place:]).verdict().text == text
+    assert voted(*right[:place], bad, *right[place:]).result().text == text
 
 
 @given(st.lists(st.tuples(readings(), st.floats(0.05, 1.0)), min_size=1, max_size=8))
@@ -141,7 +141,7 @@ def test_what_all_read_alike_stands(given_: list[tuple[PlateReading, float]]) ->
         if "Q" not in each.text
     ]
     if prefixed:
-        assert voted(*prefixed).verdict().text.startswith("QQQQ")
+        assert voted(*prefixed).result().text.startswith("QQQQ")
 
 
 @given(TEXTS, TEXTS)

@@ -78,21 +78,21 @@ def test_threshold_drops_doubtful_plates() -> None:
 def test_a_candidate_that_cannot_reach_the_threshold_costs_no_closer_look() -> None:
     """With a first score of 0.27 the best closer look gives 0.52: worth it for 0.5, in vain for 0.6."""
     image = picture_with(box_at(300, 300, 100, 25), width=640, height=384)
-    for threshold, looks in ((0.5, 2), (0.6, 1)):
+    for threshold, inputs in ((0.5, 2), (0.6, 1)):
         close = near(least_px=60.0, logit=6.0)
         search = PlateSearch(threshold=threshold, candidate_threshold=0.1, search_again=False)
         found = NetworkPlateDetector(whole(logit=-1.0), close=close, search=search).find(image)
-        assert len(close.looks) == looks
-        assert len(found) == looks - 1
+        assert len(close.inputs) == inputs
+        assert len(found) == inputs - 1
 
 
 def test_the_picture_is_looked_at_from_afar_only_where_the_first_look_is_not_sure() -> None:
     """A first score of 0.88 needs a closer look at the plate alone, one of 0.62 the view from afar too."""
     image = picture_with(box_at(300, 300, 100, 25), width=640, height=384)
-    for logit, looks in ((2.0, 1), (0.5, 2)):
+    for logit, inputs in ((2.0, 1), (0.5, 2)):
         close = near(least_px=60.0, logit=6.0)
         assert NetworkPlateDetector(whole(logit=logit), close=close).find(image)
-        assert len(close.looks) == looks
+        assert len(close.inputs) == inputs
 
 
 def test_far_plates_are_found_in_a_second_search() -> None:
@@ -103,13 +103,13 @@ def test_far_plates_are_found_in_a_second_search() -> None:
     assert not NetworkPlateDetector(whole(**blind), search=PlateSearch(search_again=False)).find(image)
 
 
-@pytest.mark.parametrize(("logit", "looks"), [(0.5, 5), (2.0, 1)])
-def test_the_second_search_adds_to_what_is_not_sure(logit: float, looks: int) -> None:
+@pytest.mark.parametrize(("logit", "inputs"), [(0.5, 5), (2.0, 1)])
+def test_the_second_search_adds_to_what_is_not_sure(logit: float, inputs: int) -> None:
     """A score of 0.62 may be a sign beside the plate: its quarters are searched too. One of 0.88 will do."""
     network = whole(logit=logit)
     found = NetworkPlateDetector(network).find(picture_with(box_at(300, 300, 100, 25), width=1280, height=720))
     assert len(found) == 1
-    assert len(network.looks) == looks + (logit < 1)  # without the small network the view from afar is another
+    assert len(network.inputs) == inputs + (logit < 1)  # without the small network the view from afar is another
 
 
 def test_a_plate_that_fills_the_picture_is_found_from_farther_away() -> None:
@@ -125,8 +125,8 @@ def test_the_view_from_afar_is_the_small_networks_work() -> None:
     """With both networks: the whole with each, then four quarters with the large one."""
     networks = whole(), near()
     assert NetworkPlateDetector(networks[0], close=networks[1]).find(np.full((720, 1280, 3), 40, np.uint8)) == []
-    assert len(networks[0].looks) == 5
-    assert len(networks[1].looks) == 1
+    assert len(networks[0].inputs) == 5
+    assert len(networks[1].inputs) == 1
 
 
 def test_pictures_no_larger_than_the_input_are_not_cut_up() -> None:
@@ -134,7 +134,7 @@ def test_pictures_no_larger_than_the_input_are_not_cut_up() -> None:
     networks = whole(), near()
     small = np.full((360, 640, 3), 40, np.uint8)
     assert NetworkPlateDetector(networks[0], close=networks[1]).find(small) == []
-    assert [len(network.looks) for network in networks] == [1, 1]
+    assert [len(network.inputs) for network in networks] == [1, 1]
 
 
 def test_a_plate_in_two_quarters_is_one_plate() -> None:

@@ -28,11 +28,11 @@ def shifted(box: Box, by: float) -> Box:
     return box[0] + by, box[1], box[2] + by, box[3]
 
 
-class Looks:
+class ScheduleHarness:
     """A plan, and a camera of ten frames a second."""
 
     def __init__(self, *, detects_vehicles: bool = True, **settings: object) -> None:
-        self.plan = SearchSchedule(AnprSettings.model_validate(settings), detects_vehicles=detects_vehicles)
+        self.schedule = SearchSchedule(AnprSettings.model_validate(settings), detects_vehicles=detects_vehicles)
 
     def at(
         self,
@@ -40,15 +40,15 @@ class Looks:
         *followed: TrackedObject,
         done: set[int] | None = None,
         moving: bool = True,
-        following: bool = False,
+        tracking_plates: bool = False,
     ) -> list[Box]:
         now = frame(number, width=640, height=360)
-        return self.plan.regions(now, followed, done=done or set(), moving=moving, following=following)
+        return self.schedule.regions(now, followed, done=done or set(), moving=moving, tracking_plates=tracking_plates)
 
 
 def test_a_vehicle_is_looked_at_with_some_room() -> None:
     """A plate hangs at the bottom edge of a box that is never quite right."""
-    region = Looks(search="vehicles").at(1, seen(1))[0]
+    region = ScheduleHarness(search="vehicles").at(1, seen(1))[0]
     assert region[0] < CAR[0]
     assert region[1] < CAR[1]
     assert region[2] > CAR[2]
@@ -57,14 +57,14 @@ def test_a_vehicle_is_looked_at_with_some_room() -> None:
 
 def test_regions_stay_inside_the_picture() -> None:
     """At the edge there is no room; a vehicle that fills the picture is the picture."""
-    looks = Looks(search="vehicles")
+    looks = ScheduleHarness(search="vehicles")
     assert looks.at(1, seen(1, (-5, 200, 200, 365)))[0] == pytest.approx((0, 196.7, 216.4, 360), abs=1)
     assert looks.at(2, seen(2, (20, 10, 630, 355))) == [WHOLE]
 
 
 def test_the_most_urgent_come_first_and_each_has_a_turn() -> None:
     """Three vehicles, one look a frame: nobody is looked at twice before everybody was once."""
-    looks = Looks(search="vehicles", max_searches=1)
+    looks = ScheduleHarness(search="vehicles", max_searches=1)
     boxes = [(x, 100.0, x + 100.0, 200.0) for x in (10.0, 150.0, 400.0)]
     regions = []
     for number in range(1, 7):
@@ -75,7 +75,7 @@ def test_the_most_urgent_come_first_and_each_has_a_turn() -> None:
 
 def test_who_stands_is_looked_at_ever_more_rarely() -> None:
     """In a minute a standing vehicle whose vote stays open gets a few dozen looks, not six hundred."""
-    looks = Looks(search="vehicles", standing_interval_s=5.0)
+    looks = ScheduleHarness(search="vehicles", standing_interval_s=5.0)
     numbers = [number for number in range(1, 601) if looks.at(number, seen(1))]
     assert 10 <= len(numbers) <= 25
     assert numbers[:3] == [1, 2, 4]
@@ -85,7 +85,7 @@ def test_who_stands_is_looked_at_ever_more_rarely() -> None:
 
 def test_known_plates_people_and_specks_are_not_looked_at() -> None:
     """Done is done; and only what carries plates and is large enough."""
-    looks = Looks(search="vehicles")
+    looks = ScheduleHarness(search="vehicles")
     assert looks.at(1, seen(1), done={1}) == []
     assert looks.at(1, seen(2, class_name="person")) == []
     assert looks.at(1, seen(3, (10, 10, 40, 40))) == []
@@ -94,41 +94,41 @@ def test_known_plates_people_and_specks_are_not_looked_at() -> None:
 
 def test_auto_also_looks_at_whatever_moves_and_now_and_then_everywhere() -> None:
     """The vehicle that the model missed is a moving thing, or at least in the picture."""
-    looks = Looks(frame_interval_s=0.4)
+    looks = ScheduleHarness(frame_interval_s=0.4)
     assert len(looks.at(1, seen(4, class_name="object"))) == 2
     whole = [number for number in range(2, 14) if WHOLE in looks.at(number)]
     assert whole == [5, 9, 13]
-    assert [number for number in range(14, 18) if WHOLE in looks.at(number, following=True)] == [14, 15, 16, 17]
+    assert [number for number in range(14, 18) if WHOLE in looks.at(number, tracking_plates=True)] == [14, 15, 16, 17]
 
 
 def test_a_plate_camera_looks_everywhere_while_something_moves() -> None:
     """At every turn with `frame`; with `auto`, where nobody can tell a vehicle, once a plate has been seen."""
-    looks = Looks(search="frame")
+    looks = ScheduleHarness(search="frame")
     assert [looks.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
     assert looks.at(3, seen(1), moving=False) == []
-    looks = Looks(detects_vehicles=False, frame_interval_s=0.3)
+    looks = ScheduleHarness(detects_vehicles=False, frame_interval_s=0.3)
     assert [number for number in range(1, 8) if looks.at(number, seen(1))] == [1, 4, 7]
-    assert [number for number in range(8, 11) if looks.at(number, seen(1), following=True)] == [8, 9, 10]
+    assert [number for number in range(8, 11) if looks.at(number, seen(1), tracking_plates=True)] == [8, 9, 10]
     assert looks.at(14, seen(1), moving=False) == []
 
 
 def test_vehicles_too_far_away_to_be_read_are_not_looked_at() -> None:
     """A car as small as that has characters of a few pixels; a blob of its size may be part of a nearer one."""
     far: Box = (100.0, 100.0, 170.0, 150.0)
-    looks = Looks(min_glyph_px=8.0, frame_interval_s=60.0)
+    looks = ScheduleHarness(min_glyph_px=8.0, frame_interval_s=60.0)
     assert looks.at(1) == [WHOLE]
     assert looks.at(2, seen(1, far)) == []
     assert looks.at(3, seen(2, far, class_name="object"))
     assert looks.at(4, seen(3, (100.0, 100.0, 190.0, 150.0)))
-    assert Looks(min_glyph_px=5.0, search="vehicles").at(1, seen(1, far))
+    assert ScheduleHarness(min_glyph_px=5.0, search="vehicles").at(1, seen(1, far))
 
 
 def test_the_gone_are_forgotten() -> None:
     """An id that comes again is new."""
-    looks = Looks(search="vehicles", search_interval_s=10.0)
+    looks = ScheduleHarness(search="vehicles", search_interval_s=10.0)
     assert looks.at(1, seen(1))
     assert not looks.at(2, seen(1))
-    looks.plan.forget({2})
+    looks.schedule.retain({2})
     assert looks.at(3, seen(1))
 
 
