@@ -70,9 +70,10 @@ bench: $(STAMP) ## Measure speed against baselines in the same run; results land
 bench-anpr: $(STAMP) ## Examine number plate reading on ../shared; writes docs/reference/plates-figures.md
 	@$(BIN)/python -m tests.benchmarks.anpr $(ARGS)
 
-schemas: $(STAMP) ## Write the JSON Schemas and the configuration page into docs/reference/
+schemas: $(STAMP) ## Write the JSON Schemas, the configuration page and the API page into docs/reference/
 	@$(BIN)/python -m shared.schemas docs/reference
 	@$(BIN)/python -m edge_agent.cli.config_reference docs/reference/configuration.md
+	@$(BIN)/python -m cloud_functions.api.api_reference docs/reference/api.md
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-package vedette -c requirements/constraints.in

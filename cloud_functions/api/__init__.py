@@ -1,1 +1,1 @@
-"""The HTTP API: ``handler`` (Lambda) and ``server`` (uvicorn) serve the same ``app``; one folder for each resource."""
+"""The HTTP API. ``handler`` (Lambda) and uvicorn serve the app that ``wiring`` builds; one folder per resource."""

@@ -1,7 +1,7 @@
-"""The Lambda function: API Gateway (HTTP API payload 2.0, REST 1.0) in, the application's answer out.
+"""The Lambda function of the API. It accepts events of API Gateway: HTTP API payload 2.0 and REST API payload 1.0.
 
-The application is built on the first call, so importing this module reads no environment and opens nothing. Mangum's
-``lifespan`` is off: left to itself it would run start-up and shut-down around every single request.
+The application is created during the first call, so that importing this module reads no environment variable and opens
+no connection. Mangum's ``lifespan`` is off, because Mangum would run start-up and shutdown for every request.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from fastapi import FastAPI
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
-from cloud_functions.api.dependencies import LAMBDA_RESPONSE_BYTES
+from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES
 from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE
 
 log = logging.getLogger(__name__)
 
 TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_MEDIA_TYPE, "application/x-ndjson"]
-"""Sent as text; everything else is base64, which the gateway turns back into bytes."""
+"""Media types sent as text. Mangum sends all others as base64, which the gateway decodes."""
 
 LambdaEvent = dict[str, Any]
 _LIMIT_BYTES = LAMBDA_RESPONSE_BYTES - 1024
-_MOST_GROWTH = 12
+_MAX_JSON_BYTES_PER_CHARACTER = 12
 _HEADERS_BYTES = 64 * 1024
 
 
 class ApiHandler:
-    """One execution environment's API: its application and its event loop, made on the first call."""
+    """The API of one execution environment: its application and event loop, created during the first call."""
 
     def __init__(self, *, make_app: Callable[[], FastAPI]) -> None:
         self._make_app = make_app
@@ -47,53 +47,54 @@ class ApiHandler:
             asyncio.set_event_loop(self._loop)
             self._app = self._make_app()
             self._adapter = Mangum(self._app, lifespan="off", text_mime_types=TEXT_TYPES)
-        asyncio.set_event_loop(self._loop)  # Mangum runs on the current one, and another handler may have been here
+        asyncio.set_event_loop(self._loop)  # Mangum uses the current loop, which another handler may have replaced
         return within_limit(self._adapter(event, context))
 
     def close(self) -> None:
-        """Let go of connections and event loop; tests do, Lambda freezes the environment instead."""
+        """Close connections and the event loop. Only tests call this: Lambda freezes the environment instead."""
         if self._app is not None and self._loop is not None:
-            if hasattr(self._app.state, "resources"):
-                self._app.state.resources.close()
+            if hasattr(self._app.state, "dependencies"):
+                self._app.state.dependencies.close()
             asyncio.set_event_loop(None)
             self._loop.close()
             self._loop = self._adapter = self._app = None
 
 
 def within_limit(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer, or a problem in its place where Lambda would refuse it: the one check that meets all answers.
+    """Return the response, or a 422 problem in its place if Lambda would reject it as too large.
 
-    Counted is what leaves: the body inside the runtime's JSON, which escapes quotes and whatever is no ASCII.
+    The size is that of the runtime's JSON, which escapes quotes and characters outside ASCII in the body. Every
+    response passes this check.
     """
     body: str = result.get("body") or ""
-    if len(body) * _MOST_GROWTH + _HEADERS_BYTES <= LAMBDA_RESPONSE_BYTES or len(json.dumps(result)) <= _LIMIT_BYTES:
+    max_size = len(body) * _MAX_JSON_BYTES_PER_CHARACTER + _HEADERS_BYTES
+    if max_size <= LAMBDA_RESPONSE_BYTES or len(json.dumps(result)) <= _LIMIT_BYTES:
         return result
-    log.error("an answer of %d characters is more than Lambda sends", len(body))
+    log.error("response of %d characters exceeds Lambda's limit of %d bytes", len(body), LAMBDA_RESPONSE_BYTES)
     problem = {
         "type": "urn:vedette:problem:answer-too-large",
         "title": HTTPStatus.UNPROCESSABLE_ENTITY.phrase,
         "status": HTTPStatus.UNPROCESSABLE_ENTITY.value,
-        "detail": "This is too large for one answer; ask for fewer at a time.",
+        "detail": "The response is too large. Request fewer items at a time.",
     }
-    several = "multiValueHeaders" in result
-    headers = {"content-type": [PROBLEM_MEDIA_TYPE]} if several else {"content-type": PROBLEM_MEDIA_TYPE}
+    is_multi_value = "multiValueHeaders" in result
+    headers = {"content-type": [PROBLEM_MEDIA_TYPE]} if is_multi_value else {"content-type": PROBLEM_MEDIA_TYPE}
     return result | {
         "statusCode": HTTPStatus.UNPROCESSABLE_ENTITY.value,
-        "multiValueHeaders" if several else "headers": headers,
+        "multiValueHeaders" if is_multi_value else "headers": headers,
         "body": json.dumps(problem),
         "isBase64Encoded": False,
     }
 
 
-def app_from_lambda_environment() -> FastAPI:
-    """Build the application as Lambda runs it: one request at a time, answers that fit Lambda's limit."""
-    from cloud_functions.api.backends.thread_pool import InlineWorkers
-    from cloud_functions.api.dependencies import LAMBDA_LIMITS
-    from cloud_functions.api.wiring import ApiSettings, build_app
+def lambda_app_from_environment() -> FastAPI:
+    """Return the application with the settings of the environment. Imports it here, so that the module loads fast."""
+    from cloud_functions.api.settings import ApiSettings
+    from cloud_functions.api.wiring import lambda_app
     from cloud_functions.observability import configure_logging
 
     configure_logging(service="api", variables=os.environ)
-    return build_app(ApiSettings.from_environment(), workers=InlineWorkers(), limits=LAMBDA_LIMITS)
+    return lambda_app(ApiSettings.from_environment())
 
 
-handler = ApiHandler(make_app=app_from_lambda_environment)
+handler = ApiHandler(make_app=lambda_app_from_environment)

@@ -1,10 +1,11 @@
-"""Wires the API from its environment: the one place that knows which implementation stands behind each seam."""
+"""The composition root: builds the application for Lambda and for uvicorn from the settings.
+
+uvicorn runs ``uvicorn --factory cloud_functions.api.wiring:server_app_from_environment``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Self
+from dataclasses import replace
 
 from fastapi import FastAPI
 
@@ -18,96 +19,110 @@ from cloud_functions.api.backends.health_probes import (
     HealthProbe,
     WriteProbe,
 )
-from cloud_functions.api.backends.thread_pool import Workers
-from cloud_functions.api.dependencies import Limits, Resources
+from cloud_functions.api.backends.thread_pool import InlineThreadPool, ServerThreadPool, ThreadPool
+from cloud_functions.api.dependencies import Dependencies
+from cloud_functions.api.http.disconnect import CancelOnDisconnectMiddleware
 from cloud_functions.api.http.docs_pages import packaged_assets
-from cloud_functions.api.security.permissions import AllowEverybody, Authorizer
+from cloud_functions.api.http.limits import LAMBDA_LIMITS, SERVER_LIMITS, Limits
+from cloud_functions.api.security.origin_middleware import OriginCheckMiddleware
+from cloud_functions.api.security.permissions import AllowAll
 from cloud_functions.api.security.plate_access import PlateAccess
-from cloud_functions.api.security.plate_read_policy import plate_readers
+from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
+from cloud_functions.api.settings import ApiSettings
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.plates.master_keys import master_keys
 from cloud_functions.privacy.vault import PlateVault
-from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
+from cloud_functions.settings import PlateSettings
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 
-
-@dataclass(frozen=True, slots=True)
-class ApiSettings:
-    """What the API is told through its environment."""
-
-    database: DatabaseSettings
-    bucket: str
-    topic_arn: str | None = None
-    """The SNS hub, for the health answer only; None: not configured."""
-    root_path: str = ""
-    allowed_hosts: tuple[str, ...] = ()
-    """DNS names that a server (not Lambda) answers to, besides localhost and IP addresses."""
-    plates: PlateSettings = field(default_factory=PlateSettings)
-
-    @classmethod
-    def from_environment(cls, variables: Mapping[str, str] | None = None) -> Self:
-        env = Environment(variables)
-        return cls(
-            database=DatabaseSettings.from_environment(env),
-            bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket that devices put their pictures into"),
-            topic_arn=env.optional("EVENTS_TOPIC_ARN"),
-            root_path=env.text("API_ROOT_PATH", ""),
-            allowed_hosts=tuple(env.text("ALLOWED_HOSTS", "").replace(",", " ").split()),
-            plates=PlateSettings.from_environment(env),
-        )
+_HEALTH_THREADS = 2
 
 
-def build_app(
-    settings: ApiSettings,
-    *,
-    workers: Workers,
-    limits: Limits,
-    health_workers: Workers | None = None,
-    authorizer: Authorizer | None = None,
-    clock: Clock | None = None,
-    aws: AwsClients | None = None,
-) -> FastAPI:
-    """Return the application; connects to nothing yet.
+def lambda_app(settings: ApiSettings) -> FastAPI:
+    """Return the application for Lambda: one request at a time, responses within Lambda's size limit."""
+    return _app(settings, thread_pool=InlineThreadPool(), limits=LAMBDA_LIMITS)
 
-    ``health_workers``: threads, and connections, for health alone, so that it answers while slow queries hold all
-    others. Without them health shares the others'.
+
+def server_app_from_environment() -> FastAPI:
+    """Return the application for uvicorn with the settings of the environment."""
+    return server_app(ApiSettings.from_environment())
+
+
+def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
+    """Return the application for a server that handles many requests at once.
+
+    It opens at most ``threads`` database connections, and two more for health checks. It accepts requests for
+    localhost, IP addresses and ``settings.allowed_hosts`` only.
     """
-    clients = aws or AwsClients()
-    database = ApiDatabase(
-        make_database=lambda: Database.from_settings(settings.database, aws=clients), workers=workers
+    app = _app(
+        settings,
+        thread_pool=ServerThreadPool(threads=threads),
+        health_thread_pool=ServerThreadPool(threads=_HEALTH_THREADS),
+        limits=SERVER_LIMITS,
     )
-    snapshots = S3SnapshotStore(bucket=settings.bucket, aws=clients)
-    the_clock = clock or SystemClock()
-    health_settings = replace(settings.database, statement_timeout_ms=HEALTH_TIMEOUT_MS)
+    app.add_middleware(CancelOnDisconnectMiddleware)
+    app.add_middleware(OriginCheckMiddleware, allowed_hosts=settings.allowed_hosts)
+    return app
+
+
+def _app(
+    settings: ApiSettings, *, thread_pool: ThreadPool, limits: Limits, health_thread_pool: ThreadPool | None = None
+) -> FastAPI:
+    """Return the application. It opens no connection yet.
+
+    ``health_thread_pool`` reserves threads and connections for health checks, so that slow queries do not delay them.
+    Without it, health checks share the threads of all other requests.
+    """
+    aws, clock = AwsClients(), SystemClock()
+    database = _database(settings, thread_pool, aws)
     health_database = database
-    if health_workers is not None:
-        health_database = ApiDatabase(
-            make_database=lambda: Database.from_settings(health_settings, aws=clients), workers=health_workers
-        )
-    probe_workers = health_workers or workers
-    probes: list[HealthProbe] = [
-        DatabaseProbe(health_database),
-        WriteProbe(health_database, clock=the_clock),
-        BucketProbe(store=snapshots, workers=probe_workers),
-    ]
-    if settings.topic_arn is not None:
-        probes.append(FanOutProbe(topic_arn=settings.topic_arn, aws=clients, workers=probe_workers))
-    resources = Resources(
+    if health_thread_pool is not None:
+        health_database = _database(settings, health_thread_pool, aws, statement_timeout_ms=HEALTH_TIMEOUT_MS)
+    snapshots = S3SnapshotStore(bucket=settings.bucket, aws=aws)
+    dependencies = Dependencies(
         database=database,
         snapshots=snapshots,
-        authorizer=authorizer or AllowEverybody(),
-        probes=tuple(probes),
-        workers=workers,
-        clock=the_clock,
+        authorizer=AllowAll(),
+        probes=_probes(settings, health_database, snapshots, health_thread_pool or thread_pool, aws=aws, clock=clock),
+        thread_pool=thread_pool,
+        clock=clock,
         limits=limits,
-        of_health=() if health_workers is None else (health_workers, health_database),
-        plates=_plate_access(settings.plates, clients),
+        health_closables=() if health_thread_pool is None else (health_thread_pool, health_database),
+        plate_access=_plate_access(settings.plates, aws),
     )
-    return create_app(resources=resources, docs_assets=packaged_assets(), root_path=settings.root_path)
+    return create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)
+
+
+def _database(
+    settings: ApiSettings, thread_pool: ThreadPool, aws: AwsClients, *, statement_timeout_ms: int | None = None
+) -> ApiDatabase:
+    database = settings.database
+    if statement_timeout_ms is not None:
+        database = replace(database, statement_timeout_ms=statement_timeout_ms)
+    return ApiDatabase(make_database=lambda: Database.from_settings(database, aws=aws), thread_pool=thread_pool)
+
+
+def _probes(
+    settings: ApiSettings,
+    database: ApiDatabase,
+    snapshots: S3SnapshotStore,
+    thread_pool: ThreadPool,
+    *,
+    aws: AwsClients,
+    clock: Clock,
+) -> tuple[HealthProbe, ...]:
+    probes: list[HealthProbe] = [
+        DatabaseProbe(database),
+        WriteProbe(database, clock=clock),
+        BucketProbe(store=snapshots, thread_pool=thread_pool),
+    ]
+    if settings.topic_arn is not None:
+        probes.append(FanOutProbe(topic_arn=settings.topic_arn, aws=aws, thread_pool=thread_pool))
+    return tuple(probes)
 
 
 def _plate_access(settings: PlateSettings, aws: AwsClients) -> PlateAccess:
     keys = None if settings.master_key is None else master_keys(settings.master_key, aws=aws)
-    return PlateAccess(vault=PlateVault(master_keys=keys), readers=plate_readers(settings))
+    return PlateAccess(vault=PlateVault(master_keys=keys), read_policy=PlateReadPolicy.from_settings(settings))

@@ -33,7 +33,7 @@ from shared.retry import FaultLog
 log = logging.getLogger(__name__)
 
 DEFAULT_API_PORT = 8069
-API_APPLICATION = "cloud_functions.api.server:app_from_environment"
+API_APPLICATION = "cloud_functions.api.wiring:server_app_from_environment"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STABLE_AFTER_S = 10.0

@@ -15,7 +15,7 @@ PLATFORM: Final = "aarch64-manylinux_2_28"
 _COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.py", "cloud_functions/observability.py")
 _WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db", "cloud_functions/plates")
 _WITH_PRIVACY: Final = (*_WITH_DATABASE, "cloud_functions/privacy")
-LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "server.py", "cli.py", "kafka")
+LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "cli.py", "kafka", "api_reference.py", "problem_types.py")
 """What no function needs: migrations run from a workstation, uvicorn and Kafka's consumer on a server."""
 
 

@@ -62,12 +62,12 @@ NAIVE_STATISTICS: LiteralString = "SELECT event_type, camera_id, count(*) FROM e
 
 def run() -> list[Figure]:
     with filled_database(MAKE_EVENTS, rows=EVENTS, at_once=INSERT_AT_ONCE) as (url, make_s):
-        handler, resources = lambda_api(url)
+        handler, dependencies = lambda_api(url)
         try:
             figures = _measure(url, ApiCalls(handler))
         finally:
             handler.close()
-            resources.close()
+            dependencies.close()
     return [Figure(f"making {EVENTS:,} events, counts kept", EVENTS / make_s, "events/s", better="higher"), *figures]
 
 

@@ -85,12 +85,12 @@ FROM plate_events
 
 def run() -> list[Figure]:
     with filled_database(MAKE_READS, rows=READS, at_once=INSERT_AT_ONCE) as (url, make_s):
-        handler, resources = lambda_api(url)
+        handler, dependencies = lambda_api(url)
         try:
             figures = _measure(url, ApiCalls(handler))
         finally:
             handler.close()
-            resources.close()
+            dependencies.close()
     made = Figure(f"making {READS:,} reads, plates kept", READS / make_s, "reads/s", better="higher")
     return [made, *figures, *watched_ingest()]
 

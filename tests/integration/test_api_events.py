@@ -13,10 +13,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from cloud_functions.api.dependencies import Limits
-from cloud_functions.api.events.responses import EventAnswer, EventList, EventStatistics
-from cloud_functions.api.handler import ApiHandler, app_from_lambda_environment
+from cloud_functions.api.events.responses import EventListResponse, EventResponse, EventStatisticsResponse
+from cloud_functions.api.handler import ApiHandler, lambda_app_from_environment
 from cloud_functions.api.http.cursor import Cursor
+from cloud_functions.api.http.limits import Limits
 from cloud_functions.db.events.record import FLAT_EVENT_COLUMNS, FlatEvent
 from shared.clock import format_utc
 from shared.errors import TransientError
@@ -30,10 +30,10 @@ def snapshots() -> FakeSnapshots:
 
 @pytest.fixture
 def api(database_url: str, snapshots: FakeSnapshots) -> Iterator[ApiCalls]:
-    handler, resources = lambda_api(database_url, snapshots=snapshots)
+    handler, dependencies = lambda_api(database_url, snapshots=snapshots)
     yield ApiCalls(handler)
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def _a_day_of_events(count: int = 30, **fields: Any) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def test_an_event_looks_as_subscribers_see_it(api: ApiCalls, database_url: str) 
     assert api.get(f"/api/events/{flat['event_id']}").json() == flat
     assert api.get("/api/events").json()["events"] == [flat]
     assert api.get("/api/events/recent").json() == {"events": [flat], "count": 1}
-    EventAnswer.model_validate(flat)
+    EventResponse.model_validate(flat)
 
 
 def test_an_event_that_is_not_there_is_404(api: ApiCalls) -> None:
@@ -88,7 +88,7 @@ def test_pages_are_newest_first_with_an_exact_total(api: ApiCalls, database_url:
     seen: list[int] = []
     for page in (1, 2, 3):
         answer = api.get("/api/events", page=page, page_size=10)
-        EventList.model_validate(answer.json())
+        EventListResponse.model_validate(answer.json())
         assert answer.json()["total"] == 25
         assert answer.json()["page"] == page
         assert answer.json()["has_more"] == (page < 3)
@@ -178,7 +178,7 @@ def test_statistics_are_exact_and_say_when(api: ApiCalls, database_url: str) -> 
     """Totals by type and camera, largest first, and the first and last time."""
     store(database_url, _a_day_of_events(3) + _a_day_of_events(2, event_type="anpr", camera_id="camera-2"))
     answer = api.get("/api/events/stats").json()
-    EventStatistics.model_validate(answer)
+    EventStatisticsResponse.model_validate(answer)
     assert answer == {
         "total_events": 5,
         "events_by_type": {"motion": 3, "anpr": 2},
@@ -234,7 +234,7 @@ def test_a_bucket_that_is_away_does_not_keep_an_event(
     [number] = store(database_url, [stored_event(snapshot_path=path)])
     snapshots.away = TransientError("S3 is away")
     answer = api.delete(f"/api/events/{number}", delete_snapshot="true").json()
-    assert answer == {"message": "Event deleted; its picture could not be deleted", "snapshot_deleted": False}
+    assert answer == {"message": "Event deleted; its snapshot could not be deleted", "snapshot_deleted": False}
     assert api.get(f"/api/events/{number}").status == 404
 
 
@@ -285,7 +285,7 @@ def test_cloud_14_a_cell_that_looks_like_a_formula_is_made_harmless(api: ApiCall
 def test_an_export_too_large_for_one_answer_goes_on_by_cursor(database_url: str, form: str) -> None:
     """What fits, a cursor, and the parts together are the whole, each once."""
     numbers = store(database_url, _a_day_of_events(40))
-    handler, resources = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=8000))
+    handler, dependencies = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=8000))
     api = ApiCalls(handler)
     seen: list[int] = []
     parameters: dict[str, Any] = {"format": form}
@@ -304,7 +304,7 @@ def test_an_export_too_large_for_one_answer_goes_on_by_cursor(database_url: str,
             break
         parameters["cursor"] = answer.headers["x-next-cursor"]
     handler.close()
-    resources.close()
+    dependencies.close()
     assert parts > 1
     assert seen == numbers[::-1]
 
@@ -321,13 +321,13 @@ def test_an_export_stops_where_told_and_can_go_on(api: ApiCalls, database_url: s
 def test_a_page_too_large_for_lambda_truncates_the_largest(database_url: str) -> None:
     """Events of a hundred kilobytes each do not become a gateway error, and hide none of their neighbours."""
     numbers = store(database_url, [stored_event(event_data={"x": "y" * 3000})] * 3 + [stored_event()])
-    handler, resources = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=12_000))
+    handler, dependencies = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=12_000))
     answer = ApiCalls(handler).get("/api/events").json()
     assert [event["id"] for event in answer["events"]] == numbers[::-1]
     assert [event["event_data"].get("truncated", False) for event in answer["events"]].count(True) == 1
     assert answer["events"][0]["event_data"] == stored_event()["event_data"]
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def test_a_connection_that_broke_is_opened_again(api: ApiCalls, database_url: str) -> None:
@@ -342,13 +342,13 @@ def test_a_connection_that_broke_is_opened_again(api: ApiCalls, database_url: st
 def test_a_question_too_slow_is_a_problem_that_says_so(database_url: str) -> None:
     """The statement timeout ends it, and the client is told what to change."""
     from cloud_functions.api.backends.database import ApiDatabase
-    from cloud_functions.api.backends.thread_pool import InlineWorkers
+    from cloud_functions.api.backends.thread_pool import InlineThreadPool
     from cloud_functions.api.http.problems import Problem
     from cloud_functions.db.connect import Database
     from cloud_functions.settings import DatabaseSettings
 
     settings = DatabaseSettings(url=database_url, statement_timeout_ms=20)
-    database = ApiDatabase(make_database=lambda: Database.from_settings(settings), workers=InlineWorkers())
+    database = ApiDatabase(make_database=lambda: Database.from_settings(settings), thread_pool=InlineThreadPool())
     with pytest.raises(Problem) as caught:
         _run(database.run(lambda connection: connection.execute("SELECT pg_sleep(5)")))
     assert (caught.value.status, caught.value.kind) == (503, "too-slow")
@@ -383,7 +383,7 @@ def test_pictures_of_a_batch_that_cannot_be_deleted_are_told(
     store(database_url, [stored_event(snapshot_path=path)])
     snapshots.away = TransientError("S3 is away")
     answer = api.post("/api/events/delete", {"camera_id": "camera-1", "delete_snapshots": True}).json()
-    assert answer["message"] == "1 events deleted; their pictures could not be deleted"
+    assert answer["message"] == "1 events deleted; their snapshots could not be deleted"
     assert (answer["deleted"], answer["snapshots_deleted"]) == (1, 0)
 
 
@@ -393,7 +393,7 @@ def test_the_lambda_is_wired_from_its_environment(database_url: str, monkeypatch
     monkeypatch.setenv("SNAPSHOT_BUCKET", "pictures")
     for name in ("EVENTS_TOPIC_ARN", "AWS_LAMBDA_FUNCTION_NAME"):
         monkeypatch.delenv(name, raising=False)
-    lambda_handler = ApiHandler(make_app=app_from_lambda_environment)
+    lambda_handler = ApiHandler(make_app=lambda_app_from_environment)
     calls = ApiCalls(lambda_handler)
     assert calls.get("/api/events").json()["total"] == 0
     lambda_handler.close()

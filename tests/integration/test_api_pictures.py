@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from cloud_functions.api.backends.health_probes import BucketProbe, DatabaseProbe, FanOutProbe
-from cloud_functions.api.backends.thread_pool import InlineWorkers
-from cloud_functions.api.dependencies import Limits
+from cloud_functions.api.backends.thread_pool import InlineThreadPool
+from cloud_functions.api.http.limits import Limits
 from cloud_functions.aws import AwsClients
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import ManualClock
@@ -54,10 +54,10 @@ def api(database_url: str, aws: AwsClients, bucket: str) -> Iterator[ApiCalls]:
     """An application with that bucket, which answers with pictures of up to ten thousand bytes."""
     store_ = S3SnapshotStore(bucket=bucket, aws=aws)
     limits = Limits(image_bytes=len(BYTES), export_bytes=10_000)
-    handler, resources = lambda_api(database_url, snapshots=store_, limits=limits)
+    handler, dependencies = lambda_api(database_url, snapshots=store_, limits=limits)
     yield ApiCalls(handler)
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def test_a_picture_comes_as_a_download(api: ApiCalls, aws: AwsClients, bucket: str, database_url: str) -> None:
@@ -117,10 +117,10 @@ def test_a_picture_long_overdue_is_gone(database_url: str, aws: AwsClients, buck
     """Days after the event nobody is told to wait for its picture."""
     [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
     clock.advance(timedelta(days=3650).total_seconds())
-    handler, resources = lambda_api(database_url, snapshots=S3SnapshotStore(bucket=bucket, aws=aws), clock=clock)
+    handler, dependencies = lambda_api(database_url, snapshots=S3SnapshotStore(bucket=bucket, aws=aws), clock=clock)
     answer = ApiCalls(handler).get(f"/api/events/{number}/snapshot")
     handler.close()
-    resources.close()
+    dependencies.close()
     assert answer.json()["type"] == "urn:vedette:problem:snapshot-gone"
     assert "retry-after" not in answer.headers
 
@@ -162,16 +162,16 @@ def test_a_bucket_out_of_reach_is_transient_and_one_that_is_not_there_permanent(
 def test_health_names_what_fails_and_nothing_secret(database_url: str, aws: AwsClients, bucket: str) -> None:
     """All well; then the bucket away (degraded); no address, no bucket name, no password in either."""
     topic = aws.client("sns").create_topic(Name=f"hub-{bucket}")["TopicArn"]
-    workers = InlineWorkers()
+    thread_pool = InlineThreadPool()
     from cloud_functions.api.backends.database import ApiDatabase
     from tests.support.api_calls import database_at
 
-    database = ApiDatabase(make_database=lambda: database_at(database_url), workers=workers)
+    database = ApiDatabase(make_database=lambda: database_at(database_url), thread_pool=thread_pool)
     for bucket_name, status in ((bucket, "ok"), ("not-this-one", "degraded")):
         probes = (
             DatabaseProbe(database),
-            BucketProbe(store=S3SnapshotStore(bucket=bucket_name, aws=aws), workers=workers),
-            FanOutProbe(topic_arn=topic, aws=aws, workers=workers),
+            BucketProbe(store=S3SnapshotStore(bucket=bucket_name, aws=aws), thread_pool=thread_pool),
+            FanOutProbe(topic_arn=topic, aws=aws, thread_pool=thread_pool),
         )
         handler, _ = lambda_api(database_url, probes=probes)
         calls = ApiCalls(handler)
@@ -204,12 +204,12 @@ def test_cloud_27_health_is_answered_while_the_hub_is_away(database_url: str) ->
             del endpoint_url
             return boto3.client(service, region_name="eu-central-1", endpoint_url="http://127.0.0.1:9")
 
-    workers = InlineWorkers()
-    database = ApiDatabase(make_database=lambda: database_at(database_url), workers=workers)
+    thread_pool = InlineThreadPool()
+    database = ApiDatabase(make_database=lambda: database_at(database_url), thread_pool=thread_pool)
     probes = (
         DatabaseProbe(database),
-        BucketProbe(store=S3SnapshotStore(bucket="pictures-1", aws=Away()), workers=workers),
-        FanOutProbe(topic_arn="arn:aws:sns:eu-central-1:000000000000:hub", aws=Away(), workers=workers),
+        BucketProbe(store=S3SnapshotStore(bucket="pictures-1", aws=Away()), thread_pool=thread_pool),
+        FanOutProbe(topic_arn="arn:aws:sns:eu-central-1:000000000000:hub", aws=Away(), thread_pool=thread_pool),
     )
     handler, _ = lambda_api(database_url, probes=probes)
     answer = ApiCalls(handler).get("/health")
@@ -265,7 +265,7 @@ def test_health_without_a_database_is_503() -> None:
     from cloud_functions.api.backends.database import ApiDatabase
     from tests.support.api_calls import no_database
 
-    database = ApiDatabase(make_database=no_database, workers=InlineWorkers())
+    database = ApiDatabase(make_database=no_database, thread_pool=InlineThreadPool())
     handler, _ = lambda_api(probes=(DatabaseProbe(database),))
     answer = ApiCalls(handler).get("/api/health")
     handler.close()

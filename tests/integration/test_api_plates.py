@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloud_functions.api.plates.responses import PlateHistoryAnswer, PlateList, PlateStatistics
+from cloud_functions.api.plates.responses import PlateHistoryResponse, PlateListResponse, PlateStatisticsResponse
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
 from tests.support.ingest_harness import open_ingest
 from tests.support.plate_reads import plate_read
@@ -16,10 +16,10 @@ from tests.support.wire_events import batch, failures
 
 @pytest.fixture
 def api(database_url: str) -> Iterator[ApiCalls]:
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     yield ApiCalls(handler)
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def _store(url: str, *reads: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ def test_a_read_is_given_whole(api: ApiCalls, database_url: str) -> None:
         "ro",
     )
     assert "similarity" not in read
-    PlateList.model_validate(answer.json())
+    PlateListResponse.model_validate(answer.json())
     assert api.get("/api/v1/plates").json() == answer.json() | {"total": 1}
 
 
@@ -118,7 +118,7 @@ def test_fuzzy_finds_the_nearest_first(api: ApiCalls, database_url: str) -> None
     ]
     assert found[0]["similarity"] == 1
     assert 0 < found[4]["similarity"] < 1
-    PlateList.model_validate(answer.json())
+    PlateListResponse.model_validate(answer.json())
     assert _texts(api.get("/api/plates", plate="B123ABC", match="fuzzy", max_distance=0)) == ["B123ABC"]
     assert _texts(api.get("/api/plates", plate="B123ABC", match="fuzzy", end_time="2026-11-20T12:01:30Z")) == [
         "B123ABC",
@@ -160,7 +160,7 @@ def test_the_history_of_a_plate(api: ApiCalls, database_url: str) -> None:
     )
     answer = api.get("/api/plates/aB-10", limit=2)
     told = answer.json()
-    PlateHistoryAnswer.model_validate(told)
+    PlateHistoryResponse.model_validate(told)
     assert told["plate_normalized_text"] == "AB10"
     assert (told["total_events"], told["avg_confidence"]) == (3, 0.75)
     assert (told["first_seen"], told["last_seen"]) == ("2026-11-20T12:00:00.000000Z", "2026-11-20T12:09:00.000000Z")
@@ -188,20 +188,20 @@ def test_statistics(api: ApiCalls, database_url: str, path: str) -> None:
         plate_read("B 1", minute=2, confidence=0.9, latency_ms=200.0),
     )
     told = api.get(path).json()
-    PlateStatistics.model_validate(told)
+    PlateStatisticsResponse.model_validate(told)
     assert (told["total_events"], told["unique_plates"], told["active_cameras"]) == (3, 2, 2)
     assert (told["avg_confidence"], told["avg_latency_ms"]) == (pytest.approx(0.7), 150.0)
 
 
 def test_statistics_without_a_database() -> None:
     """Whoever polls the statistics learns that the database is away."""
-    handler, resources = lambda_api()
+    handler, dependencies = lambda_api()
     told = ApiCalls(handler).get("/stats").json()
     handler.close()
-    resources.close()
+    dependencies.close()
     assert told["is_connected"] is False
     assert told["total_events"] is None
-    PlateStatistics.model_validate(told)
+    PlateStatisticsResponse.model_validate(told)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 import uvicorn
 
-from cloud_functions.api.server import server_app
-from cloud_functions.api.wiring import ApiSettings
+from cloud_functions.api.settings import ApiSettings
+from cloud_functions.api.wiring import server_app
 from cloud_functions.settings import DatabaseSettings
 from tests.support.api_calls import NOON, store, stored_event
 from tests.support.waiting import eventually

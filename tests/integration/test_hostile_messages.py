@@ -69,14 +69,14 @@ def test_cloud_a7_odd_json_harms_no_neighbour(ingest: IngestHarness, again: bool
     assert {event["event_id"] for event in plain} <= stored
     assert len(stored) == len(plain) + sum(reason is None for _, reason in ODD)
     assert ingest.rows(RECOUNT) == []
-    handler, resources = lambda_api(ingest.url)
+    handler, dependencies = lambda_api(ingest.url)
     try:
         assert len(ApiCalls(handler).get("/api/events", page_size="500").json()["events"]) == len(stored)
         exported = ApiCalls(handler).get("/api/events/export").body.decode().splitlines()
         assert {json.loads(line)["event_id"] for line in exported} == stored
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()
 
 
 def test_cloud_c12_a_backslash_before_u0000_is_text(ingest: IngestHarness) -> None:
@@ -101,7 +101,7 @@ def test_cloud_c12_reports_know_the_difference_too(ingest: IngestHarness) -> Non
 def test_cloud_c5_a_stored_key_of_another_shape_breaks_nothing(database_url: str, key: str) -> None:
     """Its picture cannot be asked for; deleting its event, with others and their pictures, works."""
     numbers = store(database_url, [stored_event(snapshot_path=key), stored_event(snapshot_path=key)])
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     calls = ApiCalls(handler)
     try:
         for what in ("snapshot", "thumbnail", "snapshot-url"):
@@ -111,4 +111,4 @@ def test_cloud_c5_a_stored_key_of_another_shape_breaks_nothing(database_url: str
         assert (answer.status, answer.json()["deleted"]) == (200, 1)
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()

@@ -41,10 +41,10 @@ def test_cloud_22_a_read_without_a_plate_harms_only_itself(ingest: IngestHarness
     assert ingest.dead_letters.reasons() == ["invalid"]
     stored = {event_id for (event_id,) in ingest.rows("SELECT event_id::text FROM events")}
     assert stored == {before["event_id"], after["event_id"]}
-    handler, resources = lambda_api(ingest.url)
+    handler, dependencies = lambda_api(ingest.url)
     found = ApiCalls(handler).get("/api/plates").json()
     handler.close()
-    resources.close()
+    dependencies.close()
     assert found["total"] == 2
 
 

@@ -114,7 +114,7 @@ def test_cloud_a7_no_extra_field_breaks_a_reader(
     for one in told:
         assert event_line(json.loads(one.document), api_url="http://127.0.0.1").plain
 
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     calls = ApiCalls(handler)
     try:
         for path, key in (("/api/events", "events"), ("/api/events/recent", "events"), ("/api/plates", "plates")):
@@ -136,7 +136,7 @@ def test_cloud_a7_no_extra_field_breaks_a_reader(
         assert found.json()["total"] == sum(event["event_type"] in ("tracking", "rule") for event in events)
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_cloud_a7_what_is_stored_already_is_exported(database_url: str, event_ty
                     _text(event),
                 ],
             )
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     calls = ApiCalls(handler)
     try:
         assert calls.get("/api/events/export").body.count(b"\n") == 3
@@ -176,7 +176,7 @@ def test_cloud_a7_what_is_stored_already_is_exported(database_url: str, event_ty
         assert len(calls.get("/api/events").body) > 300
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()
 
 
 def _text(event: dict[str, Any]) -> str:
@@ -206,7 +206,7 @@ def _text(event: dict[str, Any]) -> str:
 def test_cloud_14_formulas_stay_text(database_url: str, name: str) -> None:
     """A class name that a spreadsheet would run is a text in CSV, whatever alphabet it starts in."""
     store(database_url, [stored_event("tracking", event_data={"class_name": name, "confidence": 0.5, "zones": []})])
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     try:
         body = ApiCalls(handler).get("/api/events/export", format="csv").body.decode()
         [header, row] = list(csv.reader(io.StringIO(body, newline="")))
@@ -214,4 +214,4 @@ def test_cloud_14_formulas_stay_text(database_url: str, name: str) -> None:
         assert header == list(CSV_COLUMNS)
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()

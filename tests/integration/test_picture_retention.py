@@ -148,11 +148,11 @@ def test_cloud_b9_a_picture_that_the_api_could_not_delete_is_deleted_later(house
     assert row is not None
     snapshots = FakeSnapshots()
     snapshots.away = TransientError("S3 is away")
-    handler, resources = lambda_api(house.database_url, snapshots=snapshots)
+    handler, dependencies = lambda_api(house.database_url, snapshots=snapshots)
     answer = ApiCalls(handler).delete(f"/api/events/{row[0]}", delete_snapshot="true").json()
     assert answer["snapshot_deleted"] is False
     handler.close()
-    resources.close()
+    dependencies.close()
     assert [noted.path for noted in house.noted()] == [path]
     house.retain()
     assert house.objects == set()

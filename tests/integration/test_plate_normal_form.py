@@ -21,10 +21,10 @@ FAMILY += ["AB\u200b½7", "AB\ufe0f127", "⑴⒈ B"]
 
 @pytest.fixture
 def api(database_url: str) -> Iterator[ApiCalls]:
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     yield ApiCalls(handler)
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def earlier(text: str, plate: str, **fields: Any) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_a_reader_may_not_have_everything_opened(
     """A search over more distinct plates than one answer may open says so; a narrower one is answered."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([revealing_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
-    with api(database_url, tmp_path, reader=True, most_opened=2) as calls:
+    with api(database_url, tmp_path, reader=True, max_opened=2) as calls:
         for match in ("prefix", "fuzzy"):
             answer = calls.get("/api/plates", plate="GQ77", match=match)
             assert (answer.status, answer.json()["type"]) == (422, "urn:vedette:problem:too-many-protected")

@@ -219,7 +219,7 @@ def test_cloud_a3_protected_reads_are_found_before_they_are_converted(database_u
         assert calls.post("/api/events/delete", {"license_plate": CYRILLIC}).json()["deleted"] == 1
         assert calls.get("/api/plates", plate=DIGITS).json()["total"] == 1
         assert calls.get("/api/plates", plate=OTHER).json()["total"] == 1
-    with api(database_url, tmp_path, reader=True, most_opened=1) as calls:
+    with api(database_url, tmp_path, reader=True, max_opened=1) as calls:
         assert calls.get("/api/plates", plate=DIGITS).status == 422
     assert_counts_are_exact(database_url)
 

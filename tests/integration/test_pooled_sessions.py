@@ -11,10 +11,11 @@ import pytest
 
 from cloud_functions.api.app import create_app
 from cloud_functions.api.backends.database import ApiDatabase
-from cloud_functions.api.backends.thread_pool import InlineWorkers
-from cloud_functions.api.dependencies import LAMBDA_LIMITS, Resources
+from cloud_functions.api.backends.thread_pool import InlineThreadPool
+from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.handler import ApiHandler
-from cloud_functions.api.security.permissions import AllowEverybody
+from cloud_functions.api.http.limits import LAMBDA_LIMITS
+from cloud_functions.api.security.permissions import AllowAll
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.db.connect import Database, connect_to
 from cloud_functions.ingest.handler import build_ingest
@@ -88,18 +89,18 @@ def test_cloud_17_the_api_leaves_nothing_in_its_sessions(
 ) -> None:
     """Each kind of request more often than psycopg waits before it prepares a statement; then a deletion."""
     store(database_url, [stored_event("anpr", camera_id=f"camera-{n % 3}") for n in range(30)])
-    database = ApiDatabase(make_database=lambda: Pooled(sessions), workers=InlineWorkers())
-    resources = Resources(
+    database = ApiDatabase(make_database=lambda: Pooled(sessions), thread_pool=InlineThreadPool())
+    dependencies = Dependencies(
         database=database,
         snapshots=FakeSnapshots(),
-        authorizer=AllowEverybody(),
+        authorizer=AllowAll(),
         probes=(),
-        workers=InlineWorkers(),
+        thread_pool=InlineThreadPool(),
         clock=SystemClock(),
         limits=LAMBDA_LIMITS,
-        plates=PlateAccess(),
+        plate_access=PlateAccess(),
     )
-    handler = ApiHandler(make_app=lambda: create_app(resources=resources))
+    handler = ApiHandler(make_app=lambda: create_app(dependencies=dependencies))
     api = ApiCalls(handler)
     paths = ["/api/events", "/api/events/recent", "/api/events/stats", "/api/plates", "/api/plates/stats"]
     for _ in range(8 * len(sessions)):

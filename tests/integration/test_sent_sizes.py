@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.api.dependencies import LAMBDA_RESPONSE_BYTES, Limits
 from cloud_functions.api.handler import ApiHandler
+from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES, Limits
 from cloud_functions.db.events import json_size
 from cloud_functions.db.events.json_size import LONG, MAX_STORED_BYTES, short_numbers, stored_bytes
 from cloud_functions.ingest.publish import MAX_BATCH_BYTES, SnsPublisher
@@ -59,10 +59,10 @@ class SizedApi(ApiCalls):
 
 @pytest.fixture
 def api(database_url: str) -> Iterator[SizedApi]:
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     yield SizedApi(handler)
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def _with(extra: str) -> bytes:
@@ -177,7 +177,7 @@ def test_cloud_b2_a_stored_event_of_long_numbers_is_given_out_whole(api: SizedAp
 
 def test_cloud_b2_an_event_beyond_the_limit_comes_truncated_with_a_link(database_url: str) -> None:
     """No spelling makes it fit: it keeps its place, its neighbours are whole, and an export goes on after it."""
-    handler, resources = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=100_000))
+    handler, dependencies = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=100_000))
     api = SizedApi(handler)
     numbers = _store_text(database_url, '{"a":1}', TOO_LONG, TOO_LONG, '{"a":2}')
     for path in ("/api/events", "/api/events/recent"):
@@ -192,7 +192,7 @@ def test_cloud_b2_an_event_beyond_the_limit_comes_truncated_with_a_link(database
     for form in ("ndjson", "csv"):
         assert _exported(api, form) == numbers[::-1]
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def _exported(api: SizedApi, form: str) -> list[int]:
@@ -217,7 +217,7 @@ def _exported(api: SizedApi, form: str) -> list[int]:
 def test_cloud_b3_five_hundred_large_events_are_one_page(database_url: str, text: str) -> None:
     """Many short strings grow inside Lambda's JSON: the page is there, complete, the largest of it truncated."""
     limits = Limits(image_bytes=10, export_bytes=600_000)
-    handler, resources = lambda_api(database_url, limits=limits)
+    handler, dependencies = lambda_api(database_url, limits=limits)
     api = SizedApi(handler, limit=600_000)
     data = {"x": [text] * (1500 // len(text.encode()))}
     numbers = store(database_url, [stored_event(event_data=data)] * 499)
@@ -231,7 +231,7 @@ def test_cloud_b3_five_hundred_large_events_are_one_page(database_url: str, text
     assert any(found == data for found in events.values())
     assert _exported(api, "csv") == numbers[::-1]
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def test_cloud_b2_large_plate_reads_are_one_page(ingest: IngestHarness, api: SizedApi) -> None:

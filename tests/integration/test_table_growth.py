@@ -61,24 +61,24 @@ def read_by_ingest(url: str, *, seed: int) -> int:
 def read_by_the_newest_page(url: str) -> int:
     """Ask for the newest events, of all cameras and of one, and return how many rows that read."""
     before = rows_read(url)
-    handler, resources = lambda_api(url)
+    handler, dependencies = lambda_api(url)
     api = ApiCalls(handler)
     assert len(api.get("/api/events", page_size=50).json()["events"]) == 50
     assert len(api.get("/api/events", page_size=20, camera_id="camera-3").json()["events"]) == 20
     assert len(api.get("/api/events/recent", limit=20).json()["events"]) == 20
     handler.close()
-    resources.close()
+    dependencies.close()
     return rows_read(url) - before
 
 
 def read_by_deleting(url: str) -> tuple[int, int]:
     """Delete what one camera saw in some hours; return how many rows that read, and how many events it deleted."""
     before = rows_read(url)
-    handler, resources = lambda_api(url)
+    handler, dependencies = lambda_api(url)
     span = {"start_time": format_utc(NOON - timedelta(hours=4)), "end_time": format_utc(NOON)}
     answer = ApiCalls(handler).post("/api/events/delete", {"camera_id": "camera-7"} | span).json()
     handler.close()
-    resources.close()
+    dependencies.close()
     return rows_read(url) - before, int(answer["deleted"])
 
 
@@ -108,10 +108,10 @@ def test_cloud_24_the_work_of_a_deletion_grows_with_its_size(database_url: str, 
     read: list[int] = []
     for _ in range(SMALL // chunk):
         before = rows_read(database_url)
-        handler, resources = lambda_api(database_url)
+        handler, dependencies = lambda_api(database_url)
         answer = ApiCalls(handler).post("/api/events/delete", {"event_type": "motion", "limit": chunk})
         handler.close()
-        resources.close()
+        dependencies.close()
         assert answer.json()["deleted"] == chunk
         read.append(rows_read(database_url) - before)
     assert max(read) < 30 * chunk

@@ -144,7 +144,7 @@ def test_each_function_is_built_from_its_row(template: dict[str, Any]) -> None:
 
 def test_every_variable_that_is_set_is_one_that_the_code_reads(template: dict[str, Any]) -> None:
     """A renamed setting would otherwise leave a function silently on its default."""
-    readers = [ROOT / "cloud_functions/settings.py", ROOT / "cloud_functions/api/wiring.py"]
+    readers = [ROOT / "cloud_functions/settings.py", ROOT / "cloud_functions/api/settings.py"]
     text = "".join(reader.read_text(encoding="utf-8") for reader in readers)
     names = set(template["Globals"]["Function"]["Environment"]["Variables"])
     for function in _of_type(template, "AWS::Serverless::Function").values():

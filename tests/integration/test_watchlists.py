@@ -10,7 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from cloud_functions.api.watchlists.requests import PatternsAdded, PatternsAnswer, WatchlistAnswer, WatchlistsAnswer
+from cloud_functions.api.watchlists.responses import (
+    AddPatternsResponse,
+    PatternListResponse,
+    WatchlistListResponse,
+    WatchlistResponse,
+)
 from cloud_functions.fanout.messages import read_deliveries
 from cloud_functions.fanout.targets.redis import channels_of
 from cloud_functions.ingest.watchlist_matcher import MAX_DOCUMENT_MATCHES, WatchlistMatcher
@@ -25,10 +30,10 @@ PATH = "/api/plates/watchlists"
 
 @pytest.fixture
 def api(database_url: str) -> Iterator[ApiCalls]:
-    handler, resources = lambda_api(database_url)
+    handler, dependencies = lambda_api(database_url)
     yield ApiCalls(handler)
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def _made(api: ApiCalls, name: str = "stolen", *patterns: dict[str, Any]) -> int
 def _added(api: ApiCalls, number: int, *patterns: dict[str, Any]) -> list[int]:
     answer = api.post(f"{PATH}/{number}/patterns", {"patterns": patterns})
     assert answer.status == 201, answer
-    PatternsAdded.model_validate(answer.json())
+    AddPatternsResponse.model_validate(answer.json())
     return [pattern["pattern_id"] for pattern in answer.json()["patterns"]]
 
 
@@ -67,13 +72,13 @@ def _told(ingest: IngestHarness, *reads: dict[str, Any]) -> list[dict[str, Any]]
 def test_lists_are_made_changed_and_deleted(api: ApiCalls) -> None:
     """The life of a list; names are unique, and what is not there is 404."""
     made = api.post(PATH, {"name": "stolen", "description": "by the police"})
-    WatchlistAnswer.model_validate(made.json())
+    WatchlistResponse.model_validate(made.json())
     number = made.json()["watchlist_id"]
     assert api.get(f"{PATH}/{number}").json() == made.json()
     assert api.post(PATH, {"name": "stolen"}).json()["type"] == "urn:vedette:problem:name-taken"
     other = _made(api, "staff")
     listed = api.get(PATH).json()
-    WatchlistsAnswer.model_validate(listed)
+    WatchlistListResponse.model_validate(listed)
     assert [one["name"] for one in listed["watchlists"]] == ["staff", "stolen"]
     changed = api.call("PUT", f"{PATH}/{number}", body='{"name": "gone", "enabled": false}').json()
     assert (changed["name"], changed["description"], changed["enabled"]) == ("gone", None, False)
@@ -100,7 +105,7 @@ def test_patterns_are_added_listed_and_deleted(api: ApiCalls) -> None:
         {"kind": "glob", "pattern": "b-*-x"},
     )
     page = api.get(f"{PATH}/{number}/patterns", limit=2, offset=1).json()
-    PatternsAnswer.model_validate(page)
+    PatternListResponse.model_validate(page)
     assert page["total"] == 3
     assert [(one["pattern_id"], one["pattern"]) for one in page["patterns"]] == [(second, "AB12CD"), (third, "B*X")]
     assert api.get(f"{PATH}/{number}/patterns/{first}").json() == {

@@ -16,10 +16,11 @@ import psycopg
 from cloud_functions.api.app import create_app
 from cloud_functions.api.backends.database import ApiDatabase
 from cloud_functions.api.backends.health_probes import HealthProbe
-from cloud_functions.api.backends.thread_pool import InlineWorkers
-from cloud_functions.api.dependencies import LAMBDA_LIMITS, Limits, Resources
+from cloud_functions.api.backends.thread_pool import InlineThreadPool
+from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.handler import ApiHandler
-from cloud_functions.api.security.permissions import AllowEverybody, Authorizer
+from cloud_functions.api.http.limits import LAMBDA_LIMITS, Limits
+from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.db.connect import Database
 from cloud_functions.settings import DatabaseSettings
@@ -163,23 +164,27 @@ def lambda_api(
     limits: Limits = LAMBDA_LIMITS,
     docs_assets: Path | None = None,
     root_path: str = "",
-    plates: PlateAccess | None = None,
-) -> tuple[ApiHandler, Resources]:
+    plate_access: PlateAccess | None = None,
+) -> tuple[ApiHandler, Dependencies]:
     """Return the handler of an application on the database at ``url``; close both when done."""
-    workers = InlineWorkers()
-    database = ApiDatabase(make_database=no_database if url is None else lambda: database_at(url), workers=workers)
-    resources = Resources(
+    thread_pool = InlineThreadPool()
+    database = ApiDatabase(
+        make_database=no_database if url is None else lambda: database_at(url), thread_pool=thread_pool
+    )
+    dependencies = Dependencies(
         database=database,
         snapshots=snapshots or FakeSnapshots(),
-        authorizer=authorizer or AllowEverybody(),
+        authorizer=authorizer or AllowAll(),
         probes=tuple(probes),
-        workers=workers,
+        thread_pool=thread_pool,
         clock=clock or SystemClock(),
         limits=limits,
-        plates=plates or PlateAccess(),
+        plate_access=plate_access or PlateAccess(),
     )
-    handler = ApiHandler(make_app=lambda: create_app(resources=resources, docs_assets=docs_assets, root_path=root_path))
-    return handler, resources
+    handler = ApiHandler(
+        make_app=lambda: create_app(dependencies=dependencies, docs_assets=docs_assets, root_path=root_path)
+    )
+    return handler, dependencies
 
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

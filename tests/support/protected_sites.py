@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from cloud_functions.api.security.plate_access import MOST_OPENED, PlateAccess
-from cloud_functions.api.security.plate_read_policy import EverybodyReads, NobodyReads
+from cloud_functions.api.security.plate_access import MAX_OPENED_PLATES, PlateAccess
+from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
 from cloud_functions.plates.master_keys import FileMasterKeys, MasterKeys, make_key_file
 from cloud_functions.privacy.protection import Protection
 from cloud_functions.privacy.vault import PlateVault
@@ -58,16 +58,19 @@ def protect(url: str, folder: Path, site_id: str = SITE) -> int:
 
 
 @contextmanager
-def api(url: str, folder: Path | None, *, reader: bool = False, most_opened: int = MOST_OPENED) -> Iterator[ApiCalls]:
+def api(
+    url: str, folder: Path | None, *, reader: bool = False, max_opened: int = MAX_OPENED_PLATES
+) -> Iterator[ApiCalls]:
     """Give an API with the key (or without), for somebody who may read protected plates or may not."""
     vault = PlateVault(master_keys=None if folder is None else keys(folder))
-    access = PlateAccess(vault=vault, readers=EverybodyReads() if reader else NobodyReads(), most_opened=most_opened)
-    handler, resources = lambda_api(url, plates=access)
+    read_policy = PlateReadPolicy.allow_all() if reader else PlateReadPolicy.deny_all()
+    access = PlateAccess(vault=vault, read_policy=read_policy, max_opened=max_opened)
+    handler, dependencies = lambda_api(url, plate_access=access)
     try:
         yield ApiCalls(handler)
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()
 
 
 def dump(url: str) -> str:

@@ -1,1 +1,1 @@
-"""What routes work with: the database, the thread pool for blocking work, health probes."""
+"""The database, the thread pool for blocking calls, health probes. Imports ``http``, but no resource."""

@@ -1,4 +1,4 @@
-"""The API's way to PostgreSQL: one connection a worker thread, each query in one transaction with a time limit."""
+"""Runs queries for the API: one connection per thread, one transaction per query, with a statement timeout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import psycopg
 
-from cloud_functions.api.backends.thread_pool import Workers
+from cloud_functions.api.backends.thread_pool import ThreadPool
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.db.connect import Database
 from cloud_functions.db.types import Connection
@@ -20,20 +20,20 @@ Result = TypeVar("Result")
 _CANCEL_TIMEOUT_S = 5.0
 
 
-class _Running:
-    """One query, which another thread may cancel while it runs, and only then: others use the connection after it."""
+class _CancellableQuery:
+    """One query that another thread can cancel while it runs, but not later: the connection is then reused."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._is_abandoned = False
+        self._is_cancelled = False
 
     @contextmanager
     def on(self, connection: Connection) -> Generator[None]:
-        """Let ``cancel`` reach the connection during the block; raise TransientError where it was called before."""
+        """Make ``connection`` cancellable during the block; raise TransientError if ``cancel`` was called before."""
         with self._lock:
-            if self._is_abandoned:
-                raise TransientError("the client that asked is gone")
+            if self._is_cancelled:
+                raise TransientError("the client disconnected before its query started")
             self._connection = connection
         try:
             yield
@@ -42,62 +42,62 @@ class _Running:
                 self._connection = None
 
     def cancel(self) -> None:
-        """Cancel the query if it runs, or before it begins."""
+        """Cancel the query, whether it is running or has not started."""
         with self._lock:
-            self._is_abandoned = True
+            self._is_cancelled = True
             if self._connection is not None:
                 with suppress(psycopg.Error):
                     self._connection.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
 
 
 class ApiDatabase:
-    """Runs queries, functions that take a connection, on the workers."""
+    """Runs queries on the thread pool. A query is a function that takes a connection."""
 
-    def __init__(self, *, make_database: Callable[[], Database], workers: Workers) -> None:
-        """``make_database`` is called once a worker thread, so it is what bounds the connections."""
+    def __init__(self, *, make_database: Callable[[], Database], thread_pool: ThreadPool) -> None:
+        """``make_database`` is called once per thread, so the number of threads limits the number of connections."""
         self._make_database = make_database
-        self._workers = workers
-        self._of_this_thread = threading.local()
-        self._made: list[Database] = []
+        self._thread_pool = thread_pool
+        self._thread_local = threading.local()
+        self._databases: list[Database] = []
         self._lock = threading.Lock()
 
     async def run(self, query: Callable[[Connection], Result]) -> Result:
         """Return what ``query`` returns, its transaction committed.
 
         Raises:
-            Problem: 503, the question is too slow to answer.
-            TransientError: the database is away for now.
+            Problem: 503, the query took longer than the statement timeout.
+            TransientError: the database is temporarily unavailable.
 
-        Where the caller is cancelled, the query is cancelled in the database.
+        If the calling task is cancelled, the query is cancelled in the database.
         """
-        running = _Running()
+        cancellable = _CancellableQuery()
         try:
-            return await self._workers.run(lambda: self._answer(query, running))
+            return await self._thread_pool.run(lambda: self._run(query, cancellable))
         except asyncio.CancelledError:
-            # Nobody waits for the answer any more. Cancelling talks to the server, which the event loop must not.
-            threading.Thread(target=running.cancel, name="api-cancel", daemon=True).start()
+            # Cancelling makes a network request, which must not block the event loop.
+            threading.Thread(target=cancellable.cancel, name="api-cancel", daemon=True).start()
             raise
 
     def close(self) -> None:
-        """Close every connection; the workers must have ended."""
+        """Close all connections. Close the thread pool first."""
         with self._lock:
-            while self._made:
-                self._made.pop().close()
+            while self._databases:
+                self._databases.pop().close()
 
-    def _answer(self, query: Callable[[Connection], Result], running: _Running) -> Result:
+    def _run(self, query: Callable[[Connection], Result], cancellable: _CancellableQuery) -> Result:
         try:
-            with self._database().transaction() as connection, running.on(connection):
+            with self._database_of_thread().transaction() as connection, cancellable.on(connection):
                 return query(connection)
         except TransientError as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
-                detail = "This took too long to find; ask for less: one camera, one kind of event, a shorter time."
+                detail = "The query took too long. Narrow it: one camera, one event type or a shorter time range."
                 raise Problem(503, "too-slow", detail) from error
             raise
 
-    def _database(self) -> Database:
-        database: Database | None = getattr(self._of_this_thread, "database", None)
+    def _database_of_thread(self) -> Database:
+        database: Database | None = getattr(self._thread_local, "database", None)
         if database is None:
-            database = self._of_this_thread.database = self._make_database()
+            database = self._thread_local.database = self._make_database()
             with self._lock:
-                self._made.append(database)
+                self._databases.append(database)
         return database

@@ -1,4 +1,4 @@
-"""What the health answer is made of: one probe for each thing the API leans on."""
+"""Health probes: one for each service that the API depends on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import Protocol
 
 from cloud_functions.api.backends.database import ApiDatabase, Connection
-from cloud_functions.api.backends.thread_pool import Workers
+from cloud_functions.api.backends.thread_pool import ThreadPool
 from cloud_functions.aws import AwsClients, aws_error
 from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
@@ -15,23 +15,24 @@ from shared.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 HEALTH_TIMEOUT_MS = 3000
-"""Longest statement of a health check; a query of a client may take much longer."""
-WRITE_CHECKED_FOR_S = 10.0
+"""Statement timeout of health checks in milliseconds. It is shorter than that of client queries."""
+WRITE_CHECK_CACHE_S = 10.0
+"""Time in seconds for which a successful write check is cached."""
 
 
 class HealthProbe(Protocol):
-    """One thing that may be well or not."""
+    """Checks one service. If an ``essential`` probe fails, the API is unavailable."""
 
     name: str
     essential: bool
 
     async def check(self) -> dict[str, str]:
-        """Return versions and the like, for everybody to see; raise where it is not well."""
+        """Return public details such as versions; raise an error if the service does not work."""
         ...
 
 
 class DatabaseProbe:
-    """PostgreSQL answers, and which schema it has."""
+    """Checks that PostgreSQL responds; returns its version and the schema version."""
 
     name = "database"
     essential = True
@@ -44,10 +45,10 @@ class DatabaseProbe:
 
 
 class WriteProbe:
-    """PostgreSQL takes what is written: it is not read-only, and its disk is not full.
+    """Checks that PostgreSQL accepts writes: it is not read-only and its disk is not full.
 
-    A table of the transaction's own is made and filled, which takes a block on the disk and an entry in the log, and is
-    gone afterwards. A success is remembered for ``WRITE_CHECKED_FOR_S``; a failure is not.
+    The check fills a temporary table, which needs a disk block and a WAL record and is dropped at the end of the
+    transaction. A success is cached for ``WRITE_CHECK_CACHE_S`` seconds; a failure is not cached.
     """
 
     name = "writes"
@@ -56,54 +57,54 @@ class WriteProbe:
     def __init__(self, database: ApiDatabase, *, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._good_until_s = float("-inf")
+        self._valid_until_s = float("-inf")
 
     async def check(self) -> dict[str, str]:
-        if self._clock.monotonic() < self._good_until_s:
+        if self._clock.monotonic() < self._valid_until_s:
             return {}
         try:
             await self._database.run(_write)
         except ConfigurationError as error:
-            logger.info("health: whether the database takes writes cannot be checked: %s", error)
-        self._good_until_s = self._clock.monotonic() + WRITE_CHECKED_FOR_S
+            logger.info("health check: database writes cannot be checked: %s", error)
+        self._valid_until_s = self._clock.monotonic() + WRITE_CHECK_CACHE_S
         return {}
 
 
 class BucketProbe:
-    """The bucket of pictures can be reached."""
+    """Checks that the snapshot bucket can be reached."""
 
     name = "bucket"
     essential = False
 
-    def __init__(self, *, store: SnapshotStore, workers: Workers) -> None:
+    def __init__(self, *, store: SnapshotStore, thread_pool: ThreadPool) -> None:
         self._store = store
-        self._workers = workers
+        self._thread_pool = thread_pool
 
     async def check(self) -> dict[str, str]:
-        await self._workers.run(self._store.check)
+        await self._thread_pool.run(self._store.check)
         return {}
 
 
 class FanOutProbe:
-    """The hub topic that events are published to is there."""
+    """Checks that the SNS topic for events exists; returns its number of subscriptions."""
 
     name = "fan_out"
     essential = False
 
-    def __init__(self, *, topic_arn: str, aws: AwsClients, workers: Workers) -> None:
+    def __init__(self, *, topic_arn: str, aws: AwsClients, thread_pool: ThreadPool) -> None:
         self._topic_arn = topic_arn
         self._aws = aws
-        self._workers = workers
+        self._thread_pool = thread_pool
 
     async def check(self) -> dict[str, str]:
-        def ask() -> str:
+        def count_subscriptions() -> str:
             try:
                 attributes = self._aws.client("sns").get_topic_attributes(TopicArn=self._topic_arn)["Attributes"]
             except Exception as error:
-                raise aws_error(error, doing="asking for the hub topic") from error
+                raise aws_error(error, doing="reading the attributes of the event topic") from error
             return str(attributes.get("SubscriptionsConfirmed", "0"))
 
-        return {"subscriptions": await self._workers.run(ask)}
+        return {"subscriptions": await self._thread_pool.run(count_subscriptions)}
 
 
 def _write(connection: Connection) -> None:
@@ -115,5 +116,5 @@ def _database_versions(connection: Connection) -> dict[str, str]:
     row = connection.execute(
         "SELECT current_setting('server_version_num')::int / 10000, (SELECT version_num FROM alembic_version)"
     ).fetchone()
-    assert row is not None  # noqa: S101 - a select without FROM has one row
+    assert row is not None  # noqa: S101 - a SELECT without FROM returns one row
     return {"postgresql": str(row[0]), "schema": str(row[1])}

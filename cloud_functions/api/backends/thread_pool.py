@@ -1,7 +1,7 @@
-"""Where blocking work (SQL, S3) runs, so that one set of ``async`` routes serves Lambda and uvicorn alike.
+"""Thread pools for blocking calls (SQL, S3), so that the same ``async`` routes serve Lambda and uvicorn.
 
-Under Lambda there is one request at a time, so blocking the event loop costs nobody anything, and staying on its thread
-saves the 0.5 ms that a hop to another costs. Under uvicorn there are many requests, so the work goes to a few threads.
+Lambda handles one request at a time, so a blocked event loop delays no other request, and running the call on the
+loop's thread saves 0.5 ms. uvicorn handles many requests at once, so blocking calls run on a few threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 Result = TypeVar("Result")
 
 
-class Workers(Protocol):
+class ThreadPool(Protocol):
     """Runs blocking calls."""
 
     async def run(self, call: Callable[[], Result]) -> Result:
@@ -22,12 +22,12 @@ class Workers(Protocol):
         ...
 
     def close(self) -> None:
-        """Wait for what runs, and take no more."""
+        """Wait for running calls and accept no more."""
         ...
 
 
-class InlineWorkers:
-    """Runs every call at once, on the caller's thread: for Lambda."""
+class InlineThreadPool:
+    """Runs every call immediately on the thread of the caller. For Lambda."""
 
     async def run(self, call: Callable[[], Result]) -> Result:
         return call()
@@ -36,11 +36,11 @@ class InlineWorkers:
         pass
 
 
-class ThreadWorkers:
-    """Runs calls on ``threads`` threads: for a server. That many connections to the database are the most it opens."""
+class ServerThreadPool:
+    """Runs calls on ``threads`` threads, which is also the maximum number of database connections. For a server."""
 
     def __init__(self, *, threads: int = 8) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="api-worker")
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="api-thread")
 
     async def run(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)

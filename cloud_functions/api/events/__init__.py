@@ -1,1 +1,1 @@
-"""Events: lists, statistics, export, snapshots. ``routes``, ``requests`` and ``responses``."""
+"""Events: list, statistics, export, deletion. Imports no other resource."""

@@ -1,6 +1,7 @@
-"""``GET /events/export``: events as NDJSON or CSV, a thousand at a time, so that memory stays flat.
+"""``GET /events/export``: events as NDJSON or CSV, read in batches to bound the use of memory.
 
-A server streams until the end. Lambda gives one bounded answer: what fits, and in ``X-Next-Cursor`` where to go on.
+A server streams all events. Lambda returns the events that fit into one response, and the next cursor in
+``X-Next-Cursor``.
 """
 
 from __future__ import annotations
@@ -15,23 +16,26 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from cloud_functions.api.dependencies import Here, Limits, Resources
+from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.events.requests import ExportParameters
+from cloud_functions.api.events.responses import shorten_numbers, without_data
 from cloud_functions.api.http.cursor import Cursor
-from cloud_functions.api.http.limits import shortened, without_data
-from cloud_functions.api.http.semantics import IS_HEAD
+from cloud_functions.api.http.limits import Limits
+from cloud_functions.api.http.semantics_middleware import IS_HEAD
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import require
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
+from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.queries import events_after
 from cloud_functions.db.events.record import FlatEvent
+from cloud_functions.db.types import Connection
 from shared.clock import format_utc
 from shared.untyped_data import UntypedData
 
 router = APIRouter(prefix="/events", tags=["Events"], route_class=StrictRoute)
 _Batches = AsyncGenerator[list[FlatEvent]]
 
-EVENTS_A_READ = 1000
+BATCH_SIZE = 1000
 CSV_COLUMNS = (
     "id",
     "event_id",
@@ -49,20 +53,20 @@ CSV_COLUMNS = (
     "event_data",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_IGNORED_BEFORE_A_FORMULA = ("Cc", "Cf", "Zs", "Zl", "Zp")
-"""Unicode categories that a spreadsheet skips at the start of a cell: controls, invisible characters, spaces."""
-_ALSO_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""Characters that JSON may hold as they are, and at which many readers of lines (Python's, JavaScript's) would cut."""
+_SKIPPED_CATEGORIES = ("Cc", "Cf", "Zs", "Zl", "Zp")
+"""Unicode categories that a spreadsheet skips at the start of a cell: control, format and space characters."""
+_LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Characters that JSON allows unescaped and that many line readers (Python, JavaScript) treat as line ends."""
 _MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
-_ANSWERS: dict[int | str, dict[str, Any]] = {
+_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "One event a line, newest first.",
+        "description": "One event per line, newest first.",
         "content": {"application/x-ndjson": {"schema": {"type": "string"}}, "text/csv": {"schema": {"type": "string"}}},
         "headers": {
             "X-Next-Cursor": {
                 "schema": {"type": "string"},
-                "description": "There is more: ask again with this as `cursor`. Absent at the end, and from a server "
-                "that streams everything.",
+                "description": "Value of `cursor` for the next part. Absent after the last event, and if the "
+                "server streams all events.",
             }
         },
     }
@@ -74,87 +78,87 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     name="export_events",
     dependencies=[Depends(require("events:read"))],
     summary="Export events",
-    responses=_ANSWERS,
+    responses=_RESPONSES,
     response_class=Response,
 )
-async def export(
-    request: Request, here: Here, asked: Annotated[ExportParameters, Query()], may_read: MayReadPlates
+async def export_events(
+    request: Request, deps: Deps, params: Annotated[ExportParameters, Query()], may_read: MayReadPlates
 ) -> Response:
-    """All events that meet every condition, newest first, as NDJSON (the events as the list has them) or CSV.
+    """All events that meet every condition, newest first, as NDJSON (in the format of the event list) or CSV.
 
-    In CSV `event_data` is one JSON cell, and a cell that a spreadsheet would take for a formula begins with `'`.
+    In CSV, `event_data` is one JSON cell. Cells that a spreadsheet could interpret as a formula are prefixed with `'`.
     """
-    headers = {"Content-Disposition": f'attachment; filename="events.{asked.format}"'}
-    media_type = _MEDIA_TYPES[asked.format]
-    batches = _batches(here, asked, may_read=may_read)
-    if here.limits.export_bytes is None:
-        content = iter(()) if request.scope.get(IS_HEAD) else _streamed(batches, asked)
+    headers = {"Content-Disposition": f'attachment; filename="events.{params.format}"'}
+    media_type = _MEDIA_TYPES[params.format]
+    batches = _batches(deps, params, may_read=may_read)
+    if deps.limits.export_bytes is None:
+        content = iter(()) if request.scope.get(IS_HEAD) else _stream(batches, params)
         return StreamingResponse(content, media_type=media_type, headers=headers)
-    body, cursor = await _bounded(batches, asked, here.limits)
+    body, cursor = await _first_part(batches, params, deps.limits)
     if cursor is not None:
         headers["X-Next-Cursor"] = cursor.encode()
     return Response(body, media_type=media_type, headers=headers)
 
 
-async def _streamed(batches: _Batches, asked: ExportParameters) -> AsyncIterator[str]:
-    line = _LINES[asked.format]
-    if asked.format == "csv":
+async def _stream(batches: _Batches, params: ExportParameters) -> AsyncIterator[str]:
+    line = _LINES[params.format]
+    if params.format == "csv":
         yield _csv_line(CSV_COLUMNS)
     async for events in batches:
         yield "".join([line(event) for event in events])
 
 
-async def _bounded(batches: _Batches, asked: ExportParameters, limits: Limits) -> tuple[str, Cursor | None]:
-    """Return what fits, and the place of the last event where there is more."""
-    line = _LINES[asked.format]
-    lines = [_csv_line(CSV_COLUMNS)] if asked.format == "csv" else []
-    room, written, last = limits.answer_bytes - 1024, 0, None
+async def _first_part(batches: _Batches, params: ExportParameters, limits: Limits) -> tuple[str, Cursor | None]:
+    """Return the events that fit into one response, and the cursor of the last one if more events follow."""
+    line = _LINES[params.format]
+    lines = [_csv_line(CSV_COLUMNS)] if params.format == "csv" else []
+    free_bytes, written, last = limits.response_bytes - 1024, 0, None
     async with aclosing(batches):
         async for event in (event async for events in batches for event in events):
             text = line(event)
-            room -= limits.sent_bytes(text)
-            if room < 0 and last is not None:
-                return "".join(lines), _place(last)
-            if room < 0:  # not even alone: what is said of it fits, and the export goes on after it
+            free_bytes -= limits.sent_bytes(text)
+            if free_bytes < 0 and last is not None:
+                return "".join(lines), _cursor_of(last)
+            if free_bytes < 0:  # a single event that is too large: export it without data and continue after it
                 text = line(without_data(event))
             lines.append(text)
             last = event
             written += 1
-    complete = asked.limit is None or written < asked.limit
-    return "".join(lines), None if complete or last is None else _place(last)
+    is_complete = params.limit is None or written < params.limit
+    return "".join(lines), None if is_complete or last is None else _cursor_of(last)
 
 
-async def _batches(here: Resources, asked: ExportParameters, *, may_read: bool) -> _Batches:
-    plain, after, left = asked.event_filter(), asked.after, asked.limit
-    wanted = await here.database.run(lambda connection: here.plates.event_filter(connection, plain))
-    while left is None or left > 0:
-        size = EVENTS_A_READ if left is None else min(EVENTS_A_READ, left)
-        events = await here.database.run(_reader(wanted, after, size))
+async def _batches(deps: Dependencies, params: ExportParameters, *, may_read: bool) -> _Batches:
+    given, after, remaining = params.event_filter(), params.after, params.limit
+    event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, given))
+    while remaining is None or remaining > 0:
+        size = BATCH_SIZE if remaining is None else min(BATCH_SIZE, remaining)
+        events = await deps.database.run(_batch_query(event_filter, after, size))
         if events:
-            opened = await here.database.run(_opener(here, events)) if may_read else events
-            yield [shortened(event) for event in opened]
-            after = _place(events[-1])
+            opened = await deps.database.run(_open_query(deps, events)) if may_read else events
+            yield [shorten_numbers(event) for event in opened]
+            after = _cursor_of(events[-1])
         if len(events) < size:
             return
-        left = None if left is None else left - len(events)
+        remaining = None if remaining is None else remaining - len(events)
 
 
-def _reader(wanted: Any, after: Cursor | None, size: int) -> Callable[[Any], list[FlatEvent]]:
-    return lambda connection: events_after(connection, wanted, after=after, limit=size)
+def _batch_query(event_filter: EventFilter, after: Cursor | None, size: int) -> Callable[[Connection], list[FlatEvent]]:
+    return lambda connection: events_after(connection, event_filter, after=after, limit=size)
 
 
-def _opener(here: Resources, events: list[FlatEvent]) -> Callable[[Any], list[FlatEvent]]:
-    return lambda connection: here.plates.events(connection, events, may_read=True)
+def _open_query(deps: Dependencies, events: list[FlatEvent]) -> Callable[[Connection], list[FlatEvent]]:
+    return lambda connection: deps.plate_access.events(connection, events, may_read=True)
 
 
-def _place(event: FlatEvent) -> Cursor:
+def _cursor_of(event: FlatEvent) -> Cursor:
     return Cursor(timestamp=event.timestamp, id=event.id)
 
 
 def _ndjson_line(event: FlatEvent) -> str:
     text = event.to_json()
     if not text.isascii():
-        text = text.translate(_ALSO_LINE_ENDS)
+        text = text.translate(_LINE_SEPARATORS)
     return text + "\n"
 
 
@@ -181,7 +185,7 @@ def _csv_event(event: FlatEvent) -> str:
 
 
 def _typed_cells(event: FlatEvent) -> tuple[str | None, float | None, str | None]:
-    """Return class, confidence and plate where events of this type have them; an extra field of that name is none."""
+    """Return class, confidence and plate, for the event types that define them. Extra fields are not included."""
     if event.event_type in ("tracking", "rule"):
         data = UntypedData.from_json(event.event_data_json)
         return data.text("class_name"), data.number("confidence"), None
@@ -198,16 +202,16 @@ def _csv_line(cells: Any) -> str:
 
 
 def _safe_cell(cell: object) -> object:
-    """Keep a spreadsheet from running text that came from a camera as a formula."""
+    """Prefix a cell that a spreadsheet would run as a formula: cells hold text that devices sent."""
     if not isinstance(cell, str) or not cell or cell[0].isalnum() or cell[0] == "{":
         return cell
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) or _first_shown(cell) in _FORMULA_STARTS else cell
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) or _first_visible(cell) in _FORMULA_STARTS else cell
 
 
-def _first_shown(text: str) -> str:
-    """Return the first character that a spreadsheet looks at, in its compatibility form (``＝`` is ``=``)."""
-    shown = (char for char in text if unicodedata.category(char) not in _IGNORED_BEFORE_A_FORMULA)
-    return unicodedata.normalize("NFKC", next(shown, ""))[:1]
+def _first_visible(text: str) -> str:
+    """Return the first character that a spreadsheet evaluates, in its compatibility form (``＝`` becomes ``=``)."""
+    visible = (char for char in text if unicodedata.category(char) not in _SKIPPED_CATEGORIES)
+    return unicodedata.normalize("NFKC", next(visible, ""))[:1]
 
 
 _LINES: dict[str, Callable[[FlatEvent], str]] = {"ndjson": _ndjson_line, "csv": _csv_event}

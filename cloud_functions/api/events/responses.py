@@ -1,12 +1,22 @@
-"""What the events API answers with, for the OpenAPI description; routes write the JSON themselves, for speed."""
+"""Response models of the events API, for the OpenAPI document. For speed, routes write the JSON without them."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cloud_functions.api.events.requests import EventType
+from cloud_functions.api.http.limits import Limits, fit_items
+from cloud_functions.api.http.responses import DATE_TIME
+from cloud_functions.db.events.json_size import short_numbers
+from cloud_functions.db.events.record import FlatEvent, truncated_data
+from cloud_functions.db.events.statistics import EventStats
+from shared.clock import format_utc
+from shared.event_types import EventType
 
 _EVENT: dict[str, Any] = {
     "id": 4711,
@@ -31,29 +41,28 @@ _EVENT: dict[str, Any] = {
     },
     "created_at": "2026-11-20T10:30:45.301244Z",
 }
-_TIME: dict[str, Any] = {"format": "date-time"}
 
 
-class EventAnswer(BaseModel):
-    """One event, flat. All times are RFC 3339 in UTC with `Z`."""
+class EventResponse(BaseModel):
+    """One event. All times are RFC 3339 in UTC with `Z`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EVENT]})
 
-    id: int = Field(description="Number given by the database, in order of arrival.")
-    event_id: str = Field(description="UUIDv7 given by the device: the same wherever the event is seen.")
+    id: int = Field(description="Number assigned by the database, in order of arrival.")
+    event_id: str = Field(description="UUIDv7 assigned by the device. It identifies the event in all systems.")
     event_type: EventType
     camera_id: str
     site_id: str
     device_id: str
-    timestamp: str = Field(description="When the frame was captured.", json_schema_extra=_TIME)
+    timestamp: str = Field(description="Capture time of the frame.", json_schema_extra=DATE_TIME)
     frame_number: int | None
-    snapshot_path: str | None = Field(description="Key of the annotated picture, or null where there is none.")
-    event_data: dict[str, Any] = Field(description="What the event says; its fields follow from `event_type`.")
-    created_at: str = Field(description="When the event was stored.", json_schema_extra=_TIME)
+    snapshot_path: str | None = Field(description="Key of the annotated snapshot, or null if there is none.")
+    event_data: dict[str, Any] = Field(description="Data of the event. Its fields depend on `event_type`.")
+    created_at: str = Field(description="Time at which the event was stored.", json_schema_extra=DATE_TIME)
 
 
-class EventList(BaseModel):
-    """A slice of the matching events, newest first."""
+class EventListResponse(BaseModel):
+    """One page of the matching events, newest first."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -70,29 +79,29 @@ class EventList(BaseModel):
         }
     )
 
-    events: list[EventAnswer]
-    total: int = Field(description="Exactly how many events match, on all pages.")
-    page: int | None = Field(description="The page number; null where a cursor was given.")
+    events: list[EventResponse]
+    total: int = Field(description="Exact number of matching events on all pages.")
+    page: int | None = Field(description="Page number. Null if the request has a cursor.")
     page_size: int
     has_more: bool
-    next_cursor: str | None = Field(description="Give this as `cursor` for what follows; null at the end.")
+    next_cursor: str | None = Field(description="Value of `cursor` for the next page. Null on the last page.")
 
 
-class RecentEvents(BaseModel):
+class RecentEventsResponse(BaseModel):
     """The newest events."""
 
-    events: list[EventAnswer]
+    events: list[EventResponse]
     count: int
 
 
 class DateRange(BaseModel):
-    """Times of the first and the last matching event; null where there is none."""
+    """Capture times of the first and the last matching event. Null if no event matches."""
 
-    start: str | None = Field(json_schema_extra=_TIME)
-    end: str | None = Field(json_schema_extra=_TIME)
+    start: str | None = Field(json_schema_extra=DATE_TIME)
+    end: str | None = Field(json_schema_extra=DATE_TIME)
 
 
-class EventStatistics(BaseModel):
+class EventStatisticsResponse(BaseModel):
     """Exact totals of the matching events."""
 
     model_config = ConfigDict(
@@ -114,61 +123,55 @@ class EventStatistics(BaseModel):
     date_range: DateRange
 
 
-class SignedUrl(BaseModel):
-    """Where to get the picture from without any further permission, for a while."""
-
-    url: str
-    expires_in: int = Field(description="Seconds.")
-    expires_at: str = Field(json_schema_extra=_TIME)
-
-
-class EventDeleted(BaseModel):
-    """One event is gone."""
+class DeleteEventResponse(BaseModel):
+    """Result of deleting one event."""
 
     message: str
     snapshot_deleted: bool = Field(
-        description="Whether its picture went too: asked for, there, and shown by no other event."
+        description="Whether the snapshot was deleted too. It is kept if no deletion was requested or if"
+        " another event uses it."
     )
 
 
-class EventsDeleted(BaseModel):
-    """A batch of events is gone."""
+class DeleteEventsResponse(BaseModel):
+    """Result of deleting one batch of events."""
 
     message: str
     deleted: int
     snapshots_deleted: int
-    remaining: int = Field(description="Events that still match: ask again for the next batch.")
+    remaining: int = Field(description="Number of events that still match. Repeat the request for the next batch.")
 
 
-class HealthCheck(BaseModel):
-    """How one thing that the API leans on is doing."""
+def event_texts(events: Sequence[FlatEvent], limits: Limits) -> list[str]:
+    """Return events as JSON texts that fit into one response.
 
-    model_config = ConfigDict(extra="allow")
+    Long numbers are shortened without changing their values. If that is not enough, the data of the largest events is
+    replaced by ``{"truncated": true, "event_data_bytes": ..., "href": ...}``.
+    """
+    short = [shorten_numbers(event) for event in events]
+    return fit_items([event.to_json() for event in short], lambda index: without_data(short[index]).to_json(), limits)
 
-    status: Literal["ok", "failed", "not_configured"]
+
+def shorten_numbers(event: FlatEvent) -> FlatEvent:
+    """Return the event with long numbers in exponential notation (``1e300``)."""
+    text = short_numbers(event.event_data_json)
+    return event if text is event.event_data_json else replace(event, event_data_json=text)
 
 
-class HealthAnswer(BaseModel):
-    """How the API is doing: `degraded` where something not essential fails, `unavailable` where its database is away or
-    takes no writes."""
+def without_data(event: FlatEvent) -> FlatEvent:
+    """Return the event with its data replaced by the size of the data and the address of the event."""
+    return replace(event, event_data_json=json.dumps(truncated_data(event.event_data_json, event.id)))
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": "ok",
-                    "version": "0.1.0",
-                    "checks": {
-                        "database": {"status": "ok", "postgresql": "17", "schema": "0001"},
-                        "writes": {"status": "ok"},
-                        "bucket": {"status": "ok"},
-                        "fan_out": {"status": "ok", "subscriptions": "1"},
-                    },
-                }
-            ]
-        }
-    )
 
-    status: Literal["ok", "degraded", "unavailable"]
-    version: str
-    checks: dict[str, HealthCheck]
+def statistics_content(statistics: EventStats) -> dict[str, Any]:
+    """Return statistics in the form of ``EventStatisticsResponse``."""
+    return {
+        "total_events": statistics.total,
+        "events_by_type": statistics.by_type,
+        "events_by_camera": statistics.by_camera,
+        "date_range": {"start": _time(statistics.first), "end": _time(statistics.last)},
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_utc(moment)

@@ -1,36 +1,40 @@
-"""Events: lists, statistics, one event, deleting."""
+"""Routes of the events API: list, count, read and delete events.
+
+``GET /events`` takes these steps: ``ListParameters`` (requests.py) validates the query and gives an ``EventFilter``;
+``PlateAccess`` adds the tokens of a protected plate to it; ``db.events.queries`` reads the page and its exact total;
+``PlateAccess`` opens protected plates if the caller may read them; ``event_texts`` (responses.py) makes the page fit.
+"""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Path, Query
+from fastapi.openapi.models import Example
 from starlette.responses import Response
 
-from cloud_functions.api.dependencies import Here, Resources
+from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.events.requests import (
     MAX_RECENT,
-    DeleteRequest,
+    DeleteEventsRequest,
     FilterParameters,
     ListParameters,
-    Segment,
-    event_ref,
-    plate_parameter,
 )
 from cloud_functions.api.events.responses import (
-    EventAnswer,
-    EventDeleted,
-    EventList,
-    EventsDeleted,
-    EventStatistics,
-    RecentEvents,
+    DeleteEventResponse,
+    DeleteEventsResponse,
+    EventListResponse,
+    EventResponse,
+    EventStatisticsResponse,
+    RecentEventsResponse,
+    event_texts,
+    statistics_content,
 )
 from cloud_functions.api.http.cursor import Cursor
-from cloud_functions.api.http.limits import event_texts
+from cloud_functions.api.http.parameters import PlatePath, Segment, event_ref, plate_in_path
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.responses import json_response, list_response, text_response
 from cloud_functions.api.http.strict_route import StrictRoute
@@ -45,224 +49,225 @@ from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.events.statistics import event_stats
 from cloud_functions.db.snapshots.expired import record_expired_snapshots
 from cloud_functions.db.types import Connection
-from shared.clock import format_utc
 from shared.errors import VedetteError
 from shared.storage_keys import image_object_keys
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/events", tags=["Events"], route_class=StrictRoute)
-_MAY_READ = Depends(require("events:read"))
-_MAY_DELETE = Depends(require("events:delete"))
+_READ = Depends(require("events:read"))
+_DELETE = Depends(require("events:delete"))
+_DELETE_EXAMPLES: Final[dict[str, Example]] = {
+    "old motion": {"value": {"event_type": "motion", "end_time": "2026-10-01T00:00:00Z"}}
+}
 
 EventRef = Annotated[int | UUID, Depends(event_ref)]
 
 
-@router.get("", response_model=EventList, dependencies=[_MAY_READ], summary="List events")
-async def list_events(here: Here, asked: Annotated[ListParameters, Query()], may_read: MayReadPlates) -> Response:
-    """The events that meet every condition given, newest first, with the exact total.
+@router.get("", response_model=EventListResponse, dependencies=[_READ], summary="List events")
+async def list_events(deps: Deps, params: Annotated[ListParameters, Query()], may_read: MayReadPlates) -> Response:
+    """Events that meet every condition, newest first, with their exact total.
 
-    Pages are numbered from 1. To walk through many events follow `next_cursor` instead: events that arrive
-    meanwhile then neither repeat nor hide any. Totals come from counts kept with the events, so they take milliseconds
-    for camera, type, site, time, one of class or zone, and `min_confidence` in steps of 0.05; a confidence between two
-    steps, a plate, or class and zone together are counted one by one: exact too, and the slower the more events the
-    rest of the conditions leaves.
+    Pages are numbered from 1. To read many events, follow `next_cursor` instead: events that arrive in the meantime
+    then neither repeat nor skip items. Totals are computed from rollups and take milliseconds for camera, type, site,
+    time, one of class or zone, and `min_confidence` in steps of 0.05. A confidence between two steps, a plate, or class
+    and zone together require counting each event: the total is still exact, but slower the more events match.
     """
-    return await _page(here, asked.event_filter(), asked, may_read=may_read)
+    return await _page(deps, params.event_filter(), params, may_read=may_read)
 
 
 @router.get(
-    "/stats", name="event_statistics", response_model=EventStatistics, dependencies=[_MAY_READ], summary="Count events"
+    "/stats",
+    name="event_statistics",
+    response_model=EventStatisticsResponse,
+    dependencies=[_READ],
+    summary="Count events",
 )
-async def stats(here: Here, asked: Annotated[FilterParameters, Query()]) -> Response:
-    """Exact totals by type and by camera of the events that meet every condition, and the time they span."""
-    wanted = asked.event_filter()
-    found = await here.database.run(
-        lambda connection: event_stats(connection, here.plates.event_filter(connection, wanted))
+async def event_statistics(deps: Deps, params: Annotated[FilterParameters, Query()]) -> Response:
+    """Exact totals by type and by camera of the events that meet every condition, and their time range."""
+    event_filter = params.event_filter()
+    statistics = await deps.database.run(
+        lambda connection: event_stats(connection, deps.plate_access.event_filter(connection, event_filter))
     )
-    return json_response(
-        {
-            "total_events": found.total,
-            "events_by_type": found.by_type,
-            "events_by_camera": found.by_camera,
-            "date_range": {"start": _time(found.first), "end": _time(found.last)},
-        }
-    )
+    return json_response(statistics_content(statistics))
 
 
 @router.get(
-    "/recent", name="recent_events", response_model=RecentEvents, dependencies=[_MAY_READ], summary="The newest events"
+    "/recent",
+    name="recent_events",
+    response_model=RecentEventsResponse,
+    dependencies=[_READ],
+    summary="List the newest events",
 )
-async def recent(
-    here: Here,
+async def recent_events(
+    deps: Deps,
     may_read: MayReadPlates,
-    limit: Annotated[int, Query(ge=1, le=MAX_RECENT, description="How many at most.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=MAX_RECENT, description="Maximum number of events.")] = 10,
 ) -> Response:
-    """The newest events of all cameras, by capture time. Nothing is counted: this is the one to poll."""
+    """The newest events of all cameras, by capture time. The request counts nothing, so it is suitable for polling."""
 
     def read(connection: Connection) -> list[FlatEvent]:
         events = events_after(connection, EventFilter(), after=None, limit=limit)
-        return here.plates.events(connection, events, may_read=may_read)
+        return deps.plate_access.events(connection, events, may_read=may_read)
 
-    events = await here.database.run(read)
-    listed = ",".join(event_texts(events, here.limits))
-    return text_response(f'{{"events":[{listed}],"count":{len(events)}}}')
+    events = await deps.database.run(read)
+    items = ",".join(event_texts(events, deps.limits))
+    return text_response(f'{{"events":[{items}],"count":{len(events)}}}')
 
 
 @router.get(
     "/camera/{camera_id}",
     name="camera_events",
-    response_model=EventList,
-    dependencies=[_MAY_READ],
-    summary="Events of a camera",
+    response_model=EventListResponse,
+    dependencies=[_READ],
+    summary="List the events of a camera",
 )
-async def of_camera(
-    here: Here,
-    camera_id: Annotated[Segment, Path(description="The camera.", examples=["camera-1"])],
-    asked: Annotated[ListParameters, Query()],
+async def camera_events(
+    deps: Deps,
+    camera_id: Annotated[Segment, Path(description="Identifier of the camera.", examples=["camera-1"])],
+    params: Annotated[ListParameters, Query()],
     may_read: MayReadPlates,
 ) -> Response:
-    """The list of one camera's events; takes the same conditions as the list of all."""
-    if asked.camera_id not in (None, camera_id):
-        raise invalid_parameter("camera_id", "names another camera than the path")
-    wanted = asked.model_copy(update={"camera_id": camera_id}).event_filter()
-    return await _page(here, wanted, asked, may_read=may_read)
+    """Events of one camera. Accepts the same conditions as the list of all events."""
+    if params.camera_id not in (None, camera_id):
+        raise invalid_parameter("camera_id", "differs from the camera in the path")
+    event_filter = params.model_copy(update={"camera_id": camera_id}).event_filter()
+    return await _page(deps, event_filter, params, may_read=may_read)
 
 
 @router.get(
     "/plate/{text}",
     name="plate_events",
-    response_model=EventList,
-    dependencies=[_MAY_READ],
-    summary="Events of a number plate",
+    response_model=EventListResponse,
+    dependencies=[_READ],
+    summary="List the events of a number plate",
 )
-async def of_plate(
-    here: Here,
-    text: Annotated[str, Path(description="The plate, however it is spaced or cased.", examples=["AB-123-CD"])],
-    asked: Annotated[ListParameters, Query()],
-    may_read: MayReadPlates,
+async def plate_events(
+    deps: Deps, text: PlatePath, params: Annotated[ListParameters, Query()], may_read: MayReadPlates
 ) -> Response:
-    """The list of the `anpr` events of one whole plate; takes the same conditions as the list of all."""
-    try:
-        plate = plate_parameter(text[:100])
-    except ValueError as error:
-        raise invalid_parameter("text", str(error), location="path") from None
-    if asked.license_plate not in (None, plate):
-        raise invalid_parameter("license_plate", "names another plate than the path")
-    wanted = asked.model_copy(update={"license_plate": plate}).event_filter()
-    return await _page(here, wanted, asked, may_read=may_read)
+    """`anpr` events of one complete plate. Accepts the same conditions as the list of all events."""
+    plate = plate_in_path(text)
+    if params.license_plate not in (None, plate):
+        raise invalid_parameter("license_plate", "differs from the plate in the path")
+    event_filter = params.model_copy(update={"license_plate": plate}).event_filter()
+    return await _page(deps, event_filter, params, may_read=may_read)
 
 
 @router.post(
     "/delete",
     name="delete_events",
-    response_model=EventsDeleted,
-    dependencies=[_MAY_DELETE],
+    response_model=DeleteEventsResponse,
+    dependencies=[_DELETE],
     summary="Delete many events",
 )
 async def delete_many(
-    here: Here,
-    asked: Annotated[
-        DeleteRequest,
-        Body(openapi_examples={"old motion": {"value": {"event_type": "motion", "end_time": "2026-10-01T00:00:00Z"}}}),
-    ],
+    deps: Deps, body: Annotated[DeleteEventsRequest, Body(openapi_examples=_DELETE_EXAMPLES)]
 ) -> Response:
-    """Delete the oldest events that meet every condition; at least one condition must be given.
+    """Delete the oldest events that meet every condition. At least one condition is required.
 
-    At most `limit` go at once. While `remaining` is not 0, ask again.
+    One request deletes at most `limit` events. Repeat it until `remaining` is 0.
     """
-    plain = asked.event_filter()
-    wanted = await here.database.run(lambda connection: here.plates.event_filter(connection, plain))
-    deletion = await here.database.run(lambda connection: delete_events(connection, wanted, limit=asked.limit))
-    remaining = await here.database.run(lambda connection: count_events(connection, wanted))
-    pictures = await _delete_pictures(here, deletion.pictures) if asked.delete_snapshots else 0
+    given = body.event_filter()
+    event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, given))
+    deletion = await deps.database.run(lambda connection: delete_events(connection, event_filter, limit=body.limit))
+    remaining = await deps.database.run(lambda connection: count_events(connection, event_filter))
+    deleted_snapshots = await _delete_snapshots(deps, deletion.pictures) if body.delete_snapshots else 0
     message = f"{deletion.events} events deleted"
-    if asked.delete_snapshots and pictures < len(deletion.pictures):
-        message += "; their pictures could not be deleted"
+    if body.delete_snapshots and deleted_snapshots < len(deletion.pictures):
+        message += "; their snapshots could not be deleted"
     return json_response(
-        {"message": message, "deleted": deletion.events, "snapshots_deleted": pictures, "remaining": remaining}
+        {
+            "message": message,
+            "deleted": deletion.events,
+            "snapshots_deleted": deleted_snapshots,
+            "remaining": remaining,
+        }
     )
 
 
-@router.get("/{event}", name="get_event", response_model=EventAnswer, dependencies=[_MAY_READ], summary="One event")
-async def one(here: Here, ref: EventRef, may_read: MayReadPlates) -> Response:
+@router.get("/{event}", name="get_event", response_model=EventResponse, dependencies=[_READ], summary="Get one event")
+async def get_event(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
     """The event with this `id` or `event_id`."""
-    event = await find_or_404(here, ref)
+    event = await get_event_or_404(deps, ref)
     if may_read and is_protected(event):
-        [event] = await here.database.run(lambda connection: here.plates.events(connection, [event], may_read=may_read))
-    [text] = event_texts([event], here.limits)
+        [event] = await deps.database.run(
+            lambda connection: deps.plate_access.events(connection, [event], may_read=may_read)
+        )
+    [text] = event_texts([event], deps.limits)
     return text_response(text)
 
 
 @router.delete(
-    "/{event}", name="delete_event", response_model=EventDeleted, dependencies=[_MAY_DELETE], summary="Delete one event"
+    "/{event}",
+    name="delete_event",
+    response_model=DeleteEventResponse,
+    dependencies=[_DELETE],
+    summary="Delete one event",
 )
 async def delete_one(
-    here: Here,
+    deps: Deps,
     ref: EventRef,
-    delete_snapshot: Annotated[bool, Query(description="Delete its picture and thumbnail too.")] = False,
+    delete_snapshot: Annotated[bool, Query(description="Also delete its snapshot and thumbnail.")] = False,
 ) -> Response:
-    """Delete the event; its picture stays unless asked otherwise, and while another event shows it."""
-    deletion: Deletion = await here.database.run(lambda connection: delete_event(connection, ref))
+    """Delete the event. Its snapshot is kept unless `delete_snapshot` is true and no other event uses it."""
+    deletion: Deletion = await deps.database.run(lambda connection: delete_event(connection, ref))
     if deletion.events == 0:
-        raise no_such_event()
-    pictures = await _delete_pictures(here, deletion.pictures) if delete_snapshot else 0
+        raise event_not_found()
+    deleted_snapshots = await _delete_snapshots(deps, deletion.pictures) if delete_snapshot else 0
     message = "Event deleted"
-    if delete_snapshot and pictures < len(deletion.pictures):
-        message += "; its picture could not be deleted"
-    return json_response({"message": message, "snapshot_deleted": pictures > 0})
+    if delete_snapshot and deleted_snapshots < len(deletion.pictures):
+        message += "; its snapshot could not be deleted"
+    return json_response({"message": message, "snapshot_deleted": deleted_snapshots > 0})
 
 
-async def find_or_404(here: Resources, ref: int | UUID) -> FlatEvent:
-    """Return the event; raise the 404 Problem where there is none."""
-    event = await here.database.run(lambda connection: find_event(connection, ref))
+async def get_event_or_404(deps: Dependencies, ref: int | UUID) -> FlatEvent:
+    """Return the event; raise the 404 Problem if it does not exist."""
+    event = await deps.database.run(lambda connection: find_event(connection, ref))
     if event is None:
-        raise no_such_event()
+        raise event_not_found()
     return event
 
 
-def no_such_event() -> Problem:
-    """Return the 404 for an event that is not there."""
-    return Problem(404, "event-not-found", "There is no event with this id; it may have been deleted or expired.")
-
-
-async def _page(here: Resources, plain: EventFilter, asked: ListParameters, *, may_read: bool) -> Response:
-    size, after = asked.page_size, asked.after
-
-    def read(connection: Connection) -> EventPage:
-        wanted = here.plates.event_filter(connection, plain)
-        if after is not None:
-            page = page_after(connection, wanted, after=after, limit=size)
-        else:
-            page = numbered_page(connection, wanted, offset=(asked.page - 1) * size, limit=size)
-        return replace(page, events=here.plates.events(connection, page.events, may_read=may_read))
-
-    page = await here.database.run(read)
-    last = page.events[-1] if page.has_more and page.events else None
-    return list_response(
-        "events",
-        event_texts(page.events, here.limits),
-        total=page.total,
-        part={"page": asked.page if after is None else None, "page_size": size},
-        ends_at=None if last is None else Cursor(timestamp=last.timestamp, id=last.id),
+def event_not_found() -> Problem:
+    """Return the 404 Problem for an event that does not exist."""
+    return Problem(
+        404, "event-not-found", "There is no event with this id. It may have been deleted, or its retention has ended."
     )
 
 
-async def _delete_pictures(here: Resources, pictures: list[SnapshotPath]) -> int:
-    """Delete pictures and their thumbnails; return how many went. What a failing bucket keeps, maintenance deletes."""
-    objects = {picture: image_object_keys(picture.device_id, picture.path) for picture in pictures}
-    ours = [picture for picture in pictures if objects[picture]]  # the others are in no bucket of ours
-    if not ours:
+async def _page(deps: Dependencies, given: EventFilter, params: ListParameters, *, may_read: bool) -> Response:
+    size, after = params.page_size, params.after
+
+    def read(connection: Connection) -> EventPage:
+        event_filter = deps.plate_access.event_filter(connection, given)
+        if after is not None:
+            page = page_after(connection, event_filter, after=after, limit=size)
+        else:
+            page = numbered_page(connection, event_filter, offset=(params.page - 1) * size, limit=size)
+        return replace(page, events=deps.plate_access.events(connection, page.events, may_read=may_read))
+
+    page = await deps.database.run(read)
+    last = page.events[-1] if page.has_more and page.events else None
+    return list_response(
+        "events",
+        event_texts(page.events, deps.limits),
+        total=page.total,
+        page={"page": params.page if after is None else None, "page_size": size},
+        last=None if last is None else Cursor(timestamp=last.timestamp, id=last.id),
+    )
+
+
+async def _delete_snapshots(deps: Dependencies, snapshots: list[SnapshotPath]) -> int:
+    """Delete snapshots and their thumbnails; return the number deleted. Maintenance retries after a failure."""
+    objects = {snapshot: image_object_keys(snapshot.device_id, snapshot.path) for snapshot in snapshots}
+    stored = [snapshot for snapshot in snapshots if objects[snapshot]]  # other keys are not in this bucket
+    if not stored:
         return 0
-    keys = [key for picture in ours for key in objects[picture]]
+    keys = [key for snapshot in stored for key in objects[snapshot]]
     try:
-        await here.workers.run(lambda: here.snapshots.delete(keys))
+        await deps.thread_pool.run(lambda: deps.snapshots.delete(keys))
     except VedetteError as error:
-        logger.warning("%d pictures of deleted events are left to maintenance: %s", len(ours), error)
-        await here.database.run(lambda connection: record_expired_snapshots(connection, ours))
+        logger.warning("deleting %d snapshots failed; maintenance will retry: %s", len(stored), error)
+        await deps.database.run(lambda connection: record_expired_snapshots(connection, stored))
         return 0
-    return len(ours)
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else format_utc(moment)
+    return len(stored)

@@ -1,4 +1,4 @@
-"""``GET /health``: how the API and what it leans on are doing. For everybody, so no address and no error text."""
+"""``GET /health``: the status of the API and its dependencies. It is public and returns no address or error text."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from cloud_functions.api.backends.health_probes import HealthProbe
-from cloud_functions.api.dependencies import Here
-from cloud_functions.api.events.responses import HealthAnswer
+from cloud_functions.api.dependencies import Deps
+from cloud_functions.api.health.responses import HealthResponse
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.strict_route import StrictRoute
 from shared import __version__
@@ -21,26 +21,27 @@ from shared.errors import VedetteError
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["Health"], route_class=StrictRoute)
 
-KNOWN_CHECKS = ("database", "writes", "bucket", "fan_out")
-_LONGEST_CHECK_S = 5.0
-"""A thing that does not answer for so long is not well, whatever it waits for."""
+CHECK_NAMES = ("database", "writes", "bucket", "fan_out")
+_CHECK_TIMEOUT_S = 5.0
+"""A check that takes longer than this fails."""
 
 
 @router.get(
     "/health",
-    response_model=HealthAnswer,
-    summary="How is it doing?",
-    responses={503: {"model": HealthAnswer, "description": "The database is away, or takes no writes."}},
+    response_model=HealthResponse,
+    summary="Check the API and its dependencies",
+    responses={503: {"model": HealthResponse, "description": "The database is unavailable or rejects writes."}},
 )
-async def health(here: Here) -> Response:
-    """Ask the database, the bucket and the fan-out hub whether they answer, and say which versions run.
+async def health(deps: Deps) -> Response:
+    """Check whether the database, the bucket and the fan-out topic respond, and return the versions in use.
 
-    `writes` tells whether the database takes what is written: it fails on a full disk, or a read-only server.
+    `writes` checks whether the database accepts writes. It fails if the disk is full or the server is read-only. A
+    success is cached for 10 seconds.
     """
-    checks: dict[str, dict[str, Any]] = {name: {"status": "not_configured"} for name in KNOWN_CHECKS}
-    found = await asyncio.gather(*map(_check, here.probes))
-    checks |= {probe.name: check for probe, check in zip(here.probes, found, strict=True)}
-    failed = [probe for probe in here.probes if checks[probe.name]["status"] == "failed"]
+    checks: dict[str, dict[str, Any]] = {name: {"status": "not_configured"} for name in CHECK_NAMES}
+    results = await asyncio.gather(*map(_check, deps.probes))
+    checks |= {probe.name: result for probe, result in zip(deps.probes, results, strict=True)}
+    failed = [probe for probe in deps.probes if checks[probe.name]["status"] == "failed"]
     status = "unavailable" if any(probe.essential for probe in failed) else "degraded" if failed else "ok"
     return JSONResponse(
         {"status": status, "version": __version__, "checks": checks},
@@ -50,13 +51,13 @@ async def health(here: Here) -> Response:
 
 
 async def _check(probe: HealthProbe) -> dict[str, Any]:
-    started = time.monotonic()
+    started_s = time.monotonic()
     try:
-        found = await asyncio.wait_for(probe.check(), _LONGEST_CHECK_S)
+        details = await asyncio.wait_for(probe.check(), _CHECK_TIMEOUT_S)
     except (VedetteError, Problem, TimeoutError) as error:
-        logger.warning("health: %s failed: %s", probe.name, str(error) or "no answer in time")
+        logger.warning("health check %s failed: %s", probe.name, str(error) or "timeout")
         return {"status": "failed"}
-    except Exception:  # a probe's own fault is no reason to say nothing about the others
-        logger.exception("health: %s failed unexpectedly", probe.name)
+    except Exception:  # an error in one probe must not hide the results of the others
+        logger.exception("health check %s raised an unexpected error", probe.name)
         return {"status": "failed"}
-    return {"status": "ok", **found, "latency_ms": round((time.monotonic() - started) * 1000, 1)}
+    return {"status": "ok", **details, "latency_ms": round((time.monotonic() - started_s) * 1000, 1)}

@@ -1,1 +1,1 @@
-"""HTTP without any resource: problems, responses, parameters, limits, documentation pages. Knows no resource."""
+"""HTTP without any resource: problems, responses, parameters, limits, middleware. Imports no other API folder."""

@@ -1,6 +1,6 @@
-"""The keyset cursor: where a page of events ended, as an opaque token.
+"""The keyset cursor of a list: the position after the last item of a page, as an opaque token.
 
-It holds nothing that the page did not show, so it is checked for form and range but not signed.
+It holds only values that the page showed, so it is checked for format and range but not signed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LAST_MICROSECOND = (datetime(3000, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 TOKEN_LENGTH = 28
+"""Length of every token, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last event of a page; the next page begins right after it (older, or as old with a smaller id)."""
+    """The last item of a page. The next page starts with the first item that is older, or as old with a smaller id."""
 
     timestamp: datetime
     id: int
@@ -34,14 +35,19 @@ class Cursor:
 
 
 def decode_cursor(token: str) -> Cursor:
-    """Return the cursor in ``token``; raise ValueError for anything that ``encode`` did not make."""
+    """Return the cursor in ``token``; raise ValueError for a token that ``encode`` did not create."""
     try:
         raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-        version, microseconds, event_number = _LAYOUT.unpack(raw[: _LAYOUT.size])
+        version, microseconds, row_id = _LAYOUT.unpack(raw[: _LAYOUT.size])
         (checksum,) = struct.unpack(">I", raw[_LAYOUT.size :])
     except (UnicodeEncodeError, binascii.Error, struct.error):
-        raise ValueError("is not a cursor that this API gave out") from None
-    intact = checksum == zlib.crc32(raw[: _LAYOUT.size]) and version == _VERSION
-    if not intact or not 0 <= microseconds < _LAST_MICROSECOND or event_number < 1:
-        raise ValueError("is not a cursor that this API gave out")
-    return Cursor(timestamp=_EPOCH + microseconds * _MICROSECOND, id=event_number)
+        raise ValueError("cursor is not one that this API issued") from None
+    is_intact = checksum == zlib.crc32(raw[: _LAYOUT.size]) and version == _VERSION
+    if not is_intact or not 0 <= microseconds < _LAST_MICROSECOND or row_id < 1:
+        raise ValueError("cursor is not one that this API issued")
+    return Cursor(timestamp=_EPOCH + microseconds * _MICROSECOND, id=row_id)
+
+
+def cursor_after(token: str | None) -> Cursor | None:
+    """Return the cursor of a ``cursor`` parameter, or None if it was not given; raise ValueError if it is invalid."""
+    return None if token is None else decode_cursor(token)

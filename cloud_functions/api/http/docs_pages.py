@@ -1,8 +1,7 @@
-"""``/docs`` and ``/redoc`` without a CDN: the scripts come from the ``fastapi-offline`` wheel and are served here.
+"""The documentation pages ``/docs`` and ``/redoc``, served without a CDN. ``/`` redirects to ``/docs``.
 
-``/`` leads to ``/docs``.
-
-Only the wheel's files are used. Without it the pages say so, and ``/openapi.json`` is there all the same.
+The scripts are files of the ``fastapi-offline`` wheel. If the wheel is not installed, the pages link to
+``/openapi.json`` instead.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ ASSETS = {
     "favicon.png": "image/png",
 }
 _WITHOUT_ASSETS = """<!doctype html><html lang="en"><title>Vedette API</title>
-<p>The pages that browse this API need the Python package <code>fastapi-offline</code>, which is not installed.
-<p>The description itself is at <a href="{openapi}">{openapi}</a>; any OpenAPI viewer reads it."""
+<p>The interactive documentation needs the Python package <code>fastapi-offline</code>, which is not installed.
+<p>The OpenAPI document is at <a href="{openapi}">{openapi}</a>. Any OpenAPI viewer can open it."""
 
 
 def packaged_assets() -> Path | None:
-    """Return the folder of scripts inside the ``fastapi-offline`` wheel, or None where it is not installed."""
+    """Return the folder of scripts in the ``fastapi-offline`` wheel, or None if it is not installed."""
     spec = importlib.util.find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
         return None
@@ -38,7 +37,7 @@ def packaged_assets() -> Path | None:
 
 
 def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
-    """Add ``/docs``, ``/redoc`` and what they load, and a redirect from ``/``."""
+    """Add ``/docs``, ``/redoc``, their assets, ``/openapi.json`` and the redirect from ``/``."""
 
     def root(request: Request) -> str:
         return str(request.scope.get("root_path", "")).rstrip("/")
@@ -46,10 +45,10 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
     def urls(request: Request) -> tuple[str, str]:
         return f"{root(request)}{OPENAPI_PATH}", f"{root(request)}/docs-assets"
 
-    async def start(request: Request) -> RedirectResponse:
+    async def redirect_to_docs(request: Request) -> RedirectResponse:
         return RedirectResponse(f"{root(request)}/docs")
 
-    async def description() -> JSONResponse:
+    async def openapi_document() -> JSONResponse:
         return JSONResponse(app.openapi())
 
     async def swagger(request: Request) -> HTMLResponse:
@@ -79,12 +78,12 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
 
     async def asset(name: str) -> Response:
         if assets is None or name not in ASSETS:
-            raise Problem(404, "not-found", "There is no such file.")
+            raise Problem(404, "not-found", "This file does not exist.")
         headers = {"Cache-Control": "public, max-age=86400"}
         return Response((assets / name).read_bytes(), media_type=ASSETS[name], headers=headers)
 
-    app.add_api_route("/", start, include_in_schema=False)
-    app.add_api_route(OPENAPI_PATH, description, include_in_schema=False)
+    app.add_api_route("/", redirect_to_docs, include_in_schema=False)
+    app.add_api_route(OPENAPI_PATH, openapi_document, include_in_schema=False)
     app.add_api_route("/docs", swagger, include_in_schema=False)
     app.add_api_route("/redoc", redoc, include_in_schema=False)
     app.add_api_route("/docs-assets/{name}", asset, include_in_schema=False)

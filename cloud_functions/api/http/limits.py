@@ -1,54 +1,59 @@
-"""Makes lists fit into one answer: the largest items are shortened, so that no item hides its neighbours.
-
-Numbers that the database wrote out are written short first, which changes no value. Where that is not enough, the
-largest events come without their data, and say so: ``{"truncated": true, "event_data_bytes": …, "href": …}``.
-"""
+"""Size limits of responses, and how a list is made to fit: the largest items are replaced by smaller ones first."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from cloud_functions.api.dependencies import Limits
-from cloud_functions.db.events.json_size import short_numbers
-from cloud_functions.db.events.record import FlatEvent, truncated_data
-
-_AROUND_BYTES = 4096
-"""Kept free for what stands around the items, and for headers."""
-_LONGEST_TEXT = 200
-
-
-def event_texts(events: Sequence[FlatEvent], limits: Limits) -> list[str]:
-    """Return events as JSON texts that fit into one answer together."""
-    short = [shortened(event) for event in events]
-    return fit([event.to_json() for event in short], lambda index: without_data(short[index]).to_json(), limits)
+LAMBDA_RESPONSE_BYTES = 6 * 1024 * 1024
+"""Lambda's limit for one response, including the JSON envelope and base64 encoding."""
+LAMBDA_IMAGE_BYTES = LAMBDA_RESPONSE_BYTES // 4 * 3 - 64 * 1024
+LAMBDA_EXPORT_BYTES = LAMBDA_RESPONSE_BYTES - 1024 * 1024
+_SERVER_RESPONSE_BYTES = 64 * 1024 * 1024
+_MAX_JSON_BYTES_PER_CHARACTER = 12
+"""JSON escapes a character outside the Basic Multilingual Plane as two escapes of six bytes."""
+_ENVELOPE_BYTES = 4096
+"""Reserved for the JSON around the items and for headers."""
 
 
-def plate_texts(plates: Sequence[dict[str, Any]], limits: Limits) -> list[str]:
-    """Return plate reads as JSON texts that fit into one answer together."""
-    texts = [json.dumps(plate, ensure_ascii=False, separators=(",", ":")) for plate in plates]
-    return fit(texts, lambda index: json.dumps(_cut(plates[index]), ensure_ascii=False), limits)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Maximum sizes of responses."""
+
+    image_bytes: int
+    """Largest image that is returned directly. A larger one is a redirect to its signed URL."""
+    export_bytes: int | None
+    """Largest export response. None means that exports are streamed without a limit."""
+    signed_url_s: int = 900
+    """Lifetime of signed URLs in seconds."""
+    in_json: bool = True
+    """Whether the response body is a string inside JSON, as on Lambda, where escaping makes it larger."""
+
+    @property
+    def response_bytes(self) -> int:
+        """Maximum size of a response that is not an image, in bytes as sent."""
+        return _SERVER_RESPONSE_BYTES if self.export_bytes is None else self.export_bytes
+
+    def sent_bytes(self, text: str) -> int:
+        """Return the size of ``text`` as sent. Lambda's runtime may escape every character outside ASCII."""
+        return len(json.dumps(text)) - 2 if self.in_json else len(text.encode())
+
+    def surely_fits(self, characters: int) -> bool:
+        """Return whether a response of this many characters fits, whichever characters they are."""
+        return characters * (_MAX_JSON_BYTES_PER_CHARACTER if self.in_json else 4) < self.response_bytes // 2
 
 
-def shortened(event: FlatEvent) -> FlatEvent:
-    """Return the event with long numbers written short."""
-    text = short_numbers(event.event_data_json)
-    return event if text is event.event_data_json else replace(event, event_data_json=text)
+LAMBDA_LIMITS = Limits(image_bytes=LAMBDA_IMAGE_BYTES, export_bytes=LAMBDA_EXPORT_BYTES)
+SERVER_LIMITS = Limits(image_bytes=64 * 1024 * 1024, export_bytes=None, in_json=False)
 
 
-def without_data(event: FlatEvent) -> FlatEvent:
-    """Return the event with a note in the place of its data: how large it is, and where to get it."""
-    return replace(event, event_data_json=json.dumps(truncated_data(event.event_data_json, event.id)))
-
-
-def fit(texts: list[str], smaller: Callable[[int], str], limits: Limits) -> list[str]:
-    """Return the texts, the largest replaced by what ``smaller`` gives for their index until all fit together."""
+def fit_items(texts: list[str], smaller: Callable[[int], str], limits: Limits) -> list[str]:
+    """Return the JSON texts, with the largest replaced by ``smaller(index)`` until all fit into one response."""
     if limits.surely_fits(sum(map(len, texts)) + len(texts)):
         return texts
     sizes = [limits.sent_bytes(text) for text in texts]
-    excess = sum(sizes) + len(texts) + _AROUND_BYTES - limits.answer_bytes
+    excess = sum(sizes) + len(texts) + _ENVELOPE_BYTES - limits.response_bytes
     fitted = list(texts)
     for index in sorted(range(len(texts)), key=sizes.__getitem__, reverse=True):
         if excess <= 0:
@@ -56,16 +61,3 @@ def fit(texts: list[str], smaller: Callable[[int], str], limits: Limits) -> list
         fitted[index] = smaller(index)
         excess -= sizes[index] - limits.sent_bytes(fitted[index])
     return fitted
-
-
-def _cut(plate: dict[str, Any]) -> dict[str, Any]:
-    """Return a read without what a device added of its own: long texts end after a while, its box is four numbers."""
-    cut = {name: f"{value[:_LONGEST_TEXT]}…" if _is_long(value) else value for name, value in plate.items()}
-    box = cut.get("plate_box")
-    if isinstance(box, dict):
-        cut["plate_box"] = {name: box.get(name) for name in ("x", "y", "width", "height")}
-    return cut | {"truncated": True}
-
-
-def _is_long(value: object) -> bool:
-    return isinstance(value, str) and len(value) > _LONGEST_TEXT

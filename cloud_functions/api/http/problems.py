@@ -1,6 +1,7 @@
-"""Errors as RFC 9457 problem documents, whatever raised them.
+"""Error responses: every error becomes an RFC 9457 problem document.
 
-A problem names the parameter or the thing and says what to do; it never holds a stack trace, SQL, or the value sent.
+A problem names the invalid parameter or resource and what to do. It never contains a stack trace, SQL, or the value
+that the client sent.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:vedette:problem:"
-MAX_NAMED_ERRORS = 20
+MAX_REPORTED_ERRORS = 20
+UNKNOWN_PARAMETER = "unknown parameter"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_READ_AS = {"HEAD": "GET"}
-"""Methods that the application answers as another (see ``app.py``)."""
+_HANDLED_AS = {"HEAD": "GET"}
+"""Methods that ``HttpSemanticsMiddleware`` replaces with another before routing."""
 
 
 class FieldError(TypedDict):
-    """One parameter that is not right."""
+    """One invalid parameter."""
 
     parameter: str
     location: str
@@ -41,22 +43,23 @@ class FieldError(TypedDict):
 
 
 class ProblemDocument(BaseModel):
-    """What every error response holds (RFC 9457)."""
+    """Body of every error response (RFC 9457)."""
 
-    type: str = Field(description="What kind of problem it is: stable, to switch on.")
+    type: str = Field(description="URI of the problem type. It is stable: clients can compare it.")
     title: str
     status: int
     detail: str
-    instance: str = Field(description="The path that was asked for.")
+    instance: str = Field(description="Path of the request.")
     errors: list[dict[str, str]] | None = Field(
-        default=None, description="Per parameter: `parameter`, `location` (query, path, body, header) and `message`."
+        default=None,
+        description="Invalid parameters: `parameter`, `location` (query, path, body or header) and `message` of each.",
     )
 
 
 class Problem(HTTPException):
-    """An error answer on purpose; raise it from a route, a dependency, or while a body is read.
+    """An error response that a route, a dependency or the reading of a body raises.
 
-    An ``HTTPException``, because FastAPI turns everything else that is raised while it reads a body into a 400.
+    It is an ``HTTPException``, because FastAPI converts any other exception raised while it reads a body into a 400.
     """
 
     def __init__(
@@ -75,13 +78,13 @@ class Problem(HTTPException):
 
 
 def invalid_parameter(parameter: str, message: str, *, location: str = "query") -> Problem:
-    """Return the 422 for one parameter."""
+    """Return the 422 Problem for one invalid parameter."""
     error = FieldError(parameter=parameter, location=location, message=message)
     return Problem(422, "invalid-parameter", f"{parameter}: {message}", errors=[error])
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
-    """Return ``problem`` as the answer to ``request``."""
+    """Return the response for ``problem``."""
     status = HTTPStatus(problem.status)
     document: dict[str, Any] = {
         "type": TYPE_PREFIX + problem.kind,
@@ -96,8 +99,14 @@ def problem_response(request: Request, problem: Problem) -> Response:
     return Response(json.dumps(document), problem.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 
 
+def problem_description(description: str) -> dict[str, Any]:
+    """Return the OpenAPI description of a response that is a problem document."""
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {"description": description, "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}}}
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem document."""
+    """Register the handlers that turn every exception of ``app`` into a problem document."""
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
 
@@ -109,14 +118,14 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     error = cast("HTTPException", error)
     kind, detail = {
-        400: ("unreadable-body", "The body cannot be read as JSON."),
+        400: ("unreadable-body", "The body is not valid JSON."),
         404: (
             "not-found",
-            f"There is nothing at this address. The API is described at {request.scope['root_path']}/docs.",
+            f"This path does not exist. {request.scope['root_path']}/docs lists all paths.",
         ),
         405: (
             "method-not-allowed",
-            f"This address does not take {request.method}; the Allow header says what it takes.",
+            f"This path does not support {request.method}. The Allow header lists the supported methods.",
         ),
     }.get(error.status_code, ("http-error", HTTPStatus(error.status_code).phrase))
     headers = dict(error.headers or {})
@@ -125,92 +134,92 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return problem_response(request, Problem(error.status_code, kind, detail, headers=headers))
 
 
-def name_fixed_paths(app: FastAPI) -> None:
-    """Note which addresses ``app`` names without a placeholder, and what they take; call it after the last route."""
-    taken: dict[str, set[str]] = {}
+def record_static_paths(app: FastAPI) -> None:
+    """Record the methods of every path of ``app`` without placeholders. Call it after the last route was added."""
+    methods_by_path: dict[str, set[str]] = {}
     for context in iter_route_contexts(app.routes):
         path, methods = getattr(context, "path", None), getattr(context, "methods", None)
         if isinstance(path, str) and methods and "{" not in path:
-            taken.setdefault(path, set()).update(methods)
-    app.state.fixed_paths = {
-        path: [method for method in _METHODS if _READ_AS.get(method, method) in methods]
-        for path, methods in taken.items()
+            methods_by_path.setdefault(path, set()).update(methods)
+    app.state.static_paths = {
+        path: [method for method in _METHODS if _HANDLED_AS.get(method, method) in methods]
+        for path, methods in methods_by_path.items()
     }
 
 
-def fixed_methods(request: Request) -> list[str] | None:
-    """Return what the request's address takes where a route names it without a placeholder; None where none does."""
+def static_path_methods(request: Request) -> list[str] | None:
+    """Return the methods of the request's path if a route has this exact path, else None."""
     path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    fixed: Mapping[str, list[str]] = request.app.state.fixed_paths
-    return fixed.get(path)
+    static_paths: Mapping[str, list[str]] = request.app.state.static_paths
+    return static_paths.get(path)
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """Return every method that any route at the request's path takes."""
-    fixed = fixed_methods(request)
-    if fixed is not None:
-        return fixed
+    """Return all methods that any route supports for the request's path."""
+    static = static_path_methods(request)
+    if static is not None:
+        return static
     routes: Sequence[BaseRoute] = request.app.routes
     return [
         method
         for method in _METHODS
-        if any(_takes(route, request.scope, _READ_AS.get(method, method)) for route in routes)
+        if any(_matches(route, request.scope, _HANDLED_AS.get(method, method)) for route in routes)
     ]
 
 
-def _takes(route: BaseRoute, scope: Mapping[str, Any], method: str) -> bool:
+def _matches(route: BaseRoute, scope: Mapping[str, Any], method: str) -> bool:
     return route.matches({**scope, "method": method})[0] is Match.FULL
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
-    reports = cast("Sequence[_Report]", cast("RequestValidationError", error).errors())
+    reports = cast("Sequence[_ValidationReport]", cast("RequestValidationError", error).errors())
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    errors = [_field_error(report, media_type) for report in reports[:MAX_NAMED_ERRORS]]
+    errors = [_field_error(report, media_type) for report in reports[:MAX_REPORTED_ERRORS]]
     detail = "; ".join(f"{field['parameter']}: {field['message']}" for field in errors)
     return problem_response(request, Problem(422, "invalid-parameter", detail, errors=errors))
 
 
 async def _on_vedette_error(request: Request, error: Exception) -> Response:
     if isinstance(error, TransientError):
-        logger.warning("cannot answer %s for now: %s", _route(request), error)
-        detail = "Something this answer needs is away for now; the same request may work in a moment."
+        logger.warning("%s %s is temporarily unavailable: %s", request.method, _route(request), error)
+        detail = "A service that this request needs is temporarily unavailable. Retry after the time in Retry-After."
         return problem_response(request, Problem(503, "unavailable", detail, headers={"Retry-After": "5"}))
     return await _on_unexpected_error(request, error)
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, _route(request), exc_info=error)
-    detail = "The server failed to answer; the failure is in its log under the time of this response."
+    detail = "The request failed because of an internal error. The server log has the details."
     return problem_response(request, Problem(500, "internal-error", detail))
 
 
 def _route(request: Request) -> str:
-    """Return the path as it is described: the one that was asked for may hold a plate, which is not for a log."""
-    return getattr(request.scope.get("route"), "path", "an unknown path")
+    """Return the path template: the actual path may contain a plate, which must not be logged."""
+    return getattr(request.scope.get("route"), "path", "unknown path")
 
 
-class _Report(TypedDict):
+class _ValidationReport(TypedDict):
     type: str
     loc: tuple[str | int, ...]
     msg: str
     ctx: NotRequired[dict[str, Any]]
 
 
-def _field_error(report: _Report, media_type: str) -> FieldError:
+def _field_error(report: _ValidationReport, media_type: str) -> FieldError:
     location, *path = report["loc"] or ("request",)
     if report["type"] == "model_attributes_type" and not path:
         return FieldError(parameter="body", location="body", message=_not_an_object(media_type))
     if report["type"] == "json_invalid":
-        return FieldError(parameter="body", location="body", message="is not JSON")
+        return FieldError(parameter="body", location="body", message="is not valid JSON")
     message = report["msg"].removeprefix("Value error, ").strip()
     if report["type"] == "extra_forbidden":
-        message = "there is no such parameter"
+        message = UNKNOWN_PARAMETER
     name = ".".join(str(part) for part in path)[:100] or str(location)
     return FieldError(parameter=name, location=str(location), message=message)
 
 
 def _not_an_object(media_type: str) -> str:
-    """Say why a body was not taken for the JSON object that it should be."""
+    """Return why a body was not accepted as a JSON object."""
     if media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json")):
         return "must be a JSON object"
     return "must be JSON, sent with the header Content-Type: application/json"

@@ -1,37 +1,36 @@
-"""JSON responses: of an object, of text that is JSON already, of a part of a list."""
+"""JSON responses: of an object, of text that is already JSON, of one page of a list."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from cloud_functions.api.http.cursor import Cursor
 
+DATE_TIME: Final[dict[str, Any]] = {"format": "date-time"}
+"""JSON Schema keywords of a field that holds an RFC 3339 time."""
+
 
 def json_response(content: Mapping[str, Any], *, status: int = 200) -> Response:
-    """Return an object as it is."""
+    """Return an object as JSON."""
     return text_response(json.dumps(content, ensure_ascii=False), status=status)
 
 
 def text_response(text: str, *, status: int = 200) -> Response:
-    """Return JSON text. Whether it fits into one answer is checked where answers leave, in ``handler``."""
+    """Return JSON text. ``handler`` checks that it fits into one Lambda response."""
     return Response(text.encode("utf-8", "surrogatepass"), status, media_type="application/json")
 
 
 def list_response(
-    name: str,
-    items: Iterable[str],
-    *,
-    total: int,
-    part: Mapping[str, int | None],
-    ends_at: Cursor | None,
+    name: str, items: Iterable[str], *, total: int, page: Mapping[str, int | None], last: Cursor | None
 ) -> Response:
-    """Return a part of a list: ``items``, JSON texts, under ``name``, and how many the whole list has.
+    """Return one page of a list.
 
-    ``part`` says which part it is, as it was asked for; ``ends_at`` is where it ends if more follow, else None.
+    ``items`` are JSON texts, placed under ``name``. ``total`` is the number of items on all pages. ``page`` holds the
+    page parameters of the request. ``last`` is the position of the last item if more items follow, else None.
     """
-    around = {"total": total, **part, "has_more": ends_at is not None, "next_cursor": ends_at and ends_at.encode()}
-    return text_response(f'{{"{name}":[{",".join(items)}],{json.dumps(around)[1:]}')
+    fields = {"total": total, **page, "has_more": last is not None, "next_cursor": last and last.encode()}
+    return text_response(f'{{"{name}":[{",".join(items)}],{json.dumps(fields)[1:]}')

@@ -1,9 +1,9 @@
-"""The route class of the whole API: it refuses what a route does not declare, before the route sees the request.
+"""The route class of the API: it rejects what a route does not declare, before the route runs.
 
-FastAPI ignores query parameters that no route declares, takes the last of two equal keys in a JSON body, reads a body
-of any size, and takes another route's name for a placeholder's value. Here an unknown or repeated query parameter and a
-repeated JSON key are a 422, a body beyond ``MAX_BODY_BYTES`` is a 413, and ``DELETE /events/recent`` is a 405. What a
-route declares is read from its own signature, so there is no list to keep.
+FastAPI ignores undeclared query parameters, uses the last of two equal keys in a JSON body, reads bodies of any size,
+and matches the static path of another route as the value of a placeholder. ``StrictRoute`` returns 422 for an unknown
+or repeated query parameter and for a repeated JSON key, 413 for a body larger than ``MAX_BODY_BYTES``, and 405 for
+``DELETE /events/recent``. The declared parameters are read from the signature of the route.
 """
 
 from __future__ import annotations
@@ -18,23 +18,30 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from cloud_functions.api.http.problems import MAX_NAMED_ERRORS, FieldError, Problem, fixed_methods, invalid_parameter
+from cloud_functions.api.http.problems import (
+    MAX_REPORTED_ERRORS,
+    UNKNOWN_PARAMETER,
+    FieldError,
+    Problem,
+    invalid_parameter,
+    static_path_methods,
+)
 
 MAX_BODY_BYTES = 6 * 1024 * 1024
-"""Largest request body; the same as Lambda's limit for a request, so that a server and a Lambda take the same."""
+"""Maximum size of a request body. It equals Lambda's limit, so that a server accepts the same requests."""
 MAX_DISCARDED_BYTES = 32 * 1024 * 1024
-"""How much of a body that is too large is read and thrown away before it is refused. A server that closes a connection
-on which it has not read everything makes the client see a reset instead of the answer (RFC 9112, section 9.6)."""
+"""Maximum size of a body that is read and discarded before the 413 response. If a server closes a connection before it
+has read the whole request, the client gets a connection reset instead of the response (RFC 9112, section 9.6)."""
 _MAX_NAME = 100
 
 
 class StrictRequest(Request):
-    """A request whose body is bounded and whose JSON objects name each key once."""
+    """A request with a size limit for its body, and whose JSON objects must not repeat a key."""
 
     _content: bytes | None = None
 
     async def body(self) -> bytes:
-        """Return the body; raise the 413 Problem where it is too large, without keeping it in memory."""
+        """Return the body; raise the 413 Problem if it is too large, without keeping it in memory."""
         if self._content is None:
             length = self.headers.get("content-length", "")
             declared = int(length[:20]) if length.isascii() and length.isdecimal() else 0
@@ -56,21 +63,21 @@ class StrictRequest(Request):
         return self._content
 
     async def json(self) -> Any:
-        """Return the parsed body; raise the 422 Problem where an object has two equal keys."""
-        return json.loads(await self.body(), object_pairs_hook=_object)
+        """Return the parsed body; raise the 422 Problem if an object repeats a key."""
+        return json.loads(await self.body(), object_pairs_hook=_object_without_repeated_keys)
 
 
 class StrictRoute(APIRoute):
-    """A route that takes only the query parameters it declares, each once."""
+    """A route that accepts only the query parameters it declares, each at most once."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
-        declared = declared_query_names(self)
+        declared = declared_query_query_names(self)
         has_placeholder = bool(self.param_convertors)
 
         async def handle(request: Request) -> Response:
-            # "/events/{event}" is not the address "/events/recent": what that does not take is a 405 there.
-            if has_placeholder and fixed_methods(request) is not None:
+            # "/events/{event}" must not match "/events/recent": an unsupported method of that path is a 405.
+            if has_placeholder and static_path_methods(request) is not None:
                 raise HTTPException(405)
             _check_query(request, declared)
             return await handler(StrictRequest(request.scope, request.receive))
@@ -78,12 +85,12 @@ class StrictRoute(APIRoute):
         return handle
 
 
-def declared_query_names(route: APIRoute) -> frozenset[str]:
-    """Return the names of the query parameters that a route and its dependencies declare."""
-    return frozenset(_names(route.dependant))
+def declared_query_query_names(route: APIRoute) -> frozenset[str]:
+    """Return the names of all query parameters that a route and its dependencies declare."""
+    return frozenset(_query_names(route.dependant))
 
 
-def _names(dependant: Any) -> Iterator[str]:
+def _query_names(dependant: Any) -> Iterator[str]:
     for parameter in dependant.query_params:
         annotation = parameter.field_info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -91,7 +98,7 @@ def _names(dependant: Any) -> Iterator[str]:
         else:
             yield parameter.alias
     for inner in dependant.dependencies:
-        yield from _names(inner)
+        yield from _query_names(inner)
 
 
 def _check_query(request: Request, declared: frozenset[str]) -> None:
@@ -99,28 +106,28 @@ def _check_query(request: Request, declared: frozenset[str]) -> None:
     unknown: dict[str, None] = {}
     for name, _ in request.query_params.multi_items():
         if name in seen:
-            raise invalid_parameter(name[:_MAX_NAME], "was given more than once")
+            raise invalid_parameter(name[:_MAX_NAME], "is given more than once")
         seen.add(name)
         if name not in declared:
             unknown[name[:_MAX_NAME]] = None
     if unknown:
-        raise _unknown(list(unknown)[:MAX_NAMED_ERRORS])
+        raise _unknown_parameters(list(unknown)[:MAX_REPORTED_ERRORS])
 
 
-def _unknown(names: list[str]) -> Problem:
-    message = "there is no such parameter"
-    errors = [FieldError(parameter=name, location="query", message=message) for name in names]
-    return Problem(422, "invalid-parameter", "; ".join(f"{name}: {message}" for name in names), errors=errors)
+def _unknown_parameters(names: list[str]) -> Problem:
+    errors = [FieldError(parameter=name, location="query", message=UNKNOWN_PARAMETER) for name in names]
+    return Problem(422, "invalid-parameter", "; ".join(f"{name}: {UNKNOWN_PARAMETER}" for name in names), errors=errors)
 
 
-def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+def _object_without_repeated_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     for key, value in pairs:
-        if key in made:
-            raise invalid_parameter(key[:_MAX_NAME], "was given more than once", location="body")
-        made[key] = value
-    return made
+        if key in result:
+            raise invalid_parameter(key[:_MAX_NAME], "is given more than once", location="body")
+        result[key] = value
+    return result
 
 
 def _too_large() -> Problem:
-    return Problem(413, "body-too-large", f"The body is larger than {MAX_BODY_BYTES} bytes; send less at a time.")
+    detail = f"The body is larger than {MAX_BODY_BYTES} bytes. Split it into several requests."
+    return Problem(413, "body-too-large", detail)

@@ -1,1 +1,1 @@
-"""Plates: search, history, statistics. ``routes``, ``requests`` and ``responses``."""
+"""Plates: search, history, statistics. Imports no other resource."""

@@ -1,24 +1,32 @@
-"""Plates: search, the history of one, statistics."""
+"""Routes of the plates API: search, the history of one plate, statistics."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from cloud_functions.api.dependencies import Here, Resources
-from cloud_functions.api.events.requests import plate_parameter
+from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.http.cursor import Cursor
-from cloud_functions.api.http.limits import plate_texts
+from cloud_functions.api.http.parameters import PlatePath, plate_in_path
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.responses import json_response, list_response, text_response
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.plates.requests import HistoryParameters, PlateListParameters
-from cloud_functions.api.plates.responses import PlateHistoryAnswer, PlateList, PlateStatistics
+from cloud_functions.api.plates.responses import (
+    PlateHistoryResponse,
+    PlateListResponse,
+    PlateStatisticsResponse,
+    found_content,
+    history_content,
+    plate_texts,
+    statistics_content,
+)
 from cloud_functions.api.security.permissions import require
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.db.plates.queries import PlateFilter, PlateHistory, PlatePage, plate_history, plates_page
@@ -34,174 +42,143 @@ from cloud_functions.db.plates.search import (
 )
 from cloud_functions.db.types import Connection
 from cloud_functions.privacy.plate_store import get_stats
-from shared.clock import format_utc
 from shared.errors import TransientError
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/plates", tags=["Plates"], route_class=StrictRoute)
 stats_router = APIRouter(tags=["Plates"], route_class=StrictRoute)
-"""Statistics at the root, where clients of plate services look for them."""
-_MAY_READ = Depends(require("events:read"))
+"""Statistics at the root path, which clients of other plate services use."""
+_READ = Depends(require("events:read"))
 
 
-@router.get("", response_model=PlateList, dependencies=[_MAY_READ], summary="Search plates")
-async def list_plates(here: Here, asked: Annotated[PlateListParameters, Query()], may_read: MayReadPlates) -> Response:
-    """The reads that meet every condition given, with the exact total.
+@router.get("", response_model=PlateListResponse, dependencies=[_READ], summary="Search plates")
+async def list_plates(deps: Deps, params: Annotated[PlateListParameters, Query()], may_read: MayReadPlates) -> Response:
+    """Reads that meet every condition, with their exact total.
 
-    Without `plate` every read matches. `match=fuzzy` finds plates like the one given, read wrongly or remembered
-    wrongly: the nearest plates first, each with `similarity`, `edit_distance` and `distance`; at most 100 plates.
-    Where a site's plates are protected, a whole plate finds its reads, but only who may read them sees more than
-    their `plate_token`, and searches them by prefix or likeness.
+    Without `plate`, all reads match. `match=fuzzy` finds plates that are similar to the given one: the nearest plates
+    first, at most 100 plates, each read with `similarity`, `edit_distance` and `distance`. If a site protects its
+    plates, a search for the whole plate finds its reads. Only callers with read permission see more than the
+    `plate_token` and can search by prefix or similarity.
     """
-    if asked.match == "fuzzy":
-        return await _search(here, asked, may_read=may_read)
-    after = asked.after
+    if params.match == "fuzzy":
+        return await _fuzzy_page(deps, params, may_read=may_read)
+    after = params.after
 
     def read(connection: Connection) -> PlatePage:
-        wanted = here.plates.plate_filter(connection, asked.plate_filter())
-        if wanted.prefix is not None and not may_read:
-            here.plates.refuse_guessing(connection, wanted.site_id)
-        elif wanted.prefix is not None:
-            opened = here.plates.opened_plates(connection, wanted)
-            wanted = replace(wanted, tokens=tuple(one.token for one in opened if one.plate.startswith(wanted.prefix)))
-        page = plates_page(connection, wanted, limit=asked.limit, offset=asked.offset, after=after)
-        return replace(page, plates=here.plates.reads(connection, page.plates, may_read=may_read))
+        plate_filter = deps.plate_access.plate_filter(connection, params.plate_filter())
+        prefix = plate_filter.prefix
+        if prefix is not None and not may_read:
+            deps.plate_access.reject_inexact_search(connection, plate_filter.site_id)
+        elif prefix is not None:
+            opened = deps.plate_access.opened_plates(connection, plate_filter)
+            tokens = tuple(plate.token for plate in opened if plate.plate.startswith(prefix))
+            plate_filter = replace(plate_filter, tokens=tokens)
+        page = plates_page(connection, plate_filter, limit=params.limit, offset=params.offset, after=after)
+        return replace(page, plates=deps.plate_access.reads(connection, page.plates, may_read=may_read))
 
-    page = await here.database.run(read)
+    page = await deps.database.run(read)
     last = page.plates[-1] if page.has_more and page.plates else None
-    return _list(here, asked, [read.to_dict() for read in page.plates], page.total, last)
+    return _page_response(deps, params, [plate.to_dict() for plate in page.plates], total=page.total, last=last)
 
 
 @router.get(
-    "/stats", name="plate_statistics", response_model=PlateStatistics, dependencies=[_MAY_READ], summary="Count plates"
+    "/stats",
+    name="plate_statistics",
+    response_model=PlateStatisticsResponse,
+    dependencies=[_READ],
+    summary="Count plates",
 )
 @stats_router.get(
     "/stats",
     name="plate_statistics_at_the_root",
-    response_model=PlateStatistics,
-    dependencies=[_MAY_READ],
+    response_model=PlateStatisticsResponse,
+    dependencies=[_READ],
     summary="Count plates",
 )
-async def stats(here: Here) -> Response:
-    """Exact totals and averages over every read. While the database is away: `is_connected` false and nulls."""
+async def plate_statistics(deps: Deps) -> Response:
+    """Exact totals and averages of all reads. If the database is unavailable, `is_connected` is false."""
     try:
-        kept = await here.database.run(get_stats)
+        statistics = await deps.database.run(get_stats)
     except TransientError as error:
-        logger.warning("no plate statistics for now: %s", error)
-        nothing = ("total_events", "unique_plates", "active_cameras", "avg_confidence", "avg_latency_ms")
-        return json_response({"is_connected": False} | dict.fromkeys(nothing))
-    return json_response(
-        {
-            "is_connected": True,
-            "total_events": kept.total_events,
-            "unique_plates": kept.unique_plates,
-            "active_cameras": kept.active_cameras,
-            "avg_confidence": kept.avg_confidence,
-            "avg_latency_ms": kept.avg_latency_ms,
-        }
-    )
+        logger.warning("plate statistics are temporarily unavailable: %s", error)
+        statistics = None
+    return json_response(statistics_content(statistics))
 
 
 @router.get(
     "/{text}",
     name="plate_history",
-    response_model=PlateHistoryAnswer,
-    dependencies=[_MAY_READ],
-    summary="History of a plate",
+    response_model=PlateHistoryResponse,
+    dependencies=[_READ],
+    summary="Get the history of a plate",
 )
-async def history(
-    here: Here,
-    text: Annotated[str, Path(description="The whole plate, however it is spaced or cased.", examples=["AB-123-CD"])],
-    asked: Annotated[HistoryParameters, Query()],
-    may_read: MayReadPlates,
+async def get_plate_history(
+    deps: Deps, text: PlatePath, params: Annotated[HistoryParameters, Query()], may_read: MayReadPlates
 ) -> Response:
-    """Where and when one plate was read: first and last, by camera, and its newest reads."""
-    try:
-        plate = plate_parameter(text[:100])
-    except ValueError as error:
-        raise invalid_parameter("text", str(error), location="path") from None
+    """When and where one plate was read: the first and last time, the cameras, and the newest reads."""
+    plate = plate_in_path(text)
 
     def read(connection: Connection) -> PlateHistory | None:
-        wanted = here.plates.plate_filter(connection, PlateFilter(plate=plate))
-        found = plate_history(connection, wanted, limit=asked.limit)
-        if found is None:
+        plate_filter = deps.plate_access.plate_filter(connection, PlateFilter(plate=plate))
+        history = plate_history(connection, plate_filter, limit=params.limit)
+        if history is None:
             return None
-        plates = here.plates.reads(connection, found.latest.plates, may_read=may_read)
-        return replace(found, latest=replace(found.latest, plates=plates))
+        plates = deps.plate_access.reads(connection, history.latest.plates, may_read=may_read)
+        return replace(history, latest=replace(history.latest, plates=plates))
 
-    found = await here.database.run(read)
-    if found is None:
-        raise Problem(404, "plate-not-found", "No read of this plate is stored; it may have been deleted or expired.")
-    reads = ",".join(plate_texts([read.to_dict() for read in found.latest.plates], here.limits))
-    return text_response(f'{json.dumps(_history(plate, found))[:-1]},"plates":[{reads}]}}')
+    history = await deps.database.run(read)
+    if history is None:
+        detail = "There is no read of this plate. Its reads may have been deleted, or their retention has ended."
+        raise Problem(404, "plate-not-found", detail)
+    reads = ",".join(plate_texts([plate.to_dict() for plate in history.latest.plates], deps.limits))
+    return text_response(f'{json.dumps(history_content(plate, history))[:-1]},"plates":[{reads}]}}')
 
 
-async def _search(here: Resources, asked: PlateListParameters, *, may_read: bool) -> Response:
-    wanted, after = asked.plate_filter(), asked.after
+async def _fuzzy_page(deps: Dependencies, params: PlateListParameters, *, may_read: bool) -> Response:
+    plate_filter, after = params.plate_filter(), params.after
 
     def read(connection: Connection) -> SearchPage:
-        near = _near(here, connection, asked, may_read=may_read)
-        page = search_page(connection, near, wanted, limit=asked.limit, offset=asked.offset, after=after)
-        reads = here.plates.reads(connection, [one.read for one in page.found], may_read=may_read)
-        return replace(page, found=[SearchResult(read, one.near) for read, one in zip(reads, page.found, strict=True)])
+        near = _near_plates(deps, connection, params, may_read=may_read)
+        page = search_page(connection, near, plate_filter, limit=params.limit, offset=params.offset, after=after)
+        reads = deps.plate_access.reads(connection, [found.read for found in page.found], may_read=may_read)
+        found = [SearchResult(read, found.near) for read, found in zip(reads, page.found, strict=True)]
+        return replace(page, found=found)
 
     try:
-        page = await here.database.run(read)
+        page = await deps.database.run(read)
     except LookupError:
-        raise invalid_parameter("cursor", "ended at a read that is gone; search again from the start") from None
+        raise invalid_parameter("cursor", "refers to a read that was deleted; restart the search") from None
     last = page.found[-1].read if page.has_more and page.found else None
-    return _list(here, asked, [_found(one) for one in page.found], page.total, last)
+    return _page_response(deps, params, [found_content(found) for found in page.found], total=page.total, last=last)
 
 
-def _near(here: Resources, connection: Connection, asked: PlateListParameters, *, may_read: bool) -> list[NearPlate]:
-    plate, most = asked.plate or "", asked.max_distance
-    near = near_plates(connection, plate, max_distance=most)
+def _near_plates(
+    deps: Dependencies, connection: Connection, params: PlateListParameters, *, may_read: bool
+) -> list[NearPlate]:
+    plate, max_distance = params.plate or "", params.max_distance
+    near = near_plates(connection, plate, max_distance=max_distance)
     if not may_read:
-        here.plates.refuse_guessing(connection, asked.site_id)
+        deps.plate_access.reject_inexact_search(connection, params.site_id)
         return near
-    opened = here.plates.opened_plates(connection, asked.plate_filter())
-    protected = near_protected_plates(plate, [(one.token, one.plate, one.events) for one in opened], max_distance=most)
-    return nearest([*near, *protected])
+    opened = deps.plate_access.opened_plates(connection, params.plate_filter())
+    candidates = [(protected.token, protected.plate, protected.events) for protected in opened]
+    return nearest([*near, *near_protected_plates(plate, candidates, max_distance=max_distance)])
 
 
-def _found(one: SearchResult) -> dict[str, Any]:
-    near = one.near
-    return one.read.to_dict() | {
-        "similarity": near.similarity,
-        "edit_distance": near.edit_distance,
-        "distance": near.distance,
-    }
-
-
-def _list(
-    here: Resources, asked: PlateListParameters, plates: list[dict[str, Any]], total: int, last: PlateEvent | None
+def _page_response(
+    deps: Dependencies,
+    params: PlateListParameters,
+    plates: Sequence[dict[str, Any]],
+    *,
+    total: int,
+    last: PlateEvent | None,
 ) -> Response:
-    """Return the list; ``last`` is the last of the reads if more follow."""
+    """Return one page of reads. ``last`` is the last of them if more follow, else None."""
     return list_response(
         "plates",
-        plate_texts(plates, here.limits),
+        plate_texts(plates, deps.limits),
         total=total,
-        part={"limit": asked.limit, "offset": None if asked.cursor else asked.offset},
-        ends_at=None if last is None else Cursor(timestamp=last.captured_at, id=last.id),
+        page={"limit": params.limit, "offset": None if params.cursor else params.offset},
+        last=None if last is None else Cursor(timestamp=last.captured_at, id=last.id),
     )
-
-
-def _history(plate: str, found: PlateHistory) -> dict[str, Any]:
-    return {
-        "plate_normalized_text": plate,
-        "total_events": found.events,
-        "first_seen": format_utc(found.first_seen),
-        "last_seen": format_utc(found.last_seen),
-        "avg_confidence": found.avg_confidence,
-        "cameras": [
-            {
-                "camera_id": camera.camera_id,
-                "site_id": camera.site_id,
-                "events": camera.events,
-                "first_seen": format_utc(camera.first_seen),
-                "last_seen": format_utc(camera.last_seen),
-            }
-            for camera in found.cameras
-        ],
-    }

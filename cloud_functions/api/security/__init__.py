@@ -1,1 +1,1 @@
-"""Who may do what: permissions, protected plates, the check of Host and Origin."""
+"""Access control: permissions, protected plates, the check of Host and Origin. Imports ``http``, but no resource."""

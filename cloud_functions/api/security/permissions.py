@@ -1,48 +1,75 @@
-"""Who may do what: the one seam every route goes through.
+"""Permissions: the table of all permissions, and the dependency with which a route requires one of them.
 
-Today everybody may do everything, which is right for a loopback stack and for an API behind an authorizer of yours. The
-built-in users and keys take their place here, in ``Authorizer``, without a route being touched.
+The routes, the ``x-permission`` keys of the OpenAPI document, ``docs/reference/api.md`` and a test are derived from
+``PERMISSIONS``. ``AllowAll`` grants every permission. It suits a loopback interface and an API behind your own
+authorizer; users and API keys will implement ``Authorizer``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, get_args
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 
 Permission = Literal["events:read", "events:delete", "snapshots:read", "watchlists:read", "watchlists:write"]
+
+PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
+    {
+        "events:read": "List, count, read and export events; search plates.",
+        "events:delete": "Delete events and their snapshots.",
+        "snapshots:read": "Download snapshots and thumbnails; create signed URLs.",
+        "watchlists:read": "List watch-lists and their patterns.",
+        "watchlists:write": "Create, change and delete watch-lists and their patterns.",
+    }
+)
+"""Every permission and what it allows."""
+assert set(PERMISSIONS) == set(get_args(Permission))  # noqa: S101 - a permission without a description
+
+PUBLIC_OPERATIONS: Final = frozenset({"health"})
+"""Names of the documented routes that require no permission."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking."""
+    """The authenticated caller."""
 
     name: str
 
 
 class Authorizer(Protocol):
-    """Decides whether a request may do a thing."""
+    """Decides whether a request has a permission."""
 
     async def authorize(self, request: Request, permission: Permission) -> Principal:
-        """Return who is asking; raise a ``Problem`` (401 or 403) where they may not."""
+        """Return the caller; raise a 401 or 403 ``Problem`` if the request does not have the permission."""
         ...
 
 
-class AllowEverybody:
-    """Lets every request do everything."""
+class AllowAll:
+    """Grants every permission to every request."""
 
-    async def authorize(self, request: Request, permission: Permission) -> Principal:  # noqa: ARG002 - asks nothing
-        return Principal(name="anybody")
+    async def authorize(self, request: Request, permission: Permission) -> Principal:  # noqa: ARG002 - allows all
+        return Principal(name="anonymous")
 
 
 def require(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
-    """Return the dependency that lets a route go on only where ``permission`` is given."""
+    """Return the FastAPI dependency that requires ``permission``."""
 
     async def check(request: Request) -> Principal:
-        authorizer: Authorizer = request.app.state.resources.authorizer
+        authorizer: Authorizer = request.app.state.dependencies.authorizer
         return await authorizer.authorize(request, permission)
 
-    check.permission = permission  # type: ignore[attr-defined]  # read by the test that finds a route without one
+    check.permission = permission  # type: ignore[attr-defined]  # read by ``required_permission``
     return check
+
+
+def required_permission(dependant: Dependant) -> Permission | None:
+    """Return the permission that a route requires, or None for a public route."""
+    for dependency in dependant.dependencies:
+        permission: Permission | None = getattr(dependency.call, "permission", None)
+        if permission is not None:
+            return permission
+    return None

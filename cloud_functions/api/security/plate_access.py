@@ -1,6 +1,6 @@
-"""Protected plates in the API: found by their tokens for everybody, opened for those who may read them.
+"""Protected plates in the API: every caller can search by token; callers with read permission see the plates.
 
-Everything here runs inside a query on the workers, in its transaction.
+All methods run inside the transaction of a query on the thread pool.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from cloud_functions.api.http.problems import Problem, invalid_parameter
-from cloud_functions.api.security.plate_read_policy import NobodyReads, PlateReaders
+from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.plates.conversion import sites_to_convert
@@ -29,13 +29,14 @@ from shared.errors import ConfigurationError, PermanentError
 
 logger = logging.getLogger(__name__)
 
-MOST_OPENED: Final = 20_000
-"""Distinct protected plates that one search by prefix or likeness may open; some 10 µs each."""
+
+MAX_OPENED_PLATES: Final = 20_000
+"""Maximum number of distinct plates that one prefix or similarity search decrypts, at about 10 µs each."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedPlate:
-    """A protected plate as a search sees it."""
+    """A decrypted plate, its token and its number of events."""
 
     token: str
     plate: str
@@ -44,54 +45,56 @@ class OpenedPlate:
 
 @dataclass(frozen=True, slots=True)
 class PlateAccess:
-    """The keys, and who may use them to read."""
+    """The keys of protected plates and the policy for reading them."""
 
     vault: PlateVault = field(default_factory=PlateVault)
-    readers: PlateReaders = field(default_factory=NobodyReads)
-    most_opened: int = MOST_OPENED
+    read_policy: PlateReadPolicy = field(default_factory=PlateReadPolicy.deny_all)
+    max_opened: int = MAX_OPENED_PLATES
 
-    def plate_filter(self, connection: Connection, wanted: PlateFilter) -> PlateFilter:
-        """Return the filter with what the whole plate asked for is stored as where it is protected."""
-        if wanted.plate is None or is_token(wanted.plate):
-            return wanted
-        tokens, event_ids = self.stored_as(connection, wanted.plate, wanted.site_id)
-        return replace(wanted, tokens=tokens, event_ids=event_ids)
+    def plate_filter(self, connection: Connection, plate_filter: PlateFilter) -> PlateFilter:
+        """Return the filter, extended by the stored forms of its plate at protected sites."""
+        if plate_filter.plate is None or is_token(plate_filter.plate):
+            return plate_filter
+        tokens, event_ids = self.stored_as(connection, plate_filter.plate, plate_filter.site_id)
+        return replace(plate_filter, tokens=tokens, event_ids=event_ids)
 
-    def event_filter(self, connection: Connection, wanted: EventFilter) -> EventFilter:
-        """Return the same for a filter of events."""
-        if wanted.plate is None or is_token(wanted.plate):
-            return wanted
-        tokens, event_ids = self.stored_as(connection, wanted.plate, wanted.site_id)
-        return replace(wanted, plate_tokens=tokens or None, plate_event_ids=event_ids or None)
+    def event_filter(self, connection: Connection, event_filter: EventFilter) -> EventFilter:
+        """Return the filter, extended by the stored forms of its plate at protected sites."""
+        if event_filter.plate is None or is_token(event_filter.plate):
+            return event_filter
+        tokens, event_ids = self.stored_as(connection, event_filter.plate, event_filter.site_id)
+        return replace(event_filter, plate_tokens=tokens or None, plate_event_ids=event_ids or None)
 
     def stored_as(
         self, connection: Connection, plate: str, site_id: str | None = None
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return what a plate (in normal form) may be stored as where it is protected: its tokens, and events of it.
+        """Return how protected sites store a plate (in normal form): its tokens, and the ids of its events.
 
-        The events are those of sites whose reads have not all been converted to today's normal form: there a token may
-        be that of other plates as well.
+        Event ids are returned for sites whose reads have not all been converted to the current normal form. At these
+        sites several plates can share a token.
         """
         self.vault.refresh(connection)
         if not self.vault.has_keys:
             return (), ()
-        waiting = sites_to_convert(connection)
+        unconverted = sites_to_convert(connection)
         try:
-            tokens = tuple(self.vault.tokens(plate, site_id=site_id, without=waiting))
-            asked = [site for site in waiting if site_id in (None, site)]
-            return tokens, tuple(self._unconverted(connection, plate, asked))
+            tokens = tuple(self.vault.tokens(plate, site_id=site_id, without=unconverted))
+            sites = [site for site in unconverted if site_id in (None, site)]
+            return tokens, tuple(self._unconverted_events(connection, plate, sites))
         except (ConfigurationError, PermanentError) as error:
-            raise _locked(error) from error
+            raise _keys_unavailable(error) from error
 
-    def _unconverted(self, connection: Connection, plate: str, sites: list[str]) -> list[str]:
-        """Return the events at these sites whose plate, opened, is this one."""
+    def _unconverted_events(self, connection: Connection, plate: str, sites: list[str]) -> list[str]:
+        """Return the ids of events at these sites whose decrypted plate is ``plate``."""
         if not sites:
             return []
         forms = {plate, *legacy_normal_forms(plate)}
         tokens = [token for site in sites for form in forms for token in self.vault.tokens(form, site_id=site)]
-        reads = reads_under_tokens(connection, tokens, limit=self.most_opened + 1)
-        if len(reads) > self.most_opened:
-            detail = "There are too many protected reads to look through before `vedette-plates renormalize` was run."
+        reads = reads_under_tokens(connection, tokens, limit=self.max_opened + 1)
+        if len(reads) > self.max_opened:
+            detail = (
+                "Too many protected reads would have to be decrypted. Run `vedette-plates renormalize`, then retry."
+            )
             raise Problem(422, "too-many-protected", detail)
         return [
             read.event_id
@@ -101,46 +104,46 @@ class PlateAccess:
         ]
 
     def site_token(self, connection: Connection, plate: str, site_id: str) -> str:
-        """Return what a protected site stores a plate (in normal form) as; raise the 422 for a site that is none."""
+        """Return the token of a plate (in normal form) at a site; raise the 422 Problem for an unprotected site."""
         self.vault.refresh(connection)
         if not self.vault.protects(site_id):
             raise invalid_parameter("site_id", f"the plates of site {site_id} are not protected", location="body")
         try:
             return self.vault.key_of(site_id).token(plate)
         except (ConfigurationError, PermanentError) as error:
-            raise _locked(error) from error
+            raise _keys_unavailable(error) from error
 
-    def refuse_guessing(self, connection: Connection, site_id: str | None) -> None:
-        """Raise the 403 where a search by prefix or likeness names a protected site; for who may not read."""
+    def reject_inexact_search(self, connection: Connection, site_id: str | None) -> None:
+        """Raise the 403 Problem if ``site_id`` is protected: a caller may not search it by prefix or similarity."""
         if site_id is None:
             return
         self.vault.refresh(connection)
         if self.vault.protects(site_id):
-            raise protected_problem("search plates of this site by prefix or likeness")
+            raise protected_problem("search them by prefix or similarity")
 
-    def opened_plates(self, connection: Connection, wanted: PlateFilter) -> list[OpenedPlate]:
-        """Return the protected plates with reads that meet ``wanted`` (plate and prefix apart), opened.
+    def opened_plates(self, connection: Connection, plate_filter: PlateFilter) -> list[OpenedPlate]:
+        """Return the decrypted protected plates with reads that meet ``plate_filter``, except its plate and prefix.
 
         Raises:
-            Problem: there are too many.
+            Problem: 422, more than ``max_opened`` plates meet the filter.
         """
         self.vault.refresh(connection)
         if not self.vault.has_keys:
             return []
-        conditions = replace(wanted, plate=None, prefix=None, tokens=())
-        found = sealed_plates(connection, conditions, limit=self.most_opened + 1)
-        if len(found) > self.most_opened:
-            detail = "There are too many protected plates to search like this; ask for one site, camera or time."
+        conditions = replace(plate_filter, plate=None, prefix=None, tokens=())
+        sealed = sealed_plates(connection, conditions, limit=self.max_opened + 1)
+        if len(sealed) > self.max_opened:
+            detail = "The search covers too many protected plates. Limit it to one site, camera or time range."
             raise Problem(422, "too-many-protected", detail)
         opened: list[OpenedPlate] = []
-        for one in found:
-            data = self._open(one.sealed, event_id=one.event_id, token=one.token)
+        for plate in sealed:
+            data = self._open(plate.sealed, event_id=plate.event_id, token=plate.token)
             if data is not None:
-                opened.append(OpenedPlate(one.token, _plate_of(data), one.events))
+                opened.append(OpenedPlate(plate.token, _plate_of(data), plate.events))
         return opened
 
     def reads(self, connection: Connection, reads: Sequence[PlateEvent], *, may_read: bool) -> list[PlateEvent]:
-        """Return the reads, opened where that is allowed and possible."""
+        """Return the reads, with protected plates decrypted if ``may_read`` and if their keys exist."""
         closed = {read.event_id: read for read in reads if read.plate_token is not None} if may_read else {}
         if not closed:
             return list(reads)
@@ -148,7 +151,7 @@ class PlateAccess:
         return [self._read(read, sealed.get(read.event_id)) for read in reads]
 
     def events(self, connection: Connection, events: Sequence[FlatEvent], *, may_read: bool) -> list[FlatEvent]:
-        """Return the events, opened where that is allowed and possible."""
+        """Return the events, with protected plates decrypted if ``may_read`` and if their keys exist."""
         if not may_read:
             return list(events)
         closed = {event.event_id: token for event in events if (token := _token(event)) is not None}
@@ -172,28 +175,28 @@ class PlateAccess:
         return read._replace(plate_text=data["anpr_result"]["license_plate"], plate_normalized_text=_plate_of(opened))
 
     def _open(self, sealed: bytes, *, event_id: str, token: str) -> str | None:
-        """Return the event's data, or None where nobody can open it any more."""
+        """Return the decrypted event data, or None if its key was destroyed or the data was altered."""
         try:
             return self.vault.open(sealed, event_id=event_id, token=token)
         except PermanentError as error:
             logger.warning("%s", error)
             return None
         except ConfigurationError as error:
-            raise _locked(error) from error
+            raise _keys_unavailable(error) from error
 
 
-def protected_problem(what: str) -> Problem:
-    """Return the 403 for somebody who may not read protected plates."""
-    return Problem(403, "plates-protected", f"The plates of this site are protected: you may not {what}.")
+def protected_problem(action: str) -> Problem:
+    """Return the 403 Problem for a caller who may not read protected plates."""
+    return Problem(403, "plates-protected", f"The plates of this site are protected. You may not {action}.")
 
 
 def is_protected(event: FlatEvent) -> bool:
-    """Return whether the event's plate is protected, and its picture therefore too."""
+    """Return whether the plate of the event is protected. Its snapshot is then protected too."""
     return _token(event) is not None
 
 
 def _plate_of(event_data_json: str) -> str:
-    """Return the plate of opened data in today's normal form, whenever it was sealed."""
+    """Return the plate of decrypted event data in the current normal form."""
     data: dict[str, Any] = from_json(event_data_json)
     return (with_normal_form(data) or data)["plate_normalized"]
 
@@ -202,7 +205,7 @@ def _token(event: FlatEvent) -> str | None:
     return token_in(event.event_data_json) if event.event_type == "anpr" else None
 
 
-def _locked(error: Exception) -> Problem:
-    logger.warning("protected plates cannot be looked up: %s", error)
-    detail = "The keys to protected plates are not to be had here; ask for a site_id that is not protected."
+def _keys_unavailable(error: Exception) -> Problem:
+    logger.warning("keys of protected plates are unavailable: %s", error)
+    detail = "The keys of protected plates are unavailable. Limit the request to a site_id that is not protected."
     return Problem(503, "plate-keys-away", detail)

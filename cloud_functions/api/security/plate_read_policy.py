@@ -1,85 +1,80 @@
-"""Who may read protected plates: asked apart from permissions, because the answer is no until somebody says yes.
+"""The policy that decides which requests may read protected plates. It denies by default, unlike permissions.
 
-Whoever may not gets the reads all the same, with a token in the plate's place.
+A request that may not read plates still gets the reads, with a token in place of each protected plate.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self
 
 from fastapi import Depends, Request
 
 from cloud_functions.settings import PlateSettings
 
 _ROLE_CLAIMS: Final = ("cognito:groups", "groups", "roles", "role", "scope")
-_BETWEEN_NAMES: Final = re.compile(r"[\s,\[\]\"]+", re.ASCII)
-_IAM_ROLE: Final = re.compile(
+_NAME_SEPARATORS: Final = re.compile(r"[\s,\[\]\"]+", re.ASCII)
+_IAM_ROLE_ARN: Final = re.compile(
     r"arn:[^:]+:(?:sts::\d*:assumed-role/(?P<assumed>[^/]+)/[^/]+|iam::\d*:role/(?:[^/]+/)*(?P<role>[^/]+))",
     re.ASCII,
 )
 
 
-class PlateReaders(Protocol):
-    """Decides who may read protected plates."""
+@dataclass(frozen=True, slots=True)
+class PlateReadPolicy:
+    """Decides whether a request may read protected plates."""
 
-    def may_read(self, request: Request) -> bool:
-        """Return whether whoever is asking may."""
-        ...
+    name: str
+    may_read: Callable[[Request], bool]
 
+    @classmethod
+    def deny_all(cls) -> Self:
+        """Return the default policy: no request may read protected plates."""
+        return cls("deny_all", lambda _: False)
 
-class NobodyReads:
-    """Nobody may."""
+    @classmethod
+    def allow_all(cls) -> Self:
+        """Return the policy for an API that only trusted users can reach: every request may read them."""
+        return cls("allow_all", lambda _: True)
 
-    def may_read(self, request: Request) -> bool:
-        del request
-        return False
+    @classmethod
+    def require_role(cls, role: str) -> Self:
+        """Return the policy that requires a role.
 
+        The role is a group, role or scope in the token that API Gateway verified, or the caller's IAM role. Only the
+        gateway's request context is read, never a header that a client can set.
+        """
+        return cls("require_role", lambda request: role in _caller_roles(request))
 
-class EverybodyReads:
-    """Whoever reaches the API may: for a machine of your own."""
-
-    def may_read(self, request: Request) -> bool:
-        del request
-        return True
-
-
-class RoleReads:
-    """Who has a role may: a group, role or scope in the token that API Gateway has checked, or the caller's IAM role.
-
-    Only what the gateway says counts; nothing that a client could send is looked at.
-    """
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    def may_read(self, request: Request) -> bool:
-        event: Mapping[str, Any] = request.scope.get("aws.event") or {}
-        context: Mapping[str, Any] = event.get("requestContext") or {}
-        return self._role in {*_claimed(context.get("authorizer") or {}), *_iam_roles(context)}
+    @classmethod
+    def from_settings(cls, settings: PlateSettings) -> Self:
+        """Return the policy that ``PLATE_READERS_EVERYBODY`` and ``PLATE_READERS_ROLE`` select."""
+        if settings.everybody_reads:
+            return cls.allow_all()
+        return cls.deny_all() if settings.readers_role is None else cls.require_role(settings.readers_role)
 
 
-def plate_readers(settings: PlateSettings) -> PlateReaders:
-    """Return what the settings say; nobody, unless they say otherwise."""
-    if settings.everybody_reads:
-        return EverybodyReads()
-    return NobodyReads() if settings.readers_role is None else RoleReads(settings.readers_role)
+def _caller_roles(request: Request) -> set[str]:
+    event: Mapping[str, Any] = request.scope.get("aws.event") or {}
+    context: Mapping[str, Any] = event.get("requestContext") or {}
+    return {*_claimed_roles(context.get("authorizer") or {}), *_iam_roles(context)}
 
 
-def _claimed(authorizer: Mapping[str, Any]) -> Iterator[str]:
+def _claimed_roles(authorizer: Mapping[str, Any]) -> Iterator[str]:
     jwt: Mapping[str, Any] = authorizer.get("jwt") or {}
     for claims in (jwt.get("claims"), authorizer.get("claims"), authorizer.get("lambda"), authorizer):
         if isinstance(claims, Mapping):
             for name in _ROLE_CLAIMS:
-                yield from _names(claims.get(name))
+                yield from _claim_names(claims.get(name))
 
 
-def _names(claim: object) -> list[str]:
-    """Return the names in a claim: a list, or text as the gateway writes lists (``[a b]``, ``a,b``)."""
+def _claim_names(claim: object) -> list[str]:
+    """Return the names in a claim: a list, or a string in one of the gateway's list formats (``[a b]``, ``a,b``)."""
     if isinstance(claim, list):
         return [str(name) for name in claim]
-    return _BETWEEN_NAMES.split(claim) if isinstance(claim, str) else []
+    return _NAME_SEPARATORS.split(claim) if isinstance(claim, str) else []
 
 
 def _iam_roles(context: Mapping[str, Any]) -> Iterator[str]:
@@ -87,15 +82,15 @@ def _iam_roles(context: Mapping[str, Any]) -> Iterator[str]:
     iam: Mapping[str, Any] = authorizer.get("iam") or {}
     identity: Mapping[str, Any] = context.get("identity") or {}
     for arn in (iam.get("userArn"), identity.get("userArn")):
-        found = _IAM_ROLE.fullmatch(arn) if isinstance(arn, str) else None
-        if found is not None:
-            yield found["assumed"] or found["role"]
+        match = _IAM_ROLE_ARN.fullmatch(arn) if isinstance(arn, str) else None
+        if match is not None:
+            yield match["assumed"] or match["role"]
 
 
 async def _may_read_plates(request: Request) -> bool:
-    readers: PlateReaders = request.app.state.resources.plates.readers
-    return readers.may_read(request)
+    policy: PlateReadPolicy = request.app.state.dependencies.plate_access.read_policy
+    return policy.may_read(request)
 
 
 MayReadPlates = Annotated[bool, Depends(_may_read_plates)]
-"""Dependency: whether whoever is asking may read protected plates."""
+"""FastAPI dependency: whether the request may read protected plates."""

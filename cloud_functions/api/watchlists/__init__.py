@@ -1,1 +1,1 @@
-"""Watch-lists and their patterns. ``routes`` and ``requests``."""
+"""Watch-lists and their patterns. Imports no other resource."""

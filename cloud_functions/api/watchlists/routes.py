@@ -1,4 +1,4 @@
-"""Watch-lists: lists of plate patterns, each match of which subscribers are told as ``plate_match``."""
+"""Routes of the watch-lists API. A plate read that matches a pattern is published as ``plate_match``."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.responses import Response
 
-from cloud_functions.api.dependencies import Here, Resources
-from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.dependencies import Dependencies, Deps
+from cloud_functions.api.http.problems import Problem, problem_description
 from cloud_functions.api.http.responses import json_response
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import require
 from cloud_functions.api.watchlists.requests import (
-    MOST_IN_FULL_BYTES,
-    Deleted,
-    PatternAnswer,
-    PatternBody,
-    PatternPage,
-    PatternsAdded,
-    PatternsAnswer,
-    PatternsBody,
-    WatchlistAnswer,
-    WatchlistBody,
-    WatchlistPage,
-    WatchlistsAnswer,
-    pattern_number,
-    watchlist_number,
+    AddPatternsRequest,
+    PatternPageParameters,
+    PatternRequest,
+    WatchlistPageParameters,
+    WatchlistRequest,
+    pattern_id_in_path,
+    watchlist_id_in_path,
+)
+from cloud_functions.api.watchlists.responses import (
+    MAX_PATTERNS_BYTES,
+    AddPatternsResponse,
+    DeletedResponse,
+    PatternListResponse,
+    PatternResponse,
+    WatchlistListResponse,
+    WatchlistResponse,
+    pattern_content,
+    watchlist_content,
 )
 from cloud_functions.db.types import Connection
 from cloud_functions.db.watchlists import (
@@ -48,117 +52,123 @@ from cloud_functions.db.watchlists import (
     list_watchlists,
 )
 from cloud_functions.plates.patterns import WatchPattern
-from shared.clock import format_utc
 
 router = APIRouter(prefix="/plates/watchlists", tags=["Watch-lists"], route_class=StrictRoute)
-_MAY_READ = Depends(require("watchlists:read"))
-_MAY_WRITE = Depends(require("watchlists:write"))
+_READ = Depends(require("watchlists:read"))
+_WRITE = Depends(require("watchlists:write"))
 
-_TAKEN: dict[int | str, dict[str, Any]] = {
-    409: {
-        "description": "Another watch-list has this name (`urn:vedette:problem:name-taken`).",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
-    }
+_NAME_TAKEN: dict[int | str, dict[str, Any]] = {
+    409: problem_description("Another watch-list has this name (`urn:vedette:problem:name-taken`).")
 }
 
-ListNumber = Annotated[int, Depends(watchlist_number)]
-PatternNumber = Annotated[int, Depends(pattern_number)]
+WatchlistId = Annotated[int, Depends(watchlist_id_in_path)]
+PatternId = Annotated[int, Depends(pattern_id_in_path)]
 Result = TypeVar("Result")
 
 
-@router.get("", name="list_watchlists", response_model=WatchlistsAnswer, dependencies=[_MAY_READ], summary="All lists")
-async def all_lists(here: Here, asked: Annotated[WatchlistPage, Query()]) -> Response:
-    """All watch-lists by name, each with how many patterns it holds."""
+@router.get(
+    "", name="list_watchlists", response_model=WatchlistListResponse, dependencies=[_READ], summary="List watch-lists"
+)
+async def get_watchlists(deps: Deps, params: Annotated[WatchlistPageParameters, Query()]) -> Response:
+    """Watch-lists sorted by name, each with its number of patterns."""
 
     def read(connection: Connection) -> tuple[list[Watchlist], int]:
-        return list_watchlists(connection, limit=asked.limit, offset=asked.offset), count_watchlists(connection)
+        return list_watchlists(connection, limit=params.limit, offset=params.offset), count_watchlists(connection)
 
-    lists, total = await here.database.run(read)
-    return json_response({"watchlists": [_list(one) for one in lists], "count": len(lists), "total": total})
+    watchlists, total = await deps.database.run(read)
+    items = [watchlist_content(watchlist) for watchlist in watchlists]
+    return json_response({"watchlists": items, "count": len(items), "total": total})
 
 
 @router.post(
     "",
     name="create_watchlist",
     status_code=201,
-    response_model=WatchlistAnswer,
-    responses=_TAKEN,
-    dependencies=[_MAY_WRITE],
-    summary="Make a list",
+    response_model=WatchlistResponse,
+    responses=_NAME_TAKEN,
+    dependencies=[_WRITE],
+    summary="Create a watch-list",
 )
-async def create(here: Here, asked: Annotated[WatchlistBody, Body()]) -> Response:
-    """Make a watch-list, still without patterns. Its name must be free (409 where it is not)."""
-    made = await _unless_taken(
-        here,
+async def post_watchlist(deps: Deps, body: Annotated[WatchlistRequest, Body()]) -> Response:
+    """Create a watch-list without patterns. Its name must be unique (409 otherwise)."""
+    watchlist = await _run_with_unique_name(
+        deps,
         lambda connection: create_watchlist(
-            connection, name=asked.name, description=asked.description, enabled=asked.enabled
+            connection, name=body.name, description=body.description, enabled=body.enabled
         ),
     )
-    return json_response(_list(made), status=201)
+    return json_response(watchlist_content(watchlist), status=201)
 
 
 @router.get(
-    "/{watchlist}", name="get_watchlist", response_model=WatchlistAnswer, dependencies=[_MAY_READ], summary="One list"
+    "/{watchlist}",
+    name="get_watchlist",
+    response_model=WatchlistResponse,
+    dependencies=[_READ],
+    summary="Get a watch-list",
 )
-async def one(here: Here, number: ListNumber) -> Response:
-    """The watch-list of this number; its patterns are listed apart."""
-    return json_response(_list(_there(await here.database.run(lambda connection: find_watchlist(connection, number)))))
+async def get_watchlist(deps: Deps, watchlist_id: WatchlistId) -> Response:
+    """The watch-list with this id. Its patterns are listed separately."""
+    watchlist = await deps.database.run(lambda connection: find_watchlist(connection, watchlist_id))
+    return json_response(watchlist_content(_existing(watchlist)))
 
 
 @router.put(
     "/{watchlist}",
     name="change_watchlist",
-    response_model=WatchlistAnswer,
-    responses=_TAKEN,
-    dependencies=[_MAY_WRITE],
-    summary="Change a list",
+    response_model=WatchlistResponse,
+    responses=_NAME_TAKEN,
+    dependencies=[_WRITE],
+    summary="Change a watch-list",
 )
-async def change(here: Here, number: ListNumber, asked: Annotated[WatchlistBody, Body()]) -> Response:
-    """Give the list another name or description, or switch it on or off; its patterns stay."""
-    changed = await _unless_taken(
-        here,
+async def put_watchlist(deps: Deps, watchlist_id: WatchlistId, body: Annotated[WatchlistRequest, Body()]) -> Response:
+    """Replace the name and description of the watch-list, or enable or disable it. Its patterns do not change."""
+    watchlist = await _run_with_unique_name(
+        deps,
         lambda connection: change_watchlist(
-            connection, number, name=asked.name, description=asked.description, enabled=asked.enabled
+            connection, watchlist_id, name=body.name, description=body.description, enabled=body.enabled
         ),
     )
-    return json_response(_list(_there(changed)))
+    return json_response(watchlist_content(_existing(watchlist)))
 
 
 @router.delete(
     "/{watchlist}",
     name="delete_watchlist",
-    response_model=Deleted,
-    dependencies=[_MAY_WRITE],
-    summary="Delete a list",
+    response_model=DeletedResponse,
+    dependencies=[_WRITE],
+    summary="Delete a watch-list",
 )
-async def delete(here: Here, number: ListNumber) -> Response:
+async def remove_watchlist(deps: Deps, watchlist_id: WatchlistId) -> Response:
     """Delete the watch-list with all its patterns."""
-    if not await here.database.run(lambda connection: delete_watchlist(connection, number)):
-        raise _no_list()
+    if not await deps.database.run(lambda connection: delete_watchlist(connection, watchlist_id)):
+        raise _watchlist_not_found()
     return json_response({"message": "Watch-list deleted"})
 
 
 @router.get(
     "/{watchlist}/patterns",
     name="list_patterns",
-    response_model=PatternsAnswer,
-    dependencies=[_MAY_READ],
-    summary="Patterns of a list",
+    response_model=PatternListResponse,
+    dependencies=[_READ],
+    summary="List the patterns of a watch-list",
 )
-async def patterns(here: Here, number: ListNumber, asked: Annotated[PatternPage, Query()]) -> Response:
-    """The patterns of a list in the order in which they were added, expired ones included."""
+async def get_patterns(
+    deps: Deps, watchlist_id: WatchlistId, params: Annotated[PatternPageParameters, Query()]
+) -> Response:
+    """Patterns of the watch-list in the order in which they were added, including expired ones."""
 
     def read(connection: Connection) -> tuple[Watchlist | None, list[WatchPattern]]:
-        found = find_watchlist(connection, number)
-        return found, list_patterns(connection, number, limit=asked.limit, offset=asked.offset)
+        watchlist = find_watchlist(connection, watchlist_id)
+        return watchlist, list_patterns(connection, watchlist_id, limit=params.limit, offset=params.offset)
 
-    found, listed = await here.database.run(read)
+    watchlist, patterns = await deps.database.run(read)
     return json_response(
         {
-            "patterns": [_pattern(one) for one in listed],
-            "total": _there(found).patterns,
-            "limit": asked.limit,
-            "offset": asked.offset,
+            "patterns": [pattern_content(pattern) for pattern in patterns],
+            "total": _existing(watchlist).patterns,
+            "limit": params.limit,
+            "offset": params.offset,
         }
     )
 
@@ -167,33 +177,32 @@ async def patterns(here: Here, number: ListNumber, asked: Annotated[PatternPage,
     "/{watchlist}/patterns",
     name="add_patterns",
     status_code=201,
-    response_model=PatternsAdded,
-    dependencies=[_MAY_WRITE],
-    summary="Add patterns",
+    response_model=AddPatternsResponse,
+    dependencies=[_WRITE],
+    summary="Add patterns to a watch-list",
 )
-async def add(here: Here, number: ListNumber, asked: Annotated[PatternsBody, Body()]) -> Response:
-    """Add up to 10,000 patterns; where one is wrong none is added. They count from the next plates that arrive.
+async def post_patterns(deps: Deps, watchlist_id: WatchlistId, body: Annotated[AddPatternsRequest, Body()]) -> Response:
+    """Add up to 10,000 patterns, which apply to reads that arrive from now on. If one is invalid, none is added.
 
-    A pattern that the list holds already, with the same reason and end, is not added again: a request whose answer got
-    lost may be repeated.
+    A pattern that the watch-list already has, with the same reason and expiry time, is not added again. The request can
+    be repeated if its response was lost.
     """
 
     def write(connection: Connection) -> AddedPatterns | None:
-        stored = [_stored(here, connection, pattern) for pattern in asked.patterns]
-        return add_patterns(connection, number, stored)
+        rows = [_row(deps, connection, pattern) for pattern in body.patterns]
+        return add_patterns(connection, watchlist_id, rows)
 
-    added = await here.database.run(write)
+    added = await deps.database.run(write)
     if added is None:
-        raise _no_list()
-    held = added.patterns
-    whole = [_pattern(one) for one in held]
-    fits = here.limits.sent_bytes(json.dumps(whole, ensure_ascii=False)) <= MOST_IN_FULL_BYTES
+        raise _watchlist_not_found()
+    patterns = [pattern_content(pattern) for pattern in added.patterns]
+    fits = deps.limits.sent_bytes(json.dumps(patterns, ensure_ascii=False)) <= MAX_PATTERNS_BYTES
     return json_response(
         {
-            "pattern_ids": [one.pattern_id for one in held],
-            "count": len(held),
+            "pattern_ids": [pattern.pattern_id for pattern in added.patterns],
+            "count": len(added.patterns),
             "added": added.new,
-            "patterns": whole if fits else None,
+            "patterns": patterns if fits else None,
         },
         status=201,
     )
@@ -202,80 +211,56 @@ async def add(here: Here, number: ListNumber, asked: Annotated[PatternsBody, Bod
 @router.get(
     "/{watchlist}/patterns/{pattern}",
     name="get_pattern",
-    response_model=PatternAnswer,
-    dependencies=[_MAY_READ],
-    summary="One pattern",
+    response_model=PatternResponse,
+    dependencies=[_READ],
+    summary="Get a pattern",
 )
-async def one_pattern(here: Here, number: ListNumber, pattern: PatternNumber) -> Response:
-    """The pattern of this number in this list."""
-    found = await here.database.run(lambda connection: find_pattern(connection, number, pattern))
-    if found is None:
-        raise _no_pattern()
-    return json_response(_pattern(found))
+async def get_pattern(deps: Deps, watchlist_id: WatchlistId, pattern_id: PatternId) -> Response:
+    """The pattern with this id in this watch-list."""
+    pattern = await deps.database.run(lambda connection: find_pattern(connection, watchlist_id, pattern_id))
+    if pattern is None:
+        raise _pattern_not_found()
+    return json_response(pattern_content(pattern))
 
 
 @router.delete(
     "/{watchlist}/patterns/{pattern}",
     name="delete_pattern",
-    response_model=Deleted,
-    dependencies=[_MAY_WRITE],
+    response_model=DeletedResponse,
+    dependencies=[_WRITE],
     summary="Delete a pattern",
 )
-async def remove(here: Here, number: ListNumber, pattern: PatternNumber) -> Response:
-    """Delete the pattern; it counts no more for the next plates that arrive."""
-    if not await here.database.run(lambda connection: delete_pattern(connection, number, pattern)):
-        raise _no_pattern()
+async def remove_pattern(deps: Deps, watchlist_id: WatchlistId, pattern_id: PatternId) -> Response:
+    """Delete the pattern. It no longer matches reads that arrive from now on."""
+    if not await deps.database.run(lambda connection: delete_pattern(connection, watchlist_id, pattern_id)):
+        raise _pattern_not_found()
     return json_response({"message": "Pattern deleted"})
 
 
-def _stored(here: Resources, connection: Connection, pattern: PatternBody) -> NewPattern:
-    """Return a pattern for the database: of a protected site, its plate's token."""
-    stored = pattern.to_store()
+def _row(deps: Dependencies, connection: Connection, pattern: PatternRequest) -> NewPattern:
+    """Return the row of a pattern. For a protected site it holds the token of the plate."""
+    row = pattern.to_store()
     if pattern.site_id is None:
-        return stored
-    return stored._replace(text=here.plates.site_token(connection, stored.text, pattern.site_id))
+        return row
+    return row._replace(text=deps.plate_access.site_token(connection, row.text, pattern.site_id))
 
 
-async def _unless_taken(here: Resources, query: Callable[[Connection], Result]) -> Result:
+async def _run_with_unique_name(deps: Dependencies, query: Callable[[Connection], Result]) -> Result:
     try:
-        return await here.database.run(query)
+        return await deps.database.run(query)
     except NameTakenError:
-        raise Problem(409, "name-taken", "Another watch-list has this name; choose another.") from None
+        raise Problem(409, "name-taken", "Another watch-list has this name. Choose another name.") from None
 
 
-def _there(found: Watchlist | None) -> Watchlist:
-    if found is None:
-        raise _no_list()
-    return found
+def _existing(watchlist: Watchlist | None) -> Watchlist:
+    if watchlist is None:
+        raise _watchlist_not_found()
+    return watchlist
 
 
-def _no_list() -> Problem:
-    return Problem(404, "watchlist-not-found", "There is no watch-list of this number.")
+def _watchlist_not_found() -> Problem:
+    return Problem(404, "watchlist-not-found", "There is no watch-list with this id.")
 
 
-def _no_pattern() -> Problem:
-    return Problem(404, "pattern-not-found", "This watch-list has no pattern of this number.")
-
-
-def _list(found: Watchlist) -> dict[str, Any]:
-    return {
-        "watchlist_id": found.watchlist_id,
-        "name": found.name,
-        "description": found.description,
-        "enabled": found.enabled,
-        "patterns": found.patterns,
-        "created_at": format_utc(found.created_at),
-        "updated_at": format_utc(found.updated_at),
-    }
-
-
-def _pattern(found: WatchPattern) -> dict[str, Any]:
-    return {
-        "pattern_id": found.pattern_id,
-        "watchlist_id": found.watchlist_id,
-        "kind": found.kind,
-        "pattern": found.text,
-        "max_distance": found.max_distance,
-        "reason": found.reason,
-        "expires_at": None if found.expires_at is None else format_utc(found.expires_at),
-    }
+def _pattern_not_found() -> Problem:
+    return Problem(404, "pattern-not-found", "This watch-list has no pattern with this id.")

@@ -12,7 +12,7 @@ from tests.support.api_calls import ApiCalls, lambda_api
 @pytest.fixture(scope="module")
 def api() -> Iterator[ApiCalls]:
     """A client of an application whose database is away."""
-    handler, resources = lambda_api()
+    handler, dependencies = lambda_api()
     yield ApiCalls(handler)
     handler.close()
-    resources.close()
+    dependencies.close()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.api.events.requests import plate_parameter
+from cloud_functions.api.http.parameters import plate_parameter
 from shared.ids import is_segment
 from tests.support.api_calls import Answer, ApiCalls, filled_path, lambda_api
 
@@ -48,12 +48,12 @@ HOSTILE = [
 
 
 def _operations() -> list[tuple[str, str, dict[str, Any]]]:
-    handler, resources = lambda_api()
+    handler, dependencies = lambda_api()
     try:
         description = ApiCalls(handler).get("/openapi.json").json()
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()
     return [
         (method.upper(), path, operation)
         for path, operations in description["paths"].items()
@@ -137,9 +137,7 @@ def test_a_misspelt_condition_is_refused(api: ApiCalls) -> None:
     """``camera`` for ``camera_id`` would otherwise list every camera's events."""
     answer = api.get("/api/events", camera="camera-1")
     assert answer.status == 422
-    assert answer.json()["errors"] == [
-        {"parameter": "camera", "location": "query", "message": "there is no such parameter"}
-    ]
+    assert answer.json()["errors"] == [{"parameter": "camera", "location": "query", "message": "unknown parameter"}]
 
 
 BODIES: list[Any] = [

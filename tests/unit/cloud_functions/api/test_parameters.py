@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cloud_functions.api.events.requests import (
-    DeleteRequest,
+    DeleteEventsRequest,
     FilterParameters,
     ListParameters,
-    parse_event_ref,
-    plate_parameter,
 )
+from cloud_functions.api.http.parameters import parse_event_ref, plate_parameter
 from cloud_functions.db.events.filter import EventFilter
 
 
@@ -155,5 +154,5 @@ def test_page_and_cursor_exclude_each_other() -> None:
 def test_deleting_many_needs_a_condition() -> None:
     """No condition is not "everything"."""
     with pytest.raises(ValidationError, match="at least one condition"):
-        DeleteRequest.model_validate({"limit": 5, "delete_snapshots": True})
-    assert DeleteRequest.model_validate({"camera_id": "camera-1"}).limit == 1000
+        DeleteEventsRequest.model_validate({"limit": 5, "delete_snapshots": True})
+    assert DeleteEventsRequest.model_validate({"camera_id": "camera-1"}).limit == 1000

@@ -39,7 +39,7 @@ def test_an_address_that_is_not_there(api: ApiCalls) -> None:
         "type": "urn:vedette:problem:not-found",
         "title": "Not Found",
         "status": 404,
-        "detail": "There is nothing at this address. The API is described at /docs.",
+        "detail": "This path does not exist. /docs lists all paths.",
         "instance": "/api/nothing",
     }
 

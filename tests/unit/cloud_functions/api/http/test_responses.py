@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cloud_functions.api.dependencies import LAMBDA_LIMITS, SERVER_LIMITS
 from cloud_functions.api.http.cursor import Cursor, decode_cursor
-from cloud_functions.api.http.limits import fit
+from cloud_functions.api.http.limits import LAMBDA_LIMITS, SERVER_LIMITS, fit_items
 from cloud_functions.api.http.responses import json_response, list_response
 
 PLACE = Cursor(timestamp=datetime(2026, 11, 20, tzinfo=UTC), id=7)
@@ -19,7 +18,7 @@ PLACE = Cursor(timestamp=datetime(2026, 11, 20, tzinfo=UTC), id=7)
 @pytest.mark.parametrize("items", [[], ['{"id":1}'], ['{"id":1}', '{"id":2}']])
 def test_a_part_of_a_list_says_which_and_how_to_go_on(items: list[str]) -> None:
     """Items pass through as they are; what follows is told by a cursor."""
-    response = list_response("events", items, total=9, part={"page": 2}, ends_at=PLACE)
+    response = list_response("events", items, total=9, page={"page": 2}, last=PLACE)
     told = json.loads(bytes(response.body))
     assert told["events"] == [json.loads(item) for item in items]
     assert (told["total"], told["page"], told["has_more"]) == (9, 2, True)
@@ -28,7 +27,7 @@ def test_a_part_of_a_list_says_which_and_how_to_go_on(items: list[str]) -> None:
 
 def test_the_last_part_has_no_cursor() -> None:
     """Nothing follows: null, not an empty string."""
-    response = list_response("plates", [], total=0, part={"offset": None}, ends_at=None)
+    response = list_response("plates", [], total=0, page={"offset": None}, last=None)
     assert json.loads(bytes(response.body)) == {
         "plates": [], "total": 0, "offset": None, "has_more": False, "next_cursor": None,
     }  # fmt: skip
@@ -38,8 +37,8 @@ def test_the_largest_items_are_made_smaller_until_all_fit() -> None:
     """Small ones stay as they are, whatever their place."""
     limits = replace(LAMBDA_LIMITS, export_bytes=6000)
     texts = ["a" * 100, "b" * 3000, "c" * 100, "d" * 1500]
-    assert fit(texts, lambda index: f"<{index}>", limits) == ["a" * 100, "<1>", "c" * 100, "d" * 1500]
-    assert fit(texts[::2], lambda index: f"<{index}>", limits) == texts[::2]
+    assert fit_items(texts, lambda index: f"<{index}>", limits) == ["a" * 100, "<1>", "c" * 100, "d" * 1500]
+    assert fit_items(texts[::2], lambda index: f"<{index}>", limits) == texts[::2]
 
 
 @pytest.mark.parametrize(

@@ -26,15 +26,15 @@ KEY = "camera-1/2026-11-20/tracking_120000_000000.jpg"
 
 
 def _routes() -> list[tuple[str, str]]:
-    handler, resources = lambda_api()
-    app = create_app(resources=resources)
+    handler, dependencies = lambda_api()
+    app = create_app(dependencies=dependencies)
     handler.close()
     found = [
         (method, context.path)
         for context in iter_route_contexts(app.routes)
         for method in sorted(getattr(context, "methods", None) or ())
     ]
-    resources.close()
+    dependencies.close()
     return found
 
 
@@ -44,10 +44,10 @@ ROUTES = _routes()
 @pytest.fixture(scope="module")
 def staged() -> Iterator[ApiCalls]:
     """A client of an application behind a gateway's stage, without a database."""
-    handler, resources = lambda_api(root_path="/prod")
+    handler, dependencies = lambda_api(root_path="/prod")
     yield ApiCalls(handler)
     handler.close()
-    resources.close()
+    dependencies.close()
 
 
 def test_cloud_b1_the_walk_meets_every_address() -> None:
@@ -75,8 +75,8 @@ def test_cloud_b1_every_route_refuses_unknown_and_repeated_parameters(
 
 def test_cloud_b1_every_route_is_strict() -> None:
     """A route of another class, which would let unknown parameters through, is found here."""
-    handler, resources = lambda_api()
-    app = create_app(resources=resources)
+    handler, dependencies = lambda_api()
+    app = create_app(dependencies=dependencies)
     handler.close()
     originals = [context.original_route for context in iter_route_contexts(app.routes)]
     assert originals
@@ -197,7 +197,7 @@ def test_cloud_c6_a_body_beyond_the_limit_is_refused(api: ApiCalls) -> None:
 def test_cloud_c7_if_none_match_is_honoured(database_url: str) -> None:
     """A client that has the picture gets a 304 without it; any other the picture."""
     [number] = store(database_url, [stored_event(snapshot_path=KEY)])
-    handler, resources = lambda_api(database_url, snapshots=FakeSnapshots({f"snapshots/gate-01/{KEY}": b"jpeg"}))
+    handler, dependencies = lambda_api(database_url, snapshots=FakeSnapshots({f"snapshots/gate-01/{KEY}": b"jpeg"}))
     calls = ApiCalls(handler)
 
     def ask(tag: str | None, method: str = "GET") -> Any:
@@ -216,7 +216,7 @@ def test_cloud_c7_if_none_match_is_honoured(database_url: str) -> None:
         assert ask('"other"').body == b"jpeg"
     finally:
         handler.close()
-        resources.close()
+        dependencies.close()
 
 
 def test_cloud_16_what_gateways_send(api: ApiCalls) -> None:

@@ -1,4 +1,4 @@
-"""The authorization seam: every route goes through it, and what it decides holds."""
+"""Permissions: every route requires one of the table, and the decision of the authorizer is enforced."""
 
 from __future__ import annotations
 
@@ -8,87 +8,78 @@ import pytest
 from fastapi import Request
 from fastapi.routing import APIRoute
 
-from cloud_functions.api.app import create_app
+from cloud_functions.api.app import MOUNTS, create_app
 from cloud_functions.api.http.problems import Problem
-from cloud_functions.api.security.permissions import Permission, Principal
+from cloud_functions.api.security.permissions import PERMISSIONS, PUBLIC_OPERATIONS, Permission, Principal
 from tests.support.api_calls import ApiCalls, filled_path, lambda_api
 
-OPEN_TO_ALL = {
-    "/",
-    "/health",
-    "/api/health",
-    "/api/v1/health",
-    "/docs",
-    "/redoc",
-    "/docs-assets/{name}",
-    "/openapi.json",
-}
+UNDOCUMENTED_PUBLIC_PATHS = {"/", "/health", "/docs", "/redoc", "/docs-assets/{name}", "/openapi.json"}
 
 
-class NobodyMay:
-    """Refuses everything and remembers what was asked for."""
+class DenyAll:
+    """Denies every permission and records what was requested."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     async def authorize(self, request: Request, permission: Permission) -> Principal:
-        self.asked.append(permission)
-        raise Problem(403, "forbidden", "You may not.")
+        self.requested.append(permission)
+        raise Problem(403, "forbidden", "Permission denied.")
 
 
-def _operations() -> list[tuple[str, str]]:
-    handler, resources = lambda_api()
-    paths: dict[str, Any] = create_app(resources=resources).openapi()["paths"]
+def _operations() -> list[tuple[str, str, dict[str, Any]]]:
+    handler, dependencies = lambda_api()
+    paths: dict[str, Any] = create_app(dependencies=dependencies).openapi()["paths"]
     handler.close()
-    return [(method.upper(), path) for path, operations in paths.items() for method in operations]
+    return [
+        (method.upper(), path, operation)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    ]
 
 
-@pytest.mark.parametrize("mount", ["/api", "/api/v1"])
-def test_no_operation_is_reached_without_permission(mount: str) -> None:
-    """With everything forbidden, every operation but health answers 403, under both addresses."""
-    authorizer = NobodyMay()
+def test_every_documented_route_has_a_permission_of_the_table() -> None:
+    """Only the routes in ``PUBLIC_OPERATIONS`` have none, and each row of the table is required by a route."""
+    permissions = {operation["operationId"]: operation.get("x-permission") for _, _, operation in _operations()}
+    assert {name for name, permission in permissions.items() if permission is None} == PUBLIC_OPERATIONS
+    assert set(permissions.values()) - {None} == set(PERMISSIONS)
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_a_denied_permission_is_a_403_on_every_route(mount: str) -> None:
+    """The permission that a route requests is the one in the OpenAPI document, under both mounts."""
+    authorizer = DenyAll()
     handler, _ = lambda_api(authorizer=authorizer)
     calls = ApiCalls(handler)
-    checked = 0
-    for method, path in _operations():
-        if path in OPEN_TO_ALL:
+    for method, path, operation in _operations():
+        if operation["operationId"] in PUBLIC_OPERATIONS:
             continue
+        authorizer.requested.clear()
         answer = calls.call(
             method,
             filled_path(path).replace("/api", mount, 1),
             body='{"camera_id": "a"}' if method in ("POST", "PUT") else None,
         )
         assert answer.status == 403, (method, path, answer)
-        checked += 1
+        assert authorizer.requested == [operation["x-permission"]], (method, path)
     handler.close()
-    assert checked == 25
-    assert set(authorizer.asked) == {
-        "events:read",
-        "events:delete",
-        "snapshots:read",
-        "watchlists:read",
-        "watchlists:write",
-    }
 
 
-def test_deleting_asks_for_the_permission_to_delete() -> None:
-    """Reading rights are not enough to delete."""
-    authorizer = NobodyMay()
+def test_deleting_requires_the_permission_to_delete() -> None:
+    """Both routes that delete events request ``events:delete`` and no other permission."""
+    authorizer = DenyAll()
     handler, _ = lambda_api(authorizer=authorizer)
     ApiCalls(handler).delete("/api/events/1")
     ApiCalls(handler).post("/api/events/delete", {"camera_id": "a"})
     handler.close()
-    assert authorizer.asked == ["events:delete", "events:delete"]
+    assert authorizer.requested == ["events:delete", "events:delete"]
 
 
-def test_only_these_addresses_are_open_to_all() -> None:
-    """A new route without ``require`` fails here: open ones are named one by one."""
-    handler, resources = lambda_api()
-    app = create_app(resources=resources)
+def test_no_other_route_is_public() -> None:
+    """A new route that is neither documented nor in the list of public paths fails this test."""
+    handler, dependencies = lambda_api()
+    app = create_app(dependencies=dependencies)
     handler.close()
     documented = set(app.openapi()["paths"])
-    open_documented = documented & OPEN_TO_ALL
-    assert open_documented == {"/api/health"}
-    assert {route.path for route in app.routes if isinstance(route, APIRoute)} <= OPEN_TO_ALL | documented | {
-        path.replace("/api", "/api/v1", 1) for path in documented
-    }
+    mounted = {path.replace("/api", mount, 1) for path in documented for mount in MOUNTS}
+    assert {route.path for route in app.routes if isinstance(route, APIRoute)} <= UNDOCUMENTED_PUBLIC_PATHS | mounted

@@ -1,4 +1,4 @@
-"""Who may read protected plates: nobody by default, and only by what the gateway says."""
+"""``PlateReadPolicy`` denies by default and trusts only the gateway's request context."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import Request
 
-from cloud_functions.api.security.plate_read_policy import EverybodyReads, NobodyReads, RoleReads, plate_readers
+from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
 from cloud_functions.settings import Environment, PlateSettings
 
 
@@ -39,9 +39,9 @@ IAM = "arn:aws:sts::123456789012:assumed-role/plate-readers/alice"
         {"identity": {"userArn": "arn:aws:iam::123456789012:role/teams/plate-readers"}, "authorizer": None},
     ],
 )
-def test_the_gateway_says_who_has_the_role(context: dict[str, Any]) -> None:
-    """HTTP and REST APIs, tokens, Lambda authorizers and IAM write it in their own ways."""
-    assert RoleReads(ROLE).may_read(request(context))
+def test_the_request_context_grants_the_role(context: dict[str, Any]) -> None:
+    """The role is found in every format of HTTP and REST APIs, tokens, Lambda authorizers and IAM."""
+    assert PlateReadPolicy.require_role(ROLE).may_read(request(context))
 
 
 @pytest.mark.parametrize(
@@ -57,20 +57,28 @@ def test_the_gateway_says_who_has_the_role(context: dict[str, Any]) -> None:
         {"identity": {"userArn": None}},
     ],
 )
-def test_nothing_else_is_the_role(context: dict[str, Any] | None) -> None:
-    """A name that resembles it, a user or a session called so, or no gateway at all."""
-    assert not RoleReads(ROLE).may_read(request(context, authorization="plate-readers", role="plate-readers"))
+def test_other_values_do_not_grant_the_role(context: dict[str, Any] | None) -> None:
+    """A similar name, a user or a session of that name, a header, or no gateway grants nothing."""
+    assert not PlateReadPolicy.require_role(ROLE).may_read(
+        request(context, authorization="plate-readers", role="plate-readers")
+    )
 
 
-def test_the_settings_say_who() -> None:
-    """Nobody, unless they say otherwise."""
-    choices = {
-        (): NobodyReads,
-        (("PLATE_READERS_ROLE", ROLE),): RoleReads,
-        (("PLATE_READERS_ROLE", ROLE), ("PLATE_READERS_EVERYBODY", "true")): EverybodyReads,
-    }
-    for variables, kind in choices.items():
-        chosen = plate_readers(PlateSettings.from_environment(Environment(dict(variables))))
-        assert isinstance(chosen, kind)
-    assert not NobodyReads().may_read(request({"authorizer": {"role": ROLE}}))
-    assert EverybodyReads().may_read(request())
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "deny_all"),
+        ({"PLATE_READERS_ROLE": ROLE}, "require_role"),
+        ({"PLATE_READERS_ROLE": ROLE, "PLATE_READERS_EVERYBODY": "true"}, "allow_all"),
+    ],
+)
+def test_settings_select_the_policy(variables: dict[str, str], name: str) -> None:
+    """The policy denies all requests unless a role or everybody is configured."""
+    settings = PlateSettings.from_environment(Environment(variables))
+    assert PlateReadPolicy.from_settings(settings).name == name
+
+
+def test_deny_all_and_allow_all_ignore_the_role() -> None:
+    """``deny_all`` refuses a caller who has the role; ``allow_all`` accepts a caller without one."""
+    assert not PlateReadPolicy.deny_all().may_read(request({"authorizer": {"role": ROLE}}))
+    assert PlateReadPolicy.allow_all().may_read(request())

@@ -1,30 +1,21 @@
-"""What holds for every address alike: trailing slashes, HEAD, If-None-Match, and headers that protect a browser.
-
-A middleware, so that no route has to know of it.
-"""
+"""Middleware for rules that apply to every path: trailing slashes, HEAD, If-None-Match and security headers."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 IS_HEAD = "vedette.head"
-"""Key in the scope of a HEAD request, which the application sees as a GET: an answer that streams may stop early."""
-_NOT_OF_A_304 = ("content-length", "content-disposition")
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""Scope key of a HEAD request, which routes receive as GET. A streaming response can skip its body."""
+_REMOVED_FROM_304 = ("content-length", "content-disposition")
 
 
-class HttpSemantics:
-    """Wraps the application; ``root_path`` is what a gateway cuts off before the path (a REST API's stage)."""
+class HttpSemanticsMiddleware:
+    """Wraps the application. ``root_path`` is the path prefix that a gateway removes, such as a REST API's stage."""
 
-    def __init__(self, app: App, *, root_path: str) -> None:
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
         self._app = app
         self._root_path = root_path
 
@@ -37,11 +28,11 @@ class HttpSemantics:
         is_head = scope["method"] == "HEAD"
         if is_head:
             inner |= {"method": "GET", IS_HEAD: True}
-        await self._app(inner, receive, _Answer(scope, send, drops_body=is_head))
+        await self._app(inner, receive, _ResponseSender(scope, send, drops_body=is_head))
 
 
-class _Answer:
-    """Sends one response, without its body where the request asks for none of it."""
+class _ResponseSender:
+    """Sends one response. Leaves out the body for HEAD requests and 304 responses."""
 
     def __init__(self, scope: Scope, send: Send, *, drops_body: bool) -> None:
         self._scope = scope
@@ -59,15 +50,15 @@ class _Answer:
         headers = MutableHeaders(scope=message)
         headers["X-Content-Type-Options"] = "nosniff"
         headers.setdefault("Cache-Control", "private, no-cache")
-        if message["status"] == 200 and _has_it(self._scope, headers.get("etag")):
+        if message["status"] == 200 and _is_not_modified(self._scope, headers.get("etag")):
             message["status"] = 304
-            for name in _NOT_OF_A_304:
+            for name in _REMOVED_FROM_304:
                 del headers[name]
             self._drops_body = True
 
 
 def _without_trailing_slash(scope: Scope, root_path: str) -> dict[str, Any]:
-    """Return the scope's changes that make ``/api/events/`` the address ``/api/events``, without a redirect."""
+    """Return the scope entries that route ``/api/events/`` as ``/api/events`` without a redirect."""
     path: str = scope["path"]
     if not path.endswith("/") or path in ("/", f"{root_path}/"):
         return {}
@@ -75,8 +66,8 @@ def _without_trailing_slash(scope: Scope, root_path: str) -> dict[str, Any]:
     return {"path": path[:-1], "raw_path": raw[:-1] if raw is not None and raw.endswith(b"/") else raw}
 
 
-def _has_it(scope: Scope, etag: str | None) -> bool:
-    """Return whether a GET or HEAD says that it has the answer with this ETag already (RFC 9110, 13.1.2)."""
+def _is_not_modified(scope: Scope, etag: str | None) -> bool:
+    """Return whether ``If-None-Match`` of a GET or HEAD request names this ETag (RFC 9110, section 13.1.2)."""
     if etag is None or scope["method"] not in ("GET", "HEAD"):
         return False
     known = Headers(scope=scope).get("if-none-match")

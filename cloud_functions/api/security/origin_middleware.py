@@ -1,28 +1,21 @@
-"""ASGI middleware around ``origin_check``, for the API under uvicorn."""
+"""ASGI middleware that applies ``origin_check`` to the API under uvicorn."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Any
+from collections.abc import Collection
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from cloud_functions.api.http.problems import Problem, problem_response
 from cloud_functions.api.security.origin_check import refusal
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
+class OriginCheckMiddleware:
+    """Rejects requests that ``refusal`` gives a reason for: HTTP with 403, WebSockets with close code 1008."""
 
-class OriginGuard:
-    """Answers 403 where ``refusal`` gives a reason (a WebSocket is closed with 1008)."""
-
-    def __init__(
-        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, allowed_hosts: Collection[str] = ()
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Collection[str] = ()) -> None:
         self._app = app
         self._allowed_hosts = frozenset(name.lower().rstrip(".") for name in allowed_hosts)
 
@@ -33,18 +26,18 @@ class OriginGuard:
         elif scope["type"] == "websocket":
             await WebSocketClose(code=1008, reason=reason[:100])(scope, receive, send)
         else:
-            detail = f"Refused: {reason}. If it should be allowed, add its name to ALLOWED_HOSTS."
+            detail = f"Request rejected: {reason}. To allow it, add the host name to ALLOWED_HOSTS."
             await problem_response(Request(scope), Problem(403, "foreign-origin", detail))(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> str | None:
         scheme = {"ws": "http", "wss": "https"}.get(str(scope.get("scheme")), str(scope.get("scheme")))
         return refusal(
-            hosts=_values(scope, b"host"),
-            origins=_values(scope, b"origin"),
+            hosts=_header_values(scope, b"host"),
+            origins=_header_values(scope, b"origin"),
             allowed_hosts=self._allowed_hosts,
             scheme=scheme,
         )
 
 
-def _values(scope: Scope, name: bytes) -> list[str]:
+def _header_values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]

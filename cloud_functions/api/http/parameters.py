@@ -1,0 +1,113 @@
+"""Parameter types that several resources share. Each validates its value before a route sees it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+
+from cloud_functions.api.http.problems import invalid_parameter
+from cloud_functions.plates.site_key import is_token
+from shared.ids import SEGMENT_PATTERN
+from shared.plates import require_plate
+
+MAX_ROW_ID = 2**63 - 1
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2999, 1, 1, tzinfo=UTC)
+_MAX_PLATE_TEXT = 100
+
+_LABEL = re.compile(r"\w[\w .,:&+()#'’·-]*", re.UNICODE)  # classes and zones are named in every script
+_NEVER_IN_A_LABEL = re.compile(r"--|\.\.|(?<!\w)['’]|['’](?!\w)", re.UNICODE)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_PLUS_DECODED_AS_SPACE = re.compile(r" (\d\d:?\d\d)$", re.ASCII)
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
+
+
+def _check_label(text: str) -> str:
+    if not _LABEL.fullmatch(text) or _NEVER_IN_A_LABEL.search(text):
+        raise ValueError(
+            "must begin with a letter or digit and hold only letters, digits, spaces and . , : & + ( ) # ' -"
+        )
+    return text
+
+
+def plate_parameter(text: str) -> str:
+    """Return the plate in normal form, or the token of a protected plate; raise ValueError for any other text."""
+    return text if is_token(text) else require_plate(text)
+
+
+def plate_in_path(text: str) -> str:
+    """Return the plate of the path parameter ``text``; raise the 422 Problem for any other text."""
+    try:
+        return plate_parameter(text[:_MAX_PLATE_TEXT])
+    except ValueError as error:
+        raise invalid_parameter("text", str(error), location="path") from None
+
+
+def _repair_time(value: object) -> object:
+    """Reject bare numbers, and restore the ``+`` of a UTC offset that URL decoding turned into a space."""
+    if not isinstance(value, str):
+        return value
+    text = _PLUS_DECODED_AS_SPACE.sub(r"+\1", value) if len(value) > len("2026-11-20 10:30") else value
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("must be an RFC 3339 time with a UTC offset, such as 2026-11-20T10:30:00Z")
+    return text
+
+
+def _check_time(moment: datetime) -> datetime:
+    if not EARLIEST + timedelta(days=1) <= moment <= LATEST:
+        raise ValueError("must be between 1970 and 2999")
+    return moment.astimezone(UTC)
+
+
+Segment = Annotated[str, Field(pattern=SEGMENT_PATTERN)]
+"""Identifier of a site, device or camera."""
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_label)]
+"""Name of a class or zone."""
+Plate = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(plate_parameter)]
+"""Number plate in normal form, or the token of a protected plate."""
+Time = Annotated[AwareDatetime, BeforeValidator(_repair_time), AfterValidator(_check_time)]
+"""Time with a UTC offset, converted to UTC."""
+PlatePath = Annotated[
+    str,
+    Path(description="The complete plate. Spaces, separators and case are ignored.", examples=["AB-123-CD"]),
+]
+
+
+def parse_event_ref(text: str) -> int | UUID:
+    """Return the ``id`` or ``event_id`` of an event; raise ValueError for any other text."""
+    if text.isascii() and text.isdecimal() and len(text) <= 19:
+        number = int(text)
+        if 1 <= number <= MAX_ROW_ID:
+            return number
+    elif _UUID.fullmatch(text):
+        return UUID(text)
+    raise ValueError("must be an event's id (a positive integer) or its event_id (a UUID)")
+
+
+async def event_ref(
+    event: Annotated[
+        str,
+        Path(
+            description="An event's `id` or its `event_id`.",
+            examples=["42", "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11"],
+            max_length=100,
+        ),
+    ],
+) -> int | UUID:
+    """FastAPI dependency: the event that the path names; raises the 422 Problem for an invalid name."""
+    try:
+        return parse_event_ref(event)
+    except ValueError as error:
+        raise invalid_parameter("event", str(error), location="path") from None
+
+
+def row_id(text: str, name: str) -> int:
+    """Return the positive integer in the path parameter ``name``; raise the 422 Problem for any other text."""
+    if text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) > 0:
+        return int(text)
+    raise invalid_parameter(name, "must be a positive integer", location="path")

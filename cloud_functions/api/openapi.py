@@ -1,0 +1,97 @@
+"""The OpenAPI document of the API, with problem documents in place of FastAPI's own error models."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
+
+from cloud_functions.api.http.problems import ProblemDocument, problem_description
+from cloud_functions.api.security.permissions import required_permission
+
+DESCRIPTION: Final = """
+Events of cameras, their annotated snapshots, number plates and watch-lists.
+
+- Every path under `/api` is also available under `/api/v1`.
+- All times are RFC 3339. Responses use UTC with `Z`. Times in requests must have a UTC offset.
+- Every error is an RFC 9457 problem document (`application/problem+json`). Its `type` identifies the problem.
+- An unknown or repeated query parameter is an error on every route, so that a misspelled condition cannot widen the
+  result. A repeated key in a JSON body is an error too.
+- HEAD is supported wherever GET is. A response with an `ETag` is a 304 if `If-None-Match` names it.
+- A trailing slash makes no difference.
+"""
+TAGS: Final = [
+    {"name": "Events", "description": "List, count, export and delete events."},
+    {"name": "Pictures", "description": "The annotated snapshot of an event."},
+    {"name": "Plates", "description": "Search and count number plates."},
+    {
+        "name": "Watch-lists",
+        "description": "Plate patterns to watch for. A matching read is published as a `plate_match` message.",
+    },
+    {"name": "Health", "description": "Status of the API and the services it depends on."},
+]
+
+PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    404: problem_description("The resource does not exist."),
+    422: problem_description("A parameter is invalid. `errors` lists each invalid parameter."),
+    503: problem_description("The database is unavailable, or the query took too long."),
+}
+_BODY_PROBLEM_RESPONSES: Final = {
+    "400": problem_description("The body is not valid JSON."),
+    "413": problem_description("The body is too large. Split it into several requests."),
+}
+
+
+def openapi_document(app: FastAPI, root_path: str) -> dict[str, Any]:
+    """Return the OpenAPI document of ``app``. It is created once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            tags=app.openapi_tags,
+            routes=app.routes,
+            servers=[{"url": root_path}] if root_path else None,
+        )
+        _replace_error_models(document["components"]["schemas"])
+        document["paths"] = dict(sorted(document["paths"].items()))
+        permissions = _permissions_by_operation(app)
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            _complete(operation, permissions)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _replace_error_models(schemas: dict[str, Any]) -> None:
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    schemas["ProblemDocument"] = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+
+
+def _complete(operation: dict[str, Any], permissions: dict[str, str]) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter["schema"])
+    if "requestBody" in operation:
+        operation["responses"] |= _BODY_PROBLEM_RESPONSES
+    permission = permissions.get(operation["operationId"])
+    if permission is not None:
+        operation["x-permission"] = permission
+
+
+def _permissions_by_operation(app: FastAPI) -> dict[str, str]:
+    permissions: dict[str, str] = {}
+    for context in iter_route_contexts(app.routes):
+        dependant = getattr(context, "dependant", None)
+        permission = None if dependant is None else required_permission(dependant)
+        if permission is not None and context.name is not None:
+            permissions[context.name] = permission
+    return permissions
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter without ``null``, which a query cannot express, and without its title."""
+    variants = [variant for variant in schema.get("anyOf", ()) if variant != {"type": "null"}]
+    merged = {**schema, **variants[0]} if len(variants) == 1 else schema
+    return {key: value for key, value in merged.items() if key not in ("title", "anyOf" if variants else "title")}

@@ -1,0 +1,45 @@
+"""The table of all problem types that the API returns. The API reference and a test are derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """One problem type: the status of its responses and when the API returns it."""
+
+    status: int
+    description: str
+
+
+PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
+    {
+        "unreadable-body": ProblemType(400, "The body is not valid JSON."),
+        "foreign-origin": ProblemType(403, "A server rejected the `Host` or `Origin` header. See `ALLOWED_HOSTS`."),
+        "plates-protected": ProblemType(403, "The plates of the site are protected, and the caller may not read them."),
+        "not-found": ProblemType(404, "The path does not exist."),
+        "event-not-found": ProblemType(404, "The event does not exist."),
+        "no-snapshot": ProblemType(404, "The event has no snapshot."),
+        "snapshot-pending": ProblemType(
+            404, "The device has not uploaded the snapshot yet. Retry after `Retry-After`."
+        ),
+        "snapshot-gone": ProblemType(404, "The snapshot was deleted, or the device never uploaded it."),
+        "plate-not-found": ProblemType(404, "The plate has no reads."),
+        "watchlist-not-found": ProblemType(404, "The watch-list does not exist."),
+        "pattern-not-found": ProblemType(404, "The watch-list has no pattern with this id."),
+        "method-not-allowed": ProblemType(405, "The path does not support the method. See `Allow`."),
+        "name-taken": ProblemType(409, "Another watch-list has this name."),
+        "body-too-large": ProblemType(413, "The body is larger than 6 MiB."),
+        "invalid-parameter": ProblemType(422, "Parameters or body fields are invalid. `errors` lists them."),
+        "answer-too-large": ProblemType(422, "The response is too large for Lambda. Request fewer items."),
+        "too-many-protected": ProblemType(422, "A search would decrypt too many protected plates. Narrow it."),
+        "internal-error": ProblemType(500, "The request failed because of an internal error."),
+        "too-slow": ProblemType(503, "The query took longer than the statement timeout. Narrow it."),
+        "unavailable": ProblemType(503, "A service is temporarily unavailable. Retry after `Retry-After`."),
+        "plate-keys-away": ProblemType(503, "The keys of protected plates are unavailable."),
+    }
+)

@@ -1,0 +1,1 @@
+"""Snapshots of events. Imports ``events``, because a snapshot belongs to an event."""

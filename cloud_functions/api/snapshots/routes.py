@@ -1,0 +1,131 @@
+"""Routes for the images of events: the annotated snapshot, its thumbnail and a signed URL."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from starlette.responses import RedirectResponse, Response
+
+from cloud_functions.api.dependencies import Dependencies, Deps
+from cloud_functions.api.events.routes import EventRef, get_event_or_404
+from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.http.strict_route import StrictRoute
+from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.plate_access import is_protected, protected_problem
+from cloud_functions.api.security.plate_read_policy import MayReadPlates
+from cloud_functions.api.snapshots.responses import IMAGE_RESPONSES, SignedUrlResponse
+from cloud_functions.db.events.record import FlatEvent
+from shared.clock import format_utc
+from shared.storage_keys import CONTENT_TYPES, is_snapshot_key, snapshot_object_key, thumbnail_object_key
+
+router = APIRouter(prefix="/events", tags=["Pictures"], route_class=StrictRoute)
+_READ = Depends(require("snapshots:read"))
+
+PENDING_PERIOD: Final = timedelta(days=2)
+"""Time after an event was stored during which a missing snapshot is pending. Devices that are offline upload later."""
+
+
+@router.get(
+    "/{event}/snapshot",
+    name="event_snapshot",
+    dependencies=[_READ],
+    summary="Get the snapshot",
+    responses=IMAGE_RESPONSES,
+    response_class=Response,
+)
+async def event_snapshot(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
+    """The annotated snapshot as a download. An event can arrive before its snapshot: retry after `Retry-After`."""
+    event = await _event_with_visible_snapshot(deps, ref, may_read=may_read)
+    path = _snapshot_path(event)
+    return await _image(deps, event, snapshot_object_key(event.device_id, path), _filename(event, path))
+
+
+@router.get(
+    "/{event}/thumbnail",
+    name="event_thumbnail",
+    dependencies=[_READ],
+    summary="Get the thumbnail",
+    responses=IMAGE_RESPONSES,
+    response_class=Response,
+)
+async def event_thumbnail(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
+    """A small JPEG version of the snapshot as a download."""
+    event = await _event_with_visible_snapshot(deps, ref, may_read=may_read)
+    key = thumbnail_object_key(event.device_id, _snapshot_path(event))
+    return await _image(deps, event, key, f"event_{event.id}_thumbnail.jpg")
+
+
+@router.get(
+    "/{event}/snapshot-url",
+    name="event_snapshot_url",
+    dependencies=[_READ],
+    summary="Get a signed URL of the snapshot",
+    response_model=SignedUrlResponse,
+)
+async def event_snapshot_url(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> dict[str, Any]:
+    """A signed URL that gives access to the snapshot until it expires, for `<img>` tags and messages."""
+    event = await _event_with_visible_snapshot(deps, ref, may_read=may_read)
+    path = _snapshot_path(event)
+    key = snapshot_object_key(event.device_id, path)
+    if not await deps.thread_pool.run(lambda: deps.snapshots.exists(key)):
+        raise _missing_image(deps, event)
+    expires_s = deps.limits.signed_url_s
+    return {
+        "url": await _signed_url(deps, key, _filename(event, path)),
+        "expires_in": expires_s,
+        "expires_at": format_utc(deps.clock.now() + timedelta(seconds=expires_s)),
+    }
+
+
+async def _event_with_visible_snapshot(deps: Dependencies, ref: int | UUID, *, may_read: bool) -> FlatEvent:
+    """Return the event; raise the 403 Problem if its snapshot shows a protected plate that the caller may not read."""
+    event = await get_event_or_404(deps, ref)
+    if is_protected(event) and not may_read:
+        raise protected_problem("see their snapshots")
+    return event
+
+
+async def _image(deps: Dependencies, event: FlatEvent, key: str, filename: str) -> Response:
+    image = await deps.thread_pool.run(lambda: deps.snapshots.read(key, limit_bytes=deps.limits.image_bytes))
+    if image is None:
+        raise _missing_image(deps, event)
+    if image.content is None:
+        return RedirectResponse(await _signed_url(deps, key, filename), 307, headers={"Cache-Control": "no-store"})
+    headers = {
+        "Content-Disposition": f'attachment; filename="{filename}"',
+        "Cache-Control": "private, max-age=86400, immutable",
+        "ETag": image.etag,
+    }
+    return Response(image.content, media_type=_content_type(filename), headers=headers)
+
+
+async def _signed_url(deps: Dependencies, key: str, filename: str) -> str:
+    return await deps.thread_pool.run(
+        lambda: deps.snapshots.signed_url(
+            key, filename=filename, content_type=_content_type(filename), expires_s=deps.limits.signed_url_s
+        )
+    )
+
+
+def _missing_image(deps: Dependencies, event: FlatEvent) -> Problem:
+    if deps.clock.now() - event.created_at > PENDING_PERIOD:
+        return Problem(404, "snapshot-gone", "The snapshot of this event was deleted, or its device never uploaded it.")
+    detail = "The device has not uploaded the snapshot of this event yet. Retry in a few seconds."
+    return Problem(404, "snapshot-pending", detail, headers={"Retry-After": "5"})
+
+
+def _snapshot_path(event: FlatEvent) -> str:
+    if event.snapshot_path is None or not is_snapshot_key(event.snapshot_path):  # imported events may hold other keys
+        raise Problem(404, "no-snapshot", "This event has no snapshot.")
+    return event.snapshot_path
+
+
+def _filename(event: FlatEvent, path: str) -> str:
+    return f"event_{event.id}_snapshot.{path.rsplit('.', 1)[1]}"
+
+
+def _content_type(filename: str) -> str:
+    return CONTENT_TYPES[filename.rsplit(".", 1)[1]]
