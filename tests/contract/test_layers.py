@@ -14,6 +14,8 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("shared", "edge_agent", "cloud_functions", "infra")
+HALVES: Final = ("edge_agent", "cloud_functions", "infra.local")
+"""Packages whose top layers CONTRIBUTING.md shows; contracts of inner folders are in pyproject.toml only."""
 NETWORK_CLIENTS: Final = {"boto3", "botocore", "paho"}
 NETWORK_FOLDER: Final = "edge_agent/transport/"
 LARGEST_FOLDER: Final = 12
@@ -92,9 +94,10 @@ def test_the_layer_diagram_shows_the_contracts() -> None:
     """CONTRIBUTING.md shows the layers of pyproject.toml, in the same order."""
     linter = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
     contracts = [contract for contract in linter["contracts"] if contract["type"] == "layers"]
-    assert contracts
+    halves = [contract for contract in contracts if contract["layers"][0].split(" ")[0].rpartition(".")[0] in HALVES]
+    assert len(halves) >= len(HALVES)
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for contract in contracts:
+    for contract in halves:
         assert "\n".join(layer_lines(contract)) in page, f"the layers of {contract['name']!r} in CONTRIBUTING.md differ"
 
 

@@ -1,0 +1,66 @@
+"""Pages agree with the tree: links resolve, modules that a page names exist, each alarm is explained."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+_LINK: Final = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+_PATH: Final = re.compile(r"`([a-z_/]+(?:\.py|\.md|\.yaml|/))`")
+
+
+def _pages() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def _relative_links(text: str) -> Iterator[str]:
+    yield from (target for target in _LINK.findall(text) if "://" not in target and not target.startswith("mailto:"))
+
+
+@pytest.mark.parametrize("page", _pages())
+def test_relative_links_resolve(page: str) -> None:
+    """A link to a file that was moved or removed is found."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folder = (ROOT / page).parent
+    assert [target for target in _relative_links(text) if not (folder / target).exists()] == []
+
+
+def test_the_life_of_an_event_names_existing_modules() -> None:
+    """Each path on the page exists, in the edge agent or the cloud functions where it is relative to one of them."""
+    text = (ROOT / "docs/design/life-of-an-event.md").read_text(encoding="utf-8")
+    paths = set(_PATH.findall(text))
+    assert len(paths) > 25
+    bases = (ROOT, ROOT / "edge_agent", ROOT / "cloud_functions")
+    # `file.py` after `camera/ip_camera.py` is in the same folder.
+    known = {path.name for base in bases[1:] for path in base.rglob("*.py")} | {"test_gaps.py"}
+    missing = {path for path in paths if not any((base / path).exists() for base in bases) and path not in known}
+    assert missing == set()
+
+
+def test_every_alarm_is_explained() -> None:
+    """The operations guide lists exactly the alarms of the template."""
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    alarms = set(re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", template, re.MULTILINE))
+    guide = (ROOT / "docs/guide/operations.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+Alarm)` \|", guide, re.MULTILINE)) == alarms
+
+
+def test_the_glossary_is_linked_and_without_duplicates() -> None:
+    """README, the documentation's index and CONTRIBUTING lead to it; each term is defined once."""
+    for page in ("README.md", "docs/README.md", "CONTRIBUTING.md"):
+        assert "glossary.md" in (ROOT / page).read_text(encoding="utf-8"), page
+    glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    terms = [
+        term.strip().lower()
+        for row in re.findall(r"^\| ([^|]+) \| [A-Z]", glossary, re.MULTILINE)
+        for term in row.split(",")
+    ]
+    assert len(terms) > 50
+    assert len(terms) == len(set(terms))
