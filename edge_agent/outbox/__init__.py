@@ -1,8 +1,9 @@
-"""The outbox: everything the device still owes the world, in one SQLite file that survives power loss.
+"""The outbox: everything the device has not delivered yet, in one SQLite file that survives power loss.
 
-``store.py`` is the outbox itself; ``lanes.py`` hands out what waits (events to MQTT, images to S3, each on its own);
-``room.py`` decides what goes when there is no room; ``resend.py`` answers for what was sent; ``database.py`` opens,
-locks and sets aside the file. May import shared/ and the standard library only.
+``store.py`` is the public class. ``state.py`` owns the open file, ``group_commit.py`` stores events, ``queues.py``
+hands out pending events and images, ``eviction.py`` frees space, ``resend.py`` serves the resend command,
+``open_stays.py`` closes stays that a crash left open, and ``database.py`` opens, locks and quarantines the file. May
+import shared/ and the standard library only.
 """
 
 from edge_agent.outbox.queues import EventQueue, ImageQueue, WaitingEvent, WaitingImage

@@ -1,7 +1,7 @@
-"""The outbox's file: opening, locking, its tables, and what happens to a file that cannot be read.
+"""The outbox's database file: opening, locking, schema, and quarantine of a damaged file.
 
-Besides ``outbox.db`` (with SQLite's own ``-wal`` and ``-shm``) there lie ``outbox.db.lock``, held by the one agent that
-owns the outbox, and ``outbox.db.reserve``, a few bytes to give up when the disk is full.
+The folder also holds SQLite's ``-wal`` and ``-shm`` files, the lock file ``outbox.db.lock`` of the agent that owns the
+outbox, and ``outbox.db.reserve``, disk space that is released when the disk is full.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from shared.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-"""Raised only for what an older agent could not live with; tables and columns that it passes over are added below."""
+"""Increased only for changes that an older agent cannot handle. Tables and columns that it ignores are added below."""
 LOG_BYTES = 2 * 1024 * 1024
-"""The write-ahead log goes into the file when it reaches this."""
+"""Size at which the write-ahead log is checkpointed."""
 _MOST_PAGES = 4_294_967_294
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
     sequence INTEGER PRIMARY KEY,
     topic TEXT NOT NULL,
-    expendable INTEGER NOT NULL,          -- 1: goes before the rest when there is no room
+    expendable INTEGER NOT NULL,          -- 1: dropped before the others when space is short
     size INTEGER NOT NULL,                -- of the payload, bytes
-    put_at_s REAL NOT NULL,               -- all times in outbox time (see clocks.py)
-    due_at_s REAL NOT NULL DEFAULT 0,     -- not to be sent before
+    put_at_s REAL NOT NULL,               -- all times are outbox time (see clocks.py)
+    due_at_s REAL NOT NULL DEFAULT 0,     -- earliest time of the next attempt
     attempts INTEGER NOT NULL DEFAULT 0,
-    sent_at_s REAL,                       -- null while it waits; then kept for a while for resend
-    payload BLOB NOT NULL                 -- the exact bytes that travel
+    sent_at_s REAL,                       -- null while pending; sent events are kept for resend
+    payload BLOB NOT NULL                 -- the exact bytes on the wire
 );
 CREATE INDEX events_waiting ON events (sequence, due_at_s) WHERE sent_at_s IS NULL;
 CREATE INDEX events_expendable ON events (sequence, size) WHERE sent_at_s IS NULL AND expendable = 1;
 CREATE INDEX events_sent ON events (sent_at_s, sequence, size) WHERE sent_at_s IS NOT NULL;
 CREATE TABLE images (
-    id INTEGER PRIMARY KEY,               -- follows from the sequence, so that no id is ever used twice
-    sequence INTEGER NOT NULL,            -- of the event that shows it
+    id INTEGER PRIMARY KEY,               -- derived from the sequence, so that no id is reused
+    sequence INTEGER NOT NULL,            -- of the event that the image belongs to
     object_key TEXT NOT NULL,
     content_type TEXT NOT NULL,
     expendable INTEGER NOT NULL,
@@ -65,40 +65,40 @@ _ADDITIONS = (
     CLOCK_TABLES
     + """
 CREATE TABLE IF NOT EXISTS open_visits (
-    visit TEXT PRIMARY KEY,               -- a track uid, or the camera whose motion goes on
+    visit TEXT PRIMARY KEY,               -- key of the stay, see open_stays.py
     camera_id TEXT NOT NULL,
-    clock INTEGER,                        -- which stamped the payload
+    clock INTEGER,                        -- clock that stamped the payload
     put_at_s REAL NOT NULL,               -- outbox time of the event below
-    seen_at_s REAL NOT NULL,              -- outbox time at which the object was last seen, or something moved
-    payload BLOB NOT NULL                 -- the visit's latest event
+    seen_at_s REAL NOT NULL,              -- outbox time at which the object or motion was last seen
+    payload BLOB NOT NULL                 -- the latest event of the stay
 ) WITHOUT ROWID;
 """
 )
 _EVENT_CLOCK = "ALTER TABLE events ADD COLUMN clock INTEGER"
-"""Which clock stamped the event; null once nothing about its times will change any more."""
+"""Row of the clock that stamped the event; null once its times are final."""
 
 _UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code (0 where the error comes from elsewhere)."""
+    """Return SQLite's primary result code; 0 for an error that SQLite did not raise."""
     code = getattr(error, "sqlite_errorcode", None)  # absent on errors that Python itself raises
     return code & 0xFF if isinstance(code, int) else 0
 
 
 def is_unreadable(error: sqlite3.Error) -> bool:
-    """Tell whether the file is damaged, or no database at all."""
+    """Return whether the error means that the file is damaged or not a database."""
     return primary_code(error) in _UNREADABLE
 
 
 def is_no_room(error: sqlite3.Error) -> bool:
-    """Tell whether the disk is full, or refuses to be written."""
+    """Return whether the error means that the disk is full or not writable."""
     return primary_code(error) in _NO_ROOM
 
 
 class FileLock:
-    """Held by one process at a time; the kernel frees it when that process dies, however it dies."""
+    """An exclusive lock file. The kernel releases the lock when the process ends for any reason."""
 
     def __init__(self, path: Path) -> None:
         self._file: TextIO = path.open("a+", encoding="ascii")
@@ -110,7 +110,7 @@ class FileLock:
             self._file.close()
             raise ConfigurationError(
                 f"the outbox {path.with_suffix('')} is in use by another agent (process {owner});"
-                " stop that one, or give this one a folder of its own"
+                " stop that agent, or give this one its own state folder"
             ) from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
@@ -121,7 +121,7 @@ class FileLock:
 
 
 class Database:
-    """The writing connection, and as many reading ones as asked for. The caller serialises writes."""
+    """One writing connection and any number of reading connections. The caller serialises writes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -132,7 +132,7 @@ class Database:
             self._page_bytes = int(self.writer.execute("PRAGMA page_size").fetchone()[0])
             self._prepare()
             self.epoch = str(self.meta("sequence_epoch"))
-            """The random name of this file's count of sequences."""
+            """Random identifier of this file's sequence numbering."""
         except BaseException:
             self.close()
             raise
@@ -142,45 +142,45 @@ class Database:
         return value
 
     def set_meta(self, key: str, value: str | int) -> None:
-        """Set a value that is there from the beginning."""
+        """Update a value that every file has."""
         self.writer.execute("UPDATE meta SET value = ? WHERE key = ?", (value, key))
 
     def write_number(self, key: str, value: float) -> None:
-        """Set a value that may not be there yet; see ``noted``."""
+        """Insert or update a number; see ``read_number``."""
         self.writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def read_number(self, key: str) -> float:
-        """Return a value that ``note`` has set; 0 where none has."""
+        """Return a number that ``write_number`` stored; 0 if there is none."""
         row = self.writer.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return 0.0 if row is None else float(row[0])
 
     @property
     def file_bytes(self) -> int:
-        """How large the database file is, or will be once the log is written into it."""
+        """Size of the database file in bytes, including pages still in the write-ahead log."""
         return int(self.writer.execute("PRAGMA page_count").fetchone()[0]) * self._page_bytes
 
     def limit_file(self, limit_bytes: int | None) -> None:
-        """Let the file grow to this size and no further; a smaller one than it has already means: no further."""
+        """Limit the size of the file in bytes. A limit below the current size stops further growth; None removes it."""
         pages = _MOST_PAGES if limit_bytes is None else max(1, limit_bytes // self._page_bytes)
         self.writer.execute(f"PRAGMA max_page_count = {pages}")
 
     def checkpoint(self) -> None:
-        """Write the log into the file, and use the log's room from its beginning again."""
+        """Copy the write-ahead log into the file and restart the log."""
         self.writer.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def reader(self) -> sqlite3.Connection:
-        """Return a further connection that only reads."""
+        """Return a new read-only connection."""
         connection = self._connect()
         connection.execute("PRAGMA query_only = ON")
         return connection
 
     @contextmanager
     def transaction(self, *, durable: bool) -> Generator[sqlite3.Connection]:
-        """Commit what is written inside, or nothing of it.
+        """Commit all changes made inside, or none.
 
-        ``durable``: on the disk before this returns. Otherwise it survives the end of the process but perhaps not a
-        power cut, and becomes durable with the next transaction that is: right for acknowledgements, which only cost
-        a message sent twice when they are lost.
+        ``durable``: the changes are on the disk before this returns. Otherwise they survive the end of the process, but
+        a power failure may undo them until the next durable transaction. That suits acknowledgements: a lost one only
+        causes a duplicate message.
         """
         if durable is not self._durable:
             self.writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -219,13 +219,13 @@ class Database:
                 writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
             raise ConfigurationError(
-                f"the outbox {self._path} was written by another version of the agent (schema {version}, this one"
-                f" knows {SCHEMA_VERSION}); run that version until it is empty, or move the file away"
+                f"the outbox {self._path} was written by another version of the agent (schema {version}, supported:"
+                f" {SCHEMA_VERSION}); run that version until the outbox is empty, or move the file away"
             )
         self._add()
 
     def _add(self) -> None:
-        """Add what came after the first version of the schema, where it is not there yet."""
+        """Add tables and columns introduced after the first version of the schema."""
         columns = {row[1] for row in self.writer.execute("PRAGMA table_info(events)")}
         with self.transaction(durable=True):
             for statement in _ADDITIONS.split(";\n"):
@@ -235,9 +235,9 @@ class Database:
 
 
 def open_database(path: Path, clock: Clock) -> Database:
-    """Open or make the file; a damaged one is set aside and a new one begun.
+    """Open the file, or create it. A damaged file is quarantined and replaced with an empty one.
 
-    Raises ConfigurationError where the folder cannot be written.
+    Raises ConfigurationError when the folder is not writable.
     """
     try:
         return Database(path)
@@ -248,26 +248,27 @@ def open_database(path: Path, clock: Clock) -> Database:
             return open_database(path, clock)
         if not is_unreadable(error):
             raise ConfigurationError(
-                f"cannot open the outbox {path}: {error}; its folder must be writable for this user and not full"
+                f"cannot open the outbox {path}: {error}; its folder must be writable for this user, and the disk"
+                " must have free space"
             ) from error
         quarantine(path, clock, why=str(error))
         return Database(path)
 
 
 def quarantine(path: Path, clock: Clock, *, why: str) -> Path:
-    """Move a damaged file out of the way (one is kept; an older one is deleted) and return where it lies now."""
+    """Rename a damaged file and return its new path. Deletes an earlier quarantined file, so that one is kept."""
     for old in path.parent.glob(f"{path.name}.damaged-*"):
         old.unlink()
-    aside = path.with_name(f"{path.name}.damaged-{clock.now():%Y%m%dT%H%M%SZ}")
-    path.rename(aside)
+    moved_to = path.with_name(f"{path.name}.damaged-{clock.now():%Y%m%dT%H%M%SZ}")
+    path.rename(moved_to)
     for suffix in ("-wal", "-shm"):
         leftover = path.with_name(path.name + suffix)
         if leftover.exists():
-            leftover.rename(aside.with_name(aside.name + suffix))
+            leftover.rename(moved_to.with_name(moved_to.name + suffix))
     logger.error(
-        "the outbox %s is damaged (%s): moved to %s; what it held is not sent, and a new count of sequences begins",
+        "the outbox %s is damaged (%s): moved it to %s; its contents are not sent, and a new sequence epoch begins",
         path,
         why,
-        aside,
+        moved_to,
     )
-    return aside
+    return moved_to

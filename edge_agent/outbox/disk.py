@@ -1,8 +1,8 @@
-"""Room on the disk: the outbox must neither fill it nor be stopped by it being full.
+"""Disk space management: the outbox must not fill the disk, and must keep working when the disk is full.
 
-SQLite needs room even to delete: changes go to the write-ahead log first, and the log goes into the database file.
-So the log is kept small, a reserve file is held that is larger than the log ever gets, and while the disk is short of
-room the database file may not grow: it then refuses an insert cleanly, and what is dropped makes room inside it.
+SQLite needs free space even to delete: it writes changes to the write-ahead log first, then to the database file. The
+log is therefore kept small, and a reserve file larger than the log is held. While disk space is short, the database
+file may not grow: inserts then fail cleanly, and eviction frees pages inside the file.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from edge_agent.outbox.settings import OutboxSettings
 logger = logging.getLogger(__name__)
 
 ALWAYS_ALLOWED_BYTES = 16 * 1024 * 1024
-"""The file may reach this size however little the disk has left, as long as it has anything."""
+"""The file may grow to this size even when free disk space is below ``min_free_bytes``."""
 _RECHECK_EVERY_BYTES = 1024 * 1024
 
 
 class Reserve:
-    """A file of ballast, given up when the disk is full so that there is room to delete."""
+    """A file that holds disk space in reserve. It is deleted when the disk is full, so that SQLite can delete rows."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self._path = path
@@ -36,7 +36,7 @@ class Reserve:
         return self._size_bytes == 0 or self._path.exists()
 
     def refill(self) -> None:
-        """Take the room again, where there is any."""
+        """Create the reserve file again, if the disk has space for it."""
         if self.held:
             return
         try:
@@ -46,13 +46,13 @@ class Reserve:
             self.release()
 
     def release(self) -> None:
-        """Free the room."""
+        """Delete the reserve file."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
 
 class DiskGuard:
-    """Decides how large the database file may become, and makes room to work in when the disk is full.
+    """Limits the size of the database file and releases the reserve when the disk is full.
 
     The caller holds the outbox's write lock, and no transaction is open.
     """
@@ -64,7 +64,7 @@ class DiskGuard:
         self._written_bytes = 0
 
     def update_limit(self, database: Database) -> None:
-        """Set the file's limit by what the disk has left now."""
+        """Set the file's size limit from the free disk space."""
         self._written_bytes = 0
         self._reserve.refill()
         ceiling = self._settings.max_file_bytes
@@ -76,13 +76,13 @@ class DiskGuard:
         database.limit_file(ceiling)
 
     def record_written(self, database: Database, count: int) -> None:
-        """Look again now and then, by how much was written."""
+        """Count written bytes; update the limit after every megabyte."""
         self._written_bytes += count
         if self._written_bytes >= _RECHECK_EVERY_BYTES:
             self.update_limit(database)
 
     def release_reserve(self, database: Database) -> None:
-        """The disk took no more: give up the reserve, empty the log into the file, and let the file grow no further."""
+        """Handle a full disk: release the reserve, checkpoint the log, and stop the file from growing."""
         self._reserve.release()
         with suppress(sqlite3.Error):
             database.checkpoint()

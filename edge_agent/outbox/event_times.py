@@ -1,4 +1,4 @@
-"""Moves the times of an event that was stamped by a clock which has since been set right."""
+"""Corrects the times of an event that was stamped before the clock was set."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from shared.events import Event, SnapshotData, SnapshotRef
 from shared.storage_keys import EXTENSIONS, snapshot_key, thumbnail_key
 
 SUPERSEDED = "superseded_timestamps"
-"""Extra field of an event whose time was corrected after it may have been received: the timestamps it had before."""
+"""Extra field of an event that was corrected after it may have been received. Holds its earlier timestamps."""
 
 
 Shift = Callable[[datetime], datetime]
-"""Returns the right time for a wrong one."""
+"""Maps an uncorrected time to the corrected one."""
 
 
 def shift_by(seconds: float) -> Shift:
-    """Return a shift of every time by as much."""
+    """Return a function that adds this many seconds to a time."""
     by = timedelta(seconds=seconds)
     return lambda moment: moment + by
 
 
 def shift_event(event: Event, shift: Shift, *, move_snapshot: bool, maybe_received: bool = False) -> Event:
-    """Return the event with all its times put right; the event itself where none is wrong.
+    """Return the event with all its times corrected; the same object if nothing changes.
 
-    ``move_snapshot``: the snapshot's key follows the new time. False where the picture may be stored under the old key
-    already. ``maybe_received``: the old timestamp is kept in ``superseded_timestamps``, by which the cloud replaces
-    what it has.
+    ``move_snapshot``: derive the snapshot's key from the new time. Pass False if the image may be stored under the
+    old key already. ``maybe_received``: record the old timestamp in ``superseded_timestamps``, so that the cloud can
+    replace its copy.
     """
     moved = _moved(event, shift)
     if moved is event:
@@ -49,18 +49,18 @@ def shift_event(event: Event, shift: Shift, *, move_snapshot: bool, maybe_receiv
     return moved.model_copy(update=changes)
 
 
-def _key_of(event: Event, picture: SnapshotRef) -> str:
-    """Return the key that the event's own time gives its picture."""
+def _key_of(event: Event, snapshot: SnapshotRef) -> str:
+    """Return the snapshot key that follows from the event's timestamp."""
     return snapshot_key(
         camera_id=event.camera_id,
         event_type=event.event_type,
         timestamp=event.timestamp,
-        extension=EXTENSIONS[picture.content_type],
+        extension=EXTENSIONS[snapshot.content_type],
     )
 
 
 def _moved(value: Any, shift: Shift) -> Any:
-    """Return the same with every declared time in it moved; fields that no model declares are left alone."""
+    """Return ``value`` with every declared time shifted. Extra fields that no model declares stay unchanged."""
     if isinstance(value, datetime):
         right = shift(value)
         return value if right == value else right

@@ -1,14 +1,14 @@
-"""What the outbox holds, and what goes when there is no room or it has grown too old.
+"""Usage counters of the outbox, and eviction by size and by age.
 
-The order in which things go, oldest first within each:
+Eviction order, oldest first within each step:
 
-1. sent events that are only kept for a resend (nothing is lost);
+1. sent events that are kept only for a resend (no data is lost);
 2. images of expendable events (``motion``, ``detection`` and ``updated`` tracking events);
 3. expendable events;
-4. the rest: the event with its images.
+4. all other events, each with its images.
 
-Every event and image of 2 to 4 is counted in the same transaction that deletes it, and the sequences are remembered
-as ranges. All functions here run inside the caller's transaction.
+Steps 2 to 4 count every dropped event and image in the transaction that deletes it, and record the dropped sequences as
+ranges. All functions here run inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK = 200
 
 @dataclass(slots=True)
 class UsageCounters:
-    """Counts and bytes of what is held, kept in step with the tables by whoever changes them."""
+    """Number and size of stored rows. Every function that changes the tables updates them."""
 
     last_sequence: int
     waiting_events: int = 0
@@ -48,7 +48,7 @@ class UsageCounters:
 
 
 def read_usage(database: Database) -> UsageCounters:
-    """Count the tables; this reads every page once, and so finds most damage."""
+    """Count the rows of the tables. This reads every page once and so detects most damage."""
     connection = database.writer
     highest, waiting, waiting_bytes, sent_bytes = connection.execute(
         "SELECT coalesce(max(sequence), 0), coalesce(sum(sent_at_s IS NULL), 0),"
@@ -69,14 +69,14 @@ def read_usage(database: Database) -> UsageCounters:
 
 
 def is_expendable(event: Event) -> bool:
-    """Tell whether the event goes before ``entered``, ``left``, plates and answers when there is no room."""
+    """Return whether the event is dropped before ``entered``, ``left``, plate and snapshot events."""
     if isinstance(event, TrackingEvent):
         return event.event_data.tracking_action == "updated"
     return isinstance(event, MotionEvent | DetectionEvent)
 
 
 def evict(database: Database, usage: UsageCounters, limit_bytes: int) -> None:
-    """Delete in the order above until no more than ``limit_bytes`` are held."""
+    """Delete rows in the order above until at most ``limit_bytes`` are stored."""
     if usage.total_bytes <= limit_bytes:
         return
     evict_sent(database, usage, usage.total_bytes - limit_bytes)
@@ -89,7 +89,7 @@ def evict(database: Database, usage: UsageCounters, limit_bytes: int) -> None:
 
 
 def evict_sent(database: Database, usage: UsageCounters, surplus_bytes: int) -> None:
-    """Delete at least ``surplus_bytes`` of sent events, oldest first, or all there are."""
+    """Delete sent events, oldest first, until ``surplus_bytes`` are freed or none is left."""
     while surplus_bytes > 0:
         rows = database.writer.execute(
             "SELECT sequence, size FROM events INDEXED BY events_sent WHERE sent_at_s IS NOT NULL"
@@ -105,23 +105,23 @@ def evict_sent(database: Database, usage: UsageCounters, surplus_bytes: int) -> 
 
 
 def drop_events(database: Database, usage: UsageCounters, sequences: Sequence[int]) -> None:
-    """Give up these events where they still wait, and remember that they were."""
-    gone: list[int] = []
+    """Drop these events if they are still pending, and record their sequences as dropped."""
+    dropped: list[int] = []
     for sequence in sequences:
         row = database.writer.execute(
             "DELETE FROM events WHERE sequence = ? AND sent_at_s IS NULL RETURNING size", (sequence,)
         ).fetchone()
         if row is not None:
-            gone.append(sequence)
+            dropped.append(sequence)
             usage.waiting_events -= 1
             usage.waiting_event_bytes -= row[0]
-    if gone:
+    if dropped:
         database.set_meta("last_sequence", usage.last_sequence)
-        record_dropped(database, usage, [(sequence, sequence) for sequence in gone])
+        record_dropped(database, usage, [(sequence, sequence) for sequence in dropped])
 
 
 def drop_aged(database: Database, usage: UsageCounters, *, put_before_s: float) -> None:
-    """Give up what was put before that time and still waits."""
+    """Drop pending events and images that were stored before that time."""
     connection = database.writer
     rows = connection.execute(
         "SELECT sequence FROM events WHERE sent_at_s IS NULL AND put_at_s < ?", (put_before_s,)
@@ -133,7 +133,7 @@ def drop_aged(database: Database, usage: UsageCounters, *, put_before_s: float) 
 
 
 def record_dropped(database: Database, usage: UsageCounters, ranges: Iterable[Range]) -> None:
-    """Count these sequences as given up."""
+    """Count these sequences as dropped, and keep the latest ranges."""
     connection = database.writer
     for first, last in merge_ranges(ranges):
         usage.dropped_events += last - first + 1
@@ -195,7 +195,7 @@ def _oldest_sequence(connection: sqlite3.Connection) -> int | None:
 
 
 def _enough(rows: Sequence[tuple[int, int]], surplus_bytes: int) -> tuple[list[int], int]:
-    """Return the first keys whose sizes together reach ``surplus_bytes``, and that sum."""
+    """Return the first keys whose total size reaches ``surplus_bytes``, and that size."""
     chosen: list[int] = []
     freed = 0
     for key, size in rows:

@@ -1,6 +1,6 @@
-"""The two ways out of the outbox: events and images, each taken, acknowledged or put back on its own.
+"""The two queues of the outbox: events and images. Each item is taken, then acknowledged, deferred or released.
 
-What is taken is leased in memory only: after a crash it is simply there again. Lanes are thread-safe.
+Leases of taken items are kept in memory only: after a crash the items are available again. Queues are thread-safe.
 """
 
 from __future__ import annotations
@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+from edge_agent.outbox.eviction import UsageCounters
+from edge_agent.outbox.rows import delete_uploaded_images, mark_events_sent
+from edge_agent.outbox.state import OutboxState
 
 MAX_NACK_DELAY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingEvent:
-    """One event to be published; ``payload`` is the exact bytes."""
+    """One event to publish; ``payload`` holds the exact bytes."""
 
     sequence_epoch: str
     key: int
-    """The sequence."""
+    """The event's sequence."""
     attempts: int
     topic: str
     payload: bytes
@@ -29,7 +33,7 @@ class WaitingEvent:
 
 @dataclass(frozen=True, slots=True)
 class WaitingImage:
-    """One image to be stored under ``object_key``."""
+    """One image to upload under ``object_key``."""
 
     sequence_epoch: str
     key: int
@@ -49,133 +53,116 @@ class _Leasable(Protocol):
 
 
 Item = TypeVar("Item", bound=_Leasable)
-Row = TypeVar("Row")
 
 
-class QueueStore(Protocol):
-    """What a lane needs of the outbox around it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueTable(Generic[Item]):
+    """The statements of one queue's table."""
 
-    @property
-    def epoch(self) -> str: ...
-    @property
-    def take_lock(self) -> threading.RLock:
-        """Held while anything is taken: what is being taken must not change."""
-        ...
-
-    def now_s(self) -> float:
-        """Return outbox time."""
-        ...
-
-    def correct_times(self, table: str, keys: list[int]) -> None:
-        """Bring the times of what is about to be taken up to date with the clock."""
-        ...
-
-    def read(self, action: Callable[[sqlite3.Connection], list[Row]]) -> list[Row]:
-        """Run the action on a reading connection."""
-        ...
-
-    def mark_delivered(self, table: str, keys: list[int]) -> bool:
-        """Mark as delivered; tell whether that could be written."""
-        ...
-
-    def postpone(self, table: str, keys: list[int], due_at_s: float) -> None:
-        """Count one more attempt and set the time before which not to try again."""
-        ...
-
-    def notify_listeners(self) -> None:
-        """Say that something can be taken."""
-        ...
+    find_due: str
+    """Selects keys. Parameters: current outbox time, latest valid due time, limit."""
+    load: str
+    """Selects key, attempts, topic or object key, content type and content. Parameter: a JSON list of keys."""
+    defer: str
+    """Counts one attempt. Parameters: due time, key."""
+    build: Callable[[str, tuple[int, int, str, str, bytes]], Item]
+    mark_delivered: Callable[[OutboxState, UsageCounters, Sequence[int]], None]
+    sequence_of: Callable[[int], int]
+    """Returns the sequence of the event that an item belongs to."""
 
 
 class DeliveryQueue(Generic[Item]):
-    """One way out. Take, then settle each item in one of three ways: ack, nack or release."""
+    """One queue. Take items, then pass each to ``ack``, ``nack`` or ``release``."""
 
     def __init__(
         self,
         *,
-        store: QueueStore,
-        name: str,
-        find: str,
-        load: str,
-        build: Callable[[str, tuple[int, int, str, str, bytes]], Item],
+        state: OutboxState,
+        table: QueueTable[Item],
+        before_take: Callable[[list[int]], None],
+        notify: Callable[[], None],
     ) -> None:
-        self._store = store
-        self._name = name
-        self._find = find
-        self._load = load
-        self._build = build
+        """``before_take`` gets the sequences of items about to be taken; ``notify`` announces available items."""
+        self._state = state
+        self._table = table
+        self._before_take = before_take
+        self._notify = notify
         self._lock = threading.Lock()
         self._leased: set[tuple[str, int]] = set()
-        """Epoch and key: what was taken from a file since replaced stands in nobody's way."""
+        """Epoch and key. Leases of a replaced file have another epoch and block nothing."""
         self._highest = ("", 0)
         """Epoch and highest key that was ever handed out."""
         self._unwritten: list[Item] = []
 
     def take(self, limit: int) -> list[Item]:
-        """Return up to ``limit`` items that are due and not taken yet, oldest first."""
-        with self._store.take_lock, self._lock:
-            epoch = self._store.epoch
-            due = [key for (key,) in self._store.read(lambda connection: self._due(connection, epoch, limit))]
+        """Return up to ``limit`` items that are due and not leased, oldest first, and lease them."""
+        state = self._state
+        with state.take_lock, self._lock:
+            epoch = state.epoch
+            due = [key for (key,) in state.read(lambda connection: self._due(connection, epoch, limit))]
             if not due:
                 return []
-            self._store.correct_times(self._name, due)
-            items = self._store.read(lambda connection: self._loaded(connection, epoch, due))
+            self._before_take(sorted({self._table.sequence_of(key) for key in due}))
+            items = state.read(lambda connection: self._loaded(connection, epoch, due))
             self._leased.update((item.sequence_epoch, item.key) for item in items)
             self._highest = max(self._highest, (epoch, due[-1])) if self._highest[0] == epoch else (epoch, due[-1])
         return items
 
     def was_handed_out(self, key: int) -> bool:
-        """Tell whether this item may have been taken since the outbox was opened."""
-        return self._highest[0] == self._store.epoch and key <= self._highest[1]
+        """Return whether this item may have been taken since the outbox was opened."""
+        return self._highest[0] == self._state.epoch and key <= self._highest[1]
 
     def ack(self, items: Iterable[Item]) -> None:
-        """The other side has them: nothing more to do for these.
+        """Record that the receiver has stored these items.
 
-        Where that cannot be written (a full or read-only disk) they stay leased, so that they are not sent again and
-        again, and are written with a later call.
+        If this cannot be written (the disk is full or read-only), the items stay leased so that they are not sent
+        again. A later call writes them.
         """
         with self._lock:
-            chosen = [*self._unwritten, *items]
+            acked = [*self._unwritten, *items]
             self._unwritten = []
-        if self._store.mark_delivered(self._name, self._current(chosen)):
-            self._free(chosen)
+        keys = self._keys_of_this_file(acked)
+        if self._state.write(lambda usage: self._table.mark_delivered(self._state, usage, keys)):
+            self._end_leases(acked)
         else:
             with self._lock:
-                self._unwritten += chosen
+                self._unwritten += acked
 
     @property
     def unwritten(self) -> int:
-        """Acknowledgements that could not be written yet."""
+        """Number of acknowledgements not written yet."""
         return len(self._unwritten)
 
     def nack(self, items: Iterable[Item], *, delay_s: float) -> None:
-        """They were refused: count an attempt, and hand them out again after ``delay_s`` (an hour at most)."""
-        chosen = list(items)
-        due_at_s = self._store.now_s() + min(delay_s, MAX_NACK_DELAY_S)
-        self._store.postpone(self._name, self._current(chosen), due_at_s)
-        self._free(chosen)
+        """Record a refused attempt and defer these items by ``delay_s`` (at most one hour)."""
+        refused = list(items)
+        due_at_s = self._state.now_s() + min(delay_s, MAX_NACK_DELAY_S)
+        rows = [(due_at_s, key) for key in self._keys_of_this_file(refused)]
+        self._state.write(lambda _: self._state.database.writer.executemany(self._table.defer, rows))
+        self._end_leases(refused)
 
     def release(self, items: Iterable[Item]) -> None:
-        """They could not be tried, or nobody knows how it ended: hand them out again at once."""
-        self._free(items)
-        self._store.notify_listeners()
+        """Make items available again at once: they were not tried, or the outcome is unknown."""
+        self._end_leases(items)
+        self._notify()
 
     def _due(self, connection: sqlite3.Connection, epoch: str, limit: int) -> list[tuple[int]]:
-        now_s = self._store.now_s()
-        # A time further ahead than any nack can set was written by a clock that has since been put right.
-        found = connection.execute(self._find, (now_s, now_s + MAX_NACK_DELAY_S, limit + len(self._leased)))
-        return [(row[0],) for row in found if (epoch, row[0]) not in self._leased][:limit]
+        now_s = self._state.now_s()
+        # nack cannot set a due time later than this: such a time comes from a clock that was corrected since.
+        latest_s = now_s + MAX_NACK_DELAY_S
+        rows = connection.execute(self._table.find_due, (now_s, latest_s, limit + len(self._leased)))
+        return [(row[0],) for row in rows if (epoch, row[0]) not in self._leased][:limit]
 
     def _loaded(self, connection: sqlite3.Connection, epoch: str, due: list[int]) -> list[Item]:
-        if self._store.epoch != epoch:  # the file was replaced meanwhile
+        if self._state.epoch != epoch:  # the file was replaced meanwhile
             return []
-        return [self._build(epoch, row) for row in connection.execute(self._load, (json.dumps(due),))]
+        return [self._table.build(epoch, row) for row in connection.execute(self._table.load, (json.dumps(due),))]
 
-    def _current(self, items: Iterable[Item]) -> list[int]:
-        epoch = self._store.epoch
+    def _keys_of_this_file(self, items: Iterable[Item]) -> list[int]:
+        epoch = self._state.epoch
         return [item.key for item in items if item.sequence_epoch == epoch]
 
-    def _free(self, items: Iterable[Item]) -> None:
+    def _end_leases(self, items: Iterable[Item]) -> None:
         with self._lock:
             self._leased.difference_update((item.sequence_epoch, item.key) for item in items)
 
@@ -184,24 +171,28 @@ EventQueue = DeliveryQueue[WaitingEvent]
 ImageQueue = DeliveryQueue[WaitingImage]
 
 
-def event_queue(store: QueueStore) -> EventQueue:
-    return DeliveryQueue(
-        store=store,
-        name="events",
-        find="SELECT sequence FROM events INDEXED BY events_waiting WHERE sent_at_s IS NULL"
-        " AND (due_at_s <= ? OR due_at_s > ?) ORDER BY sequence LIMIT ?",
-        load="SELECT sequence, attempts, topic, '', payload FROM events"
-        " WHERE sequence IN (SELECT value FROM json_each(?)) ORDER BY sequence",
-        build=lambda epoch, row: WaitingEvent(epoch, row[0], row[1], row[2], row[4]),
-    )
+def _mark_events_sent(state: OutboxState, usage: UsageCounters, keys: Sequence[int]) -> None:
+    keep_bytes = state.settings.keep_sent_bytes
+    mark_events_sent(state.database, usage, keys, now_s=state.now_s(), keep_bytes=keep_bytes)
 
 
-def image_queue(store: QueueStore) -> ImageQueue:
-    return DeliveryQueue(
-        store=store,
-        name="images",
-        find="SELECT id FROM images INDEXED BY images_waiting WHERE due_at_s <= ? OR due_at_s > ? ORDER BY id LIMIT ?",
-        load="SELECT id, attempts, object_key, content_type, body FROM images"
-        " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-        build=lambda epoch, row: WaitingImage(epoch, row[0], row[1], row[2], row[3], row[4]),
-    )
+EVENT_TABLE: Final[QueueTable[WaitingEvent]] = QueueTable(
+    find_due="SELECT sequence FROM events INDEXED BY events_waiting WHERE sent_at_s IS NULL"
+    " AND (due_at_s <= ? OR due_at_s > ?) ORDER BY sequence LIMIT ?",
+    load="SELECT sequence, attempts, topic, '', payload FROM events"
+    " WHERE sequence IN (SELECT value FROM json_each(?)) ORDER BY sequence",
+    defer="UPDATE events SET due_at_s = ?, attempts = attempts + 1 WHERE sequence = ?",
+    build=lambda epoch, row: WaitingEvent(epoch, row[0], row[1], row[2], row[4]),
+    mark_delivered=_mark_events_sent,
+    sequence_of=lambda key: key,
+)
+
+IMAGE_TABLE: Final[QueueTable[WaitingImage]] = QueueTable(
+    find_due="SELECT id FROM images INDEXED BY images_waiting WHERE due_at_s <= ? OR due_at_s > ? ORDER BY id LIMIT ?",
+    load="SELECT id, attempts, object_key, content_type, body FROM images"
+    " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+    defer="UPDATE images SET due_at_s = ?, attempts = attempts + 1 WHERE id = ?",
+    build=lambda epoch, row: WaitingImage(epoch, row[0], row[1], row[2], row[3], row[4]),
+    mark_delivered=lambda state, usage, keys: delete_uploaded_images(state.database, usage, keys),
+    sequence_of=lambda key: key // 2,
+)

@@ -8,7 +8,7 @@ Range = tuple[int, int]
 
 
 def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
-    """Return the same numbers as sorted ranges that neither overlap nor touch; inverted ranges vanish."""
+    """Return the same numbers as sorted ranges that neither overlap nor touch. Empty (inverted) ranges are removed."""
     merged: list[Range] = []
     for first, last in sorted(each for each in ranges if each[0] <= each[1]):
         if merged and first <= merged[-1][1] + 1:
@@ -18,14 +18,14 @@ def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
     return merged
 
 
-def missing_ranges(wanted: Range, held: Sequence[int]) -> list[Range]:
-    """Return the parts of ``wanted`` that ``held`` (sorted, each within ``wanted``) does not cover."""
+def missing_ranges(requested: Range, held: Sequence[int]) -> list[Range]:
+    """Return the parts of ``requested`` not covered by ``held``, which is sorted and lies within ``requested``."""
     missing: list[Range] = []
-    expected = wanted[0]
+    expected = requested[0]
     for number in held:
         if number > expected:
             missing.append((expected, number - 1))
         expected = number + 1
-    if expected <= wanted[1]:
-        missing.append((expected, wanted[1]))
+    if expected <= requested[1]:
+        missing.append((expected, requested[1]))
     return missing

@@ -1,4 +1,4 @@
-"""Answering the resend command from the events that were kept after they were sent."""
+"""Serves the resend command from sent events that are still stored."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from edge_agent.outbox.eviction import UsageCounters
 from edge_agent.outbox.ranges import Range, merge_ranges, missing_ranges
 
 _LARGEST = 2**63 - 1
-"""Of SQLite's integers; a command may name any number."""
+"""Largest SQLite integer. A command may contain larger numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResendOutcome:
-    """What a request to send again comes to."""
+    """Result of a resend request."""
 
     resent: int
-    """Events of the wanted sequences that will be delivered (again): those put back, and those that still waited."""
+    """Number of requested events that will be delivered: those queued again and those still pending."""
     unavailable: list[Range]
-    """Sequences wanted that are no longer held, or never were."""
+    """Requested sequences that are no longer stored or never existed."""
 
 
-def requeue(database: Database, usage: UsageCounters, wanted: Iterable[Range]) -> ResendOutcome:
-    """Put kept events of these ranges back among the waiting, inside the caller's transaction."""
+def requeue(database: Database, usage: UsageCounters, requested: Iterable[Range]) -> ResendOutcome:
+    """Mark sent events of these ranges as pending again, inside the caller's transaction."""
     available = 0
     unavailable: list[Range] = []
-    for first, last in merge_ranges(wanted):
+    for first, last in merge_ranges(requested):
         within = (min(first, _LARGEST), min(last, _LARGEST))
         held = [
             row[0]
@@ -38,7 +38,7 @@ def requeue(database: Database, usage: UsageCounters, wanted: Iterable[Range]) -
         available += len(held)
         unavailable.extend(missing_ranges((first, last), held))
         sizes = database.writer.execute(
-            # The cloud may have them as they are: their times are never changed again.
+            # The cloud may already have these events with these times, so the times are final.
             "UPDATE events SET sent_at_s = NULL, due_at_s = 0, clock = NULL"
             " WHERE sequence BETWEEN ? AND ? AND sent_at_s IS NOT NULL RETURNING size",
             within,

@@ -1,4 +1,4 @@
-"""Rows in, rows settled, rows grown old: each function runs inside the caller's transaction and keeps the usage."""
+"""Changes to event and image rows. All run inside the caller's transaction and update the usage counters."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _LARGEST = 2**63 - 1
 
 
 def check_event(event: Event, epoch: str) -> None:
-    """Raise ContractError, in the thread of the one who puts it, for an event that the cloud would refuse."""
+    """Raise ContractError for an event that the cloud would reject: too large, or with a NUL character."""
     payload = dump_event(event.model_copy(update={"sequence": _LARGEST, "sequence_epoch": epoch}))
     if len(payload) > MAX_EVENT_BYTES:
         raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
     if b"\\u0000" in payload:
-        raise ContractError("an event may not hold a NUL character", reason="nul_character")
+        raise ContractError("an event must not contain a NUL character", reason="nul_character")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ImageToStore:
 
 
 def images_of(event: Event, *, snapshot: bytes | None, thumbnail: bytes | None) -> list[ImageToStore]:
-    """Name the objects of the images given; raise ContractError for an event that does not refer to any."""
+    """Return the images with their object keys. Raises ContractError if the event has no snapshot reference."""
     if snapshot is None and thumbnail is None:
         return []
     reference = event.snapshot
@@ -58,7 +58,7 @@ def images_of(event: Event, *, snapshot: bytes | None, thumbnail: bytes | None) 
 
 @dataclass(frozen=True, slots=True)
 class PutStamp:
-    """When an event is put, in outbox time, and by which clock its own times were stamped."""
+    """When an event is stored, in outbox time, and the row of the clock that produced its times."""
 
     put_at_s: float
     clock: int | None
@@ -67,7 +67,7 @@ class PutStamp:
 def insert_event(
     database: Database, usage: UsageCounters, event: Event, images: Sequence[ImageToStore], stamp: PutStamp
 ) -> Event:
-    """Give the event the next sequence, store it with its images, and return it as it will travel."""
+    """Assign the next sequence, store the event with its images, and return the event as it will be published."""
     sequence = usage.last_sequence + 1
     numbered = event.model_copy(update={"sequence": sequence, "sequence_epoch": database.epoch})
     payload = dump_event(numbered)
@@ -96,7 +96,7 @@ def insert_event(
 def mark_events_sent(
     database: Database, usage: UsageCounters, keys: Iterable[int], *, now_s: float, keep_bytes: int
 ) -> None:
-    """Mark events as sent; of those that are kept, the oldest beyond ``keep_bytes`` go."""
+    """Mark events as sent, then delete the oldest sent events beyond ``keep_bytes``."""
     for key in keys:
         row = database.writer.execute(
             "UPDATE events SET sent_at_s = ? WHERE sequence = ? AND sent_at_s IS NULL RETURNING size", (now_s, key)
@@ -109,7 +109,7 @@ def mark_events_sent(
 
 
 def delete_uploaded_images(database: Database, usage: UsageCounters, keys: Iterable[int]) -> None:
-    """Delete images that are stored elsewhere now."""
+    """Delete images that were uploaded."""
     for key in keys:
         row = database.writer.execute("DELETE FROM images WHERE id = ? RETURNING size", (key,)).fetchone()
         if row is not None:
@@ -120,9 +120,9 @@ def delete_uploaded_images(database: Database, usage: UsageCounters, keys: Itera
 def expire_rows(
     database: Database, usage: UsageCounters, settings: OutboxSettings, *, now_s: float, clock_is_set: bool
 ) -> None:
-    """Give up what has waited too long, forget what was sent long ago.
+    """Drop rows older than ``max_age_s`` and delete sent events older than ``keep_sent_s``.
 
-    While the wall clock has not been set, nothing is judged by its age: what waits counts its age from when it is.
+    Nothing expires while the wall clock is not set. The age of pending rows counts from the time it is set.
     """
     database.write_number("outbox_time_s", now_s)
     if not clock_is_set:
@@ -140,7 +140,7 @@ def expire_rows(
 
 
 def has_stale(connection: sqlite3.Connection, clock_history: ClockHistory) -> bool:
-    """Tell whether anything waits that was stamped by another clock than the one that is right now."""
+    """Return whether a pending event was stamped by another clock than the current one."""
     stale = "SELECT 1 FROM events WHERE sent_at_s IS NULL AND clock IS NOT NULL AND clock IS NOT ? LIMIT 1"
     return connection.execute(stale, (clock_history.current,)).fetchone() is not None
 
@@ -153,9 +153,9 @@ def correct_times(
     *,
     untouched: Callable[[int], bool],
 ) -> None:
-    """Set the times of those of these events that wait, and that were stamped by a clock which was set since.
+    """Correct the times of pending events that were stamped before the clock was set.
 
-    ``untouched`` tells whether neither the event nor any of its images was ever handed out.
+    ``untouched`` returns whether neither the event nor any of its images was ever handed out.
     """
     stale = "SELECT payload, clock FROM events WHERE sequence = ? AND sent_at_s IS NULL AND clock != ?"
     for sequence in sequences:
@@ -178,7 +178,7 @@ def _with_times_shifted(database: Database, sequence: int, payload: bytes, shift
         event = parse_event(payload)
         shifted = shift_event(event, shift_by(shift_s), move_snapshot=untouched, maybe_received=not untouched)
     except (ContractError, OverflowError) as error:
-        logger.warning("the times of event %d stay as they are: %s", sequence, error)
+        logger.warning("cannot correct the times of event %d, keeping them: %s", sequence, error)
         return payload
     if shifted.snapshot is not None and event.snapshot is not None and shifted.snapshot.key != event.snapshot.key:
         for name_object in (snapshot_object_key, thumbnail_object_key):

@@ -1,4 +1,4 @@
-"""One connection to the broker: a paho client, and the messages for which the broker still owes an answer."""
+"""One connection to the broker: a paho client and its unacknowledged messages."""
 
 from __future__ import annotations
 
@@ -19,72 +19,72 @@ DISCONNECT_TIMEOUT_S = 1.0
 
 
 class MqttConnection:
-    """One paho client and the messages it still owes an answer for.
+    """One paho client and its unacknowledged messages.
 
-    The lock is never held while paho is called: paho calls back while it holds locks of its own.
+    The lock is never held during a call to paho, because paho runs callbacks while it holds its own locks.
     """
 
     def __init__(self, *, client: paho.Client, monotonic: Callable[[], float]) -> None:
         self.client = client
-        self.answered = threading.Event()
-        """The broker said yes or no, or the connection ended."""
+        self.connack = threading.Event()
+        """Set when the CONNACK arrived or the connection closed."""
         self.ready = threading.Event()
-        self.over = threading.Event()
+        self.closed = threading.Event()
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._waiting: dict[int, tuple[Future[None], float]] = {}
         self._early: dict[int, Any] = {}
-        """Acknowledged before ``publish`` had returned the message's number."""
-        self._dead: str | None = None
+        """Acknowledgements that arrived before ``publish`` returned the message id."""
+        self._closed_because: str | None = None
         self._ready_at_s: float | None = None
         self.ending: Any = None
-        """paho's reason for the end; None before it."""
+        """paho's reason code for the end of the connection; None while it is open."""
         self.ended_by_message = False
-        """Whether the broker itself said why it ends the connection (MQTT 5)."""
+        """Whether the broker sent DISCONNECT with a reason (MQTT 5)."""
         self.socket_error: str | None = None
-        """What the socket said when the connection ended, where it said anything."""
+        """The socket error that ended the connection, if any."""
         self.refused = False
-        """Whether the broker said no."""
+        """Whether the CONNACK refused the connection."""
         self.receive_maximum: int | None = None
-        """How many unacknowledged messages the broker takes at a time, where it says so (MQTT 5)."""
+        """The broker's Receive Maximum (MQTT 5): how many unacknowledged messages it accepts."""
 
-    def begin(self) -> None:
-        """The broker has said yes."""
+    def mark_ready(self) -> None:
+        """Record that the broker accepted the connection."""
         self._ready_at_s = self._monotonic()
         self.ready.set()
 
     def uptime_s(self) -> float:
-        """How long ago the broker said yes; 0 where it never did."""
+        """Return the time since the CONNACK, in seconds; 0 if there was none."""
         return 0.0 if self._ready_at_s is None else self._monotonic() - self._ready_at_s
 
     def disconnect(self) -> None:
-        """End the connection politely, and where the other side does not read any more, without it."""
+        """Send DISCONNECT; shut the socket down if the broker does not react."""
         connected = self.client.socket()
         self.client.disconnect()
-        if isinstance(connected, socket.socket) and not self.over.wait(DISCONNECT_TIMEOUT_S):
+        if isinstance(connected, socket.socket) and not self.closed.wait(DISCONNECT_TIMEOUT_S):
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
-        with suppress(AttributeError):  # paho's network thread may end while loop_stop looks at it
+        with suppress(AttributeError):  # paho's network thread may end while loop_stop joins it
             self.client.loop_stop()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> Future[None]:
         future: Future[None] = Future()
         try:
             sent = self.client.publish(topic, payload, qos=QOS, retain=retain)
-        except ValueError as error:  # paho's word for a topic or payload that MQTT cannot carry
+        except ValueError as error:  # raised by paho for a topic or payload that MQTT cannot carry
             return failed(PermanentError(f"cannot publish on {topic}: {error}"))
         if sent.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return failed(TransientError(f"cannot publish now: {paho.error_string(sent.rc)}"))
         with self._lock:
             early = self._early.pop(sent.mid, None)
-            dead = self._dead
-            if early is None and dead is None:
+            closed_because = self._closed_because
+            if early is None and closed_because is None:
                 self._waiting[sent.mid] = (future, self._monotonic())
                 return future
         if early is not None:
-            settle(future, early)
+            resolve(future, early)
         else:
-            future.set_exception(TransientError(dead))
+            future.set_exception(TransientError(closed_because))
         return future
 
     def acknowledged(self, mid: int, reason: Any) -> None:
@@ -93,33 +93,33 @@ class MqttConnection:
             if future is None:
                 self._early[mid] = reason
         if future is not None:
-            settle(future, reason)
+            resolve(future, reason)
 
     @property
     def unacknowledged(self) -> int:
-        """Messages for which the broker owes an answer."""
+        """Number of unacknowledged messages."""
         return len(self._waiting)
 
     def oldest_unacknowledged_s(self) -> float:
-        """How long the message that waits longest has waited; 0 when none does."""
+        """Return the age of the oldest unacknowledged message, in seconds; 0 if there is none."""
         with self._lock:
             first = next(iter(self._waiting.values()), None)
         return 0.0 if first is None else self._monotonic() - first[1]
 
     def fail(self, why: str) -> None:
-        """The connection is over: nothing that waits will be acknowledged."""
+        """Mark the connection as closed and fail all unacknowledged messages."""
         with self._lock:
-            self._dead = why
+            self._closed_because = why
             waiting = list(self._waiting.values())
             self._waiting.clear()
-        self.over.set()
+        self.closed.set()
         for future, _ in waiting:
             future.set_exception(TransientError(why))
 
 
-def settle(future: Future[None], reason: Any) -> None:
+def resolve(future: Future[None], reason: Any) -> None:
     if getattr(reason, "is_failure", False):
-        # Of this message alone: the connection goes on. MQTT 5 only.
+        # The broker refuses only this message; the connection stays open (MQTT 5).
         future.set_exception(PermanentError(f"the broker refused the message: {reason}"))
     else:
         future.set_result(None)

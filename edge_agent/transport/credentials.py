@@ -1,7 +1,7 @@
-"""Short-lived AWS credentials for a device that owns nothing but its certificate (boto3 only here and in ``s3.py``).
+"""Short-lived AWS credentials, obtained with the device's certificate.
 
-AWS IoT's credentials provider answers ``GET /role-aliases/{alias}/credentials`` over mutual TLS. botocore asks again
-by itself some minutes before they expire.
+The AWS IoT credentials provider serves ``GET /role-aliases/{alias}/credentials`` over mutual TLS. botocore refreshes
+the credentials some minutes before they expire.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from shared.tls_errors import explain_tls_error
 if TYPE_CHECKING:
     import boto3
 
-_MAX_ANSWER_BYTES = 64 * 1024
+_MAX_RESPONSE_BYTES = 64 * 1024
 
 
 class IotCredentialsProvider:
-    """Fetches credentials from one endpoint for one device."""
+    """Fetches credentials for one device."""
 
     def __init__(self, *, settings: IotCredentialsSettings, thing_name: str) -> None:
         self._settings = settings
@@ -34,9 +34,9 @@ class IotCredentialsProvider:
         )
 
     def fetch(self) -> dict[str, str]:
-        """Return the four values botocore refreshes by.
+        """Return the four values that botocore needs for a refresh.
 
-        Raises TransientError where the endpoint is away, PermanentError where it refuses this certificate or alias.
+        Raises TransientError if the endpoint is unavailable, PermanentError if it refuses the certificate or the alias.
         """
         status, body = self._get()
         if status in {400, 401, 403, 404}:
@@ -46,23 +46,23 @@ class IotCredentialsProvider:
                 f" {self._settings.role_alias}"
             )
         if status != 200:
-            raise TransientError(f"the AWS IoT credentials provider {self._settings.endpoint} answered {status}")
+            raise TransientError(f"the AWS IoT credentials provider {self._settings.endpoint} returned status {status}")
         try:
-            answer = json.loads(body)["credentials"]
+            credentials = json.loads(body)["credentials"]
             return {
-                "access_key": str(answer["accessKeyId"]),
-                "secret_key": str(answer["secretAccessKey"]),
-                "token": str(answer["sessionToken"]),
-                "expiry_time": str(answer["expiration"]),
+                "access_key": str(credentials["accessKeyId"]),
+                "secret_key": str(credentials["secretAccessKey"]),
+                "token": str(credentials["sessionToken"]),
+                "expiry_time": str(credentials["expiration"]),
             }
         except (ValueError, KeyError, TypeError):
-            # Not chained: the answer may hold half of a secret.
+            # Not chained: the response may contain part of a secret.
             raise TransientError(
-                f"the AWS IoT credentials provider {self._settings.endpoint} gave an answer of another shape"
+                f"the AWS IoT credentials provider {self._settings.endpoint} returned an invalid response"
             ) from None
 
     def session(self, region: str | None) -> boto3.Session:
-        """Return a boto3 session that fetches on first use and refreshes in time."""
+        """Return a boto3 session that fetches credentials on first use and refreshes them before they expire."""
         import boto3
         import botocore.session
 
@@ -89,7 +89,7 @@ class IotCredentialsProvider:
             connection = http.client.HTTPSConnection(settings.endpoint, timeout=settings.timeout_s, context=self._tls)
         except (http.client.InvalidURL, ValueError) as error:
             raise PermanentError(
-                f"s3.iot_credentials.endpoint: {settings.endpoint} is neither a host nor host:port ({error})"
+                f"s3.iot_credentials.endpoint: {settings.endpoint} is not a host or host:port ({error})"
             ) from error
         try:
             connection.request(
@@ -98,7 +98,7 @@ class IotCredentialsProvider:
                 headers={"x-amzn-iot-thingname": self._thing_name},
             )
             response = connection.getresponse()
-            return response.status, response.read(_MAX_ANSWER_BYTES)
+            return response.status, response.read(_MAX_RESPONSE_BYTES)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise TransientError(
                 f"the AWS IoT credentials provider {settings.endpoint} cannot be reached:"

@@ -1,4 +1,4 @@
-"""Names of hosts as people write them in settings: what is a host, and what to write instead of what is not."""
+"""Validation of host names, host:port pairs and URLs in settings, with errors that suggest a correction."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ _PORT = re.compile(r"[0-9]{1,5}")
 
 
 def host(text: str) -> str:
-    """Return ``text`` where it is a host name or an IP address (IPv6 with or without brackets).
+    """Return ``text`` if it is a host name or an IP address (IPv6 with or without brackets).
 
-    Raise ValueError that says what to write where it is an address with a scheme, a port, a path or a login.
+    Raises ValueError with a suggested correction if it contains a scheme, a port, a path or a login.
     """
     if "://" in text:
-        raise ValueError(f"is an address; write the host alone: {_host_of(text) or 'broker.example'}")
+        raise ValueError(f"is a URL; write only the host: {_host_of(text) or 'broker.example'}")
     bare = text.removeprefix("[").removesuffix("]")
     if ":" in bare and _is_ip(bare):
         return bare
     name, separator, port = text.partition(":")
     if separator and _PORT.fullmatch(port):
-        raise ValueError(f"holds a port; write host = {_quoted(name)} and port = {port}")
+        raise ValueError(f"contains a port; write host = {_quoted(name)} and port = {port}")
     if not _is_host_name(text):
-        raise ValueError("is no host name or IP address")
+        raise ValueError("is not a host name or IP address")
     return text
 
 
 def host_and_port(text: str) -> str:
-    """Return ``text`` where it is a host, or ``host:port``; raise ValueError where it is neither."""
+    """Return ``text`` if it is a host or ``host:port``; raise ValueError otherwise."""
     name, separator, port = text.rpartition(":")
     if separator and _PORT.fullmatch(port) and not text.endswith("]") and "://" not in text and ":" not in name:
         if not 1 <= int(port) <= 65_535:
-            raise ValueError(f"has the port {port}; ports go from 1 to 65535")
+            raise ValueError(f"has the port {port}; a port is 1 to 65535")
         return f"{host(name)}:{port}"
     return host(text)
 
 
 def http_url(text: str) -> str:
-    """Return ``text`` where it is ``http(s)://HOST[:PORT][/PATH]``; raise ValueError where it is not."""
+    """Return ``text`` if it is ``http(s)://HOST[:PORT][/PATH]``; raise ValueError otherwise."""
     try:
         parts = urlsplit(text)
-        port_is_right = parts.port is None or parts.port > 0
+        port_is_valid = parts.port is None or parts.port > 0
     except ValueError as error:
-        raise ValueError("is no address; expected http://HOST:PORT or https://HOST") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_right:
-        raise ValueError("is no address; expected http://HOST:PORT or https://HOST")
+        raise ValueError("is not a URL; expected http://HOST:PORT or https://HOST") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
+        raise ValueError("is not a URL; expected http://HOST:PORT or https://HOST")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("may hold neither a login nor a query")
+        raise ValueError("must not contain a login, a query or a fragment")
     host(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname)
     return text
 
@@ -65,7 +65,7 @@ HttpUrl = Annotated[str, Field(min_length=8, max_length=2000), AfterValidator(ht
 def _is_host_name(text: str) -> bool:
     labels = text.removesuffix(".").split(".")
     if all(label.isdecimal() for label in labels):
-        return _is_ip(text)  # 1.2.3 and 1.2.3.456 are neither
+        return _is_ip(text)  # 1.2.3 and 1.2.3.456 are neither names nor addresses
     return all(len(label) <= 63 and _LABEL.fullmatch(label) for label in labels)
 
 

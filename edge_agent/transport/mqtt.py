@@ -212,11 +212,11 @@ class MqttPublisher:
     def _watch(self, connection: MqttConnection) -> None:
         """Return when the connection is over, hangs, or is no longer wanted; say why."""
         settings = self._settings
-        if not connection.answered.wait(settings.connect_timeout_s):
+        if not connection.connack.wait(settings.connect_timeout_s):
             text = "the broker accepted the connection but does not answer"
             self._note(ConnectionProblem("no answer", f"{text} (no CONNACK within {settings.connect_timeout_s:g} s)"))
             return
-        while not connection.over.wait(_CHECK_EVERY_S) and not self._closing.is_set():
+        while not connection.closed.wait(_CHECK_EVERY_S) and not self._closing.is_set():
             if connection.oldest_unacknowledged_s() > settings.ack_timeout_s:
                 text = f"the broker acknowledged nothing for {settings.ack_timeout_s:g} s; connecting anew"
                 self._note(ConnectionProblem("no acknowledgement", text))
@@ -224,7 +224,7 @@ class MqttPublisher:
             if connection.uptime_s() > self._stable_after_s:
                 self._short_connections = 0
                 self._problems.recovered("connected again")
-        if connection.over.is_set() and not self._closing.is_set():
+        if connection.closed.is_set() and not self._closing.is_set():
             self._explain_end(connection)
 
     def _explain_end(self, connection: MqttConnection) -> None:
@@ -275,8 +275,8 @@ class MqttPublisher:
         if reason.is_failure:
             self._note(diagnosis.connection_refused(reason, self._settings, self.client_id))
             connection.refused = True
-            connection.over.set()
-            connection.answered.set()
+            connection.closed.set()
+            connection.connack.set()
             return
         connection.receive_maximum = getattr(said, "ReceiveMaximum", None)
         try:
@@ -292,8 +292,8 @@ class MqttPublisher:
                 logger.info("connected to the MQTT broker %s:%d", self._settings.host, self._settings.effective_port)
             self._problems.recovered("connected again")
         self._connection = connection
-        connection.begin()
-        connection.answered.set()
+        connection.mark_ready()
+        connection.connack.set()
         self._notify_listeners()
 
     def _subscribe(self, connection: MqttConnection) -> None:
@@ -317,8 +317,8 @@ class MqttPublisher:
         if not connection.ended_by_message:  # the end of the socket follows the broker's word, and says less
             connection.ending = reason
             connection.ended_by_message = bool(flags.is_disconnect_packet_from_server)
-        connection.over.set()
-        connection.answered.set()
+        connection.closed.set()
+        connection.connack.set()
 
     def _on_message(self, message: paho.MQTTMessage) -> None:
         try:
@@ -332,7 +332,7 @@ class MqttPublisher:
 
     def _publish_offline(self, connection: MqttConnection) -> None:
         """Replace the retained status: after a clean disconnect the broker does not publish the last will."""
-        if connection.over.is_set():
+        if connection.closed.is_set():
             return
         done = connection.publish(self._topics.status, self._status("offline", at_now=True), retain=True)
         said = threading.Event()

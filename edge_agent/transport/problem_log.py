@@ -1,4 +1,4 @@
-"""Says what is wrong once: again when it is something else, and when it is over."""
+"""Logs a continuing problem once: again when the kind of problem changes, and when it is resolved."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import threading
 
 
 class ProblemLog:
-    """Logs each kind of trouble with one line, however often it comes. Thread-safe."""
+    """Logs each kind of problem once while it lasts. Thread-safe."""
 
     def __init__(self, logger: logging.Logger, *, subject: str) -> None:
-        """``subject`` begins each line, such as ``MQTT broker example.org:8883``."""
+        """``subject`` is the prefix of each line, such as ``MQTT broker example.org:8883``."""
         self._logger = logger
         self._subject = subject
         self._lock = threading.Lock()
@@ -18,18 +18,18 @@ class ProblemLog:
 
     @property
     def kind(self) -> str | None:
-        """The trouble that goes on; None where there is none."""
+        """The kind of the current problem; None if there is none."""
         return self._kind
 
     def report(self, kind: str, text: str) -> None:
-        """Note trouble: a warning where it is of another kind than the last, else a line for those who debug."""
+        """Report a problem. Logged as a warning if its kind differs from the last one, else at DEBUG."""
         with self._lock:
             level = logging.DEBUG if kind == self._kind else logging.WARNING
             self._kind = kind
         self._logger.log(level, "%s: %s", self._subject, text)
 
     def recovered(self, text: str) -> None:
-        """Note that all is well, with a line where it was not."""
+        """Report that the problem is resolved. Logs a line if there was one."""
         with self._lock:
             was, self._kind = self._kind, None
         if was is not None:

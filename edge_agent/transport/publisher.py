@@ -1,4 +1,4 @@
-"""What the sender, the heartbeat and the replies need of a connection to the broker, and of an image store."""
+"""Protocols of the two destinations: a message publisher (the broker) and an image store."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from typing import Protocol
 
 
 class MessagePublisher(Protocol):
-    """Publishes at QoS 1 and remembers nothing across connections: whoever publishes keeps the message until acked."""
+    """Publishes at QoS 1. Keeps no messages across connections: the caller keeps a message until it is acknowledged."""
 
     @property
     def connected(self) -> bool: ...
 
     @property
     def max_in_flight(self) -> int:
-        """Unacknowledged messages that the other side allows at a time."""
+        """Maximum number of unacknowledged messages that the broker accepts."""
         ...
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> Future[None]:
-        """Send now; the future is done on PUBACK and fails with TransientError when the connection is lost before.
+        """Publish now. The future completes on PUBACK.
 
-        Callbacks of the future run on the network thread: they must be quick. Never raises and never blocks.
+        It fails with TransientError if the connection is lost first, and with PermanentError if the broker or MQTT
+        itself rejects the message. Its callbacks run on the network thread and must return quickly. Never raises or
+        blocks.
         """
         ...
 
     def add_listener(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` (quickly, from any thread) whenever the connection comes or goes."""
+        """Call ``listener`` whenever the connection is made or lost. It runs on any thread and must return quickly."""
         ...
 
 
 class ImageStore(Protocol):
-    """Where images go."""
+    """Destination of images."""
 
     def put(self, object_key: str, body: bytes, *, content_type: str) -> None:
-        """Store durably; raise TransientError (try again) or PermanentError (this one will not go)."""
+        """Store the image durably. Raises TransientError (retry later) or PermanentError (this image is refused)."""
         ...

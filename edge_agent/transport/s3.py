@@ -1,4 +1,4 @@
-"""Images to an S3 bucket (boto3 only here and in ``credentials.py``, and only once the first image goes)."""
+"""Uploads images to an S3 bucket. Imports boto3 only when the first image is uploaded."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _REFUSALS = {
     "AccessDenied": "access is denied: the role may only write under this device's own prefix",
     "AllAccessDisabled": "access is denied",
     "NoSuchBucket": "there is no such bucket",
-    "InvalidBucketName": "the bucket's name is not a valid one",
-    "PermanentRedirect": "the bucket lies in another region: set s3.region",
-    "AuthorizationHeaderMalformed": "the bucket lies in another region: set s3.region",
-    "InvalidAccessKeyId": "the access key is not known",
+    "InvalidBucketName": "the bucket name is invalid",
+    "PermanentRedirect": "the bucket is in another region: set s3.region",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set s3.region",
+    "InvalidAccessKeyId": "the access key is unknown",
     "SignatureDoesNotMatch": "the secret key does not match the access key",
     "EntityTooLarge": "the image is too large",
     "KeyTooLongError": "the key is too long",
@@ -30,15 +30,15 @@ _TRANSIENT = {
     "TokenRefreshRequired": "the credentials have expired",
     "InvalidToken": "the credentials are no longer valid",
     "RequestTimeTooSkewed": "this device's clock is wrong",
-    "SlowDown": "the store asks to slow down",
+    "SlowDown": "the store limits the request rate",
 }
 _EXPIRED_CREDENTIALS = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"}
 
 
 class S3Store:
-    """Puts images into one bucket. Implements ``ImageStore``; thread-safe.
+    """Stores images in one bucket. Implements ``ImageStore``; thread-safe.
 
-    Raises ConfigurationError when made, where the device's certificate cannot be used.
+    The constructor raises ConfigurationError if the device's certificate cannot be used.
     """
 
     def __init__(self, *, settings: S3Settings, device_id: str) -> None:
@@ -68,7 +68,7 @@ class S3Store:
             raise self._classify(error, object_key) from error
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close idle connections."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
@@ -93,22 +93,22 @@ class S3Store:
         config = Config(
             connect_timeout=settings.connect_timeout_s,
             read_timeout=settings.read_timeout_s,
-            retries={"mode": "standard", "total_max_attempts": 1},  # the outbox tries again, for days
+            retries={"mode": "standard", "total_max_attempts": 1},  # the outbox retries
             s3={"addressing_style": "path"} if settings.endpoint_url else {},
         )
         return session.client("s3", endpoint_url=settings.endpoint_url, config=config)
 
     def _classify(self, error: Exception, object_key: str) -> VedetteError:
-        """Say in plain words what happened, and whether another try may help."""
+        """Return the error to raise: TransientError if a retry may help, else PermanentError."""
         from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
 
         where = f"s3://{self._settings.bucket}/{object_key}"
         if isinstance(error, ClientError):
-            answer = error.response
-            code = str(answer.get("Error", {}).get("Code", ""))
-            status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            response = error.response
+            code = str(response.get("Error", {}).get("Code", ""))
+            status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             if code in _EXPIRED_CREDENTIALS:
-                self.close()  # the next client starts with fresh credentials
+                self.close()  # the next client fetches new credentials
             if code in _REFUSALS:
                 return PermanentError(f"cannot store {where}: {_REFUSALS[code]}")
             if code in _TRANSIENT or status >= 500 or status in {0, 408, 429}:

@@ -1,6 +1,6 @@
-"""Drains the outbox: events to the broker, images to the store, each at its own pace and through its own troubles.
+"""Drains the outbox: publishes events to the broker and uploads images to the store, independently of each other.
 
-Nothing is remembered here that matters: what is not acknowledged goes back to the outbox and is taken again.
+The sender keeps no durable state. Items that are not acknowledged return to the outbox and are taken again.
 """
 
 from __future__ import annotations
@@ -23,32 +23,43 @@ from shared.settings import Settings
 logger = logging.getLogger(__name__)
 
 _IDLE_S = 2.0
-"""How often an idle thread looks for what was put off until later."""
+"""How often an idle thread checks for deferred items that are due."""
 _EXPIRE_EVERY_S = 60.0
 _SHRINK = 8
 _SUSPECT_DELAY_S = 5.0
 _REFUSED_DELAY_S = 2.0
-"""Doubles with every attempt: what is put right after a time is noticed within about that time."""
+"""Doubles with every attempt, so a problem that lasted for some time delays delivery by about the same time again."""
 _REFUSED_PAUSE_S = 0.1
 
 
 class SenderSettings(Settings):
-    """How hard to try."""
+    """Parallelism and retry intervals of delivery."""
 
-    upload_threads: int = Field(default=2, ge=1, le=16, description="Images stored at a time.")
-    retry_min_s: float = Field(default=1.0, gt=0, description="First wait before trying again; it doubles.")
-    retry_max_s: float = Field(default=60.0, gt=0, description="Longest wait before trying again.")
+    upload_threads: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="Number of parallel image uploads. A higher value uses more bandwidth and memory.",
+    )
+    retry_min_s: float = Field(
+        default=1.0, gt=0, description="Wait before the first retry. It doubles with each further failure."
+    )
+    retry_max_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Maximum wait between retries. A higher value sends fewer requests during an outage.",
+    )
     clock_wait_s: float = Field(
         default=120.0,
         ge=0,
         le=86_400,
-        description="While the device's clock shows a year before 2025, events and images wait so long after the start"
-        " for it to be set, and go with the right time then; raise it where network time comes late. 0 never waits.",
+        description="How long delivery waits after the start for the device's clock to be set, while it shows a year "
+        "before 2025. Events then carry the correct time. Raise it if network time arrives late. 0: no wait.",
     )
 
 
 class Sender:
-    """Owns the sending threads. ``store=None`` leaves images in the outbox."""
+    """Owns the delivery threads. With ``store=None``, images stay in the outbox."""
 
     def __init__(
         self,
@@ -63,13 +74,13 @@ class Sender:
         self._images = None if store is None else ImageUploader(outbox=outbox, store=store, settings=settings)
 
     def start(self) -> None:
-        """Begin sending, in the background."""
+        """Start the delivery threads."""
         self._events.start()
         if self._images is not None:
             self._images.start()
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Send what can be sent within ``timeout_s``, then stop; what is left stays in the outbox."""
+        """Deliver for at most ``timeout_s``, then stop. Undelivered items stay in the outbox."""
         deadline_s = time.monotonic() + timeout_s
         self._events.stop(deadline_s)
         if self._images is not None:
@@ -80,7 +91,7 @@ class Sender:
 
 
 class Signal:
-    """Wakes every thread that waits, and those that were about to."""
+    """Wakes all waiting threads, including those that are about to wait."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -92,13 +103,13 @@ class Signal:
             self._condition.notify_all()
 
     def wait(self, seen: int, timeout_s: float) -> None:
-        """Return once there was a notification after ``seen`` was read from ``count``, or after ``timeout_s``."""
+        """Return after a notification later than ``seen``, a value read from ``count``, or after ``timeout_s``."""
         with self._condition:
             self._condition.wait_for(lambda: self.count != seen, timeout_s)
 
 
 class _DeliveryThreads:
-    """A group of threads that can be told to finish by a deadline."""
+    """A group of delivery threads that stops by a deadline."""
 
     def __init__(self, *, outbox: Outbox, settings: SenderSettings, name: str, threads: int) -> None:
         self.signal = Signal()
@@ -107,7 +118,7 @@ class _DeliveryThreads:
         self._after_fault = SharedBackoff(min_s=settings.retry_min_s, max_s=settings.retry_max_s)
         self._waits_for_clock = lambda: not outbox.clock_is_set
         self._clock_wait_until_s = time.monotonic() + settings.clock_wait_s
-        self._said_waiting = False
+        self._logged_waiting = False
         self._name = name
         self._deadline_s: float | None = None
         self._threads = [
@@ -149,7 +160,7 @@ class _DeliveryThreads:
         self._finish()
 
     def _guarded_step(self) -> float | None:
-        """Step, unless an unexpected fault was a short time ago; raise nothing."""
+        """Run one step unless an unexpected fault occurred recently. Raises nothing."""
         if wait_s := self._after_fault.remaining_s():
             return wait_s
         if self._holds_for_clock():
@@ -164,28 +175,28 @@ class _DeliveryThreads:
         return wait_s
 
     def _holds_for_clock(self) -> bool:
-        """Tell whether to wait for the device's clock: what is sent before it is set cannot be corrected any more."""
+        """Return whether to wait for the device's clock. Events sent before it is set cannot be corrected later."""
         if time.monotonic() >= self._clock_wait_until_s or not self._waits_for_clock():
             return False
-        if not self._said_waiting:
-            self._said_waiting = True
-            logger.info("%s: the device's clock has not been set yet; waiting for it for a while", self._name)
+        if not self._logged_waiting:
+            self._logged_waiting = True
+            logger.info("%s: waiting for the device's clock to be set", self._name)
         return True
 
     def _finish(self) -> None:
-        """The time to stop is over."""
+        """Called when the deadline for stopping has passed."""
 
     def _step(self) -> float | None:
-        """Do what can be done now; return how long to wait unless woken, or None when all is done and stopping."""
+        """Deliver what is due; return how long to wait for a notification, or None to end the thread."""
         raise NotImplementedError
 
 
 class EventPublisher(_DeliveryThreads):
-    """Events to the broker, with a bounded window of unacknowledged ones.
+    """Publishes events with a bounded window of unacknowledged messages.
 
-    A broker may hang up on a message it does not like and say no more. So the window shrinks with every connection
-    that is lost and grows with every acknowledgement: a message that is alone when the connection is lost is put off
-    for a while, and the others pass.
+    A broker may close the connection because of one message, without a reason. The window therefore shrinks with every
+    lost connection and grows with every acknowledgement. A message that was alone in the window when the connection was
+    lost is deferred, so that it does not block the others.
     """
 
     def __init__(self, *, outbox: Outbox, publisher: MessagePublisher, settings: SenderSettings) -> None:
@@ -196,7 +207,7 @@ class EventPublisher(_DeliveryThreads):
         self._in_flight = 0
         self._done: deque[tuple[WaitingEvent, bool, Future[None]]] = deque()
         self._losing = False
-        """Some of what was on its way is lost, and the rest has not come back yet."""
+        """Some messages in flight were lost, and the results of the others are still outstanding."""
         self._next_expiry_s = 0.0
         publisher.add_listener(self.signal.notify)
 
@@ -216,11 +227,11 @@ class EventPublisher(_DeliveryThreads):
         self._process_results()
 
     def _fill_window(self) -> bool:
-        """Publish what the window has room for; tell whether there may be more to do at once."""
-        room = self._window - self._in_flight
-        if room <= 0 or room < self._window // 4:  # rather wait and take a few together
+        """Publish as many events as the window allows; return whether more may be available."""
+        free = self._window - self._in_flight
+        if free <= 0 or free < self._window // 4:  # take several at a time
             return False
-        items = self._outbox.events.take(room)
+        items = self._outbox.events.take(free)
         alone = self._window == 1
         for item in items:
             self._in_flight += 1
@@ -238,7 +249,7 @@ class EventPublisher(_DeliveryThreads):
             return future
 
     def _note_done(self, item: WaitingEvent, alone: bool, future: Future[None]) -> None:
-        """On the network thread: only note it."""
+        """Queue the result; runs on the network thread."""
         self._done.append((item, alone, future))
         self.signal.notify()
 
@@ -255,10 +266,10 @@ class EventPublisher(_DeliveryThreads):
                 self._defer(item, str(error), _REFUSED_DELAY_S)
             elif alone:
                 expected = isinstance(error, TransientError)
-                why = "the connection was lost while it alone was on its way" if expected else "an unexpected fault"
+                why = "the connection was lost while only this event was in flight" if expected else "unexpected error"
                 self._defer(item, why, _SUSPECT_DELAY_S)
                 if not expected:
-                    self.backoff.failed()  # nothing has ended the connection, so the next would follow at once
+                    self.backoff.failed()  # the connection is still up: pause before the next failure
             else:
                 lost.append(item)
         if acked:
@@ -274,7 +285,7 @@ class EventPublisher(_DeliveryThreads):
             self.backoff.failed()
 
     def _defer(self, item: WaitingEvent, why: str, delay_s: float) -> None:
-        logger.warning("event %d is put off (attempt %d): %s", item.key, item.attempts + 1, why)
+        logger.warning("deferring event %d (attempt %d): %s", item.key, item.attempts + 1, why)
         self._outbox.events.nack([item], delay_s=delay_s * 2 ** min(item.attempts, 16))
 
     def _expire_periodically(self) -> None:
@@ -285,7 +296,7 @@ class EventPublisher(_DeliveryThreads):
 
 
 class ImageUploader(_DeliveryThreads):
-    """Images to the store. Trouble with the store pauses all; a refused image is put off alone."""
+    """Uploads images to the store. A store failure pauses all uploads; a refused image is deferred alone."""
 
     def __init__(self, *, outbox: Outbox, store: ImageStore, settings: SenderSettings) -> None:
         super().__init__(outbox=outbox, settings=settings, name="send-images", threads=settings.upload_threads)
@@ -306,17 +317,17 @@ class ImageUploader(_DeliveryThreads):
         try:
             self._store.put(item.object_key, item.body, content_type=item.content_type)
         except PermanentError as error:
-            self._problems.report(_cause(error, item), f"image put off (attempt {item.attempts + 1}): {error}")
+            self._problems.report(_cause(error, item), f"deferring an image (attempt {item.attempts + 1}): {error}")
             self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 16))
             self._refused_in_a_row += 1
             return min(_REFUSED_PAUSE_S * self._refused_in_a_row, _IDLE_S)
         except TransientError as error:
-            self._problems.report(_cause(error, item), f"images wait: {error}")
+            self._problems.report(_cause(error, item), f"pausing uploads: {error}")
             self.backoff.failed()
             self._outbox.images.release([item])
             return self.backoff.remaining_s()
         except Exception as error:
-            # Perhaps this image alone is at fault: the others have their turn before it comes again.
+            # This image alone may be the cause: try the others before it.
             self.faults.log(error, "storing an image failed")
             self.backoff.failed()
             self._outbox.images.nack([item], delay_s=_REFUSED_DELAY_S * 2 ** min(item.attempts, 5))
@@ -324,10 +335,10 @@ class ImageUploader(_DeliveryThreads):
         self._outbox.images.ack([item])
         self.backoff.succeeded()
         self._refused_in_a_row = 0
-        self._problems.recovered("images are stored again")
+        self._problems.recovered("uploads work again")
         return 0.0
 
 
 def _cause(error: Exception, item: WaitingImage) -> str:
-    """Return what is the same for every image that fails for the same reason."""
+    """Return a key that is equal for images that fail for the same reason."""
     return f"{type(error).__name__} {str(error).replace(item.object_key, '')}"

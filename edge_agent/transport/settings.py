@@ -1,4 +1,4 @@
-"""Where the device sends to, and how it proves who it is. Secrets lie in files or the environment, never in here."""
+"""Endpoints and credentials of the broker and the image store. Secrets stay in files or environment variables."""
 
 from __future__ import annotations
 
@@ -14,50 +14,86 @@ from shared.settings import Settings
 
 
 class MqttSettings(Settings):
-    """The MQTT broker. TLS is used as soon as any of its files is named, or ``tls`` is set."""
+    """The MQTT broker. TLS is used if ``tls`` is set, or if a CA or certificate file is configured."""
 
-    host: Host = Field(description="Name or IP address of the broker, without scheme and port.")
-    port: int | None = Field(default=None, ge=1, le=65535, description="Default: 8883 with TLS, 1883 without.")
-    tls: bool = Field(default=False, description="Use TLS even without any of the files below.")
+    host: Host = Field(description="Host name or IP address of the broker, without scheme and port.")
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of the broker. Default: 8883 with TLS, 1883 without."
+    )
+    tls: bool = Field(default=False, description="Use TLS even if none of the files below is configured.")
     ca_file: Path | None = Field(
         default=None,
-        description="PEM of the authority that signed the broker's certificate; default: those the system trusts. "
-        "Python 3.13 and later require key identifiers in both, which OpenSSL adds with "
+        description="PEM file of the certificate authority (CA) that signed the broker's certificate. Default: the "
+        "system's CAs. Python 3.13 and later require key identifiers in both certificates, which OpenSSL adds with "
         "authorityKeyIdentifier = keyid and subjectKeyIdentifier = hash.",
     )
-    certificate_file: Path | None = Field(default=None, description="PEM of this device's certificate.")
-    private_key_file: Path | None = Field(default=None, description="PEM of its private key.")
-    alpn: str | None = Field(default=None, description="For AWS IoT Core on port 443: x-amzn-mqtt-ca.")
-    username: str | None = Field(default=None, description="For brokers that ask for one; AWS IoT goes by certificate.")
-    password_file: Path | None = Field(default=None, description="A file that holds the password and nothing else.")
-    password_env: str | None = Field(default=None, description="Name of the environment variable with the password.")
-    client_id: str | None = Field(default=None, min_length=1, max_length=128, description="Default: the device id.")
+    certificate_file: Path | None = Field(default=None, description="PEM file of the device's certificate.")
+    private_key_file: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    alpn: str | None = Field(
+        default=None, description="ALPN protocol name. For AWS IoT Core on port 443: x-amzn-mqtt-ca."
+    )
+    username: str | None = Field(
+        default=None, description="User name, for brokers that require one. AWS IoT Core authenticates by certificate."
+    )
+    password_file: Path | None = Field(default=None, description="File that contains only the password.")
+    password_env: str | None = Field(
+        default=None, description="Name of the environment variable that holds the password."
+    )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="MQTT client id, unique on the broker. Default: the device id.",
+    )
     protocol: Literal["3.1.1", "5"] = Field(
         default="3.1.1",
-        description="Version of MQTT. With 5 the broker says why it refuses or ends something.",
+        description="MQTT version. With 5, the broker reports why it refuses or closes a connection.",
     )
     keepalive_s: int = Field(
-        default=30, ge=5, le=1200, description="A connection silent for one and a half times this is given up."
+        default=30,
+        ge=5,
+        le=1200,
+        description="Keep-alive interval. The connection is closed after 1.5 intervals of silence. A higher value "
+        "sends less traffic and detects a lost connection later.",
     )
     clean_session: bool = Field(
-        default=False, description="False: the broker keeps commands for the device while it is away."
+        default=False,
+        description="Whether to start a new session with each connection. False: the broker queues commands while the "
+        "device is offline.",
     )
     max_in_flight: int = Field(
-        default=100, ge=1, le=10_000, description="Unacknowledged messages at a time; AWS IoT Core allows 100."
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Maximum number of unacknowledged messages. A higher value raises throughput on slow links; AWS "
+        "IoT Core allows 100.",
     )
-    connect_timeout_s: float = Field(default=10.0, gt=0, description="How long the broker may take to answer.")
+    connect_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Time limit for connecting to the broker. A higher value tolerates slower networks.",
+    )
     ack_timeout_s: float = Field(
-        default=20.0, gt=0, description="A broker that acknowledges nothing for so long is connected to anew."
+        default=20.0,
+        gt=0,
+        description="The device reconnects if the broker acknowledges nothing for this long. A higher value tolerates "
+        "slower brokers.",
     )
-    reconnect_min_s: float = Field(default=0.5, gt=0, description="First wait before connecting again; it doubles.")
-    reconnect_max_s: float = Field(default=60.0, gt=0, description="Longest wait before connecting again.")
+    reconnect_min_s: float = Field(
+        default=0.5, gt=0, description="Wait before the first reconnect attempt. It doubles with each further attempt."
+    )
+    reconnect_max_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Maximum wait between reconnect attempts. A higher value sends fewer attempts during an outage.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.certificate_file is None) != (self.private_key_file is None):
-            raise ValueError("certificate_file and private_key_file belong together: name both or neither")
+            raise ValueError("certificate_file and private_key_file belong together: set both or neither")
         if self.password_file is not None and self.password_env is not None:
-            raise ValueError("name password_file or password_env, not both")
+            raise ValueError("set password_file or password_env, not both")
         if self.username is None and (self.password_file or self.password_env):
             raise ValueError("a password needs a username")
         return self
@@ -71,7 +107,7 @@ class MqttSettings(Settings):
         return self.port or (8883 if self.uses_tls else 1883)
 
     def read_password(self) -> SecretStr | None:
-        """Read the password from where it lies; raise ConfigurationError where it is not."""
+        """Read the password from its file or environment variable. Raises ConfigurationError if it is missing."""
         if self.password_file is not None:
             try:
                 return SecretStr(self.password_file.read_text(encoding="utf-8-sig").strip())
@@ -82,44 +118,56 @@ class MqttSettings(Settings):
         if self.password_env is not None:
             value = os.environ.get(self.password_env)
             if value is None:
-                raise ConfigurationError(f"mqtt.password_env: the environment has no variable {self.password_env}")
+                raise ConfigurationError(f"mqtt.password_env: the environment variable {self.password_env} is not set")
             return SecretStr(value)
         return None
 
 
 class IotCredentialsSettings(Settings):
-    """AWS IoT's credentials provider: the device's certificate buys short-lived AWS credentials."""
+    """AWS IoT credentials provider, which exchanges the device's certificate for short-lived AWS credentials."""
 
     endpoint: HostAndPort = Field(
-        description="Host of the credentials provider (aws iot describe-endpoint), or host:port."
+        description="Host of the credentials provider (see aws iot describe-endpoint), or host:port."
     )
     role_alias: str = Field(
         min_length=1,
         max_length=128,
         pattern=r"^[A-Za-z0-9_=,@-]+$",
-        description="The role alias made for devices in AWS IoT.",
+        description="Name of the role alias in AWS IoT.",
     )
-    certificate_file: Path = Field(description="PEM of this device's certificate.")
-    private_key_file: Path = Field(description="PEM of its private key.")
-    ca_file: Path | None = Field(default=None, description="PEM; default: the certificates the system trusts.")
-    timeout_s: float = Field(default=10.0, gt=0, description="How long the provider may take to answer.")
+    certificate_file: Path = Field(description="PEM file of the device's certificate.")
+    private_key_file: Path = Field(description="PEM file of the certificate's private key.")
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the certificate authority. Default: the system's CAs."
+    )
+    timeout_s: float = Field(
+        default=10.0, gt=0, description="Time limit for one request. A higher value tolerates slower networks."
+    )
 
 
 class S3Settings(Settings):
-    """The snapshot bucket. Without ``iot_credentials``, boto3 looks where it always looks."""
+    """The snapshot bucket. Without ``iot_credentials``, boto3 uses its default credential chain."""
 
     bucket: str = Field(
         min_length=3,
         max_length=63,
         pattern=r"^[a-z0-9][a-z0-9.-]+[a-z0-9]$",
-        description="Where snapshots and thumbnails go: lower-case letters, digits, hyphens and dots.",
+        description="Bucket for snapshots and thumbnails: lower-case letters, digits, hyphens and dots.",
     )
     region: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9-]{2,64}$", description="The bucket's; left out, boto3's own default."
+        default=None,
+        pattern=r"^[A-Za-z0-9-]{2,64}$",
+        description="AWS region of the bucket. Default: boto3's default region.",
     )
     endpoint_url: HttpUrl | None = Field(
-        default=None, description="`http://HOST:PORT` of MinIO or a local stack; left out: AWS."
+        default=None, description="Endpoint of an S3-compatible store such as MinIO: `http://HOST:PORT`. Default: AWS."
     )
     iot_credentials: IotCredentialsSettings | None = None
-    connect_timeout_s: float = Field(default=5.0, gt=0, description="How long a connection may take.")
-    read_timeout_s: float = Field(default=15.0, gt=0, description="How long the store may stay silent.")
+    connect_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="Time limit for connecting to the store. A higher value tolerates slower networks.",
+    )
+    read_timeout_s: float = Field(
+        default=15.0, gt=0, description="Time limit for a response. A higher value tolerates a slower store."
+    )

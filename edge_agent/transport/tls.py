@@ -1,4 +1,4 @@
-"""TLS towards the cloud: verify the other side always, show this device's certificate where it has one."""
+"""TLS client contexts: always verify the server, and present the device's certificate if it has one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.errors import ConfigurationError
 def client_context(
     *, ca_file: Path | None, certificate_file: Path | None, private_key_file: Path | None
 ) -> ssl.SSLContext:
-    """Return a context; raise ConfigurationError that names the file which cannot be used."""
+    """Return a TLS 1.2+ context. Raises ConfigurationError that names an unusable file."""
     context = _trusting(ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate_file is not None:
@@ -19,7 +19,7 @@ def client_context(
             if path is not None and not path.is_file():
                 raise ConfigurationError(f"no such certificate or key file: {path}")
         try:
-            # An encrypted key would make OpenSSL ask on the terminal: answer with nothing instead.
+            # For an encrypted key, OpenSSL would prompt on the terminal. An empty password makes it fail instead.
             context.load_cert_chain(certificate_file, private_key_file, password=lambda: "")
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
@@ -35,4 +35,4 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"{ca_file} holds no CA certificate (PEM): {error}") from error
+        raise ConfigurationError(f"{ca_file} contains no CA certificate (PEM): {error}") from error

@@ -148,10 +148,10 @@ def test_edge_50_a_visit_nobody_can_read_is_forgotten(
     outbox = open_outbox()
     outbox.put(visit("entered", "a"))
     outbox.put(visit("entered", "b"))
-    with outbox._database.transaction(durable=False) as connection:
+    with outbox._state.database.transaction(durable=False) as connection:
         connection.execute("UPDATE open_visits SET payload = X'7B7D' WHERE visit = 'a'")
     assert outbox.close_open_stays(mint_id) == 1
-    assert "the open visit a is forgotten" in caplog.text
+    assert "discarding the open stay a" in caplog.text
     assert outbox.close_open_stays(mint_id) == 0
 
 
@@ -161,12 +161,12 @@ def test_edge_50_an_outbox_of_the_release_before_is_carried_on(open_outbox: Open
     outbox.put(visit("entered"))
     outbox.put(motion_event())
     outbox.events.ack(outbox.events.take(1))
-    with outbox._database.transaction(durable=True) as connection:
+    with outbox._state.database.transaction(durable=True) as connection:
         connection.execute("UPDATE events SET put_at_s = 1767225600, sent_at_s = sent_at_s + 1767225600")
         connection.execute("ALTER TABLE events DROP COLUMN clock")
         for table in ("open_visits", "clocks", "boots"):
             connection.execute(f"DROP TABLE {table}")
-    outbox._clock_history = outbox._clock_history.unwritten(outbox._reader, ManualClock())
+    outbox._state.clock_history = outbox._state.clock_history.unwritten(outbox._state.reader, ManualClock())
     outbox.close()
     outbox = open_outbox(max_age_s=1000, keep_sent_s=1000)
     outbox.expire()

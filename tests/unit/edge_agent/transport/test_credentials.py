@@ -158,10 +158,10 @@ def test_a_refusal_reaches_the_sender_as_what_it_is(
     [
         (403, None, PermanentError, "VedetteSnapshots"),
         (404, None, PermanentError, "role alias"),
-        (500, None, TransientError, "answered 500"),
-        (200, b"not json hidden", TransientError, "another shape"),
-        (200, b"{}", TransientError, "another shape"),
-        (200, b"[]", TransientError, "another shape"),
+        (500, None, TransientError, "returned status 500"),
+        (200, b"not json hidden", TransientError, "invalid response"),
+        (200, b"{}", TransientError, "invalid response"),
+        (200, b"[]", TransientError, "invalid response"),
     ],
 )
 def test_bad_answers_are_named_and_show_nothing_secret(
