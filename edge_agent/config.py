@@ -1,6 +1,6 @@
-"""The agent's configuration: one TOML file, read and checked here and nowhere else.
+"""The agent's configuration: reads and validates its TOML file.
 
-Secrets do not belong in it: a source or a password is named by ``…_env`` (an environment variable) or ``…_file``.
+Secrets are not stored in the file. A setting ``…_env`` names an environment variable, ``…_file`` a file that holds one.
 """
 
 from __future__ import annotations
@@ -36,29 +36,32 @@ Mode = Literal["tracking", "detection", "motion"]
 
 
 class ModelSettings(Settings):
-    """Which model finds objects."""
+    """The detection model."""
 
     name: str | None = Field(
         default=None,
-        description="A catalogue entry, the stem of a .tflite in VEDETTE_MODELS, a file, or `none` for blobs; "
-        "left out: the catalogue's default where it can be had, else blobs.",
+        description="A catalogue entry, the stem of a .tflite in VEDETTE_MODELS, a file, or `none` for blob detection. "
+        "Left out: the catalogue's default model, or blob detection where that is not available.",
     )
-    labels: str | None = Field(default=None, description="A file with one class name a line.")
+    labels: str | None = Field(default=None, description="A file with one class name per line.")
 
 
 class CameraSettings(Settings):
-    """One camera and everything about it."""
+    """Settings of one camera."""
 
-    id: Segment = Field(description="Names the camera in topics, keys and the API.")
-    source: str | None = Field(default=None, description="rtsp://…, a file, usb:0, gst:PIPELINE, synthetic:gate.")
-    source_env: str | None = Field(default=None, description="Environment variable that holds the source.")
+    id: Segment = Field(description="Id of the camera in topics, storage keys and the API.")
+    source: str | None = Field(
+        default=None, description="Video source: rtsp://…, a file, usb:0, gst:PIPELINE or synthetic:gate."
+    )
+    source_env: str | None = Field(default=None, description="Name of an environment variable that holds the source.")
     source_file: Path | None = Field(default=None, description="File whose first line is the source.")
-    enabled: bool = Field(default=True, description="False leaves the camera alone without forgetting its settings.")
+    enabled: bool = Field(default=True, description="Run this camera. False keeps its settings and does not open it.")
     mode: Mode = Field(
         default="tracking",
-        description="`tracking` follows objects; `detection` tells what is to be seen; `motion` only motion.",
+        description="`tracking` tracks objects; `detection` reports detected objects without tracking; `motion` "
+        "reports motion only.",
     )
-    motion_events: bool = Field(default=True, description="Send an event when motion begins and one when it ends.")
+    motion_events: bool = Field(default=True, description="Send an event when motion starts and one when it ends.")
     stream: SourceSettings = Field(default_factory=SourceSettings)
     picture_health: PictureHealthSettings = Field(default_factory=PictureHealthSettings)
     motion: MotionSettings = Field(default_factory=MotionSettings)
@@ -74,37 +77,46 @@ class CameraSettings(Settings):
     def _one_source(self) -> Self:
         given = [name for name in ("source", "source_env", "source_file") if getattr(self, name) is not None]
         if len(given) != 1:
-            said = "none is given" if not given else f"{' and '.join(given)} are given"
-            raise ValueError(f"a camera needs exactly one of source, source_env, source_file; {said}")
+            problem = "none is set" if not given else f"{' and '.join(given)} are set"
+            raise ValueError(f"a camera needs exactly one of source, source_env, source_file; {problem}")
         known = {zone.name for zone in self.events.zones}
         if unknown := [name for name in self.events.required_zones if name not in known]:
-            raise ValueError(f"events.required_zones names {', '.join(unknown)}, which is no zone of this camera")
+            raise ValueError(
+                f"events.required_zones names {', '.join(unknown)}, which this camera does not have under events.zones"
+            )
         if self.anpr.enabled and self.mode != "tracking":
-            raise ValueError(f'anpr reads plates over a track and needs mode = "tracking"; it is "{self.mode}"')
-        areas = [name for name in ("zones", "lines") if getattr(self.events, name)]
-        if areas and self.mode != "tracking":
-            raise ValueError(f'events.{areas[0]} needs mode = "tracking"; it is "{self.mode}"')
+            raise ValueError(f'anpr needs mode = "tracking"; mode is "{self.mode}"')
+        rules = [name for name in ("zones", "lines") if getattr(self.events, name)]
+        if rules and self.mode != "tracking":
+            raise ValueError(f'events.{rules[0]} needs mode = "tracking"; mode is "{self.mode}"')
         return self
 
 
 class AgentConfig(Settings):
-    """The whole file."""
+    """Settings of the device; the cameras have tables of their own."""
 
-    site_id: Segment = Field(description="Where the device is; part of every topic.")
+    site_id: Segment = Field(description="Id of the site; part of every topic.")
     device_id: Segment = Field(
-        description="This device; in AWS IoT the thing's name, which its certificate must be for."
+        description="Id of this device. In AWS IoT, the name of the thing to which the certificate is attached."
     )
-    state_dir: Path = Field(default=Path("/var/lib/vedette"), description="Where the outbox lives; must be writable.")
-    heartbeat_s: float = Field(default=30.0, ge=1, le=3600, description="A heartbeat is sent this often.")
+    state_dir: Path = Field(default=Path("/var/lib/vedette"), description="Folder of the outbox. Must be writable.")
+    heartbeat_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Seconds between heartbeats. Raising it sends fewer messages and reports problems later.",
+    )
     models_location: str | None = Field(
-        default=None, description="Folder or URL to look for models in first; VEDETTE_MODELS where this is left out."
+        default=None, description="Folder or URL that is searched for models first. Left out: VEDETTE_MODELS."
     )
     timezone: Timezone = Field(
         default="UTC",
-        description="IANA name of the site's time zone, in which schedules and counters' resets are given.",
+        description="IANA name of the site's time zone, used by schedules and counter resets.",
     )
     mqtt: MqttSettings
-    s3: S3Settings | None = Field(default=None, description="Left out: events travel without pictures.")
+    s3: S3Settings | None = Field(
+        default=None, description="Bucket for pictures. Left out: events are sent without pictures."
+    )
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     sender: SenderSettings = Field(default_factory=SenderSettings)
     cameras: list[CameraSettings] = Field(min_length=1)
@@ -112,7 +124,7 @@ class AgentConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _hand_down_timezone(cls, data: Any) -> Any:
-        """Give each camera's events the file's time zone, unless they name one of their own."""
+        """Apply the file's time zone to the events of each camera that does not set one."""
         if not isinstance(data, dict) or "timezone" not in data or not isinstance(data.get("cameras"), list):
             return data
         given = cast("dict[str, Any]", data)
@@ -121,7 +133,7 @@ class AgentConfig(Settings):
     @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
         if alike := duplicate_names([camera.id for camera in self.cameras]):
-            raise ValueError(f"two cameras are called {alike}; give each an id of its own")
+            raise ValueError(f"two cameras have the id {alike}; ids must be unique")
         return self
 
 
@@ -133,7 +145,7 @@ def _with_timezone(camera: Any, timezone: Any) -> Any:
 
 
 def load_config(path: Path) -> AgentConfig:
-    """Read and check ``path``; raise ConfigurationError that says in plain words what is wrong where."""
+    """Read and validate ``path``. Raise ConfigurationError that lists each problem and its place."""
     data = read_toml(path)
     if stray := [f"{_place(location, data)}: {problem}" for location, problem in stray_characters(data)]:
         raise not_right(path, stray)
@@ -144,13 +156,13 @@ def load_config(path: Path) -> AgentConfig:
 
 
 def not_right(path: Path, problems: Sequence[str]) -> ConfigurationError:
-    """Return the error for a file with these problems, one a line."""
+    """Return the error for a file with these problems, one per line."""
     lines = "\n".join(f"  - {problem}" for problem in problems)
-    return ConfigurationError(f"{path} is not right yet:\n{lines}")
+    return ConfigurationError(f"{path} is not valid:\n{lines}")
 
 
 def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the camera's source, from where the configuration says it is."""
+    """Return the camera's source. Raise ConfigurationError where its environment variable or file does not have one."""
     if camera.source is not None:
         return camera.source
     if camera.source_env is not None:
@@ -170,10 +182,10 @@ def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.envi
 
 @dataclass(frozen=True, slots=True)
 class ModelPlaces:
-    """Where models are looked for."""
+    """Locations of model files."""
 
     location: str | None
-    """Folder or URL that goes first."""
+    """Folder or URL that is searched first."""
     cache_dir: Path
 
 
@@ -186,9 +198,9 @@ def model_places(location: str | None = None, environment: Mapping[str, str] = o
 
 
 def describe(error: ValidationError, data: Mapping[str, Any], *, model: type[BaseModel] = AgentConfig) -> list[str]:
-    """Turn pydantic's report into one plain line a problem: where, what, and the nearest right name for a wrong one.
+    """Return one line per problem of a pydantic error: its place, the problem, and the nearest valid name of a setting.
 
-    ``data`` is what was given to ``model``.
+    ``data`` is the input that ``model`` rejected.
     """
     return [_problem(item, data, model) for item in error.errors(include_url=False, include_context=False)]
 
@@ -201,8 +213,10 @@ def _problem(item: Any, data: Mapping[str, Any], model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         known = _known_names(location[:-1], model)
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}" if known else ""
-        return f"{where}: there is no such setting{hint}"
+        hint = (
+            f"; did you mean {near[0]}?" if near else f"; valid names are {', '.join(sorted(known))}" if known else ""
+        )
+        return f"{where}: unknown setting{hint}"
     message = str(item["msg"]).removeprefix("Value error, ")
     if SEGMENT_PATTERN in message:
         message = "use 1 to 100 of the letters A-Z and a-z, digits, - and _"
@@ -220,7 +234,7 @@ def _secret(location: Sequence[str | int]) -> bool:
 
 
 def _place(location: Sequence[str | int], data: Any) -> str:
-    """Name a place as a person would: ``cameras[1] (front-door).motion.threshold``."""
+    """Return a location as text: ``cameras[1] (front-door).motion.threshold``."""
     parts: list[str] = []
     value: Any = data
     for part in location:
@@ -249,7 +263,7 @@ def _known_names(location: Sequence[str | int], root: type[BaseModel]) -> list[s
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the pydantic model inside ``X | None``, ``list[X]`` and the like; None where there is none."""
+    """Return the pydantic model in an annotation such as ``X | None`` or ``list[X]``, or None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):

@@ -1,4 +1,4 @@
-"""Reading the configuration's text: encodings that editors leave behind, and characters that nobody sees."""
+"""Reads TOML files: byte order marks, encodings, and invisible characters."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Location = tuple[str | int, ...]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file, with or without a byte order mark; raise ConfigurationError that says what is wrong where."""
+    """Read a TOML file, with or without a byte order mark. Raise ConfigurationError with the problem and its line."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(
-            f"there is no file {path}; `edge-agent check --example` prints a configuration to start from"
+            f"{path} does not exist; `edge-agent check --example` prints an example configuration"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
@@ -31,21 +31,21 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ConfigurationError(
-            f"{path} cannot be read: line {line} is not text in UTF-8; save the file as UTF-8"
+            f"{path} cannot be read: line {line} is not UTF-8 text; save the file as UTF-8"
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     except RecursionError:
-        raise ConfigurationError(f"{path} is nested too deeply to be a configuration") from None
+        raise ConfigurationError(f"{path} is nested too deeply") from None
     except ValueError as error:
-        # Python's own limit for the digits of a number.
-        raise ConfigurationError(f"{path} holds a number with too many digits") from error
+        # Python limits the digits of an integer.
+        raise ConfigurationError(f"{path} contains a number with too many digits") from error
 
 
 def stray_characters(data: Any, location: Location = ()) -> Iterator[tuple[Location, str]]:
-    """Yield where a text begins or ends with white space or holds a character that cannot be seen, and say which.
+    """Yield the location and the problem of each string with surrounding white space or an invisible character.
 
-    Neither is ever meant, and both make settings that look right and never work: an address, a class, a file name.
+    Both come from copying text. They make an address, a class or a file name that looks correct and does not work.
     """
     if isinstance(data, str):
         if (problem := _stray(data)) is not None:
@@ -69,8 +69,8 @@ def _stray(text: str) -> str | None:
     hidden = next((character for character in text if unicodedata.category(character) in {"Cc", "Cf"}), None)
     if hidden is not None:
         name = unicodedata.name(hidden, "a control character")
-        return f"holds a character that cannot be seen (U+{ord(hidden):04X}, {name.lower()}); remove it"
+        return f"contains an invisible character (U+{ord(hidden):04X}, {name.lower()}); remove it"
     if text != text.strip():
         side = "begins" if text[:1].isspace() else "ends"
-        return f"{side} with a blank; remove it"
+        return f"{side} with white space; remove it"
     return None

@@ -1,4 +1,4 @@
-"""What a person runs: the commands, their output on the terminal, and the generated reference.
+"""The command line: commands, terminal output, and the generated configuration reference.
 
-May import every room.
+May import every package of the agent.
 """

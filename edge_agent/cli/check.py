@@ -1,6 +1,6 @@
-"""``edge-agent check``: everything that can be known about a configuration without connecting to cameras or services.
+"""``edge-agent check``: validates a configuration without connecting to cameras or services.
 
-A detection model that is not on this machine yet is downloaded, as ``run`` would.
+A detection model that is not on this machine is downloaded, as by ``edge-agent run``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError, VedetteError
 
 EXAMPLE = """\
-# The agent's configuration. `edge-agent check --config agent.toml` says what is wrong with it, and where.
-# All settings, their bounds and defaults: docs/reference/configuration.md
+# The agent's configuration. `edge-agent check --config agent.toml` lists its problems.
+# Settings, bounds and defaults: docs/reference/configuration.md
 
 site_id = "hq"
-device_id = "gate-01"            # the thing name in AWS IoT; the certificate must be this device's
-state_dir = "/var/lib/vedette"   # the outbox lives here
+device_id = "gate-01"            # name of the AWS IoT thing to which the certificate is attached
+state_dir = "/var/lib/vedette"   # folder of the outbox
 
 [mqtt]
 host = "example-ats.iot.eu-central-1.amazonaws.com"
@@ -55,55 +55,57 @@ loitering = { after_s = 60 }
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
+class CheckResult:
+    """Result of one check."""
 
     ok: bool
     text: str
 
 
-def check_config(path: Path, *, places: ModelPlaces) -> list[Finding]:
-    """Look at everything a configuration names; raise ConfigurationError where the file itself is not right."""
+def check_config(path: Path, *, places: ModelPlaces) -> list[CheckResult]:
+    """Check all that a configuration refers to. Raise ConfigurationError where the file itself is not valid."""
     config = load_config(path)
     if config.models_location is not None:
         places = ModelPlaces(location=config.models_location, cache_dir=places.cache_dir)
-    return list(_findings(config, places))
+    return list(_results(config, places))
 
 
-def _findings(config: AgentConfig, places: ModelPlaces) -> Iterator[Finding]:
-    yield Finding(ok=True, text=f"device {config.device_id} of site {config.site_id}, {len(config.cameras)} camera(s)")
+def _results(config: AgentConfig, places: ModelPlaces) -> Iterator[CheckResult]:
+    yield CheckResult(
+        ok=True, text=f"device {config.device_id} of site {config.site_id}, {len(config.cameras)} camera(s)"
+    )
     yield _state_dir(config.state_dir)
-    yield _tried("mqtt", lambda: _mqtt(config))
+    yield _attempted("mqtt", lambda: _mqtt(config))
     if config.s3 is None:
-        yield Finding(ok=True, text="s3: left out, so events travel without pictures")
+        yield CheckResult(ok=True, text="s3: not configured; events are sent without pictures")
     else:
         for name, file in _credential_files(config):
             yield _readable(name, file)
     for camera in config.cameras:
         if not camera.enabled:
-            yield Finding(ok=True, text=f"camera {camera.id}: switched off")
+            yield CheckResult(ok=True, text=f"camera {camera.id}: disabled")
             continue
-        yield _tried(f"camera {camera.id}", lambda camera=camera: _source(camera))
+        yield _attempted(f"camera {camera.id}", lambda camera=camera: _source(camera))
         if camera.mode != "motion":
-            yield _tried(f"camera {camera.id}: model", lambda camera=camera: _model(camera, places))
+            yield _attempted(f"camera {camera.id}: model", lambda camera=camera: _model(camera, places))
         if camera.anpr.enabled:
-            yield _tried(f"camera {camera.id}: plates", lambda camera=camera: _plates(camera))
+            yield _attempted(f"camera {camera.id}: plates", lambda camera=camera: _plates(camera))
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+def _attempted(what: str, attempt: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(ok=True, text=f"{what}: {attempt()}")
+        return CheckResult(ok=True, text=f"{what}: {attempt()}")
     except VedetteError as error:
-        return Finding(ok=False, text=f"{what}: {str(error).removeprefix(f'{what}: ')}")
+        return CheckResult(ok=False, text=f"{what}: {str(error).removeprefix(f'{what}: ')}")
 
 
-def _state_dir(folder: Path) -> Finding:
+def _state_dir(folder: Path) -> CheckResult:
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if existing == folder and not folder.is_dir():
-        return Finding(ok=False, text=f"state_dir: {folder} is not a folder")
+        return CheckResult(ok=False, text=f"state_dir: {folder} is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        return Finding(ok=False, text=f"state_dir: {existing} cannot be written by this user")
-    return Finding(ok=True, text=f"state_dir: {folder}" + ("" if folder.exists() else " (will be made)"))
+        return CheckResult(ok=False, text=f"state_dir: {existing} is not writable for this user")
+    return CheckResult(ok=True, text=f"state_dir: {folder}" + ("" if folder.exists() else " (will be created)"))
 
 
 def _mqtt(config: AgentConfig) -> str:
@@ -113,7 +115,7 @@ def _mqtt(config: AgentConfig) -> str:
         client_context(
             ca_file=mqtt.ca_file, certificate_file=mqtt.certificate_file, private_key_file=mqtt.private_key_file
         )
-    return f"{mqtt.host}:{mqtt.effective_port}, {'TLS' if mqtt.uses_tls else 'without TLS'}"
+    return f"{mqtt.host}:{mqtt.effective_port}, {'TLS' if mqtt.uses_tls else 'no TLS'}"
 
 
 def _credential_files(config: AgentConfig) -> Iterator[tuple[str, Path]]:
@@ -125,12 +127,12 @@ def _credential_files(config: AgentConfig) -> Iterator[tuple[str, Path]]:
             yield "s3.iot_credentials.ca_file", provider.ca_file
 
 
-def _readable(name: str, path: Path) -> Finding:
+def _readable(name: str, path: Path) -> CheckResult:
     try:
         with path.open("rb"):
-            return Finding(ok=True, text=f"{name}: {path}")
+            return CheckResult(ok=True, text=f"{name}: {path}")
     except OSError as error:
-        return Finding(ok=False, text=f"{name}: cannot read {path}: {error.strerror}")
+        return CheckResult(ok=False, text=f"{name}: cannot read {path}: {error.strerror}")
 
 
 def _source(camera: CameraSettings) -> str:
@@ -140,7 +142,7 @@ def _source(camera: CameraSettings) -> str:
 
 
 def _known_source(camera: CameraSettings) -> str:
-    """Return the source, or nothing where it cannot be read, which is a finding of its own."""
+    """Return the source, or an empty string where it cannot be read; ``_source`` reports that."""
     try:
         return source_text(camera)
     except VedetteError:
@@ -154,7 +156,7 @@ def _model(camera: CameraSettings, places: ModelPlaces) -> str:
         if problems := class_problems(camera, detector.labels):
             raise ConfigurationError("; ".join(problems))
         return (
-            "none, so whatever moves is reported as `object`"
+            "none; moving objects are reported as `object`"
             if model is None
             else f"{model.name}, {len(detector.labels)} classes"
         )

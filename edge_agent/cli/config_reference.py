@@ -1,4 +1,4 @@
-"""``python -m edge_agent.cli.config_reference FILE``: write the configuration's reference page from the settings."""
+"""``python -m edge_agent.cli.config_reference FILE``: generates the configuration reference from the settings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from edge_agent.config import AgentConfig, model_in
 INTRODUCTION = """\
 # Configuration of the edge agent
 
-One TOML file. `edge-agent check --config agent.toml` says in plain words what is wrong with it, and where;
-`edge-agent check --example` prints one to start from. A table `[[cameras]]` stands for each camera, and sections with a
-dot in their name belong to one: `[cameras.motion]` directly after its `[[cameras]]`.
+The configuration is one TOML file. `edge-agent check --config agent.toml` lists its problems, and
+`edge-agent check --example` prints an example. Each camera has a table `[[cameras]]`. Tables with a dot in their name
+belong to the camera above them: write `[cameras.motion]` after its `[[cameras]]`.
 
-This page is written by `make schemas` from the settings themselves.
+This page is generated from the settings by `make schemas`.
 """
 
 
 def render() -> str:
-    """Return the whole page as Markdown."""
+    """Return the page as Markdown."""
     return INTRODUCTION + "".join(_section("", AgentConfig))
 
 
@@ -33,10 +33,10 @@ def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
     fields = model.model_fields
     plain = {name: field for name, field in fields.items() if model_in(field.annotation) is None}
     nested = {name: field for name, field in fields.items() if name not in plain}
-    heading = f"`[{path}]`" if path else "Top of the file"
+    heading = f"`[{path}]`" if path else "Top level"
     yield f"\n## {heading}\n\n{_first_paragraph(model)}\n"
     if plain:
-        yield "\n| setting | default | what it does |\n| --- | --- | --- |\n"
+        yield "\n| setting | default | description |\n| --- | --- | --- |\n"
         for name, field in plain.items():
             yield f"| `{name}` | {_default(field)} | {_described(field)} |\n"
     for name, field in nested.items():
@@ -77,21 +77,21 @@ def _described(field: FieldInfo) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    said: list[str] = []
+    bounds: list[str] = []
     for limit in field.metadata:
         for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
             value = getattr(limit, name, None)
             if value is not None:
-                said.append(f"{sign} {value:g}" if isinstance(value, int | float) else f"{sign} {value}")
+                bounds.append(f"{sign} {value:g}" if isinstance(value, int | float) else f"{sign} {value}")
     choices = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
     named = [str(choice) for choice in choices if isinstance(choice, str)]
     if named:
-        said.append("one of " + ", ".join(f"`{choice}`" for choice in named))
-    return f"({'; '.join(said)})" if said else ""
+        bounds.append("one of " + ", ".join(f"`{choice}`" for choice in named))
+    return f"({'; '.join(bounds)})" if bounds else ""
 
 
 def main() -> int:
-    """Write the page to the file named on the command line."""
+    """Write the page to the file given on the command line."""
     Path(sys.argv[1]).write_text(render(), encoding="utf-8")
     return 0
 

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: bars while it runs (on stderr), tables when it is done (on stdout)."""
+"""Terminal output of the commands: progress bars on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.table import Column, Table
 if TYPE_CHECKING:
     from edge_agent.camera.probe import ProbeResult
     from edge_agent.camera.source import StreamInfo
-    from edge_agent.cli.check import Finding
+    from edge_agent.cli.check import CheckResult
     from edge_agent.cli.read_plates import ReadPicture
     from edge_agent.cli.replay import ReplaySummary
     from edge_agent.detect.models.catalogue import ModelListing
@@ -27,7 +27,7 @@ REFRESH_S = 0.1
 
 @contextmanager
 def replay_bar() -> Generator[Callable[[StreamInfo, int], None] | None]:
-    """Yield a progress callback that draws a bar on a terminal; None where stderr is no terminal."""
+    """Yield a progress callback that draws a bar, or None where stderr is not a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -57,7 +57,7 @@ def replay_bar() -> Generator[Callable[[StreamInfo, int], None] | None]:
 
 @contextmanager
 def download_bar(name: str) -> Generator[Callable[[int, int | None], None] | None]:
-    """Yield a progress callback (bytes so far, bytes in all) that draws a bar on a terminal."""
+    """Yield a progress callback (bytes so far, total bytes) that draws a bar, or None without a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -70,7 +70,7 @@ def download_bar(name: str) -> Generator[Callable[[int, int | None], None] | Non
 
 @contextmanager
 def pictures_bar(count: int) -> Generator[Callable[[str], None]]:
-    """Yield what to call after each picture: draws a bar while the answers go to a file or a pipe."""
+    """Yield a callback for each finished picture. It draws a bar on a terminal while stdout is redirected."""
     console = Console(stderr=True)
     if count < 2 or not console.is_terminal or sys.stdout.isatty():
         yield lambda _: None
@@ -81,31 +81,33 @@ def pictures_bar(count: int) -> Generator[Callable[[str], None]]:
         yield lambda name: bar.update(task, advance=1, description=escape(name))
 
 
-def complain(text: str) -> None:
-    """Say what went wrong with one of several things, on stderr."""
+def print_error(text: str) -> None:
+    """Print one line on stderr."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))
 
 
 def show_replay(summary: ReplaySummary, out: Path, *, video: Path | None = None) -> None:
-    """Print what a replay found and where its time went."""
+    """Print the events of a replay and the time per stage."""
     console = Console(highlight=False)
-    _say(
+    _print_line(
         f"[bold]{summary.source}[/bold]  {summary.frames:,} frames in {summary.seconds:.1f} s "
-        f"([bold]{summary.fps:,.0f}[/bold] a second), objects by {summary.model}"
+        f"([bold]{summary.fps:,.0f}[/bold] frames/s), detection model: {summary.model}"
     )
     if summary.warning:
-        _say(f"[yellow]{summary.warning}[/yellow]")
+        _print_line(f"[yellow]{summary.warning}[/yellow]")
     console.print(_events_table(summary), _stages_table(summary))
     if summary.rules:
         console.print(_rules_table(summary))
     if summary.off_schedule:
-        _say(
+        _print_line(
             f"[yellow]off schedule during the whole recording: {escape(', '.join(summary.off_schedule))}; "
-            "--start-time says when a recording begins[/yellow]"
+            "--start-time sets the capture time of the first frame[/yellow]"
         )
-    _say(f"{sum(summary.events_by_type.values()):,} events in {out / 'events.jsonl'}, pictures in {out / 'snapshots'}")
+    _print_line(
+        f"{sum(summary.events_by_type.values()):,} events in {out / 'events.jsonl'}, snapshots in {out / 'snapshots'}"
+    )
     if video is not None:
-        _say(f"the recording with what was found drawn on it is {video}")
+        _print_line(f"annotated video: {video}")
 
 
 def _rules_table(summary: ReplaySummary) -> Table:
@@ -117,37 +119,37 @@ def _rules_table(summary: ReplaySummary) -> Table:
 
 def show_plates(picture: ReadPicture) -> None:
     """Print the plates of one picture."""
-    _say(f"[bold]{escape(picture.file)}[/bold]  {picture.latency_ms:.0f} ms")
+    _print_line(f"[bold]{escape(picture.file)}[/bold]  {picture.latency_ms:.0f} ms")
     for plate in picture.plates:
         left, top, right, bottom = (round(value) for value in plate.xyxy)
         region = plate.region or ""
-        _say(
+        _print_line(
             f"  [bold]{plate.text or '(illegible)':<10}[/bold] {plate.confidence:>5.2f}  {region:<3} "
             f"{right - left} x {bottom - top} at {left}, {top}"
         )
     if not picture.plates:
-        _say("  no plate")
+        _print_line("  no plate")
 
 
 def _events_table(summary: ReplaySummary) -> Table:
     table = Table(title="Events", title_justify="left")
-    for heading in ("event", "class", "entered", "updated", "left", "in all"):
+    for heading in ("event", "class", "entered", "updated", "left", "total"):
         table.add_column(heading, justify="left" if heading in {"event", "class"} else "right")
     for event_type, count in sorted(summary.events_by_type.items()):
         if event_type != "tracking":
             table.add_row(event_type, "", "", "", "", f"{count:,}")
     for class_name, actions in sorted(summary.tracking.items()):
-        told = [actions.get(action, 0) for action in ("entered", "updated", "left")]
-        table.add_row("tracking", class_name, *(f"{count:,}" for count in told), f"{sum(told):,}")
+        counts = [actions.get(action, 0) for action in ("entered", "updated", "left")]
+        table.add_row("tracking", class_name, *(f"{count:,}" for count in counts), f"{sum(counts):,}")
     if not summary.events_by_type:
-        table.add_row("none: nothing happened that the rules tell", *[""] * 5)
+        table.add_row("no events", *[""] * 5)
     return table
 
 
 def _stages_table(summary: ReplaySummary) -> Table:
     table = Table(title="Time", title_justify="left")
     table.add_column("stage")
-    for heading in ("seconds", "ms a frame", "share"):
+    for heading in ("seconds", "ms per frame", "share"):
         table.add_column(heading, justify="right")
     for name, seconds in sorted(summary.stage_seconds.items(), key=lambda item: -item[1]):
         per_frame_ms = 1000 * seconds / max(summary.frames, 1)
@@ -156,28 +158,28 @@ def _stages_table(summary: ReplaySummary) -> Table:
 
 
 def show_probe(result: ProbeResult) -> None:
-    """Print what a source gives."""
+    """Print the properties of a source, or its error."""
     if result.error is not None:
-        _say(f"[red]✗[/red] {result.source}: {result.error}")
+        _print_line(f"[red]✗[/red] {result.source}: {result.error}")
         return
     fps = "?" if result.fps is None else f"{result.fps:.4g}"
-    _say(
-        f"[green]✓[/green] {result.source}: {result.resolution} {result.codec or 'raw'}, {fps} frames a second, "
+    _print_line(
+        f"[green]✓[/green] {result.source}: {result.resolution} {result.codec or 'raw'}, {fps} frames/s, "
         f"first picture after {result.latency_ms:.0f} ms"
     )
 
 
-def show_findings(path: Path, findings: Sequence[Finding]) -> None:
-    """Print a configuration's good and bad sides."""
-    for finding in findings:
-        _say(f"{'[green]✓[/green]' if finding.ok else '[red]✗[/red]'} {finding.text}")
-    wrong = sum(not finding.ok for finding in findings)
-    verdict = "[green]ready to run[/green]" if not wrong else f"[red]{wrong} to put right[/red]"
-    _say(f"{path}: {verdict}")
+def show_check(path: Path, results: Sequence[CheckResult]) -> None:
+    """Print the results of a configuration check."""
+    for result in results:
+        _print_line(f"{'[green]✓[/green]' if result.ok else '[red]✗[/red]'} {result.text}")
+    problems = sum(not result.ok for result in results)
+    verdict = "[green]ready to run[/green]" if not problems else f"[red]{problems} problem(s)[/red]"
+    _print_line(f"{path}: {verdict}")
 
 
 def show_models(models: Sequence[ModelListing]) -> None:
-    """Print the catalogue: a line to choose by, and one that says more."""
+    """Print the catalogue, two lines per model."""
     for model in models:
         entry = model.entry
         facts = (
@@ -187,10 +189,10 @@ def show_models(models: Sequence[ModelListing]) -> None:
             facts.insert(1, f"{entry.size_bytes / 1e6:.1f} MB")
         default = " [green](default)[/green]" if entry is not None and entry.default else ""
         where = {"folder": "in VEDETTE_MODELS", "cache": "on this machine", "download": "to download"}[model.where]
-        _say(f"[bold]{model.name}[/bold]{default}  {', '.join([*facts, where])}")
-        _say(f"    {model.path if entry is None else entry.description}")
+        _print_line(f"[bold]{model.name}[/bold]{default}  {', '.join([*facts, where])}")
+        _print_line(f"    {model.path if entry is None else entry.description}")
 
 
-def _say(text: str) -> None:
-    """Print one line; a narrow pipe must not break it."""
+def _print_line(text: str) -> None:
+    """Print one line without wrapping."""
     Console(highlight=False, soft_wrap=True).print(text)

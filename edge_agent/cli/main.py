@@ -27,13 +27,13 @@ Command = Callable[[argparse.Namespace], int]
 
 
 class Subparsers(Protocol):
-    """What ``add_subparsers`` returns, as far as it is used here (its own type is private)."""
+    """The part of the return type of ``add_subparsers`` that is used here; the type itself is private."""
 
     def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser: ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every foreseeable trouble ends in one clear line on stderr."""
+    """Run one command and return its exit status. Expected errors are reported in one line on stderr."""
     options = build_parser().parse_args(arguments)
     _log_to_stderr(verbose=options.verbose)
     try:
@@ -49,18 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("edge-agent: stopped\n")
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`… | head`); tell Python not to complain about it at exit.
+        # The reader of stdout has gone (`… | head`). Without this, Python reports the error again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the whole command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="edge-agent", description="Vedette's edge agent: video analytics where the cameras are."
+        prog="edge-agent", description="Vedette's edge agent: video analytics on the device."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more to stderr")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_replay(commands)
@@ -72,104 +72,114 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(commands: Subparsers) -> None:
-    parser = commands.add_parser("run", help="the device service: all cameras, until stopped")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
+    parser = commands.add_parser("run", help="run the device service: all cameras, until stopped")
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the agent (TOML)"
+    )
     parser.set_defaults(command=_run)
 
 
 def _add_replay(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "replay",
-        help="run a recording through the pipeline, without any network",
-        description="Run a recording (or synthetic:gate) through the whole on-box pipeline as fast as it goes, and "
-        "write DIR/events.jsonl and DIR/snapshots/. The same recording gives the same events every time, ids aside.",
+        help="run a recording through the pipeline, without network",
+        description="Run a recording (or synthetic:gate) through the complete pipeline as fast as possible, and write "
+        "DIR/events.jsonl and DIR/snapshots/. The same recording always gives the same events, except for their ids.",
     )
     parser.add_argument("source", metavar="SOURCE", help="a video file, or synthetic:gate")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where events and snapshots go")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder for events and snapshots")
     parser.add_argument(
-        "--model", metavar="NAME|FILE|none", help="a model (see `models list`), a .tflite file, or none for blobs"
+        "--model",
+        metavar="NAME|FILE|none",
+        help="detection model (see `models list`), a .tflite file, or none for blob detection",
     )
-    parser.add_argument("--labels", metavar="FILE", help="class names, one a line, where the model has none of its own")
-    parser.add_argument("--camera-id", default="camera-1", metavar="ID", help="default: %(default)s")
+    parser.add_argument("--labels", metavar="FILE", help="class names, one per line, for a model without its own")
     parser.add_argument(
-        "--start-time", type=_moment, metavar="ISO", help="capture time of the first frame; default: what the file says"
+        "--camera-id", default="camera-1", metavar="ID", help="id of the camera in the events (default: %(default)s)"
     )
     parser.add_argument(
-        "--detect-every", type=_positive, metavar="N", help="look for objects in every N-th frame (default: 1)"
+        "--start-time",
+        type=_moment,
+        metavar="ISO",
+        help="capture time of the first frame (default: the time in the file)",
     )
-    parser.add_argument("--no-motion-gate", action="store_true", help="look for objects even where nothing moves")
+    parser.add_argument(
+        "--detect-every", type=_positive, metavar="N", help="run the detector on every N-th frame (default: 1)"
+    )
+    parser.add_argument("--no-motion-gate", action="store_true", help="run the detector on frames without motion too")
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument(
-        "--config", type=Path, metavar="FILE", help="take this camera's settings from an agent's TOML file"
+        "--config", type=Path, metavar="FILE", help="use the settings of --camera-id in an agent's configuration file"
     )
     settings.add_argument(
         "--rules",
         type=Path,
         metavar="FILE",
-        help="take zones, lines and other camera settings from a TOML file that needs no [mqtt] section",
+        help="use zones, lines and other camera settings from a TOML file that needs no [mqtt] section",
     )
     parser.add_argument(
         "--video",
         type=Path,
         metavar="OUT.mp4",
-        help="also write the recording with boxes, zones, lines and counts drawn on it",
+        help="write the recording with boxes, zones, lines and counts drawn on it",
     )
     parser.add_argument(
         "--plates",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="read number plates; default: as --config says, and without one wherever the models are installed",
+        help="read number plates (default: as set in --config; without --config, if the models are installed)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout instead of a table")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout instead of tables")
     parser.set_defaults(command=_replay)
 
 
 def _add_read_plates(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "read-plates",
-        help="read the number plates in pictures",
-        description="Find and read the number plates in each picture, the best plate first. A picture that cannot be "
-        "opened is named on stderr, the others are still done, and the exit status is 1. A picture without a plate is "
-        "an answer like any other: an empty list.",
+        help="read number plates in pictures",
+        description="Find and read the number plates in each picture, best plate first. A picture that cannot be "
+        "opened is reported on stderr, the others are processed, and the exit status is 1. A picture without a plate "
+        "gives an empty list and is not an error.",
     )
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="a picture file (JPEG, PNG, WebP, …), or a folder of them"
+        "images", nargs="+", metavar="IMAGE", help="a picture file (JPEG, PNG, WebP, …) or a folder of pictures"
     )
-    parser.add_argument("--crops", action="store_true", help="each picture is one plate: read it as it is")
+    parser.add_argument("--crops", action="store_true", help="treat each picture as one plate, without plate detection")
+    parser.add_argument("--all", action="store_true", help="include low-confidence plates")
     parser.add_argument(
-        "--all", action="store_true", help="tell everything that was found, even if it hardly looks like a plate"
+        "--engine",
+        choices=("vedette", "rapidocr", "fast-plate-ocr"),
+        default="vedette",
+        help="plate reader (default: %(default)s)",
     )
-    parser.add_argument(
-        "--engine", choices=("vedette", "rapidocr", "fast-plate-ocr"), default="vedette", help="default: %(default)s"
-    )
-    parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads a model (default: 1)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a picture on stdout, one a line")
+    parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads per model (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per picture on stdout, one per line")
     parser.set_defaults(command=_read_plates)
 
 
 def _add_probe(commands: Subparsers) -> None:
-    parser = commands.add_parser("probe", help="open a source and say what comes out of it")
+    parser = commands.add_parser("probe", help="open a video source and report its resolution, codec and frame rate")
     parser.add_argument("source", metavar="SOURCE", help="rtsp://…, a file, usb:0, gst:PIPELINE, synthetic:gate")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.set_defaults(command=_probe)
 
 
 def _add_check(commands: Subparsers) -> None:
-    parser = commands.add_parser("check", help="say in plain words what is wrong with a configuration, and where")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--config", type=Path, metavar="FILE")
-    what.add_argument("--example", action="store_true", help="print a configuration to start from")
+    parser = commands.add_parser("check", help="validate a configuration and report each problem and its place")
+    input_group = parser.add_mutually_exclusive_group(required=True)
+    input_group.add_argument("--config", type=Path, metavar="FILE", help="configuration file of the agent (TOML)")
+    input_group.add_argument("--example", action="store_true", help="print an example configuration")
     parser.set_defaults(command=_check)
 
 
 def _add_models(commands: Subparsers) -> None:
-    parser = commands.add_parser("models", help="the catalogue of detection models")
+    parser = commands.add_parser("models", help="list and download detection models")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="what there is, under which licence, and what is on this machine")
+    listing = actions.add_parser("list", help="list models with their licences, and which are on this machine")
     listing.add_argument("--json", action="store_true", help="print a JSON array on stdout")
     listing.set_defaults(command=_models_list)
-    pull = actions.add_parser("pull", help="fetch models, hash-checked, into this user's cache")
-    pull.add_argument("names", nargs="+", metavar="NAME")
+    pull = actions.add_parser("pull", help="download models into this user's cache and verify their hashes")
+    pull.add_argument("names", nargs="+", metavar="NAME", help="name of a model in the catalogue")
     pull.set_defaults(command=_models_pull)
 
 
@@ -200,7 +210,7 @@ def _replay(options: argparse.Namespace) -> int:
         print(json.dumps(summary.as_json()))
     else:
         console.show_replay(summary, options.out, video=options.video)
-    return 1 if summary.warning else 0  # what there was of it is done, and not all of it was there
+    return 1 if summary.warning else 0  # the recording is incomplete
 
 
 def _read_plates(options: argparse.Namespace) -> int:
@@ -221,7 +231,7 @@ def _read_plates(options: argparse.Namespace) -> int:
             try:
                 picture = reader.read_file(name)
             except ConfigurationError as error:
-                console.complain(f"edge-agent: {error}")
+                console.print_error(f"edge-agent: {error}")
                 failed = True
             else:
                 if options.json:
@@ -249,9 +259,9 @@ def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, st
             )
     require_segment(options.camera_id, name="--camera-id")
     if options.rules is not None:
-        from edge_agent.cli.rules_file import camera_of_rules
+        from edge_agent.cli.rules_file import load_rules_file
 
-        camera = camera_of_rules(options.rules, camera_id=options.camera_id, source=options.source)
+        camera = load_rules_file(options.rules, camera_id=options.camera_id, source=options.source)
     camera = camera or CameraSettings(id=options.camera_id, source=options.source)
     gate = camera.gate.model_copy(
         update={
@@ -263,10 +273,10 @@ def _replay_camera(options: argparse.Namespace) -> tuple[CameraSettings, str, st
     model = camera.model.model_copy(update={name: value for name, value in given.items() if value is not None})
     plates: bool | None = options.plates
     if plates is None:
-        given_by_file = options.config is not None or (options.rules is not None and "anpr" in camera.model_fields_set)
-        plates = camera.anpr.enabled if given_by_file else models_available() and camera.mode == "tracking"
+        set_in_file = options.config is not None or (options.rules is not None and "anpr" in camera.model_fields_set)
+        plates = camera.anpr.enabled if set_in_file else models_available() and camera.mode == "tracking"
     if options.plates and camera.mode != "tracking":
-        raise ConfigurationError(f'--plates needs a camera with mode = "tracking"; {camera.id} has "{camera.mode}"')
+        raise ConfigurationError(f'--plates needs mode = "tracking"; camera {camera.id} has "{camera.mode}"')
     anpr = camera.anpr.model_copy(update={"enabled": plates})
     return camera.model_copy(update={"gate": gate, "model": model, "anpr": anpr}), site_id, device_id
 
@@ -276,7 +286,7 @@ def _probe(options: argparse.Namespace) -> int:
     from edge_agent.camera.settings import SourceSettings
     from edge_agent.cli import console
 
-    if not options.verbose:  # the trouble is in the result, and there is no next attempt
+    if not options.verbose:  # the result contains the error
         logging.getLogger("edge_agent.camera.live").setLevel(logging.ERROR)
     result = probe(options.source, settings=SourceSettings())
     if options.json:
@@ -293,9 +303,9 @@ def _check(options: argparse.Namespace) -> int:
     if options.example:
         print(EXAMPLE, end="")
         return 0
-    findings = check_config(options.config, places=_places())
-    console.show_findings(options.config, findings)
-    return 0 if all(finding.ok for finding in findings) else 2
+    results = check_config(options.config, places=_places())
+    console.show_check(options.config, results)
+    return 0 if all(result.ok for result in results) else 2
 
 
 def _models_list(options: argparse.Namespace) -> int:
@@ -336,15 +346,15 @@ def _log_to_stderr(*, verbose: bool) -> None:
         stream=sys.stderr,
     )
     if verbose:
-        for chatty in ("boto3", "botocore", "urllib3", "s3transfer"):
-            logging.getLogger(chatty).setLevel(logging.INFO)
+        for library in ("boto3", "botocore", "urllib3", "s3transfer"):
+            logging.getLogger(library).setLevel(logging.INFO)
 
 
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it like 2026-11-20T10:30:00Z") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; use a format like 2026-11-20T10:30:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -1,6 +1,6 @@
-"""``edge-agent replay``: the whole on-box pipeline over a recording, as fast as it goes, with no network.
+"""``edge-agent replay``: runs a recording through the complete pipeline as fast as possible, without network.
 
-The clock is the recording's own and ids are all that differs between two runs.
+Times are those of the recording. Two runs differ only in their ids.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from shared.ids import Uuid7Generator
 from shared.storage_keys import thumbnail_key
 
 Progress = Callable[[StreamInfo, int], None]
-"""Called with the stream and the number of frames done."""
+"""Called with the stream and the number of processed frames."""
 
 READ_TIMEOUT_S = 10.0
 
 
 @dataclass(slots=True)
 class ReplaySummary:
-    """What a replay found, and what it took."""
+    """Event counts and processing times of a replay."""
 
     source: str
     model: str
@@ -46,11 +46,11 @@ class ReplaySummary:
     stage_seconds: dict[str, float] = field(default_factory=dict[str, float])
     events_by_type: Counter[str] = field(default_factory=Counter[str])
     tracking: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
-    """Class name to how often each action was told."""
+    """Number of events by class name and action."""
     rules: Counter[str] = field(default_factory=Counter[str])
-    """What rules reported: ``line_crossed door right`` and the like, and how often."""
+    """Number of rule events by rule, name and direction, for example ``line_crossed door right``."""
     off_schedule: list[str] = field(default_factory=list[str])
-    """``zone NAME`` and ``line NAME`` whose schedule applied at no moment of the recording."""
+    """``zone NAME`` and ``line NAME`` that were inactive during the whole recording."""
     warning: str | None = None
 
     @property
@@ -58,7 +58,7 @@ class ReplaySummary:
         return self.frames / self.seconds if self.seconds else 0.0
 
     def count(self, event: Event) -> None:
-        """Add one event."""
+        """Count one event."""
         self.events_by_type[event.event_type] += 1
         if isinstance(event, TrackingEvent):
             actions = self.tracking.setdefault(event.event_data.class_name, Counter())
@@ -68,7 +68,7 @@ class ReplaySummary:
             self.rules[" ".join(filter(None, (data.rule, data.name, data.direction)))] += 1
 
     def as_json(self) -> dict[str, object]:
-        """Return what ``--json`` prints."""
+        """Return the output of ``--json``."""
         return {
             "source": self.source,
             "model": self.model,
@@ -86,7 +86,7 @@ class ReplaySummary:
 
 
 class ReplayFolder:
-    """Where a replay's events and pictures go: ``events.jsonl`` and ``snapshots/<key>``."""
+    """Output folder of a replay: ``events.jsonl``, ``snapshots/<key>`` and ``thumbnails/<key>``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,7 +98,7 @@ class ReplayFolder:
             raise _unwritable(folder, error) from error
 
     def write(self, built: BuiltEvent) -> Event:
-        """Keep one event and its pictures; raise ConfigurationError where the disk will not have it."""
+        """Write one event and its pictures. Raise ConfigurationError where that fails."""
         self._sequence += 1
         event = built.event.model_copy(update={"sequence": self._sequence, "sequence_epoch": "replay"})
         try:
@@ -112,7 +112,7 @@ class ReplayFolder:
         return event
 
     def close(self) -> None:
-        """Finish the file; raise ConfigurationError where its last lines do not fit on the disk."""
+        """Close the file. Raise ConfigurationError where its last lines cannot be written."""
         try:
             self._lines.close()
         except OSError as error:
@@ -136,9 +136,9 @@ def replay(
     progress: Progress | None = None,
     video: Path | None = None,
 ) -> ReplaySummary:
-    """Run ``source`` through the pipeline of ``camera`` and write what comes out under ``out``.
+    """Run ``source`` through the pipeline of ``camera`` and write its events and pictures to ``out``.
 
-    ``video`` is where a video with boxes, zones, lines and counts is written to; None: none is.
+    ``video`` is the path of an annotated video to write; None writes none.
     """
     timer = StageTimer()
     with ExitStack() as opened:
@@ -186,7 +186,7 @@ def replay(
 def _play(stream: FrameSource, process: Callable[[Frame], None], timer: StageTimer, progress: Progress | None) -> int:
     if stream.live:
         raise ConfigurationError(
-            f"{stream.info().source} is live and has no end; replay takes a recording (`edge-agent run` takes cameras)"
+            f"{stream.info().source} is a live source; replay needs a recording (use `edge-agent run` for cameras)"
         )
     frames = 0
     while True:
@@ -203,4 +203,6 @@ def _play(stream: FrameSource, process: Callable[[Frame], None], timer: StageTim
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigurationError:
-    return ConfigurationError(f"cannot write to {folder}: {error.strerror or error}; choose another --out or make room")
+    return ConfigurationError(
+        f"cannot write to {folder}: {error.strerror or error}; choose another --out or free disk space"
+    )

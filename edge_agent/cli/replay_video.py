@@ -1,4 +1,4 @@
-"""``edge-agent replay --video``: the recording with boxes, zones, lines and counts drawn on it, to check by eye."""
+"""``edge-agent replay --video``: writes the recording with boxes, zones, lines and counts drawn on it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from edge_agent.types import Frame
 from shared.events import Event, RuleEvent
 
 CAPTION_S = 2.0
-"""How long what a rule reported stays at the bottom of the picture."""
+"""Display time of a rule event in the caption at the bottom of the picture."""
 
 
 class ReplayVideo:
-    """Draws each frame of a replay after the pipeline has seen it."""
+    """Draws each frame of a replay after the pipeline has processed it."""
 
     def __init__(self, path: Path, *, settings: EventSettings, fps: float | None) -> None:
         self._settings = settings
@@ -39,7 +39,7 @@ class ReplayVideo:
         self._file.close()
 
     def note(self, event: Event) -> None:
-        """Take in an event: crossings are counted, and what rules report is captioned for a moment."""
+        """Add an event: line crossings are counted, and rule events are shown in the caption."""
         if not isinstance(event, RuleEvent):
             return
         data = event.event_data
@@ -50,9 +50,9 @@ class ReplayVideo:
         )
 
     def add(self, frame: Frame, scene: SceneView, *, off: Collection[str] = ()) -> None:
-        """Draw one frame and append it. Times must not go back.
+        """Draw one frame and append it. Frame times must not decrease.
 
-        ``off`` names what its schedule leaves out at this moment: ``zone NAME``, ``line NAME``.
+        ``off`` names the zones and lines whose schedules are inactive: ``zone NAME``, ``line NAME``.
         """
         self._now_s = frame.time_s
         self._captions = [shown for shown in self._captions if frame.time_s - shown[0] <= CAPTION_S]

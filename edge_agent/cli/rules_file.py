@@ -1,8 +1,7 @@
-"""Reads what ``edge-agent replay --rules`` takes: a camera's settings without the rest of an agent's file.
+"""Reads the file of ``edge-agent replay --rules``: the settings of one camera.
 
-Three forms, whichever is at hand: an agent's file (its other sections are not needed and not looked at), the settings
-of one camera (``[events]``, ``[[events.zones]]``, ``[detect]`` …), or zones and lines alone (``[[zones]]``,
-``[[lines]]``).
+Three forms are accepted: an agent's configuration (other sections are ignored and not required), the settings of one
+camera (``[events]``, ``[[events.zones]]``, ``[detect]`` …), or zones and lines alone (``[[zones]]``, ``[[lines]]``).
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from edge_agent.events.settings import EventSettings
 from shared.errors import ConfigurationError
 
 _SOURCES = ("source", "source_env", "source_file")
-_OF_EVENTS = frozenset(EventSettings.model_fields) - frozenset(CameraSettings.model_fields)
+_EVENT_SETTINGS = frozenset(EventSettings.model_fields) - frozenset(CameraSettings.model_fields)
 
 
-def camera_of_rules(path: Path, *, camera_id: str, source: str) -> CameraSettings:
-    """Return the settings in ``path`` for a camera that shows ``source``.
+def load_rules_file(path: Path, *, camera_id: str, source: str) -> CameraSettings:
+    """Return the camera settings in ``path``, with this id and source.
 
-    Raise ConfigurationError that names what is wrong where, as for an agent's file.
+    Raise ConfigurationError that lists each problem and its place, as for an agent's configuration.
     """
     data = read_toml(path)
     if stray := [f"{'.'.join(map(str, location))}: {problem}" for location, problem in stray_characters(data)]:
@@ -53,9 +52,9 @@ def _camera_in(data: dict[str, Any], path: Path, camera_id: str) -> dict[str, An
 
 
 def _with_events(data: dict[str, Any]) -> dict[str, Any]:
-    """Move settings of events that stand at the top to where a camera has them."""
-    events = {name: value for name, value in data.items() if name in _OF_EVENTS}
+    """Move event settings from the top level into the table ``events``."""
+    events = {name: value for name, value in data.items() if name in _EVENT_SETTINGS}
     if not events:
         return data
-    rest = {name: value for name, value in data.items() if name not in _OF_EVENTS}
+    rest = {name: value for name, value in data.items() if name not in _EVENT_SETTINGS}
     return {**rest, "events": {**events, **rest.get("events", {})}}

@@ -1,5 +1,5 @@
-"""Rules over tracked objects: zones, lines, loitering, occupancy, counters, schedules; and the life of a track.
+"""Rules over tracked objects: zones, lines, loitering, occupancy, counters, schedules and the lifecycle of a track.
 
-``rule_set`` and what it is made of (zones, lines, loitering, occupancy, counters, schedule, observation), and ``path``,
-are plain logic over normalised boxes and seconds: they import the standard library and ``shared.geometry`` alone.
+``rule_set`` and its parts (zones, lines, loitering, occupancy, counters, schedule, observation), and ``path``, work on
+normalised boxes and seconds. They import the standard library, ``shared.geometry`` and ``events.rule_types`` only.
 """

@@ -1,4 +1,4 @@
-"""``detection`` events: what there is to see, for cameras that run without tracking."""
+"""``detection`` events: the objects in the scene, for cameras without tracking."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from edge_agent.types import Frame
 
 
 class DetectionRule:
-    """Tells a scene once it has changed for two frames running (a noisy one raises nothing), or again in a while."""
+    """Emits the objects in the scene when their number by class changes, and again after an interval.
+
+    A change must last for two consecutive frames, so one noisy frame emits nothing.
+    """
 
     def __init__(self, settings: EventSettings) -> None:
         self._interval_s = settings.detection_interval_s
         self._min_confidence = settings.min_median_confidence
-        self._told: Counter[str] = Counter()
-        self._told_at_s: float | None = None
-        self._candidate: Counter[str] = Counter()
+        self._emitted: Counter[str] = Counter()
+        self._emitted_at_s: float | None = None
+        self._previous: Counter[str] = Counter()
 
     def observe(self, frame: Frame, labels: tuple[BoxLabel, ...]) -> list[DetectionOccurrence]:
-        """Take one frame's detections; return the event to tell now, if any."""
-        sure = tuple(label for label in labels if label.confidence >= self._min_confidence)
-        scene = Counter(label.class_name for label in sure)
-        lasting, self._candidate = scene == self._candidate, scene
-        if not lasting:
+        """Process the detections of one frame; return the occurrence to emit, if any."""
+        confident = tuple(label for label in labels if label.confidence >= self._min_confidence)
+        counts = Counter(label.class_name for label in confident)
+        stable, self._previous = counts == self._previous, counts
+        if not stable:
             return []
-        if not scene:
-            self._told = scene
+        if not counts:
+            self._emitted = counts
             return []
-        due = self._told_at_s is None or frame.time_s - self._told_at_s >= self._interval_s
-        if scene == self._told and not due:
+        due = self._emitted_at_s is None or frame.time_s - self._emitted_at_s >= self._interval_s
+        if counts == self._emitted and not due:
             return []
-        self._told, self._told_at_s = scene, frame.time_s
-        return [DetectionOccurrence(frame=frame, labels=sure)]
+        self._emitted, self._emitted_at_s = counts, frame.time_s
+        return [DetectionOccurrence(frame=frame, labels=confident)]

@@ -1,4 +1,4 @@
-"""Makes a camera's rules from its settings."""
+"""Builds a camera's rules from its settings."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from shared.geometry import Point
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-def rules_of(settings: EventSettings) -> RuleSet:
-    """Return the rules that the settings describe, with nothing observed yet."""
+def build_rules(settings: EventSettings) -> RuleSet:
+    """Return a new rule set for the settings."""
     timezone = ZoneInfo(settings.timezone) if settings.timezone else UTC
     return RuleSet(
-        zones=[zone_of(zone, timezone) for zone in settings.zones],
-        lines=[line_of(line, timezone) for line in settings.lines],
+        zones=[build_zone(zone, timezone) for zone in settings.zones],
+        lines=[build_line(line, timezone) for line in settings.lines],
         counters=CrossingCounters(reset_at=tuple(settings.counters_reset_at), timezone=timezone),
     )
 
 
-def zone_of(settings: ZoneSettings, timezone: tzinfo = UTC) -> Zone:
-    """Return the zone that the settings describe."""
+def build_zone(settings: ZoneSettings, timezone: tzinfo = UTC) -> Zone:
+    """Return the zone for the settings."""
     loitering = settings.loitering
     occupancy = settings.occupancy
     return Zone(
@@ -53,8 +53,8 @@ def zone_of(settings: ZoneSettings, timezone: tzinfo = UTC) -> Zone:
     )
 
 
-def line_of(settings: LineSettings, timezone: tzinfo = UTC) -> Line:
-    """Return the line that the settings describe."""
+def build_line(settings: LineSettings, timezone: tzinfo = UTC) -> Line:
+    """Return the line for the settings."""
     return Line(
         name=settings.name,
         points=tuple(Point(*corner) for corner in settings.corners),

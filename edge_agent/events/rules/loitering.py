@@ -1,4 +1,4 @@
-"""Loitering: an object that stays in a zone for longer than it should."""
+"""Loitering: an object stays in a zone for a long time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _TOLERANCE_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Loitering:
-    """When a stay is loitering."""
+    """Settings of the loitering rule of a zone."""
 
     after_s: float
-    """Reported once the object has been inside for so long."""
+    """Time inside after which a stay is reported. Raising it reports fewer stays."""
     again_after_s: float | None = None
-    """Reported again each time this has passed since the last report; None reports a stay once."""
+    """Interval of repeated reports of one stay; None reports each stay once."""
     grace_s: float = 2.0
-    """Being outside for up to so long does not end the stay; raising it bridges more of a detector's mistakes."""
+    """Time outside that does not end the stay. Raising it tolerates more detector errors."""
 
 
 class LoiteringState:
     """One object's stay in one zone.
 
-    The time inside runs from the first moment inside to now, short absences included. Time in which the object is not
-    observed never ends a stay: only being seen outside does, for longer than the grace.
+    The time inside includes short absences. A stay ends only when the object is observed outside for longer than the
+    grace period; missing observations do not end it.
     """
 
     def __init__(self, name: str, rule: Loitering) -> None:
@@ -45,7 +45,10 @@ class LoiteringState:
         return self._reported_s is not None
 
     def observe(self, time_s: float, *, inside: bool, since_s: float | None = None) -> list[Transition]:
-        """Take in whether the object is inside now; ``since_s`` is when it came in, where that is known better."""
+        """Process whether the object is inside at ``time_s``; ``since_s`` is the time of entry, where it is known.
+
+        Return the report that is due, if any.
+        """
         if not inside:
             if self._outside_since_s is None:
                 self._outside_since_s = time_s

@@ -1,4 +1,4 @@
-"""What rules take in and give out: one object at one moment, and one thing that happened."""
+"""Observations: the input of the rules, in normalised units."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edge_agent.events.rule_types import Anchor
 from shared.geometry import Point
 
 EDGE_RATIO = 0.01
-"""A box or a zone that comes this near to the picture's edge reaches it."""
+"""Distance from the picture's edge, in shares of its size, within which a box or a zone reaches the edge."""
 SAME_SHAPE = 1.25
-"""Factor by which the height of one object's box may change between two observations that are trusted at once."""
+"""Maximum ratio of the heights of two boxes of one object that are compared directly."""
 
 
 class Box(NamedTuple):
-    """Left, top, right, bottom as shares of the picture's width and height."""
+    """Left, top, right, bottom in shares of the picture's width and height."""
 
     left: float
     top: float
@@ -28,17 +28,17 @@ class Box(NamedTuple):
         return self.bottom - self.top
 
     def anchor(self, anchor: Anchor) -> Point:
-        """Return the point that stands for the object."""
+        """Return the point that represents the object."""
         x = (self.left + self.right) / 2.0
         return Point(x, self.bottom if anchor == "bottom" else (self.top + self.bottom) / 2.0)
 
     @property
     def reaches_edge(self) -> bool:
-        """Whether the picture's edge may have cut the box."""
+        """Whether the picture's edge may truncate the box."""
         return bool(self.cutting_edges())
 
     def cutting_edges(self) -> list[tuple[int, int]]:
-        """Return the edges of the picture that may have cut the box, each as its direction (x, y) outwards."""
+        """Return the edges of the picture that may truncate the box, each as its outward direction (x, y)."""
         edges = [
             ((-1, 0), self.left <= EDGE_RATIO),
             ((0, -1), self.top <= EDGE_RATIO),
@@ -48,9 +48,9 @@ class Box(NamedTuple):
         return [edge for edge, cuts in edges if cuts]
 
     def is_like(self, other: Box) -> bool:
-        """Return whether both are about equally high, so that the step between them is the object's own.
+        """Return whether both boxes have about the same height, so that their difference is a movement of the object.
 
-        A detector that sees half a body moves the box's lower edge without any step of the object.
+        A detection of half a body moves the lower edge of the box without a movement of the object.
         """
         lower, higher = sorted((self.height, other.height))
         return higher <= SAME_SHAPE * lower
@@ -58,16 +58,16 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One object at one moment."""
+    """One detection of an object, in normalised units."""
 
     time_s: float
-    """Seconds on any steady clock."""
+    """Seconds on a monotonic clock."""
     box: Box
     class_name: str = ""
     aspect: float = 16 / 9
-    """The picture's width over its height: distances are measured in picture heights, in both directions."""
+    """Width of the picture divided by its height. Distances are in picture heights in both directions."""
 
-    def place(self, anchor: Anchor) -> Point:
+    def position(self, anchor: Anchor) -> Point:
         """Return the anchor in picture heights."""
         point = self.box.anchor(anchor)
         return Point(point.x * self.aspect, point.y)
@@ -78,24 +78,24 @@ class Observation:
 
 
 def between(before: Observation, after: Observation, share: float) -> Observation:
-    """Return where an object was on the straight way between two observations, with the later one's class."""
+    """Return the observation interpolated between two others (``share`` 0..1), with the class of the later one."""
     edges = (start + share * (end - start) for start, end in zip(before.box, after.box, strict=True))
     time_s = before.time_s + share * (after.time_s - before.time_s)
     return replace(after, time_s=time_s, box=Box(*edges))
 
 
 def counts(classes: frozenset[str], class_name: str) -> bool:
-    """Return whether an object of this class counts; an empty set counts all."""
+    """Return whether a rule with these classes applies to the class; an empty set applies to all."""
     return not classes or class_name in classes
 
 
 def check_shape(name: str, points: Sequence[Point], *, least: int, anchor: str) -> None:
-    """Raise ValueError where a line's or a zone's points, or its anchor, can never work."""
+    """Raise ValueError for points or an anchor that are not valid for a line or a zone."""
     if len(points) < least:
-        raise ValueError(f"{name}: give at least {least} points, not {len(points)}")
+        raise ValueError(f"{name}: has {len(points)} points; at least {least} are needed")
     if not all(-1.0 <= value <= 2.0 for point in points for value in point):
         raise ValueError(
-            f"{name}: points are shares of the picture's width and height, 0 to 1; divide pixels by the picture's size"
+            f"{name}: points must be shares of the picture's width and height, 0 to 1; divide pixels by its size"
         )
     if anchor not in get_args(Anchor):
-        raise ValueError(f"{name}: the anchor is one of {', '.join(get_args(Anchor))}, not {anchor!r}")
+        raise ValueError(f"{name}: anchor must be one of {', '.join(get_args(Anchor))}, not {anchor!r}")

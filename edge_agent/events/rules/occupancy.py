@@ -1,4 +1,4 @@
-"""Occupancy: too many, or too few, objects in a zone."""
+"""Occupancy: too many or too few objects in a zone."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _TOLERANCE_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """Which numbers of objects are reported. At least one of ``over`` and ``under`` is given."""
+    """Settings of the occupancy rule of a zone. At least one of ``over`` and ``under`` is set."""
 
     over: int | None = None
-    """Reported while more than so many are inside."""
+    """Report when more than this number of objects are inside."""
     under: int | None = None
-    """Reported while fewer than so many are inside."""
+    """Report when fewer than this number of objects are inside."""
     debounce_s: float = 2.0
-    """The number must stay over or under for so long; raising it ignores short changes."""
+    """Time a level must last before it is reported. Raising it ignores short changes."""
     cooldown_s: float = 60.0
-    """The same is not reported again sooner than this after the last time."""
+    """Minimum time between two reports of the same level. Raising it reports less."""
 
     def level(self, count: int) -> Level:
-        """Return where a number stands."""
+        """Return the level of a number of objects."""
         if self.over is not None and count > self.over:
             return "over"
         return "under" if self.under is not None and count < self.under else "normal"
@@ -41,17 +41,17 @@ class OccupancyState:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the present level: the zone does not count for now."""
+        """Forget the current level. Called while the zone is inactive."""
         self._level: Level = "normal"
         self._reported = True
-        """Whether the present level needs no report any more."""
+        """Whether the current level has been reported, or needs no report."""
         self._candidate: Level = "normal"
         self._candidate_since_s: float | None = None
 
     def observe(self, time_s: float, count: int) -> list[Transition]:
-        """Take in how many objects are inside now; return the report that is due, if any.
+        """Process the number of objects inside at ``time_s``; return the report that is due, if any.
 
-        A level that lasts through its cooldown is reported when that ends.
+        A level that lasts through its cooldown is reported at the end of the cooldown.
         """
         level = self._rule.level(count)
         if level != self._candidate or self._candidate_since_s is None:

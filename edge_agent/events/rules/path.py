@@ -1,8 +1,7 @@
-"""The way of one object through the picture, simplified to a few points with their times.
+"""The path of one object through the picture, simplified to a few points with their times.
 
-Points are kept by how much they matter in place and time together (the synchronized Euclidean distance of Meratnia and
-de By, "Spatiotemporal compression techniques for moving point objects", 2004, in the manner of Douglas and Peucker), so
-that stops survive as well as turns.
+The simplification is that of Douglas and Peucker with the synchronized Euclidean distance (Meratnia and de By,
+"Spatiotemporal compression techniques for moving point objects", 2004). It preserves stops as well as turns.
 """
 
 from __future__ import annotations
@@ -12,42 +11,42 @@ from heapq import heappop, heappush
 
 from edge_agent.events.rule_types import PathPoint
 
-MOST_POINTS = 32
-_KEPT_POINTS = 256
-"""Points remembered before they are thinned out to half as many."""
-_LEAST_DEVIATION = 0.005
-"""A point nearer than this, in shares of the picture, to where the simplified path has it at that time says nothing."""
+MAX_POINTS = 32
+_BUFFER_POINTS = 256
+"""Number of buffered points above which the path is simplified to half as many."""
+_MIN_DEVIATION = 0.005
+"""Minimum distance of a point from the simplified path at its time, in shares of the picture's size."""
 
 
 class TrackPath:
-    """Collects the points of one object, at most ``_KEPT_POINTS`` of them however long it stays."""
+    """Collects the points of one object; at most ``_BUFFER_POINTS`` are held."""
 
     def __init__(self) -> None:
         self._points: list[PathPoint] = []
 
     def add(self, point: PathPoint) -> None:
-        """Take in the next point, at a later time."""
+        """Add the next point, at a later time."""
         self._points.append(point)
-        if len(self._points) > _KEPT_POINTS:
-            self._points = simplify(self._points, most=_KEPT_POINTS // 2, least_deviation=0.0)
+        if len(self._points) > _BUFFER_POINTS:
+            self._points = simplify(self._points, max_points=_BUFFER_POINTS // 2, min_deviation=0.0)
 
     def simplified(self) -> list[PathPoint]:
-        """Return the path with at most ``MOST_POINTS`` points; the first and the last are among them."""
+        """Return at most ``MAX_POINTS`` points, including the first and the last."""
         return simplify(self._points)
 
 
 def simplify(
-    points: Sequence[PathPoint], *, most: int = MOST_POINTS, least_deviation: float = _LEAST_DEVIATION
+    points: Sequence[PathPoint], *, max_points: int = MAX_POINTS, min_deviation: float = _MIN_DEVIATION
 ) -> list[PathPoint]:
-    """Return at most ``most`` (two or more) of the points, by ascending time: those that matter most."""
+    """Return at most ``max_points`` (two or more) of the points in order of time: those that deviate most."""
     if len(points) <= 2:
         return list(points)
     kept = {0, len(points) - 1}
     spans: list[tuple[float, int, int, int]] = []
     _push(spans, points, 0, len(points) - 1)
-    while spans and len(kept) < most:
+    while spans and len(kept) < max_points:
         negative_deviation, first, worst, last = heappop(spans)
-        if -negative_deviation <= least_deviation:
+        if -negative_deviation <= min_deviation:
             break
         kept.add(worst)
         _push(spans, points, first, worst)
@@ -56,7 +55,7 @@ def simplify(
 
 
 def _push(spans: list[tuple[float, int, int, int]], points: Sequence[PathPoint], first: int, last: int) -> None:
-    """Add the point between two kept ones that deviates most from the straight way between them."""
+    """Add the point between two kept points that deviates most from the straight line between them."""
     if last - first < 2:
         return
     begin, end = points[first], points[last]

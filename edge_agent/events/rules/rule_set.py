@@ -1,4 +1,4 @@
-"""All rules of one camera over all of its objects."""
+"""Applies all rules of one camera to its tracked objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_agent.events.rules.zones import Zone, ZoneState
 
 
 class _ObjectState:
-    """One object and every rule."""
+    """State of one object under all rules."""
 
     def __init__(self, zones: Sequence[Zone], lines: Sequence[Line]) -> None:
         self.zones = [ZoneState(zone) for zone in zones]
@@ -23,9 +23,9 @@ class _ObjectState:
 
 
 class RuleSet:
-    """Zones, lines, loitering and occupancy. Objects are told apart by any integer that stays the same for each.
+    """Zones, lines, loitering and occupancy of one camera. ``track_id`` is any integer that identifies an object.
 
-    Moments (``at``) are aware and serve schedules and counters; ``time_s`` of the observations serves everything else.
+    ``at`` is an aware datetime, used by schedules and counters; all else uses ``time_s`` of the observations.
     """
 
     def __init__(
@@ -37,32 +37,32 @@ class RuleSet:
         self._objects: dict[int, _ObjectState] = {}
         self._occupancy = [(zone, OccupancyState(zone.name, zone.occupancy)) for zone in zones if zone.occupancy]
 
-    def observe(self, track_id: int, seen: Observation, *, at: datetime) -> list[Transition]:
-        """Take in one object's next observation; return what it did, in the order in which it happened."""
+    def observe(self, track_id: int, observation: Observation, *, at: datetime) -> list[Transition]:
+        """Process the next observation of an object; return its transitions in order of time."""
         state = self._objects.get(track_id)
         if state is None:
             state = self._objects[track_id] = _ObjectState(self.zones, self.lines)
-        happened: list[Transition] = []
+        transitions: list[Transition] = []
         for zone_state in state.zones:
-            happened += zone_state.observe(seen, active=zone_state.zone.schedule.active(at))
+            transitions += zone_state.observe(observation, active=zone_state.zone.schedule.active(at))
         for line_state in state.lines:
-            happened += line_state.observe(seen, active=line_state.line.schedule.active(at))
-        return sorted(happened, key=_when) if len(happened) > 1 else happened
+            transitions += line_state.observe(observation, active=line_state.line.schedule.active(at))
+        return sorted(transitions, key=_order) if len(transitions) > 1 else transitions
 
     def end(self, track_id: int, *, at: datetime) -> list[Transition]:
-        """Forget an object that is gone; return what that completes."""
+        """Remove an object whose track has ended; return the transitions that this completes."""
         state = self._objects.pop(track_id, None)
         if state is None:
             return []
-        happened: list[Transition] = []
+        transitions: list[Transition] = []
         for line_state in state.lines:
-            happened += line_state.finish(active=line_state.line.schedule.active(at))
+            transitions += line_state.finish(active=line_state.line.schedule.active(at))
         for zone_state in state.zones:
-            happened += zone_state.finish()
-        return sorted(happened, key=_when)
+            transitions += zone_state.finish()
+        return sorted(transitions, key=_order)
 
     def interrupt(self) -> None:
-        """Take no step of any object from its last observation to the next: the view has moved in between."""
+        """Ignore the movement of all objects between their last and next observations, because the view has moved."""
         for state in self._objects.values():
             for each in (*state.zones, *state.lines):
                 each.interrupt()
@@ -72,26 +72,26 @@ class RuleSet:
         return tuple(state.zone.name for state in self._zone_states(track_id) if state.entered)
 
     def is_loitering(self, track_id: int) -> bool:
-        """Return whether loitering has been reported for a stay that goes on."""
+        """Return whether loitering has been reported for a current stay of the object."""
         return any(state.loitering for state in self._zone_states(track_id))
 
     def count(self, crossing: Transition, *, class_name: str, at: datetime) -> Transition:
-        """Count a ``line_crossed`` and return it with its line's count in that direction for that class."""
+        """Count a ``line_crossed`` transition and return it with the count of its line, direction and class."""
         key = Crossing(crossing.name, class_name, crossing.direction or "")
         return replace(crossing, count=self._counters.add(key, at))
 
     def occupancy(self, track_ids: Collection[int], *, time_s: float, at: datetime) -> list[Transition]:
-        """Return the reports that are due now; ``track_ids`` are the objects that count."""
-        happened: list[Transition] = []
+        """Return the occupancy reports that are due; ``track_ids`` are the objects to count."""
+        transitions: list[Transition] = []
         for zone, state in self._occupancy:
             if zone.schedule.active(at):
-                happened += state.observe(time_s, self.number_in(zone.name, track_ids))
+                transitions += state.observe(time_s, self.number_in(zone.name, track_ids))
             else:
                 state.reset()
-        return happened
+        return transitions
 
     def number_in(self, zone: str, track_ids: Collection[int]) -> int:
-        """Return how many of these objects are in a zone."""
+        """Return the number of these objects that are in a zone."""
         return sum(zone in self.zones_of(track_id) for track_id in track_ids)
 
     def _zone_states(self, track_id: int) -> Iterator[ZoneState]:
@@ -99,6 +99,6 @@ class RuleSet:
         return iter(state.zones if state else ())
 
 
-def _when(happened: Transition) -> tuple[float, bool]:
-    """Order by time; at one time, a zone is left before the next one is entered."""
-    return happened.time_s, happened.rule != "zone_left"
+def _order(transition: Transition) -> tuple[float, bool]:
+    """Sort by time; at the same time, ``zone_left`` comes before other transitions."""
+    return transition.time_s, transition.rule != "zone_left"

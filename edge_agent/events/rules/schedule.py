@@ -1,4 +1,4 @@
-"""Schedules: at which times of the week a zone or a line counts, in the site's time zone."""
+"""Schedules: times of the week at which a zone or a line is active, in the site's time zone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ALL_DAYS = frozenset(range(7))
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time of day on some days of the week. One that ends at or before its beginning goes on past midnight."""
+    """A daily time window. A window whose end is at or before its start ends on the next day."""
 
     begin: time
     end: time
     days: frozenset[int] = ALL_DAYS
-    """The days on which it begins: 0 is Monday."""
+    """Days on which the window starts; 0 is Monday."""
 
-    def holds(self, local: datetime) -> bool:
-        """Return whether a moment, in local time, is in the window; its end is not."""
+    def contains(self, local: datetime) -> bool:
+        """Return whether a local time is in the window. The end is exclusive."""
         now, today = local.time(), local.weekday()
         if self.begin < self.end:
             return today in self.days and self.begin <= now < self.end
@@ -28,32 +28,32 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The windows in which something counts; none at all means always."""
+    """Windows in which a zone or a line is active. Without windows it is always active."""
 
     windows: tuple[Window, ...] = ()
     timezone: tzinfo = UTC
 
     def active(self, at: datetime) -> bool:
-        """Return whether it counts at an aware moment."""
+        """Return whether the schedule is active at an aware datetime."""
         if not self.windows:
             return True
         local = at.astimezone(self.timezone)
-        return any(window.holds(local) for window in self.windows)
+        return any(window.contains(local) for window in self.windows)
 
 
 ALWAYS = Schedule()
 
 
-def last_moment_of(times: tuple[time, ...], at: datetime, timezone: tzinfo) -> datetime | None:
-    """Return the latest moment up to ``at`` when the local clock stood at one of ``times``; None without any.
+def latest_occurrence(times: tuple[time, ...], at: datetime, timezone: tzinfo) -> datetime | None:
+    """Return the latest datetime up to ``at`` at which the local time was one of ``times``; None without any.
 
-    A time that the clock skips in spring counts as so long after the change; one that it repeats in autumn counts the
-    first time only.
+    A time that is skipped when daylight saving time starts occurs as much later; a time that is repeated when it ends
+    occurs the first time only.
     """
     today = at.astimezone(timezone).date()
-    moments = [
-        datetime.combine(today - timedelta(days=back), one, tzinfo=timezone).astimezone(UTC)
+    occurrences = [
+        datetime.combine(today - timedelta(days=back), time_of_day, tzinfo=timezone).astimezone(UTC)
         for back in (0, 1, 2)
-        for one in times
+        for time_of_day in times
     ]
-    return max((moment for moment in moments if moment <= at), default=None)
+    return max((occurrence for occurrence in occurrences if occurrence <= at), default=None)

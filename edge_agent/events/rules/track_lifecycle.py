@@ -23,7 +23,7 @@ from edge_agent.events.occurrences import (
     iou,
 )
 from edge_agent.events.rule_types import PathPoint, Transition
-from edge_agent.events.rules.from_settings import rules_of
+from edge_agent.events.rules.from_settings import build_rules
 from edge_agent.events.rules.observation import Box as NormalizedBox
 from edge_agent.events.rules.observation import Observation
 from edge_agent.events.rules.track_state import TrackState, moment, picture_quality
@@ -56,7 +56,7 @@ class TrackLifecycle:
         self._labels = labels
         self._uid_prefix = uid_prefix
         self._stationarity = stationarity
-        self._rules = rules_of(settings)
+        self._rules = build_rules(settings)
         self._required = frozenset(settings.required_zones)
         self._states: dict[int, TrackState] = {}
         self._waiting: list[TrackState] = []
@@ -125,7 +125,7 @@ class TrackLifecycle:
 
     def observe(self, frame: Frame, tracks: Tracks) -> Occurrences:
         """Take in what the tracker found in one frame; return what is to be emitted now."""
-        happened: Occurrences = []
+        transitions: Occurrences = []
         self._detected_at_s = frame.time_s
         drawn = self._labels_of(tracks)
         known = [
@@ -138,10 +138,10 @@ class TrackLifecycle:
         for index, track_id in enumerate(tracks.track_id.tolist()):
             labels = (drawn[index], *(label for label in known if label is not drawn[index]))
             earlier = [seen for seen in tracks.earlier if seen.track_id == track_id]
-            happened += self._see(frame, track_id, labels, earlier)
+            transitions += self._see(frame, track_id, labels, earlier)
         for track_id in tracks.ended:
-            happened += self._lose(track_id, frame.time_s)
-        return happened + self.expire(frame, labels=tuple(known))
+            transitions += self._lose(track_id, frame.time_s)
+        return transitions + self.expire(frame, labels=tuple(known))
 
     def move_view(self, change: ViewChange) -> None:
         """Follow a picture of another size, or a camera that pans: that the view moves is no step of an object."""
@@ -159,27 +159,27 @@ class TrackLifecycle:
         patience_s = self._settings.return_s
         gone = [state for state in self._waiting if frame.time_s - (state.lost_at_s or 0.0) > patience_s]
         self._waiting = [state for state in self._waiting if state not in gone]
-        happened: Occurrences = []
+        transitions: Occurrences = []
         for state in gone:
-            happened += self._leave(state)
+            transitions += self._leave(state)
         inside = [state.track_id for state in (*self._states.values(), *self._waiting) if state.announced]
         for found in self._rules.occupancy(inside, time_s=frame.time_s, at=frame.timestamp):
             since_at = None if found.since_s is None else moment(frame, found.since_s)
-            happened.append(RuleOccurrence(transition=found, frame=frame, labels=labels, since_at=since_at))
-        return happened
+            transitions.append(RuleOccurrence(transition=found, frame=frame, labels=labels, since_at=since_at))
+        return transitions
 
     def finish(self, ended: Sequence[int]) -> Occurrences:
         """Close everything: the source has ended."""
-        happened: Occurrences = []
+        transitions: Occurrences = []
         for track_id in ended:
             state = self._states.pop(track_id, None)
             if state is not None:
-                happened += self._leave(state)
+                transitions += self._leave(state)
         for state in self._waiting:
-            happened += self._leave(state)
+            transitions += self._leave(state)
         self._states.clear()
         self._waiting.clear()
-        return happened
+        return transitions
 
     def _labels_of(self, tracks: Tracks) -> list[BoxLabel]:
         rows = zip(tracks.xyxy, tracks.class_id, tracks.score, tracks.track_id, strict=True)
@@ -211,18 +211,18 @@ class TrackLifecycle:
             labels=labels,
         )
         state = self._states.get(track_id) or self._begin(track_id, observation, own.class_name)
-        happened: list[Transition] = []
+        transitions: list[Transition] = []
         for seen in earlier:
             state.add_earlier(seen)
-            happened += self._apply_rules(state, frame, seen.xyxy, own.class_name, seen.time_s)
+            transitions += self._apply_rules(state, frame, seen.xyxy, own.class_name, seen.time_s)
         stationary = self._stationarity.update(track_id, np.asarray(box, np.float32), frame.time_s)
         best_age_s = BEST_PICTURE_INTERVALS * self._settings.update_interval_s
         state.add(observation, own.class_name, stationary=stationary, best_age_s=best_age_s)
-        happened += self._apply_rules(state, frame, box, own.class_name, frame.time_s)
+        transitions += self._apply_rules(state, frame, box, own.class_name, frame.time_s)
         if not state.announced:
-            state.postpone(happened)
+            state.postpone(transitions)
             return self._announce(state) if self._is_ready(state) else []
-        return self._update(state, happened)
+        return self._update(state, transitions)
 
     def _apply_rules(
         self, state: TrackState, frame: Frame, xyxy: Box, class_name: str, time_s: float
@@ -234,11 +234,11 @@ class TrackLifecycle:
         box = NormalizedBox(left, top, right, bottom)
         state.path.add(PathPoint(time_s, *box.anchor("bottom")))
         seen = Observation(time_s=time_s, box=box, class_name=class_name, aspect=frame.width / frame.height)
-        happened = self._rules.observe(state.track_id, seen, at=moment(frame, time_s))
+        transitions = self._rules.observe(state.track_id, seen, at=moment(frame, time_s))
         state.zones = self._rules.zones_of(state.track_id)
         state.loitering = self._rules.is_loitering(state.track_id)
         state.was_in_required = state.was_in_required or not self._required.isdisjoint(state.zones)
-        return happened
+        return transitions
 
     def _is_ready(self, state: TrackState) -> bool:
         return state.is_certain(self._settings.confirm_s) and self._is_wanted(state)
@@ -253,20 +253,20 @@ class TrackLifecycle:
         pending, state.pending = state.pending, []
         return [state.occurrence("entered", line_crossed=_line_crossed(pending)), *self._rule_events(state, pending)]
 
-    def _update(self, state: TrackState, happened: list[Transition]) -> Occurrences:
-        crossed = _line_crossed(happened)
+    def _update(self, state: TrackState, transitions: list[Transition]) -> Occurrences:
+        crossed = _line_crossed(transitions)
         frame = state.last.frame
         due = frame.time_s - state.emitted_at_s >= self._settings.update_interval_s
         events: Occurrences = []
-        if crossed or any(each.rule == "loitering" for each in happened):
+        if crossed or any(each.rule == "loitering" for each in transitions):
             events.append(state.occurrence("updated", line_crossed=crossed))
         elif due and not state.stationary and state.moved_on(SAME_PLACE_IOU):
             events.append(state.occurrence("updated"))
-        return [*events, *self._rule_events(state, happened)]
+        return [*events, *self._rule_events(state, transitions)]
 
-    def _rule_events(self, state: TrackState, happened: Sequence[Transition]) -> Occurrences:
+    def _rule_events(self, state: TrackState, transitions: Sequence[Transition]) -> Occurrences:
         events: Occurrences = []
-        for each in happened:
+        for each in transitions:
             counted = each
             if each.rule == "line_crossed":
                 at = moment(state.last.frame, each.time_s)
@@ -317,24 +317,24 @@ class TrackLifecycle:
 
     def _leave(self, state: TrackState) -> Occurrences:
         """Emit what the object's end completes, and ``left``; nothing where it was never announced."""
-        happened = self._rules.end(state.track_id, at=state.last.frame.timestamp)
+        transitions = self._rules.end(state.track_id, at=state.last.frame.timestamp)
         events: Occurrences = []
         if not state.announced:
             # What crosses the picture between three frames has no time to be confirmed in.
-            state.postpone(happened)
+            state.postpone(transitions)
             crossed = _line_crossed(state.pending) is not None and state.detection_count >= 2
             if not (crossed and state.is_swift(self._settings.confirm_s) and self._is_wanted(state)):
                 return []
             events += self._announce(state)
-            happened = []
-        events += self._rule_events(state, happened)
-        left = state.occurrence("left", line_crossed=_line_crossed(happened), path=tuple(state.path.simplified()))
+            transitions = []
+        events += self._rule_events(state, transitions)
+        left = state.occurrence("left", line_crossed=_line_crossed(transitions), path=tuple(state.path.simplified()))
         return [*events, left]
 
 
-def _line_crossed(happened: Sequence[Transition]) -> str | None:
+def _line_crossed(transitions: Sequence[Transition]) -> str | None:
     """Return the first line that was crossed."""
-    return next((each.name for each in happened if each.rule == "line_crossed"), None)
+    return next((each.name for each in transitions if each.rule == "line_crossed"), None)
 
 
 def labels_of(detections: Detections, labels: Sequence[str]) -> tuple[BoxLabel, ...]:

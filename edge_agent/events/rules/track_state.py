@@ -151,9 +151,9 @@ class TrackState:
         if self.emitted_xyxy is not None:
             self.emitted_xyxy = change.box(self.emitted_xyxy)
 
-    def postpone(self, happened: list[Transition]) -> None:
-        """Keep what happened until the object is announced."""
-        self.pending += happened
+    def postpone(self, transitions: list[Transition]) -> None:
+        """Keep what transitions until the object is announced."""
+        self.pending += transitions
         del self.pending[:-MOST_PENDING]
 
     def occurrence(
@@ -181,16 +181,16 @@ class TrackState:
             first_seen_s=self.first_seen_s,
         )
 
-    def rule_occurrence(self, happened: Transition) -> RuleOccurrence:
+    def rule_occurrence(self, transitions: Transition) -> RuleOccurrence:
         """Make the event of something that the object did; its picture is that of the last observation."""
         observation = self.last
         frame = observation.frame
         return RuleOccurrence(
-            transition=happened,
+            transition=transitions,
             frame=frame,
             labels=observation.labels,
-            since_at=None if happened.since_s is None else moment(frame, happened.since_s),
-            crossed_at=moment(frame, happened.time_s) if happened.rule == "line_crossed" else None,
+            since_at=None if transitions.since_s is None else moment(frame, transitions.since_s),
+            crossed_at=moment(frame, transitions.time_s) if transitions.rule == "line_crossed" else None,
             track_id=self.track_id,
             track_uid=self.track_uid,
             class_name=self.class_name,

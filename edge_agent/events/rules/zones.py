@@ -1,4 +1,4 @@
-"""Zones: who is in a named area, since when, and for how long it was."""
+"""Zones: detects that objects enter, stay in and leave named areas, with hysteresis."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from edge_agent.events.rules.occupancy import Occupancy
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
 from shared.geometry import Point, edge_crossings, polygon_contains, polygon_distance
 
-LONGEST_STEP_S = 2.0
-"""Between two observations farther apart than this, nothing is assumed about the way from one to the other."""
-_MOST_MOVED = 0.1
-"""A zone's corner is moved to the picture's edge by at most this share of the zone's own extent."""
+MAX_STEP_S = 2.0
+"""Maximum time between two observations for which the path between them is interpolated."""
+_MAX_CORNER_SHIFT = 0.1
+"""Maximum distance by which a corner is moved to the picture's edge, as a share of the zone's extent."""
 _EXIT_BAND = 0.02
-"""So near to the edge, in box heights, an object that was inside is not outside yet."""
+"""Distance outside the zone, in box heights, within which an object that was inside still counts as inside."""
 _TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A named area. ``polygon`` has at least three corners, as shares of the picture's size, in either sense."""
+    """A named area. ``polygon`` has at least three corners, in shares of the picture's size, in either orientation."""
 
     name: str
     polygon: tuple[Point, ...]
     classes: frozenset[str] = frozenset()
-    """Only these count; empty means all."""
+    """Classes the rule applies to; empty means all."""
     anchor: Anchor = "bottom"
     enter_s: float = 0.3
-    """An object has entered once it was inside for so long without a break; raising it ignores short visits."""
+    """Uninterrupted time inside after which an object has entered. Raising it ignores short stays."""
     exit_s: float = 1.0
-    """It has left once it was outside for so long without a break; raising it bridges longer excursions."""
+    """Uninterrupted time outside after which it has left. Raising it ignores longer absences."""
     exit_ratio: float = 0.15
-    """It has left at once when its anchor is farther outside than this share of its box's height."""
+    """Distance outside, in box heights, beyond which it has left at once."""
     loitering: Loitering | None = None
     occupancy: Occupancy | None = None
     schedule: Schedule = ALWAYS
 
     def __post_init__(self) -> None:
         check_shape(self.name, self.polygon, least=3, anchor=self.anchor)
-        object.__setattr__(self, "polygon", _reaching_edge(self.polygon))
+        object.__setattr__(self, "polygon", _extend_snap_to_edge(self.polygon))
 
     def contains(self, point: Point) -> bool:
-        """Return whether a place (shares of the picture) is in the zone, its edge included.
+        """Return whether a point, in shares of the picture, is in the zone or on its edge.
 
-        A zone that reaches the picture's edge goes on beyond it: an anchor outside the picture counts as on the edge.
+        A zone that reaches the picture's edge continues beyond it: a point outside the picture is moved to the edge.
         """
         return polygon_contains(self.polygon, _in_picture(point))
 
     def inside_spans(self, start: Point, end: Point) -> list[tuple[float, float]]:
-        """Return the parts of the step ``start → end`` that are in the zone, as shares (0..1) of the step."""
+        """Return the parts of the step ``start → end`` inside the zone, as shares (0..1) of the step."""
         start, end = _in_picture(start), _in_picture(end)
         if start == end:
             return [(0.0, 1.0)] if polygon_contains(self.polygon, start) else []
@@ -72,17 +72,16 @@ class Zone:
         return spans
 
     def distance(self, point: Point, aspect: float) -> float:
-        """Return how far outside a place is, in picture heights; 0 inside."""
+        """Return the distance of a point from the zone, in picture heights; 0 inside."""
         point = _in_picture(point)
         stretched = [Point(corner.x * aspect, corner.y) for corner in self.polygon]
         return polygon_distance(stretched, Point(point.x * aspect, point.y))
 
 
 class ZoneState:
-    """One object and one zone.
+    """State of one object in one zone.
 
-    Time inside is measured along the straight way between observations, so that it hardly depends on how often the
-    object is observed.
+    Time inside is interpolated along the straight line between observations, so it depends little on the frame rate.
     """
 
     def __init__(self, zone: Zone) -> None:
@@ -90,75 +89,75 @@ class ZoneState:
         self._loitering = LoiteringState(zone.name, zone.loitering) if zone.loitering else None
         self._last: Observation | None = None
         self._connected = False
-        """Whether the way from the last observation to the next counts."""
+        """Whether the path from the last observation to the next is interpolated."""
         self._inside_since_s: float | None = None
-        """Start of the unbroken time inside, while it is inside."""
+        """Start of the uninterrupted time inside; None while outside."""
         self._inside_box: Box | None = None
-        """The last box inside, to tell a step from a change of shape."""
+        """The last box inside, to distinguish movements from changes of shape."""
         self._entered_s: float | None = None
         self._outside_since_s: float | None = None
 
     @property
     def entered(self) -> bool:
-        """Whether the object counts as in the zone."""
+        """Whether the object has entered and not left."""
         return self._entered_s is not None
 
     @property
     def loitering(self) -> bool:
-        """Whether loitering has been reported for this stay."""
+        """Whether loitering has been reported for the current stay."""
         return self._loitering is not None and self._loitering.reported
 
-    def observe(self, seen: Observation, *, active: bool = True) -> list[Transition]:
-        """Take in the next observation, at a later time; ``active`` says whether the schedule lets the zone count.
+    def observe(self, observation: Observation, *, active: bool = True) -> list[Transition]:
+        """Process the next observation, at a later time; return its transitions.
 
-        While it does not, nobody is in the zone: those inside leave, and enter when it counts again.
+        While the zone is not ``active``, no object is in it: objects inside leave, and enter when it is active again.
         """
-        happened: list[Transition] = []
-        spans = self._spans(seen) if active and counts(self.zone.classes, seen.class_name) else []
-        last_s = self._last.time_s if self._last else seen.time_s
+        transitions: list[Transition] = []
+        spans = self._spans(observation) if active and counts(self.zone.classes, observation.class_name) else []
+        last_s = self._last.time_s if self._last else observation.time_s
         if self._inside_since_s is not None and not (spans and spans[0][0] <= last_s):
             self._inside_since_s, self._outside_since_s = None, last_s
         for begin_s, end_s in spans:
-            happened += self._inside(begin_s, end_s, now_s=seen.time_s)
-        if self._entered_s is not None and self._has_left(seen, active=active):
-            happened.append(self._leave(last_s if self._outside_since_s is None else self._outside_since_s))
+            transitions += self._inside(begin_s, end_s, now_s=observation.time_s)
+        if self._entered_s is not None and self._has_left(observation, active=active):
+            transitions.append(self._leave(last_s if self._outside_since_s is None else self._outside_since_s))
         if self._loitering is not None:
             inside = self._inside_since_s is not None
-            happened += self._loitering.observe(seen.time_s, inside=inside, since_s=self._inside_since_s)
+            transitions += self._loitering.observe(observation.time_s, inside=inside, since_s=self._inside_since_s)
             if not active:
                 self._loitering.reset()
         if self._inside_since_s is not None:
-            self._inside_box = seen.box
-        self._last, self._connected = seen, active
-        return happened
+            self._inside_box = observation.box
+        self._last, self._connected = observation, active
+        return transitions
 
     def interrupt(self) -> None:
-        """Assume nothing about the way from the last observation to the next."""
+        """Do not interpolate the path from the last observation to the next."""
         self._connected = False
 
     def finish(self) -> list[Transition]:
-        """Report that the object, last seen at the last observation, is gone."""
+        """End the track at the last observation; return the transition that this completes."""
         if self._last is None or self._entered_s is None:
             return []
         return [self._leave(self._last.time_s if self._outside_since_s is None else self._outside_since_s)]
 
-    def _spans(self, seen: Observation) -> list[tuple[float, float]]:
-        """Return the times since the last observation that were inside, ascending."""
+    def _spans(self, observation: Observation) -> list[tuple[float, float]]:
+        """Return the time spans inside since the last observation, in ascending order."""
         zone, last = self.zone, self._last
-        here = seen.box.anchor(zone.anchor)
+        position = observation.box.anchor(zone.anchor)
         if last is None or not self._connected or not counts(zone.classes, last.class_name):
-            return [(seen.time_s, seen.time_s)] if zone.contains(here) else []
-        elapsed_s = seen.time_s - last.time_s
-        if elapsed_s > LONGEST_STEP_S:
-            begin_s = seen.time_s if self._inside_since_s is None else last.time_s
-            return [(begin_s, seen.time_s)] if zone.contains(here) else []
+            return [(observation.time_s, observation.time_s)] if zone.contains(position) else []
+        elapsed_s = observation.time_s - last.time_s
+        if elapsed_s > MAX_STEP_S:
+            begin_s = observation.time_s if self._inside_since_s is None else last.time_s
+            return [(begin_s, observation.time_s)] if zone.contains(position) else []
         return [
-            (last.time_s + elapsed_s * begin, seen.time_s if end == 1.0 else last.time_s + elapsed_s * end)
-            for begin, end in zone.inside_spans(last.box.anchor(zone.anchor), here)
+            (last.time_s + elapsed_s * begin, observation.time_s if end == 1.0 else last.time_s + elapsed_s * end)
+            for begin, end in zone.inside_spans(last.box.anchor(zone.anchor), position)
         ]
 
     def _inside(self, begin_s: float, end_s: float, *, now_s: float) -> list[Transition]:
-        """Take in a time inside; return the entry if that makes it long enough."""
+        """Process a time span inside; return the entry where the time inside is now long enough."""
         if self._inside_since_s is None:
             self._inside_since_s = begin_s
         since_s, name = self._inside_since_s, self.zone.name
@@ -169,16 +168,16 @@ class ZoneState:
         at_s = since_s + self.zone.enter_s
         return [Transition(rule="zone_entered", name=name, zone=name, time_s=at_s, since_s=since_s)]
 
-    def _has_left(self, seen: Observation, *, active: bool) -> bool:
+    def _has_left(self, observation: Observation, *, active: bool) -> bool:
         if self._inside_since_s is not None:
             return False
-        distance = self.zone.distance(seen.box.anchor(self.zone.anchor), seen.aspect)
-        if 0.0 < distance <= _EXIT_BAND * seen.box.height or self._outside_since_s is None:
-            self._outside_since_s = seen.time_s
-        if not active or seen.time_s - self._outside_since_s >= self.zone.exit_s - _TOLERANCE_S:
+        distance = self.zone.distance(observation.box.anchor(self.zone.anchor), observation.aspect)
+        if 0.0 < distance <= _EXIT_BAND * observation.box.height or self._outside_since_s is None:
+            self._outside_since_s = observation.time_s
+        if not active or observation.time_s - self._outside_since_s >= self.zone.exit_s - _TOLERANCE_S:
             return True
-        far = distance > self.zone.exit_ratio * seen.box.height
-        return far and self._inside_box is not None and seen.box.is_like(self._inside_box)
+        far = distance > self.zone.exit_ratio * observation.box.height
+        return far and self._inside_box is not None and observation.box.is_like(self._inside_box)
 
     def _leave(self, time_s: float) -> Transition:
         name, entered_s = self.zone.name, time_s if self._entered_s is None else self._entered_s
@@ -187,18 +186,18 @@ class ZoneState:
         return Transition(rule="zone_left", name=name, zone=name, time_s=time_s, since_s=entered_s, dwell_s=dwell_s)
 
 
-def _reaching_edge(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Return the corners, moved onto the picture's edge where they nearly are, unless the zone is that small itself."""
-    across = _edge_reach([corner.x for corner in polygon])
-    along = _edge_reach([corner.y for corner in polygon])
-    return tuple(Point(_to_edge(corner.x, across), _to_edge(corner.y, along)) for corner in polygon)
+def _extend_snap_to_edge(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Return the corners, with those close to the picture's edge moved onto it."""
+    x_reach = _snap_distance([corner.x for corner in polygon])
+    y_reach = _snap_distance([corner.y for corner in polygon])
+    return tuple(Point(_snap_to_edge(corner.x, x_reach), _snap_to_edge(corner.y, y_reach)) for corner in polygon)
 
 
-def _edge_reach(values: Sequence[float]) -> float:
-    return min(EDGE_RATIO, _MOST_MOVED * (max(values) - min(values)))
+def _snap_distance(values: Sequence[float]) -> float:
+    return min(EDGE_RATIO, _MAX_CORNER_SHIFT * (max(values) - min(values)))
 
 
-def _to_edge(value: float, reach: float) -> float:
+def _snap_to_edge(value: float, reach: float) -> float:
     if value <= reach:
         return 0.0
     return 1.0 if value >= 1.0 - reach else value

@@ -19,7 +19,7 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
-from edge_agent.cli.rules_file import camera_of_rules
+from edge_agent.cli.rules_file import load_rules_file
 from infra.local.demo.agent import DemoAgent
 from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process
 from infra.local.demo.event_lines import event_line
@@ -81,7 +81,7 @@ def camera_settings(source: str, *, model: str | None, plates: bool, rules: Path
 
 
 def _settings_in(rules: Path, source: str) -> dict[str, Any]:
-    camera = camera_of_rules(rules, camera_id=CAMERA_ID, source=source)
+    camera = load_rules_file(rules, camera_id=CAMERA_ID, source=source)
     return camera.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"id", "source", "enabled"})
 
 

@@ -67,7 +67,7 @@ def test_edge_47_pixels_in_place_of_ratios_are_named(tmp_path: Path, rules: str,
 def test_edge_47_what_is_no_toml_is_said_with_its_line(tmp_path: Path, text: str, line: str) -> None:
     """Another format, another editor's quotes, a section that is given twice: the file and the line are named."""
     message = _load(tmp_path, text)
-    assert f"{tmp_path}/agent.toml is not TOML" in message
+    assert f"{tmp_path}/agent.toml is not valid TOML" in message
     assert line in message
     assert "hunter2" not in message
 
@@ -75,7 +75,7 @@ def test_edge_47_what_is_no_toml_is_said_with_its_line(tmp_path: Path, text: str
 def test_edge_47_a_setting_given_twice_is_named(tmp_path: Path) -> None:
     """TOML does not allow it, and which one was meant cannot be known."""
     message = _load(tmp_path, MINIMAL.replace('site_id = "hq"', 'site_id = "hq"\nsite_id = "yard"'))
-    assert "is not TOML" in message
+    assert "is not valid TOML" in message
     assert "line 3" in message
 
 
@@ -92,5 +92,5 @@ def test_edge_47_forty_cameras_are_read_and_the_wrong_one_is_named(tmp_path: Pat
         load_config(path)
     cameras[26] = cameras[5]
     path.write_text(head + "".join(cameras), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="two cameras are called camera-6"):
+    with pytest.raises(ConfigurationError, match="two cameras have the id camera-6"):
         load_config(path)

@@ -165,12 +165,12 @@ def test_edge_48_a_recording_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        (('host = "broker.example"', 'host = " broker.example"'), "mqtt.host: begins with a blank"),
-        (('source = "', 'source = " '), "cameras[1] (yard).source: begins with a blank"),
-        (('site_id = "hq"', 'site_id = "hq "'), "site_id: ends with a blank"),
-        (('name = "none"', 'name = "none\\t"'), "cameras[1] (yard).model.name: holds a character that cannot be seen"),
+        (('host = "broker.example"', 'host = " broker.example"'), "mqtt.host: begins with white space"),
+        (('source = "', 'source = " '), "cameras[1] (yard).source: begins with white space"),
+        (('site_id = "hq"', 'site_id = "hq "'), "site_id: ends with white space"),
+        (('name = "none"', 'name = "none\\t"'), "cameras[1] (yard).model.name: contains an invisible character"),
         (('host = "broker.example"', 'host = "broker\u200b.example"'), "U+200B, zero width space"),
-        (('host = "broker.example"', 'host = "broker.example\u00a0"'), "mqtt.host: ends with a blank"),
+        (('host = "broker.example"', 'host = "broker.example\u00a0"'), "mqtt.host: ends with white space"),
     ],
 )
 def test_edge_48_stray_blanks(tmp_path: Path, change: tuple[str, str], where: str) -> None:
@@ -199,7 +199,7 @@ def test_edge_48_a_file_in_another_encoding_is_named_with_its_line(tmp_path: Pat
     """Latin-1 in line 3 is said to be there."""
     path = tmp_path / "agent.toml"
     path.write_bytes("# one\n# two\n# Tür\n".encode("latin-1"))
-    with pytest.raises(ConfigurationError, match="line 3 is not text in UTF-8"):
+    with pytest.raises(ConfigurationError, match="line 3 is not UTF-8 text"):
         load_config(path)
 
 

@@ -76,7 +76,7 @@ def test_check_of_a_good_configuration(clip: Path, tmp_path: Path, capsys: pytes
     path.write_text(CONFIG.format(state=tmp_path / "state", source=clip))
     assert main(["check", "--config", str(path)]) == 0
     shown = capsys.readouterr().out
-    for part in ("gate-01", "without TLS", "without pictures", "grey.mp4", "ready to run"):
+    for part in ("gate-01", "no TLS", "without pictures", "grey.mp4", "ready to run"):
         assert part in shown
 
 
@@ -100,7 +100,7 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
         "missing.pem",
         "nothing.mp4",
         "modle",
-        "camera off: switched off",
+        "camera off: disabled",
         "6 to put right",
     ):
         assert part in shown

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.cli.rules_file import camera_of_rules
+from edge_agent.cli.rules_file import load_rules_file
 from shared.errors import ConfigurationError
 
 ZONE = 'name = "yard"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
@@ -29,7 +29,7 @@ FORMS = {
 def _read(tmp_path: Path, text: str, camera_id: str = "camera-1"):
     path = tmp_path / "rules.toml"
     path.write_text(text, encoding="utf-8")
-    return camera_of_rules(path, camera_id=camera_id, source="clip.mp4")
+    return load_rules_file(path, camera_id=camera_id, source="clip.mp4")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -54,11 +54,11 @@ def test_a_site_s_time_zone_is_taken_over(tmp_path: Path) -> None:
     [
         ("[[zones]]\nname = 'yard'\n", "events.zones[1] (yard).polygon: is missing"),
         ("[[zones]]\nname = 'yard'\npoligon = []\n", "did you mean polygon?"),
-        ("[evnts]\n", "evnts: there is no such setting; did you mean events?"),
-        ("[[zones]]\nname = 'yard '\n", "zones.0.name: ends with a blank"),
+        ("[evnts]\n", "evnts: unknown setting; did you mean events?"),
+        ("[[zones]]\nname = 'yard '\n", "zones.0.name: ends with white space"),
         ("[[cameras]]\nid = 'a'\n[[cameras]]\nid = 'b'\n", "has no camera camera-1; it has a, b"),
         ("cameras = []\n", "it has none"),
-        ("[[zones", "is not TOML"),
+        ("[[zones", "is not valid TOML"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:

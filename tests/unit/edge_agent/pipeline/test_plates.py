@@ -135,7 +135,7 @@ def test_the_configuration_has_a_section_for_it(tmp_path: Path) -> None:
     anpr = load_config(path).cameras[0].anpr
     assert (anpr.enabled, anpr.rules.regions, anpr.direction.by) == (True, ["de", "ro"], "line")
     path.write_text(CONFIG.format(mode="motion"), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match='anpr reads plates over a track and needs mode = "tracking"'):
+    with pytest.raises(ConfigurationError, match='anpr needs mode = "tracking"'):
         load_config(path)
     path.write_text(CONFIG.format(mode="tracking").replace("enabled = true", "engine = 'x'"), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"cameras\[1\] \(gate\)\.anpr\.engine"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent.events.rules.counters import Crossing, CrossingCounters
 from edge_agent.events.rules.occupancy import Occupancy, OccupancyState
-from edge_agent.events.rules.schedule import Schedule, Window, last_moment_of
+from edge_agent.events.rules.schedule import Schedule, Window, latest_occurrence
 from tests.support.edge.walks import play, walk, zone_rules
 
 BUCHAREST = ZoneInfo("Europe/Bucharest")
@@ -100,7 +100,7 @@ def test_resets_follow_summer_time(day: tuple[int, int, int], reset: time, utc: 
     """Once a day, on days of 23 and of 25 hours too."""
     moment = datetime.fromisoformat(utc).replace(tzinfo=UTC)
     noon = datetime(*day, 12, tzinfo=BUCHAREST).astimezone(UTC)
-    assert last_moment_of((reset,), noon, BUCHAREST) == moment
+    assert latest_occurrence((reset,), noon, BUCHAREST) == moment
     counters = CrossingCounters(reset_at=(reset,), timezone=BUCHAREST)
     hours = [moment + timedelta(hours=hour, minutes=10) for hour in range(-20, 20)]
     assert [counters.add(RIGHT, hour) for hour in hours].count(1) == 2

@@ -272,15 +272,15 @@ def test_gocv_blob_line() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (((1, 1), (1, 1)), "two points in a row are the same"),
-        (((0, 0),), "at least 2 points"),
+        (((1, 1), (1, 1)), "two consecutive points are the same"),
+        (((0, 0),), "at least 2 are needed"),
         (((0, 0), (float("nan"), 1)), "shares of the picture"),
-        (((0, 0), (1000, 300)), "divide pixels by the picture's size"),
+        (((0, 0), (1000, 300)), "divide pixels by its size"),
     ],
 )
 def test_lines_that_others_refuse_are_refused(line: tuple[tuple[float, float], ...], said: str) -> None:
     """supervision and visionqueue refuse a line without length, inference one with too few points."""
     with pytest.raises(ValueError, match=said):
         Picture(1, 1).line(*line)
-    with pytest.raises(ValueError, match="the anchor is one of bottom, center"):
+    with pytest.raises(ValueError, match="anchor must be one of bottom, center"):
         Picture(1, 1).line((0, 0), (1, 1), anchor="top")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.events.rule_types import PathPoint
-from edge_agent.events.rules.path import MOST_POINTS, TrackPath, simplify
+from edge_agent.events.rules.path import MAX_POINTS, TrackPath, simplify
 
 
 def _path(points: list[PathPoint]) -> TrackPath:
@@ -44,7 +44,7 @@ def test_a_day_in_front_of_the_camera_takes_no_more_memory() -> None:
     path = _path(points)
     assert len(path._points) <= 256
     kept = path.simplified()
-    assert len(kept) == MOST_POINTS
+    assert len(kept) == MAX_POINTS
     assert (kept[0], kept[-1]) == (points[0], points[-1])
 
 
@@ -55,4 +55,4 @@ def test_simplified_points_are_true_ones_in_order(places: list[tuple[float, floa
     kept = simplify(points)
     assert set(kept) <= set(points)
     assert kept == sorted(kept)
-    assert min(len(points), 2) <= len(kept) <= MOST_POINTS
+    assert min(len(points), 2) <= len(kept) <= MAX_POINTS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.cli.rules_file import camera_of_rules
+from edge_agent.cli.rules_file import load_rules_file
 from edge_agent.config import load_config, source_text
 from infra.local.demo.agent import LogTail
 from infra.local.demo.demo import camera_settings, check_source
@@ -187,7 +187,7 @@ def test_the_demo_takes_rules(tmp_path: Path, form: str) -> None:
     camera = camera_settings("synthetic:gate", model=None, plates=True, rules=rules)
     agent_process(URLS, folder=tmp_path, source="synthetic:gate", camera=camera)
     (got,) = load_config(tmp_path / "agent" / "agent.toml").cameras
-    wanted = camera_of_rules(rules, camera_id="camera-1", source="synthetic:gate")
+    wanted = load_rules_file(rules, camera_id="camera-1", source="synthetic:gate")
     assert got.events == wanted.events
     assert got.events.zones[0].name == "yard"
     assert (got.source, got.source_env, got.model.name, got.anpr.enabled) == (None, SOURCE_VARIABLE, None, True)
