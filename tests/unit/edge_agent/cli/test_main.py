@@ -101,7 +101,7 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
         "nothing.mp4",
         "modle",
         "camera off: disabled",
-        "6 to put right",
+        "6 problem(s)",
     ):
         assert part in shown
 
