@@ -1,6 +1,6 @@
-"""Which plate readers there are, and how each is opened; the detector is ours beside every one of them.
+"""The table of plate readers, and how each one is opened. All of them use the shipped plate detector.
 
-To add one: a module with an opener, a row in ``READERS``, its name in ``settings.EngineName``, an extra in
+To add a reader: a module with an opener, a row in ``READERS``, its name in ``settings.EngineName``, an extra in
 ``pyproject.toml``.
 """
 
@@ -25,19 +25,19 @@ READERS: dict[str, str] = {
     "rapidocr": "edge_agent.anpr.recognition.rapidocr_reader:open_reader",
     "fast-plate-ocr": "edge_agent.anpr.recognition.fast_plate_ocr_reader:open_reader",
 }
-"""Name to opener, which takes ``threads`` and raises ConfigurationError where its package is not installed."""
+"""Name to opener. An opener takes ``threads`` and raises ConfigurationError if its package is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What finds plates and what reads them."""
+    """A plate detector and a plate reader."""
 
     detector: PlateDetector
     reader: PlateReader
 
 
 def models_available() -> bool:
-    """Say whether this build carries its own plate models and something to run them with."""
+    """Return whether the plate models are shipped with this build and an inference runtime is installed."""
     files = (WHOLE_MODEL, CLOSE_MODEL, shipped(READER), shipped(LINE_READER))
     runtimes = ("ai_edge_litert", "tflite_runtime")
     return all(file.is_file() for file in files) and any(importlib.util.find_spec(name) for name in runtimes)
@@ -46,7 +46,7 @@ def models_available() -> bool:
 def open_plate_reader(
     name: str = DEFAULT_ENGINE, *, threads: int = 1, readers: Mapping[str, str] = READERS
 ) -> PlateReader:
-    """Open the reader called ``name``; raise ConfigurationError for a name nobody has, or that is not installed."""
+    """Open the reader called ``name``; raise ConfigurationError if it is unknown or not installed."""
     target = readers.get(name)
     if target is None:
         raise ConfigurationError(f"there is no plate reader called '{name}'; there are {', '.join(readers)}")
@@ -56,7 +56,7 @@ def open_plate_reader(
 
 
 def open_engine(name: str = DEFAULT_ENGINE, *, threads: int = 1, streaming: bool = False) -> Engine:
-    """Open detector and reader. ``streaming`` searches each picture once: in a video there is always a next one."""
+    """Open detector and reader. ``streaming``: search each frame once, without the second pass for photographs."""
     search = PlateSearch(search_again=False) if streaming else None
     if not WHOLE_MODEL.is_file():
         raise ConfigurationError(

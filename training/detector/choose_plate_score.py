@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.anpr.detection.plate_detector import PlateSearch, open_plate_detector
-from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, MOST_CHARACTERS, legible_characters
+from edge_agent.anpr.detection.plate_score import MAX_CHARACTERS, MIN_PLATE_SCORE, legible_characters
 from edge_agent.anpr.recognition.reader import open_reader
 from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateReading
@@ -70,7 +70,7 @@ def finds_in(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[Find]:
 def fit(finds: list[Find]) -> NDArray[np.float64]:
     """Return bias, weight of the score's log-odds, weight of a character."""
     score = np.clip([find.score for find in finds], 0.001, 0.999)
-    characters = [min(legible_characters(find.reading), MOST_CHARACTERS) for find in finds]
+    characters = [min(legible_characters(find.reading), MAX_CHARACTERS) for find in finds]
     inputs = np.stack([np.ones(len(finds)), np.log(score / (1 - score)), characters], axis=1)
     wanted = np.array([find.plate for find in finds], float)
     weights = np.zeros(3)

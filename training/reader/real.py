@@ -71,7 +71,7 @@ def place(reader: NetworkPlateReader, one: _Labelled) -> None:
         wide, tall = (x1 - x0) * margin, (y1 - y0) * margin * 1.5
         left, top = max(0, round(x0 - wide)), max(0, round(y0 - tall))
         crop = one.picture[top : round(y1 + tall), left : round(x1 + wide)]
-        found, _ = reader.look(crop)
+        found, _ = reader.detect(crop)
         places = np.full((len(one.text), 4), np.nan, np.float32)
         read = "".join(character.char for character in found)
         for start, at, size in SequenceMatcher(None, read, one.text, autojunk=False).get_matching_blocks():

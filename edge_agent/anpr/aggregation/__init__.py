@@ -1,1 +1,1 @@
-"""Many reads of one vehicle to one result: plate tracks, the vote, formats, colour and direction."""
+"""Combines many readings of one vehicle into one result: plate tracks, vote, formats, colour, direction, emission."""

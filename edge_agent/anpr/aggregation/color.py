@@ -1,7 +1,7 @@
-"""The colour of a vehicle, where daylight lets it be told; otherwise nothing.
+"""Determines the colour of a vehicle in daylight images.
 
-Paint is what most of the bodywork's pixels share. Windows, tyres, shadows and lamps are left out by place and by
-being darker than paint in the same light; night, dusk and infrared pictures are not judged at all.
+The colour is the one that most bodywork pixels have. Windows, tyres, shadows and lamps are excluded by their position
+and because they are darker than paint in the same light. Night, dusk and infrared images yield no colour.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from edge_agent.types import Image
 
 Pixels = NDArray[np.float32]
 
-LEAST_SIDE_PX = 40
-LEAST_BRIGHT = 150.0
-"""The brightest tenth of a daylight picture is at least so bright (0..255)."""
-LEAST_WHITE = 190.0
-"""In a picture where nothing is white, white would be at least so bright."""
-LEAST_COLORFULNESS = 4.0
-"""Pictures that differ less between their channels are infrared: there are no colours in them."""
-LEAST_SHARE, LEAST_LEAD = 0.42, 0.15
-"""How much of the bodywork the colour must have, and how much more than the next."""
+MIN_SIDE_PX = 40
+MIN_BRIGHT = 150.0
+"""Minimum 92nd percentile of the brightness of a daylight image, 0..255."""
+MIN_WHITE = 190.0
+"""Minimum brightness of white, 0..255, for images that contain nothing white."""
+MIN_COLORFULNESS = 4.0
+"""Minimum mean difference between the channels. Images below it are infrared."""
+MIN_SHARE, MIN_LEAD = 0.42, 0.15
+"""Minimum share of bodywork pixels of the colour, and minimum lead over the second colour."""
 _GREY_CHROMA = 22.0
 _HUES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"orange": (12, 38), "yellow": (38, 68), "green": (68, 170), "blue": (170, 265), "purple": (265, 325)}
 )
-"""Degrees; what is left is red."""
+"""Hue ranges in degrees; all other hues are red."""
 _BODY = (0.12, 0.42, 0.88, 0.86)
-"""Where on the box bodywork is, as shares: below the windows, above the tyres."""
+"""Bodywork area as shares of the vehicle box: below the windows, above the tyres."""
 
 
 def vehicle_color(image: Image, vehicle: Box, *, plate: Box | None = None) -> str | None:
-    """Return white, silver, grey, black, red, orange, yellow, green, blue, purple or brown; None when not sure."""
+    """Return white, silver, grey, black, red, orange, yellow, green, blue, purple or brown; None if uncertain."""
     white = _daylight(image)
     body = _bodywork(image, vehicle, plate)
     if white is None or body is None:
@@ -46,27 +46,27 @@ def vehicle_color(image: Image, vehicle: Box, *, plate: Box | None = None) -> st
     shares = sorted(((float(n) / len(body), str(name)) for name, n in zip(names, counts, strict=True)), reverse=True)
     best = shares[0]
     second = shares[1] if len(shares) > 1 else (0.0, "")
-    if best[0] < LEAST_SHARE or best[0] - second[0] < LEAST_LEAD:
+    if best[0] < MIN_SHARE or best[0] - second[0] < MIN_LEAD:
         return None
     return best[1]
 
 
 def _daylight(image: Image) -> float | None:
-    """Return how bright white is in this picture; None where it is no daylight picture."""
+    """Return the brightness of white in this image; None if it is not a daylight image."""
     small = np.asarray(cv2.resize(image, (96, 54), interpolation=cv2.INTER_AREA), np.float32)
     bright = float(np.percentile(small.max(axis=2), 92))
     colorful = float(np.mean(small.max(axis=2) - small.min(axis=2)))
-    if bright < LEAST_BRIGHT or colorful < LEAST_COLORFULNESS:
+    if bright < MIN_BRIGHT or colorful < MIN_COLORFULNESS:
         return None
-    return min(max(bright * 1.05, LEAST_WHITE), 255.0)
+    return min(max(bright * 1.05, MIN_WHITE), 255.0)
 
 
 def _bodywork(image: Image, vehicle: Box, plate: Box | None) -> Pixels | None:
-    """Return ``(N, 3)`` BGR pixels of the middle of the vehicle without its plate; None for one cut by the edge."""
+    """Return ``(N, 3)`` BGR bodywork pixels without the plate; None if the vehicle is truncated or too small."""
     height, width = image.shape[:2]
     left, top, right, bottom = vehicle
     cut = left < 2 or top < 2 or right > width - 2 or bottom > height - 2
-    if cut or right - left < LEAST_SIDE_PX or bottom - top < LEAST_SIDE_PX:
+    if cut or right - left < MIN_SIDE_PX or bottom - top < MIN_SIDE_PX:
         return None
     shares = ((left, right, _BODY[0]), (top, bottom, _BODY[1]), (left, right, _BODY[2]), (top, bottom, _BODY[3]))
     x0, y0, x1, y1 = (round(low + (high - low) * share) for low, high, share in shares)
@@ -84,7 +84,7 @@ def _bodywork(image: Image, vehicle: Box, plate: Box | None) -> Pixels | None:
 
 
 def _name_pixels(pixels: Pixels, white: float) -> NDArray[np.str_]:
-    """Name the colour of each pixel; ``white`` is what white looks like in this light."""
+    """Return the colour name of each pixel; ``white``: brightness of white in this image."""
     high, low = pixels.max(axis=1), pixels.min(axis=1)
     chroma, value = high - low, high / white
     blue, green, red = pixels[:, 0], pixels[:, 1], pixels[:, 2]

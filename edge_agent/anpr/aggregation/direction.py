@@ -1,4 +1,4 @@
-"""Which way a passage goes, judged by how the plate and its vehicle move and grow in the picture."""
+"""Estimates the direction of a vehicle from the movement and the size of its plate and its box."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from edge_agent.anpr.aggregation.scale_trend import ScaleTrend
 from edge_agent.anpr.settings import DirectionSettings
 from edge_agent.events.occurrences import Box, box_area
 
-LEAST_GROWTH = 1.15
-"""By so much must a plate's width and height differ before its vehicle approaches or recedes."""
-LEAST_VEHICLE_GROWTH = 1.25
-"""The same for vehicles, whose boxes depend on what else is in the picture."""
+MIN_GROWTH = 1.15
+"""Minimum change factor of a plate's width and height for an approaching or receding vehicle."""
+MIN_VEHICLE_GROWTH = 1.25
+"""The same for vehicle boxes, which are less stable."""
 CUT_RATIO = 0.04
-"""A vehicle whose box ends within this share of the picture's width or height from its edge may be cut by it: boxes of
-half-visible vehicles end 1-3 % before the edge. Raising it makes fewer boxes count."""
-LEAST_STEP = 0.04
-"""So far, as a share of the picture's shorter side, must a plate move across the line."""
+"""A vehicle whose box ends within this share of the frame's width or height from its border may be truncated: boxes of
+partly visible vehicles end 1-3 % before the border. Raising it makes fewer boxes count."""
+MIN_STEP = 0.04
+"""Minimum movement of a plate across the line, as a share of the frame's shorter side."""
 
 
 class DirectionEstimator:
-    """Remembers where a passage began and where it is."""
+    """Stores the first and the latest boxes of a plate and its vehicle, and the trends of their sizes."""
 
     def __init__(self, settings: DirectionSettings) -> None:
         self._settings = settings
         self._plates: list[Box] = []
         self._vehicles: list[Box] = []
-        self._plate_scale = ScaleTrend(least_growth=LEAST_GROWTH, least_step=0.25)
-        self._vehicle_scale = ScaleTrend(least_growth=LEAST_VEHICLE_GROWTH, least_step=0.25)
+        self._plate_scale = ScaleTrend(min_growth=MIN_GROWTH, min_step=0.25)
+        self._vehicle_scale = ScaleTrend(min_growth=MIN_VEHICLE_GROWTH, min_step=0.25)
 
     def add_plate_box(self, box: Box) -> None:
-        """Take the plate's place in a frame."""
+        """Add the plate's box in a frame."""
         _keep_ends(self._plates, box)
         self._plate_scale.add(box)
 
     def add_vehicle_box(self, box: Box, *, width: int, height: int) -> None:
-        """Take the vehicle's place; boxes cut by the picture's edge say nothing of its size."""
+        """Add the vehicle's box; boxes truncated by the frame's border are ignored."""
         margin_px = 0.005 * max(width, height)
         if box[0] > margin_px and box[1] > margin_px and box[2] < width - margin_px and box[3] < height - margin_px:
             _keep_ends(self._vehicles, box)
@@ -45,16 +45,16 @@ class DirectionEstimator:
 
     @property
     def plate_moved(self) -> bool:
-        """Whether the plate has been anywhere else, or of another size: a sign on a wall has not."""
+        """Whether the plate has changed its position or size, unlike a sign on a wall."""
         return _moved(self._plates, step_ratio=0.5)
 
     @property
     def vehicle_moved(self) -> bool:
-        """Whether the vehicle has; False where none was seen."""
+        """Whether the vehicle has changed its position or size; False if there is no vehicle."""
         return _moved(self._vehicles, step_ratio=0.25)
 
     def prepend(self, other: DirectionEstimator) -> None:
-        """Take over where another one began."""
+        """Insert the boxes of an earlier track before those of this one."""
         for mine, theirs in ((self._plates, other._plates), (self._vehicles, other._vehicles)):
             if theirs:
                 mine[:] = [theirs[0], *(mine[-1:] or theirs[1:])]
@@ -66,11 +66,11 @@ class DirectionEstimator:
         return self._plates[0] if self._plates else None
 
     def is_known(self, *, width: int, height: int) -> bool:
-        """Say whether there is nothing to wait for."""
+        """Return whether the direction is determined, or is not asked for."""
         return self._settings.by == "none" or self.label(width=width, height=height) is not None
 
     def label(self, *, width: int, height: int) -> str | None:
-        """Return the settings' word for the direction, None where it cannot be told."""
+        """Return the configured value for the direction; None if it is uncertain."""
         settings = self._settings
         if settings.by == "size":
             return self._by_size()
@@ -93,9 +93,9 @@ class DirectionEstimator:
         along = ((x1 - x0) * width, (y1 - y0) * height)
         before, after = _middle(boxes[0]), _middle(boxes[-1])
         step = (after[0] - before[0], after[1] - before[1])
-        # The picture's y grows downwards, so a positive cross product is a step to the line's right.
+        # Image y grows downwards, so a positive cross product is a step to the right of the line.
         across_px = (along[0] * step[1] - along[1] * step[0]) / math.hypot(*along)
-        if abs(across_px) < LEAST_STEP * min(width, height):
+        if abs(across_px) < MIN_STEP * min(width, height):
             return None
         return self._settings.to_right if across_px > 0 else self._settings.to_left
 
@@ -112,7 +112,7 @@ def _moved(boxes: list[Box], *, step_ratio: float) -> bool:
     first, last = boxes[0], boxes[-1]
     width_px = max(first[2] - first[0], last[2] - last[0], 1.0)
     far = math.dist(_middle(first), _middle(last)) > step_ratio * width_px
-    return far or abs(math.log(_growth(first, last))) > math.log(LEAST_GROWTH)
+    return far or abs(math.log(_growth(first, last))) > math.log(MIN_GROWTH)
 
 
 def _middle(box: Box) -> tuple[float, float]:
@@ -120,5 +120,5 @@ def _middle(box: Box) -> tuple[float, float]:
 
 
 def _growth(first: Box, last: Box) -> float:
-    """Return by how much the size (root of the area) has grown."""
+    """Return the ratio of the sizes (square root of the area)."""
     return math.sqrt(max(box_area(last), 1.0) / max(box_area(first), 1.0))

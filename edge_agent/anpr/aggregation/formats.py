@@ -1,7 +1,7 @@
-"""What plates look like as text: formats by region, what is plausible, and which region a text is from.
+"""Plate formats by region: which texts are plausible, and which region a text is from.
 
-Texts are in the normal form of ``shared.plates``. The formats are those of ordinary plates in use; many are shared by
-several countries, so a format alone seldom names one.
+Texts are in the normal form of ``shared.plates``. The formats are those of ordinary plates in use. Many are shared by
+several countries, so a format alone rarely identifies one.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )  # fmt: skip
-"""Region (ISO 3166, lower case) to patterns of whole texts."""
+"""Region (ISO 3166-1 alpha-2, lower case) to patterns of whole texts."""
 
 GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -79,12 +79,12 @@ GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
         "br": frozenset({"br"}),
     }
 )
-"""What a plate's looks can say, and the regions that it leaves: ``eu`` is the European manner, the Union or not."""
+"""Regions by appearance, and the regions of each. ``eu``: European style, inside or outside the Union."""
 
 ALL_LETTERS = frozenset({"us"})
-"""Where a plate may be bought that has letters only."""
-MOST_LETTERS_ALONE = 7
-"""A plate without a digit has at most so many letters (a US vanity plate); BACKEREI is lettering."""
+"""Regions that issue plates of letters alone."""
+MAX_LETTERS_ALONE = 7
+"""Maximum number of letters on a plate without digits (a US vanity plate). Longer texts are lettering: BACKEREI."""
 
 _COMPILED = {
     region: re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.ASCII)
@@ -93,7 +93,7 @@ _COMPILED = {
 
 
 def matching_regions(text: str) -> frozenset[str]:
-    """Return every region that has plates of this format."""
+    """Return every region with a format that matches the whole text."""
     return frozenset(region for region, pattern in _COMPILED.items() if pattern.fullmatch(text))
 
 
@@ -103,9 +103,9 @@ def expand(regions: Iterable[str]) -> frozenset[str]:
 
 
 def guess_region(text: str, *, appearance: str | None = None, expected: Iterable[str] = ()) -> str | None:
-    """Return where a plate is from, or None where its format leaves several regions open.
+    """Return the region of a plate, or None if several are possible.
 
-    ``appearance`` is what its appearance says (a key of GROUPS); ``expected`` are the regions a camera's owner named.
+    ``appearance``: the region that the plate looks like (a key of GROUPS). ``expected``: the configured regions.
     """
     open_regions = matching_regions(text)
     wanted = expand(expected)
@@ -114,14 +114,14 @@ def guess_region(text: str, *, appearance: str | None = None, expected: Iterable
     group = GROUPS.get(appearance) if appearance else None
     if group is not None:
         fitting = open_regions & group
-        if not fitting:  # no format at all may well be a vanity plate; another region's is a contradiction
+        if not fitting:  # without any format it may be a vanity plate; the format of another region contradicts
             return None if open_regions else appearance
         return next(iter(fitting)) if len(fitting) == 1 else appearance
     return next(iter(open_regions)) if len(open_regions) == 1 else None
 
 
 class PlateRules:
-    """Says whether a text can be a plate's."""
+    """Checks texts against the configured rules."""
 
     def __init__(self, settings: PlateRuleSettings | None = None) -> None:
         self._settings = settings or PlateRuleSettings()
@@ -130,7 +130,7 @@ class PlateRules:
 
     @property
     def min_length(self) -> int:
-        """Shorter texts are no plates."""
+        """Minimum number of characters."""
         return self._settings.min_length
 
     def plausible(self, text: str, *, appearance: str | None = None) -> bool:
@@ -145,18 +145,18 @@ class PlateRules:
         return self._has_the_right_mixture(text, appearance)
 
     def fits_expected(self, text: str) -> bool:
-        """Say whether the text has a format of the regions named; False where none are named."""
+        """Return whether the text has a format of the configured regions; False if none are configured."""
         return bool(self.expected & matching_regions(text))
 
     def region(self, text: str, *, appearance: str | None = None) -> str | None:
-        """Return where the plate is from, None when unsure."""
+        """Return the region of the plate; None if uncertain."""
         return guess_region(text, appearance=appearance, expected=self.expected)
 
     def _has_the_right_mixture(self, text: str, appearance: str | None) -> bool:
-        """Letters and digits both; one kind alone only where plates have that, as the looks or the owner says."""
+        """Return whether the text has letters and digits, or only one kind where a likely region allows that."""
         if not text.isalpha() and not text.isdigit():
             return True
-        places = self.expected | (GROUPS.get(appearance, frozenset()) if appearance else frozenset())
+        regions = self.expected | (GROUPS.get(appearance, frozenset()) if appearance else frozenset())
         if text.isalpha():
-            return len(text) <= MOST_LETTERS_ALONE and bool(places & ALL_LETTERS)
-        return bool(places & matching_regions(text))
+            return len(text) <= MAX_LETTERS_ALONE and bool(regions & ALL_LETTERS)
+        return bool(regions & matching_regions(text))

@@ -1,7 +1,7 @@
-"""Whether something comes nearer or goes away, by the size of its boxes: said only where noise cannot explain it.
+"""Detects a significant change in the size of an object's boxes, which means that it approaches or recedes.
 
-What comes nearer grows in width and in height alike. A vehicle that enters the picture from the side grows in width
-alone, a plate that is seen from a changing angle likewise, and a detector's boxes tremble: none of that is a trend.
+An approaching object grows in width and height. A vehicle that enters the frame from the side, or a plate seen from a
+changing angle, grows in width alone, and detector boxes are noisy: these cases are not reported as trends.
 """
 
 from __future__ import annotations
@@ -13,50 +13,50 @@ from statistics import median
 
 from edge_agent.events.occurrences import Box
 
-MOST_BOXES = 60
-"""Kept per trend; of more, every other one is let go, evenly over time."""
+MAX_BOXES = 60
+"""Maximum boxes stored. Above it, every other box is dropped, so that they remain evenly spaced in time."""
 ENOUGH_TO_SEE_NOISE = 5
-"""With fewer boxes their scatter says little: sizes must differ by ``FEW_BOXES_GROWTH`` and never turn back."""
+"""Minimum boxes for estimating noise. With fewer, sizes must change monotonically by ``FEW_BOXES_GROWTH``."""
 FEW_BOXES_GROWTH = 1.3
-LEAST_SIGMAS = 3.0
-"""By so many standard deviations of the boxes' scatter must the sizes at the end differ from those at the beginning."""
+MIN_SIGMAS = 3.0
+"""Minimum change in units of the standard deviation of the sizes."""
 SURE_GROWTH = 1.5
-"""What grows by so much need not move as well: it comes straight at the camera."""
+"""A change by at least this factor counts without movement: the object heads straight for the camera."""
 _MAD_TO_SIGMA = 1.4826
 
 
 class ScaleTrend:
-    """The boxes of one thing in the order of time.
+    """The boxes of one object in the order of time.
 
-    ``least_growth``: the least change of size, in width and in height, that counts; raising it reports fewer and surer
-    trends. ``least_step``: how far, in widths, the thing must move meanwhile; what stands has no direction.
+    ``min_growth``: minimum change factor of width and height; raising it reports fewer and more certain trends.
+    ``min_step``: minimum movement in box widths; a stationary object has no direction.
     """
 
-    def __init__(self, *, least_growth: float, least_step: float) -> None:
-        self._least_growth = math.log(least_growth)
-        self._least_step = least_step
+    def __init__(self, *, min_growth: float, min_step: float) -> None:
+        self._min_growth = math.log(min_growth)
+        self._min_step = min_step
         self._boxes: list[Box] = []
         self._seen = 0
         self._every = 1
 
     def add(self, box: Box) -> None:
-        """Take the next box, xyxy in pixels."""
+        """Add the next box, xyxy in pixels."""
         if self._seen % self._every == 0:
             self._boxes.append(box)
         self._seen += 1
-        if len(self._boxes) > MOST_BOXES:
+        if len(self._boxes) > MAX_BOXES:
             self._boxes = self._boxes[::2]
             self._every *= 2
 
     def prepend(self, other: ScaleTrend) -> None:
-        """Put another's boxes before these."""
+        """Insert the boxes of an earlier track before these."""
         self._boxes = [*other._boxes, *self._boxes]
-        while len(self._boxes) > MOST_BOXES:
+        while len(self._boxes) > MAX_BOXES:
             self._boxes = self._boxes[::2]
             self._every *= 2
 
     def change(self) -> float:
-        """Return the logarithm of how much larger it became; 0 where that is not certain."""
+        """Return the natural logarithm of the change factor; 0 if it is not significant."""
         boxes = self._boxes
         if len(boxes) < 2:
             return 0.0
@@ -68,12 +68,12 @@ class ScaleTrend:
         return change if abs(change) >= math.log(SURE_GROWTH) or self._has_moved() else 0.0
 
     def _certain(self, sizes: Sequence[float]) -> float:
-        """Return by how much the last third of the sizes (logarithms) exceeds the first; 0 if that may be noise."""
+        """Return the difference of the medians of the last and first thirds of log sizes; 0 if not significant."""
         number = max(1, len(sizes) // 3)
         first, last = median(sizes[:number]), median(sizes[-number:])
         change = last - first
         if len(sizes) >= ENOUGH_TO_SEE_NOISE:
-            needed = max(self._least_growth, LEAST_SIGMAS * _scatter(sizes, change / (len(sizes) - number)))
+            needed = max(self._min_growth, MIN_SIGMAS * _scatter(sizes, change / (len(sizes) - number)))
         else:
             turns = any((other - one) * change < 0 for one, other in pairwise(sizes))
             needed = math.inf if turns else math.log(FEW_BOXES_GROWTH)
@@ -83,11 +83,11 @@ class ScaleTrend:
         number = max(1, len(self._boxes) // 3)
         first, last = _middle(self._boxes[:number]), _middle(self._boxes[-number:])
         width = median(box[2] - box[0] for box in self._boxes)
-        return math.dist(first, last) >= self._least_step * max(width, 1.0)
+        return math.dist(first, last) >= self._min_step * max(width, 1.0)
 
 
 def _scatter(sizes: Sequence[float], slope: float) -> float:
-    """Return the standard deviation, by the median, of what a steady change leaves unexplained."""
+    """Return a robust standard deviation (from the median) of the residuals of a linear trend."""
     left = [size - slope * number for number, size in enumerate(sizes)]
     middle = median(left)
     return _MAD_TO_SIGMA * median(abs(one - middle) for one in left)

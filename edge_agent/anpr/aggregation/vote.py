@@ -1,9 +1,9 @@
-"""Many readings of one plate become one text, voted character by character.
+"""Combines many readings of one plate into one text by a vote for each character.
 
-Readings are aligned to the one that most agrees with the others; each column then holds one character (or none) a
-reading, and its posterior is the product of the readings' likelihoods. Readings of one passage share their faults
-(the same dirt, the same angle), so their evidence is tempered as a survey's with clusters is: ``n`` readings count as
-``n / (1 + (n - 1) r)``.
+Readings are aligned to the one that agrees most with the others. Each column then has one character, or a gap, per
+reading, and its posterior is the product of the readings' likelihoods. Readings of one vehicle have correlated errors
+(the same dirt, the same angle), so ``n`` readings count as ``n / (1 + (n - 1) r)``, the effective sample size of a
+clustered survey.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from edge_agent.anpr.recognition.alignment import align, distance
 from edge_agent.anpr.types import PlateReading
 
 CORRELATION = 0.15
-"""``r`` above."""
-MOST_READINGS = 40
-MOST_REFERENCES = 5
-MOST_CANDIDATES = 5
-LEAST_CANDIDATE = 0.002
-LEAST_CERTAINTY, MOST_CERTAINTY = 0.05, 0.97
-"""No reading is believed beyond; so none can overrule several others."""
+"""Correlation ``r`` of the errors of two readings."""
+MAX_READINGS = 40
+MAX_REFERENCES = 5
+MAX_CANDIDATES = 5
+MIN_CANDIDATE = 0.002
+MIN_CERTAINTY, MAX_CERTAINTY = 0.05, 0.97
+"""Limits of a character's confidence, so that no single reading outweighs several others."""
 OTHERS = 4
-"""How many other characters a doubtful one might have been."""
+"""Number of alternatives among which the probability of an uncertain character is divided."""
 GAP = ""
 GAP_CERTAINTY = 0.92
-"""How sure a reading is that where it shows no character there is none."""
+"""Confidence of a reading that there is no character where it has none."""
 GAP_SHARE = 0.1
-"""Of a character's doubt, how much is that it is not there at all."""
+"""Share of a character's uncertainty that there is no character at all."""
 
 
 class Candidate(NamedTuple):
-    """One text that the plate may have."""
+    """A possible text of the plate."""
 
     text: str
     confidence: float
@@ -41,21 +41,21 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VoteResult:
-    """What the readings say together."""
+    """The combined result of all readings."""
 
     text: str
     confidence: float
-    """0..1: that the whole text is right"""
+    """0..1, that the whole text is right."""
     character_confidences: tuple[float, ...]
     candidates: tuple[Candidate, ...]
-    """Best first, the text itself included; their confidences add up to at most 1."""
+    """Best first, including ``text``; the confidences sum to at most 1."""
     reads: int
     weight: float
-    """The readings' weights added up"""
+    """Sum of the weights of the readings."""
 
     @property
     def lead(self) -> float:
-        """How far the best candidate is ahead of the second, 0..1."""
+        """Lead of the best candidate over the second, 0..1."""
         second = self.candidates[1].confidence if len(self.candidates) > 1 else 0.0
         return self.confidence - second
 
@@ -70,7 +70,7 @@ class _Reading(NamedTuple):
 
 
 class _Cell(NamedTuple):
-    """What one reading says of one column."""
+    """The character of one reading in one column."""
 
     symbol: str
     certainty: float
@@ -78,7 +78,7 @@ class _Cell(NamedTuple):
 
 
 class PlateVote:
-    """Collects the readings of one passage."""
+    """Collects the readings of one plate track."""
 
     def __init__(self) -> None:
         self._readings: list[_Reading] = []
@@ -86,27 +86,27 @@ class PlateVote:
         self.reads = 0
 
     def add(self, reading: PlateReading, *, weight: float = 1.0) -> None:
-        """Count a reading; ``weight`` 0..1 is the crop's quality. Empty readings and weightless ones do not count."""
+        """Add a reading; ``weight``, 0..1: quality of its crop. Empty readings and zero weights are ignored."""
         if not reading.text or weight <= 0:
             return
         given = reading.character_confidences
         if len(given) != len(reading.text):
             given = (reading.confidence ** (1 / len(reading.text)),) * len(reading.text)
-        sure = tuple(min(max(value, LEAST_CERTAINTY), MOST_CERTAINTY) for value in given)
+        sure = tuple(min(max(value, MIN_CERTAINTY), MAX_CERTAINTY) for value in given)
         self._readings.append(_Reading(reading.text, sure, min(weight, 1.0)))
         self.reads += 1
-        if len(self._readings) > MOST_READINGS:
+        if len(self._readings) > MAX_READINGS:
             self._readings.remove(min(self._readings, key=lambda each: each.weight))
         self._result = None
 
     def merge(self, other: PlateVote) -> None:
-        """Take over the readings of a passage that turned out to be this one."""
-        self._readings = sorted(self._readings + other._readings, key=lambda each: -each.weight)[:MOST_READINGS]
+        """Add the readings of another track of the same plate."""
+        self._readings = sorted(self._readings + other._readings, key=lambda each: -each.weight)[:MAX_READINGS]
         self.reads += other.reads
         self._result = None
 
     def result(self) -> VoteResult:
-        """Return what the readings say so far; an empty text where there are none."""
+        """Return the result of the readings so far; an empty text if there are none."""
         if self._result is None:
             self._result = _judge(self._readings, self.reads)
         return self._result
@@ -123,19 +123,19 @@ def _judge(readings: list[_Reading], reads: int) -> VoteResult:
     likely = _likely_texts(columns)
     confidence = likely.setdefault(text, math.prod(column[key] for column, key in zip(columns, best, strict=True)))
     ranked = sorted(likely.items(), key=lambda item: (item[0] != text, -item[1], item[0]))
-    kept = [Candidate(each, p) for each, p in ranked if each and (p >= LEAST_CANDIDATE or each == text)]
+    kept = [Candidate(each, p) for each, p in ranked if each and (p >= MIN_CANDIDATE or each == text)]
     return VoteResult(
         text=text,
         confidence=confidence,
         character_confidences=tuple(column[key] for column, key in zip(columns, best, strict=True) if key != GAP),
-        candidates=tuple(kept[:MOST_CANDIDATES]),
+        candidates=tuple(kept[:MAX_CANDIDATES]),
         reads=reads,
         weight=weight,
     )
 
 
 def _reference(readings: list[_Reading]) -> str:
-    """Return the text to align to: of those read most, the one nearest to all readings."""
+    """Return the alignment reference: of the texts with the most weight, the one nearest to all readings."""
     weights: dict[str, float] = {}
     for text, certainties, weight in readings:
         weights[text] = weights.get(text, 0.0) + weight * sum(certainties) / len(certainties)
@@ -144,11 +144,11 @@ def _reference(readings: list[_Reading]) -> str:
     def disagreement(text: str) -> float:
         return sum(weights[other] * distance(text, other) for other in texts if other != text)
 
-    return min(texts[:MOST_REFERENCES], key=lambda text: (disagreement(text), -weights[text]))
+    return min(texts[:MAX_REFERENCES], key=lambda text: (disagreement(text), -weights[text]))
 
 
 def _columns(readings: list[_Reading], reference: str) -> list[list[_Cell]]:
-    """Return the columns in reading order, every reading with one cell in each."""
+    """Return the columns in reading order, each with one cell per reading."""
     placed = [align(each.text, reference) for each in readings]
     extra = [max(len(row.inserted[slot]) for row in placed) for slot in range(len(reference) + 1)]
     columns: list[list[_Cell]] = []
@@ -168,7 +168,7 @@ def _cell(reading: _Reading, index: int | None) -> _Cell:
 
 
 def _posterior(cells: list[_Cell], temper: float) -> dict[str, float]:
-    """Return the probability of each symbol that was read here, and of a gap; the rest is for what nobody read."""
+    """Return the probability of each symbol read in this column and of a gap; the rest is for other symbols."""
     symbols = {cell.symbol for cell in cells} | {GAP}
     logs = {symbol: temper * sum(_log_likelihood(cell, symbol) for cell in cells) for symbol in symbols}
     unread = temper * sum(_log_likelihood(cell, None) for cell in cells) + math.log(OTHERS)
@@ -178,7 +178,7 @@ def _posterior(cells: list[_Cell], temper: float) -> dict[str, float]:
 
 
 def _log_likelihood(cell: _Cell, symbol: str | None) -> float:
-    """Return the weighted log-likelihood of a cell, were ``symbol`` (None: one nobody read) the truth."""
+    """Return the weighted log-likelihood of a cell given the true ``symbol``; None: one that was not read."""
     if cell.symbol == symbol:
         likelihood = cell.certainty
     elif cell.symbol == GAP:
@@ -191,12 +191,12 @@ def _log_likelihood(cell: _Cell, symbol: str | None) -> float:
 
 
 def _likely_texts(columns: list[dict[str, float]]) -> dict[str, float]:
-    """Return the likeliest texts and their probabilities, the columns being independent of one another."""
+    """Return the likeliest texts and their probabilities by beam search; columns are independent."""
     beam: dict[str, float] = {"": 1.0}
     for column in columns:
         grown: dict[str, float] = {}
         for text, confidence in beam.items():
             for symbol, probability in column.items():
                 grown[text + symbol] = grown.get(text + symbol, 0.0) + confidence * probability
-        beam = dict(sorted(grown.items(), key=lambda item: (-item[1], item[0]))[: 4 * MOST_CANDIDATES])
+        beam = dict(sorted(grown.items(), key=lambda item: (-item[1], item[0]))[: 4 * MAX_CANDIDATES])
     return beam

@@ -1,1 +1,1 @@
-"""Where plates are: the plate detector, the schedule of searches, and which vehicle a plate belongs to."""
+"""Detects plates: plate detector, search schedule, plate score, and association with vehicles."""

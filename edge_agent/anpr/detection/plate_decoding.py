@@ -1,5 +1,7 @@
-"""From the plate network's cells to plates: scores, corners, duplicates removed. numpy only; training examines with
-the same code."""
+"""Decodes the output of the plate network: scores, corners, and non-maximum suppression.
+
+Uses numpy alone. Training evaluates with the same code.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ STRIDES = (8, 16, 32)
 
 @dataclass(frozen=True, slots=True)
 class FoundPlates:
-    """N plates, best first; pixels of the network's input."""
+    """N plates, highest score first, in pixels of the network's input."""
 
     score: Floats
-    """0..1"""
+    """``(N,)``, 0..1"""
     corners: Floats
     """``(N, 4, 2)``: top left, top right, bottom right, bottom left"""
 
@@ -25,7 +27,7 @@ class FoundPlates:
         return len(self.score)
 
     def boxes(self) -> Floats:
-        """Return ``(N, 4)`` xyxy boxes around the corners."""
+        """Return the ``(N, 4)`` xyxy bounding boxes of the corners."""
         return np.concatenate([self.corners.min(axis=1), self.corners.max(axis=1)], axis=1)
 
     def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> FoundPlates:
@@ -34,8 +36,7 @@ class FoundPlates:
 
 
 def cell_grid(height: int, width: int) -> Floats:
-    """Return ``(N, 3)``: x and y of each cell's centre and its stride, in pixels, in the order of the network's
-    cells."""
+    """Return ``(N, 3)``: centre x, centre y and stride of each cell in pixels, in the order of the output cells."""
     parts: list[Floats] = []
     for stride in STRIDES:
         rows, columns = np.divmod(np.arange((height // stride) * (width // stride)), width // stride)
@@ -45,10 +46,10 @@ def cell_grid(height: int, width: int) -> Floats:
 
 
 def decode(cells: Floats, grid: Floats, *, threshold: float, overlap: float = 0.3, most: int = 200) -> FoundPlates:
-    """Return the plates in ``(N, 9)`` cells: a logit, then the corners' x and y from the cell's centre in strides.
+    """Return the plates in ``(N, 9)`` cells: a logit, then corner offsets from the cell's centre in strides.
 
-    Raising ``threshold`` drops doubtful plates; raising ``overlap`` lets boxes stand closer. At most ``most`` cells
-    are looked at.
+    Raising ``threshold`` (0..1) drops uncertain plates. Raising ``overlap`` (IoU) keeps boxes that are closer together.
+    At most ``most`` cells, those with the highest scores, are decoded.
     """
     logits = cells[:, 0]
     least = np.log(threshold / (1 - threshold))
@@ -64,9 +65,10 @@ def decode(cells: Floats, grid: Floats, *, threshold: float, overlap: float = 0.
 
 
 def merge(found: FoundPlates, *, overlap: float) -> NDArray[np.intp]:
-    """Return the rows left when each plate hides the worse ones that overlap it more than that or lie mostly inside it.
+    """Return the rows that remain after non-maximum suppression.
 
-    Overlap is intersection over union. Rows must be ordered, best first.
+    A plate suppresses those with lower scores whose IoU with it exceeds ``overlap``, or that share more than 70 % of
+    the smaller box. Rows must be ordered, highest score first.
     """
     boxes = found.boxes()
     area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)

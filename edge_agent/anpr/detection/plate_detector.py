@@ -1,7 +1,8 @@
-"""Finds number plates with the project's own small network: once over the whole picture, then closer where it pays.
+"""Detects number plates with a small network in two stages.
 
-A closer look at each candidate confirms or rejects it and tells its corners more exactly. Where that leaves nothing
-sure, the picture is searched again in enlarged pieces (far plates) and shrunken (plates that nearly fill it).
+The whole image is searched first. Each candidate is then confirmed or rejected on an enlarged crop, which also refines
+its corners. If no confident plate remains, the image is searched again in enlarged parts (distant plates) and reduced
+(plates that nearly fill the image).
 """
 
 from __future__ import annotations
@@ -25,34 +26,33 @@ WHOLE_MODEL, CLOSE_MODEL = MODELS / "plate_detector.tflite", MODELS / "plate_det
 
 _LETTERBOX_GREY = 114
 _CLOSE_WIDTH_SHARE = 0.42
-"""Of the closer look's width, how much the plate takes up: about what it was trained on most."""
+"""Width of the plate on an enlarged crop, as a share of the crop's width. Matches the training data."""
 _DUPLICATE_OVERLAP = 0.3
 _WORTH_ENLARGING = 1.2
-"""How much larger than the network's input a picture must be for its quarters to show anything new."""
+"""Minimum ratio of the image to the network's input for a search of its quarters."""
 _QUARTER_SHARE = 0.58
 
 
 @dataclass(frozen=True, slots=True)
 class PlateSearch:
-    """How hard to look."""
+    """Thresholds and limits of the search."""
 
     threshold: float = 0.5
-    """0..1: plates below it are dropped. Raising it loses far and faint plates and drops signs and stickers."""
+    """Minimum score, 0..1. Raising it drops signs and stickers, and distant and faint plates."""
     candidate_threshold: float = 0.35
-    """What the first look must say for a closer look to be worth it."""
+    """Minimum score of a candidate in the first stage, 0..1. Raising it confirms fewer candidates and is faster."""
     sure: float = 0.7
-    """Where a plate is this sure, nobody looks any further: after the first look not from afar, in the end not
-    again."""
+    """Score from which a plate is confident, 0..1: the reduced image and the parts are then not searched."""
     max_candidates: int = 6
-    """Closer looks a picture, the best candidates first; 0 trusts the first look alone."""
+    """Maximum number of candidates confirmed per image, highest score first; 0 disables the second stage."""
     search_again: bool = True
-    """Look again, in pieces and at the shrunken whole, where no sure plate was found at first."""
+    """Whether to search again if no confident plate was detected."""
     max_enlargement: float = 3.0
-    """A closer look enlarges small plates at most this much."""
+    """Maximum enlargement factor of a crop in the second stage."""
 
 
 class NetworkPlateDetector:
-    """A ``PlateDetector`` over one or two exports of the plate network (``training/detector``). Not for two threads."""
+    """A ``PlateDetector`` with one or two exports of the plate network (``training/detector``). Not thread-safe."""
 
     def __init__(
         self, whole: InferenceModel, *, close: InferenceModel | None = None, search: PlateSearch | None = None
@@ -60,52 +60,52 @@ class NetworkPlateDetector:
         self._whole = _TileDetector(whole)
         self._close = _TileDetector(close) if close is not None else None
         self._search = search or PlateSearch()
-        # The score is the two looks' geometric mean: a candidate below the threshold's square cannot reach it any more.
-        self._least = max(self._search.candidate_threshold, self._search.threshold**2)
+        # The score is the geometric mean of both stages, so a candidate below the threshold's square cannot reach it.
+        self._min_score = max(self._search.candidate_threshold, self._search.threshold**2)
 
     def find(self, image: Image) -> list[PlateBox]:
-        """Return the plates of a picture (BGR), best first, with their corners."""
+        """Return the plates in an image (BGR), highest score first, with their corners."""
         found = self._confirm(image, _merge_parts(self._search_whole(image)))
         if self._search.search_again and not self._is_sure(found) and (more := self._search_parts(image)):
             found = _merge_parts([found, self._confirm(image, _merge_parts(more))])
         return [_to_plate_box(score, corners) for score, corners in zip(found.score, found.corners, strict=True)]
 
     def close(self) -> None:
-        """Release the networks."""
+        """Release the models."""
         self._whole.network.close()
         if self._close is not None:
             self._close.network.close()
 
     def _search_whole(self, image: Image) -> list[FoundPlates]:
-        """Look at the whole picture, and from afar at what may nearly fill it."""
-        seen = [self._whole.look(image, _whole_region(image), self._least)]
+        """Search the whole image, and a reduced version for plates that nearly fill it."""
+        seen = [self._whole.detect(image, _whole_region(image), self._min_score)]
         if self._close is not None and not self._is_sure(seen[0]):
-            seen.append(self._close.look(image, _whole_region(image), self._least))
+            seen.append(self._close.detect(image, _whole_region(image), self._min_score))
         return seen
 
     def _is_sure(self, found: FoundPlates) -> bool:
         return bool((found.score >= self._search.sure).any())
 
     def _search_parts(self, image: Image) -> list[FoundPlates]:
-        """Look at overlapping quarters, where that shows more than the whole did; from afar where nothing else can."""
-        threshold = self._least
+        """Search overlapping quarters if they add resolution, and the reduced image if there is no second model."""
+        threshold = self._min_score
         height, width = image.shape[:2]
         regions: list[tuple[float, float, float, float]] = []
         if self._close is None:
             regions.append((-width / 2, -height / 2, width * 1.5, height * 1.5))
         if max(width / self._whole.width, height / self._whole.height) > _WORTH_ENLARGING:
             regions += _quarter_regions(width, height)
-        return [self._whole.look(image, region, threshold) for region in regions]
+        return [self._whole.detect(image, region, threshold) for region in regions]
 
     def _confirm(self, image: Image, found: FoundPlates) -> FoundPlates:
-        """Return what a closer look leaves of the candidates."""
-        search, eye = self._search, self._close
-        if eye is None or not search.max_candidates:
+        """Return the candidates that the second stage confirms, with refined scores and corners."""
+        search, tiles = self._search, self._close
+        if tiles is None or not search.max_candidates:
             return found.select(found.score >= search.threshold)
         scores: list[float] = []
         corners: list[Floats] = []
         for score, seen in list(zip(found.score, found.corners, strict=True))[: search.max_candidates]:
-            near = eye.look(image, _region_around(seen, eye, max_enlargement=search.max_enlargement), 0.1)
+            near = tiles.detect(image, _region_around(seen, tiles, max_enlargement=search.max_enlargement), 0.1)
             row = _matching_row(near, seen)
             if row is None:
                 continue
@@ -119,7 +119,7 @@ class NetworkPlateDetector:
 
 
 class _TileDetector:
-    """One network and how it is shown a part of a picture."""
+    """Runs one network on a region of an image."""
 
     def __init__(self, network: InferenceModel) -> None:
         shape = network.input.shape
@@ -139,8 +139,8 @@ class _TileDetector:
                 f"a plate detector's outputs are {wanted} at this input size; this model's are {cells}"
             )
 
-    def look(self, image: Image, region: tuple[float, float, float, float], threshold: float) -> FoundPlates:
-        """Return the plates in a region (xyxy, may reach beyond the picture), in pixels of the picture, best first."""
+    def detect(self, image: Image, region: tuple[float, float, float, float], threshold: float) -> FoundPlates:
+        """Return the plates in a region (xyxy, may exceed the image) in image pixels, highest score first."""
         luma, scale, origin = letterboxed_crop(image, region, width=self.width, height=self.height)
         outputs = self.network.run(_quantise(luma, self.network.input)[None, :, :, None])
         cells = np.concatenate(
@@ -153,9 +153,10 @@ class _TileDetector:
 def letterboxed_crop(
     image: Image, region: tuple[float, float, float, float], *, width: int, height: int
 ) -> tuple[Luma, NDArray[np.float64], NDArray[np.float64]]:
-    """Return a region as luma of this size, unstretched, grey where there is no picture; then its scale and its origin.
+    """Return a letterboxed luma crop of a region, its scale ``(x, y)`` and its origin ``(x, y)``.
 
-    A point of the picture is at ``(point - origin) * scale`` in what is returned.
+    The aspect ratio is kept, and areas outside the image are grey. A point of the image is at
+    ``(point - origin) * scale`` in the crop.
     """
     rows, columns = image.shape[:2]
     scale = min(width / (region[2] - region[0]), height / (region[3] - region[1]))
@@ -172,8 +173,7 @@ def letterboxed_crop(
 
 
 def _resize(grey: Luma, size: tuple[int, int]) -> Luma:
-    """Return luma in this size; what shrinks is averaged. By halves first: those cost OpenCV next to nothing, and the
-    rest half of what it costs at once."""
+    """Return resized luma, averaged when reduced. Repeated halving first takes OpenCV about half the time."""
     while grey.shape[1] >= 2 * size[0] and grey.shape[0] >= 2 * size[1]:
         half = grey.shape[1] // 2, grey.shape[0] // 2
         grey = np.asarray(cv2.resize(grey, half, interpolation=cv2.INTER_AREA), np.uint8)
@@ -183,7 +183,7 @@ def _resize(grey: Luma, size: tuple[int, int]) -> Luma:
 
 
 def _offset_px(span: tuple[float, float], shown_from: int, shown_px: int, *, room_px: int, scale: float) -> int:
-    """Return where the shown part begins, the region's span being centred in the room."""
+    """Return the offset of the visible part in a crop in which the region is centred."""
     begin = (room_px - (span[1] - span[0]) * scale) / 2 + (shown_from - span[0]) * scale
     return int(np.clip(round(begin), 0, room_px - shown_px))
 
@@ -191,7 +191,7 @@ def _offset_px(span: tuple[float, float], shown_from: int, shown_px: int, *, roo
 def open_plate_detector(
     *, search: PlateSearch | None = None, threads: int = 1, whole: Path = WHOLE_MODEL, close: Path = CLOSE_MODEL
 ) -> NetworkPlateDetector:
-    """Open the detector that ships with the project; raise ConfigurationError where no runtime is installed."""
+    """Open the shipped detector; raise ConfigurationError if no inference runtime is installed."""
     return NetworkPlateDetector(
         open_model(whole, threads=threads, edgetpu=False),
         close=open_model(close, threads=threads, edgetpu=False),
@@ -214,30 +214,32 @@ def _whole_region(image: Image) -> tuple[float, float, float, float]:
 
 
 def _merge_parts(parts: list[FoundPlates]) -> FoundPlates:
-    """Return what was found in several looks, best first, each plate once."""
+    """Return the plates of several searches without duplicates, highest score first."""
     score, corners = np.concatenate([part.score for part in parts]), np.concatenate([part.corners for part in parts])
     found = FoundPlates(score, corners).select(np.argsort(-score, kind="stable"))
     return found.select(merge(found, overlap=_DUPLICATE_OVERLAP))
 
 
 def _quarter_regions(width: int, height: int) -> list[tuple[float, float, float, float]]:
-    """Return four overlapping regions that cover the picture."""
+    """Return four overlapping regions that cover the image."""
     wide, tall = width * _QUARTER_SHARE, height * _QUARTER_SHARE
     return [(x, y, x + wide, y + tall) for x in (0.0, width - wide) for y in (0.0, height - tall)]
 
 
-def _region_around(corners: Floats, eye: _TileDetector, *, max_enlargement: float) -> tuple[float, float, float, float]:
-    """Return the region in which a plate has the size that the closer look likes best."""
+def _region_around(
+    corners: Floats, tiles: _TileDetector, *, max_enlargement: float
+) -> tuple[float, float, float, float]:
+    """Return the region around a candidate in which the plate has the size the second stage was trained on."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     extent = max(float(high[0] - low[0]), 2.0 * float(high[1] - low[1]))
-    scale = min(_CLOSE_WIDTH_SHARE * eye.width / max(extent, 1.0), max_enlargement)
-    centre, reach = (low + high) / 2, (eye.width / scale / 2, eye.height / scale / 2)
+    scale = min(_CLOSE_WIDTH_SHARE * tiles.width / max(extent, 1.0), max_enlargement)
+    centre, reach = (low + high) / 2, (tiles.width / scale / 2, tiles.height / scale / 2)
     x, y = float(centre[0]), float(centre[1])
     return x - reach[0], y - reach[1], x + reach[0], y + reach[1]
 
 
 def _matching_row(near: FoundPlates, seen: Floats) -> int | None:
-    """Return the row of the plate that was to be looked at: the best of those that reach into it."""
+    """Return the row of the best plate that overlaps the candidate; None if there is none."""
     low, high = seen.min(axis=0), seen.max(axis=0)
     boxes = near.boxes()
     rows = np.flatnonzero(np.all((boxes[:, :2] < high) & (boxes[:, 2:] > low), axis=1))

@@ -1,10 +1,9 @@
-"""What speaks for a plate besides the detector's score and the characters: an edge around it, its text, its place.
+"""Evidence for a plate besides the detector's score and its characters: its edges, its text and its position.
 
-A plate is a board of its own: along each of its sides brightness steps, between the characters too. Lettering painted
-on a van has none of that, however much it looks like a plate's line of characters. Nor is what it says a plate's text,
-and it often stands higher than plates do. The weights are log odds, to be added to those of ``plate_score``; they were
-chosen on lettering, telephone numbers and bus numbers drawn onto vehicles, and on the frames that the detector was
-trained with (``tests/support/anpr/lettering.py`` draws such).
+A plate is a board with a step of brightness along each of its sides. Lettering painted on a van has no such edges, its
+text rarely has the format of a plate, and it is often higher on the vehicle. The weights are log odds that are added to
+those of ``plate_score``. They were chosen on lettering, telephone numbers and bus numbers drawn onto vehicles
+(``tests/support/anpr/lettering.py``), and on the training frames of the detector.
 """
 
 from __future__ import annotations
@@ -24,41 +23,41 @@ from edge_agent.events.occurrences import Box
 from edge_agent.types import Image
 
 USUAL_EDGE = 0.17
-"""Nearly all plates have an edge so strong; most lettering has less. Raising it believes fewer faint plates."""
-EDGE_WEIGHT, MOST_AGAINST = 6.0, 6.0
-"""How much a weak edge counts, and at most."""
-MOST_AGAINST_A_FORMAT: Mapping[str, float] = MappingProxyType({"us": 3.5, "eu": 0.5, "gb": 0.5, "br": 0.5})
-"""At most against a text in a format of the region that the plate looks like: small and blurred plates have weak edges.
-US formats are so many that lettering has them too."""
+"""Edge strength that nearly all plates reach and most lettering does not. Raising it rejects more faint plates."""
+EDGE_WEIGHT, MAX_EDGE_PENALTY = 6.0, 6.0
+"""Weight of a weak edge, and its maximum penalty in log odds."""
+MAX_EDGE_PENALTY_BY_REGION: Mapping[str, float] = MappingProxyType({"us": 3.5, "eu": 0.5, "gb": 0.5, "br": 0.5})
+"""Maximum penalty by region, for a text in a format of the region that the plate looks like: small and blurred
+plates have weak edges. It is higher for the US, whose many formats match lettering too."""
 UNKNOWN_FORMAT, NO_DIGIT, IMPLAUSIBLE = -1.0, -1.5, -2.0
-"""For a text that has no known format (a US vanity plate, or half of a plate), for letters alone, and for a text that
-no plate can have."""
+"""Log odds of a text without a known format (a US vanity plate, or half of a plate), of letters alone, and of an
+implausible text."""
 DARK_WITHOUT_LOOKS = -0.5
-"""For light characters on a dark ground, as bus displays have them, on what looks like no region's plates."""
+"""Log odds of light characters on a dark background, as on bus displays, without a recognised region."""
 DARK_SHARE = 0.4
-"""A ground is dark where less than this share of the plate is light."""
+"""A background is dark if less than this share of the plate is light."""
 TOO_HIGH = -3.0
 TOO_HIGH_SHARE = 0.35
-"""In the upper part of its vehicle, from the top, hangs no plate; a motorcycle's may."""
+"""Plates are not mounted in this upper share of a vehicle, except on motorcycles."""
 _MARGINS = (0.16, 0.45)
 _WORKING_HEIGHT_PX = 24.0
 _REACH_PX = (8, 10)
-"""How far from where the detector puts a side it is looked for, up and down, and left and right."""
+"""Search distance for a side from its detected position, vertically and horizontally, at the working height."""
 _STEADY = 25
-"""Percentile along a side: a step must be there over three quarters of it."""
+"""Percentile along a side: the step must be present along three quarters of it."""
 _NOISE = 8.0
 
 Grey = NDArray[np.float32]
 
 
 def evidence(image: Image, plate: PlateBox, reading: PlateReading, rules: PlateRules) -> float:
-    """Return log odds, 0 or less, for what speaks against a plate in its picture and in its text."""
+    """Return log odds, 0 or less, from the plate's edges and its text."""
     edge, light_share = measure_edges(image, plate)
     formats = matching_regions(reading.text)
     appearance = reading.region or ""
-    most = MOST_AGAINST_A_FORMAT[appearance] if formats & GROUPS.get(appearance, frozenset()) else MOST_AGAINST
+    most = MAX_EDGE_PENALTY_BY_REGION[appearance] if formats & GROUPS.get(appearance, frozenset()) else MAX_EDGE_PENALTY
     odds = max(min(EDGE_WEIGHT * math.log(max(edge, 0.01) / USUAL_EDGE), 0.0), -most)
-    if len(reading.text) >= rules.min_length:  # of fewer characters some were not seen: that says nothing
+    if len(reading.text) >= rules.min_length:  # a shorter text is incomplete and gives no evidence
         odds += 0.0 if formats else UNKNOWN_FORMAT
         odds += NO_DIGIT if reading.text.isalpha() else 0.0
         odds += 0.0 if rules.plausible(reading.text, appearance=reading.region) else IMPLAUSIBLE
@@ -68,7 +67,7 @@ def evidence(image: Image, plate: PlateBox, reading: PlateReading, rules: PlateR
 
 
 def position_evidence(plate: Box, vehicle: Box, class_name: str) -> float:
-    """Return log odds, 0 or less, for a plate's place on its vehicle; both boxes are xyxy in pixels."""
+    """Return log odds, 0 or less, from a plate's position on its vehicle; boxes are xyxy in pixels."""
     cut_above = vehicle[1] <= 0.01 * (vehicle[3] - vehicle[1])
     if cut_above or "motor" in class_name:
         return 0.0
@@ -77,8 +76,8 @@ def position_evidence(plate: Box, vehicle: Box, class_name: str) -> float:
 
 
 def measure_edges(image: Image, plate: PlateBox) -> tuple[float, float]:
-    """Return how strong the plate's edge is, in parts of its contrast, and which share of the plate is light, 0..1."""
-    crop = rectify_plate(image, plate, margin_ratio=_MARGINS, most_height_px=48)
+    """Return the edge strength relative to the plate's contrast, and the share of light pixels, 0..1."""
+    crop = rectify_plate(image, plate, margin_ratio=_MARGINS, max_height_px=48)
     grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.float32)
     zoom = _WORKING_HEIGHT_PX * (1 + 2 * _MARGINS[1]) / grey.shape[0]
     size = max(8, round(grey.shape[1] * zoom)), max(8, round(grey.shape[0] * zoom))
@@ -100,7 +99,7 @@ def measure_edges(image: Image, plate: PlateBox) -> tuple[float, float]:
 
 
 def _step(steps: Grey, at: int, reach: int) -> float:
-    """Return the strongest step, up or down, that is steady along a line of ``steps`` within reach of ``at``."""
+    """Return the strongest step of brightness that is consistent along a line within ``reach`` pixels of ``at``."""
     near = steps[max(at - reach, 0) : at + reach + 1]
     if not near.size:
         return 0.0

@@ -1,9 +1,9 @@
-"""How likely it is that what was found is a plate at all, once the detector and the reader have both looked.
+"""The plate score: probability that a detection is a plate, given the detector's score and the reading.
 
-A grille, a hazard triangle or a lit window can look like a plate from afar, but there are no characters on it. So the
-detector's score and the characters that the reader saw count together: a doubtful find with a row of clear characters
-is a plate, an illegible one must look like nothing else. The weights are a logistic regression over what is found on
-held-out frames and generated scenes (``training/detector/choose_plate_score.py``).
+A grille, a hazard triangle or a lit window can look like a plate from a distance, but has no characters. A detection
+with a low score is therefore accepted if its characters are legible, and an illegible one only with a high score. The
+weights are from a logistic regression on held-out frames and generated scenes
+(``training/detector/choose_plate_score.py``).
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import math
 from edge_agent.anpr.types import PlateReading
 
 MIN_PLATE_SCORE = 0.7
-"""What is believed less is not listed, unless everything was asked for. On the held-out material that leaves 3 of the
-48 false finds, and drops 10 of 251 plates."""
-MOST_CHARACTERS = 5.0
-"""More characters than these make nothing any more believable."""
+"""Minimum plate score of a detection in a single image. On the held-out material this keeps 3 of 48 false positives
+and drops 10 of 251 plates."""
+MAX_CHARACTERS = 5.0
+"""Maximum number of legible characters that count."""
 _BIAS, _SCORE_WEIGHT, _CHARACTER_WEIGHT = -3.47, 3.49, 0.80
-_LEAST_SCORE = 0.001
+_MIN_SCORE = 0.001
 
 
 def legible_characters(reading: PlateReading) -> float:
-    """Return how many characters were read, each counting as much as it is sure."""
+    """Return the number of characters read, each weighted by its confidence."""
     if reading.character_confidences:
         return math.fsum(reading.character_confidences)
     return len(reading.text) * reading.confidence ** (1 / len(reading.text)) if reading.text else 0.0
 
 
 def plate_score(score: float, reading: PlateReading, *, evidence: float = 0.0) -> float:
-    """Return the probability, 0..1, that what the detector gave ``score`` and the reader read so is a plate.
+    """Return the probability, 0..1, that a detection is a plate.
 
-    ``evidence``: log odds of everything else that speaks for it (see ``plate_evidence``).
+    ``score``: of the detector, 0..1. ``evidence``: log odds of further evidence (see ``plate_evidence``).
     """
-    score = min(max(score, _LEAST_SCORE), 1 - _LEAST_SCORE)
-    characters = min(legible_characters(reading), MOST_CHARACTERS)
+    score = min(max(score, _MIN_SCORE), 1 - _MIN_SCORE)
+    characters = min(legible_characters(reading), MAX_CHARACTERS)
     odds = _BIAS + _SCORE_WEIGHT * math.log(score / (1 - score)) + _CHARACTER_WEIGHT * characters + evidence
     return 1 / (1 + math.exp(-odds))

@@ -1,1 +1,1 @@
-"""What a plate's crop says: rectification, the readers, and the fusion of their characters."""
+"""Reads the crop of a plate: rectification, character detection, readers, and fusion of their results."""

@@ -1,4 +1,4 @@
-"""Lays two rows side by side so that as many characters as possible meet their like (Needleman and Wunsch 1970)."""
+"""Aligns two sequences of characters at minimum cost (Needleman and Wunsch 1970)."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ LOOK_ALIKE = tuple(
 _LIKE, _UNLIKE, _GAP = 0.6, 1.0, 1.0
 
 Swaps = Sequence[Sequence[float]]
-"""For each member of one row and each of the other what it costs that they stand side by side."""
+"""Cost of matching each element of the first sequence (rows) with each of the second (columns)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Where a text's characters are, beside a reference."""
+    """Positions of a text's characters relative to a reference."""
 
     matched: tuple[int | None, ...]
-    """For each character of the reference the index of the text's character beside it; None where it has none."""
+    """For each character of the reference, the index of the matched character of the text; None for a gap."""
     inserted: tuple[tuple[int, ...], ...]
-    """For each place before a character of the reference, and after the last, indices of characters that it lacks."""
+    """For each gap before a character of the reference, and after the last, the indices of inserted characters."""
 
 
 def distance(one: str, other: str) -> float:
-    """Return the least cost of turning one text into the other; characters that look alike cost less."""
+    """Return the minimum edit cost between two texts; similar characters cost less."""
     if one == other:
         return 0.0
     return _costs(_swaps(one, other), len(other), _GAP)[-1][-1]
 
 
 def align(text: str, reference: str) -> Alignment:
-    """Return the cheapest alignment of ``text`` with ``reference``."""
+    """Return the alignment of ``text`` with ``reference`` of minimum cost."""
     if len(text) == len(reference) and sum(a != b for a, b in zip(text, reference, strict=True)) <= 1:
         return Alignment(tuple(range(len(text))), ((),) * (len(reference) + 1))
     matched: list[int | None] = []
@@ -48,20 +48,20 @@ def align(text: str, reference: str) -> Alignment:
 
 
 def pairs(swaps: Swaps, columns: int, gap: float) -> list[tuple[int | None, int | None]]:
-    """Return which member of the one row stands beside which of the other, in order, at the least cost.
+    """Return the matched index pairs of minimum total cost, in order.
 
-    ``swaps``: for each member of the one row the costs with the ``columns`` members of the other. ``gap``: what one
-    costs that stands alone; it has None beside it. Of alignments that cost the same the last members stay together.
+    ``swaps``: matching costs, each row with ``columns`` values. ``gap``: cost of an unmatched element, which is paired
+    with None. Of alignments with equal cost, the one that matches the last elements is returned.
     """
     costs = _costs(swaps, columns, gap)
     found: list[tuple[int | None, int | None]] = []
     row, column = len(swaps), columns
     while row or column:
-        here = costs[row][column]
-        if row and column and here == costs[row - 1][column - 1] + swaps[row - 1][column - 1]:
+        cost = costs[row][column]
+        if row and column and cost == costs[row - 1][column - 1] + swaps[row - 1][column - 1]:
             row, column = row - 1, column - 1
             found.append((row, column))
-        elif column and here == costs[row][column - 1] + gap:
+        elif column and cost == costs[row][column - 1] + gap:
             column -= 1
             found.append((None, column))
         else:
@@ -71,7 +71,7 @@ def pairs(swaps: Swaps, columns: int, gap: float) -> list[tuple[int | None, int 
 
 
 def _costs(swaps: Swaps, columns: int, gap: float) -> list[list[float]]:
-    # Sums as ``pairs`` will take them apart again: three gaps added are not always thrice a gap.
+    # Accumulated by addition as ``pairs`` subtracts: in floating point, three added gaps may differ from 3 * gap.
     rows = [list(accumulate(repeat(gap, columns), initial=0.0))]
     for costs in swaps:
         above = rows[-1]

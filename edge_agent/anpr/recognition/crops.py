@@ -1,4 +1,4 @@
-"""Pieces of a plate's crop in the sizes that the readers' networks take. Training cuts by the same code."""
+"""Resizes and crops plates to the inputs of the reader networks. Training uses the same code."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from edge_agent.types import Image
 
 LINE_WIDTH, LINE_HEIGHT = 192, 48
 LINE_MARGINS = (1.0, 0.85)
-"""How far a line's cut lies from its outer characters' middles, in widths and heights of a character."""
+"""Margins of a line's crop around the centres of its outer characters, in character widths and heights."""
 
 
 def to_reader_input(crop: Image, width: int, height: int) -> Floats:
-    """Return the crop as RGB 0..1 in the network's size."""
+    """Return the crop as RGB, 0..1, ``(height, width, 3)``."""
     return np.asarray(resize_to_input(crop, width, height), np.float32) / np.float32(255)
 
 
 def resize_to_input(crop: Image, width: int, height: int) -> Image:
-    """Return the crop as RGB in the network's size; what shrinks is averaged. Training stretches by the same code."""
+    """Return the crop as RGB ``(height, width, 3)``, averaged when reduced; the aspect ratio is not kept."""
     shrinks = crop.shape[1] > width and crop.shape[0] > height
     small = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
@@ -28,9 +28,9 @@ def resize_to_input(crop: Image, width: int, height: int) -> Image:
 def crop_around(
     crop: Image, found: list[DetectedCharacter], margins: tuple[float, float], width: int, height: int
 ) -> Image:
-    """Return the crop cut anew around the characters, level, ``width`` by ``height`` pixels.
+    """Return a level crop around the characters, ``(height, width, 3)``.
 
-    ``margins``: how far the cut lies from the outer characters' middles, in widths and heights of a character.
+    ``margins``: distance from the centres of the outer characters, in character widths and heights.
     """
     x, y = np.array([c.middle_x for c in found]), np.array([c.middle_y for c in found])
     wide, tall = (float(np.median([getattr(c, side) for c in found])) for side in ("width", "height"))
@@ -42,7 +42,7 @@ def crop_around(
     source = np.array(corners, np.float32)
     source *= np.array([crop.shape[1] / INPUT_WIDTH, crop.shape[0] / INPUT_HEIGHT], np.float32)
     shrinks = source[1, 0] - source[0, 0] > 2 * width and source[2, 1] - source[1, 1] > 2 * height
-    if shrinks:  # averaged first: a warp alone skips pixels
+    if shrinks:  # average first, because a warp alone skips pixels
         crop = np.asarray(cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
         source *= np.float32(0.5)
     target = np.array([(0, 0), (width, 0), (width, height)], np.float32)
@@ -52,7 +52,7 @@ def crop_around(
 
 
 def _slope(x: Floats, y: Floats, tall: float) -> float:
-    """Return how much the lines of text fall to the right, in the network's pixels; robust to a second line."""
+    """Return the slope of the text, positive downwards to the right; robust to a second line."""
     span = float(x.max() - x.min())
     if span < tall:
         return 0.0
@@ -66,10 +66,10 @@ def _slope(x: Floats, y: Floats, tall: float) -> float:
 
 
 def crop_line(crop: Image, line: list[DetectedCharacter], *, margins: tuple[float, float] = LINE_MARGINS) -> Image:
-    """Return the part of a plate's crop that holds these characters of one line, BGR ``(48, 192, 3)``."""
+    """Return the part of a plate's crop with the characters of one line, BGR ``(48, 192, 3)``."""
     return crop_around(crop, line, margins, LINE_WIDTH, LINE_HEIGHT)
 
 
 def to_line_input(line: Image) -> Floats:
-    """Return a line as the network wants it: BGR in -1..1."""
+    """Return a line as input of the line reader: BGR, -1..1."""
     return np.asarray(line, np.float32) / np.float32(127.5) - np.float32(1)

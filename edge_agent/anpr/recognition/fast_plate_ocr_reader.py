@@ -1,4 +1,4 @@
-"""fast-plate-ocr as a plate reader (extra ``fast-plate-ocr``; fetches its model on first use)."""
+"""fast-plate-ocr as a plate reader (extra ``fast-plate-ocr``; downloads its model on first use)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "cct-xs-v1-global-model"
 
 
 def open_reader(*, threads: int = 1) -> FastPlateOcrReader:
-    """Load fast-plate-ocr; raise ConfigurationError where it is not installed or its model cannot be had."""
+    """Load fast-plate-ocr; raise ConfigurationError if it is not installed or its model is not available."""
     try:
         package = importlib.import_module("fast_plate_ocr")
         runtime = importlib.import_module("onnxruntime")
@@ -34,10 +34,10 @@ def open_reader(*, threads: int = 1) -> FastPlateOcrReader:
 
 
 class FastPlateOcrReader:
-    """One line or two; the model was trained on both."""
+    """Reads plates with one or two lines."""
 
     def __init__(self, recognizer: Any) -> None:
-        """``recognizer`` is called as ``fast_plate_ocr.LicensePlateRecognizer`` is."""
+        """``recognizer``: has the interface of ``fast_plate_ocr.LicensePlateRecognizer``."""
         self._recognizer = recognizer
 
     def read(self, crop: Image) -> PlateReading:

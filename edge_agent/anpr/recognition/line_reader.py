@@ -1,7 +1,7 @@
-"""Reads one line of a plate whose characters have been found, by a network that has seen all kinds of text.
+"""Reads one line of a plate with a network that was trained on text of many kinds.
 
-The network (``training/line``) names, every 8 pixels along the line, one of 36 characters or none; runs of one name are
-one character (best path of connectionist temporal classification, Graves et al. 2006).
+The network (``training/line``) predicts one of 36 characters or a blank every 8 pixels along the line. Runs of the same
+prediction are one character (best-path decoding of connectionist temporal classification, Graves et al. 2006).
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ MODEL_NAME = "plate_line"
 
 
 def open_line_reader(path: Path | None = None, *, threads: int = 1) -> LineReader:
-    """Open a line reader's model, the shipped one by default; ``ConfigurationError`` where it is not as described."""
+    """Open a line reader, by default the shipped one; raise ConfigurationError if the file is not the described one."""
     path = path or shipped(MODEL_NAME)
     ReaderModel.load_checked(path)
     return LineReader(network=open_model(path, threads=threads, edgetpu=False))
 
 
 class LineReader:
-    """Reads lines of text. Not for use by two threads at once."""
+    """Reads lines of text. Not thread-safe."""
 
     def __init__(self, *, network: InferenceModel) -> None:
         self._network = network
 
     def read(self, crop: Image, line: list[DetectedCharacter]) -> list[Floats]:
-        """Return the characters seen from the left, each ``(36,)`` probabilities that sum to 1 at most.
+        """Return the characters from the left, each ``(36,)`` probabilities that sum to at most 1.
 
-        ``line``: the characters of one line that were spotted on the crop; they say where it is, not what it says.
+        ``line``: the characters of one line detected on the crop. Only their positions are used.
         """
         picture = to_line_input(crop_line(crop, line))
         steps = np.asarray(self._network.run(picture[None])[0][0], np.float32)
@@ -45,7 +45,7 @@ class LineReader:
 
 
 def characters(steps: Floats) -> list[Floats]:
-    """Return what ``(T, 37)`` probabilities, 0 for none, say: for each run of one name its surest step."""
+    """Decode ``(T, 37)`` probabilities, index 0 for blank: each run yields its step with the highest confidence."""
     names = steps.argmax(axis=1)
     starts = [0, *(np.flatnonzero(np.diff(names)) + 1), len(names)]
     found: list[Floats] = []

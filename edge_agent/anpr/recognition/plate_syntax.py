@@ -1,8 +1,8 @@
-"""Settles 0 or O, 1 or I, 8 or B by the serials that plates carry: three letters and four digits, say, and where.
+"""Disambiguates 0 and O, 1 and I, 8 and B by the syntax of plates, that is, the positions of letters and digits.
 
-On most plates an O and a zero come from one die; only their places tell them apart. What the network thinks of each
-character is weighed against how common the row of letters and digits is that it would make, per region; what fits no
-known row is weighed as free text, where letters and digits come in runs.
+On most plates O and zero have the same shape and differ only by position. The network's probabilities for each
+character are combined with the frequency of the resulting pattern of letters and digits, per region. Text without a
+known pattern is modelled as runs of letters and digits.
 """
 
 from __future__ import annotations
@@ -43,24 +43,25 @@ _SHARES: Mapping[str, tuple[float, str]] = MappingProxyType(
         "br": (0.03, "LLLDDDD 54 LLLDLDD 46"),
     }
 )  # fmt: skip
-"""Per region the share of free texts, and rows of letters (L) and digits (D) with their shares among the others."""
+"""Per region: the share of plates without a known pattern, and patterns of letters (L) and digits (D) with their
+relative frequencies."""
 
 _DIGITS = 10
 _SAME_KIND_AGAIN, _FIRST_IS_LETTER = 0.85, 0.7
 RARE_LETTERS: Mapping[str, float] = MappingProxyType({"us": 0.25, "gb": 0.5})
-"""Regions whose serials mostly go without I, O and Q, and how much rarer these are there than other letters."""
+"""Regions that rarely issue I, O and Q, and the relative frequency of these letters there."""
 _RARE_LETTERS = [18, 24, 26]
-_MOST_DOUBTFUL, _DOUBT = 4, 0.05
+_MAX_DOUBTFUL, _DOUBT = 4, 0.05
 _FIRM = 0.01
-"""A letter that is a digit by less than this chance, or the other way round, stands, whatever the rows say."""
+"""A letter whose probability of being a digit is below this, or the reverse, is kept whatever the pattern."""
 PRIOR_POWER: Mapping[str, float] = MappingProxyType({"br": 1.0, "gb": 0.5})
-"""How much the rows count: 0 not at all, 1 fully. The network has seen serials too and has weighed them already; where
-every plate follows one of two rows they count fully."""
+"""Exponent of the pattern frequencies, 0..1. Below 1 because the network has learned the patterns in part; 1 where
+every plate has one of two patterns."""
 _USUAL_POWER = 0.25
 
 
 def row_shares(region: str, length: int) -> dict[str, float]:
-    """Return the known rows of so many characters with their shares of all plates of a region; empty if unknown."""
+    """Return the patterns of this length with their shares of all plates of a region; empty if unknown."""
     if region not in _SHARES:
         return {}
     free, table = _SHARES[region]
@@ -71,9 +72,9 @@ def row_shares(region: str, length: int) -> dict[str, float]:
 
 
 def disambiguate(distributions: Floats, regions: Mapping[str, float]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return for each character the class to read and its confidence.
+    """Return the class ``(N,)`` and the confidence ``(N,)``, 0..1, of each character.
 
-    ``distributions``: ``(N, 36)`` probabilities, digits first; ``regions``: how likely each region is.
+    ``distributions``: ``(N, 36)`` probabilities, digits first. ``regions``: probability of each region.
     """
     chances = np.maximum(distributions.astype(np.float64), 1e-6)
     total = chances.sum(axis=1, keepdims=True)
@@ -110,9 +111,9 @@ def disambiguate(distributions: Floats, regions: Mapping[str, float]) -> tuple[N
 
 
 def _readings(as_read: NDArray[np.bool_], by_kind: NDArray[np.float64]) -> list[tuple[int, ...]]:
-    """Return the row as it was read and every other that the most doubtful characters leave open."""
+    """Return the pattern as read, and those that result from changing the most uncertain characters."""
     lesser = by_kind.min(axis=1)
-    doubtful = [place for place in np.argsort(-lesser)[:_MOST_DOUBTFUL] if lesser[place] > _DOUBT]
+    doubtful = [place for place in np.argsort(-lesser)[:_MAX_DOUBTFUL] if lesser[place] > _DOUBT]
     readings: list[tuple[int, ...]] = []
     for flips in product((False, True), repeat=len(doubtful)):
         kinds = as_read.copy()

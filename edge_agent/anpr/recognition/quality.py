@@ -1,4 +1,4 @@
-"""How well a plate can be read on a crop, before anybody reads it."""
+"""Estimates how legible the crop of a plate is, before reading it."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from edge_agent.anpr.types import PlateBox
 from edge_agent.types import Image
 
 _GLYPH_SHARE, _GLYPH_SHARE_TWO_LINES = 0.62, 0.36
-"""How much of a plate's height its characters take."""
+"""Character height as a share of the plate's height, with one line and with two."""
 _TWO_LINES_BELOW = 2.0
-"""Plates less wide than so many times their height have two lines."""
+"""Plates with a smaller ratio of width to height have two lines."""
 _WORKING_HEIGHT_PX = 32
 _FLAT_VARIANCE = 120.0
-"""Contrast below which there is nothing to be sharp: sensor noise, mostly."""
+"""Variance that is mostly sensor noise; it keeps the sharpness of flat crops low."""
 _HALF_SHARP = 0.12
 _EASY_GLYPH_PX = 22.0
-"""Characters so tall are as legible as they get."""
+"""Character height, in pixels, above which legibility no longer improves."""
 
 
 @dataclass(frozen=True, slots=True)
 class CropQuality:
-    """What can be expected of reading a crop."""
+    """The legibility of a crop."""
 
     glyph_px: float
-    """How tall the characters are, about, in the picture."""
+    """Estimated height of the characters in the image, in pixels."""
     sharpness: float
-    """0..1; 0.5 is a crop whose edges just begin to look soft."""
+    """0..1; at 0.5 edges begin to look soft."""
     detection: float
-    """0..1: how sure the detector is"""
+    """Score of the detector, 0..1."""
 
     @property
     def overall(self) -> float:
-        """0..1; small, blurred and doubtful crops are worth less."""
+        """Overall quality, 0..1; lower for small, blurred and uncertain plates."""
         size = min(self.glyph_px / _EASY_GLYPH_PX, 1.0)
         return size * min(2.0 * self.sharpness, 1.0) ** 0.5 * self.detection**0.5
 
 
 def plate_size_px(plate: PlateBox) -> tuple[float, float]:
-    """Return width and height of the plate itself, along its sides where its corners are known."""
+    """Return width and height of the plate in pixels, along its sides if its corners are known."""
     corners = plate.corners
     if corners is None:
         return plate.right - plate.left, plate.bottom - plate.top
@@ -50,15 +50,15 @@ def plate_size_px(plate: PlateBox) -> tuple[float, float]:
 
 
 def glyph_height_px(plate: PlateBox) -> float:
-    """Estimate how tall the plate's characters are from its size and shape alone."""
+    """Estimate the height of the plate's characters from its size and aspect ratio."""
     width_px, height_px = plate_size_px(plate)
     return height_px * (_GLYPH_SHARE if width_px >= _TWO_LINES_BELOW * height_px else _GLYPH_SHARE_TWO_LINES)
 
 
 def sharpness(crop: Image) -> float:
-    """Return how sharp a crop is, 0..1, whatever its contrast and, above 32 pixels of height, its size.
+    """Return the sharpness of a crop, 0..1, independent of contrast and, above a height of 32 pixels, of size.
 
-    Variance of the Laplacian (Pech-Pacheco et al., 2000) over the variance of the crop itself.
+    Variance of the Laplacian (Pech-Pacheco et al. 2000) divided by the variance of the crop.
     """
     if min(crop.shape[:2]) < 3:
         return 0.0
@@ -73,5 +73,5 @@ def sharpness(crop: Image) -> float:
 
 
 def crop_quality(crop: Image, plate: PlateBox) -> CropQuality:
-    """Judge a straightened crop of ``plate``."""
+    """Return the quality of a rectified crop of ``plate``."""
     return CropQuality(glyph_px=glyph_height_px(plate), sharpness=sharpness(crop), detection=min(plate.score, 1.0))

@@ -1,4 +1,4 @@
-"""RapidOCR's text recogniser as a plate reader (extra ``rapidocr``; its PP-OCR models come inside its wheel)."""
+"""RapidOCR's text recogniser as a plate reader (extra ``rapidocr``; its wheel includes the PP-OCR models)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TWO_LINES_BELOW = 2.0
 
 
 def open_reader(*, threads: int = 1) -> RapidOcrReader:
-    """Load RapidOCR; raise ConfigurationError where it is not installed."""
+    """Load RapidOCR; raise ConfigurationError if it is not installed."""
     try:
         rapidocr = importlib.import_module("rapidocr")
     except ImportError as error:
@@ -36,10 +36,10 @@ def open_reader(*, threads: int = 1) -> RapidOcrReader:
 
 
 class RapidOcrReader:
-    """Recognises one line at a time; plates with two are cut across the middle."""
+    """Reads one line at a time; plates with two lines are split in the middle."""
 
     def __init__(self, engine: Any) -> None:
-        """``engine`` is called as ``rapidocr.RapidOCR`` is."""
+        """``engine``: has the interface of ``rapidocr.RapidOCR``."""
         self._engine = engine
 
     def read(self, crop: Image) -> PlateReading:
@@ -60,7 +60,7 @@ class RapidOcrReader:
 
 
 def _joined(lines: list[tuple[str, float]]) -> PlateReading:
-    """Put the lines' texts together. RapidOCR's score is the mean of the characters', so each gets that."""
+    """Concatenate the lines. RapidOCR's score is the mean over the characters, so each character gets it."""
     text = "".join(line for line, _ in lines)
     certainties = tuple(score for line, score in lines for _ in line)
     confidence = float(np.prod(certainties)) if certainties else 0.0

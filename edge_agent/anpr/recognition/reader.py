@@ -1,9 +1,9 @@
-"""Reads the number on a plate's crop with two small networks, of which the second is asked where the first doubts.
+"""Reads the crop of a plate with two small networks; the second one runs only if the first is uncertain.
 
-The first spots characters on a grid (see ``spotting``). Unless that look is certain, the crop is cut anew around the
-characters found, level and close, and looked at once more (twice where the first network is alone); the surest look
-counts. On misplaced crops that halves the errors (``training/MODEL_CARD_reader.md``). Then the second network reads
-each line by itself (``line_reader``), and what the two say is joined (``agreement``).
+The first network detects characters on a grid (``character_detection``). If the result is uncertain, a level and
+tighter crop around the characters is read again (two crops without a line reader), and the most certain result is
+kept. On misplaced crops this halves the errors (``training/MODEL_CARD_reader.md``). The second network then reads each
+line (``line_reader``), and both results are fused (``fusion``).
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from edge_agent.detect.runtimes.table import open_model
 from edge_agent.types import Image
 
 MODEL_NAME = "plate_reader"
-REGION_SURE = 0.9
-"""Below this probability no region is told."""
-SURE_AT_FIRST = 0.925
-"""Where the ``certainty`` of the first look is more than this nothing more is asked. Two of five are doubtful so,
-and asking of more finds few more errors (``training/MODEL_CARD_line.md``)."""
-CLOSER_LOOKS = ((1.0, 0.75), (1.3, 1.0))
-"""How far around the characters the further looks are cut: widths and heights of a character from the outer middles.
-Where there is a line reader the first does: with it the other one's gain is nothing."""
-_SMALLEST_CROP_PX = 4
-_FEWEST_TO_STRAIGHTEN = 3
+MIN_REGION_PROBABILITY = 0.9
+"""Minimum probability of a region that is reported."""
+MIN_CERTAINTY = 0.925
+"""``certainty`` of the first result from which it is final. About two in five plates are below it. Raising it is slower
+and corrects few more errors (``training/MODEL_CARD_line.md``)."""
+CROP_MARGINS = ((1.0, 0.75), (1.3, 1.0))
+"""Margins of the tighter crops, in character widths and heights. With a line reader only the first is used, because the
+second one brings no further gain."""
+_MIN_CROP_PX = 4
+_MIN_CHARACTERS_TO_CROP = 3
 
 
 def open_reader(path: Path | None = None, *, threads: int = 1) -> NetworkPlateReader:
-    """Open a reader model after checking that the file is the one described.
+    """Open a reader model; raise ConfigurationError if the file is not the described one.
 
-    By default it is the shipped one, and the shipped line reader with it; any other model reads alone.
+    By default the shipped model is opened together with the shipped line reader. Any other model is used alone.
     """
     line_reader = open_line_reader(threads=threads) if path is None else None
     path = path or shipped(MODEL_NAME)
@@ -57,7 +57,7 @@ def open_reader(path: Path | None = None, *, threads: int = 1) -> NetworkPlateRe
 
 
 class NetworkPlateReader:
-    """A ``PlateReader`` over a character-spotting network. Not for use by two threads at once."""
+    """A ``PlateReader`` with a character detection network and an optional line reader. Not thread-safe."""
 
     def __init__(
         self,
@@ -65,25 +65,25 @@ class NetworkPlateReader:
         model: ReaderModel,
         network: InferenceModel,
         line_reader: LineReader | None = None,
-        second_look: bool = True,
+        read_again: bool = True,
     ) -> None:
         self.model = model
         self._network = network
         self._line_reader = line_reader
-        self._second_look = second_look
+        self._read_again = read_again
         shapes = [spec.shape for spec in network.outputs]
         self._cells_at = max(range(len(shapes)), key=lambda index: len(shapes[index]))
 
     def read(self, crop: Image) -> PlateReading:
-        """Read the plate that fills this crop (BGR, any size); an empty reading where nothing is legible."""
-        if min(crop.shape[:2]) < _SMALLEST_CROP_PX:
+        """Read a plate that fills the crop (BGR, any size); the text is empty if nothing is legible."""
+        if min(crop.shape[:2]) < _MIN_CROP_PX:
             return PlateReading("", 0.0)
-        first, regions = self.look(crop)
-        if not self._is_doubtful(first):
+        first, regions = self.detect(crop)
+        if not self._is_uncertain(first):
             return _reading([character.distribution for character in first], regions)
         closer = [
-            self.look(crop_around(crop, first, margins, self.model.width, self.model.height))[0]
-            for margins in (CLOSER_LOOKS if self._line_reader is None else CLOSER_LOOKS[:1])
+            self.detect(crop_around(crop, first, margins, self.model.width, self.model.height))[0]
+            for margins in (CROP_MARGINS if self._line_reader is None else CROP_MARGINS[:1])
         ]
         surest = max([first, *closer], key=certainty)
         if self._line_reader is None:
@@ -96,11 +96,11 @@ class NetworkPlateReader:
             seen += fuse([character.distribution for character in line], self._line_reader.read(crop, place))
         return _reading(seen, regions)
 
-    def _is_doubtful(self, found: list[DetectedCharacter]) -> bool:
-        return self._second_look and len(found) >= _FEWEST_TO_STRAIGHTEN and certainty(found) < SURE_AT_FIRST
+    def _is_uncertain(self, found: list[DetectedCharacter]) -> bool:
+        return self._read_again and len(found) >= _MIN_CHARACTERS_TO_CROP and certainty(found) < MIN_CERTAINTY
 
-    def look(self, crop: Image) -> tuple[list[DetectedCharacter], dict[str, float]]:
-        """Return what one look at a crop shows: characters in the network's pixels, and each region's probability."""
+    def detect(self, crop: Image) -> tuple[list[DetectedCharacter], dict[str, float]]:
+        """Return the characters on a crop, in pixels of the network's input, and the probability of each region."""
         spec = self._network.input
         picture = to_reader_input(crop, self.model.width, self.model.height)
         if spec.is_quantised:
@@ -117,7 +117,7 @@ class NetworkPlateReader:
 
 
 def certainty(found: list[DetectedCharacter]) -> float:
-    """Return how sure each character is, as a geometric mean, so that length costs nothing."""
+    """Return the geometric mean of the characters' confidences, which does not depend on the length."""
     return float(np.exp(np.mean([math.log(max(c.confidence, 1e-3)) for c in found]))) if found else 0.0
 
 
@@ -130,5 +130,5 @@ def _reading(seen: list[Floats], regions: dict[str, float]) -> PlateReading:
         "".join(ALPHABET[index] for index in classes),
         math.prod(float(confidence) for confidence in confidences),
         tuple(float(confidence) for confidence in confidences),
-        region if regions[region] >= REGION_SURE and region != "other" else None,
+        region if regions[region] >= MIN_REGION_PROBABILITY and region != "other" else None,
     )

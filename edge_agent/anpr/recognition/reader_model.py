@@ -1,4 +1,4 @@
-"""What the JSON beside a reader's ``.tflite`` says of it, and whether the file is the one it speaks of."""
+"""The JSON description of a reader's ``.tflite`` file, and the check that both belong together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class ReaderModel:
-    """A model's name, make and measures; pixels."""
+    """Name, version and parameters of a reader model; sizes in pixels."""
 
     name: str
     version: str
@@ -24,13 +24,13 @@ class ReaderModel:
     height: int
     sha256: str
     regions: tuple[str, ...]
-    """what its second output tells apart; nothing where it has none"""
+    """Classes of the second output; empty if there is none."""
     threshold: float
-    """how sure a place must be that a character is there"""
+    """Minimum confidence of a character, 0..1."""
 
     @staticmethod
     def load(path: Path) -> ReaderModel:
-        """Read the description of a model; ``ConfigurationError`` where it is missing, damaged or of another make."""
+        """Read a model's description; raise ConfigurationError if it is missing, invalid or for another alphabet."""
         beside = path.with_suffix(".json")
         try:
             values = cast("dict[str, Any]", json.loads(beside.read_text("utf-8")))
@@ -47,7 +47,7 @@ class ReaderModel:
 
     @staticmethod
     def load_checked(path: Path) -> ReaderModel:
-        """Do the same, and raise ``ConfigurationError`` too where the model is not the file described."""
+        """Read the description, and raise ConfigurationError if the model file does not match its hash."""
         model = ReaderModel.load(path)
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -55,11 +55,11 @@ class ReaderModel:
             raise ConfigurationError(f"cannot read the plate reader {path}: {error.strerror}") from error
         if digest != model.sha256:
             raise ConfigurationError(
-                f"{path} is not the file its description speaks of (sha256 {digest}); fetch it again"
+                f"{path} does not match its description (sha256 {digest}); install the release again"
             )
         return model
 
 
 def shipped(name: str) -> Path:
-    """Return where a model of this name comes with the package."""
+    """Return the path of the shipped model of this name."""
     return Path(str(files("edge_agent.anpr") / "models" / f"{name}.tflite"))

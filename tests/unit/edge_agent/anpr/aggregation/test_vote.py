@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.anpr.aggregation.vote import MOST_CANDIDATES, MOST_READINGS, PlateVote
+from edge_agent.anpr.aggregation.vote import MAX_CANDIDATES, MAX_READINGS, PlateVote
 from edge_agent.anpr.recognition.alignment import align, distance
 from edge_agent.anpr.types import PlateReading
 
@@ -96,9 +96,9 @@ def test_a_tie_is_not_sure() -> None:
 
 def test_old_readings_make_room() -> None:
     """However long a vehicle stands there, the vote stays small; the count does not."""
-    vote = voted(*[(reading("AB123"), 0.2)] * (2 * MOST_READINGS), *[(reading("CD456"), 0.9)] * MOST_READINGS)
+    vote = voted(*[(reading("AB123"), 0.2)] * (2 * MAX_READINGS), *[(reading("CD456"), 0.9)] * MAX_READINGS)
     assert vote.result().text == "CD456"
-    assert vote.result().reads == 3 * MOST_READINGS
+    assert vote.result().reads == 3 * MAX_READINGS
 
 
 def test_two_halves_of_a_passage_are_one_vote() -> None:
@@ -115,7 +115,7 @@ def test_confidences_are_probabilities(given_: list[tuple[PlateReading, float]])
     result = voted(*given_).result()
     texts = [candidate.text for candidate in result.candidates]
     confidences = [candidate.confidence for candidate in result.candidates]
-    assert len(set(texts)) == len(texts) <= MOST_CANDIDATES
+    assert len(set(texts)) == len(texts) <= MAX_CANDIDATES
     assert sum(confidences) <= 1.0 + 1e-9
     assert all(0.0 <= confidence <= 1.0 for confidence in confidences)
     assert confidences[1:] == sorted(confidences[1:], reverse=True)

@@ -54,7 +54,7 @@ def test_large_plates_are_reduced_and_small_ones_kept() -> None:
     """No crop is higher than asked for, and none is enlarged."""
     big = CORNERS * 4
     image, margin = put(a_plate(), big, width=2560, height=1440), (0.02, 0.06)
-    crop = rectify_plate(image, plate_box(big, told=True), margin_ratio=margin, most_height_px=64)
+    crop = rectify_plate(image, plate_box(big, told=True), margin_ratio=margin, max_height_px=64)
     assert crop.shape[0] <= 64 * 1.13 + 1
     small = CORNERS / 4
     assert rectify_plate(put(a_plate(), small), plate_box(small, told=True), margin_ratio=margin).shape[0] < 18

@@ -54,8 +54,8 @@ def crop(width: int = 200, height: int = 66) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 255, (height, width, 3), np.uint8)
 
 
-def reader(network: FakeNetwork, *, second_look: bool = True) -> NetworkPlateReader:
-    return NetworkPlateReader(model=MODEL, network=network, second_look=second_look)
+def reader(network: FakeNetwork, *, read_again: bool = True) -> NetworkPlateReader:
+    return NetworkPlateReader(model=MODEL, network=network, read_again=read_again)
 
 
 def wide_line(text: str) -> Floats:
@@ -161,7 +161,7 @@ def test_two_characters_are_not_looked_at_again() -> None:
 def test_the_closer_looks_can_be_switched_off() -> None:
     """One look, and no more, where time is short."""
     network = FakeNetwork(doubtful_line("B123XYZ"))
-    reader(network, second_look=False).read(crop())
+    reader(network, read_again=False).read(crop())
     assert len(network.shown) == 1
 
 
@@ -271,7 +271,7 @@ def model_copy(tmp_path: Path) -> Path:
 def test_another_file_under_the_same_name_is_refused(model_copy: Path) -> None:
     """A model whose hash is not the described one is not opened, and the error names the file."""
     model_copy.write_bytes(model_copy.read_bytes() + b"x")
-    with pytest.raises(ConfigurationError, match=r"reader\.tflite is not the file"):
+    with pytest.raises(ConfigurationError, match=r"reader\.tflite does not match its description"):
         open_reader(model_copy)
 
 
