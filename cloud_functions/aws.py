@@ -1,12 +1,14 @@
-"""AWS clients, made when first needed: importing boto3 and making a client cost more than most invocations.
+"""AWS clients, the errors they raise, and the limits of batch requests.
 
-``AWS_ENDPOINT_URL`` and its kin point every client at a local stand-in; boto3 reads them by itself.
+Importing boto3 and making a client take longer than most invocations, so a client is made on first use. boto3 itself
+reads ``AWS_ENDPOINT_URL`` and ``AWS_ENDPOINT_URL_<SERVICE>``, which direct clients to a local substitute.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar
 
 from shared.errors import PermanentError, TransientError, VedetteError
 
@@ -30,9 +32,16 @@ _RETRY_LATER: Final = frozenset(
 )
 _SERVER_ERROR: Final = 500
 
+MAX_BATCH_ENTRIES: Final = 10
+"""Entries that SNS ``PublishBatch`` and SQS ``SendMessageBatch`` accept in one request."""
+MAX_BATCH_BYTES: Final = 256 * 1024
+"""Size limit of such a request, all entries together."""
+
+Item = TypeVar("Item")
+
 
 class AwsClients:
-    """Makes one client a service and keeps it; safe to call from several threads."""
+    """Makes and caches one client for each service. Thread-safe."""
 
     def __init__(
         self, *, region: str | None = None, connect_timeout_s: float = 2.0, read_timeout_s: float = 5.0
@@ -44,7 +53,7 @@ class AwsClients:
         self._clients: dict[tuple[str, str | None], Any] = {}
 
     def client(self, service: str, *, endpoint_url: str | None = None) -> Any:
-        """Return the client of ``service``, made on first use."""
+        """Return the client of ``service``; make it on first use."""
         with self._lock:
             key = (service, endpoint_url)
             if key not in self._clients:
@@ -70,13 +79,28 @@ class AwsClients:
 
 
 def aws_error(error: Exception, *, doing: str) -> VedetteError:
-    """Sort what boto3 raised by what the caller does about it; ``doing`` completes "while …"."""
+    """Return a boto3 error as TransientError (retry) or PermanentError; ``doing`` completes the phrase "while …"."""
     from botocore.exceptions import ClientError
 
     if not isinstance(error, ClientError):
-        return TransientError(f"AWS did not answer while {doing}: {type(error).__name__}")
+        return TransientError(f"AWS did not respond while {doing}: {type(error).__name__}")
     code = str(error.response.get("Error", {}).get("Code", "unknown"))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _RETRY_LATER or status >= _SERVER_ERROR:
-        return TransientError(f"AWS refused for now while {doing}: {code}")
-    return PermanentError(f"AWS refused while {doing}: {code}")
+        return TransientError(f"AWS rejected a request for now while {doing}: {code}")
+    return PermanentError(f"AWS rejected a request while {doing}: {code}")
+
+
+def entry_batches(items: Iterable[Item], size_bytes: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Split items into batches that fit into one SNS or SQS batch request; ``size_bytes`` returns an entry's size."""
+    batch: list[Item] = []
+    batch_bytes = 0
+    for item in items:
+        item_bytes = size_bytes(item)
+        if batch and (len(batch) == MAX_BATCH_ENTRIES or batch_bytes + item_bytes > MAX_BATCH_BYTES):
+            yield batch
+            batch, batch_bytes = [], 0
+        batch.append(item)
+        batch_bytes += item_bytes
+    if batch:
+        yield batch

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Report = TypeVar("Report", bound=BaseModel)
 
 
-class Limits(NamedTuple):
+class MessageLimits(NamedTuple):
     """What reports are judged by."""
 
     gaps: GapSettings
@@ -37,12 +37,14 @@ class Limits(NamedTuple):
     """The latest time that a device may claim, as for events."""
 
 
-def record_device_message(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+def record_device_message(
+    connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits
+) -> None:
     """Store one report inside the caller's transaction; raise ContractError for what is not one."""
     _RECORDERS[address.kind](connection, message, address, limits)
 
 
-def _heartbeat(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+def _heartbeat(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> None:
     heartbeat = _parse(Heartbeat, message)
     check_time(heartbeat.timestamp, limits.latest)
     received_at = _received_at(message, limits.now)
@@ -68,7 +70,7 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
     _lose(connection, outbox, told.dropped_ranges, "dropped")
 
 
-def _status(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+def _status(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> None:
     status = _parse(DeviceStatus, message)
     _check_owner(address, site_id=address.site_id, device_id=status.device_id)
     record_status(
@@ -80,7 +82,7 @@ def _status(connection: Connection, message: Message, address: TopicAddress, lim
     )
 
 
-def _reply(connection: Connection, message: Message, address: TopicAddress, limits: Limits) -> None:
+def _reply(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> None:
     del limits
     reply = _parse(Reply, message)
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
@@ -88,7 +90,7 @@ def _reply(connection: Connection, message: Message, address: TopicAddress, limi
         _lose(connection, OutboxKey(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
 
 
-_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, Limits], None]]] = {
+_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, MessageLimits], None]]] = {
     "heartbeat": _heartbeat,
     "status": _status,
     "replies": _reply,

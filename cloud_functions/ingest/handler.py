@@ -11,6 +11,7 @@ from typing import Any
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
+from cloud_functions.ingest.context import IngestContext
 from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsDeadLetters
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
@@ -35,7 +36,7 @@ def build_ingest(
     env = Environment(environment)
     settings = IngestSettings.from_environment(env)
     aws = AwsClients()
-    return Ingest(
+    context = IngestContext(
         database=database or Database.from_settings(DatabaseSettings.from_environment(env), aws=aws),
         publisher=publisher or _publisher(settings, aws),
         dead_letters=dead_letters or _dead_letters(settings, aws),
@@ -46,6 +47,7 @@ def build_ingest(
         clock=clock or SystemClock(),
         vault=PlateVault(master_keys=_master_keys(env, aws)),
     )
+    return Ingest(context)
 
 
 def _master_keys(env: Environment, aws: AwsClients) -> MasterKeys | None:

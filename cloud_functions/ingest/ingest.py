@@ -1,256 +1,208 @@
-"""The one path through ingest: parse, store and commit, then publish, keep the rejected, and ask for what is missing.
+"""The path of a batch through ingest: ``Ingest.process`` lists the steps in order (see docs/design/ingest.md).
 
-What cannot be dealt with now is returned to the event source and comes again; everything here may be done twice.
+A message that cannot be processed now returns to the event source, which delivers it again. Every step may be repeated.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, NamedTuple
 
-from cloud_functions.db.connect import Database
 from cloud_functions.db.devices.gaps import claim_due_gaps
-from cloud_functions.device_commands import CommandPublisher, request_resends
-from cloud_functions.ingest.dead_letters import DeadLetters
-from cloud_functions.ingest.device_messages import DEVICE_MESSAGE_KINDS, Limits, record_device_message
-from cloud_functions.ingest.publish import EventPublisher, Publication, match_publications, publications
+from cloud_functions.device_commands import request_resends
+from cloud_functions.ingest.chunk import EventChunk
+from cloud_functions.ingest.context import IngestContext
+from cloud_functions.ingest.device_messages import DEVICE_MESSAGE_KINDS, MessageLimits, record_device_message
+from cloud_functions.ingest.progress import BatchProgress, BatchResult
+from cloud_functions.ingest.publish import match_publications, publications
 from cloud_functions.ingest.seal import seal_rejections
 from cloud_functions.ingest.sources.messages import Invocation, Message, Rejection, read_invocation
-from cloud_functions.ingest.store import ChunkResult, EventStore
-from cloud_functions.ingest.validation import (
-    Arriving,
-    SequencePosition,
-    ValidatedEvent,
-    sequence_position,
-    validate_event,
-)
-from cloud_functions.observability import Metrics
-from cloud_functions.privacy.vault import PlateVault
-from cloud_functions.settings import GapSettings, IngestSettings
-from shared.clock import Clock
+from cloud_functions.ingest.store import EventStore
 from shared.errors import ConfigurationError, ContractError, PermanentError, TransientError, VedetteError
 from shared.topics import TopicAddress, parse_topic
 
 log = logging.getLogger(__name__)
 
-
-class BatchProgress:
-    """What has become of an invocation's messages so far."""
-
-    def __init__(self, rejections: Iterable[Rejection]) -> None:
-        self.rejections = list(rejections)
-        self.failed: set[str] = set()
-        self.outcomes: list[ChunkResult] = []
-        self.arrived: list[ValidatedEvent] = []
-        self.publications: list[Publication] = []
-
-    def reject(self, message: Message, reason: str, detail: str) -> None:
-        self.rejections.append(Rejection(message.message_id, message.body, reason, detail, message.topic or ""))
-
-    def fail_rejected(self) -> None:
-        self.failed.update(rejection.message_id for rejection in self.rejections)
-
-    def fail(self, messages: Iterable[Message]) -> None:
-        self.failed.update(message.message_id for message in messages)
+DeviceMessage = tuple[Message, TopicAddress]
 
 
-class BatchResult(NamedTuple):
-    """What became of messages, by their ids; those in neither set are done."""
+class RoutedMessages(NamedTuple):
+    """The messages of a batch by the step that takes them."""
 
-    failed: set[str]
-    """To come again, rejected ones that could not be kept among them."""
-    rejected: set[str]
+    events: list[Message]
+    device_messages: list[DeviceMessage]
 
 
 class Ingest:
-    """Takes invocations; its collaborators are given to it, so that a test or the one-machine stack gives others."""
+    """Stores the messages of devices, publishes events, and requests missing events. Not thread-safe."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        publisher: EventPublisher,
-        dead_letters: DeadLetters,
-        commands: CommandPublisher,
-        settings: IngestSettings,
-        gaps: GapSettings,
-        metrics: Metrics,
-        clock: Clock,
-        vault: PlateVault,
-    ) -> None:
-        self._database = database
-        self._vault = vault
+    def __init__(self, context: IngestContext) -> None:
+        self._context = context
         self._store = EventStore(
-            database=database, gaps=gaps, clock=clock, vault=vault, most_labels=settings.max_labels_per_site
+            database=context.database,
+            gaps=context.gaps,
+            clock=context.clock,
+            vault=context.vault,
+            max_labels=context.settings.max_labels_per_site,
         )
-        self._publisher = publisher
-        self._dead_letters = dead_letters
-        self._commands = commands
-        self._settings = settings
-        self._gaps = gaps
-        self._metrics = metrics
-        self._clock = clock
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Deal with one invocation of Lambda and return the ``batchItemFailures``.
+        """Process one Lambda invocation and return its ``batchItemFailures``.
 
         Raises:
-            TransientError: a source that takes back nothing in particular must send its messages again.
+            ConfigurationError: the invocation comes from an unknown event source.
+            TransientError: something failed, and the event source can only deliver the whole batch again.
         """
-        invocation = read_invocation(event, kafka_partial=self._settings.kafka_partial_responses)
+        invocation = read_invocation(event, kafka_partial=self._context.settings.kafka_partial_responses)
         failed = self.process(invocation).failed
         if failed and not invocation.partial:
-            raise TransientError("not everything could be dealt with now; send it again")
+            raise TransientError(f"{len(failed)} messages could not be processed now; deliver the batch again")
         return {"batchItemFailures": [{"itemIdentifier": invocation.identify(one)} for one in sorted(failed)]}
 
     def process(self, invocation: Invocation) -> BatchResult:
-        """Deal with messages, whoever brings them."""
+        """Process the messages of any event source."""
         progress = BatchProgress(invocation.rejections)
-        reports: list[tuple[Message, TopicAddress]] = []
-        events: list[Message] = []
-        for message in invocation.messages:
-            if message.topic is None or message.topic.split("/", 4)[3:4] == ["events"]:
-                events.append(message)
-            else:
-                self._sort(message, message.topic, reports, progress)
-        self._take_events(events, progress)
-        self._publish(progress)
-        silent = self._take_reports(reports, progress)
-        self._keep_rejected(progress)
-        self._ask_for_missing({*silent, *(device for outcome in progress.outcomes for device in outcome.due_devices)})
+        routed = self._route(invocation.messages, progress)
+        self._store_events(routed.events, progress)
+        self._publish_events(progress)
+        self._record_device_messages(routed.device_messages, progress)
+        self._dead_letter_rejected(progress)
+        self._request_missing_events(progress)
         self._count(progress)
-        return BatchResult(progress.failed, {rejection.message_id for rejection in progress.rejections})
+        return progress.result()
 
-    def _sort(
-        self, message: Message, topic: str, reports: list[tuple[Message, TopicAddress]], progress: BatchProgress
-    ) -> None:
-        try:
-            address = parse_topic(topic)
-        except ContractError as error:
-            progress.reject(message, error.reason, str(error))
-            return
-        if address.kind in DEVICE_MESSAGE_KINDS:
-            reports.append((message, address))
-        else:
-            progress.reject(message, "bad_topic", f"ingest takes no {address.kind}")
-
-    def _take_events(self, messages: Sequence[Message], progress: BatchProgress) -> None:
-        """Store chunk by chunk, each in a transaction of its own and parsed while it is being stored."""
-        chunks = _even_chunks(messages, self._settings.chunk_size) if messages else []
-        for number, chunk in enumerate(chunks, start=1):
-            if not self._take_chunk(chunk, progress):
-                progress.fail(message for unread in chunks[number:] for message in unread)
-                return
-
-    def _take_chunk(self, chunk: Sequence[Message], progress: BatchProgress) -> bool:
-        """Store a chunk; return whether the database is there for the next one."""
-        arriving = Arriving(self._parse(chunk, progress), at_most=len(chunk))
-        try:
-            outcome = self._store.store(arriving)
-        except (TransientError, ConfigurationError) as error:
-            log.warning("events wait for the database: %s", error)
-            arriving.rest()  # what is to be rejected is rejected all the same
-            progress.fail(event.message for event in arriving.events)
-            return False
-        for message, reason, detail in outcome.refused:
-            progress.reject(message, reason, detail)
-        progress.fail(outcome.waiting)
-        progress.arrived += arriving.events
-        events = outcome.stored()
-        progress.publications += publications(events)
-        progress.publications += match_publications(events, outcome.matches)
-        progress.outcomes.append(outcome)
-        return True
-
-    def _parse(
-        self, messages: Iterable[Message], progress: BatchProgress
-    ) -> Iterator[ValidatedEvent | SequencePosition]:
-        latest = self._latest()
+    def _route(self, messages: Iterable[Message], progress: BatchProgress) -> RoutedMessages:
+        """Sort the messages by topic; reject those with a topic that ingest does not accept."""
+        routed = RoutedMessages([], [])
         for message in messages:
+            if message.topic is None or message.topic.split("/", 4)[3:4] == ["events"]:
+                routed.events.append(message)
+                continue
             try:
-                yield validate_event(message, latest=latest)
+                address = parse_topic(message.topic)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))
-                place = sequence_position(message)
-                if place is not None:
-                    yield place
+                continue
+            if address.kind in DEVICE_MESSAGE_KINDS:
+                routed.device_messages.append((message, address))
+            else:
+                progress.reject(message, "bad_topic", f"ingest does not accept messages of kind {address.kind!r}")
+        return routed
 
-    def _latest(self) -> datetime:
-        return self._clock.now() + timedelta(seconds=self._settings.max_future_s)
+    def _store_events(self, messages: Sequence[Message], progress: BatchProgress) -> None:
+        """Store the events chunk by chunk, each chunk in its own transaction."""
+        chunks = _even_chunks(messages, self._context.settings.chunk_size) if messages else []
+        for number, chunk in enumerate(chunks, start=1):
+            if not self._store_chunk(EventChunk(chunk, latest=self._latest()), progress):
+                progress.fail(message for later in chunks[number:] for message in later)
+                return
 
-    def _publish(self, progress: BatchProgress) -> None:
+    def _store_chunk(self, chunk: EventChunk, progress: BatchProgress) -> bool:
+        """Store a chunk; return False if the database is not available for the next one either."""
+        try:
+            result = self._store.store(chunk)
+        except (TransientError, ConfigurationError) as error:
+            log.warning("deferring events, the database is not available: %s", error)
+            chunk.validate_all()  # invalid messages are rejected even so
+            progress.fail(event.message for event in chunk.events)
+            result = None
+        for refusal in chunk.invalid:
+            progress.reject(*refusal)
+        if result is None:
+            return False
+        for refusal in result.refused:
+            progress.reject(*refusal)
+        progress.fail(result.deferred)
+        progress.events += chunk.events
+        documents = result.documents()
+        progress.publications += publications(documents)
+        progress.publications += match_publications(documents, result.matches)
+        progress.results.append(result)
+        return True
+
+    def _publish_events(self, progress: BatchProgress) -> None:
+        """Publish the stored events; the messages of events that could not be published must be delivered again."""
         if not progress.publications:
             return
-        untold = self._publisher.publish(progress.publications)
-        if untold:
-            progress.fail(event.message for event in progress.arrived if event.row.event_id in untold)
+        unpublished = self._context.publisher.publish(progress.publications)
+        if unpublished:
+            progress.fail(event.message for event in progress.events if event.row.event_id in unpublished)
 
-    def _take_reports(self, reports: Sequence[tuple[Message, TopicAddress]], progress: BatchProgress) -> set[str]:
-        """Record each report in a transaction of its own; return the devices that were heard."""
-        heard: set[str] = set()
-        limits = Limits(self._gaps, self._clock.now(), self._latest())
-        for number, (message, address) in enumerate(reports):
+    def _record_device_messages(self, messages: Sequence[DeviceMessage], progress: BatchProgress) -> None:
+        """Record heartbeats, statuses and replies, each in its own transaction."""
+        context = self._context
+        limits = MessageLimits(context.gaps, context.clock.now(), self._latest())
+        for number, (message, address) in enumerate(messages):
             try:
-                with self._database.transaction() as connection:
+                with context.database.transaction() as connection:
                     record_device_message(connection, message, address, limits)
-                heard.add(address.device_id)
+                progress.active_devices.add(address.device_id)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))
             except PermanentError as error:
                 progress.reject(message, "not_storable", str(error))
             except (TransientError, ConfigurationError) as error:
-                log.warning("%d reports wait for the database: %s", len(reports) - number, error)
-                progress.fail(message for message, _ in reports[number:])
+                count = len(messages) - number
+                log.warning("deferring %d device messages, the database is not available: %s", count, error)
+                progress.fail(message for message, _ in messages[number:])
                 break
-        return heard
 
-    def _keep_rejected(self, progress: BatchProgress) -> None:
+    def _dead_letter_rejected(self, progress: BatchProgress) -> None:
+        """Send rejected messages to the dead letters; those that could not be sent must be delivered again."""
         for rejection in progress.rejections:
             log.warning("rejected (%s): %s", rejection.reason, rejection.detail)
         if progress.rejections:
-            letters = self._sealed(progress)
-            progress.failed |= self._dead_letters.send(letters) if letters else set()
+            dead_letters = self._sealed_rejections(progress)
+            progress.failed |= self._context.dead_letters.send(dead_letters) if dead_letters else set()
 
-    def _sealed(self, progress: BatchProgress) -> Sequence[Rejection]:
-        """Return the rejected messages as they may be kept; where that is not known now, they come again."""
-        if not self._vault.can_seal:
+    def _sealed_rejections(self, progress: BatchProgress) -> Sequence[Rejection]:
+        """Return the dead letters, with the plates of protected sites sealed."""
+        vault = self._context.vault
+        if not vault.can_seal:
             return progress.rejections
         try:
-            with self._database.transaction() as connection:
-                self._vault.refresh(connection)
+            with self._context.database.transaction() as connection:
+                vault.refresh(connection)
         except VedetteError as error:
-            log.warning("rejected messages wait for the database: %s", error)
-            progress.fail_rejected()
+            log.warning("deferring rejected messages, the protected sites cannot be read: %s", error)
+            progress.failed.update(rejection.message_id for rejection in progress.rejections)
             return ()
-        letters, failed = seal_rejections(progress.rejections, self._vault)
+        dead_letters, failed = seal_rejections(progress.rejections, vault)
         progress.failed |= failed
-        return letters
+        return dead_letters
 
-    def _ask_for_missing(self, devices: Iterable[str]) -> None:
-        wanted = sorted(devices)
-        if not wanted:
+    def _request_missing_events(self, progress: BatchProgress) -> None:
+        """Request the events of due gaps from the devices that were just active."""
+        devices = sorted(progress.devices_to_query())
+        if not devices:
             return
+        context = self._context
         try:
-            with self._database.transaction() as connection:
-                resends = claim_due_gaps(connection, wanted, self._gaps)
+            with context.database.transaction() as connection:
+                resends = claim_due_gaps(connection, devices, context.gaps)
         except VedetteError as error:
-            log.warning("gaps are not asked for now: %s", error)
+            log.warning("deferring the requests for missing events: %s", error)
             return
-        self._metrics.count("ResendsRequested", request_resends(self._commands, resends, clock=self._clock))
+        context.metrics.count("ResendsRequested", request_resends(context.commands, resends, clock=context.clock))
 
     def _count(self, progress: BatchProgress) -> None:
-        self._metrics.count("EventsStored", sum(len(outcome.new) for outcome in progress.outcomes))
-        self._metrics.count("EventsRepeated", sum(len(outcome.known) for outcome in progress.outcomes))
-        self._metrics.count("PlateMatches", sum(len(outcome.matches) for outcome in progress.outcomes))
-        self._metrics.count("MessagesRejected", len(progress.rejections))
-        self._metrics.count("MessagesReturned", len(progress.failed))
-        self._metrics.flush()
+        metrics = self._context.metrics
+        metrics.count("EventsStored", sum(len(result.new) for result in progress.results))
+        metrics.count("EventsRepeated", sum(len(result.known) for result in progress.results))
+        metrics.count("PlateMatches", sum(len(result.matches) for result in progress.results))
+        metrics.count("MessagesRejected", len(progress.rejections))
+        metrics.count("MessagesReturned", len(progress.failed))
+        metrics.flush()
+
+    def _latest(self) -> datetime:
+        """Return the latest acceptable capture time."""
+        return self._context.clock.now() + timedelta(seconds=self._context.settings.max_future_s)
 
 
 def _even_chunks(messages: Sequence[Message], most: int) -> list[Sequence[Message]]:
-    """Cut into as few chunks of at most ``most`` as it takes, all of nearly the same size."""
+    """Split into the smallest possible number of chunks of at most ``most``, all of nearly the same size."""
     size = ceil(len(messages) / ceil(len(messages) / most))
     return [messages[start : start + size] for start in range(0, len(messages), size)]

@@ -1,14 +1,14 @@
-"""Bounds how many class and zone names a site may use in a month.
+"""Limits the number of class and zone names that a site may use in a month.
 
-Counts are kept by name, hour and camera, so names without end (a device that makes one for each object, or one that is
-broken or hostile) would fill the database with counts. The names of a month are known from those very counts. An event
-whose names are all known costs one look into a set; only one that brings a new name is stored apart, in a transaction
-that holds a lock, counts the names there are, and rejects what is beyond the bound.
+Counts are stored by name, hour and camera. Without a limit, a faulty or hostile device that invents a name for every
+object would fill the database with counts. The names in use are read from those counts and cached. An event that uses
+only known names costs one set lookup. Events with new names are stored in a second transaction that takes a lock,
+counts the names in use, and refuses the events that would exceed the limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -16,23 +16,25 @@ import psycopg
 from cloud_functions.ingest.validation import ValidatedEvent
 
 Label = tuple[str, str]
-"""Kind (``class`` or ``zone``) and name, as the counts have them."""
+"""Kind (``class`` or ``zone``) and name, as in the count tables."""
 SiteMonth = tuple[str, str]
 """A site and a UTC month (``2026-11``)."""
 
-MOST_REMEMBERED: Final = 2000
-"""Sites and months whose names are kept in memory; beyond it they are read anew."""
-_LOCK: Final = 8_459_402_174
-_NAMES_OF: Final = """
-SELECT DISTINCT site_id, asked.month, kind, label
-FROM unnest(%s::text[], %s::text[]) AS asked (site, month)
-JOIN event_label_counts_monthly AS c ON c.site_id = site AND c.month = (asked.month || '-01T00:00:00Z')::timestamptz
+MAX_CACHED_MONTHS: Final = 2000
+"""Site months whose names are cached; beyond it the cache is cleared."""
+_LOCK_ID: Final = 8_459_402_174
+_NAMES_IN_USE: Final = """
+SELECT DISTINCT site_id, requested.month, kind, label
+FROM unnest(%s::text[], %s::text[]) AS requested (site, month)
+JOIN event_label_counts_monthly AS c
+  ON c.site_id = site AND c.month = (requested.month || '-01T00:00:00Z')::timestamptz
 WHERE events > 0
 """
+_NO_LABELS: Final[frozenset[Label]] = frozenset()
 
 
 class Admission(NamedTuple):
-    """Which events with new names may be stored, which not, and the names there will be."""
+    """The events with new names that may be stored, those that exceed the limit, and the names then in use."""
 
     accepted: list[ValidatedEvent]
     refused: list[ValidatedEvent]
@@ -40,51 +42,56 @@ class Admission(NamedTuple):
 
 
 class SiteLabelLimit:
-    """The names in use, as far as this process has seen them. Not for use by two threads at a time."""
+    """The limit, and the names in use as far as this process knows. Not thread-safe."""
 
-    def __init__(self, *, most: int) -> None:
-        """``most`` names, classes and zones together, are accepted a site and month."""
-        self.most = most
+    def __init__(self, *, limit: int) -> None:
+        """``limit``: the maximum number of names, classes and zones together, for each site and month."""
+        self.limit = limit
         self._known: dict[SiteMonth, set[Label]] = {}
 
-    def with_known(self, events: Iterable[ValidatedEvent], others: list[ValidatedEvent]) -> Iterator[ValidatedEvent]:
-        """Give out the events whose names are all known; note the others."""
+    def split(self, events: Sequence[ValidatedEvent]) -> tuple[list[ValidatedEvent], list[ValidatedEvent]]:
+        """Return the events whose names are all known, and the others."""
         known = self._known
+        with_known: list[ValidatedEvent] = []
+        others: list[ValidatedEvent] = []
         for event in events:
-            if not event.labels or known.get(_site_month(event), _NO_LABELS).issuperset(event.labels):
-                yield event
+            labels = event.labels
+            if not labels or known.get(_site_month(event), _NO_LABELS).issuperset(labels):
+                with_known.append(event)
             else:
                 others.append(event)
+        return with_known, others
 
-    def admit(self, connection: psycopg.Connection[Any], events: Sequence[ValidatedEvent]) -> Admission:
-        """Decide about events with new names, in the transaction that stores those accepted; call it first in it."""
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        keys = sorted({_site_month(event) for event in events})
-        names: dict[SiteMonth, set[Label]] = {key: set() for key in keys}
-        for site_id, month, kind, label in connection.execute(
-            _NAMES_OF, [list(part) for part in zip(*keys, strict=True)]
-        ):
-            names[site_id, month].add((kind, label))
+    def admit(self, connection: psycopg.Connection[Any], events: Iterable[ValidatedEvent]) -> Admission:
+        """Apply the limit to events with new names. Call it first in the transaction that stores those accepted."""
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_ID])
+        events = list(events)
+        names = _names_in_use(connection, sorted({_site_month(event) for event in events}))
         accepted: list[ValidatedEvent] = []
         refused: list[ValidatedEvent] = []
         for event in events:
-            there = names[_site_month(event)]
-            more = event.labels - there
-            if more and len(there) + len(more) > self.most:
+            in_use = names[_site_month(event)]
+            new = event.labels - in_use
+            if new and len(in_use) + len(new) > self.limit:
                 refused.append(event)
             else:
-                there |= more
+                in_use |= new
                 accepted.append(event)
         return Admission(accepted, refused, names)
 
     def remember(self, names: dict[SiteMonth, set[Label]]) -> None:
-        """Keep the names of months whose events are committed."""
-        if len(self._known) + len(names) > MOST_REMEMBERED:
+        """Cache the names of a committed transaction."""
+        if len(self._known) + len(names) > MAX_CACHED_MONTHS:
             self._known.clear()
         self._known |= names
 
 
-_NO_LABELS: Final[frozenset[Label]] = frozenset()
+def _names_in_use(connection: psycopg.Connection[Any], months: Sequence[SiteMonth]) -> dict[SiteMonth, set[Label]]:
+    names: dict[SiteMonth, set[Label]] = {month: set() for month in months}
+    columns = [list(column) for column in zip(*months, strict=True)]
+    for site_id, month, kind, label in connection.execute(_NAMES_IN_USE, columns):
+        names[site_id, month].add((kind, label))
+    return names
 
 
 def _site_month(event: ValidatedEvent) -> SiteMonth:

@@ -1,42 +1,42 @@
-"""Sees to it that a month has its partition before its events come: moving them later costs many times as much."""
+"""Makes a month's partition before its events are stored; moving them out of the default partition costs far more."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
 
 from cloud_functions.db.connect import Database, LockedError
-from cloud_functions.db.events.insert import EventRow
 from cloud_functions.db.partitions.partitions import ensure_partition, list_partitions, month_start
+from cloud_functions.ingest.validation import ValidatedEvent
 from shared.clock import Clock
 from shared.errors import TransientError
 
 log = logging.getLogger(__name__)
 
 _RECENT_MONTHS: Final = 60
-_FEW_EVENTS: Final = 50
-"""Of an older month so many events must have come: a device whose clock is wrong must not make a partition a month."""
-_PAUSES_S: Final = (0.05, 0.2)
-"""Between attempts to make a partition that somebody's lock prevents."""
-_AGAIN_AFTER_S: Final = 60.0
-"""A month that cannot get a partition now is stored in the default one meanwhile, which is right but slower later."""
+_MIN_EVENTS_OF_OLD_MONTH: Final = 50
+"""Events of an older month before it gets a partition: a device with a wrong clock must not make one for each month."""
+_RETRY_PAUSES_S: Final = (0.05, 0.2)
+"""Pauses between attempts to make a partition while another session holds a lock."""
+_RETRY_AFTER_S: Final = 60.0
+"""After a failure, the month's events go into the default partition for this long: correct, but slower later."""
 
 Month = str
-"""``YYYY-MM``: what a row's time begins with."""
+"""``YYYY-MM``, the first seven characters of a row's timestamp."""
 
 
 class NoPartitionError(Exception):
-    """A row's month may have no partition yet; what was begun is taken back, the partition made, and begun again."""
+    """A row's month may have no partition. Roll back, make the partition, and store again."""
 
 
 class MonthlyPartitions:
-    """Which months have a partition, as far as this process knows. Not for use by two threads at a time."""
+    """The months that have a partition, as far as this process knows. Not thread-safe."""
 
     def __init__(self, *, database: Database, clock: Clock, sleep: Callable[[float], None] = time.sleep) -> None:
         self._database = database
@@ -44,66 +44,69 @@ class MonthlyPartitions:
         self._sleep = sleep
         self._known: set[Month] = set()
         self._loaded = False
-        self._given_up: dict[Month, float] = {}
-        self._strays: Counter[Month] = Counter()
+        self._retry_at_s: dict[Month, float] = {}
+        self._events_without_partition: Counter[Month] = Counter()
 
     def load(self, connection: psycopg.Connection[Any]) -> None:
-        """Ask once which partitions there are."""
+        """Load the list of partitions, once."""
         if not self._loaded:
             self._known |= {f"{partition.start:%Y-%m}" for partition in list_partitions(connection)}
             self._loaded = True
 
-    def checked(self, rows: Iterable[EventRow], tolerated: Collection[Month]) -> Iterator[EventRow]:
-        """Give out rows while their months have partitions, or are among ``tolerated``.
+    def check(self, events: Iterable[ValidatedEvent], *, tolerated: Collection[Month]) -> None:
+        """Return if the month of every event has a partition or is among ``tolerated``.
 
         Raises:
-            NoPartitionError: call ``make`` for all rows of the transaction, and begin it again.
+            NoPartitionError: call ``ensure`` for all events of the transaction, then store them again.
         """
         known = self._known
-        for row in rows:
-            if row.timestamp[:7] not in known and row.timestamp[:7] not in tolerated:
-                raise NoPartitionError(row.timestamp[:7])
-            yield row
+        for event in events:
+            month = event.row.timestamp[:7]
+            if month not in known and month not in tolerated:
+                raise NoPartitionError(month)
 
-    def make(self, timestamps: Iterable[str]) -> set[Month]:
-        """Make the partitions that events of these times want; return the months that must do without one for now."""
-        found = Counter(timestamp[:7] for timestamp in timestamps)
+    def ensure(self, timestamps: Iterable[str]) -> set[Month]:
+        """Make the partitions for events of these times; return the months that have none for now."""
+        counts = Counter(timestamp[:7] for timestamp in timestamps)
         without: set[Month] = set()
-        for month in sorted(found.keys() - self._known):
-            self._strays[month] += found[month]
-            if not self._wants_partition(month) or not self._make(month):
+        for month in sorted(counts.keys() - self._known):
+            self._events_without_partition[month] += counts[month]
+            if not self._needs_partition(month) or not self._make(month):
                 without.add(month)
         return without
 
-    def _wants_partition(self, month: Month) -> bool:
-        if self._given_up.get(month, 0.0) > self._clock.monotonic():
+    def _needs_partition(self, month: Month) -> bool:
+        if self._retry_at_s.get(month, 0.0) > self._clock.monotonic():
             return False
-        recent = f"{month_start(self._clock.now(), months_later=-_RECENT_MONTHS):%Y-%m}"
-        return month >= recent or self._strays[month] >= _FEW_EVENTS
+        oldest_recent = f"{month_start(self._clock.now(), months_later=-_RECENT_MONTHS):%Y-%m}"
+        return month >= oldest_recent or self._events_without_partition[month] >= _MIN_EVENTS_OF_OLD_MONTH
 
     def _make(self, month: Month) -> bool:
-        start = datetime(int(month[:4]), int(month[5:7]), 1, tzinfo=UTC)
-        for pause_s in (*_PAUSES_S, None):
+        for pause_s in (*_RETRY_PAUSES_S, None):
             try:
-                with self._database.transaction() as connection:
-                    made = ensure_partition(connection, start)
-                with self._database.transaction() as connection:
-                    there = start in {partition.start for partition in list_partitions(connection)}
-            except LockedError as error:
-                if pause_s is None:
-                    log.info("month %s gets its partition later: %s", month, error)
-                    break
-                self._sleep(pause_s)
-            except TransientError as error:
-                log.warning("month %s gets its partition later: %s", month, error)
-                break
-            else:
-                if there:
-                    self._known.add(month)
-                    self._strays.pop(month, None)
-                    log.info("month %s %s", month, "has a partition now" if made else "has a partition")
+                if self._try_to_make(month):
                     return True
-                log.info("month %s gets its partition later: the default one holds much", month)
-                break
-        self._given_up[month] = self._clock.monotonic() + _AGAIN_AFTER_S
+            except LockedError as error:
+                if pause_s is not None:
+                    self._sleep(pause_s)
+                    continue
+                log.info("deferring the partition of month %s: %s", month, error)
+            except TransientError as error:
+                log.warning("deferring the partition of month %s: %s", month, error)
+            break
+        self._retry_at_s[month] = self._clock.monotonic() + _RETRY_AFTER_S
         return False
+
+    def _try_to_make(self, month: Month) -> bool:
+        start = datetime(int(month[:4]), int(month[5:7]), 1, tzinfo=UTC)
+        with self._database.transaction() as connection:
+            made = ensure_partition(connection, start)
+        with self._database.transaction() as connection:
+            exists = start in {partition.start for partition in list_partitions(connection)}
+        if not exists:
+            log.info("deferring the partition of month %s: the default partition holds too many of its events", month)
+            return False
+        self._known.add(month)
+        self._events_without_partition.pop(month, None)
+        log.info("%s the partition of month %s", "made" if made else "found", month)
+        return True

@@ -1,15 +1,13 @@
-"""Protected plates in ingest: an ``anpr`` event of a protected site is sealed on its way into the table.
+"""Seals the plates of protected sites: in ``anpr`` events before they are stored, and in rejected messages.
 
-Afterwards only memory holds the plate, for watch-lists, until the batch is done. An event that cannot be sealed for now
-(its key is out of reach) waits in the queue; its neighbours do not.
+After sealing, the plate exists only in memory, until the watch-lists have matched it. An event that cannot be sealed
+now, because its key is unavailable, returns to the event source; the other events of its batch are stored.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Final
+from collections.abc import Sequence
 
 from cloud_functions.ingest.sources.messages import Message, Rejection
 from cloud_functions.ingest.validation import ValidatedEvent
@@ -20,35 +18,32 @@ from shared.errors import VedetteError
 
 log = logging.getLogger(__name__)
 
-_SEALED_TOGETHER: Final = 64
-"""As many as COPY sends at a time. One plate after another is sealed quicker than one now and then."""
-
 
 class PlateSealer:
-    """Seals what must be sealed of one chunk."""
+    """Seals the events of one chunk."""
 
     def __init__(self, vault: PlateVault) -> None:
-        """``vault`` must have been refreshed in the transaction that stores the chunk."""
+        """``vault`` must be refreshed in the transaction that stores the chunk, before the first call of ``seal``."""
         self._vault = vault
         self._keys: dict[str, SiteKey | None] = {}
-        self.waiting: list[Message] = []
-        """Those that could not be sealed now."""
+        self.deferred: list[Message] = []
+        """Messages whose plates could not be sealed."""
 
-    def sealed(self, events: Iterable[ValidatedEvent]) -> Iterator[ValidatedEvent]:
-        """Give out the events as they may be stored, without those that must wait."""
+    def seal(self, events: list[ValidatedEvent]) -> list[ValidatedEvent]:
+        """Return the events as they may be stored, without those that could not be sealed.
+
+        Sealing a group of events in one call is faster than sealing each between other work.
+        """
         if not self._vault.protected_sites():
-            yield from events
-            return
-        coming = iter(events)
-        while group := list(islice(coming, _SEALED_TOGETHER)):
-            yield from [event for event in map(self._sealed, group) if event is not None]
+            return events
+        return [event for event in map(self._seal, events) if event is not None]
 
-    def _sealed(self, event: ValidatedEvent) -> ValidatedEvent | None:
+    def _seal(self, event: ValidatedEvent) -> ValidatedEvent | None:
         if event.license_plate is None or not self._vault.protects(event.row.site_id):
             return event
         key = self._key(event.row.site_id)
         if key is None:
-            self.waiting.append(event.message)
+            self.deferred.append(event.message)
             return None
         row, token = seal_row(event.row, key)
         return event._replace(row=row, plate_token=token)
@@ -58,34 +53,35 @@ class PlateSealer:
             try:
                 self._keys[site_id] = self._vault.key_of(site_id)
             except VedetteError as error:
-                log.warning("plates of site %s wait, they cannot be protected now: %s", site_id, error)
+                log.warning("deferring plates of site %s, which cannot be sealed now: %s", site_id, error)
                 self._keys[site_id] = None
         return self._keys[site_id]
 
 
 def seal_rejections(rejections: Sequence[Rejection], vault: PlateVault) -> tuple[list[Rejection], set[str]]:
-    """Return what is to be kept of rejected messages, and the ids of those that cannot be sealed now.
+    """Return the dead letters of rejected messages, and the ids of the messages that cannot be sealed now.
 
-    A message of a protected site may hold a plate, however broken it is: its body is sealed. One that does not tell its
-    site is sealed as well, under the key of any. ``vault`` must have been refreshed.
+    Any message of a protected site may contain a plate, so its body is sealed. A message with an unknown site is sealed
+    with the key of one of the protected sites. ``vault`` must have been refreshed.
     """
-    kept: list[Rejection] = []
+    dead_letters: list[Rejection] = []
     failed: set[str] = set()
     for rejection in rejections:
-        site_id = _site_to_seal_for(rejection, vault)
+        site_id = _site_of_key(rejection, vault)
         if site_id is None:
-            kept.append(rejection)
+            dead_letters.append(rejection)
             continue
         try:
-            kept.append(rejection._replace(body=seal_dead_letter(rejection.body, vault.key_of(site_id))))
+            dead_letters.append(rejection._replace(body=seal_dead_letter(rejection.body, vault.key_of(site_id))))
         except VedetteError as error:
-            log.warning("a rejected message of site %s waits, it cannot be protected now: %s", site_id, error)
+            log.warning("deferring a rejected message of site %s, which cannot be sealed now: %s", site_id, error)
             failed.add(rejection.message_id)
-    return kept, failed
+    return dead_letters, failed
 
 
-def _site_to_seal_for(rejection: Rejection, vault: PlateVault) -> str | None:
+def _site_of_key(rejection: Rejection, vault: PlateVault) -> str | None:
+    """Return the site whose key seals the message, or None if the message needs no sealing."""
     levels = rejection.topic.split("/", 2)
-    if len(levels) > 2:  # a device's own: what it may publish on is bound to its site
+    if len(levels) > 2:  # a device may only publish to topics of its own site
         return levels[1] if vault.protects(levels[1]) else None
     return min(vault.protected_sites(), default=None)

@@ -1,8 +1,8 @@
-"""Events whose time was corrected after the device had sent them: the corrected one replaces the first.
+"""Deletes events that a corrected copy replaces, after the clock of their device was set.
 
-A device whose clock is set while an event is on its way does not know whether the event was received. It sends it again
-under the same ``event_id`` with the right time, and names the times that it had before in ``superseded_timestamps``.
-The events' key holds the time, so that without this the table would hold both.
+A device whose clock is set while an event is being sent does not know whether the event was received. It sends the
+event again with the same ``event_id`` and the corrected time, and lists the earlier times in
+``superseded_timestamps``. The key of the table includes the time, so otherwise the table would hold both.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from shared.clock import format_utc
 from shared.event_dicts import EventDict
 
 FIELD: Final = "superseded_timestamps"
-MOST: Final = 32
-"""More corrections than this of one event are not looked at: the field is the device's, and not checked elsewhere."""
+MAX_TIMES: Final = 32
+"""Only the last 32 times of an event are used: the device sets the field, and nothing else limits its length."""
 
 
 def superseded_times(event: EventDict) -> tuple[str, ...]:
-    """Return the times that the event had before; what is no such list is passed over."""
-    told = event.get(FIELD)
-    if not isinstance(told, list):
+    """Return the earlier times of the event; entries that are not times are ignored."""
+    value = event.get(FIELD)
+    if not isinstance(value, list):
         return ()
     times: list[str] = []
-    for text in told[-MOST:]:
+    for text in value[-MAX_TIMES:]:
         try:
             times.append(format_utc(datetime.fromisoformat(text)))
         except (TypeError, ValueError, OverflowError):
@@ -38,9 +38,9 @@ def superseded_times(event: EventDict) -> tuple[str, ...]:
 def delete_superseded(
     connection: psycopg.Connection[Any], corrected: Iterable[tuple[str, str, str, tuple[str, ...]]]
 ) -> None:
-    """Delete what corrected events replace, in the caller's transaction; triggers keep the counts right in it.
+    """Delete the earlier copies of corrected events in the caller's transaction; triggers update the counts.
 
-    ``corrected``: event id, device, the right time, and the times before. Only the device's own events go.
+    ``corrected``: event id, device id, corrected time, earlier times. Only events of the same device are deleted.
     """
     for event_id, device_id, timestamp, times in corrected:
         connection.execute(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey
 from cloud_functions.db.events.insert import EventRow
 from cloud_functions.db.events.json_size import check_stored_size
 from cloud_functions.db.events.record import FlatEvent
@@ -54,46 +53,6 @@ class ValidatedEvent(NamedTuple):
     def private_plate(self) -> str | None:
         """The plate where nobody may be told it."""
         return self.license_plate if self.plate_token else None
-
-
-class SequencePosition(NamedTuple):
-    """Where in which outbox's sequence something stands."""
-
-    site_id: str
-    outbox: OutboxKey
-    sequence: int
-
-
-class Arriving:
-    """A chunk of messages on its way: parsed one after another, while the database takes in the first of them.
-
-    Iterate to take the events; ``rest`` parses what nobody took. Until then ``events`` and ``rejected`` grow.
-    """
-
-    def __init__(self, parsing: Iterator[ValidatedEvent | SequencePosition], *, at_most: int) -> None:
-        self._parsing = parsing
-        self.at_most = at_most
-        self.events: list[ValidatedEvent] = []
-        self.rejected: list[SequencePosition] = []
-        """Places of events that arrived and were rejected."""
-
-    @classmethod
-    def of(cls, events: Sequence[ValidatedEvent], rejected: Sequence[SequencePosition] = ()) -> Arriving:
-        """Return a chunk that is parsed already."""
-        return cls(iter([*rejected, *events]), at_most=len(events))
-
-    def __iter__(self) -> Iterator[ValidatedEvent]:
-        for item in self._parsing:
-            if isinstance(item, ValidatedEvent):
-                self.events.append(item)
-                yield item
-            else:
-                self.rejected.append(item)
-
-    def rest(self) -> None:
-        """Parse everything that is left."""
-        for _ in self:
-            pass
 
 
 def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
@@ -200,25 +159,6 @@ def with_stored_content(arrived: ValidatedEvent, stored: FlatEvent) -> Validated
     # Sealed: the plate itself is known only where the message brought the same one again.
     same = plate == arrived.plate_token
     return arrived if same else arrived._replace(license_plate=None, plate_token=None)
-
-
-def sequence_position(message: Message) -> SequencePosition | None:
-    """Return the place of a rejected event, as far as it can be read.
-
-    It did arrive: were it counted as missing, the device would be asked for it for ever.
-    """
-    if message.topic is None:
-        return None
-    try:
-        address = parse_topic(message.topic)
-        told: Any = from_json(message.payload)
-        sequence, epoch = told["sequence"], told["sequence_epoch"]
-    except (ContractError, ValueError, TypeError, KeyError):
-        return None
-    usable = type(sequence) is int and 1 <= sequence <= MAX_SEQUENCE and type(epoch) is str and 1 <= len(epoch) <= 64
-    if not usable or not epoch.isascii() or not epoch.isprintable():
-        return None
-    return SequencePosition(address.site_id, OutboxKey(address.device_id, epoch), sequence)
 
 
 def check_time(timestamp: datetime, latest: datetime) -> None:

@@ -78,15 +78,15 @@ class WatchlistMatcher:
             found[key] = [*found[key], *self._index.exact(token, now=now)]
         return {key: matches for key, matches in found.items() if matches}
 
-    def told(self, matches: Iterable[Match], private_plate: str | None) -> list[dict[str, Any]]:
+    def describe(self, matches: Iterable[Match], private_plate: str | None) -> list[dict[str, Any]]:
         """Return matches as subscribers see them: of a protected plate, without what would tell it."""
-        told = [self._told(match) for match in matches]
+        told = [self._describe(match) for match in matches]
         if private_plate is not None:
             for one in told:
                 _conceal(one, private_plate)
         return told
 
-    def _told(self, match: Match) -> dict[str, Any]:
+    def _describe(self, match: Match) -> dict[str, Any]:
         pattern = match.pattern
         return {
             "watchlist_id": pattern.watchlist_id,

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from cloud_functions.api.handler import ApiHandler
 from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES, Limits
+from cloud_functions.aws import MAX_BATCH_BYTES
 from cloud_functions.db.events import json_size
 from cloud_functions.db.events.json_size import LONG, MAX_STORED_BYTES, short_numbers, stored_bytes
-from cloud_functions.ingest.publish import MAX_BATCH_BYTES, SnsPublisher
+from cloud_functions.ingest.publish import SnsPublisher
 from shared.events import MAX_EVENT_BYTES
 from tests.support.api_calls import ApiCalls, http_api_event, lambda_api, store, stored_event
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
-from cloud_functions.ingest.ingest import BatchResult
 from cloud_functions.ingest.kafka.backlog import FIRST_PAUSE_S, LONGEST_PAUSE_S, Backlog, Partition
 from cloud_functions.ingest.kafka.statistics import Statistics
+from cloud_functions.ingest.progress import BatchResult
 from cloud_functions.ingest.sources.kafka_records import KafkaRecord
 from cloud_functions.ingest.sources.messages import Invocation, Rejection, read_records
 from shared.retry import FaultLog

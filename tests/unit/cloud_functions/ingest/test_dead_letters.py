@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloud_functions.ingest.dead_letters import MAX_BATCH_BYTES, NoDeadLetters, SqsDeadLetters
+from cloud_functions.aws import MAX_BATCH_BYTES
+from cloud_functions.ingest.dead_letters import NoDeadLetters, SqsDeadLetters
 from cloud_functions.ingest.sources.messages import Rejection
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.ingest.publish import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, NoPublisher, Publication, SnsPublisher
+from cloud_functions.aws import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES
+from cloud_functions.ingest.publish import NoPublisher, Publication, SnsPublisher
 
 
 class RecordingSns:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_functions.ingest.ingest import BatchResult
 from cloud_functions.ingest.kafka.consumer import LONGEST_OUTAGE_PAUSE_S, MAX_SUSPECT_FAILURES, KafkaIngest
 from cloud_functions.ingest.kafka.statistics import Statistics
+from cloud_functions.ingest.progress import BatchResult
 from cloud_functions.ingest.sources.kafka_records import KafkaRecord
 from cloud_functions.ingest.sources.messages import Invocation, Rejection
 from cloud_functions.observability import InMemoryMetrics

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.ingest.dead_letters import MAX_BATCH_BYTES
+from cloud_functions.aws import MAX_BATCH_BYTES
 from cloud_functions.ingest.sources.kafka_records import TOPIC_HEADER, KafkaRecord, item_identifier, record_from_lambda
 from cloud_functions.ingest.sources.messages import read_invocation, read_records
 from shared.iot_envelope import encode_ingest_message
