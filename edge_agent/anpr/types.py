@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.events.occurrences import Box, TrackedObject
+from edge_agent.boxes import Box
+from edge_agent.events.occurrences import TrackedObject
 from edge_agent.types import Image
 
 Corners = NDArray[np.float32]

@@ -17,7 +17,7 @@ from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, plate_score
 from edge_agent.anpr.engines import open_engine, open_plate_reader
 from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateBox, PlateDetector, PlateReader, PlateReading
-from edge_agent.events.occurrences import Box, box_area
+from edge_agent.boxes import Box, box_area
 from edge_agent.types import Image
 from shared.errors import ConfigurationError
 from shared.plates import normalize_plate

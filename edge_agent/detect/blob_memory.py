@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.boxes import box_area, box_intersection, box_iou
 from edge_agent.types import Boxes, ViewChange
 
 _SAME_OVERLAP = 0.3
@@ -82,16 +83,16 @@ class BlobMemory:
         """Put together the pieces, of all boxes ``(N, 4)`` of one look, that were one blob in the looks before."""
         free = list(boxes)
         whole: list[NDArray[np.float32]] = []
-        for known in sorted(self._remembered, key=lambda each: -_area(each.box)):
+        for known in sorted(self._remembered, key=lambda each: -box_area(each.box)):
             if known.looks < _WHOLE_LOOKS:
                 continue
-            pieces = [box for box in free if _shared(box, known.box) >= _PIECE_INSIDE * _area(box)]
+            pieces = [box for box in free if box_intersection(box, known.box) >= _PIECE_INSIDE * box_area(box)]
             if len(pieces) < 2:
                 known.in_pieces = 0
                 continue
             outline = _outline(pieces)
             known.in_pieces += 1
-            if known.in_pieces <= self._part_looks and _iou(outline, known.box) >= _SAME_OUTLINE:
+            if known.in_pieces <= self._part_looks and box_iou(outline, known.box) >= _SAME_OUTLINE:
                 whole.append(outline)
                 free = [box for box in free if not any(box is piece for piece in pieces)]
         return np.array([*whole, *free], np.float32).reshape(-1, 4)
@@ -112,7 +113,7 @@ class BlobMemory:
         for each in left:
             each.missed += 1
         self._remembered = now + [each for each in left if each.missed <= self._keep_looks]
-        young = [_area(each.box) / frame_area_px for each in now if each.looks < _YOUNG_LOOKS]
+        young = [box_area(each.box) / frame_area_px for each in now if each.looks < _YOUNG_LOOKS]
         more = len(young) - self._young
         self._young += (_CLUTTER_WEIGHT if more > 0 else _CLUTTER_FADING) * more
         self._young_ratios.extend(young)
@@ -136,8 +137,8 @@ def _likest(box: NDArray[np.float32], remembered: list[_Remembered]) -> _Remembe
     """Return the blob that this is most likely the next look at."""
     best, most = None, _SAME_OVERLAP
     for known in remembered:
-        areas = _area(known.box), _area(box)
-        share = _shared(known.box, box) / min(areas)
+        areas = box_area(known.box), box_area(box)
+        share = box_intersection(known.box, box) / min(areas)
         if share >= most and max(areas) <= _SIZE_CHANGE * min(areas):
             best, most = known, share
     return best
@@ -146,18 +147,3 @@ def _likest(box: NDArray[np.float32], remembered: list[_Remembered]) -> _Remembe
 def _outline(boxes: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     stacked = np.array(boxes)
     return np.concatenate([stacked[:, :2].min(axis=0), stacked[:, 2:].max(axis=0)])
-
-
-def _area(box: NDArray[np.float32]) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
-
-
-def _shared(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Return the area that two boxes share."""
-    width, height = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
-    return float(width * height) if width > 0 and height > 0 else 0.0
-
-
-def _iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    shared = _shared(first, second)
-    return shared / (_area(first) + _area(second) - shared)

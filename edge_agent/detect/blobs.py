@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.boxes import box_area_batch
 from edge_agent.detect.blob_memory import BlobMemory
 from edge_agent.types import Boxes, Detections, Motion, ViewChange
 
@@ -60,7 +61,7 @@ class BlobDetector:
         scores = np.array([_score(_fill(mask, box), strength) for box in boxes / to_frame], np.float32)
         frame_area_px = frame_width * frame_height
         travelled = self._memory.travelled(boxes, frame_area_px=frame_area_px)
-        ratios = _areas(boxes) / frame_area_px
+        ratios = box_area_batch(boxes) / frame_area_px
         doubtful = (~travelled & (ratios < _TINY_SHARE)) | self._memory.in_clutter(ratios)
         scores[doubtful] *= _IN_PLACE_WORTH
         return Detections(xyxy=boxes, score=scores, class_id=np.zeros(len(scores), np.int32))
@@ -84,7 +85,7 @@ class BlobDetector:
         shorter_sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
         least_side = self._min_side_ratio * min(frame_width, frame_height)
         least_area = self._min_area_ratio * frame_width * frame_height
-        return (shorter_sides >= least_side) & (_areas(boxes) >= least_area)
+        return (shorter_sides >= least_side) & (box_area_batch(boxes) >= least_area)
 
 
 def split_columns(part: NDArray[Any], *, most_parts: int) -> list[int]:
@@ -132,10 +133,6 @@ def _fill(mask: Plane, box: NDArray[np.float32]) -> float:
     """Return the share of a box, in mask pixels, that is set."""
     left, top, right, bottom = np.rint(box).astype(int).tolist()
     return cv2.countNonZero(mask[top:bottom, left:right]) / ((right - left) * (bottom - top))
-
-
-def _areas(boxes: Boxes) -> NDArray[np.float32]:
-    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1, dtype=np.float32)
 
 
 def _score(fill: float, strength: float) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_agent import __version__
+from edge_agent.boxes import box_containment_batch
 from edge_agent.detect.blobs import BlobDetector
 from edge_agent.detect.detector import ImageDetector
 from edge_agent.detect.slicing import InferenceSlicer
@@ -99,12 +101,8 @@ class CompositeDetector:
         self._model.close()
 
 
-def covered_ratio(boxes: Boxes, covers: Boxes) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Return, for each of ``boxes`` (N, 4), the largest share of its area that one of ``covers`` (M, 4) overlaps."""
+def covered_ratio(boxes: Boxes, covers: Boxes) -> NDArray[np.float32]:
+    """Return, for each of ``boxes`` (N, 4), the largest fraction of its area that one of ``covers`` (M, 4) covers."""
     if not len(boxes) or not len(covers):
         return np.zeros(len(boxes), np.float32)
-    top_left = np.maximum(boxes[:, None, :2], covers[None, :, :2])
-    bottom_right = np.minimum(boxes[:, None, 2:], covers[None, :, 2:])
-    inside = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
-    area = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 1e-6, None), axis=1)
-    return (inside.max(axis=1) / area).astype(np.float32)
+    return box_containment_batch(boxes, covers).max(axis=1)

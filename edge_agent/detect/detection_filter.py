@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 
+from edge_agent.boxes import box_area_batch, clip_boxes
 from edge_agent.detect.models.labels import PLACEHOLDER, Labels
-from edge_agent.detect.nms import area
 from edge_agent.detect.settings import ClassSettings, DetectSettings, check_class_names
 from edge_agent.types import Detections
 
@@ -40,9 +40,8 @@ class DetectionFilter:
     def apply(self, found: Detections, *, width_px: int, height_px: int) -> Detections:
         """Clip boxes to the picture and drop what is not wanted; a class number without a name is told once."""
         found = self._known(found)
-        limits = np.array([width_px, height_px, width_px, height_px], np.float32)
-        xyxy = np.clip(found.xyxy, np.float32(0.0), limits)
-        size = area(xyxy)
+        xyxy = clip_boxes(found.xyxy, width_px, height_px)
+        size = box_area_batch(xyxy)
         ratio = size / np.float32(width_px * height_px)
         ids = found.class_id
         rows = np.flatnonzero(

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.boxes import box_containment_batch, box_iou_batch
 from edge_agent.detect.detector import ImageDetector
-from edge_agent.detect.nms import containment, iou, keep_best
+from edge_agent.detect.nms import keep_best
 from edge_agent.detect.settings import SlicingSettings
 from edge_agent.types import Boxes, Detections, Picture
 
@@ -133,7 +134,7 @@ def _gain(size: NDArray[Any], frame: NDArray[np.float32], needed: NDArray[np.flo
 def _mergeable(
     rooms: Boxes, crops: Boxes, frame: NDArray[np.float32], needed: NDArray[np.float32], min_gain: float
 ) -> tuple[int, int] | None:
-    inside = containment(crops, crops)
+    inside = box_containment_batch(crops, crops)
     overlap = np.triu(np.maximum(inside, inside.T), k=1)
     for one, other in np.argwhere(overlap >= _MERGE_OVERLAP):
         joined = _around(_hull(rooms[one], rooms[other])[None], frame, needed)
@@ -165,14 +166,14 @@ def _held(found: Detections, cut: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell which boxes lie, for the most part, in an uncut one of their class."""
     same_class = found.class_id[:, None] == found.class_id[None, :]
     others = ~np.eye(len(found), dtype=np.bool_) & ~cut[None, :]
-    holds = (containment(found.xyxy, found.xyxy) >= _CUT_COVERED) & same_class & others
+    holds = (box_containment_batch(found.xyxy, found.xyxy) >= _CUT_COVERED) & same_class & others
     return np.asarray(np.any(holds, axis=1), np.bool_)
 
 
 def _same_thing(found: Detections, look: NDArray[np.intp]) -> NDArray[np.bool_]:
-    overlap = iou(found.xyxy, found.xyxy)
+    overlap = box_iou_batch(found.xyxy, found.xyxy)
     same_class = found.class_id[:, None] == found.class_id[None, :]
-    inside = containment(found.xyxy, found.xyxy)
+    inside = box_containment_batch(found.xyxy, found.xyxy)
     nested = (np.maximum(inside, inside.T) >= _SAME_CONTAINMENT) & (overlap >= _SAME_IOU)
     same = np.where(same_class, (overlap > _SAME_CLASS_IOU) | nested, overlap > _OTHER_CLASS_IOU)
     return same & (look[:, None] != look[None, :])

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from edge_agent.boxes import Box
 from edge_agent.events.rule_types import PathPoint, Transition
 from edge_agent.images.annotate import BoxLabel
 from edge_agent.types import Boxes, Frame, Motion
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels."""
 Action = Literal["entered", "updated", "left"]
 
 
@@ -125,21 +124,6 @@ class AnprOccurrence:
 
 
 Occurrence = TrackingOccurrence | RuleOccurrence | MotionOccurrence | DetectionOccurrence | AnprOccurrence
-
-
-def iou(first: Box, second: Box) -> float:
-    """Return the intersection over union of two boxes."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    intersection = width * height
-    return intersection / (box_area(first) + box_area(second) - intersection)
-
-
-def box_area(box: Box) -> float:
-    """Return the area of a box in square pixels."""
-    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
 def as_box(row: Boxes) -> Box:

@@ -1,1 +1,1 @@
-"""Where something moves, found by comparing brightness with a background. May import ``types`` and ``resize``."""
+"""Motion detection against a background model. May import ``types``, ``resize`` and ``boxes``."""

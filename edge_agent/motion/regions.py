@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edge_agent.boxes import box_area
 from edge_agent.motion.image_ops import Labels, Plane, both, closed, count, despeckled, either, mask_where
 from edge_agent.types import Boxes
 
@@ -159,7 +160,7 @@ def merge_boxes(boxes: Boxes) -> Boxes:
     again = True
     while again:
         again = False
-        merged.sort(key=_area, reverse=True)
+        merged.sort(key=box_area, reverse=True)
         for index, box in enumerate(merged):
             partner = next((k for k in range(index + 1, len(merged)) if _belong_together(box, merged[k])), None)
             if partner is not None:
@@ -171,16 +172,12 @@ def merge_boxes(boxes: Boxes) -> Boxes:
     return np.array(merged, np.float32).reshape(-1, 4)
 
 
-def _area(box: Boxes) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
-
-
 def _belong_together(first: Boxes, second: Boxes) -> bool:
     """``first`` is the larger. A fragment joins from further off than a neighbour of like size does."""
     gap_x = max(float(first[0] - second[2]), float(second[0] - first[2]))
     gap_y = max(float(first[1] - second[3]), float(second[1] - first[3]))
-    smaller = _area(second)
-    alike = smaller >= _ALIKE_SHARE * _area(first)
+    smaller = box_area(second)
+    alike = smaller >= _ALIKE_SHARE * box_area(first)
     if gap_x < 0.0 and gap_y < 0.0:
         return gap_x * gap_y >= (_OVERLAP_ALIKE if alike else _OVERLAP_FRAGMENT) * smaller
     length = max(float(second[2] - second[0]), float(second[3] - second[1]))

@@ -9,9 +9,9 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.boxes import overlaps_any
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.motion_model import CENTRE, EXTENT, POSITION, VARIANCE, Floats, size_px, squared_size
-from edge_agent.track.overlap import is_part
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Track
 
@@ -171,10 +171,10 @@ def covered(found: Candidates, weak: int, shadow_overlap: float) -> bool:
     """Tell whether a weak detection lies so much within a strong one of its group that it counts as a part of it."""
     group = found.group[weak]
     strong = zip(found.boxes[: found.strong], found.group, strict=False)
-    return is_part(found.boxes[weak], [box for box, own in strong if own == group], shadow_overlap)
+    return overlaps_any(found.boxes[weak], [box for box, own in strong if own == group], shadow_overlap)
 
 
 def shadowed(track: Track, others: Iterable[Track], shadow_overlap: float) -> bool:
     """Tell whether a tentative track lies so much within an established one in sight that it is a part of it."""
     rivals = (other for other in others if other.track_id > 0 and other.missed == 0 and other.group == track.group)
-    return is_part(track.seen, (other.seen for other in rivals), shadow_overlap)
+    return overlaps_any(track.seen, (other.seen for other in rivals), shadow_overlap)

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.boxes import box_iou, overlaps_any
 from edge_agent.track.affinity import (
     AFTERWARDS,
     OTHER_CLASS,
@@ -31,7 +32,6 @@ from edge_agent.track.assignment import Offer, assign
 from edge_agent.track.candidates import Candidates
 from edge_agent.track.classes import ClassGroups
 from edge_agent.track.motion_model import CENTRE, POSITION, VELOCITY, MotionModel, corners
-from edge_agent.track.overlap import iou, is_part
 from edge_agent.track.scene_bounds import View
 from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Pairs, Track, TrackTable
@@ -208,11 +208,11 @@ class ByteTracker:
                 if found.group[column] != track.group:
                     alike = self._alike.of((track.class_id, found.class_id[column]))
                     same = track.missed == 1 and alike[0] == alike[1]
-                    if same and iou(expected[place], found.boxes[column]) >= SAME_BOX_IOU:
+                    if same and box_iou(expected[place], found.boxes[column]) >= SAME_BOX_IOU:
                         offers.append((row, column, float(fit[place, other]) * OTHER_CLASS))
                     continue
                 gain = float(reach[place, other]) * AFTERWARDS
-                if at_hand and is_part(expected[place], (found.boxes[column],), self._settings.shadow_overlap):
+                if at_hand and overlaps_any(expected[place], (found.boxes[column],), self._settings.shadow_overlap):
                     gain = float(fit[place, other])
                 if gain > 0.0:
                     offers.append((row, column, gain))

@@ -30,7 +30,7 @@ from edge_agent.anpr.detection.plate_score import MAX_CHARACTERS, MIN_PLATE_SCOR
 from edge_agent.anpr.recognition.reader import open_reader
 from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateReading
-from edge_agent.events.occurrences import iou
+from edge_agent.boxes import box_iou
 from edge_agent.types import Image
 from training.detector.choose_threshold import photographs
 from training.detector.frames import load_frames
@@ -61,7 +61,7 @@ def finds_in(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[Find]:
     for image, boxes in pictures:
         for found in detector.find(image):
             box = (found.left, found.top, found.right, found.bottom)
-            plate = any(iou(box, tuple(label.tolist())) >= FOUND_IOU for label in boxes)
+            plate = any(box_iou(box, tuple(label.tolist())) >= FOUND_IOU for label in boxes)
             crop = rectify_plate(image, found)
             finds.append(Find(found.score, reader.read(crop), plate, crop))
     return finds

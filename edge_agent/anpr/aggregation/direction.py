@@ -6,7 +6,7 @@ import math
 
 from edge_agent.anpr.aggregation.scale_trend import ScaleTrend
 from edge_agent.anpr.settings import DirectionSettings
-from edge_agent.events.occurrences import Box, box_area
+from edge_agent.boxes import Box, box_area
 
 MIN_GROWTH = 1.15
 """Minimum change factor of a plate's width and height for an approaching or receding vehicle."""

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from edge_agent.anpr.aggregation.direction import DirectionEstimator
 from edge_agent.anpr.aggregation.plate_track import PlateTrack
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.events.occurrences import Box, TrackedObject
+from edge_agent.boxes import Box
+from edge_agent.events.occurrences import TrackedObject
 from edge_agent.types import Frame
 
 

@@ -12,7 +12,8 @@ from edge_agent.anpr.aggregation.recent_plates import RecentPlate
 from edge_agent.anpr.aggregation.vote import Candidate, PlateVote, VoteResult
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateReading
-from edge_agent.events.occurrences import Box, TrackedObject, iou
+from edge_agent.boxes import Box, box_iou
+from edge_agent.events.occurrences import TrackedObject
 from edge_agent.types import Frame
 
 MAX_SNAPSHOTS = 3
@@ -80,7 +81,7 @@ class PlateTrack:
 
     def add_reading(self, reading: PlateReading, snapshot: PlateSnapshot) -> None:
         """Add a plausible reading to the vote."""
-        same_place = self.last_read_box is not None and iou(self.last_read_box, snapshot.plate) >= SAME_PLACE_IOU
+        same_place = self.last_read_box is not None and box_iou(self.last_read_box, snapshot.plate) >= SAME_PLACE_IOU
         weight = snapshot.quality * (SAME_PLACE_WEIGHT if same_place else 1.0)
         self.last_read_box = snapshot.plate
         if self.first_read_s is None:

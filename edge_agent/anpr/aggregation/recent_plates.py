@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from edge_agent.anpr.recognition.alignment import distance
-from edge_agent.events.occurrences import Box, iou
+from edge_agent.boxes import Box, box_iou
 
 MAX_PLATES = 200
 PARKED_S = 12 * 3600.0
@@ -54,7 +54,7 @@ class RecentPlates:
             if distance(text, recent.text) > MAX_TEXT_DISTANCE:
                 continue
             continues = abs(since_s) < _CONTINUES_WITHIN_S and _are_near(recent.plate, first)
-            parked = not moved and since_s < PARKED_S and iou(recent.plate, first) >= _SAME_PLACE_IOU
+            parked = not moved and since_s < PARKED_S and box_iou(recent.plate, first) >= _SAME_PLACE_IOU
             if continues or parked:
                 return recent
         return None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from edge_agent.events.occurrences import Box
+from edge_agent.boxes import Box
 
 MAX_BOXES = 60
 """Maximum boxes stored. Above it, every other box is dropped, so that they remain evenly spaced in time."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_agent.anpr.aggregation.formats import GROUPS, PlateRules, matching_regions
 from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateBox, PlateReading
-from edge_agent.events.occurrences import Box
+from edge_agent.boxes import Box
 from edge_agent.types import Image
 
 USUAL_EDGE = 0.17

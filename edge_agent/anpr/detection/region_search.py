@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.anpr.frame_budget import FrameBudget
 from edge_agent.anpr.types import PlateBox, PlateDetector
-from edge_agent.events.occurrences import Box, iou
+from edge_agent.boxes import Box, box_iou
 from edge_agent.types import Frame, Image
 
 DUPLICATE_IOU = 0.4
@@ -44,7 +44,7 @@ class RegionSearch:
         for plate in detected:
             if plate.score < self._min_score:
                 continue
-            if all(iou(plate.xyxy, other.xyxy) < DUPLICATE_IOU for other in kept):
+            if all(box_iou(plate.xyxy, other.xyxy) < DUPLICATE_IOU for other in kept):
                 kept.append(plate)
         return kept
 

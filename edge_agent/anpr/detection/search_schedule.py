@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.events.occurrences import Box, TrackedObject, box_area, iou
+from edge_agent.boxes import Box, box_area, box_iou
+from edge_agent.events.occurrences import TrackedObject
 from edge_agent.types import Frame
 
 MIN_SIDE_PX = 48
@@ -105,7 +106,7 @@ class SearchSchedule:
         state = self._states.get(track_id)
         if state is None:
             return float("inf")
-        interval_s = state.interval_s if iou(state.box, box) >= STILL_IOU else self._settings.search_interval_s
+        interval_s = state.interval_s if box_iou(state.box, box) >= STILL_IOU else self._settings.search_interval_s
         return (now_s - state.searched_s + 1e-6) / max(interval_s, 1e-3)
 
     def _frame_urgency(self, now_s: float, *, tracking_plates: bool) -> float:
@@ -123,7 +124,7 @@ class SearchSchedule:
         settings = self._settings
         state = self._states.get(key)
         interval_s = settings.search_interval_s
-        if key != _FRAME and state is not None and iou(state.box, box) >= STILL_IOU:
+        if key != _FRAME and state is not None and box_iou(state.box, box) >= STILL_IOU:
             interval_s = min(max(2 * state.interval_s, 0.1), settings.standing_interval_s)
         self._states[key] = _SearchState(searched_s=now_s, interval_s=interval_s, box=box)
         region = _add_margins(box, whole)

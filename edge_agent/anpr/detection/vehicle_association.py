@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edge_agent.events.occurrences import Box, TrackedObject
+from edge_agent.boxes import Box
+from edge_agent.events.occurrences import TrackedObject
 
 _MARGIN = 0.08
 """How far outside a vehicle's box its plate may be, as a share of the box's size."""

@@ -13,15 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_agent.events.occurrences import (
-    Box,
-    RuleOccurrence,
-    TrackedObject,
-    TrackingOccurrence,
-    TrackObservation,
-    as_box,
-    iou,
-)
+from edge_agent.boxes import Box, box_iou
+from edge_agent.events.occurrences import RuleOccurrence, TrackedObject, TrackingOccurrence, TrackObservation, as_box
 from edge_agent.events.rule_types import PathPoint, Transition
 from edge_agent.events.rules.from_settings import build_rules
 from edge_agent.events.rules.observation import Box as NormalizedBox
@@ -295,7 +288,7 @@ class TrackLifecycle:
     def _take_up(self, observation: TrackObservation, class_name: str) -> TrackState | None:
         """Find the object waited for that this new track continues."""
         candidates = [
-            (iou(state.place, observation.xyxy), index)
+            (box_iou(state.place, observation.xyxy), index)
             for index, state in enumerate(self._waiting)
             if state.class_name == class_name
         ]

@@ -7,15 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median_low
 
-from edge_agent.events.occurrences import (
-    Action,
-    Box,
-    RuleOccurrence,
-    TrackingOccurrence,
-    TrackObservation,
-    box_area,
-    iou,
-)
+from edge_agent.boxes import Box, box_area, box_iou
+from edge_agent.events.occurrences import Action, RuleOccurrence, TrackingOccurrence, TrackObservation
 from edge_agent.events.rule_types import PathPoint, Transition
 from edge_agent.events.rules.path import TrackPath
 from edge_agent.types import EarlierDetection, Frame, ViewChange
@@ -113,7 +106,7 @@ class TrackState:
 
     def moved_on(self, same_place_iou: float) -> bool:
         """Return whether it is somewhere else, or of another size, than at its last event."""
-        return self.emitted_xyxy is None or iou(self.emitted_xyxy, self.place) < same_place_iou
+        return self.emitted_xyxy is None or box_iou(self.emitted_xyxy, self.place) < same_place_iou
 
     def add_earlier(self, seen: EarlierDetection) -> None:
         """Add a detection from before the track was confirmed; its frame is gone."""
@@ -133,7 +126,7 @@ class TrackState:
         self._add_score(observation.frame.time_s, observation.score)
         self.stationary = stationary
         self.lost_at_s = None
-        self.stayed_put = self.stayed_put and iou(self.first_xyxy, observation.xyxy) >= PUT_IOU
+        self.stayed_put = self.stayed_put and box_iou(self.first_xyxy, observation.xyxy) >= PUT_IOU
         best = self.best
         stale = best is not None and observation.frame.time_s - best.frame.time_s > best_age_s
         if best is None or stale or observation.quality > best.quality:

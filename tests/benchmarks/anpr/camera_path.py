@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.events.occurrences import Box
+from edge_agent.boxes import Box
 from edge_agent.types import Image
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.events.occurrences import Box
+from edge_agent.boxes import Box
 from edge_agent.types import Image
 from shared.plates import normalize_plate
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import av
 
+from edge_agent.boxes import Box, box_iou
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.cli.replay import replay
 from edge_agent.config import CameraSettings, ModelPlaces
-from edge_agent.events.occurrences import Box, iou
 from edge_agent.types import Image
 from shared.geometry import BoundingBox
 from shared.plates import normalize_plate
@@ -108,7 +108,7 @@ def play_photograph(picture: LabelledPlate, tallies: Iterable[Tally]) -> None:
     views = list(path.views())
     told = replay_frames((view.image for view in views), width=path.width, height=path.height)
     places = [_shares(view.plate, path.width, path.height) for view in views]
-    about = [each for each in told if iou(each.plate, places[min(each.frame, len(places) - 1)]) >= ABOUT_IT_IOU]
+    about = [each for each in told if box_iou(each.plate, places[min(each.frame, len(places) - 1)]) >= ABOUT_IT_IOU]
     elsewhere = [each for each in told if each not in about]
     for tally in tallies:
         tally.add(f"{picture.path.name} ({path.kind})", picture.plate, about, elsewhere)
@@ -142,7 +142,7 @@ def owner_of(told: Told, gate: SyntheticGate) -> int | None:
         if truth.plate_quad is not None:
             low, high = truth.plate_quad.min(axis=0), truth.plate_quad.max(axis=0)
             place = _shares((*low.tolist(), *high.tolist()), gate.width, gate.height)
-            if iou(told.plate, place) >= ABOUT_IT_IOU:
+            if box_iou(told.plate, place) >= ABOUT_IT_IOU:
                 return truth.track - 1
     return None
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.anpr.detection.plate_detector import open_plate_detector
+from edge_agent.boxes import Box, box_iou
 from edge_agent.cli.read_plates import PictureReader
-from edge_agent.events.occurrences import Box, iou
 from tests.benchmarks.anpr.lines import Line, number_line, share_line
 from tests.benchmarks.anpr.material import COUNTRIES, LabelledPlate, crops, few, photographs
 
@@ -88,8 +88,8 @@ def frame_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[
 def judge(picture: LabelledPlate, first: str | None, told: Sequence[Box], detected: Sequence[Box]) -> Answer:
     """Hold boxes against the label; every box that is not the labelled plate counts as false."""
     assert picture.xyxy is not None
-    overlaps = [iou(box, picture.xyxy) for box in told]
-    of_detector = [iou(box, picture.xyxy) for box in detected]
+    overlaps = [box_iou(box, picture.xyxy) for box in told]
+    of_detector = [box_iou(box, picture.xyxy) for box in detected]
     return Answer(
         name=picture.path.name,
         wanted=picture.plate,

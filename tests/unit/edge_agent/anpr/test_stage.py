@@ -17,7 +17,8 @@ from edge_agent.anpr.aggregation.vote import Candidate, VoteResult
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.stage import PlateStage
 from edge_agent.anpr.types import FrameTracks, PlateReading
-from edge_agent.events.occurrences import AnprOccurrence, Box, TrackedObject, iou
+from edge_agent.boxes import Box, box_iou
+from edge_agent.events.occurrences import AnprOccurrence, TrackedObject
 from edge_agent.track.tracker import ByteTracker
 from edge_agent.types import ArrayPicture, Detections, Frame, Image, ViewChange
 from tests.support.anpr.gate_harness import CodedPlates, NoisyReader, make_stage, paint_code
@@ -317,7 +318,7 @@ def test_the_fakes_see_what_they_should() -> None:
     paint_code(image, np.array([(20, 20), (120, 24), (120, 49), (20, 45)]), 3)
     found = CodedPlates().find(image)
     assert len(found) == 1
-    assert iou((20, 20, 120, 49), (found[0].left, found[0].top, found[0].right, found[0].bottom)) > 0.9
+    assert box_iou((20, 20, 120, 49), (found[0].left, found[0].top, found[0].right, found[0].bottom)) > 0.9
     crop = np.asarray(cv2.resize(image[20:49, 20:120], (200, 58)), np.uint8)
     assert NoisyReader({3: "AB123"}, noise=0.0).read(crop).text == "AB123"
 

@@ -8,8 +8,9 @@ from functools import cache
 import pytest
 
 from edge_agent.anpr.types import FrameTracks
+from edge_agent.boxes import Box, box_iou
 from edge_agent.camera.synthetic.gate import SyntheticGate
-from edge_agent.events.occurrences import AnprOccurrence, Box, iou
+from edge_agent.events.occurrences import AnprOccurrence
 from shared.plates import normalize_plate
 from tests.support.anpr.gate_harness import CodedPlates, NoisyReader, followed, gate_frame, make_stage
 
@@ -87,9 +88,9 @@ def test_what_an_event_says_is_true() -> None:
         assert found.track_uid == f"gate-test-{passage.track}"
         assert truth.plate_quad is not None
         corners: Box = (*truth.plate_quad.min(axis=0).tolist(), *truth.plate_quad.max(axis=0).tolist())
-        assert iou(found.plate, corners) > 0.6
+        assert box_iou(found.plate, corners) > 0.6
         assert found.vehicle is not None
-        assert iou(found.vehicle, tuple(truth.xyxy.tolist())) > 0.9
+        assert box_iou(found.vehicle, tuple(truth.xyxy.tolist())) > 0.9
         assert found.reads >= 3
         assert sum(each.confidence for each in found.candidates) <= 1.0 + 1e-9
         assert 0.0 < found.quality <= 1.0

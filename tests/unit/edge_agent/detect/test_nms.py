@@ -1,13 +1,12 @@
-"""Overlaps and suppression, against the slow and obvious way."""
+"""Non-maximum suppression against a plain double loop."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.detect.nms import containment, iou, nms
+from edge_agent.detect.nms import nms
 from edge_agent.types import Detections
 
 BOX = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 20), st.integers(1, 20))
@@ -22,7 +21,7 @@ def detections(rows: list[tuple[tuple[int, int, int, int], int, int]]) -> Detect
     )
 
 
-def obvious_iou(one: np.ndarray, other: np.ndarray) -> float:
+def expected_iou(one: np.ndarray, other: np.ndarray) -> float:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(width, 0) * max(height, 0)
@@ -30,12 +29,12 @@ def obvious_iou(one: np.ndarray, other: np.ndarray) -> float:
     return float(shared / union) if union else 0.0
 
 
-def obvious_suppression(found: Detections, max_iou: float, duplicate_iou: float) -> list[int]:
+def expected_suppression(found: Detections, max_iou: float, duplicate_iou: float) -> list[int]:
     kept: list[int] = []
     for row in sorted(range(len(found)), key=lambda row: -found.score[row]):
         for other in kept:
             limit = max_iou if found.class_id[row] == found.class_id[other] else duplicate_iou
-            if obvious_iou(found.xyxy[row], found.xyxy[other]) > limit:
+            if expected_iou(found.xyxy[row], found.xyxy[other]) > limit:
                 break
         else:
             kept.append(row)
@@ -43,42 +42,20 @@ def obvious_suppression(found: Detections, max_iou: float, duplicate_iou: float)
 
 
 @given(rows=ROWS, max_iou=st.sampled_from([0.26, 0.51, 0.76]), duplicate_iou=st.sampled_from([0.83, 1.0]))
-def test_suppression_keeps_what_the_obvious_loop_keeps(
+def test_suppression_keeps_what_the_expected_loop_keeps(
     rows: list[tuple[tuple[int, int, int, int], int, int]], max_iou: float, duplicate_iou: float
 ) -> None:
-    """The vectorised suppression and a plain double loop keep the same boxes in the same order."""
+    """Vectorised NMS and a plain double loop keep the same boxes in the same order."""
     found = detections(rows)
     kept = nms(found, max_iou, duplicate_iou=duplicate_iou)
-    expected = found.select(np.array(obvious_suppression(found, max_iou, duplicate_iou), np.intp))
+    expected = found.select(np.array(expected_suppression(found, max_iou, duplicate_iou), np.intp))
     assert kept.xyxy.tolist() == expected.xyxy.tolist()
     assert kept.score.tolist() == expected.score.tolist()
     assert kept.class_id.tolist() == expected.class_id.tolist()
 
 
-@given(rows=ROWS)
-def test_iou_is_the_obvious_one(rows: list[tuple[tuple[int, int, int, int], int, int]]) -> None:
-    """Every pair's overlap equals the one worked out by hand."""
-    xyxy = detections(rows).xyxy
-    expected = [[obvious_iou(one, other) for other in xyxy] for one in xyxy]
-    assert np.allclose(iou(xyxy, xyxy), np.array(expected).reshape(len(xyxy), len(xyxy)))
-
-
-def test_two_names_for_one_thing_become_one() -> None:
-    """A car that is also nearly the same truck stays as the better scored of the two."""
+def test_one_object_with_two_classes_is_kept_once() -> None:
+    """Of two nearly equal boxes of different classes, only the one with the higher score is kept."""
     found = detections([((0, 0, 20, 20), 6, 0), ((0, 0, 20, 19), 8, 1)])
     assert nms(found, 0.5, duplicate_iou=0.85).class_id.tolist() == [1]
     assert len(nms(found, 0.5)) == 2
-
-
-def test_containment_is_the_share_of_the_first() -> None:
-    """A small box inside a large one is all inside; the large one is a quarter inside the small one."""
-    small, large = np.array([[0, 0, 5, 5]], np.float32), np.array([[0, 0, 10, 10]], np.float32)
-    assert containment(small, large).item() == pytest.approx(1.0)
-    assert containment(large, small).item() == pytest.approx(0.25)
-
-
-def test_empty_boxes_overlap_nothing() -> None:
-    """A box without area divides nothing by nothing and gets 0."""
-    nothing = np.zeros((1, 4), np.float32)
-    assert iou(nothing, nothing).item() == 0.0
-    assert containment(nothing, nothing).item() == 0.0

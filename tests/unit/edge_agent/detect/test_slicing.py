@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.boxes import box_containment_batch, box_iou_batch
 from edge_agent.detect.factory import open_detector
 from edge_agent.detect.models.catalogue import resolve_model
-from edge_agent.detect.nms import containment, iou
 from edge_agent.detect.settings import DetectSettings, SlicingSettings
 from edge_agent.detect.slicing import InferenceSlicer, choose_crops, merge_crop_detections
 from edge_agent.types import ArrayPicture, Boxes, Detections
@@ -94,7 +94,7 @@ def test_crops_lie_in_the_frame_and_keep_their_regions(
     sizes = chosen[:, 2:] - chosen[:, :2]
     assert (sizes.max(axis=1, initial=0) * settings.min_gain <= max(frame) + 1).all()
     if len(moving) == 1 and len(chosen):
-        assert containment(moving, chosen).max() == pytest.approx(1.0, abs=1e-3)
+        assert box_containment_batch(moving, chosen).max() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_small_far_object_is_found_by_looking_closer() -> None:
@@ -217,4 +217,4 @@ def test_real_models_gain_on_small_far_people(shared_material: Path, tmp_path: P
 
 
 def _found(truth: Boxes, detections: Detections) -> int:
-    return int((iou(truth.astype(np.float32), detections.xyxy).max(axis=1, initial=0.0) > 0.5).sum())
+    return int((box_iou_batch(truth.astype(np.float32), detections.xyxy).max(axis=1, initial=0.0) > 0.5).sum())

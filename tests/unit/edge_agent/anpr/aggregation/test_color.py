@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from edge_agent.anpr.aggregation.color import vehicle_color
+from edge_agent.boxes import Box
 from edge_agent.camera.synthetic.gate import SyntheticGate
-from edge_agent.events.occurrences import Box, as_box
+from edge_agent.events.occurrences import as_box
 from edge_agent.types import Image
 
 CAR: Box = (200, 100, 400, 260)

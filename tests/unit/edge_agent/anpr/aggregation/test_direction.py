@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from edge_agent.anpr.aggregation.direction import DirectionEstimator
 from edge_agent.anpr.settings import DirectionSettings
-from edge_agent.events.occurrences import Box
+from edge_agent.boxes import Box
 
 SIZE = {"width": 1000, "height": 600}
 FAR: Box = (480, 100, 520, 110)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_agent.anpr.aggregation.direction import DirectionEstimator
 from edge_agent.anpr.settings import DirectionSettings
-from edge_agent.events.occurrences import Box
+from edge_agent.boxes import Box
 
 WIDTH, HEIGHT = 1280, 720
 SIZE = {"width": WIDTH, "height": HEIGHT}

@@ -13,7 +13,8 @@ from edge_agent.anpr.aggregation.recent_plates import RecentPlates
 from edge_agent.anpr.detection.search_schedule import SearchSchedule
 from edge_agent.anpr.detection.vehicle_association import associate_plates, association_cost
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.events.occurrences import Box, TrackedObject
+from edge_agent.boxes import Box
+from edge_agent.events.occurrences import TrackedObject
 from tests.support.edge.builders import frame
 
 WHOLE: Box = (0.0, 0.0, 640.0, 360.0)
