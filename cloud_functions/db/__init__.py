@@ -1,4 +1,4 @@
-"""SQL, and nothing but SQL: connections, migrations, partitions, one folder for each kind of row.
+"""SQL: connections, migrations, partitions, and one folder for each kind of row.
 
 May import ``plates``.
 """

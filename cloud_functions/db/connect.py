@@ -1,8 +1,7 @@
-"""One connection per execution environment: opened when first needed, kept only while it can do its work.
+"""One database connection per execution environment: opened on first use, replaced when it fails or becomes too old.
 
-Safe behind RDS Proxy and pgbouncer in transaction mode: nothing is prepared on the server, no session setting is
-relied on (timeouts are set inside each transaction), and outside ``Database.transaction`` every statement commits by
-itself.
+Works behind RDS Proxy and pgbouncer in transaction mode: no prepared statements, no session settings (each transaction
+sets its own timeouts). Outside ``Database.transaction``, every statement commits by itself.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     from cloud_functions.settings import DatabaseSettings
 
 _BAD_DATA: Final = ("21", "22", "23", "54")
-"""SQLSTATE classes that blame the values: cardinality, data, integrity, a limit exceeded."""
+"""SQLSTATE classes for invalid values: cardinality, data, integrity, a limit exceeded."""
 _BAD_SETUP: Final = ("28", "3D", "3F", "42")
-"""SQLSTATE classes that blame the installation: log-in, database, schema, missing table or right."""
+"""SQLSTATE classes for a wrong installation: login, database, schema, missing table or privilege."""
 _CONNECTION_IS_FINE: Final = ("21", "22", "23", "40", "42", "54", "55P03", "57014", "P0", "VD")
-"""SQLSTATEs after which the connection is kept: they blame the values, the statement, a lock or a time limit.
+"""SQLSTATEs after which the connection is kept: the cause is a value, the statement, a lock or a time limit.
 
-Anything else (read-only after a fail-over, shutdown, protocol or internal errors, no SQLSTATE at all) may be its fault.
+After any other error (read-only after a failover, shutdown, protocol or internal errors, no SQLSTATE) it is closed.
 """
 _KEEPALIVES_INTERVAL_S: Final = 10
 _KEEPALIVES_COUNT: Final = 3
@@ -39,15 +38,15 @@ Connect = Callable[[], psycopg.Connection[Any]]
 
 
 class ConnectionLostError(TransientError):
-    """The connection was given up (or none could be opened): the same block may work at once on another one."""
+    """The connection was closed, or none could be opened; the same block may succeed at once on a new connection."""
 
 
 class LockedError(TransientError):
-    """Somebody else holds a lock for longer than was to be waited; nothing was done."""
+    """Another session held a lock for longer than the lock timeout; nothing was changed."""
 
 
 class Database:
-    """The execution environment's one connection. Not for use by two threads at a time."""
+    """The execution environment's connection. Not thread-safe."""
 
     def __init__(
         self,
@@ -58,9 +57,9 @@ class Database:
         max_age_s: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``connect`` opens an autocommit connection; a timeout of 0 leaves the server's own.
+        """``connect`` opens an autocommit connection; with a timeout of 0, the server's default applies.
 
-        ``max_age_s``: a connection older than this is replaced before the next transaction; 0: never.
+        A connection older than ``max_age_s`` is replaced before the next transaction; 0 disables this.
         """
         self._connect = connect
         self._begin: LiteralString = begin_statement(
@@ -73,7 +72,7 @@ class Database:
 
     @classmethod
     def from_settings(cls, settings: DatabaseSettings, *, aws: AwsClients | None = None) -> Database:
-        """Wire a database from settings; opens nothing yet."""
+        """Create a database from settings; does not connect yet."""
         return cls(
             connect=connector(settings, aws=aws),
             statement_timeout_ms=settings.statement_timeout_ms,
@@ -85,12 +84,12 @@ class Database:
     def transaction(self) -> Generator[psycopg.Connection[Any]]:
         """Run the block in one transaction: committed at its end, rolled back when it raises.
 
-        A connection that may be at fault for an error is closed; the next transaction opens another.
+        A connection that may have caused an error is closed; the next transaction opens a new one.
 
         Raises:
-            TransientError: the server is away, busy, read-only or shutting down; the same block may work later.
+            TransientError: the server is unreachable, busy, read-only or shutting down; a retry may succeed.
             PermanentError: the values can never be stored.
-            ConfigurationError: the schema or a right is missing, or the connection string is wrong.
+            ConfigurationError: the schema or a privilege is missing, or the connection string is invalid.
         """
         try:
             connection = self._start()
@@ -101,15 +100,15 @@ class Database:
                 self._roll_back(connection)
                 raise
         except psycopg.Error as error:
-            told = database_error(error)
+            translated = database_error(error)
             if not leaves_connection_usable(error):
                 self.close()
-                if isinstance(told, TransientError):
-                    told = ConnectionLostError(str(told))
-            raise told from error
+                if isinstance(translated, TransientError):
+                    translated = ConnectionLostError(str(translated))
+            raise translated from error
 
     def close(self) -> None:
-        """Close the connection; the next use opens another."""
+        """Close the connection; the next use opens a new one."""
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()
@@ -129,8 +128,8 @@ class Database:
         try:
             connection.execute(self._begin)
         except psycopg.OperationalError:
-            # The server hung up, or a pooler lost its server, while this environment slept. Nothing was asked of this
-            # connection yet, so ask another; one that was opened just now is not at fault.
+            # The server or the pooler closed the connection while this environment was idle. Nothing has been sent on
+            # it, so retry on a new connection. The error of a new connection is raised.
             if fresh:
                 raise
             self.close()
@@ -149,7 +148,7 @@ class Database:
 
 
 def begin_statement(*, statement_timeout_ms: int, idle_in_transaction_timeout_ms: int) -> LiteralString:
-    """Return what begins a transaction with its time limits; they end with it, so a pooler may hand the session on."""
+    """Return the statements that begin a transaction and set its time limits; the limits end with the transaction."""
     begin: LiteralString = "BEGIN"
     for name, timeout_ms in _timeouts(statement_timeout_ms, idle_in_transaction_timeout_ms):
         begin = f"{begin}; SET LOCAL {name} = {cast('LiteralString', str(int(timeout_ms)))}"
@@ -165,14 +164,14 @@ def _timeouts(statement_ms: int, idle_ms: int) -> list[tuple[LiteralString, int]
 
 
 def leaves_connection_usable(error: psycopg.Error) -> bool:
-    """Tell whether a connection can go on working after this error, rather than only whether its socket is open."""
+    """Return whether a connection can still do its work after this error; an open socket is not enough."""
     return error.sqlstate is not None and error.sqlstate.startswith(_CONNECTION_IS_FINE)
 
 
 def connector(settings: DatabaseSettings, *, aws: AwsClients | None = None) -> Connect:
-    """Return what opens a connection as the settings say, asking for a secret or token only then, and each time.
+    """Return a function that opens a connection by the settings and fetches the secret or token on each call.
 
-    Asking each time survives the rotation of a secret: connections are few and long.
+    Fetching it on each call supports the rotation of secrets; connections are few and long-lived.
     """
     if settings.url is not None:
         url = settings.url
@@ -203,14 +202,14 @@ def connect_to(
     application_name: str = "vedette",
     autocommit: bool = True,
 ) -> psycopg.Connection[Any]:
-    """Open a connection. What the connection string itself says about any of these counts.
+    """Open a connection. Parameters in the connection string take precedence over the arguments.
 
-    With several hosts in it, the one that takes writes is looked for (``target_session_attrs=read-write``).
+    With several hosts, it connects to the one that accepts writes (``target_session_attrs=read-write``).
 
     Raises:
-        ConfigurationError: it is not a connection string.
-        TransientError: the reason why the server cannot be reached holds parts of the password.
-        psycopg.OperationalError: the server cannot be reached or refuses.
+        ConfigurationError: the text is not a connection string.
+        TransientError: the server cannot be reached, and the reason would reveal parts of the password.
+        psycopg.OperationalError: the server cannot be reached or rejects the connection.
     """
     try:
         given = conninfo_to_dict(conninfo)
@@ -231,13 +230,14 @@ def connect_to(
             prepare_threshold=None,
         )
     except psycopg.ProgrammingError:
-        # libpq quotes the string that it could not read, password and all.
+        # libpq's message quotes the string with its password.
         raise ConfigurationError("DATABASE_URL is not a PostgreSQL connection string") from None
     except psycopg.OperationalError as error:
-        # An unescaped @, / or : in a password makes libpq take parts of it for a host or a port, and say so.
+        # With an unescaped @, / or : in a password, libpq takes parts of it for a host or a port and quotes them.
         if any(piece in str(error) for piece in _secret_pieces(conninfo)):
             message = (
-                "the database cannot be reached, and why would tell part of its password: escape what is special in it"
+                "the database cannot be reached; the reason is hidden because it contains part of the password."
+                " Percent-encode special characters in the password"
             )
             raise TransientError(message) from None
         raise
@@ -284,7 +284,7 @@ def _with_token(settings: DatabaseSettings, aws: AwsClients) -> str:
             DBHostname=settings.host, Port=settings.port, DBUsername=settings.user
         )
     except Exception as error:
-        raise aws_error(error, doing="making a database log-in token") from error
+        raise aws_error(error, doing="creating a database login token") from error
     return make_conninfo(
         "",
         host=settings.host,
@@ -297,13 +297,13 @@ def _with_token(settings: DatabaseSettings, aws: AwsClients) -> str:
 
 
 def database_error(error: psycopg.Error) -> VedetteError:
-    """Sort what psycopg raised by what the caller does about it; quotes no values and no credentials."""
+    """Translate a psycopg error to the error class by which the caller reacts; quotes no values and no credentials."""
     state = error.sqlstate or ""
-    said = redact((error.diag.message_primary or str(error) or type(error).__name__).splitlines()[0])
+    text = redact((error.diag.message_primary or str(error) or type(error).__name__).splitlines()[0])
     if state.startswith(_BAD_DATA):
-        return PermanentError(f"the database cannot hold this ({state}): {type(error).__name__}")
+        return PermanentError(f"the database rejects these values ({state}): {type(error).__name__}")
     if state.startswith(_BAD_SETUP):
-        return ConfigurationError(f"the database is not as this code needs it ({state}): {said}; is it migrated?")
+        return ConfigurationError(f"the database does not have the expected schema ({state}): {text}; is it migrated?")
     if state == "55P03":
-        return LockedError(f"somebody else holds a lock ({state}): {said}")
-    return TransientError(f"the database is away or busy ({state or type(error).__name__}): {said}")
+        return LockedError(f"another session holds a lock ({state}): {text}")
+    return TransientError(f"the database is unreachable or busy ({state or type(error).__name__}): {text}")

@@ -1,6 +1,6 @@
-"""Brings a database to a revision of the schema: ``python -m cloud_functions.db.migrate upgrade``.
+"""Migrates a database to a revision of the schema: ``python -m cloud_functions.db.migrate upgrade``.
 
-Used by the one-machine stack, the tests and the deployment; never imported by a function that answers requests.
+Used by the one-machine stack, the tests and the deployment. The functions that handle requests do not import it.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from shared.redact import redact
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 WAIT_S: Final = 120.0
-"""How long a migration waits, in many short attempts, for another one to end or for a table's lock."""
+"""Seconds during which a migration is retried while another migration runs or a table is locked."""
 _LONGEST_PAUSE_S: Final = 5.0
-_OURS: Final = ("events", "plate_events", "devices", "watchlists", "sites")
-"""Tables that a database which we never migrated must not have."""
+_OWN_TABLES: Final = ("events", "plate_events", "devices", "watchlists", "sites")
+"""Tables that must not exist in a database that was never migrated."""
 
 
 def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None:
-    """Bring the database at ``url`` up to ``revision``; do nothing where it is there already.
+    """Upgrade the database at ``url`` to ``revision``; do nothing if it is at that revision already.
 
-    Each migration is a transaction of its own. One that meets a lock is taken back after a quarter of a second and
-    tried again, for up to ``wait_s``, so that others go on meanwhile.
+    Each migration runs in its own transaction. One that cannot get a lock within 0.25 s is rolled back and retried for
+    up to ``wait_s`` seconds, so that other sessions can continue.
 
     Raises:
-        TransientError: the database cannot be reached, or somebody holds a lock for too long (the text says who).
-        ConfigurationError: the database is a newer release's or another application's, or a right is missing.
+        TransientError: the database cannot be reached, or a lock was held for too long (the text names the session).
+        ConfigurationError: the database belongs to a newer release or another application, or a privilege is missing.
     """
     with _plain_errors():
         known = _revisions()
@@ -54,13 +54,13 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
             try:
                 _run(command.upgrade, url, step, wait_s=wait_s)
             except CommandError:
-                # Between two steps, or where a migration commits in between (0008), another may have finished it first.
+                # Between two steps, or when a migration commits in between (0008), another process may finish first.
                 if _place(known, current_revision(url)) < _place(known, step):
                     raise
 
 
 def downgrade(url: str, revision: str, *, wait_s: float = WAIT_S) -> None:
-    """Take the database at ``url`` back to ``revision`` (``base``: empty). What the schema held is lost.
+    """Downgrade the database at ``url`` to ``revision`` (``base``: empty). Data in removed tables and columns is lost.
 
     Raises: as ``upgrade``.
     """
@@ -72,16 +72,16 @@ def downgrade(url: str, revision: str, *, wait_s: float = WAIT_S) -> None:
             try:
                 _run(command.downgrade, url, known[place - 1] if place else "base", wait_s=wait_s)
             except CommandError:
-                # Between two steps another process may have taken the database further back already.
+                # Between two steps another process may have downgraded the database further.
                 if _place(known, current_revision(url)) > place:
                     raise
 
 
 def current_revision(url: str) -> str | None:
-    """Return the revision that the database is at, or None where it was never migrated.
+    """Return the database's revision, or None if it was never migrated.
 
     Raises:
-        TransientError, ConfigurationError: the database cannot be reached, or read.
+        TransientError, ConfigurationError: the database cannot be reached or read.
     """
     with _plain_errors(), connect_to(url, application_name="vedette-migrate") as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
@@ -91,7 +91,7 @@ def current_revision(url: str) -> str | None:
 
 
 def head_revision() -> str:
-    """Return the newest revision that this code knows."""
+    """Return the newest revision in this release."""
     head = ScriptDirectory.from_config(_config("")).get_current_head()
     if head is None:
         raise ConfigurationError(f"there are no migrations in {MIGRATIONS}")
@@ -117,7 +117,7 @@ def _resolve(revision: str) -> str | None:
 
 
 def _place(known: list[str], revision: str | None) -> int:
-    """Return how many migrations it takes from an empty database."""
+    """Return the number of migrations from an empty database to ``revision``."""
     return 0 if revision is None else known.index(revision) + 1
 
 
@@ -126,17 +126,19 @@ def _known_revision(url: str, known: list[str]) -> str | None:
     if current is not None and current not in known:
         raise ConfigurationError(
             f"the database is at revision {current}, which this release does not know (its newest is {known[-1]}):"
-            " a newer release has migrated it; install that release, or restore a backup from before"
+            " a newer release has migrated it; install that release, or restore an earlier backup"
         )
     return current
 
 
 def _check_not_foreign(url: str) -> None:
     with connect_to(url, application_name="vedette-migrate") as connection:
-        found = [name for name in _OURS if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,)]
+        found = [
+            name for name in _OWN_TABLES if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,)
+        ]
     if found:
         raise ConfigurationError(
-            f"the database holds tables that Vedette did not make: {', '.join(found)}; give an empty database,"
+            f"the database contains tables that Vedette did not create: {', '.join(found)}; use an empty database,"
             " or one whose search_path begins with an empty schema"
         )
 
@@ -151,10 +153,10 @@ def _run(step: Callable[[Config, str], None], url: str, revision: str, *, wait_s
             if not _is_locked(error):
                 raise
             if time.monotonic() + pause_s > deadline:
-                raise TransientError(_gave_up(error, url, wait_s)) from error
+                raise TransientError(_timeout_message(error, url, wait_s)) from error
         else:
             return
-        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - so that two do not meet again and again
+        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, so that two processes do not collide repeatedly
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
@@ -163,23 +165,23 @@ def _is_locked(error: Exception) -> bool:
     return isinstance(cause, MigrationLockedError | psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
 
 
-def _gave_up(error: Exception, url: str, wait_s: float) -> str:
+def _timeout_message(error: Exception, url: str, wait_s: float) -> str:
     if isinstance(error, MigrationLockedError):
         return (
-            f"{error}; waited {wait_s:g} s. If that is no migration (a pooler handed the session on), end it:"
+            f"{error}; waited {wait_s:g} s. If that session is not a migration (a pooler reused it), terminate it:"
             " SELECT pg_terminate_backend(pid)"
         )
     with connect_to(url, application_name="vedette-migrate") as connection:
         blockers = describe_blockers(connection)
     return (
-        f"the migration waited {wait_s:g} s for a table that another transaction holds; nothing was changed."
-        f" Open for longest: {blockers}. Let it end (or end it), and migrate again"
+        f"the migration waited {wait_s:g} s for a table that another transaction has locked; nothing was changed."
+        f" Open for longest: {blockers}. Wait until it ends, or terminate it, and migrate again"
     )
 
 
 @contextmanager
 def _plain_errors() -> Generator[None]:
-    """Turn what Alembic, SQLAlchemy and psycopg raise into errors that a person can read."""
+    """Translate errors of Alembic, SQLAlchemy and psycopg to readable ones."""
     try:
         yield
     except psycopg.Error as error:
@@ -200,12 +202,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         url = os.environ.get("DATABASE_URL")
         if not url:
-            raise ConfigurationError("DATABASE_URL is not set: say which database to migrate")
+            raise ConfigurationError("DATABASE_URL is not set: set it to the database to migrate")
         if chosen.step == "upgrade":
             upgrade(url, chosen.revision or "head")
         elif chosen.step == "downgrade":
             if chosen.revision is None:
-                parser.error("downgrade wants a revision")
+                parser.error("downgrade requires a revision")
             downgrade(url, chosen.revision)
         sys.stdout.write(f"{current_revision(url) or 'empty'}\n")
     except VedetteError as error:

@@ -1,7 +1,7 @@
-"""What a migration's transaction begins with: the lock, and time limits so that nobody waits long behind it.
+"""The advisory lock and the time limits of a migration's transaction.
 
-A statement that waits for a table's exclusive lock makes every later reader of that table wait as well. So it waits
-for a quarter of a second at most; then the whole migration is taken back and tried again, while others go through.
+A statement that waits for a table's exclusive lock blocks every later reader of that table. It therefore waits for at
+most 0.25 s; then the whole migration is rolled back and retried, and other sessions continue in between.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from cloud_functions.db.types import Connection
 from shared.errors import TransientError
 
 MIGRATION_LOCK: Final = 0x7645_4454_5431
-"""Key of the advisory lock; releases until 0008 take it for a session, later ones for a transaction."""
+"""Key of the advisory lock; releases up to revision 0008 take it for a session, later ones for a transaction."""
 LOCK_TIMEOUT_MS: Final = 250
 STATEMENT_TIMEOUT_S: Final = 3600
-"""No statement of a migration runs longer: filling counts from tens of millions of events takes minutes."""
+"""Time limit for one statement of a migration: filling rollups from tens of millions of events takes minutes."""
 
 _HOLDER: Final = """
 SELECT activity.pid, COALESCE(NULLIF(activity.application_name, ''), '?'), COALESCE(client_addr::text, 'local'),
@@ -41,7 +41,7 @@ def begin_migration(connection: Connection | None) -> None:
     """Take the migration lock in the connection's transaction and set its time limits.
 
     Raises:
-        MigrationLockedError: another session has the lock; its text says which.
+        MigrationLockedError: another session has the lock; the text names the session.
     """
     assert connection is not None  # noqa: S101 - Alembic is never run offline here
     connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
@@ -50,19 +50,19 @@ def begin_migration(connection: Connection | None) -> None:
     row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [MIGRATION_LOCK]).fetchone()
     if row is None or not row[0]:
         raise MigrationLockedError(
-            f"another migration of this database is under way: {_told(connection, _HOLDER, [MIGRATION_LOCK])}"
+            f"another migration of this database is running: {_sessions(connection, _HOLDER, [MIGRATION_LOCK])}"
         )
 
 
 def describe_blockers(connection: Connection) -> str:
-    """Return the sessions whose transactions have been open for longest: one of them holds the lock that is wanted."""
-    return _told(connection, _BLOCKERS, [])
+    """Return the sessions with the longest open transactions: one of them holds the required lock."""
+    return _sessions(connection, _BLOCKERS, [])
 
 
-def _told(connection: Connection, query: str, parameters: list[Any]) -> str:
+def _sessions(connection: Connection, query: str, parameters: list[Any]) -> str:
     rows = connection.execute(query.encode(), parameters or None).fetchall()
-    told = [
+    sessions = [
         f"pid {pid} ({name}, {client}, {state or 'state unknown'}, for {since})"
         for pid, name, client, state, since in rows
     ]
-    return "; ".join(told) or "a session that has just ended"
+    return "; ".join(sessions) or "a session that has just ended"

@@ -1,7 +1,7 @@
-"""Ends sessions of ours whose client stopped in the middle of sending events.
+"""Terminates Vedette's own sessions whose client has stopped in the middle of a COPY.
 
-A client that stops between two statements is ended by ``idle_in_transaction_session_timeout``. In the middle of a COPY
-no time limit of PostgreSQL counts: the server waits for the client's next bytes, with its locks, for ever.
+PostgreSQL ends a client that stops between two statements by ``idle_in_transaction_session_timeout``. No timeout
+applies in the middle of a COPY: the server would wait for the client's next bytes, and hold its locks, indefinitely.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from cloud_functions.db.types import Connection
 
-# A COPY of ours is done within a second or two.
+# A COPY of events takes one or two seconds.
 _END: Final = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
@@ -20,5 +20,5 @@ WHERE datname = current_database() AND usename = current_user AND pid <> pg_back
 
 
 def terminate_stalled_copies(connection: Connection, *, after_s: float) -> list[int]:
-    """End sessions that have been waiting for the rest of a COPY for so long; return their process ids."""
+    """Terminate sessions that have waited for the rest of a COPY for ``after_s``; return their process ids."""
     return [pid for pid, ended in connection.execute(_END, [after_s]) if ended]

@@ -1,4 +1,4 @@
-"""Watch-lists and their patterns: for the API to keep, for ingest to load."""
+"""Watch-lists and their patterns: the API edits them, ingest loads them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INSERT INTO watchlist_patterns (watchlist_id, kind, pattern, max_distance, reaso
 SELECT %s, unnest(%s::text[]), unnest(%s::text[]), unnest(%s::int[]), unnest(%s::text[]), unnest(%s::timestamptz[])
 ON CONFLICT DO NOTHING
 """
-# The expressions are those of the unique index, so that each is one look into it.
+# The expressions are those of the unique index, so that each pattern needs one index lookup.
 _HELD: Final = """
 SELECT p.pattern_id, p.watchlist_id, p.kind, p.pattern, p.max_distance, p.reason, p.expires_at
 FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::timestamptz[]) WITH ORDINALITY
@@ -46,7 +46,7 @@ ORDER BY place
 
 @dataclass(frozen=True, slots=True)
 class Watchlist:
-    """A named list, and how many patterns it holds."""
+    """A named list, and its number of patterns."""
 
     watchlist_id: int
     name: str
@@ -58,7 +58,7 @@ class Watchlist:
 
 
 class NewPattern(NamedTuple):
-    """A pattern to be stored, checked by ``plates.patterns.check_pattern``."""
+    """A pattern to store, validated by ``plates.patterns.check_pattern``."""
 
     kind: str
     text: str
@@ -68,7 +68,7 @@ class NewPattern(NamedTuple):
 
 
 class AddedPatterns(NamedTuple):
-    """Patterns that a list holds now, in the order in which they were given, and how many of them are new."""
+    """The requested patterns as stored, in the order of the request, and how many of them are new."""
 
     patterns: list[WatchPattern]
     new: int
@@ -79,7 +79,7 @@ class NameTakenError(Exception):
 
 
 def list_watchlists(connection: Connection, *, limit: int | None = None, offset: int = 0) -> list[Watchlist]:
-    """Return watch-lists by name; all of them without a ``limit``."""
+    """Return watch-lists sorted by name; all of them without a ``limit``."""
     return [Watchlist(*row) for row in connection.execute(_LIST + " ORDER BY name LIMIT %s OFFSET %s", [limit, offset])]
 
 
@@ -96,11 +96,11 @@ def find_watchlist(connection: Connection, watchlist_id: int) -> Watchlist | Non
 
 
 def create_watchlist(connection: Connection, *, name: str, description: str | None, enabled: bool) -> Watchlist:
-    """Make a watch-list without patterns; raise NameTakenError where there is one of this name."""
+    """Create a watch-list without patterns; raise NameTakenError if the name is in use."""
     statement = "INSERT INTO watchlists (name, description, enabled) VALUES (%s, %s, %s) RETURNING watchlist_id"
-    number = _or_taken(connection, statement, [name, description, enabled])
+    number = _execute_with_unique_name(connection, statement, [name, description, enabled])
     found = None if number is None else find_watchlist(connection, number)
-    assert found is not None  # noqa: S101 - made in this very transaction
+    assert found is not None  # noqa: S101 - created in this transaction
     return found
 
 
@@ -112,7 +112,7 @@ def change_watchlist(
         "UPDATE watchlists SET name = %s, description = %s, enabled = %s, updated_at = now() WHERE watchlist_id = %s"
         " RETURNING watchlist_id"
     )
-    number = _or_taken(connection, statement, [name, description, enabled, watchlist_id])
+    number = _execute_with_unique_name(connection, statement, [name, description, enabled, watchlist_id])
     return None if number is None else find_watchlist(connection, number)
 
 
@@ -122,9 +122,9 @@ def delete_watchlist(connection: Connection, watchlist_id: int) -> bool:
 
 
 def add_patterns(connection: Connection, watchlist_id: int, patterns: Sequence[NewPattern]) -> AddedPatterns | None:
-    """Add the patterns that a list does not hold yet; None where there is no such list.
+    """Add the patterns that a list does not contain yet; None if the list does not exist.
 
-    Adding the same again (kind, text, distance, reason and end alike) adds nothing, so a request may be repeated.
+    Idempotent: a pattern with the same kind, text, distance, reason and expiry is not added again.
     """
     if connection.execute(
         "SELECT FROM watchlists WHERE watchlist_id = %s FOR KEY SHARE", [watchlist_id]
@@ -137,7 +137,7 @@ def add_patterns(connection: Connection, watchlist_id: int, patterns: Sequence[N
 
 
 def list_patterns(connection: Connection, watchlist_id: int, *, limit: int, offset: int = 0) -> list[WatchPattern]:
-    """Return a list's patterns in the order in which they were added."""
+    """Return a list's patterns in insertion order."""
     rows = connection.execute(
         _PATTERNS + " WHERE watchlist_id = %s ORDER BY pattern_id LIMIT %s OFFSET %s",
         [watchlist_id, limit, offset],
@@ -161,28 +161,28 @@ def delete_pattern(connection: Connection, watchlist_id: int, pattern_id: int) -
 
 
 def watchlist_version(connection: Connection) -> int:
-    """Return a number that grows with every committed change of any list."""
+    """Return a number that increases with every committed change of a list."""
     row = connection.execute("SELECT version FROM watchlist_version").fetchone()
     return 0 if row is None else row[0]
 
 
 def watchlist_names(connection: Connection) -> dict[int, str]:
-    """Return the names of all lists, by number."""
+    """Return the names of all lists, by id."""
     return dict(connection.execute("SELECT watchlist_id, name FROM watchlists").fetchall())
 
 
 def active_pattern_numbers(connection: Connection) -> set[int]:
-    """Return the numbers of the patterns in lists that are on, expired ones left out."""
+    """Return the ids of the unexpired patterns in enabled lists."""
     return {number for (number,) in connection.execute(_ACTIVE, binary=True)}
 
 
 def load_patterns(connection: Connection, numbers: Iterable[int]) -> list[WatchPattern]:
-    """Return the patterns with these numbers, in no order."""
+    """Return the patterns with these ids, in no particular order."""
     query = _PATTERNS + " WHERE pattern_id = ANY(%b)"
     return [WatchPattern(*row) for row in connection.execute(query, [list(numbers)])]
 
 
-def _or_taken(connection: Connection, statement: Any, parameters: list[Any]) -> int | None:
+def _execute_with_unique_name(connection: Connection, statement: Any, parameters: list[Any]) -> int | None:
     try:
         with connection.transaction():  # a savepoint: the caller's transaction stays usable
             row = connection.execute(statement, parameters).fetchone()

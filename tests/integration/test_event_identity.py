@@ -96,10 +96,10 @@ def test_cloud_c4_a_picture_stays_while_an_event_of_any_time_shows_it(ingest: In
     events[1]["camera_id"] = "camera-1" if hours < 2 else "camera-9"
     ingest.handle(batch(events))
     with psycopg.connect(ingest.url) as connection:
-        assert delete_event(connection, UUID(events[0]["event_id"])).pictures == []
+        assert delete_event(connection, UUID(events[0]["event_id"])).snapshots == []
         connection.rollback()
-        assert delete_event(connection, UUID(events[1]["event_id"])).pictures == []
-        assert delete_event(connection, UUID(events[0]["event_id"])).pictures == [SnapshotPath("gate-01", KEY)]
+        assert delete_event(connection, UUID(events[1]["event_id"])).snapshots == []
+        assert delete_event(connection, UUID(events[0]["event_id"])).snapshots == [SnapshotPath("gate-01", KEY)]
 
 
 def test_where_a_picture_and_an_id_say_their_event_is() -> None:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from cloud_functions.api.http.cursor import Cursor
-from cloud_functions.db.events.counts import Bucket
+from cloud_functions.db.events.counts import BucketCount
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.page_window import window_for_page
 from cloud_functions.db.events.queries import numbered_page, page_after
@@ -33,7 +33,7 @@ def test_nothing_follows_a_cursor_before_the_first_event_of_a_crowded_month(
 @pytest.mark.parametrize("wanted", [EventFilter(class_name="person"), EventFilter(site_id="hq"), EventFilter()])
 def test_events_that_went_after_they_were_counted_end_no_page_in_a_loop(database_url: str, wanted: EventFilter) -> None:
     """A month that was counted and is empty when it is looked into stays the window."""
-    counted = [Bucket(NOVEMBER, 500, "month")]
+    counted = [BucketCount(NOVEMBER, 500, "month")]
     with psycopg.connect(database_url) as connection:
         window = window_for_page(connection, wanted, counted, offset=300, limit=10)
     assert (window.span, window.skip) == (NOVEMBER, 300)

@@ -109,7 +109,7 @@ def test_cloud_c8_tables_of_another_application_are_left_alone(empty_url: str, t
     """A database that already holds a table of that name is refused, by name, untouched."""
     with psycopg.connect(empty_url) as connection:
         connection.execute(f"CREATE TABLE {table} (theirs int)".encode())
-    with pytest.raises(ConfigurationError, match=f"did not make: {table}"):
+    with pytest.raises(ConfigurationError, match=f"did not create: {table}"):
         upgrade(empty_url)
     assert rows(empty_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(1,)]
 

@@ -171,9 +171,9 @@ async def delete_many(
     event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, given))
     deletion = await deps.database.run(lambda connection: delete_events(connection, event_filter, limit=body.limit))
     remaining = await deps.database.run(lambda connection: count_events(connection, event_filter))
-    deleted_snapshots = await _delete_snapshots(deps, deletion.pictures) if body.delete_snapshots else 0
+    deleted_snapshots = await _delete_snapshots(deps, deletion.snapshots) if body.delete_snapshots else 0
     message = f"{deletion.events} events deleted"
-    if body.delete_snapshots and deleted_snapshots < len(deletion.pictures):
+    if body.delete_snapshots and deleted_snapshots < len(deletion.snapshots):
         message += "; their snapshots could not be deleted"
     return json_response(
         {
@@ -213,9 +213,9 @@ async def delete_one(
     deletion: Deletion = await deps.database.run(lambda connection: delete_event(connection, ref))
     if deletion.events == 0:
         raise event_not_found()
-    deleted_snapshots = await _delete_snapshots(deps, deletion.pictures) if delete_snapshot else 0
+    deleted_snapshots = await _delete_snapshots(deps, deletion.snapshots) if delete_snapshot else 0
     message = "Event deleted"
-    if delete_snapshot and deleted_snapshots < len(deletion.pictures):
+    if delete_snapshot and deleted_snapshots < len(deletion.snapshots):
         message += "; its snapshot could not be deleted"
     return json_response({"message": message, "snapshot_deleted": deleted_snapshots > 0})
 

@@ -1,6 +1,6 @@
-"""Deleting events, in the caller's transaction; triggers keep the counts right in it.
+"""Deletes events in the caller's transaction; triggers update the rollups.
 
-A deleted event that its device sends again (its outbox was restored, a queue was redriven) is stored again.
+A deleted event that its device sends again (after an outbox was restored or a queue redriven) is stored again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cloud_functions.db.types import Connection
 
 
 class SnapshotPath(NamedTuple):
-    """A snapshot's key under its device."""
+    """The object key of a snapshot, below the prefix of its device."""
 
     device_id: str
     path: str
@@ -29,14 +29,14 @@ class SnapshotPath(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """How many events went, and the pictures that no event refers to any more."""
+    """The number of deleted events, and the snapshots to which no event refers any more."""
 
     events: int
-    pictures: list[SnapshotPath]
+    snapshots: list[SnapshotPath]
 
 
 class DeletedEvent(NamedTuple):
-    """What is left to know of a deleted event."""
+    """The columns of a deleted event that identify its snapshot."""
 
     device_id: str
     camera_id: str
@@ -45,29 +45,29 @@ class DeletedEvent(NamedTuple):
 
 
 def delete_event(connection: Connection, ref: int | UUID) -> Deletion:
-    """Delete one event; ``events`` is 0 where there is none."""
+    """Delete one event; ``events`` is 0 if it does not exist."""
     event = find_event(connection, ref)
     if event is None:
-        return Deletion(events=0, pictures=[])
+        return Deletion(events=0, snapshots=[])
     return _delete(connection, [UUID(event.event_id)], [event.timestamp])
 
 
-def delete_events(connection: Connection, wanted: EventFilter, *, limit: int) -> Deletion:
+def delete_events(connection: Connection, event_filter: EventFilter, *, limit: int) -> Deletion:
     """Delete the oldest ``limit`` events that match."""
-    conditions, parameters = event_conditions(wanted)
-    conditions += time_conditions(wanted.span, "timestamp", parameters, "span")
+    conditions, parameters = event_conditions(event_filter)
+    conditions += time_conditions(event_filter.span, "timestamp", parameters, "span")
     parameters["limit"] = limit
     query = sql.SQL(
         'SELECT event_id, "timestamp" FROM events WHERE {} ORDER BY "timestamp", id LIMIT %(limit)s FOR UPDATE'
     ).format(all_of(conditions))
-    doomed = connection.execute(query, parameters).fetchall()
-    if not doomed:
-        return Deletion(events=0, pictures=[])
-    return _delete(connection, [row[0] for row in doomed], [row[1] for row in doomed])
+    rows = connection.execute(query, parameters).fetchall()
+    if not rows:
+        return Deletion(events=0, snapshots=[])
+    return _delete(connection, [row[0] for row in rows], [row[1] for row in rows])
 
 
 def _delete(connection: Connection, event_ids: list[UUID], timestamps: list[datetime]) -> Deletion:
-    """Delete by primary key; the bounds of time spare the months that hold none of them."""
+    """Delete by primary key; the time bounds exclude the partitions of other months."""
     rows = connection.execute(
         """
         DELETE FROM events USING unnest(%(event_ids)s::uuid[], %(timestamps)s::timestamptz[]) AS doomed (event_id, at)
@@ -78,14 +78,14 @@ def _delete(connection: Connection, event_ids: list[UUID], timestamps: list[date
         {"event_ids": event_ids, "timestamps": timestamps, "first": min(timestamps), "last": max(timestamps)},
     ).fetchall()
     deleted = [DeletedEvent(*row) for row in rows]
-    return Deletion(events=len(deleted), pictures=unreferenced_snapshots(connection, deleted))
+    return Deletion(events=len(deleted), snapshots=unreferenced_snapshots(connection, deleted))
 
 
 def unreferenced_snapshots(connection: Connection, deleted: list[DeletedEvent]) -> list[SnapshotPath]:
-    """Return the pictures of ``deleted`` that no event of any time is left for.
+    """Return the snapshots of ``deleted`` to which no other event refers.
 
-    An event that shows a picture has the camera and the time that the picture's key says, or is noted as an odd one;
-    one that an earlier release has stored may also share camera and time with the deleted event.
+    An event that refers to a snapshot has the camera and the time in the snapshot's key, or is recorded in
+    ``event_odd_times``. An event of an earlier release may instead share camera and time with the deleted event.
     """
     shown = {SnapshotPath(event.device_id, event.path): event for event in deleted if event.path is not None}
     if not shown:
@@ -112,10 +112,10 @@ def unreferenced_snapshots(connection: Connection, deleted: list[DeletedEvent]) 
         },
     )
     left = shown.keys() - {SnapshotPath(*row) for row in rows}
-    return sorted(left - _shown_by_odd_events(connection, left))
+    return sorted(left - _shown_by_unusual_events(connection, left))
 
 
-def _shown_by_odd_events(connection: Connection, pictures: Collection[SnapshotPath]) -> set[SnapshotPath]:
+def _shown_by_unusual_events(connection: Connection, pictures: Collection[SnapshotPath]) -> set[SnapshotPath]:
     if not pictures:
         return set()
     rows = connection.execute(

@@ -1,6 +1,6 @@
-"""Writes events, each once: by COPY where all of a batch are new, else by a statement that leaves duplicates alone.
+"""Inserts events, each once: by COPY if all events of a batch are new, else by INSERT … ON CONFLICT DO NOTHING.
 
-Counts by hour, day and month follow by trigger in the same transaction (see the migration).
+Triggers update the rollups by hour, day and month in the same transaction (see the migration).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from cloud_functions.db.types import Connection
 _NULL: Final = "\\N"
 _BYTES: Final = r"\\x"
 _ROWS_A_WRITE: Final = 64
-"""Rows sent at a time: enough that sending costs little, few enough that the database need not wait."""
+"""Rows per write. Fewer cost more per row; more keep the database waiting."""
 _DEADLOCKS: Final = 5
-"""How many deadlocks a batch gives way in before the queue has to deliver it again; each takes a second to be seen."""
+"""Deadlocks after which a batch fails and the queue delivers it again; PostgreSQL detects each after a second."""
 
 
 class EventRow(NamedTuple):
-    """One event as the table takes it; times and ids as text, JSON as text."""
+    """One event to insert; times, ids and JSON as text."""
 
     event_id: str
     site_id: str
@@ -41,7 +41,7 @@ class EventRow(NamedTuple):
     snapshot_json: str | None
     event_data_json: str
     plate_sealed: bytes | None = None
-    """The event's data, sealed, where its plate is protected (see ``plates.sealing``)."""
+    """The event's sealed data if its plate is protected (see ``privacy.sealing``)."""
 
 
 _COPY: Final = """
@@ -73,27 +73,27 @@ JOIN events ON event_id = wanted_id::uuid AND "timestamp" = wanted_time::timesta
 
 
 def insert_events(connection: Connection, rows: Iterable[EventRow], *, at_most: int) -> dict[str, tuple[int, datetime]]:
-    """Insert the rows that are not there yet; return ``id`` and ``created_at`` of those, by ``event_id``.
+    """Insert the rows that are not stored yet; return their ``id`` and ``created_at``, by ``event_id``.
 
-    Call inside a transaction. ``rows`` is read while the first of them are on their way already, so whoever makes them
-    and the database work at the same time; it is read to its end in any case. There are ``at_most`` so many.
+    Call inside a transaction. ``rows`` is consumed while the first rows are already being sent, so that producing them
+    overlaps with the database's work; it is always consumed completely. ``at_most`` is an upper bound of its length.
 
-    Nearly always all are new, and COPY is the quickest; where one is not, what COPY did is taken back and a statement
-    does it, in the order of ``event_id``, so that two batches that share events wait for one another. A third that is
-    still at its COPY keeps no order: whom the database picks to end a deadlock with takes back what it did and goes on.
+    Usually all rows are new, and COPY is the fastest. If one is not, COPY is rolled back to a savepoint and an INSERT
+    runs in the order of ``event_id``, so that two batches that share events wait for each other. A concurrent COPY has
+    no order and may deadlock; the transaction that the database aborts rolls back to its savepoint and retries.
     """
-    taken: list[EventRow] = []
+    consumed: list[EventRow] = []
     try:
         with connection.transaction():  # a savepoint
-            return _copy(connection, _noting(rows, taken), at_most)
+            return _copy(connection, _recording(rows, consumed), at_most)
     except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
-        taken.extend(rows)
-        return _insert_in_order(connection, sorted(taken, key=itemgetter(0)))
+        consumed.extend(rows)
+        return _insert_in_order(connection, sorted(consumed, key=itemgetter(0)))
 
 
-def _noting(rows: Iterable[EventRow], taken: list[EventRow]) -> Iterator[EventRow]:
+def _recording(rows: Iterable[EventRow], consumed: list[EventRow]) -> Iterator[EventRow]:
     for row in rows:
-        taken.append(row)
+        consumed.append(row)
         yield row
 
 
@@ -110,9 +110,9 @@ def _copy(connection: Connection, rows: Iterator[EventRow], most: int) -> dict[s
 
 
 def _copy_line(number: int, row: EventRow) -> str:
-    """Return a row as COPY's text format has it; of the columns only JSON (and bytes) can hold what must be escaped.
+    """Return a row in COPY's text format. Only backslashes in JSON must be escaped.
 
-    (A backslash. Line ends and tabs are escaped in JSON already, and the others are of alphabets without any.)
+    JSON escapes line ends and tabs itself, and the other columns contain no special characters.
     """
     frame, sequence, snapshot, sealed = row.frame_number, row.sequence, row.snapshot_json, row.plate_sealed
     return (

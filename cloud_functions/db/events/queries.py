@@ -1,7 +1,7 @@
-"""Reading events: a page of a list, one event, and what an export walks over.
+"""Reads events: a page of a list, a single event, and the batches of an export.
 
-A list is newest first, by capture time and then by number. The kept counts say where in time a page lies, so any page
-of a filter they know costs the same: what comes before it is not read, nor are months that hold none of it.
+Lists are sorted newest first, by capture time and then by id. Rollups give the time span of a page, so every page of a
+filter with a rollup costs the same: earlier pages, and months without matching events, are not read.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from cloud_functions.db.types import Connection, Position
 
 _COLUMNS = sql.SQL(FLAT_EVENT_COLUMNS)
 MINTED_WITHIN = timedelta(days=2)
-"""How far apart an event's capture and the minting of its UUIDv7 are looked for first."""
-_LAST_MINTED_MS = 32_503_680_000_000  # the year 3000; a UUID that claims later is looked for everywhere
+"""Distance between an event's capture and the creation of its UUIDv7 within which it is searched first."""
+_LAST_MINTED_MS = 32_503_680_000_000  # the year 3000; a UUID with a later time is searched in all months
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A slice of a list, how many events the whole list has, and whether more follow."""
+    """A page of a list, the total of the whole list, and whether more events follow."""
 
     events: list[FlatEvent]
     total: int
@@ -38,50 +38,56 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """``limit`` events after stepping over ``skip``, or after a place."""
+    """``limit`` events, after skipping ``skip`` events or after a position."""
 
     limit: int
     skip: int = 0
     after: Position | None = None
 
 
-def numbered_page(connection: Connection, wanted: EventFilter, *, offset: int, limit: int) -> EventPage:
-    """Return ``limit`` events after the newest ``offset``."""
-    buckets = count_buckets(connection, wanted) if wanted.has_rollup else []
-    total = sum(bucket.events for bucket in buckets) if wanted.has_rollup else count_events(connection, wanted)
+def numbered_page(connection: Connection, event_filter: EventFilter, *, offset: int, limit: int) -> EventPage:
+    """Return ``limit`` events after the newest ``offset`` events."""
+    buckets = count_buckets(connection, event_filter) if event_filter.has_rollup else []
+    total = (
+        sum(bucket.events for bucket in buckets) if event_filter.has_rollup else count_events(connection, event_filter)
+    )
     if offset >= total:
         return EventPage(events=[], total=total, has_more=False)
-    window = Window(wanted.span, offset)
+    window = Window(event_filter.span, offset)
     if buckets:
-        window = window_for_page(connection, wanted, buckets, offset=offset, limit=limit)
-    within = replace(wanted, start=window.span.start, end=window.span.end)
+        window = window_for_page(connection, event_filter, buckets, offset=offset, limit=limit)
+    within = replace(event_filter, start=window.span.start, end=window.span.end)
     events = _select(connection, within, _Slice(skip=window.skip, limit=limit))
     return EventPage(events=events, total=total, has_more=offset + len(events) < total)
 
 
-def page_after(connection: Connection, wanted: EventFilter, *, after: Position, limit: int) -> EventPage:
-    """Return the ``limit`` events that follow ``after``, and the total of the whole list."""
-    buckets = count_buckets(connection, wanted) if wanted.has_rollup else []
-    total = sum(bucket.events for bucket in buckets) if wanted.has_rollup else count_events(connection, wanted)
+def page_after(connection: Connection, event_filter: EventFilter, *, after: Position, limit: int) -> EventPage:
+    """Return the ``limit`` events after the position ``after``, and the total of the whole list."""
+    buckets = count_buckets(connection, event_filter) if event_filter.has_rollup else []
+    total = (
+        sum(bucket.events for bucket in buckets) if event_filter.has_rollup else count_events(connection, event_filter)
+    )
     if total == 0:
         return EventPage(events=[], total=0, has_more=False)
-    span = wanted.span
+    span = event_filter.span
     if buckets:
-        span = window_after(connection, wanted, buckets, moment=after.timestamp, limit=limit + 1).span
-    within = replace(wanted, start=span.start)
+        span = window_after(connection, event_filter, buckets, moment=after.timestamp, limit=limit + 1).span
+    within = replace(event_filter, start=span.start)
     events = _select(connection, within, _Slice(limit=limit + 1, after=after))
     return EventPage(events=events[:limit], total=total, has_more=len(events) > limit)
 
 
-def events_after(connection: Connection, wanted: EventFilter, *, after: Position | None, limit: int) -> list[FlatEvent]:
-    """Return the newest ``limit`` events, or those that follow ``after``; counts nothing."""
-    return _select(connection, wanted, _Slice(limit=limit, after=after))
+def events_after(
+    connection: Connection, event_filter: EventFilter, *, after: Position | None, limit: int
+) -> list[FlatEvent]:
+    """Return the newest ``limit`` events, or those after the position ``after``, without counting the total."""
+    return _select(connection, event_filter, _Slice(limit=limit, after=after))
 
 
 def find_event(connection: Connection, ref: int | UUID) -> FlatEvent | None:
-    """Return the event with that number or event_id, or None.
+    """Return the event with this id or event_id, or None.
 
-    Months are looked through from the newest, one index probe each; a UUIDv7 says in which to look first.
+    Months are searched from the newest, with one index lookup each; a UUIDv7's time tells which month to search first.
     """
     if isinstance(ref, int):
         return _found(connection, "event_by_number(%s)", [ref])
@@ -100,19 +106,19 @@ def _found(connection: Connection, function: LiteralString, arguments: Sequence[
     return None if row is None else FlatEvent.from_row(row)
 
 
-def _select(connection: Connection, wanted: EventFilter, part: _Slice) -> list[FlatEvent]:
+def _select(connection: Connection, event_filter: EventFilter, part: _Slice) -> list[FlatEvent]:
     """Return a slice of the matching events, newest first."""
-    in_cells = wanted.has_rollup and wanted.label is not None
-    conditions, parameters = event_conditions(wanted, by_label_index=not in_cells)
-    conditions += time_conditions(wanted.span, "timestamp", parameters, "span")
+    in_cells = event_filter.has_rollup and event_filter.label is not None
+    conditions, parameters = event_conditions(event_filter, by_label_index=not in_cells)
+    conditions += time_conditions(event_filter.span, "timestamp", parameters, "span")
     if part.after is not None:
-        # The first condition is what leaves out the months after the place; the second is the place itself.
+        # The first condition excludes the months after the position; the second is the position itself.
         conditions.append(
             sql.SQL('"timestamp" <= %(after_time)s AND ("timestamp", id) < (%(after_time)s, %(after_id)s)')
         )
         parameters |= {"after_time": part.after.timestamp, "after_id": part.after.id}
     parameters |= {"skip": part.skip, "limit": part.limit}
-    source = _cells(wanted, conditions, parameters, part) if in_cells else _plain(conditions)
+    source = _cells(event_filter, conditions, parameters, part) if in_cells else _plain(conditions)
     query = sql.SQL('{} ORDER BY "timestamp" DESC, id DESC OFFSET %(skip)s LIMIT %(limit)s').format(source)
     return [FlatEvent.from_row(row) for row in connection.execute(query, parameters)]
 
@@ -121,14 +127,16 @@ def _plain(conditions: list[sql.Composable]) -> sql.Composed:
     return sql.SQL("SELECT {} FROM events WHERE {}").format(_COLUMNS, all_of(conditions))
 
 
-def _cells(wanted: EventFilter, conditions: list[sql.Composable], parameters: Parameters, part: _Slice) -> sql.Composed:
-    """Return a select that looks only where the counts say that the label is: at some cameras, in some hours.
+def _cells(
+    event_filter: EventFilter, conditions: list[sql.Composable], parameters: Parameters, part: _Slice
+) -> sql.Composed:
+    """Return a select that reads only the cameras and hours in which rollups count the label.
 
-    Each such place is a short stretch of the (camera, type, time) index; OFFSET 0 keeps the planner from another way.
+    Each of them is a short range of the (camera, type, time) index; OFFSET 0 keeps the planner from another plan.
     """
-    ends = [end for end in (wanted.end, part.after.timestamp + HOUR if part.after else None) if end is not None]
-    begin = None if wanted.start is None else floor_hour(wanted.start)
-    places = rollup_conditions(wanted, "hour", TimeSpan(begin, min(ends, default=None)), parameters, "places")
+    ends = [end for end in (event_filter.end, part.after.timestamp + HOUR if part.after else None) if end is not None]
+    begin = None if event_filter.start is None else floor_hour(event_filter.start)
+    places = rollup_conditions(event_filter, "hour", TimeSpan(begin, min(ends, default=None)), parameters, "places")
     return sql.SQL(
         """
         SELECT found.* FROM (
@@ -140,4 +148,4 @@ def _cells(wanted: EventFilter, conditions: list[sql.Composable], parameters: Pa
             OFFSET 0
         ) AS found
         """
-    ).format(columns=_COLUMNS, conditions=all_of(conditions), kept=rollup_column(wanted), places=all_of(places))
+    ).format(columns=_COLUMNS, conditions=all_of(conditions), kept=rollup_column(event_filter), places=all_of(places))

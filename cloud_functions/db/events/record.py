@@ -1,4 +1,4 @@
-"""An event as subscribers and the API see it: one flat JSON object, one place that says how it looks."""
+"""The flat JSON object of an event, as subscribers and the API receive it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FLAT_EVENT_COLUMNS: Final = (
     "id, event_id::text, event_type, camera_id, site_id, device_id, timestamp, frame_number, snapshot_path,"
     " event_data::text, created_at"
 )
-"""The select list whose rows ``FlatEvent.from_row`` takes."""
+"""The select list for ``FlatEvent.from_row``."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlatEvent:
-    """One stored event. ``event_data_json`` stays text: most of the time it only passes through."""
+    """One stored event. ``event_data_json`` stays text, because it is usually passed on without parsing."""
 
     id: int
     event_id: str
@@ -35,7 +35,7 @@ class FlatEvent:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> FlatEvent:
-        """Take a row of ``FLAT_EVENT_COLUMNS``."""
+        """Create an event from a row of ``FLAT_EVENT_COLUMNS``."""
         return cls(*row)
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class FlatEvent:
 
 
 def truncated_data(event_data_json: str, number: int) -> dict[str, Any]:
-    """Return what stands in the place of ``event_data`` where that is too large to be sent."""
+    """Return the replacement for ``event_data`` that is too large to send."""
     return {
         "truncated": True,
         "event_data_bytes": len(event_data_json.encode()),

@@ -1,4 +1,4 @@
-"""Statistics of the events that match: totals by type and by camera, and when the first and the last were captured."""
+"""Statistics of matching events: totals by type and by camera, and the capture times of the first and the last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cloud_functions.db.types import Connection, Row
 
 @dataclass(frozen=True, slots=True)
 class EventStats:
-    """Totals of the matching events, and the times of the first and the last."""
+    """Totals of the matching events, and the capture times of the first and the last."""
 
     total: int
     by_type: dict[str, int]
@@ -24,18 +24,18 @@ class EventStats:
     last: datetime | None
 
 
-def event_stats(connection: Connection, wanted: EventFilter) -> EventStats:
-    """Return totals by type and by camera, exactly, and when the matching events begin and end."""
-    if wanted.span.is_empty:
-        return _in_all([], None, None)
-    if not wanted.has_rollup:
-        rows = _read(connection, wanted)
-        return _in_all(rows, min((row[3] for row in rows), default=None), max((row[4] for row in rows), default=None))
-    rows = _add_up(connection, wanted)
-    return _in_all(rows, *(_first_and_last(connection, wanted, *rows[0][3:]) if rows else (None, None)))
+def event_stats(connection: Connection, event_filter: EventFilter) -> EventStats:
+    """Return exact totals by type and by camera, and the capture times of the first and the last matching event."""
+    if event_filter.span.is_empty:
+        return _totals([], None, None)
+    if not event_filter.has_rollup:
+        rows = _from_events(connection, event_filter)
+        return _totals(rows, min((row[3] for row in rows), default=None), max((row[4] for row in rows), default=None))
+    rows = _from_rollups(connection, event_filter)
+    return _totals(rows, *(_first_and_last(connection, event_filter, *rows[0][3:]) if rows else (None, None)))
 
 
-def _in_all(rows: list[Row], first: datetime | None, last: datetime | None) -> EventStats:
+def _totals(rows: list[Row], first: datetime | None, last: datetime | None) -> EventStats:
     by_type: dict[str, int] = {}
     by_camera: dict[str, int] = {}
     for event_type, camera_id, events, *_ in rows:
@@ -50,26 +50,26 @@ def _in_all(rows: list[Row], first: datetime | None, last: datetime | None) -> E
     )
 
 
-def _read(connection: Connection, wanted: EventFilter) -> list[Row]:
-    """Return (type, camera, events, first, last) from the events themselves."""
-    conditions, parameters = event_conditions(wanted)
-    conditions += time_conditions(wanted.span, "timestamp", parameters, "span")
+def _from_events(connection: Connection, event_filter: EventFilter) -> list[Row]:
+    """Return (type, camera, events, first, last) from the table of events."""
+    conditions, parameters = event_conditions(event_filter)
+    conditions += time_conditions(event_filter.span, "timestamp", parameters, "span")
     query = sql.SQL(
         'SELECT event_type, camera_id, count(*), min("timestamp"), max("timestamp") FROM events WHERE {} GROUP BY 1, 2'
     )
     return connection.execute(query.format(all_of(conditions)), parameters).fetchall()
 
 
-def _add_up(connection: Connection, wanted: EventFilter) -> list[Row]:
-    """Return (type, camera, events, first day, last day) from the kept counts; the days are the same in all rows.
+def _from_rollups(connection: Connection, event_filter: EventFilter) -> list[Row]:
+    """Return (type, camera, events, first day, last day) from rollups; the days are the same in all rows.
 
-    They are the first and the last that hold any matching event, be it outside the span.
+    They are the first and the last day with a matching event; on these days, events may be outside the span.
     """
     parameters: Parameters = {}
-    buckets = enumerate(nearest_buckets(wanted.span))
-    parts = [_part(wanted, bucket, parameters, f"bucket{number}") for number, bucket in buckets]
-    start = None if wanted.start is None else floor_day(wanted.start)
-    days = _days(wanted, TimeSpan(start, wanted.end), parameters)
+    buckets = enumerate(nearest_buckets(event_filter.span))
+    parts = [_part(event_filter, bucket, parameters, f"bucket{number}") for number, bucket in buckets]
+    start = None if event_filter.start is None else floor_day(event_filter.start)
+    days = _days(event_filter, TimeSpan(start, event_filter.end), parameters)
     listed, union = materialized_union(parts)
     query = sql.SQL(
         "WITH {} SELECT event_type, camera_id, sum(events)::bigint, {} FROM ({}) AS parts GROUP BY 1, 2 "
@@ -78,58 +78,61 @@ def _add_up(connection: Connection, wanted: EventFilter) -> list[Row]:
     return connection.execute(query, parameters).fetchall()
 
 
-def _part(wanted: EventFilter, bucket: Bucket, parameters: Parameters, name: str) -> sql.Composed:
-    """Return a select of (event_type, camera_id, events) for a bucket, negative where it is taken away.
+def _part(event_filter: EventFilter, bucket: Bucket, parameters: Parameters, name: str) -> sql.Composed:
+    """Return a select of (event_type, camera_id, events) for a bucket, negative if the bucket is subtracted.
 
-    Events are counted by a column that is never NULL and in no index: else PostgreSQL 18 skips through the index by
-    camera and type, a search for each pair, where reading half an hour in order of time touches a tenth of the pages.
+    It counts a column that is never NULL and in no index. Otherwise PostgreSQL 18 does a skip scan of the index by
+    camera and type, with one search for each pair; reading half an hour in time order touches a tenth of the pages.
     """
     if bucket.resolution is None:
-        conditions, values = event_conditions(wanted)
+        conditions, values = event_conditions(event_filter)
         parameters |= values
         conditions += time_conditions(bucket.span, "timestamp", parameters, name)
         table, count = sql.SQL("events"), sql.SQL("count(site_id)")
     else:
-        conditions = rollup_conditions(wanted, bucket.resolution, bucket.span, parameters, name)
-        table, count = rollup_table(wanted, bucket.resolution), sql.SQL("sum({})").format(rollup_column(wanted))
+        conditions = rollup_conditions(event_filter, bucket.resolution, bucket.span, parameters, name)
+        table, count = (
+            rollup_table(event_filter, bucket.resolution),
+            sql.SQL("sum({})").format(rollup_column(event_filter)),
+        )
     sign = sql.SQL("" if bucket.is_added else "-")
     return sql.SQL("SELECT event_type, camera_id, {}{} AS events FROM {} WHERE {} GROUP BY 1, 2").format(
         sign, count, table, all_of(conditions)
     )
 
 
-def _days(wanted: EventFilter, span: TimeSpan, parameters: Parameters) -> sql.Composed:
-    """Return two columns: the first and the last day in ``span`` that holds any matching event."""
-    conditions = rollup_conditions(wanted, "day", span, parameters, "days")
+def _days(event_filter: EventFilter, span: TimeSpan, parameters: Parameters) -> sql.Composed:
+    """Return two columns: the first and the last day in ``span`` with a matching event."""
+    conditions = rollup_conditions(event_filter, "day", span, parameters, "days")
     return sql.SQL(
         "(SELECT min(day) FROM {0} WHERE {1} > 0 AND {2}), (SELECT max(day) FROM {0} WHERE {1} > 0 AND {2})"
-    ).format(rollup_table(wanted, "day"), rollup_column(wanted), all_of(conditions))
+    ).format(rollup_table(event_filter, "day"), rollup_column(event_filter), all_of(conditions))
 
 
 def _first_and_last(
-    connection: Connection, wanted: EventFilter, first_day: datetime, last_day: datetime
+    connection: Connection, event_filter: EventFilter, first_day: datetime, last_day: datetime
 ) -> tuple[datetime | None, datetime | None]:
-    """Return the exact times of the first and the last event; there must be any."""
-    first, last = _within_days(connection, wanted, first_day, last_day)
-    if first is None:  # that day's are all before the span begins
-        first_day, _ = _days_with_any(connection, wanted, TimeSpan(first_day + DAY, wanted.end))
-    if last is None:  # after it ends
-        _, last_day = _days_with_any(connection, wanted, TimeSpan(first_day, last_day))
-    return (first, last) if first and last else _within_days(connection, wanted, first_day, last_day)
+    """Return the exact times of the first and the last event; there must be at least one."""
+    first, last = _within_days(connection, event_filter, first_day, last_day)
+    if first is None:  # all events of that day are before the span
+        first_day, _ = _days_with_any(connection, event_filter, TimeSpan(first_day + DAY, event_filter.end))
+    if last is None:  # all events of that day are after the span
+        _, last_day = _days_with_any(connection, event_filter, TimeSpan(first_day, last_day))
+    return (first, last) if first and last else _within_days(connection, event_filter, first_day, last_day)
 
 
-def _days_with_any(connection: Connection, wanted: EventFilter, span: TimeSpan) -> Row:
+def _days_with_any(connection: Connection, event_filter: EventFilter, span: TimeSpan) -> Row:
     parameters: Parameters = {}
-    query = sql.SQL("SELECT {}").format(_days(wanted, span, parameters))
+    query = sql.SQL("SELECT {}").format(_days(event_filter, span, parameters))
     return connection.execute(query, parameters).fetchall()[0]
 
 
-def _within_days(connection: Connection, wanted: EventFilter, first_day: datetime, last_day: datetime) -> Row:
-    """Return when the first event of one day and the last of another were captured, None where the span holds none."""
-    conditions, parameters = event_conditions(wanted)
+def _within_days(connection: Connection, event_filter: EventFilter, first_day: datetime, last_day: datetime) -> Row:
+    """Return the times of the first event of one day and the last of another; None where the span excludes them."""
+    conditions, parameters = event_conditions(event_filter)
     ends: list[sql.Composable] = []
     for name, aggregate, day in (("first", sql.SQL("min"), first_day), ("last", sql.SQL("max"), last_day)):
-        span = TimeSpan(day, day + DAY).intersection(wanted.span)
+        span = TimeSpan(day, day + DAY).intersection(event_filter.span)
         within = [*conditions, *time_conditions(span, "timestamp", parameters, name)]
         ends.append(sql.SQL('(SELECT {}("timestamp") FROM events WHERE {})').format(aggregate, all_of(within)))
     return connection.execute(sql.SQL("SELECT {}, {}").format(*ends), parameters).fetchall()[0]

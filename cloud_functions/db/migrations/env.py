@@ -23,7 +23,7 @@ from shared.errors import ConfigurationError
 def run() -> None:
     url = context.config.attributes.get("database_url") or os.environ.get("DATABASE_URL")
     if not url:
-        raise ConfigurationError("DATABASE_URL is not set: say which database to migrate")
+        raise ConfigurationError("DATABASE_URL is not set: set it to the database to migrate")
     engine = create_engine(
         "postgresql+psycopg://",
         creator=lambda: connect_to(url, application_name="vedette-migrate", autocommit=False),

@@ -140,8 +140,8 @@ def copy_batch(connection: Connection, *, limit: int = BATCH) -> int:
     if state is None or state.complete:
         return 0
     until = "-infinity" if state.copied_until.year == 1 else state.copied_until
-    wanted = {"until": until, "id": state.copied_id, "limit": limit}
-    row = connection.execute(sql.SQL(_COPY).format(columns=_list(_columns(connection))), wanted).fetchone()
+    parameters = {"until": until, "id": state.copied_id, "limit": limit}
+    row = connection.execute(sql.SQL(_COPY).format(columns=_list(_columns(connection))), parameters).fetchone()
     if row is None:
         connection.execute("UPDATE event_move SET complete = true")
         return 0

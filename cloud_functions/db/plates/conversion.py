@@ -92,8 +92,8 @@ def convert_events(
 
     Call in a transaction of its own.
     """
-    wanted = {"site_id": site_id, "sealed": sealed, "at": after.timestamp, "id": after.id, "limit": limit}
-    found = connection.execute(_FIND, wanted).fetchall()
+    parameters = {"site_id": site_id, "sealed": sealed, "at": after.timestamp, "id": after.id, "limit": limit}
+    found = connection.execute(_FIND, parameters).fetchall()
     if not found:
         return ConvertedBatch(None, 0)
     done = replace_events(connection, [(event_id, at) for event_id, at, _ in found], change)
@@ -112,8 +112,8 @@ def replace_events(
     if not keys:
         return 0
     times = [at for _, at in keys]
-    wanted = {"event_ids": [key for key, _ in keys], "times": times, "first": min(times), "last": max(times)}
-    taken = [FullEventRow(*row) for row in connection.execute(_TAKE, wanted)]
+    parameters = {"event_ids": [key for key, _ in keys], "times": times, "first": min(times), "last": max(times)}
+    taken = [FullEventRow(*row) for row in connection.execute(_TAKE, parameters)]
     if not taken:
         return 0
     changed = [change(one) for one in taken]
@@ -175,8 +175,8 @@ def next_protected_reads(connection: Connection, site_id: str, *, limit: int) ->
     ).fetchone()
     if place is None:
         return []
-    wanted = {"at": place[0], "id": place[1], "site_id": site_id, "limit": limit}
-    return [SealedRead(*row) for row in connection.execute(_SEALED_READS, wanted)]
+    parameters = {"at": place[0], "id": place[1], "site_id": site_id, "limit": limit}
+    return [SealedRead(*row) for row in connection.execute(_SEALED_READS, parameters)]
 
 
 def save_site_progress(connection: Connection, site_id: str, last: SealedRead | None) -> None:

@@ -128,22 +128,22 @@ _PREFIX_PAGE = sql.SQL(
 )
 
 
-def plate_conditions(wanted: PlateFilter) -> tuple[list[sql.Composable], Parameters]:
+def plate_conditions(plate_filter: PlateFilter) -> tuple[list[sql.Composable], Parameters]:
     """Return the conditions on ``plate_events`` and their parameters."""
-    names = [name for name in _CONDITIONS if getattr(wanted, name) is not None]
+    names = [name for name in _CONDITIONS if getattr(plate_filter, name) is not None]
     conditions: list[sql.Composable] = [sql.SQL(_CONDITIONS[name]) for name in names]
-    parameters: Parameters = {name: getattr(wanted, name) for name in names}
-    if wanted.plate is not None:
-        several = _ANY_PLATE_OR_LISTED if wanted.event_ids else _ANY_PLATE
-        conditions.append(sql.SQL(several if wanted.tokens or wanted.event_ids else _PLATE))
+    parameters: Parameters = {name: getattr(plate_filter, name) for name in names}
+    if plate_filter.plate is not None:
+        several = _ANY_PLATE_OR_LISTED if plate_filter.event_ids else _ANY_PLATE
+        conditions.append(sql.SQL(several if plate_filter.tokens or plate_filter.event_ids else _PLATE))
         parameters |= {
-            "plate": wanted.plate,
-            "any_plate": [wanted.plate, *wanted.tokens],
-            "event_ids": list(wanted.event_ids),
+            "plate": plate_filter.plate,
+            "any_plate": [plate_filter.plate, *plate_filter.tokens],
+            "event_ids": list(plate_filter.event_ids),
         }
-    if wanted.prefix is not None:
-        conditions.append(sql.SQL(_PREFIX_OR_LISTED if wanted.tokens else _PREFIX))
-        parameters |= _prefix_range(wanted.prefix) | {"tokens": list(wanted.tokens)}
+    if plate_filter.prefix is not None:
+        conditions.append(sql.SQL(_PREFIX_OR_LISTED if plate_filter.tokens else _PREFIX))
+        parameters |= _prefix_range(plate_filter.prefix) | {"tokens": list(plate_filter.tokens)}
     return conditions, parameters
 
 
@@ -158,40 +158,44 @@ def _prefix_range(prefix: str) -> Parameters:
 
 
 def plates_page(
-    connection: Connection, wanted: PlateFilter, *, limit: int, offset: int = 0, after: Position | None = None
+    connection: Connection, plate_filter: PlateFilter, *, limit: int, offset: int = 0, after: Position | None = None
 ) -> PlatePage:
     """Return ``limit`` reads after the newest ``offset``, or after a place, and how many match in all."""
-    total = count_plates(connection, wanted)
+    total = count_plates(connection, plate_filter)
     if total <= offset:
         return PlatePage(plates=[], total=total, has_more=False)
-    conditions, parameters = plate_conditions(wanted)
+    conditions, parameters = plate_conditions(plate_filter)
     if after is not None:
         conditions.append(sql.SQL("(captured_at, id) < (%(after_time)s, %(after_id)s)"))
         parameters |= {"after_time": after.timestamp, "after_id": after.id}
     parameters |= {"limit": limit + 1, "offset": offset}
-    query = (_PREFIX_PAGE if wanted.is_prefix_alone else _PAGE).format(COLUMNS, all_of(conditions))
+    query = (_PREFIX_PAGE if plate_filter.is_prefix_alone else _PAGE).format(COLUMNS, all_of(conditions))
     plates = [PlateEvent.from_row(row) for row in connection.execute(query, parameters)]
     return PlatePage(plates=plates[:limit], total=total, has_more=len(plates) > limit)
 
 
-def count_plates(connection: Connection, wanted: PlateFilter) -> int:
+def count_plates(connection: Connection, plate_filter: PlateFilter) -> int:
     """Return exactly how many reads match: from kept counts where they know, else by counting."""
-    if wanted.has_rollup:
+    if plate_filter.has_rollup:
         kept = EventFilter(
-            event_type="anpr", camera_id=wanted.camera_id, site_id=wanted.site_id, start=wanted.start, end=wanted.end
+            event_type="anpr",
+            camera_id=plate_filter.camera_id,
+            site_id=plate_filter.site_id,
+            start=plate_filter.start,
+            end=plate_filter.end,
         )
         return count_events(connection, kept)
-    conditions, parameters = plate_conditions(wanted)
+    conditions, parameters = plate_conditions(plate_filter)
     query = sql.SQL("SELECT count(*) FROM plate_events WHERE {}")
-    if wanted.is_prefix_alone:
+    if plate_filter.is_prefix_alone:
         query = sql.SQL("SELECT COALESCE(sum(events), 0)::bigint FROM plates WHERE {}")
     row = connection.execute(query.format(all_of(conditions)), parameters).fetchone()
     return 0 if row is None else row[0]
 
 
-def plate_history(connection: Connection, wanted: PlateFilter, *, limit: int) -> PlateHistory | None:
+def plate_history(connection: Connection, plate_filter: PlateFilter, *, limit: int) -> PlateHistory | None:
     """Return where and when the plate asked for was read, with its newest reads; None where it never was."""
-    conditions, parameters = plate_conditions(wanted)
+    conditions, parameters = plate_conditions(plate_filter)
     query = sql.SQL(
         """
         SELECT camera_id, site_id, count(*), min(captured_at), max(captured_at), sum(confidence)
@@ -201,5 +205,5 @@ def plate_history(connection: Connection, wanted: PlateFilter, *, limit: int) ->
     rows = connection.execute(query, parameters).fetchall()
     if not rows:
         return None
-    latest = plates_page(connection, wanted, limit=limit)
+    latest = plates_page(connection, plate_filter, limit=limit)
     return PlateHistory([CameraHistory(*row) for row in rows], latest)

@@ -177,23 +177,23 @@ def _similarity(one: set[str], other: set[str]) -> float:
 def search_page(
     connection: Connection,
     near: list[NearPlate],
-    wanted: PlateFilter,
+    plate_filter: PlateFilter,
     *,
     limit: int,
     offset: int = 0,
     after: Position | None = None,
 ) -> SearchPage:
-    """Return ``limit`` reads of ``near``, in that order, that meet ``wanted`` too.
+    """Return ``limit`` reads of ``near``, in that order, that meet ``plate_filter`` too.
 
     ``after`` is the place of a read in this order; where that read is gone, LookupError.
     """
-    total, counts = _totals(connection, near, wanted)
+    total, counts = _totals(connection, near, plate_filter)
     begin = 0 if after is None else _place(connection, near, after)
     needed = offset + limit + 1
     plates = _reaching(near[begin:], counts, needed)
     if not plates:
         return SearchPage([], total, has_more=False)
-    conditions, parameters = plate_conditions(wanted)
+    conditions, parameters = plate_conditions(plate_filter)
     conditions.append(sql.SQL("plate_normalized_text = near.plate"))
     if after is not None:
         conditions.append(sql.SQL("(near.place > 1 OR (captured_at, id) < (%(after_time)s, %(after_id)s))"))
@@ -212,14 +212,14 @@ def search_page(
     return SearchPage(found, total, has_more=len(rows) > limit)
 
 
-def _totals(connection: Connection, near: list[NearPlate], wanted: PlateFilter) -> tuple[int, dict[str, int]]:
+def _totals(connection: Connection, near: list[NearPlate], plate_filter: PlateFilter) -> tuple[int, dict[str, int]]:
     """Return how many reads match, in all and by plate."""
     if not near:
         return 0, {}
-    if wanted == PlateFilter():
+    if plate_filter == PlateFilter():
         counts = {one.plate: one.events for one in near}
         return sum(counts.values()), counts
-    conditions, parameters = plate_conditions(wanted)
+    conditions, parameters = plate_conditions(plate_filter)
     conditions.append(sql.SQL("plate_normalized_text = ANY(%(plates)s)"))
     query = sql.SQL("SELECT plate_normalized_text, count(*) FROM plate_events WHERE {} GROUP BY 1")
     parameters["plates"] = [one.plate for one in near]

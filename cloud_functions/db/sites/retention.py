@@ -38,8 +38,8 @@ def expired_days(
     connection: Connection, site_id: str, *, before: datetime, event_type: str | None = None
 ) -> list[ExpiredDay]:
     """Return where a site has events of before ``before``, the oldest first."""
-    wanted = {"site_id": site_id, "before": before, "event_type": event_type}
-    return [ExpiredDay(*row) for row in connection.execute(_EXPIRED, wanted)]
+    parameters = {"site_id": site_id, "before": before, "event_type": event_type}
+    return [ExpiredDay(*row) for row in connection.execute(_EXPIRED, parameters)]
 
 
 def delete_expired(connection: Connection, site_id: str, expired: ExpiredDay, *, before: datetime, limit: int) -> int:
