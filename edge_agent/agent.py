@@ -1,6 +1,6 @@
-"""``edge-agent run``: the device service. The one place where its parts are wired together.
+"""``edge-agent run``: the device service, and the composition root of the agent.
 
-SIGTERM and SIGINT stop it (visits are closed, the outbox is drained for a few seconds); SIGHUP reads the cameras again.
+SIGTERM and SIGINT stop it: open tracks end, and the outbox is drained for a few seconds. SIGHUP reloads the cameras.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge_agent.device.health import HeartbeatLoop
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxFullError
 from edge_agent.pipeline.context import DeviceContext
-from edge_agent.pipeline.supervisor import Cameras, CameraVisits
+from edge_agent.pipeline.supervisor import Cameras, OpenStays
 from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.s3 import S3Store
 from edge_agent.transport.sender import Sender
@@ -35,15 +35,15 @@ DRAIN_S = 5.0
 
 
 class Agent:
-    """Everything a device runs. Raises ConfigurationError when made from a configuration that cannot work."""
+    """The device service. Raises ConfigurationError for a configuration that is not valid."""
 
     def __init__(self, config_path: Path, *, clock: Clock | None = None) -> None:
         self._config_path = config_path
         self._config = config = load_config(config_path)
         self._clock = clock = clock or SystemClock()
         topics = DeviceTopics(config.site_id, config.device_id)
-        self._traced = StepAwareClock(clock)
-        """What the cameras' times are taken from, so that the wall clock may be set at any moment."""
+        self._step_aware_clock = StepAwareClock(clock)
+        """Clock of the cameras, so that their timestamps can be corrected after the wall clock is set."""
         self._new_id = Uuid7Generator()
         self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
         self._cameras = Cameras(
@@ -51,8 +51,8 @@ class Agent:
                 site_id=config.site_id, device_id=config.device_id, publish=self._publish, new_id=self._new_id
             ),
             places=model_places(config.models_location),
-            clock=self._traced,
-            visits=CameraVisits(update_last_seen=self._outbox.update_last_seen, close=self._close_visits),
+            clock=self._step_aware_clock,
+            open_stays=OpenStays(update_last_seen=self._outbox.update_last_seen, close=self._close_open_stays),
         )
         handlers = CommandHandlers(
             snapshot=self._cameras.take_snapshot,
@@ -77,30 +77,29 @@ class Agent:
         )
 
     def start(self) -> None:
-        """Start everything; returns at once, whatever is away.
+        """Start all parts; returns at once, even where cameras or the broker are not reachable.
 
-        The connection comes last: commands that waited in the broker arrive the moment it is there, and ask for
-        cameras.
+        The connection is started last: queued commands arrive as soon as it is up, and need the cameras.
         """
         if closed := self._outbox.close_open_stays(self._new_id):
-            logger.info("closed %d visits that were open when the agent ended last", closed)
-        self._cameras.apply(_as_sent(self._config))
+            logger.info("closed %d tracks and motion episodes that were open when the agent last stopped", closed)
+        self._cameras.apply(_effective_cameras(self._config))
         self._dispatcher.start(self._publisher)
         self._sender.start()
         self._heartbeat.start()
         self._publisher.start()
 
     def reload(self) -> list[str]:
-        """Read the configuration again and change the cameras that differ; return their ids.
+        """Reload the configuration and apply changed cameras; return their ids.
 
-        Raises ConfigurationError, and changes nothing, where the file is not right or where more than cameras changed.
+        Raises ConfigurationError and changes nothing where the file is not valid, or other settings have changed too.
         """
         config = load_config(self._config_path)
         old, new = (item.model_dump(exclude={"cameras"}) for item in (self._config, config))
         if changed := sorted(name for name in new if new[name] != old[name]):
-            raise ConfigurationError(f"{', '.join(changed)} changed too; restart the agent for that")
+            raise ConfigurationError(f"{', '.join(changed)} changed too; restart the agent to apply it")
         self._config = config
-        return self._cameras.apply(_as_sent(config))
+        return self._cameras.apply(_effective_cameras(config))
 
     def stop(self) -> None:
         """Close visits, send what can be sent in a few seconds, let go of everything. What is left stays on disk."""
@@ -114,35 +113,39 @@ class Agent:
     def _on_reload(self, _: ReloadCommand) -> ReplyFields:
         return {"cameras": self.reload()}
 
-    def _close_visits(self, camera_id: str) -> None:
-        """Close what a camera's pipeline left open that ended by a fault."""
+    def _close_open_stays(self, camera_id: str) -> None:
+        """Close the tracks and motion episodes that a failed pipeline left open."""
         if closed := self._outbox.close_open_stays(self._new_id, camera_id=camera_id):
-            logger.info("camera %s: closed %d visits that were open when its pipeline failed", camera_id, closed)
+            logger.info(
+                "camera %s: closed %d tracks and motion episodes that were open when its pipeline failed",
+                camera_id,
+                closed,
+            )
 
     def _camera_health(self) -> list[CameraHealth]:
-        """Return the cameras' health, its times by the wall clock."""
+        """Return the cameras' health, with times corrected to the wall clock."""
         return [
-            health.model_copy(update={"last_frame_at": self._traced.corrected(health.last_frame_at)})
+            health.model_copy(update={"last_frame_at": self._step_aware_clock.corrected(health.last_frame_at)})
             if health.last_frame_at is not None
             else health
             for health in self._cameras.health()
         ]
 
     def _publish(self, built: BuiltEvent) -> None:
-        """Put an event into the outbox. What cannot be stored is logged and counted; the camera goes on."""
+        """Store an event in the outbox. Where that fails, the event is logged as lost and the camera continues."""
         try:
             self._outbox.put(
                 built.event,
                 snapshot=built.snapshot,
                 thumbnail=built.thumbnail,
-                timestamp_clock=self._traced,
+                timestamp_clock=self._step_aware_clock,
             )
         except (OutboxFullError, ContractError, TransientError) as error:
-            logger.error("camera %s: a %s event is lost: %s", built.event.camera_id, built.event.event_type, error)  # noqa: TRY400
+            logger.error("camera %s: lost a %s event: %s", built.event.camera_id, built.event.event_type, error)  # noqa: TRY400
 
 
 def run_agent(config_path: Path) -> int:
-    """Run until SIGTERM or SIGINT; return the exit status."""
+    """Run the agent until SIGTERM or SIGINT; return the exit status."""
     logging.getLogger("edge_agent").setLevel(logging.INFO)
     agent = Agent(config_path)
     stopping, reloading = threading.Event(), threading.Event()
@@ -152,7 +155,7 @@ def run_agent(config_path: Path) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
-    logger.info("edge-agent %s starts with %s", __version__, config_path)
+    logger.info("starting edge-agent %s with %s", __version__, config_path)
     agent.start()
     while not stopping.wait(0.5):
         if reloading.is_set():
@@ -165,16 +168,16 @@ def run_agent(config_path: Path) -> int:
 
 def _reload(agent: Agent) -> None:
     try:
-        touched = agent.reload()
-        logger.info("reloaded; cameras touched: %s", ", ".join(touched) or "none")
+        changed = agent.reload()
+        logger.info("reloaded; changed cameras: %s", ", ".join(changed) or "none")
     except ConfigurationError as error:
-        logger.error("not reloaded: %s", error)  # noqa: TRY400 - a person's mistake, not a fault
+        logger.error("not reloaded: %s", error)  # noqa: TRY400 - a mistake in the file needs no traceback
     except Exception:
-        logger.exception("not reloaded: an unexpected fault; the agent goes on as it was")
+        logger.exception("not reloaded: unexpected error; the agent continues with the previous configuration")
 
 
-def _as_sent(config: AgentConfig) -> list[CameraSettings]:
-    """Return the cameras; without a bucket none of them makes pictures, which would only fill the outbox."""
+def _effective_cameras(config: AgentConfig) -> list[CameraSettings]:
+    """Return the cameras; without a bucket their snapshots are disabled, because they would fill the outbox."""
     if config.s3 is not None:
         return list(config.cameras)
     return [

@@ -1,4 +1,4 @@
-"""Plates in still pictures: what ``edge-agent read-plates`` does."""
+"""``edge-agent read-plates``: finds and reads number plates in still pictures."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from shared.errors import ConfigurationError
 from shared.plates import normalize_plate
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""What is taken for a picture in a folder; a file that is named is opened whatever its suffix."""
-IMPLAUSIBLE_WORTH = 0.25
-"""What a text that no plate can have is worth beside one that a plate can, when it is said which comes first."""
+"""Suffixes of pictures in a folder. A file given by name is opened regardless of its suffix."""
+IMPLAUSIBLE_WEIGHT = 0.25
+"""Weight, for the order of plates, of a text that matches no plate format. A matching text has weight 1."""
 SIZE_POWER = 0.5
-"""How much its size counts there: of two plates as sure, one twice as wide and high is worth 1.4 times the other. A
-picture is taken of the vehicle in front, not of the one that is parked behind it."""
+"""Exponent of the plate's size in the order of plates: a plate twice as wide and high ranks 1.4 times higher. The
+vehicle in front is more likely the subject of the picture than one parked behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class ReadPlate:
     """One plate in a picture."""
 
     text: str
-    """Empty where it was found and could not be read"""
+    """Empty for a plate that was found and could not be read."""
     confidence: float
-    """0..1: that it is a plate and every character is right"""
+    """Probability, 0..1, that this is a plate and all characters are correct."""
     region: str | None
     xyxy: Box
 
@@ -55,12 +55,12 @@ class ReadPlate:
 
 @dataclass(frozen=True, slots=True)
 class ReadPicture:
-    """A picture and its plates, the best first."""
+    """A picture and its plates, best first."""
 
     file: str
     plates: tuple[ReadPlate, ...]
     latency_ms: float
-    """Finding and reading, without loading the file"""
+    """Time for detection and recognition, without loading the file."""
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -71,9 +71,9 @@ class ReadPicture:
 
 
 class PictureReader:
-    """Finds and reads the plates of pictures; without a detector each picture is one plate.
+    """Finds and reads plates in pictures. Without a detector, each picture is treated as one plate.
 
-    ``min_plate_score``, 0..1: whatever is less likely to be a plate is left out; 0 tells everything that was found.
+    ``min_plate_score``, 0..1: plates with a lower score are omitted; 0 returns all detections.
     """
 
     def __init__(
@@ -93,35 +93,35 @@ class PictureReader:
 
     @classmethod
     def open(cls, engine: str, *, threads: int, crops: bool, min_plate_score: float = MIN_PLATE_SCORE) -> PictureReader:
-        """Load the models; raise ConfigurationError where they cannot be had."""
+        """Load the models. Raises ConfigurationError where they are not available."""
         if crops:
             return cls(detector=None, reader=open_plate_reader(engine, threads=threads))
         opened = open_engine(engine, threads=threads)
         return cls(detector=opened.detector, reader=opened.reader, min_plate_score=min_plate_score)
 
     def read_file(self, file: str) -> ReadPicture:
-        """Read one picture file; raise ConfigurationError, naming the file, where it is none."""
+        """Read the plates in a picture file. Raises ConfigurationError for a file that is not a picture."""
         image = load_picture(Path(file))
         started_s = self._timer()
         plates = self.read(image)
         return ReadPicture(file=file, plates=plates, latency_ms=(self._timer() - started_s) * 1000)
 
     def read(self, image: Image) -> tuple[ReadPlate, ...]:
-        """Return the plates of a BGR picture, the best first."""
+        """Return the plates in a BGR picture, best first."""
         if self._detector is None:
             height, width = image.shape[:2]
             whole = (0.0, 0.0, float(width), float(height))
             return (self._plate(self._reader.read(image), whole, found=1.0),)
         plates = [self._read(image, box) for box in self._detector.find(image)]
-        believed = [plate for plate in plates if plate is not None]
-        return tuple(sorted(believed, key=self._worth, reverse=True))
+        accepted = [plate for plate in plates if plate is not None]
+        return tuple(sorted(accepted, key=self._rank, reverse=True))
 
     def _read(self, image: Image, box: PlateBox) -> ReadPlate | None:
-        """Read what was found, and say whether it is a plate after all."""
+        """Read a detected plate; return None where its score is too low."""
         reading = self._reader.read(rectify_plate(image, box))
         if self._min_plate_score > 0.0:
-            against = evidence(image, box, reading, self._rules)
-            if plate_score(box.score, reading, evidence=against) < self._min_plate_score:
+            plate_evidence = evidence(image, box, reading, self._rules)
+            if plate_score(box.score, reading, evidence=plate_evidence) < self._min_plate_score:
                 return None
         return self._plate(reading, _inside(box, image), box.score)
 
@@ -130,15 +130,15 @@ class PictureReader:
         region = self._rules.region(text, appearance=reading.region) if text else None
         return ReadPlate(text=text, confidence=reading.confidence * min(found, 1.0) ** 0.5, region=region, xyxy=xyxy)
 
-    def _worth(self, plate: ReadPlate) -> float:
-        """Say how far in front it comes: sure, of a format that plates have, and large."""
+    def _rank(self, plate: ReadPlate) -> float:
+        """Return the rank of a plate: high for a confident, plausible and large one."""
         plausible = self._rules.plausible(plate.text, appearance=plate.region)
         size_px = math.sqrt(box_area(plate.xyxy))
-        return plate.confidence * (1.0 if plausible else IMPLAUSIBLE_WORTH) * size_px**SIZE_POWER
+        return plate.confidence * (1.0 if plausible else IMPLAUSIBLE_WEIGHT) * size_px**SIZE_POWER
 
 
 def picture_files(names: Sequence[str]) -> list[str]:
-    """Return the files meant, a folder standing for the pictures in it; ConfigurationError where it has none."""
+    """Return the files, with the pictures of each folder. Raises ConfigurationError for a folder without pictures."""
     files: list[str] = []
     for name in names:
         folder = Path(name)
@@ -153,7 +153,7 @@ def picture_files(names: Sequence[str]) -> list[str]:
 
 
 def load_picture(path: Path) -> Image:
-    """Return a picture file as BGR, turned as its EXIF data says; raise ConfigurationError naming what is wrong."""
+    """Return a picture file as BGR, rotated by its EXIF data. Raises ConfigurationError for an unreadable file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -163,13 +163,13 @@ def load_picture(path: Path) -> Image:
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error as error:
-            raise ConfigurationError(f"{path}: is no picture that can be decoded ({error.err})") from error
+            raise ConfigurationError(f"{path}: cannot be decoded as a picture ({error.err})") from error
     if image is None:
-        raise ConfigurationError(f"{path}: is no picture that can be decoded" if data else f"{path}: is empty")
+        raise ConfigurationError(f"{path}: cannot be decoded as a picture" if data else f"{path}: is empty")
     return np.asarray(image, np.uint8)
 
 
 def _inside(plate: PlateBox, image: Image) -> Box:
-    """Return the plate's box, cut to the picture."""
+    """Return the plate's box, clipped to the picture."""
     height, width = image.shape[:2]
     return max(plate.left, 0.0), max(plate.top, 0.0), min(plate.right, float(width)), min(plate.bottom, float(height))

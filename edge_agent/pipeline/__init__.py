@@ -1,4 +1,4 @@
-"""One camera from frame to event, and its life: the frame loop, its construction, the camera thread and the supervisor.
+"""One camera from frame to event: frame loop, construction, camera thread and supervisor.
 
-May import every room but ``agent`` and ``cli``.
+May import every package except ``agent`` and ``cli``.
 """

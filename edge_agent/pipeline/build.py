@@ -1,4 +1,4 @@
-"""Puts a camera's pipeline together from its settings; ``run`` and ``replay`` build the very same one."""
+"""Builds a camera's pipeline from its settings, for ``run`` and ``replay`` alike."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ NO_MODEL = "none"
 
 
 def find_camera_model(camera: CameraSettings, *, source: str, places: ModelPlaces) -> ModelFile | None:
-    """Find the model of a camera that shows ``source``; None means that it needs none, or blobs.
+    """Return the detection model of a camera with this source; None means blob detection, or no detection.
 
-    A generated scene is followed by blobs unless a model is named: models take drawn vehicles for anything at all.
-    Raise as ``find_model`` does.
+    Synthetic scenes use blob detection unless a model is configured: models do not recognise drawn vehicles.
+    Raises as ``find_model`` does.
     """
     if camera.mode == "motion":
         return None
@@ -48,10 +48,10 @@ def find_camera_model(camera: CameraSettings, *, source: str, places: ModelPlace
 
 
 def find_model(name: str | None, *, labels: str | None, places: ModelPlaces) -> ModelFile | None:
-    """Find the model that ``name`` asks for; None means blobs.
+    """Return the model called ``name``, or the default model; None means blob detection.
 
-    Only the default model may be missing: that is said in one warning, and blobs take over. A model asked for by name
-    that cannot be had is a ConfigurationError or TransientError.
+    A missing default model is logged as a warning, and blob detection is used. Raises ConfigurationError or
+    TransientError where a model that is configured by name is not available.
     """
     if name == NO_MODEL:
         return None
@@ -60,12 +60,12 @@ def find_model(name: str | None, *, labels: str | None, places: ModelPlaces) -> 
     except (ConfigurationError, TransientError) as error:
         if name is not None:
             raise
-        logger.warning("no detection model, so whatever moves is reported as `object` (blobs): %s", error)
+        logger.warning("no detection model; moving objects are reported as `object` (blob detection): %s", error)
         return None
 
 
 def build_detector(camera: CameraSettings, model: ModelFile | None) -> Detector:
-    """Make what finds objects on this camera."""
+    """Return the detector of a camera; blob detection without a model."""
     blobs = BlobFrameDetector(BlobDetector())
     if model is None:
         return blobs
@@ -77,7 +77,7 @@ def build_detector(camera: CameraSettings, model: ModelFile | None) -> Detector:
 
 
 def class_problems(camera: CameraSettings, labels: Sequence[str]) -> list[str]:
-    """Name every class in a zone, a line or the plate settings that the camera's model can never find."""
+    """Return one problem per class in a zone, a line or the plate settings that the camera's model does not detect."""
     named = [(f"events.{kind}", item) for kind in ("zones", "lines") for item in getattr(camera.events, kind)]
     problems = [
         f"{kind} ({item.name}).classes: {problem}"
@@ -92,12 +92,12 @@ def class_problems(camera: CameraSettings, labels: Sequence[str]) -> list[str]:
 
 
 def _require_known_classes(camera: CameraSettings, labels: Sequence[str], *, fell_back: bool) -> None:
-    """Raise ConfigurationError for classes that can never be found; only warn where the model itself is missing."""
+    """Raise ConfigurationError for classes that the model does not detect; only warn where the model is missing."""
     problems = class_problems(camera, labels) if camera.mode == "tracking" else []
     if problems and not fell_back:
         raise ConfigurationError(f"camera {camera.id}: {'; '.join(problems)}")
     for problem in problems:
-        logger.warning("camera %s: without its model it has no effect that %s", camera.id, problem)
+        logger.warning("camera %s: no effect while the model is missing: %s", camera.id, problem)
 
 
 def build_pipeline(
@@ -149,7 +149,7 @@ def _object_stage(
 def build_plate_stage(
     camera: CameraSettings, labels: Collection[str], *, uid_prefix: str, live: bool
 ) -> PlateStage | None:
-    """Open what reads this camera's plates, where its settings ask for that; ``labels`` are its object detector's."""
+    """Return the plate stage of a camera, or None where it is disabled; ``labels`` are those of its detector."""
     settings = camera.anpr
     if not settings.enabled:
         return None

@@ -1,4 +1,4 @@
-"""One camera's thread: read, process, say how the camera is, and begin again when something breaks."""
+"""One camera's thread: reads and processes frames, reports the camera's state, and restarts after errors."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ logger = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 1.0
 RETRY_S = 30.0
-"""Wait after a source or a setting that cannot work; a file may be put there meanwhile."""
+"""Delay before a retry after a source or a setting that does not work; a missing file may appear meanwhile."""
 RESTART_S = 5.0
-"""Wait after a fault of our own; it doubles with each one in a row."""
-LONGEST_RESTART_S = 120.0
-STEADY_AFTER_S = 60.0
-"""A camera that ran for so long makes the wait after a fault start from the bottom again."""
+"""Delay before a restart after an internal error. It doubles with each consecutive error."""
+MAX_RESTART_S = 120.0
+STABLE_AFTER_S = 60.0
+"""Running time after which the restart delay is reset."""
 
 STALLED, AGENT_FAULT = "stalled", "agent_fault"
-"""Causes of `degraded` beside those of ``PictureFault``."""
+"""Causes of ``degraded`` in addition to those of ``PictureFault``."""
 
 OpenSource = Callable[..., FrameSource]
-"""``open_source``, or what a test puts in its place."""
+"""Signature of ``open_source``."""
 BuildPipeline = Callable[[], CameraPipeline]
 Publish = Callable[[BuiltEvent], None]
 
@@ -44,17 +44,17 @@ class _Condition:
     state: CameraState
     error: str | None = None
     cause: str | None = None
-    """Why it is degraded, for machines."""
+    """Machine-readable cause of ``degraded``."""
     resolution: str | None = None
 
     def differs(self, other: _Condition) -> bool:
-        """Return whether the change from ``other`` is worth an event; a text alone, with seconds in it, is not."""
+        """Return whether the change from ``other`` is reported. A different error text alone is not."""
         resized = None not in (self.resolution, other.resolution) and self.resolution != other.resolution
         return (self.state, self.cause) != (other.state, other.cause) or resized
 
 
 class CameraWorker:
-    """Runs one camera until stopped. A fault in one camera never reaches another."""
+    """Runs one camera until stopped. An error in one camera does not affect others."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class CameraWorker:
         self.camera = camera
         self._open_source = open_source
         self._retry_s = retry_s
-        self._backoff = Backoff(min_s=restart_s, max_s=max(restart_s, LONGEST_RESTART_S))
+        self._backoff = Backoff(min_s=restart_s, max_s=max(restart_s, MAX_RESTART_S))
         self._faults = FaultLog(logger)
         self.builder = builder
         self._build_pipeline = build_pipeline
@@ -81,36 +81,36 @@ class CameraWorker:
         self._thread = threading.Thread(target=self._run, name=f"camera-{camera.id}", daemon=True)
         self._latest: Frame | None = None
         self._awaits_first_frame = True
-        self._told: _Condition | None = None
+        self._reported: _Condition | None = None
         self._condition = _Condition("offline", "not connected yet")
         self._info: StreamInfo | None = None
         self._status: SourceStatus | None = None
 
     def start(self) -> None:
-        """Begin, in the background."""
+        """Start the camera's thread."""
         self._thread.start()
 
-    def ask_to_stop(self) -> None:
-        """Make the thread end soon: visits are closed and told first."""
+    def request_stop(self) -> None:
+        """Ask the thread to stop. It ends open tracks and publishes their events first."""
         self._stopping.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread; say whether it has ended."""
+        """Wait for the thread; return whether it has ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     @property
     def latest_frame(self) -> Frame | None:
-        """The newest frame that was processed, while the camera is online."""
+        """The latest processed frame; None while the camera is offline."""
         return self._latest if self._condition.state != "offline" else None
 
     @property
     def awaits_first_frame(self) -> bool:
-        """Whether no frame has come since the start, and nothing stands in the way of one (such as a wrong source)."""
+        """Whether the first frame since the start is still expected. False after an error such as an invalid source."""
         return self._awaits_first_frame
 
     def health(self) -> CameraHealth:
-        """Return what the heartbeat says of this camera."""
+        """Return the camera's health for the heartbeat."""
         info, status, condition = self._info, self._status, self._condition
         return CameraHealth(
             camera_id=self.camera.id,
@@ -125,27 +125,27 @@ class CameraWorker:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            began_s = self._clock.monotonic()
+            started_s = self._clock.monotonic()
             try:
-                self._play()
+                self._run_once()
             except (ConfigurationError, TransientError) as error:
                 self._awaits_first_frame = False
                 self._set_condition(_Condition("offline", str(error)))
                 self._stopping.wait(self._retry_s)
             except Exception as error:
-                if self._clock.monotonic() - began_s >= STEADY_AFTER_S:
+                if self._clock.monotonic() - started_s >= STABLE_AFTER_S:
                     self._backoff.succeeded()
                 self._faults.log(error, f"processing camera {self.camera.id} failed")
-                self._set_condition(_Condition("degraded", "a fault in the agent; see its log", AGENT_FAULT))
+                self._set_condition(_Condition("degraded", "internal error; see the agent's log", AGENT_FAULT))
                 self._stopping.wait(self._backoff.failed())
             else:
                 return
 
-    def _play(self) -> None:
-        """Return when stopped, or when a recording has ended and been told to its end."""
+    def _run_once(self) -> None:
+        """Run one pipeline until the worker is stopped or a recording has ended."""
         pipeline = self._build_pipeline()
         try:
-            # A recording stands for a camera here, so it plays at its own speed.
+            # A recording replaces a live camera here, so it plays at its own speed.
             settings = self.camera.stream.model_copy(update={"pace": True})
             source = self._open_source(source_text(self.camera), settings=settings, clock=self._clock)
             try:
@@ -160,7 +160,7 @@ class CameraWorker:
             self._set_condition(_Condition("offline", "the recording has ended"))
 
     def _read_all(self, source: FrameSource, pipeline: CameraPipeline) -> None:
-        next_look_s = 0.0
+        next_status_s = 0.0
         picture = PictureHealth(self.camera.picture_health)
         while not self._stopping.is_set():
             frame = source.read(READ_TIMEOUT_S)
@@ -174,24 +174,24 @@ class CameraWorker:
                 return
             now_s = self._clock.monotonic()
             is_first = frame is not None and self._awaits_first_frame
-            if is_first or now_s >= next_look_s or frame is None:
-                next_look_s = now_s + READ_TIMEOUT_S
+            if is_first or now_s >= next_status_s or frame is None:
+                next_status_s = now_s + READ_TIMEOUT_S
                 self._info, self._status = source.info(), source.status()
                 self._set_condition(_condition(self._status, picture, self._info.resolution))
             if is_first:
-                # Only now: whoever finds no frame must still find that one is awaited.
+                # Set last: a reader that sees no frame must still see that the first one is awaited.
                 self._awaits_first_frame = False
 
     def _set_condition(self, condition: _Condition) -> None:
         self._condition = condition
-        if self._told is not None and not condition.differs(self._told):
+        if self._reported is not None and not condition.differs(self._reported):
             return
-        # The source itself logs that its resolution changed.
-        if self._told is None or (condition.state, condition.cause) != (self._told.state, self._told.cause):
+        # The source logs changes of its resolution.
+        if self._reported is None or (condition.state, condition.cause) != (self._reported.state, self._reported.cause):
             level = logging.INFO if condition.state == "online" else logging.WARNING
             error = f": {condition.error}" if condition.error else ""
             logger.log(level, "camera %s is %s%s", self.camera.id, condition.state, error)
-        self._told = condition
+        self._reported = condition
         health = self.health()
         data = CameraStatusData(
             status=condition.state,
@@ -205,7 +205,7 @@ class CameraWorker:
 
 
 def _condition(status: SourceStatus, picture: PictureHealth, resolution: str | None) -> _Condition:
-    """Put together how the source is and what its picture shows; a picture counts only while pictures come."""
+    """Combine the state of the source with that of its picture, which is valid only while frames arrive."""
     if status.state == "degraded":
         return _Condition("degraded", status.error, STALLED, resolution)
     if status.state == "online" and picture.fault is not None:

@@ -1,4 +1,4 @@
-"""All cameras of a device: started, stopped and changed while the rest goes on, and asked by commands."""
+"""All cameras of a device: starts, stops and restarts them independently, and handles commands for them."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 10.0
 PROBED_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https", "file", "synthetic"})
-"""Sources that may be opened a second time beside the running one; a USB camera may not."""
+"""Source schemes that can be opened while the camera is running. A USB camera cannot."""
 
 
 FIRST_FRAME_WAIT_S = 30.0
-"""For so long after a camera was started, a request for a picture waits for its first frame."""
+"""Time after the start of a camera during which a snapshot command waits for its first frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class CameraVisits:
-    """Keeps track of what is open, for the case that nobody is left to close it."""
+class OpenStays:
+    """Records open tracks and motion episodes, so that they can be closed after a crash."""
 
     update_last_seen: Callable[[Iterable[str]], None]
-    """Gets the visits that a frame shows to go on."""
+    """Called with the open tracks and motion episodes that continue in a frame."""
     close: Callable[[str], None]
-    """Closes what a camera's last pipeline left open; called before a new one begins."""
+    """Closes what a camera's last pipeline left open. Called before a new pipeline starts."""
 
 
 class Cameras:
-    """Owns the camera workers. Thread-safe: commands arrive on threads of their own."""
+    """Owns the camera workers. Thread-safe: commands arrive on other threads."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class Cameras:
         places: ModelPlaces,
         clock: Clock,
         open_source: OpenSource = open_source,
-        visits: CameraVisits | None = None,
+        open_stays: OpenStays | None = None,
     ) -> None:
         self._open_source = open_source
-        self._visits = visits
+        self._open_stays = open_stays
         self._device = device
         self._places = places
         self._clock = clock
@@ -67,56 +67,59 @@ class Cameras:
         self._timestamps: dict[str, UniqueTimestamps] = {}
 
     def apply(self, cameras: Sequence[CameraSettings]) -> list[str]:
-        """Run exactly these cameras: start new ones, stop gone ones, restart changed ones. Return what was touched."""
-        wanted = {camera.id: camera for camera in cameras if camera.enabled}
+        """Run exactly these cameras: start new, stop removed and restart changed ones. Return the affected ids."""
+        enabled = {camera.id: camera for camera in cameras if camera.enabled}
         with self._lock:
-            gone = [worker for name, worker in self._workers.items() if wanted.get(name) != worker.camera]
-            self._stop(gone)
-            for worker in gone:
+            removed = [worker for name, worker in self._workers.items() if enabled.get(name) != worker.camera]
+            self._stop(removed)
+            for worker in removed:
                 del self._workers[worker.camera.id]
-            new = [camera for name, camera in wanted.items() if name not in self._workers]
+            new = [camera for name, camera in enabled.items() if name not in self._workers]
             for camera in new:
                 self._workers[camera.id] = self._worker(camera)
                 self._started_s[camera.id] = self._clock.monotonic()
                 self._workers[camera.id].start()
-        return sorted({worker.camera.id for worker in gone} | {camera.id for camera in new})
+        return sorted({worker.camera.id for worker in removed} | {camera.id for camera in new})
 
     def stop(self) -> None:
-        """Stop all; open visits are told as left."""
+        """Stop all cameras; open tracks end with ``left``."""
         with self._lock:
             self._stop(list(self._workers.values()))
             self._workers.clear()
 
     def health(self) -> list[CameraHealth]:
-        """Return what the heartbeat says of the cameras."""
+        """Return the health of the cameras for the heartbeat."""
         with self._lock:
             return [worker.health() for worker in self._workers.values()]
 
     def take_snapshot(self, command: SnapshotCommand) -> ReplyFields:
-        """Send the newest frame as a ``snapshot`` event; one that says why, where there is none.
+        """Publish the latest frame as a ``snapshot`` event, or an event with the reason where there is none.
 
-        Raises NotReadyError while the camera was started a moment ago and its first frame may still come.
+        Raises TransientError without a frame, and NotReadyError where the camera has just been started and its first
+        frame is still expected.
         """
-        worker = self._named(command.camera_id)
+        worker = self._find_worker(command.camera_id)
         snapshot_id = command.snapshot_id or command.command_id
-        # Asked before the frame, which may come between the two.
+        # Read before the frame, which may arrive between the two.
         is_awaited = worker.awaits_first_frame and self._age_s(command.camera_id) < FIRST_FRAME_WAIT_S
         frame = worker.latest_frame
         if frame is None:
-            why = worker.health().error or "no frame has come yet"
+            reason = worker.health().error or "no frame received yet"
             if is_awaited:
-                raise NotReadyError(f"camera {command.camera_id} gives no picture yet: {why}")
+                raise NotReadyError(f"camera {command.camera_id} has no picture yet: {reason}")
             at = self._clock.now()
-            failed = worker.builder.snapshot_failed(why, at=at, snapshot_id=snapshot_id, command_id=command.command_id)
+            failed = worker.builder.snapshot_failed(
+                reason, at=at, snapshot_id=snapshot_id, command_id=command.command_id
+            )
             self._device.publish(failed)
-            raise TransientError(f"camera {command.camera_id} gives no picture: {why}")
+            raise TransientError(f"camera {command.camera_id} has no picture: {reason}")
         taken = worker.builder.snapshot_taken(frame, snapshot_id=snapshot_id, command_id=command.command_id)
         self._device.publish(taken)
         return {"snapshot_id": snapshot_id}
 
     def test_connection(self, command: TestConnectionCommand) -> ReplyFields:
-        """Open the camera anew and read a frame; a camera that cannot be opened twice is asked how it is doing."""
-        worker = self._named(command.camera_id)
+        """Open the camera a second time and read a frame, or return the health of the running one."""
+        worker = self._find_worker(command.camera_id)
         source = source_text(worker.camera)
         if scheme_of(source) not in PROBED_SCHEMES:
             health = worker.health()
@@ -129,10 +132,10 @@ class Cameras:
         return {"latency_ms": result.latency_ms, "resolution": result.resolution, "codec": result.codec}
 
     def _age_s(self, camera_id: str) -> float:
-        """Return how long ago the camera was started."""
+        """Return the time since the camera was started."""
         return self._clock.monotonic() - self._started_s.get(camera_id, 0.0)
 
-    def _named(self, camera_id: str) -> CameraWorker:
+    def _find_worker(self, camera_id: str) -> CameraWorker:
         with self._lock:
             worker = self._workers.get(camera_id)
             known = ", ".join(self._workers) or "none"
@@ -157,8 +160,8 @@ class Cameras:
         )
 
     def _pipeline(self, camera: CameraSettings, context: CameraContext) -> CameraPipeline:
-        if self._visits is not None:
-            self._visits.close(camera.id)
+        if self._open_stays is not None:
+            self._open_stays.close(camera.id)
         return build_pipeline(
             camera,
             context=context,
@@ -167,14 +170,14 @@ class Cameras:
         )
 
     def _update_last_seen(self, camera_id: str) -> UpdateLastSeen | None:
-        if self._visits is None:
+        if self._open_stays is None:
             return None
-        note, motion = self._visits.update_last_seen, motion_stay_key(camera_id)
+        note, motion = self._open_stays.update_last_seen, motion_stay_key(camera_id)
         return lambda uids, moving: note((*uids, motion) if moving else uids)
 
     def _stop(self, workers: Sequence[CameraWorker]) -> None:
         for worker in workers:
-            worker.ask_to_stop()
+            worker.request_stop()
         deadline_s = time.monotonic() + STOP_S
         for worker in workers:
             if not worker.join(max(deadline_s - time.monotonic(), 0.1)):

@@ -1,4 +1,4 @@
-"""Where the time goes, stage by stage."""
+"""Measures the processing time of pipeline stages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class StageTimer:
-    """Adds up the seconds spent in named stages of one pipeline."""
+    """Accumulates the seconds spent in the named stages of one pipeline."""
 
     def __init__(self, timer: Callable[[], float] = time.perf_counter) -> None:
         self._timer = timer
@@ -16,7 +16,7 @@ class StageTimer:
 
     @contextmanager
     def stage(self, name: str) -> Generator[None]:
-        """Count the block's time towards ``name``."""
+        """Add the duration of the block to stage ``name``."""
         start = self._timer()
         try:
             yield

@@ -129,7 +129,7 @@ def test_edge_50_visits_open_at_a_kill_are_closed_by_the_next_start(start_agent:
     left = [e for e in agent.events() if e["event_data"].get("track_uid") in killed][-1]
     assert left["event_data"]["dwell_time_seconds"] >= 0
     assert left["timestamp"] == left["event_data"]["last_seen_at"]
-    assert "visits that were open" in agent.log.read_text()
+    assert "tracks and motion episodes that were open" in agent.log.read_text()
 
 
 def test_edge_50_an_orderly_stop_closes_its_visits_itself(start_agent: Callable[..., AgentProcess]) -> None:
@@ -143,7 +143,7 @@ def test_edge_50_an_orderly_stop_closes_its_visits_itself(start_agent: Callable[
     assert all(each[-1] == "left" and each.count("left") == 1 for each in steps.values())
     agent.start()
     eventually(lambda: len(agent.steps()) > len(steps), within_s=60)
-    assert "visits that were open" not in agent.log.read_text()
+    assert "tracks and motion episodes that were open" not in agent.log.read_text()
 
 
 def test_edge_10_a_snapshot_asked_for_while_the_device_was_away_is_taken(

@@ -1,4 +1,4 @@
-"""What is remembered of one tracked object, from its first detection to its last."""
+"""State of one tracked object, from its first detection to its last."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from edge_agent.events.rule_types import PathPoint, Transition
 from edge_agent.events.rules.path import TrackPath
 from edge_agent.types import EarlierDetection, Frame, ViewChange
 
-PUT_IOU = 0.4
-PUT_S = 3.0
-"""Something that overlapped its first place so much for so long is furniture, parked, or asleep."""
-MOST_PENDING = 64
-_LEAST_SCORES = 3
+STATIC_IOU = 0.4
+STATIC_S = 3.0
+"""An object whose box overlaps its first box by ``STATIC_IOU`` for this time has not moved (a parked car)."""
+MAX_PENDING = 64
+_MIN_SCORES = 3
 _TOLERANCE_S = 1e-6
 
 _SPARSE_DETECTIONS = 5
-"""So many detections are enough however many detector runs missed the object in between."""
+"""Number of detections that is enough regardless of how many detector runs missed the object."""
 _DENSE_DETECTIONS, _DENSE_RATIO, _SLOW_S = 3, 0.6, 0.9
-"""An object seen in this share of the detector runs needs fewer: three, or two that are so far apart in time."""
-MOST_SWIFT_CONFIRM_S = 1.0
-"""Above this, the time is meant to leave passers-by out, however fast they are."""
-_SWIFT_DISTANCE = 0.25
-"""An object that has come this far, in shares of the picture, need not be in it for long."""
+"""An object detected in this share of the runs needs three detections, or two ``_SLOW_S`` apart."""
+MAX_FAST_CONFIRM_S = 1.0
+"""Maximum ``confirm_s`` at which fast objects are confirmed early. A longer time is meant to exclude passers-by."""
+_FAST_DISTANCE = 0.25
+"""Distance, in shares of the picture, after which an object is confirmed early."""
 
 
 @dataclass(slots=True)
 class TrackState:
-    """One object. Two frames are held at most: the latest and the best."""
+    """One tracked object. Holds at most two frames: the latest and the best."""
 
     track_id: int
     track_uid: str
@@ -41,60 +41,60 @@ class TrackState:
     first_seen_s: float
     first_xyxy: Box
     last: TrackObservation
-    place: Box
-    """Where it was last seen, in pixels of the present view."""
+    xyxy: Box
+    """Box of the last detection, in pixels of the current view."""
     score_window_s: float
     best: TrackObservation | None = None
-    """The best picture since the last event."""
+    """The best snapshot since the last event."""
     scores: deque[tuple[float, float]] = field(default_factory=deque[tuple[float, float]])
     """Time and score of the latest detections."""
     path: TrackPath = field(default_factory=TrackPath)
     pending: list[Transition] = field(default_factory=list[Transition])
-    """What the object did under the rules before it was announced."""
+    """Transitions before the object was announced."""
     zones: tuple[str, ...] = ()
     was_in_required: bool = False
     loitering: bool = False
     detection_count: int = 0
     detector_runs: int = 0
-    """How often the detector has looked since the first observation."""
+    """Runs of the detector since the first detection."""
     announced: bool = False
     emitted_at_s: float = 0.0
     emitted_xyxy: Box | None = None
-    """Where it was at its last event."""
+    """Box at the last event."""
     stationary: bool = False
-    stayed_put: bool = True
-    """Whether it has been where it was first seen all along."""
+    has_not_moved: bool = True
+    """Whether all boxes so far overlap the first one."""
     lost_at_s: float | None = None
-    """When the tracker gave it up, while it is waited for."""
+    """Time at which the tracker lost it, while it is awaiting return."""
 
     @property
-    def may_be_there_still(self) -> bool:
-        """Whether losing sight of it is more likely the detector's fault than its own: it did not move."""
-        return self.stationary or (self.stayed_put and self.seen_for_s >= PUT_S)
+    def may_return(self) -> bool:
+        """Whether a lost object is probably still there: it did not move, so the detector may have missed it."""
+        return self.stationary or (self.has_not_moved and self.seen_for_s >= STATIC_S)
 
     @property
     def median_score(self) -> float:
-        """The median of the latest scores; the lower of the middle two."""
+        """Median of the latest scores; the lower of the middle two for an even number."""
         return median_low(score for _, score in self.scores)
 
     @property
     def seen_for_s(self) -> float:
-        """Seconds between the first and the last observation."""
+        """Seconds between the first and the last detection."""
         return max(self.last.frame.time_s - self.first_seen_s, 0.0)
 
-    def is_swift(self, confirm_s: float) -> bool:
-        """Return whether it has come too far for the time that it has to be seen for to say anything."""
-        if confirm_s > MOST_SWIFT_CONFIRM_S:
+    def is_fast(self, confirm_s: float) -> bool:
+        """Return whether it has moved so far that it need not be detected for ``confirm_s``."""
+        if confirm_s > MAX_FAST_CONFIRM_S:
             return False
-        frame, first, now = self.last.frame, self.first_xyxy, self.place
+        frame, first, now = self.last.frame, self.first_xyxy, self.xyxy
         across = abs(first[0] + first[2] - now[0] - now[2]) / (2.0 * frame.width)
         down = abs(first[1] + first[3] - now[1] - now[3]) / (2.0 * frame.height)
-        return max(across, down) >= _SWIFT_DISTANCE
+        return max(across, down) >= _FAST_DISTANCE
 
-    def is_certain(self, confirm_s: float) -> bool:
-        """Return whether it has been seen for long enough, and often enough in that time, to be announced.
+    def is_confirmed(self, confirm_s: float) -> bool:
+        """Return whether it has been detected for long enough, and often enough in that time, to be announced.
 
-        Time counts rather than frames, so that one frame a second will do as well as thirty.
+        The time is in seconds rather than frames, so the result is the same at 1 and at 30 frames per second.
         """
         dense = self.detection_count >= _DENSE_RATIO * self.detector_runs
         often = self.detection_count >= _SPARSE_DETECTIONS or (
@@ -102,31 +102,31 @@ class TrackState:
         )
         if confirm_s <= 0.0 or (often and self.seen_for_s >= confirm_s - _TOLERANCE_S):
             return True
-        return self.is_swift(confirm_s) and dense and self.detection_count >= _DENSE_DETECTIONS
+        return self.is_fast(confirm_s) and dense and self.detection_count >= _DENSE_DETECTIONS
 
-    def moved_on(self, same_place_iou: float) -> bool:
-        """Return whether it is somewhere else, or of another size, than at its last event."""
-        return self.emitted_xyxy is None or box_iou(self.emitted_xyxy, self.place) < same_place_iou
+    def has_moved(self, same_place_iou: float) -> bool:
+        """Return whether its box differs from that of the last event."""
+        return self.emitted_xyxy is None or box_iou(self.emitted_xyxy, self.xyxy) < same_place_iou
 
-    def add_earlier(self, seen: EarlierDetection) -> None:
-        """Add a detection from before the track was confirmed; its frame is gone."""
-        if self.detection_count == 0 and seen.time_s < self.first_seen_s:
-            self.first_seen_at -= timedelta(seconds=self.first_seen_s - seen.time_s)
-            self.first_seen_s, self.first_xyxy = seen.time_s, seen.xyxy
+    def add_earlier(self, detection: EarlierDetection) -> None:
+        """Add a detection from before the track was confirmed; its frame is no longer available."""
+        if self.detection_count == 0 and detection.time_s < self.first_seen_s:
+            self.first_seen_at -= timedelta(seconds=self.first_seen_s - detection.time_s)
+            self.first_seen_s, self.first_xyxy = detection.time_s, detection.xyxy
         self.detection_count += 1
         self.detector_runs += 1
-        self.scores.append((seen.time_s, seen.score))
+        self.scores.append((detection.time_s, detection.score))
 
     def add(self, observation: TrackObservation, class_name: str, *, stationary: bool, best_age_s: float) -> None:
-        """Add one observation. A best picture older than ``best_age_s`` gives way: events keep near their time."""
+        """Add one observation. A best snapshot older than ``best_age_s`` is replaced."""
         self.last = observation
-        self.place = observation.xyxy
+        self.xyxy = observation.xyxy
         self.class_name = class_name
         self.detection_count += 1
         self._add_score(observation.frame.time_s, observation.score)
         self.stationary = stationary
         self.lost_at_s = None
-        self.stayed_put = self.stayed_put and box_iou(self.first_xyxy, observation.xyxy) >= PUT_IOU
+        self.has_not_moved = self.has_not_moved and box_iou(self.first_xyxy, observation.xyxy) >= STATIC_IOU
         best = self.best
         stale = best is not None and observation.frame.time_s - best.frame.time_s > best_age_s
         if best is None or stale or observation.quality > best.quality:
@@ -135,34 +135,34 @@ class TrackState:
     def _add_score(self, time_s: float, score: float) -> None:
         scores = self.scores
         scores.append((time_s, score))
-        while len(scores) > _LEAST_SCORES and scores[0][0] < time_s - self.score_window_s - _TOLERANCE_S:
+        while len(scores) > _MIN_SCORES and scores[0][0] < time_s - self.score_window_s - _TOLERANCE_S:
             scores.popleft()
 
     def move_view(self, change: ViewChange) -> None:
-        """Move the remembered places to where they lie now; what has been seen stays with the frame it was seen in."""
-        self.place, self.first_xyxy = change.box(self.place), change.box(self.first_xyxy)
+        """Move remembered positions with the view. Observations keep the pixels of their own frames."""
+        self.xyxy, self.first_xyxy = change.box(self.xyxy), change.box(self.first_xyxy)
         if self.emitted_xyxy is not None:
             self.emitted_xyxy = change.box(self.emitted_xyxy)
 
-    def postpone(self, transitions: list[Transition]) -> None:
-        """Keep what transitions until the object is announced."""
+    def add_pending(self, transitions: list[Transition]) -> None:
+        """Store transitions until the object is announced."""
         self.pending += transitions
-        del self.pending[:-MOST_PENDING]
+        del self.pending[:-MAX_PENDING]
 
     def occurrence(
         self, action: Action, *, line_crossed: str | None = None, path: tuple[PathPoint, ...] = ()
     ) -> TrackingOccurrence:
-        """Make the event of this moment; the best picture starts afresh, so that the next event shows a new one."""
-        picture = self.best or self.last
+        """Return the occurrence and reset the best snapshot, so that the next event shows a new one."""
+        best_snapshot = self.best or self.last
         self.best = None
         self.emitted_at_s = self.last.frame.time_s
-        self.emitted_xyxy = self.place
+        self.emitted_xyxy = self.xyxy
         return TrackingOccurrence(
             action=action,
             track_id=self.track_id,
             track_uid=self.track_uid,
             class_name=self.class_name,
-            observation=picture,
+            observation=best_snapshot,
             first_seen_at=self.first_seen_at,
             last_seen_at=self.last.frame.timestamp,
             dwell_s=None if action == "entered" else self.seen_for_s,
@@ -174,16 +174,16 @@ class TrackState:
             first_seen_s=self.first_seen_s,
         )
 
-    def rule_occurrence(self, transitions: Transition) -> RuleOccurrence:
-        """Make the event of something that the object did; its picture is that of the last observation."""
+    def rule_occurrence(self, transition: Transition) -> RuleOccurrence:
+        """Return the occurrence for a transition of the object, with the frame of the last observation."""
         observation = self.last
         frame = observation.frame
         return RuleOccurrence(
-            transition=transitions,
+            transition=transition,
             frame=frame,
             labels=observation.labels,
-            since_at=None if transitions.since_s is None else moment(frame, transitions.since_s),
-            crossed_at=moment(frame, transitions.time_s) if transitions.rule == "line_crossed" else None,
+            since_at=None if transition.since_s is None else to_datetime(frame, transition.since_s),
+            crossed_at=to_datetime(frame, transition.time_s) if transition.rule == "line_crossed" else None,
             track_id=self.track_id,
             track_uid=self.track_uid,
             class_name=self.class_name,
@@ -192,17 +192,17 @@ class TrackState:
         )
 
 
-def moment(frame: Frame, time_s: float) -> datetime:
-    """Return the moment at which the source's clock showed ``time_s``, counted from a frame near it."""
+def to_datetime(frame: Frame, time_s: float) -> datetime:
+    """Convert a time of the source's clock to a datetime, relative to a frame close to it."""
     return frame.timestamp + timedelta(seconds=time_s - frame.time_s)
 
 
-def picture_quality(box: Box, score: float, *, width: int, height: int) -> float:
-    """Return how good a picture of an object a frame makes: sure, large, and not cut by the picture's edge.
+def snapshot_quality(box: Box, score: float, *, width: int, height: int) -> float:
+    """Return the quality of a frame as a snapshot of an object: high for a large, confident, untruncated box.
 
-    The area counts by its square root, so that a slightly larger but doubtful box does not win.
+    The square root of the area is used, so that a slightly larger box with a low score is not preferred.
     """
     left, top, right, bottom = box
     margin_px = 0.005 * max(width, height)
-    cut = left <= margin_px or top <= margin_px or right >= width - margin_px or bottom >= height - margin_px
-    return score * (box_area(box) / (width * height)) ** 0.5 * (0.5 if cut else 1.0)
+    truncated = left <= margin_px or top <= margin_px or right >= width - margin_px or bottom >= height - margin_px
+    return score * (box_area(box) / (width * height)) ** 0.5 * (0.5 if truncated else 1.0)

@@ -162,7 +162,7 @@ def test_a_schedule_may_end_at_the_end_of_the_day(tmp_path: Path) -> None:
 
 
 def test_edge_47_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    """Nobody likes to be told one mistake at a time."""
+    """All mistakes are listed at once."""
     message = _load(tmp_path, MINIMAL.replace("site_id", "sight_id").replace('host = "broker.example"', "port = 0"))
     assert message.count("\n  - ") == 4
 

@@ -36,7 +36,7 @@ class Plates:
 
 
 class ByBrightness:
-    """A reader that tells crops apart by how bright they are."""
+    """A reader that distinguishes crops by their brightness."""
 
     def __init__(self, **texts: PlateReading) -> None:
         self.texts = texts
@@ -82,13 +82,13 @@ def test_of_two_plates_about_as_sure_the_larger_comes_first(picture: Path, far_a
 
 
 def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> None:
-    """A sticker or a grille is left out, unless everything is asked for; what looks like nothing else is told."""
+    """A sticker or a grille is omitted, unless all detections are requested; a clear plate is always returned."""
     grille = PlateReading("II", 0.1, (0.3, 0.3))
     plate = PlateReading("AB12CDE", 0.5, (0.9,) * 7)
-    for score, reading, told in ((0.58, grille, False), (0.58, plate, True), (0.85, grille, True)):
+    for score, reading, returned in ((0.58, grille, False), (0.58, plate, True), (0.85, grille, True)):
         box, reader = replace(LEFT, score=score), ByBrightness(dark=reading, bright=reading)
         found = PictureReader(detector=Plates(box), reader=reader).read_file(str(picture))
-        assert [each.text for each in found.plates] == ([reading.text] if told else [])
+        assert [each.text for each in found.plates] == ([reading.text] if returned else [])
         everything = PictureReader(detector=Plates(box), reader=reader, min_plate_score=0.0).read_file(str(picture))
         assert [each.text for each in everything.plates] == [reading.text]
 

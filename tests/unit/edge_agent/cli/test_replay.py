@@ -53,12 +53,12 @@ def _replay(clip: Path, out: Path, *options: str) -> int:
 
 
 def test_two_crossings_are_two_visits(clip: Path, tmp_path: Path) -> None:
-    """Each object enters once and leaves once, near the frames in which it was there, and motion is told with it."""
+    """Each object enters and leaves once, near the frames in which it is visible, and motion is reported."""
     assert _replay(clip, tmp_path) == 0
     parsed = [parse_event(json.dumps(event).encode()) for event in _events(tmp_path)]
-    told = [event for event in parsed if isinstance(event, TrackingEvent)]
-    visits = {event.event_data.track_id: [] for event in told}
-    for event in told:
+    tracking = [event for event in parsed if isinstance(event, TrackingEvent)]
+    visits = {event.event_data.track_id: [] for event in tracking}
+    for event in tracking:
         visits[event.event_data.track_id].append(event)
     assert len(visits) == 2
     for (first, last), visit in zip(CROSSINGS, visits.values(), strict=True):
@@ -171,7 +171,7 @@ def test_bad_sources_are_named(
 def test_a_damaged_recording_is_played_as_far_as_it_goes(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What decodes is analysed, and the damage is told."""
+    """The decodable part is analysed, and the damage is reported."""
     data = bytearray(clip.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 3000] = bytes(3000)
@@ -184,7 +184,7 @@ def test_a_damaged_recording_is_played_as_far_as_it_goes(
 def test_edge_27_a_cut_recording_has_its_events_and_the_exit_status_of_a_failure(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What comes before the cut is kept in full, a warning says what is missing, and scripts can tell by the status."""
+    """Events before the cut are complete, a warning names the missing part, and the exit status is 1."""
     with av.open(str(clip)) as whole, av.open(str(tmp_path / "whole.mkv"), "w") as copied:
         video = copied.add_stream_from_template(whole.streams.video[0])
         for packet in whole.demux(video=0):

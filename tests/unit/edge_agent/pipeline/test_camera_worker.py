@@ -27,7 +27,7 @@ from tests.support.waiting import eventually
 
 
 class FakePipeline:
-    """Counts frames; fails on those that it is told to fail on."""
+    """Counts frames, and fails on the given ones."""
 
     def __init__(self, *, fails_on: int | None = None) -> None:
         self.seen: list[int] = []
@@ -210,14 +210,14 @@ def test_edge_10_a_first_frame_is_awaited_until_it_can_be_had() -> None:
     worker = _worker([FakePipeline()], FakeSources(WatchedSource([frame(1)])), [])
     worker.start()
     eventually(lambda: (False, True) in seen)
-    worker.ask_to_stop()
+    worker.request_stop()
     assert worker.join(10.0)
     assert (False, False) not in seen
     assert seen[0] == (True, False)
 
 
 def test_stopping_closes_what_is_open() -> None:
-    """Asked to stop, the worker finishes its pipeline (open visits are told) and closes its source."""
+    """On a stop request, the worker finishes its pipeline, which ends open tracks, and closes its source."""
     published: list[BuiltEvent] = []
     source, pipeline = FakeSource([frame(1)]), FakePipeline()
     worker = _worker([pipeline], FakeSources(source), published)
@@ -226,7 +226,7 @@ def test_stopping_closes_what_is_open() -> None:
     while worker.latest_frame is None and time.monotonic() < deadline:
         time.sleep(0.005)
     assert worker.latest_frame is not None
-    worker.ask_to_stop()
+    worker.request_stop()
     assert worker.join(10.0)
     assert (pipeline.finished, pipeline.closed, source.closed) == (True, True, True)
     assert worker.latest_frame is None

@@ -1,4 +1,4 @@
-"""A car that parks is reported once, whatever the light does and whoever passes; through the whole pipeline."""
+"""A car that parks is reported once, in changing light and with people passing, through the whole pipeline."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.device.commands import NotReadyError
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.context import DeviceContext
-from edge_agent.pipeline.supervisor import FIRST_FRAME_WAIT_S, Cameras, CameraVisits
+from edge_agent.pipeline.supervisor import FIRST_FRAME_WAIT_S, Cameras, OpenStays
 from edge_agent.types import Frame
 from shared.clock import Clock, ManualClock, SystemClock
 from shared.commands import SnapshotCommand, TestConnectionCommand
@@ -34,7 +34,7 @@ class Device:
     """Cameras with prepared sources, and all that they published."""
 
     def __init__(
-        self, *prepared: FakeSource | Exception, clock: Clock | None = None, visits: CameraVisits | None = None
+        self, *prepared: FakeSource | Exception, clock: Clock | None = None, open_stays: OpenStays | None = None
     ) -> None:
         self.published: list[BuiltEvent] = []
         self.sources = FakeSources(*prepared)
@@ -45,7 +45,7 @@ class Device:
             places=ModelPlaces(location=None, cache_dir=Path("/nonexistent")),
             clock=clock or SystemClock(),
             open_source=self.sources,
-            visits=visits,
+            open_stays=open_stays,
         )
 
     def conditions(self) -> list[tuple[str, str | None]]:
@@ -196,7 +196,7 @@ def test_edge_10_a_camera_that_still_connects_is_waited_for() -> None:
 
 
 def test_edge_10_a_camera_that_does_not_come_is_not_waited_for_longer_than_that() -> None:
-    """Half a minute after its start the asker is told why there is no picture."""
+    """Half a minute after its start, the reply gives the reason why there is no picture."""
     clock = ManualClock()
     source = FakeSource([])
     source.state, source.error = "offline", "nothing listens there"
@@ -208,7 +208,7 @@ def test_edge_10_a_camera_that_does_not_come_is_not_waited_for_longer_than_that(
     with pytest.raises(NotReadyError):
         device.cameras.take_snapshot(command)
     clock.advance(2)
-    with pytest.raises(TransientError, match="gives no picture: nothing listens there") as caught:
+    with pytest.raises(TransientError, match="has no picture: nothing listens there") as caught:
         device.cameras.take_snapshot(command)
     assert not isinstance(caught.value, NotReadyError)
     device.cameras.stop()
@@ -218,8 +218,8 @@ def test_edge_50_a_pipeline_that_begins_anew_closes_what_the_last_one_left_open(
     """After a fault, and at the first start, before any frame is processed."""
     closed: list[str] = []
     seen: list[list[str]] = []
-    visits = CameraVisits(update_last_seen=lambda uids: seen.append(list(uids)), close=closed.append)
-    device = Device(FakeSource([*_frames(2), ConfigurationError("gone")], endless=False), visits=visits)
+    open_stays = OpenStays(update_last_seen=lambda uids: seen.append(list(uids)), close=closed.append)
+    device = Device(FakeSource([*_frames(2), ConfigurationError("gone")], endless=False), open_stays=open_stays)
     device.cameras.apply([_camera()])
     _eventually(lambda: ("offline", "gone") in device.conditions())
     device.cameras.stop()

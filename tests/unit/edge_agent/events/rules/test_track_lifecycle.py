@@ -1,4 +1,4 @@
-"""Comings and goings: when an object is emitted, how often, and when it has left."""
+"""The lifecycle of tracks: when events are emitted, how often, and when an object has left."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _visit(frames: int, track_id: int = 1, **fields: float) -> list[Tracks]:
 
 
 def test_somebody_walks_through() -> None:
-    """Entered after a few sightings, left with the dwell time from the first sighting to the last."""
+    """``entered`` after a few detections; ``left`` with the dwell time from the first detection to the last."""
     emitted = _play(_lifecycle(), [*_visit(30), *[tracks()] * 10, tracks(ended=[1])])
     assert _actions(emitted) == ["entered", "left"]
     entered, left = emitted
@@ -81,7 +81,7 @@ def test_one_noisy_frame_raises_nothing() -> None:
 
 
 def test_a_doubtful_object_is_told_once_it_becomes_sure() -> None:
-    """The median is that of the latest sightings, so a far object is emitted when it has come near."""
+    """The median is that of the latest detections, so a distant object is announced when it comes close."""
     script = [tracks([(1, _walking(step))], score=0.3 if step < 10 else 0.9) for step in range(20)]
     emitted = _play(_lifecycle(), script)
     assert _actions(emitted) == ["entered"]
@@ -184,7 +184,7 @@ def test_an_object_cut_by_the_edge_makes_a_poor_portrait() -> None:
 
 
 def test_the_picture_shows_whom_it_tells_of_and_who_is_known() -> None:
-    """One's own box comes first, then the others that were emitted; a doubtful one is not drawn."""
+    """The object's own box comes first, then those of other announced objects; an unannounced one is not drawn."""
     lifecycle = _lifecycle(EventSettings(update_interval_s=1.0))
     script = []
     for step in range(30):
@@ -197,7 +197,7 @@ def test_the_picture_shows_whom_it_tells_of_and_who_is_known() -> None:
 
 
 def test_the_end_of_the_source_closes_all_visits() -> None:
-    """Told visits leave, waited-for ones too; untold ones vanish silently."""
+    """Announced objects leave, also those awaiting return; unannounced ones emit nothing."""
     lifecycle = _lifecycle()
     script = [*[tracks([(1, STILL), (2, _walking(0))])] * 100, tracks([(2, _walking(1))], ended=[1])]
     _play(lifecycle, [*script, tracks([(2, _walking(2)), (3, _walking(30))])])
@@ -234,7 +234,7 @@ def test_objects_outside_the_required_zone_stay_untold() -> None:
 
 
 def test_objects_are_uncertain_until_announced_and_while_not_detected() -> None:
-    """Who checks by eye can tell them from those in the picture; one frame without a look changes nothing."""
+    """They are marked as uncertain in the scene; a frame without a detector run changes nothing."""
     lifecycle = _lifecycle()
     uncertain: list[set[int]] = []
     for number, state in enumerate([*_visit(20), tracks(), *_visit(22)[21:]], 1):

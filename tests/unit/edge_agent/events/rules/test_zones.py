@@ -58,7 +58,7 @@ def test_edge_01_a_zone_at_the_picture_s_edge_goes_on_beyond_it(corner_y: float)
 
 
 def test_entered_takes_a_third_of_a_second() -> None:
-    """Not the first sighting inside, but 0.3 s of them; the stay counts from the first."""
+    """After 0.3 s of observations inside; the stay starts at the first."""
     transitions = play(zone_rules(), walk([FAR, *[IN] * 3]), end=False)
     assert transitions == []
     transitions = play(zone_rules(), [seen(0.0, *IN), *[seen(0.1 * k, *IN) for k in range(1, 5)]], end=False)
