@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, repeat
 
-LOOK_ALIKE = tuple(
+SIMILAR_CHARACTERS = tuple(
     frozenset(group) for group in ("0ODQ", "1IL7T", "8B3", "5S", "2Z", "6G", "4A", "VY", "UV", "MN", "CG")
 )
 _LIKE, _UNLIKE, _GAP = 0.6, 1.0, 1.0
@@ -89,4 +89,4 @@ def _swaps(text: str, reference: str) -> Swaps:
 def _swap(one: str, other: str) -> float:
     if one == other:
         return 0.0
-    return _LIKE if any(one in group and other in group for group in LOOK_ALIKE) else _UNLIKE
+    return _LIKE if any(one in group and other in group for group in SIMILAR_CHARACTERS) else _UNLIKE

@@ -1,1 +1,1 @@
-"""The examination of number plate reading: pictures, speed, videos, and the synthetic gate, by one command."""
+"""The benchmark of number plate recognition: images, speed, videos and the synthetic gate."""

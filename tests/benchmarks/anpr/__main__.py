@@ -1,4 +1,4 @@
-"""``make bench-anpr``: examine number plate reading and write the table in the documentation.
+"""``make bench-anpr``: evaluate number plate recognition and write the table of figures.
 
 Sections: ``crops`` (the reader alone), ``frames`` (photographs end to end), ``speed``, ``videos`` (panning and zooming
 over photographs), ``gate`` (the synthetic gate), ``database`` (what is stored: searches, statistics, watch-lists). A
@@ -21,11 +21,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.benchmarks import bench_plates
 from tests.benchmarks.anpr.lines import Line, figure_line
 from tests.benchmarks.anpr.material import AbsentError
-from tests.benchmarks.anpr.passages import gate_lines, video_lines
 from tests.benchmarks.anpr.peers import ROOT
 from tests.benchmarks.anpr.report import commit_here, page, show
 from tests.benchmarks.anpr.speed import speed_lines
 from tests.benchmarks.anpr.stills import Step, crop_lines, frame_lines
+from tests.benchmarks.anpr.videos import gate_lines, video_lines
 
 SHARED = ROOT.parent / "shared"
 PAGE = ROOT / "docs" / "reference" / "plates-figures.md"

@@ -1,4 +1,4 @@
-"""What the examination says: one line a figure, with its target and what others reach."""
+"""The figures of the benchmark: one line each, with its target and the results of other readers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from tests.benchmarks.figures import Figure
 
 _WHOLE_FROM = 1000
-"""Larger numbers are told without decimals, not with an exponent."""
+"""Larger numbers are printed without decimals instead of with an exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def number_line(
     sign = "≤" if better == "lower" else "≥"
     met = None if target is None else (value <= target if better == "lower" else value >= target)
     asked = "" if target is None else f"{sign} {target:g} {unit}".strip()
-    told = f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
-    return Line(what, f"{told} {unit}".strip(), detail, asked, met, others)
+    emitted = f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
+    return Line(what, f"{emitted} {unit}".strip(), detail, asked, met, others)
 
 
 def figure_line(figure: Figure) -> Line:

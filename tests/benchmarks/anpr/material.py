@@ -1,4 +1,4 @@
-"""The examination's pictures, as ``shared/README.md`` describes them; any other folder of the same layout will do.
+"""The images of the benchmark, as ``shared/README.md`` describes them; any other folder of the same layout will do.
 
 ``FOLDER/anpr/us_plate_crops.csv`` names crops and what is on them; ``FOLDER/anpr/full_frames/{eu,us,br}.csv`` name
 photographs with one labelled plate each. Nothing is ever trained on them, and nothing is chosen by them.

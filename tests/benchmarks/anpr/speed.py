@@ -1,7 +1,7 @@
-"""How long finding and reading take on one thread, beside others on the same pictures in the same run.
+"""Measures detection and reading on one thread, next to other readers on the same images in the same run.
 
-Processor time is what counts: on a busy machine the clock says more of the other load. Everybody is asked in turn, and
-medians are told. Pictures are decoded before the time is taken, but for OpenALPR, which is a program that reads files.
+Figures are medians of processor time, because elapsed time on a busy machine includes other load. All readers run in
+turn. Images are decoded before the measurement, except for OpenALPR, a program that reads files.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _hd_pictures(shared: Path, folder: Path, count: int) -> tuple[list[tuple[Pat
 
 
 def _crops(shared: Path, folder: Path, count: int) -> tuple[list[tuple[Path, Image]], str]:
-    """Return the examination's crops, else plates of the synthetic gate."""
+    """Return the crops of the benchmark, otherwise plates of the synthetic gate."""
     try:
         images = [picture.load() for picture in few(crops(shared), count)]
         return _written(images, folder, "crop"), f"{len(images)} crops of `us_plate_crops`"

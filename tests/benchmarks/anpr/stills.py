@@ -1,4 +1,4 @@
-"""Crops and photographs: what is read first, what is found, what is taken for a plate and is none."""
+"""Crops and photographs: first readings, detected plates and false positives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was said of one photograph with one labelled plate."""
+    """The result of one photograph with one labelled plate."""
 
     name: str
     wanted: str
@@ -45,7 +45,7 @@ class Answer:
 
 
 def crop_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[Line]:
-    """Examine the reader alone."""
+    """Evaluate the reader alone."""
     reader = PictureReader.open("vedette", threads=1, crops=True)
     right, pictures = 0, few(crops(shared), limit)
     for picture in pictures:
@@ -61,7 +61,7 @@ def crop_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[L
 
 
 def frame_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[Line]:
-    """Examine photographs end to end, through what ``read-plates`` calls, and the detector by itself."""
+    """Evaluate photographs end to end, as ``read-plates`` does, and the detector alone."""
     reader = PictureReader.open("vedette", threads=1, crops=False)
     detector = open_plate_detector()
     answers: dict[str, list[Answer]] = {}
@@ -85,10 +85,10 @@ def frame_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[
     )
 
 
-def judge(picture: LabelledPlate, first: str | None, told: Sequence[Box], detected: Sequence[Box]) -> Answer:
-    """Hold boxes against the label; every box that is not the labelled plate counts as false."""
+def judge(picture: LabelledPlate, first: str | None, emitted: Sequence[Box], detected: Sequence[Box]) -> Answer:
+    """Compare boxes with the label; every box that is not the labelled plate counts as false."""
     assert picture.xyxy is not None
-    overlaps = [box_iou(box, picture.xyxy) for box in told]
+    overlaps = [box_iou(box, picture.xyxy) for box in emitted]
     of_detector = [box_iou(box, picture.xyxy) for box in detected]
     return Answer(
         name=picture.path.name,
@@ -102,7 +102,7 @@ def judge(picture: LabelledPlate, first: str | None, told: Sequence[Box], detect
 
 
 def pooled_lines(answers: Sequence[Answer]) -> list[Line]:
-    """Return what is said of all photographs together."""
+    """Return the figures of all photographs together."""
     count = max(len(answers), 1)
     found, of_detector = sum(a.found for a in answers), sum(a.detector_found for a in answers)
     false, detector_false = sum(a.false for a in answers), sum(a.detector_false for a in answers)

@@ -1,4 +1,4 @@
-"""Writes what the reader's network would answer for given characters: the other direction of ``spotting``."""
+"""Encodes characters as the reader network's output grid: the inverse of ``character_detection``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SURE = 12.0
 
 
 def empty_grid() -> Floats:
-    """A grid that finds nothing."""
+    """Return a grid without characters."""
     cells = np.zeros((ROWS, COLUMNS, 41), np.float32)
     cells[..., 0] = SURE
     return cells
@@ -21,7 +21,7 @@ def empty_grid() -> Floats:
 def write(
     cells: Floats, char: str, x: float, y: float, *, width: float = 18, height: float = 32, logit: float = SURE
 ) -> None:
-    """Let the cells around a middle (pixels of the 192×64 input) speak of a character."""
+    """Encode a character in the cells around its centre, in pixels of the 192×64 input."""
     for row in range(ROWS):
         for column in range(COLUMNS):
             dx, dy = x - (column + 0.5) * STEP_PX[0], y - (row + 0.5) * STEP_PX[1]
@@ -41,7 +41,7 @@ def line(
     height: float = 32,
     into: Floats | None = None,
 ) -> Floats:
-    """A grid with one line of text; ``fall`` is how much it sinks for each pixel to the right."""
+    """Return a grid with one line of text; ``fall``: its slope, positive downwards."""
     cells = empty_grid() if into is None else into
     for index, char in enumerate(text):
         x = left + pitch * index

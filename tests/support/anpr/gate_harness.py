@@ -1,7 +1,7 @@
-"""The synthetic gate with plates that a fake detector and a fake reader can find without a model.
+"""The synthetic gate with plates that a fake detector and a fake reader recognise without a model.
 
 Each plate is painted over with stripes whose colour says which vehicle it is on. The fake reader returns the truth,
-spoilt with noise that grows as the characters shrink.
+with errors that increase as the characters shrink.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def gate_frame(gate: SyntheticGate, index: int, *, rendered: bool = False) -> Fr
 
 
 def paint_code(image: Image, quad: np.ndarray, code: int) -> None:
-    """Stripe a quadrilateral: blue says that it is a plate, red which, and green makes the stripes."""
+    """Fill a quadrilateral with stripes: blue marks a plate, red encodes its number, green makes the stripes."""
     along = np.linspace(0, 1, 2 * STRIPES + 1)
     cv2.fillConvexPoly(image, np.rint(quad).astype(np.int32), (255, 0, _LEVELS * code))
     for start, end in zip(along[1::2], along[2::2], strict=False):
@@ -50,8 +50,8 @@ def paint_code(image: Image, quad: np.ndarray, code: int) -> None:
         cv2.fillConvexPoly(image, np.rint([*top, *bottom]).astype(np.int32), (255, 60, _LEVELS * code))
 
 
-def followed(truths: list[VehicleTruth]) -> list[TrackedObject]:
-    """Return what perfect detection and tracking would say."""
+def tracked_objects(truths: list[VehicleTruth]) -> list[TrackedObject]:
+    """Return the tracked objects of a perfect detector and tracker."""
     return [
         TrackedObject(
             track_id=truth.track,
@@ -65,7 +65,7 @@ def followed(truths: list[VehicleTruth]) -> list[TrackedObject]:
 
 
 class CodedPlates:
-    """A ``PlateDetector`` that finds the stripes."""
+    """A ``PlateDetector`` that detects the stripes."""
 
     def __init__(self, *, score: float = 0.9) -> None:
         self.score = score
@@ -86,7 +86,7 @@ class CodedPlates:
 
 
 class NoisyReader:
-    """A ``PlateReader`` that knows the truth and spoils small characters; as sure as it is right, on the average."""
+    """A ``PlateReader`` that adds errors to the true text of small characters, with calibrated confidences."""
 
     def __init__(self, texts: Mapping[int, str], *, seed: int = 1, noise: float = 1.0) -> None:
         self._texts = texts

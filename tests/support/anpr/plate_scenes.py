@@ -1,4 +1,4 @@
-"""Pictures with one plate at known corners, and a network that sees bright quadrilaterals instead of plates."""
+"""Images with one plate at known corners, and a fake network that detects bright quadrilaterals."""
 
 from __future__ import annotations
 
@@ -41,16 +41,14 @@ def cells_with(
 
 
 class BrightNetwork:
-    """Sees the brightest region of its input as a plate, if it is between ``least_px`` and ``most_px`` wide there.
+    """Detects the brightest region of its input as a plate, if it is between ``min_px`` and ``max_px`` wide there.
 
     Quantised as the shipped models are on its input; its outputs come in an order of their own.
     """
 
-    def __init__(
-        self, *, width: int, height: int, least_px: float = 0, most_px: float = 1e9, logit: float = 3.0
-    ) -> None:
+    def __init__(self, *, width: int, height: int, min_px: float = 0, max_px: float = 1e9, logit: float = 3.0) -> None:
         self._width, self._height = width, height
-        self._span_px, self._logit = (least_px, most_px), logit
+        self._span_px, self._logit = (min_px, max_px), logit
         self.input = TensorSpec("luma", (1, height, width, 1), np.dtype(np.int8), scale=1.0, zero_point=-128)
         self._strides = (STRIDES[1], STRIDES[0], STRIDES[2])
         self.outputs = tuple(

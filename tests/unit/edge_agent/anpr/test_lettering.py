@@ -1,4 +1,4 @@
-"""Lettering on a van, telephone numbers and bus numbers are no plates; plates still are."""
+"""Lettering on a van, telephone numbers and bus numbers are not reported as plates."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def believed(image: Image, text: str, region: str | None, *, score: float = 0.6)
         Lettering("NEUWAGEN 24", 28),
     ],
 )
-def test_edge_43_read_plates_leaves_lettering_out(lettering: Lettering) -> None:
-    """On the side of a van, with the models that ship with the agent."""
+def test_edge_43_read_plates_ignores_lettering(lettering: Lettering) -> None:
+    """On the side of a van, with the shipped models."""
     reader = PictureReader.open("vedette", threads=1, crops=False)
     assert reader.read(van_with(lettering)) == ()
 
 
 @SHIPPED
-def test_edge_43_everything_found_is_listed_where_that_is_asked_for() -> None:
-    """``--all`` lists what hardly looks like a plate, with its low confidence."""
+def test_edge_43_all_lists_low_confidence_plates() -> None:
+    """``--all`` includes detections with a low plate score."""
     reader = PictureReader.open("vedette", threads=1, crops=False, min_plate_score=0.0)
     [found] = reader.read(van_with(Lettering("POLIZEI", 24, 1, (40, 40, 170), (240, 240, 240))))
     assert found.text == "POLIZEI"
@@ -81,7 +81,7 @@ def test_edge_43_a_plate_has_an_edge_around_it_and_lettering_has_none() -> None:
 
 
 def test_edge_43_a_small_plate_in_its_regions_format_needs_no_strong_edge() -> None:
-    """Far plates have weak edges; what they say and what they look like agree, which lettering's does not."""
+    """Distant plates have weak edges; their text and appearance agree, unlike those of lettering."""
     faint = board(border=False)
     assert believed(faint, "B121PHO", "eu")
     assert not believed(faint, "B121PHO", None)
@@ -102,21 +102,21 @@ def test_edge_43_a_small_plate_in_its_regions_format_needs_no_strong_edge() -> N
         ("8ABC123", "us", True),
     ],
 )
-def test_edge_43_what_a_plate_can_say(text: str, appearance: str | None, possible: bool) -> None:
-    """Letters alone only as US vanity plates have them, up to seven; digits alone only in a format of the region."""
+def test_edge_43_letters_alone_need_a_us_plate(text: str, appearance: str | None, possible: bool) -> None:
+    """Letters alone up to seven, as on US vanity plates; digits alone in a format of the region."""
     assert PlateRules().plausible(text, appearance=appearance) == possible
 
 
-def test_edge_43_the_owner_may_expect_plates_of_letters() -> None:
-    """Where US vehicles are named, seven letters are possible whatever a plate looks like; eight are not."""
+def test_edge_43_a_configured_us_region_allows_letters_alone() -> None:
+    """Seven letters are plausible for any appearance; eight are not."""
     rules = PlateRules(PlateRuleSettings(regions=["us"]))
     assert rules.plausible("SUNSHIN")
     assert not rules.plausible("SUNSHINE")
 
 
 @given(st.floats(0, 0.34), st.sampled_from(["car", "truck", "bus", "van"]))
-def test_edge_43_no_plate_hangs_high_on_a_vehicle(share: float, class_name: str) -> None:
-    """Lettering above the waist of a van does; a motorcycle's plate may, and one on a vehicle that is cut above."""
+def test_edge_43_a_high_position_counts_against_a_plate(share: float, class_name: str) -> None:
+    """Not on motorcycles, nor on a vehicle that is truncated at the top."""
     vehicle = (100.0, 100.0, 500.0, 400.0)
     y = 100 + share * 300
     plate = (250.0, y - 10, 350.0, y + 10)

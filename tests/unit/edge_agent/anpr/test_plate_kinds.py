@@ -1,4 +1,4 @@
-"""Kinds of plates and places that the field asks about: colours, two lines, umlauts, the picture's edge, twice."""
+"""Plates from field reports: colours, two lines, umlauts, truncated plates, repetitions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def one_line(**colours: Bgr) -> PlateStyle:
     ids=["polish", "white on black", "red", "yellow", "romanian"],
 )
 def test_edge_42_plates_of_all_colours_are_read(style: PlateStyle, text: str) -> None:
-    """Found on a car, believed to be plates, and read exactly."""
+    """Detected on a car, accepted by the plate score, and read exactly."""
     reader = PictureReader.open("vedette", threads=1, crops=False)
     found = reader.read(car_with(draw_plate(text, style)))
     assert [plate.text for plate in found] == [text.replace(" ", "")]
@@ -73,15 +73,15 @@ def test_edge_42_a_plate_of_two_lines_is_read_from_above() -> None:
     ("read", "text"), [("GÖAB123", "GOAB123"), ("MÜXY7", "MUXY7"), ("京A12345", "京A12345"), ("Æ12", "AE12")]
 )
 def test_edge_41_readers_with_other_alphabets_agree_on_the_normal_form(read: str, text: str) -> None:
-    """Ö is O, as the shipped reader has it; other letters are kept; each character keeps its certainty."""
+    """Ö becomes O, as with the shipped reader; other letters and the confidences are kept."""
     recognizer = SimpleNamespace(run=lambda *_, **__: ([read], np.full((1, len(read)), 0.9)))
     reading = FastPlateOcrReader(recognizer).read(np.zeros((20, 80, 3), np.uint8))
     assert reading.text == text
     assert len(reading.character_confidences) == len(text)
 
 
-def test_edge_44_a_plate_that_the_picture_cuts_is_not_read() -> None:
-    """It is read once it is whole, and told once."""
+def test_edge_44_a_truncated_plate_is_not_read() -> None:
+    """It is read once it is completely visible, and emitted once."""
     reader = FixedReader("AB123CD")
     entering = scene(reader, detects_vehicles=False, search="frame")
     for step in range(8):
@@ -92,11 +92,11 @@ def test_edge_44_a_plate_that_the_picture_cuts_is_not_read() -> None:
     for _ in range(40):
         entering.show([])
     assert reader.reads > 0
-    assert [found.candidates[0].text for found in entering.told] == ["AB123CD"]
+    assert [found.candidates[0].text for found in entering.emitted] == ["AB123CD"]
 
 
 def test_edge_44_the_same_plate_twice_within_half_a_minute_is_one_event() -> None:
-    """As ``repeat_s`` says; after that it is another."""
+    """As ``repeat_s`` says; afterwards it is a new event."""
     passing = scene(FixedReader("AB123CD"))
 
     def pass_by(track: int) -> None:
@@ -107,10 +107,10 @@ def test_edge_44_the_same_plate_twice_within_half_a_minute_is_one_event() -> Non
     for _ in range(100):
         passing.show([])
     pass_by(8)
-    assert len(passing.told) == 1
+    assert len(passing.emitted) == 1
     for _ in range(320):
         passing.show([])
     pass_by(9)
     for _ in range(40):
         passing.show([])
-    assert [found.track_id for found in passing.told] == [7, 9]
+    assert [found.track_id for found in passing.emitted] == [7, 9]

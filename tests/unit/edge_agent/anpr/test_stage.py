@@ -1,4 +1,4 @@
-"""The stage with plates and vehicles put where a test wants them: who is told, when, and as what."""
+"""The plate stage with plates and vehicles at given positions: which events are emitted, and when."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.support.edge.builders import START
 
 @dataclass
 class Scene:
-    """Plates and vehicles put where a test wants them, in frames of 640x360 at ten a second."""
+    """Plates and vehicles at given positions, in 640x360 frames at ten per second."""
 
     stage: PlateStage
     reads: list[int] = field(default_factory=list)
-    told: list[AnprOccurrence] = field(default_factory=list)
+    emitted: list[AnprOccurrence] = field(default_factory=list)
     number: int = 0
 
     def show(
@@ -52,12 +52,12 @@ class Scene:
         seen = [TrackedObject(track, f"c-r-{track}", class_name, box, 0.9) for track, box in vehicles]
         here = {each.track_id for each in seen} if present is None else present
         found = self.stage.observe(now, FrameTracks(seen, here, frozenset(waiting)), moving=True)
-        self.told += found
+        self.emitted += found
         return found
 
 
 class FixedReader:
-    """Reads what it is told to for each code."""
+    """A ``PlateReader`` that returns a fixed text for each code."""
 
     def __init__(self, *texts: str) -> None:
         self.texts = texts
@@ -83,8 +83,8 @@ def car_at(x: float, y: float) -> Box:
     return x, y, x + 200, y + 160
 
 
-def test_a_sign_on_the_wall_is_no_passage() -> None:
-    """Readable, plausible, always there: not told, on no vehicle nor behind one that drives past."""
+def test_a_stationary_sign_is_not_emitted() -> None:
+    """A readable, plausible sign is not emitted, neither alone nor behind a vehicle that drives past."""
     reader = FixedReader("AB123CD")
     still = scene(reader, detects_vehicles=False)
     for _ in range(40):
@@ -93,12 +93,12 @@ def test_a_sign_on_the_wall_is_no_passage() -> None:
     for step in range(30):
         past.show([(1, plate_at(300, 200))], [(7, car_at(140 + 6 * step, 90))])
     past.show([])
-    assert still.told == past.told == []
+    assert still.emitted == past.emitted == []
     assert reader.reads >= 6
 
 
-def test_a_plate_is_read_from_its_second_sighting_on() -> None:
-    """However modest the detector's scores are: a motorcycle that drives away is legible for half a second."""
+def test_a_plate_is_read_from_its_second_detection() -> None:
+    """Also with low detection scores: a motorcycle that drives away is legible for half a second."""
     tracker = ByteTracker(plate_tracking(AnprSettings()), labels=("plate",))
     ids = []
     for number, left in enumerate((100.0, 80.0, 64.0)):
@@ -108,12 +108,12 @@ def test_a_plate_is_read_from_its_second_sighting_on() -> None:
     assert ids == [[], [1], [1]]
 
 
-def test_what_shows_nothing_is_let_be_until_it_moves() -> None:
-    """A sticker that looks like a plate is read three times, not for ever; one that drives off is read again."""
+def test_an_unreadable_plate_is_not_read_again_until_it_moves() -> None:
+    """A sticker that looks like a plate is read three times; after it moved it is read again."""
     detector, reader = CodedPlates(score=0.58), NoisyReader({1: ""}, noise=0.0)
     stage = make_stage(detector, reader, detects_vehicles=False, search="frame", min_sharpness=0.0)
 
-    def look(number: int, x: float) -> None:
+    def process(number: int, x: float) -> None:
         image = np.full((720, 1280, 3), 90, np.uint8)
         quad = np.array([(x, 300), (x + 130, 300), (x + 130, 330), (x, 330)], np.float32)
         paint_code(image, quad, 1)
@@ -124,29 +124,29 @@ def test_what_shows_nothing_is_let_be_until_it_moves() -> None:
         assert stage.observe(frame, FrameTracks(), moving=True) == []
 
     for number in range(30):
-        look(number, 500.0)
+        process(number, 500.0)
     assert reader.reads == 3
     for number in range(30, 36):
-        look(number, 500.0 + 25 * (number - 29))
+        process(number, 500.0 + 25 * (number - 29))
     assert reader.reads > 3
 
 
-def test_badges_are_no_plates() -> None:
-    """The car's name, read again and again, is not told; the plate below it is."""
+def test_badges_are_not_emitted() -> None:
+    """The model name of a car is read repeatedly and not emitted."""
     badge = scene(FixedReader("PASSAT"))
     for step in range(20):
         badge.show([(1, plate_at(160 + 5 * step, 210))], [(7, car_at(100 + 5 * step, 100))])
-    assert badge.told + badge.stage.finish() == []
+    assert badge.emitted + badge.stage.finish() == []
 
 
-def test_a_vehicle_that_stood_there_all_along_is_told_once() -> None:
-    """Parked when the camera started: told, and never read again while it is there, nor when it is found anew."""
+def test_a_vehicle_parked_from_the_start_is_emitted_once() -> None:
+    """It is not read again while it is present, nor emitted again when it is detected anew."""
     reader = FixedReader("AB123CD")
     parked = scene(reader)
     for _ in range(60):
         parked.show([(1, plate_at(160, 210))], [(7, car_at(100, 100))])
-    assert [found.candidates[0].text for found in parked.told] == ["AB123CD"]
-    assert parked.told[0].region == "eu"
+    assert [found.candidates[0].text for found in parked.emitted] == ["AB123CD"]
+    assert parked.emitted[0].region == "eu"
     reads = reader.reads
     assert reads <= 20
     for _ in range(30):
@@ -158,31 +158,31 @@ def test_a_vehicle_that_stood_there_all_along_is_told_once() -> None:
         parked.show([])
     for _ in range(60):
         parked.show([(1, plate_at(160, 210))], [(8, car_at(100, 100))])
-    assert len(parked.told) == 1
+    assert len(parked.emitted) == 1
     assert reader.reads > reads
 
 
-def test_a_track_that_breaks_is_one_passage() -> None:
-    """The tracker loses the vehicle and finds it under another id: one event, of all the readings."""
+def test_a_vehicle_with_a_new_id_is_one_plate_track() -> None:
+    """The tracker loses the vehicle and assigns another id: one event with all readings."""
     broken = scene(FixedReader("AB123CD"), settle_reads=8)
     for step in range(24):
         broken.show([(1, plate_at(160 + 4 * step, 210))], [(7 if step < 6 else 9, car_at(100 + 4 * step, 100))])
-    told = broken.told + broken.stage.finish()
-    assert [(found.candidates[0].text, found.track_id) for found in told] == [("AB123CD", 9)]
-    assert told[0].reads >= 8
+    emitted = broken.emitted + broken.stage.finish()
+    assert [(found.candidates[0].text, found.track_id) for found in emitted] == [("AB123CD", 9)]
+    assert emitted[0].reads >= 8
 
 
-def test_a_plate_gets_its_vehicle_when_that_is_found() -> None:
-    """Followed by itself while the model hesitates; the event is the vehicle's."""
+def test_a_plate_gets_its_vehicle_when_it_is_detected() -> None:
+    """The plate is tracked alone at first; the event has the vehicle's id."""
     late = scene(FixedReader("AB123CD"), settle_reads=6, frame_interval_s=0.1)
     for step in range(20):
         vehicles = [(7, car_at(100 + 8 * step, 100))] if step >= 4 else []
         late.show([(1, plate_at(160 + 8 * step, 210))], vehicles)
-    assert [(found.track_id, found.track_uid, found.vehicle_type) for found in late.told] == [(7, "c-r-7", "car")]
+    assert [(found.track_id, found.track_uid, found.vehicle_type) for found in late.emitted] == [(7, "c-r-7", "car")]
 
 
-def test_two_halves_of_a_passage_are_put_together() -> None:
-    """The vehicle is lost and its plate jumps; followed by itself for a while, it comes back to its vehicle's vote."""
+def test_two_tracks_of_one_plate_are_merged() -> None:
+    """The vehicle is lost and its plate jumps; the readings of both tracks count together."""
     split = scene(FixedReader("AB123CD"), settle_reads=12, frame_interval_s=0.1)
     for step in range(5):
         split.show([(1, plate_at(80 + 6 * step, 210))], [(7, car_at(20 + 6 * step, 100))])
@@ -190,43 +190,43 @@ def test_two_halves_of_a_passage_are_put_together() -> None:
         split.show([(1, plate_at(480 + 6 * step, 210))], present={7})
     for step in range(4):
         split.show([(1, plate_at(510 + 6 * step, 210))], [(7, car_at(430 + 2 * step, 100))])
-    told = split.told + split.stage.finish()
-    assert [(found.candidates[0].text, found.track_id) for found in told] == [("AB123CD", 7)]
-    assert told[0].reads >= 11
+    emitted = split.emitted + split.stage.finish()
+    assert [(found.candidates[0].text, found.track_id) for found in emitted] == [("AB123CD", 7)]
+    assert emitted[0].reads >= 11
 
 
-def test_a_vehicle_without_a_moment_of_a_plate_tells_nothing() -> None:
-    """One reading is not enough, and no plate is nothing."""
+def test_a_vehicle_with_too_few_readings_is_not_emitted() -> None:
+    """One reading is not enough, and a vehicle without a plate emits nothing."""
     brief = scene(FixedReader("AB123CD"))
     for step in range(12):
         brief.show([(1, plate_at(160 + 9 * step, 210))] if step == 5 else [], [(7, car_at(100 + 9 * step, 100))])
     brief.show([])
-    assert brief.told + brief.stage.finish() == []
+    assert brief.emitted + brief.stage.finish() == []
 
 
-def test_who_leaves_before_the_vote_settles_is_told_then() -> None:
-    """Two readings: not settled, but sure enough when the track ends."""
+def test_an_unsettled_vehicle_is_emitted_when_it_leaves() -> None:
+    """Two readings do not settle the vote, but are enough when the track ends."""
     short = scene(FixedReader("AB123CD"), settle_reads=5)
     for step in range(3):
         short.show([(1, plate_at(160 + 25 * step, 210))], [(7, car_at(100 + 25 * step, 100))])
-    assert short.told == []
+    assert short.emitted == []
     assert [found.reads for found in short.show([])] == [3]
 
 
-def test_an_unsettled_vehicle_that_is_waited_for_is_not_given_up() -> None:
-    """Hidden for a moment with one reading; the readings after that count with it."""
+def test_a_lost_vehicle_that_may_return_keeps_its_track() -> None:
+    """Readings before and after an occlusion count together."""
     hidden = scene(FixedReader("AB123CD"), settle_reads=4)
     hidden.show([(1, plate_at(160, 210))], [(7, car_at(100, 100))])
     for _ in range(10):
         hidden.show([], waiting=[7])
     for step in range(1, 18):
         hidden.show([(1, plate_at(160 + 15 * step, 210))], [(7, car_at(100 + 15 * step, 100))])
-    assert [found.track_id for found in hidden.told] == [7]
-    assert hidden.told[0].reads >= 4
+    assert [found.track_id for found in hidden.emitted] == [7]
+    assert hidden.emitted[0].reads >= 4
 
 
 def test_two_vehicles_side_by_side_keep_their_own_plates() -> None:
-    """Their boxes overlap; the texts do not mix."""
+    """Their boxes overlap; the texts are not mixed."""
     pair = scene(FixedReader("AB123CD", "XY987ZW"))
     for step in range(16):
         x = 40.0 + 9 * step
@@ -234,24 +234,24 @@ def test_two_vehicles_side_by_side_keep_their_own_plates() -> None:
             [(1, plate_at(x + 60, 150)), (2, plate_at(x + 160, 200))],
             [(7, car_at(x, 40)), (8, car_at(x + 100, 90))],
         )
-    assert {found.track_id: found.candidates[0].text for found in pair.told} == {7: "AB123CD", 8: "XY987ZW"}
+    assert {found.track_id: found.candidates[0].text for found in pair.emitted} == {7: "AB123CD", 8: "XY987ZW"}
 
 
-def test_a_moving_thing_without_a_class_is_searched_until_its_plate_is_known() -> None:
-    """Blobs beside a model's vehicles: what the model missed has a plate too, but is no vehicle that one can name."""
+def test_a_moving_object_without_a_class_is_searched_until_its_plate_is_read() -> None:
+    """The event of a vehicle that the model missed has no track id and no vehicle type."""
     reader = FixedReader("AB123CD")
     blob = scene(reader, frame_interval_s=60.0)
     for step in range(30):
         box = [(5, car_at(100 + 6 * step, 100))]
         blob.show([(1, plate_at(160 + 6 * step, 210))], box, class_name="object")
-    assert [(found.candidates[0].text, found.track_id, found.vehicle_type) for found in blob.told] == [
+    assert [(found.candidates[0].text, found.track_id, found.vehicle_type) for found in blob.emitted] == [
         ("AB123CD", None, None)
     ]
     assert reader.reads < 20
 
 
-def test_expected_regions_tip_the_balance() -> None:
-    """Read as often one way as the other: the one that has a format of the country wins."""
+def test_expected_regions_decide_between_equal_candidates() -> None:
+    """The candidate with a format of the configured region wins."""
 
     class Doubtful(FixedReader):
         def read(self, crop: Image) -> PlateReading:
@@ -262,9 +262,9 @@ def test_expected_regions_tip_the_balance() -> None:
     doubtful = scene(Doubtful(), rules={"regions": ["ro"]}, min_confidence=0.2)
     for step in range(8):
         doubtful.show([(1, plate_at(160 + 25 * step, 210))], [(7, car_at(100 + 25 * step, 100))])
-    told = doubtful.told + doubtful.stage.finish()
-    assert [found.candidates[0].text for found in told] == ["B120ABC"]
-    assert told[0].region == "ro"
+    emitted = doubtful.emitted + doubtful.stage.finish()
+    assert [found.candidates[0].text for found in emitted] == ["B120ABC"]
+    assert emitted[0].region == "ro"
 
 
 def test_the_region_that_a_plate_looks_like_tips_the_balance() -> None:
@@ -281,8 +281,8 @@ def test_the_region_that_a_plate_looks_like_tips_the_balance() -> None:
     assert choose_text(nothing, rules, appearance="br") is None
 
 
-def test_on_a_live_camera_time_is_kept() -> None:
-    """Once a frame's time is gone nothing more is started; the first thing always is, or nothing would ever be read."""
+def test_on_a_live_camera_the_time_budget_is_kept() -> None:
+    """After the budget nothing more is started; the first search and the first reading always run."""
     ticks = iter(range(10_000))
     detector, reader = CodedPlates(), FixedReader("AB123CD", "XY987ZW")
     stage = PlateStage(
@@ -298,8 +298,8 @@ def test_on_a_live_camera_time_is_kept() -> None:
     assert (len(detector.searched), reader.reads) == (1, 1)
 
 
-def test_models_are_let_go() -> None:
-    """Those that can be closed are."""
+def test_close_releases_the_models() -> None:
+    """Models that have ``close`` are closed."""
 
     class Closing(CodedPlates):
         closed = False
@@ -312,8 +312,8 @@ def test_models_are_let_go() -> None:
     assert detector.closed
 
 
-def test_the_fakes_see_what_they_should() -> None:
-    """A rig that finds nothing would prove nothing."""
+def test_the_fakes_detect_and_read_the_painted_code() -> None:
+    """A harness that detects nothing would prove nothing."""
     image: Image = np.full((120, 200, 3), 90, np.uint8)
     paint_code(image, np.array([(20, 20), (120, 24), (120, 49), (20, 45)]), 3)
     found = CodedPlates().find(image)
@@ -323,14 +323,14 @@ def test_the_fakes_see_what_they_should() -> None:
     assert NoisyReader({3: "AB123"}, noise=0.0).read(crop).text == "AB123"
 
 
-@pytest.mark.parametrize("told_of_it", [False, True])
-def test_edge_20_a_plate_keeps_its_track_when_the_view_moves(told_of_it: bool) -> None:
-    """A plate that stands while the camera pans is one track; a stage that is not told of the pan begins another."""
+@pytest.mark.parametrize("informed", [False, True])
+def test_edge_20_a_plate_keeps_its_track_when_the_view_moves(informed: bool) -> None:
+    """A stationary plate is one track while the camera pans; without ``move_view`` there would be two."""
     stage = scene(FixedReader("AB12CDE"), detects_vehicles=False)
     for _ in range(12):
         stage.show([(1, plate_at(40, 50))])
-    if told_of_it:
+    if informed:
         stage.stage.move_view(ViewChange(shift_x_px=480.0, shift_y_px=220.0))
     for _ in range(12):
         stage.show([(1, plate_at(520, 270))])
-    assert len(stage.stage.open_tracks) == (1 if told_of_it else 2)
+    assert len(stage.stage.open_tracks) == (1 if informed else 2)

@@ -1,4 +1,4 @@
-"""The whole stage at the synthetic gate: one passage, one event, the right text, none invented."""
+"""The complete plate stage on the synthetic gate: one event per vehicle, with the right text."""
 
 from __future__ import annotations
 
@@ -12,80 +12,80 @@ from edge_agent.boxes import Box, box_iou
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from edge_agent.events.occurrences import AnprOccurrence
 from shared.plates import normalize_plate
-from tests.support.anpr.gate_harness import CodedPlates, NoisyReader, followed, gate_frame, make_stage
+from tests.support.anpr.gate_harness import CodedPlates, NoisyReader, gate_frame, make_stage, tracked_objects
 
 FPS = 10.0
 VEHICLES = 5
 
 
 @dataclass
-class Watched:
-    """What a stage made of the gate."""
+class GateResult:
+    """The events of a stage on the synthetic gate."""
 
     gate: SyntheticGate
-    told: list[AnprOccurrence]
+    emitted: list[AnprOccurrence]
     detector: CodedPlates
     reader: NoisyReader
 
     def texts(self) -> list[str]:
-        return [found.candidates[0].text for found in self.told]
+        return [found.candidates[0].text for found in self.emitted]
 
     def truth(self) -> dict[int, str]:
-        return {passage.track: normalize_plate(passage.plate) for passage in self.gate.passages}
+        return {vehicle.track: normalize_plate(vehicle.plate) for vehicle in self.gate.passages}
 
 
 @cache
-def watch(*, seed: int = 1, noise: float = 1.0, vehicles: bool = True, **settings: object) -> Watched:
-    """Let a stage watch five passages through the gate, with perfect tracks or with none."""
+def run_gate(*, seed: int = 1, noise: float = 1.0, vehicles: bool = True, **settings: object) -> GateResult:
+    """Run a stage on five vehicles that pass the gate, with perfect tracks or without."""
     gate = SyntheticGate(seed=seed, fps=FPS, vehicles=VEHICLES)
     detector = CodedPlates()
     reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.passages}, seed=seed, noise=noise)
     stage = make_stage(detector, reader, detects_vehicles=vehicles, **settings)
-    told: list[AnprOccurrence] = []
+    emitted: list[AnprOccurrence] = []
     for index in range(gate.frame_count):
         truths = gate.truth(index)
         if not truths and index % 5:
-            continue  # nobody there: half a second of that is soon told
-        seen = followed(truths) if vehicles else []
+            continue  # empty frames: one in five is enough
+        seen = tracked_objects(truths) if vehicles else []
         tracked = FrameTracks(seen, frozenset(each.track_id for each in seen))
-        told += stage.observe(gate_frame(gate, index), tracked, moving=bool(truths))
-    return Watched(gate, told + stage.finish(), detector, reader)
+        emitted += stage.observe(gate_frame(gate, index), tracked, moving=bool(truths))
+    return GateResult(gate, emitted + stage.finish(), detector, reader)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_each_passage_is_told_once_with_the_right_text(seed: int) -> None:
-    """Five vehicles, a reader that misreads one character in five when they are small: five events, all right."""
-    watched = watch(seed=seed)
-    assert {found.track_id: found.candidates[0].text for found in watched.told} == watched.truth()
-    assert len(watched.told) == VEHICLES
+def test_each_vehicle_is_emitted_once_with_the_right_text(seed: int) -> None:
+    """Five vehicles, and a reader that misreads one in five small characters: five correct events."""
+    result = run_gate(seed=seed)
+    assert {found.track_id: found.candidates[0].text for found in result.emitted} == result.truth()
+    assert len(result.emitted) == VEHICLES
 
 
 @pytest.mark.parametrize("search", ["frame", "auto"])
-def test_without_vehicles_plates_are_followed_by_themselves(search: str) -> None:
-    """A plate camera, or a box without a model: the same, on no vehicle."""
-    watched = watch(vehicles=False, search=search)
-    assert sorted(watched.texts()) == sorted(watched.truth().values())
-    assert {(found.track_id, found.vehicle, found.vehicle_type) for found in watched.told} == {(None, None, None)}
-    assert len({found.track_uid for found in watched.told}) == VEHICLES
+def test_without_vehicles_plates_are_tracked_by_themselves(search: str) -> None:
+    """A plate camera, or a device without a model: the same events without a vehicle."""
+    result = run_gate(vehicles=False, search=search)
+    assert sorted(result.texts()) == sorted(result.truth().values())
+    assert {(found.track_id, found.vehicle, found.vehicle_type) for found in result.emitted} == {(None, None, None)}
+    assert len({found.track_uid for found in result.emitted}) == VEHICLES
 
 
-def test_a_reader_that_guesses_is_not_believed() -> None:
-    """Nearly every second character wrong: what is told at all is hardly ever wrong, and it says how doubtful it is."""
-    watched = watch(noise=2.5)
-    wrong = [found for found in watched.told if found.candidates[0].text not in watched.truth().values()]
+def test_an_unreliable_reader_causes_few_wrong_events() -> None:
+    """With every second character wrong, wrong texts are rare and have a low confidence."""
+    result = run_gate(noise=2.5)
+    wrong = [found for found in result.emitted if found.candidates[0].text not in result.truth().values()]
     assert len(wrong) <= 1
     assert all(found.candidates[0].confidence < 0.8 for found in wrong)
 
 
-def test_what_an_event_says_is_true() -> None:
-    """Direction, type, boxes, candidates, readings, latency, and a frame in which the plate is where it is said."""
-    watched = watch()
-    for found in watched.told:
-        passage = watched.gate.passages[(found.track_id or 0) - 1]
-        truth = next(t for t in watched.gate.truth(found.frame.number - 1) if t.track == passage.track)
-        assert found.direction == ("approaching" if passage.heading == "in" else "receding")
+def test_the_fields_of_an_event_match_the_ground_truth() -> None:
+    """Direction, type, boxes, candidates, number of readings, latency and frame are correct."""
+    result = run_gate()
+    for found in result.emitted:
+        vehicle = result.gate.passages[(found.track_id or 0) - 1]
+        truth = next(t for t in result.gate.truth(found.frame.number - 1) if t.track == vehicle.track)
+        assert found.direction == ("approaching" if vehicle.heading == "in" else "receding")
         assert found.vehicle_type == truth.class_name
-        assert found.track_uid == f"gate-test-{passage.track}"
+        assert found.track_uid == f"gate-test-{vehicle.track}"
         assert truth.plate_quad is not None
         corners: Box = (*truth.plate_quad.min(axis=0).tolist(), *truth.plate_quad.max(axis=0).tolist())
         assert box_iou(found.plate, corners) > 0.6
@@ -97,44 +97,44 @@ def test_what_an_event_says_is_true() -> None:
         assert 0.0 <= found.latency_s < 6.0
 
 
-def test_it_is_told_when_settled_not_when_gone() -> None:
-    """The vehicle at the barrier stands there for four seconds; it is told long before it has left."""
+def test_a_plate_is_emitted_when_its_vote_settles() -> None:
+    """The vehicle waits at the barrier for four seconds; its event is emitted long before it leaves."""
     gate = SyntheticGate(fps=FPS)
     reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.passages})
     stage = make_stage(CodedPlates(), reader)
-    waiting = next(passage for passage in gate.passages if passage.wait_s)
+    waiting = next(vehicle for vehicle in gate.passages if vehicle.wait_s)
     for index in range(round(waiting.start_s * FPS), round(waiting.end_s * FPS)):
-        seen = followed(gate.truth(index))
+        seen = tracked_objects(gate.truth(index))
         if stage.observe(gate_frame(gate, index), FrameTracks(seen, {each.track_id for each in seen}), moving=True):
             assert index / FPS < waiting.end_s - 4.0
             reads = reader.reads
             break
     else:
-        pytest.fail("it was never told")
+        pytest.fail("no event was emitted")
     for later in range(index + 1, round(waiting.end_s * FPS)):
-        seen = [each for each in followed(gate.truth(later)) if each.track_id == waiting.track]
+        seen = [each for each in tracked_objects(gate.truth(later)) if each.track_id == waiting.track]
         assert stage.observe(gate_frame(gate, later), FrameTracks(seen, {waiting.track}), moving=True) == []
     assert reader.reads == reads, "a vehicle whose plate is known is not read again"
 
 
-def test_a_budget_is_kept_and_everybody_still_read() -> None:
-    """One search and one reading a frame: later, but the same."""
-    watched = watch(max_searches=1, max_reads=1, search="vehicles")
-    assert sorted(watched.texts()) == sorted(watched.truth().values())
-    assert len(watched.detector.searched) <= watched.gate.frame_count
-    assert watched.reader.reads <= watched.gate.frame_count
+def test_with_one_search_and_one_reading_per_frame_all_plates_are_read() -> None:
+    """Later, but with the same texts."""
+    result = run_gate(max_searches=1, max_reads=1, search="vehicles")
+    assert sorted(result.texts()) == sorted(result.truth().values())
+    assert len(result.detector.searched) <= result.gate.frame_count
+    assert result.reader.reads <= result.gate.frame_count
 
 
-def test_all_searches_are_in_vehicles_where_that_is_asked() -> None:
-    """Never the whole picture."""
-    watched = watch(search="vehicles")
-    assert (watched.gate.width, watched.gate.height) not in watched.detector.searched
-    assert len(watched.told) == VEHICLES
+def test_search_in_vehicles_never_searches_the_whole_frame() -> None:
+    """With ``search = "vehicles"``."""
+    result = run_gate(search="vehicles")
+    assert (result.gate.width, result.gate.height) not in result.detector.searched
+    assert len(result.emitted) == VEHICLES
 
 
 @pytest.mark.parametrize("settings", [{"min_glyph_px": 200}, {"min_sharpness": 1.0}, {"min_detection_score": 0.95}])
-def test_what_is_too_small_too_blurred_or_too_doubtful_is_not_read(settings: dict[str, object]) -> None:
-    """The reader is not even asked, and nothing is told."""
-    watched = watch(**settings)
-    assert watched.reader.reads == 0
-    assert watched.told == []
+def test_small_blurred_and_uncertain_plates_are_not_read(settings: dict[str, object]) -> None:
+    """The reader is not called, and nothing is emitted."""
+    result = run_gate(**settings)
+    assert result.reader.reads == 0
+    assert result.emitted == []

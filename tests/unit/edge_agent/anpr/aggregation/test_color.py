@@ -1,4 +1,4 @@
-"""A vehicle's colour, told in daylight and when it is clear."""
+"""The colour of a vehicle in daylight, if it is clear."""
 
 from __future__ import annotations
 
@@ -43,27 +43,27 @@ def test_ordinary_paints_have_ordinary_names(paint: tuple[int, int, int], name: 
     assert vehicle_color(street(paint), CAR, plate=(260, 210, 340, 228)) == name
 
 
-def test_at_night_nothing_is_told() -> None:
+def test_at_night_there_is_no_colour() -> None:
     """Street lamps make every car orange, and darkness makes it black."""
     assert vehicle_color(street((160, 90, 35), light=0.3), CAR) is None
 
 
-def test_infrared_has_no_colours() -> None:
-    """A grey picture says nothing of paint, not even that it is grey."""
+def test_infrared_images_have_no_colour() -> None:
+    """A grey image gives no information on paint."""
     grey = cv2.cvtColor(street((45, 40, 180)), cv2.COLOR_BGR2GRAY)
     assert vehicle_color(np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8), CAR) is None
 
 
-def test_a_vehicle_of_two_colours_is_not_judged() -> None:
-    """Half red, half white: neither is the answer."""
+def test_a_vehicle_of_two_colours_has_no_colour() -> None:
+    """Half red and half white: neither is returned."""
     image = street((45, 40, 180))
     image[100:260, 300:400] = (238, 240, 240)
     assert vehicle_color(image, CAR) is None
 
 
 @pytest.mark.parametrize("box", [(200, 100, 230, 130), (630, 340, 700, 420), (-300, -300, -100, -100)])
-def test_too_little_to_see_says_nothing(box: Box) -> None:
-    """Far away, or all but out of the picture."""
+def test_small_and_truncated_vehicles_have_no_colour(box: Box) -> None:
+    """Far away, or mostly outside the frame."""
     assert vehicle_color(street((45, 40, 180)), box) is None
 
 
@@ -72,14 +72,14 @@ ADMISSIBLE = {
     (64, 62, 60): {"grey", "black"}, (232, 234, 236): {"white", "silver"}, (74, 120, 58): {"green"},
     (48, 150, 214): {"orange", "yellow"}, (110, 104, 98): {"grey"}, (120, 52, 40): {"blue"},
 }  # fmt: skip
-"""What each of the synthetic gate's paints may be called."""
+"""Accepted colour names of each paint of the synthetic gate."""
 
 
-def test_the_synthetic_gates_vehicles_are_not_miscalled() -> None:
-    """Sides and bonnet are shaded, lamps shine: most are told, none wrongly."""
+def test_the_colours_of_the_synthetic_gate_are_not_wrong() -> None:
+    """Sides and bonnet are shaded: most colours are returned, none wrongly."""
     gate = SyntheticGate(fps=4)
-    paints = {passage.track: passage.paint for passage in gate.passages}
-    told: dict[int, set[str]] = {}
+    paints = {vehicle.track: vehicle.paint for vehicle in gate.passages}
+    colours: dict[int, set[str]] = {}
     for index in range(0, gate.frame_count, 3):
         for truth in gate.truth(index):
             if truth.glyph_height_px < 10 or truth.class_name == "motorcycle":
@@ -89,8 +89,8 @@ def test_the_synthetic_gates_vehicles_are_not_miscalled() -> None:
                 plate = (*truth.plate_quad.min(axis=0).tolist(), *truth.plate_quad.max(axis=0).tolist())
             name = vehicle_color(gate.render(index), as_box(truth.xyxy), plate=plate)
             if name is not None:
-                told.setdefault(truth.track, set()).add(name)
+                colours.setdefault(truth.track, set()).add(name)
     assert {
-        (track, name) for track, names in told.items() for name in names if name not in ADMISSIBLE[paints[track]]
+        (track, name) for track, names in colours.items() for name in names if name not in ADMISSIBLE[paints[track]]
     } == set()
-    assert len(told) >= 4
+    assert len(colours) >= 4

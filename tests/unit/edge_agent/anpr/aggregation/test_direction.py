@@ -1,4 +1,4 @@
-"""Which way a passage goes."""
+"""The direction of a plate track."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def heading(*plates: Box, vehicles: tuple[Box, ...] = (), **settings: object) ->
     return made
 
 
-def test_who_grows_approaches() -> None:
-    """In width and height alike; the words are the owner's."""
+def test_a_growing_plate_approaches() -> None:
+    """Width and height must both grow; the values are configurable."""
     assert heading(FAR, NEAR).label(**SIZE) == "approaching"
     assert heading(NEAR, FAR).label(**SIZE) == "receding"
     assert heading(FAR, NEAR, approaching="in").label(**SIZE) == "in"
@@ -32,16 +32,16 @@ def test_who_grows_approaches() -> None:
     assert heading(NEAR, FAR, receding="out").label(**SIZE) == "out"
 
 
-def test_one_sighting_or_no_growth_says_nothing() -> None:
-    """Crossing at one distance is neither."""
+def test_one_detection_or_no_growth_has_no_direction() -> None:
+    """Crossing at a constant distance has no direction."""
     assert heading(FAR).label(**SIZE) is None
     assert heading(FAR, (500, 100, 541, 110)).label(**SIZE) is None
     assert heading().label(**SIZE) is None
     assert heading(FAR, NEAR, by="none").label(**SIZE) is None
 
 
-def test_the_vehicle_says_it_too_unless_it_is_cut() -> None:
-    """A plate read twice in one place, on a vehicle that grows; a box cut by the picture's edge says nothing."""
+def test_the_vehicle_box_counts_unless_it_is_truncated() -> None:
+    """The plate is constant, the vehicle grows; truncated boxes are ignored."""
     small, large, cut = (400.0, 100.0, 500.0, 200.0), (300.0, 200.0, 600.0, 500.0), (300.0, 550.0, 600.0, 600.0)
     assert heading(FAR, FAR, vehicles=(small, large)).label(**SIZE) == "approaching"
     assert heading(FAR, NEAR, vehicles=(large, cut)).label(**SIZE) == "approaching"
@@ -57,27 +57,27 @@ def test_a_line_has_two_sides(start: tuple[float, float], end: tuple[float, floa
     assert moved.label(**SIZE) == label
 
 
-def test_a_line_needs_two_ends() -> None:
-    """One point has no sides."""
+def test_a_line_needs_two_points() -> None:
+    """A line of one point has no sides."""
     with pytest.raises(ValidationError, match="same point"):
         DirectionSettings(by="line", start=(0.5, 0.5), end=(0.5, 0.5))
 
 
-def test_one_place_has_no_line_direction() -> None:
-    """Nothing to compare, or a step too small to be one."""
+def test_a_small_movement_has_no_line_direction() -> None:
+    """One box, or a step below the minimum."""
     assert heading((480, 100, 520, 110), by="line").label(**SIZE) is None
     assert heading((480, 100, 520, 110), (480, 104, 520, 114), by="line").label(**SIZE) is None
 
 
-def test_waiting_for_a_direction_ends_when_it_is_known_or_unwanted() -> None:
-    """So that an event does not wait for what will never be."""
+def test_a_direction_is_known_when_determined_or_disabled() -> None:
+    """An event does not wait for a direction that is not configured."""
     assert heading(FAR, NEAR).is_known(**SIZE)
     assert not heading(FAR).is_known(**SIZE)
     assert heading(FAR, by="none").is_known(**SIZE)
 
 
-def test_what_has_moved() -> None:
-    """By half its own width, or in size; a trembling box has not."""
+def test_a_plate_has_moved_by_position_or_size() -> None:
+    """By half its width, or in size; detector noise does not count."""
     assert not heading(FAR).plate_moved
     assert not heading(FAR, (483, 101, 523, 111)).plate_moved
     assert heading(FAR, (510, 100, 550, 110)).plate_moved
@@ -87,8 +87,8 @@ def test_what_has_moved() -> None:
     assert heading(vehicles=((100, 100, 300, 300), (160, 100, 360, 300))).vehicle_moved
 
 
-def test_a_passage_in_two_pieces_began_with_the_first() -> None:
-    """What was followed as another before lends its beginning."""
+def test_a_merged_track_begins_with_the_earlier_one() -> None:
+    """The boxes of the earlier track come first."""
     later = heading(NEAR)
     later.prepend(heading(FAR))
     assert later.label(**SIZE) == "approaching"

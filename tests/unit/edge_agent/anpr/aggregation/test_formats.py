@@ -1,4 +1,4 @@
-"""What can be a plate's text, and where it is from."""
+"""Plausible texts of plates, and their regions."""
 
 from __future__ import annotations
 
@@ -67,29 +67,29 @@ def test_every_region_has_an_ordinary_plate_tested() -> None:
         "18004669377",
     ],
 )
-def test_badges_and_signs_are_no_plates(text: str) -> None:
-    """Names of cars, telephone numbers, grilles read as bars."""
+def test_badges_and_signs_are_not_plausible(text: str) -> None:
+    """Names of cars, telephone numbers, and grilles read as bars."""
     assert not rules().plausible(text)
 
 
-def test_all_letters_are_believed_where_there_are_such_plates() -> None:
-    """Vanity plates: where the owner says so, or the plate looks so."""
+def test_letters_alone_are_plausible_in_regions_with_such_plates() -> None:
+    """Vanity plates, if the region is configured or the plate looks like it."""
     assert rules(regions=["us"]).plausible("PASSAT")
     assert rules().plausible("PASSAT", appearance="us")
     assert not rules(regions=["de"]).plausible("PASSAT")
     assert not rules().plausible("PASSAT", appearance="eu")
 
 
-def test_all_digits_are_believed_where_there_are_such_plates() -> None:
-    """Some American states number their cars."""
+def test_digits_alone_are_plausible_in_regions_with_such_plates() -> None:
+    """Some US states issue plates of digits alone."""
     assert not rules().plausible("1234567")
     assert rules(regions=["us"]).plausible("1234567")
     assert not rules(regions=["us"]).plausible("12345678")
     assert rules().plausible("123456", appearance="us")
 
 
-def test_settings_bound_what_is_believed() -> None:
-    """Length, repetition, names to ignore, and only known formats."""
+def test_settings_limit_plausible_texts() -> None:
+    """Length, repetition, ignored texts, and known formats only."""
     assert not rules(min_length=7).plausible("AB1234")
     assert not rules(max_length=5).plausible("AB1234")
     assert rules(max_repeat=5, max_length=10).plausible("B11111")
@@ -103,14 +103,14 @@ def test_settings_bound_what_is_believed() -> None:
 @pytest.mark.parametrize(
     "settings", [{"min_length": 9, "max_length": 4}, {"only_these_regions": True}, {"regions": ["Germany"]}]
 )
-def test_settings_that_contradict_themselves_are_refused(settings: dict[str, object]) -> None:
-    """Nothing would ever be read, silently."""
+def test_contradictory_settings_are_rejected(settings: dict[str, object]) -> None:
+    """They would reject every reading without notice."""
     with pytest.raises(ValidationError):
         PlateRuleSettings.model_validate(settings)
 
 
-def test_a_region_is_told_when_only_one_is_left() -> None:
-    """Formats are shared; what the owner expects, or the plate's looks, may leave one."""
+def test_a_region_is_returned_when_only_one_is_possible() -> None:
+    """Formats are shared; the configured regions or the appearance may leave one."""
     assert guess_region("34ABC123") == "tr"
     assert guess_region("7ABC123") is None
     assert guess_region("7ABC123", appearance="us") == "us"
@@ -141,8 +141,8 @@ def test_the_synthetic_gates_plates_can_be_plates(style: str, seed: int) -> None
 
 
 @given(st.text(alphabet="ABCXYZ0189", max_size=16))
-def test_any_text_gets_an_answer(text: str) -> None:
-    """No text is too odd; a region that is told has the format or was told by the looks."""
+def test_every_text_is_accepted_as_input(text: str) -> None:
+    """A returned region has the format or is the appearance."""
     rules().plausible(text)
     region = guess_region(text)
     assert region is None or region in matching_regions(text)

@@ -1,4 +1,4 @@
-"""Direction by size: only where it is certain, the same for a mirrored path, and the opposite for a reversed one."""
+"""Direction by size: only if significant, equal for a mirrored path, and opposite for a reversed one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_edge_45_a_path_backwards_has_the_opposite_direction(plates: list[Box], 
 def test_edge_45_a_change_below_the_noise_is_none(
     times: int, seed: int, noise: float, across_px: float, growth: float
 ) -> None:
-    """Parked or crossing, under boxes that tremble, and with a change of scale that is less than they do."""
+    """Parked or crossing, with noisy boxes and a smaller change of scale."""
     chance = random.Random(seed)
     plates: list[Box] = []
     vehicles: list[Box] = []
@@ -122,7 +122,7 @@ def test_edge_45_a_car_that_crosses_sideways_has_no_direction(gap_ratio: float, 
 
 
 def test_edge_45_a_parked_car_has_no_direction() -> None:
-    """Its box changes its mind once (the light, a neighbour that leaves), and its plate stays where it is."""
+    """Its box changes once (light, a neighbour that leaves), and its plate does not move."""
     small, large = box_at(600, 400, 200, 120), box_at(606, 404, 252, 150)
     plate = box_at(600, 430, 60, 14)
     assert label([plate] * 10, [small] * 10 + [large] * 10) is None
@@ -130,13 +130,13 @@ def test_edge_45_a_parked_car_has_no_direction() -> None:
 
 
 def test_edge_45_plate_and_vehicle_that_disagree_have_no_direction() -> None:
-    """One of them is wrong, and nobody knows which."""
+    """One of them is wrong, and it is unknown which one."""
     plates, vehicles = driving(12)
     assert label(plates, vehicles[::-1]) is None
 
 
-def test_edge_45_a_path_in_two_pieces_is_one() -> None:
-    """What a track lost and another found again, put together, says what the whole path does."""
+def test_edge_45_a_path_in_two_parts_is_one() -> None:
+    """Merged tracks have the direction of the whole path."""
     plates, _ = driving(12)
     first, second = DirectionEstimator(DirectionSettings()), DirectionEstimator(DirectionSettings())
     for plate in plates[:3]:

@@ -1,4 +1,4 @@
-"""Many readings of one plate, one text."""
+"""The vote over many readings of one plate."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def voted(*given_: PlateReading | tuple[PlateReading, float]) -> PlateVote:
     return vote
 
 
-def test_nothing_read_says_nothing() -> None:
-    """No reading, an empty one and one of no weight are all no evidence."""
+def test_empty_and_weightless_readings_do_not_count() -> None:
+    """No reading, an empty one and one of zero weight give an empty result."""
     result = voted(reading(""), (reading("AB123"), 0.0)).result()
     assert (result.text, result.confidence, result.candidates, result.reads) == ("", 0.0, (), 0)
 
 
-def test_one_reading_is_believed_as_far_as_it_believes_itself() -> None:
-    """The confidence is the product of the characters'."""
+def test_the_confidence_of_one_reading_is_kept() -> None:
+    """It is the product of the characters' confidences."""
     result = voted(reading("AB12", 0.9, 0.8, 0.95, 0.7)).result()
     assert result.text == "AB12"
     assert result.confidence == pytest.approx(0.9 * 0.8 * 0.95 * 0.7, rel=1e-3)
     assert result.character_confidences == pytest.approx((0.9, 0.8, 0.95, 0.7), rel=1e-3)
 
 
-def test_a_text_that_nobody_read_right_is_put_together() -> None:
-    """Each reading has another fault; each character has a majority."""
+def test_a_text_is_combined_from_readings_with_different_errors() -> None:
+    """Every reading has another error; each character has a majority."""
     result = voted(*(reading(text) for text in ("XB123CD", "AX123CD", "AB1X3CD", "AB123CX", "AB12XCD"))).result()
     assert result.text == "AB123CD"
     assert result.confidence > 0.9
@@ -65,44 +65,44 @@ def test_missing_and_superfluous_characters_are_outvoted(others: tuple[str, ...]
     assert voted(*right, *(reading(text) for text in others)).result().text == "AB123CD"
 
 
-def test_a_surer_reading_counts_for_more() -> None:
-    """Two doubtful readings of a character yield to one that is sure, in a good crop."""
+def test_a_more_confident_reading_counts_more() -> None:
+    """One confident character in a good crop outweighs two uncertain ones."""
     doubtful = reading("AB1238", 0.9, 0.9, 0.9, 0.9, 0.9, 0.35)
     sure = reading("AB123B", 0.9, 0.9, 0.9, 0.9, 0.9, 0.97)
     assert voted((doubtful, 0.3), (doubtful, 0.3), (sure, 1.0)).result().text == "AB123B"
     assert voted((doubtful, 1.0), (sure, 0.1)).result().text == "AB1238"
 
 
-def test_a_reader_without_characters_confidences_will_do() -> None:
-    """Its one figure is shared out."""
+def test_a_reading_without_character_confidences_is_accepted() -> None:
+    """Its overall confidence is distributed over the characters."""
     result = voted(PlateReading("AB12", 0.6561)).result()
     assert result.confidence == pytest.approx(0.6561, rel=1e-3)
 
 
-def test_more_of_the_same_makes_surer_but_not_certain() -> None:
-    """Readings of one passage share their faults: ten are not ten times the evidence."""
+def test_repeated_readings_raise_the_confidence_below_certainty() -> None:
+    """The errors of one vehicle's readings are correlated."""
     confidences = [voted(*[reading("AB123CD", 0.8)] * count).result().confidence for count in (1, 2, 4, 8, 30)]
     assert confidences == sorted(confidences)
     assert confidences[0] < 0.25 < 0.9 < confidences[3] < confidences[4] < 1.0
 
 
-def test_a_tie_is_not_sure() -> None:
-    """Half say B, half say 8: whatever is told, it is doubtful, and the other text is the next candidate."""
+def test_a_tie_has_a_low_confidence() -> None:
+    """Half read B and half 8: the other text is the next candidate."""
     result = voted(*[reading("AB1"), reading("A81")] * 4).result()
     assert {result.candidates[0].text, result.candidates[1].text} == {"AB1", "A81"}
     assert result.confidence < 0.6
     assert result.lead < 0.05
 
 
-def test_old_readings_make_room() -> None:
-    """However long a vehicle stands there, the vote stays small; the count does not."""
+def test_the_number_of_stored_readings_is_limited() -> None:
+    """The count of readings is not."""
     vote = voted(*[(reading("AB123"), 0.2)] * (2 * MAX_READINGS), *[(reading("CD456"), 0.9)] * MAX_READINGS)
     assert vote.result().text == "CD456"
     assert vote.result().reads == 3 * MAX_READINGS
 
 
-def test_two_halves_of_a_passage_are_one_vote() -> None:
-    """What two tracks read of one plate is the same as if one had read it all."""
+def test_merged_votes_equal_one_vote() -> None:
+    """The result is the same as if one track had all readings."""
     first, second = voted(reading("AB123"), reading("A8123")), voted(reading("AB123"), reading("AB128"))
     first.merge(second)
     assert first.result().text == "AB123"
@@ -126,15 +126,15 @@ def test_confidences_are_probabilities(given_: list[tuple[PlateReading, float]])
 
 
 @given(TEXTS, readings(), st.integers(3, 8), st.integers(0, 8))
-def test_one_bad_frame_changes_nothing(text: str, bad: PlateReading, good: int, place: int) -> None:
-    """Three readings agree; one more, of any text, length and certainty, whenever it comes, changes no character."""
+def test_one_wrong_reading_changes_nothing(text: str, bad: PlateReading, good: int, place: int) -> None:
+    """Three equal readings and one arbitrary reading, at any position, give the text of the three."""
     right = [reading(text, 0.85)] * good
     assert voted(*right[:place], bad, *right[place:]).result().text == text
 
 
 @given(st.lists(st.tuples(readings(), st.floats(0.05, 1.0)), min_size=1, max_size=8))
-def test_what_all_read_alike_stands(given_: list[tuple[PlateReading, float]]) -> None:
-    """Every reading with a fixed beginning that is sure: the verdict begins so, whatever follows."""
+def test_a_prefix_that_all_readings_share_is_kept(given_: list[tuple[PlateReading, float]]) -> None:
+    """Every reading begins with the same confident characters: so does the result."""
     prefixed = [
         (PlateReading("QQQQ" + each.text, 0.5, (0.97,) * 4 + each.character_confidences), weight)
         for each, weight in given_
@@ -166,6 +166,6 @@ def test_distance_is_one(one: str, two: str, three: str) -> None:
     assert distance(one, three) <= distance(one, two) + distance(two, three) + 1e-9
 
 
-def test_what_looks_alike_is_nearer() -> None:
-    """B for 8 is less of a difference than B for X."""
+def test_similar_characters_are_nearer() -> None:
+    """B for 8 costs less than B for X."""
     assert distance("AB1", "A81") < distance("AB1", "AX1") <= 1.0

@@ -26,10 +26,10 @@ def a_plate(x: float, y: float, wide: float, tall: float, *, lean: float = 0.0) 
     lean=st.floats(-8, 8),
     stride=st.sampled_from(STRIDES),
 )
-def test_what_a_cell_says_is_where_the_plate_is(
+def test_corners_are_decoded_from_every_cell(
     x: float, y: float, wide: float, tall: float, lean: float, stride: int
 ) -> None:
-    """Corners come back from any cell of any stride."""
+    """From any cell of any stride."""
     corners = a_plate(x, y, wide, tall, lean=lean)
     found = decode(cells_with(corners, height=HEIGHT, width=WIDTH, stride=stride, logit=1.5), GRID, threshold=0.5)
     assert len(found) == 1
@@ -50,16 +50,16 @@ def test_threshold_is_of_the_score(threshold: float, count: int) -> None:
     assert len(decode(cells, GRID, threshold=threshold)) == count
 
 
-def test_nothing_seen_is_nothing_found() -> None:
-    """Cells without a plate give an empty answer of the right shapes."""
+def test_an_empty_grid_decodes_to_no_plates() -> None:
+    """The arrays have the right shapes."""
     cells = np.full((len(GRID), 9), -9, np.float32)
     found = decode(cells, GRID, threshold=0.3)
     assert found.corners.shape == (0, 4, 2)
     assert found.boxes().shape == (0, 4)
 
 
-def test_one_plate_seen_at_two_strides_is_one_plate_with_the_better_score() -> None:
-    """Duplicates hide behind the best."""
+def test_one_plate_at_two_strides_is_one_plate() -> None:
+    """The higher score is kept."""
     one = cells_with(a_plate(20, 20, 80, 20), height=HEIGHT, width=WIDTH, stride=8, logit=1.0)
     other = cells_with(a_plate(22, 21, 80, 20), height=HEIGHT, width=WIDTH, stride=16, logit=2.0)
     cells = np.where(one[:, :1] > other[:, :1], one, other)
@@ -76,15 +76,15 @@ def test_plates_side_by_side_are_two_best_first() -> None:
     np.testing.assert_allclose(found.boxes()[:, 0], [100, 10], atol=0.01)
 
 
-def test_a_part_of_a_plate_is_no_plate() -> None:
-    """A small box inside a better one goes, though their overlap is slight."""
+def test_a_part_of_a_plate_is_suppressed() -> None:
+    """A small box inside a better one is dropped despite a low IoU."""
     corners = np.stack([a_plate(10, 10, 100, 40), a_plate(20, 15, 20, 10)])
     kept = merge(FoundPlates(np.array([0.9, 0.8], np.float32), corners), overlap=0.3)
     assert kept.tolist() == [0]
 
 
-def test_only_the_best_cells_are_looked_at() -> None:
-    """A picture full of candidates does not cost more than ``most`` of them."""
+def test_only_the_best_cells_are_decoded() -> None:
+    """An image full of candidates costs no more than ``most`` of them."""
     cells = np.zeros((len(GRID), 9), np.float32)
     cells[:, 1:] = np.array([-0.4, -0.2, 0.4, -0.2, 0.4, 0.2, -0.4, 0.2], np.float32)
     cells[:, 0] = np.linspace(1, 2, len(GRID))

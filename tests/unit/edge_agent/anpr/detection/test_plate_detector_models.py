@@ -1,4 +1,4 @@
-"""The plate networks that ship: what they say of themselves is true, and they find plates on real frames."""
+"""The shipped plate detection models: their descriptions, and detections in real frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def detector() -> Iterator[NetworkPlateDetector]:
 
 
 @pytest.mark.parametrize("path", [WHOLE_MODEL, CLOSE_MODEL])
-def test_the_card_beside_a_model_is_that_models(path: Path) -> None:
+def test_the_description_matches_its_model(path: Path) -> None:
     """Hash and name agree, and the file is small enough to ship."""
     card = json.loads(path.with_suffix(".json").read_text())
     content = path.read_bytes()
@@ -37,13 +37,13 @@ def test_the_card_beside_a_model_is_that_models(path: Path) -> None:
 
 
 @pytest.mark.parametrize("shade", [0, 114, 255])
-def test_there_is_no_plate_on_an_empty_picture(detector: NetworkPlateDetector, shade: int) -> None:
-    """Black, grey or white, at full size and through the second search."""
+def test_there_is_no_plate_in_an_empty_image(detector: NetworkPlateDetector, shade: int) -> None:
+    """Black, grey or white, at full size and in the second pass."""
     assert detector.find(np.full((720, 1280, 3), shade, np.uint8)) == []
 
 
 @pytest.mark.needs_shared
-def test_plates_are_found_on_real_frames(detector: NetworkPlateDetector, shared_material: Path) -> None:
+def test_plates_are_detected_in_real_frames(detector: NetworkPlateDetector, shared_material: Path) -> None:
     """Nearly all labelled plates of held-out drives, each well enclosed."""
     labels: dict[str, list[list[float]]] = defaultdict(list)
     with (shared_material / "anpr" / "train_romania.csv").open() as table:

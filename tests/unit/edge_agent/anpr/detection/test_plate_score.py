@@ -1,4 +1,4 @@
-"""Whether what was found is a plate: detector and reader together."""
+"""The plate score, from detector and reader."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def reading(certainties: list[float]) -> PlateReading:
 
 
 @given(st.floats(0, 1), CERTAINTIES, st.floats(0, 1))
-def test_more_evidence_never_counts_against(score: float, certainties: list[float], more: float) -> None:
-    """A better score or another character makes it likelier, or leaves it as it is; always a probability."""
+def test_the_plate_score_is_monotonic(score: float, certainties: list[float], more: float) -> None:
+    """A higher detection score or another character never lowers it; it is a probability."""
     here = plate_score(score, reading(certainties))
     assert 0 <= here <= 1
     assert plate_score(min(1.0, score + more), reading(certainties)) >= here
     assert plate_score(score, reading([*certainties, more])) >= here
 
 
-def test_each_makes_up_for_the_other() -> None:
-    """A clear row of characters carries a doubtful find; without any, the detector must be sure by itself."""
+def test_detection_score_and_characters_compensate_for_each_other() -> None:
+    """Legible characters compensate for a low score, a high score for illegible ones."""
     clear, nothing = reading([0.95] * 7), PlateReading("", 0.0)
     assert plate_score(0.56, clear) > MIN_PLATE_SCORE > plate_score(0.68, nothing)
     assert plate_score(0.87, nothing) > MIN_PLATE_SCORE
     assert plate_score(0.3, clear) < MIN_PLATE_SCORE
 
 
-def test_a_reader_that_tells_no_certainties_counts_by_its_confidence() -> None:
-    """Its characters are taken to be equally sure; nothing read is no character."""
+def test_a_reading_without_character_confidences_counts_by_its_confidence() -> None:
+    """Its characters are assumed to be equally certain; an empty text has none."""
     assert legible_characters(PlateReading("ABC", 0.729)) == pytest.approx(2.7)
     assert legible_characters(PlateReading("", 0.0)) == 0.0
     assert legible_characters(PlateReading("AB", 0.2, (0.5, 0.4))) == pytest.approx(0.9)

@@ -1,4 +1,4 @@
-"""Where plates are looked for, whose they are, and what has been told before."""
+"""The search schedule, the association with vehicles, and recent plates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shifted(box: Box, by: float) -> Box:
 
 
 class ScheduleHarness:
-    """A plan, and a camera of ten frames a second."""
+    """A schedule and a camera with ten frames per second."""
 
     def __init__(self, *, detects_vehicles: bool = True, **settings: object) -> None:
         self.schedule = SearchSchedule(AnprSettings.model_validate(settings), detects_vehicles=detects_vehicles)
@@ -38,17 +38,17 @@ class ScheduleHarness:
     def at(
         self,
         number: int,
-        *followed: TrackedObject,
+        *objects: TrackedObject,
         done: set[int] | None = None,
         moving: bool = True,
         tracking_plates: bool = False,
     ) -> list[Box]:
         now = frame(number, width=640, height=360)
-        return self.schedule.regions(now, followed, done=done or set(), moving=moving, tracking_plates=tracking_plates)
+        return self.schedule.regions(now, objects, done=done or set(), moving=moving, tracking_plates=tracking_plates)
 
 
-def test_a_vehicle_is_looked_at_with_some_room() -> None:
-    """A plate hangs at the bottom edge of a box that is never quite right."""
+def test_a_vehicle_is_searched_with_a_margin() -> None:
+    """Plates are near the bottom of a box that is never exact."""
     region = ScheduleHarness(search="vehicles").at(1, seen(1))[0]
     assert region[0] < CAR[0]
     assert region[1] < CAR[1]
@@ -56,107 +56,112 @@ def test_a_vehicle_is_looked_at_with_some_room() -> None:
     assert region[3] > CAR[3] + 10
 
 
-def test_regions_stay_inside_the_picture() -> None:
-    """At the edge there is no room; a vehicle that fills the picture is the picture."""
-    looks = ScheduleHarness(search="vehicles")
-    assert looks.at(1, seen(1, (-5, 200, 200, 365)))[0] == pytest.approx((0, 196.7, 216.4, 360), abs=1)
-    assert looks.at(2, seen(2, (20, 10, 630, 355))) == [WHOLE]
+def test_regions_are_clipped_to_the_frame() -> None:
+    """A vehicle that fills the frame is searched as the whole frame."""
+    schedule = ScheduleHarness(search="vehicles")
+    assert schedule.at(1, seen(1, (-5, 200, 200, 365)))[0] == pytest.approx((0, 196.7, 216.4, 360), abs=1)
+    assert schedule.at(2, seen(2, (20, 10, 630, 355))) == [WHOLE]
 
 
-def test_the_most_urgent_come_first_and_each_has_a_turn() -> None:
-    """Three vehicles, one look a frame: nobody is looked at twice before everybody was once."""
-    looks = ScheduleHarness(search="vehicles", max_searches=1)
+def test_the_most_urgent_region_is_searched_first() -> None:
+    """With three vehicles and one search per frame, each is searched once before any is searched again."""
+    schedule = ScheduleHarness(search="vehicles", max_searches=1)
     boxes = [(x, 100.0, x + 100.0, 200.0) for x in (10.0, 150.0, 400.0)]
     regions = []
     for number in range(1, 7):
         everybody = [seen(track, shifted(box, 12.0 * number)) for track, box in enumerate(boxes, 1)]
-        regions += [round((region[0] + region[2]) / 2 - 12 * number) for region in looks.at(number, *everybody)]
+        regions += [round((region[0] + region[2]) / 2 - 12 * number) for region in schedule.at(number, *everybody)]
     assert sorted(regions[:3]) == sorted(regions[3:]) == [60, 200, 450]
 
 
-def test_who_stands_is_looked_at_ever_more_rarely() -> None:
-    """In a minute a standing vehicle whose vote stays open gets a few dozen looks, not six hundred."""
-    looks = ScheduleHarness(search="vehicles", standing_interval_s=5.0)
-    numbers = [number for number in range(1, 601) if looks.at(number, seen(1))]
+def test_a_stationary_vehicle_is_searched_less_and_less() -> None:
+    """A few dozen times a minute instead of six hundred."""
+    schedule = ScheduleHarness(search="vehicles", standing_interval_s=5.0)
+    numbers = [number for number in range(1, 601) if schedule.at(number, seen(1))]
     assert 10 <= len(numbers) <= 25
     assert numbers[:3] == [1, 2, 4]
     assert max(after - before for before, after in itertools.pairwise(numbers)) <= 51
-    assert looks.at(602, seen(1, shifted(CAR, 60)))
+    assert schedule.at(602, seen(1, shifted(CAR, 60)))
 
 
-def test_known_plates_people_and_specks_are_not_looked_at() -> None:
-    """Done is done; and only what carries plates and is large enough."""
-    looks = ScheduleHarness(search="vehicles")
-    assert looks.at(1, seen(1), done={1}) == []
-    assert looks.at(1, seen(2, class_name="person")) == []
-    assert looks.at(1, seen(3, (10, 10, 40, 40))) == []
-    assert looks.at(1, seen(4, class_name="object")) == []
+def test_complete_other_and_small_objects_are_not_searched() -> None:
+    """Only vehicles that are large enough and not complete."""
+    schedule = ScheduleHarness(search="vehicles")
+    assert schedule.at(1, seen(1), done={1}) == []
+    assert schedule.at(1, seen(2, class_name="person")) == []
+    assert schedule.at(1, seen(3, (10, 10, 40, 40))) == []
+    assert schedule.at(1, seen(4, class_name="object")) == []
 
 
-def test_auto_also_looks_at_whatever_moves_and_now_and_then_everywhere() -> None:
-    """The vehicle that the model missed is a moving thing, or at least in the picture."""
-    looks = ScheduleHarness(frame_interval_s=0.4)
-    assert len(looks.at(1, seen(4, class_name="object"))) == 2
-    whole = [number for number in range(2, 14) if WHOLE in looks.at(number)]
+def test_auto_searches_moving_objects_and_at_intervals_the_frame() -> None:
+    """A vehicle that the model missed is a moving object, or at least in the frame."""
+    schedule = ScheduleHarness(frame_interval_s=0.4)
+    assert len(schedule.at(1, seen(4, class_name="object"))) == 2
+    whole = [number for number in range(2, 14) if WHOLE in schedule.at(number)]
     assert whole == [5, 9, 13]
-    assert [number for number in range(14, 18) if WHOLE in looks.at(number, tracking_plates=True)] == [14, 15, 16, 17]
+    assert [number for number in range(14, 18) if WHOLE in schedule.at(number, tracking_plates=True)] == [
+        14,
+        15,
+        16,
+        17,
+    ]
 
 
-def test_a_plate_camera_looks_everywhere_while_something_moves() -> None:
-    """At every turn with `frame`; with `auto`, where nobody can tell a vehicle, once a plate has been seen."""
-    looks = ScheduleHarness(search="frame")
-    assert [looks.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
-    assert looks.at(3, seen(1), moving=False) == []
-    looks = ScheduleHarness(detects_vehicles=False, frame_interval_s=0.3)
-    assert [number for number in range(1, 8) if looks.at(number, seen(1))] == [1, 4, 7]
-    assert [number for number in range(8, 11) if looks.at(number, seen(1), tracking_plates=True)] == [8, 9, 10]
-    assert looks.at(14, seen(1), moving=False) == []
+def test_the_whole_frame_is_searched_while_something_moves() -> None:
+    """In every turn with `frame`; with `auto` and no vehicle classes, once a plate is tracked."""
+    schedule = ScheduleHarness(search="frame")
+    assert [schedule.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
+    assert schedule.at(3, seen(1), moving=False) == []
+    schedule = ScheduleHarness(detects_vehicles=False, frame_interval_s=0.3)
+    assert [number for number in range(1, 8) if schedule.at(number, seen(1))] == [1, 4, 7]
+    assert [number for number in range(8, 11) if schedule.at(number, seen(1), tracking_plates=True)] == [8, 9, 10]
+    assert schedule.at(14, seen(1), moving=False) == []
 
 
-def test_vehicles_too_far_away_to_be_read_are_not_looked_at() -> None:
-    """A car as small as that has characters of a few pixels; a blob of its size may be part of a nearer one."""
+def test_distant_vehicles_are_not_searched() -> None:
+    """Their characters are a few pixels high; a blob of that size may be part of a nearer vehicle."""
     far: Box = (100.0, 100.0, 170.0, 150.0)
-    looks = ScheduleHarness(min_glyph_px=8.0, frame_interval_s=60.0)
-    assert looks.at(1) == [WHOLE]
-    assert looks.at(2, seen(1, far)) == []
-    assert looks.at(3, seen(2, far, class_name="object"))
-    assert looks.at(4, seen(3, (100.0, 100.0, 190.0, 150.0)))
+    schedule = ScheduleHarness(min_glyph_px=8.0, frame_interval_s=60.0)
+    assert schedule.at(1) == [WHOLE]
+    assert schedule.at(2, seen(1, far)) == []
+    assert schedule.at(3, seen(2, far, class_name="object"))
+    assert schedule.at(4, seen(3, (100.0, 100.0, 190.0, 150.0)))
     assert ScheduleHarness(min_glyph_px=5.0, search="vehicles").at(1, seen(1, far))
 
 
-def test_the_gone_are_forgotten() -> None:
-    """An id that comes again is new."""
-    looks = ScheduleHarness(search="vehicles", search_interval_s=10.0)
-    assert looks.at(1, seen(1))
-    assert not looks.at(2, seen(1))
-    looks.schedule.retain({2})
-    assert looks.at(3, seen(1))
+def test_the_state_of_removed_objects_is_dropped() -> None:
+    """An id that returns is new."""
+    schedule = ScheduleHarness(search="vehicles", search_interval_s=10.0)
+    assert schedule.at(1, seen(1))
+    assert not schedule.at(2, seen(1))
+    schedule.schedule.retain({2})
+    assert schedule.at(3, seen(1))
 
 
-def test_each_plate_goes_to_the_vehicle_it_hangs_on() -> None:
-    """A near car before a far one: both boxes hold both plates, or nearly."""
+def test_each_plate_is_associated_with_its_own_vehicle() -> None:
+    """A near car in front of a distant one: both boxes nearly contain both plates."""
     near, far = seen(1, (100, 150, 400, 350)), seen(2, (180, 60, 340, 210))
     plates = [(210.0, 300.0, 290.0, 320.0), (240.0, 175.0, 280.0, 186.0)]
     assert associate_plates(plates, [near, far]) == [0, 1]
     assert associate_plates(plates[::-1], [near, far]) == [1, 0]
 
 
-def test_a_vehicle_has_one_plate() -> None:
-    """The other is somebody else's, or a sticker."""
+def test_a_vehicle_has_at_most_one_plate() -> None:
+    """The other one belongs to another vehicle, or is a sticker."""
     assert sorted(map(str, associate_plates([(180, 210, 240, 225), (180, 120, 240, 135)], [seen(1)]))) == ["0", "None"]
     assert associate_plates([(180, 210, 240, 225)], []) == [None]
 
 
-def test_what_is_beside_a_vehicle_is_not_on_it() -> None:
-    """Nor what is above it, or wider than it."""
+def test_a_plate_outside_a_vehicle_is_not_associated() -> None:
+    """Beside it, above it, or wider than it."""
     assert association_cost((400, 200, 450, 215), CAR) == math.inf
     assert association_cost((180, 20, 240, 35), CAR) == math.inf
     assert association_cost((90, 200, 310, 240), CAR) == math.inf
 
 
 @given(st.lists(st.tuples(st.floats(0, 600), st.floats(0, 340)), max_size=6), st.integers(0, 4))
-def test_attribution_is_one_to_one(places: list[tuple[float, float]], vehicles: int) -> None:
-    """However they lie, no vehicle gets two plates and no plate two vehicles."""
+def test_association_is_one_to_one(places: list[tuple[float, float]], vehicles: int) -> None:
+    """For any positions, no vehicle has two plates and no plate two vehicles."""
     plates = [(x, y, x + 40.0, y + 10.0) for x, y in places]
     owners = associate_plates(plates, [seen(n, shifted(CAR, 70.0 * n)) for n in range(vehicles)])
     assert len(owners) == len(plates)
@@ -164,30 +169,30 @@ def test_attribution_is_one_to_one(places: list[tuple[float, float]], vehicles: 
     assert len(set(given_)) == len(given_)
 
 
-def test_the_same_text_is_not_told_again_soon() -> None:
-    """Soon after it was last seen, wherever it is; later it is another visit."""
-    told = RecentPlates(repeat_s=30.0)
-    entry = told.add("AB123", (0, 0, 50, 10), seen_s=10.0)
-    assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=35.0, moved=True) is entry
-    assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=41.0, moved=True) is None
+def test_the_same_text_is_a_repetition_within_its_interval() -> None:
+    """Wherever it is; later it is a new one."""
+    recent = RecentPlates(repeat_s=30.0)
+    entry = recent.add("AB123", (0, 0, 50, 10), seen_s=10.0)
+    assert recent.find("AB123", first=(500, 300, 550, 310), first_seen_s=35.0, moved=True) is entry
+    assert recent.find("AB123", first=(500, 300, 550, 310), first_seen_s=41.0, moved=True) is None
     entry.seen_s = 40.0
-    assert told.find("AB123", first=(500, 300, 550, 310), first_seen_s=41.0, moved=True) is entry
+    assert recent.find("AB123", first=(500, 300, 550, 310), first_seen_s=41.0, moved=True) is entry
 
 
-def test_one_character_more_or_less_is_the_same_plate_only_where_it_was_lost() -> None:
-    """Two cars of one company in a row are two; one car that the tracker lost for a moment is one."""
-    told = RecentPlates(repeat_s=30.0)
-    entry = told.add("AB123", (100, 100, 150, 110), seen_s=10.0)
-    assert told.find("A8123", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is entry
-    assert told.find("A8123", first=(500, 300, 550, 310), first_seen_s=11.0, moved=True) is None
-    assert told.find("A8123", first=(120, 105, 170, 115), first_seen_s=15.0, moved=True) is None
-    assert told.find("XY999", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is None
+def test_a_similar_text_is_a_repetition_where_the_track_was_lost() -> None:
+    """Two cars of one fleet in a row are two; one car that the tracker lost for a moment is one."""
+    recent = RecentPlates(repeat_s=30.0)
+    entry = recent.add("AB123", (100, 100, 150, 110), seen_s=10.0)
+    assert recent.find("A8123", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is entry
+    assert recent.find("A8123", first=(500, 300, 550, 310), first_seen_s=11.0, moved=True) is None
+    assert recent.find("A8123", first=(120, 105, 170, 115), first_seen_s=15.0, moved=True) is None
+    assert recent.find("XY999", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is None
 
 
-def test_a_parked_car_found_anew_is_the_same() -> None:
-    """Hours later, in the same place, not having moved; one that comes back to that place has."""
-    told = RecentPlates(repeat_s=30.0)
-    entry = told.add("AB123", (100, 100, 150, 110), seen_s=10.0)
-    assert told.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=False) is entry
-    assert told.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=True) is None
-    assert told.find("AB123", first=(300, 100, 350, 110), first_seen_s=7200.0, moved=False) is None
+def test_a_parked_car_is_a_repetition_at_the_same_place() -> None:
+    """Hours later, if its plate has not moved; one that returned to the place is new."""
+    recent = RecentPlates(repeat_s=30.0)
+    entry = recent.add("AB123", (100, 100, 150, 110), seen_s=10.0)
+    assert recent.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=False) is entry
+    assert recent.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=True) is None
+    assert recent.find("AB123", first=(300, 100, 350, 110), first_seen_s=7200.0, moved=False) is None

@@ -1,4 +1,4 @@
-"""Rows side by side: whatever things cost, everybody has a place, in order, and no other order is cheaper."""
+"""Sequence alignment: complete, ordered and of minimum cost for any costs."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def least(swaps: list[list[float]], columns: int, gap: float) -> float:
 
 
 @given(tables(), st.floats(min_value=0.01, max_value=4.0))
-def test_everybody_has_one_place_in_order_at_the_least_cost(table: tuple[list[list[float]], int], gap: float) -> None:
-    """For all costs, those included that do not add up exactly."""
+def test_pairs_are_ordered_complete_and_of_minimum_cost(table: tuple[list[list[float]], int], gap: float) -> None:
+    """For all costs, including those whose sums are not exact."""
     swaps, columns = table
     found = pairs(swaps, columns, gap)
     assert [row for row, _ in found if row is not None] == list(range(len(swaps)))
@@ -50,8 +50,8 @@ def test_everybody_has_one_place_in_order_at_the_least_cost(table: tuple[list[li
 
 
 @pytest.mark.parametrize("length", range(1, 12))
-def test_gaps_that_do_not_add_up_exactly(length: int) -> None:
-    """Thrice -log 0.15 is not three of it added: who stands alone from the first on is still found."""
+def test_gaps_with_inexact_sums_are_aligned(length: int) -> None:
+    """Three added -log 0.15 differ from three times it."""
     gap = -math.log(0.15)
     assert pairs([], length, gap) == [(None, column) for column in range(length)]
     assert pairs([[]] * length, 0, gap) == [(row, None) for row in range(length)]

@@ -1,4 +1,4 @@
-"""From the network's grid to text: merging cells, and the order of reading."""
+"""Decoding of the network's grid: merging of cells, and reading order."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def text_of(characters: list[DetectedCharacter]) -> str:
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(ALPHABET, min_size=1, max_size=8), st.floats(-0.1, 0.1), st.floats(24, 40))
-def test_one_line_is_read_as_written(text: str, fall: float, y: float) -> None:
-    """Whatever stands on one line, level or slanting, is read from left to right, each character once."""
+def test_one_line_is_read_from_left_to_right(text: str, fall: float, y: float) -> None:
+    """Level or sloping, each character once."""
     assert text_of(detect_characters(line(text, fall=fall, y=y))) == text
 
 
@@ -37,21 +37,21 @@ def test_two_lines_are_read_the_upper_first(upper: str, lower: str, fall: float)
     assert text_of(detect_characters(cells)) == upper + lower
 
 
-def test_letters_stacked_beside_the_number_are_left_out() -> None:
-    """Small letters over one another say what kind of plate it is; they are no part of the number, nor a line."""
+def test_stacked_letters_are_dropped() -> None:
+    """Small letters above each other are no part of the number, nor a line."""
     cells = line("1234", left=60, pitch=30)
     write(cells, "B", 21, 41, width=14, height=15)
     write(cells, "A", 20, 23, width=14, height=15)
     assert text_of(detect_characters(cells)) == "1234"
 
 
-def test_nothing_is_found_on_an_empty_grid() -> None:
-    """A crop without characters gives no characters."""
+def test_an_empty_grid_has_no_characters() -> None:
+    """A crop without characters gives an empty list."""
     assert detect_characters(empty_grid()) == []
 
 
 def test_faint_characters_are_dropped() -> None:
-    """What is less likely than the threshold is no character; a lower threshold takes it in."""
+    """Below the threshold; a lower threshold keeps them."""
     cells = line("AB", left=40, pitch=30)
     cells[:, 30] = 0
     cells[3, 30, 1:37] = -9
@@ -61,8 +61,8 @@ def test_faint_characters_are_dropped() -> None:
     assert text_of(detect_characters(cells, threshold=0.2)) == "ABC"
 
 
-def test_cells_that_disagree_vote_and_the_doubt_shows() -> None:
-    """One of several cells says 8 where the others say B: B it is, with less confidence."""
+def test_contradicting_cells_lower_the_confidence() -> None:
+    """One of several cells predicts 8, the others B: the result is B with a lower confidence."""
     cells = line("B", left=98, pitch=30)
     sure = detect_characters(cells)[0]
     rows, columns = np.nonzero(cells[..., 0] == 0)
@@ -74,8 +74,8 @@ def test_cells_that_disagree_vote_and_the_doubt_shows() -> None:
     assert doubtful.distribution[ALPHABET.index("8")] == pytest.approx(1 - doubtful.confidence, abs=0.01)
 
 
-def test_place_and_size_are_told_in_pixels_of_the_input() -> None:
-    """The middle and size of a character come back as they went in."""
+def test_position_and_size_are_in_input_pixels() -> None:
+    """They equal the encoded values."""
     cells = empty_grid()
     write(cells, "K", 101.5, 29.0, width=17, height=30)
     found = detect_characters(cells)[0]
@@ -96,22 +96,22 @@ def test_softmax_of_large_logits_is_finite() -> None:
     assert probabilities[0, 0] == pytest.approx(0.731, abs=1e-3)
 
 
-def test_small_print_beside_the_number_is_left_out() -> None:
-    """The letter on a blue strip is far smaller than the number and no part of it."""
+def test_small_print_is_dropped() -> None:
+    """The letter on a blue strip is much smaller than the number."""
     cells = line("AB123", left=50, pitch=26, height=40)
     write(cells, "D", 10, 48, width=8, height=14)
     assert text_of(detect_characters(cells)) == "AB123"
 
 
-def test_small_characters_on_a_short_text_stay() -> None:
-    """Three characters are too few to say which is small."""
+def test_small_characters_of_a_short_text_are_kept() -> None:
+    """Three characters are too few for a comparison."""
     cells = line("AB", left=60, pitch=30, height=40)
     write(cells, "D", 20, 44, width=10, height=18)
     assert text_of(detect_characters(cells)) == "DAB"
 
 
-def test_a_narrow_letter_close_to_a_wide_one_is_kept() -> None:
-    """TR 95 XMI: the I's middle is nearer to the M's than two letters of the M's width could be."""
+def test_a_narrow_letter_next_to_a_wide_one_is_kept() -> None:
+    """TR 95 XMI: I and M are closer than two letters of M's width."""
     cells = line("TR95X", left=20, pitch=22)
     write(cells, "M", 140, 32, width=24)
     write(cells, "I", 151, 32, width=12)
@@ -119,8 +119,8 @@ def test_a_narrow_letter_close_to_a_wide_one_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("apart_px", "read"), [(6, "AIB"), (10, "AIIB")])
-def test_a_thin_letter_seen_twice_is_one_letter(apart_px: float, read: str) -> None:
-    """B 305 CIL: what is sure of the I at two places six pixels apart saw one; two I's stand farther apart."""
+def test_a_thin_letter_detected_twice_is_one_letter(apart_px: float, read: str) -> None:
+    """B 305 CIL: two detections of I six pixels apart are merged; two I's are farther apart."""
     cells = line("A", left=118)
     line("B", left=182, into=cells)
     write(cells, "I", 150, 32, width=5)

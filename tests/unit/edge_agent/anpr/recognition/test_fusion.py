@@ -1,4 +1,4 @@
-"""What two readers saw of one line, joined."""
+"""Fusion of the results of two readers for one line."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def text(characters: list[Floats]) -> str:
 
 
 @given(st.text(ALPHABET, max_size=10), st.floats(0.5, 1.0), st.floats(0.5, 1.0))
-def test_what_both_saw_stands(seen: str, first: float, second: float) -> None:
-    """Two readers of one mind are believed, whatever they saw and however sure they were."""
+def test_a_character_that_both_readers_detected_is_kept(seen: str, first: float, second: float) -> None:
+    """For any character and confidence."""
     assert text(fuse(row(seen, first), row(seen, second))) == seen
 
 
 @given(st.lists(st.sampled_from(ALPHABET), max_size=9), st.lists(st.sampled_from(ALPHABET), max_size=9))
-def test_nobody_is_lost_or_doubled_in_the_alignment(first: list[str], second: list[str]) -> None:
-    """Each character of both rows is in exactly one pair, in its order."""
+def test_every_character_is_in_exactly_one_pair(first: list[str], second: list[str]) -> None:
+    """In its order."""
     one, other = row("".join(first)), row("".join(second))
     pairs = pair_characters(one, other)
     assert [id(a) for a, _ in pairs if a is not None] == [id(a) for a in one]
@@ -53,14 +53,14 @@ def test_probabilities_stay_probabilities(first: str, second: str) -> None:
         assert chances.sum() <= 1 + 1e-5
 
 
-def test_the_surer_reader_decides() -> None:
-    """Where one hesitates between B and 8, the other, who is sure, decides; the rest stays."""
+def test_the_more_certain_reader_decides() -> None:
+    """Between B and 8; the other characters are kept."""
     hesitant = [character("A"), character("8", 0.6, rather="B"), character("C")]
     assert text(fuse(hesitant, row("ABC"))) == "ABC"
 
 
-def test_a_quarrel_leaves_doubt() -> None:
-    """Two that are equally sure of different characters leave a character that nobody is sure of."""
+def test_a_contradiction_lowers_the_confidence() -> None:
+    """Two readers are equally certain of different characters."""
     quarrel = fuse([character("A"), character("8", 0.9, rather="B")], [character("A"), character("B", 0.9, rather="8")])
     assert float(quarrel[0].max()) > 0.9
     assert float(quarrel[1].max()) < 0.6
@@ -70,8 +70,8 @@ def test_a_quarrel_leaves_doubt() -> None:
     ("sure", "seen_by_second", "expected"),
     [(0.95, False, "AIC"), (0.95, True, "AIC"), (0.6, False, "AC"), (0.6, True, "AIC"), (0.3, True, "AC")],
 )
-def test_a_character_that_one_saw_counts_where_it_is_sure(sure: float, seen_by_second: bool, expected: str) -> None:
-    """A thin I that only one saw is kept if that one was sure of it (the first more than the second), and less sure."""
+def test_an_unmatched_character_is_kept_if_it_is_confident(sure: float, seen_by_second: bool, expected: str) -> None:
+    """Its confidence is lowered; the first reader needs a higher one than the second."""
     more, fewer = [character("A"), character("I", sure), character("C")], row("AC")
     found = fuse(fewer, more) if seen_by_second else fuse(more, fewer)
     assert text(found) == expected
@@ -80,8 +80,8 @@ def test_a_character_that_one_saw_counts_where_it_is_sure(sure: float, seen_by_s
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_character_left_out_leaves_doubt_beside_it(place: int) -> None:
-    """Nobody can say of a line that one of two readers saw a character more in it that it is surely right."""
+def test_a_dropped_character_lowers_the_confidence_of_its_neighbour(place: int) -> None:
+    """A line in which one reader detected an additional character is uncertain."""
     more = row("ABC")
     more.insert(place, character("I", 0.5))
     found = fuse(more, row("ABC"))
@@ -91,6 +91,6 @@ def test_a_character_left_out_leaves_doubt_beside_it(place: int) -> None:
     assert doubted[min(place, 2)]
 
 
-def test_a_missing_reader_leaves_what_the_other_is_sure_of() -> None:
-    """Where the second saw nothing, the first's sure characters remain."""
+def test_an_empty_second_result_keeps_confident_characters() -> None:
+    """Those of the first reader remain."""
     assert text(fuse([*row("AB"), character("C", 0.4)], [])) == "AB"

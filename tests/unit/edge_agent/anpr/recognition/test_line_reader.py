@@ -1,4 +1,4 @@
-"""The line reader: cutting a line, joining steps to characters, the shipped model, and its part in reading a plate."""
+"""The line reader: crops, decoding of steps, the shipped model, and its use by the plate reader."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ STEPS = 24
 
 def steps(path: str, sure: float = 0.9) -> Floats:
     """What the network says of a line, a letter of ``path`` for each step, ``-`` for none."""
-    told = np.full((len(path), 37), (1 - sure) / 36, np.float32)
+    probabilities = np.full((len(path), 37), (1 - sure) / 36, np.float32)
     for step, char in enumerate(path):
-        told[step, 0 if char == BLANK else 1 + ALPHABET.index(char)] = sure
-    return told
+        probabilities[step, 0 if char == BLANK else 1 + ALPHABET.index(char)] = sure
+    return probabilities
 
 
 def text(found: list[Floats]) -> str:
@@ -66,8 +66,8 @@ class FakeLineNetwork:
     ("path", "expected"),
     [("-----", ""), ("A", "A"), ("AAA", "A"), ("-AA-BB-", "AB"), ("A-A", "AA"), ("AB", "AB"), ("11-1", "11")],
 )
-def test_runs_of_one_name_are_one_character(path: str, expected: str) -> None:
-    """Repeated steps are one character unless there is nothing between; blanks are no characters."""
+def test_runs_of_one_prediction_are_one_character(path: str, expected: str) -> None:
+    """Unless a blank separates them; blanks are no characters."""
     assert text(characters(steps(path))) == expected
 
 
@@ -78,16 +78,16 @@ def test_any_text_survives_being_spread_over_steps(wanted: str, lengths: list[in
     assert text(characters(steps(path))) == wanted
 
 
-def test_the_surest_step_speaks_for_a_run() -> None:
-    """Of three steps that see a B the clearest one's probabilities are told, without the blank's."""
-    told = np.concatenate([steps("B", 0.5), steps("B", 0.8), steps("B", 0.6)])
-    (only,) = characters(told)
+def test_a_run_has_the_probabilities_of_its_best_step() -> None:
+    """Without the probability of the blank."""
+    probabilities = np.concatenate([steps("B", 0.5), steps("B", 0.8), steps("B", 0.6)])
+    (only,) = characters(probabilities)
     assert float(only.max()) == pytest.approx(0.8)
     assert only.shape == (36,)
 
 
-def test_a_line_is_cut_around_its_characters() -> None:
-    """The cut has the network's size and shows the line, not what stands above it."""
+def test_a_line_is_cropped_around_its_characters() -> None:
+    """The crop has the size of the input and excludes the line above."""
     picture = np.full((64, 192, 3), 255, np.uint8)
     picture[:20] = 0
     placed = detect_characters(line("ABCDE", left=50, pitch=22, y=44, height=18))
@@ -109,22 +109,22 @@ def reader(network: FakeNetwork, lines: FakeLineNetwork) -> NetworkPlateReader:
     return NetworkPlateReader(model=MODEL, network=network, line_reader=LineReader(network=lines))
 
 
-def test_a_doubtful_plate_is_read_by_both() -> None:
-    """What the grid doubts, the line reader settles: it is sure of the 8 that was nearly a B."""
+def test_an_uncertain_plate_is_read_by_both_networks() -> None:
+    """The line reader is certain of an 8 that the grid detected as nearly a B."""
     lines = FakeLineNetwork("88-11-22-33-XX-YY-ZZ")
     assert reader(FakeNetwork(doubtful_line("B123XYZ")), lines).read(crop()).text == "8123XYZ"
     assert len(lines.shown) == 1
 
 
-def test_a_sure_plate_does_not_cost_the_line_reader() -> None:
-    """Where every character is sure the second network is not run."""
+def test_a_certain_plate_does_not_run_the_line_reader() -> None:
+    """Every character is certain after the first network."""
     lines = FakeLineNetwork("C")
     assert reader(FakeNetwork(wide_line("B123XYZ")), lines).read(crop()).text == "B123XYZ"
     assert lines.shown == []
 
 
-def test_each_of_two_lines_is_read_by_itself() -> None:
-    """The upper line first; the line reader sees each alone."""
+def test_two_lines_are_read_separately() -> None:
+    """The upper line first."""
     cells = line("ABC", left=50, pitch=30, y=16, height=22)
     line("1234", left=40, pitch=30, y=47, height=22, into=cells)
     cells[..., 1:37] *= 0.32
@@ -133,8 +133,8 @@ def test_each_of_two_lines_is_read_by_itself() -> None:
     assert len(lines.shown) == 2
 
 
-def test_lines_are_told_apart_and_sorted() -> None:
-    """One line stays one, two come upper first, nothing is no line."""
+def test_lines_are_separated_and_sorted() -> None:
+    """One line, two lines from the top, or none."""
     upper = [placed("A", 60, 15), placed("B", 90, 16), placed("C", 120, 15)]
     lower = [placed("1", 50, 47), placed("2", 80, 46)]
     assert split_lines([]) == []
@@ -151,7 +151,7 @@ def placed(char: str, x: float, y: float) -> DetectedCharacter:
 
 @pytest.mark.parametrize("wanted", ["KLM482", "HT739", "254XRN", "NPR8364"])
 def test_the_shipped_model_reads_a_painted_line(wanted: str) -> None:
-    """Told where the characters are, it says which they are; by itself, without the grid."""
+    """With given character positions and without the grid's text."""
     picture = painted(wanted)
     across, down = 192 / picture.shape[1], 64 / picture.shape[0]
     found = [

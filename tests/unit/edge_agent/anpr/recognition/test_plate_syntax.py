@@ -1,4 +1,4 @@
-"""Letters and digits that look alike, settled by the serials of a region."""
+"""Disambiguation of similar letters and digits by the plate syntax of a region."""
 
 from __future__ import annotations
 
@@ -44,37 +44,37 @@ EITHER_WAY = {"O": 0.5, "0": 0.46}
         ("123", EITHER_WAY, "456", {"other": 1.0}, "1230456"),
     ],
 )
-def test_a_doubtful_character_follows_the_serial(
+def test_an_uncertain_character_follows_the_plate_syntax(
     before: str, doubtful: dict[str, float], after: str, regions: dict[str, float], text: str
 ) -> None:
-    """Between an O and a zero the place decides, where the network itself hardly can."""
+    """Between O and zero the position decides."""
     assert read(seen(*sure(before), doubtful, *sure(after)), **regions) == text
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(ALPHABET, min_size=1, max_size=9), st.sampled_from(["us", "eu", "gb", "br", "other"]))
-def test_what_the_network_is_sure_of_stands(text: str, region: str) -> None:
-    """However odd the row, a text that was seen clearly is not bent to fit a serial."""
+def test_a_certain_character_is_kept(text: str, region: str) -> None:
+    """A clearly read text is not changed to fit a pattern."""
     assert read(seen(*sure(text)), **{region: 1.0}) == text
 
 
-def test_an_o_is_rarer_than_a_zero_where_serials_go_without() -> None:
-    """In the United States an even doubt is a zero, elsewhere what stands around it decides."""
+def test_an_o_is_rarer_than_a_zero_in_the_us() -> None:
+    """With equal probabilities the result is zero in the US; elsewhere the pattern decides."""
     distributions = seen(*sure("AB"), EITHER_WAY)
     assert read(distributions, us=1.0) == "AB0"
     assert read(distributions, eu=1.0) == "ABO"
 
 
-def test_doubt_shows_in_that_character_alone() -> None:
-    """The confidence is low where kinds compete, high elsewhere, and never above what the network gave."""
+def test_uncertainty_affects_only_its_character() -> None:
+    """Its confidence is low, and no confidence exceeds the network's."""
     _, confidences = disambiguate(seen(*sure("AB"), EITHER, *sure("1234")), {"other": 1.0})
     assert confidences[2] < 0.8
     assert min(np.delete(confidences, 2)) > 0.9
     assert max(confidences) <= 0.96
 
 
-def test_unknown_regions_and_lengths_know_no_rows() -> None:
-    """No rows for a region that is not in the table, nor for a length it does not have."""
+def test_unknown_regions_and_lengths_have_no_patterns() -> None:
+    """For a region or a length that is not in the table."""
     assert row_shares("other", 7) == {}
     assert row_shares("br", 4) == {}
 

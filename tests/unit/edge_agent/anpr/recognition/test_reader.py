@@ -1,4 +1,4 @@
-"""The plate reader: what it does with a network's answers, the shipped model, and files that are wrong."""
+"""The plate reader: decoding of the network's output, the shipped model, and invalid files."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_reads_text_confidences_and_region() -> None:
 
 
 @pytest.mark.parametrize(("region", "logit"), [(1, 0.5), (4, 9.0)])
-def test_no_region_when_unsure_or_unknown(region: int, logit: float) -> None:
-    """An even guess, and a plate of no kind that is known, tell no region."""
+def test_an_uncertain_or_unknown_region_is_none(region: int, logit: float) -> None:
+    """Two equal probabilities, or a plate of another kind."""
     assert reader(FakeNetwork(wide_line("B123XYZ"), region=region, region_logit=logit)).read(crop()).region is None
 
 
@@ -85,15 +85,15 @@ def test_nothing_legible_is_an_empty_reading() -> None:
     assert (reading.text, reading.confidence, reading.character_confidences, reading.region) == ("", 0.0, (), None)
 
 
-def test_a_crop_of_a_few_pixels_is_not_looked_at() -> None:
-    """Three pixels of height can hold no plate: the network is spared."""
+def test_a_crop_of_a_few_pixels_is_not_read() -> None:
+    """The network is not run."""
     network = FakeNetwork(wide_line("B123XYZ"))
     assert reader(network).read(crop(40, 3)).text == ""
     assert network.shown == []
 
 
-def test_the_network_sees_rgb_between_zero_and_one() -> None:
-    """Blue comes first in the crop and last in the network's picture."""
+def test_the_network_input_is_rgb_between_zero_and_one() -> None:
+    """Blue is first in the crop and last in the input."""
     network = FakeNetwork(empty_grid())
     blue = np.zeros((64, 192, 3), np.uint8)
     blue[..., 0] = 255
@@ -103,8 +103,8 @@ def test_the_network_sees_rgb_between_zero_and_one() -> None:
     assert picture[0, 32, 96].tolist() == [0.0, 0.0, 1.0]
 
 
-def test_a_quantised_network_gets_its_own_units() -> None:
-    """Where the input is int8, the picture is scaled and shifted into it."""
+def test_the_input_of_a_quantised_network_is_quantised() -> None:
+    """With the scale and zero point of the int8 input."""
     network = FakeNetwork(empty_grid(), spec=TensorSpec("picture", (1, 64, 192, 3), np.dtype(np.int8), 1 / 255, -128))
     reader(network).read(np.full((64, 192, 3), 255, np.uint8))
     assert network.shown[0].dtype == np.int8
@@ -118,56 +118,56 @@ def doubtful_line(text: str) -> Floats:
     return cells
 
 
-def test_a_sure_reading_is_looked_at_once() -> None:
-    """Where every character is sure, one look is all."""
+def test_a_certain_plate_is_read_once() -> None:
+    """The network runs once."""
     network = FakeNetwork(wide_line("B123XYZ"))
     reader(network).read(crop())
     assert len(network.shown) == 1
 
 
-@pytest.mark.parametrize(("hazy", "looks"), [("2", 1), ("B123XYZ", 3)])
-def test_doubt_is_of_the_whole_look(hazy: str, looks: int) -> None:
-    """One character at 0.87 among clear ones is no reason to look again; seven of them are."""
+@pytest.mark.parametrize(("hazy", "runs"), [("2", 1), ("B123XYZ", 3)])
+def test_certainty_is_that_of_all_characters(hazy: str, runs: int) -> None:
+    """One character at 0.87 is not read again; seven of them are."""
     cells = empty_grid()
     for place, char in enumerate("B123XYZ"):
         write(cells, char, 22 + 25 * place, 32, width=20, height=38, logit=5.5 if char in hazy else SURE)
     network = FakeNetwork(cells)
     assert reader(network).read(crop()).text == "B123XYZ"
-    assert len(network.shown) == looks
+    assert len(network.shown) == runs
 
 
-def test_a_doubtful_crop_is_looked_at_closer_and_the_surest_reading_counts() -> None:
-    """Two more looks, cut around the characters; the surest of the three wins."""
+def test_an_uncertain_crop_is_read_again_and_the_best_result_kept() -> None:
+    """Two more crops around the characters; the most certain of three results is kept."""
     network = FakeNetwork(doubtful_line("B123XYZ"), wide_line("8123XYZ"), doubtful_line("S123XYZ"))
     assert reader(network).read(crop()).text == "8123XYZ"
     assert len(network.shown) == 3
 
 
-def test_closer_looks_that_are_no_surer_change_nothing() -> None:
-    """What the first look saw stays when looking closer makes nothing clearer."""
+def test_less_certain_results_are_discarded() -> None:
+    """The first result is kept."""
     vague = doubtful_line("S123XYZ")
     vague[..., 1:37] *= 0.9
     network = FakeNetwork(doubtful_line("B123XYZ"), vague)
     assert reader(network).read(crop()).text == "B123XYZ"
 
 
-def test_two_characters_are_not_looked_at_again() -> None:
-    """Two characters tell no slant worth trusting."""
+def test_two_characters_are_not_read_again() -> None:
+    """They do not determine a slope."""
     network = FakeNetwork(doubtful_line("AB"))
     assert reader(network).read(crop()).text == "AB"
     assert len(network.shown) == 1
 
 
-def test_the_closer_looks_can_be_switched_off() -> None:
-    """One look, and no more, where time is short."""
+def test_reading_again_can_be_disabled() -> None:
+    """The network runs once."""
     network = FakeNetwork(doubtful_line("B123XYZ"))
     reader(network, read_again=False).read(crop())
     assert len(network.shown) == 1
 
 
 @pytest.mark.parametrize("zoom", [1, 2, 8])
-def test_straightening_levels_a_slanting_line(zoom: int) -> None:
-    """What fell to the right is level in the new picture, at any size of the crop, and fills most of it."""
+def test_the_crop_around_a_sloping_line_is_level(zoom: int) -> None:
+    """At any size of the crop; the line fills most of it."""
     cells = line("ABCDE", left=60, pitch=18, fall=0.2, height=20)
     picture = np.full((64 * zoom, 192 * zoom, 3), 255, np.uint8)
     for character in detect_characters(cells):
@@ -201,7 +201,7 @@ def shipped_reader() -> NetworkPlateReader:
 @pytest.mark.parametrize("text", ["KLM482", "HT739", "254XRN", "NPR8364"])
 @pytest.mark.parametrize("night", [False, True])
 def test_the_shipped_model_reads_painted_plates(text: str, night: bool) -> None:
-    """The model in the package reads dark on light and light on dark, and says which characters it is sure of."""
+    """Dark on light and light on dark, with high confidences."""
     picture = painted(text, ground=30, ink=220) if night else painted(text)
     reading = shipped_reader().read(picture)
     assert reading.text == text
@@ -209,7 +209,7 @@ def test_the_shipped_model_reads_painted_plates(text: str, night: bool) -> None:
 
 
 def test_the_shipped_model_reads_nothing_on_a_blank_wall() -> None:
-    """Where nothing is written nothing is read."""
+    """The text is empty."""
     assert shipped_reader().read(np.full((60, 200, 3), 140, np.uint8)).text == ""
 
 
@@ -220,10 +220,10 @@ LETTERING = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LETTERING, min_size=1, max_size=4), st.integers(40, 480), st.integers(20, 120))
-def test_the_shipped_models_answer_whatever_they_are_shown(
+def test_the_shipped_models_accept_every_crop(
     letterings: list[tuple[str, int, int, int]], width: int, height: int
 ) -> None:
-    """Lines upon lines, cut off, aslant, far too many characters: there is an answer, and it adds up."""
+    """Many lines, truncated, sloping, too many characters: the result is consistent."""
     picture = np.full((height, width, 3), 200, np.uint8)
     for text, left, bottom, angle in letterings:
         layer = np.zeros((height, width), np.uint8)
@@ -238,7 +238,7 @@ def test_the_shipped_models_answer_whatever_they_are_shown(
 
 @pytest.mark.parametrize("name", ["plate_reader", "plate_line"])
 def test_the_shipped_models_are_small(name: str) -> None:
-    """They fit the four megabytes a model in the repository may have."""
+    """At most four megabytes each."""
     assert shipped(name).stat().st_size <= 4 * 2**20
 
 
@@ -268,29 +268,29 @@ def model_copy(tmp_path: Path) -> Path:
     return path
 
 
-def test_another_file_under_the_same_name_is_refused(model_copy: Path) -> None:
-    """A model whose hash is not the described one is not opened, and the error names the file."""
+def test_a_model_with_another_hash_is_rejected(model_copy: Path) -> None:
+    """The error names the file."""
     model_copy.write_bytes(model_copy.read_bytes() + b"x")
     with pytest.raises(ConfigurationError, match=r"reader\.tflite does not match its description"):
         open_reader(model_copy)
 
 
 def test_a_missing_model_is_named(model_copy: Path) -> None:
-    """Without the model the error says which file is missing."""
+    """The error names the missing file."""
     model_copy.unlink()
     with pytest.raises(ConfigurationError, match=r"cannot read the plate reader .*reader\.tflite"):
         open_reader(model_copy)
 
 
-def test_a_model_without_description_is_refused(model_copy: Path) -> None:
-    """The JSON beside the model is needed."""
+def test_a_model_without_description_is_rejected(model_copy: Path) -> None:
+    """The JSON file next to the model is required."""
     model_copy.with_suffix(".json").write_text('{"name": "x"}', "utf-8")
     with pytest.raises(ConfigurationError, match="does not describe a plate reader"):
         open_reader(model_copy)
 
 
-def test_a_model_of_another_alphabet_is_refused(model_copy: Path) -> None:
-    """Another alphabet would give wrong letters without a word: refused."""
+def test_a_model_with_another_alphabet_is_rejected(model_copy: Path) -> None:
+    """It would give wrong letters."""
     beside = model_copy.with_suffix(".json")
     values = json.loads(beside.read_text("utf-8")) | {"alphabet": "ABC"}
     beside.write_text(json.dumps(values), "utf-8")
@@ -298,8 +298,8 @@ def test_a_model_of_another_alphabet_is_refused(model_copy: Path) -> None:
         open_reader(model_copy)
 
 
-def test_a_file_that_is_no_model_is_refused(model_copy: Path) -> None:
-    """Rubbish with the right hash is still no model."""
+def test_a_file_that_is_no_model_is_rejected(model_copy: Path) -> None:
+    """Even if its hash is right."""
     model_copy.write_bytes(b"rubbish")
     beside = model_copy.with_suffix(".json")
     values = json.loads(beside.read_text("utf-8")) | {"sha256": hashlib.sha256(b"rubbish").hexdigest()}

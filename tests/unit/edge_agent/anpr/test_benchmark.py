@@ -1,4 +1,4 @@
-"""The examination of number plate reading: that it counts right, and that its videos are what they claim to be."""
+"""The benchmark of number plate recognition: its counts and its generated videos."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.benchmarks.anpr import __main__ as command
 from tests.benchmarks.anpr.camera_path import CameraPath, seed_of
 from tests.benchmarks.anpr.lines import figure_line, number_line, share_line, wilson
 from tests.benchmarks.anpr.material import AbsentError, LabelledPlate, crops, few, photographs
-from tests.benchmarks.anpr.passages import Tally, Told, owner_of
 from tests.benchmarks.anpr.report import page
 from tests.benchmarks.anpr.stills import judge, pooled_lines
+from tests.benchmarks.anpr.videos import EmittedPlate, VideoCounts, owner_of
 from tests.benchmarks.figures import Figure
 
 BOX = (100.0, 60.0, 140.0, 75.0)
 
 
-def test_intervals_are_wilsons() -> None:
+def test_intervals_are_wilson_intervals() -> None:
     """Against published values: 0 of 10 is at most 27.8 %, 5 of 10 is 23.7 to 76.3 %."""
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=2e-3)
     assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=2e-3)
@@ -31,7 +31,7 @@ def test_intervals_are_wilsons() -> None:
 
 
 def test_a_target_is_met_or_missed() -> None:
-    """By the share or number itself, not by its interval; without a target neither."""
+    """By the value itself and not by its interval; without a target neither."""
     assert share_line("x", 9, 10, at_least=0.9).met
     assert not share_line("x", 8, 10, at_least=0.9).met
     assert share_line("x", 8, 10).met is None
@@ -39,21 +39,21 @@ def test_a_target_is_met_or_missed() -> None:
     assert not number_line("x", 0.1, "a second", target=0.2, better="higher").met
 
 
-def test_large_numbers_are_told_whole() -> None:
-    """Nobody reads 1.4e+03 ms with pleasure."""
+def test_large_numbers_are_printed_without_exponent() -> None:
+    """1,403 ms, not 1.4e+03 ms."""
     assert number_line("x", 1403.4, "ms").value == "1,403 ms"
     assert number_line("x", 999.4, "ms").value == "999 ms"
 
 
 @pytest.mark.parametrize(("value", "met"), [(9.5, True), (10.5, False)])
 def test_a_benchmark_figure_keeps_its_target_and_note(value: float, met: bool) -> None:
-    """What ``make bench`` asks is asked in the table too."""
+    """Targets of ``make bench`` are listed in the table."""
     line = figure_line(Figure("fuzzy", value, "ms", target=10.0, note="median 3 ms"))
     assert (line.what, line.at_least, line.met, line.detail) == ("fuzzy", "≤ 10 ms", met, "median 3 ms")
 
 
-def test_boxes_are_held_against_the_label(tmp_path: Path) -> None:
-    """Found by half an overlap; whatever else is told counts as false, for the detector by itself as well."""
+def test_boxes_are_compared_with_the_label(tmp_path: Path) -> None:
+    """An IoU of 0.5 counts as found; every other box counts as false, also for the detector alone."""
     picture = LabelledPlate(tmp_path / "a.jpg", "AB123", BOX)
     near, far = (102.0, 60.0, 142.0, 75.0), (0.0, 0.0, 40.0, 15.0)
     answer = judge(picture, "AB123", [near, far], [far])
@@ -64,20 +64,23 @@ def test_boxes_are_held_against_the_label(tmp_path: Path) -> None:
     assert lines["`full_frames`, all: false plates a picture"].met is False
 
 
-def test_passages_are_counted_by_what_is_told_of_them() -> None:
-    """Right once; told twice; misread; untold; and something told where there is no plate."""
-    tally = Tally()
-    right, wrong = Told("AB123", 3, BOX), Told("A8123", 4, BOX)
-    tally.add("one", "AB123", [right])
-    tally.add("twice", "AB123", [right, wrong])
-    tally.add("never", "AB123", [], [wrong])
-    assert (tally.passages, tally.right, tally.once, tally.untold) == (3, 2, 1, 1)
-    assert (tally.misread, tally.invented) == (1, 1)
-    assert tally.faults == ["twice: AB123 told as AB123 and A8123", "never: AB123 told as nothing; elsewhere A8123"]
+def test_vehicles_are_counted_by_their_events() -> None:
+    """Right once, emitted twice, misread, missed, and an event without a plate."""
+    counts = VideoCounts()
+    right, wrong = EmittedPlate("AB123", 3, BOX), EmittedPlate("A8123", 4, BOX)
+    counts.add("one", "AB123", [right])
+    counts.add("twice", "AB123", [right, wrong])
+    counts.add("never", "AB123", [], [wrong])
+    assert (counts.vehicles, counts.right, counts.once, counts.missed) == (3, 2, 1, 1)
+    assert (counts.misread, counts.invented) == (1, 1)
+    assert counts.faults == [
+        "twice: AB123 emitted as AB123 and A8123",
+        "never: AB123 emitted as nothing; elsewhere A8123",
+    ]
 
 
 def test_an_event_of_the_gate_belongs_to_the_plate_it_shows() -> None:
-    """By its place in that frame; elsewhere it is nobody's."""
+    """By its position in that frame; None if there is no plate."""
     gate = SyntheticGate(seed=1, size=(640, 360))
     index, truth = next(
         (index, truth)
@@ -87,13 +90,13 @@ def test_an_event_of_the_gate_belongs_to_the_plate_it_shows() -> None:
     )
     assert truth.plate_quad is not None
     low, high = truth.plate_quad.min(axis=0) / (640, 360), truth.plate_quad.max(axis=0) / (640, 360)
-    assert owner_of(Told("X", index, (*low.tolist(), *high.tolist())), gate) == truth.track - 1
-    assert owner_of(Told("X", index, (0.0, 0.0, 0.05, 0.02)), gate) is None
+    assert owner_of(EmittedPlate("X", index, (*low.tolist(), *high.tolist())), gate) == truth.track - 1
+    assert owner_of(EmittedPlate("X", index, (0.0, 0.0, 0.05, 0.02)), gate) is None
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_camera_moves_and_the_plate_is_where_it_says(seed: int) -> None:
-    """The plate, painted bright, lies in its box in every frame, inside the picture, and it moves or changes size."""
+def test_the_camera_moves_and_the_plate_box_is_right(seed: int) -> None:
+    """The painted plate is inside its box in every frame, and moves or changes size."""
     photograph = np.full((180, 320, 3), 60, np.uint8)
     photograph[60:75, 100:140] = 230
     path = CameraPath(photograph, BOX, seed=seed, frames=6)
@@ -114,13 +117,13 @@ def test_the_camera_moves_and_the_plate_is_where_it_says(seed: int) -> None:
     assert all(np.array_equal(one.image, other.image) for one, other in zip(views, again, strict=True))
 
 
-def test_seeds_come_from_names() -> None:
-    """So that a picture gives the same video in every folder and on every machine."""
+def test_seeds_depend_on_file_names() -> None:
+    """A photograph gives the same video in every folder and on every machine."""
     assert seed_of("eu1.jpg") == seed_of("eu1.jpg") != seed_of("eu2.jpg")
 
 
-def test_pictures_are_taken_from_any_folder_of_the_layout(tmp_path: Path) -> None:
-    """Plates in normal form; few of them evenly; what is not there is named."""
+def test_images_are_read_from_any_folder_of_the_layout(tmp_path: Path) -> None:
+    """Plates are in normal form; a selection is evenly spaced; a missing folder is named."""
     folder = tmp_path / "anpr" / "full_frames"
     folder.mkdir(parents=True)
     rows = "".join(f"{number}.jpg,{number},2,30,10,ab {number}\n" for number in range(10))
@@ -135,10 +138,10 @@ def test_pictures_are_taken_from_any_folder_of_the_layout(tmp_path: Path) -> Non
         pictures[0].load()
 
 
-def test_a_section_without_its_pictures_is_skipped_and_the_page_says_so(
+def test_a_section_without_images_is_skipped_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others are examined all the same; a page is written only where one is asked for."""
+    """The other sections run; a page is written only if requested."""
     folder = tmp_path / "anpr" / "us_plate_crops"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "a.png"), np.full((30, 60, 3), 200, np.uint8))
@@ -148,16 +151,16 @@ def test_a_section_without_its_pictures_is_skipped_and_the_page_says_so(
         sys, "argv", ["anpr", "crops", "frames", "--shared", str(tmp_path), "--out", str(out), "--list"]
     )
     assert command.main() == 0
-    told = capsys.readouterr().out
-    assert "skipped" in told
-    assert "0 of 1" in told
+    output = capsys.readouterr().out
+    assert "skipped" in output
+    assert "0 of 1" in output
     text = out.read_text(encoding="utf-8")
     assert "## Photographs, end to end\n\nSkipped: " in text
     assert "| `us_plate_crops`, read exactly | 0.0 % | ≥ 90 % (aim 96 %) | **no** |" in text
 
 
 def test_the_page_has_every_figure() -> None:
-    """With its target, whether it is met, and what others reach."""
+    """With its target, whether it is met, and the results of other readers."""
     text = page(
         {"Speed": [number_line("finding", 20.0, "ms", target=40, others="47 ms")]}, {}, command="make", commit="abc123"
     )
@@ -167,7 +170,7 @@ def test_the_page_has_every_figure() -> None:
 
 
 def test_an_unknown_section_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside those that there are."""
+    """The error lists the existing sections."""
     monkeypatch.setattr(sys, "argv", ["anpr", "croops"])
     with pytest.raises(SystemExit):
         command.main()

@@ -1,7 +1,7 @@
 """Videos: made by panning and zooming over photographs, and the synthetic gate; through the whole on-box pipeline.
 
 Each video is written as H.264 and replayed as ``edge-agent replay VIDEO --model none`` would: decoding, motion, blobs,
-tracks, plates, events. A passage is right if its plate is told exactly once and exactly.
+tracks, plates, events. A vehicle is right if its exact plate is emitted exactly once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.benchmarks.anpr.lines import Line, number_line, share_line
 from tests.benchmarks.anpr.material import COUNTRIES, LabelledPlate, few, photographs
 from tests.benchmarks.anpr.stills import Step
 
-LEAST_RIGHT = 0.95
+MIN_RIGHT = 0.95
 FRAMES_PER_SECOND = 15
 VIDEO_FRAMES = 60
 ABOUT_IT_IOU = 0.2
@@ -36,8 +36,8 @@ ABOUT_IT_IOU = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one ``anpr`` event says."""
+class EmittedPlate:
+    """The plate of one ``anpr`` event."""
 
     text: str
     frame: int
@@ -47,41 +47,41 @@ class Told:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of the passages of many videos."""
+class VideoCounts:
+    """Counts over the vehicles of many videos."""
 
-    passages: int = 0
+    vehicles: int = 0
     right: int = 0
-    """Told exactly"""
+    """Emitted with the exact text"""
     once: int = 0
     """One event, whatever its text"""
-    untold: int = 0
+    missed: int = 0
     misread: int = 0
     """Events about a plate with another text than the plate's"""
     invented: int = 0
     """Events where there is no labelled plate"""
     faults: list[str] = field(default_factory=list[str])
 
-    def add(self, name: str, plate: str, about: Sequence[Told], elsewhere: Sequence[Told] = ()) -> None:
-        """Count one passage with the events about it and those about nothing."""
-        texts = [told.text for told in about]
-        self.passages += 1
+    def add(self, name: str, plate: str, about: Sequence[EmittedPlate], elsewhere: Sequence[EmittedPlate] = ()) -> None:
+        """Add one vehicle with its events and the events without a plate."""
+        texts = [emitted.text for emitted in about]
+        self.vehicles += 1
         self.right += plate in texts
         self.once += len(about) == 1
-        self.untold += not about
+        self.missed += not about
         self.misread += sum(text != plate for text in texts)
         self.invented += len(elsewhere)
         if texts != [plate] or elsewhere:
             said = " and ".join(texts) or "nothing"
-            more = f"; elsewhere {', '.join(told.text for told in elsewhere)}" if elsewhere else ""
-            self.faults.append(f"{name}: {plate} told as {said}{more}")
+            more = f"; elsewhere {', '.join(emitted.text for emitted in elsewhere)}" if elsewhere else ""
+            self.faults.append(f"{name}: {plate} emitted as {said}{more}")
 
     def lines(self, name: str, *, about_invented: str) -> list[Line]:
         return [
-            share_line(f"{name}: right text", self.right, self.passages, at_least=LEAST_RIGHT),
-            share_line(f"{name}: exactly one event", self.once, self.passages, at_least=LEAST_RIGHT),
-            number_line(f"{name}: not told", self.untold, "passages"),
-            number_line(f"{name}: told with another text", self.misread, "events"),
+            share_line(f"{name}: right text", self.right, self.vehicles, at_least=MIN_RIGHT),
+            share_line(f"{name}: exactly one event", self.once, self.vehicles, at_least=MIN_RIGHT),
+            number_line(f"{name}: missed", self.missed, "vehicles"),
+            number_line(f"{name}: emitted with another text", self.misread, "events"),
             number_line(f"{name}: invented", self.invented, "events", target=0, detail=about_invented),
         ]
 
@@ -89,74 +89,74 @@ class Tally:
 def video_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[Line]:
     """Pan and zoom over photographs of every country's set."""
     lines: list[Line] = []
-    whole = Tally()
+    whole = VideoCounts()
     for country in COUNTRIES:
-        tally = Tally()
+        counts = VideoCounts()
         for picture in few(photographs(shared, country), limit):
-            play_photograph(picture, (tally, whole))
+            play_photograph(picture, (counts, whole))
             step(f"{country}/{picture.path.name}")
-        lines.append(share_line(f"videos over `{country}`: right text", tally.right, tally.passages))
-        for fault in tally.faults:
+        lines.append(share_line(f"videos over `{country}`: right text", counts.right, counts.vehicles))
+        for fault in counts.faults:
             say(f"video {country}/{fault}")
     return whole.lines("videos, all", about_invented="a plate elsewhere in the photograph counts too") + lines
 
 
-def play_photograph(picture: LabelledPlate, tallies: Iterable[Tally]) -> None:
+def play_photograph(picture: LabelledPlate, all_counts: Iterable[VideoCounts]) -> None:
     """Make a video of one photograph, replay it, and count."""
     assert picture.xyxy is not None
     path = CameraPath(picture.load(), picture.xyxy, seed=seed_of(picture.path.name), frames=VIDEO_FRAMES)
     views = list(path.views())
-    told = replay_frames((view.image for view in views), width=path.width, height=path.height)
+    emitted = replay_frames((view.image for view in views), width=path.width, height=path.height)
     places = [_shares(view.plate, path.width, path.height) for view in views]
-    about = [each for each in told if box_iou(each.plate, places[min(each.frame, len(places) - 1)]) >= ABOUT_IT_IOU]
-    elsewhere = [each for each in told if each not in about]
-    for tally in tallies:
-        tally.add(f"{picture.path.name} ({path.kind})", picture.plate, about, elsewhere)
+    about = [each for each in emitted if box_iou(each.plate, places[min(each.frame, len(places) - 1)]) >= ABOUT_IT_IOU]
+    elsewhere = [each for each in emitted if each not in about]
+    for counts in all_counts:
+        counts.add(f"{picture.path.name} ({path.kind})", picture.plate, about, elsewhere)
 
 
 def gate_lines(seeds: Sequence[int], step: Step, say: Step) -> list[Line]:
-    """Replay the synthetic gate: every vehicle is told once, with its plate."""
-    tally = Tally()
+    """Replay the synthetic gate: every vehicle is emitted once, with its plate."""
+    counts = VideoCounts()
     for seed in seeds:
         gate = SyntheticGate(seed=seed)
-        told = replay_source(f"synthetic:gate?seed={seed}")
-        plates = [normalize_plate(passage.plate) for passage in gate.passages]
-        owners = [owner_of(each, gate) for each in told]
+        emitted = replay_source(f"synthetic:gate?seed={seed}")
+        plates = [normalize_plate(vehicle.plate) for vehicle in gate.passages]
+        owners = [owner_of(each, gate) for each in emitted]
         for index, plate in enumerate(plates):
-            tally.add(
+            counts.add(
                 f"gate, seed {seed}, vehicle {index + 1}",
                 plate,
-                [each for each, owner in zip(told, owners, strict=True) if owner == index],
+                [each for each, owner in zip(emitted, owners, strict=True) if owner == index],
             )
-        tally.invented += owners.count(None)
+        counts.invented += owners.count(None)
         step(f"seed {seed}")
-    for fault in tally.faults:
+    for fault in counts.faults:
         say(fault)
     name = f"`synthetic:gate`, {len(seeds)} seeds"
-    return tally.lines(name, about_invented="where no vehicle has its plate")
+    return counts.lines(name, about_invented="where no vehicle has its plate")
 
 
-def owner_of(told: Told, gate: SyntheticGate) -> int | None:
-    """Return whose plate an event is about, by its place in its frame; None for nobody's."""
-    for truth in gate.truth(told.frame):
+def owner_of(emitted: EmittedPlate, gate: SyntheticGate) -> int | None:
+    """Return the index of the vehicle whose plate an event shows, by position; None if there is none."""
+    for truth in gate.truth(emitted.frame):
         if truth.plate_quad is not None:
             low, high = truth.plate_quad.min(axis=0), truth.plate_quad.max(axis=0)
             place = _shares((*low.tolist(), *high.tolist()), gate.width, gate.height)
-            if box_iou(told.plate, place) >= ABOUT_IT_IOU:
+            if box_iou(emitted.plate, place) >= ABOUT_IT_IOU:
                 return truth.track - 1
     return None
 
 
-def replay_frames(images: Iterable[Image], *, width: int, height: int) -> list[Told]:
-    """Return what is told of a video of these frames."""
+def replay_frames(images: Iterable[Image], *, width: int, height: int) -> list[EmittedPlate]:
+    """Return the emitted plates of a video of these frames."""
     with tempfile.TemporaryDirectory(prefix="vedette-anpr-") as folder:
         video = Path(folder) / "video.mp4"
         write_video(video, images, width=width, height=height)
         return replay_source(str(video))
 
 
-def replay_source(source: str) -> list[Told]:
-    """Return the ``anpr`` events of a replay with blobs, as on a camera that knows no vehicles."""
+def replay_source(source: str) -> list[EmittedPlate]:
+    """Return the ``anpr`` events of a replay with blob detection, as on a camera without a model."""
     camera = CameraSettings.model_validate(
         {"id": "camera-1", "source": source, "model": {"name": "none"}, "anpr": {"enabled": True}}
     )
@@ -167,7 +167,7 @@ def replay_source(source: str) -> list[Told]:
             places=ModelPlaces(location=None, cache_dir=out),
         )  # fmt: skip
         events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [_told(event) for event in events if event["event_type"] == "anpr"]
+    return [_emitted_plate(event) for event in events if event["event_type"] == "anpr"]
 
 
 def write_video(path: Path, images: Iterable[Image], *, width: int, height: int) -> None:
@@ -185,10 +185,10 @@ def write_video(path: Path, images: Iterable[Image], *, width: int, height: int)
             container.mux(packet)
 
 
-def _told(event: dict[str, Any]) -> Told:
+def _emitted_plate(event: dict[str, Any]) -> EmittedPlate:
     data = event["event_data"]
     box = BoundingBox.model_validate(data["plate_box"])
-    return Told(
+    return EmittedPlate(
         data["plate_normalized"], event["frame_number"] - 1, (box.x, box.y, box.x + box.width, box.y + box.height)
     )
 
