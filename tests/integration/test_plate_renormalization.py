@@ -243,7 +243,7 @@ def test_cloud_a3_protected_reads_are_converted_by_the_command(
     assert cli("status") == 0
     out, err = capsys.readouterr()
     assert "vedette-plates renormalize" in out
-    assert f"left of: {SITE}" in err
+    assert f"their keys are unavailable: {SITE}" in err
     assert cli("renormalize") == 0
     out, err = capsys.readouterr()
     assert "0 reads and 2 protected reads" in out

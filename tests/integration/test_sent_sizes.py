@@ -19,7 +19,7 @@ from cloud_functions.api.handler import ApiHandler
 from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES, Limits
 from cloud_functions.aws import MAX_BATCH_BYTES
 from cloud_functions.db.events import json_size
-from cloud_functions.db.events.json_size import LONG, MAX_STORED_BYTES, short_numbers, stored_bytes
+from cloud_functions.db.events.json_size import MAX_STORED_BYTES, SHORTEN_ABOVE_CHARS, short_numbers, stored_bytes
 from cloud_functions.ingest.publish import SnsPublisher
 from shared.events import MAX_EVENT_BYTES
 from tests.support.api_calls import ApiCalls, http_api_event, lambda_api, store, stored_event
@@ -351,4 +351,4 @@ def test_cloud_b2_short_texts_stay_the_same_object() -> None:
     """Ordinary events are passed on without being looked at."""
     text = '{"a": 1' + "0" * 300 + "}"
     assert short_numbers(text) is text
-    assert len(short_numbers('{"a": [' + ", ".join(["1" + "0" * 300] * 100) + "]}")) < LONG
+    assert len(short_numbers('{"a": [' + ", ".join(["1" + "0" * 300] * 100) + "]}")) < SHORTEN_ABOVE_CHARS

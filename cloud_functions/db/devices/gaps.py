@@ -1,4 +1,4 @@
-"""Decides which open gaps are asked for now, and which are given up."""
+"""Selects the open gaps that are due for a resend request, and those to give up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DueResend(NamedTuple):
-    """What to ask one outbox for again."""
+    """The ranges to request again from one outbox."""
 
     site_id: str
     device_id: str
@@ -22,7 +22,7 @@ class DueResend(NamedTuple):
     ranges: list[Range]
 
 
-# SKIP LOCKED: whoever else is asking for a gap, or filling it, is trusted with it.
+# SKIP LOCKED: a gap that another session requests or fills is left to it.
 _CLAIM: Final = """
 WITH due AS (
     SELECT gap_id FROM sequence_gaps
@@ -40,7 +40,7 @@ RETURNING gap.site_id, gap.device_id, gap.sequence_epoch,
           ARRAY(SELECT upper(part) - 1 FROM unnest(gap.missing) AS part ORDER BY 1)
 """
 
-# Only devices that were heard of lately can answer; the others ask for themselves when they come back.
+# Only devices seen recently can reply; the others are handled when they reconnect.
 _AWAKE: Final = """
 SELECT DISTINCT gap.device_id FROM sequence_gaps AS gap JOIN devices USING (device_id)
 WHERE gap.state = 'open' AND gap.next_request_at <= now() AND devices.last_seen_at > now() - interval '5 minutes'
@@ -58,9 +58,9 @@ WHERE gap_id IN (
 def claim_due_gaps(
     connection: Connection, devices: Sequence[str] | None, settings: GapSettings, *, limit: int = 1000
 ) -> list[DueResend]:
-    """Take the gaps whose time has come (of these devices, or of all) and push back their next time.
+    """Claim the gaps that are due (of these devices, or of all) and schedule their next request.
 
-    A device is asked for at most ``sequences_per_request`` sequences at once; the rest is due later.
+    A request covers at most ``sequences_per_request`` numbers per device; the rest is due later.
     """
     parameters = {
         "devices": None if devices is None else list(devices),
@@ -78,12 +78,12 @@ def claim_due_gaps(
 
 
 def reachable_devices_with_due_gaps(connection: Connection, *, limit: int = 1000) -> list[str]:
-    """Return the devices worth asking: a gap is due, and the device was heard of in the last minutes."""
+    """Return the devices that have a due gap and were seen in the last five minutes."""
     return [device_id for (device_id,) in connection.execute(_AWAKE, [limit])]
 
 
 def give_up_old_gaps(connection: Connection, settings: GapSettings, *, limit: int = 1000) -> int:
-    """Mark gaps lost that have been open for too long; return how many (at most ``limit``)."""
+    """Mark gaps that have been open for too long as lost; return how many (at most ``limit``)."""
     return connection.execute(_GIVE_UP, [settings.give_up_after_s, limit]).rowcount
 
 

@@ -1,10 +1,10 @@
-"""Keeps account of each outbox's sequence: what has arrived, and the holes.
+"""Tracks the sequence numbers of each device's outbox: the highest received, and the gaps.
 
-The row in ``device_sequences`` is the lock: it is taken (in key order) before any gap of that outbox is touched, and
-the statements that touch gaps come after it, so that they see what whoever held it before has committed. This keeps
-gaps exact under concurrent, repeated and out-of-order batches.
+The row in ``device_sequences`` is a lock: it is taken, in key order, before the gaps of that outbox are changed, and
+the later statements see what the previous holder has committed. This keeps gaps exact under concurrent, repeated and
+out-of-order batches.
 
-Ranges here are pairs of first and last, both included, sorted, and apart from one another.
+Ranges are pairs of first and last, both inclusive, sorted and disjoint.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 Range = tuple[int, int]
 MAX_SEQUENCE: Final = 2**62
-"""Beyond this a sequence is nonsense, and its successor would not fit."""
+"""Maximum valid sequence number; the successor of a much larger one would not fit into 64 bits."""
 
 
 class OutboxKey(NamedTuple):
-    """One device's outbox, as its sequence epoch names it."""
+    """Identifies one device's outbox by its sequence epoch."""
 
     device_id: str
     sequence_epoch: str
 
 
 class ReceivedSequences(NamedTuple):
-    """The sequences of one outbox that a batch brought."""
+    """The sequence numbers of one outbox in a batch."""
 
     site_id: str
     ranges: Sequence[Range]
 
 
 def to_ranges(sequences: Iterable[int]) -> list[Range]:
-    """Return the sequences as ranges; repeats and order do not matter."""
+    """Return the sequence numbers, which may be unsorted and repeated, as ranges."""
     ordered = sorted(set(sequences))
     if not ordered:
         return []
@@ -55,7 +55,7 @@ def to_ranges(sequences: Iterable[int]) -> list[Range]:
 
 
 def missing_ranges(ranges: Sequence[Range], *, above: int) -> list[Range]:
-    """Return what is missing between ``above`` and the last of ``ranges``."""
+    """Return the ranges that are missing between ``above`` and the end of ``ranges``."""
     holes: list[Range] = []
     for first, last in ranges:
         if first > above + 1:
@@ -82,7 +82,7 @@ FROM unnest(%b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[])
     AS hole (device_id, epoch, site_id, first, last)
 """
 
-# A hole that closed before anybody asked for it was two batches overtaking one another: it leaves no trace.
+# A gap that closes before its first request was two batches out of order: its row is deleted.
 _FORGET: Final = """
 DELETE FROM sequence_gaps AS gap USING unnest(%b::text[], %b::text[], %b::text[]) AS arrived (device_id, epoch, ranges)
 WHERE gap.device_id = arrived.device_id AND gap.sequence_epoch = arrived.epoch AND gap.state = 'open'
@@ -119,10 +119,10 @@ _LOCK: Final = "SELECT highest FROM device_sequences WHERE device_id = %s AND se
 def record_sequences(
     connection: Connection, arrivals: Mapping[OutboxKey, ReceivedSequences], settings: GapSettings
 ) -> list[str]:
-    """Note what has arrived: open a gap for each new hole, fill the gaps that this closes.
+    """Record received sequence numbers: open a gap for each missing range, and fill gaps that have now arrived.
 
-    Call inside a transaction, after everything else that it locks. Return the devices that have gaps due to be asked
-    for (as it stood before this batch).
+    Call inside a transaction, after all its other locks. Return the devices with gaps that are due for a request, as of
+    the state before this batch.
     """
     if not arrivals:
         return []
@@ -164,7 +164,7 @@ def record_sequences(
 def record_highest_sequence(
     connection: Connection, outbox: OutboxKey, settings: GapSettings, *, site_id: str, highest: int
 ) -> None:
-    """Note that the device has sent everything up to ``highest``: what is missing at the tail becomes a gap."""
+    """Record that the device has sent all numbers up to ``highest``; numbers missing at the end become a gap."""
     row = connection.execute(_ADVANCE, [[outbox.device_id], [outbox.sequence_epoch], [site_id], [highest]]).fetchone()
     previous = row[2] if row else highest
     if highest > previous:
@@ -173,7 +173,7 @@ def record_highest_sequence(
 
 
 def mark_lost(connection: Connection, outbox: OutboxKey, ranges: Sequence[Range]) -> int:
-    """Note that the device no longer has these sequences; return how many gaps this touches."""
+    """Record that the device no longer has these numbers; return the number of gaps that changed."""
     if not ranges:
         return 0
     connection.execute(_LOCK, outbox)

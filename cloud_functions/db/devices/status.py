@@ -1,4 +1,4 @@
-"""Keeps what is known of each device: when it was last heard of, its state, its latest heartbeat."""
+"""Stores each device's state: when it was last seen, its status, its latest heartbeat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ON CONFLICT (device_id) DO UPDATE SET last_seen_at = now(), site_id = EXCLUDED.s
 WHERE known.last_seen_at < now() - interval '5 seconds' OR known.site_id <> EXCLUDED.site_id
 """
 
-# A heartbeat that overtook a later one, or comes twice, changes nothing but the time the device was heard of.
+# A heartbeat that is older than the stored one, or repeated, updates only the time when the device was last seen.
 _HEARTBEAT: Final = """
 INSERT INTO devices AS known (device_id, site_id, agent_version, heartbeat, heartbeat_at, status, status_at)
 VALUES (%(device_id)s, %(site_id)s, %(agent_version)s, %(heartbeat)s::jsonb, %(at)s, 'online', %(received_at)s)
@@ -29,7 +29,7 @@ ON CONFLICT (device_id) DO UPDATE SET
     status_at = GREATEST(known.status_at, EXCLUDED.status_at)
 """.replace(
     "newer",
-    # What an earlier release took from a clock that ran far ahead counts for nothing.
+    # Ignore a time far in the future, which an earlier release stored from a wrong device clock.
     "(EXCLUDED.heartbeat_at > COALESCE(known.heartbeat_at, '-infinity')"
     " OR known.heartbeat_at > now() + interval '1 day')",
 )
@@ -47,7 +47,7 @@ ON CONFLICT (device_id) DO UPDATE SET
 
 
 def touch_devices(connection: Connection, sites: Mapping[str, str]) -> None:
-    """Note that these devices (site by device) were heard of now."""
+    """Record that these devices were seen now; ``sites`` maps each device to its site."""
     connection.execute(_TOUCH, [list(sites), list(sites.values())])
 
 
@@ -61,7 +61,7 @@ def record_heartbeat(
     received_at: datetime,
     heartbeat_json: str,
 ) -> None:
-    """Keep a device's latest heartbeat (``at`` by the device's clock, ``received_at`` by the cloud's)."""
+    """Store a device's latest heartbeat (``at`` by the device's clock, ``received_at`` by the cloud's)."""
     parameters = {
         "device_id": device_id,
         "site_id": site_id,
@@ -74,8 +74,8 @@ def record_heartbeat(
 
 
 def record_status(connection: Connection, *, site_id: str, device_id: str, status: str, at: datetime) -> None:
-    """Keep a device's status as received at ``at``, unless a later one is known.
+    """Store a device's status received at ``at``, unless a later one is stored.
 
-    The time is the cloud's: a last will is written when the device connects, long before it goes.
+    The time is the cloud's, because a device writes its MQTT last will when it connects.
     """
     connection.execute(_STATUS, {"device_id": device_id, "site_id": site_id, "status": status, "at": at})

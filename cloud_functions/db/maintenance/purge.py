@@ -1,4 +1,4 @@
-"""Deletes bookkeeping rows that nobody needs any more, a bounded number at a time."""
+"""Deletes obsolete bookkeeping rows, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cloud_functions.db.partitions.partitions import ROLLUP_TABLES
 from cloud_functions.db.types import Connection
 
 TABLES_WITH_ZERO_COUNTS: Final = (*ROLLUP_TABLES, "plates", "plate_camera_counts")
-"""Tables whose rows may stand at zero after deletes."""
+"""Tables whose rows may have a count of zero after deletes."""
 
-# Rows that somebody is changing are left for the next time.
+# Rows that another session is changing are skipped.
 _EMPTY: Final = """
 DELETE FROM {table} WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM {table} WHERE events = 0 LIMIT %s FOR UPDATE SKIP LOCKED))
@@ -29,15 +29,15 @@ DELETE FROM event_odd_times WHERE ctid = ANY (ARRAY(
 
 
 def purge_zero_counts(connection: Connection, table: str, *, limit: int) -> int:
-    """Delete rows of one of ``TABLES_WITH_ZERO_COUNTS`` that stand at zero; return how many (at most ``limit``)."""
+    """Delete rows of one of ``TABLES_WITH_ZERO_COUNTS`` with a count of zero; return how many (at most ``limit``)."""
     return connection.execute(sql.SQL(_EMPTY).format(table=sql.Identifier(table)), [limit]).rowcount
 
 
 def purge_old_gaps(connection: Connection, *, older_than: timedelta, limit: int) -> int:
-    """Delete gaps that have been closed or lost for so long; return how many (at most ``limit``)."""
+    """Delete gaps closed or lost for longer than ``older_than``; return how many (at most ``limit``)."""
     return connection.execute(_OLD_GAPS, [older_than, limit]).rowcount
 
 
 def purge_unusual_times(connection: Connection, *, before: datetime, limit: int) -> int:
-    """Delete what is noted of events older than ``before``; return how many (at most ``limit``)."""
+    """Delete the recorded times of events older than ``before``; return how many (at most ``limit``)."""
     return connection.execute(_ODD_TIMES, [before, limit]).rowcount

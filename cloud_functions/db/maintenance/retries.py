@@ -1,4 +1,4 @@
-"""Which maintenance tasks failed and when they are due again, so that nothing waits for tomorrow's schedule."""
+"""Failed maintenance tasks and the times of their retries, so that they do not wait for the next schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSERT INTO maintenance_retries AS known (task, due_at) VALUES (%s, now() + inte
 ON CONFLICT (task) DO UPDATE SET failures = known.failures + 1,
     due_at = now() + LEAST(interval '5 minutes' * 2 ^ LEAST(known.failures, 10), interval '1 hour')
 """
-# Whoever takes a task has it for an hour: the next minute's call does not take it as well.
+# A claim lasts an hour, so that the next minute's call does not claim the same task.
 _CLAIM: Final = """
 UPDATE maintenance_retries SET due_at = now() + interval '1 hour'
 WHERE task = ANY (%s) AND due_at <= now() RETURNING task
@@ -21,15 +21,15 @@ WHERE task = ANY (%s) AND due_at <= now() RETURNING task
 
 
 def record_failure(connection: Connection, task: str) -> None:
-    """Have a task run again before its schedule comes round."""
+    """Schedule a retry of a failed task."""
     connection.execute(_FAILED, [task])
 
 
 def record_success(connection: Connection, task: str) -> None:
-    """Forget that a task failed."""
+    """Remove the task's scheduled retry."""
     connection.execute("DELETE FROM maintenance_retries WHERE task = %s", [task])
 
 
 def claim_retries(connection: Connection, tasks: Collection[str]) -> list[str]:
-    """Take those of ``tasks`` that are due again."""
+    """Claim those of ``tasks`` whose retry is due, and return them."""
     return sorted(task for (task,) in connection.execute(_CLAIM, [list(tasks)]))

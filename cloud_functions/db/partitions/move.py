@@ -1,12 +1,12 @@
-"""Moves events out of the default partition into their months while others read and write.
+"""Moves events from the default partition into monthly partitions while other sessions read and write.
 
-Rows never leave the reader's sight: they are copied, in batches, into ``events_moving``, a partitioned table that
-nobody reads; a trigger mirrors what is written to the default partition meanwhile. When all is copied, the default
-partition and the months change places in one short transaction that touches no row. How far it has come is kept in
-``event_move``, so a run may end anywhere and the next one goes on.
+Rows stay visible: they are copied, in batches, into ``events_moving``, a partitioned table that no query reads, and a
+trigger mirrors concurrent writes to the default partition. When all rows are copied, the monthly partitions replace the
+default partition in one short transaction that changes no row. The progress is stored in ``event_move``, so that an
+interrupted move continues.
 
-Each function is called in a transaction of its own. Nobody waits for a lock longer than a quarter of a second; a
-function that meets one raises ``psycopg.errors.LockNotAvailable`` and may be called again.
+Each function is called in a separate transaction. None waits longer than 0.25 s for a lock; a function that cannot get
+a lock raises ``psycopg.errors.LockNotAvailable`` and may be called again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cloud_functions.db.partitions.partitions import LOCK_TIMEOUT, Partition, pa
 from cloud_functions.db.types import Connection
 
 MAX_DEFAULT_BYTES: Final = 32 * 1024 * 1024
-"""Attaching a partition reads the default one through under an exclusive lock: a tenth of a second for this much. The
+"""Attaching a partition scans the default partition under an exclusive lock, which takes 0.1 s for this size. The SQL
 function ``events_ensure_partition`` has the same limit."""
 BATCH: Final = 1000
 _EVENT_TIME: Final = '"timestamp"'
@@ -59,7 +59,7 @@ CREATE TRIGGER events_mirror_truncate AFTER TRUNCATE ON events_default
 INSERT INTO event_move (revision, copied_until, copied_id)
 SELECT version_num, '-infinity', 0 FROM alembic_version
 """
-# FOR SHARE: whoever deletes one of these rows waits for this batch, or is waited for; no deleted row is copied.
+# FOR SHARE: a session that deletes one of these rows waits for this batch, or the reverse; no deleted row is copied.
 _COPY: Final = """
 WITH batch AS MATERIALIZED (
     SELECT {columns} FROM events_default WHERE ("timestamp", id) > (%(until)s, %(id)s)
@@ -72,20 +72,20 @@ SELECT "timestamp", id, count(*) OVER () FROM batch ORDER BY "timestamp" DESC, i
 
 
 class MoveState(NamedTuple):
-    """How far a move has come."""
+    """The progress of a move."""
 
     copied_until: datetime
     copied_id: int
     complete: bool
     usable: bool
-    """False: the schema has changed since it began, so it must begin anew."""
+    """False if the schema has changed since the move began, so that it must be restarted."""
 
 
 def move_state(connection: Connection) -> MoveState | None:
-    """Return how far the move has come, held for this transaction, or None where nothing is being moved.
+    """Return the progress of the move and lock it for this transaction, or None if no move is in progress.
 
     Raises:
-        psycopg.errors.LockNotAvailable: another process is at it now.
+        psycopg.errors.LockNotAvailable: another process is working on the move.
     """
     row = connection.execute(
         _STATE.replace("copied_until,", "CASE WHEN copied_until = '-infinity' THEN NULL ELSE copied_until END,")
@@ -94,15 +94,15 @@ def move_state(connection: Connection) -> MoveState | None:
 
 
 def default_size_bytes(connection: Connection) -> int:
-    """Return the size of the default partition's file, dead rows included."""
+    """Return the size of the default partition's file, including dead rows."""
     row = connection.execute("SELECT pg_relation_size('events_default')").fetchone()
     return 0 if row is None else int(row[0])
 
 
 def prepare_move(connection: Connection, months: Sequence[datetime]) -> None:
-    """Make ``events_moving`` with a partition for each of ``months``; what an unfinished attempt left is dropped.
+    """Create ``events_moving`` with a partition for each of ``months``; drop the tables of an unfinished attempt.
 
-    Autovacuum stays away until the months are in place: the lock that it holds would keep the last step waiting.
+    Autovacuum is disabled until the partitions are attached, because its lock would delay the last step.
     """
     connection.execute(LOCK_TIMEOUT)
     discard_move(connection)
@@ -122,7 +122,7 @@ def prepare_move(connection: Connection, months: Sequence[datetime]) -> None:
 
 
 def begin_move(connection: Connection) -> None:
-    """Let the trigger mirror what is written to the default partition from now on."""
+    """Create the trigger that mirrors writes to the default partition."""
     connection.execute(LOCK_TIMEOUT)
     connection.execute("LOCK TABLE events_default IN SHARE ROW EXCLUSIVE MODE")
     columns = _columns(connection)
@@ -134,7 +134,7 @@ def begin_move(connection: Connection) -> None:
 
 
 def copy_batch(connection: Connection, *, limit: int = BATCH) -> int:
-    """Copy the next events, oldest first; return how many (0: all are copied)."""
+    """Copy the next events, oldest first; return how many (0 when all are copied)."""
     connection.execute(LOCK_TIMEOUT)
     state = move_state(connection)
     if state is None or state.complete:
@@ -150,14 +150,14 @@ def copy_batch(connection: Connection, *, limit: int = BATCH) -> int:
 
 
 def finish_move(connection: Connection) -> int:
-    """Let the copied months take their places and drop the old default partition; return how many months there are.
+    """Attach the copied months and drop the old default partition; return the number of months.
 
-    No row is touched; who reads or writes events waits for some milliseconds a month.
+    No row is changed; other sessions wait some milliseconds per month.
     """
-    connection.execute("SET LOCAL lock_timeout = '100ms'")  # others wait for this and for what follows, together
+    connection.execute("SET LOCAL lock_timeout = '100ms'")  # other sessions wait for this and the next locks
     months = _moving_months(connection)
     connection.execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")
-    # All readers wait from here on: where autovacuum is at one of these, give up now rather than let them wait for it.
+    # All readers wait from here on. If autovacuum is working on one of these tables, fail now instead of waiting.
     connection.execute("LOCK TABLE events_default, events_moving IN ACCESS EXCLUSIVE MODE NOWAIT")
     state = move_state(connection)
     if state is None or not state.complete or not state.usable:
@@ -183,7 +183,7 @@ def finish_move(connection: Connection) -> int:
 
 
 def discard_move(connection: Connection) -> None:
-    """Drop what a move has left behind, finished or not; every event stays where readers see it."""
+    """Drop the tables and triggers of a move, finished or not; no event is lost."""
     there = connection.execute("SELECT to_regclass('events_moving'), to_regproc('events_mirror')").fetchone()
     if there == (None, None):
         return
@@ -196,7 +196,7 @@ def discard_move(connection: Connection) -> None:
 
 
 def moving_default_size_bytes(connection: Connection) -> int:
-    """Return the size of what would be the default partition next."""
+    """Return the size of the table that will replace the default partition."""
     row = connection.execute("SELECT pg_relation_size(to_regclass('events_moving_default'))").fetchone()
     return int(row[0]) if row and row[0] is not None else 0
 

@@ -1,7 +1,7 @@
-"""The monthly partitions of ``events``: which there are, making one, dropping one with its counts.
+"""The monthly partitions of ``events``: lists, creates and drops them.
 
-Nothing here waits for a lock longer than a quarter of a second, since everybody else would wait behind it: whoever
-meets one raises ``psycopg.errors.LockNotAvailable`` and may be called again.
+No function waits longer than 0.25 s for a lock, because other sessions would queue behind it. A function that cannot
+get a lock raises ``psycopg.errors.LockNotAvailable`` and may be called again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cloud_functions.db.types import Connection
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '250ms'"
 
-# From one month to the next by the index on time: as quick with millions of events as with ten.
+# Skips from month to month by the index on time, so the cost does not depend on the number of events.
 _MONTHS_IN_DEFAULT: Final = """
 WITH RECURSIVE found (month) AS (
     (SELECT date_trunc('month', "timestamp", 'UTC') FROM events_default ORDER BY "timestamp" LIMIT 1)
@@ -45,13 +45,13 @@ ROLLUP_TABLES: Final = {
     "event_label_counts_daily": "day",
     "event_label_counts_monthly": "month",
 }
-"""The tables of kept counts, and the column of each that says when."""
+"""The rollup tables, and the time column of each."""
 
 _PLATE_EVENTS: Final = """
 SELECT event_id, captured_at FROM plate_events WHERE captured_at >= %s AND captured_at < %s
 ORDER BY captured_at, id LIMIT %s
 """
-# By way of the parent, so that counts and plates follow.
+# Delete from the parent table, so that its triggers update rollups and plates.
 _DELETE_EVENTS: Final = """
 DELETE FROM events USING unnest(%(event_ids)s::uuid[], %(times)s::timestamptz[]) AS doomed (doomed_id, at)
 WHERE event_id = doomed_id AND "timestamp" = at AND "timestamp" BETWEEN %(first)s AND %(last)s
@@ -66,7 +66,7 @@ SELECT event_id, "timestamp" FROM events_default WHERE "timestamp" < %s ORDER BY
 
 
 class Partition(NamedTuple):
-    """One month of events: ``start`` is included, ``end`` is not."""
+    """One month of events; ``start`` is inclusive, ``end`` exclusive."""
 
     name: str
     start: datetime
@@ -74,21 +74,21 @@ class Partition(NamedTuple):
 
 
 class DefaultMonth(NamedTuple):
-    """A month of which the default partition holds events: how many, up to the limit that was asked for."""
+    """A month with events in the default partition, and their number, counted up to a limit."""
 
     start: datetime
     events: int
 
 
 def month_start(moment: datetime, *, months_later: int = 0) -> datetime:
-    """Return the first instant, in UTC, of the month of ``moment`` or of one later."""
+    """Return the first instant, in UTC, of the month of ``moment`` or of a later one."""
     moment = moment.astimezone(UTC)
     months = moment.year * 12 + moment.month - 1 + months_later
     return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
 
 
 def partition_of(moment: datetime) -> Partition:
-    """Return the partition that the month of ``moment`` has, or would have."""
+    """Return the partition of the month of ``moment``, whether or not it exists."""
     start = month_start(moment)
     return Partition(f"events_{start:%Y_%m}", start, month_start(start, months_later=1))
 
@@ -100,15 +100,15 @@ def list_partitions(connection: Connection) -> list[Partition]:
 
 
 def months_in_default(connection: Connection, *, most: int) -> list[DefaultMonth]:
-    """Return the months of which the default partition holds events; counts no month further than ``most``."""
+    """Return the months with events in the default partition, each counted up to ``most``."""
     return [DefaultMonth(*row) for row in connection.execute(_MONTHS_IN_DEFAULT, [most])]
 
 
 def ensure_partition(connection: Connection, moment: datetime) -> bool:
-    """Make the partition of the month of ``moment``, taking over what the default partition holds of it, if little.
+    """Create the partition of the month of ``moment`` and move the few events of the default partition into it.
 
-    Return whether it was made now. Not made where it is there already, or where that would take long: the default
-    partition holds much, which ``partition_move`` moves. Call inside a transaction of its own.
+    Return whether it was created. It is not created if it exists, or if the default partition has so many events that
+    moving them would take long (``move`` does that). Call in a separate transaction.
     """
     connection.execute(LOCK_TIMEOUT)
     row = connection.execute("SELECT events_ensure_partition(%s)", [moment]).fetchone()
@@ -118,22 +118,22 @@ def ensure_partition(connection: Connection, moment: datetime) -> bool:
 def delete_plate_reads(connection: Connection, partition: Partition, *, limit: int) -> int:
     """Delete the oldest plate reads of a month, with their events; return how many (at most ``limit``).
 
-    Events, reads and all counts change in the same transaction, so each reader sees all of them or none.
+    Events, reads and rollups change in the same transaction, so they stay consistent for readers.
     """
     found = connection.execute(_PLATE_EVENTS, [partition.start, partition.end, limit]).fetchall()
     return _delete(connection, found)
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
-    """Drop a month of events with its counts and its plates. Call inside a transaction of its own.
+    """Drop a month of events with its rollups and its plates. Call in a separate transaction.
 
-    The counts go first, while only writers of that month are kept out; readers of events wait for the drop alone.
+    Rollups are deleted first, while only writers of that month are blocked; readers of events wait only for the drop.
     """
     connection.execute(LOCK_TIMEOUT)
     name = sql.Identifier(partition.name)
     connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
     while delete_plate_reads(connection, partition, limit=10_000):
-        pass  # those that came since the caller deleted them: few
+        pass  # the few that arrived after the caller deleted the others
     for table, moment in ROLLUP_TABLES.items():
         statement = sql.SQL("DELETE FROM {table} WHERE {moment} >= %s AND {moment} < %s")
         names = {"table": sql.Identifier(table), "moment": sql.Identifier(moment)}
@@ -143,7 +143,7 @@ def drop_partition(connection: Connection, partition: Partition) -> None:
 
 
 def delete_from_default(connection: Connection, *, before: datetime, limit: int) -> int:
-    """Delete events older than ``before`` that no month took; return how many (at most ``limit``)."""
+    """Delete events older than ``before`` from the default partition; return how many (at most ``limit``)."""
     return _delete(connection, connection.execute(_OLD_IN_DEFAULT, [before, limit]).fetchall())
 
 
@@ -151,7 +151,7 @@ def _delete(connection: Connection, found: Sequence[tuple[Any, ...]]) -> int:
     if not found:
         return 0
     times = [row[1] for row in found]
-    doomed = {"event_ids": [row[0] for row in found], "times": times, "first": min(times), "last": max(times)}
-    connection.execute(_DELETE_EVENTS, doomed)
-    connection.execute(_DELETE_LEFT_PLATES, doomed)  # of events that went without their triggers
+    keys = {"event_ids": [row[0] for row in found], "times": times, "first": min(times), "last": max(times)}
+    connection.execute(_DELETE_EVENTS, keys)
+    connection.execute(_DELETE_LEFT_PLATES, keys)  # reads of events that were deleted without their triggers
     return len(found)

@@ -1,6 +1,6 @@
-"""Sealing what a site has stored already, and opening it again: events are taken out and put back, a batch at a time.
+"""Changes stored plate events in batches, for sealing, decrypting and conversion.
 
-Out and in, not changed in place, so that every trigger sees both and all counts stay exact.
+Events are deleted and inserted again instead of updated, so that the triggers run and all rollups stay exact.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ORDER BY p.captured_at, p.id LIMIT %(limit)s
 
 
 class FullEventRow(NamedTuple):
-    """A row of ``events``, JSON as text."""
+    """A row of ``events`` with all columns, JSON as text."""
 
     id: int
     event_id: UUID
@@ -66,16 +66,16 @@ class FullEventRow(NamedTuple):
 
 
 class ConversionPosition(NamedTuple):
-    """How far a conversion has come."""
+    """The last event that a conversion has processed."""
 
     timestamp: datetime
     id: int
 
 
 class ConvertedBatch(NamedTuple):
-    """What one batch did: None for ``place`` at the end."""
+    """The result of one batch; ``position`` is None after the last batch."""
 
-    place: ConversionPosition | None
+    position: ConversionPosition | None
     events: int
 
 
@@ -88,9 +88,9 @@ def convert_events(
     limit: int,
     change: Callable[[FullEventRow], FullEventRow | None],
 ) -> ConvertedBatch:
-    """Change the next ``limit`` of a site's ``anpr`` events that are, or are not, sealed; None leaves one as it is.
+    """Apply ``change`` to the next ``limit`` of a site's ``anpr`` events that are sealed, or that are not.
 
-    Call in a transaction of its own.
+    An event for which ``change`` returns None stays unchanged. Call in a separate transaction.
     """
     parameters = {"site_id": site_id, "sealed": sealed, "at": after.timestamp, "id": after.id, "limit": limit}
     found = connection.execute(_FIND, parameters).fetchall()
@@ -105,9 +105,9 @@ def replace_events(
     keys: Sequence[tuple[UUID, datetime]],
     change: Callable[[FullEventRow], FullEventRow | None],
 ) -> int:
-    """Change the events with these keys (``event_id`` and time); return how many were; None leaves one as it is.
+    """Apply ``change`` to the events with these keys (``event_id`` and time); return how many changed.
 
-    Call in a transaction.
+    An event for which ``change`` returns None stays unchanged. Call in a transaction.
     """
     if not keys:
         return 0
@@ -123,7 +123,7 @@ def replace_events(
 
 
 class UnprotectedRead(NamedTuple):
-    """A stored read whose plate may be read."""
+    """A stored read whose plate is not protected."""
 
     event_id: UUID
     captured_at: datetime
@@ -145,7 +145,7 @@ class SealedRead(NamedTuple):
 
 
 def next_unprotected_reads(connection: Connection, *, limit: int) -> list[UnprotectedRead]:
-    """Return the reads after the last that was looked at (see ``save_progress``), sealed ones among them."""
+    """Return the next reads after the saved progress (see ``save_progress``), including protected ones."""
     place = connection.execute("SELECT captured_at, id FROM plate_conversion FOR UPDATE").fetchone()
     at, number = place or (None, None)
     rows = connection.execute(_OPEN_READS, {"at": at, "id": number, "limit": limit})
@@ -153,7 +153,7 @@ def next_unprotected_reads(connection: Connection, *, limit: int) -> list[Unprot
 
 
 def save_progress(connection: Connection, last: UnprotectedRead | None) -> None:
-    """Note how far the conversion has come; None: to the end."""
+    """Save the last read that was processed; None marks the conversion as complete."""
     if last is None:
         connection.execute("UPDATE plate_conversion SET completed_at = now()")
     else:
@@ -161,7 +161,7 @@ def save_progress(connection: Connection, last: UnprotectedRead | None) -> None:
 
 
 def restart_conversion(connection: Connection) -> None:
-    """Where the conversion had come to its end, start over: an earlier release may have written reads since then."""
+    """Restart a complete conversion, because an earlier release may have written reads since."""
     connection.execute(
         "UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL"
         " WHERE completed_at IS NOT NULL"
@@ -169,7 +169,7 @@ def restart_conversion(connection: Connection) -> None:
 
 
 def next_protected_reads(connection: Connection, site_id: str, *, limit: int) -> list[SealedRead]:
-    """Return a site's protected reads after the last that was looked at (see ``save_site_progress``)."""
+    """Return a site's next protected reads after the saved progress (see ``save_site_progress``)."""
     place = connection.execute(
         "SELECT captured_at, id FROM plate_conversion_sites WHERE site_id = %s FOR UPDATE", [site_id]
     ).fetchone()
@@ -180,7 +180,7 @@ def next_protected_reads(connection: Connection, site_id: str, *, limit: int) ->
 
 
 def save_site_progress(connection: Connection, site_id: str, last: SealedRead | None) -> None:
-    """Note how far a site's conversion has come; None: to the end."""
+    """Save the last read of a site that was processed; None marks the site as complete."""
     if last is None:
         connection.execute("DELETE FROM plate_conversion_sites WHERE site_id = %s", [site_id])
     else:
@@ -191,12 +191,12 @@ def save_site_progress(connection: Connection, site_id: str, last: SealedRead | 
 
 
 def sites_to_convert(connection: Connection) -> frozenset[str]:
-    """Return the sites that may have protected reads in an earlier normal form."""
+    """Return the sites that may have protected reads in a legacy normal form."""
     return frozenset(site_id for (site_id,) in connection.execute("SELECT site_id FROM plate_conversion_sites"))
 
 
 def count_pattern_reads(connection: Connection, reads: Mapping[int, int]) -> None:
-    """Add, by pattern, how many converted reads a watch-list pattern matches no more."""
+    """Add to the number of converted reads that a watch-list pattern no longer matches, by pattern id."""
     for pattern_id, number in sorted(reads.items()):
         connection.execute(
             "INSERT INTO plate_conversion_patterns AS p (pattern_id, reads) VALUES (%s, %s)"
@@ -206,9 +206,9 @@ def count_pattern_reads(connection: Connection, reads: Mapping[int, int]) -> Non
 
 
 def ambiguous_patterns(connection: Connection) -> list[tuple[int, int, str, int]]:
-    """Return the patterns, as long as they are kept, that matched reads by letters that had been dropped.
+    """Return the existing patterns that matched reads only because letters had been dropped.
 
-    Each with its list's number and name, and how many reads it matches no more.
+    Each row is the pattern's id, the list's id and name, and the number of reads that no longer match.
     """
     query = """
         SELECT pattern_id, watchlist_id, name, reads FROM plate_conversion_patterns
@@ -218,7 +218,7 @@ def ambiguous_patterns(connection: Connection) -> list[tuple[int, int, str, int]
 
 
 def purge_unread_plates(connection: Connection) -> int:
-    """Delete plates that no read is left of, from the list of all plates; return how many."""
+    """Delete plates without reads from the table of distinct plates; return how many."""
     return connection.execute(
         """
         DELETE FROM plates WHERE plate_normalized_text IN (

@@ -1,8 +1,8 @@
-"""Converts stored reads that are not protected to today's normal form, computed from the plate as it was read.
+"""Converts stored unprotected reads to the current normal form, computed from the plate as it was read.
 
-A batch is one short transaction: it waits neither long for a lock nor runs long, and notes how far it came, so that an
-interrupted conversion goes on there. Events are taken out and put back, so that all counts stay exact, and whoever
-writes or reads meanwhile sees each of them in the one form or the other.
+Each batch is one short transaction with time limits, and saves its progress, so that an interrupted conversion
+continues there. Events are deleted and inserted again in one transaction, so that rollups stay exact and concurrent
+sessions see each event in either the old or the new form.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from shared.errors import TransientError
 log = logging.getLogger(__name__)
 
 READS_AT_ONCE: Final = 2000
-"""Reads looked at in one transaction. Raising it makes fewer and longer transactions."""
+"""Reads processed in one transaction. A higher number makes fewer and longer transactions."""
 LOCK_TIMEOUT: Final = "2s"
 STATEMENT_TIMEOUT: Final = "30s"
 _ATTEMPTS: Final = 10
@@ -44,7 +44,7 @@ _BUSY: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected
 
 
 def short_transactions(connection: Connection) -> Transaction:
-    """Return transactions on an autocommit connection that neither wait nor run long."""
+    """Return a factory of transactions with time limits on an autocommit connection."""
 
     @contextmanager
     def transaction() -> Generator[Connection]:
@@ -56,22 +56,22 @@ def short_transactions(connection: Connection) -> Transaction:
 
 
 def limit_transaction(connection: Connection) -> None:
-    """Bound how long the transaction's statements wait for locks, and how long they run."""
+    """Set the transaction's lock timeout and statement timeout."""
     connection.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
     connection.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
 
 
 def convert_unprotected_reads(transaction: Transaction, *, at_once: int = READS_AT_ONCE) -> int:
-    """Convert the reads that are not protected, from where the last conversion stopped; return how many were changed.
+    """Convert the unprotected reads, starting from the saved progress; return how many changed.
 
     Raises:
-        TransientError: the tables are too busy now; what was done is kept.
+        TransientError: the tables are too busy; completed batches are kept.
     """
     return retry_while_busy(lambda: _convert_open(transaction, at_once))
 
 
 def retry_while_busy(step: Callable[[], int | None]) -> int:
-    """Call until it returns None; return the sum. A step that the database is too busy for is tried again."""
+    """Call ``step`` until it returns None; return the sum. A step that times out is retried."""
     changed, failures = 0, 0
     while True:
         try:
@@ -79,8 +79,8 @@ def retry_while_busy(step: Callable[[], int | None]) -> int:
         except (*_BUSY, TransientError) as error:
             failures += 1
             if failures == _ATTEMPTS:
-                raise TransientError("the plates are too busy to be converted now; start it again later") from error
-            log.info("converting plates waits: %s", type(error).__name__)
+                raise TransientError("the plate tables are too busy to convert; run the conversion later") from error
+            log.info("the conversion of plates waits: %s", type(error).__name__)
             time.sleep(_PAUSE_S)
             continue
         if number is None:
@@ -94,13 +94,13 @@ def _convert_open(transaction: Transaction, limit: int) -> int | None:
         if not reads:
             save_progress(connection, None)
             return None
-        # Those of protected sites are sealed as they are converted by whoever protects the site.
-        guarded = {site_id for (site_id,) in connection.execute("SELECT site_id FROM sites WHERE plates_protected")}
+        # Protecting a site converts its reads while it seals them.
+        protected = {site_id for (site_id,) in connection.execute("SELECT site_id FROM sites WHERE plates_protected")}
         due = [
             (read, right)
             for read in reads
             if not is_token(read.plate)
-            and read.site_id not in guarded
+            and read.site_id not in protected
             and (right := normal_form(read.plate_text, read.plate)) != read.plate
         ]
         changed = replace_events(connection, [(read.event_id, read.captured_at) for read, _ in due], _converted)
@@ -115,7 +115,7 @@ def _converted(event: FullEventRow) -> FullEventRow | None:
 
 
 def record_unmatched_patterns(connection: Connection, changes: Iterable[tuple[str, str]]) -> None:
-    """Note the watch-list patterns that the plate before matched and the plate after does not."""
+    """Record the watch-list patterns that match the plate before the change and not the plate after it."""
     pairs = Counter(changes)
     if not pairs:
         return

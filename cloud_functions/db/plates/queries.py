@@ -1,6 +1,6 @@
-"""Finding plate reads: lists by whole plate, prefix, camera, region and time, and the history of one plate.
+"""Finds plate reads: lists by whole plate, prefix, camera, region and time, and the history of one plate.
 
-Newest first, by capture time and then by number. Fuzzy search is in ``plate_search``.
+Lists are sorted newest first, by capture time and then by id. Fuzzy search is in ``search``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ COLUMNS = sql.SQL(PLATE_EVENT_COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class PlateFilter:
-    """Every condition given must hold; None asks nothing. ``start`` is included and ``end`` excluded, both aware.
+    """Conditions on plate reads, combined with AND; None means no condition.
 
-    ``plate`` (whole) and ``prefix`` (its beginning) are in normal form (``shared.plates``); ``tokens`` are the
-    protected plates that are meant by it as well.
+    ``start`` is inclusive and ``end`` exclusive, both timezone-aware. ``plate`` (whole) and ``prefix`` are in normal
+    form (``shared.plates``); ``tokens`` are the protected plates that also match them.
     """
 
     plate: str | None = None
@@ -40,19 +40,19 @@ class PlateFilter:
 
     @property
     def has_rollup(self) -> bool:
-        """Whether the kept counts of events tell how many reads match."""
+        """Whether the rollups of events can count the matching reads."""
         return self.plate is None and self.prefix is None and self.region is None
 
     @property
     def is_prefix_alone(self) -> bool:
-        """Whether the beginning of the plate is all that is asked."""
+        """Whether the prefix is the only condition."""
         others = (self.plate, self.region, self.camera_id, self.site_id, self.start, self.end)
         return self.prefix is not None and all(other is None for other in others)
 
 
 @dataclass(frozen=True, slots=True)
 class PlatePage:
-    """A slice of a list, how many reads the whole list has, and whether more follow."""
+    """A page of a list, the total of the whole list, and whether more reads follow."""
 
     plates: list[PlateEvent]
     total: int
@@ -61,7 +61,7 @@ class PlatePage:
 
 @dataclass(frozen=True, slots=True)
 class CameraHistory:
-    """How often, and from when to when, one camera read the plate."""
+    """One camera's number of reads of the plate, and the times of the first and the last."""
 
     camera_id: str
     site_id: str
@@ -73,7 +73,7 @@ class CameraHistory:
 
 @dataclass(frozen=True, slots=True)
 class PlateHistory:
-    """What is known of one plate; ``cameras`` the busiest first, ``latest`` the newest reads."""
+    """The reads of one plate by camera, the camera with the most reads first, and the newest reads."""
 
     cameras: list[CameraHistory]
     latest: PlatePage
@@ -116,8 +116,8 @@ _PREFIX_OR_LISTED: LiteralString = (
 _PAGE = sql.SQL(
     "SELECT {} FROM plate_events WHERE {} ORDER BY captured_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s"
 )
-# The index by plate has the times too, so the newest of a town's ten thousand reads are found in it alone, and only
-# those of the page are fetched.
+# The index by plate contains the times, so an index-only scan finds the newest of thousands of reads, and only the rows
+# of the page are fetched.
 _PREFIX_PAGE = sql.SQL(
     """
     SELECT {} FROM (
@@ -148,10 +148,9 @@ def plate_conditions(plate_filter: PlateFilter) -> tuple[list[sql.Composable], P
 
 
 def _prefix_range(prefix: str) -> Parameters:
-    """Return the range, bytewise, of what begins with ``prefix``: up to the prefix with its last character raised.
+    """Return the byte range of the texts that begin with ``prefix``: its end has the last character incremented.
 
-    UTF-8 sorts as the characters' numbers do. Surrogates, which are no characters, are stepped over; the last number of
-    all is no letter.
+    UTF-8 sorts by code point. The surrogates are skipped, and the highest code point is not a letter.
     """
     following = ord(prefix[-1]) + 1
     return {"prefix": prefix, "prefix_end": prefix[:-1] + chr(0xE000 if following == 0xD800 else following)}
@@ -160,7 +159,7 @@ def _prefix_range(prefix: str) -> Parameters:
 def plates_page(
     connection: Connection, plate_filter: PlateFilter, *, limit: int, offset: int = 0, after: Position | None = None
 ) -> PlatePage:
-    """Return ``limit`` reads after the newest ``offset``, or after a place, and how many match in all."""
+    """Return ``limit`` reads after the newest ``offset``, or after a position, and the total number of matches."""
     total = count_plates(connection, plate_filter)
     if total <= offset:
         return PlatePage(plates=[], total=total, has_more=False)
@@ -175,7 +174,7 @@ def plates_page(
 
 
 def count_plates(connection: Connection, plate_filter: PlateFilter) -> int:
-    """Return exactly how many reads match: from kept counts where they know, else by counting."""
+    """Return exactly how many reads match, from rollups if possible."""
     if plate_filter.has_rollup:
         kept = EventFilter(
             event_type="anpr",
@@ -194,7 +193,7 @@ def count_plates(connection: Connection, plate_filter: PlateFilter) -> int:
 
 
 def plate_history(connection: Connection, plate_filter: PlateFilter, *, limit: int) -> PlateHistory | None:
-    """Return where and when the plate asked for was read, with its newest reads; None where it never was."""
+    """Return the reads of the plate by camera, with the newest reads; None if there is no read."""
     conditions, parameters = plate_conditions(plate_filter)
     query = sql.SQL(
         """

@@ -1,4 +1,4 @@
-"""One read of a plate, as stored and as the API gives it: a row of ``plate_events``."""
+"""A plate read as stored (a row of ``plate_events``) and as the API returns it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PLATE_EVENT_COLUMNS: Final = (
     " vehicle_image_key, plate_image_key, plate_box, latency_ms, quality_score, frame_number, roi, direction, reads,"
     " created_at"
 )
-"""The select list whose rows ``PlateEvent.from_row`` takes."""
+"""The select list for ``PlateEvent.from_row``."""
 
 
 class PlateEvent(NamedTuple):
-    """One ``anpr`` event: ``id`` and ``event_id`` are the event's own. A protected plate has a token in its place."""
+    """One read, with the ``id`` and ``event_id`` of its ``anpr`` event. A protected plate has a token, not a text."""
 
     id: int
     event_id: str
@@ -49,11 +49,11 @@ class PlateEvent(NamedTuple):
     reads: int | None
     created_at: datetime
     plate_token: str | None = None
-    """What the plate is found by where it is protected; its texts are None then, unless opened."""
+    """The token of a protected plate; its texts are None unless it has been decrypted."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> PlateEvent:
-        """Take a row of ``PLATE_EVENT_COLUMNS``."""
+        """Create a read from a row of ``PLATE_EVENT_COLUMNS``."""
         stored = row[_PLATE]
         if not is_token(stored):
             return cls._make((*row, None))
@@ -62,11 +62,11 @@ class PlateEvent(NamedTuple):
         return cls._make(closed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it for JSON; times are RFC 3339, UTC, with microseconds and ``Z``."""
-        told = self._asdict()
-        told["captured_at"] = format_utc(self.captured_at)
-        told["created_at"] = format_utc(self.created_at)
-        return told
+        """Return a JSON object; times are RFC 3339, UTC, with microseconds and ``Z``."""
+        document = self._asdict()
+        document["captured_at"] = format_utc(self.captured_at)
+        document["created_at"] = format_utc(self.created_at)
+        return document
 
 
 _PLATE: Final = PlateEvent._fields.index("plate_normalized_text")

@@ -29,14 +29,14 @@ class SealedPlate(NamedTuple):
 
 
 def sealed_data(connection: Connection, rows: Iterable[tuple[str, datetime]]) -> dict[str, bytes]:
-    """Return the sealed data of these events (``event_id`` and time), by ``event_id``."""
-    wanted = dict(rows)
-    if not wanted:
+    """Return the sealed data of the events with these ids and times, by ``event_id``."""
+    time_of = dict(rows)
+    if not time_of:
         return {}
-    times = list(wanted.values())
-    parameters = {"event_ids": list(wanted), "times": times, "first": min(times), "last": max(times)}
-    found = connection.execute(_SEALED, parameters, binary=True)
-    return {event_id: bytes(sealed) for event_id, sealed in found}
+    times = list(time_of.values())
+    parameters = {"event_ids": list(time_of), "times": times, "first": min(times), "last": max(times)}
+    sealed_rows = connection.execute(_SEALED, parameters, binary=True)
+    return {event_id: bytes(sealed) for event_id, sealed in sealed_rows}
 
 
 class ReadUnderToken(NamedTuple):
@@ -48,7 +48,7 @@ class ReadUnderToken(NamedTuple):
 
 
 def reads_under_tokens(connection: Connection, tokens: Iterable[str], *, limit: int) -> list[ReadUnderToken]:
-    """Return the protected reads that are stored under these tokens, in no order."""
+    """Return the protected reads that are stored under these tokens, in no particular order."""
     rows = connection.execute(
         """
         SELECT read.event_id::text, read.plate_normalized_text, events.plate_sealed FROM plate_events AS read
@@ -61,9 +61,9 @@ def reads_under_tokens(connection: Connection, tokens: Iterable[str], *, limit: 
     return [ReadUnderToken(event_id, token, bytes(sealed)) for event_id, token, sealed in rows]
 
 
-def sealed_plates(connection: Connection, wanted: PlateFilter, *, limit: int) -> list[SealedPlate]:
-    """Return each protected plate, once, that has reads which meet ``wanted`` (plate and prefix apart)."""
-    conditions, parameters = plate_conditions(wanted)
+def sealed_plates(connection: Connection, plate_filter: PlateFilter, *, limit: int) -> list[SealedPlate]:
+    """Return each protected plate with matching reads once; the filter's plate and prefix must be None."""
+    conditions, parameters = plate_conditions(plate_filter)
     conditions.append(sql.SQL("read.plate_normalized_text = plates.plate_normalized_text"))
     query = sql.SQL(
         """

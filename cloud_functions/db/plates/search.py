@@ -1,8 +1,8 @@
-"""Fuzzy search: plates like a plate, the nearest first.
+"""Fuzzy search: finds plates similar to a plate, the nearest first.
 
-A trigram index over every distinct plate, its confusable characters folded, gives candidates (similarity of at least
-0.3: one edit loses under 1 % of them); they are put in order by ``cloud_functions.plates.distance``; and the reads of
-those are listed, the newest of the nearest first.
+A trigram index over the distinct plates, with confusable characters folded, gives candidates with a similarity of at
+least 0.3 (for one edit it misses under 1 % of the plates). ``cloud_functions.plates.distance`` ranks them. Their reads
+are listed by plate, the nearest plate first, and by time, the newest first.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from cloud_functions.db.types import Connection, Position
 from cloud_functions.plates.distance import CONFUSABLE, edit_distance, fold, plate_distance
 
 THRESHOLD: Final = 0.3
-MOST_CANDIDATES: Final = 400
-"""As many as the index gives, the most similar first, are put in order."""
+MAX_CANDIDATES: Final = 400
+"""Maximum number of candidates from the index, the most similar first."""
 MAX_PLATES: Final = 100
-"""As many plates as a search shows the reads of."""
+"""Maximum number of plates in a search's result."""
 
-# The index's threshold is a setting, made in the same statement; the subquery leans on it, so that it is made first.
+# The index's threshold is a setting, set in the same statement. The subquery depends on it, so it is set first.
 _CANDIDATES: Final = """
 SELECT near.* FROM (SELECT set_config('pg_trgm.similarity_threshold', %(threshold)s, true) AS made) AS setting
 CROSS JOIN LATERAL (
@@ -36,7 +36,7 @@ CROSS JOIN LATERAL (
     ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
 ) AS near
 """
-# Plates with letters outside ASCII, by an index of their own (see migration 0008); usually it is empty.
+# Plates with letters outside ASCII have a separate index (see migration 0008), which is usually empty.
 _OTHER_LETTERS: Final = """
 SELECT near.* FROM (SELECT set_config('pg_trgm.similarity_threshold', %(least)s::text, true) AS made) AS setting
 CROSS JOIN LATERAL (
@@ -47,33 +47,33 @@ CROSS JOIN LATERAL (
 ) AS near
 """
 _MARK: Final = CONFUSABLE[0][1:]
-"""Characters that no folded plate has."""
-_LONG_ENOUGH: Final = 7
-_VARIED_ENOUGH: Final = 5
-_FEW_EDITS: Final = 2
-_BEGINNING: Final = 2
-"""Trigrams that two plates share by their first two characters alone."""
-_FEWEST_TRIGRAMS: Final = 6
-"""Different ones, of any plate that near to one so long and varied; they repeat in plates like CC88882."""
-_A_LITTLE_LESS: Final = 0.999  # PostgreSQL compares in single precision
+"""Characters that do not occur in folded plates."""
+_MIN_CHARS: Final = 7
+_MIN_DISTINCT_CHARS: Final = 5
+_MAX_EDITS: Final = 2
+_PREFIX_TRIGRAMS: Final = 2
+"""Number of trigrams that two plates share if only their first two characters are equal."""
+_MIN_TRIGRAMS: Final = 6
+"""Minimum number of distinct trigrams of a plate within two edits of a long, varied one; CC88882 repeats some."""
+_ROUNDING_MARGIN: Final = 0.999  # PostgreSQL compares in single precision
 
 
 @dataclass(frozen=True, slots=True)
 class NearPlate:
-    """A plate that is like the one searched for."""
+    """A plate that is similar to the one searched for."""
 
     plate: str
     events: int
     similarity: float
-    """Of trigrams, 0 to 1."""
+    """Trigram similarity, 0 to 1."""
     edit_distance: int
     distance: float
-    """With confusable characters counted as near."""
+    """Edit distance with a lower cost for confusable characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A read, and how near its plate is."""
+    """A read, and the similarity of its plate."""
 
     read: PlateEvent
     near: NearPlate
@@ -81,7 +81,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """A slice of the reads found, nearest plate first, how many there are, and whether more follow."""
+    """A page of the matching reads, nearest plate first, their total, and whether more follow."""
 
     found: list[SearchResult]
     total: int
@@ -89,7 +89,7 @@ class SearchPage:
 
 
 def near_plates(connection: Connection, plate: str, *, max_distance: int) -> list[NearPlate]:
-    """Return the stored plates at most ``max_distance`` away from ``plate`` (in normal form), the nearest first."""
+    """Return the stored plates within ``max_distance`` of ``plate`` (in normal form), the nearest first."""
     folded = fold(plate)
     apart = query_without_prefix_trigrams(folded, max_distance)
     asked, threshold = (folded, THRESHOLD) if apart is None else apart
@@ -101,51 +101,53 @@ def near_plates(connection: Connection, plate: str, *, max_distance: int) -> lis
         "least": THRESHOLD,
         "shortest": len(plate) - max_distance,
         "longest": len(plate) + max_distance,
-        "limit": MOST_CANDIDATES,
+        "limit": MAX_CANDIDATES,
     }
     rows = connection.execute(_CANDIDATES, parameters).fetchall()
     candidates = {text: (text, text, events, similarity) for text, events, similarity in rows}
     for text, events in connection.execute(_OTHER_LETTERS, parameters):
         candidates[text] = (text, text, events, trigram_similarity(plate, text))
-    return nearest(_measured(plate, candidates.values(), max_distance))
+    return nearest(_within_distance(plate, candidates.values(), max_distance))
 
 
 def query_without_prefix_trigrams(folded: str, max_distance: int) -> tuple[str, float] | None:
-    """Return a text and a threshold to ask the index with that leave a plate's first two trigrams out; None if none do.
+    """Return a query text and a threshold that ignore a plate's first two trigrams; None if that may miss plates.
 
-    Thousands of a town's plates share their beginning, and the index reads the long lists of them all. Where plates
-    must share four trigrams they share two of the others. So the index is asked for those: the beginning is hidden
-    behind characters that no plate has, and the threshold is what the least alike plate of each length still reaches.
-    It must lie above one trigram in common, which the index weighs against those of the text alone.
+    Thousands of plates in a town share their prefix, and the index would read the long lists of its trigrams. Plates
+    that must share four trigrams share at least two others. The query therefore hides the prefix behind characters
+    that no plate contains, and its threshold is the lowest similarity that a plate of any length within
+    ``max_distance`` reaches. The threshold must be above the similarity for one common trigram.
 
-    Four must be shared, unless the plate is short, has few different characters (its trigrams repeat, and what
-    repeats counts once), or may be many edits away. ``tests`` try every kind of plate.
+    Plates share four trigrams unless the plate is short, has few distinct characters (repeated trigrams count once), or
+    may be many edits away. An exhaustive test compares both ways.
     """
-    if len(folded) < _LONG_ENOUGH or len(set(folded)) < _VARIED_ENOUGH or max_distance > _FEW_EDITS:
+    if len(folded) < _MIN_CHARS or len(set(folded)) < _MIN_DISTINCT_CHARS or max_distance > _MAX_EDITS:
         return None
     asked = _MARK + folded
     own, visible = len(_trigrams(asked)), len(_trigrams(folded))
     reached: list[float] = []
-    for other in range(_FEWEST_TRIGRAMS, len(folded) + max_distance + 2):
-        shared = ceil(THRESHOLD * (visible + other) / (1 + THRESHOLD)) - _BEGINNING
+    for other in range(_MIN_TRIGRAMS, len(folded) + max_distance + 2):
+        shared = ceil(THRESHOLD * (visible + other) / (1 + THRESHOLD)) - _PREFIX_TRIGRAMS
         reached.append(shared / (own + other - shared))
-    threshold = min(reached) * _A_LITTLE_LESS
+    threshold = min(reached) * _ROUNDING_MARGIN
     return (asked, threshold) if threshold > 1 / own else None
 
 
 def near_protected_plates(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
-    """Return the protected plates (token, plate, number of reads) at most so far away, in no order; by their tokens."""
+    """Return the decrypted plates (token, plate, number of reads) within ``max_distance``, by their tokens."""
     folded = _trigrams(fold(plate))
     candidates = (
         (token, text, events, trigram_similarity(plate, text))
         for token, text, events in opened
         if abs(len(text) - len(plate)) <= max_distance and _similarity(folded, _trigrams(fold(text))) >= THRESHOLD
     )
-    return _measured(plate, candidates, max_distance)
+    return _within_distance(plate, candidates, max_distance)
 
 
-def _measured(plate: str, candidates: Iterable[tuple[str, str, int, float]], max_distance: int) -> list[NearPlate]:
-    """Return those that are near, of what they are stored as, their text, number of reads and similarity."""
+def _within_distance(
+    plate: str, candidates: Iterable[tuple[str, str, int, float]], max_distance: int
+) -> list[NearPlate]:
+    """Return the candidates (stored form, plate, number of reads, similarity) that are within ``max_distance``."""
     near: list[NearPlate] = []
     for stored, text, events, similarity in candidates:
         distance = plate_distance(plate, text, most=max_distance)
@@ -155,12 +157,12 @@ def _measured(plate: str, candidates: Iterable[tuple[str, str, int, float]], max
 
 
 def nearest(near: list[NearPlate]) -> list[NearPlate]:
-    """Return as many as a search shows, the nearest first."""
+    """Return the nearest plates, at most ``MAX_PLATES``, the nearest first."""
     return sorted(near, key=lambda one: (one.distance, -one.similarity, one.plate))[:MAX_PLATES]
 
 
 def trigram_similarity(one: str, other: str) -> float:
-    """Return what pg_trgm's ``similarity`` does for two plates."""
+    """Return the similarity of two plates as pg_trgm's ``similarity`` computes it."""
     return _similarity(_trigrams(one), _trigrams(other))
 
 
@@ -183,14 +185,17 @@ def search_page(
     offset: int = 0,
     after: Position | None = None,
 ) -> SearchPage:
-    """Return ``limit`` reads of ``near``, in that order, that meet ``plate_filter`` too.
+    """Return ``limit`` reads of the plates ``near``, in that order, that also match ``plate_filter``.
 
-    ``after`` is the place of a read in this order; where that read is gone, LookupError.
+    ``after`` is the position of the last read of the previous page.
+
+    Raises:
+        LookupError: that read has been deleted.
     """
     total, counts = _totals(connection, near, plate_filter)
-    begin = 0 if after is None else _place(connection, near, after)
+    begin = 0 if after is None else _plate_index(connection, near, after)
     needed = offset + limit + 1
-    plates = _reaching(near[begin:], counts, needed)
+    plates = _plates_until(near[begin:], counts, needed)
     if not plates:
         return SearchPage([], total, has_more=False)
     conditions, parameters = plate_conditions(plate_filter)
@@ -213,7 +218,7 @@ def search_page(
 
 
 def _totals(connection: Connection, near: list[NearPlate], plate_filter: PlateFilter) -> tuple[int, dict[str, int]]:
-    """Return how many reads match, in all and by plate."""
+    """Return the number of matching reads, in total and by plate."""
     if not near:
         return 0, {}
     if plate_filter == PlateFilter():
@@ -227,22 +232,22 @@ def _totals(connection: Connection, near: list[NearPlate], plate_filter: PlateFi
     return sum(counts.values()), counts
 
 
-def _place(connection: Connection, near: list[NearPlate], after: Position) -> int:
-    """Return which of ``near`` the read at ``after`` is of."""
+def _plate_index(connection: Connection, near: list[NearPlate], after: Position) -> int:
+    """Return the index, in ``near``, of the plate of the read at ``after``."""
     row = connection.execute(
         "SELECT plate_normalized_text FROM plate_events WHERE captured_at = %(at)s AND id = %(id)s",
         {"at": after.timestamp, "id": after.id},
     ).fetchone()
     places = {one.plate: place for place, one in enumerate(near)}
     if row is None or row[0] not in places:
-        raise LookupError("the read at which the page before ended is gone")
+        raise LookupError("the last read of the previous page has been deleted")
     return places[row[0]]
 
 
-def _reaching(near: list[NearPlate], counts: dict[str, int], needed: int) -> list[NearPlate]:
-    """Return the first of ``near``, which have matching reads, up to where there are enough of those.
+def _plates_until(near: list[NearPlate], counts: dict[str, int], needed: int) -> list[NearPlate]:
+    """Return the first plates of ``near`` that have matching reads, until they have ``needed`` reads together.
 
-    The first is kept whatever it has: part of its reads may lie on earlier pages.
+    The first plate is always included, because some of its reads may be on earlier pages.
     """
     chosen: list[NearPlate] = []
     reach = 0

@@ -1,4 +1,4 @@
-"""Deleting what a site does not want to keep any longer, found by the kept counts: only what goes is looked at."""
+"""Deletes a site's expired events, found by rollups, so that only expired rows are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WHERE site_id = %(site_id)s AND day < %(before)s AND events > 0
   AND (%(event_type)s::text IS NULL OR event_type = %(event_type)s)
 ORDER BY day, camera_id, event_type
 """
-# By way of the parent, so that counts and plates follow.
+# Delete from the parent table, so that its triggers update rollups and plates.
 _DELETE: Final = """
 DELETE FROM events WHERE "timestamp" >= %(start)s AND "timestamp" < %(end)s AND (event_id, "timestamp") IN (
     SELECT event_id, "timestamp" FROM events
@@ -37,13 +37,13 @@ class ExpiredDay(NamedTuple):
 def expired_days(
     connection: Connection, site_id: str, *, before: datetime, event_type: str | None = None
 ) -> list[ExpiredDay]:
-    """Return where a site has events of before ``before``, the oldest first."""
+    """Return the days and cameras with events before ``before``, the oldest first."""
     parameters = {"site_id": site_id, "before": before, "event_type": event_type}
     return [ExpiredDay(*row) for row in connection.execute(_EXPIRED, parameters)]
 
 
 def delete_expired(connection: Connection, site_id: str, expired: ExpiredDay, *, before: datetime, limit: int) -> int:
-    """Delete the oldest of them and note their pictures; return how many events went (at most ``limit``)."""
+    """Delete the oldest of these events and record their snapshots for deletion; return how many (max. ``limit``)."""
     end = min(expired.day + timedelta(days=1), before)
     rows = connection.execute(
         _DELETE, expired._asdict() | {"site_id": site_id, "start": expired.day, "end": end, "limit": limit}

@@ -1,4 +1,4 @@
-"""What sites want for themselves (protected plates, retention) and their wrapped keys."""
+"""The settings of sites (protected plates, retention) and their wrapped keys."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cloud_functions.db.types import Connection
 from cloud_functions.plates.master_keys import WrappedKey
 
 _WRITERS_LOCK: Final = 8459402173
-"""Shared by every transaction that stores plates (see migration 0006); whoever holds it alone has waited for them."""
+"""Advisory lock that transactions that store plates share (see migration 0006); the exclusive lock waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site's settings; days are None where the deployment's apply."""
+    """One site's settings; None for days means the deployment's default."""
 
     site_id: str
     plates_protected: bool
@@ -34,13 +34,13 @@ class StoredKey:
 
 
 def sites_version(connection: Connection) -> int:
-    """Return a number that grows with every committed change of a site or a key."""
+    """Return a number that increases with every committed change of a site or a key."""
     row = connection.execute("SELECT version FROM sites_version").fetchone()
     return 0 if row is None else row[0]
 
 
 def list_sites(connection: Connection) -> list[Site]:
-    """Return the sites that have settings of their own, by name."""
+    """Return the sites that have their own settings, sorted by name."""
     query = "SELECT site_id, plates_protected, plate_retention_days, event_retention_days FROM sites ORDER BY site_id"
     return [Site(*row) for row in connection.execute(query)]
 
@@ -55,10 +55,10 @@ def list_keys(connection: Connection) -> list[StoredKey]:
 
 
 def set_protected(connection: Connection, site_id: str, *, protected: bool) -> None:
-    """Protect a site's plates or stop it; returns once nobody is storing plates who does not know of it yet.
+    """Set whether a site's plates are protected; return after all transactions that use the old setting have ended.
 
-    Call in a transaction of its own, and again later where somebody has been storing plates for seconds: everybody else
-    would wait as well.
+    Call in a separate transaction. If a transaction holds the lock for more than 5 s, this raises a lock timeout, so
+    that other writers do not wait; call it again later.
     """
     connection.execute("SET LOCAL lock_timeout = '5s'")
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [_WRITERS_LOCK])
@@ -72,7 +72,7 @@ def set_protected(connection: Connection, site_id: str, *, protected: bool) -> N
 
 
 def set_retention(connection: Connection, site_id: str, *, plate_days: int | None, event_days: int | None) -> None:
-    """Say how many days a site keeps plates, and events of any kind; None as the deployment does."""
+    """Set how many days a site keeps plates, and events of any type; None means the deployment's default."""
     connection.execute(
         """
         INSERT INTO sites (site_id, plate_retention_days, event_retention_days) VALUES (%s, %s, %s)
@@ -84,7 +84,7 @@ def set_retention(connection: Connection, site_id: str, *, plate_days: int | Non
 
 
 def add_key(connection: Connection, site_id: str, key: WrappedKey) -> int:
-    """Keep a new wrapped key, from now on the one that seals; return its number."""
+    """Store a new wrapped key, which seals the site's future plates; return its id."""
     connection.execute("INSERT INTO sites (site_id) VALUES (%s) ON CONFLICT DO NOTHING", [site_id])
     row = connection.execute(
         "INSERT INTO site_keys (site_id, wrapped_key, wrapped_by) VALUES (%s, %s, %s) RETURNING key_id",
@@ -95,7 +95,7 @@ def add_key(connection: Connection, site_id: str, key: WrappedKey) -> int:
 
 
 def rewrap_key(connection: Connection, key_id: int, key: WrappedKey) -> None:
-    """Put another wrapping in the place of a key's; the key itself stays the same."""
+    """Replace the wrapped form of a key; the key itself does not change."""
     connection.execute(
         "UPDATE site_keys SET wrapped_key = %s, wrapped_by = %s, wrapped_at = now() WHERE key_id = %s",
         [key.wrapped, key.wrapped_by, key_id],
@@ -103,5 +103,5 @@ def rewrap_key(connection: Connection, key_id: int, key: WrappedKey) -> None:
 
 
 def delete_keys(connection: Connection, site_id: str) -> int:
-    """Delete all keys of a site: what was sealed under them can never be read again. Return how many there were."""
+    """Delete all keys of a site and return how many; data sealed with them can never be read again."""
     return connection.execute("DELETE FROM site_keys WHERE site_id = %s", [site_id]).rowcount

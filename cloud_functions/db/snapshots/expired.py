@@ -1,7 +1,7 @@
-"""Pictures of deleted events that are still to be deleted in the bucket.
+"""The snapshots of deleted events that are still to be deleted from the bucket.
 
-They are noted in the transaction that deletes the events, so that no crash, and no bucket that is away, leaves one for
-ever.
+They are recorded in the transaction that deletes the events, so that neither a crash nor an unavailable bucket leaves
+snapshots behind.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ WHERE expired_pictures.device_id = gone.device_id AND expired_pictures.path = go
 
 
 def record_expired_snapshots(connection: Connection, pictures: Sequence[SnapshotPath]) -> None:
-    """Note pictures that are to be deleted; one that is noted already stays."""
+    """Record snapshots that are to be deleted; already recorded ones keep their row."""
     if pictures:
         connection.execute(_NOTE, _columns(pictures))
 
 
 def oldest_expired_snapshots(connection: Connection, *, limit: int) -> list[SnapshotPath]:
-    """Return the pictures noted first."""
+    """Return the snapshots that were recorded first."""
     rows = connection.execute(
         "SELECT device_id, path FROM expired_pictures ORDER BY noted_at, device_id, path LIMIT %s", [limit]
     )
@@ -37,7 +37,7 @@ def oldest_expired_snapshots(connection: Connection, *, limit: int) -> list[Snap
 
 
 def remove_expired_snapshots(connection: Connection, pictures: Sequence[SnapshotPath]) -> None:
-    """Forget pictures that have been deleted."""
+    """Remove the records of snapshots that have been deleted."""
     if pictures:
         connection.execute(_FORGET, _columns(pictures))
 
