@@ -1,1 +1,1 @@
-"""What runs Vedette: the AWS pieces and, in ``local/``, everything on one machine."""
+"""Packaging for AWS, the systemd unit, and the one-machine stack in ``local/``. May import every package."""

@@ -1,6 +1,6 @@
-"""``make test-all``: the suite on every supported Python that this machine has, each in an environment of its own.
+"""``make test-all``: runs the tests on every supported Python found on this machine, each in its own environment.
 
-Only the standard library: it runs before anything is installed.
+Standard library only, because it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-"""Looked for; those that pass are named in pyproject.toml's classifiers."""
+"""Versions to look for; pyproject.toml's classifiers name those that pass."""
 ROOT = Path(__file__).resolve().parents[1]
 _ASK_VERSION = "import sys, venv, ensurepip, ssl, sqlite3; print('%d.%d' % sys.version_info[:2])"
-"""What ``make setup`` needs of an interpreter, and which it is."""
+"""Imports what ``make setup`` needs, and prints the version."""
 _ANSWER_S = 60.0
 _PASSED, _FAILED, _TESTED = "passed", "FAILED", "tested already"
 
 
 def candidates(version: str, environment: Mapping[str, str]) -> Iterator[Path]:
-    """Yield where Python ``version`` may be: each ``pythonX.Y`` on PATH, then what pyenv has, the newest first."""
+    """Yield possible paths of Python ``version``: each ``pythonX.Y`` on PATH, then pyenv's, newest first."""
     for folder in environment.get("PATH", "").split(os.pathsep):
         path = Path(folder or ".", f"python{version}")
         if path.is_file() and os.access(path, os.X_OK):
@@ -38,7 +38,7 @@ def candidates(version: str, environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def runs_as(path: Path, version: str) -> bool:
-    """Return whether ``path`` runs and is that version: a version manager's shim exists even where it cannot."""
+    """Return whether ``path`` runs and is that version; a version manager's shim may exist without it."""
     try:
         done = subprocess.run(  # noqa: S603
             [path, "-c", _ASK_VERSION], capture_output=True, text=True, check=False, timeout=_ANSWER_S
@@ -49,7 +49,7 @@ def runs_as(path: Path, version: str) -> bool:
 
 
 def find_python(version: str, environment: Mapping[str, str]) -> Path | None:
-    """Return an interpreter of ``version`` that works; None where there is none."""
+    """Return an interpreter of ``version`` that works; None if there is none."""
     return next((path for path in candidates(version, environment) if runs_as(path, version)), None)
 
 
@@ -60,7 +60,7 @@ class Suite:
     version: str
     python: Path
     tests: Sequence[str]
-    """Arguments of pytest; none stands for the whole suite."""
+    """Arguments for pytest; empty for the whole suite."""
 
 
 def run_suite(suite: Suite) -> bool:
@@ -74,7 +74,7 @@ def run_suite(suite: Suite) -> bool:
 
 
 def main(arguments: Sequence[str], *, environment: Mapping[str, str], run: Callable[[Suite], bool] = run_suite) -> int:
-    """Test each version that is found and say which are not; return 1 where one fails or none is found."""
+    """Test each version that is found and name the missing ones; return 1 if one fails or none is found."""
     parser = argparse.ArgumentParser(prog="make test-all", description=__doc__)
     parser.add_argument("--except", dest="tested", metavar="X.Y", help="a version that was tested already")
     parser.add_argument("tests", nargs=argparse.REMAINDER, help="arguments of pytest; none: the whole suite")

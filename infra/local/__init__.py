@@ -1,1 +1,1 @@
-"""The whole of Vedette on one machine: no AWS account, no Docker, no root, loopback only."""
+"""The one-machine stack: all of Vedette on loopback, without AWS, Docker or root. May import every package."""

@@ -1,7 +1,6 @@
 """The ``vedette-local`` command: up, down, status, reset, demo, logs.
 
-Exit status: 0 done; 1 something failed; 2 the command line or the configuration is wrong; 3 (``status``) not everything
-runs.
+Exit status: 0 success; 1 failure; 2 wrong command line or configuration; 3 (``status`` only) a part is not running.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _API_PORT = 8069
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every foreseeable trouble ends in one clear line on stderr."""
+    """Run one command and return its exit status; expected errors are printed as one line on stderr."""
     options = build_parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -47,23 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the whole command line."""
+    """Return the argument parser with all commands."""
     parser = argparse.ArgumentParser(
         prog="vedette-local",
-        description="All of Vedette on this machine: database, broker, Redis, S3/SNS/SQS, functions and API, on "
-        "loopback only, without root, Docker or an AWS account. Everything is kept in one folder.",
+        description="Run all of Vedette on this machine: database, broker, Redis, S3/SNS/SQS, functions and API, on "
+        "loopback only, without root, Docker or an AWS account. All data is in one folder.",
         epilog="Example: `vedette-local up`, then open http://127.0.0.1:8069/docs; `vedette-local down` stops it.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add(commands, "up", _up, "start everything in the background and wait until it is ready", starts=True)
-    _add(commands, "down", _down, "stop everything; the data stays")
-    status = _add(commands, "status", _status, "say what runs, and where (exit status 3 where not everything does)")
-    status.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    reset = _add(
-        commands, "reset", _reset, "stop everything and delete the state folder, with all events and snapshots"
+    _add(commands, "up", _up, "start the stack in the background and wait until it is ready", starts=True)
+    _add(commands, "down", _down, "stop the stack; data is kept")
+    status = _add(
+        commands, "status", _status, "show the parts with their addresses; exit status 3 if one is not running"
     )
-    reset.add_argument("--yes", action="store_true", help="do not ask")
-    demo = _add(commands, "demo", _demo, "play a camera through all of it, here, until Ctrl-C", starts=True)
+    status.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    reset = _add(commands, "reset", _reset, "stop the stack and delete the state folder with all events and snapshots")
+    reset.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    demo = _add(
+        commands,
+        "demo",
+        _demo,
+        "run the stack and an agent with one camera, and print events, until Ctrl-C",
+        starts=True,
+    )
     demo.add_argument(
         "--source",
         default="synthetic:gate",
@@ -73,20 +78,20 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--model",
         metavar="NAME|FILE|none",
-        help="the detection model (see `edge-agent models list`); default: none for the generated scene, else the "
-        "catalogue's default",
+        help="detection model (see `edge-agent models list`); default: none for the generated scene, otherwise the "
+        "catalogue's default model",
     )
     demo.add_argument(
         "--rules",
         type=Path,
         metavar="FILE",
-        help="take zones, lines and other camera settings from this TOML file, as `edge-agent replay --rules` does",
+        help="read zones, lines and other camera settings from this TOML file, as `edge-agent replay --rules` does",
     )
-    demo.add_argument("--no-plates", action="store_true", help="leave number plates alone")
-    logs = _add(commands, "logs", _logs, "print what the parts have logged")
-    logs.add_argument("part", nargs="?", help="one part only (default: all)")
-    logs.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="last N lines of each (default: 20)")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on printing what is added")
+    demo.add_argument("--no-plates", action="store_true", help="do not read number plates")
+    logs = _add(commands, "logs", _logs, "print the logs of the parts")
+    logs.add_argument("part", nargs="?", help="name of one part (default: all parts)")
+    logs.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="last N lines of each log (default: 20)")
+    logs.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")
     return parser
 
 
@@ -104,24 +109,24 @@ def _add(
         type=Path,
         default=DEFAULT_STATE,
         metavar="DIR",
-        help="where everything is kept (default: %(default)s)",
+        help="state folder (default: %(default)s)",
     )
     if starts:
         parser.add_argument(
             "--port",
             type=int,
             metavar="N",
-            help=f"the API's port on 127.0.0.1 (default: {_API_PORT})",
+            help=f"port of the API on 127.0.0.1 (default: {_API_PORT})",
         )
         parser.add_argument(
             "--postgres",
             choices=["embedded", "system"],
-            help="whose PostgreSQL to run: the one from the package index (the default), or the system's (15 or newer)",
+            help="PostgreSQL to run: the one from the package index (default), or the system's (15 or newer)",
         )
         parser.add_argument(
             "--external",
             action="store_true",
-            help="use the services that DATABASE_URL, REDIS_URL and MQTT_URL name, where set, instead of our own",
+            help="use the services in DATABASE_URL, REDIS_URL and MQTT_URL, if set, instead of starting them",
         )
     parser.set_defaults(command=command)
     return parser
@@ -139,7 +144,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _require_same_options(state: StateFolder, options: argparse.Namespace) -> None:
-    """Raise ConfigurationError where the stack that runs was started with something else than what is asked for now."""
+    """Raise ConfigurationError if the running stack was started with other options."""
     running: dict[str, Any] = state.description().get("options", {})
     differing = [
         f"--{name} {running[name]}"
@@ -162,7 +167,7 @@ def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> None:
     log_path = state.logs / "supervisor.log"
     command = [sys.executable, "-m", "infra.local.supervisor", "--state", str(state.path)]
     log_path.write_bytes(b"")
-    with log_path.open("ab") as log_file:  # appending: the log may be cut while it is written (log_rotation)
+    with log_path.open("ab") as log_file:  # append mode: log_rotation may truncate the file
         child = subprocess.Popen(  # noqa: S603
             [*command, "--options", options_to_json(_stack_options(options))],
             stdin=subprocess.DEVNULL,
@@ -171,18 +176,18 @@ def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> None:
             start_new_session=True,
         )
     wait_until(lambda: child.poll() is not None or _running(state) is not None, timeout_s=_UP_TIMEOUT_S)
-    child.returncode = child.poll() or 0  # it lives on after this command: nobody is to wait for it
+    child.returncode = child.poll() or 0  # the supervisor outlives this command; avoids the ResourceWarning
 
 
 def _wait_until_ready(state: StateFolder) -> None:
     from infra.local.stack import tail
 
-    def settled() -> bool:
+    def ready_or_ended() -> bool:
         return state.description().get("phase") == "ready" or _running(state) is None
 
-    if not wait_until(settled, timeout_s=_UP_TIMEOUT_S) or state.description().get("phase") != "ready":
-        told = tail(state.logs / "supervisor.log", 20)
-        last = told.rpartition("vedette-local: ")[2] if "vedette-local: " in told else told
+    if not wait_until(ready_or_ended, timeout_s=_UP_TIMEOUT_S) or state.description().get("phase") != "ready":
+        log_text = tail(state.logs / "supervisor.log", 20)
+        last = log_text.rpartition("vedette-local: ")[2] if "vedette-local: " in log_text else log_text
         if "port" in last or "state folder" in last:
             raise ConfigurationError(last.strip())
         raise TransientError(f"the stack did not start:\n{last}")
@@ -198,14 +203,14 @@ def _down(options: argparse.Namespace) -> int:
         if not supervisor.wait_gone(_DOWN_TIMEOUT_S):
             supervisor.signal(signal.SIGKILL)
             supervisor.wait_gone(5)
-    healed = False
+    stopped_leftover = False
     for name, pid_file in state.leftovers() if state.exists else ():
         left = pid_file.read()
         if left is not None and left.alive:
             stop_process(name, left)
-            healed = True
+            stopped_leftover = True
         pid_file.remove()
-    print("stopped" if supervisor is not None or healed else "nothing was running")
+    print("stopped" if supervisor is not None or stopped_leftover else "nothing was running")
     return 0
 
 
@@ -273,7 +278,7 @@ def _print_added(path: Path, position: int) -> int:
     from shared.redact import redact
 
     size = path.stat().st_size
-    if size < position:  # rotated meanwhile
+    if size < position:  # rotated
         position = 0
     if size > position:
         with path.open("rb") as log_file:

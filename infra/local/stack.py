@@ -1,7 +1,7 @@
-"""The whole stack as one object: every process, the order in which they start and stop, and their healing.
+"""The stack: all of its processes, their start and stop order, and their restarts.
 
-Everything starts at once and finds the others when they are there; what dies is started again. Must be started from the
-process's main thread (a service dies with the thread that started it).
+Parts start in parallel and connect to each other when they are ready; a part that ends is restarted. Start the stack
+from the main thread, because a part dies with the thread that started it.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ _LONGEST_PAUSE_S = 5.0
 _STABLE_AFTER_S = 10.0
 _PORT_FREE_TIMEOUT_S = 2.0
 _SNAPSHOT_RETENTION_DAYS = "90"
-"""As the template's bucket has it by default; 0 keeps pictures for ever."""
+"""Days, the default of the template's bucket; 0 keeps snapshots forever."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What a person may choose."""
+    """The user's choices."""
 
     api_port: int = DEFAULT_API_PORT
     postgres: str = "embedded"
-    """``embedded`` or ``system``: whose binaries."""
+    """Which binaries: ``embedded`` or ``system``."""
     external: Mapping[str, str] | None = None
-    """``DATABASE_URL``, ``REDIS_URL``, ``MQTT_URL`` of services to use instead of our own."""
+    """``DATABASE_URL``, ``REDIS_URL``, ``MQTT_URL`` of services to use instead of starting them."""
 
 
 @dataclass(slots=True)
 class Part:
-    """One process of the stack and how it is started again."""
+    """One process of the stack and its restart state."""
 
     process: Process
     begin: Callable[[], None]
@@ -65,7 +65,7 @@ class Part:
 
 
 class Stack:
-    """Everything that runs."""
+    """All processes of a stack."""
 
     def __init__(self, *, state: StateFolder, options: StackOptions) -> None:
         self._state = state
@@ -79,7 +79,7 @@ class Stack:
         self.first_start = not (state.path / "postgres" / "data").exists()
 
     def start(self, report: Callable[[str], None] = lambda _: None) -> None:
-        """Start everything and wait until all of it is ready; stop what was started where something fails."""
+        """Start all parts and wait until they are ready; stop the started ones on failure."""
         self._stop_leftovers()
         self._require_api_port()
         try:
@@ -91,7 +91,7 @@ class Stack:
         self._describe("ready")
 
     def stop(self) -> None:
-        """Stop everything, the last started first."""
+        """Stop all parts in reverse order of their dependencies."""
         if self.parts and self._state.run.is_dir():
             self._describe("stopping")
         for group in (self._named("api", "schedule"), self._named("iot_rule"), self._services()):
@@ -104,9 +104,9 @@ class Stack:
             self._describe("stopped")
 
     def check(self) -> None:
-        """Start again what has died, with a growing pause for what keeps dying. Call this every few moments.
+        """Restart parts that have ended, with a backoff for those that end repeatedly. Call this periodically.
 
-        Raises ConfigurationError where a part cannot be started again: its data was removed.
+        Raises ConfigurationError if a part cannot be restarted because its data was removed.
         """
         now = time.monotonic()
         for part in self.parts:
@@ -115,7 +115,7 @@ class Stack:
                     part.pause_s = _FIRST_PAUSE_S
                 continue
             if part.due_s is None:
-                log.warning("%s has died; starting it again in %g s", part.process.name, part.pause_s)
+                log.warning("%s has ended; restarting it in %g s", part.process.name, part.pause_s)
                 part.due_s = now + part.pause_s
                 part.pause_s = min(part.pause_s * 2, _LONGEST_PAUSE_S)
             elif now >= part.due_s:
@@ -125,9 +125,9 @@ class Stack:
     def _begin_again(self, part: Part) -> None:
         try:
             part.begin()
-        except (OSError, TransientError) as error:  # no room for its log or pid file: the others run on
+        except (OSError, TransientError) as error:  # for example a full disk: the other parts keep running
             log.warning("%s cannot be started: %s", part.process.name, error)
-        except ConfigurationError:  # it cannot be started again without a person
+        except ConfigurationError:  # a restart needs the user
             raise
         except Exception as error:
             self._faults.log(error, f"starting {part.process.name} failed")
@@ -139,7 +139,7 @@ class Stack:
     # Starting
 
     def _stop_leftovers(self) -> None:
-        """Stop what a crashed supervisor left running, first of all so that it lets go of its ports."""
+        """Stop processes that a crashed supervisor left running, to free their ports."""
         for name, pid_file in self._state.leftovers():
             left = pid_file.read()
             if left is None or not left.alive:
@@ -149,12 +149,12 @@ class Stack:
 
     def _require_api_port(self) -> None:
         port = self._options.api_port
-        # A stack whose folder was removed a moment ago may still be stopping.
+        # A stack whose folder was just removed may still be stopping.
         if not wait_until(lambda: is_free(port), timeout_s=_PORT_FREE_TIMEOUT_S, poll_s=0.05):
             holder = describe_listener(port)
-            who = f"held by {holder}" if holder else "in use"
+            state = f"held by {holder}" if holder else "in use"
             raise ConfigurationError(
-                f"port {port} is {who}; stop that, or choose another with --port (make demo: API_PORT=N)"
+                f"port {port} is {state}; stop that process, or choose another with --port (make demo: API_PORT=N)"
             )
 
     def _begin(self, report: Callable[[str], None]) -> None:
@@ -180,7 +180,7 @@ class Stack:
 
     def _begin_postgres(self, port: int, report: Callable[[str], None]) -> str:
         if self.first_start:
-            report("making a database cluster (the first time only)")
+            report("creating a database cluster (first start only)")
         binaries = PostgresBinaries.choose(self._options.postgres)
         server = PostgresServer(folder=self._state.path, binaries=binaries, port=port)
         self._start_part(server.process, server.begin_again, first=server.begin)
@@ -205,7 +205,7 @@ class Stack:
     def _start_part(
         self, process: Process, begin: Callable[[], None] | None = None, *, first: Callable[[], None] | None = None
     ) -> None:
-        """Start a part, and have it started again by ``begin`` when it dies; ``first`` starts it the first time."""
+        """Start a part with ``first`` (or ``begin``), and register it to be restarted by ``begin`` when it ends."""
         part = Part(process=process, begin=begin or process.begin, since_s=time.monotonic())
         self.parts.append(part)
         (first or part.begin)()
@@ -221,7 +221,7 @@ class Stack:
                 part.process.wait_ready()
 
     def _function_environment(self, data_plane_port: int) -> dict[str, str]:
-        """Return what the template would set on the functions, pointed at this machine."""
+        """Return the functions' environment, as in the template, with addresses on this machine."""
         return {
             **aws_environment(self.urls["aws"]),
             "IOT_DATA_ENDPOINT": f"http://{LOOPBACK}:{data_plane_port}",
@@ -239,7 +239,7 @@ class Stack:
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
         }
 
-    # Telling
+    # Status
 
     def _describe(self, phase: str) -> None:
         self._state.describe(
@@ -265,8 +265,8 @@ class Stack:
 
 
 def stop_process(name: str, left: ProcessIdentity) -> None:
-    """Ask a part that is not our child to end, and kill it where it does not."""
-    # To PostgreSQL, SIGTERM means: wait until every client has gone.
+    """Stop a process that is not our child; kill it if it does not end in time."""
+    # On SIGTERM, PostgreSQL waits until every client has disconnected.
     left.signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
     if not left.wait_gone(3):
         left.signal(signal.SIGKILL)
@@ -275,7 +275,7 @@ def stop_process(name: str, left: ProcessIdentity) -> None:
 
 
 def external_services(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the services that the environment names; raise ConfigurationError where it names none."""
+    """Return the services that the environment names; raise ConfigurationError if it names none."""
     found = {name: environment[name] for name in ("DATABASE_URL", "REDIS_URL", "MQTT_URL") if environment.get(name)}
     if not found:
         raise ConfigurationError("--external uses DATABASE_URL, REDIS_URL and MQTT_URL, and none of them is set")
@@ -283,19 +283,19 @@ def external_services(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def options_to_json(options: StackOptions) -> str:
-    """Encode the options for the supervisor's command line; what is secret goes by its environment instead."""
+    """Encode the options for the supervisor's command line; URLs with secrets are passed in its environment."""
     return json.dumps({"api_port": options.api_port, "postgres": options.postgres, "external": bool(options.external)})
 
 
 def options_from_json(text: str, environment: Mapping[str, str]) -> StackOptions:
-    """Take apart what ``options_to_json`` made."""
-    told: dict[str, Any] = json.loads(text)
-    external = external_services(environment) if told.pop("external") else None
-    return StackOptions(**told, external=external)
+    """Decode the result of ``options_to_json``."""
+    decoded: dict[str, Any] = json.loads(text)
+    external = external_services(environment) if decoded.pop("external") else None
+    return StackOptions(**decoded, external=external)
 
 
 def tail(path: Path, lines: int) -> str:
-    """Return the last lines of a log, without secrets."""
+    """Return the last lines of a log, with secrets masked."""
     try:
         text = path.read_bytes()[-65_536:].decode("utf-8", errors="replace")
     except OSError:

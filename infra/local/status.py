@@ -1,4 +1,4 @@
-"""What runs, read from the state folder alone."""
+"""The status of a stack, read from its state folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PartStatus:
 
     name: str
     pid: int | None
-    """None: it does not run."""
+    """None if the part does not run."""
     url: str
 
 
@@ -34,7 +34,7 @@ class StackStatus:
         return self.phase == "ready" and all(part.pid is not None for part in self.parts)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the shape that ``status --json`` prints."""
+        """Return the object that ``status --json`` prints."""
         return {
             "phase": self.phase,
             "ready": self.ready,
@@ -48,22 +48,24 @@ _URL_NAMES = {"postgres": "database", "api": "api", "broker": "broker", "redis":
 
 
 def read_status(state: StateFolder) -> StackStatus:
-    """Look at the pid files and at what the supervisor wrote down."""
-    told = state.description()
-    phase = str(told.get("phase", "stopped"))
+    """Read the pid files and the description that the supervisor wrote."""
+    description = state.description()
+    phase = str(description.get("phase", "stopped"))
     supervisor = state.supervisor.read()
     if supervisor is None or not supervisor.alive:
         phase = "stopped" if phase in {"stopped", "stopping"} else "crashed"
-    urls: dict[str, str] = told.get("urls", {})
+    urls: dict[str, str] = description.get("urls", {})
     parts = [
         PartStatus(name=name, pid=_pid(state, name), url=urls.get(_URL_NAMES.get(name, ""), ""))
-        for name in told.get("parts", ())
+        for name in description.get("parts", ())
     ]
-    return StackStatus(phase=phase, state=str(state.path), parts=tuple(parts), bucket=str(told.get("bucket", "")))
+    return StackStatus(
+        phase=phase, state=str(state.path), parts=tuple(parts), bucket=str(description.get("bucket", ""))
+    )
 
 
 def show_status(status: StackStatus) -> None:
-    """Print a table and the addresses worth opening."""
+    """Print a table of parts and the address of the API documentation."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""The process that keeps the stack: started by ``vedette-local up``, ended by ``vedette-local down`` or any signal."""
+"""The process that runs the stack: started by ``vedette-local up``, stopped by ``vedette-local down`` or a signal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROTATION_INTERVAL_S = 1.0
 
 
 class Supervisor:
-    """Owns the state folder's lock, starts the stack, tends it until told to stop, stops it."""
+    """Holds the state folder's lock; starts, supervises and stops the stack."""
 
     def __init__(self, *, state: StateFolder, options: StackOptions) -> None:
         self._state = state
@@ -39,7 +39,7 @@ class Supervisor:
         self.stack = Stack(state=state, options=options)
 
     def __enter__(self) -> Supervisor:
-        self._umask = os.umask(0o077)  # events, pictures and logs are nobody else's business
+        self._umask = os.umask(0o077)  # events, snapshots and logs are readable by the owner only
         self._state.prepare()
         if not self._state.lock():
             os.umask(self._umask)
@@ -50,16 +50,16 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _on_signals(signal.SIG_IGN)  # an impatient second Ctrl-C must not leave half of it running
+        _on_signals(signal.SIG_IGN)  # a second Ctrl-C must not interrupt stopping
         self.stack.stop()
         self._state.supervisor.remove()
         self._state.unlock()
         os.umask(self._umask)
 
     def run_until(self, stopped: threading.Event, also: Callable[[], None] = lambda: None) -> None:
-        """Look after the stack, and call ``also`` each time, until told to stop.
+        """Check the stack periodically and call ``also`` each time, until ``stopped`` is set.
 
-        Raises ConfigurationError once the state folder is gone, and whatever VedetteError ``also`` raises.
+        Raises ConfigurationError if the state folder was removed, and any VedetteError that ``also`` raises.
         """
         backoff = Backoff(min_s=_CHECK_INTERVAL_S, max_s=_LONGEST_PAUSE_S)
         while not stopped.wait(_CHECK_INTERVAL_S):
@@ -68,15 +68,15 @@ class Supervisor:
                 also()
             except VedetteError:
                 raise
-            except Exception as error:  # what runs goes on, and is looked after again
-                self._faults.log(error, "looking after the stack failed")
+            except Exception as error:  # the stack keeps running, and is checked again
+                self._faults.log(error, "checking the stack failed")
                 stopped.wait(backoff.failed())
             else:
                 backoff.succeeded()
 
     def check(self) -> None:
-        """Notice when the state folder is gone, start again what has died, and keep the logs bounded."""
-        if not self._state.is_unchanged():  # before anything is started, which would make parts of the folder anew
+        """Check the state folder, restart parts that have ended, and rotate logs."""
+        if not self._state.is_unchanged():  # first, because a restart would create parts of the folder again
             raise ConfigurationError(
                 f"the state folder {self._state.path} was removed or moved while the stack ran: everything is stopped"
             )
@@ -88,7 +88,7 @@ class Supervisor:
 
 
 def raise_on_signals() -> None:
-    """Let SIGTERM, SIGINT and SIGHUP (the terminal was closed) break off whatever goes on: for starting up."""
+    """Make SIGTERM, SIGINT and SIGHUP (a closed terminal) raise KeyboardInterrupt; used during startup."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -97,7 +97,7 @@ def raise_on_signals() -> None:
 
 
 def stop_on_signals(stopped: threading.Event) -> None:
-    """Let the same signals end things in order."""
+    """Make the same signals set ``stopped``, for an orderly stop."""
     _on_signals(lambda *_: stopped.set())
 
 

@@ -1,1 +1,1 @@
-"""Builds what is uploaded for each Lambda function: its own code and libraries, compiled, and nothing else."""
+"""Builds the artefact of each Lambda function: its code and libraries, compiled. May import ``shared``."""

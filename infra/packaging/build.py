@@ -1,8 +1,8 @@
-"""``python -m infra.packaging.build FUNCTION FOLDER``: one function's artefact, for ``sam build`` or anything else.
+"""``python -m infra.packaging.build FUNCTION FOLDER``: builds one function's artefact, for ``sam build`` and others.
 
-Libraries come from the hashed lock of that function alone, as wheels for Lambda's platform; ``--from-environment``
-takes them from the running environment instead (tests, machines without an index). Everything is compiled to ``.pyc``,
-which nobody else does for Lambda: without them an import takes twice as long.
+Libraries come from that function's hashed lock file, as wheels for Lambda's platform; ``--from-environment`` copies
+them from the running environment (tests, machines without a package index). Everything is compiled to ``.pyc``, because
+neither SAM nor Lambda does: without these files an import takes twice as long.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(?:\s*;\s*(.+?)
 
 
 def build(name: str, folder: Path, *, from_environment: bool = False) -> None:
-    """Make the artefact of one function in ``folder``, which is emptied first.
+    """Build the artefact of one function in ``folder``, which is emptied first.
 
     Raises:
-        ConfigurationError: no such function, or no interpreter of Lambda's version to compile with.
+        ConfigurationError: unknown function, or no interpreter of Lambda's Python version to compile with.
     """
     code = function_code(name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -52,7 +52,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _download(code: FunctionCode, folder: Path) -> None:
-    """Install the locked wheels for Lambda's platform with uv, whatever this machine is."""
+    """Install the locked wheels for Lambda's platform with uv, independent of this machine's."""
     command = [
         *_uv(),
         "pip",
@@ -88,7 +88,7 @@ def _copy_installed(code: FunctionCode, folder: Path) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Remove what is never imported: console scripts, tests of libraries, type stubs."""
+    """Remove files that are never imported: console scripts, tests of libraries, type stubs."""
     shutil.rmtree(folder / "bin", ignore_errors=True)
     for path in [*folder.rglob("tests"), *folder.rglob("__pycache__")]:
         shutil.rmtree(path, ignore_errors=True)
@@ -97,7 +97,7 @@ def _prune(folder: Path) -> None:
 
 
 def _compile(folder: Path, interpreter: str) -> None:
-    """Compile every module; ``unchecked-hash`` spares Lambda from looking at the sources' times, which zip changes."""
+    """Compile every module; with ``unchecked-hash``, Python ignores source timestamps, which zip changes."""
     command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", str(folder)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
@@ -105,7 +105,7 @@ def _compile(folder: Path, interpreter: str) -> None:
 
 
 def _uv() -> list[str]:
-    """Return how to call uv: beside this interpreter, on PATH, or as a module."""
+    """Return the command for uv: beside this interpreter, or on PATH."""
     beside = Path(sys.executable).with_name("uv")
     found = str(beside) if beside.is_file() else shutil.which("uv")
     if found is None:
@@ -114,7 +114,7 @@ def _uv() -> list[str]:
 
 
 def _interpreter() -> str:
-    """Return a Python of Lambda's version: only it writes the ``.pyc`` files that Lambda reads."""
+    """Return an interpreter of Lambda's Python version; only that version writes compatible ``.pyc`` files."""
     if sys.version_info[:2] == tuple(int(part) for part in PYTHON_VERSION.split(".")):
         return sys.executable
     found = subprocess.run([*_uv(), "python", "find", PYTHON_VERSION], check=False, capture_output=True, text=True)  # noqa: S603
@@ -126,7 +126,7 @@ def _interpreter() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build, or say in one line why not."""
+    """Build one artefact; print errors as one line."""
     parser = argparse.ArgumentParser(prog="python -m infra.packaging.build", description=__doc__)
     parser.add_argument("function", choices=sorted(FUNCTIONS))
     parser.add_argument("folder", type=Path)

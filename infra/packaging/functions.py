@@ -1,4 +1,4 @@
-"""What goes into each function: an explicit table, held to the imports by a test."""
+"""The contents of each function's artefact; a test compares this table with the imports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from shared.errors import ConfigurationError
 
 PYTHON_VERSION: Final = "3.13"
-"""Lambda's runtime, as template.yaml has it."""
+"""Lambda's runtime, as in template.yaml."""
 PLATFORM: Final = "aarch64-manylinux_2_28"
 """arm64 on Amazon Linux 2023."""
 
@@ -16,12 +16,12 @@ _COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.
 _WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db", "cloud_functions/plates")
 _WITH_PRIVACY: Final = (*_WITH_DATABASE, "cloud_functions/privacy")
 LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "cli.py", "kafka", "api_reference.py", "problem_types.py")
-"""What no function needs: migrations run from a workstation, uvicorn and Kafka's consumer on a server."""
+"""Not needed by any function: migrations run from a workstation, uvicorn and the Kafka consumer on a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionCode:
-    """One function: where its handler is, its locked libraries, and the parts of this project that it imports."""
+    """One function: its handler's module, its lock file, and the parts of this project that it imports."""
 
     handler: str
     requirements: str
@@ -58,7 +58,7 @@ FUNCTIONS: Final = {
 
 
 def function_code(name: str) -> FunctionCode:
-    """Return the function's row; raise ConfigurationError for a name that has none."""
+    """Return the function's row; raise ConfigurationError if there is none."""
     try:
         return FUNCTIONS[name]
     except KeyError:

@@ -120,9 +120,9 @@ def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
     with psycopg.connect(url) as connection:
         for condition, conditions in checks:
             row = connection.execute(f"SELECT count(*) FROM events WHERE {condition}", conditions or None).fetchone()
-            told = api.get("/api/events", **conditions).json()["total"]
-            if row is None or told != row[0]:
-                raise AssertionError(f"the total for {conditions} is {told}, and there are {row}")
+            total = api.get("/api/events", **conditions).json()["total"]
+            if row is None or total != row[0]:
+                raise AssertionError(f"the total for {conditions} is {total}, and there are {row}")
 
 
 def _days_ago(days: float) -> str:

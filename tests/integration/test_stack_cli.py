@@ -245,5 +245,5 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as ended:
         cli.main(["--help"])
     assert ended.value.code == 0
-    told = capsys.readouterr().out
-    assert all(command in told for command in ("up", "down", "status", "reset", "demo", "logs"))
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("up", "down", "status", "reset", "demo", "logs"))

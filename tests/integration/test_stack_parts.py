@@ -99,7 +99,7 @@ def test_cloud_29_any_folder_will_do(open_folder: Path, binaries: PostgresBinari
 
 
 def test_cloud_b8_a_removed_database_is_not_made_anew_unasked(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """An empty one in its place would look like lost events: the supervisor stops with an error that names it."""
+    """An empty database would look like lost events: the supervisor stops with an error that names it."""
     server = PostgresServer(folder=open_folder, binaries=binaries, durable=False)
     server.start()
     server.kill()
@@ -110,7 +110,7 @@ def test_cloud_b8_a_removed_database_is_not_made_anew_unasked(open_folder: Path,
 
 
 def test_a_password_is_asked_for(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """Whoever reaches the port gets nowhere without it."""
+    """A wrong password is refused."""
     server = PostgresServer(folder=open_folder, binaries=binaries)
     server.start()
     with pytest.raises(psycopg.OperationalError, match="password"):
@@ -171,7 +171,7 @@ def test_where_neither_way_is_open_the_error_says_what_to_do(tmp_path: Path, mon
 
 
 def test_binaries_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder holds none, and a system without PostgreSQL is told what to install."""
+    """An empty folder holds none, and the error for a system without PostgreSQL says what to install."""
     assert PostgresBinaries.at(tmp_path) is None
     monkeypatch.setattr(PostgresBinaries, "system", classmethod(lambda _: None))
     with pytest.raises(ConfigurationError, match="version 15 or newer"):
@@ -200,7 +200,7 @@ class Subscriber:
         self.rule.start()
         assert wait_until(self.client.is_connected, timeout_s=10)
 
-    def arrivals(self, count: int) -> list[ReceivedMessage]:
+    def received(self, count: int) -> list[ReceivedMessage]:
         assert wait_until(lambda: len(self.inbox) >= count, timeout_s=20), f"{len(self.inbox)} of {count} arrived"
         return self.inbox.take(most=1000, most_bytes=10**9)
 
@@ -234,13 +234,13 @@ def test_what_was_not_acknowledged_is_delivered_again(
     first = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)  # its SUBSCRIBE has been taken
     publish("1", "2", "3")
-    arrivals = {arrival.payload: arrival for arrival in first.arrivals(3)}
-    first.rule.acknowledge(arrivals[b"2"])
+    received = {message.payload: message for message in first.received(3)}
+    first.rule.acknowledge(received[b"2"])
     wait_until(lambda: False, timeout_s=0.3)
     first.die()
     publish("4")
     second = Subscriber(embedded_broker)
-    assert {arrival.payload for arrival in second.arrivals(3)} == {b"1", b"3", b"4"}
+    assert {message.payload for message in second.received(3)} == {b"1", b"3", b"4"}
     second.rule.stop()
 
 
@@ -249,11 +249,11 @@ def test_a_late_acknowledgement_is_waited_for(embedded_broker: MqttBroker, publi
     first = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)
     publish("slow")
-    assert len(first.arrivals(1)) == 1
+    assert len(first.received(1)) == 1
     wait_until(lambda: False, timeout_s=6)
     first.die()
     second = Subscriber(embedded_broker)
-    assert [arrival.payload for arrival in second.arrivals(1)] == [b"slow"]
+    assert [message.payload for message in second.received(1)] == [b"slow"]
     second.rule.stop()
 
 
@@ -262,16 +262,16 @@ def test_an_acknowledgement_from_before_is_not_sent(embedded_broker: MqttBroker,
     subscriber = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)
     publish("a")
-    (stale,) = subscriber.arrivals(1)
+    (stale,) = subscriber.received(1)
     sock = subscriber.client.socket()
     assert sock is not None
     sock.shutdown(2)
-    (again,) = subscriber.arrivals(1)
+    (again,) = subscriber.received(1)
     assert again.connection == stale.connection + 1
     subscriber.rule.acknowledge(stale)
     subscriber.rule.stop()
     third = Subscriber(embedded_broker)
-    assert [arrival.payload for arrival in third.arrivals(1)] == [b"a"]
+    assert [message.payload for message in third.received(1)] == [b"a"]
     third.rule.stop()
 
 
@@ -317,7 +317,7 @@ def test_a_command_over_http_reaches_the_device(embedded_broker: MqttBroker) -> 
 
 
 def test_python_connections_that_say_nothing_do_not_keep_the_broker_from_ending(embedded_broker: MqttBroker) -> None:
-    """Whoever asks whether the port answers hangs up without CONNECT; Python 3.12 waits for what is left open."""
+    """A readiness probe disconnects without CONNECT; Python 3.12 waits for connections left open."""
     for _ in range(5):
         socket.create_connection((LOOPBACK, urlsplit(embedded_broker.url).port or 0)).close()
     process = embedded_broker.process

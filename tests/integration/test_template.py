@@ -153,8 +153,8 @@ def test_every_variable_that_is_set_is_one_that_the_code_reads(template: dict[st
 
 
 def test_kafka_is_optional_and_loses_nothing(template: dict[str, Any]) -> None:
-    """Both kinds of source are left out by default, begin at the beginning, and take back single records: the function
-    is told so, since without that Lambda would take its answers for success."""
+    """Both kinds of source are left out by default, begin at the oldest record, and retry single records: the function
+    has the matching setting, without which Lambda would treat its responses as success."""
     mappings = _of_type(template, "AWS::Lambda::EventSourceMapping")
     assert set(mappings) == {"IngestFromMskMapping", "IngestFromBrokersMapping"}
     assert template["Parameters"]["KafkaTopic"]["Default"] == ""
@@ -197,10 +197,10 @@ def test_cloud_b6_the_guide_says_how_long_a_message_waits_and_how_to_redrive(tem
 
 
 def test_dead_letters_and_a_standstill_raise_alarms(template: dict[str, Any]) -> None:
-    """Somebody is told of what is rejected and of what waits."""
-    watched = {str(alarm["Dimensions"][0]["Value"]) for alarm in _of_type(template, "AWS::CloudWatch::Alarm").values()}
+    """Rejected messages and messages that wait too long have an alarm."""
+    alarmed = {str(alarm["Dimensions"][0]["Value"]) for alarm in _of_type(template, "AWS::CloudWatch::Alarm").values()}
     for queue in ("IngestDeadLetters", "FanoutDeadLetters", "IngestQueue"):
-        assert any(queue in target for target in watched), queue
+        assert any(queue in target for target in alarmed), queue
 
 
 def test_pictures_are_private(template: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A real web server on loopback that serves what a test tells it to, well or badly."""
+"""A real web server on loopback that serves given pages, with given faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """``pages`` maps a path to a body; the other attributes say how it misbehaves."""
+    """``pages`` maps a path to a body; the other attributes set faults."""
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}
@@ -57,6 +57,6 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             self.wfile.write((body or b"")[: web.cut_after])
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
     return Handler

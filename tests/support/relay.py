@@ -10,7 +10,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 class Relay:
-    """Answers on a port of loopback and passes everything on to ``target``; ``port`` 0 picks a free one."""
+    """Listens on a loopback port and forwards all bytes to ``target``; ``port`` 0 picks a free one."""
 
     def __init__(self, *, target: int, port: int = 0) -> None:
         self._server = socket.create_server((_LOOPBACK, port))
@@ -21,7 +21,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """End every connection that stands now; new ones are taken."""
+        """Close all current connections; new ones are accepted."""
         with self._lock:
             sockets, self._sockets = self._sockets, []
         for each in sockets:
@@ -31,7 +31,7 @@ class Relay:
             each.close()
 
     def close(self) -> None:
-        """End every connection and answer no more."""
+        """Close all connections and stop listening."""
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()

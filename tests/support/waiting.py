@@ -1,4 +1,4 @@
-"""Waiting for something another thread or process does."""
+"""Waiting for another thread or process."""
 
 from __future__ import annotations
 

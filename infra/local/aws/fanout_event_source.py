@@ -1,7 +1,7 @@
-"""AWS's event source mapping on one machine: takes messages off a queue and hands them to the fan-out function.
+"""The event source mapping of the fan-out function: takes messages from a queue and invokes the function with them.
 
-What fails again and again (Redis is away for minutes, a message that nobody can read) ends in the queue's dead-letter
-queue, as it does in AWS; the events themselves are in PostgreSQL.
+Messages that fail repeatedly (Redis is down for minutes, a message is unreadable) are moved to the queue's dead-letter
+queue, as on AWS. The events themselves are stored in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_RECEIVES = 30  # about four minutes
 
 
 class FanoutEventSourceMapping:
-    """Take, invoke, delete what went well; what failed comes again after a growing pause."""
+    """Invokes the function with batches; deletes delivered messages and retries failed ones with a backoff."""
 
     def __init__(self, *, queues: QueueFile, queue: str, dead_queue: str, invoke: Callable[[bytes], bytes]) -> None:
         self._queues = queues
@@ -35,26 +35,26 @@ class FanoutEventSourceMapping:
         self._faults = FaultLog(log)
 
     def run(self, stopped: threading.Event) -> None:
-        """Feed until told to stop."""
+        """Process batches until ``stopped`` is set."""
         backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
         while not stopped.is_set():
             try:
                 self.step()
             except Exception as error:  # the queue's file cannot be read or written
-                self._faults.log(error, f"feeding from {self._queue} failed")
+                self._faults.log(error, f"processing the queue {self._queue} failed")
                 stopped.wait(backoff.failed())
             else:
                 backoff.succeeded()
 
     def step(self, *, wait_s: float = 0.25) -> None:
-        """Wait a little for messages and hand them over."""
+        """Wait up to ``wait_s`` for messages and process one batch."""
         messages = self._queues.take(self._queue, most=_MAX_BATCH, hidden_s=_HIDDEN_S, wait_s=wait_s)
         if not messages:
             return
         try:
             failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
         except TransientError as error:
-            log.warning("%d messages stay on %s: %s", len(messages), self._queue, error)
+            log.warning("%d messages remain on %s: %s", len(messages), self._queue, error)
             failed = {message.message_id for message in messages}
         except Exception as error:
             self._faults.log(error, "invoking the fan-out function failed")
@@ -66,7 +66,11 @@ class FanoutEventSourceMapping:
         dead = [message for message in left if message.receive_count >= _MAX_RECEIVES]
         if dead:
             log.error(
-                "%d messages of %s failed %d times: to %s", len(dead), self._queue, _MAX_RECEIVES, self._dead_queue
+                "%d messages of %s failed %d times: moved to %s",
+                len(dead),
+                self._queue,
+                _MAX_RECEIVES,
+                self._dead_queue,
             )
             self._queues.put(self._dead_queue, [(message.body, message.attributes) for message in dead])
             self._queues.delete(message.receipt_handle for message in dead)

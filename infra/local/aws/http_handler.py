@@ -1,4 +1,4 @@
-"""The request handler behind the small HTTP servers that programs of the stack talk to, and no browser ever should."""
+"""The request handler of the HTTP servers that only programs of the stack may use, not browsers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 
 class ProgramHandler(BaseHTTPRequestHandler):
-    """Answers 403 to every request that a browser sends, and to a ``Host`` that is not this machine's.
+    """Answers 403 to requests from browsers, and to requests whose ``Host`` is not this machine.
 
-    A browser is recognised by ``Sec-Fetch-Site`` and ``Origin``, which no page can take away.
+    Browsers send ``Sec-Fetch-Site`` or ``Origin``; a web page cannot remove these headers.
     """
 
     protocol_version = "HTTP/1.1"
@@ -30,7 +30,7 @@ class ProgramHandler(BaseHTTPRequestHandler):
         return False
 
     def body(self, *, largest_bytes: int) -> bytes | None:
-        """Return the request's body; None where it is larger, or its length not said. The connection then ends."""
+        """Return the request's body; None if it is larger or has no length, in which case the connection is closed."""
         try:
             size = int(self.headers.get("Content-Length", ""))
         except ValueError:

@@ -1,6 +1,6 @@
-"""Hands what arrives over MQTT to the ingest function in batches, and acknowledges what ingest has made durable.
+"""Invokes the ingest function with batches of MQTT messages, and acknowledges messages that ingest has stored.
 
-No broker and no process in here: the subscription and the function come in as collaborators.
+The subscription and the function are passed in as collaborators.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LONGEST_PAUSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """One MQTT message, not yet acknowledged; ``packet_id`` counts on connection number ``connection`` alone."""
+    """One unacknowledged MQTT message; ``packet_id`` is valid on connection number ``connection`` only."""
 
     topic: str
     payload: bytes
@@ -38,10 +38,10 @@ class ReceivedMessage:
     received_at_ms: int
 
     def body(self) -> str:
-        """Return what the IoT rule would put on the queue.
+        """Return the message body that the IoT rule puts on the queue.
 
-        A subscriber is not told who published, so the device that the topic names stands for the client id (in AWS the
-        device's policy binds the two).
+        MQTT does not name the publisher to a subscriber, so the device in the topic is used as the client id. On AWS
+        the device's policy binds topic and client id.
         """
         levels = self.topic.split("/")
         return encode_ingest_message(
@@ -53,40 +53,40 @@ class ReceivedMessage:
 
 
 class Inbox:
-    """Where the network thread leaves arrivals and the feeding thread collects them."""
+    """A thread-safe queue between the network thread and the thread that invokes ingest."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._arrivals: deque[ReceivedMessage] = deque()
+        self._messages: deque[ReceivedMessage] = deque()
 
-    def put(self, arrival: ReceivedMessage) -> None:
+    def put(self, message: ReceivedMessage) -> None:
         with self._changed:
-            self._arrivals.append(arrival)
+            self._messages.append(message)
             self._changed.notify()
 
     def __len__(self) -> int:
-        return len(self._arrivals)
+        return len(self._messages)
 
     def wait(self, timeout_s: float) -> None:
-        """Return as soon as there is an arrival, or at the time-out."""
+        """Return as soon as a message is available, or after ``timeout_s``."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._arrivals) > 0, timeout_s)
+            self._changed.wait_for(lambda: len(self._messages) > 0, timeout_s)
 
     def take(self, *, most: int, most_bytes: int) -> list[ReceivedMessage]:
-        """Take the oldest arrivals, at least one where there is any."""
+        """Remove and return the oldest messages within the limits, but at least one if any is available."""
         taken: list[ReceivedMessage] = []
         size = 0
         with self._changed:
-            while self._arrivals and len(taken) < most:
-                size += len(self._arrivals[0].payload) * 4 // 3 + 300
+            while self._messages and len(taken) < most:
+                size += len(self._messages[0].payload) * 4 // 3 + 300
                 if taken and size > most_bytes:
                     break
-                taken.append(self._arrivals.popleft())
+                taken.append(self._messages.popleft())
         return taken
 
 
 class Acknowledger(Protocol):
-    """Tells the broker that a message needs no keeping any more."""
+    """Acknowledges a message to the broker."""
 
     def acknowledge(self, arrival: ReceivedMessage) -> None: ...
 
@@ -100,10 +100,10 @@ class _Queued:
 
 
 class IngestEventSourceMapping:
-    """The loop between the broker and ingest: nothing is acknowledged before ingest has it, nothing is given up.
+    """The loop between the broker and ingest. A message is acknowledged only after ingest has stored it.
 
-    When the whole function fails (the database is away, one message makes it crash) the batch is tried again in halves,
-    so that one bad message ends up alone and harms only itself. An unexpected exception counts as such a failure.
+    When a whole batch fails (the database is down, one message crashes the function), the batch size is halved until a
+    bad message is in a batch of its own. An unexpected exception counts as such a failure. Messages are never given up.
     """
 
     def __init__(
@@ -130,19 +130,19 @@ class IngestEventSourceMapping:
         self._faults = FaultLog(log, monotonic=monotonic)
 
     def run(self, stopped: threading.Event) -> None:
-        """Feed until told to stop."""
+        """Process batches until ``stopped`` is set."""
         backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
         while not stopped.is_set():
             try:
                 self.step()
             except Exception as error:
-                self._faults.log(error, "feeding ingest failed")
+                self._faults.log(error, "processing messages for ingest failed")
                 stopped.wait(backoff.failed())
             else:
                 backoff.succeeded()
 
     def step(self, *, idle_s: float = 0.2) -> None:
-        """Wait a little for something to do, and do it."""
+        """Wait up to ``idle_s`` for new or due messages, and invoke ingest with one batch."""
         self._inbox.wait(min(idle_s, self._until_next_retry()))
         due = self._due_retries()
         if not due and not len(self._inbox):
@@ -150,7 +150,7 @@ class IngestEventSourceMapping:
         if len(self._inbox) < self._most:
             self._sleep(self._window_s)
         fresh = self._inbox.take(most=max(self._most - len(due), 1), most_bytes=LARGEST_BATCH_BYTES)
-        self._feed([*due, *(self._enqueue(arrival) for arrival in fresh)])
+        self._invoke_batch([*due, *(self._enqueue(arrival) for arrival in fresh)])
 
     def _enqueue(self, arrival: ReceivedMessage) -> _Queued:
         self._number += 1
@@ -159,12 +159,12 @@ class IngestEventSourceMapping:
         )
         return _Queued(arrival=arrival, message=message)
 
-    def _feed(self, batch: Sequence[_Queued]) -> None:
+    def _invoke_batch(self, batch: Sequence[_Queued]) -> None:
         messages = [queued.message for queued in batch]
         try:
             failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
         except TransientError as error:
-            log.warning("ingest failed for %d messages, to be tried again: %s", len(batch), error)
+            log.warning("ingest failed for %d messages, which will be retried: %s", len(batch), error)
             failed = {message.message_id for message in messages}
         except Exception as error:
             self._faults.log(error, "invoking ingest failed")
@@ -180,7 +180,7 @@ class IngestEventSourceMapping:
                 self._acknowledge(queued)
 
     def _acknowledge(self, queued: _Queued) -> None:
-        """Acknowledge; where that fails, ingest gets the message again, which changes nothing there."""
+        """Acknowledge a message. If that fails, ingest receives the message again, which has no effect."""
         try:
             self._acknowledger.acknowledge(queued.arrival)
         except Exception as error:

@@ -1,8 +1,8 @@
-"""AWS IoT Core's rule and its data plane, on one machine: MQTT to the ingest function, and HTTP publishes to MQTT.
+"""The IoT rule and the IoT data plane of the one-machine stack: MQTT to the ingest function, and HTTP to MQTT.
 
-The rule's side subscribes with a persistent session and acknowledges by hand, so that whatever dies (this process, the
-function, the database) the broker still has what ingest had not stored. The data plane's side answers boto3's
-``iot-data`` ``publish``, so that commands take the very code path that they take in AWS.
+The rule subscribes with a persistent session and acknowledges messages itself, so the broker keeps every message that
+ingest has not stored when this process, the function or the database ends. The data plane serves boto3's ``iot-data``
+``publish``, so commands use the same code path as on AWS.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POLL_INTERVAL_S = 1.0
 
 
 def connect(url: str, *, client_id: str, persistent: bool, manual_ack: bool = False) -> mqtt.Client:
-    """Return a client that connects in the background, and again whenever the connection is lost."""
+    """Return a client that connects in the background and reconnects whenever the connection is lost."""
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=not persistent, manual_ack=manual_ack
     )
@@ -56,7 +56,7 @@ def connect(url: str, *, client_id: str, persistent: bool, manual_ack: bool = Fa
 
 
 class RuleSubscription:
-    """The rule's subscription: arrivals into the inbox, acknowledgements back on the connection they belong to."""
+    """The rule's subscription: puts messages into the inbox, and acknowledges them on the connection they came from."""
 
     def __init__(self, *, client: mqtt.Client, inbox: Inbox) -> None:
         self._client = client
@@ -75,33 +75,33 @@ class RuleSubscription:
     def acknowledge(self, arrival: ReceivedMessage) -> None:
         """Send PUBACK, unless the connection on which the message came has ended.
 
-        The broker then delivers it again under a number that may meanwhile mean another message.
+        The broker then redelivers it with another packet id; the old id may belong to another message.
         """
         if arrival.connection == self._connection:
             self._client.ack(arrival.packet_id, 1)
 
     def _on_connect(self, client: mqtt.Client, _data: object, _flags: object, reason: Any, _props: object) -> None:
         if reason.is_failure:
-            log.warning("the broker refuses the rule's connection: %s", reason)
+            log.warning("the broker refused the IoT rule's connection: %s", reason)
             return
         self._connection += 1
         client.subscribe([(topic_filter, 1) for topic_filter in RULE_FILTERS])
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        arrival = ReceivedMessage(
+        received = ReceivedMessage(
             topic=_topic_of(message),
             payload=bytes(message.payload),
             packet_id=message.mid,
             connection=self._connection,
             received_at_ms=time.time_ns() // 1_000_000,
         )
-        self._inbox.put(arrival)
+        self._inbox.put(received)
 
 
 def _topic_of(message: mqtt.MQTTMessage) -> str:
-    """Return the topic; one that is not UTF-8, which a broker should have refused, with its odd bytes escaped.
+    """Return the topic; in a topic that is not UTF-8 (a broker should have refused it), the invalid bytes are escaped.
 
-    Ingest then rejects the message with a reason and keeps a copy, as it does with every topic that is not ours.
+    Ingest then rejects the message with a reason and keeps a copy.
     """
     try:
         return message.topic
@@ -110,9 +110,9 @@ def _topic_of(message: mqtt.MQTTMessage) -> str:
 
 
 class NetworkThreadMonitor:
-    """Ends the process when an MQTT client's network thread has ended, so that the supervisor starts it again.
+    """Ends the process when an MQTT client's network thread has ended, so that the supervisor restarts the process.
 
-    paho's thread ends without a word when anything in it raises; the process would go on, deaf.
+    paho's thread ends silently when a callback raises; the process would then receive no more messages.
     """
 
     def __init__(self, *, clients: Sequence[str], stopped: threading.Event) -> None:
@@ -121,17 +121,19 @@ class NetworkThreadMonitor:
         self.failed = False
 
     def run(self) -> None:
-        """Look once a second until ``stopped``, which this sets where a thread is missing."""
+        """Check once a second until ``stopped`` is set; set it when a thread is missing."""
         while not self._stopped.wait(_POLL_INTERVAL_S):
             missing = self._names - {thread.name for thread in threading.enumerate()}
             if missing:
-                log.error("the network thread of %s has ended: starting again", ", ".join(sorted(missing)))
+                log.error(
+                    "the network thread of %s has ended: the process will be restarted", ", ".join(sorted(missing))
+                )
                 self.failed = True
                 self._stopped.set()
 
 
 class _DataPlane(ProgramHandler):
-    """``POST /topics/TOPIC?qos=1``: publish, and answer once the broker has it."""
+    """``POST /topics/TOPIC?qos=1``: publish, and answer after the broker has acknowledged."""
 
     client: mqtt.Client
 
@@ -158,16 +160,16 @@ class _DataPlane(ProgramHandler):
 
 
 def data_plane(*, client: mqtt.Client, port: int) -> ThreadingHTTPServer:
-    """Return the HTTP server that publishes; ``serve_forever`` is the caller's."""
+    """Return the HTTP server that publishes; the caller runs ``serve_forever``."""
     server = ThreadingHTTPServer((LOOPBACK, port), type("DataPlane", (_DataPlane,), {"client": client}))
     server.daemon_threads = True
     return server
 
 
 def main() -> int:
-    """Run until SIGTERM (0) or until the broker is not heard any more (1).
+    """Run until SIGTERM (exit status 0) or until a network thread has ended (exit status 1).
 
-    ``MQTT_URL`` names the broker; the rest of the environment is the ingest function's.
+    ``MQTT_URL`` names the broker; the other environment variables are those of the ingest function.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state", type=Path, required=True)

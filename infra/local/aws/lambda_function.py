@@ -1,8 +1,8 @@
-"""One of our Lambda handlers in a process of its own under AWS's runtime client, and the Runtime API it talks to.
+"""A Lambda handler in its own process under AWS's runtime client, and the Runtime API that it uses.
 
-The same ``awslambdaric`` as in AWS asks this small HTTP server for the next event and posts back the answer, so the
-handler sees the very JSON, environment and life cycle (one cold start, then warm) that it sees there. One environment:
-events are handed over one after another. ``kill -9`` of the function leaves whoever invokes it standing.
+``awslambdaric``, the same as on AWS, requests the next event from this HTTP server and posts the response, so the
+handler sees the same JSON, environment and life cycle (one cold start, then warm) as on AWS. There is one execution
+environment: events are processed one after another. ``kill -9`` of the function does not affect the invoking process.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Invocation:
 
 
 class _InvocationSlot:
-    """Where the one pending invocation lies until the runtime fetches it; the latest to ask is the one served."""
+    """Holds the one pending invocation until the runtime fetches it; the runtime that asked last gets it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -65,13 +65,13 @@ class _InvocationSlot:
             self._running.pop(invocation.request_id, None)
 
     def release_waiting_runtime(self) -> None:
-        """Send away whoever waits: a runtime that is dead, though its connection has not noticed."""
+        """Release a waiting runtime that has ended although its connection is still open."""
         with self._changed:
             self._generation += 1
             self._changed.notify_all()
 
     def fetch(self) -> _Invocation | None:
-        """Wait for an invocation; None when a later runtime has asked meanwhile (this one is dead)."""
+        """Wait for an invocation; return None when a newer runtime has asked meanwhile."""
         with self._changed:
             self._generation += 1
             mine = self._generation
@@ -125,19 +125,19 @@ class _RuntimeApi(ProgramHandler):
         try:
             self.wfile.write("\r\n".join([*head, "", ""]).encode() + body)
         except OSError:
-            self.close_connection = True  # the runtime died; whoever invoked it notices
+            self.close_connection = True  # the runtime died; the invoking thread notices
 
 
 def _error_text(body: bytes) -> str:
     try:
-        told = json.loads(body)
-        return f"{told.get('errorType')}: {told.get('errorMessage')}"
+        error = json.loads(body)
+        return f"{error.get('errorType')}: {error.get('errorMessage')}"
     except (ValueError, AttributeError):
         return body[:500].decode("utf-8", errors="replace")
 
 
 class LambdaFunction:
-    """A handler under the real runtime. Start and invoke it from one and the same thread."""
+    """A handler under the real runtime. Start and invoke it from the same thread."""
 
     def __init__(
         self, *, name: str, handler: str, environment: Mapping[str, str], folder: Path, timeout_s: float = 60.0
@@ -154,8 +154,8 @@ class LambdaFunction:
             command=[sys.executable, "-m", "awslambdaric", handler],
             folder=folder,
             ready=lambda: True,
-            # As Lambda ends an environment. Stopped between two invocations there is nothing to put in order, and the
-            # runtime, waiting in C for the next event, would hear of a handler for SIGTERM only when that comes.
+            # As Lambda ends an environment. Between two invocations there is nothing to clean up, and the runtime,
+            # which waits in C code for the next event, would handle SIGTERM only after that event.
             stop_signal=signal.SIGKILL,
             environment={
                 **environment,
@@ -169,7 +169,7 @@ class LambdaFunction:
         )
 
     def start(self) -> None:
-        """Start the Runtime API and the function; its cold start goes on while this returns."""
+        """Start the Runtime API and the function without waiting for its cold start."""
         threading.Thread(target=self._server.serve_forever, name=f"runtime-api-{self.name}", daemon=True).start()
         self.process.begin()
 
@@ -179,9 +179,12 @@ class LambdaFunction:
         self._server.server_close()
 
     def invoke(self, event: bytes) -> bytes:
-        """Hand over one event and return the answer.
+        """Invoke the function with one event and return its response.
 
-        Raise TransientError when the handler raised, took too long or died; a dead function is started again first.
+        A function that has ended is started again first.
+
+        Raises:
+            TransientError: the handler raised, timed out or died.
         """
         self._restart_if_dead()
         invocation = _Invocation(event=event, deadline_ms=int((time.time() + self._timeout_s) * 1000))

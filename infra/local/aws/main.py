@@ -1,7 +1,7 @@
 """The process behind ``AwsServer``: S3 on a folder, SNS and SQS on a file, the fan-out function, and moto for the rest.
 
-Without ``--state`` it is moto alone, as tests want it. With it, moto is imported only when somebody asks for a service
-that is not ours to answer, which on a running stack is never: that saves half a second at every start.
+Without ``--state`` it serves moto only, for tests. With it, moto is imported on the first request for another service,
+which does not occur on a running stack; this saves half a second at every start.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Moto:
 
 
 def make_server(port: int, application: Application) -> Any:
-    """Return a threaded HTTP server on loopback that keeps connections open (a boto3 call then costs half as much)."""
+    """Return a threaded HTTP server on loopback with keep-alive, which halves the cost of a boto3 call."""
     from werkzeug.serving import WSGIRequestHandler
     from werkzeug.serving import make_server as make_werkzeug_server
 
@@ -62,7 +62,7 @@ def make_server(port: int, application: Application) -> Any:
 
 
 def main() -> None:
-    """Serve until SIGTERM; the environment is the fan-out function's."""
+    """Serve until SIGTERM; the environment is that of the fan-out function."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state", type=Path, help="the stack's state folder; without it, moto alone")

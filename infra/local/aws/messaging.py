@@ -1,7 +1,7 @@
-"""SNS and SQS as far as our functions use them, in front of ``QueueFile``, for boto3.
+"""The SNS and SQS calls that the functions use, on top of ``QueueFile``, for boto3.
 
-moto has both, but its SQS slows with the number of waiting messages: through its topic and queue a burst of 2,000
-events reached Redis at 33 a second, against thousands here; and it forgets dead letters when it ends.
+moto has both, but its SQS slows down with the number of waiting messages: through its topic and queue a burst of 2,000
+events reached Redis at 33 events/s, against thousands here. It also loses dead letters when it ends.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from infra.local.aws.sqs_event import QueueMessage
 from infra.local.aws.wsgi import Application, Environ, StartResponse, body_of, service_of
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
-"""What reading a request raises that is not of the agreed shape; the caller gets a 400, and nothing was kept."""
+"""Exceptions from reading a malformed request; the caller gets a 400, and nothing is stored."""
 _SNS_NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
 
 
 class Messaging:
-    """The WSGI application: SNS and SQS requests to the queues, everything else to ``fallback``."""
+    """The WSGI application for SNS and SQS; all other requests go to ``fallback``."""
 
     def __init__(self, *, queues: QueueFile, fallback: Application) -> None:
         self._queues = queues
@@ -65,7 +65,7 @@ class Messaging:
         except _MALFORMED as error:
             return _sqs_error(start_response, "InvalidParameterValue", _unreadable(error))
 
-    # SNS speaks the query protocol: a form in, XML out.
+    # SNS uses the query protocol: a form in the request, XML in the response.
 
     def _answer_sns(self, form: Mapping[str, str], start_response: StartResponse) -> list[bytes]:
         action = form.get("Action", "")
@@ -102,49 +102,52 @@ class Messaging:
         return ids
 
     def _topic_attributes(self, form: Mapping[str, str]) -> str:
-        told = {"TopicArn": form["TopicArn"], "SubscriptionsConfirmed": str(len(HUB_SUBSCRIBERS))}
-        entries = "".join(f"<entry><key>{key}</key><value>{value}</value></entry>" for key, value in told.items())
+        attributes = {"TopicArn": form["TopicArn"], "SubscriptionsConfirmed": str(len(HUB_SUBSCRIBERS))}
+        entries = "".join(f"<entry><key>{key}</key><value>{value}</value></entry>" for key, value in attributes.items())
         return f"<Attributes>{entries}</Attributes>"
 
-    # SQS speaks JSON.
+    # SQS uses JSON.
 
-    def _answer_sqs(self, action: str, told: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    def _answer_sqs(self, action: str, request: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         call = self._queue_calls.get(action)
         if call is None:
             return _sqs_error(start_response, "UnsupportedOperation", f"the local queues have no {action}")
-        if _queue_of(told) not in QUEUES:
-            return _sqs_error(start_response, "QueueDoesNotExist", f"there is no local queue {_queue_of(told)}")
-        return _reply(start_response, "200 OK", "application/x-amz-json-1.0", json.dumps(call(told)).encode())
+        if _queue_of(request) not in QUEUES:
+            return _sqs_error(start_response, "QueueDoesNotExist", f"there is no local queue {_queue_of(request)}")
+        return _reply(start_response, "200 OK", "application/x-amz-json-1.0", json.dumps(call(request)).encode())
 
-    def _send(self, told: dict[str, Any]) -> dict[str, Any]:
-        body: str = told["MessageBody"]
-        digest = _md5(body)  # first: what has no UTF-8 form is refused before it is kept
-        (message_id,) = self._queues.put(_queue_of(told), [(body, _sqs_attributes(told))])
+    def _send(self, request: dict[str, Any]) -> dict[str, Any]:
+        body: str = request["MessageBody"]
+        digest = _md5(body)  # first, because a text without UTF-8 encoding must be refused before it is stored
+        (message_id,) = self._queues.put(_queue_of(request), [(body, _sqs_attributes(request))])
         return {"MessageId": message_id, "MD5OfMessageBody": digest}
 
-    def _send_batch(self, told: dict[str, Any]) -> dict[str, Any]:
-        sent = [{"Id": entry["Id"], **self._send({**entry, "QueueUrl": told["QueueUrl"]})} for entry in told["Entries"]]
+    def _send_batch(self, request: dict[str, Any]) -> dict[str, Any]:
+        sent = [
+            {"Id": entry["Id"], **self._send({**entry, "QueueUrl": request["QueueUrl"]})}
+            for entry in request["Entries"]
+        ]
         return {"Successful": sent, "Failed": []}
 
-    def _receive(self, told: dict[str, Any]) -> dict[str, Any]:
+    def _receive(self, request: dict[str, Any]) -> dict[str, Any]:
         messages = self._queues.take(
-            _queue_of(told),
-            most=min(int(told.get("MaxNumberOfMessages", 1)), 10),
-            hidden_s=float(told.get("VisibilityTimeout", 30)),
-            wait_s=float(told.get("WaitTimeSeconds", 0)),
+            _queue_of(request),
+            most=min(int(request.get("MaxNumberOfMessages", 1)), 10),
+            hidden_s=float(request.get("VisibilityTimeout", 30)),
+            wait_s=float(request.get("WaitTimeSeconds", 0)),
         )
         return {"Messages": [_as_received(message) for message in messages]} if messages else {}
 
-    def _delete(self, told: dict[str, Any]) -> dict[str, Any]:
-        self._queues.delete([told["ReceiptHandle"]])
+    def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._queues.delete([request["ReceiptHandle"]])
         return {}
 
-    def _delete_batch(self, told: dict[str, Any]) -> dict[str, Any]:
-        self._queues.delete([entry["ReceiptHandle"] for entry in told["Entries"]])
-        return {"Successful": [{"Id": entry["Id"]} for entry in told["Entries"]], "Failed": []}
+    def _delete_batch(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._queues.delete([entry["ReceiptHandle"] for entry in request["Entries"]])
+        return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
 
-    def _queue_attributes(self, told: dict[str, Any]) -> dict[str, Any]:
-        queue = _queue_of(told)
+    def _queue_attributes(self, request: dict[str, Any]) -> dict[str, Any]:
+        queue = _queue_of(request)
         count = str(self._queues.count(queue))
         return {"Attributes": {"QueueArn": queue_arn(queue), "ApproximateNumberOfMessages": count}}
 
@@ -167,13 +170,13 @@ def _as_received(message: QueueMessage) -> dict[str, Any]:
     }
 
 
-def _queue_of(told: Mapping[str, Any]) -> str:
-    return str(told.get("QueueUrl", "")).rpartition("/")[2]
+def _queue_of(request: Mapping[str, Any]) -> str:
+    return str(request.get("QueueUrl", "")).rpartition("/")[2]
 
 
-def _sqs_attributes(told: Mapping[str, Any]) -> str:
-    """Return the message attributes as JSON; raise ValueError where one is not of SQS's shape."""
-    attributes: Any = told.get("MessageAttributes") or {}
+def _sqs_attributes(request: Mapping[str, Any]) -> str:
+    """Return the message attributes as JSON; raise ValueError if one has no ``DataType``."""
+    attributes: Any = request.get("MessageAttributes") or {}
     for name, value in attributes.items():
         if not isinstance(value, dict) or "DataType" not in value:
             raise ValueError(f"the attribute {name} has no DataType")
@@ -181,7 +184,7 @@ def _sqs_attributes(told: Mapping[str, Any]) -> str:
 
 
 def _sns_attributes(form: Mapping[str, str], prefix: str) -> str:
-    """Return the message attributes as raw delivery hands them to a queue's event."""
+    """Return the message attributes in the form that raw delivery puts on a queue."""
     attributes: dict[str, dict[str, str]] = {}
     while (entry := f"{prefix}MessageAttributes.entry.{len(attributes) + 1}.") + "Name" in form:
         attributes[form[f"{entry}Name"]] = {
@@ -207,5 +210,5 @@ def _sns_error(start_response: StartResponse, code: str, message: str) -> list[b
 
 
 def _sqs_error(start_response: StartResponse, code: str, message: str) -> list[bytes]:
-    told = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": message})
-    return _reply(start_response, "400 Bad Request", "application/x-amz-json-1.0", told.encode())
+    body = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": message})
+    return _reply(start_response, "400 Bad Request", "application/x-amz-json-1.0", body.encode())

@@ -1,9 +1,9 @@
-"""S3's object calls on a folder of plain files, so that snapshots outlive a restart and can be looked at.
+"""S3 object calls on a folder of plain files, so that snapshots survive a restart and can be opened directly.
 
-moto keeps objects in memory alone and forgets them when it ends; this stands before it in the same process and answers
-what is signed for S3: create/head bucket, put, get (ranges too), head, delete, batch delete and list. Bodies are at
-``FOLDER/BUCKET/KEY``; content type and metadata beside them in ``FOLDER/.head/BUCKET/KEY.json``. A link's expiry is
-kept to; signatures are not checked (loopback only). Not here: versions, multipart uploads, ACLs.
+moto keeps objects in memory only; this application is in front of it in the same process and handles requests that are
+signed for S3: create/head bucket, put, get (with ranges), head, delete, batch delete and list. Bodies are stored at
+``FOLDER/BUCKET/KEY``, content type and metadata in ``FOLDER/.head/BUCKET/KEY.json``. The expiry of presigned URLs is
+enforced; signatures are not checked (loopback only). Versions, multipart uploads and ACLs are not supported.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class ObjectFolder:
         self._made.add(bucket)
 
     def has_bucket(self, bucket: str) -> bool:
-        """Tell whether there is such a bucket; one made by this process is there again after its folder was removed.
+        """Return whether the bucket exists. One that this process created is created again if its folder was removed.
 
-        Somebody who throws all pictures away by hand means the pictures. Where what holds the buckets' folder is gone
-        too, nothing is made anew: then the whole state folder was removed.
+        Deleting the folder by hand means deleting the objects, not the bucket. If the parent folder is missing too,
+        the state folder was removed and nothing is created.
         """
         path = self._bucket(bucket)
         if bucket in self._made and not path.is_dir():
@@ -120,12 +120,12 @@ class ObjectFolder:
                 yield key, path
 
     def _start(self, bucket: str, prefix: str) -> Path | None:
-        """Return the one folder that can hold keys with ``prefix``; None where no key can begin like that."""
+        """Return the folder that holds all keys with ``prefix``; None if no key can have that prefix."""
         root = self._bucket(bucket)
         if not self.has_bucket(bucket):
             raise _S3Error("404 Not Found", "NoSuchBucket")
         folders = prefix.split("/")[:-1]
-        # "/etc/" or "a/../b/" would lead out of the bucket.
+        # "/etc/" or "a/../b/" would be outside the bucket.
         return None if any(name in {"", ".", ".."} or "\0" in name for name in folders) else root.joinpath(*folders)
 
     def _bucket(self, bucket: str) -> Path:
@@ -145,17 +145,17 @@ class ObjectFolder:
 
 
 def _remove_empty_folders(folder: Path, top: Path) -> None:
-    """Remove ``folder`` and those above it, up to but without ``top``, as far as they are empty."""
+    """Remove ``folder`` and its parents below ``top`` while they are empty."""
     while folder != top and top in folder.parents:
         try:
             folder.rmdir()
-        except OSError:  # not empty, or made anew meanwhile
+        except OSError:  # not empty, or created again meanwhile
             return
         folder = folder.parent
 
 
 def _write(path: Path, body: bytes) -> None:
-    """Write so that a reader (or a crash) sees the old file or the new one, never a partial one."""
+    """Write atomically: a reader, or a crash, sees the old file or the new one, never a partial one."""
     temporary = path.with_name(f".{path.name}.{threading.get_ident()}.new")
     for attempt in range(_WRITE_ATTEMPTS):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def _write(path: Path, body: bytes) -> None:
 
 
 class ObjectStore:
-    """The WSGI application: S3 requests to the folder, everything else to ``fallback``."""
+    """The WSGI application for S3; all other requests go to ``fallback``."""
 
     def __init__(self, *, folder: ObjectFolder, fallback: Application) -> None:
         self._folder = folder
@@ -227,17 +227,17 @@ class ObjectStore:
         for name in ("content-disposition", "content-type", "cache-control"):
             headers[name] = query.get(f"response-{name}", headers.get(name, ""))
         changed = format_datetime(datetime.fromtimestamp(facts.st_mtime, UTC), usegmt=True)
-        told = [("ETag", head.etag), ("Last-Modified", changed), ("Accept-Ranges", "bytes")]
-        told += [(name, value) for name, value in headers.items() if value]
+        response_headers = [("ETag", head.etag), ("Last-Modified", changed), ("Accept-Ranges", "bytes")]
+        response_headers += [(name, value) for name, value in headers.items() if value]
         if head_only:
-            return _Reply(headers=(*told, ("Content-Length", str(facts.st_size))))
+            return _Reply(headers=(*response_headers, ("Content-Length", str(facts.st_size))))
         body = path.read_bytes()
         part = _RANGE.fullmatch(wanted)
         if part is None or wanted == "bytes=-":
-            return _Reply(headers=tuple(told), body=body)
+            return _Reply(headers=tuple(response_headers), body=body)
         first, last = _bounds(part[1], part[2], len(body))
-        told.append(("Content-Range", f"bytes {first}-{last}/{len(body)}"))
-        return _Reply("206 Partial Content", tuple(told), body[first : last + 1])
+        response_headers.append(("Content-Range", f"bytes {first}-{last}/{len(body)}"))
+        return _Reply("206 Partial Content", tuple(response_headers), body[first : last + 1])
 
     def _delete_many(self, bucket: str, body: bytes) -> _Reply:
         keys = [element.text or "" for element in ET.fromstring(body).iter() if element.tag.endswith("Key")]  # noqa: S314

@@ -1,4 +1,4 @@
-"""Queues in one SQLite file: what was put outlives ``kill -9`` of anybody (a power cut may take the last of it)."""
+"""Queues in one SQLite file. Messages survive ``kill -9``; a power cut may lose the most recent ones."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ CREATE INDEX IF NOT EXISTS message_of_queue ON message (queue, id);
 """
 
 _HANDLE = re.compile(r"[0-9]{1,18}")
-"""A receipt handle that we may have given: SQLite's row ids have 63 bits."""
+"""A valid receipt handle: SQLite's row ids have 63 bits."""
 
 
 class QueueFile:
-    """Named queues, from any thread. Takers get the oldest visible messages; what they do not delete comes again."""
+    """Named queues, thread-safe. ``take`` returns the oldest visible messages; undeleted ones become visible again."""
 
     def __init__(self, path: Path) -> None:
         self._changed = threading.Condition()
@@ -42,7 +42,7 @@ class QueueFile:
         self._database.executescript(_SCHEMA)
 
     def put(self, queue: str, messages: Iterable[tuple[str, str]]) -> list[str]:
-        """Append messages (body, attributes as JSON) and return their ids, once they are kept."""
+        """Append messages (body, attributes as JSON) and return their ids after the commit."""
         now_ms = time.time_ns() // 1_000_000
         rows = [(queue, str(uuid4()), body, attributes, now_ms) for body, attributes in messages]
         with self._changed:
@@ -54,7 +54,7 @@ class QueueFile:
         return [row[1] for row in rows]
 
     def take(self, queue: str, *, most: int, hidden_s: float, wait_s: float = 0.0) -> list[QueueMessage]:
-        """Return the oldest visible messages and hide them from other takers; wait for one where there is none."""
+        """Return the oldest visible messages and hide them for ``hidden_s``; wait up to ``wait_s`` if there is none."""
         deadline = time.monotonic() + wait_s
         with self._changed:
             while not (rows := self._visible(queue, most)):
@@ -81,7 +81,7 @@ class QueueFile:
         ]
 
     def hide(self, messages: Sequence[QueueMessage], *, hidden_s: float) -> None:
-        """Let messages that were taken become visible again in ``hidden_s`` seconds."""
+        """Make messages that were taken visible again after ``hidden_s`` seconds."""
         visible_at_ms = int((time.time() + hidden_s) * 1000)
         with self._changed:
             with self._transaction():
@@ -92,7 +92,7 @@ class QueueFile:
             self._changed.notify_all()
 
     def delete(self, receipt_handles: Iterable[str]) -> None:
-        """Forget messages that were dealt with."""
+        """Delete messages; ignore handles that are not valid."""
         rows = [(int(handle),) for handle in receipt_handles if _HANDLE.fullmatch(handle)]
         with self._changed, self._transaction():
             self._database.executemany("DELETE FROM message WHERE id = ?", rows)
@@ -108,7 +108,7 @@ class QueueFile:
 
     @contextmanager
     def _transaction(self) -> Generator[None]:
-        """Commit what the block did, or take it back where it raises: a value that SQLite cannot hold, a full disk."""
+        """Commit the block's changes; roll back if it raises (a value that SQLite cannot store, a full disk)."""
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield

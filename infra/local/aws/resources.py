@@ -1,4 +1,4 @@
-"""The names that the AWS template gives to what it creates, as they are on this machine."""
+"""Names of the bucket, topic and queues of the one-machine stack; the template creates the same on AWS."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ FANOUT_QUEUE = "vedette-fanout-redis"
 FANOUT_DEAD_QUEUE = "vedette-fanout-redis-dead"
 QUEUES = (INGEST_QUEUE, DEAD_LETTER_QUEUE, FANOUT_QUEUE, FANOUT_DEAD_QUEUE)
 HUB_SUBSCRIBERS = (FANOUT_QUEUE,)
-"""The queues that get a copy of everything published to the hub."""
+"""The queues that receive a copy of every message published to the hub."""
 
 
 def queue_url(endpoint_url: str, queue: str) -> str:
-    """Return what boto3 takes as ``QueueUrl``."""
+    """Return the ``QueueUrl`` for boto3."""
     return f"{endpoint_url}/{ACCOUNT}/{queue}"
 
 
 def queue_arn(queue: str) -> str:
-    """Return what an event's ``eventSourceARN`` says."""
+    """Return the queue's ARN, as in an event's ``eventSourceARN``."""
     return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"

@@ -1,7 +1,7 @@
-"""Stands for EventBridge Scheduler: calls the maintenance function as the template's schedules do.
+"""Replaces EventBridge Scheduler: invokes the maintenance function as the template's schedules do.
 
-``python -m infra.local.aws.scheduler`` runs until SIGTERM. All tasks run once at the start, since this machine may have
-been asleep when they were due. The environment is the maintenance function's.
+``python -m infra.local.aws.scheduler`` runs until SIGTERM. All tasks run once at the start, because the machine may
+have been off when they were due. The environment is that of the maintenance function.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ DAY_S = 86_400.0
 EVERY_MINUTE = "gaps"
 """The task with the schedule ``rate(1 minute)`` in template.yaml; the others run at night."""
 FIRST_WAIT_S = 5.0
-"""The database may still be starting; nothing here is urgent."""
+"""The database may still be starting, and no task is urgent."""
 
 Invoke = Callable[[Mapping[str, str]], object]
 
 
 @dataclass(slots=True)
 class ScheduledTask:
-    """One event and how often it is due."""
+    """An event for the maintenance function, and its interval."""
 
     event: Mapping[str, str]
     every_s: float
@@ -42,7 +42,7 @@ class ScheduledTask:
     """In a row."""
 
     def record_call(self, now_s: float, *, done: bool) -> None:
-        """Note a call; what failed is due after a minute, from the fifth failure in a row on later and later."""
+        """Record a call. A failed task is due after a minute; from the fifth in a row the wait doubles, up to 1 h."""
         self.failures = 0 if done else self.failures + 1
         pause_s = min(MINUTE_S * 2 ** min(max(self.failures - 4, 0), 6), HOUR_S) if self.failures else DAY_S
         self.due_s = now_s + min(pause_s, self.every_s)
@@ -61,7 +61,7 @@ def run_schedule(
     monotonic: Callable[[], float] = time.monotonic,
     first_wait_s: float = FIRST_WAIT_S,
 ) -> None:
-    """Invoke each task when it is due, until ``stopped``; one that fails is tried again after a minute or more."""
+    """Invoke each task when it is due, until ``stopped`` is set; failed tasks are retried."""
     faults = FaultLog(log, monotonic=monotonic, forget_after_s=DAY_S)
     stopped.wait(first_wait_s)
     while not stopped.is_set():

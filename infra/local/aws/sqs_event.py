@@ -1,4 +1,4 @@
-"""The event that AWS hands to a function when an SQS queue is its source, and what the function answers."""
+"""The event with which AWS invokes a function for an SQS queue, and the function's response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.local.servers.aws import ACCOUNT, REGION
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """One message as a queue knows it."""
+    """One message of a queue."""
 
     message_id: str
     body: str
@@ -51,15 +51,15 @@ def _record(queue: str, message: QueueMessage) -> dict[str, object]:
 
 
 def failed_ids(answer: bytes, messages: Sequence[QueueMessage]) -> set[str]:
-    """Return the ids of the messages that the function did not deal with.
+    """Return the ids of the messages that the function reports as failed.
 
-    As AWS does: no answer or an empty list means that all went well; an answer that is not of the agreed shape, or that
-    names a message which was not in the batch, means that none did.
+    As on AWS: an empty response or an empty list means success; a malformed response, or one that names a message
+    outside the batch, means that the whole batch failed.
     """
     everything = {message.message_id for message in messages}
     try:
-        told = json.loads(answer or b"null") or {}
-        failed = {str(item["itemIdentifier"]) for item in told.get("batchItemFailures") or ()}
+        response = json.loads(answer or b"null") or {}
+        failed = {str(item["itemIdentifier"]) for item in response.get("batchItemFailures") or ()}
     except (ValueError, TypeError, KeyError, AttributeError):
         return everything
     return everything if failed - everything else failed

@@ -1,4 +1,4 @@
-"""What the local AWS front has to know of a request: its body, which service it is signed for, who sends it."""
+"""Reads a WSGI request to the local AWS endpoint: its body, the service it is signed for, and its origin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SCOPE = re.compile(r"/([a-z0-9-]+)/aws4_request")
 
 
 class OriginGuard:
-    """WSGI middleware: answers 403 to what a page of another site makes a browser send (see ``origin_check``)."""
+    """WSGI middleware: answers 403 to cross-site requests from browsers (see ``origin_check``)."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -36,7 +36,7 @@ def _header(environ: Environ, name: str) -> list[str]:
 
 
 def service_of(environ: Environ) -> str | None:
-    """Return the service in the request's signature scope (``s3``, ``sns``, …); None where it is not signed."""
+    """Return the service in the request's signature scope (``s3``, ``sns``, …); None if it is not signed."""
     signed = str(environ.get("HTTP_AUTHORIZATION", ""))
     if not signed:
         signed = "".join(parse_qs(str(environ.get("QUERY_STRING", ""))).get("X-Amz-Credential", []))
@@ -45,7 +45,7 @@ def service_of(environ: Environ) -> str | None:
 
 
 def body_of(environ: Environ) -> bytes:
-    """Return the request's body, out of whichever framing it came in."""
+    """Return the request's body, decoded from chunked transfer encoding and ``aws-chunked``."""
     if str(environ.get("HTTP_TRANSFER_ENCODING", "")).lower() == "chunked":
         raw: bytes = environ["wsgi.input"].read()
     else:
@@ -54,7 +54,7 @@ def body_of(environ: Environ) -> bytes:
 
 
 def _unchunk(raw: bytes) -> bytes:
-    """Take ``aws-chunked`` framing (``SIZE;extensions CRLF data CRLF … 0 CRLF trailers``) off."""
+    """Decode ``aws-chunked`` (``SIZE;extensions CRLF data CRLF … 0 CRLF trailers``)."""
     parts: list[bytes] = []
     position = 0
     while True:

@@ -1,4 +1,4 @@
-"""The demo's edge agent: started again when it ends, and what it says passed on to a person."""
+"""The demo's edge agent: restarted when it ends; its messages are printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.redact import redact
 _RESTART_PAUSE_S = 2.0
 _MAX_RESTARTS = 3
 _STABLE_AFTER_S = 60.0
-"""An agent that ran for so long has its restarts forgotten."""
+"""After this run time the restart counter is reset."""
 _MESSAGE_PREFIX = "edge-agent: "
 _WRONG_CONFIGURATION = 2
 
@@ -39,15 +39,15 @@ class DemoAgent:
         self._began_s = time.monotonic()
 
     def stop(self) -> None:
-        """End the agent in order."""
+        """Stop the agent."""
         self._process.stop()
 
     def check(self) -> None:
-        """Print what the agent has said, and start it again where it has ended.
+        """Print the agent's new messages, and restart the agent if it has ended.
 
         Raises:
-            ConfigurationError: the agent cannot run with what it was given.
-            TransientError: it ends again and again.
+            ConfigurationError: the agent rejected its configuration.
+            TransientError: it has ended repeatedly.
         """
         self._forward_messages()
         now_s = time.monotonic()
@@ -64,7 +64,7 @@ class DemoAgent:
     def _restart(self, now_s: float) -> None:
         try:
             self._process.begin()
-        except OSError as error:  # no room for its log or pid file: the stack runs on, and there may be room later
+        except OSError as error:  # for example a full disk: the stack keeps running, so retry
             reason = os.strerror(error.errno) if error.errno else str(error)
             self._console.print(f"the edge agent cannot be started ({reason}); trying again", style="yellow")
             self._restart_at_s = now_s + self._pause_s
@@ -74,7 +74,7 @@ class DemoAgent:
 
     def _forward_messages(self) -> None:
         for line in self._log.added():
-            # What the agent says to a person; a traceback is left to `vedette-local logs agent`.
+            # Messages for the user only; tracebacks are shown by `vedette-local logs agent`.
             if line.startswith(_MESSAGE_PREFIX):
                 self._console.print(escape(redact(line.removeprefix(_MESSAGE_PREFIX))), style="dim")
 
@@ -86,7 +86,7 @@ class DemoAgent:
 
 
 class LogTail:
-    """The lines that are added to a file from now on."""
+    """Reads the lines that are appended to a file after construction."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -94,10 +94,10 @@ class LogTail:
         self._rest = b""
 
     def added(self) -> list[str]:
-        """Return complete lines that were not returned before."""
+        """Return the complete lines since the last call."""
         try:
             with self._path.open("rb") as file:
-                if self._path.stat().st_size < self._position:  # rotated meanwhile
+                if self._path.stat().st_size < self._position:  # rotated
                     self._position = 0
                 file.seek(self._position)
                 data = self._rest + file.read()

@@ -1,4 +1,4 @@
-"""``vedette-local demo``: the stack, this machine as a device with one camera, and what happens, as it happens."""
+"""``vedette-local demo``: runs the stack and an agent with one camera, and prints events as they are published."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BARE_SCHEMES = ("synthetic", "usb", "gst")
 
 
 def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: Mapping[str, Any]) -> int:
-    """Run until Ctrl-C; leave nothing running that was not running before.
+    """Run until Ctrl-C, then stop everything that this call started.
 
     ``camera`` holds the camera's settings, as ``camera_settings`` returns them.
     """
@@ -66,9 +66,9 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: 
 
 
 def camera_settings(source: str, *, model: str | None, plates: bool, rules: Path | None) -> dict[str, Any]:
-    """Return the settings of the demo's camera: those in ``rules``, with the model and the plates that are asked for.
+    """Return the settings of the demo's camera: those in ``rules``, with the given model and plate reading.
 
-    Raise ConfigurationError where ``rules`` is not right.
+    Raises ConfigurationError if ``rules`` is invalid.
     """
     settings: dict[str, Any] = {} if rules is None else _settings_in(rules, source)
     if model is not None:
@@ -87,20 +87,20 @@ def _settings_in(rules: Path, source: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """The stack that the demo uses: its own, or one that runs already."""
+    """The stack that the demo uses: its own, or one that was already running."""
 
     urls: dict[str, str]
     run_until: Callable[[threading.Event, Callable[[], None]], None]
-    """Looks after the stack, and calls the second argument every few moments, until the first is set."""
+    """Supervises the stack and calls the second argument periodically until the first is set."""
     ours: bool
 
 
 def check_source(source: str) -> None:
-    """Raise ConfigurationError where a file is named that is not there, or is none; the rest the agent finds out."""
+    """Raise ConfigurationError for a file that does not exist or is not a regular file; the agent checks the rest."""
     scheme = urlsplit(source).scheme
     if "://" in source or scheme in _BARE_SCHEMES or source.startswith("/dev/"):
         return
-    # As the agent reads it: with "~" for the home folder, and "file:" before a path.
+    # As the agent resolves it: "~" is the home folder, and "file:" may precede a path.
     named = source if Path(source).exists() else source.removeprefix("file:")
     path = Path(named).expanduser()
     if path.is_file():
@@ -113,10 +113,10 @@ def check_source(source: str) -> None:
 
 @contextmanager
 def _stack(state: StateFolder, options: StackOptions, console: Console) -> Generator[RunningStack]:
-    """Start the stack, or use the one that ``vedette-local up`` left running on this folder."""
+    """Start the stack, or use the one that is already running on this folder."""
     running = state.supervisor.read()
     if running is not None and running.alive and state.description().get("phase") == "ready":
-        console.print("using the stack that runs already (vedette-local down stops it)", style="dim")
+        console.print("using the stack that is already running (vedette-local down stops it)", style="dim")
         yield RunningStack(urls=state.description()["urls"], run_until=partial(_while_it_runs, running), ours=False)
         return
     began_s = time.monotonic()
@@ -125,14 +125,14 @@ def _stack(state: StateFolder, options: StackOptions, console: Console) -> Gener
         supervisor.stack.start(lambda text: console.print(f"  {text}", style="dim"))
         console.print(f"ready in {time.monotonic() - began_s:.1f} s", style="dim")
         yield RunningStack(urls=supervisor.stack.urls, run_until=supervisor.run_until, ours=True)
-    console.print("stopped; the data stays in " + str(state.path), style="dim")
+    console.print("stopped; data is kept in " + str(state.path), style="dim")
 
 
 def _while_it_runs(supervisor: ProcessIdentity, stopped: threading.Event, also: Callable[[], None]) -> None:
-    """Call ``also`` until stopped; raise TransientError once the stack that somebody else keeps has ended."""
+    """Call ``also`` until ``stopped`` is set; raise TransientError when the stack, which is not ours, has ended."""
     while not stopped.wait(_POLL_INTERVAL_S):
         if not supervisor.alive:
-            raise TransientError("the stack that this demo used was stopped (vedette-local down), so the demo ends too")
+            raise TransientError("the stack that this demo used was stopped (vedette-local down), so the demo ends")
         also()
 
 
@@ -145,10 +145,10 @@ def _announce(console: Console, state: StateFolder, stack: RunningStack, source:
         ("totals", f"curl '{api}/api/events/stats'"),
         *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
         ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
-        ("kept in", f"{state.path} ({sys.argv[0]} reset deletes it)"),
+        ("data", f"{state.path} ({sys.argv[0]} reset deletes it)"),
     ):
         console.print(f"  [bold]{label:<8}[/bold] {escape(text)}")
-    stops = "everything" if stack.ours else "the camera; the stack runs on"
+    stops = "everything" if stack.ours else "the camera; the stack keeps running"
     console.print(f"  Ctrl-C stops {stops}\n", style="dim")
 
 
@@ -162,11 +162,11 @@ class EventPrinter:
         self.seen = 0
 
     def start(self, stopped: threading.Event) -> None:
-        """Print in the background; returns once subscribed, so that no event is missed."""
+        """Start printing in the background; return after subscribing, so that no event is missed."""
         subscribed = threading.Event()
         threading.Thread(target=self._run, args=(stopped, subscribed), name="events", daemon=True).start()
         if not subscribed.wait(10):
-            raise TransientError("Redis does not answer, so no event could be shown")
+            raise TransientError("Redis does not answer, so events cannot be shown")
 
     def _run(self, stopped: threading.Event, subscribed: threading.Event) -> None:
         backoff, faults = Backoff(min_s=0.5, max_s=5.0), FaultLog(logger)
@@ -178,7 +178,7 @@ class EventPrinter:
             except (redis.RedisError, OSError):
                 stopped.wait(0.5)
             except Exception as error:
-                faults.log(error, "showing events failed")
+                faults.log(error, "printing events failed")
                 stopped.wait(backoff.failed())
 
     def _listen(self, client: Any, stopped: threading.Event, subscribed: threading.Event) -> None:

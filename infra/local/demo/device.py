@@ -1,4 +1,4 @@
-"""This machine as a device of the stack: the edge agent in a process of its own, with a configuration made for it."""
+"""This machine as a device of the stack: the edge agent's process and its generated configuration."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ SOURCE_VARIABLE = "VEDETTE_DEMO_SOURCE"
 
 @dataclass(frozen=True, slots=True)
 class StackUrls:
-    """What a device has to know of a stack."""
+    """Addresses of the stack that a device needs."""
 
     broker: str
     aws: str
 
 
 def agent_toml(urls: StackUrls, *, state: Path, camera: Mapping[str, Any] | None = None) -> str:
-    """Return the agent's configuration; the source, which may hold a password, is named by a variable.
+    """Return the agent's configuration. The source may contain a password, so an environment variable holds it.
 
-    ``camera`` holds further settings of the one camera, as its part of an agent's file would.
+    ``camera`` holds further settings of the camera, as in the ``[[cameras]]`` table of an agent's file.
     """
     broker = urlsplit(urls.broker)
     lines = [
@@ -70,7 +70,7 @@ def agent_process(
     camera: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Process:
-    """Return the agent's process, its configuration written; its outbox stays in ``folder``/agent."""
+    """Write the agent's configuration and return its process; its outbox is in ``folder``/agent."""
     state = folder / "agent"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = state / "agent.toml"

@@ -1,4 +1,4 @@
-"""One tidy line for each event that reaches Redis."""
+"""Formats each event from Redis as one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WHAT_WIDTH = 40
 
 
 def event_line(event: Mapping[str, Any], *, api_url: str) -> Text:
-    """Return time, camera, what happened, and where its picture is."""
+    """Return a line with time, camera, description and the address of the snapshot."""
     event_type = str(event.get("event_type", ""))
     describe = DESCRIPTIONS.get(event_type, _other)
     data = UntypedData(event.get("event_data"))
@@ -87,21 +87,21 @@ def _rule(data: UntypedData) -> str:
         data.number("count"),
         data.number("dwell_s"),
     )
-    who = f"{class_name} {_whole(data.number('track_id'))} " if class_name else ""
+    subject = f"{class_name} {_whole(data.number('track_id'))} " if class_name else ""
     match data.text("rule"):
         case "line_crossed":
             number = f" (number {_whole(count)})" if count else ""
-            return f"{who}crossed {name} to the {data.text('direction')}{number}"
+            return f"{subject}crossed {name} to the {data.text('direction')}{number}"
         case "zone_entered":
-            return f"{who}entered zone {name}"
+            return f"{subject}entered zone {name}"
         case "zone_left":
-            return f"{who}left zone {name}" + ("" if dwell_s is None else f" after {dwell_s:.1f} s")
+            return f"{subject}left zone {name}" + ("" if dwell_s is None else f" after {dwell_s:.1f} s")
         case "loitering":
-            return f"{who}loiters in {name}" + ("" if dwell_s is None else f", {dwell_s:.0f} s")
+            return f"{subject}loiters in {name}" + ("" if dwell_s is None else f", {dwell_s:.0f} s")
         case "occupancy":
             return f"{_whole(count)} in zone {name}, {data.text('direction')} the limit"
         case rule:
-            return f"{who}{rule} {name}"
+            return f"{subject}{rule} {name}"
 
 
 def _snapshot(data: UntypedData) -> str:

@@ -1,4 +1,4 @@
-"""Under which user PostgreSQL runs: it refuses root, so root hands it to nobody in whichever way the folders allow."""
+"""Chooses the user that PostgreSQL runs as: it refuses to run as root."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SAME = "same"
 def choose_identity(*, binaries: Path, state: Path) -> str:
     """Return the launcher's identity for a server that reads ``binaries`` and keeps its files under ``state``.
 
-    An ordinary user stays who he is. Root becomes uid 65534 where that user can reach both folders, else (a state
-    folder under /root) runs in a user namespace in which root looks like uid 65534.
+    A user other than root is kept. Root becomes uid 65534 if that user can enter both folders; otherwise (for example a
+    state folder under /root) PostgreSQL runs in a user namespace in which root appears as uid 65534.
     """
     if os.geteuid() != 0:
         return SAME
@@ -35,7 +35,7 @@ def choose_identity(*, binaries: Path, state: Path) -> str:
 
 
 def change_owner(folder: Path, identity: str) -> None:
-    """Give a folder of the server's to the user it runs as (as seen from outside)."""
+    """Make the user that the server runs as the owner of a folder and its contents."""
     if os.geteuid() != 0:
         return
     owner = int(identity.partition(":")[2]) if identity.startswith("setuid:") else 0

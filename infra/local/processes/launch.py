@@ -1,12 +1,12 @@
-"""Becomes a service: drops root, asks to die with its parent, then executes the command. Standard library only.
+"""Becomes a service: drops root, requests a signal at its parent's death, executes the command. Standard library only.
 
 Run by path in a bare interpreter (``python -I -S launch.py …``, 15 ms), because doing this between fork and exec
 inside a supervisor that has threads is not safe::
 
     launch.py PARENT_PID SIGNAL IDENTITY COMMAND …
 
-``IDENTITY`` is ``same``, ``setuid:UID`` or ``userns:UID`` (a user namespace of one user, for folders that only root may
-enter).
+``IDENTITY`` is ``same``, ``setuid:UID`` or ``userns:UID`` (a user namespace with one user, for folders that only root
+may enter).
 """
 
 import ctypes
@@ -51,11 +51,11 @@ def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     _become(libc, identity)
     if sys.platform == "linux" and libc.prctl(_PR_SET_PDEATHSIG, int(death_signal)) != 0:
-        _fail("cannot ask for a signal at the parent's death")
+        _fail("cannot request a signal at the parent's death")
     if os.getppid() != int(parent_pid):
-        sys.exit(0)  # the parent died before it could be asked for
+        sys.exit(0)  # the parent died before the request
     try:
-        os.execvp(command[0], command)  # noqa: S606  this is what the file is for
+        os.execvp(command[0], command)  # noqa: S606  the purpose of this program
     except OSError as error:
         sys.stderr.write(f"launch: {command[0]}: {error.strerror}\n")
         sys.exit(127)

@@ -1,7 +1,7 @@
-"""Keeps the logs of the stack bounded while their writers run.
+"""Limits the size of the stack's logs while their writers run.
 
-Each writer holds its file open and appends, so a log is copied to ``NAME.log.1`` and then cut to nothing in place
-(logrotate's ``copytruncate``): no writer has to be told. Lines written between the copy and the cut are lost.
+Writers keep their file open in append mode, so a log is copied to ``NAME.log.1`` and then truncated in place
+(``copytruncate`` in logrotate); writers need no signal. Lines written between copy and truncation are lost.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
-"""A log is rotated beyond this; with the one kept before it, each part takes at most about twice as much."""
+"""Size at which a log is rotated. One rotated copy is kept, so each part uses at most about twice this size."""
 
 
 def rotate_logs(folder: Path, *, largest_bytes: int = LARGEST_LOG_BYTES) -> list[Path]:
-    """Rotate every log in ``folder`` that is larger than ``largest_bytes``; return those that were.
+    """Rotate every log in ``folder`` that is larger than ``largest_bytes``; return the rotated ones.
 
-    A log that cannot be copied (the disk is full) is cut all the same, so that the disk gets room again.
+    A log that cannot be copied because the disk is full is truncated anyway, to free space.
     """
     return [path for path in sorted(folder.glob("*.log")) if _size(path) > largest_bytes and _rotate(path)]
 
@@ -33,7 +33,7 @@ def _rotate(path: Path) -> bool:
     except OSError as error:
         with contextlib.suppress(OSError):
             kept.unlink()
-        log.warning("%s is cut without a copy: %s", path.name, error.strerror)
+        log.warning("%s is truncated without a copy: %s", path.name, error.strerror)
     try:
         os.truncate(path, 0)
     except OSError as error:

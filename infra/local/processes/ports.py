@@ -1,4 +1,4 @@
-"""Loopback ports: choosing a free one, asking whether one answers, and naming who holds one."""
+"""Loopback ports: find a free one, check whether one accepts connections, find the process that listens on one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LISTEN = "0A"
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
+    """Return a loopback port that is free now."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]
@@ -18,7 +18,7 @@ def free_port() -> int:
 
 
 def is_free(port: int, *, host: str = LOOPBACK) -> bool:
-    """Tell whether somebody could listen on the port now (connections still closing do not count)."""
+    """Return whether a server could listen on the port now (connections in TIME_WAIT do not count)."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -29,7 +29,7 @@ def is_free(port: int, *, host: str = LOOPBACK) -> bool:
 
 
 def answers(port: int, *, host: str = LOOPBACK) -> bool:
-    """Tell whether a TCP connection to the port is taken."""
+    """Return whether the port accepts TCP connections."""
     try:
         with socket.create_connection((host, port), timeout=0.5):
             return True
@@ -38,7 +38,7 @@ def answers(port: int, *, host: str = LOOPBACK) -> bool:
 
 
 def describe_listener(port: int) -> str | None:
-    """Return ``name (pid N)`` of the process that listens on the port; None where the system does not say."""
+    """Return ``name (pid N)`` of the process that listens on the port; None if unknown."""
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listening_inodes(Path("/proc/net") / table, port)}
     if not inodes:
         return None

@@ -1,9 +1,9 @@
-"""One supervised process: started, waited for, stopped, killed, healed after a crash of whoever supervised it.
+"""One supervised process: start, readiness, stop, kill, and cleanup after a crash of its supervisor.
 
-Each process leads its own session (Ctrl-C in the terminal reaches the supervisor alone, which stops things in order),
-dies with the thread that started it (so start from one that lives as long), writes to a log file, and is named in a pid
-file together with its start time, so that a later supervisor recognises what a crash left running and never
-signals a stranger who was given the same pid.
+Each process has its own session, so Ctrl-C in the terminal reaches only the supervisor, which stops the parts in order.
+A process dies with the thread that started it, so start it from a long-lived thread. It writes to a log file, and a pid
+file holds its pid and start time: a later supervisor recognises processes that a crash left running, and never signals
+an unrelated process that was given the same pid.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _LOG_LINES_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A pid and what tells its process from a later one with the same number."""
+    """A pid and the start time of its process, which distinguishes it from a later process with the same pid."""
 
     pid: int
     started: str
 
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity | None:
-        """Return the identity of the running process ``pid``; None where there is none (or only a zombie)."""
+        """Return the identity of the running process ``pid``; None if there is none, or only a zombie."""
         if sys.platform == "linux":
             try:
                 stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
             except OSError:
                 return None
-            # The name, in brackets, may hold spaces and brackets itself.
+            # The name, in brackets, may contain spaces and brackets.
             fields = stat.rpartition(")")[2].split()
             boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
             return None if fields[0] in "ZX" else cls(pid=pid, started=f"{boot}/{fields[19]}")
@@ -58,7 +58,7 @@ class ProcessIdentity:
         return ProcessIdentity.of(self.pid) == self
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, unless the process is gone."""
+        """Send a signal, unless the process has ended."""
         if self.alive:
             try:
                 os.kill(self.pid, number)
@@ -66,12 +66,12 @@ class ProcessIdentity:
                 return
 
     def wait_gone(self, timeout_s: float) -> bool:
-        """Wait until the process is gone; tell whether it is."""
+        """Wait until the process has ended; return whether it has."""
         return wait_until(lambda: not self.alive, timeout_s=timeout_s)
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, poll_s: float = _POLL_S) -> bool:
-    """Poll until the condition holds; tell whether it came to hold in time."""
+    """Poll until the condition holds; return False on timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -81,13 +81,13 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, poll_s: float
 
 
 class PidFile:
-    """Remembers on disk which process this is."""
+    """A file that holds the identity of a process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> ProcessIdentity | None:
-        """Return who was written last, alive or not; None where the file is missing or spoilt."""
+        """Return the process that was written last, running or not; None if the file is missing or invalid."""
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
             return ProcessIdentity(pid=int(found["pid"]), started=str(found["started"]))
@@ -105,7 +105,7 @@ class PidFile:
 
 
 class Process:
-    """A service's process. ``begin`` and ``wait_ready`` are apart so that several can start side by side."""
+    """A service's process. ``begin`` and ``wait_ready`` are separate so that processes can start in parallel."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """The pid while the process runs."""
+        """The pid; None while the process does not run."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     @property
@@ -146,7 +146,7 @@ class Process:
 
     @property
     def exit_status(self) -> int | None:
-        """How the process ended (negative: by that signal); None while it runs or before it was started."""
+        """Exit status (negative: the signal that ended it); None while it runs or before it was started."""
         return None if self._child is None else self._child.poll()
 
     def start(self) -> None:
@@ -155,7 +155,7 @@ class Process:
         self.wait_ready()
 
     def begin(self) -> None:
-        """Start without waiting; what a crashed supervisor left running under this name is stopped first."""
+        """Start without waiting for readiness, after stopping a process of this name that a crashed supervisor left."""
         self.stop_leftover()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(self._death_signal))]
@@ -174,12 +174,12 @@ class Process:
             self._pid_file.write(identity)
 
     def wait_ready(self) -> None:
-        """Wait until the readiness probe holds; raise TransientError with the log's last lines where it does not."""
+        """Wait until the readiness probe holds; raise TransientError with the last log lines on failure."""
         deadline = time.monotonic() + self._ready_timeout_s
         while not self._ready():
             code = self._require_child().poll()
             if code is not None:
-                raise TransientError(f"{self.name} ended at once with status {code}:\n{self.last_log_lines()}")
+                raise TransientError(f"{self.name} exited during startup with status {code}:\n{self.last_log_lines()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise TransientError(
@@ -188,7 +188,7 @@ class Process:
             time.sleep(_POLL_S)
 
     def stop_leftover(self) -> None:
-        """Stop the process that the pid file names where it still runs and is not our own child."""
+        """Stop the process in the pid file if it still runs and is not our child."""
         left = self._pid_file.read()
         if left is not None and left.alive and left.pid != self.pid:
             log.warning("%s still runs from an earlier start (pid %d): stopping it", self.name, left.pid)
@@ -200,12 +200,12 @@ class Process:
             self._pid_file.remove()
 
     def begin_stop(self) -> None:
-        """Ask the process to end, without waiting."""
+        """Send the stop signal, without waiting."""
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(self._stop_signal)
 
     def stop(self) -> None:
-        """Ask the process to end, kill it where it does not, and wait until it has."""
+        """Stop the process; kill it if it does not end in time."""
         self.begin_stop()
         if self._child is not None:
             try:
@@ -218,21 +218,21 @@ class Process:
         self._pid_file.remove()
 
     def kill(self) -> None:
-        """``kill -9``, and wait until the process is gone."""
+        """Send SIGKILL and wait until the process has ended."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
 
     def restart(self) -> None:
-        """Start again, whether it still runs or not."""
+        """Stop the process if it runs, and start it."""
         self.stop()
         self.start()
 
     def last_log_lines(self) -> str:
-        """Return the end of what the latest start logged, without secrets."""
+        """Return the last log lines since the latest start, with secrets masked."""
         try:
             with self.log_path.open("rb") as log_file:
-                # It may have been rotated meanwhile, and is then shorter than it was.
+                # A rotated log is shorter than the remembered position.
                 log_file.seek(min(self._log_starts_at, max(self.log_path.stat().st_size - 16_384, 0)))
                 text = log_file.read()[-16_384:].decode("utf-8", errors="replace")
         except OSError:

@@ -1,4 +1,4 @@
-"""The one folder in which the stack keeps everything: data, ports, pid files, logs."""
+"""The state folder of a stack: data, ports, pid files, logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMAT = 1
 
 
 class StateFolder:
-    """Paths and small files; makes nothing before ``prepare``."""
+    """Paths and small files of the folder; nothing is created before ``prepare``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -40,19 +40,19 @@ class StateFolder:
         return (self.path / _MARKER).is_file()
 
     def prepare(self) -> None:
-        """Make the folder where it is not there; raise ConfigurationError where it cannot be one of ours."""
-        if not str(self.path).isprintable():  # a byte that is not UTF-8 is a surrogate here
+        """Create the folder if needed; raise ConfigurationError if it cannot be used."""
+        if not str(self.path).isprintable():  # bytes that are not UTF-8 appear as surrogates
             raise ConfigurationError(
-                f"the state folder's path {str(self.path)!a} holds bytes that are not UTF-8, or control characters: "
+                f"the state folder's path {str(self.path)!a} contains bytes that are not UTF-8, or control characters: "
                 "name another with --state"
             )
         try:
             if self.path.is_dir() and not self.exists and any(self.path.iterdir()):
                 raise ConfigurationError(
-                    f"{self.path} holds other things: name a folder of its own with --state (an empty or a new one)"
+                    f"{self.path} contains other files: name an empty or a new folder with --state"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
-            # Root's PostgreSQL runs as another user, who must be able to pass through.
+            # PostgreSQL runs as another user when started by root, and must be able to enter.
             self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
             for folder in (self.run, self.logs, self.objects):
                 folder.mkdir(mode=0o700, exist_ok=True)
@@ -63,18 +63,18 @@ class StateFolder:
             ) from error
 
     def lock(self) -> bool:
-        """Become the one supervisor of this folder; False where another is."""
+        """Lock the folder for one supervisor; return False if another holds the lock."""
         file = (self.run / "lock").open("w", encoding="ascii")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
             return False
-        self._lock = file  # held until ``unlock``, or until the process ends however it ends
+        self._lock = file  # held until ``unlock`` or the end of the process
         return True
 
     def is_unchanged(self) -> bool:
-        """Tell whether the folder is the one that was locked: false once it was removed, moved or made anew."""
+        """Return whether the locked folder is still in place: False after it was removed, moved or created again."""
         if self._lock is None:
             return False
         held = os.fstat(self._lock.fileno())
@@ -85,14 +85,14 @@ class StateFolder:
         return (held.st_ino, held.st_dev) == (found.st_ino, found.st_dev)
 
     def unlock(self) -> None:
-        """Let another supervisor have the folder."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     @contextlib.contextmanager
     def lock_agent(self) -> Generator[None]:
-        """Be the only one whose agent uses this folder; raise ConfigurationError where another demo's does."""
+        """Lock the folder for one demo agent; raise ConfigurationError if another demo holds the lock."""
         with (self.run / "agent.lock").open("w", encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,7 +104,7 @@ class StateFolder:
             yield
 
     def ports(self, names: list[str]) -> dict[str, int]:
-        """Return a port for each name: the one it had last time where that is free, else a new one."""
+        """Return a port for each name: the previous one if it is free, otherwise a new one."""
         path = self.path / "ports.json"
         kept = _read_json(path)
         ports: dict[str, int] = {}
@@ -117,30 +117,30 @@ class StateFolder:
         return ports
 
     def describe(self, description: dict[str, Any]) -> None:
-        """Write down what runs here, for other commands to read."""
+        """Write the stack's description, which other commands read."""
         temporary = self._description.with_suffix(".new")
         try:
             temporary.write_text(json.dumps(description, indent=2), encoding="utf-8")
             temporary.replace(self._description)
-        except OSError as error:  # a full disk must not take down what runs
+        except OSError as error:  # a full disk must not stop the stack
             with contextlib.suppress(OSError):
                 temporary.unlink()
             log.warning("%s cannot be written: %s", self._description, error.strerror)
 
     def description(self) -> dict[str, Any]:
-        """Return what was last written down."""
+        """Return the description that was written last; empty if there is none."""
         return _read_json(self._description)
 
     def leftovers(self) -> Iterator[tuple[str, PidFile]]:
-        """Yield the pid file of every part that has one."""
+        """Yield name and pid file of every part that has a pid file."""
         for path in sorted(self.run.glob("*.pid")):
             if path.stem != "supervisor":
                 yield path.stem, PidFile(path)
 
     def remove(self) -> None:
-        """Delete everything; refuse a folder that is not ours."""
+        """Delete the folder; raise ConfigurationError if it is not a state folder."""
         if not self.exists:
-            raise ConfigurationError(f"{self.path} is not a state folder of vedette-local, so it is left alone")
+            raise ConfigurationError(f"{self.path} is not a state folder of vedette-local, so it is not deleted")
         shutil.rmtree(self.path)
 
 
@@ -152,7 +152,7 @@ def _another_port(taken: set[int]) -> int:
 
 def _read_json(path: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
-        told: Any = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(told, dict):
-            return told
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
     return {}

@@ -1,7 +1,7 @@
-"""The process behind ``MqttBroker`` where mosquitto is not installed: amqtt, taking everybody who reaches loopback.
+"""The process behind ``MqttBroker`` when mosquitto is not installed: amqtt on loopback, without authentication.
 
-Two things of amqtt's are put right here, because a subscriber that acknowledges late (the database is down) or dies
-must lose nothing: it gives up a message that is not acknowledged within 5 s, and forgets what is in flight when the
+Two properties of amqtt are changed, because a subscriber that acknowledges late (the database is down) or dies must not
+lose messages: amqtt gives up a message that is not acknowledged within 5 s, and drops messages in flight when the
 connection ends.
 """
 
@@ -27,7 +27,7 @@ from infra.local.processes.ports import LOOPBACK
 
 
 class LoopbackAuthPlugin(BaseAuthPlugin):
-    """Lets everybody in as somebody: amqtt queues nothing for a session that is away when it counts as anonymous."""
+    """Accepts every client as authenticated: amqtt queues no messages for an offline session that is anonymous."""
 
     async def authenticate(self, *, session: Session) -> bool:
         session.is_anonymous = False
@@ -35,13 +35,13 @@ class LoopbackAuthPlugin(BaseAuthPlugin):
 
 
 class DurableDeliveryHandler(BrokerProtocolHandler):
-    """Waits for PUBACK as long as the connection lasts, and sends again what was in flight when it ended."""
+    """Waits for PUBACK until the connection ends, and redelivers messages that were in flight."""
 
     @classmethod
     async def init_from_connect(
         cls, reader: Any, writer: Any, plugins_manager: Any, loop: asyncio.AbstractEventLoop | None = None
     ) -> tuple[BrokerProtocolHandler, Session]:
-        """Close what ends without CONNECT: amqtt leaves it open, and from Python 3.12 on closing waits for it."""
+        """Close connections that end without CONNECT: amqtt leaves them open, and Python 3.12+ waits for them."""
         try:
             return await super().init_from_connect(reader, writer, plugins_manager, loop)
         except Exception:
@@ -74,7 +74,7 @@ class DurableDeliveryHandler(BrokerProtocolHandler):
     async def _retry_deliveries(self) -> None:
         if self.session is None:
             raise AMQTTError("the session has ended")
-        # Not awaited: the client must be heard (subscriptions, acknowledgements) while it works these off.
+        # Not awaited: the client's packets (subscriptions, acknowledgements) must be read meanwhile.
         self._redeliveries = [
             asyncio.create_task(self._redeliver(message)) for message in list(self.session.inflight_out.values())
         ]
@@ -87,7 +87,7 @@ class DurableDeliveryHandler(BrokerProtocolHandler):
 
 
 def broker_settings(port: int) -> dict[str, Any]:
-    """Return amqtt's configuration: one listener on loopback and our door-keeper."""
+    """Return amqtt's configuration: one listener on loopback and the authentication plug-in."""
     return {
         "listeners": {"default": {"type": "tcp", "bind": f"{LOOPBACK}:{port}"}},
         "plugins": {f"{__name__}.{LoopbackAuthPlugin.__name__}": {}},
@@ -98,7 +98,7 @@ async def serve(port: int) -> None:
     """Run the broker until SIGTERM."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    # amqtt has no seam for the handler's class.
+    # amqtt does not let the handler class be configured.
     amqtt.broker.BrokerProtocolHandler = DurableDeliveryHandler
     broker = Broker(BrokerConfig.from_dict(broker_settings(port)))
     await broker.start()
@@ -112,13 +112,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    # Whoever asks whether the port answers hangs up without a word: amqtt calls that an error.
+    # A readiness probe connects and disconnects without a packet, which amqtt logs as an error.
     logging.getLogger("amqtt.broker").addFilter(lambda record: "No data from" not in record.getMessage())
     asyncio.run(serve(options.port))
 
 
 if __name__ == "__main__":
-    # Under its own name, so that amqtt finds the plug-in in the module it names.
+    # Imported under its own name, because amqtt imports the plug-in by module name.
     from infra.local.servers.amqtt_main import main as run
 
     run()

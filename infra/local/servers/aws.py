@@ -1,4 +1,4 @@
-"""S3, SNS, SQS and the rest on loopback, and the environment that points boto3 there and never at AWS."""
+"""The local AWS endpoint (S3, SNS, SQS and more), and the environment that makes boto3 use it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from infra.local.processes.ports import LOOPBACK, answers, free_port
 from infra.local.processes.process import Process
 
 REGION = "eu-central-1"
-ACCOUNT = "123456789012"  # the one that moto answers as
+ACCOUNT = "123456789012"  # moto's default account
 
 
 def aws_environment(endpoint_url: str) -> dict[str, str]:
-    """Return what makes boto3 in a child process talk to ``endpoint_url``."""
+    """Return environment variables that make boto3 in a child process use ``endpoint_url``."""
     return {
         "AWS_ENDPOINT_URL": endpoint_url,
         "AWS_DEFAULT_REGION": REGION,
@@ -26,7 +26,7 @@ def aws_environment(endpoint_url: str) -> dict[str, str]:
 
 
 class AwsServer:
-    """The local endpoint. ``kept`` is the stack's: objects and queues outlive it in ``folder``, and fan-out runs."""
+    """The local endpoint. If ``persistent``, it stores its data in ``folder`` and runs the fan-out function."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The MQTT broker on loopback: mosquitto from PATH, else amqtt in a process of its own."""
+"""The MQTT broker on loopback: mosquitto if installed, otherwise amqtt in its own process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from infra.local.processes.process import Process
 
 
 def mosquitto_binary() -> str | None:
-    """Return where mosquitto is, looking beyond PATH where distributions put servers."""
+    """Return the path of mosquitto, searched in PATH and in the sbin folders; None if it is not installed."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
 class MqttBroker:
-    """A broker that keeps sessions in memory: killed, it forgets what it acknowledged but had not yet handed on."""
+    """A broker with sessions in memory: if killed, it loses messages that it acknowledged but had not delivered."""
 
     def __init__(self, *, folder: Path, port: int | None = None, embedded: bool = False) -> None:
         self.host = LOOPBACK

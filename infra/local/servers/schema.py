@@ -1,6 +1,6 @@
-"""Brings the stack's database to the newest schema, without importing Alembic when it is there already.
+"""Migrates the stack's database to the newest schema, without importing Alembic if the schema is up to date.
 
-That import costs half a second, which is a quarter of what a warm start may take.
+That import takes half a second, a quarter of the time of a warm start.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ MIGRATIONS = Path(db.__file__).parent / "migrations"
 
 
 def migrate(url: str, *, remembered: Path) -> bool:
-    """Migrate the database at ``url``; tell whether there was something to do.
+    """Migrate the database at ``url``; return whether anything changed.
 
-    ``remembered`` is a file that names the revision the last run ended at and a digest of the migrations it knew.
+    ``remembered`` is a file with the revision after the last run and a digest of the migrations at that time.
 
     Raises:
-        ConfigurationError, TransientError: it cannot be migrated; the text says why.
+        ConfigurationError, TransientError: the migration failed; the message says why.
     """
     digest = _digest(MIGRATIONS)
     try:

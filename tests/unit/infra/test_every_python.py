@@ -105,7 +105,7 @@ def test_python_path_comes_before_pyenv_and_newer_patches_first(tmp_path: Path) 
 
 
 class Calls:
-    """Stands for ``make``: remembers each call and fails for the versions it is told to."""
+    """A fake ``make``: records each call and fails for the given versions."""
 
     def __init__(self, *failing: str) -> None:
         self.made: list[tuple[str, ...]] = []

@@ -1,4 +1,4 @@
-"""The stack goes on where one of its parts cannot be started."""
+"""The stack keeps running when one of its parts cannot be started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.errors import ConfigurationError
 
 
 def test_cloud_b9_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> None:
-    """A part that cannot be started (no room for its log) is tried again later; tending does not raise."""
+    """A part that cannot be started (a full disk) is tried again later; ``check`` does not raise."""
     tries: list[int] = []
 
     def begin() -> None:
@@ -25,16 +25,16 @@ def test_cloud_b9_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> Non
     process = Process(name="thing", command=[sys.executable], folder=tmp_path, ready=lambda: True)
     stack.parts.append(Part(process=process, begin=begin))
 
-    def tended() -> bool:
+    def checked() -> bool:
         stack.check()
         return len(tries) >= 2
 
-    assert wait_until(tended, timeout_s=10)
+    assert wait_until(checked, timeout_s=10)
     stack.parts.clear()
 
 
 def test_cloud_b9_a_description_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    """What runs is more important than the note about it."""
+    """A description that cannot be written does not stop the stack."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
     state.describe({"phase": "ready"})
@@ -44,7 +44,7 @@ def test_cloud_b9_a_description_that_cannot_be_written_is_no_error(tmp_path: Pat
 
 
 def test_cloud_b8_the_folder_is_ours_while_it_is_the_one_that_was_locked(tmp_path: Path) -> None:
-    """Removed, or made anew by somebody else, it is not."""
+    """After it was removed or created again, it counts as changed."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
     assert not state.is_unchanged()
@@ -64,7 +64,7 @@ def test_cloud_b8_the_folder_is_ours_while_it_is_the_one_that_was_locked(tmp_pat
 def test_python_an_unexpected_fault_does_not_end_the_supervisor(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Starting a part raises what nobody expected: it is tried again with a pause, and one traceback is logged."""
+    """An unexpected error while starting a part: it is retried with a backoff, and one traceback is logged."""
     tries: list[int] = []
 
     def begin() -> None:
@@ -75,18 +75,18 @@ def test_python_an_unexpected_fault_does_not_end_the_supervisor(
     process = Process(name="thing", command=[sys.executable], folder=tmp_path, ready=lambda: True)
     stack.parts.append(Part(process=process, begin=begin))
 
-    def tended() -> bool:
+    def checked() -> bool:
         stack.check()
         return len(tries) >= 3
 
-    assert wait_until(tended, timeout_s=20)
+    assert wait_until(checked, timeout_s=20)
     stack.parts.clear()
     assert caplog.text.count("Traceback") == 1
     assert "starting thing failed unexpectedly" in caplog.text
 
 
 def test_cloud_b8_a_part_that_needs_a_person_ends_the_stack(tmp_path: Path) -> None:
-    """A part whose data was removed is not tried again and again: the error reaches whoever looks after the stack."""
+    """A part whose data was removed is not restarted: the error reaches the caller of ``check``."""
 
     def begin() -> None:
         raise ConfigurationError("the database was removed")
@@ -95,10 +95,10 @@ def test_cloud_b8_a_part_that_needs_a_person_ends_the_stack(tmp_path: Path) -> N
     process = Process(name="postgres", command=[sys.executable], folder=tmp_path, ready=lambda: True)
     stack.parts.append(Part(process=process, begin=begin))
 
-    def tended() -> bool:
+    def checked() -> bool:
         stack.check()
         return False
 
     with pytest.raises(ConfigurationError, match="was removed"):
-        wait_until(tended, timeout_s=10)
+        wait_until(checked, timeout_s=10)
     stack.parts.clear()

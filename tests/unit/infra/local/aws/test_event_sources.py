@@ -1,4 +1,4 @@
-"""The loops that hand messages to functions: nothing is acknowledged or deleted before it was dealt with."""
+"""The loops that hand messages to functions: nothing is acknowledged or deleted before it was processed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _arrival(number: int, *, size: int = 1) -> ReceivedMessage:
 
 
 class Acknowledged:
-    """Remembers what the broker was told."""
+    """Records acknowledged packet ids."""
 
     def __init__(self) -> None:
         self.packet_ids: list[int] = []
@@ -35,7 +35,7 @@ class Acknowledged:
 
 
 class Function:
-    """Stands for ingest: remembers the payloads of each batch, and answers or raises as told."""
+    """A fake ingest function: records the payloads of each batch, and answers or raises as `behave` says."""
 
     def __init__(self, behave: Callable[[list[str]], set[str]]) -> None:
         self._behave = behave
@@ -43,11 +43,11 @@ class Function:
         self.events: list[dict[str, object]] = []
 
     def __call__(self, event: bytes) -> bytes:
-        told = json.loads(event)
-        self.events.append(told)
+        request = json.loads(event)
+        self.events.append(request)
         payloads = {
             record["messageId"]: base64.b64decode(json.loads(record["body"])["payload_base64"]).decode()
-            for record in told["Records"]
+            for record in request["Records"]
         }
         self.batches.append(list(payloads.values()))
         bad = self._behave(list(payloads.values()))
@@ -107,7 +107,7 @@ def test_failed_messages_are_tried_again_and_their_neighbours_acknowledged() -> 
 
 
 def test_one_message_that_crashes_the_function_ends_up_alone() -> None:
-    """The batch is halved until the bad one harms only itself; it is never given up."""
+    """The batch is halved until the bad message is alone; it is never given up."""
 
     def behave(payloads: list[str]) -> set[str]:
         if "13" in payloads:
@@ -160,8 +160,8 @@ def test_batches_are_bounded_in_number_and_bytes() -> None:
     assert len(inbox.take(most=10, most_bytes=1)) == 1
 
 
-def test_the_loop_ends_when_told() -> None:
-    """``run`` feeds what arrives and returns soon after the event is set."""
+def test_the_loop_ends_when_stopped() -> None:
+    """``run`` processes messages and returns soon after the event is set."""
     harness, stopped = Harness(_all_well), threading.Event()
     loop = threading.Thread(target=harness.mapping.run, args=(stopped,))
     loop.start()
@@ -191,7 +191,7 @@ def test_the_answer_is_read_as_aws_reads_it(answer: bytes, failed: set[str]) -> 
 
 
 def test_fan_out_deletes_what_went_well(tmp_path: Path) -> None:
-    """What the function reports as failed stays on the queue and comes again; the rest is gone."""
+    """Messages that the function reports as failed are retried; the others are deleted."""
     queues = QueueFile(tmp_path / "queues.db")
     queues.put("fan", [("good", "{}"), ("bad", "{}")])
     seen: list[list[str]] = []
@@ -281,7 +281,7 @@ def test_python_an_acknowledgement_that_fails_is_tried_again(caplog: pytest.LogC
 
 
 class Pauses(threading.Event):
-    """Is set once it was waited on often enough; remembers how long each wait would have been."""
+    """An event that is set after `most` waits; records the timeout of each wait."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -295,7 +295,7 @@ class Pauses(threading.Event):
         return self.is_set()
 
 
-def test_python_a_queue_that_cannot_be_read_does_not_end_the_feed(
+def test_python_a_queue_that_cannot_be_read_does_not_end_the_loop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each failure in a row doubles the pause; one traceback is logged."""
@@ -311,11 +311,11 @@ def test_python_a_queue_that_cannot_be_read_does_not_end_the_feed(
     queues.close()
     assert pauses.seconds == [0.2, 0.4, 0.8, 1.6, 3.2]
     assert caplog.text.count("Traceback") == 1
-    assert "feeding from missing failed unexpectedly" in caplog.text
+    assert "processing the queue missing failed unexpectedly" in caplog.text
 
 
-def test_python_an_inbox_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever goes wrong between broker and ingest, the loop waits and goes on."""
+def test_python_an_inbox_that_fails_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """After an unexpected error the loop waits and continues."""
     harness = Harness(_all_well)
 
     def fail(_: float) -> None:

@@ -26,8 +26,9 @@ def handler(event, context):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "sleep":
         time.sleep(60)
-    return {"calls": calls, "id": context.aws_request_id, "name": context.function_name,
-            "left": context.get_remaining_time_in_millis(), "told": os.environ["TOLD"], "text": event.get("text")}
+    return {"calls": calls, "id": context.aws_request_id,
+            "name": context.function_name, "left": context.get_remaining_time_in_millis(),
+            "variable": os.environ["VARIABLE"], "text": event.get("text")}
 """
 
 
@@ -37,7 +38,7 @@ def function(tmp_path: Path, written_module: Callable[[str, str], str]) -> Itera
     running = LambdaFunction(
         name="some",
         handler="some_function.handler",
-        environment={"PYTHONPATH": folder, "TOLD": "yes"},
+        environment={"PYTHONPATH": folder, "VARIABLE": "yes"},
         folder=tmp_path,
         timeout_s=5.0,
     )
@@ -56,11 +57,11 @@ def test_the_environment_stays_warm_and_like_lambdas(function: LambdaFunction) -
     second = _invoke(function, do="work")
     assert (first["calls"], second["calls"]) == (1, 2)
     assert first["id"] != second["id"]
-    assert (first["name"], first["told"], first["text"]) == ("vedette-some", "yes", "ä" * 100_000)
+    assert (first["name"], first["variable"], first["text"]) == ("vedette-some", "yes", "ä" * 100_000)
     assert 0 < int(str(first["left"])) <= 5000
 
 
-def test_a_raised_error_is_told_and_the_function_goes_on(function: LambdaFunction) -> None:
+def test_a_raised_error_is_reported_and_the_function_continues(function: LambdaFunction) -> None:
     """The invoker learns type and message; the next event is handled by the same process."""
     with pytest.raises(TransientError, match="ValueError: a bad event"):
         _invoke(function, do="raise")
@@ -87,7 +88,7 @@ def test_a_function_that_hangs_is_stopped(function: LambdaFunction) -> None:
     assert _invoke(function, do="work")["calls"] == 1
 
 
-def test_a_handler_that_cannot_be_imported_is_told(tmp_path: Path) -> None:
+def test_a_handler_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
     """A broken module fails the invocation with its error; nothing hangs."""
     broken = LambdaFunction(
         name="broken", handler="no_such_module.handler", environment={}, folder=tmp_path, timeout_s=5.0

@@ -44,10 +44,10 @@ def test_a_batch_is_published_in_order(endpoint: Endpoint) -> None:
     assert [message.body for message in taken] == [f"ä {number}" for number in range(10)]
 
 
-def test_the_topic_tells_its_subscriptions(endpoint: Endpoint) -> None:
+def test_the_topic_reports_its_subscriptions(endpoint: Endpoint) -> None:
     """The health check sees one confirmed subscription."""
-    told = endpoint.client("sns").get_topic_attributes(TopicArn=HUB_TOPIC_ARN)
-    assert told["Attributes"]["SubscriptionsConfirmed"] == "1"
+    attributes = endpoint.client("sns").get_topic_attributes(TopicArn=HUB_TOPIC_ARN)
+    assert attributes["Attributes"]["SubscriptionsConfirmed"] == "1"
 
 
 def test_another_topic_and_another_action_are_refused(endpoint: Endpoint) -> None:
@@ -64,8 +64,8 @@ def test_a_dead_letter_is_kept_and_read(endpoint: Endpoint) -> None:
     sqs, url = endpoint.client("sqs"), queue_url(endpoint.url, DEAD_LETTER_QUEUE)
     reason = {"reason": {"DataType": "String", "StringValue": "not_json"}}
     sqs.send_message(QueueUrl=url, MessageBody="poison", MessageAttributes=reason)
-    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    assert told["ApproximateNumberOfMessages"] == "1"
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "1"
     (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
     assert (message["Body"], message["MessageAttributes"]["reason"]["StringValue"]) == ("poison", "not_json")
     assert "Messages" not in sqs.receive_message(QueueUrl=url)  # hidden from others meanwhile
@@ -94,7 +94,7 @@ def test_a_queue_that_is_not_there_is_named(endpoint: Endpoint) -> None:
         sqs.create_queue(QueueName="more")
 
 
-def test_other_services_are_somebody_elses(endpoint: Endpoint) -> None:
+def test_other_services_are_for_the_fallback(endpoint: Endpoint) -> None:
     """A call to a service that is not ours goes past."""
     with pytest.raises(ResponseParserError, match="elsewhere"):
         endpoint.client("sts").get_caller_identity()

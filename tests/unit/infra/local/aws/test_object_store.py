@@ -46,7 +46,7 @@ def test_objects_are_plain_files_and_outlive_the_server(endpoint: Endpoint) -> N
 
 
 def test_a_file_without_its_head_is_still_served(endpoint: Endpoint) -> None:
-    """A file that somebody copied into the folder has a computed ETag and no known type."""
+    """A file that was copied into the folder by hand has a computed ETag and no known type."""
     path = endpoint.folder / "objects" / BUCKET / "copied.bin"
     path.write_bytes(b"copied")
     got = endpoint.client("s3").get_object(Bucket=BUCKET, Key="copied.bin")
@@ -54,7 +54,7 @@ def test_a_file_without_its_head_is_still_served(endpoint: Endpoint) -> None:
 
 
 def test_what_is_not_there_is_said_in_s3s_words(endpoint: Endpoint) -> None:
-    """A missing key, a missing bucket and a deleted object have the codes that callers look for."""
+    """A missing key, a missing bucket and a deleted object have the error codes that S3 clients expect."""
     s3 = endpoint.client("s3")
     with pytest.raises(ClientError) as error:
         s3.get_object(Bucket=BUCKET, Key="nothing")
@@ -169,7 +169,7 @@ def test_multipart_uploads_are_said_to_be_missing(endpoint: Endpoint) -> None:
     assert _code(error) == "NotImplemented"
 
 
-def test_unsigned_requests_are_somebody_elses(endpoint: Endpoint) -> None:
+def test_unsigned_requests_are_for_the_fallback(endpoint: Endpoint) -> None:
     """A request that is not signed for S3 goes past the store."""
     with pytest.raises(urllib.error.HTTPError) as passed:
         urllib.request.urlopen(f"{endpoint.url}/{BUCKET}/{KEY}")

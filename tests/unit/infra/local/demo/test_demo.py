@@ -212,7 +212,7 @@ def test_the_demo_takes_the_model_that_is_named(
     assert settings.get("model", {}).get("name") == wanted
 
 
-def test_the_demo_leaves_plates_alone_where_nothing_is_followed(tmp_path: Path) -> None:
+def test_the_demo_reads_no_plates_without_tracking(tmp_path: Path) -> None:
     """Plates are read over tracks, so a camera whose rules ask for motion alone is not given them."""
     (tmp_path / "rules.toml").write_text('mode = "motion"', encoding="utf-8")
     assert "anpr" not in camera_settings("clip.mp4", model=None, plates=True, rules=tmp_path / "rules.toml")
@@ -267,7 +267,7 @@ def test_a_missing_file_is_named() -> None:
         check_source("missing.mp4")
 
 
-def test_a_log_is_followed_line_by_line(tmp_path: Path) -> None:
+def test_a_log_is_printed_line_by_line(tmp_path: Path) -> None:
     """Only complete lines, only new ones, each once."""
     path = tmp_path / "a.log"
     path.write_text("old\n", encoding="utf-8")

@@ -171,5 +171,5 @@ def test_ports_and_their_holders() -> None:
 
 
 def test_the_pid_file_is_json(sleeper: Process, tmp_path: Path) -> None:
-    """Whoever looks into the folder can read which process runs."""
+    """The pid file is readable JSON that names the process."""
     assert json.loads((tmp_path / "run" / "thing.pid").read_text(encoding="utf-8"))["pid"] == sleeper.pid

@@ -50,9 +50,9 @@ def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
     """Neither used nor deleted."""
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
     state = StateFolder(tmp_path)
-    with pytest.raises(ConfigurationError, match="holds other things"):
+    with pytest.raises(ConfigurationError, match="contains other files"):
         state.prepare()
-    with pytest.raises(ConfigurationError, match="left alone"):
+    with pytest.raises(ConfigurationError, match="not deleted"):
         state.remove()
     assert (tmp_path / "thesis.txt").is_file()
 
