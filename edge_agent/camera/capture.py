@@ -174,7 +174,7 @@ def _require_gstreamer() -> None:
 
 
 def has_gstreamer(build_information: str) -> bool:
-    """Tell from ``cv2.getBuildInformation()`` whether GStreamer is in."""
+    """Return from ``cv2.getBuildInformation()`` whether GStreamer is in."""
     return re.search(r"GStreamer:\s+YES", build_information, re.ASCII) is not None
 
 

@@ -48,7 +48,7 @@ _BLOCK_PX = 16
 _LINE_STEP, _LINES = 8, 48
 _STEP_LIMIT = 32
 _FLAT_STEP = 0.4
-"""Pictures with less difference between neighbouring pixels than this are too flat to tell blocks in."""
+"""Pictures with less difference between neighbouring pixels than this are too uniform for blocks to be detected."""
 _DAMAGED_RATIO = 0.3
 _LONGEST_INTERVALS = 3.0
 """A pause between samples counts as no more than so many intervals: nothing is known of what was in it."""
@@ -109,7 +109,7 @@ def detail_pixels(small: NDArray[np.float32], *, levels: float) -> int:
 
 
 def _blockiness(lines: Luma) -> float:
-    """Return the step at the strongest of sixteen phases against the usual one; 1 where there is nothing to tell."""
+    """Return the step at the strongest of sixteen phases against the usual one; 1 where nothing can be measured."""
     blocks = (lines.shape[1] - 1) // _BLOCK_PX
     if blocks < 4 or not lines.shape[0]:
         return 1.0

@@ -1,4 +1,4 @@
-"""A quick look at a source: does it open, how long until the first picture, what is it."""
+"""Probes a source: whether it opens, the time to the first frame, and its stream properties."""
 
 from __future__ import annotations
 

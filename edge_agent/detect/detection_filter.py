@@ -1,4 +1,4 @@
-"""Keeps the detections that a camera's owner asked for: classes, scores, sizes, in one pass over arrays."""
+"""Filters detections by class, score and size, vectorised."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ logger = logging.getLogger(__name__)
 
 
 class DetectionFilter:
-    """``DetectSettings`` as one row of numbers per class."""
+    """Applies ``DetectSettings`` to detections; holds the limits as one array element per class."""
 
     def __init__(self, settings: DetectSettings, labels: Labels, *, model_name: str) -> None:
         check_class_names(settings, labels)
         self._model_name = model_name
         self._max_detections = settings.max_detections
-        wanted = set(settings.classes or labels) - {PLACEHOLDER}
+        enabled = set(settings.classes or labels) - {PLACEHOLDER}
         own = [settings.per_class.get(name, ClassSettings()) for name in labels]
-        never = np.float32(np.inf)
+        disabled = np.float32(np.inf)
         self._min_score = np.array(
             [
-                _first(entry.min_score, settings.min_score) if name in wanted else never
+                _first(entry.min_score, settings.min_score) if name in enabled else disabled
                 for name, entry in zip(labels, own, strict=True)
             ],
             np.float32,
@@ -34,11 +34,14 @@ class DetectionFilter:
         self._min_area = np.array([_first(entry.min_area_ratio, settings.min_area_ratio) for entry in own], np.float32)
         self._max_area = np.array([_first(entry.max_area_ratio, settings.max_area_ratio) for entry in own], np.float32)
         self.min_score = float(self._min_score.min())
-        """The lowest score that any class needs: nothing below it is worth decoding."""
-        self._said_unknown = False
+        """Lowest minimum score of all classes; decoders may skip everything below it."""
+        self._logged_unknown = False
 
     def apply(self, found: Detections, *, width_px: int, height_px: int) -> Detections:
-        """Clip boxes to the picture and drop what is not wanted; a class number without a name is told once."""
+        """Clip boxes to the image and drop detections that do not meet the settings.
+
+        The first class number without a label is logged, once per filter.
+        """
         found = self._known(found)
         xyxy = clip_boxes(found.xyxy, width_px, height_px)
         size = box_area_batch(xyxy)
@@ -59,8 +62,8 @@ class DetectionFilter:
         known = (found.class_id >= 0) & (found.class_id < len(self._min_score))
         if known.all():
             return found
-        if not self._said_unknown:
-            self._said_unknown = True
+        if not self._logged_unknown:
+            self._logged_unknown = True
             logger.warning(
                 "%s reports class %d, but it has labels for classes 0 to %d only; such detections are dropped. Give it "
                 "its own labels file",

@@ -1,4 +1,4 @@
-"""The seam between the pipeline and whatever finds objects in a picture."""
+"""Interface of detectors that take one image at a time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edge_agent.types import Detections, Picture
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which detector said so; travels in events as ``shared.events.ModelInfo``."""
+    """Identity of the model, reported in events as ``shared.events.ModelInfo``."""
 
     model_type: str
     """Name in the catalogue, or the file's stem."""
     version: str
-    """For a model file the first twelve digits of its sha256, so that two builds of one name are told apart."""
+    """For a model file, the first twelve digits of its sha256, which identify the build."""
 
 
 class ImageDetector(Protocol):
-    """Finds objects in one picture at a time. Not for use by two threads at once."""
+    """Detects objects in one image at a time. Not safe for concurrent use."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -33,18 +33,18 @@ class ImageDetector(Protocol):
 
     @property
     def input_width(self) -> int:
-        """Width in pixels of what the model sees; a picture larger than that loses detail."""
+        """Input width of the model in pixels. Larger images are downscaled."""
         ...
 
     @property
     def input_height(self) -> int: ...
 
     def detect(self, picture: Picture) -> Detections:
-        """Find objects in the whole picture."""
+        """Detect objects in the whole image."""
         ...
 
     def detect_region(self, picture: Picture, xyxy: NDArray[Any]) -> Detections:
-        """Find objects in one part of the picture, given in its pixels; boxes come back in the whole picture's."""
+        """Detect objects in one region (xyxy, pixels of the image); boxes are in pixels of the whole image."""
         ...
 
     def close(self) -> None:

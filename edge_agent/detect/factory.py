@@ -1,4 +1,4 @@
-"""Opens a model file as a detector: runtime, decoder and labels, each chosen by what the file holds."""
+"""Opens a model file as a detector; selects runtime, output decoder and labels from the file's contents."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EDGETPU_SUFFIX = "_edgetpu"
 
 
 def open_detector(model: ModelFile, *, settings: DetectSettings, labels: Labels | None = None) -> ModelDetector:
-    """Load a model and return its detector; raise ConfigurationError, in one line, for whatever is wrong.
+    """Load a model and return its detector; raise ConfigurationError if the file or its labels are unusable.
 
-    Names come from ``labels`` if given, else from those that the model was found with, its own metadata, or COCO where
-    the number of classes is COCO's.
+    Class names come from ``labels`` if given, else from the model store, the model's metadata, or COCO if the number
+    of classes matches.
     """
     edgetpu = model.path.stem.endswith(EDGETPU_SUFFIX) if settings.edgetpu is None else settings.edgetpu
     inference_model = open_model(model.path, threads=settings.threads, edgetpu=edgetpu, runtime=settings.runtime)

@@ -1,4 +1,4 @@
-"""Where a picture lies inside a model's input, and the exact way back to the picture's own pixels."""
+"""Letterboxing: the position of an image inside a model's input, and the exact mapping back to image pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_agent.types import Boxes
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """A picture of ``source_width`` by ``source_height``, scaled to ``width`` by ``height`` at ``left``, ``top``."""
+    """An image of ``source_width`` by ``source_height``, scaled to ``width`` by ``height`` at ``left``, ``top``."""
 
     left: int
     top: int
@@ -31,7 +31,7 @@ class Letterbox:
         return np.asarray(xyxy, np.float32) * self._scale() + self._offset()
 
     def _scale(self) -> NDArray[np.float32]:
-        # Width and height are whole pixels, so the two axes' scales differ a little: each keeps its own.
+        # Width and height are rounded to pixels, so the scales of the two axes differ slightly.
         across, down = self.width / self.source_width, self.height / self.source_height
         return np.array([across, down, across, down], np.float32)
 
@@ -40,7 +40,7 @@ class Letterbox:
 
 
 def letterbox(source_width: int, source_height: int, input_width: int, input_height: int) -> Letterbox:
-    """Scale to fit, keeping the aspect ratio, and centre; the rest of the input is padding."""
+    """Scale to fit, keep the aspect ratio and centre; the rest of the input is padding."""
     ratio = min(input_width / source_width, input_height / source_height)
     width = min(max(round(source_width * ratio), 1), input_width)
     height = min(max(round(source_height * ratio), 1), input_height)
@@ -55,7 +55,7 @@ def letterbox(source_width: int, source_height: int, input_width: int, input_hei
 
 
 def stretch(source_width: int, source_height: int, input_width: int, input_height: int) -> Letterbox:
-    """Fill the whole input, whatever that does to the aspect ratio (as SSD models are trained)."""
+    """Fill the whole input without keeping the aspect ratio (as SSD models are trained)."""
     return Letterbox(
         left=0,
         top=0,

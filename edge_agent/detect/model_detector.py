@@ -45,20 +45,20 @@ class ModelDetector:
         self.input_height = self._input.height
 
     def detect(self, picture: Picture) -> Detections:
-        """Find objects in the whole picture."""
+        """Detect objects in the whole image."""
         tensor, placement = self._input.fill(picture)
         found = self._infer(tensor, placement)
         return self._filter.apply(found, width_px=picture.width, height_px=picture.height)
 
     def detect_region(self, picture: Picture, xyxy: NDArray[Any]) -> Detections:
-        """Find objects in one part of the picture, given in its pixels; boxes come back in the whole picture's."""
+        """Detect objects in one region (xyxy, pixels of the image); boxes are in pixels of the whole image."""
         left, top, right, bottom = whole_pixels(xyxy, picture.width, picture.height)
         if right - left < 2 or bottom - top < 2:
             return Detections()
         tensor, placement = self._input.fill_crop(picture.bgr()[top:bottom, left:right])
         found = self._infer(tensor, placement)
         shifted = Detections(
-            # Clipped to the part first: what a model imagines beyond its edge was not seen.
+            # Clip to the region first: the model has not seen anything beyond its edge.
             xyxy=np.clip(found.xyxy, np.float32(0), np.array([right - left, bottom - top] * 2, np.float32))
             + np.array([left, top, left, top], np.float32),
             score=found.score,
@@ -78,7 +78,7 @@ class ModelDetector:
 
 
 def whole_pixels(xyxy: NDArray[Any], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the smallest box of whole pixels around this one, clipped to the picture."""
+    """Return the smallest integer box that contains this one, clipped to the image."""
     left, top = np.floor(xyxy[:2])
     right, bottom = np.ceil(xyxy[2:])
     return (

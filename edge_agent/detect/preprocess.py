@@ -1,4 +1,4 @@
-"""Turns a picture, or a part of one, into a model's input: scaled, placed, padded, in the model's own numbers."""
+"""Preprocesses an image or a crop for a model: scaling, letterboxing, padding, quantisation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edge_agent.types import ArrayPicture, Image, Picture
 from shared.errors import ConfigurationError
 
 PAD = 114
-"""The grey that YOLO models see around letterboxed pictures in training."""
+"""Padding grey that YOLO models are trained with."""
 PixelRange = tuple[float, float]
-"""The numbers that the network expects for a black and for a white pixel."""
+"""Input values of a black and of a white pixel."""
 
 
 class Preprocessor:
-    """The input tensor of one model, filled again for each picture; the array is reused, so use it before the next."""
+    """Fills the input tensor of one model. The array is reused: run the model before the next ``fill``."""
 
     def __init__(self, spec: TensorSpec, *, keep_aspect: bool, pixel_range: PixelRange) -> None:
         if len(spec.shape) != 4 or spec.shape[0] != 1 or spec.shape[3] != 3 or min(spec.shape[1:3]) < 8:
@@ -34,12 +34,12 @@ class Preprocessor:
         self._padded_for: Letterbox | None = None
 
     def fill(self, picture: Picture) -> tuple[Tensor, Letterbox]:
-        """Return the tensor for the whole picture, and where the picture lies in it."""
+        """Return the tensor for the whole image, and the position of the image in it."""
         placement = self._place(picture.width, picture.height, self.width, self.height)
         return self._write(picture.scaled_rgb(placement.width, placement.height), placement), placement
 
     def fill_crop(self, crop: Image) -> tuple[Tensor, Letterbox]:
-        """Return the tensor for a BGR crop, and where the crop lies in it."""
+        """Return the tensor for a BGR crop, and the position of the crop in it."""
         return self.fill(ArrayPicture(crop))
 
     def _write(self, rgb: Image, placement: Letterbox) -> Tensor:
@@ -53,10 +53,10 @@ class Preprocessor:
 
 
 class PixelEncoding:
-    """How 0..255 is written in the input's type and quantisation.
+    """Converts 0..255 to the type and quantisation of the input.
 
-    Makers quantise an input so that its whole range covers black to white; where the stored numbers for that come out
-    within one of the plain (or sign-shifted) bytes, those are written, which needs no table.
+    Inputs are usually quantised so that their range covers black to white. If all stored values are within one of the
+    plain (or sign-shifted) bytes, those bytes are written without a lookup table.
     """
 
     def __init__(self, spec: TensorSpec, pixel_range: PixelRange) -> None:
@@ -67,7 +67,7 @@ class PixelEncoding:
         self._table = self._integer_table(spec, pixel_range)
 
     def value(self, byte: int) -> Any:
-        """Return what one byte is written as."""
+        """Return the stored value of one byte."""
         if self._table is None:
             return self._gain * np.float32(byte) + self._bias
         return self._table[byte]

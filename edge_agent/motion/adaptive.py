@@ -47,8 +47,8 @@ _LEAST_BLOB_PX = 6
 _REACH_PX = 3
 _LARGE_AREAS = 25.0
 """A body this many times the least area counts at once, and is absorbed the latest when it stops."""
-_LEAST_RESTLESS_PX, _LEAST_RESTLESS_SHARE = 3, 0.01
-_RESTLESS_WITHIN_S = 0.7
+_MIN_CHANGING_PX, _MIN_CHANGING_SHARE = 3, 0.01
+_CHANGING_WITHIN_S = 0.7
 """Of a body: so much of it must change twice, within so long, for it to move; a clock's seconds change once."""
 _RESTED_SHARE = 0.6
 _LEAST_ABSORB_SHARE = 0.25
@@ -127,7 +127,7 @@ class AdaptiveBackground:
         lighting = background.follow_light(small, self._foreground, step_s=step_s)
         sure, perhaps = background.changed(small)
         sure = despeckled(sure)
-        shift = self._view.look(background.image, small, sure, before=before, time_s=time_s)
+        shift = self._view.estimate_shift(background.image, small, sure, before=before, time_s=time_s)
         if shift is not None:
             return self._follow_view(background, small, shift)
         sure_px, perhaps_px = count(sure), count(perhaps)
@@ -138,7 +138,7 @@ class AdaptiveBackground:
             changed_share=perhaps_px / self._watched_px,
             sure_share=sure_px / self._watched_px,
             light_levels=lighting.shift_levels,
-            restless_share=self._restless_share(background, small, before, perhaps, perhaps_px),
+            changing_share=self._changing_share(background, small, before, perhaps, perhaps_px),
             time_s=time_s,
         )
         if verdict is not Verdict.USUAL:
@@ -151,7 +151,7 @@ class AdaptiveBackground:
             return self._idle()
         self._foreground = grown(changes.things)
         if before is not None:
-            self._restless = above(distance(small, before), background.limit)
+            self._changing = above(distance(small, before), background.limit)
             self._displays.learn(small, before, changes.bodies, time_s=time_s, step_s=step_s)
         boxes, bodies = self._steady(changes)
         moving = either(grown(bodies), changes.lit)
@@ -172,8 +172,8 @@ class AdaptiveBackground:
     def _start_displays(self, *, time_s: float) -> None:
         shape = self._size[1], self._size[0]
         self._displays = Displays(shape, time_s=time_s)
-        self._restless: Plane = np.zeros(shape, np.uint8)
-        self._restless_at_s: FloatPlane = np.full(shape, -np.inf, np.float32)
+        self._changing: Plane = np.zeros(shape, np.uint8)
+        self._changed_at_s: FloatPlane = np.full(shape, -np.inf, np.float32)
 
     def _fit(self, shape: tuple[int, ...]) -> Plane | None:
         """Note all that follows from the frames' shape; return the watched area at the working size."""
@@ -246,7 +246,7 @@ class AdaptiveBackground:
         self._held_back = None
         self._moved_s = -np.inf
 
-    def _restless_share(
+    def _changing_share(
         self, background: Background, small: Plane, before: Plane | None, perhaps: Plane, perhaps_px: int
     ) -> float:
         """Return how much of what differs from the background has changed since the frame before, less what noise does:
@@ -335,11 +335,11 @@ class AdaptiveBackground:
             for left, top, right, bottom in np.delete(changes.boxes, kept, axis=0).astype(int).tolist():
                 bodies[top:bottom, left:right] = 0
         self._moved_before = bodies
-        self._restless_at_s[both(self._restless, changes.bodies) > 0] = self._time_s
+        self._changed_at_s[both(self._changing, changes.bodies) > 0] = self._time_s
         return changes.boxes[kept], bodies
 
     def _moves(self, bodies: Plane, left: int, top: int, right: int, bottom: int) -> bool:
-        """Tell whether a body is large, goes on from what moved just before, or has changed twice within a moment.
+        """Return whether a body is large, goes on from what moved just before, or has changed twice within a moment.
 
         What changes at once and then stands still (a lamp, a digit) has not moved, nor has what a display shows.
         """
@@ -352,11 +352,11 @@ class AdaptiveBackground:
             return True
         if self._moved_before is not None and count(self._moved_before[around]) > 0:
             return True
-        least_px = max(_LEAST_RESTLESS_PX, _LEAST_RESTLESS_SHARE * count(body))
-        restless = count(both(self._restless[window], body)) >= least_px
-        if not restless:
+        least_px = max(_MIN_CHANGING_PX, _MIN_CHANGING_SHARE * count(body))
+        changes_again = count(both(self._changing[window], body)) >= least_px
+        if not changes_again:
             return False
-        again_px = np.count_nonzero(self._restless_at_s[around] >= self._time_s - _RESTLESS_WITHIN_S)
+        again_px = np.count_nonzero(self._changed_at_s[around] >= self._time_s - _CHANGING_WITHIN_S)
         return bool(again_px >= least_px)
 
     def _idle(self) -> Motion:

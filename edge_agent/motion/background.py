@@ -176,7 +176,7 @@ class Background:
             self._limit_age_s = 0.0
 
     def restore_former(self, frame: Plane, foreground: Plane) -> bool:
-        """Where something that was absorbed has left again, take back what was there before; tell whether any was.
+        """Restore the former background where an absorbed object has left; return whether any was restored.
 
         That is where the frame is far nearer to the former background than to the present one (a shadow of what is
         leaving may still lie on it). ``changed`` must have been called for this frame, and be called again after.

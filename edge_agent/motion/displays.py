@@ -87,11 +87,11 @@ class Displays:
         self._lines = _lines_of(either(self._where, self._from_the_start) if settling else self._where)
 
     def beside(self, body: Plane, window: tuple[slice, slice]) -> bool:
-        """Tell whether a body is in line with a display, or a likely one: it may be a digit that seldom changes."""
+        """Return whether a body is in line with a display, or a likely one: it may be a digit that seldom changes."""
         return count(both(body, self._lines[window])) >= _INSIDE_SHARE * count(body)
 
     def hold(self, body: Plane, window: tuple[slice, slice]) -> bool:
-        """Tell whether a body, the mask of a window, lies on a display, or where one may yet turn out to be.
+        """Return whether a body, the mask of a window, lies on a display, or where one may yet turn out to be.
 
         The second is for the first seconds only, and where things have been changing from the very start.
         """

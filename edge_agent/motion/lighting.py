@@ -44,7 +44,7 @@ def estimate_lighting(background: Samples, frame: Samples) -> Lighting:
     """Fit the change of light from paired brightness samples; return ``SAME_LIGHT`` where none explains them better.
 
     Holds as long as objects cover less than about half of the samples. Tukey's biweight, iterated from the median
-    shift and pulled towards a pure gain of one where the picture is too flat to tell gain from offset.
+    shift and pulled towards a pure gain of one where the image is too uniform to separate gain from offset.
     """
     difference = frame - background
     if len(background) < _MIN_SAMPLES:

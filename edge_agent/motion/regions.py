@@ -43,7 +43,7 @@ class Blob:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def open_sides(self, shape: tuple[int, ...]) -> Sides:
-        """Tell at which sides (left, top, right, bottom) it reaches the edge of a picture of this shape."""
+        """Return at which sides (left, top, right, bottom) it reaches the edge of an image of this shape."""
         bottom, right = self.top + self.height, self.left + self.width
         return self.left == 0, self.top == 0, right == shape[1], bottom == shape[0]
 

@@ -51,7 +51,7 @@ def lit_within(background: Plane, frame: Plane, limit: Plane, inside: Plane) -> 
     """Where the changed area ``inside`` (non-zero) keeps its texture, return what light explains of it (255).
 
     A gain and an offset are fitted to the area; its pixels that the fit explains are light. All planes are windows of
-    one shape. None where the texture is another, or too plain to tell.
+    one shape. None if the texture differs or is too weak to decide.
     """
     where = inside > 0
     before, after = background[where].astype(np.float32), frame[where].astype(np.float32)
@@ -101,7 +101,7 @@ def _new_edges(background: Plane, frame: Plane, limit: Plane) -> Plane:
 
 
 def has_outline(background: Plane, difference: Plane, limit: Plane, body: Plane) -> bool:
-    """Tell whether a changed area has a sharp border somewhere, as things have.
+    """Return whether a changed area has a sharp border somewhere, as things have.
 
     Headlights that sweep the ground, a cloud's shadow, and what is out of focus on the lens (an insect, a drop) fade
     out over many pixels. ``difference`` is the frame's from the background; all planes are windows of one shape, with
@@ -117,7 +117,7 @@ def has_outline(background: Plane, difference: Plane, limit: Plane, body: Plane)
 
 
 def has_left(background: Plane, frame: Plane, inside: Plane, things: Plane) -> bool:
-    """Tell whether ``inside``, a part of ``things``, is a ghost: the background has its outline and the frame has not.
+    """Return whether ``inside``, a part of ``things``, is a ghost: an outline in the background, not in the frame.
 
     Only the outline towards what is no thing counts, and it must be at least half of the whole.
     """

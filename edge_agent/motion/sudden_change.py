@@ -60,11 +60,11 @@ class SuddenChange:
         self._usual_share = usual_share
 
     def judge(
-        self, *, changed_share: float, sure_share: float, light_levels: float, restless_share: float, time_s: float
+        self, *, changed_share: float, sure_share: float, light_levels: float, changing_share: float, time_s: float
     ) -> Verdict:
         """Judge a frame from how much of it differs from the background, perhaps and surely, and by how much its light.
 
-        ``restless_share``: how much of the changed area has changed since the frame before, beyond what has elsewhere.
+        ``changing_share``: how much of the changed area has changed since the frame before, beyond what has elsewhere.
         """
         overwhelmed = changed_share > self._overwhelming_share and sure_share > 0.5 * self._overwhelming_share
         if self._since_s is None:
@@ -75,7 +75,7 @@ class SuddenChange:
             self._since_s, self._first_share = time_s, changed_share
             return Verdict.WAIT
         waited_s = time_s - self._since_s
-        verdict = self._after(waited_s, overwhelmed, changed_share, light_levels, restless_share)
+        verdict = self._after(waited_s, overwhelmed, changed_share, light_levels, changing_share)
         if verdict is not Verdict.WAIT:
             if verdict is Verdict.USUAL and changed_share - self._usual_share >= _BACK_SHARE:
                 self._trusted_until_s = time_s + _TRUSTED_S
@@ -83,7 +83,7 @@ class SuddenChange:
         return verdict
 
     def _after(
-        self, waited_s: float, overwhelmed: bool, changed_share: float, light_levels: float, restless_share: float
+        self, waited_s: float, overwhelmed: bool, changed_share: float, light_levels: float, changing_share: float
     ) -> Verdict:
         if changed_share - self._usual_share < _BACK_SHARE:
             lit = light_levels >= _SUDDEN_LIGHT_LEVELS and waited_s < _LIGHT_WAIT_S
@@ -91,6 +91,6 @@ class SuddenChange:
         if overwhelmed:
             return Verdict.LEARN_ANEW if waited_s >= _OVERWHELMED_WAIT_S else Verdict.WAIT
         grown = abs(changed_share - self._first_share) > _STILL_GROWTH * self._first_share
-        if grown or restless_share > _STILL_SHARE:
+        if grown or changing_share > _STILL_SHARE:
             return Verdict.USUAL
         return Verdict.ABSORB if waited_s >= _STILL_WAIT_S else Verdict.WAIT

@@ -72,7 +72,7 @@ class ViewMotion:
         """
         return time_s - self._last_s < _HALF * self._hold_s
 
-    def look(
+    def estimate_shift(
         self, background: Plane, frame: Plane, sure: Plane, *, before: Plane | None, time_s: float
     ) -> Shift | None:
         """Return how the frame has moved against the background, or None where it has not.
@@ -161,7 +161,7 @@ def _zoom(matrix: Matrix) -> float:
 
 
 def _widespread(changed: NDArray[np.bool_], textured: NDArray[np.bool_]) -> bool:
-    """Tell whether cells have changed all over the picture, where there is texture to show it."""
+    """Return whether cells have changed all over the picture, where there is texture to show it."""
     rows, columns = np.nonzero(changed & textured)
     if len(rows) < max(_LEAST_CELLS, _SPREAD_SHARE * np.count_nonzero(textured)):
         return False
@@ -169,7 +169,7 @@ def _widespread(changed: NDArray[np.bool_], textured: NDArray[np.bool_]) -> bool
 
 
 def _agreed(reference: Plane, frame: Plane, matrix: Matrix) -> bool:
-    """Tell whether most cells that the movement would change, and that stay in view, are better explained by it.
+    """Return whether most cells that the movement would change, and that stay in view, are better explained by it.
 
     They must lie across the picture. What stands still in it although it has texture speaks against the movement.
     """

@@ -30,7 +30,7 @@ def similarity(states: Floats, measured: Floats, settings: TrackSettings) -> Flo
 
     The overlap of the two boxes, made wider by ``buffer_ratio`` of their size on each side so that boxes which just
     miss each other still compare (C-BIoU: Yang et al., 2023), times the overlap of their vertical extents alone,
-    because heads and feet tell people in a crowd apart better than their sides do (Hybrid-SORT: Yang et al., 2024).
+    because heads and feet separate people in a crowd better than their sides do (Hybrid-SORT: Yang et al., 2024).
 
     It is discounted by how far the detection lies from the expected place in view of how surely that place is known
     (DeepSORT's gate, Wojke et al., 2017, made soft): right after a detection a track is held to its path, after some
@@ -168,13 +168,13 @@ def mutually_nearest(away: Floats, *, few: int, ratio: float) -> NDArray[np.bool
 
 
 def covered(found: Candidates, weak: int, shadow_overlap: float) -> bool:
-    """Tell whether a weak detection lies so much within a strong one of its group that it counts as a part of it."""
+    """Return whether a weak detection lies so much within a strong one of its group that it counts as a part of it."""
     group = found.group[weak]
     strong = zip(found.boxes[: found.strong], found.group, strict=False)
     return overlaps_any(found.boxes[weak], [box for box, own in strong if own == group], shadow_overlap)
 
 
 def shadowed(track: Track, others: Iterable[Track], shadow_overlap: float) -> bool:
-    """Tell whether a tentative track lies so much within an established one in sight that it is a part of it."""
+    """Return whether a tentative track lies so much within an established one in sight that it is a part of it."""
     rivals = (other for other in others if other.track_id > 0 and other.missed == 0 and other.group == track.group)
     return overlaps_any(track.seen, (other.seen for other in rivals), shadow_overlap)

@@ -84,7 +84,7 @@ def _hull(boxes: Floats) -> Box:
 
 
 def _all_usable(boxes: Floats, hull: Box, score: Sequence[float], class_id: Sequence[int], low_score: float) -> bool:
-    """Tell quickly, of detections by falling score, whether nothing needs leaving out.
+    """Return quickly, for detections by descending score, whether none needs to be left out.
 
     Not-a-number sorts last and fails every comparison. A box within bounds on two sides that has no negative extent is
     so on all four.

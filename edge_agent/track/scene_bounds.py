@@ -20,8 +20,8 @@ and the filter follows extents slowly."""
 class View:
     """The smallest rectangle that holds every detection so far.
 
-    Whoever leaves the picture draws the rectangle's side to the picture's by that very act. Until somebody has, it is
-    too small, and whoever goes farther than anybody before is at its side all the time. So one thing more must be
+    An object that leaves the image extends the rectangle to the edge of the image. Until one has, the rectangle is
+    too small, and an object that goes farther than any before is always at its side. So one thing more must be
     seen: the picture cuts who leaves it, the box shrinks while it moves on.
     """
 
@@ -44,7 +44,7 @@ class View:
         self._high = [high * one for high, one in zip(self._high, scale, strict=True)]
 
     def left_by(self, seen: Sequence[float], position: Sequence[float], velocity: Sequence[float]) -> bool:
-        """Tell whether a track was last ``seen`` at a side of the view, and cut by it on its way out.
+        """Return whether a track was last ``seen`` at a side of the view, and cut by it on its way out.
 
         ``position`` and ``velocity`` are of centre and extent; there must have been a detection before.
         """

@@ -16,7 +16,7 @@ Pairs = list[tuple[int, int]]
 
 SWITCH_RATIO = 1.2
 """By how much the votes for another class must outweigh those for a track's class to change it: two that a detector
-cannot tell apart do not take turns."""
+cannot distinguish do not alternate."""
 _WHOLE_WIDTH, _WHOLE_FOR_S = 0.9, 1.5
 _HIDDEN_WIDTH, _HIDDEN_HEIGHT = 0.75, 0.75
 """A box that is this much narrower, but about as high as before, is being hidden from one side."""

@@ -114,7 +114,7 @@ class ByteTracker:
             pairs += self._start_tracks(found, pairs)
             self._remember(found, pairs, time_s)
             earlier = self._confirm()
-        self._note_who_left()
+        self._mark_leaving()
         seen = self._seen(found, pairs)
         ended = self._drop()
         return replace(seen, ended=ended, earlier=earlier) if ended or earlier else seen
@@ -292,8 +292,8 @@ class ByteTracker:
                 track.history.clear()
         return tuple(earlier)
 
-    def _note_who_left(self) -> None:
-        """Judge those who have just gone out of sight, while their speeds still tell."""
+    def _mark_leaving(self) -> None:
+        """Decide which tracks left the view, at their first miss, while their velocities are still reliable."""
         for row, track in enumerate(self._table.tracks):
             if track.missed == 1:
                 position, velocity = self._table.states[: VELOCITY + 1, :, row].tolist()

@@ -12,7 +12,7 @@ from edge_agent.camera.synthetic.bodies import Body, build_body
 from edge_agent.camera.synthetic.perspective import Perspective, Points
 from edge_agent.camera.synthetic.plates import STYLES, draw_plate
 from edge_agent.camera.synthetic.scenery import GARAGE_M, SIGNAL_AT, draw_scenery, fill
-from edge_agent.camera.synthetic.schedule import Passage, make_schedule
+from edge_agent.camera.synthetic.schedule import VehicleTrip, make_schedule
 from edge_agent.camera.synthetic.shapes import SHAPES
 from edge_agent.types import Image
 from shared.plates import normalize_plate
@@ -60,9 +60,9 @@ class VehicleTruth:
 
 @dataclass(frozen=True, slots=True)
 class _Vehicle:
-    """A passage and everything about it that does not change from frame to frame."""
+    """A trip and everything about it that does not change from frame to frame."""
 
-    passage: Passage
+    trip: VehicleTrip
     body: Body
     vertices: Points
     """All faces' points, one after another."""
@@ -77,7 +77,7 @@ class _Vehicle:
 
     @property
     def class_name(self) -> str:
-        shape = SHAPES.get(self.passage.kind)
+        shape = SHAPES.get(self.trip.kind)
         return shape.class_name if shape else "motorcycle"
 
 
@@ -101,14 +101,14 @@ class SyntheticGate:
         self.fps = fps
         self.width, self.height = size
         self.loop = loop
-        self.passages, self.duration_s = make_schedule(seed=seed, vehicles=vehicles)
+        self.trips, self.duration_s = make_schedule(seed=seed, vehicles=vehicles)
         self.frame_count = round(self.duration_s * fps)
         self._seed = seed
         self._view = Perspective(*size)
         rng = np.random.default_rng([seed, 1])
         self._background = draw_scenery(self._view, rng=rng)
         self._noise = _noise_plane(self.height + _NOISE_MARGIN_PX, self.width + _NOISE_MARGIN_PX, rng)
-        self._vehicles = [_prepare(passage) for passage in self.passages]
+        self._vehicles = [_prepare(trip) for trip in self.trips]
 
     def render(self, index: int) -> Image:
         """Draw frame ``index`` in BGR; a fresh array each time."""
@@ -131,7 +131,7 @@ class SyntheticGate:
 
     def _present(self, at_s: float) -> list[tuple[_Vehicle, float]]:
         """Return who is on the drive and how far away, the farthest first."""
-        placed = [(vehicle, vehicle.passage.distance_m(at_s)) for vehicle in self._vehicles]
+        placed = [(vehicle, vehicle.trip.distance_m(at_s)) for vehicle in self._vehicles]
         return sorted(
             ((vehicle, distance_m) for vehicle, distance_m in placed if distance_m is not None),
             key=lambda pair: -pair[1],
@@ -140,7 +140,7 @@ class SyntheticGate:
     def _truth(self, vehicle: _Vehicle, distance_m: float) -> VehicleTruth | None:
         if distance_m > SEEN_BELOW_M:
             return None
-        pixels = self._view.project(vehicle.vertices + np.array((vehicle.passage.lane_x_m, 0.0, distance_m)))
+        pixels = self._view.project(vehicle.vertices + np.array((vehicle.trip.offset_x_m, 0.0, distance_m)))
         box = self._view.clipped_box(pixels)
         width_px, height_px = box[2] - box[0], box[3] - box[1]
         if width_px < SMALLEST_BOX_PX or height_px < SMALLEST_BOX_PX:
@@ -149,12 +149,12 @@ class SyntheticGate:
         quad = self._plate_quad(vehicle, distance_m)
         inside = bool(np.all((quad >= 0) & (quad <= (self.width, self.height))))
         return VehicleTruth(
-            track=vehicle.passage.track,
+            track=vehicle.trip.track,
             class_name=vehicle.class_name,
-            kind=vehicle.passage.kind,
+            kind=vehicle.trip.kind,
             xyxy=box,
             visible_ratio=float(width_px * height_px / whole),
-            plate=vehicle.passage.plate,
+            plate=vehicle.trip.plate,
             plate_quad=quad.astype(np.float32) if inside else None,
             glyph_height_px=float(np.linalg.norm(quad[3] - quad[0])) * vehicle.glyph_ratio,
         )
@@ -168,10 +168,10 @@ class SyntheticGate:
             (half_width, -half_height),
             (-half_width, -half_height),
         ]
-        return self._view.project([(vehicle.passage.lane_x_m + x + dx, y + dy, distance_m + z) for dx, dy in corners])
+        return self._view.project([(vehicle.trip.offset_x_m + x + dx, y + dy, distance_m + z) for dx, dy in corners])
 
     def _draw(self, image: Image, vehicle: _Vehicle, distance_m: float) -> None:
-        offset = np.array((vehicle.passage.lane_x_m, 0.0, distance_m))
+        offset = np.array((vehicle.trip.offset_x_m, 0.0, distance_m))
         self._shadow(image, vehicle, distance_m)
         pixels = self._view.project(vehicle.vertices + offset)
         eye = np.array((0.0, 4.2, 0.0)) - offset
@@ -186,7 +186,7 @@ class SyntheticGate:
 
     def _shadow(self, image: Image, vehicle: _Vehicle, distance_m: float) -> None:
         """Darken the ground beside and below in soft steps."""
-        half, length, x = vehicle.body.shadow_half_width_m, vehicle.body.length_m, vehicle.passage.lane_x_m
+        half, length, x = vehicle.body.shadow_half_width_m, vehicle.body.length_m, vehicle.trip.offset_x_m
         outlines = [
             self._view.project(
                 [
@@ -232,9 +232,7 @@ class SyntheticGate:
     def _signal(self, image: Image, at_s: float) -> None:
         x, y, z = SIGNAL_AT
         go = all(
-            not passage.start_s <= at_s < until_s
-            for passage in self.passages
-            if (until_s := passage.waits_until_s()) is not None
+            not trip.start_s <= at_s < until_s for trip in self.trips if (until_s := trip.waits_until_s()) is not None
         )
         lamps = ((0.15, _SIGNAL_DARK[0] if go else _SIGNAL_RED), (-0.15, _SIGNAL_GREEN if go else _SIGNAL_DARK[1]))
         radius = max(2, round(0.09 * self._view.focal_px / z))
@@ -272,18 +270,18 @@ def _shrunk(plate: Image, width_px: float) -> Image:
     return np.asarray(cv2.resize(plate, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _prepare(passage: Passage) -> _Vehicle:
-    style = STYLES[passage.style]
-    body = build_body(passage.kind, passage.paint, facing="front" if passage.heading == "in" else "rear")
+def _prepare(trip: VehicleTrip) -> _Vehicle:
+    style = STYLES[trip.style]
+    body = build_body(trip.kind, trip.paint, facing="front" if trip.heading == "in" else "rear")
     metres = style.scale / 1000
     return _Vehicle(
-        passage=passage,
+        trip=trip,
         body=body,
         vertices=np.concatenate([face.points for face in body.faces]),
         starts=(0, *np.cumsum([len(face.points) for face in body.faces]).tolist()),
         centroids=np.array([face.points.mean(axis=0) for face in body.faces]),
         normals=np.array([np.zeros(3) if face.normal is None else face.normal for face in body.faces]),
-        plate=draw_plate(passage.plate, style),
+        plate=draw_plate(trip.plate, style),
         plate_size_m=(style.width * metres, style.height * metres),
         glyph_ratio=style.glyph_height / style.height,
     )

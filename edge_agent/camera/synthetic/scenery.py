@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.camera.synthetic.perspective import Perspective, Points
-from edge_agent.camera.synthetic.schedule import LANE_OFFSET_M, STOP_LINE_M
+from edge_agent.camera.synthetic.schedule import DRIVE_OFFSET_M, STOP_LINE_M
 from edge_agent.types import Image
 
 Bgr = tuple[int, int, int]
@@ -79,9 +79,9 @@ def _ground_from_above(rng: np.random.Generator) -> Image:
         _strip(ground, side * (ROAD_HALF_WIDTH_M - 0.30), 0.12, _GROUND_Z_M, (206, 208, 208), rng)
     for start in np.arange(_GROUND_Z_M[0], _GROUND_Z_M[1], 3.0):
         _strip(ground, 0.0, 0.13, (float(start), float(start) + 1.7), (210, 212, 212), rng)
-    _strip(ground, -LANE_OFFSET_M, 2.9, (STOP_LINE_M - 0.85, STOP_LINE_M - 0.45), (212, 214, 214), rng)
-    for lane, tip, tail in ((-LANE_OFFSET_M, 17.0, 20.0), (LANE_OFFSET_M, 20.0, 17.0)):
-        _arrow(ground, lane, tip, tail)
+    _strip(ground, -DRIVE_OFFSET_M, 2.9, (STOP_LINE_M - 0.85, STOP_LINE_M - 0.45), (212, 214, 214), rng)
+    for drive_x_m, tip, tail in ((-DRIVE_OFFSET_M, 17.0, 20.0), (DRIVE_OFFSET_M, 20.0, 17.0)):
+        _arrow(ground, drive_x_m, tip, tail)
     return ground
 
 
@@ -124,10 +124,10 @@ def _wear(ground: Image, rng: np.random.Generator) -> None:
     """Darken the wheel tracks, add patches, cracks, a manhole."""
     shade: NDArray[Any] = np.ones(ground.shape[:2], np.float32)
     columns = np.arange(ground.shape[1]) / _PIXELS_PER_M - _GROUND_X_M
-    for lane in (-LANE_OFFSET_M, LANE_OFFSET_M):
+    for drive_x_m in (-DRIVE_OFFSET_M, DRIVE_OFFSET_M):
         for wheel in (-0.75, 0.75):
-            shade -= (0.10 * np.exp(-(((columns - lane - wheel) / 0.28) ** 2)))[None].astype(np.float32)
-        shade -= (0.05 * np.exp(-(((columns - lane) / 0.2) ** 2)))[None].astype(np.float32)
+            shade -= (0.10 * np.exp(-(((columns - drive_x_m - wheel) / 0.28) ** 2)))[None].astype(np.float32)
+        shade -= (0.05 * np.exp(-(((columns - drive_x_m) / 0.2) ** 2)))[None].astype(np.float32)
     ground[:] = (ground * shade[..., None]).astype(np.uint8)
     for _ in range(7):
         x, z = rng.uniform(-3.4, 3.4), rng.uniform(8, 28)

@@ -17,9 +17,9 @@ FAR_M = 37.0
 NEAR_M = 1.5
 """The end facing the camera has passed below the picture."""
 STOP_LINE_M = 11.6
-LANE_OFFSET_M = 1.75
+DRIVE_OFFSET_M = 1.75
 TAIL_S = 1.0
-"""Idle time after the last passage of a round."""
+"""Idle time after the last trip of a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ TIMETABLE: tuple[Slot, ...] = (
     Slot(47.6, "pickup", "in", "es", 6.2),
     Slot(54.4, "hatchback", "out", "ro", 7.2),
 )
-"""Eight passages in a minute: one stops at the barrier, two pass side by side."""
+"""Eight trips in a minute: one stops at the barrier, two pass side by side."""
 ROUND_S = 60.0
 
 PAINTS: tuple[Bgr, ...] = (
@@ -54,7 +54,7 @@ PAINTS: tuple[Bgr, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class VehicleTrip:
     """One vehicle's drive through the picture. ``track`` counts from 1 in order of appearance."""
 
     track: int
@@ -68,16 +68,16 @@ class Passage:
     wait_s: float
 
     @property
-    def lane_x_m(self) -> float:
+    def offset_x_m(self) -> float:
         """People drive on the right: those who come in are on the left of the picture."""
-        return -LANE_OFFSET_M if self.heading == "in" else LANE_OFFSET_M
+        return -DRIVE_OFFSET_M if self.heading == "in" else DRIVE_OFFSET_M
 
     @property
     def end_s(self) -> float:
         return self.start_s + (FAR_M - NEAR_M) / self.speed_m_s + (self.wait_s + _BRAKE_S if self.wait_s else 0.0)
 
     def distance_m(self, at_s: float) -> float | None:
-        """Return how far from the camera its near end is; None before and after the passage."""
+        """Return how far from the camera its near end is; None before and after the trip."""
         if not self.start_s <= at_s <= self.end_s:
             return None
         driven_s = at_s - self.start_s
@@ -113,18 +113,18 @@ _BRAKE_S = 1.6
 """Seconds from full speed to standing, and from standing to full speed; together they cost this much time."""
 
 
-def make_schedule(*, seed: int, vehicles: int) -> tuple[list[Passage], float]:
-    """Return the passages of one round, and the round's length in seconds.
+def make_schedule(*, seed: int, vehicles: int) -> tuple[list[VehicleTrip], float]:
+    """Return the trips of one round, and the round's length in seconds.
 
     The timetable is the same for every seed; colours and plates are not. More vehicles than the timetable has begin it
     again; fewer end the round early.
     """
     rng = np.random.default_rng(seed)
-    passages: list[Passage] = []
+    trips: list[VehicleTrip] = []
     paints = _paints(rng)
     for track, slot in zip(range(1, vehicles + 1), _slots(), strict=False):
-        passages.append(
-            Passage(
+        trips.append(
+            VehicleTrip(
                 track=track,
                 kind=slot.kind,
                 heading=slot.heading,
@@ -138,8 +138,8 @@ def make_schedule(*, seed: int, vehicles: int) -> tuple[list[Passage], float]:
         )
     whole_rounds = -(-vehicles // len(TIMETABLE))
     if vehicles and vehicles % len(TIMETABLE) == 0:
-        return passages, whole_rounds * ROUND_S
-    return passages, max((passage.end_s for passage in passages), default=ROUND_S - TAIL_S) + TAIL_S
+        return trips, whole_rounds * ROUND_S
+    return trips, max((trip.end_s for trip in trips), default=ROUND_S - TAIL_S) + TAIL_S
 
 
 def _paints(rng: np.random.Generator) -> Iterator[Bgr]:

@@ -19,7 +19,7 @@ from shared.errors import ConfigurationError
 from shared.settings import Settings
 
 REPLAY_START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-"""When an unpaced scene begins unless told otherwise: fixed, so that two replays give the same events."""
+"""Default start time of a scene that is not live. Fixed, so that replays give the same events."""
 SCENES = ("gate",)
 
 

@@ -1,4 +1,4 @@
-"""Reads the four outputs of ``TFLite_Detection_PostProcess``: SSD, SSDLite, EfficientDet-Lite."""
+"""Decodes the four outputs of ``TFLite_Detection_PostProcess``: SSD, SSDLite, EfficientDet-Lite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CANONICAL = "TFLite_Detection_PostProcess"
 
 
 class SsdDecoder:
-    """Boxes, classes, scores and a count, whose suppression the model has done itself."""
+    """Decodes boxes, classes, scores and a count; the model itself has applied NMS."""
 
     keep_aspect = False
     pixel_range = (-1.0, 1.0)
@@ -40,7 +40,7 @@ class SsdDecoder:
         count = int(min(max(said, 0.0), len(boxes))) if math.isfinite(said) else 0
         first, second = slots.classes, slots.scores
         if first == UNKNOWN:
-            found = _tell_apart(real, slots)
+            found = _identify_by_values(real, slots)
             if found is None:
                 return Detections()
             first, second = found
@@ -54,10 +54,10 @@ class SsdDecoder:
 
 
 def find_slots(inference_model: InferenceModel) -> PostProcess | None:
-    """Tell which of four outputs is which; None where their shapes are not those of the step.
+    """Return which of four outputs is which; None where their shapes are not those of the step.
 
-    The runtime's list of operators is sure; names are nearly so; where neither helps, ``classes`` and ``scores`` stay
-    ``UNKNOWN`` and are told apart by their values, picture by picture (classes are whole numbers, scores are not).
+    The runtime's list of operators is reliable, names nearly so. If neither helps, ``classes`` and ``scores`` stay
+    ``UNKNOWN`` and are identified by their values, image by image (classes are whole numbers, scores are not).
     """
     if inference_model.postprocess is not None:
         return inference_model.postprocess
@@ -84,7 +84,7 @@ def _by_name(names: list[str], rows: list[int]) -> tuple[int, int]:
     return UNKNOWN, UNKNOWN
 
 
-def _tell_apart(real: Sequence[Tensor], slots: PostProcess) -> tuple[int, int] | None:
+def _identify_by_values(real: Sequence[Tensor], slots: PostProcess) -> tuple[int, int] | None:
     rows = [row for row in range(4) if row not in (slots.boxes, slots.count)]
     whole = [bool(np.all(real[row] == np.round(real[row]))) for row in rows]
     if all(whole):

@@ -1,4 +1,4 @@
-"""Reads the raw head of YOLOv8 and YOLO11: per anchor a box (cx, cy, w, h) and one score a class."""
+"""Decodes the raw head of YOLOv8 and YOLO11: per anchor a box (cx, cy, w, h) and one score per class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_agent.types import Boxes, Detections
 from shared.errors import ConfigurationError
 
 MAX_CANDIDATES = 400
-"""Boxes that go into suppression, the best first; a real scene at a usable threshold has far fewer."""
+"""Maximum boxes passed to NMS, highest score first. Real scenes at a usable threshold have far fewer."""
 _STRIDES = (8, 16, 32)
 _NORMALISED_LIMIT = 8.0
 """No normalised coordinate is larger, and every pixel head has a larger one: the smallest input is 32 pixels wide."""
@@ -37,7 +37,7 @@ class YoloDecoder:
         self.class_counts = (output.shape[1 if self._anchors_last else 2] - 4,)
 
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:
-        """Return the suppressed candidates, boxes in the input's pixels; see ``OutputDecoder``."""
+        """Return the candidates after NMS, boxes in the input's pixels; see ``OutputDecoder``."""
         rows = outputs[0][0] if self._anchors_last else outputs[0][0].T
         least = stored_at_least(self._output, min_score)
         candidates = self._candidates(rows[4:], least)
@@ -73,13 +73,13 @@ class YoloDecoder:
         return corners
 
     def _is_normalised(self, stored_centres: Tensor) -> bool:
-        """Tell by what the type can express, else by the anchors' centres, which cover the input whatever it shows."""
+        """Decide by the range of the type, else by the anchors' centres, which always cover the whole input."""
         largest = self._output.largest_real()
         return (float(stored_centres.max()) if largest is None else largest) < _NORMALISED_LIMIT
 
 
 def is_yolo_shape(shape: tuple[int, ...]) -> bool:
-    """Tell whether this can be a raw head: one picture, two axes, at least one class."""
+    """Return whether this can be a raw head: one picture, two axes, at least one class."""
     return len(shape) == 3 and shape[0] == 1 and min(shape[1:]) >= 5
 
 

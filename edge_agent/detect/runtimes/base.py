@@ -1,4 +1,4 @@
-"""A loaded network as the decoders see it: typed tensors in, typed tensors out, whatever runs it."""
+"""The interface of a loaded model: typed input and output tensors, independent of the runtime."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def stored_at_least(tensor: TensorSpec, real: float) -> float:
 
 
 class InferenceModel(Protocol):
-    """One model, loaded and ready. Not for use by two threads at once."""
+    """A loaded model. Not safe for concurrent use."""
 
     @property
     def input(self) -> TensorSpec:
-        """The picture's tensor: ``(1, height, width, 3)``."""
+        """The image tensor: ``(1, height, width, 3)``."""
         ...
 
     @property
@@ -72,7 +72,7 @@ class InferenceModel(Protocol):
 
     @property
     def postprocess(self) -> PostProcess | None:
-        """The model's own ``TFLite_Detection_PostProcess`` step; None where it has none or the runtime cannot tell."""
+        """The model's ``TFLite_Detection_PostProcess`` operator; None if absent or not listed by the runtime."""
         ...
 
     def run(self, picture: Tensor) -> tuple[Tensor, ...]:

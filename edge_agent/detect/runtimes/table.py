@@ -53,10 +53,10 @@ def open_model(
             return load_opener(runtimes[name])(path, threads=threads, edgetpu=edgetpu)
         except (RuntimeMissingError, EdgeTpuError) as error:
             failures.append(error)
-    # What is wrong with a runtime that is there says more than which others are not.
-    telling = [error for error in failures if runtime or isinstance(error, EdgeTpuError)]
-    if telling:
-        raise telling[0]
+    # The failure of an installed runtime is more useful than the absence of the others.
+    decisive = [error for error in failures if runtime or isinstance(error, EdgeTpuError)]
+    if decisive:
+        raise decisive[0]
     raise ConfigurationError(
         f"no inference runtime is installed, so {path.name} cannot run: pip install ai-edge-litert "
         "(or tflite-runtime, for Coral boxes whose Edge TPU library needs it)"

@@ -130,7 +130,7 @@ def test_a_pipeline_is_read() -> None:
 
 
 def test_a_pipeline_that_does_not_start_says_how_to_try_it() -> None:
-    """GStreamer's own tool tells more than OpenCV does."""
+    """The error recommends GStreamer's own tool, which reports more than OpenCV."""
     source = open_gstreamer(
         "gst:nothing ! appsink", settings=SETTINGS, clock=SystemClock(), capture=FakeCapture(opens=False)
     )

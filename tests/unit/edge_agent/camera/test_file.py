@@ -122,7 +122,7 @@ def test_a_cut_off_recording_is_played_to_where_it_ends(tmp_path: Path, name: st
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     source = opened(path)
     assert 40 < len(frames_of(source)) < 100
-    if path.stat().st_size % 188 or name != "a.ts":  # between two packets nobody can tell
+    if path.stat().st_size % 188 or name != "a.ts":  # a cut between two packets cannot be detected
         assert "cut short" in (source.status().error or "")
 
 
@@ -279,10 +279,10 @@ def test_a_paced_file_plays_at_its_own_speed(tmp_path: Path) -> None:
     clock = ManualClock()
     path = make_clip(tmp_path / "a.mp4", numbered(4), 10)
     source = open_file(str(path), settings=SourceSettings(pace=True), clock=clock, wait=clock.advance)
-    arrivals: list[tuple[int, float]] = []
+    arrival_times: list[tuple[int, float]] = []
     while (frame := source.read(1.0)) is not None:
-        arrivals.append((frame.number, round(clock.monotonic(), 3)))
-    assert arrivals == [(1, 0.0), (2, 0.1), (3, 0.2), (4, 0.3)]
+        arrival_times.append((frame.number, round(clock.monotonic(), 3)))
+    assert arrival_times == [(1, 0.0), (2, 0.1), (3, 0.2), (4, 0.3)]
 
 
 def test_a_paced_file_begins_now_and_waits_no_longer_than_asked(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fresh pictures are told from old ones by the stream's own timestamps."""
+"""Fresh frames are distinguished from delayed ones by the stream's timestamps."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Arrivals = list[tuple[float, float]]
 """Timestamp and time of arrival of each picture."""
 
 
-def judged(arrivals: Arrivals, judge: FreshnessJudge | None = None) -> list[Freshness]:
+def judged(arrival_times: Arrivals, judge: FreshnessJudge | None = None) -> list[Freshness]:
     judge = judge or FreshnessJudge(max_lateness_s=1.0)
-    return [judge.judge(pts_s, now_s=now_s) for pts_s, now_s in arrivals]
+    return [judge.judge(pts_s, now_s=now_s) for pts_s, now_s in arrival_times]
 
 
 def steady(seconds: float, *, fps: float = 10.0, pts_s: float = 0.0, now_s: float = 0.0) -> Arrivals:
@@ -47,15 +47,15 @@ def test_edge_06_a_picture_held_back_by_a_stall_is_old(fps: float, stall_s: floa
 def test_edge_06_a_backlog_is_old_until_it_has_drained(rate: float) -> None:
     """Pictures that queued up during a stall come faster than they were taken; fresh ones have their true time."""
     fps, stall_s = 10.0, 6.0
-    arrivals = steady(5, fps=fps)
-    pts_s, now_s = arrivals[-1]
+    arrival_times = steady(5, fps=fps)
+    pts_s, now_s = arrival_times[-1]
     now_s += stall_s
     while pts_s < now_s - 0.1:
         pts_s, now_s = pts_s + 1 / fps, now_s + 1 / fps / rate
-        arrivals.append((pts_s, max(now_s, pts_s)))
-    arrivals += steady(3, fps=fps, pts_s=pts_s + 0.1, now_s=pts_s + 0.1)
-    results = judged(arrivals)
-    for (its_pts_s, its_now_s), result in zip(arrivals[50:], results[50:], strict=True):
+        arrival_times.append((pts_s, max(now_s, pts_s)))
+    arrival_times += steady(3, fps=fps, pts_s=pts_s + 0.1, now_s=pts_s + 0.1)
+    results = judged(arrival_times)
+    for (its_pts_s, its_now_s), result in zip(arrival_times[50:], results[50:], strict=True):
         assert result.fresh == (its_now_s - its_pts_s <= 1.0 + 0.01)
         assert result.lateness_s == pytest.approx(its_now_s - its_pts_s, abs=0.05)
 
@@ -64,14 +64,14 @@ def test_edge_06_a_backlog_is_old_until_it_has_drained(rate: float) -> None:
 def test_edge_06_pictures_cached_by_the_camera_are_not_fresh(cached_s: float, rate: float) -> None:
     """A camera that greets with its last group of pictures shows the past until its live picture comes."""
     fps = 25.0
-    arrivals: Arrivals = []
+    arrival_times: Arrivals = []
     pts_s, now_s = -cached_s, 0.0
     while pts_s < now_s - 0.02:
-        arrivals.append((pts_s, now_s))
+        arrival_times.append((pts_s, now_s))
         pts_s, now_s = pts_s + 1 / fps, now_s + 1 / fps / rate
-    cached = len(arrivals)
-    arrivals += steady(2, fps=fps, pts_s=pts_s, now_s=max(now_s, pts_s))
-    results = judged(arrivals)
+    cached = len(arrival_times)
+    arrival_times += steady(2, fps=fps, pts_s=pts_s, now_s=max(now_s, pts_s))
+    results = judged(arrival_times)
     assert not any(result.fresh for result in results[: cached - 2])
     assert all(result.fresh for result in results[cached + 10 :])
 
@@ -121,11 +121,11 @@ def test_edge_06_a_stream_that_never_gives_a_time_is_shown_in_the_end() -> None:
 def test_edge_06_a_jittery_network_loses_nothing(seed: int, jitter_s: float, fps: float) -> None:
     """Delays of up to a quarter of a second are no stall, once the stream has settled."""
     rng = random.Random(seed)
-    now_s, arrivals = 0.0, []
+    now_s, arrival_times = 0.0, []
     for pts_s, due_s in steady(30, fps=fps):
         now_s = max(now_s + 0.001, due_s + rng.uniform(0, jitter_s))
-        arrivals.append((pts_s, now_s))
-    results = judged(arrivals)
+        arrival_times.append((pts_s, now_s))
+    results = judged(arrival_times)
     assert all(result.fresh for result in results[round(SETTLE_LIMIT_S * fps) + 2 :])
 
 

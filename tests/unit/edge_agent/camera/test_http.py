@@ -80,7 +80,7 @@ def test_mjpeg_is_read(camera: str) -> None:
 
 
 def test_a_locked_stream_says_so_without_the_password(camera: str) -> None:
-    """401 over HTTP is told as over RTSP, and a secret in the query stays one."""
+    """401 over HTTP is reported as over RTSP, and secrets in the query are masked."""
     url = camera.replace("//", "//me:hunter2@") + "/locked?token=topsecret"
     result = probe(url, QUICK)
     assert "refused the user name or password (401)" in (result.error or "")

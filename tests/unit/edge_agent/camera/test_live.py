@@ -164,7 +164,7 @@ def test_a_burst_after_connecting_is_no_frame_rate() -> None:
 
 
 def test_a_lost_camera_is_connected_again() -> None:
-    """The line drops, the reason is told, frames count from one again, and the error is forgotten."""
+    """A lost connection is reported with its reason; afterwards frames count from one and the error is cleared."""
     camera = FakeCamera()
     waits = Waits(limit=1)
     source = started(camera, waits=waits)

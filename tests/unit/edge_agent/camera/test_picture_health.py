@@ -1,4 +1,4 @@
-"""Blind cameras are told from cameras with little to see."""
+"""Covered cameras are distinguished from cameras with little detail."""
 
 from __future__ import annotations
 

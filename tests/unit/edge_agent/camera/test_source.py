@@ -46,7 +46,7 @@ def test_an_unknown_scheme_is_named_without_its_password() -> None:
 
 @pytest.mark.parametrize("text", ["", "   ", "clip\0.mp4"])
 def test_texts_that_name_nothing_are_refused(text: str) -> None:
-    """An empty setting is a slip to be told about."""
+    """An empty source is a configuration error."""
     with pytest.raises(ConfigurationError):
         open_source(text, settings=SourceSettings(), clock=ManualClock())
 
@@ -67,7 +67,7 @@ def test_a_file_is_opened_through_the_table(tmp_path: Path) -> None:
 
 
 def test_an_unknown_size_is_no_resolution() -> None:
-    """A camera that never connected has none to tell."""
+    """A camera that never connected has none."""
     assert StreamInfo(source="x").resolution is None
 
 

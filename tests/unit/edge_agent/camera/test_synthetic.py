@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_pixels() -> None:
     other = SyntheticGate(seed=4, vehicles=2, size=(320, 180), fps=10)
     assert np.array_equal(small().render(50), again.render(50))
     assert not np.array_equal(small().render(50), other.render(50))
-    assert small().passages != other.passages
+    assert small().trips != other.trips
 
 
 def test_rendering_in_any_order_gives_the_same_frame() -> None:
@@ -55,7 +55,7 @@ def test_rendering_in_any_order_gives_the_same_frame() -> None:
 def test_the_default_round_is_a_minute_with_eight_passages() -> None:
     """What the demonstration promises: several kinds, idle stretches, two side by side."""
     gate = whole_round()
-    assert (gate.duration_s, gate.frame_count, len(gate.passages)) == (ROUND_S, 1500, 8)
+    assert (gate.duration_s, gate.frame_count, len(gate.trips)) == (ROUND_S, 1500, 8)
     present = [len(gate.truth(index)) for index in range(gate.frame_count)]
     assert max(present) == 2
     assert present.count(0) > 300
@@ -64,7 +64,7 @@ def test_the_default_round_is_a_minute_with_eight_passages() -> None:
         "truck",
         "motorcycle",
     }
-    assert len({passage.plate for passage in gate.passages}) == 8
+    assert len({trip.plate for trip in gate.trips}) == 8
 
 
 def test_every_vehicle_can_be_read_when_near() -> None:
@@ -81,8 +81,8 @@ def test_every_vehicle_can_be_read_when_near() -> None:
 def test_the_plate_in_the_picture_is_where_truth_says_and_says_what_truth_says() -> None:
     """Unwarped by its quad, what is in the picture matches that plate's drawing and no other vehicle's."""
     gate = whole_round()
-    styles = {passage.track: STYLES[passage.style] for passage in gate.passages}
-    drawings = {p.track: cv2.cvtColor(draw_plate(p.plate, styles[p.track]), cv2.COLOR_BGR2GRAY) for p in gate.passages}
+    styles = {trip.track: STYLES[trip.style] for trip in gate.trips}
+    drawings = {p.track: cv2.cvtColor(draw_plate(p.plate, styles[p.track]), cv2.COLOR_BGR2GRAY) for p in gate.trips}
     checked: set[int] = set()
     for index in range(0, gate.frame_count, 2):
         for truth in gate.truth(index):
@@ -135,10 +135,10 @@ def test_a_vehicle_grows_or_shrinks_steadily() -> None:
 
 def test_one_vehicle_stops_at_the_line_and_goes_on() -> None:
     """The third stands still for its waiting time while the signal is red, and then leaves."""
-    passage = whole_round().passages[2]
-    places = [passage.distance_m(index / 25) for index in range(1500)]
+    trip = whole_round().trips[2]
+    places = [trip.distance_m(index / 25) for index in range(1500)]
     standing = [place for place in places if place is not None and abs(place - STOP_LINE_M) < 1e-6]
-    assert len(standing) == pytest.approx(passage.wait_s * 25, abs=2)
+    assert len(standing) == pytest.approx(trip.wait_s * 25, abs=2)
     driven = [place for place in places if place is not None]
     assert all(later <= earlier + 1e-9 for earlier, later in pairwise(driven))
     assert driven[-1] < 2.0
@@ -146,8 +146,8 @@ def test_one_vehicle_stops_at_the_line_and_goes_on() -> None:
 
 def test_the_signal_is_red_while_it_waits() -> None:
     """The lamp that people see agrees with who has to wait."""
-    passage = whole_round().passages[2]
-    green_at_s = passage.waits_until_s()
+    trip = whole_round().trips[2]
+    green_at_s = trip.waits_until_s()
     assert green_at_s is not None
     before, after = (whole_round().render(round((green_at_s + offset) * 25)) for offset in (-1, 1))
     y, x = np.unravel_index(np.argmax(cv2.absdiff(before, after)[:400, :200].max(axis=2)), (400, 200))
@@ -177,12 +177,12 @@ def test_a_loop_goes_on_and_a_round_ends() -> None:
 @given(seed=st.integers(0, 10_000), vehicles=st.integers(0, 20))
 def test_schedules_keep_their_promises(seed: int, vehicles: int) -> None:
     """However many vehicles: numbered in order, inside the round, legible texts, neighbours in other colours."""
-    passages, duration_s = make_schedule(seed=seed, vehicles=vehicles)
-    assert [passage.track for passage in passages] == list(range(1, vehicles + 1))
-    assert all(passage.end_s < duration_s for passage in passages)
-    assert all(normalize_plate(p.plate) and not set("IOQ0") & set(p.plate) for p in passages)
-    assert all(a.paint != b.paint for a, b in pairwise(passages))
-    assert len(passages) <= len(TIMETABLE) or duration_s > ROUND_S
+    trips, duration_s = make_schedule(seed=seed, vehicles=vehicles)
+    assert [trip.track for trip in trips] == list(range(1, vehicles + 1))
+    assert all(trip.end_s < duration_s for trip in trips)
+    assert all(normalize_plate(p.plate) and not set("IOQ0") & set(p.plate) for p in trips)
+    assert all(a.paint != b.paint for a, b in pairwise(trips))
+    assert len(trips) <= len(TIMETABLE) or duration_s > ROUND_S
 
 
 @pytest.mark.parametrize("name", sorted(STYLES))

@@ -95,7 +95,7 @@ def test_solid_and_strong_blobs_score_higher() -> None:
 
 
 def test_a_lamp_that_is_lit_is_doubted_and_a_small_thing_that_moves_is_not() -> None:
-    """Both cover less than half a hundredth of the frame; what never changes its place stays too unsure to be told."""
+    """Both cover less than half a hundredth of the frame; a blob that never moves keeps a low score."""
     detector = BlobDetector()
     scores = [
         detector.detect(moving((20, 20, 28, 36), (100 + i, 60, 108 + i, 76)), **FRAME).score.tolist() for i in range(12)
@@ -194,41 +194,41 @@ def test_four_cars_on_the_clip_are_four_tracks(shared_material: Path) -> None:
 
 
 def follow_gate(seed: int, first: int, last: int) -> tuple[dict[int, int], list[list[Boxes]]]:
-    """Return each track's sightings and each frame's boxes of the generated gate between two frames."""
+    """Return each track's number of observations and each frame's boxes of the generated gate between two frames."""
     gate = SyntheticGate(seed=seed)
     motion, blobs = AdaptiveBackground(), BlobDetector()
     tracker = ByteTracker(TrackSettings(), labels=blobs.labels)
-    sightings: dict[int, int] = {}
+    observations: dict[int, int] = {}
     seen: list[list[Boxes]] = []
     for i in range(first, last):
         picture = ArrayPicture(gate.render(i))
         found = blobs.detect(motion.update(picture.luma(), time_s=i / gate.fps), frame_width=1280, frame_height=720)
         for track_id in tracker.update(found, time_s=i / gate.fps).track_id.tolist():
-            sightings[track_id] = sightings.get(track_id, 0) + 1
+            observations[track_id] = observations.get(track_id, 0) + 1
         seen.append([truth.xyxy for truth in gate.truth(i)])
-    return sightings, seen
+    return observations, seen
 
 
 LASTING = 8
-"""Sightings without which nothing is told as an object."""
+"""Minimum observations of an object that is reported."""
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_van_of_the_road_s_own_grey_is_one_object(seed: int) -> None:
     """It enters near the camera, fills a third of the picture, and its panels differ little from the asphalt."""
-    sightings, truth = follow_gate(seed, 236, 336)
-    assert len([n for n in sightings.values() if n >= LASTING]) == 1
-    assert max(sightings.values()) >= 0.95 * sum(1 for boxes in truth if boxes)
+    observations, truth = follow_gate(seed, 236, 336)
+    assert len([n for n in observations.values() if n >= LASTING]) == 1
+    assert max(observations.values()) >= 0.95 * sum(1 for boxes in truth if boxes)
 
 
 def test_a_lamp_at_the_gate_is_no_object() -> None:
     """The signal turns red as a car is still in the dark: one object, the car."""
-    sightings, _ = follow_gate(1, 440, 520)
-    assert len([n for n in sightings.values() if n >= LASTING]) == 1
+    observations, _ = follow_gate(1, 440, 520)
+    assert len([n for n in observations.values() if n >= LASTING]) == 1
 
 
 def test_two_that_pass_each_other_at_the_gate_are_two() -> None:
     """One comes in, one goes out, each in its lane."""
-    sightings, truth = follow_gate(1, 990, 1110)
-    assert len([n for n in sightings.values() if n >= LASTING]) == 2
-    assert min(n for n in sightings.values() if n >= LASTING) >= 0.9 * sum(1 for boxes in truth if len(boxes) == 2)
+    observations, truth = follow_gate(1, 990, 1110)
+    assert len([n for n in observations.values() if n >= LASTING]) == 2
+    assert min(n for n in observations.values() if n >= LASTING) >= 0.9 * sum(1 for boxes in truth if len(boxes) == 2)

@@ -1,4 +1,4 @@
-"""Settings of detection, and the sieve they make."""
+"""Detection settings and the detection filter."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def keep(found: list[tuple[int, float, tuple[float, float, float, float]]], **se
         score=np.array([score for _, score, _ in found], np.float32),
         class_id=np.array([class_id for class_id, _, _ in found], np.int32),
     )
-    sieve = DetectionFilter(DetectSettings.model_validate(settings), LABELS, model_name="m")
-    kept = sieve.apply(detections, width_px=100, height_px=100)
+    detection_filter = DetectionFilter(DetectSettings.model_validate(settings), LABELS, model_name="m")
+    kept = detection_filter.apply(detections, width_px=100, height_px=100)
     return [(int(class_id), round(float(score), 3)) for class_id, score in zip(kept.class_id, kept.score, strict=True)]
 
 
@@ -87,13 +87,13 @@ def test_the_best_stay_when_there_are_too_many() -> None:
 
 def test_a_class_number_past_the_labels_is_dropped_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """The rest of the frame stays, and the log says which number and where the labels end, once."""
-    sieve = DetectionFilter(DetectSettings(), LABELS, model_name="ssd")
+    detection_filter = DetectionFilter(DetectSettings(), LABELS, model_name="ssd")
     found = Detections(
         xyxy=np.array([TENTH, TENTH], np.float32), score=np.ones(2, np.float32), class_id=np.array([0, 77], np.int32)
     )
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert sieve.apply(found, width_px=100, height_px=100).class_id.tolist() == [0]
+            assert detection_filter.apply(found, width_px=100, height_px=100).class_id.tolist() == [0]
     assert len(caplog.records) == 1
     assert "ssd reports class 77, but it has labels for classes 0 to 3 only" in caplog.text
 

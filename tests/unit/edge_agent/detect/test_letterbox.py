@@ -20,22 +20,22 @@ def test_boxes_come_back_where_they_were(
     """A box mapped into the input and back is where it was, to a hundredth of a pixel per thousand."""
     box = np.array([corner]) * [width, height, width, height]
     for place in (letterbox, stretch):
-        placement = place(width, height, input_width, input_height)
-        assert np.allclose(placement.to_source(placement.to_input(box)), box, atol=max(width, height) * 1e-5)
+        fitted = place(width, height, input_width, input_height)
+        assert np.allclose(fitted.to_source(fitted.to_input(box)), box, atol=max(width, height) * 1e-5)
 
 
 @given(width=SIDES, height=SIDES, input_width=INPUTS, input_height=INPUTS)
 def test_letterbox_fits_fills_and_centres(width: int, height: int, input_width: int, input_height: int) -> None:
     """The picture lies inside the input, touches it in one direction, is centred, and keeps its aspect to a pixel."""
-    placement = letterbox(width, height, input_width, input_height)
-    assert placement.width == input_width or placement.height == input_height
-    assert 0 <= placement.left <= input_width - placement.width
-    assert 0 <= placement.top <= input_height - placement.height
-    assert abs(input_width - placement.width - 2 * placement.left) <= 1
-    assert abs(input_height - placement.height - 2 * placement.top) <= 1
+    fitted = letterbox(width, height, input_width, input_height)
+    assert fitted.width == input_width or fitted.height == input_height
+    assert 0 <= fitted.left <= input_width - fitted.width
+    assert 0 <= fitted.top <= input_height - fitted.height
+    assert abs(input_width - fitted.width - 2 * fitted.left) <= 1
+    assert abs(input_height - fitted.height - 2 * fitted.top) <= 1
     ratio = min(input_width / width, input_height / height)
-    assert placement.width == pytest.approx(width * ratio, abs=1)
-    assert placement.height == pytest.approx(height * ratio, abs=1)
+    assert fitted.width == pytest.approx(width * ratio, abs=1)
+    assert fitted.height == pytest.approx(height * ratio, abs=1)
 
 
 def test_a_wide_picture_is_padded_above_and_below() -> None:
@@ -47,8 +47,15 @@ def test_a_wide_picture_is_padded_above_and_below() -> None:
 
 def test_edges_of_the_picture_map_exactly() -> None:
     """The picture's own outline comes back as the picture's own outline, although its scaled width was rounded."""
-    placement = letterbox(1000, 333, 416, 416)
+    fitted = letterbox(1000, 333, 416, 416)
     inner = np.array(
-        [[placement.left, placement.top, placement.left + placement.width, placement.top + placement.height]]
+        [
+            [
+                fitted.left,
+                fitted.top,
+                fitted.left + fitted.width,
+                fitted.top + fitted.height,
+            ]
+        ]
     )
-    assert placement.to_source(inner).tolist() == [[0, 0, 1000, pytest.approx(333, abs=1e-3)]]
+    assert fitted.to_source(inner).tolist() == [[0, 0, 1000, pytest.approx(333, abs=1e-3)]]

@@ -76,7 +76,7 @@ def test_settings_reach_the_result(tmp_path: Path) -> None:
 
 
 def test_the_version_follows_the_files_content(tmp_path: Path) -> None:
-    """Two files of one name are told apart in events."""
+    """Two files of one name have different versions in events."""
     one = open_detector(yolo_file(tmp_path), settings=DetectSettings()).model_info
     other = open_detector(yolo_file(tmp_path, box=(0.4, 0.4, 0.1, 0.1)), settings=DetectSettings()).model_info
     assert one.model_type == other.model_type == "yolo"

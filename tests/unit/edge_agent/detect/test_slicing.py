@@ -1,4 +1,4 @@
-"""Looking closer: where to look, and how the findings come together."""
+"""Sliced inference: the choice of crops, and the merging of their detections."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def test_without_motion_only_the_whole_is_looked_at() -> None:
 def test_too_many_crops_take_turns() -> None:
     """With one crop a frame, three places are each looked at once in three frames."""
     detector = FakeDetector(rows())
-    look = InferenceSlicer(detector, settings=SlicingSettings(max_crops=1))
+    slicer = InferenceSlicer(detector, settings=SlicingSettings(max_crops=1))
     for _ in range(3):
-        look.detect(PICTURE, boxes((100, 100, 120, 120), (500, 100, 520, 120), (800, 400, 820, 420)))
+        slicer.detect(PICTURE, boxes((100, 100, 120, 120), (500, 100, 520, 120), (800, 400, 820, 420)))
     assert sorted(crop[0] for crop in detector.looked) == [60, 460, 760]
 
 
@@ -150,7 +150,7 @@ def test_a_sharper_box_inside_a_loose_one_is_the_same_thing() -> None:
 
 
 def test_two_people_one_before_the_other_stay_two() -> None:
-    """What one look tells apart stays apart, however the boxes lie."""
+    """Detections of one inference are never merged with each other."""
     one_look = rows(((450, 250, 550, 350), 0.8, 0), ((480, 270, 540, 350), 0.7, 0))
     assert len(merged(rows(), one_look, at=(CROP,), moving=MOVING)) == 2
 
@@ -201,7 +201,7 @@ def test_real_models_gain_on_small_far_people(shared_material: Path, tmp_path: P
     """People 110 pixels high in a 720p picture: mostly missed in the whole, found by looking closer."""
     model = resolve_model(name, models_location=str(shared_material / "models"), cache_dir=tmp_path)
     detector = open_detector(model, settings=DetectSettings(min_score=0.4, classes=["person"]))
-    look = InferenceSlicer(detector, settings=SlicingSettings(enabled=True))
+    slicer = InferenceSlicer(detector, settings=SlicingSettings(enabled=True))
     photograph = cv2.imread(str(shared_material / "clips" / "bus.jpg"))
     assert photograph is not None
     small = cv2.resize(photograph, (180, 240), interpolation=cv2.INTER_AREA)
@@ -211,7 +211,7 @@ def test_real_models_gain_on_small_far_people(shared_material: Path, tmp_path: P
         picture[top : top + 240, left : left + 180] = small
         truth = PEOPLE * (240 / 1080) + np.array([left, top, left, top], np.float32)
         found_whole += _found(truth, detector.detect(ArrayPicture(picture)))
-        found_closer += _found(truth, look.detect(ArrayPicture(picture), truth))
+        found_closer += _found(truth, slicer.detect(ArrayPicture(picture), truth))
     assert found_whole <= 4
     assert found_closer == 9
 

@@ -93,7 +93,7 @@ def test_a_view_into_a_larger_picture_can_be_encoded() -> None:
     ],
 )
 def test_a_setting_that_cannot_be_is_named(arguments: dict[str, Any], named: str) -> None:
-    """The person is told which setting, and what would be right."""
+    """The error names the setting and the valid values."""
     with pytest.raises(ConfigurationError, match=named):
         encode(picture(), **arguments)
 

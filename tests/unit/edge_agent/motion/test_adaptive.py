@@ -229,14 +229,14 @@ def test_an_object_is_still_seen_while_the_light_jumps() -> None:
 # The way it is called
 
 
-def feed(detector: MotionDetector, pictures: list[Picture], *, start_s: float = 0.0) -> list[Motion]:
+def run(detector: MotionDetector, pictures: list[Picture], *, start_s: float = 0.0) -> list[Motion]:
     camera = Camera()
     return [detector.update(camera.shoot(p), time_s=start_s + i / FPS) for i, p in enumerate(pictures)]
 
 
 def test_the_same_frames_give_the_same_motion() -> None:
     """Two detectors, one after the other, agree to the last bit."""
-    first, second = feed(AdaptiveBackground(), crossing(furnished)), feed(AdaptiveBackground(), crossing(furnished))
+    first, second = run(AdaptiveBackground(), crossing(furnished)), run(AdaptiveBackground(), crossing(furnished))
     for one, other in zip(first, second, strict=True):
         assert (one.active, one.intensity, one.area_ratio) == (other.active, other.intensity, other.area_ratio)
         assert np.array_equal(one.regions, other.regions)
@@ -257,7 +257,7 @@ def test_padded_rows_change_nothing_and_the_frame_is_not_kept() -> None:
 
 @pytest.mark.parametrize("shape", [(720, 1280), (1080, 1920), (1920, 1080), (333, 517), (90, 160), (9, 16), (1, 1)])
 def test_any_size_of_frame_is_taken(shape: tuple[int, int]) -> None:
-    """Large, portrait, odd, tiny: boxes come back in the frame's own pixels and inside it."""
+    """Large, upright, odd, tiny: boxes come back in the frame's own pixels and inside it."""
     detector = AdaptiveBackground()
     height, width = shape
     frame = np.full(shape, 90, np.uint8)
@@ -280,9 +280,9 @@ def test_any_size_of_frame_is_taken(shape: tuple[int, int]) -> None:
 def test_edge_12_a_frame_of_another_size_goes_on_with_the_scene(scene: Scene, size: tuple[int, int]) -> None:
     """The camera's resolution or aspect was changed: no motion by it, and what comes later is motion at once."""
     detector = AdaptiveBackground()
-    assert active_frames(feed(detector, crossing(scene, frames=15))) == []
+    assert active_frames(run(detector, crossing(scene, frames=15))) == []
     other = [cv2.resize(p, size) for p in crossing(scene, frames=50)]
-    motions = feed(detector, other, start_s=1.0)
+    motions = run(detector, other, start_s=1.0)
     assert active_frames(motions)[0] in (20, 21, 22)
     change = motions[0].view_change
     assert change is not None
@@ -296,9 +296,9 @@ def test_edge_12_motion_goes_on_through_a_change_of_size(scene: Scene) -> None:
     """Somebody crosses while the resolution changes: one episode, with regions in the new frame's pixels."""
     detector = AdaptiveBackground()
     pictures = crossing(scene)
-    feed(detector, pictures[:45])
+    run(detector, pictures[:45])
     larger = [cv2.resize(p, (1280, 720), interpolation=cv2.INTER_LINEAR) for p in pictures[45:]]
-    motions = feed(detector, larger, start_s=45 / FPS)
+    motions = run(detector, larger, start_s=45 / FPS)
     assert all(motion.active for motion in motions)
     x = 2 * ((55 - 19) * 8 - 60)
     assert overlap(motions[10].regions[0], (x, 300, x + 120, 420)) > 0.6
@@ -307,9 +307,9 @@ def test_edge_12_motion_goes_on_through_a_change_of_size(scene: Scene) -> None:
 def test_reset_forgets_the_scene() -> None:
     """After a reset, another view is not motion."""
     detector = AdaptiveBackground(settings=MotionSettings(lighting_jump_ratio=1.0))
-    feed(detector, [plain()] * 20)
+    run(detector, [plain()] * 20)
     detector.reset()
-    assert active_frames(feed(detector, [furnished()] * 20, start_s=2.0)) == []
+    assert active_frames(run(detector, [furnished()] * 20, start_s=2.0)) == []
 
 
 def test_time_that_stands_still_or_runs_back_does_no_harm() -> None:

@@ -46,12 +46,12 @@ def test_the_same_light_is_said_to_be_the_same() -> None:
 
 
 def test_too_few_samples_say_nothing() -> None:
-    """A handful of pixels cannot tell light from an object."""
+    """A few pixels cannot separate a change of light from an object."""
     assert estimate_lighting(samples(count=20), samples(seed=1, count=20)) is SAME_LIGHT
 
 
 def test_a_flat_picture_has_a_shift_and_no_wild_gain() -> None:
-    """On one even grey, gain and offset cannot be told apart: their sum is right and neither runs away."""
+    """On one even grey, gain and offset cannot be separated: their sum is right and neither runs away."""
     before = np.full(900, 110.0, np.float32) + np.random.default_rng(3).normal(0, 1, 900).astype(np.float32)
     found = estimate_lighting(before, before * np.float32(0.7))
     assert 110.0 * found.gain + found.offset == pytest.approx(77.0, abs=1.5)

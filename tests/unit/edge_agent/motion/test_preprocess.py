@@ -23,7 +23,7 @@ from shared.geometry import Point
     ],
 )
 def test_the_longer_side_sets_the_size_and_nothing_is_enlarged(frame: tuple[int, int], size: tuple[int, int]) -> None:
-    """The shape is kept, in landscape and portrait."""
+    """The shape is kept, in wide and upright images."""
     assert working_size(*frame, longer_side_px=320) == size
 
 

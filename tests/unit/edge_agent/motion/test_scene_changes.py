@@ -25,26 +25,26 @@ from tests.support.edge.motion_scenes import (
     watch,
 )
 
-Spoil = Callable[[Picture], Picture]
+Corruption = Callable[[Picture], Picture]
 
 
 def grey_smear(picture: Picture) -> Picture:
     """The lower part of the picture is missing."""
-    spoilt = picture.copy()
-    spoilt[HEIGHT * 2 // 5 :] = 128.0
-    return spoilt
+    corrupted = picture.copy()
+    corrupted[HEIGHT * 2 // 5 :] = 128.0
+    return corrupted
 
 
 def shifted_half(picture: Picture) -> Picture:
-    spoilt = picture.copy()
-    spoilt[HEIGHT // 2 :] = np.roll(spoilt[HEIGHT // 2 :], WIDTH // 3, axis=1)
-    return spoilt
+    corrupted = picture.copy()
+    corrupted[HEIGHT // 2 :] = np.roll(corrupted[HEIGHT // 2 :], WIDTH // 3, axis=1)
+    return corrupted
 
 
 def repeated_row(picture: Picture) -> Picture:
-    spoilt = picture.copy()
-    spoilt[HEIGHT * 3 // 5 :] = spoilt[HEIGHT * 3 // 5]
-    return spoilt
+    corrupted = picture.copy()
+    corrupted[HEIGHT * 3 // 5 :] = corrupted[HEIGHT * 3 // 5]
+    return corrupted
 
 
 def flash(picture: Picture) -> Picture:
@@ -55,7 +55,7 @@ def rubbish(picture: Picture) -> Picture:
     return np.random.default_rng(2).uniform(0.0, 255.0, picture.shape).astype(np.float32)
 
 
-SPOILS = {
+CORRUPTIONS = {
     "grey smear": grey_smear,
     "shifted half": shifted_half,
     "repeated row": repeated_row,
@@ -64,7 +64,7 @@ SPOILS = {
     "black": np.zeros_like,
     "grey": lambda picture: np.full_like(picture, 128.0),
 }
-every_spoil = pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS.keys())
+every_corruption = pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRUPTIONS.keys())
 
 
 def walked(scene: Picture, *, frames: int, first: int = 15, speed: float = 6.0) -> list[Picture]:
@@ -75,32 +75,32 @@ def walked(scene: Picture, *, frames: int, first: int = 15, speed: float = 6.0) 
     ]
 
 
-@every_spoil
+@every_corruption
 @every_scene
-def test_edge_15_one_odd_frame_is_no_motion(scene: Scene, spoil: Spoil) -> None:
+def test_edge_15_one_odd_frame_is_no_motion(scene: Scene, corrupt: Corruption) -> None:
     """A corrupted frame or a flash, and the scene is as before: nothing is reported, then or later."""
     empty = scene()
-    motions = watch([*[empty] * 20, spoil(empty), *[empty] * 25])
+    motions = watch([*[empty] * 20, corrupt(empty), *[empty] * 25])
     assert active_frames(motions) == []
     assert not any(motion.unsettled for motion in motions[:20] + motions[28:])
 
 
-@every_spoil
-def test_edge_15_one_odd_frame_does_not_break_motion_up(spoil: Spoil) -> None:
+@every_corruption
+def test_edge_15_one_odd_frame_does_not_break_motion_up(corrupt: Corruption) -> None:
     """Somebody walks on behind it: seen in the next frame but a few, at the right place."""
     pictures = walked(furnished(), frames=60)
-    pictures[40] = spoil(pictures[40])
+    pictures[40] = corrupt(pictures[40])
     motions = watch(pictures)
     assert motions[40].unsettled
     assert set(range(18, 40)) | set(range(46, 60)) <= set(active_frames(motions))
     assert all(motion.area_ratio < 0.08 for motion in motions)
 
 
-@pytest.mark.parametrize("spoil", [grey_smear, shifted_half, repeated_row])
-def test_edge_15_a_part_that_is_lost_for_a_while_is_no_motion(spoil: Spoil) -> None:
+@pytest.mark.parametrize("corrupt", [grey_smear, shifted_half, repeated_row])
+def test_edge_15_a_part_that_is_lost_for_a_while_is_no_motion(corrupt: Corruption) -> None:
     """What the decoder lost stays lost until the next key frame, two seconds later, and then is back."""
     empty = furnished()
-    assert active_frames(watch([*[empty] * 20, *[spoil(empty)] * 30, *[empty] * 30])) == []
+    assert active_frames(watch([*[empty] * 20, *[corrupt(empty)] * 30, *[empty] * 30])) == []
 
 
 def infrared(picture: Picture, *, gamma: float = 0.6, gain: float = 1.15) -> Picture:
@@ -117,7 +117,7 @@ def spotlit(picture: Picture) -> Picture:
 
 @pytest.mark.parametrize("night", [infrared, spotlit], ids=["gamma", "lamp"])
 @every_scene
-def test_edge_15_switching_to_infrared_and_back_is_no_motion(scene: Scene, night: Spoil) -> None:
+def test_edge_15_switching_to_infrared_and_back_is_no_motion(scene: Scene, night: Corruption) -> None:
     """Another picture and three times the noise, for four seconds."""
     empty = scene()
     day, dark = Camera(), Camera(grain_levels=9.0, seed=2)
@@ -129,7 +129,7 @@ def test_edge_15_switching_to_infrared_and_back_is_no_motion(scene: Scene, night
 
 
 @pytest.mark.parametrize("night", [infrared, spotlit], ids=["gamma", "lamp"])
-def test_edge_15_the_background_is_learnt_at_once_after_the_switch(night: Spoil) -> None:
+def test_edge_15_the_background_is_learnt_at_once_after_the_switch(night: Corruption) -> None:
     """Somebody who comes in two seconds after is seen, and nothing else is."""
     empty = night(textured())
     pictures = [textured()] * 20 + walked(empty, frames=70, first=30)

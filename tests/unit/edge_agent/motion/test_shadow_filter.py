@@ -41,7 +41,7 @@ def test_other_texture_is_a_thing() -> None:
 
 
 def test_a_soft_shadow_on_plain_ground_is_light_and_a_sharp_box_is_not() -> None:
-    """A dark box is told from a shadow by the edge around it."""
+    """A dark box is distinguished from a shadow by the edge around it."""
     sharp = block(60, on=asphalt())
     soft = cv2.GaussianBlur(sharp, (31, 31), 0)
     assert (only_lit(asphalt(), soft, LIMIT) > 0).all()

@@ -70,7 +70,7 @@ def test_an_occlusion_is_bridged(seconds: float) -> None:
 
 
 def test_somebody_at_a_table_stays_one() -> None:
-    """Twenty seconds with a restless box, half bodies and two gaps of two and a half seconds."""
+    """Twenty seconds with a jittering box, half bodies and two gaps of two and a half seconds."""
     rng = np.random.default_rng(2)
     frames = []
     for n in range(200):
@@ -93,7 +93,7 @@ def test_a_track_ends_once_and_its_id_is_not_used_again() -> None:
 
 
 def test_who_walks_out_of_the_picture_is_given_up_soon() -> None:
-    """And whoever comes in there three seconds later is somebody else."""
+    """An object that enters there three seconds later gets a new track."""
     walk = [frame([(max(x - 20.0, 0.0), 150, min(x + 20.0, 640.0), 250)]) for x in np.arange(20, 656, 8.0)]
     results = play(ByteTracker(), [*walk, *[NOBODY] * 30, *[frame([(600, 150, 640, 250)])] * 5])
     assert ended(results) == [1]
@@ -109,14 +109,14 @@ def test_cadence_does_not_matter(cadence_s: float) -> None:
 
 
 def test_at_one_update_a_second_a_lifetime_is_also_a_number_of_looks() -> None:
-    """Four looks without a sighting at least, although each counts a second and more."""
+    """At least four updates without a detection, although each counts a second and more."""
     settings = TrackSettings(lost_s=1.0, lost_updates=4)
     results = play(ByteTracker(settings), [frame([person(300)])] * 3 + [NOBODY] * 6, fps=0.5)
     assert [n for n, tracks in enumerate(results) if tracks.ended] == [6]
 
 
 def test_a_pause_of_the_detector_does_not_age_tracks() -> None:
-    """Nobody looked for ten minutes: whoever sat there still does."""
+    """A pause of ten minutes without updates ends no track."""
     tracker = ByteTracker()
     before = play(tracker, [frame([person(300)])] * 10)
     assert ids([*before, *play(tracker, [frame([person(302)])] * 10, start_s=600.0)]) == {1}

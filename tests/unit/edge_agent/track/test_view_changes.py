@@ -38,10 +38,10 @@ def test_edge_20_standing_objects_keep_their_ids_through_a_pan() -> None:
     cars = [person(100 + 70 * n, width=60, height=40) for n in range(3)]
     first = play(tracker, [frame(cars)] * 5)
     shown = []
-    for look in range(1, 6):
+    for step in range(1, 6):
         tracker.move_view(ViewChange(shift_x_px=70.0))
-        moved = [(box[0] + 70 * look, box[1], box[2] + 70 * look, box[3]) for box in cars]
-        shown.append(tracker.update(frame(moved), time_s=1.0 + look * 0.5))
+        moved = [(box[0] + 70 * step, box[1], box[2] + 70 * step, box[3]) for box in cars]
+        shown.append(tracker.update(frame(moved), time_s=1.0 + step * 0.5))
     assert ids(first) == ids(shown) == {1, 2, 3}
     for tracks in shown:
         order = np.argsort(tracks.xyxy[:, 0])

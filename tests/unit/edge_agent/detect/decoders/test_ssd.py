@@ -44,7 +44,7 @@ def values(order: tuple[str, ...], *, rows: int = 4) -> tuple[list[TensorSpec], 
 @pytest.mark.parametrize("order", ORDERS[::5], ids="-".join)
 @pytest.mark.parametrize("background", [True, False])
 def test_a_real_model_is_read_in_any_order_of_outputs(tmp_path: Path, order: tuple[str, ...], background: bool) -> None:
-    """The real operator inside a real model: its outputs are told apart by the operator, whatever order and names."""
+    """Outputs of a real model are identified by its operator, in any order and with any names."""
     network = open_litert(
         write_ssd(tmp_path / "ssd.tflite", BOXES, SCORES, order=order, background=background), threads=1, edgetpu=False
     )
@@ -56,7 +56,7 @@ def test_a_real_model_is_read_in_any_order_of_outputs(tmp_path: Path, order: tup
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
 def test_without_a_list_of_operators_values_tell_them_apart(order: tuple[str, ...]) -> None:
-    """A runtime that lists no operators, and outputs that bear no telling names, still give the right reading."""
+    """Without a list of operators and without descriptive names, the outputs are still decoded correctly."""
     specs, tensors = values(order)
     network = FakeNetwork(outputs=tuple(specs), results=tuple(tensors))
     slots = find_slots(network)

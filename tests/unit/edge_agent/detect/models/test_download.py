@@ -60,41 +60,41 @@ def test_a_file_on_disk_is_fetched_by_its_address(tmp_path: Path, target: Path) 
     assert target.read_bytes() == BODY
 
 
-def spoil_cut(web: Web) -> None:
+def cut_short(web: Web) -> None:
     web.cut_after = 100_000
 
 
-def spoil_content(web: Web) -> None:
+def replace_content(web: Web) -> None:
     web.pages["/m.tflite"] = b"<html>Please log in</html>"
 
 
-def spoil_status(status: int) -> Any:
-    def spoil(web: Web) -> None:
+def answer_status(status: int) -> Any:
+    def break_download(web: Web) -> None:
         web.status["/m.tflite"] = status
 
-    return spoil
+    return break_download
 
 
-def spoil_away(web: Web) -> None:
+def remove_file(web: Web) -> None:
     del web.pages["/m.tflite"]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "kind", "message"),
+    ("break_download", "kind", "message"),
     [
-        (spoil_cut, TransientError, r"stopped after 100,000 of 200,000 bytes; try again"),
-        (spoil_content, ConfigurationError, r"is not the file expected \(sha256 .*a proxy or a login page"),
-        (spoil_away, NotThereError, r"does not exist \(HTTP status 404\)"),
-        (spoil_status(403), ConfigurationError, r"was refused \(HTTP status 403\)"),
-        (spoil_status(503), TransientError, r"returned HTTP status 503; try again later"),
+        (cut_short, TransientError, r"stopped after 100,000 of 200,000 bytes; try again"),
+        (replace_content, ConfigurationError, r"is not the file expected \(sha256 .*a proxy or a login page"),
+        (remove_file, NotThereError, r"does not exist \(HTTP status 404\)"),
+        (answer_status(403), ConfigurationError, r"was refused \(HTTP status 403\)"),
+        (answer_status(503), TransientError, r"returned HTTP status 503; try again later"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_leaves_nothing(
-    web: Web, target: Path, spoil: Any, kind: type[VedetteError], message: str
+    web: Web, target: Path, break_download: Any, kind: type[VedetteError], message: str
 ) -> None:
-    """A body cut short, a log-in page, a missing file, a refusal, a busy server: told apart, nothing kept."""
+    """Each kind of failed download raises its own error, and no file is kept."""
     web.pages["/m.tflite"] = BODY
-    spoil(web)
+    break_download(web)
     with pytest.raises(kind, match=message) as caught:
         Downloader()(f"{web.url}/m.tflite", target, sha256=SHA256)
     assert "\n" not in str(caught.value)

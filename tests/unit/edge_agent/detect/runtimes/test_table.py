@@ -78,14 +78,14 @@ def test_no_runtime_at_all_is_one_clear_line(model: Path) -> None:
 
 
 def test_a_runtime_asked_for_by_name_is_not_replaced(model: Path) -> None:
-    """Who asks for one that is missing is told so rather than given another."""
+    """A named runtime that is missing is an error; no other runtime is used instead."""
     table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
     with pytest.raises(RuntimeMissingError, match="ghost is not installed"):
         open_model(model, threads=1, edgetpu=False, runtime="ghost", runtimes=table)
 
 
 def test_a_runtime_whose_edge_tpu_fails_leads_to_the_next(model: Path) -> None:
-    """The TPU's library may fit another runtime; if none is left, its failure is what is told."""
+    """The TPU's library may fit another runtime; if none is left, its failure is reported."""
     table = {"first": f"{HERE}:without_tpu", "litert": RUNTIMES["litert"]}
     assert open_model(model, threads=1, edgetpu=False, runtimes=table).outputs
     with pytest.raises(EdgeTpuError, match="no Edge TPU here"):
