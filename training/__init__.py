@@ -1,1 +1,1 @@
-"""How the project's own TFLite models were made. Never imported by the product."""
+"""Training of the shipped TFLite models. Not imported by the product."""

@@ -1,10 +1,10 @@
-"""How many plates the shipped detector finds on the test photographs, how many it invents, how long it takes.
+"""Evaluate the shipped plate detector on the test photographs: recall, false positives and time.
 
 Usage::
 
-    .venv/bin/python -m training.evaluate_detector [--shared ../shared] [--threshold 0.4] [--first-look-only] [--list]
+    .venv/bin/python -m training.evaluate_detector [--shared ../shared] [--threshold 0.4] [--first-stage-only] [--list]
 
-The photographs are never trained on and no threshold is chosen by them.
+No model is trained and no threshold is chosen on these photographs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOUND_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one photograph with one labelled plate."""
+    """The result of one photograph with one labelled plate."""
 
     file: str
     found: bool
@@ -47,7 +47,7 @@ def iou(plate: PlateBox, label: tuple[float, float, float, float]) -> float:
 
 
 def evaluate(detector: PlateDetector, folder: Path) -> list[Outcome]:
-    """Return one outcome a photograph."""
+    """Return one outcome per photograph."""
     outcomes = []
     with folder.with_suffix(".csv").open() as table:
         for row in csv.DictReader(table):
@@ -93,10 +93,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--threshold", type=float, default=PlateSearch().threshold)
-    parser.add_argument("--first-look-only", action="store_true")
+    parser.add_argument("--first-stage-only", action="store_true")
     parser.add_argument("--list", action="store_true", help="name the photographs with a missed or a false plate")
     arguments = parser.parse_args()
-    alone = arguments.first_look_only
+    alone = arguments.first_stage_only
     search = PlateSearch(
         threshold=arguments.threshold,
         max_candidates=0 if alone else PlateSearch().max_candidates,

@@ -1,4 +1,4 @@
-"""Examine the plate reader: exact reads of real crops, with a 95 % interval, and the time each takes
+"""Evaluate the plate reader: exact reads of real crops, with a 95 % interval, and the time each takes
 (of one processor: a busy machine does not count).
 
     .venv/bin/python -m training.evaluate_reader [--shared ../shared] [--model PATH] [--errors] [--folder CROPS]
@@ -25,7 +25,7 @@ from shared.plates import normalize_plate
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A crop and what is written on it."""
+    """A crop and its text."""
 
     name: str
     crop: np.ndarray
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--folder", type=Path, default=None, help="crops of make_crops instead of the test set")
-    parser.add_argument("--errors", action="store_true", help="name what was read wrongly")
+    parser.add_argument("--errors", action="store_true", help="list wrong readings")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     reader = open_reader(options.model)

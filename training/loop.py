@@ -1,4 +1,4 @@
-"""The loop that both readers' networks are trained in: for so many steps or minutes, by one process or by several."""
+"""The training loop of both reader networks, by steps or minutes, in one process or several."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often something is said, in steps, and how long the moving average of the weights remembers."""
+    """Reporting and validation intervals in steps, and the decay of the moving average of the weights."""
 
     report_every: int
     validate_every: int
@@ -30,7 +30,7 @@ class Pace:
 
 
 class Schedule:
-    """How far training is, from 0 to 1, by steps or by the clock."""
+    """The progress of training, 0..1, by steps or by time."""
 
     def __init__(self, *, minutes: float, steps: int) -> None:
         self._minutes, self._steps, self._begun_s = minutes, steps, time.monotonic()
@@ -42,7 +42,7 @@ class Schedule:
 
 
 def option_parser(description: str | None, *, batch: int, rate: float) -> argparse.ArgumentParser:
-    """Return a parser of the options that every training has."""
+    """Return a parser with the options common to all trainings."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bank", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -56,7 +56,7 @@ def option_parser(description: str | None, *, batch: int, rate: float) -> argpar
 
 
 def begin(options: argparse.Namespace) -> int:
-    """Make ready for training, join the processes that train together and return which of them this one is."""
+    """Prepare training, join the process group, and return the rank of this process."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
@@ -68,7 +68,7 @@ def begin(options: argparse.Namespace) -> int:
 
 
 def seed_of_process(options: argparse.Namespace, rank: int) -> int:
-    """Return a seed for the samples of one process, which no other has."""
+    """Return a sample seed that is unique to this process."""
     return options.seed + 1 + 1000 * rank
 
 
@@ -80,12 +80,12 @@ def fit(
     pace: Pace,
     *,
     unit: str,
-    look_at: Callable[[nn.Module, int], None] | None,
+    validate: Callable[[nn.Module, int], None] | None,
 ) -> None:
     """Train the weights that are not frozen.
 
-    ``look_at`` gets their moving average and the step; the first of the processes has one, and tells of itself in
-    ``unit`` a second.
+    ``validate`` is called with the moving average of the network and the step, in the process of rank 0, which reports
+    its speed in ``unit`` per second.
     """
     smooth = copy.deepcopy(network)
     learning = [weight for weight in network.parameters() if weight.requires_grad]
@@ -106,11 +106,11 @@ def fit(
         average(smooth, network, step, longest=pace.longest_memory)
         losses.append(cost.item())
         done = progress >= 1
-        if look_at and step % pace.report_every == 0:
+        if validate and step % pace.report_every == 0:
             speed = step * options.batch * processes / (time.monotonic() - begun_s)
             print(f"step {step} loss {np.mean(losses):.3f} {speed:.0f} {unit}/s done {progress:.2f}", flush=True)
-        if look_at and (step % pace.validate_every == 0 or done):
-            look_at(smooth, step)
+        if validate and (step % pace.validate_every == 0 or done):
+            validate(smooth, step)
         if done:
             break
     if together.is_initialized():
@@ -118,7 +118,7 @@ def fit(
 
 
 def rate(step: int, progress: float, peak: float) -> float:
-    """Return the learning rate: up within 150 steps, then down as a cosine to a hundredth."""
+    """Return the learning rate: 150 steps of warm-up, then cosine decay to 1 %."""
     return peak * min(1.0, step / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
@@ -137,7 +137,7 @@ def share_gradients(network: nn.Module, progress: float) -> float:
 
 @torch.no_grad()
 def average(into: nn.Module, network: nn.Module, step: int, *, longest: float) -> None:
-    """Move the averaged weights a little towards the network's; ``longest``: the share they keep in the end."""
+    """Update the moving average of the weights; ``longest``: its final decay."""
     keep = min(longest, (1 + step) / (20 + step))
     for old, new in zip(into.state_dict().values(), network.state_dict().values(), strict=True):
         if old.dtype.is_floating_point:

@@ -125,14 +125,6 @@ NOT_DONE: Final = (
     "tests/unit/edge_agent/transport/",
     "tests/unit/shared/",
     "tests/unit/test_ascii_patterns.py",
-    "training/MODEL_CARD_detector.md",
-    "training/MODEL_CARD_line.md",
-    "training/MODEL_CARD_reader.md",
-    "training/detector/",
-    "training/line/",
-    "training/loop.py",
-    "training/plates/",
-    "training/reader/",
 )
 """Folders that still have such words. Nothing is added here; it is empty when the renaming is done."""
 

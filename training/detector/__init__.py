@@ -1,1 +1,1 @@
-"""The plate detector: generated scenes and real frames, the network, its training and its export to TFLite."""
+"""The plate detector: generated scenes, real frames, network, training, and export to TFLite."""

@@ -1,4 +1,4 @@
-"""What lenses, sensors, coders and daylight do to a picture, at random and in moderation."""
+"""Random augmentation by effects of lenses, sensors, encoders and light."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Luma = NDArray[np.uint8]
 
 
 def augment(rng: np.random.Generator, image: Luma, quads: NDArray[np.float32]) -> tuple[Luma, NDArray[np.float32]]:
-    """Return the picture through a worse camera; mirroring is not among it, for plates have a direction."""
+    """Return the augmented image and corners. Images are not mirrored, because text has a direction."""
     if rng.random() < 0.3:
         image = _blur(rng, image)
     if rng.random() < 0.3:
@@ -49,14 +49,14 @@ def _lower_resolution(rng: np.random.Generator, image: Luma) -> Luma:
 
 
 def _tone(rng: np.random.Generator, image: Luma) -> Luma:
-    """Exposure, contrast and gamma by one look-up table."""
+    """Change exposure, contrast and gamma with one lookup table."""
     ramp = np.linspace(0, 1, 256, dtype=np.float32) ** float(np.exp(rng.normal(0, 0.35)))
     ramp = (ramp - 0.5) * float(np.exp(rng.normal(0, 0.25))) + 0.5 + float(rng.normal(0, 0.1))
     return cv2.LUT(image, np.clip(ramp * 255, 0, 255).astype(np.uint8))
 
 
 def _letterbox(rng: np.random.Generator, image: Luma, quads: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grey bars at two sides, where no plate is."""
+    """Add grey bars at two sides that contain no plate."""
     height, width = image.shape
     horizontal = rng.random() < 0.5
     bar = int(rng.uniform(0.05, 0.25) * (width if horizontal else height))

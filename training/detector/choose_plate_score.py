@@ -1,4 +1,4 @@
-"""Fit how the detector's score and the reader's characters together say that something is a plate.
+"""Fit the plate score: the probability of a plate given the detector's score and the characters read.
 
 Held-out frames and generated scenes of held-out fonts are searched and read; a logistic regression over two numbers
 (the score's log-odds, and the characters read, each counting as much as it is sure, five at most) gives the weights of
@@ -38,7 +38,7 @@ from training.detector.plate_bank import load_bank
 from training.detector.scenes import SceneMaker
 
 LEAST_SCORE = 0.45
-"""Finds are collected from here on, below the detector's own threshold, so that the fit sees doubtful ones."""
+"""Minimum score of collected detections, below the detector's threshold, so that the fit includes uncertain ones."""
 FOUND_IOU = 0.5
 RIDGE = 0.05
 _CELL = (200, 92)
@@ -46,7 +46,7 @@ _CELL = (200, 92)
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Something the detector took for a plate."""
+    """A detection with its reading."""
 
     score: float
     reading: PlateReading
@@ -55,7 +55,7 @@ class Find:
 
 
 def finds_in(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[Find]:
-    """Search and read every picture; the boxes are its plates."""
+    """Detect and read the plates of every image; the boxes are the ground truth."""
     detector, reader = open_plate_detector(search=PlateSearch(threshold=LEAST_SCORE)), open_reader()
     finds: list[Find] = []
     for image, boxes in pictures:
@@ -68,21 +68,21 @@ def finds_in(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[Find]:
 
 
 def fit(finds: list[Find]) -> NDArray[np.float64]:
-    """Return bias, weight of the score's log-odds, weight of a character."""
+    """Return the bias, the weight of the score's log odds and the weight of a character."""
     score = np.clip([find.score for find in finds], 0.001, 0.999)
     characters = [min(legible_characters(find.reading), MAX_CHARACTERS) for find in finds]
     inputs = np.stack([np.ones(len(finds)), np.log(score / (1 - score)), characters], axis=1)
     wanted = np.array([find.plate for find in finds], float)
     weights = np.zeros(3)
     for _ in range(60):
-        told = 1 / (1 + np.exp(-inputs @ weights))
-        curvature = (inputs * (told * (1 - told))[:, None]).T @ inputs + RIDGE * np.eye(3)
-        weights += np.linalg.solve(curvature, inputs.T @ (wanted - told) - RIDGE * weights)
-    told = 1 / (1 + np.exp(-inputs @ weights))
+        probabilities = 1 / (1 + np.exp(-inputs @ weights))
+        curvature = (inputs * (probabilities * (1 - probabilities))[:, None]).T @ inputs + RIDGE * np.eye(3)
+        weights += np.linalg.solve(curvature, inputs.T @ (wanted - probabilities) - RIDGE * weights)
+    probabilities = 1 / (1 + np.exp(-inputs @ weights))
     shown = score >= PlateSearch().threshold
     for least in (0.3, 0.5, MIN_PLATE_SCORE, 0.8, 0.9):
-        kept = shown & (told >= least)
-        print(f"believed {least:.1f} and more: {(kept & (wanted > 0)).sum()} of {wanted.sum():.0f} plates, "
+        kept = shown & (probabilities >= least)
+        print(f"plate score {least:.1f} and above: {(kept & (wanted > 0)).sum()} of {wanted.sum():.0f} plates, "
               f"{(kept & (wanted == 0)).sum()} others of {(shown & (wanted == 0)).sum()}")  # fmt: skip
     return weights
 
@@ -108,7 +108,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--count", type=int, default=200, help="generated scenes")
     parser.add_argument("--sheet", type=Path)
-    parser.add_argument("--plates", default="", help="numbers on the sheet that are plates after all")
+    parser.add_argument("--plates", default="", help="numbers on the sheet that are unlabelled plates")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     held_out = load_frames(arguments.frames, validation=True, cache=arguments.cache / "frames.npy")

@@ -1,4 +1,4 @@
-"""Run the whole search, as the agent runs it, on held-out material at several thresholds, to choose the default by.
+"""Run the complete search on held-out material at several thresholds, to choose the default.
 
 The rule: the lowest threshold at which the search invents at most one plate in ten generated scenes. False plates on
 the real frames are no measure, for many of them are plates that nobody labelled.
@@ -29,7 +29,7 @@ THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
 def answers(detector: NetworkPlateDetector, examples: list[Example]) -> list[FoundPlates]:
-    """Return what the search finds."""
+    """Return the detected plates of each example."""
     out = []
     for example in examples:
         plates = detector.find(cv2.cvtColor(example.image, cv2.COLOR_GRAY2BGR))
@@ -72,7 +72,7 @@ def main() -> None:
     }
     least = THRESHOLDS[0]
     searches = {
-        "first look": PlateSearch(threshold=least, max_candidates=0, search_again=False),
+        "first stage": PlateSearch(threshold=least, max_candidates=0, search_again=False),
         "search": PlateSearch(threshold=least),
     }
     for title, search in searches.items():

@@ -1,4 +1,4 @@
-"""Export a checkpoint to int8 TFLite and say how much the rounding cost.
+"""Export a checkpoint to int8 TFLite and report the loss by quantisation.
 
 Usage::
 
@@ -30,16 +30,15 @@ from training.detector.scenes import SceneMaker
 from training.detector.validate import Example, evaluate, generated_examples, real_examples
 
 SIZES = {"plate_detector": (512, 288), "plate_detector_close": (256, 160)}
-"""Name to (width, height): whole pictures, and the closer look at one plate. Both have the same weights."""
+"""Name to (width, height): whole images, and the second stage. Both have the same weights."""
 CALIBRATION_SCENES = 100
 ROOM = 1.75
-"""How much wider the activations' ranges are than calibration says. It tells moving averages of the least and the most,
-and a plate excites cells beyond them: cut off there, its logits are 0.2 too low and its corners 0.15 strides off; with
-this room 0.03 and 0.03."""
+"""Factor by which activation ranges are widened. Calibration yields moving averages of minimum and maximum,
+which plates exceed: without the factor, logits are 0.2 too low and corners 0.15 strides off; with it 0.03 and 0.03."""
 
 
 class Exported(nn.Module):
-    """What the file holds: luma 0..255 in, ``(1, h, w, 9)`` out for each stride.
+    """The exported model: luma 0..255 in, ``(1, h, w, 9)`` out for each stride.
 
     That the network wants (luma - 128) / 64 is seen to by its first weights, so that nothing is computed of every pixel
     before. Its border of nothing is a luma of 128.

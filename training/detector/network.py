@@ -28,7 +28,7 @@ class Conv(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """Squeeze to half the channels, look around, add."""
+    """Residual block: squeeze to half the channels, 3×3 convolution, add."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Residual(nn.Module):
 
 
 class Surroundings(nn.Module):
-    """Maxima over ever larger windows: what a cell at stride 32 knows of the whole vehicle."""
+    """Spatial pyramid pooling: maxima over increasing windows, for context at stride 32."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

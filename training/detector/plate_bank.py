@@ -1,4 +1,4 @@
-"""Many generated plates in luma, drawn once and kept in a file: scenes are made faster than plates are.
+"""Generated plates in luma, rendered once and stored in a file, because rendering plates is slower than scenes.
 
 python -m training.detector.plate_bank --count 6000 --seed 1 --out ~/.cache/vedette-detector/plates-train.npz
 """
@@ -18,7 +18,7 @@ MOST_HEIGHT_PX = 160
 
 
 def draw_bank(count: int, seed: int, *, held_out: bool) -> list[NDArray[np.uint8]]:
-    """Return plates in luma; the validation side is set in fonts the training side never shows."""
+    """Return plates in luma. Validation plates use fonts that are not in the training set."""
     from training.plates import render_detailed  # needs Pillow and the fonts; reading a bank needs neither
 
     rng = np.random.default_rng(seed)
@@ -36,13 +36,13 @@ def draw_bank(count: int, seed: int, *, held_out: bool) -> list[NDArray[np.uint8
 
 
 def save_bank(path: Path, plates: list[NDArray[np.uint8]]) -> None:
-    """Write the plates end to end with their sizes."""
+    """Write the plates and their sizes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, sizes=np.array([p.shape for p in plates]), pixels=np.concatenate([p.ravel() for p in plates]))
 
 
 def load_bank(path: Path) -> list[NDArray[np.uint8]]:
-    """Read what ``save_bank`` wrote."""
+    """Read a file written by ``save_bank``."""
     stored = np.load(path)
     sizes, pixels = stored["sizes"], stored["pixels"]
     ends = np.cumsum(sizes.prod(axis=1))

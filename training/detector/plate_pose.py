@@ -1,4 +1,4 @@
-"""A plate put into a picture: seen from an angle, lit, shaded, framed, and blended at its exact corners."""
+"""Renders a plate into an image: perspective, light, shade, frame, and blending at exact corners."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def corners_seen(rng: np.random.Generator, aspect: float, *, yaw: float, pitch: 
 
 
 def random_angles(rng: np.random.Generator) -> dict[str, float]:
-    """Mostly nearly straight on, sometimes from far aside or above."""
+    """Return mostly small angles, sometimes large ones."""
     spread = rng.choice([0.35, 1.0, 1.6], p=[0.4, 0.45, 0.15])
     return {
         "yaw": float(np.clip(rng.normal(0, 22) * spread, -62, 62)),
@@ -59,7 +59,7 @@ def light(rng: np.random.Generator, plate: Luma, like: Luma | None) -> NDArray[n
 
 
 def _shadow(rng: np.random.Generator, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A hard edge between sun and shade across the plate."""
+    """Add a shadow edge across the plate."""
     height, width = values.shape
     mask = np.ones((height, width), np.float32)
     x = rng.uniform(-0.2, 1.2, 2) * width

@@ -1,4 +1,4 @@
-"""Which cell of which stride answers for which plate."""
+"""Assignment of plates to cells and strides."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from training.detector.scenes import Scene
 
 BACKGROUND, PLATE, IGNORED = 0, 1, 2
 SPANS_PX = ((0.0, 96.0), (64.0, 216.0), (144.0, 1e9))
-"""Plates of which width each stride answers for; two answer where they overlap."""
+"""Range of plate widths assigned to each stride, in pixels; ranges overlap."""
 BESIDE_FACTOR = 1.3
-"""A plate this much outside a stride's span is background to it, characters and all."""
+"""A plate outside a stride's range by this factor is background for it."""
 CORE_SHARE = (0.22, 0.33)
-"""Half of the part of the box, across and down, whose cells answer."""
+"""Half of the central part of the box, horizontally and vertically, whose cells are positive."""
 DOUBTFUL_WEIGHT = 0.15
 
 

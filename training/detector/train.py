@@ -34,7 +34,7 @@ SHAPES = (((320, 320), 8, 0.5), ((448, 288), 6, 0.3), ((640, 384), 4, 0.2))
 
 
 def draw_batches(out: multiprocessing.Queue, arguments: argparse.Namespace) -> None:
-    """Fill the queue for ever (runs in its own process)."""
+    """Fill the queue with batches in a separate process."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     rng = np.random.default_rng(arguments.seed)
@@ -50,7 +50,7 @@ def draw_batches(out: multiprocessing.Queue, arguments: argparse.Namespace) -> N
 
 
 def to_input(images: np.ndarray) -> torch.Tensor:
-    """Return luma as the network wants it."""
+    """Return luma normalised for the network."""
     return ((torch.from_numpy(images).float() - 128) / 64).to(memory_format=torch.channels_last)
 
 
@@ -66,7 +66,7 @@ def answer(net: PlateNet, examples: list[Example]) -> dict[str, object]:
 
 
 class Average:
-    """A running mean of the weights: what is validated and kept."""
+    """A moving average of the weights, which is validated and saved."""
 
     def __init__(self, net: PlateNet, decay: float = 0.996) -> None:
         self.net, self._decay, self._steps = deepcopy(net), decay, 0
@@ -83,7 +83,7 @@ class Average:
 
 
 def rate(progress: float, peak: float) -> float:
-    """Warm up over 3 %, then down along a cosine."""
+    """Return the learning rate: warm-up over 3 %, then cosine decay."""
     return peak * (
         progress / 0.03 if progress < 0.03 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     )
@@ -120,7 +120,7 @@ def main() -> None:
         [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}], lr=1e-4
     )
     grids = {shape: cells(shape[1], shape[0]) for shape, *_ in SHAPES}
-    start, last_look, step, seen, waited = time.monotonic(), time.monotonic(), 0, 0, 0.0
+    start, last_validated, step, seen, waited = time.monotonic(), time.monotonic(), 0, 0, 0.0
     while (progress := (time.monotonic() - start) / (arguments.minutes * 60)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate(progress, arguments.peak)
@@ -144,10 +144,10 @@ def main() -> None:
             print(
                 f"{time.monotonic() - start:6.0f} s step {step} seen {seen} waited {waited:.0f} s: {words}", flush=True
             )
-        if time.monotonic() - last_look > 330:
-            _look(average.net, sets, arguments.out, step)
-            last_look = time.monotonic()
-    _look(average.net, sets, arguments.out, step)
+        if time.monotonic() - last_validated > 330:
+            _validate(average.net, sets, arguments.out, step)
+            last_validated = time.monotonic()
+    _validate(average.net, sets, arguments.out, step)
 
 
 def _next(batches: multiprocessing.Queue) -> tuple[np.ndarray, ...]:
@@ -158,7 +158,7 @@ def _next(batches: multiprocessing.Queue) -> tuple[np.ndarray, ...]:
             print("waiting for scenes", flush=True)
 
 
-def _look(net: PlateNet, sets: dict[str, list[Example]], out: Path, step: int) -> None:
+def _validate(net: PlateNet, sets: dict[str, list[Example]], out: Path, step: int) -> None:
     for name, examples in sets.items():
         print(f"step {step} {name}: {answer(net, examples)}", flush=True)
     torch.save({"weights": net.state_dict(), "step": step}, out / "last.tmp")

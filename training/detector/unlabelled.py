@@ -1,4 +1,4 @@
-"""Find what an exported network takes for plates in the training frames where no label is; the next round skips it.
+"""List detections without a label in the training frames; the next training ignores these areas.
 
 Many plates in the frames have no label; punishing the network for finding them teaches it to miss plates.
 

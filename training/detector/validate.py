@@ -1,5 +1,7 @@
-"""Validation while training: generated scenes of held-out fonts and frames, and the held-out real frames. Never the
-examination."""
+"""Validation during training: generated scenes of held-out fonts and frames, and held-out real frames.
+
+The test set is not used.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from training.detector.frames import RealFrames
 from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker
 
 SIZE_PX = (640, 384)
-"""Width and height that training looks at."""
+"""Width and height of validation images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Recipes for the line reader: the network that reads one line of a plate once its characters have been found."""
+"""Training of the line reader, which reads one line of a plate whose characters have been detected."""

@@ -1,11 +1,11 @@
-"""Weights part of the way between those that training began with and those it ended with.
+"""Weight averaging: interpolates between the initial and the trained weights.
 
     python -m training.line.average_weights --start /tmp/line-start.pt --trained RUN/last.pt --bank BANK --frames FRAMES
 
-Training on drawn plates makes a reader better at drawn plates, and after a while worse at photographs of kinds that it
-never saw. The mean of both sets of weights keeps most of what each knows (Wortsman et al. 2022, "Robust fine-tuning of
-zero-shot models"). Run so on a network that was trained with ``--real-share 0``, this prints how many lines each share
-of the way reads: of photographs, which are then all unseen, as they are and augmented, and of drawn plates.
+Training on synthetic plates improves a reader on synthetic plates, and eventually degrades it on photographs of unseen
+kinds. Averaging both sets of weights keeps most of the accuracy of each (Wortsman et al. 2022, "Robust fine-tuning of
+zero-shot models"). For a network trained with ``--real-share 0``, this prints the share of lines read for each weight:
+of unseen photographs, unchanged and augmented, and of synthetic plates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AUGMENTED = 0.6
 
 
 def average_weights(start: dict[str, Tensor], trained: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Return the weights ``share`` (0..1) of the way from the first to the second."""
+    """Return ``start`` and ``trained`` interpolated; ``share``, 0..1: weight of ``trained``."""
     return {name: torch.lerp(start[name].float(), trained[name].float(), share) for name in start}
 
 

@@ -144,11 +144,11 @@ def from_ppocr(path: Path, characters: list[str]) -> LineNetwork:
     graph = _Graph(path)
     network = LineNetwork()
     _fill([m for m in network.modules() if isinstance(m, nn.Conv2d)], graph.convolutions())
-    dense = [(weight.T, offset) for weight, offset in graph.followed_by_offset("MatMul")]
+    dense = [(weight.T, offset) for weight, offset in graph.with_offset("MatMul")]
     kept = [0, *(1 + characters.index(char) for char in ALPHABET)]
     dense[-1] = (dense[-1][0][kept], dense[-1][1][kept])
     _fill([m for m in network.modules() if isinstance(m, nn.Linear)], dense)
-    scales = [pair for pair in graph.followed_by_offset("Mul") if pair[0].shape == pair[1].shape == (120,)]
+    scales = [pair for pair in graph.with_offset("Mul") if pair[0].shape == pair[1].shape == (120,)]
     _fill([m for m in network.modules() if isinstance(m, nn.LayerNorm)], scales)
     return network
 
@@ -174,7 +174,7 @@ class _Graph:
             return None
         return next((value for value in map(self._value, follower.input) if value is not None), None)
 
-    def followed_by_offset(self, kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    def with_offset(self, kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return second operand and offset of the nodes of a kind that have both."""
         pairs = [(self._value(node.input[1]), self._offset(node)) for node in self._nodes.node if node.op_type == kind]
         return [(one, other) for one, other in pairs if one is not None and other is not None]

@@ -32,7 +32,7 @@ UNPLACED = np.zeros(len(ALPHABET), np.float32)
 
 @dataclass(frozen=True, slots=True)
 class LineSample:
-    """A line as the network gets it."""
+    """A line as input of the network."""
 
     image: np.ndarray
     """uint8 BGR ``(48, 192, 3)``"""
@@ -62,7 +62,7 @@ def cut_sample(rng: np.random.Generator | None, crop: np.ndarray, boxes: np.ndar
 
 
 def moved(rng: np.random.Generator, character: DetectedCharacter) -> DetectedCharacter:
-    """Return the character a little beside its place, a little too large or small."""
+    """Return the character with a small random error of position and size."""
     x, y = rng.normal(0, 0.06, 2)
     wide, tall = np.exp(rng.normal(0, 0.07, 2))
     return DetectedCharacter(

@@ -5,7 +5,7 @@
         --resume /tmp/line-start.pt
 
 The learning rate falls as a cosine of the time spent (``--minutes``) or of the steps. ``last.pt`` (the moving average
-of the weights) is written all along.
+of the weights) is written during training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.loop import Pace, begin, fit, option_parser, seed_of_process
 from training.reader.bank import load_real
 
 PACE = Pace(report_every=25, validate_every=150, longest_memory=0.99)
-"""The average forgets soon: fine-tuning takes hundreds of steps, not tens of thousands."""
+"""A short moving average, because fine-tuning takes hundreds of steps, not tens of thousands."""
 
 
 @torch.no_grad()
@@ -57,20 +57,20 @@ def train(options: argparse.Namespace) -> None:
     lines = Lines(
         options.bank, options.frames, options.batch, seed_of_process(options, rank), real_share=options.real_share
     )
-    look_at = Watch(options).look_at if rank == 0 else None
-    fit(network, lines, cost_of, options, PACE, unit="lines", look_at=look_at)
+    validate = Validation(options).validate if rank == 0 else None
+    fit(network, lines, cost_of, options, PACE, unit="lines", validate=validate)
 
 
 def cost_of(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Return how wrong the network is about a batch (Graves et al. 2006)."""
+    """Return the CTC loss of a batch (Graves et al. 2006)."""
     pictures, wanted, lengths = batch
     steps = network(pictures).log_softmax(2).transpose(0, 1)
-    told = torch.full((len(pictures),), steps.shape[0])
-    return functional.ctc_loss(steps, wanted, told, lengths, zero_infinity=True)
+    input_lengths = torch.full((len(pictures),), steps.shape[0])
+    return functional.ctc_loss(steps, wanted, input_lengths, lengths, zero_infinity=True)
 
 
-class Watch:
-    """Tells how well a network reads what it was not trained on, and keeps its weights."""
+class Validation:
+    """Reports the accuracy on held-out lines and saves the weights."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         rng = np.random.default_rng(1)
@@ -83,9 +83,9 @@ class Watch:
         }
         self._out = options.out
 
-    def look_at(self, network: nn.Module, step: int) -> None:
-        told_of = " ".join(f"{name} {exact(network, samples):.4f}" for name, samples in self._sets.items())
-        print(f"step {step} exact: {told_of}", flush=True)
+    def validate(self, network: nn.Module, step: int) -> None:
+        accuracies = " ".join(f"{name} {exact(network, samples):.4f}" for name, samples in self._sets.items())
+        print(f"step {step} exact: {accuracies}", flush=True)
         torch.save({"network": network.state_dict(), "step": step}, self._out / "last.pt")
 
 

@@ -42,7 +42,7 @@ class Style:
     zero: float
     """width of the 0 as a share of the O's; 1 is the same die"""
     mark: str
-    """what tells a 0: nothing, a slash or a dot"""
+    """mark of the 0: none, a slash or a dot"""
     one: int
     eye: int
     four: int

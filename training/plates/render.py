@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.plates import decorate, ground, mounting, serials
+from training.plates import decorate, ground, mounting, plate_texts
 from training.plates.dies import Dies, draw_style
 from training.plates.fonts import MASK_CAP_PX, pick_typeface
 from training.plates.ink import paint_text, separator
@@ -98,7 +98,7 @@ def _render_layout(rng: np.random.Generator, layout: Layout, fonts: str | None) 
     if layout.band in ("top", "city"):
         area[1] = decorate.top_strip(rng, image, layout.band, layout.band_text, ink)
 
-    texts = serials.draw(rng, pattern).split("/")
+    texts = plate_texts.draw(rng, pattern).split("/")
     cap = layout.cap_mm * scale * rng.uniform(0.94, 1.06)
     free = (area[3] - area[1]) - cap * len(texts)
     if free < 0.12 * cap * len(texts):
@@ -124,9 +124,9 @@ def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
         ink = tuple(int(v) for v in rng.integers(10, 120, 3))
     image = ground.scenic(rng, width, height, ink)
     serial = (
-        serials.vanity(rng)
+        plate_texts.vanity(rng)
         if rng.random() < 0.3
-        else serials.draw(rng, str(rng.choice(state.patterns)), without_ioq=0.85)
+        else plate_texts.draw(rng, str(rng.choice(state.patterns)), without_ioq=0.85)
     )
 
     cap = height * rng.uniform(0.38, 0.52)

@@ -1,1 +1,1 @@
-"""The plate reader: what it is trained on, its network, its export and its examination."""
+"""The plate reader: training data, network, export and evaluation."""

@@ -1,4 +1,4 @@
-"""From a clean plate to what a camera and a careless crop make of it, in the reader's input size.
+"""Augments clean plates with the effects of cameras and inexact crops, in the reader's input size.
 
 A sample is a plate warped into a small crop over some background (corners off by up to ±14 %, loose or tight), at a
 glyph height between 9 and 48 pixels, lit, shaded, blurred, made noisy, compressed, and stretched to the reader's input.
@@ -20,7 +20,7 @@ INPUT_WIDTH, INPUT_HEIGHT = 192, 64
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A crop as the reader gets it."""
+    """A crop as input of the reader."""
 
     image: np.ndarray
     """uint8 RGB ``(64, 192, 3)``"""
@@ -56,19 +56,19 @@ class Backgrounds:
 def make_sample(
     rng: np.random.Generator, plate: BankedPlate, backgrounds: Backgrounds, *, hardness: float = 1.0
 ) -> Sample:
-    """Return one degraded crop in the reader's input size; ``hardness`` 0 is nearly clean, 1 the full range."""
+    """Return an augmented crop in the reader's input size; ``hardness``: 0 nearly clean, 1 full range."""
     crop, boxes = make_crop(rng, plate, backgrounds, hardness=hardness)
     return _sample(crop, boxes, plate)
 
 
 def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> Sample:
-    """Return a photographed plate, cut anew and augmented a little more; ``hardness`` 0: cut by its label, as it is."""
+    """Return a photographed plate, cropped anew and slightly augmented; ``hardness`` 0: unchanged crop of its label."""
     crop, boxes = make_real_crop(rng, plate, hardness=hardness)
     return _sample(crop, boxes, plate)
 
 
 def make_real_crop(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same as a BGR crop, and the characters' boxes in its pixels."""
+    """Return such a plate as a BGR crop, and the boxes of its characters, in its pixels."""
     picture = cv2.imdecode(np.frombuffer(plate.png, np.uint8), cv2.IMREAD_COLOR)
     (x0, y0), (width, height) = plate.box[:2], plate.box[2:] - plate.box[:2]
     boxes = plate.boxes - np.tile(plate.box[:2], 2)
@@ -97,7 +97,7 @@ def _sample(crop: np.ndarray, boxes: np.ndarray, plate: BankedPlate | RealPlate)
 def make_crop(
     rng: np.random.Generator, plate: BankedPlate, backgrounds: Backgrounds, *, hardness: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return one degraded BGR crop as a camera gives it, and the characters' boxes in its pixels."""
+    """Return an augmented BGR crop and the boxes of its characters, in its pixels."""
     clean = cv2.imdecode(np.frombuffer(plate.jpeg, np.uint8), cv2.IMREAD_COLOR)
     width, height = plate.size
     glyph_px = float(np.median(plate.boxes[:, 3] - plate.boxes[:, 1]))
@@ -190,7 +190,7 @@ def _augment(rng: np.random.Generator, crop: np.ndarray, hardness: float) -> np.
 
 
 def _uneven(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """Lay a shadow's edge, a gradient or a patch of glare over the picture."""
+    """Add a shadow edge, a gradient or a patch of glare."""
     height, width = light.shape[:2]
     x, y = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
     angle = float(rng.uniform(0, 2 * np.pi))

@@ -1,9 +1,9 @@
-"""The reader's network: it spots characters on a grid, which asks no counting of it and holds for any layout.
+"""The reader's network: it detects characters on a grid, which works for any layout and number of characters.
 
-On a 192×64 crop a small residual network gives a map of 8 rows by 48 columns. Each cell answers "which character's
-middle is here, if any" (37 classes, 0 = none) and "where exactly and how large" (4 numbers). A coarser, dilated branch
-shows each cell the whole plate, so that a slogan is told from the number and an 0 from an O by its company. The
-region is a by-product.
+On a 192×64 crop a small residual network gives a map of 8 rows by 48 columns. Each cell predicts which character, if
+any, has its centre there (37 classes, 0 = none), and its position and size (4 numbers). A coarser, dilated branch
+provides the context of the whole plate, so that it distinguishes a slogan from the number, and 0 from O. A second
+output is the region.
 """
 
 from __future__ import annotations

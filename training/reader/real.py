@@ -1,10 +1,9 @@
-"""Real crops to train on beside the drawn ones: plates of the Romanian dash-camera frames (MIT), with their texts.
+"""Real training crops: plates of the Romanian dash-camera frames (MIT) with their texts.
 
-``romania_texts.csv`` says what is written on them, as far as an eye could tell: a vehicle that is seen for seconds is
-read where it is near, so its far, blurred and blinded pictures have a text too. Where each character stands is what
-the shipped reader finds; where it misses some, their places come from another picture of the same plate. The last
-drives are held out, as they are from the detector's training; of their plates, those that earlier drives show as well
-are not counted.
+``romania_texts.csv`` has the texts of all legible plates. A vehicle is read where it is near, so that its distant,
+blurred and overexposed images have a text too. Character positions are those that the shipped reader detects; missing
+ones are taken from another image of the same plate. The last drives are held out, as in the detector's training; plates
+that earlier drives show as well are excluded from them.
 
     python -m training.reader.real --frames ../shared/anpr/train_romania --bank BANK
 """

@@ -7,8 +7,8 @@
     torchrun --nproc-per-node 2 -m training.reader.train --workers 0 …      # as many processes as cores, one network
 
 The learning rate falls as a cosine of the time spent (``--minutes``) or of the steps (``--steps``). ``last.pt`` and
-``best.pt`` (the moving average of the weights, best on the validation crops) are written all along, so an export is
-possible at any time.
+``best.pt`` (the moving average of the weights, best on the validation crops) are written during training and
+can be exported at any time.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ def train(options: argparse.Namespace) -> None:
     network = ReaderNetwork().to(memory_format=torch.channels_last)
     if options.resume:
         warm_start(network, torch.load(options.resume)["network"])
-    look_at = Validation(options.bank, options.frames, options.out).look_at if rank == 0 else None
-    fit(network, batches(options, rank), cost_of, options, PACE, unit="crops", look_at=look_at)
+    validate = Validation(options.bank, options.frames, options.out).validate if rank == 0 else None
+    fit(network, batches(options, rank), cost_of, options, PACE, unit="crops", validate=validate)
 
 
 def batches(options: argparse.Namespace, rank: int) -> DataLoader:
@@ -164,7 +164,7 @@ def cost_of(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 
 
 class Validation:
-    """Tells how well a network reads what it was not trained on, and keeps the newest and the best of them."""
+    """Reports the accuracy on held-out plates and saves the latest and the best weights."""
 
     def __init__(self, bank: Path, frames: Path | None, out: Path) -> None:
         unaugmented = np.random.default_rng(1)
@@ -172,7 +172,7 @@ class Validation:
         self._photographs = [make_real_sample(unaugmented, one, hardness=0) for one in load_real(bank, held_out=True)]
         self._out, self._best = out, 0.0
 
-    def look_at(self, network: nn.Module, step: int) -> None:
+    def validate(self, network: nn.Module, step: int) -> None:
         exact, characters = accuracy(network, self._drawn)
         on_photographs = f" photographs {accuracy(network, self._photographs)[0]:.4f}" if self._photographs else ""
         print(f"step {step} validation exact {exact:.4f} characters {characters:.4f}{on_photographs}", flush=True)

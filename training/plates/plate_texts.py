@@ -1,4 +1,4 @@
-"""The characters on a plate: serials after a pattern, and what people choose themselves."""
+"""The texts of plates: by a pattern, or vanity plates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _NO_I_O_Q = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _HARD_LETTERS, _HARD_DIGITS = "IIIOQJBWM", "1110087"
 _HARD_SOURCES = {"L": _HARD_LETTERS, "D": _HARD_DIGITS, "X": _HARD_LETTERS + _HARD_DIGITS}
 HARD_SHARE = 0.3
-"""Of the plates that may hold any letter: one to three characters are drawn from those that are hardest to read. Evenly
-drawn letters left a reader that took an I at either end (IF 82 EVA, TR 95 XMI) for the edge of the plate."""
+"""Share of plates with one to three characters that are hard to read, among those that may have any letter. With evenly
+drawn letters, a reader mistook an I at either end (IF 82 EVA, TR 95 XMI) for the edge of the plate."""
 
 
 def draw(rng: np.random.Generator, pattern: str, *, without_ioq: float = 0.4) -> str:
