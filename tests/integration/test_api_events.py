@@ -1,4 +1,4 @@
-"""The events API on a real PostgreSQL, called as API Gateway calls it."""
+"""The events API on PostgreSQL, called with API Gateway events."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _ids(answer: Any) -> list[int]:
     return [event["id"] for event in answer.json()["events"]]
 
 
-def test_an_event_looks_as_subscribers_see_it(api: ApiCalls, database_url: str) -> None:
-    """List and single event give the same flat object that is published, to the last field."""
+def test_an_event_equals_its_published_document(api: ApiCalls, database_url: str) -> None:
+    """The list and the single event return the same fields as the published event."""
     data = {"class_name": "person", "confidence": 0.5, "zones": ["é"], "track_id": 2**60, "x": [1.10, None, "\u2028"]}
     [number] = store(database_url, [stored_event("tracking", event_data=data, snapshot_path=None)])
     with psycopg.connect(database_url) as connection:
@@ -59,8 +59,8 @@ def test_an_event_looks_as_subscribers_see_it(api: ApiCalls, database_url: str) 
     EventResponse.model_validate(flat)
 
 
-def test_an_event_that_is_not_there_is_404(api: ApiCalls) -> None:
-    """By number and by event_id (of either kind of UUID) the answer is the same problem."""
+def test_a_missing_event_is_a_404(api: ApiCalls) -> None:
+    """The problem is the same for an id and for both kinds of UUID."""
     for ref in (
         "1",
         str(2**63 - 1),
@@ -73,9 +73,9 @@ def test_an_event_that_is_not_there_is_404(api: ApiCalls) -> None:
         assert answer.json()["type"] == "urn:vedette:problem:event-not-found"
 
 
-def test_a_uuid_whose_time_is_not_the_events_is_found_all_the_same(api: ApiCalls, database_url: str) -> None:
-    """A replayed clip's events were minted years after they were captured."""
-    event_id = UUID("0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11")  # minted 2024-11
+def test_an_event_is_found_if_the_time_in_its_uuid_differs(api: ApiCalls, database_url: str) -> None:
+    """The event ids of a replayed clip are created years after its capture times."""
+    event_id = UUID("0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11")  # created 2024-11
     old = NOON.replace(year=2019)
     [number] = store(database_url, [stored_event(event_id=str(event_id), timestamp=old)])
     assert api.get(f"/api/events/{event_id}").json()["id"] == number
@@ -83,7 +83,7 @@ def test_a_uuid_whose_time_is_not_the_events_is_found_all_the_same(api: ApiCalls
 
 
 def test_pages_are_newest_first_with_an_exact_total(api: ApiCalls, database_url: str) -> None:
-    """Pages follow one another without a gap, and say themselves whether there are more."""
+    """Consecutive pages have no gap, and ``has_more`` is correct."""
     numbers = store(database_url, _a_day_of_events(25))
     seen: list[int] = []
     for page in (1, 2, 3):
@@ -98,8 +98,8 @@ def test_pages_are_newest_first_with_an_exact_total(api: ApiCalls, database_url:
     assert (beyond["events"], beyond["total"], beyond["has_more"], beyond["next_cursor"]) == ([], 25, False, None)
 
 
-def test_a_cursor_walks_everything_once_while_events_arrive(api: ApiCalls, database_url: str) -> None:
-    """Events of one instant are not lost between two pages, and new ones do not shift the walk."""
+def test_a_cursor_returns_every_event_once_while_events_arrive(api: ApiCalls, database_url: str) -> None:
+    """Events with the same timestamp are not lost between two pages, and new events do not shift the pages."""
     numbers = store(database_url, [stored_event(timestamp=NOON + timedelta(seconds=n // 7)) for n in range(40)])
     answer = api.get("/api/events", page_size=6).json()
     walked = [event["id"] for event in answer["events"]]
@@ -112,8 +112,8 @@ def test_a_cursor_walks_everything_once_while_events_arrive(api: ApiCalls, datab
     assert not answer["has_more"]
 
 
-def test_each_condition_does_what_it_says(api: ApiCalls, database_url: str) -> None:
-    """One event meets each condition, its neighbour does not."""
+def test_each_condition_selects_its_events(api: ApiCalls, database_url: str) -> None:
+    """For each condition, one event matches and another one does not."""
     dog_at_gate = {"class_name": "dog", "confidence": 0.7, "zones": ["yard", "gate"]}
     two_objects = {"detections": [{"class_name": "car", "confidence": 0.9}, {"class_name": "dog", "confidence": 0.4}]}
     a, b, c, d, e, f = store(
@@ -156,7 +156,8 @@ def test_each_condition_does_what_it_says(api: ApiCalls, database_url: str) -> N
 
 
 def test_shortcuts_are_lists_with_a_condition(api: ApiCalls, database_url: str) -> None:
-    """``/camera/…`` and ``/plate/…`` take the list's other parameters too, and refuse a contradiction."""
+    """``/camera/...`` and ``/plate/...`` accept the other parameters of the list and reject a contradicting
+    condition."""
     one, _, plate = store(
         database_url, [stored_event(), stored_event(camera_id="camera-2"), stored_event("anpr", camera_id="camera-3")]
     )
@@ -167,15 +168,15 @@ def test_shortcuts_are_lists_with_a_condition(api: ApiCalls, database_url: str) 
     assert api.get("/api/events/plate/B1", license_plate="B2").status == 422
 
 
-def test_every_route_is_found_under_v1_too(api: ApiCalls, database_url: str) -> None:
-    """``/api/v1`` is another name for ``/api``."""
+def test_every_route_is_available_under_v1(api: ApiCalls, database_url: str) -> None:
+    """``/api/v1`` has the same routes as ``/api``."""
     [number] = store(database_url, [stored_event()])
     for path in ("/events", "/events/stats", "/events/recent", f"/events/{number}", "/events/export"):
         assert api.get(f"/api/v1{path}").body == api.get(f"/api{path}").body
 
 
-def test_statistics_are_exact_and_say_when(api: ApiCalls, database_url: str) -> None:
-    """Totals by type and camera, largest first, and the first and last time."""
+def test_statistics_are_exact(api: ApiCalls, database_url: str) -> None:
+    """Totals by type and camera are sorted by size, and the time range is that of the events."""
     store(database_url, _a_day_of_events(3) + _a_day_of_events(2, event_type="anpr", camera_id="camera-2"))
     answer = api.get("/api/events/stats").json()
     EventStatisticsResponse.model_validate(answer)
@@ -194,14 +195,14 @@ def test_statistics_are_exact_and_say_when(api: ApiCalls, database_url: str) -> 
 
 
 def test_recent_events_are_the_newest(api: ApiCalls, database_url: str) -> None:
-    """As many as asked for, newest first, without a count of all."""
+    """The list has at most ``limit`` events, newest first, and no total."""
     numbers = store(database_url, _a_day_of_events(12))
     assert _ids(api.get("/api/events/recent")) == numbers[:-11:-1]
     assert _ids(api.get("/api/events/recent", limit=2)) == numbers[:-3:-1]
 
 
 def test_deleting_one_event(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
-    """The event goes, its picture stays unless asked for, totals follow, and a second time it is not there."""
+    """The event is deleted, its snapshot only on request, totals change, and a second deletion is a 404."""
     path = "camera-1/2026-11-20/motion_120000_000000.jpg"
     one, two = store(database_url, [stored_event(snapshot_path=path), stored_event(timestamp=NOON + timedelta(days=1))])
     picture, thumbnail = f"snapshots/gate-01/{path}", f"thumbnails/gate-01/{path}"
@@ -215,8 +216,8 @@ def test_deleting_one_event(api: ApiCalls, database_url: str, snapshots: FakeSna
     assert api.get("/api/events/stats").json()["total_events"] == 0
 
 
-def test_a_picture_that_another_event_shows_stays(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
-    """Two objects in one frame share its picture: it goes with the last of them."""
+def test_a_snapshot_of_another_event_is_kept(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
+    """Two objects in one frame share a snapshot. It is deleted with the last of their events."""
     path = "camera-1/2026-11-20/tracking_120000_000000.jpg"
     one, two = store(database_url, [stored_event("tracking", snapshot_path=path)] * 2)
     snapshots.objects[f"snapshots/gate-01/{path}"] = b"jpeg"
@@ -226,22 +227,22 @@ def test_a_picture_that_another_event_shows_stays(api: ApiCalls, database_url: s
     assert not snapshots.objects
 
 
-def test_a_bucket_that_is_away_does_not_keep_an_event(
+def test_an_event_is_deleted_if_the_bucket_is_unavailable(
     api: ApiCalls, database_url: str, snapshots: FakeSnapshots
 ) -> None:
-    """The event is deleted and the answer says what stayed behind."""
+    """The message reports that the snapshot was not deleted."""
     path = "camera-1/2026-11-20/motion_120000_000000.jpg"
     [number] = store(database_url, [stored_event(snapshot_path=path)])
-    snapshots.away = TransientError("S3 is away")
+    snapshots.error = TransientError("S3 is unavailable")
     answer = api.delete(f"/api/events/{number}", delete_snapshot="true").json()
     assert answer == {"message": "Event deleted; its snapshot could not be deleted", "snapshot_deleted": False}
     assert api.get(f"/api/events/{number}").status == 404
 
 
-def test_deleting_many_goes_oldest_first_and_says_what_is_left(
+def test_deleting_many_events_starts_with_the_oldest(
     api: ApiCalls, database_url: str, snapshots: FakeSnapshots
 ) -> None:
-    """A bounded batch, in order of time; neighbours that do not match stay; counts stay exact."""
+    """The batch is limited, other events are kept, and ``remaining`` and all totals are exact."""
     path = "camera-1/2026-11-20/motion_120000_000000.jpg"
     store(database_url, _a_day_of_events(5, snapshot_path=path) + _a_day_of_events(3, camera_id="camera-2"))
     snapshots.objects[f"snapshots/gate-01/{path}"] = b"jpeg"
@@ -257,8 +258,8 @@ def test_deleting_many_goes_oldest_first_and_says_what_is_left(
     assert api.post("/api/events/delete", {"camera_id": "camera-1"}).json()["deleted"] == 0
 
 
-def test_an_export_has_every_event_in_either_form(api: ApiCalls, database_url: str) -> None:
-    """NDJSON lines are the list's events; CSV has one row an event with the same values."""
+def test_an_export_has_every_event_in_both_formats(api: ApiCalls, database_url: str) -> None:
+    """NDJSON has the events of the list; CSV has one row per event with the same values."""
     store(database_url, [*_a_day_of_events(3), stored_event("anpr", timestamp=NOON + timedelta(hours=1))])
     listed = api.get("/api/events").json()["events"]
     ndjson = api.get("/api/events/export")
@@ -272,8 +273,8 @@ def test_an_export_has_every_event_in_either_form(api: ApiCalls, database_url: s
     assert api.get("/api/events/export", format="csv", event_type="detection").body.count(b"\r\n") == 1
 
 
-def test_cloud_14_a_cell_that_looks_like_a_formula_is_made_harmless(api: ApiCalls, database_url: str) -> None:
-    """What a camera (or whoever holds it) sends does not run when the export is opened."""
+def test_cloud_14_formulas_in_csv_cells_are_escaped(api: ApiCalls, database_url: str) -> None:
+    """Text that a device sent does not run as a formula when the export is opened."""
     data = {"class_name": "=HYPERLINK(1)", "confidence": 1}
     store(database_url, [stored_event("tracking", camera_id="-1+cmd", event_data=data)])
     [row] = csv.DictReader(io.StringIO(api.get("/api/events/export", format="csv").body.decode()))
@@ -282,8 +283,8 @@ def test_cloud_14_a_cell_that_looks_like_a_formula_is_made_harmless(api: ApiCall
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
-def test_an_export_too_large_for_one_answer_goes_on_by_cursor(database_url: str, form: str) -> None:
-    """What fits, a cursor, and the parts together are the whole, each once."""
+def test_a_large_export_continues_with_a_cursor(database_url: str, form: str) -> None:
+    """All parts together have every event exactly once."""
     numbers = store(database_url, _a_day_of_events(40))
     handler, dependencies = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=8000))
     api = ApiCalls(handler)
@@ -309,8 +310,8 @@ def test_an_export_too_large_for_one_answer_goes_on_by_cursor(database_url: str,
     assert seen == numbers[::-1]
 
 
-def test_an_export_stops_where_told_and_can_go_on(api: ApiCalls, database_url: str) -> None:
-    """``limit`` bounds a part; its cursor leads on."""
+def test_an_export_with_a_limit_continues_with_a_cursor(api: ApiCalls, database_url: str) -> None:
+    """``limit`` bounds one part, and the export continues after its cursor."""
     numbers = store(database_url, _a_day_of_events(5))
     first = api.get("/api/events/export", limit=2)
     assert [json.loads(line)["id"] for line in first.body.splitlines()] == numbers[:-3:-1]
@@ -318,8 +319,8 @@ def test_an_export_stops_where_told_and_can_go_on(api: ApiCalls, database_url: s
     assert [json.loads(line)["id"] for line in rest.body.splitlines()] == numbers[-3::-1]
 
 
-def test_a_page_too_large_for_lambda_truncates_the_largest(database_url: str) -> None:
-    """Events of a hundred kilobytes each do not become a gateway error, and hide none of their neighbours."""
+def test_a_page_too_large_for_lambda_truncates_the_largest_events(database_url: str) -> None:
+    """Events of 100 KB are returned without data, and the other events are unchanged."""
     numbers = store(database_url, [stored_event(event_data={"x": "y" * 3000})] * 3 + [stored_event()])
     handler, dependencies = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=12_000))
     answer = ApiCalls(handler).get("/api/events").json()
@@ -330,8 +331,8 @@ def test_a_page_too_large_for_lambda_truncates_the_largest(database_url: str) ->
     dependencies.close()
 
 
-def test_a_connection_that_broke_is_opened_again(api: ApiCalls, database_url: str) -> None:
-    """A fail-over or an idle cut costs no request."""
+def test_a_broken_connection_is_reopened(api: ApiCalls, database_url: str) -> None:
+    """A fail-over or a closed idle connection does not fail a request."""
     store(database_url, [stored_event()])
     assert api.get("/api/events").json()["total"] == 1
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -339,8 +340,8 @@ def test_a_connection_that_broke_is_opened_again(api: ApiCalls, database_url: st
     assert api.get("/api/events").json()["total"] == 1
 
 
-def test_a_question_too_slow_is_a_problem_that_says_so(database_url: str) -> None:
-    """The statement timeout ends it, and the client is told what to change."""
+def test_a_slow_query_is_a_503_too_slow(database_url: str) -> None:
+    """The statement timeout ends the query, and the detail names how to narrow it."""
     from cloud_functions.api.backends.database import ApiDatabase
     from cloud_functions.api.backends.thread_pool import InlineThreadPool
     from cloud_functions.api.http.problems import Problem
@@ -365,8 +366,8 @@ def _run(awaitable: Any) -> Any:
     return asyncio.run(wait())
 
 
-def test_a_busy_minute_is_paged_through_without_opening_the_day(api: ApiCalls, database_url: str) -> None:
-    """Hundreds of events in a part of an hour: deep pages and cursors older than everything are right too."""
+def test_deep_pages_in_a_busy_hour_are_correct(api: ApiCalls, database_url: str) -> None:
+    """Hundreds of events in part of an hour: deep pages and cursors before the first event are correct."""
     numbers = store(database_url, [stored_event(timestamp=NOON + timedelta(seconds=n / 10)) for n in range(300)])
     window = {"start_time": format_utc(NOON), "end_time": format_utc(NOON + timedelta(minutes=20))}
     assert _ids(api.get("/api/events", page=26, page_size=10, **window)) == numbers[::-1][250:260]
@@ -375,20 +376,20 @@ def test_a_busy_minute_is_paged_through_without_opening_the_day(api: ApiCalls, d
     assert (answer["events"], answer["total"], answer["has_more"]) == ([], 300, False)
 
 
-def test_pictures_of_a_batch_that_cannot_be_deleted_are_told(
+def test_snapshots_of_a_batch_that_cannot_be_deleted_are_reported(
     api: ApiCalls, database_url: str, snapshots: FakeSnapshots
 ) -> None:
-    """The events go; the answer says that their pictures did not."""
+    """The events are deleted, and the message reports that their snapshots were not."""
     path = "camera-1/2026-11-20/motion_120000_000000.jpg"
     store(database_url, [stored_event(snapshot_path=path)])
-    snapshots.away = TransientError("S3 is away")
+    snapshots.error = TransientError("S3 is unavailable")
     answer = api.post("/api/events/delete", {"camera_id": "camera-1", "delete_snapshots": True}).json()
     assert answer["message"] == "1 events deleted; their snapshots could not be deleted"
     assert (answer["deleted"], answer["snapshots_deleted"]) == (1, 0)
 
 
-def test_the_lambda_is_wired_from_its_environment(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nothing but environment variables the real handler answers, and says what is not configured."""
+def test_the_lambda_handler_reads_environment_variables(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real handler responds, and health names what is not configured."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("SNAPSHOT_BUCKET", "pictures")
     for name in ("EVENTS_TOPIC_ARN", "AWS_LAMBDA_FUNCTION_NAME"):

@@ -26,7 +26,7 @@ from tests.support.backing_services import PostgresFixture
 CAMERAS = ["camera-1", "camera-2", "camera-3"]
 CLASSES = ["person", "car", "dog", "zebra"]
 ZONES = ["gate", "yard"]
-FIRST = NOON - timedelta(days=35)  # so that two months are met
+FIRST = NOON - timedelta(days=35)  # covers two months
 Event = dict[str, Any]
 
 
@@ -63,14 +63,14 @@ def _random_event(chance: random.Random) -> Event:
 
 @pytest.fixture(scope="module")
 def events() -> list[Event]:
-    """Two thousand events: many at the same instant, at the edges of hours and days, some labels rare."""
+    """Two thousand events: many with equal timestamps, at the edges of hours and days, some with rare labels."""
     chance = random.Random(5)
     return [_random_event(chance) for _ in range(2000)]
 
 
 @pytest.fixture(scope="module")
 def connection(postgres: PostgresFixture, events: list[Event]) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """A connection to a database that holds them."""
+    """A connection to a database with these events."""
     postgres.start()
     name = postgres.new_database()
     url = postgres.server.url_of(name)
@@ -79,7 +79,7 @@ def connection(postgres: PostgresFixture, events: list[Event]) -> Iterator[psyco
     for event, number in zip(events, store(url, events), strict=True):
         event["id"] = number
     with psycopg.connect(url, autocommit=True) as setup:
-        # A few are deleted again: counts must follow, and rows that stand at 0 must not mislead.
+        # Some events are deleted: rollups must change, and rows with count 0 must have no effect.
         setup.execute("DELETE FROM events WHERE mod(id, 50) = 7")
         events[:] = [event for event in events if event["id"] % 50 != 7]
         setup.execute("ANALYZE")
@@ -138,10 +138,10 @@ def _scan(events: list[Event], wanted: EventFilter) -> list[Event]:
 
 @A_LOT
 @given(wanted=FILTERS, size=st.sampled_from([1, 3, 10, 50, 500]), share=st.floats(0, 1.1))
-def test_any_page_is_what_a_scan_finds(
+def test_any_page_equals_a_scan(
     connection: psycopg.Connection[tuple[Any, ...]], events: list[Event], wanted: EventFilter, size: int, share: float
 ) -> None:
-    """The page's events in their order, and the exact total, wherever the page lies."""
+    """The page has the same events in the same order and the exact total, for any page number."""
     expected = _scan(events, wanted)
     page_number = int(len(expected) * share / size)
     page = numbered_page(connection, wanted, offset=page_number * size, limit=size)
@@ -153,14 +153,14 @@ def test_any_page_is_what_a_scan_finds(
 
 @A_LOT
 @given(wanted=FILTERS, size=st.sampled_from([1, 7, 100]), data=st.data())
-def test_after_any_event_follows_what_a_scan_finds(
+def test_any_cursor_equals_a_scan(
     connection: psycopg.Connection[tuple[Any, ...]],
     events: list[Event],
     wanted: EventFilter,
     size: int,
     data: st.DataObject,
 ) -> None:
-    """From any event of the list (and from one that is not in it) the next page goes on, with the list's total."""
+    """The page after any event, in the list or not, has the same events as a scan, and the total of the list."""
     expected = _scan(events, wanted)
     place = data.draw(st.sampled_from(expected or events))
     after = events_after(connection, EventFilter(start=place["timestamp"]), after=None, limit=5000)[-1]
@@ -173,7 +173,7 @@ def test_after_any_event_follows_what_a_scan_finds(
 
 @A_LOT
 @given(wanted=FILTERS)
-def test_statistics_are_what_a_scan_finds(
+def test_statistics_equal_a_scan(
     connection: psycopg.Connection[tuple[Any, ...]], events: list[Event], wanted: EventFilter
 ) -> None:
     """Totals by type and camera, and the first and last time to the microsecond."""

@@ -1,4 +1,4 @@
-"""Pictures of events from a real (local) S3, and the health answer."""
+"""Snapshots of events from a local S3, and the health check."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BYTES = bytes(range(256)) * 40
 
 @pytest.fixture
 def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> AwsClients:
-    """Clients of the local AWS."""
+    """Clients of the local AWS endpoints."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -38,7 +38,7 @@ def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> AwsClients:
 
 @pytest.fixture
 def bucket(aws: AwsClients) -> str:
-    """A bucket of our own."""
+    """A new bucket."""
     name = f"pictures-{uuid.uuid4().hex[:12]}"
     aws.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     return name
@@ -51,7 +51,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def api(database_url: str, aws: AwsClients, bucket: str) -> Iterator[ApiCalls]:
-    """An application with that bucket, which answers with pictures of up to ten thousand bytes."""
+    """A client of an application with that bucket and an image limit of 10,000 bytes."""
     store_ = S3SnapshotStore(bucket=bucket, aws=aws)
     limits = Limits(image_bytes=len(BYTES), export_bytes=10_000)
     handler, dependencies = lambda_api(database_url, snapshots=store_, limits=limits)
@@ -60,8 +60,8 @@ def api(database_url: str, aws: AwsClients, bucket: str) -> Iterator[ApiCalls]:
     dependencies.close()
 
 
-def test_a_picture_comes_as_a_download(api: ApiCalls, aws: AwsClients, bucket: str, database_url: str) -> None:
-    """The very bytes, the right type, and a file name that says which event."""
+def test_a_snapshot_is_a_download(api: ApiCalls, aws: AwsClients, bucket: str, database_url: str) -> None:
+    """The response has the stored bytes, the content type, and a file name with the id of the event."""
     [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
     aws.client("s3").put_object(Bucket=bucket, Key=PICTURE, Body=BYTES)
     aws.client("s3").put_object(Bucket=bucket, Key=THUMBNAIL, Body=b"small")
@@ -75,10 +75,10 @@ def test_a_picture_comes_as_a_download(api: ApiCalls, aws: AwsClients, bucket: s
     assert small.headers["content-disposition"] == f'attachment; filename="event_{number}_thumbnail.jpg"'
 
 
-def test_a_picture_too_large_for_the_answer_is_fetched_from_a_signed_url(
+def test_a_large_snapshot_redirects_to_a_signed_url(
     api: ApiCalls, aws: AwsClients, bucket: str, database_url: str
 ) -> None:
-    """One byte more than fits: 307 to a URL that gives the whole picture."""
+    """One byte over the limit is a 307 to a URL that returns the whole image."""
     [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
     aws.client("s3").put_object(Bucket=bucket, Key=PICTURE, Body=BYTES + b"!")
     answer = api.get(f"/api/events/{number}/snapshot")
@@ -88,10 +88,10 @@ def test_a_picture_too_large_for_the_answer_is_fetched_from_a_signed_url(
     assert fetched.headers["content-type"] == "image/webp"
 
 
-def test_a_signed_url_is_for_this_picture_and_a_while(
+def test_a_signed_url_expires_and_names_the_file(
     api: ApiCalls, aws: AwsClients, bucket: str, database_url: str
 ) -> None:
-    """It is signed, it ends, it downloads under the event's name."""
+    """The URL is signed, has an expiry time, and downloads under the file name of the event."""
     [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
     aws.client("s3").put_object(Bucket=bucket, Key=PICTURE, Body=BYTES)
     answer = api.get(f"/api/events/{number}/snapshot-url").json()
@@ -104,8 +104,8 @@ def test_a_signed_url_is_for_this_picture_and_a_while(
 
 
 @pytest.mark.parametrize("what", ["snapshot", "thumbnail", "snapshot-url"])
-def test_a_picture_that_has_not_arrived_is_pending(api: ApiCalls, database_url: str, what: str) -> None:
-    """Event before image is the normal order of things: 404 that says when to ask again."""
+def test_a_snapshot_that_was_not_uploaded_yet_is_pending(api: ApiCalls, database_url: str, what: str) -> None:
+    """Events usually arrive before their snapshots: the 404 has ``Retry-After``."""
     [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
     answer = api.get(f"/api/events/{number}/{what}")
     assert answer.status == 404
@@ -113,8 +113,8 @@ def test_a_picture_that_has_not_arrived_is_pending(api: ApiCalls, database_url: 
     assert answer.headers["retry-after"] == "5"
 
 
-def test_a_picture_long_overdue_is_gone(database_url: str, aws: AwsClients, bucket: str, clock: ManualClock) -> None:
-    """Days after the event nobody is told to wait for its picture."""
+def test_a_snapshot_long_missing_is_gone(database_url: str, aws: AwsClients, bucket: str, clock: ManualClock) -> None:
+    """After the pending period, the problem type is ``snapshot-gone``."""
     [number] = store(database_url, [stored_event("tracking", snapshot_path=PATH)])
     clock.advance(timedelta(days=3650).total_seconds())
     handler, dependencies = lambda_api(database_url, snapshots=S3SnapshotStore(bucket=bucket, aws=aws), clock=clock)
@@ -126,15 +126,15 @@ def test_a_picture_long_overdue_is_gone(database_url: str, aws: AwsClients, buck
 
 
 @pytest.mark.parametrize("what", ["snapshot", "thumbnail", "snapshot-url"])
-def test_an_event_without_a_picture_says_so(api: ApiCalls, database_url: str, what: str) -> None:
-    """No picture is not a picture that is late."""
+def test_an_event_without_a_snapshot_is_no_snapshot(api: ApiCalls, database_url: str, what: str) -> None:
+    """The problem differs from that of a pending snapshot."""
     [number] = store(database_url, [stored_event("motion")])
     assert api.get(f"/api/events/{number}/{what}").json()["type"] == "urn:vedette:problem:no-snapshot"
     assert api.get(f"/api/events/{number + 1}/{what}").json()["type"] == "urn:vedette:problem:event-not-found"
 
 
-def test_deleting_takes_a_thousand_at_a_time(aws: AwsClients, bucket: str) -> None:
-    """S3 deletes at most a thousand a call; more than that still all go, absent ones included."""
+def test_deletion_is_split_into_requests_of_a_thousand(aws: AwsClients, bucket: str) -> None:
+    """S3 deletes at most 1,000 objects per request. All objects are deleted, including missing ones."""
     s3 = aws.client("s3")
     s3.put_object(Bucket=bucket, Key="first", Body=b"")
     s3.put_object(Bucket=bucket, Key="last", Body=b"")
@@ -144,8 +144,8 @@ def test_deleting_takes_a_thousand_at_a_time(aws: AwsClients, bucket: str) -> No
     assert not pictures.exists("first")
 
 
-def test_a_bucket_out_of_reach_is_transient_and_one_that_is_not_there_permanent(aws: AwsClients) -> None:
-    """The error says what the caller can do, and which bucket."""
+def test_an_unreachable_bucket_is_transient_and_a_missing_one_permanent(aws: AwsClients) -> None:
+    """The error names the bucket."""
     nowhere = S3SnapshotStore(bucket="no-such-bucket-here", aws=aws)
     with pytest.raises(PermanentError, match="no-such-bucket-here"):
         nowhere.check()
@@ -159,8 +159,9 @@ def test_a_bucket_out_of_reach_is_transient_and_one_that_is_not_there_permanent(
         S3SnapshotStore(bucket="pictures-1", aws=Unreachable()).exists("a")
 
 
-def test_health_names_what_fails_and_nothing_secret(database_url: str, aws: AwsClients, bucket: str) -> None:
-    """All well; then the bucket away (degraded); no address, no bucket name, no password in either."""
+def test_health_names_failed_checks_and_no_secret(database_url: str, aws: AwsClients, bucket: str) -> None:
+    """First all checks pass, then the bucket is unavailable (degraded). No response has an address, bucket name or
+    password."""
     topic = aws.client("sns").create_topic(Name=f"hub-{bucket}")["TopicArn"]
     thread_pool = InlineThreadPool()
     from cloud_functions.api.backends.database import ApiDatabase
@@ -194,8 +195,8 @@ def test_health_names_what_fails_and_nothing_secret(database_url: str, aws: AwsC
     database.close()
 
 
-def test_cloud_27_health_is_answered_while_the_hub_is_away(database_url: str) -> None:
-    """Nothing listens where SNS and S3 should be: two checks have failed, and the answer says so."""
+def test_cloud_27_health_responds_while_sns_is_unavailable(database_url: str) -> None:
+    """Without SNS and S3 two checks fail, and the response lists them."""
     from cloud_functions.api.backends.database import ApiDatabase
     from tests.support.api_calls import database_at
 
@@ -224,8 +225,8 @@ def test_cloud_27_health_is_answered_while_the_hub_is_away(database_url: str) ->
     }
 
 
-def test_cloud_27_a_fault_of_one_check_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    """A probe that raises what nobody foresaw has failed; its traceback is in the log, not in the answer."""
+def test_cloud_27_an_error_in_one_check_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """A probe that raises an unexpected error fails. Its traceback is in the log, not in the response."""
 
     class Broken:
         name = "fan_out"
@@ -243,8 +244,8 @@ def test_cloud_27_a_fault_of_one_check_hides_no_other(caplog: pytest.LogCaptureF
     assert b"hush-hush" not in answer.body
 
 
-def test_cloud_27_an_address_that_cannot_be_signed_is_trouble_that_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without credentials a picture's address is an error of ours, which the API answers with a 503."""
+def test_cloud_27_a_url_that_cannot_be_signed_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without credentials, signing raises a project error, which the API returns as a 503."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -253,7 +254,7 @@ def test_cloud_27_an_address_that_cannot_be_signed_is_trouble_that_may_pass(monk
     class Anonymous(AwsClients):
         def client(self, service: str, *, endpoint_url: str | None = None) -> object:
             del endpoint_url
-            return boto3.session.Session().client(service, region_name="eu-central-1")  # not the one that others use
+            return boto3.session.Session().client(service, region_name="eu-central-1")  # not the shared default session
 
     store = S3SnapshotStore(bucket="pictures-1", aws=Anonymous())
     with pytest.raises(TransientError, match="NoCredentialsError"):
@@ -261,7 +262,7 @@ def test_cloud_27_an_address_that_cannot_be_signed_is_trouble_that_may_pass(monk
 
 
 def test_health_without_a_database_is_503() -> None:
-    """A load balancer takes such an instance out; what is not configured is no failure."""
+    """A load balancer then removes the instance. Checks that are not configured do not fail."""
     from cloud_functions.api.backends.database import ApiDatabase
     from tests.support.api_calls import no_database
 

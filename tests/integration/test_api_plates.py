@@ -1,4 +1,4 @@
-"""The plate API on a real PostgreSQL, called as API Gateway calls it."""
+"""The plates API on PostgreSQL, called with API Gateway events."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _texts(answer: Answer) -> list[str]:
     return [read["plate_text"] for read in answer.json()["plates"]]
 
 
-def test_a_read_is_given_whole(api: ApiCalls, database_url: str) -> None:
-    """Every column, times with Z, and the described shape."""
+def test_a_read_has_all_fields(api: ApiCalls, database_url: str) -> None:
+    """All columns, times with Z, and the documented model."""
     event = plate_read("AB 123 CD", latency_ms=12.5, vehicle={"color": "red"})
     _store(database_url, event)
     answer = api.get("/api/plates", plate="ab-123.cd")
@@ -52,7 +52,7 @@ def test_a_read_is_given_whole(api: ApiCalls, database_url: str) -> None:
 
 
 def test_exact_prefix_and_conditions(api: ApiCalls, database_url: str) -> None:
-    """Whole plates, beginnings, region, camera, site and time narrow the list; totals are exact."""
+    """Whole plates, prefixes, region, camera, site and time narrow the list, and totals are exact."""
     _store(
         database_url,
         plate_read("AB 1", minute=0),
@@ -80,8 +80,8 @@ def test_exact_prefix_and_conditions(api: ApiCalls, database_url: str) -> None:
 
 
 @pytest.mark.parametrize("conditions", [{}, {"plate": "AB", "match": "prefix"}, {"plate": "AB 10", "match": "fuzzy"}])
-def test_pages_by_offset_and_by_cursor_join_up(api: ApiCalls, database_url: str, conditions: dict[str, str]) -> None:
-    """Walking in either way meets every read once, in one order, whatever arrives meanwhile by cursor."""
+def test_pages_by_offset_and_cursor_are_complete(api: ApiCalls, database_url: str, conditions: dict[str, str]) -> None:
+    """Both return every read once in the same order; with a cursor also while reads arrive."""
     _store(database_url, *(plate_read(f"AB {10 + number % 3}", minute=number // 2) for number in range(23)))
     whole = [read["id"] for read in api.get("/api/plates", limit=500, **conditions).json()["plates"]]
     assert len(whole) == 23
@@ -103,8 +103,8 @@ def test_pages_by_offset_and_by_cursor_join_up(api: ApiCalls, database_url: str,
     assert page["next_cursor"] is None
 
 
-def test_fuzzy_finds_the_nearest_first(api: ApiCalls, database_url: str) -> None:
-    """A reader's mistakes count less than others, and what is too far stays out."""
+def test_fuzzy_search_returns_the_nearest_first(api: ApiCalls, database_url: str) -> None:
+    """Replacing similar characters counts less, and plates beyond the maximum distance are excluded."""
     stored = ["B123ABC", "8I23A8C", "B123ABD", "B1234ABC", "B999XYZ", "B123A8C"]
     _store(database_url, *(plate_read(text, minute=number) for number, text in enumerate(stored)))
     answer = api.get("/api/plates", plate="B 123 ABC", match="fuzzy")
@@ -128,8 +128,8 @@ def test_fuzzy_finds_the_nearest_first(api: ApiCalls, database_url: str) -> None
     assert (nothing["plates"], nothing["total"]) == ([], 0)
 
 
-def test_a_cursor_whose_read_is_gone_is_refused(api: ApiCalls, database_url: str) -> None:
-    """Nearest-first order hangs on the read where the page ended; the client is told to begin again."""
+def test_a_cursor_of_a_deleted_read_is_rejected(api: ApiCalls, database_url: str) -> None:
+    """Fuzzy pages start at the read of the cursor, so the client must restart the search."""
     _store(database_url, *(plate_read("AB 10", minute=number) for number in range(3)))
     page = api.get("/api/plates", plate="AB10", match="fuzzy", limit=1).json()
     api.delete(f"/api/events/{page['plates'][0]['id']}")
@@ -138,8 +138,8 @@ def test_a_cursor_whose_read_is_gone_is_refused(api: ApiCalls, database_url: str
     assert answer.json()["errors"][0]["parameter"] == "cursor"
 
 
-def test_a_deleted_event_is_found_no_more(api: ApiCalls, database_url: str) -> None:
-    """Deleting by the events API takes the read, the plate, and its share of the statistics."""
+def test_a_deleted_event_is_removed_from_searches(api: ApiCalls, database_url: str) -> None:
+    """Deleting an event removes its read, its plate and its share of the statistics."""
     _store(database_url, plate_read("AB 10"), plate_read("CD 20", minute=1))
     [read] = api.get("/api/plates", plate="AB10").json()["plates"]
     assert api.delete(f"/api/events/{read['event_id']}").status == 200
@@ -150,7 +150,7 @@ def test_a_deleted_event_is_found_no_more(api: ApiCalls, database_url: str) -> N
 
 
 def test_the_history_of_a_plate(api: ApiCalls, database_url: str) -> None:
-    """First and last seen, cameras with counts, the newest reads; a plate never read is 404."""
+    """First and last time, cameras with totals and the newest reads; an unknown plate is a 404."""
     _store(
         database_url,
         plate_read("AB 10", minute=0, confidence=0.5),
@@ -159,20 +159,26 @@ def test_the_history_of_a_plate(api: ApiCalls, database_url: str) -> None:
         plate_read("AB 11", minute=10),
     )
     answer = api.get("/api/plates/aB-10", limit=2)
-    told = answer.json()
-    PlateHistoryResponse.model_validate(told)
-    assert told["plate_normalized_text"] == "AB10"
-    assert (told["total_events"], told["avg_confidence"]) == (3, 0.75)
-    assert (told["first_seen"], told["last_seen"]) == ("2026-11-20T12:00:00.000000Z", "2026-11-20T12:09:00.000000Z")
-    assert [(camera["camera_id"], camera["events"]) for camera in told["cameras"]] == [("camera-1", 2), ("camera-2", 1)]
-    assert [read["plate_text"] for read in told["plates"]] == ["AB10", "ab-10"]
+    body = answer.json()
+    PlateHistoryResponse.model_validate(body)
+    assert body["plate_normalized_text"] == "AB10"
+    assert (body["total_events"], body["avg_confidence"]) == (3, 0.75)
+    assert (body["first_seen"], body["last_seen"]) == (
+        "2026-11-20T12:00:00.000000Z",
+        "2026-11-20T12:09:00.000000Z",
+    )
+    assert [(camera["camera_id"], camera["events"]) for camera in body["cameras"]] == [
+        ("camera-1", 2),
+        ("camera-2", 1),
+    ]
+    assert [read["plate_text"] for read in body["plates"]] == ["AB10", "ab-10"]
     missing = api.get("/api/plates/XX99")
     assert (missing.status, missing.json()["type"]) == (404, "urn:vedette:problem:plate-not-found")
 
 
 @pytest.mark.parametrize("path", ["/stats", "/api/plates/stats", "/api/v1/plates/stats"])
 def test_statistics(api: ApiCalls, database_url: str, path: str) -> None:
-    """The six figures, at all addresses."""
+    """All six values are correct on all routes."""
     assert api.get(path).json() == {
         "is_connected": True,
         "total_events": 0,
@@ -187,21 +193,21 @@ def test_statistics(api: ApiCalls, database_url: str, path: str) -> None:
         plate_read("A 1", minute=1, confidence=0.7, camera_id="camera-2"),
         plate_read("B 1", minute=2, confidence=0.9, latency_ms=200.0),
     )
-    told = api.get(path).json()
-    PlateStatisticsResponse.model_validate(told)
-    assert (told["total_events"], told["unique_plates"], told["active_cameras"]) == (3, 2, 2)
-    assert (told["avg_confidence"], told["avg_latency_ms"]) == (pytest.approx(0.7), 150.0)
+    body = api.get(path).json()
+    PlateStatisticsResponse.model_validate(body)
+    assert (body["total_events"], body["unique_plates"], body["active_cameras"]) == (3, 2, 2)
+    assert (body["avg_confidence"], body["avg_latency_ms"]) == (pytest.approx(0.7), 150.0)
 
 
 def test_statistics_without_a_database() -> None:
-    """Whoever polls the statistics learns that the database is away."""
+    """If the database is unavailable, ``is_connected`` is false."""
     handler, dependencies = lambda_api()
-    told = ApiCalls(handler).get("/stats").json()
+    body = ApiCalls(handler).get("/stats").json()
     handler.close()
     dependencies.close()
-    assert told["is_connected"] is False
-    assert told["total_events"] is None
-    PlateStatisticsResponse.model_validate(told)
+    assert body["is_connected"] is False
+    assert body["total_events"] is None
+    PlateStatisticsResponse.model_validate(body)
 
 
 @pytest.mark.parametrize(
@@ -222,8 +228,8 @@ def test_statistics_without_a_database() -> None:
         {"plates": "AB10"},
     ],
 )
-def test_what_makes_no_sense_is_refused(api: ApiCalls, parameters: dict[str, Any]) -> None:
-    """A 422 that names the parameter, rather than a wider answer."""
+def test_invalid_parameters_are_rejected(api: ApiCalls, parameters: dict[str, Any]) -> None:
+    """The 422 names the parameter."""
     answer = api.get("/api/plates", **parameters)
     assert answer.status == 422
     assert answer.json()["type"] == "urn:vedette:problem:invalid-parameter"

@@ -1,4 +1,4 @@
-"""The API as a server on this machine: real HTTP, many requests at a time, streams longer than memory likes."""
+"""The API under uvicorn: concurrent HTTP requests, streaming, cancelled requests, origin checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def server(database_url: str) -> Iterator[str]:
-    """The address of a uvicorn that serves the API with four worker threads."""
+    """The address of a uvicorn server of the API with four threads."""
     settings = ApiSettings(database=DatabaseSettings(url=database_url), bucket="pictures")
     config = uvicorn.Config(server_app(settings, threads=4), log_level="warning", lifespan="on", ws="none")
     instance = uvicorn.Server(config)
@@ -41,8 +41,8 @@ def server(database_url: str) -> Iterator[str]:
     assert not thread.is_alive()
 
 
-def test_many_requests_at_a_time(server: str, database_url: str) -> None:
-    """Forty clients at once over four connections, all answered rightly; then the server lets the connections go."""
+def test_many_concurrent_requests(server: str, database_url: str) -> None:
+    """Forty clients over four connections get correct responses. The server closes its connections at shutdown."""
     numbers = store(database_url, [stored_event(timestamp=NOON + timedelta(seconds=n)) for n in range(40)])
     with httpx.Client(base_url=server) as client, ThreadPoolExecutor(40) as pool:
         found = list(pool.map(lambda number: client.get(f"/api/events/{number}").json()["id"], numbers))
@@ -55,8 +55,8 @@ def test_many_requests_at_a_time(server: str, database_url: str) -> None:
     assert 1 <= row[0] <= 4
 
 
-def test_a_slow_query_does_not_hold_up_the_others(server: str, database_url: str) -> None:
-    """While one request waits for a locked table, the description is served."""
+def test_a_slow_query_does_not_delay_other_requests(server: str, database_url: str) -> None:
+    """While one request waits for a locked table, the OpenAPI document is served."""
     with psycopg.connect(database_url) as blocker, ThreadPoolExecutor(1) as pool:
         blocker.execute("LOCK TABLE event_counts_monthly IN ACCESS EXCLUSIVE MODE")
         waiting = pool.submit(httpx.get, f"{server}/api/events", timeout=30)
@@ -68,8 +68,8 @@ def test_a_slow_query_does_not_hold_up_the_others(server: str, database_url: str
 
 
 @pytest.mark.parametrize(("form", "lines"), [("ndjson", 2500), ("csv", 2501)])
-def test_an_export_is_streamed_to_the_end(server: str, database_url: str, form: str, lines: int) -> None:
-    """More than is read at once arrives in several parts, whole, and without a cursor to go on from."""
+def test_an_export_is_streamed_completely(server: str, database_url: str, form: str, lines: int) -> None:
+    """More events than one batch arrive in several chunks, without a cursor."""
     store(database_url, [stored_event(timestamp=NOON + timedelta(seconds=n)) for n in range(2500)])
     parts: list[bytes] = []
     with httpx.stream("GET", f"{server}/api/events/export", params={"format": form}) as answer:
@@ -81,7 +81,7 @@ def test_an_export_is_streamed_to_the_end(server: str, database_url: str, form: 
 
 
 def test_settings_come_from_the_environment(database_url: str) -> None:
-    """What is missing is named; what is given is taken."""
+    """A missing variable is named in the error; a given one is used."""
     from shared.errors import ConfigurationError
 
     with pytest.raises(ConfigurationError, match="SNAPSHOT_BUCKET is not set"):
@@ -92,8 +92,8 @@ def test_settings_come_from_the_environment(database_url: str) -> None:
     assert (settings.bucket, settings.topic_arn, settings.root_path) == ("b", "arn", "/prod")
 
 
-def test_cloud_b4_other_sites_are_refused(server: str) -> None:
-    """DNS rebinding and cross-site requests get a problem document, whatever they ask for; this machine is served."""
+def test_cloud_b4_other_sites_are_rejected(server: str) -> None:
+    """DNS rebinding and cross-site requests get a problem document on every path; this machine is accepted."""
     for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
         for method, path in (("GET", "/api/events"), ("DELETE", "/api/events/1"), ("GET", "/health"), ("GET", "/docs")):
             refused = httpx.request(method, f"{server}{path}", headers=headers)
@@ -104,14 +104,14 @@ def test_cloud_b4_other_sites_are_refused(server: str) -> None:
     assert httpx.get(f"{server}/openapi.json", headers={"Origin": server}).status_code == 200
 
 
-def test_cloud_b4_names_of_ones_own_are_settings(database_url: str) -> None:
-    """ALLOWED_HOSTS takes a list, by comma or blank."""
+def test_cloud_b4_allowed_hosts_come_from_the_settings(database_url: str) -> None:
+    """ALLOWED_HOSTS is a list separated by commas or spaces."""
     variables = {"DATABASE_URL": database_url, "SNAPSHOT_BUCKET": "b", "ALLOWED_HOSTS": "a.example, b.example"}
     assert ApiSettings.from_environment(variables).allowed_hosts == ("a.example", "b.example")
 
 
 def _slow(database_url: str, count: int) -> int:
-    """Return how many queries wait for the locked table."""
+    """Return the number of queries that wait for the locked table."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -120,8 +120,8 @@ def _slow(database_url: str, count: int) -> int:
     return row[0] - count
 
 
-def test_cloud_c6_health_answers_while_slow_queries_hold_all_threads(server: str, database_url: str) -> None:
-    """More slow queries than threads: health has a thread and a connection of its own."""
+def test_cloud_c6_health_responds_while_slow_queries_hold_all_threads(server: str, database_url: str) -> None:
+    """Health checks have their own thread and connection."""
     with psycopg.connect(database_url) as blocker, ThreadPoolExecutor(8) as pool:
         blocker.execute("LOCK TABLE event_counts_monthly IN ACCESS EXCLUSIVE MODE")
         waiting = [pool.submit(httpx.get, f"{server}/api/events", timeout=60) for _ in range(8)]
@@ -134,8 +134,8 @@ def test_cloud_c6_health_answers_while_slow_queries_hold_all_threads(server: str
         assert all(one.result().status_code == 200 for one in waiting)
 
 
-def test_cloud_c6_a_query_whose_client_hung_up_is_cancelled(server: str, database_url: str) -> None:
-    """What clients that gave up were waiting for is free for others at once; a deletion is finished all the same."""
+def test_cloud_c6_a_query_is_cancelled_if_its_client_disconnects(server: str, database_url: str) -> None:
+    """Its thread and connection are free immediately. A deletion runs to completion."""
     store(database_url, [stored_event()])
     with psycopg.connect(database_url) as blocker:
         blocker.execute("LOCK TABLE event_counts_monthly IN ACCESS EXCLUSIVE MODE")
@@ -151,8 +151,8 @@ def test_cloud_c6_a_query_whose_client_hung_up_is_cancelled(server: str, databas
     eventually(lambda: httpx.get(f"{server}/api/events/recent", timeout=20).json()["count"] == 0)
 
 
-def test_cloud_c6_health_fails_where_nothing_can_be_written(server: str, database_url: str) -> None:
-    """A read-only server answers questions, and health says that it takes no writes."""
+def test_cloud_c6_health_fails_on_a_read_only_database(server: str, database_url: str) -> None:
+    """A read-only server responds to queries, and the check of writes fails."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on',"
@@ -166,8 +166,8 @@ def test_cloud_c6_health_fails_where_nothing_can_be_written(server: str, databas
     }
 
 
-def test_cloud_c6_a_client_whose_body_is_somewhat_too_large_gets_to_know(server: str) -> None:
-    """It reads the 413 after it has sent all, rather than a connection that was reset; announced or not."""
+def test_cloud_c6_a_client_with_a_too_large_body_receives_the_413(server: str) -> None:
+    """The client reads the 413 instead of a connection reset, with and without an announced length."""
     body = b'{"camera_id": "' + b"a" * 8_000_000 + b'"}'
     with httpx.Client(base_url=server, headers={"content-type": "application/json"}, timeout=60) as client:
         announced = client.post("/api/events/delete", content=body)
@@ -180,8 +180,8 @@ def test_cloud_c6_a_client_whose_body_is_somewhat_too_large_gets_to_know(server:
         assert answer.json()["type"] == "urn:vedette:problem:body-too-large"
 
 
-def test_cloud_c6_a_large_body_is_refused_before_it_is_read(server: str) -> None:
-    """Three hundred megabytes are announced, or sent without being announced: 413, and the server goes on."""
+def test_cloud_c6_a_huge_body_is_rejected_before_it_is_read(server: str) -> None:
+    """A body of 300 MB, announced or not, is a 413, and the server continues to serve requests."""
     address = urlsplit(server)
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
         head = f"POST /api/events/delete HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"

@@ -1,4 +1,4 @@
-"""One event_id is one event, a repeat says what is stored, and a picture stays while any event shows it."""
+"""An event_id identifies one event, repeats publish the stored event, and snapshots are kept while in use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import anpr_data, batch, batch_of, body, encoded, failures, tracking_data, wire_event
 
 NOW = datetime.now(UTC)
-"""``wire_event`` mints its ids now: an event of now is where its id says."""
+"""``wire_event`` creates ids with the current time, so an event of now has the time of its id."""
 KEY = "camera-1/2026-11-20/tracking_120000_000000.jpg"
 
 
@@ -31,10 +31,10 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
 @pytest.mark.parametrize("first_days_ago", [0, 1, 400])
 @pytest.mark.parametrize("then_days_ago", [0.5, 20, 9000])
 @pytest.mark.parametrize("kind", ["minted", "random"])
-def test_cloud_c2_one_event_id_is_one_event_over_two_batches(
+def test_cloud_c2_an_event_id_is_unique_across_batches(
     ingest: IngestHarness, first_days_ago: float, then_days_ago: float, kind: str
 ) -> None:
-    """Whatever time the second message gives, and however its id was made: refused with a reason, the first stays."""
+    """A second event with the same id and another time is rejected with a reason, and the first is kept."""
     first = wire_event(timestamp=format_utc(NOW - timedelta(days=first_days_ago)))
     if kind == "random":
         first["event_id"] = str(uuid4())
@@ -51,8 +51,8 @@ def test_cloud_c2_one_event_id_is_one_event_over_two_batches(
     assert len(ingest.publisher.published) == 2
 
 
-def test_cloud_c2_an_event_deleted_since_may_come_again_with_another_time(ingest: IngestHarness) -> None:
-    """What is noted about ids outlives no event."""
+def test_cloud_c2_a_deleted_event_can_be_sent_again_with_another_time(ingest: IngestHarness) -> None:
+    """The recorded ids of deleted events are deleted too."""
     first = wire_event(timestamp=format_utc(NOW - timedelta(days=100)))
     ingest.handle(batch([first]))
     with psycopg.connect(ingest.url) as connection:
@@ -62,8 +62,8 @@ def test_cloud_c2_an_event_deleted_since_may_come_again_with_another_time(ingest
     assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
 
 
-def test_cloud_c2_a_repeat_with_other_content_is_told_as_it_is_stored(ingest: IngestHarness) -> None:
-    """Document, attributes and watch-list match are all those of the first message."""
+def test_cloud_c2_a_repeat_with_other_content_is_published_as_stored(ingest: IngestHarness) -> None:
+    """Document, attributes and watch-list match are those of the first message."""
     with psycopg.connect(ingest.url) as connection:
         connection.execute(
             "INSERT INTO watchlists (name) VALUES ('stolen');"
@@ -73,24 +73,24 @@ def test_cloud_c2_a_repeat_with_other_content_is_told_as_it_is_stored(ingest: In
     first = wire_event("anpr", event_data=anpr_data("B 1"), timestamp=format_utc(NOW))
     ingest.handle(batch([first]))
     ingest.handle(batch([first | {"event_data": anpr_data("B 2")}]))
-    [told, again] = ingest.publisher.published
-    assert_same(told, again)
-    assert told.attributes["license_plate"] == "B1"
+    [first, again] = ingest.publisher.published
+    assert_same(first, again)
+    assert first.attributes["license_plate"] == "B1"
     tracked = wire_event(timestamp=format_utc(NOW))
     ingest.handle(batch([tracked]))
     ingest.handle(batch([tracked | {"event_data": tracking_data(class_name="dog")}]))
     assert_same(*ingest.publisher.published[2:])
 
 
-def assert_same(told: Publication, again: Publication) -> None:
-    """Check that subscribers get the same document and attributes, however the JSON is spaced."""
-    assert json.loads(again.document) == json.loads(told.document)
-    assert again.attributes == told.attributes
+def assert_same(first: Publication, again: Publication) -> None:
+    """Assert that both have the same attributes and equal JSON documents."""
+    assert json.loads(again.document) == json.loads(first.document)
+    assert again.attributes == first.attributes
 
 
 @pytest.mark.parametrize("hours", [0, 1, 30 * 24])
-def test_cloud_c4_a_picture_stays_while_an_event_of_any_time_shows_it(ingest: IngestHarness, hours: int) -> None:
-    """Deleting either event first keeps the picture; deleting the other gives it free."""
+def test_cloud_c4_a_snapshot_is_kept_while_any_event_uses_it(ingest: IngestHarness, hours: int) -> None:
+    """Deleting one of two events keeps the snapshot; deleting the other one releases it."""
     noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
     events = [wire_event(timestamp=format_utc(noon - timedelta(hours=gap))) for gap in (0, hours)]
     events[1]["camera_id"] = "camera-1" if hours < 2 else "camera-9"
@@ -102,8 +102,8 @@ def test_cloud_c4_a_picture_stays_while_an_event_of_any_time_shows_it(ingest: In
         assert delete_event(connection, UUID(events[0]["event_id"])).snapshots == [SnapshotPath("gate-01", KEY)]
 
 
-def test_where_a_picture_and_an_id_say_their_event_is() -> None:
-    """Only keys and ids of our own making say anything."""
+def test_times_in_keys_and_ids_limit_the_search() -> None:
+    """Only keys and ids in the project's own formats have a time."""
     assert parse_snapshot_path(KEY) == ("camera-1", datetime(2026, 11, 20, 12, tzinfo=UTC))
     assert parse_snapshot_path("somewhere/else.jpg") is None
     assert parse_snapshot_path("a/2026-13-01/tracking_120000_000000.jpg") is None
@@ -113,7 +113,7 @@ def test_where_a_picture_and_an_id_say_their_event_is() -> None:
 
 
 def heartbeat(moment: datetime, version: str) -> str:
-    told = {
+    heartbeat_body = {
         "schema_version": 1,
         "site_id": "hq",
         "device_id": "gate-01",
@@ -128,20 +128,20 @@ def heartbeat(moment: datetime, version: str) -> str:
             "dropped_events": 0,
         },
     }
-    return body("vedette/hq/gate-01/heartbeat", encoded(told), received_at_ms=int(NOW.timestamp() * 1000))
+    return body("vedette/hq/gate-01/heartbeat", encoded(heartbeat_body), received_at_ms=int(NOW.timestamp() * 1000))
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=26_000), timedelta(hours=20)])
-def test_cloud_c1_a_heartbeat_from_the_future_hides_no_later_one(ingest: IngestHarness, ahead: timedelta) -> None:
-    """Years ahead it is rejected like an event; hours ahead it counts as of now."""
+def test_cloud_c1_a_heartbeat_from_the_future_does_not_hide_later_ones(ingest: IngestHarness, ahead: timedelta) -> None:
+    """Years ahead it is rejected like an event; hours ahead it is stored with the current time."""
     ingest.handle(batch_of([heartbeat(NOW + ahead, "ahead")]))
     assert ingest.dead_letters.reasons() == (["timestamp_out_of_range"] if ahead.days else [])
     assert failures(ingest.handle(batch_of([heartbeat(datetime.now(UTC), "right")]))) == []
     assert ingest.rows("SELECT agent_version, heartbeat_at <= now() FROM devices") == [("right", True)]
 
 
-def test_cloud_c1_a_row_that_an_earlier_release_froze_thaws(ingest: IngestHarness) -> None:
-    """A heartbeat of 2099 that is stored already counts for nothing."""
+def test_cloud_c1_a_stored_heartbeat_from_the_future_is_replaced(ingest: IngestHarness) -> None:
+    """A stored heartbeat of 2099 does not block newer ones."""
     ingest.handle(batch_of([heartbeat(NOW, "old")]))
     with psycopg.connect(ingest.url) as connection:
         connection.execute("UPDATE devices SET heartbeat_at = '2099-01-01', agent_version = 'frozen'")
@@ -150,8 +150,8 @@ def test_cloud_c1_a_row_that_an_earlier_release_froze_thaws(ingest: IngestHarnes
 
 
 @pytest.mark.parametrize("minted", [True, False], ids=["near its minting", "of another time"])
-def test_cloud_a2_looking_up_a_batchs_ids_reads_no_whole_table(ingest: IngestHarness, minted: bool) -> None:
-    """The transaction holds locks on counts meanwhile: history must not make it slower with each event loaded."""
+def test_cloud_a2_the_lookup_of_ids_does_not_scan_a_table(ingest: IngestHarness, minted: bool) -> None:
+    """The transaction holds locks on rollups, so its duration must not grow with the number of events."""
     count = 20_000
     shift = timedelta(0) if minted else timedelta(days=400)
     with psycopg.connect(ingest.url, autocommit=True) as connection:
@@ -175,7 +175,7 @@ def test_cloud_a2_looking_up_a_batchs_ids_reads_no_whole_table(ingest: IngestHar
 
 
 def rows_read(url: str) -> int:
-    """Return how many rows of events and of their noted times were read from the tables so far."""
+    """Return the number of rows read so far from the tables of events and of their recorded times."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_stat_force_next_flush()")
         row = connection.execute(

@@ -1,4 +1,4 @@
-"""Statistics where they are easily wrong: days that a span only touches, months that are counted and taken away."""
+"""Edge cases of statistics: partial days, and months that are counted and then subtracted."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def stats(url: str, **conditions: Any) -> EventStats:
         return event_stats(connection, EventFilter(**conditions))
 
 
-def test_days_that_the_span_only_touches_are_not_its_first_and_last(database_url: str) -> None:
-    """Events before noon on the first day and after ten on the last leave the one in the middle."""
+def test_partial_days_do_not_extend_the_time_range(database_url: str) -> None:
+    """Events before noon on the first day and after ten on the last day are excluded."""
     store(database_url, [at(0, 8), at(1, 15), at(2, 20)])
     found = stats(database_url, start=MONDAY + timedelta(hours=12), end=MONDAY + timedelta(days=2, hours=10))
     middle = MONDAY + timedelta(days=1, hours=15)
     assert (found.total, found.first, found.last) == (1, middle, middle)
 
 
-def test_what_is_taken_away_again_is_in_no_total(database_url: str) -> None:
-    """A camera whose events all lie before the span is not told with 0, though its month was counted."""
+def test_subtracted_counts_leave_no_empty_totals(database_url: str) -> None:
+    """A camera with events only before the time range is not listed with 0."""
     store(database_url, [at(-10, 1, camera_id="early"), at(3, 1, camera_id="late"), at(20, 1, camera_id="later")])
     found = stats(database_url, start=MONDAY, end=MONDAY + timedelta(days=60))
     assert found.by_camera == {"late": 1, "later": 1}
@@ -41,8 +41,8 @@ def test_what_is_taken_away_again_is_in_no_total(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("days", [0.01, 0.4, 1, 2.5])
-def test_a_span_between_events_holds_none(database_url: str, days: float) -> None:
-    """Whatever counts are added and taken away, nothing is left; there is no first and no last."""
+def test_a_time_range_without_events_is_empty(database_url: str, days: float) -> None:
+    """Totals are 0 and there is no first and last time."""
     store(database_url, [at(-1, 23), at(4, 1)])
     found = stats(database_url, start=MONDAY, end=MONDAY + timedelta(days=days))
     assert found == EventStats(total=0, by_type={}, by_camera={}, first=None, last=None)

@@ -1,4 +1,4 @@
-"""Windows of pages where the counts are of little help: crowded months, events that went meanwhile."""
+"""Page windows for which rollups help little: months with many events, events deleted in the meantime."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ NOVEMBER = TimeSpan(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzi
 
 
 @pytest.mark.parametrize("wanted", [EventFilter(class_name="person"), EventFilter(site_id="hq"), EventFilter()])
-def test_nothing_follows_a_cursor_before_the_first_event_of_a_crowded_month(
-    database_url: str, wanted: EventFilter
-) -> None:
-    """The month holds more than a page, and none of it is older than the cursor; nor is anything before the month."""
+def test_a_cursor_before_all_events_has_no_next_page(database_url: str, wanted: EventFilter) -> None:
+    """The month has more events than a page, and none is older than the cursor."""
     store(database_url, [stored_event("tracking", timestamp=NOON + timedelta(seconds=n)) for n in range(60)])
     with psycopg.connect(database_url) as connection:
         for before in (timedelta(days=3), timedelta(days=50)):
@@ -31,8 +29,8 @@ def test_nothing_follows_a_cursor_before_the_first_event_of_a_crowded_month(
 
 
 @pytest.mark.parametrize("wanted", [EventFilter(class_name="person"), EventFilter(site_id="hq"), EventFilter()])
-def test_events_that_went_after_they_were_counted_end_no_page_in_a_loop(database_url: str, wanted: EventFilter) -> None:
-    """A month that was counted and is empty when it is looked into stays the window."""
+def test_events_deleted_after_counting_do_not_cause_a_loop(database_url: str, wanted: EventFilter) -> None:
+    """A month with a rollup but without events remains the window of the page."""
     counted = [BucketCount(NOVEMBER, 500, "month")]
     with psycopg.connect(database_url) as connection:
         window = window_for_page(connection, wanted, counted, offset=300, limit=10)
@@ -40,8 +38,8 @@ def test_events_that_went_after_they_were_counted_end_no_page_in_a_loop(database
 
 
 @pytest.mark.parametrize("least", [None, 0.9])
-def test_a_site_long_silent_is_found_in_its_days(database_url: str, least: float | None) -> None:
-    """What no index has in order of time: the page is right across months, to its last event."""
+def test_a_site_with_only_old_events_is_found(database_url: str, least: float | None) -> None:
+    """No index has this order; the page is correct across months to its last event."""
     old = [NOON - timedelta(days=day) for day in (0, 0, 15, 45, 46, 80)]
     numbers = store(
         database_url,

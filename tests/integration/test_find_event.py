@@ -1,4 +1,4 @@
-"""One event by its number or its event_id, by functions whose plans the connection keeps."""
+"""Finding one event by its id or event_id, with functions whose plans PostgreSQL caches."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.api_calls import store, stored_event
 
 LONG_AGO = datetime(2019, 5, 4, tzinfo=UTC)
 OFTEN = 10
-"""So many times that PostgreSQL keeps the plan."""
+"""Number of executions after which PostgreSQL caches the plan."""
 
 
-def test_a_month_made_after_the_plan_is_looked_into(database_url: str) -> None:
-    """An event is found in the default partition, in the month made for it, and no more when that is dropped."""
+def test_a_partition_created_after_the_plan_is_searched(database_url: str) -> None:
+    """An event is found in the default partition and in a partition created later, and not after that is dropped."""
     event_id = UUID("0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11")
     [number] = store(database_url, [stored_event(timestamp=LONG_AGO, event_id=str(event_id))])
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -40,8 +40,8 @@ def test_a_month_made_after_the_plan_is_looked_into(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("days", [0, 1, 900])
-def test_a_uuid_is_found_wherever_its_event_is(database_url: str, days: int) -> None:
-    """The time in a UUIDv7 only says where to look first; an outbox may be years old, a clock wrong."""
+def test_an_event_is_found_by_uuid_at_any_time(database_url: str, days: int) -> None:
+    """The time in a UUIDv7 only determines where the search starts. Outboxes can be years old and clocks wrong."""
     minted = datetime(2026, 11, 20, 12, tzinfo=UTC)
     event_id = UUID(int=int(minted.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | 5)
     store(database_url, [stored_event(timestamp=minted - timedelta(days=days), event_id=str(event_id))])

@@ -147,7 +147,7 @@ def test_cloud_b9_a_picture_that_the_api_could_not_delete_is_deleted_later(house
         row = connection.execute("SELECT id FROM events").fetchone()
     assert row is not None
     snapshots = FakeSnapshots()
-    snapshots.away = TransientError("S3 is away")
+    snapshots.error = TransientError("S3 is unavailable")
     handler, dependencies = lambda_api(house.database_url, snapshots=snapshots)
     answer = ApiCalls(handler).delete(f"/api/events/{row[0]}", delete_snapshot="true").json()
     assert answer["snapshot_deleted"] is False

@@ -1,4 +1,4 @@
-"""Watch-lists end to end: kept by the API, matched in ingest, told to subscribers."""
+"""Watch-lists end to end: edited by the API, matched during ingest, published to subscribers."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
         yield one
 
 
-def _made(api: ApiCalls, name: str = "stolen", *patterns: dict[str, Any]) -> int:
+def _create_watchlist(api: ApiCalls, name: str = "stolen", *patterns: dict[str, Any]) -> int:
     answer = api.post(PATH, {"name": name})
     assert answer.status == 201, answer
     number = answer.json()["watchlist_id"]
     if patterns:
-        _added(api, number, *patterns)
+        _add_patterns(api, number, *patterns)
     return number
 
 
-def _added(api: ApiCalls, number: int, *patterns: dict[str, Any]) -> list[int]:
+def _add_patterns(api: ApiCalls, number: int, *patterns: dict[str, Any]) -> list[int]:
     answer = api.post(f"{PATH}/{number}/patterns", {"patterns": patterns})
     assert answer.status == 201, answer
     AddPatternsResponse.model_validate(answer.json())
@@ -62,21 +62,21 @@ def _exact(text: str, **fields: Any) -> dict[str, Any]:
     return {"kind": "exact", "pattern": text} | fields
 
 
-def _told(ingest: IngestHarness, *reads: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the matches that subscribers are told of when these reads arrive."""
+def _published_matches(ingest: IngestHarness, *reads: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ingest these reads and return the published matches."""
     ingest.publisher.published.clear()
     assert failures(ingest.handle(batch(reads))) == []
     return [one for one in ingest.publisher.documents() if one["event_type"] == "plate_match"]
 
 
-def test_lists_are_made_changed_and_deleted(api: ApiCalls) -> None:
-    """The life of a list; names are unique, and what is not there is 404."""
+def test_watchlists_are_created_changed_and_deleted(api: ApiCalls) -> None:
+    """Names are unique, and a missing watch-list is a 404."""
     made = api.post(PATH, {"name": "stolen", "description": "by the police"})
     WatchlistResponse.model_validate(made.json())
     number = made.json()["watchlist_id"]
     assert api.get(f"{PATH}/{number}").json() == made.json()
     assert api.post(PATH, {"name": "stolen"}).json()["type"] == "urn:vedette:problem:name-taken"
-    other = _made(api, "staff")
+    other = _create_watchlist(api, "staff")
     listed = api.get(PATH).json()
     WatchlistListResponse.model_validate(listed)
     assert [one["name"] for one in listed["watchlists"]] == ["staff", "stolen"]
@@ -95,9 +95,9 @@ def test_lists_are_made_changed_and_deleted(api: ApiCalls) -> None:
 
 
 def test_patterns_are_added_listed_and_deleted(api: ApiCalls) -> None:
-    """In the form in which they are compared, with reason and expiry, in order."""
-    number = _made(api)
-    first, second, third = _added(
+    """Patterns are listed in their stored form and in order, with reason and expiry time."""
+    number = _create_watchlist(api)
+    first, second, third = _add_patterns(
         api,
         number,
         _exact("b-ak 123", reason="stolen", expires_at="2027-01-01T00:00:00Z"),
@@ -118,7 +118,7 @@ def test_patterns_are_added_listed_and_deleted(api: ApiCalls) -> None:
         "expires_at": "2027-01-01T00:00:00.000000Z",
     }
     assert api.delete(f"{PATH}/{number}/patterns/{first}").status == 200
-    other = _made(api, "other")
+    other = _create_watchlist(api, "other")
     for answer in (
         api.get(f"{PATH}/{number}/patterns/{first}"),
         api.delete(f"{PATH}/{number}/patterns/{first}"),
@@ -149,9 +149,9 @@ def test_patterns_are_added_listed_and_deleted(api: ApiCalls) -> None:
         {"kind": "exact", "pattern": "A1", "watchlist_id": 1},
     ],
 )
-def test_a_wrong_pattern_is_refused_and_its_neighbours_with_it(api: ApiCalls, pattern: dict[str, Any]) -> None:
-    """All or nothing, with a problem that says which and why."""
-    number = _made(api)
+def test_an_invalid_pattern_rejects_the_whole_request(api: ApiCalls, pattern: dict[str, Any]) -> None:
+    """No pattern is added, and the problem names the invalid one and the reason."""
+    number = _create_watchlist(api)
     answer = api.post(f"{PATH}/{number}/patterns", {"patterns": [_exact("GOOD1"), pattern]})
     assert answer.status == 422, answer
     assert answer.json()["errors"][0]["parameter"].startswith("patterns.1")
@@ -161,18 +161,20 @@ def test_a_wrong_pattern_is_refused_and_its_neighbours_with_it(api: ApiCalls, pa
 @pytest.mark.parametrize(
     "body", ["", "{", "[]", "{}", '{"name": ""}', '{"name": "a\\nb"}', '{"name": 1}', '{"nam": "a"}']
 )
-def test_a_wrong_list_is_refused(api: ApiCalls, body: str) -> None:
-    """A 422, and no list."""
+def test_an_invalid_watchlist_is_rejected(api: ApiCalls, body: str) -> None:
+    """The response is a 422, and no watch-list is created."""
     assert api.post(PATH, body).status in (400, 422)
     assert api.get(PATH).json()["count"] == 0
 
 
-def test_a_match_is_told_after_the_event(api: ApiCalls, ingest: IngestHarness) -> None:
-    """Its own type and identity, the whole event in it, and which pattern of which list it was and why."""
-    number = _made(api)
-    [pattern] = _added(api, number, _exact("AB 123 CD", reason="reported stolen", expires_at="2027-01-01T00:00:00Z"))
+def test_a_match_is_published_after_the_event(api: ApiCalls, ingest: IngestHarness) -> None:
+    """The match has its own type and id, the whole event, and the pattern, watch-list and reason."""
+    number = _create_watchlist(api)
+    [pattern] = _add_patterns(
+        api, number, _exact("AB 123 CD", reason="reported stolen", expires_at="2027-01-01T00:00:00Z")
+    )
     event = plate_read("AB 123 CD")
-    [match] = _told(ingest, event, plate_read("XY 1"), wire_event())
+    [match] = _published_matches(ingest, event, plate_read("XY 1"), wire_event())
     kinds = [publication.attributes["event_type"] for publication in ingest.publisher.published]
     assert kinds == ["anpr", "anpr", "tracking", "plate_match"]
     plain = next(one for one in ingest.publisher.documents() if one["event_id"] == event["event_id"])
@@ -205,16 +207,16 @@ def test_a_match_is_told_after_the_event(api: ApiCalls, ingest: IngestHarness) -
     assert ingest.metrics.counts["PlateMatches"] == 1
 
 
-def test_fan_out_carries_matches_on_a_channel_of_their_own() -> None:
-    """Who listens for matches alone hears them alone."""
+def test_matches_have_their_own_fan_out_channel() -> None:
+    """A subscriber of the match channel receives only matches."""
     document = json.dumps({"event_type": "plate_match", "camera_id": "camera-1"})
     [delivery], _ = read_deliveries({"Records": [record(document)]})
     assert channels_of(delivery) == ("events", "events:plate_match", "events:camera:camera-1")
 
 
 def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: IngestHarness) -> None:
-    """Exact, glob, regex and fuzzy; the distance is told with the last."""
-    _made(
+    """Exact, glob, regex and fuzzy patterns match; a fuzzy match includes the distance."""
+    _create_watchlist(
         api,
         "all",
         _exact("AB123CD"),
@@ -222,59 +224,59 @@ def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: IngestHarness) -> 
         {"kind": "regex", "pattern": r"^[A-Z]{2}\d{3}"},
         {"kind": "fuzzy", "pattern": "A8123CD", "max_distance": 1},
     )
-    [match] = _told(ingest, plate_read("AB 123 CD"))
+    [match] = _published_matches(ingest, plate_read("AB 123 CD"))
     found = match["event_data"]["watchlist_matches"]
     assert [(one["kind"], one["distance"]) for one in found] == [
         ("exact", None), ("glob", None), ("regex", None), ("fuzzy", 0.25)
     ]  # fmt: skip
-    [match] = _told(ingest, plate_read("XY 999"))
+    [match] = _published_matches(ingest, plate_read("XY 999"))
     assert [one["kind"] for one in match["event_data"]["watchlist_matches"]] == ["regex"]
 
 
-def test_a_change_counts_for_the_next_batch(api: ApiCalls, ingest: IngestHarness) -> None:
-    """Added, switched off and on, renamed, deleted, the list deleted: no cache stands between."""
+def test_a_change_applies_to_the_next_batch(api: ApiCalls, ingest: IngestHarness) -> None:
+    """Patterns added or deleted and watch-lists disabled, renamed or deleted take effect without a cache delay."""
     read = plate_read("AB 1")
-    assert _told(ingest, read) == []
-    number = _made(api)
-    assert _told(ingest, read) == []
-    [pattern] = _added(api, number, _exact("AB1"))
-    [match] = _told(ingest, read)
-    assert [again["event_id"] for again in _told(ingest, read)] == [match["event_id"]]
+    assert _published_matches(ingest, read) == []
+    number = _create_watchlist(api)
+    assert _published_matches(ingest, read) == []
+    [pattern] = _add_patterns(api, number, _exact("AB1"))
+    [match] = _published_matches(ingest, read)
+    assert [again["event_id"] for again in _published_matches(ingest, read)] == [match["event_id"]]
     api.call("PUT", f"{PATH}/{number}", body='{"name": "stolen", "enabled": false}')
-    assert _told(ingest, read) == []
+    assert _published_matches(ingest, read) == []
     api.call("PUT", f"{PATH}/{number}", body='{"name": "found"}')
-    [match] = _told(ingest, read)
+    [match] = _published_matches(ingest, read)
     assert match["event_data"]["watchlist_matches"][0]["watchlist"] == "found"
     api.delete(f"{PATH}/{number}/patterns/{pattern}")
-    assert _told(ingest, read) == []
-    _added(api, number, _exact("AB1"))
-    assert len(_told(ingest, read)) == 1
+    assert _published_matches(ingest, read) == []
+    _add_patterns(api, number, _exact("AB1"))
+    assert len(_published_matches(ingest, read)) == 1
     api.delete(f"{PATH}/{number}")
-    assert _told(ingest, read) == []
+    assert _published_matches(ingest, read) == []
 
 
-def test_a_pattern_expires_by_itself(api: ApiCalls, database_url: str) -> None:
-    """Nothing has to change for it, and one that had expired before it was loaded never matches."""
+def test_a_pattern_expires_without_a_change(api: ApiCalls, database_url: str) -> None:
+    """A pattern stops matching at its expiry time, also if it expired before it was loaded."""
     clock = ManualClock(NOON)
-    _made(
+    _create_watchlist(
         api,
         "short",
         _exact("AB1", expires_at=_at(NOON + timedelta(hours=24 * 365))),
         _exact("AB2", expires_at=_at(NOON - timedelta(hours=24 * 30))),
     )
     with open_ingest(database_url, clock=clock) as ingest:
-        assert len(_told(ingest, plate_read("AB 1"), plate_read("AB 2"))) == 1
+        assert len(_published_matches(ingest, plate_read("AB 1"), plate_read("AB 2"))) == 1
         clock.advance(86_400 * 366)
-        assert _told(ingest, plate_read("AB 1")) == []
+        assert _published_matches(ingest, plate_read("AB 1")) == []
 
 
 def _at(moment: datetime) -> str:
     return moment.isoformat()
 
 
-def test_a_match_that_was_not_told_comes_again(api: ApiCalls, ingest: IngestHarness) -> None:
-    """The event is stored and its telling failed: the queue brings it again, and both are told."""
-    _made(api, "stolen", _exact("AB1"))
+def test_a_match_that_was_not_published_is_retried(api: ApiCalls, ingest: IngestHarness) -> None:
+    """The event was stored and publishing failed: the queue delivers it again, and both messages are published."""
+    _create_watchlist(api, "stolen", _exact("AB1"))
     event = plate_read("AB 1")
     invocation = batch([event])
     ingest.publisher.refusing.add(event["event_id"])
@@ -285,19 +287,19 @@ def test_a_match_that_was_not_told_comes_again(api: ApiCalls, ingest: IngestHarn
     assert [one["event_type"] for one in ingest.publisher.documents()] == ["anpr", "plate_match"]
 
 
-def test_a_plate_that_fits_a_thousand_patterns_fits_one_message(api: ApiCalls, ingest: IngestHarness) -> None:
-    """The document stays small; how many there were is told."""
-    number = _made(api)
+def test_a_match_of_a_thousand_patterns_fits_one_message(api: ApiCalls, ingest: IngestHarness) -> None:
+    """The document has a limited number of patterns and the total number."""
+    number = _create_watchlist(api)
     globs = ({"kind": "glob", "pattern": "A" + "*" * (1 + count % 90), "reason": str(count)} for count in range(1000))
-    _added(api, number, *globs)
-    [match] = _told(ingest, plate_read("AB 1"))
+    _add_patterns(api, number, *globs)
+    [match] = _published_matches(ingest, plate_read("AB 1"))
     assert match["event_data"]["watchlist_match_count"] == 1000
     assert len(match["event_data"]["watchlist_matches"]) == MAX_DOCUMENT_MATCHES
 
 
-def test_only_what_is_new_is_loaded(api: ApiCalls, database_url: str) -> None:
-    """A change of ten thousand patterns by one costs the loading of one."""
-    number = _made(api, "stolen", *(_exact(f"AB{count}") for count in range(50)))
+def test_only_changed_patterns_are_loaded(api: ApiCalls, database_url: str) -> None:
+    """After one change to ten thousand patterns, one pattern is loaded."""
+    number = _create_watchlist(api, "stolen", *(_exact(f"AB{count}") for count in range(50)))
     watch = WatchlistMatcher(clock=ManualClock(NOON))
     with psycopg.connect(database_url, autocommit=True) as connection:
         watch.refresh(connection)
@@ -305,16 +307,16 @@ def test_only_what_is_new_is_loaded(api: ApiCalls, database_url: str) -> None:
         connection.execute("ALTER TABLE watchlist_patterns RENAME TO away")
         watch.refresh(connection)
         connection.execute("ALTER TABLE away RENAME TO watchlist_patterns")
-        _added(api, number, _exact("XY1"))
+        _add_patterns(api, number, _exact("XY1"))
         watch.refresh(connection)
         assert len(watch) == 51
 
 
-def test_a_pattern_that_this_code_does_not_know_harms_nobody(api: ApiCalls, ingest: IngestHarness) -> None:
-    """Written by hand or by a newer version: left out with a warning, the others work."""
-    number = _made(api, "stolen", _exact("AB1"))
+def test_an_unknown_pattern_kind_is_skipped(api: ApiCalls, ingest: IngestHarness) -> None:
+    """A pattern of a newer version is skipped with a warning, and the others match."""
+    number = _create_watchlist(api, "stolen", _exact("AB1"))
     with psycopg.connect(ingest.url) as connection:
         connection.execute(
             "INSERT INTO watchlist_patterns (watchlist_id, kind, pattern) VALUES (%s, 'regex', '(')", [number]
         )
-    assert len(_told(ingest, plate_read("AB 1"))) == 1
+    assert len(_published_matches(ingest, plate_read("AB 1"))) == 1

@@ -1,4 +1,4 @@
-"""Calls the API as API Gateway does: the event JSON of a real trigger through the Lambda handler."""
+"""Calls the API through the Lambda handler with the event JSON of API Gateway."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from shared.errors import TransientError, VedetteError
 
 AWS_EVENTS = Path(__file__).parents[1] / "aws_events"
 PLACEHOLDERS = {"event": "1", "camera_id": "camera-1", "text": "AB123", "watchlist": "1", "pattern": "1"}
-"""A value that each route takes, by the name in its path."""
+"""A valid value for each path parameter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What API Gateway would send to the client."""
+    """The response that API Gateway would send to the client."""
 
     status: int
     headers: dict[str, str]
@@ -46,7 +46,7 @@ class Answer:
 
 
 class ApiCalls:
-    """A client of one application."""
+    """A client of one application. Each method sends a request and returns its response."""
 
     def __init__(self, handler: ApiHandler) -> None:
         self._handler = handler
@@ -73,7 +73,7 @@ class ApiCalls:
         return self.invoke(http_api_event(method, parts.path, query=query, body=body))
 
     def invoke(self, event: dict[str, Any]) -> Answer:
-        """Send one raw invocation."""
+        """Invoke the handler with one event."""
         result = self._handler(event, None)
         headers = dict(result.get("headers", {}))
         headers |= {name: values[-1] for name, values in result.get("multiValueHeaders", {}).items()}
@@ -83,12 +83,12 @@ class ApiCalls:
 
 
 def filled_path(path: str, **chosen: str) -> str:
-    """Return a route's path with each placeholder filled, as chosen or with a value that is taken."""
+    """Return the path with its placeholders replaced by the chosen values, or by valid ones."""
     return path.format_map(PLACEHOLDERS | {name: quote(value, safe="") for name, value in chosen.items()})
 
 
 def http_api_event(method: str, path: str, *, query: str = "", body: str | None = None) -> dict[str, Any]:
-    """Return an HTTP API invocation (payload 2.0), made from the recorded one."""
+    """Return an HTTP API event (payload 2.0), based on the recorded one."""
     event = json.loads((AWS_EVENTS / "apigw_http_v2_list_events.json").read_text(encoding="utf-8"))
     event |= {"rawPath": path, "rawQueryString": query, "body": body}
     event["headers"] |= {"content-type": "application/json"} if body is not None else {}
@@ -98,14 +98,14 @@ def http_api_event(method: str, path: str, *, query: str = "", body: str | None 
 
 @dataclass
 class FakeSnapshots:
-    """A bucket in memory; ``away`` is raised instead of any answer."""
+    """An in-memory bucket. If ``error`` is set, every method raises it."""
 
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    away: VedetteError | None = None
+    error: VedetteError | None = None
 
     def _fail(self) -> None:
-        if self.away is not None:
-            raise self.away
+        if self.error is not None:
+            raise self.error
 
     def read(self, key: str, *, limit_bytes: int) -> StoredImage | None:
         self._fail()
@@ -141,7 +141,7 @@ class FakeSnapshots:
 
 
 def no_database() -> Database:
-    """A database that every use of fails: a parameter that gets this far was not refused."""
+    """Return a database whose connections fail: a request that reaches it was not rejected before."""
 
     def refuse() -> psycopg.Connection[Any]:
         raise TransientError("there is no database in this test")
@@ -150,7 +150,7 @@ def no_database() -> Database:
 
 
 def database_at(url: str) -> Database:
-    """A connection to the database at ``url``."""
+    """Return the database at ``url``."""
     return Database.from_settings(DatabaseSettings(url=url))
 
 
@@ -191,7 +191,7 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 def stored_event(event_type: str = "motion", **fields: Any) -> dict[str, Any]:
-    """Return a row of ``events``; ``fields`` go over the defaults."""
+    """Return a row of ``events`` with these fields and default values for the others."""
     data: dict[str, Any] = {
         "motion": {"motion_intensity": 0.5, "affected_area_percentage": 2.0, "regions": []},
         "tracking": {"track_id": 1, "class_name": "person", "confidence": 0.9, "zones": []},
@@ -212,7 +212,7 @@ def stored_event(event_type: str = "motion", **fields: Any) -> dict[str, Any]:
 
 
 def store(url: str, events: Iterable[dict[str, Any]]) -> list[int]:
-    """Insert rows and return their numbers, in order."""
+    """Insert rows and return their ids in order."""
     rows = list(events)
     with psycopg.connect(url, autocommit=True) as connection:
         inserted = connection.execute(

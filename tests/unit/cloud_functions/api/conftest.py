@@ -1,4 +1,4 @@
-"""An application without a database: what it refuses, it refuses before asking one."""
+"""A client of an application without a database, for requests that are rejected before any query."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.api_calls import ApiCalls, lambda_api
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[ApiCalls]:
-    """A client of an application whose database is away."""
+    """A client of an application whose database is unavailable."""
     handler, dependencies = lambda_api()
     yield ApiCalls(handler)
     handler.close()

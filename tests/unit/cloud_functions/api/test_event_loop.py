@@ -1,4 +1,4 @@
-"""The event loop under the Lambda handler: one for all calls, whatever thread or loop the runtime brings."""
+"""The Lambda handler uses one event loop for all calls, on any thread and with any current loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _loops() -> int:
 
 
 def test_cloud_15_all_calls_share_one_loop() -> None:
-    """A hundred calls leave as many loops and open files as the first."""
+    """A hundred calls use no more event loops and open files than the first call."""
     handler, _ = lambda_api()
     event = http_api_event("GET", "/api/nothing")
     assert handler(event, None)["statusCode"] == 404
@@ -31,8 +31,8 @@ def test_cloud_15_all_calls_share_one_loop() -> None:
     handler.close()
 
 
-def test_cloud_15_a_thread_without_a_loop_is_no_obstacle() -> None:
-    """Python 3.12 warns, and 3.14 raises, where nobody has made a loop: the handler brings its own."""
+def test_cloud_15_handler_works_in_a_thread_without_event_loop() -> None:
+    """Python 3.12 warns and 3.14 raises if a thread has no event loop. The handler creates its own."""
     answers: list[int] = []
 
     def call() -> None:
@@ -49,8 +49,8 @@ def test_cloud_15_a_thread_without_a_loop_is_no_obstacle() -> None:
 
 
 @pytest.mark.parametrize("others", ["closed", "none", "another"])
-def test_cloud_15_what_others_do_to_the_current_loop_is_no_obstacle(others: str) -> None:
-    """Between two calls the current loop is closed, taken away, or replaced by another handler's."""
+def test_cloud_15_handler_works_after_the_current_loop_changed(others: str) -> None:
+    """Between two calls the current event loop is closed, removed, or replaced by that of another handler."""
     handler, _ = lambda_api()
     event = http_api_event("GET", "/api/nothing")
     assert handler(event, None)["statusCode"] == 404

@@ -1,4 +1,4 @@
-"""Where blocking work runs."""
+"""Thread pools for blocking calls."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def _fail() -> None:
 
 
 @pytest.mark.parametrize("thread_pool", [InlineThreadPool(), ServerThreadPool(threads=2)], ids=["inline", "threads"])
-def test_results_and_errors_come_back(thread_pool: ThreadPool) -> None:
-    """A call's result is returned and its error raised, wherever it ran."""
+def test_results_are_returned_and_errors_raised(thread_pool: ThreadPool) -> None:
+    """Both thread pools return the result of a call and raise its error."""
 
     async def use() -> int:
         with pytest.raises(LookupError, match="as it is"):
@@ -27,17 +27,17 @@ def test_results_and_errors_come_back(thread_pool: ThreadPool) -> None:
     thread_pool.close()
 
 
-def test_inline_stays_on_the_thread_and_threads_leave_it() -> None:
-    """On Lambda no hop is paid for; on a server the event loop stays free."""
+def test_only_the_server_pool_uses_other_threads() -> None:
+    """The inline pool runs calls on the thread of the caller."""
     inline, threads = InlineThreadPool(), ServerThreadPool(threads=1)
-    here = threading.get_ident()
-    assert asyncio.run(inline.run(threading.get_ident)) == here
-    assert asyncio.run(threads.run(threading.get_ident)) != here
+    caller_thread = threading.get_ident()
+    assert asyncio.run(inline.run(threading.get_ident)) == caller_thread
+    assert asyncio.run(threads.run(threading.get_ident)) != caller_thread
     threads.close()
 
 
-def test_threads_work_side_by_side() -> None:
-    """Two calls that wait for each other both end: neither waits for its turn."""
+def test_calls_run_concurrently() -> None:
+    """Two calls that wait for each other both finish."""
     thread_pool = ServerThreadPool(threads=2)
     meeting = threading.Barrier(2, timeout=10)
 

@@ -14,8 +14,8 @@ MOMENTS = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2999, 
 
 
 @given(MOMENTS, st.integers(1, 2**63 - 1))
-def test_a_cursor_comes_back_as_it_was(moment: datetime, number: int) -> None:
-    """Time to the microsecond and the whole range of numbers survive the token, which fits a URL as it is."""
+def test_a_cursor_round_trips(moment: datetime, number: int) -> None:
+    """The token keeps the time to the microsecond and any id, and needs no escaping in a URL."""
     token = Cursor(timestamp=moment, id=number).encode()
     assert decode_cursor(token) == Cursor(timestamp=moment, id=number)
     assert len(token) == TOKEN_LENGTH
@@ -23,15 +23,15 @@ def test_a_cursor_comes_back_as_it_was(moment: datetime, number: int) -> None:
 
 
 @given(st.one_of(st.text(max_size=60), st.binary(max_size=40).map(lambda raw: raw.hex())))
-def test_what_is_not_a_cursor_is_refused(text: str) -> None:
-    """Whatever text comes in, the answer is ValueError and nothing else."""
+def test_other_text_is_not_a_cursor(text: str) -> None:
+    """Any other text is a ValueError."""
     with pytest.raises(ValueError, match="cursor is not one that this API issued"):
         decode_cursor(text)
 
 
 @given(MOMENTS, st.integers(1, 2**63 - 1), st.integers(0, TOKEN_LENGTH - 1), st.sampled_from("AbZ09-_"))
-def test_a_cursor_changed_in_one_place_is_refused(moment: datetime, number: int, where: int, what: str) -> None:
-    """A token that somebody edited does not silently mean another place."""
+def test_a_cursor_with_one_changed_character_is_rejected(moment: datetime, number: int, where: int, what: str) -> None:
+    """The checksum detects an edited token."""
     token = Cursor(timestamp=moment, id=number).encode()
     changed = token[:where] + what + token[where + 1 :]
     if changed != token:

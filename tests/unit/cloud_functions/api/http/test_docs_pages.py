@@ -1,4 +1,4 @@
-"""The pages that show the API, without a CDN."""
+"""The documentation pages without a CDN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.api_calls import Answer, ApiCalls, lambda_api
 
 @pytest.fixture
 def assets(tmp_path: Path) -> Path:
-    """A folder with files of the right names."""
+    """A folder with a file for each asset."""
     for name in ASSETS:
         (tmp_path / name).write_text(f"content of {name}", encoding="utf-8")
     (tmp_path / "secret.txt").write_text("not for everybody", encoding="utf-8")
@@ -29,8 +29,8 @@ def _get(path: str, assets: Path | None) -> Answer:
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_the_pages_load_nothing_from_elsewhere(page: str, assets: Path) -> None:
-    """Every script, style and icon that a page names is one that we serve."""
+def test_the_pages_load_only_local_files(page: str, assets: Path) -> None:
+    """Every script, style sheet and icon of a page is served by the API."""
     answer = _get(page, assets)
     assert answer.status == 200
     loaded = re.findall(r'(?:src|href)="([^"]+)"', answer.body.decode())
@@ -40,36 +40,37 @@ def test_the_pages_load_nothing_from_elsewhere(page: str, assets: Path) -> None:
         assert _get(address, assets).status == 200
 
 
-def test_the_root_leads_to_the_pages(assets: Path) -> None:
-    """The bare address of the API, opened in a browser, shows its documentation."""
+def test_the_root_redirects_to_the_documentation(assets: Path) -> None:
+    """``/`` redirects to ``/docs``."""
     answer = _get("/", assets)
     assert (answer.status, answer.headers["location"]) == (307, "/docs")
 
 
-def test_only_the_named_files_are_served(assets: Path) -> None:
-    """No other file of the folder, and none beside it."""
+def test_only_the_listed_assets_are_served(assets: Path) -> None:
+    """Other files in the folder, and files outside it, are a 404."""
     assert _get("/docs-assets/swagger-ui.css", assets).body == b"content of swagger-ui.css"
     for name in ("secret.txt", "..%2f..%2fetc%2fpasswd", "nothing.js"):
         assert _get(f"/docs-assets/{name}", assets).status == 404
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_without_the_package_the_pages_say_what_is_missing(page: str) -> None:
-    """They name the package and lead to the description, which is there all the same."""
+def test_without_the_package_the_pages_name_it(page: str) -> None:
+    """The pages name the missing package and link to the OpenAPI document."""
     text = _get(page, None).body.decode()
     assert "fastapi-offline" in text
     assert 'href="/openapi.json"' in text
     assert "cdn" not in text.lower()
 
 
-def test_the_package_has_every_file_where_it_is_installed() -> None:
-    """Found, the folder holds all that the pages load; absent, it is None rather than half."""
+def test_an_installed_package_has_all_assets() -> None:
+    """The folder has all assets, or it is None."""
     folder = packaged_assets()
     assert folder is None or all((folder / name).is_file() for name in ASSETS)
 
 
-def test_the_description_is_complete_and_in_our_words() -> None:
-    """Operations have summary, description and problems, parameters a description; nothing is of FastAPI's errors."""
+def test_the_openapi_document_is_complete() -> None:
+    """Every operation has a summary, a description and problems; every parameter has a description; FastAPI's error
+    models are gone."""
     description = _get("/openapi.json", None).json()
     text = str(description)
     assert "HTTPValidationError" not in text

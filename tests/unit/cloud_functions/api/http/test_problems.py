@@ -1,4 +1,4 @@
-"""Errors as problem documents, whoever raised them."""
+"""Every error response is a problem document."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _answer_to(error: Exception) -> Answer:
         handler.close()
 
 
-def test_an_address_that_is_not_there(api: ApiCalls) -> None:
-    """404 with a stable type, and where to read on."""
+def test_an_unknown_path_is_a_404(api: ApiCalls) -> None:
+    """The problem has a stable type and names the documentation."""
     answer = api.get("/api/nothing")
     assert answer.status == 404
     assert answer.headers["content-type"] == PROBLEM_MEDIA_TYPE
@@ -44,16 +44,16 @@ def test_an_address_that_is_not_there(api: ApiCalls) -> None:
     }
 
 
-def test_a_method_that_an_address_does_not_take(api: ApiCalls) -> None:
-    """405 says which methods it takes."""
+def test_an_unsupported_method_is_a_405(api: ApiCalls) -> None:
+    """``Allow`` lists the supported methods."""
     answer = api.call("PUT", "/api/events/stats")
     assert answer.status == 405
     assert answer.json()["type"] == "urn:vedette:problem:method-not-allowed"
     assert "GET" in answer.headers["allow"]
 
 
-def test_a_database_that_is_away_is_503_and_worth_another_try(api: ApiCalls) -> None:
-    """What may work in a moment says so, and says nothing of where the database is."""
+def test_an_unavailable_database_is_a_503_with_retry_after(api: ApiCalls) -> None:
+    """The response has ``Retry-After`` and does not reveal the address of the database."""
     answer = api.get("/api/events")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "5"
@@ -63,10 +63,8 @@ def test_a_database_that_is_away_is_503_and_worth_another_try(api: ApiCalls) -> 
 @pytest.mark.parametrize(
     "error", [RuntimeError(SECRET), ConfigurationError(SECRET), VedetteError(SECRET), KeyError("x")]
 )
-def test_an_unexpected_failure_tells_the_log_and_not_the_client(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    """500 without trace, SQL or connection string; the log has all of it."""
+def test_an_unexpected_error_is_logged_but_not_returned(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """The response is a 500 without traceback, SQL or connection string. The log has all of them."""
     caplog.set_level(logging.ERROR)
     answer = _answer_to(error)
     assert answer.status == 500
@@ -77,16 +75,16 @@ def test_an_unexpected_failure_tells_the_log_and_not_the_client(
     assert "Traceback" in caplog.text
 
 
-def test_a_transient_error_keeps_its_text_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """The reason may name hosts; the client is told only to try again."""
+def test_the_text_of_a_transient_error_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The text may contain host names, so the client gets only ``Retry-After``."""
     answer = _answer_to(TransientError("the database db-1.internal is away"))
     assert answer.status == 503
     assert b"db-1" not in answer.body
     assert "db-1.internal" in caplog.text
 
 
-def test_a_problem_raised_on_purpose_comes_out_as_it_is() -> None:
-    """Status, type, detail and headers are the route's to choose."""
+def test_a_problem_keeps_its_status_type_detail_and_headers() -> None:
+    """A route chooses all parts of a ``Problem``."""
     answer = _answer_to(Problem(409, "in-use", "Somebody uses it.", headers={"Retry-After": "7"}))
     assert (answer.status, answer.headers["retry-after"]) == (409, "7")
     assert answer.json()["type"] == "urn:vedette:problem:in-use"
@@ -102,8 +100,10 @@ def test_a_problem_raised_on_purpose_comes_out_as_it_is() -> None:
         (None, "must be JSON, sent with the header Content-Type: application/json"),
     ],
 )
-def test_a_body_that_is_not_an_object_says_what_to_send(api: ApiCalls, media_type: str | None, said: str) -> None:
-    """A client that left out the content type, as `curl -d` does, is told to send it."""
+def test_the_error_for_a_non_object_body_names_the_content_type(
+    api: ApiCalls, media_type: str | None, said: str
+) -> None:
+    """A client that omitted the content type, as ``curl -d`` does, learns to send it."""
     event = http_api_event("POST", "/api/plates/watchlists", body='["staff"]')
     event["headers"].pop("content-type")
     event["headers"] |= {} if media_type is None else {"content-type": media_type}
@@ -112,8 +112,8 @@ def test_a_body_that_is_not_an_object_says_what_to_send(api: ApiCalls, media_typ
     assert answer.json()["errors"] == [{"parameter": "body", "location": "body", "message": said}]
 
 
-def test_every_wrong_parameter_is_named(api: ApiCalls) -> None:
-    """A client can mend all of its mistakes at once."""
+def test_every_invalid_parameter_is_listed(api: ApiCalls) -> None:
+    """A client can correct all errors at once."""
     answer = api.get("/api/events", page="0", page_size="9999", event_type="nonsense")
     assert answer.status == 422
     assert {(error["parameter"], error["location"]) for error in answer.json()["errors"]} == {

@@ -1,4 +1,4 @@
-"""What holds for every route: unknown and repeated parameters, methods, slashes, body sizes, ETags."""
+"""Rules of every route: unknown and repeated parameters, methods, trailing slashes, body sizes, ETags."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ ROUTES = _routes()
 
 @pytest.fixture(scope="module")
 def staged() -> Iterator[ApiCalls]:
-    """A client of an application behind a gateway's stage, without a database."""
+    """A client of an application behind a gateway stage, without a database."""
     handler, dependencies = lambda_api(root_path="/prod")
     yield ApiCalls(handler)
     handler.close()
     dependencies.close()
 
 
-def test_cloud_b1_the_walk_meets_every_address() -> None:
-    """The routes that the tests here walk are all of the application's: both mounts, health, statistics, the pages."""
+def test_cloud_b1_the_tests_cover_every_route() -> None:
+    """The tests cover all routes: both mounts, health, statistics and documentation."""
     assert {"/openapi.json", "/docs", "/redoc", "/docs-assets/{name}", "/health", "/stats"} <= {
         path for _, path in ROUTES
     }
@@ -62,10 +62,10 @@ def test_cloud_b1_the_walk_meets_every_address() -> None:
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("query", [[("no_such_parameter", "1")], [("limit", "1"), ("limit", "1")]])
-def test_cloud_b1_every_route_refuses_unknown_and_repeated_parameters(
+def test_cloud_b1_every_route_rejects_unknown_and_repeated_parameters(
     api: ApiCalls, method: str, path: str, query: list[tuple[str, str]]
 ) -> None:
-    """Whatever the route and its method, a parameter that it does not declare, or one given twice, is a 422."""
+    """An undeclared or repeated parameter is a 422 on every route and method."""
     answer = api.call(
         method, filled_path(path, name="favicon.png"), query, body="{}" if method in ("POST", "PUT") else None
     )
@@ -74,7 +74,7 @@ def test_cloud_b1_every_route_refuses_unknown_and_repeated_parameters(
 
 
 def test_cloud_b1_every_route_is_strict() -> None:
-    """A route of another class, which would let unknown parameters through, is found here."""
+    """A route of another class would accept unknown parameters."""
     handler, dependencies = lambda_api()
     app = create_app(dependencies=dependencies)
     handler.close()
@@ -84,8 +84,8 @@ def test_cloud_b1_every_route_is_strict() -> None:
     assert all(isinstance(route, APIRoute) for route in originals)
 
 
-def test_cloud_b1_the_batch_routes_spelling_is_refused_on_the_single_one(api: ApiCalls) -> None:
-    """``delete_snapshots`` on the route that has ``delete_snapshot`` would have kept the picture silently."""
+def test_cloud_b1_the_parameter_of_the_batch_route_is_rejected_on_the_single_route(api: ApiCalls) -> None:
+    """``delete_snapshots`` instead of ``delete_snapshot`` must not silently keep the snapshot."""
     answer = api.delete("/api/events/42", delete_snapshots="true")
     assert (answer.status, answer.json()["errors"][0]["parameter"]) == (422, "delete_snapshots")
 
@@ -103,8 +103,8 @@ def test_cloud_b1_the_batch_routes_spelling_is_refused_on_the_single_one(api: Ap
         ),
     ],
 )
-def test_cloud_b1_a_key_given_twice_in_a_body_is_refused(api: ApiCalls, method: str, path: str, body: str) -> None:
-    """At any depth, and however it is written: which of the two was meant cannot be known."""
+def test_cloud_b1_a_repeated_key_in_a_body_is_rejected(api: ApiCalls, method: str, path: str, body: str) -> None:
+    """A repeated key is a 422 at any depth and in any spelling."""
     answer = api.call(method, path, body=body)
     assert answer.status == 422
     assert "more than once" in answer.json()["detail"]
@@ -113,7 +113,7 @@ def test_cloud_b1_a_key_given_twice_in_a_body_is_refused(api: ApiCalls, method: 
 
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in ROUTES if method == "GET"])
 def test_cloud_c7_head_works_wherever_get_does(api: ApiCalls, method: str, path: str) -> None:
-    """HEAD has the status and the headers that GET has, and no body."""
+    """HEAD returns the status and headers of GET without a body."""
     place = filled_path(path, name="favicon.png")
     wanted, answer = api.call(method, place), api.call("HEAD", place)
     assert (answer.status, answer.body) == (wanted.status, b"")
@@ -129,8 +129,8 @@ def test_cloud_c7_head_works_wherever_get_does(api: ApiCalls, method: str, path:
         ("/health", "GET, HEAD"),
     ],
 )
-def test_cloud_c7_a_405_names_every_method_of_the_address(api: ApiCalls, path: str, allowed: str) -> None:
-    """Not only those of the first of several routes."""
+def test_cloud_c7_a_405_lists_every_method_of_the_path(api: ApiCalls, path: str, allowed: str) -> None:
+    """``Allow`` has the methods of all routes with this path, not only of the first."""
     answer = api.call("PATCH", path)
     assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
@@ -139,8 +139,8 @@ FIXED = sorted({path for _, path in ROUTES if "{" not in path})
 
 
 @pytest.mark.parametrize("path", FIXED)
-def test_cloud_c7_an_address_with_a_name_is_no_placeholders_value(api: ApiCalls, path: str) -> None:
-    """``DELETE /events/recent`` deletes no event called "recent": the address takes what its own routes take."""
+def test_cloud_c7_a_static_path_is_not_a_placeholder_value(api: ApiCalls, path: str) -> None:
+    """``DELETE /events/recent`` is a 405: it does not delete an event called ``recent``."""
     own = {method for method, one in ROUTES if one == path}
     expected = [method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if method in own]
     if "GET" in own:
@@ -150,14 +150,14 @@ def test_cloud_c7_an_address_with_a_name_is_no_placeholders_value(api: ApiCalls,
         assert (answer.status, answer.headers["allow"]) == (405, ", ".join(expected)), method
 
 
-def test_cloud_c7_names_that_only_look_fixed_are_values(api: ApiCalls) -> None:
-    """Behind a placeholder that takes any text, and behind a stage too, only whole addresses count."""
+def test_cloud_c7_only_complete_static_paths_take_precedence(api: ApiCalls) -> None:
+    """A part of a static path is a valid placeholder value, also behind a stage."""
     assert api.get("/api/plates/recent").status == 503  # a plate, and there is no database here
     assert api.get("/api/events/Recent").status == 422
 
 
-def test_cloud_c7_bodies_and_taken_names_are_described(api: ApiCalls) -> None:
-    """OpenAPI names 400 and 413 where there is a body, 409 where a name may be taken, 304 where there is an ETag."""
+def test_cloud_c7_the_openapi_document_lists_special_responses(api: ApiCalls) -> None:
+    """It lists 400 and 413 for routes with a body, 409 for unique names, and 304 for images."""
     paths: dict[str, Any] = api.get("/openapi.json").json()["paths"]
     with_body = [each for path in paths.values() for each in path.values() if "requestBody" in each]
     assert len(with_body) == 4
@@ -172,19 +172,19 @@ def test_cloud_c7_bodies_and_taken_names_are_described(api: ApiCalls) -> None:
     ("path", "status"), [("/docs/", 200), ("/health/", 200), ("/api/events/", 503), ("/prod/docs/", 200)]
 )
 def test_cloud_c9_a_trailing_slash_is_answered_without_a_redirect(staged: ApiCalls, path: str, status: int) -> None:
-    """Also behind a gateway's stage, which a redirect would lose."""
+    """A redirect would lose the stage of a gateway."""
     answer = staged.get(path)
     assert answer.status == status, answer
     assert "location" not in answer.headers
 
 
-def test_cloud_c9_two_trailing_slashes_are_another_address(staged: ApiCalls) -> None:
-    """One slash makes no difference; an empty segment does."""
+def test_cloud_c9_two_trailing_slashes_are_another_path(staged: ApiCalls) -> None:
+    """One trailing slash makes no difference; an empty segment does."""
     assert staged.get("/docs//").status == 404
 
 
-def test_cloud_c6_a_body_beyond_the_limit_is_refused(api: ApiCalls) -> None:
-    """Lambda too answers 413, whatever the length that the client claims."""
+def test_cloud_c6_a_body_over_the_limit_is_rejected(api: ApiCalls) -> None:
+    """The response is a 413, whatever length the client announced."""
     body = '{"camera_id": "' + "a" * MAX_BODY_BYTES + '"}'
     answer = api.call("POST", "/api/events/delete", body=body)
     assert answer.status == 413
@@ -195,7 +195,7 @@ def test_cloud_c6_a_body_beyond_the_limit_is_refused(api: ApiCalls) -> None:
 
 
 def test_cloud_c7_if_none_match_is_honoured(database_url: str) -> None:
-    """A client that has the picture gets a 304 without it; any other the picture."""
+    """A client that has the current image gets a 304; any other client gets the image."""
     [number] = store(database_url, [stored_event(snapshot_path=KEY)])
     handler, dependencies = lambda_api(database_url, snapshots=FakeSnapshots({f"snapshots/gate-01/{KEY}": b"jpeg"}))
     calls = ApiCalls(handler)
@@ -219,7 +219,7 @@ def test_cloud_c7_if_none_match_is_honoured(database_url: str) -> None:
         dependencies.close()
 
 
-def test_cloud_16_what_gateways_send(api: ApiCalls) -> None:
+def test_cloud_16_events_of_all_gateways_are_accepted(api: ApiCalls) -> None:
     """HTTP API, REST API and load balancer: repeated parameters, null fields, base64 bodies, cookies, long headers."""
     rest = json.loads((AWS_EVENTS / "apigw_rest_v1_list_events.json").read_text(encoding="utf-8"))
     rest |= {"multiValueQueryStringParameters": {"camera_id": ["a", "b"]}, "queryStringParameters": {"camera_id": "b"}}
@@ -254,10 +254,11 @@ def test_cloud_16_what_gateways_send(api: ApiCalls) -> None:
         ("POST", "/api/plates/watchlists/1/patterns", '{"patterns": [{"kind": "exact", "pattern": "AB1"}]}'),
     ],
 )
-def test_cloud_18_only_json_bodies_are_taken(
+def test_cloud_18_only_json_bodies_are_accepted(
     api: ApiCalls, method: str, path: str, body: str, content_type: str | None
 ) -> None:
-    """A page of another site can send these types without asking first; none of them is read as JSON."""
+    """Web pages of other sites can send these media types without a preflight request, so they are not parsed as
+    JSON."""
     event = http_api_event(method, path, body=body)
     del event["headers"]["content-type"]
     event["headers"] |= {} if content_type is None else {"content-type": content_type}

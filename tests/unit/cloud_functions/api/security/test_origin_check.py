@@ -1,4 +1,4 @@
-"""Which hosts and origins may talk to an API on loopback."""
+"""The check of the ``Host`` and ``Origin`` headers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ HOST = "127.0.0.1:8069"
         "app.localhost",
     ],
 )
-def test_cloud_b4_this_machine_is_served(host: str) -> None:
-    """Addresses and localhost in every spelling are names of this machine."""
+def test_cloud_b4_names_of_this_machine_are_accepted(host: str) -> None:
+    """IP addresses and localhost are accepted in every spelling."""
     assert refusal(hosts=[host], origins=[]) is None
 
 
@@ -47,8 +47,8 @@ def test_cloud_b4_this_machine_is_served(host: str) -> None:
         "[::1",
     ],
 )
-def test_cloud_b4_another_name_is_refused(host: str) -> None:
-    """A name that DNS may point at 127.0.0.1 (rebinding), or that cannot be parsed, is not ours."""
+def test_cloud_b4_other_names_are_rejected(host: str) -> None:
+    """A DNS name could resolve to 127.0.0.1 (rebinding). Invalid names are rejected too."""
     assert refusal(hosts=[host], origins=[]) is not None
     assert refusal(hosts=[HOST, host], origins=[]) is not None
 
@@ -56,7 +56,7 @@ def test_cloud_b4_another_name_is_refused(host: str) -> None:
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:8069", "http://localhost:3000", "https://[::1]", "http://127.0.0.1"]
 )
-def test_cloud_b4_pages_of_this_machine_are_served(origin: str) -> None:
+def test_cloud_b4_pages_of_this_machine_are_accepted(origin: str) -> None:
     """The API's own pages and development servers on this machine may send requests."""
     assert refusal(hosts=[HOST], origins=[origin]) is None
 
@@ -73,13 +73,13 @@ def test_cloud_b4_pages_of_this_machine_are_served(origin: str) -> None:
         "http://[::1",
     ],
 )
-def test_cloud_b4_pages_of_another_site_are_refused(origin: str) -> None:
-    """Whatever page sends it: another site, a file, a sandboxed frame."""
+def test_cloud_b4_pages_of_other_sites_are_rejected(origin: str) -> None:
+    """Another site, a file and a sandboxed frame are rejected."""
     assert refusal(hosts=[HOST], origins=[origin]) is not None
 
 
-def test_cloud_b4_what_is_allowed_is_served() -> None:
-    """A name of one's own counts for Host and Origin, and no name below it does; the same origin always may."""
+def test_cloud_b4_allowed_hosts_are_accepted() -> None:
+    """An allowed name is accepted in Host and Origin, its subdomains are not. The same origin is always accepted."""
     allowed = frozenset({"vedette.example"})
     assert refusal(hosts=["vedette.example"], origins=["https://vedette.example"], allowed_hosts=allowed) is None
     assert refusal(hosts=["a.vedette.example"], origins=[], allowed_hosts=allowed) is not None
@@ -87,7 +87,7 @@ def test_cloud_b4_what_is_allowed_is_served() -> None:
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_cloud_b4_any_header_gets_an_answer(host: str, origin: str) -> None:
-    """No header raises, and the reason is printable whatever it quotes."""
+def test_cloud_b4_arbitrary_headers_raise_no_error(host: str, origin: str) -> None:
+    """Any header value gives a decision, and the reason is printable."""
     reason = refusal(hosts=[host], origins=[origin])
     assert reason is None or reason.isprintable()
