@@ -141,12 +141,12 @@ def plate_texts(plates: Sequence[dict[str, Any]], limits: Limits) -> list[str]:
     return fit_items(texts, lambda index: json.dumps(_truncated(plates[index]), ensure_ascii=False), limits)
 
 
-def found_content(found: SearchResult) -> dict[str, Any]:
+def search_result_content(result: SearchResult) -> dict[str, Any]:
     """Return a search result in the form of ``FoundPlateResponse``."""
-    return found.read.to_dict() | {
-        "similarity": found.near.similarity,
-        "edit_distance": found.near.edit_distance,
-        "distance": found.near.distance,
+    return result.read.to_dict() | {
+        "similarity": result.near.similarity,
+        "edit_distance": result.near.edit_distance,
+        "distance": result.near.distance,
     }
 
 

@@ -22,9 +22,9 @@ from cloud_functions.api.plates.responses import (
     PlateHistoryResponse,
     PlateListResponse,
     PlateStatisticsResponse,
-    found_content,
     history_content,
     plate_texts,
+    search_result_content,
     statistics_content,
 )
 from cloud_functions.api.security.permissions import require
@@ -141,16 +141,18 @@ async def _fuzzy_page(deps: Dependencies, params: PlateListParameters, *, may_re
     def read(connection: Connection) -> SearchPage:
         near = _near_plates(deps, connection, params, may_read=may_read)
         page = search_page(connection, near, plate_filter, limit=params.limit, offset=params.offset, after=after)
-        reads = deps.plate_access.reads(connection, [found.read for found in page.found], may_read=may_read)
-        found = [SearchResult(read, found.near) for read, found in zip(reads, page.found, strict=True)]
-        return replace(page, found=found)
+        reads = deps.plate_access.reads(connection, [result.read for result in page.found], may_read=may_read)
+        results = [SearchResult(read, result.near) for read, result in zip(reads, page.found, strict=True)]
+        return replace(page, found=results)
 
     try:
         page = await deps.database.run(read)
     except LookupError:
         raise invalid_parameter("cursor", "refers to a read that was deleted; restart the search") from None
     last = page.found[-1].read if page.has_more and page.found else None
-    return _page_response(deps, params, [found_content(found) for found in page.found], total=page.total, last=last)
+    return _page_response(
+        deps, params, [search_result_content(result) for result in page.found], total=page.total, last=last
+    )
 
 
 def _near_plates(
