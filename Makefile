@@ -1,4 +1,4 @@
-# Every target needs nothing before it: the first one that runs makes .venv by itself.
+# No target needs preparation: the first one that runs creates .venv.
 # A machine needs Python 3.11 to 3.13, make and a package index; no root, no Docker, no running service.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,7 +18,7 @@ JOBS ?= 3
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make .venv with everything in it (the other targets do this themselves)
+setup: $(STAMP) ## Create .venv with all dependencies (the other targets do this by themselves)
 
 $(UV):
 	@test -n "$(PYTHON)" || { echo "Vedette needs Python 3.11 or newer; none was found on PATH. Set PYTHON=/path/to/python3." >&2; exit 1; }
@@ -33,21 +33,21 @@ $(STAMP): requirements/dev.txt pyproject.toml | $(UV)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
-demo: $(STAMP) ## Run the whole of it here until Ctrl-C; with SOURCE=rtsp://…, SOURCE=clip.mp4, RULES=rules.toml, API_PORT=8070 as you like
+demo: $(STAMP) ## Run everything on this machine until Ctrl-C; options: SOURCE=rtsp://… or SOURCE=clip.mp4, RULES=rules.toml, API_PORT=8070
 	@$(BIN)/vedette-local demo --source "$(SOURCE)" $(if $(RULES),--rules "$(RULES)") $(if $(API_PORT),--port "$(API_PORT)")
 
-test: $(STAMP) ## Run every test on real services, with coverage
+test: $(STAMP) ## Run all tests with real services and coverage
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --skip-covered --fail-under=90 | tail -n 40
 
-test-all: $(STAMP) ## Run the tests on every Python 3.11-3.14 found on PATH or in pyenv; ARGS=tests/unit for some of them
+test-all: $(STAMP) ## Run the tests on every Python 3.11-3.14 found on PATH or in pyenv; ARGS=tests/unit selects a part
 	@$(BIN)/python infra/every_python.py $(if $(EXCEPT),--except $(EXCEPT)) -- $(ARGS)
 
 test-one: $(STAMP)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-check: lint types walls test ## Linters, types, walls and the whole suite with coverage
+check: lint types walls test ## Run linters, type checks, import contracts and all tests with coverage
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -60,14 +60,14 @@ types: $(STAMP)
 walls: $(STAMP)
 	@$(BIN)/lint-imports --no-cache
 
-format: $(STAMP) ## Format the code and fix what can be fixed
+format: $(STAMP) ## Format the code and apply automatic fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## Measure speed against baselines in the same run; results land in .bench/
+bench: $(STAMP) ## Measure speed against baselines in the same run; results are written to .bench/
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-bench-anpr: $(STAMP) ## Examine number plate reading on ../shared; writes docs/reference/plates-figures.md
+bench-anpr: $(STAMP) ## Evaluate number plate reading on ../shared; writes docs/reference/plates-figures.md
 	@$(BIN)/python -m tests.benchmarks.anpr $(ARGS)
 
 schemas: $(STAMP) ## Write the JSON Schemas, the configuration page and the API page into docs/reference/
@@ -84,6 +84,6 @@ lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
 	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
 
-clean: ## Stop what runs; remove .venv, .venv-* and everything generated
+clean: ## Stop the local stack; remove .venv, .venv-* and all generated files
 	@if [ -x $(BIN)/vedette-local ] && [ -d .vedette ]; then $(BIN)/vedette-local down || true; fi
 	rm -rf $(VENV) .venv-* .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
