@@ -1,8 +1,8 @@
-"""Clocks are passed in, so that tests and replays decide what time it is.
+"""Injectable clocks, so that tests and replays control the time.
 
-A device without a battery-backed clock starts with a wrong time and is set by NTP later. So there are two readings:
-wall time, which may be stepped at any moment, and steady time, which never is. Their difference (``offset_s``) changes
-only when somebody sets the wall clock; that is how a step is noticed, and by how much it was.
+A device without a battery-backed clock starts with a wrong time, which NTP corrects later. A clock therefore has two
+readings: wall time, which may be stepped at any moment, and monotonic time, which is never stepped. Their difference
+(``offset_s``) changes only when the wall clock is set, which reveals the step and its size.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import Protocol, runtime_checkable
 
 
 class Clock(Protocol):
-    """Wall-clock and steady time."""
+    """Wall-clock and monotonic time."""
 
     def now(self) -> datetime:
         """Return the current time, aware and in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never jumps; it starts anew when the machine does."""
+        """Return seconds on a clock that is never stepped. It restarts with the machine."""
         ...
 
 
 @runtime_checkable
 class BootClock(Protocol):
-    """A clock that knows since when its steady time counts."""
+    """A clock that identifies the boot since which its monotonic time counts."""
 
     @property
     def boot_id(self) -> str:
-        """Name the start of the machine since which ``monotonic`` counts."""
+        """Identifier of the boot since which ``monotonic`` counts."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks. Steady time counts while the machine is suspended, where the system offers that."""
+    """The system clocks. Monotonic time includes suspend where the system supports it."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -52,7 +52,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to. Each one is a boot of its own."""
+    """A clock that advances only on request. Each instance has its own boot id."""
 
     def __init__(self, start: datetime | None = None, *, boot_id: str | None = None) -> None:
         self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,43 +71,43 @@ class ManualClock:
         self._elapsed_s += seconds
 
     def step(self, seconds: float) -> None:
-        """Set the wall clock forward, or back where negative, as NTP does; steady time goes on as before."""
+        """Set the wall clock forward, or back where negative, as NTP does. Monotonic time does not change."""
         self._now += timedelta(seconds=seconds)
 
 
 class StepAwareClock:
-    """The wall clock, with a memory of when it was set: ``corrected`` puts right a time that was taken before.
+    """A wall clock that records its steps, so that ``corrected`` can correct times taken before a step.
 
-    A visit may begin before the clock is set and end after it. Each time is told apart by itself: it was taken while
-    the clock stood as it did then. Only where the clock was set back, and shows the same time twice, is that ambiguous;
-    the later one is assumed. Thread-safe.
+    A stay may begin before the clock is set and end after it, so each time is corrected separately, by the offset that
+    was in effect when it was taken. If the clock was set back and showed the same time twice, the later one is assumed.
+    Thread-safe.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._settings = [(clock_offset_s(clock), clock.monotonic())]
-        """Each offset that the clock was set to, and since when it stood so, in steady time."""
+        """Each offset of the clock, and the monotonic time of its start."""
 
     def now(self) -> datetime:
-        self._look()
+        self._detect_step()
         return self._clock.now()
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
 
     def corrected(self, moment: datetime, *, offset_s: float | None = None) -> datetime:
-        """Return ``moment``, once taken from this clock, as the clock would show it that has ``offset_s``.
+        """Return ``moment``, a time taken from this clock, converted to a clock with ``offset_s``.
 
-        None: as it is set now.
+        None: the current offset.
         """
         if offset_s is None:
-            offset_s = self._look()
+            offset_s = self._detect_step()
         step_s = offset_s - self._offset_at(moment.timestamp())
         return moment + timedelta(seconds=step_s) if abs(step_s) > CLOCK_STEP_S else moment
 
-    def _look(self) -> float:
-        """Notice a step; return the offset of now."""
+    def _detect_step(self) -> float:
+        """Record a step, if there was one; return the current offset."""
         offset_s = clock_offset_s(self._clock)
         with self._lock:
             if abs(offset_s - self._settings[-1][0]) > CLOCK_STEP_S:
@@ -115,7 +115,7 @@ class StepAwareClock:
         return offset_s
 
     def _offset_at(self, wall_s: float) -> float:
-        """Return the offset that the clock had when it showed this: the latest that did, or that comes nearest."""
+        """Return the latest offset at which the clock showed this time, or else the nearest one."""
         settings, until_s = self._settings, self._clock.monotonic()
         nearest_s, found_s = float("inf"), settings[-1][0]
         for offset_s, since_s in reversed(settings):
@@ -128,15 +128,15 @@ class StepAwareClock:
 
 _REMEMBERED_STEPS = 63
 CLOCK_STEP_S = 0.1
-"""A smaller difference between wall and steady time is not counted as a step."""
+"""A smaller change of the offset does not count as a step."""
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _QUICK_S = 0.001
 
 
 def clock_offset_s(clock: Clock) -> float:
-    """Return wall time less steady time, in seconds.
+    """Return wall time minus monotonic time, in seconds.
 
-    The two are read one after the other; a pair that the scheduler tore apart is read again.
+    The two are read one after the other. A pair that took too long is read again.
     """
     best_s, offset_s = float("inf"), 0.0
     for _ in range(5):
@@ -151,12 +151,12 @@ def clock_offset_s(clock: Clock) -> float:
 
 
 def boot_id_of(clock: Clock) -> str:
-    """Return the boot since which the clock's steady time counts; the machine's for a clock that does not say."""
+    """Return the boot id of the clock, or of the machine if the clock has none."""
     return clock.boot_id if isinstance(clock, BootClock) else machine_boot_id()
 
 
 def machine_boot_id() -> str:
-    """Return the kernel's name for this start of the machine; one of this process alone where there is none."""
+    """Return the kernel's boot id, or an id of this process if the kernel provides none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -169,5 +169,5 @@ _PROCESS_ID = uuid.uuid4().hex
 def format_utc(moment: datetime) -> str:
     """Format an aware time as RFC 3339 in UTC with microseconds and ``Z``; raise ValueError for a naive one."""
     if moment.tzinfo is None:
-        raise ValueError("a time without a zone has no place in a message")
+        raise ValueError("a time in a message needs a time zone")
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -1,4 +1,4 @@
-"""What the cloud may ask of a device (``…/commands/{command}``), and the reply (``…/replies/{command_id}``)."""
+"""Commands to a device (``…/commands/{command}``) and their replies (``…/replies/{command_id}``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SequenceRange = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 
 class CommandBase(BaseModel):
-    """What every command carries. A command past ``expires_at`` is answered with an error, not carried out."""
+    """Fields of every command. A command past ``expires_at`` is not executed; the reply is an error."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -27,7 +27,7 @@ class CommandBase(BaseModel):
 
 
 class SnapshotCommand(CommandBase):
-    """Take a picture now; a ``snapshot`` event follows."""
+    """Capture an image now. A ``snapshot`` event follows."""
 
     command: Literal["snapshot"] = "snapshot"
     camera_id: Segment
@@ -37,7 +37,7 @@ class SnapshotCommand(CommandBase):
 class TestConnectionCommand(CommandBase):
     """Open the camera, read a frame, and reply with latency, resolution and codec."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # the name begins with Test, but this is not a test class
 
     command: Literal["test_connection"] = "test_connection"
     camera_id: Segment
@@ -50,7 +50,7 @@ class ReloadCommand(CommandBase):
 
 
 class ResendCommand(CommandBase):
-    """Send these sequences again; what is no longer held is named in the reply."""
+    """Publish these sequences again. The reply lists those that are no longer stored."""
 
     command: Literal["resend"] = "resend"
     sequence_epoch: str = Field(min_length=1, max_length=64)
@@ -82,12 +82,12 @@ class Reply(BaseModel):
     sequence_epoch: str | None = None
     resent: int | None = Field(default=None, ge=0)
     unavailable: list[SequenceRange] | None = Field(
-        default=None, description="Sequences asked for that the device dropped or no longer holds."
+        default=None, description="Requested sequences that the device dropped or no longer stores."
     )
 
 
 def parse_command(payload: bytes) -> Command:
-    """Parse one command; raise ContractError for what is not one."""
+    """Parse one command. Raises ContractError if it is invalid."""
     if len(payload) > MAX_COMMAND_BYTES:
         raise ContractError(f"a command of {len(payload)} bytes; the limit is {MAX_COMMAND_BYTES}", reason="too_large")
     try:

@@ -3,25 +3,25 @@
 ::
 
     VedetteError
-    ├── ConfigurationError   tell the person, stop
-    ├── ContractError        a bad message: reject it, keep a copy, go on
-    ├── TransientError       try again later
-    └── PermanentError       no retry will help: dead-letter it
+    ├── ConfigurationError   report it to the user and stop
+    ├── ContractError        reject the message, keep a copy, continue
+    ├── TransientError       retry later
+    └── PermanentError       a retry cannot succeed: dead-letter it
 """
 
 from __future__ import annotations
 
 
 class VedetteError(Exception):
-    """Root of every error raised on purpose; its text may be shown to a person and holds no secret."""
+    """Base class of expected errors. The text may be shown to users and contains no secrets."""
 
 
 class ConfigurationError(VedetteError):
-    """A setting, a file or an option is wrong; the text names it and says what would be right."""
+    """A setting, file or option is invalid. The text names it and says how to correct it."""
 
 
 class ContractError(VedetteError):
-    """A message does not keep to the contract. ``reason`` is a short stable code for counting and dead letters."""
+    """A message violates the wire contract. ``reason`` is a short, stable code for metrics and dead letters."""
 
     def __init__(self, message: str, *, reason: str = "invalid") -> None:
         super().__init__(message)
@@ -29,8 +29,8 @@ class ContractError(VedetteError):
 
 
 class TransientError(VedetteError):
-    """Something is away for now (broker, bucket, database); the same call may work later."""
+    """A dependency (broker, bucket, database) is temporarily unavailable. The same call may succeed later."""
 
 
 class PermanentError(VedetteError):
-    """The same call will fail every time (access denied, no such bucket)."""
+    """The same call would fail every time, for example because access is denied."""

@@ -1,4 +1,4 @@
-"""The one list of event types: the wire contract, the API, the console and the tests derive theirs from it."""
+"""The list of event types. The event union is tested against it; the API filter, the demo and the tests use it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""The event union: what a device tells the world, one pydantic class per ``event_type``.
+"""The event union: one pydantic class per ``event_type``.
 
-Unknown fields are kept (an older cloud must not lose what a newer device says); an unknown ``schema_version`` or
-``event_type`` is rejected with a reason. To add an event type: one name in ``event_types``, one class here, one member
-of ``Event``, one golden sample in ``tests/contract/golden/``, then ``make schemas``; tests name what else is missing.
+Unknown fields are kept, so that an older cloud loses nothing that a newer device sends. An unknown ``schema_version``
+or ``event_type`` is rejected with a reason.
+
+To add an event type, add a name in ``event_types``, a class here, a member of ``Event`` and a golden sample in
+``tests/contract/golden/``, then run ``make schemas``. Tests report what else is missing.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class _Part(BaseModel):
 
 
 class SnapshotRef(_Part):
-    """Where the annotated picture of this event is (or soon will be)."""
+    """Reference to the annotated image of the event. The image may be uploaded later than the event."""
 
     key: Annotated[str, StringConstraints(pattern=SNAPSHOT_KEY_PATTERN)]
     content_type: Literal["image/jpeg", "image/png", "image/webp"]
@@ -70,14 +72,14 @@ class SnapshotRef(_Part):
 
 
 class ModelInfo(_Part):
-    """Which detector said so."""
+    """The model that made the detections."""
 
     model_type: Label
     version: Label
 
 
 class PathPoint(_Part):
-    """Where an object was: the middle of its box's lower edge, as shares of the picture."""
+    """Position of an object: the centre of its box's lower edge, normalised to 0..1."""
 
     t: Seconds = Field(description="Seconds after `first_seen_at`.")
     x: Ratio
@@ -85,7 +87,7 @@ class PathPoint(_Part):
 
 
 class TrackingData(_Part):
-    """One step in the life of a tracked object."""
+    """A state change of a tracked object."""
 
     track_id: Count
     track_uid: Label = Field(description="Unique across cameras and restarts.")
@@ -101,15 +103,15 @@ class TrackingData(_Part):
     stationary: bool | None = None
     first_seen_at: UtcTime | None = None
     last_seen_at: UtcTime | None = Field(
-        default=None, description="`left` is emitted later than it happened; this is when."
+        default=None, description="When the object was last seen. `left` is emitted later than this."
     )
     path: Annotated[list[PathPoint], Field(max_length=32)] | None = Field(
-        default=None, description="On `left`: the object's way, simplified; the first and the last point are exact."
+        default=None, description="On `left`: the object's simplified path. The first and the last point are exact."
     )
 
 
 class MotionData(_Part):
-    """Motion that begins (no duration yet) or has ended."""
+    """Start (no duration) or end of a motion episode."""
 
     motion_intensity: Ratio
     affected_area_percentage: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
@@ -125,7 +127,7 @@ class DetectedObject(_Part):
 
 
 class DetectionData(_Part):
-    """What one frame shows, for cameras that run without tracking."""
+    """Detections of one frame, for cameras without tracking."""
 
     detections: list[DetectedObject]
     model_info: ModelInfo
@@ -150,7 +152,7 @@ class PlateCandidate(_Part):
 
 
 class AnprData(_Part):
-    """One passage of one vehicle, its plate voted over a track."""
+    """A vehicle's plate, decided by a vote over the reads of one track."""
 
     anpr_result: PlateResult
     plate_normalized: NormalPlate = Field(
@@ -158,20 +160,22 @@ class AnprData(_Part):
     )
     plate_box: BoundingBox | None = None
     vehicle_box: BoundingBox | None = None
-    track_id: Count | None = Field(default=None, description="The vehicle's; null where only its plate was followed.")
+    track_id: Count | None = Field(
+        default=None, description="Track of the vehicle; null if only the plate was tracked."
+    )
     track_uid: Label | None = None
     vehicle: Vehicle = Field(default_factory=Vehicle)
     direction: str | None = None
-    reads: Count = Field(default=1, description="How many frames voted.")
+    reads: Count = Field(default=1, description="Number of reads in the vote.")
     candidates: list[PlateCandidate] = Field(default_factory=list[PlateCandidate])
     quality_score: Ratio | None = None
     latency_ms: Milliseconds | None = Field(
-        default=None, description="From the capture of the picture until the vote was told."
+        default=None, description="Time from the capture of the frame until the event was emitted."
     )
 
 
 class SnapshotData(_Part):
-    """The answer to "snapshot now": a picture, or why there is none."""
+    """Result of the snapshot command: an image, or the error."""
 
     snapshot_id: Label
     command_id: Segment | None = None
@@ -188,24 +192,26 @@ class CameraStatusData(_Part):
     error: str | None = None
     cause: Label | None = Field(
         default=None,
-        description="Why it is degraded: stalled, frozen, covered, black, overexposed, garbled or agent_fault; "
-        "more may come.",
+        description="Cause of `degraded`: stalled, frozen, covered, black, overexposed, garbled or agent_fault. "
+        "Later versions may add causes.",
     )
 
 
 class RuleData(_Part):
-    """Something that happened under a rule: in a zone, at a line."""
+    """Result of a zone or line rule."""
 
     rule: Label = Field(
-        description="`zone_entered`, `zone_left`, `line_crossed`, `loitering`, `occupancy`; more may come."
+        description="`zone_entered`, `zone_left`, `line_crossed`, `loitering`, `occupancy`. More may be added."
     )
-    name: Label = Field(description="Of the zone or the line.")
+    name: Label = Field(description="Name of the zone or the line.")
     direction: Label | None = Field(
         default=None, description="`left` or `right` of a line; `over` or `under` for occupancy."
     )
-    since: UtcTime | None = Field(default=None, description="When the stay, or the state, began.")
-    dwell_s: Seconds | None = Field(default=None, description="How long the stay has lasted.")
-    crossed_at: UtcTime | None = Field(default=None, description="When the line was crossed, between two frames.")
+    since: UtcTime | None = Field(default=None, description="Start of the stay or of the state.")
+    dwell_s: Seconds | None = Field(default=None, description="Duration of the stay.")
+    crossed_at: UtcTime | None = Field(
+        default=None, description="Time of the crossing, interpolated between two frames."
+    )
     count: Count | None = Field(
         default=None,
         description="Objects in the zone; or crossings of the line by this class in this direction since the last "
@@ -220,19 +226,21 @@ class RuleData(_Part):
 
 
 class EventBase(_Part):
-    """What every event carries."""
+    """Fields of every event."""
 
     schema_version: Literal[1] = 1
-    event_id: UUID = Field(description="UUIDv7, minted once on the device; the key to deduplicate on.")
+    event_id: UUID = Field(description="UUIDv7, assigned once on the device; the deduplication key.")
     site_id: Segment
     device_id: Segment
     camera_id: Segment
-    timestamp: UtcTime = Field(description="Capture time of the very frame in the snapshot.")
+    timestamp: UtcTime = Field(description="Capture time of the frame shown in the snapshot.")
     frame_number: Count | None = None
-    sequence: Count | None = Field(default=None, description="Counts this device's events within its epoch, from 1.")
+    sequence: Count | None = Field(
+        default=None, description="Number of the event within the device's sequence epoch, starting at 1."
+    )
     sequence_epoch: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
         default=None,
-        description="Names the outbox that counts; a device whose outbox was wiped starts a new one.",
+        description="Identifier of the sequence numbering. A device starts a new epoch when its outbox is recreated.",
     )
     snapshot: SnapshotRef | None = None
 
@@ -281,7 +289,7 @@ EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def parse_event(payload: bytes) -> Event:
-    """Parse one wire message; raise ContractError (with a ``reason``) for what is not an event.
+    """Parse one wire message. Raises ContractError with a ``reason`` if it is not a valid event.
 
     Reasons: ``too_large``, ``not_json``, ``nul_character``, ``unknown_schema_version``, ``unknown_event_type``,
     ``invalid``.
@@ -294,26 +302,26 @@ def parse_event(payload: bytes) -> Event:
 
 
 def check_raw_event(payload: bytes) -> None:
-    """Raise ContractError for bytes that need not be looked at any closer."""
+    """Raise ContractError for a payload that is too large or contains an escaped NUL character."""
     if len(payload) > MAX_EVENT_BYTES:
         raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
     if holds_nul(payload):
-        # PostgreSQL's text and jsonb cannot hold it, so nobody downstream could store the event.
-        raise ContractError("an event may not hold a NUL character", reason="nul_character")
+        # PostgreSQL's text and jsonb types cannot store it.
+        raise ContractError("an event must not contain a NUL character", reason="nul_character")
 
 
 def holds_nul(payload: bytes) -> bool:
-    """Tell whether JSON holds an escaped NUL character; the text ``\\\\u0000``, an escaped backslash, is none."""
+    """Return whether the JSON contains an escaped NUL character. ``\\\\u0000``, an escaped backslash, is not."""
     return b"\\u0000" in payload and _NUL.search(payload) is not None
 
 
 def dump_event(event: Event) -> bytes:
-    """Return the exact bytes that travel: UTF-8 JSON, fields that say nothing (an absent dwell time) as null."""
+    """Return the exact wire bytes: UTF-8 JSON with unset fields as null."""
     return EVENT_ADAPTER.dump_json(event)
 
 
 def contract_error(error: ValidationError) -> ContractError:
-    """Turn pydantic's report into one line that names the field and quotes none of the message's values."""
+    """Convert pydantic's error into one line that names the field and contains no value of the message."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "json_invalid":

@@ -12,7 +12,7 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class BoundingBox(BaseModel):
-    """``x``, ``y`` of the top left corner, ``width`` and ``height``, all as shares of the picture's size."""
+    """``x``, ``y`` of the top left corner, ``width`` and ``height``, normalised to the image size."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -35,7 +35,7 @@ class BoundingBox(BaseModel):
 
 
 class Point(NamedTuple):
-    """A place in the picture, in the unit of whoever made it."""
+    """A point in the image. The unit (pixels or 0..1) is the caller's."""
 
     x: float
     y: float
@@ -124,7 +124,7 @@ def polyline_distance(polyline: Sequence[Point], point: Point) -> float:
 
 
 class PolylineCrossing(NamedTuple):
-    """Where a step goes through a polyline."""
+    """Where a step crosses a polyline."""
 
     share: float
     """Of the step, 0..1."""

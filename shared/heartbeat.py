@@ -1,4 +1,4 @@
-"""What a device says about itself every few seconds, and its retained status."""
+"""The heartbeat of a device and its retained status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CameraState = Literal["online", "offline", "degraded"]
 
 
 class CameraHealth(BaseModel):
-    """One camera as its agent sees it."""
+    """Health of one camera."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -23,35 +23,35 @@ class CameraHealth(BaseModel):
     codec: str | None = None
     last_frame_at: AwareDatetime | None = None
     error: str | None = None
-    cause: str | None = Field(default=None, description="Why it is degraded, as in `camera_status` events.")
+    cause: str | None = Field(default=None, description="Cause of `degraded`, as in `camera_status` events.")
 
 
 class OutboxHealth(BaseModel):
-    """How much waits on the device, and what had to be given up."""
+    """Pending and dropped data on the device."""
 
     model_config = ConfigDict(extra="allow")
 
     sequence_epoch: str
-    last_sequence: int = Field(ge=0, description="Highest sequence minted so far; 0 before the first event.")
+    last_sequence: int = Field(ge=0, description="Highest sequence assigned so far; 0 before the first event.")
     pending_events: int = Field(ge=0)
     pending_bytes: int = Field(ge=0)
-    dropped_events: int = Field(ge=0, description="Events given up since the outbox was made, for want of room or age.")
+    dropped_events: int = Field(
+        ge=0, description="Events dropped since the outbox was created, because of size or age."
+    )
     dropped_ranges: list[tuple[int, int]] = Field(
         default_factory=list, description="The latest dropped sequences, as inclusive ranges."
     )
-    pending_images: int = Field(default=0, ge=0, description="Snapshots and thumbnails not stored yet.")
-    dropped_images: int = Field(default=0, ge=0, description="Images given up since the outbox was made.")
+    pending_images: int = Field(default=0, ge=0, description="Snapshots and thumbnails not uploaded yet.")
+    dropped_images: int = Field(default=0, ge=0, description="Images dropped since the outbox was created.")
 
 
 class ConnectionHealth(BaseModel):
-    """The connection to the broker, as the agent has seen it since it was started."""
+    """The broker connection since the start of the agent."""
 
     model_config = ConfigDict(extra="allow")
 
-    reconnects: int = Field(default=0, ge=0, description="Connections made after the first.")
-    client_id_conflict: bool = Field(
-        default=False, description="Another client uses this device's client id, as far as can be told."
-    )
+    reconnects: int = Field(default=0, ge=0, description="Number of reconnects.")
+    client_id_conflict: bool = Field(default=False, description="Another client probably uses this device's client id.")
     last_error: str | None = Field(
         default=None, description="Why the last attempt failed or the last connection ended."
     )

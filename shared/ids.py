@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 for events and commands, and the alphabet of every name that enters a topic, a key or a path."""
+"""Identifiers: UUIDv7 for events and commands, and the character set of names used in topics, keys and paths."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ SEGMENT_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 Segment = Annotated[str, StringConstraints(pattern=SEGMENT_PATTERN)]
-"""A site, device or camera id: nothing in it can climb out of a topic, a storage key or a folder."""
+"""A site, device or camera id. It contains no separators and no wildcards of topics, keys or paths."""
 
 
 def is_segment(text: str) -> bool:
-    """Tell whether ``text`` may stand as one segment of a topic, a storage key or a path."""
+    """Return whether ``text`` is valid as one segment of a topic, a storage key or a path."""
     return _SEGMENT.fullmatch(text) is not None
 
 
 def require_segment(text: str, *, name: str) -> str:
-    """Return ``text`` unchanged, or raise ContractError that calls it ``name``."""
+    """Return ``text`` unchanged. Raises ContractError that names the field ``name`` if it is invalid."""
     if not is_segment(text):
         raise ContractError(f"{name} must be 1 to 100 of A-Z a-z 0-9 _ -, got {text[:120]!r}", reason="bad_segment")
     return text
 
 
 class Uuid7Generator:
-    """Mints UUIDv7 (RFC 9562, section 5.7), strictly increasing within one generator, from any thread.
+    """Generates UUIDv7 (RFC 9562, section 5.7), strictly increasing within one generator, from any thread.
 
-    The 12 bits of ``rand_a`` hold a counter (RFC 9562, section 6.2, method 1), so that events minted in one
-    millisecond still sort in the order in which they were minted.
+    The 12 bits of ``rand_a`` hold a counter (RFC 9562, section 6.2, method 1), so that ids generated in one
+    millisecond sort in the order of generation.
     """
 
     def __init__(self) -> None:

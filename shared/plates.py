@@ -19,7 +19,7 @@ HOMOGLYPHS: Final[Mapping[str, str]] = MappingProxyType(
     dict(zip("АВЕКМНОРСТУХІЈЅ", "ABEKMHOPCTYXIJS", strict=True))
     | dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX", strict=True))
 )
-"""Cyrillic and Greek letters that plates show as the Latin ones they look like; a plate reader cannot tell them."""
+"""Cyrillic and Greek letters that look like Latin ones; a plate reader cannot distinguish them."""
 
 TRANSLITERATIONS: Final[Mapping[str, str]] = MappingProxyType(
     dict(zip("ĐÐƉĦŁØŦŊȺɃȻɆǤƗɈȽɌȾɄɎƵ", "DDDHLOTNABCEGIJLRTUYZ", strict=True))

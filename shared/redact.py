@@ -1,4 +1,4 @@
-"""Take credentials out of text before anybody sees it."""
+"""Removes credentials from text before it is logged or shown."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How a loop that must not end waits after a failure, and how it logs one that nobody foresaw.
+"""Backoff for retry loops, and logging of unexpected exceptions.
 
-A loop that retries treats every exception alike: it waits, longer after each failure in a row. What it expects
-(``TransientError`` and the like) it puts into words itself; anything else is a fault, which is logged with its
-traceback once and not at each repetition::
+A retry loop waits after every exception, longer after each failure in a row. It logs expected errors
+(``TransientError`` and others) itself. Any other exception is a fault, which is logged with its traceback once and not
+at each repetition::
 
     backoff, faults = Backoff(min_s=0.5, max_s=30), FaultLog(logger)
     while not stopped.is_set():
@@ -12,7 +12,7 @@ traceback once and not at each repetition::
             logger.warning("the broker is away: %s", error)
             stopped.wait(backoff.failed())
         except Exception as error:
-            faults.log(error, "feeding ingest failed")
+            faults.log(error, "running ingest failed")
             stopped.wait(backoff.failed())
         else:
             backoff.succeeded()
@@ -62,7 +62,7 @@ class Backoff:
 
 
 class SharedBackoff:
-    """A ``Backoff`` that several threads keep to; of failures at the same time only the first counts."""
+    """A ``Backoff`` shared by several threads. Of simultaneous failures only the first counts."""
 
     def __init__(self, *, min_s: float, max_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._backoff = Backoff(min_s=min_s, max_s=max_s)
@@ -71,7 +71,7 @@ class SharedBackoff:
         self._lock = threading.Lock()
 
     def failed(self) -> None:
-        """Begin a pause, unless one is going on."""
+        """Start a pause, unless one is in progress."""
         with self._lock:
             now_s = self._monotonic()
             if now_s >= self._until_s:

@@ -1,4 +1,4 @@
-"""The base of all settings: what pydantic would quietly make the best of is refused here."""
+"""The base class of settings, and shared setting types. Stricter than pydantic's defaults."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ Corners = TypeVar("Corners", bound=Sequence[Sequence[float]])
 
 
 class Settings(BaseModel):
-    """Settings that a person writes: unknown names, ``true`` for a number, infinity and NaN are errors."""
+    """Base class of settings. Unknown names, booleans for numbers, infinity and NaN are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``true`` and ``false``, which are 1 and 0 to Python, where the setting is not one of yes or no."""
+    def _reject_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject ``true`` and ``false``, which Python treats as 1 and 0, unless the setting is boolean."""
         annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
-        if any(isinstance(part, bool) for part in _parts(value)) and not _takes_truth(annotation):
-            raise ValueError(f"true and false are no values of {info.field_name}; write a number or a text")
+        if any(isinstance(part, bool) for part in _parts(value)) and not _accepts_booleans(annotation):
+            raise ValueError(f"{info.field_name} cannot be true or false; write a number or a string")
         return value
 
 
 def require_area(corners: Corners) -> Corners:
-    """Return the corners of a polygon, shares of the picture; raise ValueError where they enclose no area."""
+    """Return the corners of a polygon, normalised to 0..1. Raises ValueError if they enclose no area."""
     if polygon_area([Point(*corner) for corner in corners]) < _SMALLEST_AREA:
         raise ValueError("the polygon has no area; give at least three corners, in order along its edge")
     return corners
 
 
 def duplicate_names(names: Sequence[str]) -> str:
-    """Return the names that occur twice, or differ only in capital letters, as a text; "" where none do.
+    """Return names that occur twice or differ only in case, as text; "" if there are none.
 
-    Such names are the same to a person, in a folder of some systems and in many a search.
+    People, some file systems and many searches do not distinguish such names.
     """
     alike: dict[str, list[str]] = {}
     for name in names:
@@ -47,7 +47,7 @@ def duplicate_names(names: Sequence[str]) -> str:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Yield a value and everything in its lists; a table is looked at by the settings that it becomes."""
+    """Yield a value and all items of its lists. Values of a table are validated by its own settings class."""
     yield value
     if isinstance(value, list | tuple):
         for part in value:
@@ -56,10 +56,10 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from value.values()
 
 
-def _takes_truth(annotation: Any) -> bool:
-    """Return whether yes or no may stand somewhere in a value of this type; settings inside it check their own."""
+def _accepts_booleans(annotation: Any) -> bool:
+    """Return whether a value of this type may contain booleans. Nested settings validate themselves."""
     if annotation is bool or annotation is Any:
         return True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return True
-    return any(_takes_truth(inner) for inner in getattr(annotation, "__args__", ()))
+    return any(_accepts_booleans(inner) for inner in getattr(annotation, "__args__", ()))

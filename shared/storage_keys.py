@@ -1,4 +1,4 @@
-"""Where a snapshot lives: the key follows from the event, so image and event may arrive in either order."""
+"""Object keys of snapshots. A key is derived from the event, so image and event may arrive in either order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXTENSIONS = {content_type: extension for extension, content_type in CONTENT_TYP
 SNAPSHOT_KEY_PATTERN = (
     r"^[A-Za-z0-9_-]{1,100}/[0-9]{4}-[0-9]{2}-[0-9]{2}/[a-z_]{1,40}_[0-9]{6}_[0-9]{6}\.(jpg|png|webp)$"
 )
-"""The one shape of a key. ``[0-9]`` rather than ``\\d``, which takes the digits of every script."""
+"""Pattern of a snapshot key. Uses ``[0-9]`` because ``\\d`` matches the digits of every script."""
 _KEY = re.compile(SNAPSHOT_KEY_PATTERN.removeprefix("^").removesuffix("$"))
 
 
@@ -28,12 +28,12 @@ def snapshot_key(*, camera_id: str, event_type: str, timestamp: datetime, extens
 
 
 def is_snapshot_key(key: str) -> bool:
-    """Tell whether ``key`` is of the one shape that ``snapshot_key`` makes."""
+    """Return whether ``key`` has the form that ``snapshot_key`` produces."""
     return _KEY.fullmatch(key) is not None
 
 
 def check_snapshot_key(key: str) -> str:
-    """Return ``key`` unchanged, or raise ContractError where it is not of the one shape that ``snapshot_key`` makes."""
+    """Return ``key`` unchanged. Raises ContractError if it does not have the form that ``snapshot_key`` produces."""
     if not is_snapshot_key(key):
         raise ContractError(f"not a snapshot key: {key[:200]!r}", reason="bad_key")
     return key
@@ -45,7 +45,7 @@ def snapshot_object_key(device_id: str, key: str) -> str:
 
 
 def thumbnail_key(key: str) -> str:
-    """Return the key of a snapshot's thumbnail, which is a JPEG whatever the snapshot is."""
+    """Return the key of a snapshot's thumbnail, which is always a JPEG."""
     return f"{check_snapshot_key(key).rsplit('.', 1)[0]}.jpg"
 
 
@@ -55,9 +55,9 @@ def thumbnail_object_key(device_id: str, key: str) -> str:
 
 
 def image_object_keys(device_id: str, key: str) -> tuple[str, ...]:
-    """Return the full keys of a picture's objects, snapshot and thumbnail; none where the key is not of our shape.
+    """Return the full keys of snapshot and thumbnail; empty if the key is not a valid snapshot key.
 
-    What is deleted with an event is deleted by this list, so an event that names a foreign key deletes nothing.
+    Deletion uses this list, so an event with a foreign key deletes nothing.
     """
     if not is_snapshot_key(key):
         return ()

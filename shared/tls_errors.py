@@ -1,4 +1,4 @@
-"""What TLS errors mean, for the person who set the certificates up."""
+"""Explains TLS errors and how to correct them."""
 
 from __future__ import annotations
 

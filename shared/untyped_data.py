@@ -1,8 +1,8 @@
-"""Reading ``event_data`` that only passed through: a field is taken for what it is, never for what it should be.
+"""Reads ``event_data`` that was not validated: each reader checks the type of the field.
 
 Devices may add fields of any name and form (``extra="allow"`` in ``shared.events``), so a ``motion`` event may carry an
-``anpr_result`` that is the text ``none``. Which fields are typed follows from ``event_type`` alone; whoever reads
-stored events looks up by type which fields to read, and reads them through this.
+``anpr_result`` that is the text ``none``. Only ``event_type`` decides which fields are typed. Code that reads
+stored events selects the fields by type and reads them through this class.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from typing import Any, Self, cast
 
 
 class UntypedData:
-    """A JSON object of which nothing is known. Every reader returns None where the field is of another kind."""
+    """A JSON object of unknown structure. Every reader returns None if the field has another type."""
 
     __slots__ = ("_fields",)
 
     def __init__(self, value: object) -> None:
-        """Take any JSON value; what is no object has no fields."""
+        """Accept any JSON value. A value that is not an object has no fields."""
         self._fields: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Parse JSON text; numbers too long and nesting too deep for Python read as an empty object."""
+        """Parse JSON text; numbers or nesting that Python cannot parse give an empty object."""
         try:
             return cls(json.loads(text))
         except (ValueError, RecursionError):
             return cls(None)
 
     def text(self, name: str) -> str | None:
-        """Return a text."""
+        """Return a string."""
         value = self._fields.get(name)
         return value if isinstance(value, str) else None
 
     def number(self, name: str) -> float | None:
-        """Return a finite number; true and false are none."""
+        """Return a finite number. Booleans are not numbers."""
         value = self._fields.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
@@ -46,10 +46,10 @@ class UntypedData:
             return None
 
     def part(self, name: str) -> UntypedData:
-        """Return the object in a field, without fields where there is none."""
+        """Return the object in a field; an empty one if there is none."""
         return UntypedData(self._fields.get(name))
 
     def parts(self, name: str) -> list[UntypedData]:
-        """Return the objects in a list, empty where there is none."""
+        """Return the objects in a list; empty if there is none."""
         value = self._fields.get(name)
         return [UntypedData(item) for item in cast("list[object]", value)] if isinstance(value, list) else []

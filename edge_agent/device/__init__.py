@@ -1,4 +1,4 @@
-"""What the cloud asks of the device and what the device reports: commands and health.
+"""Remote management of the device: commands from the cloud and heartbeats.
 
 May import ``outbox`` and ``transport``.
 """

@@ -1,7 +1,7 @@
-"""What the cloud asks of this device, done off the network thread and answered on ``…/replies/{command_id}``.
+"""Executes commands from the cloud on worker threads and publishes replies on ``…/replies/{command_id}``.
 
-MQTT may deliver a command twice: it is carried out once, and its reply sent again. Replies wait while the broker is
-away, for a while and not without bound.
+MQTT may deliver a command twice. It is executed once, and its reply is published again. Replies are queued while the
+broker is unavailable, with limits on age and number.
 """
 
 from __future__ import annotations
@@ -40,33 +40,34 @@ from shared.topics import DeviceTopics
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 100
-"""Commands that have arrived and not begun; more are answered with an error."""
+"""Maximum number of queued commands. Further commands are answered with an error."""
 MAX_REMEMBERED = 1000
 MAX_UNSENT_REPLIES = 256
 MAX_UNAVAILABLE_RANGES = 2000
-"""In one reply, to stay under the broker's limit for one message; who needs more asks again."""
+"""Maximum in one reply, to stay below the broker's message size limit. The cloud can request the rest."""
 REPLY_LIFETIME_S = 600.0
-_STOPPING = "the device is stopping; ask again when it is back"
+_STOPPING = "the device is stopping; retry when it is online again"
 _RETRY_EVERY_S = 5.0
 _POLL_INTERVAL_S = 0.2
-"""How often it is looked whether a command that waits can be carried out."""
+"""Polling interval for commands that are not ready to execute."""
 
 ReplyFields = Mapping[str, object]
 """Further fields of the reply: ``latency_ms``, ``resolution``, ``codec`` and the like."""
 
 
 class NotReadyError(TransientError):
-    """The command cannot be carried out yet; it is tried again until it can, or until it expires.
+    """The command cannot be executed yet. It is retried until it succeeds or expires.
 
-    A handler that raises it sees to it that this does not go on for ever.
+    The handler must limit how long it raises this.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandHandlers:
-    """Who carries out what. A handler returns further fields of the reply, or raises; a VedetteError's text is sent.
+    """One handler per command. A handler returns further fields of the reply, or raises. The reply contains
+    the text of a VedetteError.
 
-    A handler may raise NotReadyError: the command then waits, and holds up no other.
+    A handler may raise NotReadyError. The command is then retried and does not block others.
     """
 
     snapshot: Callable[[SnapshotCommand], ReplyFields | None]
@@ -88,7 +89,7 @@ class CommandHandlers:
 
 
 class ResendHandler:
-    """Puts events that were sent, and are still held, back into the outbox."""
+    """Queues sent events again, if the outbox still stores them."""
 
     def __init__(self, *, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -103,9 +104,9 @@ class ResendHandler:
 
 
 class CommandDispatcher:
-    """Takes commands from the network thread, has them carried out, and sends the replies.
+    """Queues commands from the network thread, executes them on worker threads, and publishes the replies.
 
-    Give ``receive`` to the publisher as its ``on_command``, then call ``start`` with the publisher.
+    Pass ``receive`` to ``MqttPublisher`` as ``on_command``, then call ``start`` with the publisher.
     """
 
     def __init__(
@@ -117,18 +118,18 @@ class CommandDispatcher:
         workers: int = 2,
         retry_every_s: float = _RETRY_EVERY_S,
     ) -> None:
-        """``retry_every_s`` is how often an idle worker sends replies again that could not be sent."""
+        """``retry_every_s`` is the interval at which an idle worker retries unsent replies."""
         self._topics = topics
         self._handlers = handlers
         self._clock = clock or SystemClock()
         self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(MAX_WAITING)
         self._lock = threading.Lock()
         self._known: OrderedDict[str, bytes | None] = OrderedDict()
-        """Command ids seen lately, with the reply once there is one."""
+        """Recent command ids with their replies; None while a command is executing."""
         self._not_ready: list[Command] = []
-        """Commands that wait for something on the device, such as a camera's first frame."""
+        """Commands that raised NotReadyError, for example until a camera's first frame."""
         self._refused: OrderedDict[bytes, None] = OrderedDict()
-        """Digests of refused messages; a retained one comes again with every connection."""
+        """Digests of refused messages. A retained message arrives again with every connection."""
         self._replies: ReplyQueue | None = None
         self._retry_every_s = retry_every_s
         self._faults = FaultLog(logger)
@@ -138,21 +139,21 @@ class CommandDispatcher:
         ]
 
     def start(self, publisher: MessagePublisher) -> None:
-        """Begin to carry out and to answer."""
+        """Start the worker threads."""
         self._replies = ReplyQueue(publisher=publisher, clock=self._clock)
         for thread in self._threads:
             thread.start()
 
     def receive(self, topic: str, payload: bytes) -> None:
-        """Take one message from ``…/commands/{command}``; never blocks, never raises."""
+        """Queue one message from ``…/commands/{command}``. Never blocks or raises."""
         try:
             self._waiting.put_nowait((topic, payload))
         except queue.Full:
-            logger.warning("too many commands at a time; one on %s is not carried out", topic[:200])
-            self._refuse(topic, payload, "too many commands at a time")
+            logger.warning("too many queued commands; refusing one on %s", topic[:200])
+            self._refuse(topic, payload, "too many queued commands")
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Finish what has begun; what waits is answered, not carried out."""
+        """Finish running commands, and answer queued ones with an error."""
         while True:
             try:
                 message = self._waiting.get_nowait()
@@ -182,7 +183,7 @@ class CommandDispatcher:
                 self._faults.log(error, "handling a command failed")
 
     def _retry_pending(self) -> None:
-        """Try what waits, now that there is nothing else to do."""
+        """Retry unsent replies and commands that were not ready."""
         self._retry_replies()
         for command in self._take_not_ready():
             try:
@@ -196,7 +197,7 @@ class CommandDispatcher:
         return commands
 
     def _retry_replies(self) -> None:
-        """Send replies that wait; called every few seconds, so a failure needs no further pause."""
+        """Retry unsent replies. Called every few seconds, so a failure needs no further pause."""
         try:
             if self._replies is not None:
                 self._replies.try_again()
@@ -208,28 +209,28 @@ class CommandDispatcher:
             command = _parse(topic, payload)
         except ContractError as error:
             if self._is_first_refusal(topic, payload):
-                logger.warning("a message on %s is refused: %s", topic[:200], error)
+                logger.warning("refusing a message on %s: %s", topic[:200], error)
             self._refuse(topic, payload, str(error))
             return
         if self._is_new(command.command_id):
             self._execute(command)
 
     def _execute(self, command: Command, *, waited: bool = False) -> None:
-        """Carry out and answer; what cannot be carried out yet waits, without holding up another."""
+        """Execute the command and reply. A command that is not ready is queued for a retry."""
         try:
             error, fields = self._outcome(command, waited=waited)
         except NotReadyError as not_ready:
             if not waited:
-                logger.info("the command %s waits: %s", command.command, not_ready)
+                logger.info("the command %s is not ready: %s", command.command, not_ready)
             with self._lock:
                 self._not_ready.append(command)
             return
         self._reply_to(command.command_id, command.command, error, fields)
 
     def _outcome(self, command: Command, *, waited: bool) -> tuple[str | None, ReplyFields]:
-        """Carry out, and return what went wrong (None: nothing) and the reply's further fields."""
+        """Execute the command; return the error text (None on success) and the reply's further fields."""
         if command.expires_at is not None and command.expires_at <= self._clock.now():
-            return f"the command had expired {'while it waited' if waited else 'when it arrived'}", {}
+            return f"the command expired {'while it waited' if waited else 'before it arrived'}", {}
         try:
             return None, self._handlers.execute(command)
         except NotReadyError:
@@ -238,10 +239,10 @@ class CommandDispatcher:
             return str(error), {}
         except Exception as error:
             logger.exception("the command %s failed", command.command)
-            return f"internal error ({type(error).__name__}); the device's log says more", {}
+            return f"internal error ({type(error).__name__}); see the device's log", {}
 
     def _is_new(self, command_id: str) -> bool:
-        """Remember the command; of one seen before, send the reply again where there is one."""
+        """Record the command id; return False for a duplicate, whose reply is sent again."""
         with self._lock:
             if command_id not in self._known:
                 self._known[command_id] = None
@@ -254,7 +255,7 @@ class CommandDispatcher:
         return False
 
     def _is_first_refusal(self, topic: str, payload: bytes) -> bool:
-        """Remember a refused message; tell whether the same was not refused before."""
+        """Record a refused message; return whether it was not refused before."""
         digest = hashlib.sha256(topic.encode("utf-8", "replace") + b"\0" + payload).digest()
         with self._lock:
             first = digest not in self._refused
@@ -264,7 +265,7 @@ class CommandDispatcher:
         return first
 
     def _refuse(self, topic: str, payload: bytes, why: str) -> None:
-        """Answer a message that is no command, where it says at least who asks."""
+        """Reply to an invalid message with an error, if it contains a command id."""
         command_id = _command_id_of(payload)
         if command_id is not None:
             self._reply_to(command_id, topic.rsplit("/", 1)[-1][:100], why, {}, remember=False)
@@ -275,8 +276,8 @@ class CommandDispatcher:
         try:
             reply = self._reply(command_id, command, error, fields)
         except ValidationError:
-            logger.exception("the handler of %s gave an answer of another shape", command)
-            reply = self._reply(command_id, command, "internal error; the device's log says more", {})
+            logger.exception("the handler of %s returned invalid reply fields", command)
+            reply = self._reply(command_id, command, "internal error; see the device's log", {})
         payload = reply.model_dump_json(exclude_none=True).encode()
         if remember:
             with self._lock:
@@ -304,7 +305,7 @@ class CommandDispatcher:
 
 
 class ReplyQueue:
-    """Publishes replies, keeping those not acknowledged until they are, or too old, or too many."""
+    """Publishes replies, and keeps unacknowledged ones for a retry, limited by age and number."""
 
     def __init__(self, *, publisher: MessagePublisher, clock: Clock) -> None:
         self._publisher = publisher
@@ -314,7 +315,7 @@ class ReplyQueue:
         publisher.add_listener(self.try_again)
 
     def send(self, topic: str, payload: bytes) -> None:
-        """Publish now, or as soon as the broker is back."""
+        """Publish now, or after the next reconnect."""
         self._publish(topic, payload, self._clock.monotonic())
 
     def _publish(self, topic: str, payload: bytes, since_s: float) -> None:
@@ -326,15 +327,15 @@ class ReplyQueue:
         if error is None:
             return
         if not isinstance(error, TransientError):
-            logger.error("the reply on %s cannot be sent: %s", reply[0], error)
+            logger.error("cannot publish the reply on %s: %s", reply[0], error)
             return
         with self._lock:
             if len(self._unsent) == self._unsent.maxlen:
-                logger.warning("too many replies wait for the broker; the one on %s is given up", self._unsent[0][0])
+                logger.warning("too many unsent replies; dropping the one on %s", self._unsent[0][0])
             self._unsent.append(reply)
 
     def try_again(self) -> None:
-        """Publish what could not be published before; called whenever the connection comes, and now and then."""
+        """Retry unsent replies. Called on every reconnect and periodically."""
         if not self._publisher.connected:
             return
         with self._lock:
@@ -342,7 +343,7 @@ class ReplyQueue:
             self._unsent.clear()
         for number, (topic, payload, since_s) in enumerate(waiting):
             if self._clock.monotonic() - since_s >= REPLY_LIFETIME_S:
-                logger.warning("the reply on %s waited %g s for the broker and is given up", topic, REPLY_LIFETIME_S)
+                logger.warning("dropping the reply on %s, unsent for %g s", topic, REPLY_LIFETIME_S)
                 continue
             try:
                 self._publish(topic, payload, since_s)

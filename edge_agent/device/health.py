@@ -1,4 +1,4 @@
-"""The heartbeat: every few seconds, what waits, what was given up, and how the cameras are."""
+"""The heartbeat: pending and dropped data, the broker connection, and the health of the cameras."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 class HeartbeatLoop:
-    """Publishes a heartbeat when the connection comes, and every ``interval_s`` after.
+    """Publishes a heartbeat on every connect and every ``interval_s`` seconds.
 
-    Heartbeats are not kept: one that cannot be sent is followed by a fresher one.
+    Unsent heartbeats are not stored; the next one replaces them.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class HeartbeatLoop:
         self._thread.start()
 
     def build(self) -> Heartbeat:
-        """Return the heartbeat of this moment."""
+        """Return the current heartbeat."""
         return Heartbeat(
             site_id=self._topics.site_id,
             device_id=self._topics.device_id,
@@ -69,18 +69,18 @@ class HeartbeatLoop:
         )
 
     def beat(self) -> None:
-        """Publish one now, where there is a connection."""
+        """Publish a heartbeat now, if connected."""
         if self._publisher.connected:
             sent = self._publisher.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
             sent.add_done_callback(self._note_refusal)
 
     def _note_refusal(self, sent: Future[None]) -> None:
-        """Say what a broker will never take; a lost connection is said by the publisher."""
+        """Log a permanent refusal. The publisher itself logs lost connections."""
         error = sent.exception()
         if isinstance(error, PermanentError):
-            self._problems.report(str(error), f"a heartbeat cannot be sent: {error}")
+            self._problems.report(str(error), f"cannot publish a heartbeat: {error}")
         elif error is None:
-            self._problems.recovered("heartbeats are sent again")
+            self._problems.recovered("heartbeats are published again")
 
     def close(self, timeout_s: float = 5.0) -> None:
         self._closing.set()
@@ -92,7 +92,7 @@ class HeartbeatLoop:
         try:
             return list(self._cameras())
         except Exception as error:
-            # A device that cannot say how its cameras are is still alive, and its outbox still counts.
+            # The heartbeat is useful without camera health: the device is alive and reports its outbox.
             self._faults.log(error, "reading the cameras' health failed")
             return []
 

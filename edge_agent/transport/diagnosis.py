@@ -1,4 +1,4 @@
-"""What a broker's behaviour means to the person who set up the device, and what to look at."""
+"""Explains connection problems and says what to check."""
 
 from __future__ import annotations
 
@@ -10,63 +10,62 @@ from edge_agent.transport.settings import MqttSettings
 from shared.tls_errors import explain_tls_error
 
 CLIENT_ID_CONFLICT = "client id taken over"
-"""The kind of trouble in which another client uses this device's client id."""
+"""Kind of the problem that another client uses this device's client id."""
 _SESSION_TAKEN_OVER = 0x8E
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionProblem:
-    """One failure: ``kind`` is the same for the same cause, ``text`` is for people."""
+    """One problem: ``kind`` identifies the cause, ``text`` is the explanation for users."""
 
     kind: str
     text: str
 
 
 _REFUSALS = {
-    0x84: "it does not speak MQTT {protocol}; set mqtt.protocol to a version that it speaks",
-    0x85: "it does not accept the client id {client_id}; set mqtt.client_id to one that it does",
+    0x84: "it does not support MQTT {protocol}; set mqtt.protocol to a version that it supports",
+    0x85: "it does not accept the client id {client_id}; set mqtt.client_id to an accepted one",
     0x86: "check mqtt.username and the password",
-    0x87: "user name, password or certificate may be wrong, or its policy does not let the client id {client_id}"
-    " connect",
-    0x88: "it is not available just now; nothing is to be done on the device",
-    0x89: "it is busy; nothing is to be done on the device",
-    0x8A: "this client is banned there; ask whoever runs the broker",
-    0x8C: "it wants another way to authenticate",
-    0x97: "a quota of the broker's is used up",
-    0x9A: "it does not take retained messages, which the device's status is",
-    0x9B: "it does not offer QoS 1",
-    0x9C: "another server is to be used; set mqtt.host",
+    0x87: "user name, password or certificate may be wrong, or its policy does not allow the client id"
+    " {client_id} to connect",
+    0x88: "it is temporarily unavailable; no action is needed on the device",
+    0x89: "it is busy; no action is needed on the device",
+    0x8A: "this client is banned; contact the broker's administrator",
+    0x8C: "it requires another authentication method",
+    0x97: "a quota of the broker is exceeded",
+    0x9A: "it does not support retained messages, which the device's status requires",
+    0x9B: "it does not support QoS 1",
+    0x9C: "the broker redirects to another server; set mqtt.host",
     0x9D: "the broker has moved; set mqtt.host",
-    0x9F: "too many connections were made in a short time",
+    0x9F: "the connection rate limit is exceeded",
 }
-"""By reason code of MQTT 5; paho gives those of 3.1.1 as the same."""
+"""By reason code of MQTT 5; paho maps the codes of 3.1.1 to these."""
 
 _ENDINGS = {
-    0x87: "it says that the device is not authorized; check what its policy lets {client_id} publish and subscribe to",
+    0x87: "it says that the device is not authorized; check the topics that its policy allows for {client_id}",
     0x8B: "it is shutting down",
-    0x8D: "it heard nothing from the device for too long (keep alive)",
+    0x8D: "it received nothing from the device within the keep-alive interval",
     0x90: "it does not accept a topic",
-    0x93: "the device sent more messages at a time than it takes; lower mqtt.max_in_flight",
+    0x93: "the device sent more unacknowledged messages than it accepts; lower mqtt.max_in_flight",
     0x95: "a message is too large for it",
-    0x97: "a quota of the broker's is used up",
-    0x98: "somebody ended it there (administrative action)",
+    0x97: "a quota of the broker is exceeded",
+    0x98: "an administrator closed it (administrative action)",
     0x99: "it does not accept a message's content",
-    0x9A: "it does not take retained messages, which the device's status is",
+    0x9A: "it does not support retained messages, which the device's status requires",
 }
 
 _ALERTS = {
-    "CERTIFICATE_REQUIRED": "the broker wants a client certificate",
+    "CERTIFICATE_REQUIRED": "the broker requires a client certificate",
     "BAD_CERTIFICATE": "the broker does not accept the device's certificate",
-    "UNKNOWN_CA": "the broker does not know who issued the device's certificate",
+    "UNKNOWN_CA": "the broker does not trust the issuer of the device's certificate",
     "CERTIFICATE_EXPIRED": "the device's certificate has expired, or one of the two clocks is wrong",
     "CERTIFICATE_REVOKED": "the device's certificate is revoked",
     "CERTIFICATE_UNKNOWN": "the broker does not accept the device's certificate",
-    "HANDSHAKE_FAILURE": "the broker and the device found no way to agree in the TLS handshake; it may want a client"
-    " certificate",
+    "HANDSHAKE_FAILURE": "the TLS handshake failed; the broker may require a client certificate",
     "ACCESS_DENIED": "the broker does not accept the device's certificate",
     "NO_APPLICATION_PROTOCOL": "the broker does not know the protocol that mqtt.alpn names",
 }
-"""What the other side says in a TLS alert, by a part of OpenSSL's name for it."""
+"""Explanation of a TLS alert, by a part of OpenSSL's name of it."""
 
 
 _NETWORK: tuple[tuple[type[OSError], str, str], ...] = (
@@ -77,7 +76,7 @@ _NETWORK: tuple[tuple[type[OSError], str, str], ...] = (
 
 
 def connection_refused(reason: Any, settings: MqttSettings, client_id: str) -> ConnectionProblem:
-    """Explain a CONNACK that says no."""
+    """Explain a CONNACK that refuses the connection."""
     hint = _REFUSALS.get(int(reason.value), "")
     hint = hint.format(client_id=client_id, protocol=settings.protocol)
     text = f"the broker refused the connection: {reason}"
@@ -87,7 +86,7 @@ def connection_refused(reason: Any, settings: MqttSettings, client_id: str) -> C
 def closed_before_connack(
     settings: MqttSettings, client_id: str, *, protocol_error: bool, detail: str | None
 ) -> ConnectionProblem:
-    """Explain a connection that ended before the broker had said yes or no."""
+    """Explain a connection that closed before the CONNACK."""
     if detail is not None and (alert := _alert(detail, settings)):
         return alert
     if protocol_error:
@@ -99,7 +98,7 @@ def closed_before_connack(
         )
     causes = [_likely_certificate_cause(settings, client_id), "another service listens on this port"]
     if settings.username is None and not settings.uses_tls:
-        causes.append("it wants a user name (mqtt.username)")
+        causes.append("it requires a user name (mqtt.username)")
     said = f" ({detail})" if detail else ""
     return ConnectionProblem(
         "closed before answer",
@@ -111,10 +110,10 @@ def _likely_certificate_cause(settings: MqttSettings, client_id: str) -> str:
     if not settings.uses_tls:
         return "the port expects TLS (set mqtt.tls or mqtt.ca_file)"
     if settings.certificate_file is None:
-        return "it wants a client certificate (set mqtt.certificate_file and mqtt.private_key_file)"
+        return "it requires a client certificate (set mqtt.certificate_file and mqtt.private_key_file)"
     return (
-        "the device's certificate is not active or not known there, or its policy does not let the client id"
-        f" {client_id} connect (AWS IoT Core closes without an answer then)"
+        "the device's certificate is not active or not known there, or its policy does not allow the client id"
+        f" {client_id} to connect (AWS IoT Core closes without an answer then)"
     )
 
 
@@ -128,7 +127,7 @@ def _alert(detail: str, settings: MqttSettings) -> ConnectionProblem | None:
 
 
 def connect_failed(error: OSError, settings: MqttSettings, client_id: str) -> ConnectionProblem:
-    """Explain why the connection could not be made at all."""
+    """Explain why the connection could not be established."""
     text = f"{type(error).__name__}: {error}"
     if alert := _alert(str(error), settings):
         return alert
@@ -143,7 +142,7 @@ def connect_failed(error: OSError, settings: MqttSettings, client_id: str) -> Co
 
 
 def connection_ended(reason: Any, client_id: str, *, by_message: bool, detail: str | None) -> ConnectionProblem:
-    """Explain the end of a connection that had been accepted; ``by_message``: the broker said why (MQTT 5)."""
+    """Explain the end of a connection that had been accepted; ``by_message``: the broker sent a reason (MQTT 5)."""
     code = int(reason.value)
     if by_message and code == _SESSION_TAKEN_OVER:
         return client_id_conflict(client_id, sure=True)
@@ -158,7 +157,7 @@ def connection_ended(reason: Any, client_id: str, *, by_message: bool, detail: s
 
 
 def client_id_conflict(client_id: str, *, sure: bool, times: int = 0, unacknowledged: int = 0) -> ConnectionProblem:
-    """Say that another client uses this id: as the broker says (``sure``), or as the pattern shows."""
+    """Explain a client id conflict: reported by the broker (``sure``), or inferred from short connections."""
     advice = "give every device an id of its own (device_id or mqtt.client_id), and stop a second agent with this one"
     if sure:
         return ConnectionProblem(

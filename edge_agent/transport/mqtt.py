@@ -1,11 +1,10 @@
-"""The connection to the MQTT broker (paho-mqtt; imported only here).
+"""The connection to the MQTT broker (paho-mqtt).
 
-paho gets a fresh client for every connection, so nothing ever waits in its memory: what was not acknowledged when a
-connection ends fails back to whoever published it. Connecting, waiting and connecting again happen on a thread of
-their own; nothing a callback does can end paho's network thread.
+Every connection uses a new paho client, so paho queues no messages: unacknowledged messages fail back to the caller
+when a connection ends. A thread of its own connects, monitors and reconnects. Exceptions in callbacks are caught, so
+they cannot end paho's network thread.
 
-Whatever ends a connection, or keeps one from being made, is said: one line for each kind of trouble, one when it is
-over. ``diagnosis.py`` has the words.
+Connection problems are logged once per kind, and once when they are resolved. ``diagnosis.py`` explains them.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ logger = logging.getLogger(__name__)
 _CHECK_EVERY_S = 0.5
 _STABLE_AFTER_S = 5.0
 _SHORT_CONNECTION_S = 90.0
-"""A connection that the broker closes within this time is a short one; another client with this id tries again after
-a minute at most."""
+"""A connection that the broker closes within this time counts as short. Another client with the same id reconnects
+within a minute."""
 _CONFLICT_AFTER = 3
-"""So many short connections in a row are taken for another client's doing."""
+"""Number of short connections in a row that indicates a client id conflict."""
 _SESSION_EXPIRY_S = 0xFFFF_FFFF
-"""Never: as sessions of MQTT 3.1.1."""
+"""The session never expires, as in MQTT 3.1.1."""
 
 CommandListener = Callable[[str, bytes], None]
-"""Gets topic and payload, on the network thread: hand over and return."""
+"""Receives topic and payload on the network thread. Must return quickly."""
 
 
 class MqttPublisher:
-    """Keeps one connection to the broker for as long as the agent lives. Implements ``MessagePublisher``.
+    """Maintains the connection to the broker. Implements ``MessagePublisher``.
 
-    Raises ConfigurationError at once for unusable certificates or a password that is not where it should be; a broker
-    that is away raises nothing: ``start`` returns at once and the publisher goes on trying.
+    The constructor raises ConfigurationError for unusable certificates or a missing password. An unavailable broker
+    raises nothing: ``start`` returns at once and the publisher keeps reconnecting.
     """
 
     def __init__(
@@ -75,13 +74,13 @@ class MqttPublisher:
         self._connection: MqttConnection | None = None
         self._closing = threading.Event()
         self._faults = FaultLog(logger)
-        self._thread = threading.Thread(target=self._keep_connected, name="mqtt-connection", daemon=True)
+        self._thread = threading.Thread(target=self._reconnect_loop, name="mqtt-connection", daemon=True)
         where = f"MQTT broker {settings.host}:{settings.effective_port}"
         self._problems = ProblemLog(logger, subject=where)
         self._subscription_problems = ProblemLog(logger, subject=where)
         self._connections = 0
         self._short_connections = 0
-        """Connections in a row that the broker accepted and soon closed."""
+        """Consecutive connections that the broker accepted and soon closed."""
         self._last_trouble: tuple[ConnectionProblem, datetime] | None = None
         self.last_error: str | None = None
         """Why the last attempt failed or the last connection ended; None while connected."""
@@ -102,7 +101,7 @@ class MqttPublisher:
         return self._settings.client_id or self._topics.device_id
 
     def health(self) -> ConnectionHealth:
-        """Return what the heartbeat says of the connection."""
+        """Return the connection section of the heartbeat."""
         last = self._last_trouble
         return ConnectionHealth(
             reconnects=max(self._connections - 1, 0),
@@ -115,7 +114,7 @@ class MqttPublisher:
         self._listeners.append(listener)
 
     def start(self) -> None:
-        """Begin connecting, in the background."""
+        """Start connecting in the background."""
         self._thread.start()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> Future[None]:
@@ -125,7 +124,7 @@ class MqttPublisher:
         return connection.publish(topic, payload, retain=retain)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Say ``offline`` and disconnect; safe to call twice."""
+        """Publish the status ``offline`` and disconnect. Safe to call twice."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
@@ -143,7 +142,7 @@ class MqttPublisher:
             context.set_alpn_protocols([settings.alpn])
         return context
 
-    def _keep_connected(self) -> None:
+    def _reconnect_loop(self) -> None:
         # The jitter spreads the reconnects of a fleet.
         settings = self._settings
         backoff = Backoff(min_s=settings.reconnect_min_s, max_s=settings.reconnect_max_s, jitter_ratio=0.5)
@@ -154,21 +153,21 @@ class MqttPublisher:
 
     @property
     def _stable_after_s(self) -> float:
-        """How long a connection must last to be called stable: where another client takes it away, longer than that
-        one may wait before it does so again."""
+        """Minimum uptime of a stable connection, in seconds. During a client id conflict it exceeds the reconnect
+        interval of the other client."""
         taken_over = self._problems.kind == diagnosis.CLIENT_ID_CONFLICT
         return max(_SHORT_CONNECTION_S, self._settings.reconnect_max_s) if taken_over else _STABLE_AFTER_S
 
     def _connect_once(self) -> float:
-        """Keep one connection until it ends; return how long it lived, in seconds. Raises nothing."""
+        """Connect, run until the connection ends, and return its uptime in seconds. Raises nothing."""
         connection: MqttConnection | None = None
         try:
             connection = MqttConnection(client=self._new_client(), monotonic=self._clock.monotonic)
             self._run(connection)
         except OSError as error:
-            self._note(diagnosis.connect_failed(error, self._settings, self.client_id))
+            self._report_problem(diagnosis.connect_failed(error, self._settings, self.client_id))
         except Exception as error:
-            # Whatever goes wrong with one connection, the next may be fine; this thread must not end.
+            # This thread must survive any error: the next connection may succeed.
             self._faults.log(error, "connecting to the MQTT broker failed")
             self.last_error = f"{type(error).__name__}: {error}"
         return 0.0 if connection is None else connection.uptime_s()
@@ -184,7 +183,7 @@ class MqttPublisher:
         try:
             self._connect(client)
             client.loop_start()
-            self._watch(connection)
+            self._monitor(connection)
         finally:
             self._connection = None
             if connection.ready.is_set():
@@ -209,17 +208,19 @@ class MqttPublisher:
             properties=properties,
         )
 
-    def _watch(self, connection: MqttConnection) -> None:
-        """Return when the connection is over, hangs, or is no longer wanted; say why."""
+    def _monitor(self, connection: MqttConnection) -> None:
+        """Return when the connection has ended, hangs, or ``close`` was called; report the reason."""
         settings = self._settings
         if not connection.connack.wait(settings.connect_timeout_s):
             text = "the broker accepted the connection but does not answer"
-            self._note(ConnectionProblem("no answer", f"{text} (no CONNACK within {settings.connect_timeout_s:g} s)"))
+            self._report_problem(
+                ConnectionProblem("no answer", f"{text} (no CONNACK within {settings.connect_timeout_s:g} s)")
+            )
             return
         while not connection.closed.wait(_CHECK_EVERY_S) and not self._closing.is_set():
             if connection.oldest_unacknowledged_s() > settings.ack_timeout_s:
-                text = f"the broker acknowledged nothing for {settings.ack_timeout_s:g} s; connecting anew"
-                self._note(ConnectionProblem("no acknowledgement", text))
+                text = f"the broker acknowledged nothing for {settings.ack_timeout_s:g} s; reconnecting"
+                self._report_problem(ConnectionProblem("no acknowledgement", text))
                 return
             if connection.uptime_s() > self._stable_after_s:
                 self._short_connections = 0
@@ -228,12 +229,12 @@ class MqttPublisher:
             self._explain_end(connection)
 
     def _explain_end(self, connection: MqttConnection) -> None:
-        """Say why a connection is over that nobody here has ended."""
+        """Report why the broker or the network ended the connection."""
         if connection.refused:
-            return  # said when it was
+            return  # already reported
         if not connection.ready.is_set():
             protocol_error = connection.ending is not None and "Protocol error" in str(connection.ending)
-            self._note(
+            self._report_problem(
                 diagnosis.closed_before_connack(
                     self._settings, self.client_id, protocol_error=protocol_error, detail=connection.socket_error
                 )
@@ -249,7 +250,7 @@ class MqttPublisher:
             trouble = diagnosis.client_id_conflict(
                 self.client_id, sure=False, times=self._short_connections, unacknowledged=connection.unacknowledged
             )
-        self._note(trouble)
+        self._report_problem(trouble)
 
     def _new_client(self) -> paho.Client:
         settings = self._settings
@@ -262,7 +263,7 @@ class MqttPublisher:
             reconnect_on_failure=False,
         )
         client.connect_timeout = settings.connect_timeout_s
-        client.max_inflight_messages_set(0)  # no limit here: the sender keeps the window
+        client.max_inflight_messages_set(0)  # no limit here: the sender limits the window
         if self._tls is not None:
             client.tls_set_context(self._tls)
         if settings.username is not None:
@@ -273,7 +274,7 @@ class MqttPublisher:
 
     def _on_connect(self, connection: MqttConnection, reason: Any, said: Any) -> None:
         if reason.is_failure:
-            self._note(diagnosis.connection_refused(reason, self._settings, self.client_id))
+            self._report_problem(diagnosis.connection_refused(reason, self._settings, self.client_id))
             connection.refused = True
             connection.closed.set()
             connection.connack.set()
@@ -298,7 +299,7 @@ class MqttPublisher:
 
     def _subscribe(self, connection: MqttConnection) -> None:
         code, _ = connection.client.subscribe(self._topics.commands_filter, QOS)
-        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:  # the connection has just ended, which is said elsewhere
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:  # the connection has just ended, which is reported elsewhere
             logger.debug("cannot subscribe to commands: %s", paho.error_string(code))
 
     def _on_subscribe(self, reasons: list[Any]) -> None:
@@ -306,15 +307,15 @@ class MqttPublisher:
             refusal = ", ".join(str(reason) for reason in reasons)
             self._subscription_problems.report(
                 "subscription",
-                f"the broker refuses the subscription to {self._topics.commands_filter} ({refusal}): the device gets no"
-                " commands; allow the topic in the broker's access list or policy",
+                f"the broker refuses the subscription to {self._topics.commands_filter} ({refusal}): the device"
+                " receives no commands; allow the topic in the broker's access list or policy",
             )
         else:
             self._subscription_problems.recovered("the subscription to commands is accepted")
 
     def _on_disconnect(self, connection: MqttConnection, flags: Any, reason: Any) -> None:
-        """On the network thread: only note it."""
-        if not connection.ended_by_message:  # the end of the socket follows the broker's word, and says less
+        """Record the end of the connection; runs on the network thread."""
+        if not connection.ended_by_message:  # the socket closes after DISCONNECT, with less detail
             connection.ending = reason
             connection.ended_by_message = bool(flags.is_disconnect_packet_from_server)
         connection.closed.set()
@@ -323,7 +324,7 @@ class MqttPublisher:
     def _on_message(self, message: paho.MQTTMessage) -> None:
         try:
             if not paho.topic_matches_sub(self._topics.commands_filter, message.topic):
-                # Some brokers (amqtt) hand a client that is back what is retained for other clients' subscriptions.
+                # Some brokers (amqtt) send a reconnecting client the retained messages of other subscriptions.
                 logger.debug("the broker sent %s, which was not subscribed to", message.topic[:200])
             elif self._on_command is not None:
                 self._on_command(message.topic, bytes(message.payload))
@@ -331,7 +332,7 @@ class MqttPublisher:
             self._faults.log(error, "handling a message from the broker failed")
 
     def _publish_offline(self, connection: MqttConnection) -> None:
-        """Replace the retained status: after a clean disconnect the broker does not publish the last will."""
+        """Publish the status ``offline``: the broker does not publish the last will after a clean disconnect."""
         if connection.closed.is_set():
             return
         done = connection.publish(self._topics.status, self._status("offline", at_now=True), retain=True)
@@ -340,13 +341,13 @@ class MqttPublisher:
         said.wait(DISCONNECT_TIMEOUT_S)
 
     def _status(self, status: Any, *, at_now: bool = False) -> bytes:
-        """The will is written when the connection begins, so it names no time."""
+        """Return the status message. The last will has no timestamp, because it is created at connect time."""
         timestamp = self._clock.now() if at_now else None
         message = DeviceStatus(device_id=self._topics.device_id, status=status, timestamp=timestamp)
         return message.model_dump_json().encode()
 
-    def _note(self, problem: ConnectionProblem) -> None:
-        """Say what is wrong: once for each kind, not at every attempt."""
+    def _report_problem(self, problem: ConnectionProblem) -> None:
+        """Report a connection problem, which is logged once per kind."""
         self.last_error = problem.text
         self._last_trouble = (problem, self._clock.now())
         self._problems.report(problem.kind, problem.text)
@@ -360,6 +361,6 @@ class MqttPublisher:
 
 
 def _note_socket_error(connection: MqttConnection, level: int, text: str) -> None:
-    """Keep what paho only logs: a TLS alert, a reset."""
+    """Record a socket error that paho only logs, such as a TLS alert or a reset."""
     if level in {paho.MQTT_LOG_ERR, paho.MQTT_LOG_WARNING} and "socket" in text:
         connection.socket_error = text.rpartition("socket: ")[2] or text

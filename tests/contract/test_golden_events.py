@@ -35,7 +35,7 @@ def test_sample_dumps_to_a_fixed_point(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_snapshot_key_follows_from_the_event(path: Path) -> None:
-    """Whoever has the event can name its picture."""
+    """The snapshot's key follows from the event."""
     event = parse_event(path.read_bytes())
     if event.snapshot is not None:
         expected = snapshot_key(

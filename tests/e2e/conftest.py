@@ -1,4 +1,4 @@
-"""A whole stack for end-to-end tests, and a device that feeds it."""
+"""A whole stack for end-to-end tests, and a device that sends events to it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class RunningStack:
         return identity.pid
 
     def until(self, condition: Callable[[], bool], *, timeout_s: float = ARRIVAL_TIMEOUT_S) -> bool:
-        """Tend the stack until the condition holds; tell whether it came to hold in time."""
+        """Supervise the stack until the condition holds; return whether it held in time."""
 
-        def look() -> bool:
+        def check() -> bool:
             self.stack.check()
             return condition()
 
-        return wait_until(look, timeout_s=timeout_s, poll_s=0.05)
+        return wait_until(check, timeout_s=timeout_s, poll_s=0.05)
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def stack(_session_stack: RunningStack) -> RunningStack:
     return _session_stack
 
 
-class Feeder:
+class EventProducer:
     """A device in a process of its own."""
 
     def __init__(self, *, folder: Path, stack: RunningStack, device: str, count: int, rate: float) -> None:
@@ -87,7 +87,7 @@ class Feeder:
             device,
         ]
         command += ["--broker-port", stack["broker"].rsplit(":", 1)[1], "--count", str(count), "--rate", str(rate)]
-        self.process = Process(name="feeder", command=command, folder=folder, ready=lambda: True)
+        self.process = Process(name="producer", command=command, folder=folder, ready=lambda: True)
 
     def taken(self) -> set[str]:
         """Return the ids of the events that the outbox has taken."""
@@ -118,13 +118,15 @@ class Feeder:
 
 
 @pytest.fixture
-def feeder(stack: RunningStack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Feeder]]:
-    """Return a function that starts a device: ``feeder(count=…, rate=…)``."""
-    started: list[Feeder] = []
+def producer(
+    stack: RunningStack, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., EventProducer]]:
+    """Return a function that starts a device: ``producer(count=…, rate=…)``."""
+    started: list[EventProducer] = []
 
-    def start(*, count: int, rate: float) -> Feeder:
+    def start(*, count: int, rate: float) -> EventProducer:
         name = re.sub(r"\W", "-", f"{request.node.name.removeprefix('test_')[:80]}-{len(started)}")
-        device = Feeder(folder=tmp_path / name, stack=stack, device=name, count=count, rate=rate)
+        device = EventProducer(folder=tmp_path / name, stack=stack, device=name, count=count, rate=rate)
         started.append(device)
         device.process.start()
         return device

@@ -91,8 +91,8 @@ def folder() -> Iterator[Path]:
 
 
 def test_the_demo_shows_what_happens_and_leaves_nothing(folder: Path) -> None:
-    """An object enters, its picture opens in a browser, its plate is told and found in the API, the documentation is
-    there, and Ctrl-C ends all of it."""
+    """An object enters, its picture opens in a browser, its plate is published and found in the API, the
+    documentation is served, and Ctrl-C stops everything."""
     demo = Demo(folder, "synthetic:gate")
     try:
         found = demo.wait_for(r"entered.*?(http://\S+/api/events/\d+/snapshot)")

@@ -9,29 +9,29 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.e2e.conftest import Feeder, RunningStack
+from tests.e2e.conftest import EventProducer, RunningStack
 
 COUNT = 400
 RATE = 200.0
 
-Feed = Callable[..., Feeder]
+StartProducer = Callable[..., EventProducer]
 
 pytestmark = pytest.mark.xdist_group("stack")
 
 
-def _in_mid_stream(stack: RunningStack, device: Feeder) -> None:
+def _in_mid_stream(stack: RunningStack, device: EventProducer) -> None:
     assert stack.until(lambda: device.has_stored(COUNT // 8))
     assert len(device.taken()) < COUNT, "the stream was over before anything could be killed in the middle of it"
 
 
-def test_an_undisturbed_stream_arrives_whole(feeder: Feed) -> None:
+def test_an_undisturbed_stream_arrives_whole(producer: StartProducer) -> None:
     """With nobody killed, every event is stored once."""
-    feeder(count=COUNT, rate=RATE).assert_exactly_once()
+    producer(count=COUNT, rate=RATE).assert_exactly_once()
 
 
-def test_kill_the_device(stack: RunningStack, feeder: Feed) -> None:
+def test_kill_the_device(stack: RunningStack, producer: StartProducer) -> None:
     """The device dies and starts again on the same outbox."""
-    device = feeder(count=COUNT, rate=RATE)
+    device = producer(count=COUNT, rate=RATE)
     _in_mid_stream(stack, device)
     device.process.kill()
     device.process.start()
@@ -39,17 +39,17 @@ def test_kill_the_device(stack: RunningStack, feeder: Feed) -> None:
 
 
 @pytest.mark.parametrize("part", ["ingest", "iot_rule", "postgres", "aws"])
-def test_kill_a_part(stack: RunningStack, feeder: Feed, part: str) -> None:
+def test_kill_a_part(stack: RunningStack, producer: StartProducer, part: str) -> None:
     """The ingest function, the IoT rule, the database or the hub is killed and restarts."""
-    device = feeder(count=COUNT, rate=RATE)
+    device = producer(count=COUNT, rate=RATE)
     _in_mid_stream(stack, device)
     os.kill(stack.pid_of(part), signal.SIGKILL)
     device.assert_exactly_once()
 
 
-def test_kill_the_broker(stack: RunningStack, feeder: Feed) -> None:
+def test_kill_the_broker(stack: RunningStack, producer: StartProducer) -> None:
     """The broker dies and takes acknowledged messages with it: the holes are asked for and close by themselves."""
-    device = feeder(count=COUNT, rate=RATE)
+    device = producer(count=COUNT, rate=RATE)
     _in_mid_stream(stack, device)
     # Ingest stands still, so that the broker holds messages which it has acknowledged to the device.
     ingest = stack.pid_of("ingest")
@@ -64,7 +64,7 @@ def test_kill_the_broker(stack: RunningStack, feeder: Feed) -> None:
     assert stack.until(lambda: set(_gap_states(stack, device)) == {"closed"})
 
 
-def _gap_states(stack: RunningStack, device: Feeder) -> list[str]:
+def _gap_states(stack: RunningStack, device: EventProducer) -> list[str]:
     with psycopg.connect(stack["database"]) as connection:
         rows = connection.execute("SELECT state FROM sequence_gaps WHERE device_id = %s", (device.name,)).fetchall()
     return [str(state) for (state,) in rows]

@@ -145,5 +145,5 @@ def test_edge_34_a_retained_command_is_carried_out_once(
 def _refused(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the topics of the messages that the log calls refused."""
     lines = [record.getMessage() for record in caplog.records if record.name == "edge_agent.device.commands"]
-    topics = [line.removeprefix("a message on ").partition(" is refused")[0] for line in lines if " is refused" in line]
+    topics = [line.removeprefix("refusing a message on ").partition(": ")[0] for line in lines if "refusing" in line]
     return [topic for topic in topics if "/commands/" in topic]

@@ -1,4 +1,4 @@
-"""A device without cameras, in a process of its own: the real outbox, sender, publisher and commands, fed with events.
+"""A device process without cameras: the real outbox, sender, publisher and commands, with generated events.
 
 Every event that the outbox has taken is written down in the ledger (one id a line), so that a test knows what must
 arrive. Started again on the same folder it goes on where it was killed.
@@ -87,7 +87,7 @@ def main() -> None:
     dispatcher.start(publisher)
     sender.start()
     heartbeat.start()
-    _feed(outbox, options, stopped)
+    _produce(outbox, options, stopped)
     stopped.wait()
     heartbeat.close()
     dispatcher.close()
@@ -96,7 +96,7 @@ def main() -> None:
     outbox.close()
 
 
-def _feed(outbox: Outbox, options: argparse.Namespace, stopped: threading.Event) -> None:
+def _produce(outbox: Outbox, options: argparse.Namespace, stopped: threading.Event) -> None:
     new_id = Uuid7Generator()
     already = outbox.health().last_sequence
     began = time.monotonic()

@@ -84,8 +84,8 @@ def test_edge_48_zones_without_tracking(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("mqtt://b:1883", "write the host alone: b"),
-        ("https://b", "write the host alone: b"),
+        ("mqtt://b:1883", "write only the host: b"),
+        ("https://b", "write only the host: b"),
         ("b:8883", 'write host = "b" and port = 8883'),
         ("b/path", "not a host name"),
         ("me@b", "not a host name"),

@@ -155,7 +155,7 @@ PLACES = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_s
 def test_a_way_round_meets_a_closed_line_as_often_inwards_as_outwards(
     places: list[tuple[float, float]], share: float
 ) -> None:
-    """Whoever comes back to where they were has left as often as entered, at any number of steps."""
+    """An object that returns to its start has left as often as entered, at any number of steps."""
     square = [*SQUARE, SQUARE[0]]
     way = [Point(*place) for place in (*places, places[0])]
     halved = [

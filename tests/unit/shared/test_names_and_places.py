@@ -174,7 +174,7 @@ def test_times_are_written_in_utc_with_z() -> None:
 
 
 def test_clocks_agree_with_themselves() -> None:
-    """The manual clock moves only when told; the system clock moves by itself and knows its zone."""
+    """The manual clock advances only on request; the system clock advances by itself and is in UTC."""
     clock = ManualClock()
     start = clock.now()
     clock.advance(2.5)

@@ -172,7 +172,7 @@ def test_listeners_hear_of_puts_and_releases(outbox: Outbox) -> None:
     assert len(heard) == 2
 
 
-def test_a_second_agent_on_one_outbox_is_told_so(open_outbox: OpenOutbox) -> None:
+def test_a_second_agent_on_one_outbox_is_refused(open_outbox: OpenOutbox) -> None:
     """Two agents on one file is an error that names the other process."""
     first = open_outbox()
     with pytest.raises(ConfigurationError, match=f"in use by another agent \\(process {os.getpid()}\\)"):
@@ -254,7 +254,7 @@ def test_resend_brings_back_the_exact_bytes(outbox: Outbox) -> None:
 
 
 def test_resend_of_another_epoch_has_nothing(outbox: Outbox) -> None:
-    """After the outbox was wiped, nothing of the old count can be had, and the cloud is told."""
+    """After the outbox was recreated, no sequence of the old epoch is available, and the reply says so."""
     outbox.put(motion_event())
     outcome = outbox.resend("another", [(5, 6), (1, 4)])
     assert (outcome.resent, outcome.unavailable) == (0, [(1, 6)])

@@ -1,4 +1,4 @@
-"""The MQTT publisher against a broker that behaves as badly as told."""
+"""The MQTT publisher against a scripted, misbehaving broker."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_a_callback_that_publishes_does_not_deadlock(broker: ScriptedBroker, mak
 
 
 def test_listeners_hear_of_coming_and_going(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
-    """Each change of the connection is told."""
+    """Each change of the connection calls the listeners."""
     heard: list[bool] = []
     publisher = make_publisher(broker.port)
     eventually(lambda: publisher.connected)

@@ -103,12 +103,12 @@ def test_edge_05_a_port_without_tls_spoken_to_with_tls_is_said(
     [
         (1, "not an MQTT 3.1.1 broker: it refuses that version"),
         (2, "client id gate-01"),
-        (3, "not available just now"),
+        (3, "temporarily unavailable"),
         (4, "mqtt.username"),
         (5, "policy"),
     ],
 )
-def test_edge_05_each_refusal_says_what_to_look_at(
+def test_edge_05_each_refusal_says_what_to_check(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture, code: int, words: str
 ) -> None:
     """Every return code of MQTT 3.1.1, once, however many attempts are made."""
@@ -120,9 +120,10 @@ def test_edge_05_each_refusal_says_what_to_look_at(
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(0x84, "does not speak MQTT 5"), (0x89, "busy"), (0x8A, "banned"), (0x97, "quota"), (0xFF, "")]
+    ("code", "words"),
+    [(0x84, "does not support MQTT 5"), (0x89, "busy"), (0x8A, "banned"), (0x97, "quota"), (0xFF, "")],
 )
-def test_edge_05_each_refusal_of_mqtt_5_says_what_to_look_at(
+def test_edge_05_each_refusal_of_mqtt_5_says_what_to_check(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture, code: int, words: str
 ) -> None:
     """Also one whose code nobody knows."""
@@ -163,7 +164,7 @@ def test_edge_36_another_client_with_this_id_is_said(
 def test_edge_36_a_takeover_that_the_broker_names_is_said_at_once(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """MQTT 5 tells the reason: one is enough, and after the other has gone the conflict is over in the end."""
+    """MQTT 5 reports the reason: one is enough, and the conflict ends after the other client has gone."""
     publisher = make_publisher(broker.port, protocol="5")
     eventually(lambda: publisher.connected)
     broker.disconnect(0x8E)

@@ -47,7 +47,7 @@ def make_store(endpoint_url: str, bucket: str, **settings: Any) -> S3Store:
 
 
 def test_an_image_arrives_whole_with_type_and_hash(moto_server: str, client: Any, bucket: str) -> None:
-    """The object holds the bytes, its content type, and its sha256 for whoever checks."""
+    """The object holds the bytes, its content type, and its sha256 for verification."""
     store = make_store(moto_server, bucket)
     store.put(KEY, b"jpeg bytes", content_type="image/jpeg")
     store.put(KEY, b"jpeg bytes", content_type="image/jpeg")  # a second delivery changes nothing
