@@ -31,19 +31,7 @@ def new_documents(
             formatted, created_at = moment, format_utc(moment)
         event = events[event_id]
         row = event.row
-        document = flat_event_json(
-            id=number,
-            event_id=event_id,
-            event_type=row.event_type,
-            camera_id=row.camera_id,
-            site_id=row.site_id,
-            device_id=row.device_id,
-            timestamp=row.timestamp,
-            frame_number=row.frame_number,
-            snapshot_path=row.snapshot_path,
-            event_data_json=row.event_data_json,
-            created_at=created_at,
-        )
+        document = flat_event_json(row, id=number, timestamp=row.timestamp, created_at=created_at)
         yield EventDocument(event, document)
 
 

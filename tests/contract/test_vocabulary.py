@@ -59,20 +59,22 @@ IN_TEXT_TOO: Final = (
 )  # fmt: skip
 """Those that are not written in sentences either; the others are plain English there."""
 
+_VERSIONS: Final = "cloud_functions/db/migrations/versions/"
 ALLOWED: Final[dict[tuple[str, str], str]] = {
+    (f"{_VERSIONS}r0003_plates.py", "tell"): "the SQL of a released migration",
+    (f"{_VERSIONS}r0003_plates.py", "tells"): "the SQL of a released migration",
+    (f"{_VERSIONS}r0004_watchlists.py", "whoever"): "the SQL of a released migration",
+    (f"{_VERSIONS}r0006_protected_plates.py", "whoever"): "the SQL of a released migration",
     ("tests/benchmarks/mot/scenes.py", "arrivals"): "the rate of a Poisson process",
     ("tests/support/certificates.py", "agreement"): "key agreement, a key usage of X.509",
 }
 """(file, word): why the word is right there."""
 
 NOT_DONE: Final = (
-    "cloud_functions/db/",
     "cloud_functions/fanout/",
     "cloud_functions/ingest/",
     "cloud_functions/maintenance/",
     "cloud_functions/observability.py",
-    "cloud_functions/plates/",
-    "cloud_functions/privacy/",
     "cloud_functions/settings.py",
     "cloud_functions/snapshot_store.py",
     "docs/design/device-times.md",
@@ -93,10 +95,8 @@ NOT_DONE: Final = (
     "tests/benchmarks/anpr/",
     "tests/integration/",
     "tests/support/",
-    "tests/unit/cloud_functions/db/",
     "tests/unit/cloud_functions/fanout/",
     "tests/unit/cloud_functions/ingest/",
-    "tests/unit/cloud_functions/plates/",
     "tests/unit/cloud_functions/test_device_commands.py",
     "tests/unit/cloud_functions/test_settings.py",
     "tests/unit/edge_agent/camera/",

@@ -194,7 +194,7 @@ def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
     assert capsys.readouterr().out.strip() == invocation["Records"][0]["body"]
     monkeypatch.setattr("sys.stdin", io.StringIO(plain.body))
     assert main(["open-letter"], variables=variables) == 1
-    assert "no rejected message" in capsys.readouterr().err
+    assert "not a rejected message" in capsys.readouterr().err
 
 
 def test_rejected_messages_wait_while_nobody_knows_whose_they_are(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reads of a plate that tell it wherever a device can, and a look for whatever would tell it."""
+"""Reads that contain their plate in every possible field, and a check that a text contains none of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.support.plate_reads import plate_read
 PLATE = "GQ-777 ZX"
 TEXT = "GQ777ZX"
 OTHER_READING = "6Q777ZX"
-TELLING = (PLATE, TEXT, OTHER_READING, "GQ777", "777ZX")
+REVEALING = (PLATE, TEXT, OTHER_READING, "GQ777", "777ZX")
 
 
 def revealing_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
-    """A read that tells its plate wherever a device can: candidates, a newer agent's fields, texts beside it."""
+    """A read that contains its plate in every possible field: candidates, a newer agent's fields, other texts."""
     text = normalize_plate(plate)
     return plate_read(
         plate,
@@ -29,6 +29,6 @@ def revealing_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
 
 
 def assert_no_plate_revealed(text: str) -> None:
-    for telling in TELLING:
-        assert telling not in text
-        assert telling.lower() not in text.lower()
+    for revealing in REVEALING:
+        assert revealing not in text
+        assert revealing.lower() not in text.lower()

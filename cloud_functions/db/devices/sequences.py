@@ -117,17 +117,17 @@ _LOCK: Final = "SELECT highest FROM device_sequences WHERE device_id = %s AND se
 
 
 def record_sequences(
-    connection: Connection, arrivals: Mapping[OutboxKey, ReceivedSequences], settings: GapSettings
+    connection: Connection, received: Mapping[OutboxKey, ReceivedSequences], settings: GapSettings
 ) -> list[str]:
     """Record received sequence numbers: open a gap for each missing range, and fill gaps that have now arrived.
 
     Call inside a transaction, after all its other locks. Return the devices with gaps that are due for a request, as of
     the state before this batch.
     """
-    if not arrivals:
+    if not received:
         return []
-    outboxes = sorted(arrivals)
-    values = [arrivals[outbox] for outbox in outboxes]
+    outboxes = sorted(received)
+    values = [received[outbox] for outbox in outboxes]
     before: dict[OutboxKey, int] = {}
     due: set[str] = set()
     for device_id, epoch, previous, is_due in connection.execute(

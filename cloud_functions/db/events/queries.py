@@ -87,7 +87,7 @@ def events_after(
 def find_event(connection: Connection, ref: int | UUID) -> FlatEvent | None:
     """Return the event with this id or event_id, or None.
 
-    Months are searched from the newest, with one index lookup each; a UUIDv7's time tells which month to search first.
+    Months are searched from the newest, with one index lookup each; the month of a UUIDv7's time is searched first.
     """
     if isinstance(ref, int):
         return _found(connection, "event_by_number(%s)", [ref])

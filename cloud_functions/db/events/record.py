@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from shared.clock import format_utc
 
@@ -57,17 +57,7 @@ class FlatEvent:
     def to_json(self) -> str:
         """Return the same object as compact JSON text."""
         return flat_event_json(
-            id=self.id,
-            event_id=self.event_id,
-            event_type=self.event_type,
-            camera_id=self.camera_id,
-            site_id=self.site_id,
-            device_id=self.device_id,
-            timestamp=format_utc(self.timestamp),
-            frame_number=self.frame_number,
-            snapshot_path=self.snapshot_path,
-            event_data_json=self.event_data_json,
-            created_at=format_utc(self.created_at),
+            self, id=self.id, timestamp=format_utc(self.timestamp), created_at=format_utc(self.created_at)
         )
 
 
@@ -80,29 +70,37 @@ def truncated_data(event_data_json: str, number: int) -> dict[str, Any]:
     }
 
 
-def flat_event_json(
-    *,
-    id: int,
-    event_id: str,
-    event_type: str,
-    camera_id: str,
-    site_id: str,
-    device_id: str,
-    timestamp: str,
-    frame_number: int | None,
-    snapshot_path: str | None,
-    event_data_json: str,
-    created_at: str,
-) -> str:
-    """Return the flat object as compact JSON; times come formatted.
+class EventContent(Protocol):
+    """The columns that a row to insert and a stored event share."""
 
-    Ids, types and keys are of alphabets that JSON need not escape (``shared.ids.Segment``, ``SnapshotRef.key``), so
-    the text is put together rather than encoded: ingest does this for every event.
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def event_type(self) -> str: ...
+    @property
+    def camera_id(self) -> str: ...
+    @property
+    def site_id(self) -> str: ...
+    @property
+    def device_id(self) -> str: ...
+    @property
+    def frame_number(self) -> int | None: ...
+    @property
+    def snapshot_path(self) -> str | None: ...
+    @property
+    def event_data_json(self) -> str: ...
+
+
+def flat_event_json(event: EventContent, *, id: int, timestamp: str, created_at: str) -> str:
+    """Return the flat object as compact JSON; the times are formatted already.
+
+    Ids, types and keys contain no characters that JSON must escape (``shared.ids.Segment``, ``SnapshotRef.key``), so
+    the text is formatted instead of encoded, because ingest does this for every event.
     """
-    frame = "null" if frame_number is None else frame_number
-    path = "null" if snapshot_path is None else f'"{snapshot_path}"'
+    frame = "null" if event.frame_number is None else event.frame_number
+    path = "null" if event.snapshot_path is None else f'"{event.snapshot_path}"'
     return (
-        f'{{"id":{id},"event_id":"{event_id}","event_type":"{event_type}","camera_id":"{camera_id}",'
-        f'"site_id":"{site_id}","device_id":"{device_id}","timestamp":"{timestamp}","frame_number":{frame},'
-        f'"snapshot_path":{path},"event_data":{event_data_json},"created_at":"{created_at}"}}'
+        f'{{"id":{id},"event_id":"{event.event_id}","event_type":"{event.event_type}","camera_id":"{event.camera_id}",'
+        f'"site_id":"{event.site_id}","device_id":"{event.device_id}","timestamp":"{timestamp}","frame_number":{frame},'
+        f'"snapshot_path":{path},"event_data":{event.event_data_json},"created_at":"{created_at}"}}'
     )

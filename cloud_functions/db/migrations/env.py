@@ -2,7 +2,7 @@
 
 The lock belongs to the transaction, not to the session, so behind a pooler it is never left with a server connection
 that somebody else gets next. ``cloud_functions.db.migrate`` asks for one revision at a time; so each migration is a
-transaction of its own, and whoever waited sees what the one before has done.
+transaction of its own, and a process that waited sees what the previous one has done.
 
 The connection string comes from there (or from ``DATABASE_URL`` where Alembic is run by hand) and is given to psycopg
 as it is, so that migrations connect exactly as the functions do.

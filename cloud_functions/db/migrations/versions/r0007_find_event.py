@@ -2,7 +2,7 @@
 
 Neither says in which month the event is, so all of them are looked through: quickly done, but planning that takes
 several times as long, and longer with each month. A prepared statement would do, but not behind a pooler in transaction
-mode; what a function runs is planned once a connection, whoever uses it.
+mode; what a function runs is planned once per connection, for all its users.
 
 Revision ID: 0007
 Revises: 0006

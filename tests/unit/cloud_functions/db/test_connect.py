@@ -45,13 +45,13 @@ SECRET = json.dumps({"username": "vedette", "password": "sesame", "host": "127.0
 
 
 def test_a_secret_is_asked_for_each_time_a_connection_is_opened() -> None:
-    """So that its rotation is noticed; what goes wrong tells nothing of it."""
+    """The secret is fetched for each connection, so that rotation works; errors do not reveal it."""
     aws = Answering(SECRET)
     connect = connector(DatabaseSettings(secret_arn="arn:secret", connect_timeout_s=1), aws=aws)
     for _ in range(2):
-        with pytest.raises(psycopg.OperationalError, match="port 1 failed") as told:
+        with pytest.raises(psycopg.OperationalError, match="port 1 failed") as raised:
             connect()
-        assert "sesame" not in str(told.value)
+        assert "sesame" not in str(raised.value)
     assert aws.asked == [{"SecretId": "arn:secret"}] * 2
 
 
@@ -69,9 +69,9 @@ def test_a_token_is_made_for_the_host_and_user() -> None:
 @pytest.mark.parametrize("secret", ["not json", "{}", "[]", '{"username": "u", "password": "p"}'])
 def test_a_secret_of_the_wrong_shape_is_a_configuration_error(secret: str) -> None:
     """And its text stays out of the message."""
-    with pytest.raises(ConfigurationError, match="DATABASE_SECRET_ARN") as told:
+    with pytest.raises(ConfigurationError, match="DATABASE_SECRET_ARN") as raised:
         connector(DatabaseSettings(secret_arn="arn"), aws=Answering(secret))()
-    assert told.value.__suppress_context__
+    assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_aws_that_does_not_answer_is_transient(settings: DatabaseSettings) -> No
         ("postgresql://127.0.0.1:1/d?user=u&password=sesame", TransientError),
     ],
 )
-def test_no_error_tells_a_password(url: str, kind: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
+def test_no_error_reveals_a_password(url: str, kind: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
     """Not the message, not the traceback, not the log, however the string is misread."""
     caplog.set_level("DEBUG", logger="cloud_functions")
     database = Database.from_settings(DatabaseSettings(url=url, connect_timeout_s=1))
-    with pytest.raises(kind) as told, database.transaction():
+    with pytest.raises(kind) as raised, database.transaction():
         pass
-    assert "sesame" not in "".join(traceback.format_exception(told.value))
+    assert "sesame" not in "".join(traceback.format_exception(raised.value))
     assert "sesame" not in caplog.text
 
 

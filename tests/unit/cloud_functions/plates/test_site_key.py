@@ -41,7 +41,7 @@ def test_what_is_sealed_comes_back(text: str, data_key: bytes, key_id: int) -> N
 
 @given(PLATES)
 def test_the_same_twice_looks_different(plate: str) -> None:
-    """A nonce of its own each time: equal texts cannot be told from unequal ones of about their length."""
+    """Each seal uses a new nonce: equal texts cannot be distinguished from unequal ones of similar length."""
     key = site_key()
     first, second = (key.seal(json.dumps(plate), event_id=EVENT, token="~t") for _ in range(2))
     assert first != second
@@ -80,7 +80,7 @@ def test_a_cut_is_noticed(length: int) -> None:
     ids=["another event", "another token", "another site", "another key"],
 )
 def test_it_opens_nowhere_else(opener: SiteKey, event_id: str, token: str) -> None:
-    """Sealed data is bound to its row: put into another, it does not open, and the error tells neither."""
+    """Sealed data is bound to its row: it cannot be decrypted for another one, and the error reveals neither plate."""
     sealed = site_key().seal('{"plate":"GQ777ZX"}', event_id=EVENT, token="~t")
     with pytest.raises(PermanentError) as refused:
         opener.open(sealed, event_id=event_id, token=token)
@@ -114,7 +114,7 @@ TEXTS = st.text("AZ09 -.x", max_size=12)
         st.sampled_from(["before {} after", "{}", "<{}>", "none of it"]),
     ),
 )
-def test_nothing_readable_tells_the_plate(plate: str, texts: dict[str, str]) -> None:
+def test_nothing_readable_reveals_the_plate(plate: str, texts: dict[str, str]) -> None:
     """Wherever a device put it, spaced and cased as it likes; the sealed part holds all of it."""
     spaced = "-".join(plate).lower()
     data = anpr_data(spaced, candidates=[{"text": plate, "confidence": 1}], vehicle={"type": spaced, "vin": plate})

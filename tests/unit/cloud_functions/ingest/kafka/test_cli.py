@@ -82,7 +82,7 @@ def test_properties_that_are_wrong_are_named(tmp_path: Path, text: str, told: st
         begin(*WITH_LETTERS, "--config", str(file), DATABASE_URL="postgresql://x")
 
 
-def test_no_error_tells_a_password(tmp_path: Path) -> None:
+def test_no_error_reveals_a_password(tmp_path: Path) -> None:
     """A line that is not understood is named by its number."""
     file = tmp_path / "kafka.properties"
     for text in ("sasl.password:sesame", "sasl.passwort=sesame", "sasl.password=sesame\nsasl.mechanism=WHAT"):
