@@ -120,7 +120,7 @@ def gate_lines(seeds: Sequence[int], step: Step, say: Step) -> list[Line]:
     for seed in seeds:
         gate = SyntheticGate(seed=seed)
         emitted = replay_source(f"synthetic:gate?seed={seed}")
-        plates = [normalize_plate(vehicle.plate) for vehicle in gate.passages]
+        plates = [normalize_plate(vehicle.plate) for vehicle in gate.trips]
         owners = [owner_of(each, gate) for each in emitted]
         for index, plate in enumerate(plates):
             counts.add(

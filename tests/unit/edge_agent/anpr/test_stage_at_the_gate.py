@@ -31,7 +31,7 @@ class GateResult:
         return [found.candidates[0].text for found in self.emitted]
 
     def truth(self) -> dict[int, str]:
-        return {vehicle.track: normalize_plate(vehicle.plate) for vehicle in self.gate.passages}
+        return {vehicle.track: normalize_plate(vehicle.plate) for vehicle in self.gate.trips}
 
 
 @cache
@@ -39,7 +39,7 @@ def run_gate(*, seed: int = 1, noise: float = 1.0, vehicles: bool = True, **sett
     """Run a stage on five vehicles that pass the gate, with perfect tracks or without."""
     gate = SyntheticGate(seed=seed, fps=FPS, vehicles=VEHICLES)
     detector = CodedPlates()
-    reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.passages}, seed=seed, noise=noise)
+    reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.trips}, seed=seed, noise=noise)
     stage = make_stage(detector, reader, detects_vehicles=vehicles, **settings)
     emitted: list[AnprOccurrence] = []
     for index in range(gate.frame_count):
@@ -81,7 +81,7 @@ def test_the_fields_of_an_event_match_the_ground_truth() -> None:
     """Direction, type, boxes, candidates, number of readings, latency and frame are correct."""
     result = run_gate()
     for found in result.emitted:
-        vehicle = result.gate.passages[(found.track_id or 0) - 1]
+        vehicle = result.gate.trips[(found.track_id or 0) - 1]
         truth = next(t for t in result.gate.truth(found.frame.number - 1) if t.track == vehicle.track)
         assert found.direction == ("approaching" if vehicle.heading == "in" else "receding")
         assert found.vehicle_type == truth.class_name
@@ -100,9 +100,9 @@ def test_the_fields_of_an_event_match_the_ground_truth() -> None:
 def test_a_plate_is_emitted_when_its_vote_settles() -> None:
     """The vehicle waits at the barrier for four seconds; its event is emitted long before it leaves."""
     gate = SyntheticGate(fps=FPS)
-    reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.passages})
+    reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.trips})
     stage = make_stage(CodedPlates(), reader)
-    waiting = next(vehicle for vehicle in gate.passages if vehicle.wait_s)
+    waiting = next(vehicle for vehicle in gate.trips if vehicle.wait_s)
     for index in range(round(waiting.start_s * FPS), round(waiting.end_s * FPS)):
         seen = tracked_objects(gate.truth(index))
         if stage.observe(gate_frame(gate, index), FrameTracks(seen, {each.track_id for each in seen}), moving=True):

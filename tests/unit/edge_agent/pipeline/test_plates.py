@@ -68,7 +68,7 @@ def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer
 def test_the_gate_without_a_model_tells_each_plate_once() -> None:
     """Motion, blobs and plates on rendered frames: one event a passage, right text, among the visits' own."""
     gate = SyntheticGate(fps=FPS, vehicles=4)
-    texts = {vehicle.track: normalize_plate(vehicle.plate) for vehicle in gate.passages}
+    texts = {vehicle.track: normalize_plate(vehicle.plate) for vehicle in gate.trips}
     detector = CodedPlates()
     stage = PlateStage(
         settings=AnprSettings(enabled=True),
@@ -158,7 +158,7 @@ def test_the_synthetic_gate_is_read_with_the_shipped_models(tmp_path: Path) -> N
     assert main(["replay", "synthetic:gate", "--out", str(tmp_path), "--model", "none", "--json"]) == 0
     lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
     events = [event for event in map(parse_event, lines) if isinstance(event, AnprEvent)]
-    truth = {normalize_plate(vehicle.plate) for vehicle in SyntheticGate().passages}
+    truth = {normalize_plate(vehicle.plate) for vehicle in SyntheticGate().trips}
     read = [event.event_data.plate_normalized for event in events]
     assert len(read) == len(set(read)) <= len(truth)
     assert len(truth & set(read)) >= 7

@@ -78,7 +78,7 @@ ADMISSIBLE = {
 def test_the_colours_of_the_synthetic_gate_are_not_wrong() -> None:
     """Sides and bonnet are shaded: most colours are returned, none wrongly."""
     gate = SyntheticGate(fps=4)
-    paints = {vehicle.track: vehicle.paint for vehicle in gate.passages}
+    paints = {vehicle.track: vehicle.paint for vehicle in gate.trips}
     colours: dict[int, set[str]] = {}
     for index in range(0, gate.frame_count, 3):
         for truth in gate.truth(index):
