@@ -128,7 +128,7 @@ class LiveSource:
         self._connections = 0
         self._refusals = 0
         self._error: str | None = None
-        self._arrivals_s: deque[float] = deque(maxlen=256)
+        self._received_at_s: deque[float] = deque(maxlen=256)
         self._damage: deque[tuple[float, int]] = deque(maxlen=1024)
         self._last_frame_at: datetime | None = None
         self._last_capture_s: float | None = None
@@ -177,8 +177,8 @@ class LiveSource:
 
     def _fps(self) -> float | None:
         now_s = self._clock.monotonic()
-        recent = [arrival_s for arrival_s in self._arrivals_s if now_s - arrival_s <= FPS_WINDOW_S]
-        if len(self._arrivals_s) < 2:
+        recent = [arrival_s for arrival_s in self._received_at_s if now_s - arrival_s <= FPS_WINDOW_S]
+        if len(self._received_at_s) < 2:
             return None
         if len(recent) < 2 or recent[-1] <= recent[0]:
             return 0.0
@@ -276,7 +276,7 @@ class LiveSource:
             frame = Frame(number=session.pictures, timestamp=timestamp, time_s=capture_s, picture=received.picture)
             self._newest = frame
             if now_s - self._greeted_at_s >= SETTLE_S:
-                self._arrivals_s.append(now_s)
+                self._received_at_s.append(now_s)
             self._damage.append((now_s, received.damaged))
             self._last_frame_at, self._last_frame_at_s = frame.timestamp, now_s
             self._changed.notify_all()
@@ -296,7 +296,7 @@ class LiveSource:
             self._refusals = 0
             self._connected = True
             self._error = None
-            self._arrivals_s.clear()
+            self._received_at_s.clear()
             self._damage.clear()
             self._greeted_at_s = self._clock.monotonic()
             self._info = replace(connection.info(), width=picture.width, height=picture.height)

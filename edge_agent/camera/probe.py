@@ -64,12 +64,14 @@ def probe(
     except VedetteError as error:
         return ProbeResult(source=redact_source(text), error=str(error))
     try:
-        return _look(source, settings=settings, clock=clock, began_s=began_s, frames=frames)
+        return _probe_source(source, settings=settings, clock=clock, began_s=began_s, frames=frames)
     finally:
         source.close()
 
 
-def _look(source: FrameSource, *, settings: SourceSettings, clock: Clock, began_s: float, frames: int) -> ProbeResult:
+def _probe_source(
+    source: FrameSource, *, settings: SourceSettings, clock: Clock, began_s: float, frames: int
+) -> ProbeResult:
     deadline_s = began_s + settings.open_timeout_s + settings.watchdog_s
     first = _first(source, clock=clock, deadline_s=deadline_s)
     if first is None:

@@ -23,11 +23,11 @@ _TEXTURE_LEVELS = 6.0
 _CHANGED_SHARE = 0.02
 """Of a cell's pixels: so many must differ from the background for the cell to count as changed."""
 _SPREAD_SHARE = 0.04
-"""Of the textured cells: fewer changed ones are objects, and no movement of the view is looked for."""
+"""Of the textured cells: with fewer changed cells, the change is attributed to objects and no shift is estimated."""
 _AGREE_SHARE = 0.65
 _LEAST_CELLS = 5
 _TRIES, _PAUSE_S = 2, 1.0
-"""Looks in vain after which there is a pause: several objects move, not the view."""
+"""Failed estimates after which estimation pauses: several objects move, not the view."""
 _BETTER = 0.65
 """What a cell's difference from the reference must fall to, as a share, when the reference is moved."""
 _SHOWN_LEVELS = 2.0
@@ -52,7 +52,7 @@ class Shift(NamedTuple):
 
 
 class ViewMotion:
-    """Looks for movements of the whole picture. ``hold_s`` after the last one the view counts as still again."""
+    """Estimates shifts of the whole image. The view counts as still ``hold_s`` after the last shift."""
 
     def __init__(self, *, hold_s: float = 0.6) -> None:
         self._hold_s = hold_s
@@ -85,7 +85,7 @@ class ViewMotion:
         if not moving and count(sure) < _LEAST_CELLS * _CELL_PX * _CELL_PX * _CHANGED_SHARE:
             return None
         textured = _by_cell(edges(background)) >= _TEXTURE_LEVELS
-        if not moving and not self._worth_a_look(sure, textured, time_s):
+        if not moving and not self._is_estimate_due(sure, textured, time_s):
             return None
         matrix = self._movement(background, frame)
         if matrix is None and before is not None:
@@ -99,7 +99,7 @@ class ViewMotion:
         self._last_s = time_s
         return Shift(float(matrix[0, 2]), float(matrix[1, 2]), _zoom(matrix))
 
-    def _worth_a_look(self, sure: Plane, textured: NDArray[np.bool_], time_s: float) -> bool:
+    def _is_estimate_due(self, sure: Plane, textured: NDArray[np.bool_], time_s: float) -> bool:
         if time_s < self._pause_until_s:
             return False
         if _widespread(_by_cell(sure) >= 255.0 * _CHANGED_SHARE, textured):

@@ -25,7 +25,7 @@ class Scene:
     height_px: int = 480
     frames_per_second: float = 25.0
     seconds: float = 20.0
-    arrivals_per_s: float = 0.6
+    entries_per_s: float = 0.6
     crossing_s: tuple[float, float] = (4.0, 9.0)
     object_height_px: tuple[float, float] = (110.0, 260.0)
     aspect: float = 0.4
@@ -44,14 +44,14 @@ class Scene:
 
 SCENES = (
     Scene("pavement"),
-    Scene("crowd", arrivals_per_s=1.4, miss_rate=0.12, object_height_px=(140.0, 240.0)),
-    Scene("side street", arrivals_per_s=0.3, object_height_px=(60.0, 320.0), jitter_ratio=0.05, ghosts_per_frame=0.3),
+    Scene("crowd", entries_per_s=1.4, miss_rate=0.12, object_height_px=(140.0, 240.0)),
+    Scene("side street", entries_per_s=0.3, object_height_px=(60.0, 320.0), jitter_ratio=0.05, ghosts_per_frame=0.3),
     Scene("slow camera", frames_per_second=7.0, seconds=40.0),
-    Scene("five a second", frames_per_second=5.0, seconds=60.0, arrivals_per_s=0.3),
-    Scene("one a second", frames_per_second=1.0, seconds=240.0, arrivals_per_s=0.1, crossing_s=(8.0, 16.0)),
-    Scene("table", frames_per_second=10.0, seconds=90.0, arrivals_per_s=0.06, crossing_s=(3.0, 6.0), stop_share=1.0,
+    Scene("five a second", frames_per_second=5.0, seconds=60.0, entries_per_s=0.3),
+    Scene("one a second", frames_per_second=1.0, seconds=240.0, entries_per_s=0.1, crossing_s=(8.0, 16.0)),
+    Scene("table", frames_per_second=10.0, seconds=90.0, entries_per_s=0.06, crossing_s=(3.0, 6.0), stop_share=1.0,
           stretch_rate_per_s=0.15, stretch_s=2.5, jitter_ratio=0.06, half_rate=0.15),
-    Scene("vehicles", arrivals_per_s=0.5, crossing_s=(1.5, 5.0), object_height_px=(40.0, 110.0), aspect=2.2,
+    Scene("vehicles", entries_per_s=0.5, crossing_s=(1.5, 5.0), object_height_px=(40.0, 110.0), aspect=2.2,
           stop_share=0.3),
 )  # fmt: skip
 
@@ -98,7 +98,7 @@ def stage(scene: Scene, seed: int) -> Staged:
 def _paths(scene: Scene, frames: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Return each object's true box in every frame, NaN where it is not in view."""
     paths: list[np.ndarray] = []
-    for _ in range(max(2, rng.poisson(scene.arrivals_per_s * scene.seconds))):
+    for _ in range(max(2, rng.poisson(scene.entries_per_s * scene.seconds))):
         height = rng.uniform(*scene.object_height_px)
         width = height * scene.aspect * rng.uniform(0.85, 1.15)
         # The nearer, the larger, and the lower its feet.

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from edge_agent.camera.freshness import SETTLE_LIMIT_S, Freshness, FreshnessJudge
 
-Arrivals = list[tuple[float, float]]
+ArrivalTimes = list[tuple[float, float]]
 """Timestamp and time of arrival of each picture."""
 
 
-def judged(arrival_times: Arrivals, judge: FreshnessJudge | None = None) -> list[Freshness]:
+def judged(arrival_times: ArrivalTimes, judge: FreshnessJudge | None = None) -> list[Freshness]:
     judge = judge or FreshnessJudge(max_lateness_s=1.0)
     return [judge.judge(pts_s, now_s=now_s) for pts_s, now_s in arrival_times]
 
 
-def steady(seconds: float, *, fps: float = 10.0, pts_s: float = 0.0, now_s: float = 0.0) -> Arrivals:
+def steady(seconds: float, *, fps: float = 10.0, pts_s: float = 0.0, now_s: float = 0.0) -> ArrivalTimes:
     return [(pts_s + number / fps, now_s + number / fps) for number in range(round(seconds * fps))]
 
 
@@ -64,7 +64,7 @@ def test_edge_06_a_backlog_is_old_until_it_has_drained(rate: float) -> None:
 def test_edge_06_pictures_cached_by_the_camera_are_not_fresh(cached_s: float, rate: float) -> None:
     """A camera that greets with its last group of pictures shows the past until its live picture comes."""
     fps = 25.0
-    arrival_times: Arrivals = []
+    arrival_times: ArrivalTimes = []
     pts_s, now_s = -cached_s, 0.0
     while pts_s < now_s - 0.02:
         arrival_times.append((pts_s, now_s))

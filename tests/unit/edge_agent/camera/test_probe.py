@@ -19,7 +19,7 @@ def test_a_file_is_probed(tmp_path: Path) -> None:
     assert (result.resolution, result.fps, result.frames, result.fps_measured) == ("160x64", 20.0, 5, None)
 
 
-def test_a_short_file_ends_the_look(tmp_path: Path) -> None:
+def test_a_short_file_ends_the_probe(tmp_path: Path) -> None:
     """Fewer frames than wished for are no error."""
     assert probe(str(make_clip(tmp_path / "a.mp4", numbered(2)))).frames == 2
 

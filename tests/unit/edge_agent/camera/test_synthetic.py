@@ -52,7 +52,7 @@ def test_rendering_in_any_order_gives_the_same_frame() -> None:
     assert np.array_equal(small().render(40), first)
 
 
-def test_the_default_round_is_a_minute_with_eight_passages() -> None:
+def test_the_default_round_is_a_minute_with_eight_trips() -> None:
     """What the demonstration promises: several kinds, idle stretches, two side by side."""
     gate = whole_round()
     assert (gate.duration_s, gate.frame_count, len(gate.trips)) == (ROUND_S, 1500, 8)

@@ -64,7 +64,7 @@ def test_those_who_part_are_two_before_long() -> None:
     assert counts == [1] * 10 + [2] * 2
 
 
-def test_one_whole_look_lets_it_fall_to_pieces_anew() -> None:
+def test_one_complete_update_resets_the_count_of_fragmented_ones() -> None:
     """The count of hits in pieces starts again."""
     memory = watched(VAN)
     for _ in range(3):

@@ -105,7 +105,7 @@ def test_a_lamp_that_is_lit_is_doubted_and_a_small_thing_that_moves_is_not() -> 
     assert min(walker for _, walker in scores[6:]) >= 0.5
 
 
-def test_a_look_without_motion_counts_as_one() -> None:
+def test_an_update_without_motion_counts() -> None:
     """Who was gone for a while must travel anew."""
     detector = BlobDetector()
     still = Motion(active=False, intensity=0.0, area_ratio=0.0, regions=np.empty((0, 4), np.float32))

@@ -85,7 +85,7 @@ def test_the_best_stay_when_there_are_too_many() -> None:
     assert keep(rows, max_detections=2) == [(1, 0.9), (0, 0.7)]
 
 
-def test_a_class_number_past_the_labels_is_dropped_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_class_number_without_a_label_is_dropped_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """The rest of the frame stays, and the log says which number and where the labels end, once."""
     detection_filter = DetectionFilter(DetectSettings(), LABELS, model_name="ssd")
     found = Detections(

@@ -40,13 +40,13 @@ def test_motion_opens_the_gate_and_it_lingers() -> None:
     assert looks == [4, 5, 6, 7, 8, 9, 10, 11, 12]
 
 
-def test_what_is_there_is_looked_after() -> None:
+def test_remaining_objects_are_rechecked() -> None:
     """Twice a second what was on the move, every two seconds what stands still."""
     assert _frames_detected([False] * 21, has_objects=True, has_moving_objects=True) == [1, 6, 11, 16, 21]
     assert _frames_detected([False] * 45, has_objects=True, has_moving_objects=False) == [1, 21, 41]
 
 
-def test_without_the_gate_every_frame_is_looked_at() -> None:
+def test_without_the_gate_the_detector_runs_on_every_frame() -> None:
     """--no-motion-gate."""
     assert _frames_detected([False] * 5, GateSettings(motion_gate=False)) == [1, 2, 3, 4, 5]
 
@@ -79,7 +79,7 @@ def test_edge_15_a_frame_that_is_odd_as_a_whole_is_left_out() -> None:
         assert gate.should_detect(frame(3), motion(BOX), has_objects=True, has_moving_objects=True)
 
 
-def test_edge_20_while_the_camera_pans_those_who_are_there_are_looked_after() -> None:
+def test_edge_20_while_the_camera_pans_tracked_objects_are_rechecked() -> None:
     """Often, even if they stand still; with nobody there the model rests."""
     panning = replace(motion(), unsettled=True, view_change=ViewChange(shift_x_px=5.0))
 

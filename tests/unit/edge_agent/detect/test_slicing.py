@@ -50,7 +50,7 @@ def test_the_margin_asks_for_more_room() -> None:
     assert crops((450, 280, 550, 320), margin_ratio=0.5) == [[400, 200, 600, 400]]
 
 
-def test_no_closer_look_where_little_is_gained() -> None:
+def test_no_crops_without_enough_magnification() -> None:
     """A region that needs nearly the whole frame is seen as well in the whole, and so is a small frame."""
     assert crops((100, 100, 600, 400)) == []
     small = choose_crops(boxes((10, 10, 20, 20)), frame_size=(120, 80), input_size=INPUT, settings=SlicingSettings())
@@ -97,7 +97,7 @@ def test_crops_lie_in_the_frame_and_keep_their_regions(
         assert box_containment_batch(moving, chosen).max() == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_small_far_object_is_found_by_looking_closer() -> None:
+def test_a_small_distant_object_is_detected_in_a_crop() -> None:
     """What is too small in the whole picture is found in the crop around its motion, in the picture's pixels."""
     person = rows(((500, 300, 515, 340), 0.8, 0))
     detector = FakeDetector(person)
@@ -106,7 +106,7 @@ def test_a_small_far_object_is_found_by_looking_closer() -> None:
     assert found.xyxy.tolist() == [[500, 300, 515, 340]]
 
 
-def test_without_motion_only_the_whole_is_looked_at() -> None:
+def test_without_motion_only_the_whole_image_is_used() -> None:
     """No region, no extra run of the model."""
     detector = FakeDetector(rows(((100, 100, 400, 400), 0.8, 0)))
     assert len(InferenceSlicer(detector, settings=SlicingSettings()).detect(PICTURE, boxes())) == 1
@@ -151,8 +151,8 @@ def test_a_sharper_box_inside_a_loose_one_is_the_same_thing() -> None:
 
 def test_two_people_one_before_the_other_stay_two() -> None:
     """Detections of one inference are never merged with each other."""
-    one_look = rows(((450, 250, 550, 350), 0.8, 0), ((480, 270, 540, 350), 0.7, 0))
-    assert len(merged(rows(), one_look, at=(CROP,), moving=MOVING)) == 2
+    one_inference = rows(((450, 250, 550, 350), 0.8, 0), ((480, 270, 540, 350), 0.7, 0))
+    assert len(merged(rows(), one_inference, at=(CROP,), moving=MOVING)) == 2
 
 
 def test_a_box_cut_by_the_crops_edge_yields_to_the_whole_one() -> None:
@@ -180,7 +180,7 @@ def test_the_frames_own_edge_cuts_nothing() -> None:
     assert merged(rows(), leaving, at=(corner,), moving=boxes((300, 300, 310, 310))) == [([0, 50, 40, 120], 0)]
 
 
-def test_two_names_for_one_thing_across_looks_become_one() -> None:
+def test_one_object_with_two_classes_in_two_inferences_is_kept_once() -> None:
     """A truck in the whole picture that is a car when looked at closely is a car."""
     found = merged(
         rows(((480, 280, 520, 320), 0.4, 0)), rows(((480, 280, 520, 320), 0.9, 1)), at=(CROP,), moving=MOVING

@@ -70,7 +70,7 @@ def test_text_can_be_read_on_its_tag() -> None:
         assert max(brightness.max() - fill, fill - brightness.min()) > 90
 
 
-def test_colors_are_stable_and_tell_classes_apart() -> None:
+def test_colors_are_stable_and_differ_between_classes() -> None:
     """The same name always gives the same colour, in any case; usual classes differ clearly."""
     assert class_color("Person") == class_color("person")
     assert class_color("zebra") == class_color("zebra")

@@ -154,7 +154,7 @@ def test_replay_says_so_when_plates_cannot_be_read_in_this_mode(
 
 
 def test_the_synthetic_gate_is_read_with_the_shipped_models(tmp_path: Path) -> None:
-    """The real thing, end to end: `replay synthetic:gate`, eight passages, no model of vehicles."""
+    """The real thing, end to end: `replay synthetic:gate`, eight trips, no model of vehicles."""
     assert main(["replay", "synthetic:gate", "--out", str(tmp_path), "--model", "none", "--json"]) == 0
     lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
     events = [event for event in map(parse_event, lines) if isinstance(event, AnprEvent)]

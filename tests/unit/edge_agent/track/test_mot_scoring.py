@@ -45,7 +45,7 @@ def test_a_detection_file_goes_in_and_a_result_file_comes_out(tmp_path: Path) ->
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_scenes_are_the_same_for_the_same_seed(scene) -> None:
     """And hold objects that the detector mostly sees."""
-    short = replace(scene, seconds=4.0 if scene.frames_per_second > 1 else 30.0, arrivals_per_s=1.0)
+    short = replace(scene, seconds=4.0 if scene.frames_per_second > 1 else 30.0, entries_per_s=1.0)
     first, again = stage(short, 1), stage(short, 1)
     assert first.truth == again.truth
     assert len(first.truth) > 10

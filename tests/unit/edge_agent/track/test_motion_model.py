@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_agent.track.motion_model import COVARIANCE, POSITION, VARIANCE, VELOCITY, VELOCITY_VARIANCE, MotionModel
 
 
-def _followed(model: MotionModel, *, speed: float, seconds: float, fps: float) -> np.ndarray:
+def _tracked(model: MotionModel, *, speed: float, seconds: float, fps: float) -> np.ndarray:
     states = model.start(np.array([[0.0], [100.0], [40.0], [100.0]]))
     for number in range(1, int(seconds * fps) + 1):
         model.advance(states, 1 / fps)
@@ -21,7 +21,7 @@ def _followed(model: MotionModel, *, speed: float, seconds: float, fps: float) -
 @pytest.mark.parametrize("fps", [2.0, 10.0, 30.0])
 def test_a_steady_walk_is_learned_at_any_cadence(fps: float) -> None:
     """Position and velocity are right after two seconds, whether at two frames a second or thirty."""
-    states = _followed(MotionModel(), speed=60.0, seconds=3.0, fps=fps)
+    states = _tracked(MotionModel(), speed=60.0, seconds=3.0, fps=fps)
     assert states[POSITION, 0, 0] == pytest.approx(180.0, abs=3.0)
     assert states[VELOCITY, 0, 0] == pytest.approx(60.0, rel=0.12)
     assert states[VELOCITY, 1, 0] == pytest.approx(0.0, abs=1e-6)
@@ -32,7 +32,7 @@ def test_a_steady_walk_is_learned_at_any_cadence(fps: float) -> None:
 def test_many_small_steps_are_one_large_one(parts: list[float]) -> None:
     """The prediction depends on how much time passes, not on how often one asks."""
     model = MotionModel()
-    once = _followed(model, speed=30.0, seconds=1.0, fps=10.0)
+    once = _tracked(model, speed=30.0, seconds=1.0, fps=10.0)
     # Noise is in proportion to the extents, so keep them fixed.
     once[VELOCITY, 2:] = 0.0
     many = once.copy()
@@ -45,7 +45,7 @@ def test_many_small_steps_are_one_large_one(parts: list[float]) -> None:
 def test_one_step_is_the_textbook_filter() -> None:
     """The closed form agrees with matrices, dimension by dimension."""
     model = MotionModel()
-    states = _followed(model, speed=45.0, seconds=0.5, fps=10.0)
+    states = _tracked(model, speed=45.0, seconds=0.5, fps=10.0)
     mean = states[[POSITION, VELOCITY], 0, 0]
     covariance = np.array(
         [
@@ -67,7 +67,7 @@ def test_one_step_is_the_textbook_filter() -> None:
 def test_what_is_not_seen_comes_to_rest() -> None:
     """Unseen for minutes, an object is expected where its speed faded, not off the map, and its place is unsure."""
     model = MotionModel(steadiness_s=2.0)
-    states = _followed(model, speed=60.0, seconds=2.0, fps=10.0)
+    states = _tracked(model, speed=60.0, seconds=2.0, fps=10.0)
     before = states.copy()
     for _ in range(100):
         model.advance(states, 2.0)
@@ -79,7 +79,7 @@ def test_what_is_not_seen_comes_to_rest() -> None:
 def test_no_time_no_change() -> None:
     """Two updates at the same instant, or a clock that went back, move nothing."""
     model = MotionModel()
-    states = _followed(model, speed=60.0, seconds=1.0, fps=10.0)
+    states = _tracked(model, speed=60.0, seconds=1.0, fps=10.0)
     before = states.copy()
     model.advance(states, 0.0)
     model.advance(states, -5.0)
@@ -89,7 +89,7 @@ def test_no_time_no_change() -> None:
 def test_who_has_no_measurement_stays_as_expected() -> None:
     """Among others that have one."""
     model = MotionModel()
-    alone = _followed(model, speed=60.0, seconds=1.0, fps=10.0)
+    alone = _tracked(model, speed=60.0, seconds=1.0, fps=10.0)
     both = np.concatenate([alone, alone], axis=2)
     measured = np.array([[70.0], [100.0], [40.0], [100.0]])
     model.correct(both, np.concatenate([measured, measured], axis=1), unmeasured=[1])

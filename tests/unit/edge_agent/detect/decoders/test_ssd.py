@@ -55,7 +55,7 @@ def test_a_real_model_is_read_in_any_order_of_outputs(tmp_path: Path, order: tup
 
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
-def test_without_a_list_of_operators_values_tell_them_apart(order: tuple[str, ...]) -> None:
+def test_without_a_list_of_operators_outputs_are_identified_by_values(order: tuple[str, ...]) -> None:
     """Without a list of operators and without descriptive names, the outputs are still decoded correctly."""
     specs, tensors = values(order)
     network = FakeNetwork(outputs=tuple(specs), results=tuple(tensors))
@@ -74,7 +74,7 @@ def test_without_a_list_of_operators_values_tell_them_apart(order: tuple[str, ..
         ("scores", "b"),
     ],
 )
-def test_names_tell_classes_from_scores(names: tuple[str, str]) -> None:
+def test_names_identify_classes_and_scores(names: tuple[str, str]) -> None:
     """The names that exporters use are understood, in either order."""
     for scores_at, classes_at, ordered in ((2, 3, names), (3, 2, names[::-1])):
         specs, _ = values(("boxes", "count", "classes", "scores"))
@@ -84,7 +84,7 @@ def test_names_tell_classes_from_scores(names: tuple[str, str]) -> None:
         assert slots == PostProcess(boxes=0, classes=classes_at, scores=scores_at, count=1)
 
 
-def test_an_empty_scene_needs_no_telling_apart() -> None:
+def test_an_empty_scene_needs_no_identification() -> None:
     """All noughts say nothing about which output is which, and nothing is what was found."""
     specs, tensors = values(("boxes", "classes", "scores", "count"))
     for tensor in tensors:

@@ -67,7 +67,7 @@ def test_boxes_scores_and_classes_come_out(form: dict[str, Any], anchors_first: 
 
 
 @pytest.mark.parametrize("anchors_first", [False, True])
-def test_coordinates_in_pixels_are_told_from_normalised_ones(anchors_first: bool) -> None:
+def test_pixel_and_normalised_coordinates_are_distinguished(anchors_first: bool) -> None:
     """A float head in pixels gives the same boxes as the normalised one, even where it finds nothing near the edge."""
     pixels = TWO.copy()
     pixels[:4] *= SIZE
