@@ -1,4 +1,4 @@
-"""Publishes commands to devices, and asks for what is missing from their sequences."""
+"""Publishes commands to devices, including requests for missing events."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ RESEND_VALID_FOR: Final = timedelta(minutes=10)
 
 
 class CommandPublisher(Protocol):
-    """Gets bytes to a topic, at least once."""
+    """Publishes to an MQTT topic at least once."""
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1; raise TransientError or PermanentError where it did not work."""
+        """Publish with QoS 1; raise TransientError or PermanentError on failure."""
         ...
 
 
 class IotCommandPublisher:
-    """Publishes through AWS IoT Core's data plane."""
+    """Publishes through the data plane of AWS IoT Core."""
 
     def __init__(self, *, aws: AwsClients, endpoint_url: str | None = None) -> None:
         self._aws = aws
@@ -56,7 +56,7 @@ def request_resends(
     clock: Clock,
     new_id: Callable[[], str] = lambda: str(uuid4()),
 ) -> int:
-    """Send a ``resend`` command for each; return how many went out. The others are due again later."""
+    """Send a ``resend`` command for each; return the number sent. The others are due again later."""
     sent = 0
     now = clock.now().astimezone(UTC)
     for resend in resends:
@@ -71,5 +71,5 @@ def request_resends(
             send_command(publisher, site_id=resend.site_id, device_id=resend.device_id, command=command)
             sent += 1
         except VedetteError as error:
-            log.warning("%s was not asked to resend: %s", resend.device_id, error)
+            log.warning("the resend command to device %s failed: %s", resend.device_id, error)
     return sent

@@ -1,7 +1,7 @@
-"""Logs and metrics as CloudWatch wants them, wired only where a function runs in Lambda.
+"""Logs and metrics in the formats of CloudWatch, configured only inside Lambda.
 
-Modules log through ``logging.getLogger(__name__)`` and count through a ``Metrics`` given to them; this decides what
-becomes of it. Powertools is imported here and nowhere else, and its tracer (315 ms of import) not at all.
+Modules log through ``logging.getLogger(__name__)`` and count through a ``Metrics`` argument. No other module imports
+Powertools. Its tracer is not used, because importing it takes 315 ms.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _IN_LAMBDA: Final = "AWS_LAMBDA_FUNCTION_NAME"
 
 
 class Metrics(Protocol):
-    """Counts things that operators set alarms on."""
+    """Counters that operators set alarms on."""
 
     def count(self, name: str, value: int = 1) -> None:
-        """Add ``value`` to the counter called ``name``; zero is not worth a line."""
+        """Add ``value`` to the counter ``name``; zero is ignored."""
         ...
 
     def flush(self) -> None:
-        """Hand over what was counted since the last flush."""
+        """Emit the counts since the previous flush."""
         ...
 
 
@@ -38,7 +38,7 @@ class NoMetrics:
 
 
 class InMemoryMetrics:
-    """Keeps the counts in memory: for tests and the one-machine stack."""
+    """Keeps the counts in memory, for tests and the Kafka consumer."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -52,7 +52,7 @@ class InMemoryMetrics:
 
 
 class EmbeddedMetrics:
-    """Writes CloudWatch's embedded metric format through Powertools, one line a flush."""
+    """Writes the CloudWatch embedded metric format through Powertools, one line for each flush."""
 
     def __init__(self, *, service: str) -> None:
         from aws_lambda_powertools.metrics import EphemeralMetrics
@@ -72,14 +72,15 @@ class EmbeddedMetrics:
 
 
 def build_metrics(*, service: str, variables: Mapping[str, str]) -> Metrics:
-    """Return what counts: CloudWatch's format inside Lambda, nothing elsewhere."""
+    """Return EmbeddedMetrics inside Lambda and NoMetrics elsewhere."""
     return EmbeddedMetrics(service=service) if _IN_LAMBDA in variables else NoMetrics()
 
 
 def configure_logging(*, service: str, variables: Mapping[str, str]) -> None:
-    """Inside Lambda, send every logger's lines to stdout as JSON with the service's name; elsewhere leave logging be.
+    """Inside Lambda, log to stdout as JSON with the name of the service; elsewhere do nothing.
 
-    ``LOG_LEVEL`` chooses the level (INFO). AWS's own loggers are held at WARNING: below that they tell secrets.
+    ``LOG_LEVEL`` sets the level (default INFO). The loggers of the AWS libraries stay at WARNING, because at lower
+    levels they log secrets.
     """
     if _IN_LAMBDA not in variables:
         return

@@ -1,7 +1,7 @@
-"""What each function is told through its environment: frozen, checked once, with errors that name the variable.
+"""Settings of the functions, read once from environment variables; errors name the variable.
 
-Nothing else in ``cloud_functions`` reads the environment. Plain dataclasses rather than a settings library: this is
-imported on every cold start.
+No other module in ``cloud_functions`` reads the environment. The settings are plain dataclasses, not pydantic models,
+because every cold start imports this module.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
 class Environment:
-    """Reads typed values from environment variables; an empty variable counts as not set."""
+    """Reads typed values from environment variables. An empty variable counts as unset."""
 
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = os.environ if variables is None else variables
 
     def optional(self, name: str) -> str | None:
-        """Return the text, or None where it is not set."""
+        """Return the text, or None if the variable is unset."""
         return self._variables.get(name, "").strip() or None
 
     def text(self, name: str, default: str) -> str:
-        """Return the text, or ``default`` where it is not set."""
+        """Return the text, or ``default`` if the variable is unset."""
         return self.optional(name) or default
 
     def required(self, name: str, *, purpose: str) -> str:
-        """Return the text, or raise ConfigurationError that says what the variable is for."""
+        """Return the text; raise ConfigurationError, which states ``purpose``, if the variable is unset."""
         value = self.optional(name)
         if value is None:
             raise ConfigurationError(f"{name} is not set: {purpose}")
         return value
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
-        """Return a number between ``least`` and ``most``, both included."""
+        """Return a number from ``least`` to ``most``, inclusive."""
         text = self.optional(name)
         if text is None:
             return default
@@ -52,14 +52,14 @@ class Environment:
         return value
 
     def whole(self, name: str, default: int, *, least: int, most: int) -> int:
-        """Return a whole number between ``least`` and ``most``, both included."""
+        """Return an integer from ``least`` to ``most``, inclusive."""
         value = self.number(name, default, least=least, most=most)
         if value != int(value):
             raise ConfigurationError(f"{name} must be a whole number from {least} to {most}")
         return int(value)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a switch written as 1/0, true/false, yes/no or on/off."""
+        """Return a boolean written as 1/0, true/false, yes/no or on/off."""
         text = self.optional(name)
         if text is None:
             return default
@@ -70,7 +70,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DatabaseSettings:
-    """Where the database is and how to prove who we are: a URL, a secret, or an IAM token. Never printed: no repr."""
+    """The address of the database and the credentials: a URL, a secret, or an IAM token. No repr, to protect them."""
 
     url: str | None = None
     secret_arn: str | None = None
@@ -83,13 +83,13 @@ class DatabaseSettings:
     connect_timeout_s: int = 5
     statement_timeout_ms: int = 25_000
     idle_in_transaction_timeout_ms: int = 20_000
-    """How long a transaction may wait for its client before the server ends it: what a frozen client blocks for."""
+    """Time after which the server ends a transaction whose client is silent and may hold locks; 0 disables it."""
     keepalive_idle_s: int = 30
-    """How long a silent connection waits before TCP asks whether the server is there; 0: never."""
+    """Idle time of a connection before TCP sends keepalive probes; 0 disables them."""
     tcp_user_timeout_ms: int = 30_000
-    """How long sent data may stay unacknowledged before the connection counts as broken; 0: the system's own."""
+    """Time that sent data may stay unacknowledged before the connection counts as lost; 0 uses the system default."""
     connection_max_age_s: int = 1800
-    """How old a connection may be when a transaction begins; older ones are replaced. 0: any age."""
+    """Maximum age of a connection when a transaction begins; an older one is replaced. 0 disables the limit."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -114,24 +114,28 @@ class DatabaseSettings:
         )
         if settings.url is None and settings.secret_arn is None and not settings.iam_auth:
             raise ConfigurationError(
-                "DATABASE_URL is not set: give a PostgreSQL URL, or DATABASE_SECRET_ARN, or DATABASE_IAM_AUTH=true"
+                "DATABASE_URL is not set: set a PostgreSQL URL, or DATABASE_SECRET_ARN, or DATABASE_IAM_AUTH=true"
                 " with DATABASE_HOST, DATABASE_NAME and DATABASE_USER"
             )
         if settings.url is None and settings.iam_auth and not (settings.host and settings.name and settings.user):
-            raise ConfigurationError("DATABASE_IAM_AUTH wants DATABASE_HOST, DATABASE_NAME and DATABASE_USER as well")
+            raise ConfigurationError("DATABASE_IAM_AUTH also requires DATABASE_HOST, DATABASE_NAME and DATABASE_USER")
         return settings
 
 
 @dataclass(frozen=True, slots=True)
 class GapSettings:
-    """When a hole in a device's sequence is asked for, and when it is given up."""
+    """When ingest requests the missing events of a sequence gap, and when it gives up."""
 
     grace_s: float = 3.0
-    """How old a hole must be: late neighbours usually arrive within this."""
+    """Minimum age of a gap before the first request. Events that are merely late usually arrive within it."""
     first_retry_s: float = 10.0
+    """Time before a request is repeated. It doubles with each repetition, up to ``longest_retry_s``."""
     longest_retry_s: float = 600.0
+    """Maximum time between two requests for the same gap."""
     sequences_per_request: int = 10_000
+    """Maximum sequence numbers in one request. Raising it fills long gaps sooner, with larger bursts."""
     give_up_after_s: float = 7 * 86_400.0
+    """Age at which an open gap counts as lost."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -147,25 +151,25 @@ class GapSettings:
 
 @dataclass(frozen=True, slots=True)
 class IngestSettings:
-    """Where ingest sends what it takes in."""
+    """Destinations and limits of ingest."""
 
     topic_arn: str | None = None
-    """The SNS hub; None: nothing is published."""
+    """SNS topic for stored events; None publishes nothing."""
     dead_letter_queue_url: str | None = None
-    """Where poison goes with its reason; None: it is returned to the event source's own dead-letter policy."""
+    """SQS queue for rejected messages; None returns them to the event source and its own dead-letter queue."""
     iot_data_endpoint: str | None = None
-    """Where commands to devices are published (``https://…``); None: the account's default."""
+    """Endpoint (``https://…``) for commands to devices; None uses the default endpoint of the account."""
     max_future_s: float = 86_400.0
-    """How far ahead of the cloud's clock an event may claim to be."""
+    """Maximum time by which the timestamp of an event may be in the future. Later events are rejected."""
     chunk_size: int = 1000
-    """Most events a transaction: while one chunk is being stored, the next is being parsed."""
+    """Maximum events in a transaction. Raising it reduces the work for each event and lengthens the transaction."""
     max_labels_per_site: int = 1000
-    """Names of classes and zones, together, that a site may use in a month; an event with one more is rejected
-    (``too_many_labels``). Raise it for models with more classes: counts are kept by name, hour and camera, so each name
-    in use takes some 300 bytes an hour and camera."""
+    """Maximum number of class and zone names, together, that a site may use in a month. An event that exceeds it is
+    rejected (``too_many_labels``). Raise it for models with more classes. Counts are stored by name, hour and camera,
+    so each name in use takes about 300 bytes for every hour and camera."""
     kafka_partial_responses: bool = False
-    """Whether the Kafka event source has ``ReportBatchItemFailures``. Without it Lambda takes every answer for success,
-    so a batch of which anything must come again is failed as a whole."""
+    """Whether the Kafka event source mapping has ``ReportBatchItemFailures``. Without it, Lambda treats every response
+    as a success, so ingest fails the whole batch if one of its messages must be delivered again."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -183,14 +187,14 @@ class IngestSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlateSettings:
-    """Where the master key to protected plates is, and who may read them."""
+    """The master key of protected plates, and who may read the plates."""
 
     master_key: str | None = None
-    """``kms:KEY`` or ``file:PATH``; None: no site's plates can be protected."""
+    """``kms:KEY`` or ``file:PATH``; with None no site can be protected."""
     readers_role: str | None = None
-    """Name of the role or group in a caller's token whose bearers may read protected plates; None: nobody may."""
+    """Role or group, as in a caller's token, whose members may read protected plates; with None nobody may."""
     everybody_reads: bool = False
-    """Whether whoever reaches the API may read them: for a machine of your own."""
+    """Whether every caller of the API may read protected plates. For a private machine only."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -204,13 +208,14 @@ class PlateSettings:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FanoutSettings:
-    """Which target this fan-out function feeds. No repr: the Redis URL may hold a password."""
+    """The target of a fan-out function. No repr, because the Redis URL may contain a password."""
 
     target: str = "redis"
     redis_url: str | None = None
     redis_stream: str | None = None
-    """Name of a capped stream that every event is also added to; None: channels only."""
+    """Capped Redis stream that receives every event in addition to the channels; with None there is no stream."""
     redis_stream_length: int = 100_000
+    """Approximate number of events that the stream keeps. Raising it takes more Redis memory."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -225,29 +230,31 @@ class FanoutSettings:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceSettings:
-    """How far ahead partitions are made and how long events are kept."""
+    """How far ahead partitions are made, and how long events and snapshots are kept."""
 
     months_ahead: int = 3
+    """Number of future months that have a partition."""
     retention_days: int | None = None
-    """Whole months older than this are dropped; None: events are kept for ever."""
+    """Age at which whole months of events are dropped; with None events are kept without limit."""
     budget_s: float = 200.0
-    """How long one run may move events out of the default partition before the next one goes on."""
+    """Maximum time for moving events out of the default partition in one run; the next run continues."""
     iot_data_endpoint: str | None = None
+    """Endpoint (``https://…``) for commands to devices; None uses the default endpoint of the account."""
     snapshot_bucket: str | None = None
-    """Where the pictures of deleted events are deleted; None: nowhere."""
+    """Bucket from which the snapshots of deleted events are deleted; with None they are not deleted."""
     snapshot_retention_days: int | None = None
-    """Pictures older than this are deleted; None: a lifecycle rule of the bucket does that, or nobody."""
+    """Age at which snapshots are deleted; with None only a lifecycle rule of the bucket deletes them."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
         env = environment or Environment()
-        kept = env.whole("RETENTION_DAYS", 0, least=0, most=36_500)
-        pictures_kept = env.whole("SNAPSHOT_RETENTION_DAYS", 0, least=0, most=36_500)
+        retention_days = env.whole("RETENTION_DAYS", 0, least=0, most=36_500)
+        snapshot_retention_days = env.whole("SNAPSHOT_RETENTION_DAYS", 0, least=0, most=36_500)
         return cls(
             months_ahead=env.whole("PARTITION_MONTHS_AHEAD", 3, least=1, most=24),
-            retention_days=kept or None,
+            retention_days=retention_days or None,
             budget_s=env.number("MAINTENANCE_BUDGET_S", 200.0, least=1, most=3600),
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             snapshot_bucket=env.optional("SNAPSHOT_BUCKET"),
-            snapshot_retention_days=pictures_kept or None,
+            snapshot_retention_days=snapshot_retention_days or None,
         )

@@ -1,4 +1,4 @@
-"""The pictures behind events: read, signed and deleted in the bucket. boto3 is imported on first use."""
+"""Reads, signs and deletes the snapshots of events in an S3 bucket. boto3 is imported on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_KEYS_A_DELETE = 1000
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """One object; ``content`` is None where it is larger than was asked for."""
+    """One object; ``content`` is None if the object exceeds the requested size limit."""
 
     content: bytes | None
     size_bytes: int
@@ -23,26 +23,26 @@ class StoredImage:
 
 
 class SnapshotStore(Protocol):
-    """A bucket of pictures. Every method may raise TransientError, or PermanentError where access is denied."""
+    """A bucket of snapshots. Every method may raise TransientError, or PermanentError if access is denied."""
 
     def read(self, key: str, *, limit_bytes: int) -> StoredImage | None:
-        """Return the object, without its bytes where there are more than ``limit_bytes``; None where it is absent."""
+        """Return the object, without content if it exceeds ``limit_bytes``; None if it does not exist."""
         ...
 
     def exists(self, key: str) -> bool:
-        """Tell whether the object is there."""
+        """Return whether the object exists."""
         ...
 
     def signed_url(self, key: str, *, filename: str, content_type: str, expires_s: int) -> str:
-        """Return a URL that anybody can get the object from, as a download called ``filename``."""
+        """Return a presigned URL that downloads the object as ``filename`` without credentials."""
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete the objects; an absent one is no error."""
+        """Delete the objects; missing ones are ignored."""
         ...
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """Yield the prefixes one level below ``prefix``, each ending in a slash."""
+        """Yield the prefixes one level below ``prefix``, each with a trailing slash."""
         ...
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -50,30 +50,30 @@ class SnapshotStore(Protocol):
         ...
 
     def check(self) -> None:
-        """Return if the bucket can be reached."""
+        """Raise an error if the bucket is not accessible."""
         ...
 
 
 class S3SnapshotStore:
-    """Pictures in one S3 bucket (or anything that speaks S3)."""
+    """Snapshots in one S3 bucket, or in any store with the S3 API."""
 
     def __init__(self, *, bucket: str, aws: AwsClients) -> None:
         self._bucket = bucket
         self._aws = aws
 
     def read(self, key: str, *, limit_bytes: int) -> StoredImage | None:
-        answer = self._call("get_object", Key=key)
-        if answer is None:
+        response = self._call("get_object", Key=key)
+        if response is None:
             return None
-        size_bytes: int = answer["ContentLength"]
-        body = answer["Body"]
+        size_bytes: int = response["ContentLength"]
+        body = response["Body"]
         try:
             content = body.read() if size_bytes <= limit_bytes else None
         except Exception as error:
-            raise TransientError(f"the picture {key} broke off while it was read") from error
+            raise TransientError(f"the connection broke while the snapshot {key} was being read") from error
         finally:
             body.close()
-        return StoredImage(content=content, size_bytes=size_bytes, etag=answer["ETag"])
+        return StoredImage(content=content, size_bytes=size_bytes, etag=response["ETag"])
 
     def exists(self, key: str) -> bool:
         return self._call("head_object", Key=key) is not None
@@ -87,16 +87,16 @@ class S3SnapshotStore:
         }
         try:
             return self._aws.client("s3").generate_presigned_url("get_object", Params=parameters, ExpiresIn=expires_s)
-        except Exception as error:  # no credentials, for one
-            raise aws_error(error, doing=f"signing an address in the bucket {self._bucket}") from error
+        except Exception as error:  # for example, missing credentials
+            raise aws_error(error, doing=f"signing a URL for the bucket {self._bucket}") from error
 
     def delete(self, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), MAX_KEYS_A_DELETE):
             objects = [{"Key": key} for key in keys[start : start + MAX_KEYS_A_DELETE]]
-            answer = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
-            if failed := (answer or {}).get("Errors"):
+            response = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+            if failed := (response or {}).get("Errors"):
                 codes = sorted({error.get("Code", "unknown") for error in failed})
-                raise TransientError(f"{len(failed)} pictures could not be deleted ({', '.join(codes)})")
+                raise TransientError(f"{len(failed)} snapshots could not be deleted ({', '.join(codes)})")
 
     def folders(self, prefix: str) -> Iterator[str]:
         for page in self._pages(prefix, Delimiter="/"):
@@ -116,10 +116,10 @@ class S3SnapshotStore:
 
     def check(self) -> None:
         if self._call("head_bucket") is None:
-            raise PermanentError(f"there is no bucket called {self._bucket}")
+            raise PermanentError(f"the bucket {self._bucket} does not exist")
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        """Call S3; None where the object is absent."""
+        """Call S3; return None if the object does not exist."""
         from botocore.exceptions import ClientError
 
         try:
@@ -127,6 +127,6 @@ class S3SnapshotStore:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _MISSING:
                 return None
-            raise aws_error(error, doing=f"asking for {method} in the bucket {self._bucket}") from error
+            raise aws_error(error, doing=f"calling {method} on the bucket {self._bucket}") from error
         except Exception as error:
-            raise aws_error(error, doing=f"asking for {method} in the bucket {self._bucket}") from error
+            raise aws_error(error, doing=f"calling {method} on the bucket {self._bucket}") from error

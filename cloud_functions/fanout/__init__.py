@@ -1,1 +1,1 @@
-"""From SNS to receivers: one target a queue. May import ``settings`` and ``observability``."""
+"""Delivers events from SNS to targets, one queue for each target. May import ``settings`` and ``observability``."""

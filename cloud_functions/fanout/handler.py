@@ -1,6 +1,6 @@
-"""The fan-out function's entry point: one function and one queue a target, all of this code.
+"""Entry point and composition root of the fan-out function: ``cloud_functions.fanout.handler.handler``.
 
-``cloud_functions.fanout.handler.handler``; ``FANOUT_TARGET`` says which target.
+Each target has its own function and queue with this code; ``FANOUT_TARGET`` selects the target.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class Fanout:
-    """Passes the events of a queue on to one target."""
+    """Delivers the events of a queue to one target."""
 
     def __init__(self, *, target: Target, metrics: Metrics) -> None:
         self._target = target
         self._metrics = metrics
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Deliver one batch and return the ``batchItemFailures``; unreadable messages among them.
+        """Deliver one batch and return its ``batchItemFailures``, including unreadable messages.
 
-        They come again a few times and then land in the queue's own dead-letter queue.
+        SQS delivers those again a few times, then moves them to the dead-letter queue.
         """
         deliveries, unreadable = read_deliveries(event)
         if unreadable:
@@ -46,7 +46,7 @@ class Fanout:
 def build_fanout(
     environment: Mapping[str, str] | None = None, *, target: Target | None = None, metrics: Metrics | None = None
 ) -> Fanout:
-    """Wire fan-out from environment variables; what is given stands in for what would be made. Opens nothing."""
+    """Build fan-out from environment variables; arguments replace the defaults. Opens no connection."""
     settings = FanoutSettings.from_environment(Environment(environment))
     return Fanout(target=target or build_target(settings), metrics=metrics or NoMetrics())
 
@@ -58,6 +58,6 @@ def _fanout() -> Fanout:
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Take one batch from Lambda."""
+    """Handle one Lambda invocation."""
     del context
     return _fanout().handle(event)

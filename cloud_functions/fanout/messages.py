@@ -1,4 +1,4 @@
-"""Reads what SNS put on a target's queue, with raw message delivery or without."""
+"""Reads the SNS messages of a target's queue, with or without raw message delivery."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from shared.errors import ConfigurationError
 
 
 class Delivery(NamedTuple):
-    """One event on its way to one target."""
+    """One event for one target."""
 
     message_id: str
     document: str
-    """The flat event as JSON text, passed on as it is."""
+    """The flat event as JSON text, delivered unchanged."""
     event_type: str
     camera_id: str
 
 
 def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]]:
-    """Return the deliveries of an SQS batch, and the ids of messages that are none.
+    """Return the deliveries of an SQS batch, and the ids of messages that are not events.
 
     Raises:
-        ConfigurationError: the function was wired to something other than an SQS queue.
+        ConfigurationError: the event source is not an SQS queue.
     """
     records = event.get("Records")
     if not isinstance(records, list):
-        raise ConfigurationError("fan-out takes SQS batches from a queue that is subscribed to the events topic")
+        raise ConfigurationError("fan-out requires SQS batches from a queue that is subscribed to the events topic")
     deliveries: list[Delivery] = []
     unreadable: list[str] = []
     for record in records:
@@ -42,12 +42,12 @@ def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]
 
 def _read(message_id: str, body: str) -> Delivery | None:
     try:
-        told = from_json(body)
+        flat = from_json(body)
         document = body
-        if isinstance(told, dict) and told.get("Type") == "Notification":
-            document = told["Message"]
-            told = from_json(document)
-        event_type, camera_id = told["event_type"], told["camera_id"]
+        if isinstance(flat, dict) and flat.get("Type") == "Notification":
+            document = flat["Message"]
+            flat = from_json(document)
+        event_type, camera_id = flat["event_type"], flat["camera_id"]
     except (ValueError, KeyError, TypeError):
         return None
     if type(event_type) is not str or type(camera_id) is not str:

@@ -1,4 +1,4 @@
-"""Heartbeats, statuses and replies: what devices say about themselves, and what it tells about gaps."""
+"""Records heartbeats, statuses and replies, and the sequence gaps that they reveal."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from shared.topics import TopicAddress
 
 log = logging.getLogger(__name__)
 
-Report = TypeVar("Report", bound=BaseModel)
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class MessageLimits(NamedTuple):
-    """What reports are judged by."""
+    """The settings and times that a device message is checked against."""
 
     gaps: GapSettings
     now: datetime
     latest: datetime
-    """The latest time that a device may claim, as for events."""
+    """The latest acceptable timestamp, as for events."""
 
 
 def record_device_message(
     connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits
 ) -> None:
-    """Store one report inside the caller's transaction; raise ContractError for what is not one."""
+    """Record one device message in the caller's transaction; raise ContractError if it breaks the contract."""
     _RECORDERS[address.kind](connection, message, address, limits)
 
 
@@ -57,17 +57,17 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
         site_id=address.site_id,
         device_id=address.device_id,
         agent_version=heartbeat.agent_version[:200],
-        at=min(heartbeat.timestamp, limits.now),  # a clock that runs ahead must not hide later ones
+        at=min(heartbeat.timestamp, limits.now),  # a clock that runs ahead must not hide later heartbeats
         received_at=received_at,
         heartbeat_json=heartbeat_json,
     )
-    told = heartbeat.outbox
-    outbox = OutboxKey(address.device_id, told.sequence_epoch)
-    # What still waits on the device is not missing; it is sent oldest first, so it is taken to be the newest.
-    sent = min(told.last_sequence, MAX_SEQUENCE) - told.pending_events
+    status = heartbeat.outbox
+    outbox = OutboxKey(address.device_id, status.sequence_epoch)
+    # Events that are pending on the device are not missing. It sends the oldest first, so the newest are pending.
+    sent = min(status.last_sequence, MAX_SEQUENCE) - status.pending_events
     if sent > 0:
         record_highest_sequence(connection, outbox, settings, site_id=address.site_id, highest=sent)
-    _lose(connection, outbox, told.dropped_ranges, "dropped")
+    _mark_lost(connection, outbox, status.dropped_ranges, "dropped")
 
 
 def _status(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> None:
@@ -87,7 +87,7 @@ def _reply(connection: Connection, message: Message, address: TopicAddress, limi
     reply = _parse(Reply, message)
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
     if reply.sequence_epoch and reply.unavailable:
-        _lose(connection, OutboxKey(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
+        _mark_lost(connection, OutboxKey(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
 
 
 _RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, MessageLimits], None]]] = {
@@ -98,38 +98,38 @@ _RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, Mess
 DEVICE_MESSAGE_KINDS: Final = frozenset(_RECORDERS)
 
 
-def _lose(connection: Connection, outbox: OutboxKey, ranges: list[Range], why: str) -> None:
-    sane = [(first, min(last, MAX_SEQUENCE)) for first, last in ranges if 1 <= first <= last and first <= MAX_SEQUENCE]
-    touched = mark_lost(connection, outbox, sane)
-    if touched:
-        log.warning("events of %s are lost: %s on the device (%d gaps)", outbox.device_id, why, touched)
+def _mark_lost(connection: Connection, outbox: OutboxKey, ranges: list[Range], why: str) -> None:
+    valid_ranges = [
+        (first, min(last, MAX_SEQUENCE)) for first, last in ranges if 1 <= first <= last and first <= MAX_SEQUENCE
+    ]
+    gaps = mark_lost(connection, outbox, valid_ranges)
+    if gaps:
+        log.warning("events of device %s are lost, %s on the device (%d gaps)", outbox.device_id, why, gaps)
 
 
-def _parse(kind: type[Report], message: Message) -> Report:
+def _parse(kind: type[Content], message: Message) -> Content:
     if len(message.payload) > MAX_EVENT_BYTES:
         raise ContractError(
             f"a message of {len(message.payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large"
         )
     if holds_nul(message.payload):
-        raise ContractError("a message may not hold a NUL character", reason="nul_character")
+        raise ContractError("a message must not contain a NUL character", reason="nul_character")
     try:
         return kind.model_validate_json(message.payload)
     except ValidationError as error:
-        told = contract_error(error)
-        text = str(told).replace("not an event", f"not a {kind.__name__}", 1)
-        raise ContractError(text, reason=told.reason) from error
+        event_error = contract_error(error)
+        text = str(event_error).replace("not an event", f"not a {kind.__name__}", 1)
+        raise ContractError(text, reason=event_error.reason) from error
 
 
 def _check_owner(address: TopicAddress, *, site_id: str, device_id: str) -> None:
     if (site_id, device_id) != (address.site_id, address.device_id):
-        raise ContractError(
-            "not the publisher's own: the message and its topic name different devices", reason="topic_mismatch"
-        )
+        raise ContractError("the message and its topic name different devices", reason="topic_mismatch")
 
 
 def _received_at(message: Message, now: datetime) -> datetime:
-    """Return when the broker took the message, never later than ``now``: with Kafka it may be the producer's claim."""
+    """Return when the broker received the message, at most ``now``: in Kafka the producer may set the time."""
     try:
         return min(datetime.fromtimestamp(message.received_at_ms / 1000, UTC), now)
     except (OverflowError, OSError, ValueError):
-        raise ContractError("received_at_ms is no time", reason="bad_envelope") from None
+        raise ContractError("received_at_ms is not a valid time", reason="bad_envelope") from None

@@ -1,4 +1,4 @@
-"""The ingest function's entry point and composition root: ``cloud_functions.ingest.handler.handler``."""
+"""Entry point and composition root of the ingest function: ``cloud_functions.ingest.handler.handler``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def build_ingest(
     metrics: Metrics | None = None,
     clock: Clock | None = None,
 ) -> Ingest:
-    """Wire ingest from environment variables; what is given stands in for what would be made. Opens nothing."""
+    """Build ingest from environment variables; arguments replace the default collaborators. Opens no connection."""
     env = Environment(environment)
     settings = IngestSettings.from_environment(env)
     aws = AwsClients()
@@ -66,14 +66,14 @@ def _dead_letters(settings: IngestSettings, aws: AwsClients) -> DeadLetters:
 
 @functools.cache
 def _ingest() -> Ingest:
-    """Wire the execution environment's one ingest, on its first invocation."""
+    """Build the ingest of this execution environment on the first invocation."""
     configure_logging(service="ingest", variables=os.environ)
     ingest = build_ingest(metrics=build_metrics(service="ingest", variables=os.environ))
-    gc.freeze()  # what is loaded now stays; looking through it again with every batch cost a third of the time
+    gc.freeze()  # exclude loaded modules from garbage collection, which took a third of each batch
     return ingest
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Take one invocation from Lambda."""
+    """Handle one Lambda invocation."""
     del context
     return _ingest().handle(event)

@@ -1,4 +1,4 @@
-"""Turns messages into events fit for storing: the contract, the topic's owner, and the clock are checked here."""
+"""Validates event messages: the contract, the owner of the topic, and the timestamp."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ from shared.topics import ROOT, TopicAddress, parse_topic
 from shared.untyped_data import UntypedData
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""A device without a clock battery wakes up here; before it there were no devices."""
+"""Earliest acceptable timestamp: a device without a clock battery starts here."""
 
 _OWNERSHIP: Final = ("site_id", "device_id", "camera_id", "event_type")
 _owner: Final = itemgetter(*_OWNERSHIP)
-_MOST_COUNTED: Final = 256
-"""Names of one event, of each kind, under which it is counted."""
+_MAX_COUNTED_NAMES: Final = 256
+"""Maximum names of each kind under which one event is counted."""
 
 
 class ValidatedEvent(NamedTuple):
-    """One event that keeps the contract, ready for the table."""
+    """An event that satisfies the contract, ready for the database."""
 
     message: Message
     row: EventRow
     class_names: Sequence[str]
     license_plate: str | None
-    """With ``class_names``, what subscribers filter by; the plate in normal form."""
+    """The plate in normal form. Subscribers filter by it and by ``class_names``."""
     plate_token: str | None = None
-    """What stands for the plate where it is protected: the row is sealed then, and nobody is told the plate."""
+    """The token of a protected plate. The row is then sealed, and the plate is not published."""
     labels: frozenset[tuple[str, str]] = frozenset()
-    """The class and zone names under which the event is counted, each with its kind."""
+    """The class and zone names under which the event is counted, as (kind, name)."""
     superseded: tuple[str, ...] = ()
-    """Times that the event had before its device's clock was set."""
+    """Earlier times of the event, from before its device's clock was set."""
     rule: str | None = None
-    """The rule of a rule event, which subscribers filter by as well."""
+    """The rule of a rule event. Subscribers filter by it."""
 
     @property
     def private_plate(self) -> str | None:
-        """The plate where nobody may be told it."""
+        """The plate if it is protected and must not be published."""
         return self.license_plate if self.plate_token else None
 
 
 def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
-    """Return the event in ``message``; raise ContractError for what must not be stored.
+    """Return the event in ``message``; raise ContractError if it must not be stored.
 
     ``latest``: the latest acceptable capture time. Reasons are those of ``shared.events.parse_event``, and
     ``topic_mismatch``, ``timestamp_out_of_range``.
@@ -85,7 +85,7 @@ def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
         snapshot_json,
         data_json,
     )
-    # The parsed event itself is let go: thousands of them alive at once would keep the garbage collector busy.
+    # The result does not reference the parsed event: thousands of live dicts would slow garbage collection.
     plate = data["plate_normalized"] if event_type == "anpr" else None
     class_names = _class_names(event_type, data)
     labels = _labels(event_type, class_names, data)
@@ -96,20 +96,20 @@ def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
 
 
 def _with_normal_form(data: EventDict) -> EventDict:
-    """Return the data of a read with the plate in today's normal form, which an older agent cannot send."""
+    """Return the data of a plate read with the plate in the current normal form, which older agents do not send."""
     changed = with_normal_form(data)
     if changed is None:
         return data
     length = len(changed["plate_normalized"])
     if length > MAX_PLATE_LENGTH:
         raise ContractError(
-            f"a plate of {length} letters and digits; the limit is {MAX_PLATE_LENGTH}", reason="invalid"
+            f"the plate has {length} letters and digits; the limit is {MAX_PLATE_LENGTH}", reason="invalid"
         )
     return changed
 
 
 def _json(value: EventDict) -> str:
-    # A field that nobody knows may hold NaN, which Python's JSON lets through and PostgreSQL's does not.
+    # An unknown field may contain NaN, which Python's JSON parser accepts and PostgreSQL rejects.
     return to_json(value, inf_nan_mode="null").decode()
 
 
@@ -122,52 +122,52 @@ def _class_names(event_type: str, data: EventDict) -> Sequence[str]:
 
 
 def _labels(event_type: str, class_names: Sequence[str], data: EventDict) -> frozenset[tuple[str, str]]:
-    """Return what the database counts the event under (the generated columns ``class_names`` and ``zones``)."""
+    """Return the names under which the database counts the event (generated columns ``class_names``, ``zones``)."""
     if event_type == "tracking":
         zones: list[str] = data["zones"]
-        return frozenset((("class", class_names[0]), *(("zone", zone) for zone in zones[:_MOST_COUNTED])))
+        return frozenset((("class", class_names[0]), *(("zone", zone) for zone in zones[:_MAX_COUNTED_NAMES])))
     zone = data["zone"] if event_type == "rule" else None
-    names = frozenset(("class", name) for name in class_names[:_MOST_COUNTED])
+    names = frozenset(("class", name) for name in class_names[:_MAX_COUNTED_NAMES])
     return names if zone is None else names | {("zone", zone)}
 
 
-def with_stored_content(arrived: ValidatedEvent, stored: FlatEvent) -> ValidatedEvent:
-    """Return a repeated event with the content that is stored, so that all that is said about it agrees.
+def with_stored_content(event: ValidatedEvent, stored: FlatEvent) -> ValidatedEvent:
+    """Return a repeated event with the stored content, so that its documents agree with the database.
 
-    The first message with an event_id counts; one that comes again with other content changes nothing.
+    The first message with an event_id is stored. A later one with other content changes nothing.
     """
-    if stored.device_id != arrived.row.device_id:
-        return arrived  # refused
+    if stored.device_id != event.row.device_id:
+        return event  # refused
     data = UntypedData.from_json(stored.event_data_json)
     names = {
         "tracking": [data.text("class_name")],
         "detection": [found.text("class_name") for found in data.parts("detections")],
     }.get(stored.event_type, [])
-    row = arrived.row._replace(
+    row = event.row._replace(
         event_type=stored.event_type,
         camera_id=stored.camera_id,
         site_id=stored.site_id,
         snapshot_path=stored.snapshot_path,
     )
     classes = tuple(dict.fromkeys(name for name in names if name is not None))
-    arrived = arrived._replace(row=row, class_names=classes)
+    event = event._replace(row=row, class_names=classes)
     plate = data.text("plate_normalized") if stored.event_type == "anpr" else None
     if plate is None:
-        return arrived._replace(license_plate=None, plate_token=None)
+        return event._replace(license_plate=None, plate_token=None)
     if not is_token(plate):
-        return arrived if arrived.plate_token is not None else arrived._replace(license_plate=plate)
-    # Sealed: the plate itself is known only where the message brought the same one again.
-    same = plate == arrived.plate_token
-    return arrived if same else arrived._replace(license_plate=None, plate_token=None)
+        return event if event.plate_token is not None else event._replace(license_plate=plate)
+    # The stored plate is sealed. It is known only if this message carries the same plate.
+    same = plate == event.plate_token
+    return event if same else event._replace(license_plate=None, plate_token=None)
 
 
 def check_time(timestamp: datetime, latest: datetime) -> None:
-    """Raise ContractError for a capture time that no clock can have meant."""
-    # Compared before any conversion: the far ends of the calendar have no UTC form.
+    """Raise ContractError if the capture time is before 1970 or after ``latest``."""
+    # Compare before conversion: the ends of the calendar have no UTC representation.
     if timestamp > latest:
         ahead = timestamp - latest
         raise ContractError(
-            f"timestamp is {ahead / timedelta(days=1):.1f} days beyond what the clocks allow",
+            f"timestamp is {ahead / timedelta(days=1):.1f} days later than the limit",
             reason="timestamp_out_of_range",
         )
     if timestamp < EARLIEST:
@@ -176,7 +176,7 @@ def check_time(timestamp: datetime, latest: datetime) -> None:
 
 def _mismatch(address: TopicAddress, event: EventDict) -> str:
     if address.kind != "events":
-        return "an event on a topic that is not for events"
+        return "an event on a topic of another kind"
     bound = (address.site_id, address.device_id, *address.rest)
     wrong = [name for name, other in zip(_OWNERSHIP, bound, strict=True) if event[name] != other]
-    return f"not the publisher's own: {', '.join(wrong)} of the event and of its topic differ"
+    return f"the event and its topic differ in {', '.join(wrong)}"

@@ -1,7 +1,7 @@
-"""Watch-lists in ingest: patterns kept in memory, compared with every plate, and what subscribers are told of a match.
+"""Matches plates against watch-lists, and makes the documents of the matches.
 
-Whether anything changed is asked of the database in the transaction that stores the plates (one row); only patterns
-that are new are then loaded. So a pattern counts from the very next batch after its change was committed.
+All patterns are kept in memory. The transaction that stores the plates reads the version of the watch-lists, which is
+one row, and loads new patterns if it changed. A change of a watch-list therefore applies from the next batch on.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ log = logging.getLogger(__name__)
 
 PLATE_MATCH: Final = "plate_match"
 MAX_DOCUMENT_MATCHES: Final = 50
-"""Matches in one document: SNS carries 256 KB, and a list of thousands of globs may all fit one plate."""
-_MANY: Final = 1000
+"""Maximum matches in one document: thousands of patterns may match one plate, and SNS accepts 256 KB."""
+_FREEZE_FROM: Final = 1000
+"""Number of new patterns above which they are excluded from garbage collection."""
 _NAMESPACE: Final = UUID("5b0f1d1c-5a0b-5d9e-9a57-4f8e5f6f2c11")
 
 
 class WatchlistMatcher:
-    """All patterns of all lists that are on. Not for use by two threads at a time."""
+    """The patterns of all enabled watch-lists. Not thread-safe."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -47,7 +48,7 @@ class WatchlistMatcher:
         return len(self._index)
 
     def refresh(self, connection: psycopg.Connection[Any]) -> None:
-        """Take over what was changed since the last time, if anything was."""
+        """Load the patterns that changed since the previous call."""
         version = watchlist_version(connection)
         if version == self._version:
             return
@@ -60,31 +61,32 @@ class WatchlistMatcher:
             try:
                 self._index.add(pattern)
             except ValueError as error:
-                log.warning("watch-list pattern %d is not used: it %s", pattern.pattern_id, error)
+                log.warning("ignoring watch-list pattern %d: it %s", pattern.pattern_id, error)
         self._names, self._version = names, version
-        if len(active - known) >= _MANY:
-            gc.freeze()  # as when ingest is wired: looking through them again with every batch costs more than matching
+        if len(active - known) >= _FREEZE_FROM:
+            gc.freeze()  # scanning the patterns for garbage with every batch would cost more than matching
 
     def matches(self, plates: Mapping[str, str], tokens: Mapping[str, str]) -> dict[str, list[Match]]:
-        """Return the matches of ``plates`` (by any key, in normal form), for those that have any.
+        """Return the matches of each plate that has any, by key.
 
-        ``tokens`` (by the same keys) of those that are protected: exact patterns may be kept as such.
+        ``plates``: plates in normal form by key. ``tokens``: the tokens of protected plates by the same keys, because
+        exact patterns of a protected site are stored as tokens.
         """
         if not len(self._index):
             return {}
         now = self._clock.now()
-        found = {key: self._index.matches(plate, now=now) for key, plate in plates.items()}
+        matches = {key: self._index.matches(plate, now=now) for key, plate in plates.items()}
         for key, token in tokens.items():
-            found[key] = [*found[key], *self._index.exact(token, now=now)]
-        return {key: matches for key, matches in found.items() if matches}
+            matches[key] = [*matches[key], *self._index.exact(token, now=now)]
+        return {key: found for key, found in matches.items() if found}
 
     def describe(self, matches: Iterable[Match], private_plate: str | None) -> list[dict[str, Any]]:
-        """Return matches as subscribers see them: of a protected plate, without what would tell it."""
-        told = [self._describe(match) for match in matches]
+        """Return matches as subscribers receive them; of a protected plate, without text that would reveal it."""
+        descriptions = [self._describe(match) for match in matches]
         if private_plate is not None:
-            for one in told:
-                _conceal(one, private_plate)
-        return told
+            for description in descriptions:
+                _conceal(description, private_plate)
+        return descriptions
 
     def _describe(self, match: Match) -> dict[str, Any]:
         pattern = match.pattern
@@ -101,22 +103,22 @@ class WatchlistMatcher:
         }
 
 
-def _conceal(told: dict[str, Any], plate: str) -> None:
-    told["pattern"] = None
+def _conceal(description: dict[str, Any], plate: str) -> None:
+    description["pattern"] = None
     for name in ("reason", "watchlist"):
-        if told[name] is not None and plate in normalize_plate(told[name]):
-            told[name] = None
+        if description[name] is not None and plate in normalize_plate(description[name]):
+            description[name] = None
 
 
 def match_id(event_id: str) -> str:
-    """Return the ``event_id`` of an event's match: the same each time, so that subscribers can tell repeats."""
+    """Return the ``event_id`` of an event's match. It is the same each time, so subscribers can deduplicate."""
     return str(uuid5(_NAMESPACE, event_id))
 
 
 def match_document(document: str, matches: list[dict[str, Any]]) -> str:
-    """Return the document of a match: the flat ``anpr`` event under a type and an ``event_id`` of its own."""
-    told = json.loads(document)
-    source = told["event_id"]
-    told |= {"event_id": match_id(source), "event_type": PLATE_MATCH, "source_event_id": source}
-    told["event_data"] |= {"watchlist_matches": matches[:MAX_DOCUMENT_MATCHES], "watchlist_match_count": len(matches)}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    """Return the document of a match: the flat ``anpr`` event with its own type and ``event_id``."""
+    flat = json.loads(document)
+    source = flat["event_id"]
+    flat |= {"event_id": match_id(source), "event_type": PLATE_MATCH, "source_event_id": source}
+    flat["event_data"] |= {"watchlist_matches": matches[:MAX_DOCUMENT_MATCHES], "watchlist_match_count": len(matches)}
+    return json.dumps(flat, ensure_ascii=False, separators=(",", ":"))

@@ -1,6 +1,6 @@
-"""The maintenance function's entry point: ``cloud_functions.maintenance.handler.handler``, called by schedules.
+"""Entry point and composition root of the maintenance function: ``cloud_functions.maintenance.handler.handler``.
 
-A schedule's input ``{"task": "gaps"}`` runs that task; a bare scheduled event runs all of them.
+The input ``{"task": "gaps"}`` of a schedule runs that task. An event without a task runs all of them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.db.maintenance.retries import claim_retries, record_failure, record_success
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
-from cloud_functions.maintenance.schedule import TASKS
+from cloud_functions.maintenance.schedule import RETRY_TASK, TASKS
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, MaintenanceSettings
@@ -28,10 +28,6 @@ from shared.retry import FaultLog
 log = logging.getLogger(__name__)
 
 
-_EVERY_MINUTE: Final = "gaps"
-"""The task that is called so often that it also runs again what has failed."""
-
-
 class Maintenance:
     """Runs tasks by name."""
 
@@ -41,11 +37,11 @@ class Maintenance:
         self._faults = FaultLog(log)
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, int]:
-        """Run the task that the event names, or every task; return what each did.
+        """Run the task that the event names, or all tasks; return the number of changes by task.
 
         Raises:
             ConfigurationError: there is no such task.
-            TransientError: steps failed, which are named (all others were run). They are run again in some minutes.
+            TransientError: the named steps failed, and all others ran. Their tasks run again some minutes later.
         """
         name = event.get("task")
         if name is not None and name not in TASKS:
@@ -65,19 +61,19 @@ class Maintenance:
     def _tasks(self, name: str | None) -> list[str]:
         if name is None:
             return list(TASKS)
-        if name != _EVERY_MINUTE:
+        if name != RETRY_TASK:
             return [name]
         try:
             with self._context.database.transaction() as connection:
                 return [name, *claim_retries(connection, [task for task in TASKS if task != name])]
         except VedetteError as error:
-            log.warning("what failed before is not run again now: %s", error)
+            log.warning("deferring the retry of failed tasks: %s", error)
             return [name]
 
     def _run(self, task: str) -> tuple[int, list[str]]:
-        """Run all steps of a task; return what they did and the names of those that failed."""
+        """Run all steps of a task; return the number of changes and the names of the failed steps."""
         done, failed = 0, []
-        for step in TASKS[task]:
+        for step in TASKS[task].steps:
             try:
                 done += step.run(self._context)
             except VedetteError as error:
@@ -86,17 +82,17 @@ class Maintenance:
             except Exception as error:
                 self._faults.log(error, f"maintenance step {task}.{step.name} failed")
                 failed.append(f"{task}.{step.name}")
-        self._note(task, ok=not failed)
+        self._record_result(task, ok=not failed)
         return done, failed
 
-    def _note(self, task: str, *, ok: bool) -> None:
-        if task == _EVERY_MINUTE:
+    def _record_result(self, task: str, *, ok: bool) -> None:
+        if task == RETRY_TASK:
             return
         try:
             with self._context.database.transaction() as connection:
                 record_success(connection, task) if ok else record_failure(connection, task)
         except VedetteError as error:
-            log.warning("when %s is due again could not be noted: %s", task, error)
+            log.warning("the result of task %s could not be recorded: %s", task, error)
 
 
 def build_maintenance(
@@ -108,7 +104,7 @@ def build_maintenance(
     clock: Clock | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Maintenance:
-    """Wire maintenance from environment variables; what is given stands in for what would be made. Opens nothing."""
+    """Build maintenance from environment variables; arguments replace the defaults. Opens no connection."""
     env = Environment(environment)
     settings = MaintenanceSettings.from_environment(env)
     aws = AwsClients()
@@ -131,6 +127,6 @@ def _maintenance() -> Maintenance:
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:
-    """Take one scheduled call from Lambda."""
+    """Handle one scheduled Lambda invocation."""
     del context
     return _maintenance().handle(event)

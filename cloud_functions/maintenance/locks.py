@@ -1,4 +1,4 @@
-"""Trying a step again that met a lock: short waits for the lock, pauses between, so that others get through."""
+"""Repeats a transaction that could not get a lock. Short lock waits with pauses between them let writers continue."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cloud_functions.db.connect import Database, LockedError
 
 Result = TypeVar("Result")
 PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
-"""Between attempts, in seconds."""
+"""Pauses between attempts."""
 
 
 def in_transaction(
     database: Database, step: Callable[[psycopg.Connection[Any]], Result], *, sleep: Callable[[float], None]
 ) -> Result:
-    """Return what ``step`` returns in a transaction of its own; one that meets a lock is tried again some times.
+    """Run ``step`` in its own transaction and return its result; repeat it if a lock is held.
 
     Raises:
-        LockedError: somebody held the lock each time.
+        LockedError: another session held the lock in every attempt.
     """
     for pause_s in PAUSES_S:
         try:

@@ -1,6 +1,8 @@
-"""What must be done now and then: tasks, each of steps that do not depend on one another.
+"""The maintenance tasks: the steps of each, and when AWS and the one-machine stack run it.
 
-Every step may be run at any time and any number of times. Where one fails, the others of its task are run all the same.
+This table is the only place that lists the tasks. The local scheduler is derived from it, and a test compares it with
+the schedules of ``template.yaml``. Steps are independent and may run at any time and any number of times. If one step
+fails, the other steps of its task still run.
 """
 
 from __future__ import annotations
@@ -18,70 +20,107 @@ from cloud_functions.device_commands import request_resends
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
 from cloud_functions.maintenance.tasks.pictures import delete_expired_pictures, delete_old_pictures
-from cloud_functions.maintenance.tasks.retention import AT_ONCE, delete_old_strays, drop_old_months, in_batches
+from cloud_functions.maintenance.tasks.retention import (
+    ROWS_PER_DELETE,
+    delete_old_strays,
+    drop_old_months,
+    in_batches,
+)
 from cloud_functions.maintenance.tasks.site_retention import delete_expired_of_sites, purge_unread_plates
 
 log = logging.getLogger(__name__)
 
-_GAPS_KEPT: Final = timedelta(days=90)
-_FROZEN_AFTER_S: Final = 60.0
+DAY_S: Final = 86_400.0
+MINUTE_S: Final = 60.0
+_CLOSED_GAPS_KEPT: Final = timedelta(days=90)
+_STALLED_AFTER_S: Final = 60.0
 
 
 class Step(NamedTuple):
-    """One piece of a task; ``run`` returns how much it did."""
+    """One step of a task; ``run`` returns the number of things it changed."""
 
     name: str
     run: Callable[[MaintenanceContext], int]
 
 
-def sweep_gaps(context: MaintenanceContext) -> int:
-    """Ask devices that can answer for the gaps whose time has come; return how many were asked."""
+class Task(NamedTuple):
+    """The steps of a task and its schedule."""
+
+    steps: Sequence[Step]
+    expression: str
+    """The EventBridge schedule expression; ``template.yaml`` contains the same text."""
+    every_s: float
+    """The interval of the one-machine scheduler, in seconds."""
+
+
+def request_due_gaps(context: MaintenanceContext) -> int:
+    """Request the missing events of due gaps from devices that can answer; return the number of requests."""
     with context.database.transaction() as connection:
         devices = reachable_devices_with_due_gaps(connection)
         resends = claim_due_gaps(connection, devices, context.gaps) if devices else []
     return request_resends(context.commands, resends, clock=context.clock)
 
 
-def give_up_gaps(context: MaintenanceContext) -> int:
-    """Mark gaps lost that have been open for too long; return 0, since nobody is asked."""
-    given_up = in_batches(context, lambda connection: give_up_old_gaps(connection, context.gaps, limit=AT_ONCE))
-    if given_up:
-        log.warning("%d gaps were given up: nothing came for too long", given_up)
+def mark_old_gaps_lost(context: MaintenanceContext) -> int:
+    """Mark gaps as lost that have been open too long; return 0, because no device is asked."""
+    lost = in_batches(context, lambda connection: give_up_old_gaps(connection, context.gaps, limit=ROWS_PER_DELETE))
+    if lost:
+        log.warning("%d sequence gaps are lost: the events did not arrive in time", lost)
     return 0
 
 
-def end_frozen_sessions(context: MaintenanceContext) -> int:
-    """End sessions of ours whose client stopped in the middle of sending events; return 0."""
+def end_stalled_sessions(context: MaintenanceContext) -> int:
+    """Terminate sessions of this project whose client stopped in the middle of COPY; return 0."""
     with context.database.transaction() as connection:
-        ended = terminate_stalled_copies(connection, after_s=_FROZEN_AFTER_S)
-    if ended:
-        log.warning("ended %d sessions whose client had stopped sending: pids %s", len(ended), ended)
+        terminated = terminate_stalled_copies(connection, after_s=_STALLED_AFTER_S)
+    if terminated:
+        log.warning("terminated %d sessions whose client stopped sending: pids %s", len(terminated), terminated)
     return 0
 
 
-def tidy_counts(context: MaintenanceContext) -> int:
-    """Delete count rows that stand at zero; return how many."""
+def delete_zero_counts(context: MaintenanceContext) -> int:
+    """Delete count rows whose count is zero; return how many."""
     return sum(
-        in_batches(context, partial(purge_zero_counts, table=table, limit=AT_ONCE)) for table in TABLES_WITH_ZERO_COUNTS
+        in_batches(context, partial(purge_zero_counts, table=table, limit=ROWS_PER_DELETE))
+        for table in TABLES_WITH_ZERO_COUNTS
     )
 
 
-def tidy_gaps(context: MaintenanceContext) -> int:
-    """Delete the record of gaps closed long ago; return how many."""
-    return in_batches(context, partial(purge_old_gaps, older_than=_GAPS_KEPT, limit=AT_ONCE))
+def delete_closed_gaps(context: MaintenanceContext) -> int:
+    """Delete the records of gaps that were closed 90 days ago; return how many."""
+    return in_batches(context, partial(purge_old_gaps, older_than=_CLOSED_GAPS_KEPT, limit=ROWS_PER_DELETE))
 
 
-TASKS: Final[Mapping[str, Sequence[Step]]] = {
-    "partitions": (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
-    "retention": (
-        Step("sites", delete_expired_of_sites),
-        Step("months", drop_old_months),
-        Step("strays", delete_old_strays),
-        Step("plates", purge_unread_plates),
-        Step("pictures", delete_expired_pictures),
-        Step("old_pictures", delete_old_pictures),
+TASKS: Final[Mapping[str, Task]] = {
+    "partitions": Task(
+        (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
+        expression="cron(10 1 * * ? *)",
+        every_s=DAY_S,
     ),
-    "gaps": (Step("frozen", end_frozen_sessions), Step("lost", give_up_gaps), Step("resends", sweep_gaps)),
-    "tidy": (Step("counts", tidy_counts), Step("gaps", tidy_gaps)),
+    "retention": Task(
+        (
+            Step("sites", delete_expired_of_sites),
+            Step("months", drop_old_months),
+            Step("strays", delete_old_strays),
+            Step("plates", purge_unread_plates),
+            Step("pictures", delete_expired_pictures),
+            Step("old_pictures", delete_old_pictures),
+        ),
+        expression="cron(30 2 * * ? *)",
+        every_s=DAY_S,
+    ),
+    "tidy": Task(
+        (Step("counts", delete_zero_counts), Step("gaps", delete_closed_gaps)),
+        expression="cron(0 3 * * ? *)",
+        every_s=DAY_S,
+    ),
+    "gaps": Task(
+        (Step("frozen", end_stalled_sessions), Step("lost", mark_old_gaps_lost), Step("resends", request_due_gaps)),
+        expression="rate(1 minute)",
+        every_s=MINUTE_S,
+    ),
 }
-"""By the name that a schedule's input gives as ``{"task": …}``."""
+"""By the name that a schedule passes as ``{"task": ...}``. An event without a name runs all tasks, in this order."""
+
+RETRY_TASK: Final = "gaps"
+"""The most frequent task; each of its runs also repeats the tasks that failed before."""

@@ -205,7 +205,9 @@ TOYS: Final = {
                     r"^from cloud_functions\.maintenance\.tasks\.site_retention .*\n",
                     "from cloud_functions.maintenance.tasks.toy import count_toys\n",
                 ),
-                _insert(r"^TASKS: .*\{\n", '    "toys": (Step("count", count_toys),),\n'),
+                _insert(
+                    r"^TASKS: .*\{\n", '    "toys": Task((Step("count", count_toys),), "cron(5 3 * * ? *)", DAY_S),\n'
+                ),
             ),
             "template.yaml": _insert(
                 r"^        Tidy:\n",
@@ -218,7 +220,7 @@ TOYS: Final = {
         check=(
             "from cloud_functions.maintenance.schedule import TASKS\n"
             "from infra.local.aws.scheduler import scheduled_tasks\n"
-            "assert TASKS['toys'][0].run(None) == 1\n"
+            "assert TASKS['toys'].steps[0].run(None) == 1\n"
             "assert 'toys' in {task.event['task'] for task in scheduled_tasks()}\n"
         ),
         tests=("tests/unit/infra/local/aws/test_scheduler.py",),

@@ -40,15 +40,15 @@ class Member:
         return self._log.read_text(encoding="utf-8")
 
     def partitions(self) -> int:
-        """Return how many partitions this member has, by its own account."""
-        told = re.findall(r"now (\d+) partitions", self.log())
-        return int(told[-1]) if told else 0
+        """Return how many partitions this member has, according to its log."""
+        counts = re.findall(r"assigned .*; (\d+) partitions in total", self.log())
+        return int(counts[-1]) if counts else 0
 
     def counted(self, what: str) -> int:
         """Return a count of the last statistics."""
         return int(re.findall(rf"(\d+) {what}", self.log())[-1])
 
-    def wait_until_told(self, what: str) -> None:
+    def wait_until_logged(self, what: str) -> None:
         assert wait_until(lambda: re.search(what, self.log()) is not None, timeout_s=30, poll_s=0.02), self.log()
 
     def stop(self) -> int:
@@ -239,10 +239,10 @@ def test_the_database_is_killed_and_comes_back(scene: Scene, postgres: PostgresF
     postgres.kill()
     try:
         scene.kafka.produce_events(scene.topic, events[200:])
-        member.wait_until_told(r"(?s)(events wait for the database.*){3}")
+        member.wait_until_logged(r"(?s)(deferring events, the database is not available.*){3}")
         committed = scene.committed()
         used_s = cpu_seconds(member.process.pid)
-        member.wait_until_told(r"(?s)(events wait for the database.*){5}")
+        member.wait_until_logged(r"(?s)(deferring events, the database is not available.*){5}")
         assert cpu_seconds(member.process.pid) - used_s < 0.5
         assert scene.committed() == committed
     finally:
@@ -265,7 +265,7 @@ def test_the_broker_goes_away_and_comes_back(scene: Scene) -> None:
     member = scene.start("--batch", "50")
     scene.wait_until_stored(200)
     scene.kafka.take_down()
-    member.wait_until_told("lost alpr")
+    member.wait_until_logged("lost alpr")
     scene.kafka.bring_up()
     scene.kafka.produce_events(scene.topic, events[200:])
     scene.assert_exactly_once(events)
@@ -307,7 +307,7 @@ def test_cloud_20_a_dead_letter_topic_that_takes_nothing_keeps_the_record_uncomm
     scene.kafka.produce(scene.topic, [b"poison", *map(encoded, good)])
     scene.kafka.refuse_produce(5)
     member = scene.start()
-    member.wait_until_told("(?s)(a dead letter is not kept.*){2}")
+    member.wait_until_logged("(?s)(a dead letter could not be sent.*){2}")
     assert scene.kafka.committed(scene.topic, group=scene.group) == {1: 2, 2: 2, 3: 2}
     assert scene.stored() == len(good)
     assert len(scene.kafka.read(scene.rejected, 1)) == 1

@@ -126,7 +126,7 @@ def test_cloud_a5_one_sites_trouble_is_not_anothers(task: Maintenance, database_
             " IF OLD.site_id = 'hq' THEN RAISE 'busy' USING ERRCODE = '40001'; END IF; RETURN OLD; END $$;"
             " CREATE TRIGGER refuse BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
         )
-    step = next(step for step in TASKS["retention"] if step.name == "sites")
+    step = next(step for step in TASKS["retention"].steps if step.name == "sites")
     with pytest.raises(TransientError, match=r"hq$"):
         step.run(task._context)
     assert rows(database_url, "SELECT count(*) FROM events WHERE site_id = 'yard'") == [(0,)]
@@ -140,7 +140,8 @@ def test_cloud_a5_an_unexpected_fault_of_one_step_leaves_the_others(
     def fall_over(_: object) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(TASKS, "retention", (Step("broken", fall_over), *TASKS["retention"]))  # type: ignore[arg-type]
+    retention = TASKS["retention"]
+    monkeypatch.setitem(TASKS, "retention", retention._replace(steps=(Step("broken", fall_over), *retention.steps)))  # type: ignore[arg-type]
     with pytest.raises(TransientError, match=r"retention\.broken$"):
         task.handle({"task": "retention"})
     assert assert_agreed(database_url) == (5, 5)

@@ -1,4 +1,4 @@
-"""Where events are passed on to. To add a target: one file here, one row in ``TARGETS``, a queue in the template."""
+"""Targets of events. To add one: a module here, a row in ``TARGETS``, and a queue in ``template.yaml``."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from shared.errors import ConfigurationError
 
 
 class Target(Protocol):
-    """Takes events to their receivers, at least once."""
+    """Delivers events at least once."""
 
     def deliver(self, deliveries: Sequence[Delivery]) -> set[str]:
-        """Deliver; return the ids of the messages for which it did not work and that must come again."""
+        """Deliver; return the ids of the messages that failed and must be delivered again."""
         ...
 
 
 TARGETS: Final = {
     "redis": "cloud_functions.fanout.targets.redis:build",
 }
-"""What builds each target from settings, imported only by the function that feeds it."""
+"""The builder of each target, as ``module:function``; only the function of that target imports it."""
 
 
 def build_target(settings: FanoutSettings) -> Target:
-    """Return the target that the settings name; opens nothing yet."""
-    where = TARGETS.get(settings.target)
-    if where is None:
-        raise ConfigurationError(f"FANOUT_TARGET is {settings.target!r}; there are: {', '.join(sorted(TARGETS))}")
-    module, name = where.split(":")
+    """Return the target that the settings name, without opening a connection."""
+    builder = TARGETS.get(settings.target)
+    if builder is None:
+        raise ConfigurationError(f"FANOUT_TARGET is {settings.target!r}; known targets: {', '.join(sorted(TARGETS))}")
+    module, name = builder.split(":")
     target: Target = getattr(importlib.import_module(module), name)(settings)
     return target

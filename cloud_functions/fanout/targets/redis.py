@@ -1,6 +1,6 @@
-"""Publishes events on Redis channels: ``events``, ``events:{type}``, ``events:camera:{camera_id}``; and to a stream.
+"""Publishes events to Redis channels: ``events``, ``events:{type}`` and ``events:camera:{camera_id}``; and to a stream.
 
-Channels forget: who is not listening misses the event. The stream (switched on by ``REDIS_STREAM``) keeps the latest.
+A subscriber that is not connected misses the event on a channel. The stream (``REDIS_STREAM``) keeps the latest events.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 
 ALL_EVENTS: Final = "events"
 _TIMEOUT_S: Final = 1.0
-"""A publisher must not wait: the queue keeps what could not be published. (redis-py would wait 5 s and then retry.)"""
+"""Short, because the queue keeps events that could not be published. (The default is 5 s and a retry.)"""
 
 
 def channels_of(delivery: Delivery) -> tuple[str, str, str]:
-    """Return the channels that carry this event."""
+    """Return the channels of this event."""
     return ALL_EVENTS, f"{ALL_EVENTS}:{delivery.event_type}", f"{ALL_EVENTS}:camera:{delivery.camera_id}"
 
 
 class RedisTarget:
-    """Publishes a batch in one round trip."""
+    """Publishes a batch of events in one round trip."""
 
     def __init__(self, *, client: redis.Redis, stream: str | None = None, stream_length: int = 100_000) -> None:
         self._client = client
@@ -47,23 +47,23 @@ class RedisTarget:
             if self._stream is not None:
                 pipeline.xadd(self._stream, {"event": delivery.document}, maxlen=self._stream_length, approximate=True)
         try:
-            answers: list[Any] = pipeline.execute(raise_on_error=False)
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
         except RedisError as error:
-            log.warning("Redis does not take events: %s", type(error).__name__)
+            log.warning("events could not be published to Redis: %s", type(error).__name__)
             return {delivery.message_id for delivery in deliveries}
-        commands = len(answers) // len(deliveries)
+        commands = len(replies) // len(deliveries)
         failed: set[str] = set()
-        for number, answer in enumerate(answers):
-            if isinstance(answer, Exception):
-                log.warning("Redis refused an event: %s", type(answer).__name__)
+        for number, reply in enumerate(replies):
+            if isinstance(reply, Exception):
+                log.warning("Redis rejected an event: %s", type(reply).__name__)
                 failed.add(deliveries[number // commands].message_id)
         return failed
 
 
 def build(settings: FanoutSettings) -> RedisTarget:
-    """Return the target for ``REDIS_URL``; connects on first use, and again after a failure."""
+    """Return the target for ``REDIS_URL``. It connects on first use, and again after a failure."""
     if settings.redis_url is None:
-        raise ConfigurationError("REDIS_URL is not set: say where events are published (redis:// or rediss://)")
+        raise ConfigurationError("REDIS_URL is not set: set it to the server for events (redis:// or rediss://)")
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry

@@ -1,1 +1,1 @@
-"""Ingest as a long-lived Kafka consumer: ``vedette-ingest kafka``. No part of any Lambda function."""
+"""Ingest as a long-running Kafka consumer: ``vedette-ingest kafka``. Not packaged into any Lambda function."""

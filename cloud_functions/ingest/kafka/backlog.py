@@ -1,4 +1,4 @@
-"""Which records are in hand, when a failed one is tried again, and how far each partition may be committed."""
+"""The records that are being processed, when failed ones are retried, and the offsets that may be committed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class _Retry:
 
 
 class Backlog:
-    """Everything that was taken from the broker and is not done.
+    """The records that were consumed and are not done.
 
-    A partition may be committed up to the first record that is not done; what is done beyond it comes again after a
-    crash, and changes nothing then.
+    A partition may be committed up to its first record that is not done. Later records that are done are consumed again
+    after a crash, which changes nothing.
     """
 
     def __init__(self) -> None:
@@ -37,70 +37,70 @@ class Backlog:
         self._retries: dict[tuple[str, int, int], _Retry] = {}
 
     def __len__(self) -> int:
-        """Return how many records wait: failed ones, and those that were put off."""
+        """Return the number of failed and deferred records."""
         return len(self._retries)
 
     def take(self, records: Iterable[KafkaRecord]) -> None:
-        """Note records that came from the broker, in its order."""
+        """Add records in the order of the broker."""
         for topic, partition, offset, *_ in records:
             key = topic, partition
             self._open.setdefault(key, {})[offset] = None
-            self._committed.setdefault(key, offset)  # where the broker let this member begin
-            self._next[key] = offset + 1  # lower than before where the topic was made anew
+            self._committed.setdefault(key, offset)  # where this member started
+            self._next[key] = offset + 1  # lower than before if the topic was recreated
 
     def done(self, records: Iterable[KafkaRecord]) -> None:
-        """Forget records that need nothing more."""
+        """Remove records that are done."""
         for topic, partition, offset, *_ in records:
             self._open.get((topic, partition), {}).pop(offset, None)
             if self._retries:
                 self._retries.pop((topic, partition, offset), None)
 
     def retry_later(self, records: Iterable[KafkaRecord], *, now_s: float, longest_s: float, suspect: bool) -> None:
-        """Let records come again, after a pause that doubles each time up to ``longest_s``.
+        """Retry records after a pause that doubles with each attempt, up to ``longest_s``.
 
-        ``suspect``: others went through, so the record itself may be at fault.
+        ``suspect``: other records succeeded, so the record itself may be the cause.
         """
         for record in records:
             key = record[:3]
             if key[2] not in self._open.get(key[:2], {}):
-                continue  # no longer this member's
-            before = self._retries.pop(key, None)  # and to the end of the queue: others have their turn first
+                continue  # the partition was revoked
+            before = self._retries.pop(key, None)  # reinserted at the end, so that other records are retried first
             attempts = before.attempts + 1 if before else 1
             pause_s = min(FIRST_PAUSE_S * 2 ** min(attempts - 1, 16), longest_s)
             suspect_failures = (before.suspect_failures if before else 0) + suspect
             self._retries[key] = _Retry(record, attempts, now_s + pause_s, suspect_failures)
 
     def defer(self, records: Iterable[KafkaRecord], *, due_s: float) -> None:
-        """Let records that were not tried yet wait."""
+        """Defer records that were not tried yet."""
         for record in records:
             self._retries[record[:3]] = _Retry(record, 0, due_s, 0)
 
     def due(self, now_s: float, *, most: int) -> list[KafkaRecord]:
-        """Return waiting records whose pause is over, those first that were not tried for longest."""
-        found: list[KafkaRecord] = []
+        """Return at most ``most`` records whose pause is over, the least recently tried first."""
+        due: list[KafkaRecord] = []
         for retry in self._retries.values():
             if retry.due_s <= now_s:
-                found.append(retry.record)
-                if len(found) == most:
+                due.append(retry.record)
+                if len(due) == most:
                     break
-        return found
+        return due
 
     def seconds_until_due(self, now_s: float) -> float:
-        """Return how long until something is due; infinity where nothing waits."""
+        """Return the time until the next record is due; infinity if there is none."""
         earliest = min((retry.due_s for retry in self._retries.values()), default=float("inf"))
         return max(earliest - now_s, 0.0)
 
     def is_suspect(self, record: KafkaRecord) -> bool:
-        """Tell whether a record failed while others went through."""
+        """Return whether a record failed while other records succeeded."""
         retry = self._retries.get(record[:3])
         return retry is not None and retry.suspect_failures > 0
 
     def suspects(self, times: int) -> list[KafkaRecord]:
-        """Return the records that failed so many times while others went through."""
+        """Return the records that failed at least ``times`` times while other records succeeded."""
         return [retry.record for retry in self._retries.values() if retry.suspect_failures >= times]
 
     def to_commit(self, only: Collection[Partition] | None = None) -> dict[Partition, int]:
-        """Return the offset that each partition may be committed at, where that is news."""
+        """Return the offsets that may be committed and differ from the committed ones."""
         positions: dict[Partition, int] = {}
         for partition, after in self._next.items():
             if only is None or partition in only:
@@ -110,11 +110,11 @@ class Backlog:
         return positions
 
     def committed(self, positions: Mapping[Partition, int]) -> None:
-        """Note what the broker has."""
+        """Record the committed offsets."""
         self._committed.update(positions)
 
     def drop_partitions(self, partitions: Iterable[Partition]) -> None:
-        """Drop everything of partitions that are another member's now."""
+        """Remove all records of partitions that another member took over."""
         for partition in partitions:
             self._next.pop(partition, None)
             self._committed.pop(partition, None)

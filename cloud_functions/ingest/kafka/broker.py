@@ -1,4 +1,4 @@
-"""A Kafka broker's consumer, through librdkafka: groups, offsets, reconnection. confluent_kafka lives only here."""
+"""A consumer of a Kafka broker through librdkafka. No other module imports confluent_kafka."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
     "socket.keepalive.enable": True,
-    "topic.metadata.refresh.interval.ms": 30_000,  # how soon a topic that was made later is found
-    "max.poll.interval.ms": 600_000,  # two batches whose every publishing times out
+    "topic.metadata.refresh.interval.ms": 30_000,  # finds topics that are created later
+    "max.poll.interval.ms": 600_000,  # enough for two batches in which every request to SNS times out
 }
-_OURS: Final[Mapping[str, Any]] = {
+_FIXED: Final[Mapping[str, Any]] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": False,
 }
-_ON_THE_COMMAND_LINE: Final = {
+_COMMAND_LINE_OPTIONS: Final = {
     "bootstrap.servers": "--brokers",
     "metadata.broker.list": "--brokers",
     "group.id": "--group",
 }
 
-_QUIET_S: Final = 10.0
-_REARRANGING: Final = frozenset({"REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"})
-"""Answers to a commit that belong to a group in which partitions change hands."""
+_LOG_INTERVAL_S: Final = 10.0
+_REBALANCE_ERRORS: Final = frozenset({"REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"})
+"""Commit errors that are normal while a group rebalances."""
 
 PartitionCallback = Callable[[Collection[Partition]], None]
 
 
 def read_properties(path: Path) -> dict[str, str]:
-    """Return the librdkafka properties in a file: ``name=value`` lines, ``#`` before a comment.
+    """Return the librdkafka properties in a file of ``name=value`` lines; lines that begin with ``#`` are comments.
 
     Raises:
-        ConfigurationError: it cannot be read, or sets what the promise of at-least-once hangs on.
+        ConfigurationError: the file cannot be read, or sets a property that at-least-once delivery depends on.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -59,17 +59,17 @@ def read_properties(path: Path) -> dict[str, str]:
         if not name or name.startswith("#"):
             continue
         if not equals:
-            raise ConfigurationError(f"{path}, line {number}: want name=value, as librdkafka calls its properties")
-        if name in _ON_THE_COMMAND_LINE:
-            raise ConfigurationError(f"{path}, line {number}: {name} is given with {_ON_THE_COMMAND_LINE[name]}")
-        if name in _OURS:
-            raise ConfigurationError(f"{path}, line {number}: {name} is not yours to set: offsets follow the database")
+            raise ConfigurationError(f"{path}, line {number}: expected name=value, a librdkafka property")
+        if name in _COMMAND_LINE_OPTIONS:
+            raise ConfigurationError(f"{path}, line {number}: set {name} with the option {_COMMAND_LINE_OPTIONS[name]}")
+        if name in _FIXED:
+            raise ConfigurationError(f"{path}, line {number}: {name} cannot be changed: offsets follow the database")
         properties[name] = value
     return properties
 
 
 def make_producer(brokers: str, properties: Mapping[str, Any], **more: Any) -> Producer:
-    """Return a producer; raise ConfigurationError for a property that is none."""
+    """Return a producer; raise ConfigurationError for an unknown or invalid property."""
     kafka = _library()
     try:
         return kafka.Producer({**properties, **more, "bootstrap.servers": brokers}, logger=LibrdkafkaLogger("producer"))
@@ -78,9 +78,9 @@ def make_producer(brokers: str, properties: Mapping[str, Any], **more: Any) -> P
 
 
 class LibrdkafkaLogger:
-    """Takes librdkafka's lines: of broken connections only one in a while, since it tries many times a second.
+    """The logger of librdkafka. Connection failures, which repeat many times a second, are logged every ten seconds.
 
-    Nor does it say which of the properties in a shared file are the consumer's alone.
+    Warnings about properties that apply only to consumers are dropped, because a producer may use the same file.
     """
 
     def __init__(self, name: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -89,7 +89,7 @@ class LibrdkafkaLogger:
         self._quiet_until_s = float("-inf")
 
     def log(self, level: int, text: str, *arguments: object) -> None:
-        """Called by the library; the first argument is the facility."""
+        """Log a line of the library; the first argument is its facility."""
         facility = arguments[0] if arguments else None
         if facility == "CONFWARN":
             return
@@ -97,7 +97,7 @@ class LibrdkafkaLogger:
             now_s = self._monotonic()
             if now_s < self._quiet_until_s:
                 return
-            self._quiet_until_s = now_s + _QUIET_S
+            self._quiet_until_s = now_s + _LOG_INTERVAL_S
         self._logger.log(level, text, *arguments)
 
 
@@ -105,23 +105,23 @@ def _library() -> Any:
     try:
         import confluent_kafka
     except ImportError as error:
-        raise ConfigurationError("a Kafka consumer wants its library: pip install 'vedette[kafka]'") from error
+        raise ConfigurationError("the Kafka consumer requires confluent-kafka: pip install 'vedette[kafka]'") from error
     return confluent_kafka
 
 
 def _configuration_error(error: Exception) -> ConfigurationError:
-    told = error if isinstance(error, TypeError | ValueError) else error.args[0].str()
-    return ConfigurationError(f"librdkafka does not take this configuration: {told}")
+    detail = error if isinstance(error, TypeError | ValueError) else error.args[0].str()
+    return ConfigurationError(f"librdkafka rejects this configuration: {detail}")
 
 
 class KafkaSource:
     """One member of a consumer group."""
 
     def __init__(self, *, brokers: str, group: str, topics: Sequence[str], properties: Mapping[str, str]) -> None:
-        """Make the member; it joins with ``join``. Raise ConfigurationError for a property that is none."""
+        """Create the member, which joins with ``join``. Raise ConfigurationError for an invalid property."""
         self._kafka = _library()
         configuration: dict[str, Any] = {
-            **_DEFAULTS, **properties, **_OURS,
+            **_DEFAULTS, **properties, **_FIXED,
             "bootstrap.servers": brokers, "group.id": group, "error_cb": self._on_error,
         }  # fmt: skip
         try:
@@ -134,15 +134,15 @@ class KafkaSource:
         self._fatal: KafkaError | None = None
 
     def join(self, *, on_revoked: PartitionCallback, on_lost: PartitionCallback) -> None:
-        """Join the group. The callbacks are called while polling: before a partition goes, or after it was taken."""
+        """Join the group. While polling, ``on_revoked`` runs before a partition moves, ``on_lost`` after it moved."""
 
         def assigned(_: Consumer, partitions: list[Any]) -> None:
             self._assigned |= _partition_keys(partitions)
             if partitions:
-                log.info("given %s; now %d partitions", _partition_list(partitions), len(self._assigned))
+                log.info("assigned %s; %d partitions in total", _partition_list(partitions), len(self._assigned))
 
         def revoked(_: Consumer, partitions: Iterable[Any]) -> None:
-            log.info("handing over %s", _partition_list(partitions))
+            log.info("revoked %s", _partition_list(partitions))
             on_revoked(_partition_keys(partitions))
             self._assigned -= _partition_keys(partitions)
 
@@ -154,18 +154,18 @@ class KafkaSource:
         self._consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def poll(self, *, most: int, wait_s: float, linger_s: float) -> list[KafkaRecord]:
-        """See ``RecordSource``; raise PermanentError where this member is at an end."""
+        """See ``RecordSource``; raise PermanentError if the broker has fenced this member."""
         if self._held:
-            self._consumer.pause(self._consumer.assignment())  # each time: there may be new ones
+            self._consumer.pause(self._consumer.assignment())  # on each call, because there may be new partitions
         messages = self._consumer.consume(1, wait_s)
         if messages and most > 1:
             messages += self._consumer.consume(most - 1, linger_s)
         if self._fatal is not None:
-            raise PermanentError(f"Kafka has thrown this consumer out: {self._fatal.str()}")
+            raise PermanentError(f"fatal Kafka error, restart the consumer: {self._fatal.str()}")
         return [record for message in messages if (record := self._record(message)) is not None]
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
-        """See ``RecordSource``. What fails is tried again with the next batch, or done again by the next member."""
+        """See ``RecordSource``. A failed commit is repeated after the next batch."""
         offsets = [
             self._kafka.TopicPartition(*partition, offset)
             for partition, offset in positions.items()
@@ -174,16 +174,16 @@ class KafkaSource:
         if not offsets:
             return True
         try:
-            answers = self._consumer.commit(offsets=offsets, asynchronous=False)
+            results = self._consumer.commit(offsets=offsets, asynchronous=False)
         except self._kafka.KafkaException as error:
-            told: KafkaError = error.args[0]
-            level = logging.INFO if told.name() in _REARRANGING else logging.WARNING
-            log.log(level, "offsets are not committed now: %s", told.str())
+            kafka_error: KafkaError = error.args[0]
+            level = logging.INFO if kafka_error.name() in _REBALANCE_ERRORS else logging.WARNING
+            log.log(level, "offsets could not be committed: %s", kafka_error.str())
             return False
-        refused = [answer for answer in answers if answer.error is not None]
-        for answer in refused:
-            log.warning("the offset of %s-%d is not committed now: %s", answer.topic, answer.partition, answer.error)
-        return not refused
+        failed = [result for result in results if result.error is not None]
+        for result in failed:
+            log.warning("the offset of %s-%d could not be committed: %s", result.topic, result.partition, result.error)
+        return not failed
 
     def pause_fetching(self, held: bool) -> None:
         if self._held and not held:
@@ -191,7 +191,7 @@ class KafkaSource:
         self._held = held
 
     def lag(self) -> int | None:
-        """See ``RecordSource``; asks nobody."""
+        """See ``RecordSource``; uses cached values only."""
         behind = [self._behind(place) for place in self._consumer.position(self._consumer.assignment())]
         known = [count for count in behind if count is not None]
         return sum(known) if known else None
@@ -201,7 +201,7 @@ class KafkaSource:
         return end - place.offset if end >= 0 and place.offset >= 0 else None
 
     def close(self) -> None:
-        """Leave the group, so that others take over at once."""
+        """Leave the group, so that other members take over at once."""
         self._consumer.close()
 
     def _record(self, message: Message) -> KafkaRecord | None:
@@ -220,11 +220,11 @@ class KafkaSource:
         return KafkaRecord(topic, partition, offset, timestamp_ms, message.key(), message.value(), headers)
 
     def _on_error(self, error: KafkaError) -> None:
-        # librdkafka logs by itself what goes wrong with a connection, and mends it.
+        # librdkafka logs and repairs connection errors itself.
         if error.fatal():
             self._fatal = error
         elif error.code() == self._kafka.KafkaError._ALL_BROKERS_DOWN:
-            log.warning("no broker answers; trying on")
+            log.warning("no broker is reachable; retrying")
 
 
 def _partition_keys(partitions: Iterable[Any]) -> set[Partition]:

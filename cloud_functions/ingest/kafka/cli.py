@@ -1,4 +1,4 @@
-"""``vedette-ingest``: ingest as a service of its own, without Lambda. Composition root of the Kafka consumer."""
+"""``vedette-ingest``: ingest as a service outside Lambda, and the composition root of its Kafka consumer."""
 
 from __future__ import annotations
 
@@ -32,32 +32,43 @@ _DONE, _FAILED, _MISUSED = 0, 1, 2
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the argument parser."""
     parser = argparse.ArgumentParser(
-        prog="vedette-ingest", description="Device messages into PostgreSQL, then to the hub."
+        prog="vedette-ingest", description="Store device messages in PostgreSQL and publish events to SNS."
     )
     parser.add_argument("--version", action="version", version=f"vedette {shared.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     kafka = commands.add_parser(
         "kafka",
         help="consume Kafka topics until SIGTERM",
-        description="Consume Kafka topics until SIGTERM. The environment is the ingest function's: DATABASE_URL …",
+        description="Consume Kafka topics until SIGTERM. Reads the same environment variables as the ingest function.",
     )
-    kafka.add_argument("--brokers", required=True, metavar="HOST:PORT", help="one or more, with commas between them")
-    kafka.add_argument("--topic", required=True, action="append", dest="topics", help="may be given several times")
+    kafka.add_argument("--brokers", required=True, metavar="HOST:PORT", help="bootstrap brokers, comma-separated")
+    kafka.add_argument("--topic", required=True, action="append", dest="topics", help="topic to consume; repeatable")
     kafka.add_argument("--group", default=DEFAULT_GROUP, help=f"consumer group (default {DEFAULT_GROUP})")
-    kafka.add_argument("--batch", type=_count, default=1000, metavar="N", help="most messages at a time (1000)")
+    kafka.add_argument("--batch", type=_count, default=1000, metavar="N", help="maximum batch size (default 1000)")
     kafka.add_argument(
-        "--linger-ms", type=_milliseconds, default=100, metavar="MS", help="how long a batch may fill (100)"
+        "--linger-ms",
+        type=_milliseconds,
+        default=100,
+        metavar="MS",
+        help="maximum wait for a full batch (default 100)",
     )
     kafka.add_argument(
-        "--config", type=Path, metavar="FILE", help="librdkafka properties, name=value: TLS, SASL, time-outs"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="librdkafka properties, one name=value per line",
     )
     kafka.add_argument(
-        "--dead-letter-topic", metavar="TOPIC", help="keep what is rejected here, not in DEAD_LETTER_QUEUE_URL"
+        "--dead-letter-topic", metavar="TOPIC", help="topic for rejected messages, instead of DEAD_LETTER_QUEUE_URL"
     )
     kafka.add_argument(
-        "--statistics-every", type=_count, default=100, metavar="N", help="a log line every N messages (100)"
+        "--statistics-every",
+        type=_count,
+        default=100,
+        metavar="N",
+        help="log statistics every N messages (default 100)",
     )
     return parser
 
@@ -75,7 +86,7 @@ def _milliseconds(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line."""
+    """Run the command; return its exit status."""
     options = build_parser().parse_args(arguments)
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -88,13 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"vedette-ingest: {error}\n")
         return _MISUSED
     except VedetteError as error:
-        log.error("%s", error)  # noqa: TRY400 - expected, and said in full
+        log.error("%s", error)  # noqa: TRY400 - an expected error; a traceback adds nothing
         return _FAILED
     return _DONE
 
 
 def consume(options: argparse.Namespace, *, variables: Mapping[str, str], stopped: Callable[[], bool]) -> None:
-    """Consume until ``stopped``."""
+    """Consume until ``stopped`` returns True."""
     metrics = InMemoryMetrics()
     properties = read_properties(options.config) if options.config else {}
     ingest = _ingest(options, variables, metrics, properties)
@@ -106,7 +117,7 @@ def consume(options: argparse.Namespace, *, variables: Mapping[str, str], stoppe
         batch=options.batch,
         linger_s=options.linger_ms / 1000,
     )
-    gc.freeze()  # as in Lambda: what is loaded now stays
+    gc.freeze()  # as in Lambda: exclude loaded modules from garbage collection
     source.join(on_revoked=consumer.revoked, on_lost=consumer.lost)
     log.info("consuming %s as %s", ", ".join(options.topics), options.group)
     try:
@@ -120,20 +131,22 @@ def _ingest(
 ) -> Ingest:
     dead_letters: DeadLetters | None = None
     if options.dead_letter_topic in options.topics:
-        raise ConfigurationError("--dead-letter-topic is consumed itself: what is rejected would come again for ever")
+        raise ConfigurationError(
+            "--dead-letter-topic is also a --topic, so rejected messages would be consumed again: use another topic"
+        )
     if options.dead_letter_topic:
         producer = make_producer(options.brokers, properties, **PRODUCER_PROPERTIES)
         dead_letters = KafkaDeadLetters(producer=producer, topic=options.dead_letter_topic)
     elif IngestSettings.from_environment(Environment(variables)).dead_letter_queue_url is None:
         raise ConfigurationError(
-            "a message that can never be stored must go somewhere, or it would block its partition:"
-            " set DEAD_LETTER_QUEUE_URL or give --dead-letter-topic"
+            "no destination for rejected messages, which would block their partition:"
+            " set DEAD_LETTER_QUEUE_URL or pass --dead-letter-topic"
         )
     return build_ingest(variables, dead_letters=dead_letters, metrics=metrics)
 
 
 def stopped_by_signal() -> Callable[[], bool]:
-    """Return what tells whether SIGTERM or SIGINT has come; a second one ends the process as it always does."""
+    """Return a function that says whether SIGTERM or SIGINT was received; a second signal ends the process."""
     received: list[int] = []
 
     def stop(number: int, _: object) -> None:

@@ -1,7 +1,7 @@
-"""The loop between a Kafka broker and ingest: what is done is committed, after the database has committed it.
+"""The consumer loop: passes batches of records to ingest, and commits offsets after the database has committed.
 
-No broker and no process in here: the records' source comes in as a collaborator. One thread; what the broker has to say
-(partitions given and taken away) is heard while records are polled for, between two batches.
+The source of records is a collaborator, so this module needs no broker. Everything runs in one thread: the broker's
+assignments and revocations of partitions are handled while polling, between two batches.
 """
 
 from __future__ import annotations
@@ -22,46 +22,46 @@ log = logging.getLogger(__name__)
 
 LONGEST_OUTAGE_PAUSE_S: Final = 5.0
 MAX_SUSPECT_FAILURES: Final = 20
-"""A record that fails so many times (some minutes) while others go through is given up: it goes to the dead letters."""
+"""Failures, while other records succeed, after which a record is dead-lettered. They take some minutes."""
 _IDLE_S: Final = 0.5
-_BATCHES_HELD: Final = 10
+_MAX_BATCHES_HELD: Final = 10
 
 
 class RecordSource(Protocol):
-    """Where records come from and where it is noted how far they are done."""
+    """A source of records that also stores committed offsets."""
 
     def poll(self, *, most: int, wait_s: float, linger_s: float) -> list[KafkaRecord]:
-        """Return records as they come: wait for the first, then a little for others.
+        """Return up to ``most`` records: wait up to ``wait_s`` for the first, then ``linger_s`` for others.
 
-        Partitions may be given or taken away meanwhile; records of those taken away are not returned.
+        Partitions may be assigned or revoked during the call; records of revoked ones are not returned.
         """
         ...
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
-        """Note at the broker where each partition goes on; return whether that worked."""
+        """Commit the next offset of each partition; return whether it succeeded."""
         ...
 
     def pause_fetching(self, held: bool) -> None:
-        """Stop or go on fetching records."""
+        """Pause or resume fetching records."""
         ...
 
     def lag(self) -> int | None:
-        """Return how many records lie between here and the partitions' ends, as far as known."""
+        """Return the number of records up to the ends of the partitions, or None if unknown."""
         ...
 
 
 class MessageProcessor(Protocol):
-    """Deals with messages: ``Ingest``."""
+    """Processes messages; ``Ingest`` implements it."""
 
     def process(self, invocation: Invocation) -> BatchResult: ...
 
 
 class KafkaIngest:
-    """Feeds ingest from a source until told to stop.
+    """Consumes records until stopped.
 
-    When everything fails, the outside (database, hub) is away: it is tried again after a pause, until then at most some
-    batches are taken in. When something goes through, what failed waits alone, and its partition goes on, without being
-    committed beyond it.
+    If every record fails, the database or SNS is unavailable. The consumer pauses, holds a limited number of batches,
+    and tries again. If some records succeed, only the failed ones are retried. Their partitions continue, but are not
+    committed beyond them.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class KafkaIngest:
         self._faults = FaultLog(log, monotonic=monotonic)
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Feed until ``stopped``; then commit what is done.
+        """Consume until ``stopped`` returns True, then commit what is done.
 
-        An exception of the source is passed on and ends the process: records that it had begun to hand over would be
-        committed unseen. Whatever starts the process again goes on from what is committed.
+        An exception of the source ends the process, because a later commit could skip records that it had begun to
+        return. After a restart, consumption continues from the committed offsets.
         """
         try:
             while not stopped():
@@ -99,18 +99,18 @@ class KafkaIngest:
             log.info("%s", self._statistics.summary(waiting=len(self._backlog)))
 
     def revoked(self, partitions: Collection[Partition]) -> None:
-        """Another member goes on with these partitions: commit what is done, and forget them."""
+        """Commit what is done of partitions that are about to move to another member, and drop them."""
         self._commit(partitions)
         self._backlog.drop_partitions(partitions)
 
     def lost(self, partitions: Collection[Partition]) -> None:
-        """These partitions are another member's already: forget them."""
+        """Drop partitions that another member has already taken over."""
         self._backlog.drop_partitions(partitions)
 
     def step(self) -> None:
-        """Wait a little for something to do, and do it."""
+        """Poll once, and process the new records and the retries that are due."""
         backlog = self._backlog
-        self._source.pause_fetching(len(backlog) >= _BATCHES_HELD * self._batch)
+        self._source.pause_fetching(len(backlog) >= _MAX_BATCHES_HELD * self._batch)
         now_s = self._monotonic()
         until_due_s = max(self._outage_until_s - now_s, backlog.seconds_until_due(now_s))
         fresh = self._source.poll(most=self._batch, wait_s=min(_IDLE_S, until_due_s), linger_s=self._linger_s)
@@ -142,7 +142,7 @@ class KafkaIngest:
                 self._outage()
             self._retry_later(failed, LONGEST_OUTAGE_PAUSE_S, suspect=False)
         self._mark_done([record for record in records if record.record_id not in failed_ids])
-        log.warning("%d of %d messages are to be tried again", len(failed), len(records))
+        log.warning("retrying %d of %d messages", len(failed), len(records))
         self._dead_letter_undeliverable()
 
     def _retry_later(self, records: list[KafkaRecord], longest_s: float, *, suspect: bool) -> None:
@@ -156,7 +156,7 @@ class KafkaIngest:
         self._pause_s = self._outage_until_s = 0.0
 
     def _process(self, records: list[KafkaRecord]) -> BatchResult:
-        """Hand records to ingest; should one of them make it fall over, find out which."""
+        """Process records; if one of them raises an exception, find it by halving the batch."""
         try:
             return self._ingest.process(read_records(records))
         except Exception as error:
@@ -168,17 +168,17 @@ class KafkaIngest:
         return BatchResult(first.failed | second.failed, first.rejected | second.rejected)
 
     def _dead_letter_undeliverable(self) -> None:
-        hopeless = self._backlog.suspects(MAX_SUSPECT_FAILURES)
-        if not hopeless:
+        undeliverable = self._backlog.suspects(MAX_SUSPECT_FAILURES)
+        if not undeliverable:
             return
-        detail = f"failed {MAX_SUSPECT_FAILURES} times while others went through"
-        rejections = [Rejection(record.record_id, record.text(), "undeliverable", detail) for record in hopeless]
+        detail = f"failed {MAX_SUSPECT_FAILURES} times while other messages succeeded"
+        rejections = [Rejection(record.record_id, record.text(), "undeliverable", detail) for record in undeliverable]
         try:
-            kept = self._ingest.process(Invocation([], rejections, partial=True))
-        except Exception as error:  # they stay in the backlog, and are given up with the next batch that fails
+            result = self._ingest.process(Invocation([], rejections, partial=True))
+        except Exception as error:  # they stay in the backlog until the next failed batch
             self._faults.log(error, "writing dead letters failed")
             return
-        self._mark_done([record for record in hopeless if record.record_id not in kept.failed])
+        self._mark_done([record for record in undeliverable if record.record_id not in result.failed])
 
     def _mark_done(self, records: list[KafkaRecord]) -> None:
         self._backlog.done(records)

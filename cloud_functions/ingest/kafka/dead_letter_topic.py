@@ -1,4 +1,4 @@
-"""Keeps what is rejected in a Kafka topic: for who has Kafka and no SQS."""
+"""Sends rejected messages to a Kafka topic, for deployments without SQS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 DELIVERY_TIMEOUT_S: Final = 10.0
 PRODUCER_PROPERTIES: Final = {"acks": "all", "linger.ms": 0, "message.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000)}
-"""A letter that was not delivered in time is not delivered later either: its record comes again first."""
+"""A dead letter that times out is not delivered later: its record is consumed again first."""
 
 
 class KafkaDeadLetters:
@@ -26,14 +26,14 @@ class KafkaDeadLetters:
         self._topic = topic
 
     def send(self, rejections: Sequence[Rejection]) -> set[str]:
-        missing = {rejection.message_id for rejection in rejections}
+        failed = {rejection.message_id for rejection in rejections}
 
-        def told(error: KafkaError | None, message: Message) -> None:
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
             key = message.key()
             if error is None and key is not None:
-                missing.discard(key.decode())
+                failed.discard(key.decode())
             else:
-                log.warning("a dead letter is not kept: %s", error)
+                log.warning("a dead letter could not be sent: %s", error)
 
         for rejection in rejections:
             try:
@@ -42,12 +42,12 @@ class KafkaDeadLetters:
                     rejection.body.encode(),
                     key=rejection.message_id.encode(),
                     headers=[(name, value.encode()) for name, value in _headers(rejection).items() if value],
-                    on_delivery=told,
+                    on_delivery=on_delivery,
                 )
             except BufferError:
-                break  # the rest comes again
+                break  # the queue is full: the remaining records are consumed again
         self._producer.flush(DELIVERY_TIMEOUT_S + 1)
-        return missing
+        return failed
 
 
 def _headers(rejection: Rejection) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a consumer has done, as lines for a log."""
+"""Statistics of a consumer, formatted for the log."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ _COUNTED: Final = {
 
 
 class Statistics:
-    """Counts messages and says every so many of them how it goes. What became of them is counted by ingest itself."""
+    """Counts messages and formats a log line every ``every`` messages. Ingest counts their outcome in ``metrics``."""
 
     def __init__(self, *, metrics: InMemoryMetrics, every: int, monotonic: Callable[[], float]) -> None:
         self._metrics = metrics
         self._every = every
         self._monotonic = monotonic
-        self._began_s = self._told_s = monotonic()
-        self._told = 0
+        self._began_s = self._reported_s = monotonic()
+        self._reported = 0
         self.messages = 0
 
     def add_messages(self, count: int) -> bool:
-        """Count messages; return whether it is time for a line."""
+        """Count messages; return whether a log line is due."""
         self.messages += count
-        return self.messages // self._every > self._told // self._every
+        return self.messages // self._every > self._reported // self._every
 
     def line(self, *, waiting: int, lag: int | None) -> str:
-        """Return what happened so far, and how fast since the last line."""
+        """Return the totals, and the rate since the previous line. ``lag``: messages that are not consumed yet."""
         now_s = self._monotonic()
-        rate = (self.messages - self._told) / max(now_s - self._told_s, 1e-9)
-        self._told, self._told_s = self.messages, now_s
+        rate = (self.messages - self._reported) / max(now_s - self._reported_s, 1e-9)
+        self._reported, self._reported_s = self.messages, now_s
         behind = "" if lag is None else f", {lag} behind"
-        return f"{self._totals()}; {waiting} to be tried again{behind}; {rate:.0f} messages/s"
+        return f"{self._totals()}; {waiting} to retry{behind}; {rate:.0f} messages/s"
 
     def summary(self, *, waiting: int) -> str:
-        """Return what happened from beginning to end."""
+        """Return the totals and the rate over the life of the consumer."""
         lasted_s = max(self._monotonic() - self._began_s, 1e-9)
         left = f", {waiting} left to the next" if waiting else ""
         return f"{self._totals()}{left}; {lasted_s:.1f} s, {self.messages / lasted_s:.0f} messages/s"
 
     def _totals(self) -> str:
         counts = self._metrics.counts
-        told = ", ".join(f"{counts.get(name, 0)} {word}" for name, word in _COUNTED.items())
-        return f"{self.messages} messages: {told}"
+        outcomes = ", ".join(f"{counts.get(name, 0)} {word}" for name, word in _COUNTED.items())
+        return f"{self.messages} messages: {outcomes}"

@@ -1,4 +1,4 @@
-"""Kafka records as ingest takes them, wherever they were read: out of a Lambda event (here) or by our own consumer."""
+"""Kafka records, from a Lambda event or from the consumer in ``ingest.kafka``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydantic_core import to_json
 from shared.errors import ContractError
 
 TOPIC_HEADER: Final = "vedette-topic"
-"""The record header that names the MQTT topic a message came by; without it a record's value is an event."""
+"""The record header with the MQTT topic of a message. Without it, the value of the record is an event."""
 
 SOURCES: Final = frozenset({"aws:kafka", "SelfManagedKafka"})
-"""What a Lambda event calls MSK and a Kafka of one's own."""
+"""The ``eventSource`` of MSK and of self-managed Kafka."""
 
 _KEPT_VALUE_BYTES: Final = 128 * 1024
 _KEPT_KEY_BYTES: Final = 1024
@@ -23,12 +23,12 @@ _KEPT_HEADER_BYTES: Final = 8 * 1024
 
 
 def record_id(topic: str, partition: int, offset: int) -> str:
-    """Return the name of the record that lies there; see ``item_identifier``."""
+    """Return the id of the record at this offset; see ``item_identifier``."""
     return f"{topic}-{partition}@{offset}"
 
 
 class KafkaRecord(NamedTuple):
-    """One record as the broker has it."""
+    """One record of a Kafka topic."""
 
     topic: str
     partition: int
@@ -36,26 +36,26 @@ class KafkaRecord(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    """None: a tombstone."""
+    """None for a tombstone."""
     headers: Sequence[tuple[str, bytes | None]]
 
     @property
     def record_id(self) -> str:
-        """Where the record lies; see ``item_identifier``."""
+        """The id of the record; see ``item_identifier``."""
         return record_id(self.topic, self.partition, self.offset)
 
     def header(self, name: str) -> bytes | None:
         """Return the value of the last header of this name."""
-        found = [value for key, value in self.headers if key == name]
-        return found[-1] if found else None
+        values = [value for key, value in self.headers if key == name]
+        return values[-1] if values else None
 
     def text(self) -> str:
-        """Return the record as JSON, for a person or a program that looks at what was rejected.
+        """Return the record as JSON, for the dead letters.
 
-        A key, a value or headers larger than a dead-letter queue takes are cut; the whole of them lies at the offset.
+        A key, value or headers too large for a dead-letter queue are truncated; the topic has the whole record.
         """
         value, key = self.value or b"", self.key
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "topic": self.topic,
             "partition": self.partition,
             "offset": self.offset,
@@ -65,39 +65,39 @@ class KafkaRecord(NamedTuple):
             "headers": [[name, b64encode(content or b"").decode()] for name, content in self._kept_headers()],
         }
         if len(value) > _KEPT_VALUE_BYTES:
-            told["value_bytes"] = len(value)
-        return to_json(told).decode()
+            fields["value_bytes"] = len(value)
+        return to_json(fields).decode()
 
     def _kept_headers(self) -> Iterator[tuple[str, bytes | None]]:
-        room = _KEPT_HEADER_BYTES
+        free_bytes = _KEPT_HEADER_BYTES
         for name, value in self.headers:
-            room -= len(name.encode()) + len(value or b"") + 16
-            if room < 0:
+            free_bytes -= len(name.encode()) + len(value or b"") + 16
+            if free_bytes < 0:
                 return
             yield name, value
 
 
 def item_identifier(record_id: str) -> dict[str, str | int]:
-    """Return a record's id as Lambda wants it back: ``{"partition": "TOPIC-PARTITION", "offset": OFFSET}``."""
+    """Return the ``itemIdentifier`` of a record: ``{"partition": "TOPIC-PARTITION", "offset": OFFSET}``."""
     partition, _, offset = record_id.rpartition("@")
     return {"partition": partition, "offset": int(offset)}
 
 
-def record_from_lambda(given: Mapping[str, Any]) -> KafkaRecord:
-    """Return one record of a Lambda event; raise ContractError where its base64 is none.
+def record_from_lambda(lambda_record: Mapping[str, Any]) -> KafkaRecord:
+    """Return one record of a Lambda event; raise ContractError if its base64 is invalid.
 
-    Headers come as lists of Java's bytes, which are signed.
+    Lambda gives header values as lists of signed bytes.
     """
     return KafkaRecord(
-        given["topic"],
-        given["partition"],
-        given["offset"],
-        given["timestamp"],
-        _decoded(given.get("key"), "key"),
-        _decoded(given.get("value"), "value"),
+        lambda_record["topic"],
+        lambda_record["partition"],
+        lambda_record["offset"],
+        lambda_record["timestamp"],
+        _decoded(lambda_record.get("key"), "key"),
+        _decoded(lambda_record.get("value"), "value"),
         [
             (name, bytes(number & 0xFF for number in value))
-            for header in given.get("headers") or ()
+            for header in lambda_record.get("headers") or ()
             for name, value in header.items()
         ],
     )

@@ -1,6 +1,6 @@
-"""Takes an invocation apart into messages, whichever event source it comes from.
+"""Reads the messages of an invocation, from any event source.
 
-To add a source: one function here and one row in ``_SOURCES``; nothing after this knows where a message came from.
+To add a source, add a function here and a row in ``_SOURCES``. Later steps do not depend on the source.
 """
 
 from __future__ import annotations
@@ -22,29 +22,28 @@ from cloud_functions.ingest.sources.kafka_records import (
 from shared.errors import ConfigurationError, ContractError
 
 DIRECT: Final = "direct"
-"""The message id of an invocation by the IoT rule itself, which carries one message and has no queue to leave it on."""
+"""The message id of a direct invocation by the IoT rule, which carries one message and has no queue."""
 
 
 class Message(NamedTuple):
-    """One message of a device as the event source handed it over."""
+    """One device message, as the event source delivered it."""
 
     message_id: str
     source: str | KafkaRecord
-    """What the queue or the broker held."""
+    """The body of the queue message, or the Kafka record."""
     topic: str | None
-    """The MQTT topic that it was published on. None: the source does not say, so that the event itself must be believed
-    about whose it is."""
+    """The MQTT topic of the message. With None, as in most Kafka records, the device ids in the event are trusted."""
     payload: bytes
     received_at_ms: int
 
     @property
     def body(self) -> str:
-        """What goes to the dead letters."""
+        """The body of the dead letter."""
         return self.source if isinstance(self.source, str) else self.source.text()
 
 
 class Rejection(NamedTuple):
-    """A message that will never be acceptable, and why."""
+    """A message that can never be stored, and the reason."""
 
     message_id: str
     body: str
@@ -54,36 +53,36 @@ class Rejection(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """What one invocation brought."""
+    """The messages of one invocation."""
 
     messages: list[Message]
     rejections: list[Rejection]
     partial: bool
-    """Whether the source takes back single messages (``batchItemFailures``)."""
+    """Whether the source delivers single messages again (``batchItemFailures``)."""
     identify: Callable[[str], object] = str
-    """Turns a message id into the ``itemIdentifier`` by which the source knows it."""
+    """Converts a message id to the ``itemIdentifier`` of the source."""
 
 
 def read_invocation(event: Mapping[str, Any], *, kafka_partial: bool = False) -> Invocation:
     """Return the messages of an invocation; those without a readable envelope are rejected.
 
-    ``kafka_partial``: whether a Kafka event source is set up to take back single records (``ReportBatchItemFailures``);
-    one that is not would take any answer for success.
+    ``kafka_partial``: whether the Kafka event source mapping has ``ReportBatchItemFailures``. Without it, Lambda treats
+    every response as a success.
 
     Raises:
-        ConfigurationError: the function was wired to a source that it does not know.
+        ConfigurationError: the event source is unknown.
     """
     for recognises, read in _SOURCES:
         if recognises(event):
             invocation = read(event)
             return invocation if kafka_partial or read is not _read_kafka else invocation._replace(partial=False)
     raise ConfigurationError(
-        "ingest takes SQS batches of IoT rule messages, one such message, or Kafka records; this is none of them"
+        "unknown event source: ingest accepts SQS batches of IoT rule messages, one such message, or Kafka records"
     )
 
 
 def read_records(records: Iterable[KafkaRecord]) -> Invocation:
-    """Return the messages of Kafka records; those without a readable content are rejected."""
+    """Return the messages of Kafka records; those without readable content are rejected."""
     messages: list[Message] = []
     rejections: list[Rejection] = []
     for record in records:
@@ -130,7 +129,7 @@ def _read_kafka(event: Mapping[str, Any]) -> Invocation:
 
 
 def _open_record(record: KafkaRecord) -> Message:
-    """A record holds an event, any message of a device with its topic in a header, or what the IoT rule writes."""
+    """Return the message in a record: an event, a message with its topic in a header, or an IoT rule envelope."""
     value = record.value
     if value is None:
         raise ContractError("a record without a value", reason="no_value")
@@ -144,12 +143,13 @@ def _open_record(record: KafkaRecord) -> Message:
 
 
 def _envelope(value: bytes) -> Mapping[str, Any] | None:
-    """Return what the IoT rule wrote, or None where it was not the IoT rule."""
+    """Return the IoT rule envelope, or None if the value is not one."""
     try:
-        told = from_json(value)
+        content = from_json(value)
     except ValueError:
         return None
-    return told if isinstance(told, dict) and "payload_base64" in told and "event_id" not in told else None
+    is_envelope = isinstance(content, dict) and "payload_base64" in content and "event_id" not in content
+    return content if is_envelope else None
 
 
 def _open_envelope(message_id: str, source: str | KafkaRecord, envelope: Any) -> Message:
@@ -157,10 +157,10 @@ def _open_envelope(message_id: str, source: str | KafkaRecord, envelope: Any) ->
         topic, encoded, received_at_ms = envelope["topic"], envelope["payload_base64"], envelope.get("received_at_ms")
         payload = binascii.a2b_base64(encoded, strict_mode=True)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        message = "the message is not what the IoT rule writes: topic, payload_base64, received_at_ms"
+        message = "the message is not an IoT rule envelope with topic, payload_base64 and received_at_ms"
         raise ContractError(message, reason="bad_envelope") from error
     if type(topic) is not str or type(received_at_ms) is not int:
-        raise ContractError("topic must be text and received_at_ms a whole number", reason="bad_envelope")
+        raise ContractError("topic must be a string and received_at_ms an integer", reason="bad_envelope")
     return Message(message_id, source, topic, payload, received_at_ms)
 
 

@@ -1,1 +1,1 @@
-"""One file for each task; ``schedule`` lists them."""
+"""The steps of the tasks, by subject. ``schedule`` lists the tasks."""

@@ -1,4 +1,4 @@
-"""What maintenance tasks work with."""
+"""The collaborators of maintenance tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceContext:
-    """What the tasks work with."""
+    """The collaborators of every task."""
 
     database: Database
     commands: CommandPublisher
@@ -23,5 +23,5 @@ class MaintenanceContext:
     gaps: GapSettings
     clock: Clock
     snapshots: SnapshotStore | None = None
-    """The bucket of pictures; None: pictures are left to whoever keeps them."""
+    """The bucket of snapshots; with None, snapshots are not deleted."""
     sleep: Callable[[float], None] = time.sleep

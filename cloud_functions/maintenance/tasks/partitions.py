@@ -1,4 +1,4 @@
-"""Making monthly partitions: those ahead, and those of events that lie in the default partition."""
+"""Makes monthly partitions: for future months, and for events that are in the default partition."""
 
 from __future__ import annotations
 
@@ -35,71 +35,71 @@ from shared.errors import TransientError
 log = logging.getLogger(__name__)
 
 RECENT_MONTHS: Final = 60
-FEW_EVENTS: Final = 50
-"""A month older than the recent ones gets a partition from so many events on: a device whose clock is wrong must not
-make a partition a month."""
-_TAKEN_OVER_AT_ONCE: Final = 1000
-"""``events_ensure_partition`` takes over so many events of the default partition; more are moved in batches."""
-_MOST_PARTITIONS: Final = 400
-_MOST_STRAYS: Final = 30_000
-"""So few fit into a small default partition: where it is large all the same, rebuilding it helps."""
+MIN_EVENTS_OF_OLD_MONTH: Final = 50
+"""Minimum events for a partition of an older month: a device with a wrong clock must not create one for each month."""
+_MAX_EVENTS_PER_TAKEOVER: Final = 1000
+"""Events that ``events_ensure_partition`` moves out of the default partition; more are moved in batches."""
+_MAX_PARTITIONS: Final = 400
+_MAX_STRAYS: Final = 30_000
+"""Events that fit into a small default partition. If it is larger than that with fewer events, rebuild it."""
 
 
 def make_months_ahead(context: MaintenanceContext) -> int:
-    """Make this month's partition and those ahead; return how many were made."""
+    """Make the partitions of this month and of future months; return how many were made."""
     return sum(_ensure(context, month) for month in _ahead(context))
 
 
 def empty_default_partition(context: MaintenanceContext) -> int:
-    """Give the events in the default partition partitions of their own; return how many were made.
+    """Move the events of the default partition into monthly partitions; return how many partitions were made.
 
-    Much is moved in batches, for as long as one run may take; the next run goes on.
+    Many events are moved in batches within the time budget of a run; the next run continues.
 
     Raises:
-        TransientError: it is not done yet, or a lock could not be had.
+        TransientError: the move is not finished yet, or a lock was not available.
     """
     try:
-        found = _look(context)
+        contents = _default_contents(context)
     except LockedError:
         log.info("another process is moving events out of the default partition")
         return 0
-    if found.move is None and not found.is_much:
+    if contents.move is None and not contents.is_large:
         _discard(context)
-        return sum(_ensure(context, month.start) for month in found.wanted)
-    if found.move is None or not found.move.usable:
-        if not found.wanted and found.strays > _MOST_STRAYS:
-            log.warning("the default partition holds many events, and no month of them is worth a partition")
+        return sum(_ensure(context, month.start) for month in contents.months_to_make)
+    if contents.move is None or not contents.move.usable:
+        if not contents.months_to_make and contents.strays > _MAX_STRAYS:
+            log.warning("the default partition is large, but no month in it has enough events for a partition")
             return 0
-        _begin(context, found)
+        _begin(context, contents)
     _copy(context)
     return _finish(context)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _DefaultContents:
     move: MoveState | None
-    wanted: list[DefaultMonth]
+    months_to_make: list[DefaultMonth]
     strays: int
-    is_much: bool
+    is_large: bool
 
 
-def _look(context: MaintenanceContext) -> _Found:
+def _default_contents(context: MaintenanceContext) -> _DefaultContents:
     with context.database.transaction() as connection:
         move = move_state(connection)
-        months = months_in_default(connection, most=_TAKEN_OVER_AT_ONCE + 1)
+        months = months_in_default(connection, most=_MAX_EVENTS_PER_TAKEOVER + 1)
         size_bytes = default_size_bytes(connection)
-    wanted = [month for month in months if _wants_partition(month, context)]
-    return _Found(
+    months_to_make = [month for month in months if _needs_partition(month, context)]
+    return _DefaultContents(
         move=move,
-        wanted=wanted,
-        strays=sum(month.events for month in months) - sum(month.events for month in wanted),
-        is_much=size_bytes > MAX_DEFAULT_BYTES or any(month.events > _TAKEN_OVER_AT_ONCE for month in wanted),
+        months_to_make=months_to_make,
+        strays=sum(month.events for month in months) - sum(month.events for month in months_to_make),
+        is_large=size_bytes > MAX_DEFAULT_BYTES
+        or any(month.events > _MAX_EVENTS_PER_TAKEOVER for month in months_to_make),
     )
 
 
-def _wants_partition(month: DefaultMonth, context: MaintenanceContext) -> bool:
+def _needs_partition(month: DefaultMonth, context: MaintenanceContext) -> bool:
     oldest, newest = month_start(context.clock.now(), months_later=-RECENT_MONTHS), _ahead(context)[-1]
-    return month.events >= (1 if oldest <= month.start <= newest else FEW_EVENTS)
+    return month.events >= (1 if oldest <= month.start <= newest else MIN_EVENTS_OF_OLD_MONTH)
 
 
 def _ahead(context: MaintenanceContext) -> list[datetime]:
@@ -111,20 +111,20 @@ def _ensure(context: MaintenanceContext, month: datetime) -> bool:
     return in_transaction(context.database, partial(ensure_partition, moment=month), sleep=context.sleep)
 
 
-def _begin(context: MaintenanceContext, found: _Found) -> None:
-    """Prepare a move with the wanted months and the missing ones between them: history is loaded in order of time."""
+def _begin(context: MaintenanceContext, contents: _DefaultContents) -> None:
+    """Prepare a move with the months to make and the missing ones between them: history is loaded in time order."""
     with context.database.transaction() as connection:
-        there = {partition.start for partition in list_partitions(connection)}
-    wanted = {month.start for month in found.wanted}
-    months = sorted((wanted | _between(wanted, context)) - there)[: max(_MOST_PARTITIONS - len(there), 0)]
+        existing = {partition.start for partition in list_partitions(connection)}
+    starts = {month.start for month in contents.months_to_make}
+    months = sorted((starts | _between(starts, context)) - existing)[: max(_MAX_PARTITIONS - len(existing), 0)]
     in_transaction(context.database, partial(prepare_move, months=months), sleep=context.sleep)
     in_transaction(context.database, begin_move, sleep=context.sleep)
-    log.info("moving events of %d months out of the default partition", len(wanted))
+    log.info("moving events of %d months out of the default partition", len(starts))
 
 
-def _between(wanted: set[datetime], context: MaintenanceContext) -> set[datetime]:
+def _between(starts: set[datetime], context: MaintenanceContext) -> set[datetime]:
     oldest = month_start(context.clock.now(), months_later=-RECENT_MONTHS)
-    month = min((month for month in wanted if month >= oldest), default=None)
+    month = min((month for month in starts if month >= oldest), default=None)
     between: set[datetime] = set()
     while month is not None and month <= _ahead(context)[-1]:
         between.add(month)
@@ -138,7 +138,7 @@ def _copy(context: MaintenanceContext) -> None:
     while events := in_transaction(context.database, copy_batch, sleep=context.sleep):
         copied += events
         if context.clock.monotonic() > deadline_s:
-            raise TransientError(f"{copied} more events are copied out of the default partition; the next run goes on")
+            raise TransientError(f"copied {copied} more events out of the default partition; the next run continues")
 
 
 def _finish(context: MaintenanceContext) -> int:
@@ -146,10 +146,10 @@ def _finish(context: MaintenanceContext) -> int:
         size_bytes = moving_default_size_bytes(connection)
     if size_bytes > MAX_DEFAULT_BYTES:
         _discard(context)
-        raise TransientError("events of further months came meanwhile; the next run moves those as well")
+        raise TransientError("events of further months arrived during the move; the next run moves them")
     months = in_transaction(context.database, finish_move, sleep=context.sleep)
     _discard(context)
-    log.info("%d months were moved out of the default partition", months)
+    log.info("moved %d months out of the default partition", months)
     return months
 
 

@@ -1,7 +1,7 @@
-"""Pictures go with their events: those of deleted events, and all that are older than pictures are kept.
+"""Deletes snapshots and thumbnails: those of deleted events, and those past their own retention.
 
-On AWS the bucket's lifecycle rule deletes old pictures by itself; ``SNAPSHOT_RETENTION_DAYS`` does it for buckets that
-have none, such as the one of the one-machine stack.
+On AWS a lifecycle rule of the bucket deletes old objects. ``SNAPSHOT_RETENTION_DAYS`` does so for buckets without a
+rule, such as the bucket of the one-machine stack.
 """
 
 from __future__ import annotations
@@ -20,57 +20,57 @@ from shared.storage_keys import image_object_keys
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = MAX_KEYS_A_DELETE // 2
-"""Each picture is two objects."""
+_SNAPSHOTS_PER_DELETE: Final = MAX_KEYS_A_DELETE // 2
+"""Snapshots in one delete request: each has two objects, the image and the thumbnail."""
 _ROOTS: Final = ("snapshots/", "thumbnails/")
 
 
 def delete_expired_pictures(context: MaintenanceContext) -> int:
-    """Delete the pictures that were noted when their events were deleted; return how many."""
+    """Delete the snapshots of deleted events; return how many."""
     store = context.snapshots
     if store is None:
         return 0
-    gone = 0
+    deleted = 0
     while pictures := _oldest(context):
         store.delete([key for picture in pictures for key in image_object_keys(picture.device_id, picture.path)])
         with context.database.transaction() as connection:
             remove_expired_snapshots(connection, pictures)
-        gone += len(pictures)
-    return gone
+        deleted += len(pictures)
+    return deleted
 
 
 def delete_old_pictures(context: MaintenanceContext) -> int:
-    """Delete pictures of UTC days that ended before pictures are kept; return how many objects went."""
-    store, before = context.snapshots, _kept_from(context)
+    """Delete the objects of UTC days that are older than the retention; return how many."""
+    store, before = context.snapshots, _first_kept_day(context)
     if store is None or before is None:
         return 0
-    gone = 0
+    deleted = 0
     for folder in _old_days(store, before):
         for keys in _batches(store.keys(folder)):
             store.delete(keys)
-            gone += len(keys)
-    if gone:
-        log.info("deleted %d pictures and thumbnails from before %s", gone, before)
-    return gone
+            deleted += len(keys)
+    if deleted:
+        log.info("deleted %d snapshots and thumbnails from before %s", deleted, before)
+    return deleted
 
 
 def _oldest(context: MaintenanceContext) -> list[SnapshotPath]:
     with context.database.transaction() as connection:
-        return oldest_expired_snapshots(connection, limit=_AT_ONCE)
+        return oldest_expired_snapshots(connection, limit=_SNAPSHOTS_PER_DELETE)
 
 
-def _kept_from(context: MaintenanceContext) -> date | None:
-    """Return the first UTC day whose pictures are kept; None: all are.
+def _first_kept_day(context: MaintenanceContext) -> date | None:
+    """Return the first UTC day whose snapshots are kept, or None if all are kept.
 
-    Events go by whole months, so pictures do not go before the month of their events.
+    Events expire by whole months, so snapshots are kept for the whole month of their events.
     """
     now, settings = context.clock.now(), context.settings
-    kept: list[date] = []
+    limits: list[date] = []
     if settings.snapshot_retention_days is not None:
-        kept.append((now - timedelta(days=settings.snapshot_retention_days)).date())
+        limits.append((now - timedelta(days=settings.snapshot_retention_days)).date())
     if settings.retention_days is not None:
-        kept.append((now - timedelta(days=settings.retention_days)).date().replace(day=1))
-    return max(kept, default=None)
+        limits.append((now - timedelta(days=settings.retention_days)).date().replace(day=1))
+    return max(limits, default=None)
 
 
 def _old_days(store: SnapshotStore, before: date) -> Iterator[str]:

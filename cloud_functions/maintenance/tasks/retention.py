@@ -1,4 +1,4 @@
-"""Retention of the whole deployment: months that lie wholly before the limit go, and older events of no month."""
+"""Retention for all sites: drops months that are entirely older than the limit, and deletes older stray events."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from cloud_functions.maintenance.tasks.context import MaintenanceContext
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 2_000
-"""Rows deleted in one transaction: a tenth of a second, for which a writer of the same counts may wait."""
+ROWS_PER_DELETE: Final = 2_000
+"""Rows deleted in one transaction. It takes a tenth of a second, for which a writer of the same counts may wait."""
 
 
 def drop_old_months(context: MaintenanceContext) -> int:
-    """Drop the months that lie wholly before the limit, oldest first; return how many."""
+    """Drop months that are entirely older than the limit, oldest first; return how many."""
     limit = _limit(context)
     if limit is None:
         return 0
@@ -40,22 +40,22 @@ def drop_old_months(context: MaintenanceContext) -> int:
 
 
 def delete_old_strays(context: MaintenanceContext) -> int:
-    """Delete events before the limit that no month took; return how many."""
+    """Delete events older than the limit from the default partition; return how many."""
     limit = _limit(context)
     if limit is None:
         return 0
-    gone = in_batches(context, partial(delete_from_default, before=limit, limit=AT_ONCE))
-    in_batches(context, partial(purge_unusual_times, before=limit, limit=AT_ONCE))
-    return gone
+    deleted = in_batches(context, partial(delete_from_default, before=limit, limit=ROWS_PER_DELETE))
+    in_batches(context, partial(purge_unusual_times, before=limit, limit=ROWS_PER_DELETE))
+    return deleted
 
 
 def in_batches(context: MaintenanceContext, delete: Callable[[psycopg.Connection[Any]], int]) -> int:
-    """Delete in transactions of at most ``AT_ONCE`` until one finds fewer; return how many went."""
-    gone = deleted = in_transaction(context.database, delete, sleep=context.sleep)
-    while deleted == AT_ONCE:
+    """Delete in transactions of at most ``ROWS_PER_DELETE`` rows until none is left; return how many."""
+    total = deleted = in_transaction(context.database, delete, sleep=context.sleep)
+    while deleted == ROWS_PER_DELETE:
         deleted = in_transaction(context.database, delete, sleep=context.sleep)
-        gone += deleted
-    return gone
+        total += deleted
+    return total
 
 
 def _limit(context: MaintenanceContext) -> datetime | None:
@@ -64,7 +64,7 @@ def _limit(context: MaintenanceContext) -> datetime | None:
 
 
 def _drop(context: MaintenanceContext, partition: Partition) -> None:
-    """Delete a month's plate reads with their events, then drop it: each step leaves every total right."""
-    in_batches(context, partial(delete_plate_reads, partition=partition, limit=AT_ONCE))
+    """Delete a month's plate reads and their events, then drop its partition. All totals stay correct at each step."""
+    in_batches(context, partial(delete_plate_reads, partition=partition, limit=ROWS_PER_DELETE))
     in_transaction(context.database, partial(drop_partition, partition=partition), sleep=context.sleep)
-    log.info("dropped %s", partition.name)
+    log.info("dropped partition %s", partition.name)

@@ -14,17 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cloud_functions.maintenance.handler import handler
-from cloud_functions.maintenance.schedule import TASKS
+from cloud_functions.maintenance.schedule import DAY_S, MINUTE_S, TASKS
 from shared.errors import VedetteError
 from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)
 
-MINUTE_S = 60.0
 HOUR_S = 3600.0
-DAY_S = 86_400.0
-EVERY_MINUTE = "gaps"
-"""The task with the schedule ``rate(1 minute)`` in template.yaml; the others run at night."""
 FIRST_WAIT_S = 5.0
 """The database may still be starting, and no task is urgent."""
 
@@ -49,8 +45,8 @@ class ScheduledTask:
 
 
 def scheduled_tasks() -> list[ScheduledTask]:
-    """Return every maintenance task: once a day, and the one that the template runs each minute once a minute."""
-    return [ScheduledTask({"task": name}, MINUTE_S if name == EVERY_MINUTE else DAY_S) for name in TASKS]
+    """Return every maintenance task with its interval."""
+    return [ScheduledTask({"task": name}, task.every_s) for name, task in TASKS.items()]
 
 
 def run_schedule(

@@ -32,7 +32,7 @@ def test_defaults_need_only_a_database() -> None:
     [
         ({}, "DATABASE_URL is not set"),
         ({"DATABASE_URL": "  "}, "DATABASE_URL is not set"),
-        ({"DATABASE_IAM_AUTH": "yes", "DATABASE_HOST": "h"}, "DATABASE_IAM_AUTH wants"),
+        ({"DATABASE_IAM_AUTH": "yes", "DATABASE_HOST": "h"}, "DATABASE_IAM_AUTH also requires"),
         ({"DATABASE_IAM_AUTH": "perhaps"}, "DATABASE_IAM_AUTH must be true or false"),
         ({"DATABASE_URL": "x", "DATABASE_PORT": "http"}, "DATABASE_PORT must be a number from 1 to 65535"),
         ({"DATABASE_URL": "x", "DATABASE_PORT": "70000"}, "DATABASE_PORT"),

@@ -83,7 +83,7 @@ def test_wrong_wiring_is_told() -> None:
     """By name, with what there is."""
     with pytest.raises(ConfigurationError, match="SQS"):
         read_deliveries({"detail": {}})
-    with pytest.raises(ConfigurationError, match=r"'pigeon'; there are: redis"):
+    with pytest.raises(ConfigurationError, match=r"'pigeon'; known targets: redis"):
         build_target(FanoutSettings(target="pigeon"))
     with pytest.raises(ConfigurationError, match="REDIS_URL is not set"):
         build_target(FanoutSettings())

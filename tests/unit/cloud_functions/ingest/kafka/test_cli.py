@@ -44,9 +44,9 @@ def test_it_is_wired_without_a_broker_or_a_database(caplog: pytest.LogCaptureFix
         (
             [*NOWHERE, "--topic", "rejected", "--dead-letter-topic", "rejected"],
             {"DATABASE_URL": "postgresql://x"},
-            "--dead-letter-topic is consumed itself",
+            "--dead-letter-topic is also a --topic",
         ),
-        (NOWHERE, {"DATABASE_URL": "postgresql://x"}, "set DEAD_LETTER_QUEUE_URL or give --dead-letter-topic"),
+        (NOWHERE, {"DATABASE_URL": "postgresql://x"}, "set DEAD_LETTER_QUEUE_URL or pass --dead-letter-topic"),
     ],
 )
 def test_what_is_missing_is_named(arguments: list[str], variables: dict[str, str], told: str) -> None:
@@ -65,11 +65,14 @@ def test_the_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("sasl.mechanism", "line 1: want name=value"),
-        ("\n\ngroup.id=x", "line 3: group.id is given with --group"),
-        ("bootstrap.servers = x", "line 1: bootstrap.servers is given with --brokers"),
-        ("# fine\nenable.auto.commit=true", "line 2: enable.auto.commit is not yours to set"),
-        ("enable.auto.offset.store=true", "enable.auto.offset.store is not yours to set"),
+        ("sasl.mechanism", "line 1: expected name=value"),
+        ("\n\ngroup.id=x", "line 3: set group.id with the option --group"),
+        ("bootstrap.servers = x", "line 1: set bootstrap.servers with the option --brokers"),
+        (
+            "# fine\nenable.auto.commit=true",
+            "line 2: enable.auto.commit cannot be changed: offsets follow the database",
+        ),
+        ("enable.auto.offset.store=true", "enable.auto.offset.store cannot be changed: offsets follow the database"),
         ("sesame.open=now", 'No such configuration property: "sesame.open"'),
         ("session.timeout.ms=soon", "session.timeout.ms"),
     ],
@@ -146,7 +149,7 @@ def test_a_consumer_that_is_thrown_out_says_so_and_ends() -> None:
     source = KafkaSource(brokers="127.0.0.1:1", group="g", topics=["t"], properties={})
     source.join(on_revoked=lambda _: None, on_lost=lambda _: None)
     source._on_error(Fatal())  # type: ignore[arg-type]
-    with pytest.raises(PermanentError, match="thrown this consumer out: fenced"):
+    with pytest.raises(PermanentError, match="fatal Kafka error, restart the consumer: fenced"):
         source.poll(most=1, wait_s=0, linger_s=0)
     source.close()
 

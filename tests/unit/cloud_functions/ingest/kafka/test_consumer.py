@@ -298,7 +298,7 @@ def test_the_end_commits_and_sums_up(caplog: pytest.LogCaptureFixture) -> None:
     assert harness.source.committed == {PLATES: 250}
     lines = [line.getMessage() for line in caplog.records]
     assert [line.partition(" ")[0] for line in lines] == ["100", "200", "250"]
-    assert "0 to be tried again, 150 behind" in lines[0]
+    assert "0 to retry, 150 behind" in lines[0]
     harness.ingest.failing = lambda one: True
     harness.source.ends[PLATES] = 260
     consumer = harness.another()

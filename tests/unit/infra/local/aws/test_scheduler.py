@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from cfnlint.decode import cfn_yaml
 
-from infra.local.aws.scheduler import DAY_S, MINUTE_S, ScheduledTask, run_schedule, scheduled_tasks
+from cloud_functions.maintenance.schedule import DAY_S, MINUTE_S, TASKS
+from infra.local.aws.scheduler import ScheduledTask, run_schedule, scheduled_tasks
 from shared.errors import TransientError
 
 TEMPLATE = Path(__file__).resolve().parents[5] / "template.yaml"
@@ -42,12 +45,18 @@ class Night:
         run_schedule(schedule, invoke=self.invoke, stopped=self.stopped, monotonic=self.monotonic, first_wait_s=0.0)
 
 
-def test_every_schedule_of_the_template_is_run_here_too() -> None:
-    """What AWS would call by the clock is called on one machine as well."""
-    template = TEMPLATE.read_text(encoding="utf-8")
-    here = {task.event["task"] for task in scheduled_tasks()}
-    there = {line.split('"')[3] for line in template.splitlines() if 'Input: \'{"task":' in line}
-    assert here == there
+def test_the_template_schedules_every_task_as_the_table_says() -> None:
+    """AWS, the one-machine scheduler and the table of tasks agree on the tasks and on how often each runs."""
+    functions = cfn_yaml.load(str(TEMPLATE))["Resources"]["MaintenanceFunction"]["Properties"]["Events"].values()
+    schedules = {json.loads(event["Properties"]["Input"])["task"]: event["Properties"] for event in functions}
+    assert {name: event["ScheduleExpression"] for name, event in schedules.items()} == {
+        name: task.expression for name, task in TASKS.items()
+    }
+    assert {task.event["task"]: task.every_s for task in scheduled_tasks()} == {
+        name: task.every_s for name, task in TASKS.items()
+    }
+    assert all((task.every_s == MINUTE_S) == (task.expression == "rate(1 minute)") for task in TASKS.values())
+    assert all(task.every_s in (MINUTE_S, DAY_S) for task in TASKS.values())
 
 
 def test_everything_once_at_first_then_each_at_its_own_pace() -> None:
