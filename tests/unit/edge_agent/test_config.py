@@ -161,7 +161,7 @@ def test_a_schedule_may_end_at_the_end_of_the_day(tmp_path: Path) -> None:
     assert load_config(path).cameras[0].events.zones[0].schedule[0].end == time(0, 0)
 
 
-def test_edge_47_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_edge_47_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     """All mistakes are listed at once."""
     message = _load(tmp_path, MINIMAL.replace("site_id", "sight_id").replace('host = "broker.example"', "port = 0"))
     assert message.count("\n  - ") == 4
@@ -202,7 +202,7 @@ def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
         source_text(CameraSettings(id="c", source_file=tmp_path / "empty"))
 
 
-def test_where_models_are_looked_for() -> None:
+def test_locations_of_models() -> None:
     """The configuration goes before VEDETTE_MODELS; the cache is the user's own."""
     environment = {"VEDETTE_MODELS": "/models", "XDG_CACHE_HOME": "/cache"}
     assert model_places("/here", environment).location == "/here"

@@ -61,7 +61,7 @@ def test_probe_says_what_comes_out_of_a_source(clip: Path, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out)["resolution"] == "160x90"
 
 
-def test_probe_of_nothing_fails_without_telling_the_password(capfd: pytest.CaptureFixture[str]) -> None:
+def test_probe_of_nothing_fails_without_showing_the_password(capfd: pytest.CaptureFixture[str]) -> None:
     """Exit status 1, the reason, no secret anywhere."""
     assert main(["probe", "rtsp://me:hunter2@127.0.0.1:9/x"]) == 1
     captured = capfd.readouterr()
@@ -71,7 +71,7 @@ def test_probe_of_nothing_fails_without_telling_the_password(capfd: pytest.Captu
 
 
 def test_check_of_a_good_configuration(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Everything that was looked at is listed, and the verdict is ready."""
+    """All checks are listed, and the configuration is ready to run."""
     path = tmp_path / "agent.toml"
     path.write_text(CONFIG.format(state=tmp_path / "state", source=clip))
     assert main(["check", "--config", str(path)]) == 0

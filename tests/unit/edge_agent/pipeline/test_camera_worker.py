@@ -118,7 +118,7 @@ def _picture(seed: int, *, second: int, size: tuple[int, int] = (180, 320)) -> F
 
 
 class _Ticking(ManualClock):
-    """Each look at the clock is a second later, so that the worker looks at its camera after every frame."""
+    """Each reading of the clock is a second later, so that the worker reads the status after every frame."""
 
     def monotonic(self) -> float:
         self.advance(1.0)
@@ -146,7 +146,7 @@ def _statuses(frames: list[Frame], *, settings: dict[str, object] | None = None)
     return [b.event.event_data for b in published if isinstance(b.event, CameraStatusEvent)]
 
 
-def test_edge_14_a_frozen_picture_is_told_once_and_its_end_once() -> None:
+def test_edge_14_a_frozen_picture_and_its_end_are_reported_once() -> None:
     """Degraded with the cause and a text, then online again; the seconds in the text make no further events."""
     frames = [_picture(1 if 10 <= second < 70 else second, second=second) for second in range(90)]
     statuses = _statuses(frames)

@@ -65,8 +65,8 @@ def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer
     )
 
 
-def test_the_gate_without_a_model_tells_each_plate_once() -> None:
-    """Motion, blobs and plates on rendered frames: one event a passage, right text, among the visits' own."""
+def test_the_gate_without_a_model_emits_each_plate_once() -> None:
+    """Motion, blobs and plates on rendered frames: one event per vehicle, with the right text."""
     gate = SyntheticGate(fps=FPS, vehicles=4)
     texts = {vehicle.track: normalize_plate(vehicle.plate) for vehicle in gate.trips}
     detector = CodedPlates()
@@ -150,11 +150,11 @@ def test_replay_says_so_when_plates_cannot_be_read_in_this_mode(
     path.write_text(CONFIG.format(mode="motion").replace("enabled = true", ""), encoding="utf-8")
     arguments = ["replay", "synthetic:gate", "--out", str(tmp_path), "--config", str(path), "--camera-id", "gate"]
     assert main([*arguments, "--plates"]) == 2
-    assert '--plates needs mode = "tracking"; camera gate' in capsys.readouterr().err
+    assert '--plates needs mode = "tracking"; camera gate has' in capsys.readouterr().err
 
 
 def test_the_synthetic_gate_is_read_with_the_shipped_models(tmp_path: Path) -> None:
-    """The real thing, end to end: `replay synthetic:gate`, eight trips, no model of vehicles."""
+    """End to end with `replay synthetic:gate`: eight vehicles, no detection model."""
     assert main(["replay", "synthetic:gate", "--out", str(tmp_path), "--model", "none", "--json"]) == 0
     lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
     events = [event for event in map(parse_event, lines) if isinstance(event, AnprEvent)]

@@ -64,7 +64,7 @@ def _frames(count: int) -> list[Frame | Exception]:
 
 
 def test_a_camera_says_when_it_comes_and_goes() -> None:
-    """Each change of state is one event, however often the state is looked at."""
+    """Each change of state is one event, however often the state is read."""
     source = FakeSource(_frames(3))
     device = Device(source)
     device.cameras.apply([_camera()])
@@ -99,7 +99,7 @@ def test_a_wrong_source_is_said_and_does_not_stop_the_others() -> None:
     assert device.conditions() == [("offline", "no such file: x.mp4"), ("online", None)]
 
 
-def test_a_recording_that_ends_is_told() -> None:
+def test_a_recording_that_ends_is_reported() -> None:
     """After the last frame the camera is offline, and says why; nothing is read again."""
     device = Device(FakeSource(_frames(4), endless=False))
     device.cameras.apply([_camera()])

@@ -20,7 +20,7 @@ def _play(active: list[bool], settings: EventSettings | None = None) -> list[tup
     return emitted + [(len(active), found) for found in episodes.finish()]
 
 
-def test_an_episode_is_told_when_it_begins_and_when_it_has_ended() -> None:
+def test_a_motion_episode_is_emitted_at_its_start_and_its_end() -> None:
     """The start comes with the first moving frame, the end with the duration, once it has been quiet long enough."""
     emitted = _play([False] * 10 + [True] * 30 + [False] * 40, EventSettings(motion_quiet_s=2.05))
     assert [(number, found.duration_s) for number, found in emitted] == [(11, None), (61, 2.9)]

@@ -80,7 +80,7 @@ def test_one_noisy_frame_raises_nothing() -> None:
     assert _play(_lifecycle(), [*script, tracks(ended=[1])]) == []
 
 
-def test_a_doubtful_object_is_told_once_it_becomes_sure() -> None:
+def test_an_uncertain_object_is_announced_once_its_scores_rise() -> None:
     """The median is that of the latest detections, so a distant object is announced when it comes close."""
     script = [tracks([(1, _walking(step))], score=0.3 if step < 10 else 0.9) for step in range(20)]
     emitted = _play(_lifecycle(), script)
@@ -88,7 +88,7 @@ def test_a_doubtful_object_is_told_once_it_becomes_sure() -> None:
     assert emitted[0].observation.score == pytest.approx(0.9)
 
 
-def test_a_flash_is_never_told() -> None:
+def test_a_flash_is_never_announced() -> None:
     """High frame rates do not make a tenth of a second a visit."""
     lifecycle = _lifecycle(EventSettings(confirm_s=0.5))
     emitted = [found for number in range(1, 8) for found in lifecycle.observe(frame(number, fps=60), _visit(1)[0])]
@@ -101,7 +101,7 @@ def test_updates_come_on_a_bounded_cadence() -> None:
     assert _actions(emitted) == ["entered", "updated", "updated", "updated"]
 
 
-def test_edge_22_an_object_that_stands_still_is_not_told_again_and_again() -> None:
+def test_edge_22_a_stationary_object_emits_no_repeated_updates() -> None:
     """A parked car has entered; then it is quiet until it moves on."""
     lifecycle = _lifecycle(EventSettings(update_interval_s=1.0))
     parked = [tracks([(1, STILL)], class_id=1)] * 300
@@ -123,7 +123,7 @@ def test_edge_22_a_blinking_detector_does_not_make_a_parked_car_leave() -> None:
     assert emitted[-1].dwell_s == pytest.approx(20.0, abs=0.2)
 
 
-def test_a_restless_box_on_a_thing_that_never_moves_is_waited_for_too() -> None:
+def test_a_jittering_box_on_a_static_object_may_return_too() -> None:
     """A television whose box jitters is not still, but it has not gone either when the detector loses it."""
     jitter = [(100.0 + 5 * (step % 3), 60.0, 140.0 + 5 * (step % 2), 120.0) for step in range(60)]
     script = [*[tracks([(1, box)]) for box in jitter], tracks(ended=[1]), *[tracks()] * 30]
@@ -165,7 +165,7 @@ def test_every_event_shows_a_frame_of_its_own() -> None:
     assert numbers == sorted(set(numbers))
 
 
-def test_the_portrait_is_the_best_frame_and_its_own_box() -> None:
+def test_the_best_snapshot_is_the_best_frame_with_its_own_box() -> None:
     """Sure and large wins over the latest; box, score and picture belong together."""
     script = _visit(5, score=0.6)
     script[2] = tracks([(1, (20.0, 20.0, 120.0, 160.0))], score=0.97)
@@ -175,7 +175,7 @@ def test_the_portrait_is_the_best_frame_and_its_own_box() -> None:
     assert emitted[0].observation.labels[0].xyxy == emitted[0].observation.xyxy
 
 
-def test_an_object_cut_by_the_edge_makes_a_poor_portrait() -> None:
+def test_an_object_truncated_by_the_edge_has_low_quality() -> None:
     """A slightly smaller whole person is better than a larger half of one."""
     script = _visit(5)
     script[1] = tracks([(1, (0.0, 60.0, 32.0, 122.0))])
@@ -183,7 +183,7 @@ def test_an_object_cut_by_the_edge_makes_a_poor_portrait() -> None:
     assert _play(_lifecycle(), script)[0].observation.frame.number != 2
 
 
-def test_the_picture_shows_whom_it_tells_of_and_who_is_known() -> None:
+def test_the_snapshot_shows_the_object_and_other_announced_ones() -> None:
     """The object's own box comes first, then those of other announced objects; an unannounced one is not drawn."""
     lifecycle = _lifecycle(EventSettings(update_interval_s=1.0))
     script = []
@@ -206,7 +206,7 @@ def test_the_end_of_the_source_closes_all_visits() -> None:
     assert not lifecycle.has_objects
 
 
-def test_loitering_and_crossing_are_told_at_once() -> None:
+def test_loitering_and_crossings_are_emitted_at_once() -> None:
     """No waiting for the next update; the event says what happened."""
     whole = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
     settings = EventSettings(
@@ -223,7 +223,7 @@ def test_loitering_and_crossing_are_told_at_once() -> None:
     assert all(found.zones == ("yard",) for found in emitted)
 
 
-def test_objects_outside_the_required_zone_stay_untold() -> None:
+def test_objects_outside_the_required_zone_are_not_announced() -> None:
     """The pavement beyond the fence is nobody's business; having been inside is enough."""
     right = [(0.6, 0.0), (1.0, 0.0), (1.0, 1.0), (0.6, 1.0)]
     settings = EventSettings(zones=[ZoneSettings(name="yard", polygon=right)], required_zones=["yard"])
@@ -250,8 +250,8 @@ def test_who_is_there_is_known_by_the_names_that_events_bear() -> None:
     lifecycle = _lifecycle(EventSettings(return_s=10.0))
     parked = [tracks([(1, STILL)], class_id=1) for _ in range(80)]
     _play(lifecycle, parked)
-    followed = lifecycle.tracked_objects(parked[-1])
-    assert [(each.track_id, each.track_uid, each.class_name, each.xyxy) for each in followed] == [
+    tracked = lifecycle.tracked_objects(parked[-1])
+    assert [(each.track_id, each.track_uid, each.class_name, each.xyxy) for each in tracked] == [
         (1, "camera-1-run-1", "car", STILL)
     ]
     assert (lifecycle.present, lifecycle.awaiting_return) == ({1}, frozenset())
@@ -337,7 +337,7 @@ def test_edge_30_an_object_in_every_frame_is_announced_at_any_rate(fps: float, f
 
 
 def test_edge_30_a_box_that_flickers_needs_more_than_time() -> None:
-    """Seen in every third look only: five detections it takes, as ever."""
+    """Detected in every third run only: five detections are needed."""
     script = [tracks([(1, STILL)]) if step % 3 == 0 else tracks() for step in range(30)]
     assert _play(_lifecycle(), script[:12]) == []
     assert _actions(_play(_lifecycle(), script)) == ["entered"]
@@ -389,7 +389,7 @@ def test_crossings_are_counted_when_they_are_emitted() -> None:
     assert [each.transition.count for each in crossings] == [1, 2]
 
 
-def test_occupancy_is_of_announced_objects_and_needs_no_look() -> None:
+def test_occupancy_counts_announced_objects_without_a_detector_run() -> None:
     """Two stand there, one of them doubtful; the debounce ends at a frame that the detector never saw."""
     zone = YARD.model_copy(update={"loitering_s": None, "occupancy": OccupancySettings(over=0, debounce_s=2.0)})
     lifecycle = _lifecycle(EventSettings(zones=[zone]))
