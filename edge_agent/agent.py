@@ -102,7 +102,7 @@ class Agent:
         return self._cameras.apply(_effective_cameras(config))
 
     def stop(self) -> None:
-        """Close visits, send what can be sent in a few seconds, let go of everything. What is left stays on disk."""
+        """End open tracks, send events for ``DRAIN_S`` and stop all parts. Unsent events stay on disk."""
         self._cameras.stop()
         self._heartbeat.close()
         self._dispatcher.close()

@@ -213,11 +213,15 @@ def test_a_model_that_is_none_is_named(clip: Path, tmp_path: Path, capsys: pytes
 def test_without_the_default_model_blobs_take_over(
     clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No model here and none to be fetched: one line says so, and the replay goes on."""
+    """Without a model that can be downloaded, one warning is logged and blob detection is used."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("VEDETTE_MODELS", "http://127.0.0.1:1")
     assert main(["replay", str(clip), "--out", str(tmp_path / "out"), "--json"]) == 0
-    assert [record.message for record in caplog.records if "blobs" in record.message]
+    assert [
+        record.message
+        for record in caplog.records
+        if "no detection model; moving objects are reported as `object`" in record.message
+    ]
     assert {event["event_data"].get("class_name", "object") for event in _events(tmp_path / "out")} == {"object"}
 
 
