@@ -158,7 +158,7 @@ def test_a_camera_that_stalls_is_connected_again() -> None:
     with serving() as server, reading(server.url(), QUICK) as source:
         next_frame(source)
         server.behaviour.stall = True
-        wait_for(lambda: "silent for 0.6 s" in (source.status().error or ""))
+        wait_for(lambda: "no data from the camera for 0.6 s" in (source.status().error or ""))
         wait_for(lambda: server.seen.plays >= 2)
         server.behaviour.stall = False
         while source.status().state != "online":
@@ -180,7 +180,7 @@ def test_a_camera_that_accepts_and_says_nothing_is_given_up(caplog: pytest.LogCa
     """The opening timeout ends it; once it talks, pictures come."""
     with serving(behaviour=Behaviour(mute=True)) as server, reading(server.url(), QUICK) as source:
         wait_for(lambda: source.status().error is not None)
-        assert "silent for 1.5 s" in (source.status().error or "")
+        assert "no data from the camera for 1.5 s" in (source.status().error or "")
         server.behaviour.mute = False
         next_frame(source)
 
