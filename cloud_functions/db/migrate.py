@@ -48,8 +48,14 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
     with _plain_errors():
         known = _revisions()
         current = _known_revision(url, known)
-        if current is None:
-            _check_not_foreign(url)
+        if current is None and (tables := _own_tables(url)):
+            # Another process may have created them since: it commits them together with its revision.
+            current = _known_revision(url, known)
+            if current is None:
+                raise ConfigurationError(
+                    f"the database contains tables that Vedette did not create: {', '.join(tables)}; use an empty"
+                    " database, or one whose search_path begins with an empty schema"
+                )
         for step in known[_place(known, current) : _place(known, _resolve(revision))]:
             try:
                 _run(command.upgrade, url, step, wait_s=wait_s)
@@ -131,16 +137,12 @@ def _known_revision(url: str, known: list[str]) -> str | None:
     return current
 
 
-def _check_not_foreign(url: str) -> None:
+def _own_tables(url: str) -> list[str]:
+    """Return those of Vedette's first tables that exist."""
     with connect_to(url, application_name="vedette-migrate") as connection:
-        found = [
+        return [
             name for name in _OWN_TABLES if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,)
         ]
-    if found:
-        raise ConfigurationError(
-            f"the database contains tables that Vedette did not create: {', '.join(found)}; use an empty database,"
-            " or one whose search_path begins with an empty schema"
-        )
 
 
 def _run(step: Callable[[Config, str], None], url: str, revision: str, *, wait_s: float) -> None:
