@@ -178,7 +178,7 @@ class CameraWorker:
                 next_status_s = now_s + READ_TIMEOUT_S
                 self._info, self._status = source.info(), source.status()
                 self._set_condition(_condition(self._status, picture, self._info.resolution))
-            if is_first:
+            if self.latest_frame is not None:
                 # Set last: a reader that sees no frame must still see that the first one is awaited.
                 self._awaits_first_frame = False
 

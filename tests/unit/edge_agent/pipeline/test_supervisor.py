@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from edge_agent.config import CameraSettings, ModelPlaces
-from edge_agent.device.commands import NotReadyError
+from edge_agent.device.commands import NotReadyError, ReplyFields
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import FIRST_FRAME_WAIT_S, Cameras, OpenStays
@@ -188,8 +189,16 @@ def test_edge_10_a_camera_that_still_connects_is_waited_for() -> None:
             device.cameras.take_snapshot(command)
     source.state, source.error = "online", None
     source._frames.extend(_frames(1))
-    _eventually(lambda: device.cameras.health()[0].status == "online")
-    assert device.cameras.take_snapshot(command) == {"snapshot_id": "c-1"}
+    replies: list[ReplyFields] = []
+
+    def answered() -> bool:
+        """Ask as the dispatcher does: again while the camera is not ready."""
+        with suppress(NotReadyError):
+            replies.append(device.cameras.take_snapshot(command))
+        return bool(replies)
+
+    _eventually(answered)
+    assert replies == [{"snapshot_id": "c-1"}]
     device.cameras.stop()
     taken = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
     assert [event.event_data.error for event in taken] == [None]
