@@ -7,7 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from shared.geometry import Point, polygon_area
+from shared.geometry import Point, Ratio, polygon_area
+
+PointSetting = tuple[Ratio, Ratio]
+"""A point of the picture as ``[x, y]``, shares of its width and height."""
 
 _SMALLEST_AREA = 1e-6
 Corners = TypeVar("Corners", bound=Sequence[Sequence[float]])

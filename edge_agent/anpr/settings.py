@@ -8,11 +8,10 @@ from pydantic import Field, model_validator
 
 from shared.geometry import Ratio
 from shared.plates import MAX_PLATE_LENGTH
-from shared.settings import Settings
+from shared.settings import PointSetting, Settings
 
 EngineName = Literal["vedette", "rapidocr", "fast-plate-ocr"]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
-PointSetting = tuple[Ratio, Ratio]
 
 
 class DirectionSettings(Settings):

@@ -13,11 +13,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from edge_agent.events.rule_types import DEFAULT_BAND_RATIO, MIN_BAND, Anchor
 from shared.geometry import Ratio
 from shared.ids import Segment
-from shared.settings import Settings, duplicate_names, require_area
+from shared.settings import PointSetting, Settings, duplicate_names, require_area
 
 logger = logging.getLogger(__name__)
 
-PointSetting = tuple[Ratio, Ratio]
 ZonePolygon = Annotated[list[PointSetting], Field(min_length=3, max_length=100), AfterValidator(require_area)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
+from shared.geometry import Ratio
 from shared.settings import Settings
-
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class TrackSettings(Settings):
