@@ -7,7 +7,6 @@ To add a reader: a module with an opener, a row in ``READERS``, its name in ``se
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from edge_agent.anpr.recognition.line_reader import MODEL_NAME as LINE_READER
 from edge_agent.anpr.recognition.reader import MODEL_NAME as READER
 from edge_agent.anpr.recognition.reader_model import shipped
 from edge_agent.anpr.types import PlateDetector, PlateReader
+from edge_agent.detect.runtimes.table import is_runtime_installed
 from shared.errors import ConfigurationError
 
 DEFAULT_ENGINE = "vedette"
@@ -39,8 +39,7 @@ class Engine:
 def models_available() -> bool:
     """Return whether the plate models are shipped with this build and an inference runtime is installed."""
     files = (WHOLE_MODEL, CLOSE_MODEL, shipped(READER), shipped(LINE_READER))
-    runtimes = ("ai_edge_litert", "tflite_runtime")
-    return all(file.is_file() for file in files) and any(importlib.util.find_spec(name) for name in runtimes)
+    return all(file.is_file() for file in files) and is_runtime_installed()
 
 
 def open_plate_reader(

@@ -187,7 +187,8 @@ TOYS: Final = {
                 '    raise RuntimeMissingError("the runtime toy is not installed: pip install toy")\n'
             ),
             "edge_agent/detect/runtimes/table.py": _insert(
-                r"^RUNTIMES: .*\{\n(?:    .*\n)+", '    "toy": "edge_agent.detect.runtimes.toy:open_toy",\n'
+                r"^RUNTIMES: .*\{\n(?:    .*\n)+",
+                '    "toy": Runtime("toy", "edge_agent.detect.runtimes.toy:open_toy"),\n',
             ),
             "pyproject.toml": _insert(r"^\[project\.optional-dependencies\]\n", 'toy = ["toy>=1"]\n'),
         },

@@ -7,9 +7,10 @@ To add one: a module with an opener, a row in ``RUNTIMES``, an extra in ``pyproj
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edge_agent.detect.runtimes.base import InferenceModel
 from shared.errors import ConfigurationError
@@ -29,11 +30,25 @@ class Opener(Protocol):
     def __call__(self, path: Path, *, threads: int, edgetpu: bool) -> InferenceModel: ...
 
 
-RUNTIMES: dict[str, str] = {
-    "litert": "edge_agent.detect.runtimes.tflite:open_litert",
-    "tflite": "edge_agent.detect.runtimes.tflite:open_tflite_runtime",
+class Runtime(NamedTuple):
+    """One row of the table."""
+
+    package: str
+    """Import name of the runtime's package."""
+    opener: str
+    """``module:function`` of an ``Opener``."""
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "litert": Runtime("ai_edge_litert", "edge_agent.detect.runtimes.tflite:open_litert"),
+    "tflite": Runtime("tflite_runtime", "edge_agent.detect.runtimes.tflite:open_tflite_runtime"),
 }
-"""Name to opener, the preferred one first."""
+"""Runtimes by name, the preferred one first."""
+
+
+def is_runtime_installed(runtimes: Mapping[str, Runtime] = RUNTIMES) -> bool:
+    """Return whether the package of at least one runtime is installed. Nothing is imported."""
+    return any(importlib.util.find_spec(runtime.package) is not None for runtime in runtimes.values())
 
 
 def open_model(
@@ -42,7 +57,7 @@ def open_model(
     threads: int,
     edgetpu: bool,
     runtime: str | None = None,
-    runtimes: Mapping[str, str] = RUNTIMES,
+    runtimes: Mapping[str, Runtime] = RUNTIMES,
 ) -> InferenceModel:
     """Open a model with the named runtime, or with the first installed one; raise ConfigurationError if none can."""
     if runtime is not None and runtime not in runtimes:
@@ -50,7 +65,7 @@ def open_model(
     failures: list[ConfigurationError] = []
     for name in (runtime,) if runtime else tuple(runtimes):
         try:
-            return load_opener(runtimes[name])(path, threads=threads, edgetpu=edgetpu)
+            return load_opener(runtimes[name].opener)(path, threads=threads, edgetpu=edgetpu)
         except (RuntimeMissingError, EdgeTpuError) as error:
             failures.append(error)
     # The failure of an installed runtime is more useful than the absence of the others.

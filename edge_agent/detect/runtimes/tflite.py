@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.detect.runtimes.base import PostProcess, Tensor, TensorSpec
-from edge_agent.detect.runtimes.table import EdgeTpuError, RuntimeMissingError
+from edge_agent.detect.runtimes.table import RUNTIMES, EdgeTpuError, RuntimeMissingError
 from shared.errors import ConfigurationError
 
 EDGETPU_LIBRARY = "libedgetpu.so.1"
@@ -24,12 +24,12 @@ _POSTPROCESS = "TFLite_Detection_PostProcess"
 
 def open_litert(path: Path, *, threads: int, edgetpu: bool) -> TfliteModel:
     """Open a model with ai-edge-litert."""
-    return open_with(_import("ai_edge_litert.interpreter", "ai-edge-litert"), path, threads=threads, edgetpu=edgetpu)
+    return open_with(_import(RUNTIMES["litert"].package), path, threads=threads, edgetpu=edgetpu)
 
 
 def open_tflite_runtime(path: Path, *, threads: int, edgetpu: bool) -> TfliteModel:
     """Open a model with tflite-runtime."""
-    return open_with(_import("tflite_runtime.interpreter", "tflite-runtime"), path, threads=threads, edgetpu=edgetpu)
+    return open_with(_import(RUNTIMES["tflite"].package), path, threads=threads, edgetpu=edgetpu)
 
 
 def open_with(
@@ -78,11 +78,12 @@ class TfliteModel:
         self._interpreter = None
 
 
-def _import(module: str, package: str) -> ModuleType:
+def _import(package: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(f"{package}.interpreter")
     except ImportError as error:
-        raise RuntimeMissingError(f"the runtime {package} is not installed: pip install {package} ({error})") from error
+        name = package.replace("_", "-")
+        raise RuntimeMissingError(f"the runtime {name} is not installed: pip install {name} ({error})") from error
 
 
 def _read(path: Path) -> bytes:

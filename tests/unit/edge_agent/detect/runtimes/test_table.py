@@ -10,13 +10,22 @@ import numpy as np
 import pytest
 
 from edge_agent.detect.runtimes.base import InferenceModel, PostProcess
-from edge_agent.detect.runtimes.table import RUNTIMES, EdgeTpuError, RuntimeMissingError, load_opener, open_model
+from edge_agent.detect.runtimes.table import (
+    RUNTIMES,
+    EdgeTpuError,
+    Runtime,
+    RuntimeMissingError,
+    is_runtime_installed,
+    load_opener,
+    open_model,
+)
 from edge_agent.detect.runtimes.tflite import open_with
 from shared.errors import ConfigurationError
 from tests.support.edge.tflite_models import ModelBuilder, write_echo, write_ssd, write_yolo
 
 ANY_LIBRARY = "libm.so.6"
 HERE = "tests.unit.edge_agent.detect.runtimes.test_table"
+GHOST = Runtime("ghost_runtime", f"{HERE}:missing")
 
 
 def missing(path: Path, *, threads: int, edgetpu: bool) -> InferenceModel:
@@ -67,39 +76,39 @@ def test_every_installed_runtime_keeps_the_contract(name: str, model: Path) -> N
 
 def test_the_next_runtime_is_tried_when_one_is_missing(model: Path) -> None:
     """The first that is installed opens the model."""
-    table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
+    table = {"ghost": GHOST, "litert": RUNTIMES["litert"]}
     assert open_model(model, threads=1, edgetpu=False, runtimes=table).outputs
 
 
 def test_no_runtime_at_all_is_one_clear_line(model: Path) -> None:
     """The error names the model and what to install."""
     with pytest.raises(ConfigurationError, match=r"echo\.tflite cannot run: pip install ai-edge-litert"):
-        open_model(model, threads=1, edgetpu=False, runtimes={"ghost": f"{HERE}:missing"})
+        open_model(model, threads=1, edgetpu=False, runtimes={"ghost": GHOST})
 
 
 def test_a_runtime_asked_for_by_name_is_not_replaced(model: Path) -> None:
     """A named runtime that is missing is an error; no other runtime is used instead."""
-    table = {"ghost": f"{HERE}:missing", "litert": RUNTIMES["litert"]}
+    table = {"ghost": GHOST, "litert": RUNTIMES["litert"]}
     with pytest.raises(RuntimeMissingError, match="ghost is not installed"):
         open_model(model, threads=1, edgetpu=False, runtime="ghost", runtimes=table)
 
 
 def test_a_runtime_whose_edge_tpu_fails_leads_to_the_next(model: Path) -> None:
     """The TPU's library may fit another runtime; if none is left, its failure is reported."""
-    table = {"first": f"{HERE}:without_tpu", "litert": RUNTIMES["litert"]}
+    table = {"first": Runtime("first", f"{HERE}:without_tpu"), "litert": RUNTIMES["litert"]}
     assert open_model(model, threads=1, edgetpu=False, runtimes=table).outputs
     with pytest.raises(EdgeTpuError, match="no Edge TPU here"):
         open_model(
             model,
             threads=1,
             edgetpu=True,
-            runtimes={"ghost": f"{HERE}:missing", "first": f"{HERE}:without_tpu"},
+            runtimes={"ghost": GHOST, "first": Runtime("first", f"{HERE}:without_tpu")},
         )
 
 
 def test_a_wrong_file_is_not_tried_on_the_next_runtime(model: Path) -> None:
     """Only a missing package leads on to the next runtime."""
-    table = {"strict": f"{HERE}:refusing", "litert": RUNTIMES["litert"]}
+    table = {"strict": Runtime("strict", f"{HERE}:refusing"), "litert": RUNTIMES["litert"]}
     with pytest.raises(ConfigurationError, match="the file is wrong"):
         open_model(model, threads=1, edgetpu=False, runtimes=table)
 
@@ -110,10 +119,18 @@ def test_an_unknown_runtime_is_named_with_those_that_exist(model: Path) -> None:
         open_model(model, threads=1, edgetpu=False, runtime="onnx")
 
 
-@pytest.mark.parametrize("target", RUNTIMES.values())
-def test_every_row_of_the_table_leads_somewhere(target: str) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=list(RUNTIMES))
+def test_every_row_of_the_table_leads_somewhere(runtime: Runtime) -> None:
     """Each opener can be imported without its runtime's package."""
-    assert callable(load_opener(target))
+    assert callable(load_opener(runtime.opener))
+
+
+def test_one_installed_package_is_enough() -> None:
+    """The packages of the table are looked up, and the preferred one is installed here."""
+    assert is_runtime_installed()
+    assert is_runtime_installed({"ghost": GHOST, "litert": RUNTIMES["litert"]})
+    assert not is_runtime_installed({"ghost": GHOST})
+    assert not is_runtime_installed({})
 
 
 @pytest.mark.parametrize(
