@@ -96,8 +96,8 @@ class PixelEncoding:
         if spec.is_quantised:
             black, white = pixel_range
             real = black + np.arange(256) * ((white - black) / 255.0)
-            exact = np.clip(np.round(real / spec.scale + spec.zero_point), lowest, lowest + 255)
+            exact = spec.quantise(real)
             if np.abs(exact - plain).max() > 1:
-                return exact.astype(spec.dtype)
+                return exact
         self._flip = np.uint8(0x80 if lowest else 0)
         return plain.astype(spec.dtype)

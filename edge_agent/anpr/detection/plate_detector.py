@@ -200,13 +200,10 @@ def open_plate_detector(
 
 
 def _quantise(luma: Luma, spec: TensorSpec) -> Tensor:
-    """Return luma as the network stores it."""
-    if not spec.is_quantised:
-        return luma.astype(spec.dtype)
+    """Return luma as the network stores it. The shipped models' quantisation is a change of sign bit."""
     if spec.dtype == np.int8 and spec.scale == 1.0 and spec.zero_point == -128:
         return (luma ^ np.uint8(128)).view(np.int8)
-    limits = np.iinfo(spec.dtype)
-    return np.clip(np.round(luma / spec.scale) + spec.zero_point, limits.min, limits.max).astype(spec.dtype)
+    return spec.quantise(luma)
 
 
 def _whole_region(image: Image) -> tuple[float, float, float, float]:

@@ -101,13 +101,8 @@ class NetworkPlateReader:
 
     def detect(self, crop: Image) -> tuple[list[DetectedCharacter], dict[str, float]]:
         """Return the characters on a crop, in pixels of the network's input, and the probability of each region."""
-        spec = self._network.input
         picture = to_reader_input(crop, self.model.width, self.model.height)
-        if spec.is_quantised:
-            stored = np.rint(picture / np.float32(spec.scale)) + spec.zero_point
-            limits = np.iinfo(spec.dtype)
-            picture = np.clip(stored, limits.min, limits.max).astype(spec.dtype)
-        outputs = self._network.run(picture[None])
+        outputs = self._network.run(self._network.input.quantise(picture)[None])
         real = [s.dequantise(o)[0] for s, o in zip(self._network.outputs, outputs, strict=True)]
         characters = detect_characters(real[self._cells_at], threshold=self.model.threshold)
         return characters, self._regions(real[1 - self._cells_at]) if len(real) == 2 else {"other": 1.0}

@@ -37,6 +37,13 @@ class TensorSpec:
             return np.asarray(stored, np.float32)
         return np.float32(self.scale) * (np.asarray(stored, np.float32) - np.float32(self.zero_point))
 
+    def quantise(self, real: NDArray[Any]) -> Tensor:
+        """Return the nearest stored values, clipped to the type's range. Without quantisation, values are converted."""
+        if not self.is_quantised:
+            return np.asarray(real, self.dtype)
+        limits = np.iinfo(self.dtype)
+        return np.clip(np.round(real / self.scale + self.zero_point), limits.min, limits.max).astype(self.dtype)
+
     def largest_real(self) -> float | None:
         """Return the largest value the tensor can express; None where the type sets no useful bound."""
         if not self.is_quantised:
