@@ -6,7 +6,6 @@ Deleting the event deletes the read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,8 +26,8 @@ from shared.errors import ContractError
 from shared.events import AnprData, AnprEvent, contract_error
 from shared.ids import Uuid7Generator
 from shared.plates import normalize_plate
+from shared.storage_keys import check_image_key
 
-_IMAGE_KEY: Final = re.compile(r"[A-Za-z0-9_./-]{1,500}")
 _COLUMNS: Final = sql.SQL(PLATE_EVENT_COLUMNS)
 _new_event_id: Final = Uuid7Generator()
 
@@ -172,8 +171,8 @@ def _protected(row: EventRow, vault: PlateVault) -> EventRow:
 
 def _event_row(plate: NewPlate) -> EventRow:
     event = _anpr_event(plate)
-    if plate.vehicle_image_key is not None and not _IMAGE_KEY.fullmatch(plate.vehicle_image_key):
-        raise ContractError("vehicle_image_key must be 1 to 500 of A-Z a-z 0-9 _ . / -")
+    if plate.vehicle_image_key is not None:
+        check_image_key(plate.vehicle_image_key, name="vehicle_image_key")
     return EventRow(
         str(event.event_id),
         event.site_id,

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from cloud_functions.db.events.delete import SnapshotPath, delete_event
-from cloud_functions.db.events.identity import parse_snapshot_path, uuid7_time
+from cloud_functions.db.events.identity import uuid7_time
 from cloud_functions.ingest.publish import Publication
 from shared.clock import format_utc
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
@@ -102,11 +102,8 @@ def test_cloud_c4_a_snapshot_is_kept_while_any_event_uses_it(ingest: IngestHarne
         assert delete_event(connection, UUID(events[0]["event_id"])).snapshots == [SnapshotPath("gate-01", KEY)]
 
 
-def test_times_in_keys_and_ids_limit_the_search() -> None:
-    """Only keys and ids in the project's own formats have a time."""
-    assert parse_snapshot_path(KEY) == ("camera-1", datetime(2026, 11, 20, 12, tzinfo=UTC))
-    assert parse_snapshot_path("somewhere/else.jpg") is None
-    assert parse_snapshot_path("a/2026-13-01/tracking_120000_000000.jpg") is None
+def test_uuid7_time_returns_the_creation_time_of_version_7_only() -> None:
+    """Other versions and times after the year 3000 have no time."""
     assert uuid7_time("0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11") == datetime(2024, 11, 3, 6, 41, 5, 310000, tzinfo=UTC)
     assert uuid7_time(str(uuid4())) is None
     assert uuid7_time("ffffffff-ffff-7c3a-9a2b-3b0e0c5d9f11") is None

@@ -14,10 +14,10 @@ from uuid import UUID
 from psycopg import sql
 
 from cloud_functions.db.events.filter import EventFilter, all_of, event_conditions
-from cloud_functions.db.events.identity import parse_snapshot_path
 from cloud_functions.db.events.queries import find_event
 from cloud_functions.db.events.time_buckets import time_conditions
 from cloud_functions.db.types import Connection
+from shared.storage_keys import parse_snapshot_key
 
 
 class SnapshotPath(NamedTuple):
@@ -91,7 +91,7 @@ def unreferenced_snapshots(connection: Connection, deleted: list[DeletedEvent]) 
     if not shown:
         return []
     places = [(picture, event.camera_id, event.timestamp) for picture, event in shown.items()]
-    places += [(picture, *place) for picture in shown if (place := parse_snapshot_path(picture.path)) is not None]
+    places += [(picture, *place) for picture in shown if (place := parse_snapshot_key(picture.path)) is not None]
     times = [at for _, _, at in places]
     rows = connection.execute(
         """

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from cloud_functions.db.events.insert import EventRow
 from cloud_functions.db.types import Connection
+from shared.storage_keys import snapshot_key_matches
 
 _NEAR: Final = timedelta(days=2)
 _SPAN: Final = timedelta(hours=1, minutes=2)
@@ -112,7 +113,7 @@ def _unusual_time(row: EventRow, *, near: dict[tuple[str, str], bool]) -> _Unusu
         surely_near = near[span] = _distance(row) < _NEAR - _SPAN
     is_odd_id = row.event_id[14] != "7" or not (surely_near or _distance(row) <= _NEAR)
     path = row.snapshot_path
-    is_odd_path = path is not None and not _path_matches_event(path, row.camera_id, row.timestamp)
+    is_odd_path = path is not None and not snapshot_key_matches(path, row.camera_id, row.timestamp)
     if not is_odd_id and not is_odd_path:
         return None
     return _UnusualTime(row.event_id, row.timestamp, row.device_id, path if is_odd_path else None, is_odd_id)
@@ -122,19 +123,3 @@ def _distance(row: EventRow) -> timedelta:
     """Return the distance of the event's time from its id's creation time; the maximum if the id contains no time."""
     minted = uuid7_time(row.event_id)
     return timedelta.max if minted is None else abs(datetime.fromisoformat(row.timestamp) - minted)
-
-
-def _path_matches_event(path: str, camera_id: str, timestamp: str) -> bool:
-    """Return whether a snapshot's key has this camera and this time (``YYYY-MM-DDTHH:MM:SS.ffffffZ``)."""
-    day, clock = timestamp[:10], timestamp[11:26].replace(":", "").replace(".", "_")
-    return path.startswith(f"{camera_id}/{day}/") and f"_{clock}." in path
-
-
-def parse_snapshot_path(path: str) -> tuple[str, datetime] | None:
-    """Return the camera and the time in a snapshot's key, or None if the key has another form."""
-    try:
-        camera_id, day, name = path.split("/")
-        clock = name.rpartition(".")[0][-13:]
-        return camera_id, datetime.strptime(f"{day} {clock}", "%Y-%m-%d %H%M%S_%f").replace(tzinfo=UTC)
-    except ValueError:
-        return None
