@@ -1,3 +1,3 @@
-"""The contracts that both halves of Vedette speak. Standard library and pydantic only."""
+"""The contract between the edge agent and the cloud functions. May import the standard library and pydantic only."""
 
 __version__ = "0.1.0"

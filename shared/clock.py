@@ -71,7 +71,7 @@ class ManualClock:
         self._elapsed_s += seconds
 
     def step(self, seconds: float) -> None:
-        """Set the wall clock forward, or back where negative, as NTP does. Monotonic time does not change."""
+        """Step the wall clock, as NTP does: forward, or back if negative. Monotonic time does not change."""
         self._now += timedelta(seconds=seconds)
 
 
@@ -87,7 +87,7 @@ class StepAwareClock:
         self._clock = clock
         self._lock = threading.Lock()
         self._settings = [(clock_offset_s(clock), clock.monotonic())]
-        """Each offset of the clock, and the monotonic time of its start."""
+        """Offsets of the clock, each with the monotonic time from which it applies."""
 
     def now(self) -> datetime:
         self._detect_step()
@@ -115,15 +115,15 @@ class StepAwareClock:
         return offset_s
 
     def _offset_at(self, wall_s: float) -> float:
-        """Return the latest offset at which the clock showed this time, or else the nearest one."""
+        """Return the latest offset with which the clock showed this time; the nearest offset if there was none."""
         settings, until_s = self._settings, self._clock.monotonic()
-        nearest_s, found_s = float("inf"), settings[-1][0]
+        nearest_s, nearest_offset_s = float("inf"), settings[-1][0]
         for offset_s, since_s in reversed(settings):
             away_s = max(offset_s + since_s - wall_s, wall_s - offset_s - until_s, 0.0)
             if away_s < nearest_s:
-                nearest_s, found_s = away_s, offset_s
+                nearest_s, nearest_offset_s = away_s, offset_s
             until_s = since_s
-        return found_s
+        return nearest_offset_s
 
 
 _REMEMBERED_STEPS = 63
@@ -136,7 +136,7 @@ _QUICK_S = 0.001
 def clock_offset_s(clock: Clock) -> float:
     """Return wall time minus monotonic time, in seconds.
 
-    The two are read one after the other. A pair that took too long is read again.
+    The two clocks are read one after the other. Readings that are too far apart are repeated.
     """
     best_s, offset_s = float("inf"), 0.0
     for _ in range(5):
@@ -169,5 +169,5 @@ _PROCESS_ID = uuid.uuid4().hex
 def format_utc(moment: datetime) -> str:
     """Format an aware time as RFC 3339 in UTC with microseconds and ``Z``; raise ValueError for a naive one."""
     if moment.tzinfo is None:
-        raise ValueError("a time in a message needs a time zone")
+        raise ValueError("a time in a message must have a time zone")
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -1,6 +1,6 @@
 """The event union: one pydantic class per ``event_type``.
 
-Unknown fields are kept, so that an older cloud loses nothing that a newer device sends. An unknown ``schema_version``
+Unknown fields are kept, so an older cloud stores every field that a newer device sends. An unknown ``schema_version``
 or ``event_type`` is rejected with a reason.
 
 To add an event type, add a name in ``event_types``, a class here, a member of ``Event`` and a golden sample in
@@ -38,9 +38,9 @@ MAX_EVENT_BYTES = 128 * 1024
 """AWS IoT Core's limit for one message."""
 
 
-def _normal(plate: str) -> str:
+def _check_normal(plate: str) -> str:
     if plate != normalize_plate(plate) or not any(map(str.isalnum, plate)):
-        raise ValueError("must be a plate in normal form: upper case, without spaces, dots and hyphens")
+        raise ValueError("must be a plate in normal form: upper case, without spaces, dots or hyphens")
     return plate
 
 
@@ -49,7 +49,9 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Milliseconds = Seconds
-NormalPlate = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PLATE_LENGTH), AfterValidator(_normal)]
+NormalPlate = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_PLATE_LENGTH), AfterValidator(_check_normal)
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -72,7 +74,7 @@ class SnapshotRef(_Part):
 
 
 class ModelInfo(_Part):
-    """The model that made the detections."""
+    """The model that produced the detections."""
 
     model_type: Label
     version: Label
@@ -311,7 +313,7 @@ def check_raw_event(payload: bytes) -> None:
 
 
 def holds_nul(payload: bytes) -> bool:
-    """Return whether the JSON contains an escaped NUL character. ``\\\\u0000``, an escaped backslash, is not."""
+    """Return whether the JSON contains an escaped NUL character. ``\\\\u0000`` is an escaped backslash and text."""
     return b"\\u0000" in payload and _NUL.search(payload) is not None
 
 

@@ -1,4 +1,4 @@
-"""Boxes and polygons as they travel on the wire: normalised to the picture, 0..1, origin at the top left."""
+"""Boxes, polygons and polylines. On the wire they are normalised to 0..1, with the origin at the top left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BoundingBox(BaseModel):
 
     @classmethod
     def from_xyxy(cls, xyxy: Sequence[float], *, width_px: float, height_px: float) -> BoundingBox:
-        """Make one from pixel corners, clipped to the picture and rounded to six digits."""
+        """Convert pixel corners ``(x1, y1, x2, y2)``: clipped to the image, normalised, rounded to six digits."""
         left, right = (min(max(float(value) / width_px, 0.0), 1.0) for value in (xyxy[0], xyxy[2]))
         top, bottom = (min(max(float(value) / height_px, 0.0), 1.0) for value in (xyxy[1], xyxy[3]))
         return cls(
@@ -35,14 +35,14 @@ class BoundingBox(BaseModel):
 
 
 class Point(NamedTuple):
-    """A point in the image. The unit (pixels or 0..1) is the caller's."""
+    """A point in the image, in pixels or normalised to 0..1 as the caller chooses."""
 
     x: float
     y: float
 
 
 _ON_EDGE = 1e-12
-"""Squared-distance tolerance within which a point lies on an edge, whatever rounding did to it."""
+"""A point within this squared distance of an edge counts as on the edge. Absorbs rounding errors."""
 
 
 def polygon_contains(polygon: Sequence[Point], point: Point) -> bool:
@@ -61,7 +61,7 @@ def polygon_contains(polygon: Sequence[Point], point: Point) -> bool:
 
 
 def polygon_distance(polygon: Sequence[Point], point: Point) -> float:
-    """Return how far ``point`` is from ``polygon``; 0 inside and on the edge."""
+    """Return the distance of ``point`` from ``polygon``; 0 inside and on the edge."""
     if polygon_contains(polygon, point):
         return 0.0
     edges = zip((polygon[-1], *polygon), polygon, strict=False)
@@ -69,15 +69,15 @@ def polygon_distance(polygon: Sequence[Point], point: Point) -> float:
 
 
 def polygon_area(polygon: Sequence[Point]) -> float:
-    """Return the area that the corners enclose; parts run through in the opposite sense count negative."""
+    """Return the enclosed area. Where edges intersect, parts with the opposite orientation count as negative."""
     pairs = zip((polygon[-1], *polygon), polygon, strict=False)
     return abs(sum(start.x * end.y - end.x * start.y for start, end in pairs)) / 2.0
 
 
 def edge_crossings(polygon: Sequence[Point], start: Point, end: Point) -> list[float]:
-    """Return where the step ``start → end`` meets the polygon's edges, as ascending shares (0..1) of the step."""
+    """Return where the step ``start → end`` crosses the polygon's edges, as ascending fractions (0..1) of the step."""
     step_x, step_y = end.x - start.x, end.y - start.y
-    shares: list[float] = []
+    fractions: list[float] = []
     previous = polygon[-1]
     for corner in polygon:
         edge_x, edge_y = corner.x - previous.x, corner.y - previous.y
@@ -87,17 +87,16 @@ def edge_crossings(polygon: Sequence[Point], start: Point, end: Point) -> list[f
             along_step = (from_x * edge_y - from_y * edge_x) / cross
             along_edge = (from_x * step_y - from_y * step_x) / cross
             if 0.0 <= along_step <= 1.0 and 0.0 <= along_edge <= 1.0:
-                shares.append(along_step)
+                fractions.append(along_step)
         previous = corner
-    return sorted(shares)
+    return sorted(fractions)
 
 
 def signed_distance(polyline: Sequence[Point], point: Point) -> float:
-    """Return how far ``point`` is from ``polyline``: positive on its right, negative on its left, 0 on it.
+    """Return the distance of ``point`` from ``polyline``: positive on its right, negative on its left, 0 on it.
 
-    Right and left are those of somebody who looks from the first point to the last, in picture coordinates (y grows
-    downwards). The first and the last segment are prolonged without end, so that every place has a side; not so where
-    the line ends at its beginning.
+    Right and left are as seen from the first point towards the last, in image coordinates (y increases downwards). The
+    first and the last segment of an open polyline extend to infinity, so that every point has a side.
     """
     closed = polyline[0] == polyline[-1]
     nearest, facing = float("inf"), 0.0
@@ -112,14 +111,14 @@ def signed_distance(polyline: Sequence[Point], point: Point) -> float:
         before = max(-along, 0.0) if number or closed else 0.0
         beyond = max(along - length, 0.0) if number < last or closed else 0.0
         distance = (across * across + (before + beyond) ** 2) ** 0.5
-        # At a corner two segments are equally near: the one that faces the point decides on the side.
+        # At a corner two segments are equally near. The one with the larger perpendicular distance gives the side.
         if distance < nearest - 1e-9 or (distance < nearest + 1e-9 and abs(across) > abs(facing)):
             nearest, facing = distance, across
     return nearest if facing > 0.0 else -nearest
 
 
 def polyline_distance(polyline: Sequence[Point], point: Point) -> float:
-    """Return how far ``point`` is from ``polyline`` itself, which ends at its ends."""
+    """Return the distance of ``point`` from ``polyline``, whose end segments are not extended."""
     return min(_squared_distance(start, end, point) for start, end in pairwise(polyline)) ** 0.5
 
 
@@ -127,34 +126,35 @@ class PolylineCrossing(NamedTuple):
     """Where a step crosses a polyline."""
 
     share: float
-    """Of the step, 0..1."""
+    """Position of the crossing on the step, as a fraction of its length (0..1)."""
     to_right: bool
-    """Whether it goes to the right, looking from the polyline's first point to its last."""
+    """Whether the step goes from left to right, as seen from the polyline's first point towards its last."""
 
 
 def polyline_crossings(polyline: Sequence[Point], start: Point, end: Point) -> list[PolylineCrossing]:
-    """Return where the step ``start → end`` goes through ``polyline`` itself, its ends included, in order.
+    """Return the crossings of ``polyline``, ends included, by the step ``start → end``, in the order of the step.
 
-    A step through a corner where two segments join counts as through one of them, one that only touches it as through
-    both or neither: to the right as often as to the left. A place exactly on a segment counts as on its left, in every
-    step alike.
+    A step through a corner counts as one crossing. A step that only touches a corner counts as two opposite crossings
+    or as none, so the crossings to the right and to the left cancel out. A point exactly on a segment always counts as
+    left of it.
     """
     sides = _corner_sides(polyline, start, end)
-    found: list[PolylineCrossing] = []
+    crossings: list[PolylineCrossing] = []
     for number, (first, second) in enumerate(pairwise(polyline)):
         if sides[number] == sides[number + 1]:
             continue
         before, after = _across(first, second, start), _across(first, second, end)
         is_along = max(abs(before), abs(after)) <= _ON_EDGE
         if (before > 0.0) != (after > 0.0) and not is_along:
-            found.append(PolylineCrossing(share=before / (before - after), to_right=after > 0.0))
-    return sorted(found)
+            crossings.append(PolylineCrossing(share=before / (before - after), to_right=after > 0.0))
+    return sorted(crossings)
 
 
 def _corner_sides(polyline: Sequence[Point], start: Point, end: Point) -> list[int]:
-    """Return on which side of a step's straight line each corner is, -1 or +1, so that none is left out or met twice.
+    """Return the side (-1 left, +1 right) of each corner relative to the straight line through the step.
 
-    A corner on that line counts as on its right, the two ends as opposite to their neighbour.
+    No corner is on the line: a corner exactly on it counts as right of it, and an end point exactly on it counts as
+    opposite to its neighbour. A step through a corner therefore crosses one segment only.
     """
     sides = [_side(start, end, corner) for corner in polyline]
     inner = [side or 1 for side in sides]
@@ -165,12 +165,12 @@ def _corner_sides(polyline: Sequence[Point], start: Point, end: Point) -> list[i
 
 
 def _across(start: Point, end: Point, point: Point) -> float:
-    """Return a number that is positive right of a segment's straight line, negative left of it, 0 on it."""
+    """Return the cross product: positive if ``point`` is right of the line ``start → end``, negative if left of it."""
     return (end.x - start.x) * (point.y - start.y) - (end.y - start.y) * (point.x - start.x)
 
 
 def _side(start: Point, end: Point, point: Point) -> int:
-    """Return -1 left of a straight line, +1 right of it, 0 on it, whatever rounding did to the point."""
+    """Return -1 if ``point`` is left of the line, +1 if right, 0 if on it (within the rounding tolerance)."""
     cross = _across(start, end, point)
     return (cross > _ON_EDGE) - (cross < -_ON_EDGE)
 

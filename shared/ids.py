@@ -26,14 +26,14 @@ def is_segment(text: str) -> bool:
 
 
 def require_segment(text: str, *, name: str) -> str:
-    """Return ``text`` unchanged. Raises ContractError that names the field ``name`` if it is invalid."""
+    """Return ``text`` unchanged. Raises ContractError, which contains the field ``name``, if it is invalid."""
     if not is_segment(text):
         raise ContractError(f"{name} must be 1 to 100 of A-Z a-z 0-9 _ -, got {text[:120]!r}", reason="bad_segment")
     return text
 
 
 class Uuid7Generator:
-    """Generates UUIDv7 (RFC 9562, section 5.7), strictly increasing within one generator, from any thread.
+    """Generates strictly increasing UUIDv7 (RFC 9562, section 5.7). Thread-safe.
 
     The 12 bits of ``rand_a`` hold a counter (RFC 9562, section 6.2, method 1), so that ids generated in one
     millisecond sort in the order of generation.

@@ -1,7 +1,7 @@
-"""Number plates as text: one normal form that edge, ingest and search agree on.
+"""The normal form of number plates, which the edge agent, ingest and search share.
 
-The normal form merges only what the tables below name. Everything else is kept, so that two plates which differ in a
-letter or a digit never become one. ``docs/reference/plates.md`` has the same tables for users.
+Only the characters in the tables below are replaced. All others are kept, so plates that differ in a letter or a digit
+have different normal forms. ``docs/reference/plates.md`` documents the same tables for users.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from types import MappingProxyType
 from typing import Final
 
 MAX_PLATE_LENGTH: Final = 16
-"""Characters of a plate in normal form."""
+"""Maximum length of a plate in normal form, in characters."""
 
 HOMOGLYPHS: Final[Mapping[str, str]] = MappingProxyType(
     dict(zip("АВЕКМНОРСТУХІЈЅ", "ABEKMHOPCTYXIJS", strict=True))
     | dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX", strict=True))
 )
-"""Cyrillic and Greek letters that look like Latin ones; a plate reader cannot distinguish them."""
+"""Cyrillic and Greek letters that look like Latin letters. A plate reader cannot distinguish them."""
 
 TRANSLITERATIONS: Final[Mapping[str, str]] = MappingProxyType(
     dict(zip("ĐÐƉĦŁØŦŊȺɃȻɆǤƗɈȽɌȾɄɎƵ", "DDDHLOTNABCEGIJLRTUYZ", strict=True))
     | {"Æ": "AE", "Œ": "OE", "Þ": "TH", "ẞ": "SS"}
 )
-"""Latin letters that Unicode does not take apart (strokes, ligatures); those with accents lose the accent instead."""
+"""Latin letters with strokes, and ligatures: Unicode does not decompose them. Accented letters lose their accent."""
 
 _MAPPED: Final = {**HOMOGLYPHS, **TRANSLITERATIONS}
 
@@ -41,30 +41,30 @@ _INVISIBLE_RANGES: Final = (
     (0xE0000, 0xE0FFF),
 )
 INVISIBLE: Final = frozenset(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
-"""What nobody sees: zero-width spaces, direction marks, variation selectors, tags (Unicode's
-Default_Ignorable_Code_Point, without letters and musical signs). Such come along when a plate is copied from a page."""
+"""Invisible characters: zero-width spaces, direction marks, variation selectors, tags (Unicode's
+Default_Ignorable_Code_Point, without letters and musical symbols). Text copied from a web page may contain them."""
 
 SEPARATORS: Final = INVISIBLE | frozenset(
     string.punctuation
     + string.whitespace
-    + "\x1c\x1d\x1e\x1f\x85"  # the other control characters that are white space
+    + "\x1c\x1d\x1e\x1f\x85"  # further control characters that are white space
     + "−∙⋅●"
 )
-"""Dropped, with whatever Unicode counts as punctuation (P) or space (Z): ASCII signs, white space, invisible marks."""
+"""Characters that are removed, in addition to Unicode's categories punctuation (P) and separator (Z)."""
 
 _QUERY_SEPARATORS: Final = INVISIBLE | frozenset("._|·•‧・∙⋅●−")
 _FRACTION_SLASH: Final = "\u2044"
-"""What remains between the digits of ``½`` in normal form, so that it is another plate than ``12``."""
+"""Stays between the digits of ``½`` in normal form, so that ``½`` differs from ``12``."""
 _DROPPED_ASCII: Final = dict.fromkeys(map(ord, string.punctuation + string.whitespace + "\x1c\x1d\x1e\x1f"))
 _ACCENTS: Final = (range(0x300, 0x370), range(0x1AB0, 0x1B00), range(0x1DC0, 0x1E00), range(0x20D0, 0x2100))
 
 
 def normalize_plate(text: str) -> str:
-    """Return the form in which plates are compared: ``"b-äk 123"`` → ``"BAK123"``, Cyrillic ``"А1 ВС"`` → ``"A1BC"``.
+    """Return the normal form of a plate: ``"b-äk 123"`` → ``"BAK123"``, Cyrillic ``"А1 ВС"`` → ``"A1BC"``.
 
-    Upper case; compatibility forms (full width, mathematical, ligatures) as the characters they stand for (NFKC);
-    ``HOMOGLYPHS`` and ``TRANSLITERATIONS`` as Latin letters; accents on those and on Latin letters dropped, as are
-    separators. All other letters, digits, marks and symbols are kept as they are.
+    The text is converted to upper case. Compatibility forms (full width, mathematical, ligatures) are replaced with
+    their base characters (NFKC), ``HOMOGLYPHS`` and ``TRANSLITERATIONS`` with Latin letters. Separators and
+    accents of Latin letters are removed. All other letters, digits, marks and symbols are kept.
     """
     if text.isascii():
         return text.upper().translate(_DROPPED_ASCII)
@@ -79,40 +79,39 @@ def normalize_plate(text: str) -> str:
 
 
 def is_separator(char: str) -> bool:
-    """Return whether the character only separates, and is dropped from the normal form."""
+    """Return whether the character is a separator, which the normal form does not contain."""
     return char in SEPARATORS or unicodedata.category(char)[0] in "PZ"
 
 
-def require_plate(text: str, *, least: int = 1) -> str:
-    """Return the normal form of a plate that somebody typed, of ``least`` to ``MAX_PLATE_LENGTH`` characters.
+def require_plate(text: str, *, min_length: int = 1) -> str:
+    """Return the normal form of a plate that a user entered: ``min_length`` to ``MAX_PLATE_LENGTH`` characters.
 
-    Raises:
-        ValueError: it holds what no plate has (an emoji, a control character, a wildcard), which is named, or it is
-            too short or too long.
+    Raises ValueError if the text is too short or too long, or contains a character that plates do not have (an emoji, a
+    control character, a wildcard). The error names that character.
     """
     for char in text:
         if not is_plate_character(char) and not is_query_separator(char):
             raise ValueError(
                 "must be a plate: letters and digits, with spaces, dots and hyphens between them;"
-                f" {describe(char)} is none of these"
+                f" {describe(char)} is not allowed"
             )
     plate = normalize_plate(text)
-    if not least <= len(plate) <= MAX_PLATE_LENGTH or not any(map(str.isalnum, plate)):
-        raise ValueError(f"must be a plate of {least} to {MAX_PLATE_LENGTH} letters and digits")
+    if not min_length <= len(plate) <= MAX_PLATE_LENGTH or not any(map(str.isalnum, plate)):
+        raise ValueError(f"must be a plate of {min_length} to {MAX_PLATE_LENGTH} letters and digits")
     return plate
 
 
 def is_plate_character(char: str) -> bool:
-    """Return whether the character is a letter or digit of any script, or a mark that belongs to one.
+    """Return whether the character is a letter or digit of any script, or a combining mark.
 
-    That includes whatever of those remains in normal form, so a plate may be asked for by its normal form.
+    All characters of a normal form qualify, so a search accepts normal forms.
     """
     kind = unicodedata.category(char)
     return kind[0] in "LN" or char == _FRACTION_SLASH or (kind in ("Mn", "Mc") and char not in INVISIBLE)
 
 
 def describe(char: str) -> str:
-    """Return a character for an error message: itself where it can be printed, its code point and its name."""
+    """Return a description for error messages: the character if it is printable, its code point and its name."""
     shown = f"'{char}' " if char.isprintable() else ""
     kinds = {"Cc": "control character", "Cs": "surrogate", "Co": "private use"}
     name = unicodedata.name(char, kinds.get(unicodedata.category(char), "unnamed"))
@@ -120,14 +119,14 @@ def describe(char: str) -> str:
 
 
 def is_query_separator(char: str) -> bool:
-    """Return whether somebody who types a plate or a pattern may put the character between letters and digits."""
+    """Return whether a plate or pattern entered by a user may contain the character between letters and digits."""
     return char in _QUERY_SEPARATORS or unicodedata.category(char) in ("Pd", "Zs")
 
 
 def compose(text: str) -> str:
-    """Return text in Unicode's composed form, without accents that have no such form on a letter that looks Latin.
+    """Return the text in Unicode's composed form. Removes accents that do not compose with a Latin-looking letter.
 
-    For patterns, whose characters are brought into normal form one by one.
+    Patterns need this because their characters are normalised one at a time.
     """
     if text.isascii():
         return text
@@ -140,12 +139,12 @@ def compose(text: str) -> str:
 
 
 def _is_accent(char: str) -> bool:
-    """Return whether the mark is one of those that Latin, Greek and Cyrillic letters carry."""
+    """Return whether the character is a combining accent of Latin, Greek or Cyrillic letters."""
     return bool(unicodedata.combining(char)) and any(ord(char) in block for block in _ACCENTS)
 
 
 def _decomposed(text: str) -> str:
-    """Return upper case in Unicode's compatibility decomposition; both again until neither changes anything."""
+    """Return the text in upper case and Unicode's compatibility decomposition, repeated until it no longer changes."""
     while True:
         changed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).upper())
         if changed == text:

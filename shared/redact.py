@@ -13,8 +13,8 @@ MASK = "***"
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with the user info and secret query values of every URL in it masked.
+    """Return ``text`` with user info and secret query values of all its URLs masked.
 
-    A password that itself holds ``@`` is masked up to the last ``@`` before the host ends.
+    A password may contain ``@``: everything up to the last ``@`` before the host is masked.
     """
     return _QUERY_SECRET.sub(rf"\g<name>{MASK}", _URL_USERINFO.sub(rf"\g<scheme>{MASK}@", text))

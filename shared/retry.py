@@ -1,15 +1,14 @@
 """Backoff for retry loops, and logging of unexpected exceptions.
 
 A retry loop waits after every exception, longer after each failure in a row. It logs expected errors
-(``TransientError`` and others) itself. Any other exception is a fault, which is logged with its traceback once and not
-at each repetition::
+(``TransientError`` and others) itself. Any other exception is a fault, which is logged once with its traceback::
 
     backoff, faults = Backoff(min_s=0.5, max_s=30), FaultLog(logger)
     while not stopped.is_set():
         try:
             work()
         except TransientError as error:
-            logger.warning("the broker is away: %s", error)
+            logger.warning("the broker is unavailable: %s", error)
             stopped.wait(backoff.failed())
         except Exception as error:
             faults.log(error, "running ingest failed")
@@ -27,17 +26,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_MOST_DOUBLINGS = 32
-_MOST_KINDS = 64
+_MAX_DOUBLINGS = 32
+_MAX_KINDS = 64
 _Kind = tuple[type[BaseException], str, int]
-"""Type, file and line."""
+"""Exception type, file and line."""
 
 
 class Backoff:
-    """The wait after a failure: ``min_s`` after the first, doubled after each further one in a row, at most ``max_s``.
+    """Exponential backoff: ``min_s`` after the first failure, doubled after each further one, at most ``max_s``.
 
-    ``jitter_ratio`` takes a random part off each wait, so that many that fail together do not try again together:
-    0 is none, 0.5 leaves at least half of the wait, 1 leaves anything from nothing to all of it.
+    ``jitter_ratio`` (0..1) shortens each wait by a random part, at most by this fraction, so that clients that fail at
+    the same time do not retry at the same time. A higher value spreads retries more.
     """
 
     def __init__(
@@ -46,23 +45,23 @@ class Backoff:
         self._min_s = min_s
         self._max_s = max_s
         self._jitter_ratio = jitter_ratio
-        self._random = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._random = rng or random.Random()  # noqa: S311 - spreads load; not security-relevant
         self.failures = 0
-        """Failures in a row."""
+        """Number of consecutive failures."""
 
     def failed(self) -> float:
         """Count a failure; return how long to wait before the next attempt, in seconds."""
-        bound_s = min(self._min_s * 2.0 ** min(self.failures, _MOST_DOUBLINGS), self._max_s)
+        bound_s = min(self._min_s * 2.0 ** min(self.failures, _MAX_DOUBLINGS), self._max_s)
         self.failures += 1
         return bound_s * (1.0 - self._jitter_ratio * self._random.random())
 
     def succeeded(self) -> None:
-        """Start from ``min_s`` again."""
+        """Reset: the next wait is ``min_s``."""
         self.failures = 0
 
 
 class SharedBackoff:
-    """A ``Backoff`` shared by several threads. Of simultaneous failures only the first counts."""
+    """A ``Backoff`` shared by several threads. Failures during a pause do not count."""
 
     def __init__(self, *, min_s: float, max_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._backoff = Backoff(min_s=min_s, max_s=max_s)
@@ -84,7 +83,7 @@ class SharedBackoff:
             self._until_s = 0.0
 
     def remaining_s(self) -> float:
-        """Return how much of the pause is left, in seconds; 0 where there is none."""
+        """Return the remaining pause in seconds; 0 if there is none."""
         return max(0.0, self._until_s - self._monotonic())
 
 
@@ -97,7 +96,7 @@ class _Occurrences:
 class FaultLog:
     """Logs unexpected exceptions: the first of a kind as an error with its traceback, repetitions at DEBUG.
 
-    Two exceptions are of a kind when they have the same type and were raised at the same line. A kind that did not
+    Two exceptions are of the same kind if they have the same type and were raised at the same line. A kind that did not
     occur for ``forget_after_s`` is logged as an error again. Thread-safe.
     """
 
@@ -126,19 +125,19 @@ class FaultLog:
         kind = (type(error), *_raised_at(error))
         with self._lock:
             now_s = self._monotonic()
-            known = self._seen.pop(kind, None)
-            if known is None or now_s - known.last_s > self._forget_after_s:
-                known = _Occurrences()
-            known.count += 1
-            known.last_s = now_s
-            self._seen[kind] = known
-            if len(self._seen) > _MOST_KINDS:
+            occurrences = self._seen.pop(kind, None)
+            if occurrences is None or now_s - occurrences.last_s > self._forget_after_s:
+                occurrences = _Occurrences()
+            occurrences.count += 1
+            occurrences.last_s = now_s
+            self._seen[kind] = occurrences
+            if len(self._seen) > _MAX_KINDS:
                 del self._seen[next(iter(self._seen))]
-            return known.count
+            return occurrences.count
 
 
 def _raised_at(error: BaseException) -> tuple[str, int]:
-    """Return file and line where the exception was raised."""
+    """Return the file and line at which the exception was raised."""
     entry = error.__traceback__
     if entry is None:
         return "", 0

@@ -1,4 +1,4 @@
-"""``python -m shared.schemas DIR``: write the contracts as JSON Schema, for people in other languages."""
+"""``python -m shared.schemas DIR``: write the contract as JSON Schema, for clients in other languages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return every public contract's JSON Schema by file name."""
+    """Return the JSON Schema of every message type, by file name."""
     command: TypeAdapter[Command] = TypeAdapter(Command)
     return {
         "event.schema.json": _titled("Vedette event, on the wire", event_json_schema()),
@@ -30,28 +30,28 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def render(schema: dict[str, Any]) -> str:
-    """Return the file's exact text."""
+    """Return the exact content of the file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files; ``--check`` only compares, and fails where one is stale."""
+    """Write the files. With ``--check``, compare them only and return 1 if one is outdated."""
     parser = argparse.ArgumentParser(prog="python -m shared.schemas", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a file is outdated")
     options = parser.parse_args(arguments)
-    stale: list[str] = []
+    outdated: list[str] = []
     for name, schema in schemas().items():
         path = options.folder / name
         if options.check:
             if not path.is_file() or path.read_text(encoding="utf-8") != render(schema):
-                stale.append(name)
+                outdated.append(name)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(render(schema), encoding="utf-8")
-    if stale:
-        sys.stderr.write(f"stale: {', '.join(stale)}; run `make schemas`\n")
-    return 1 if stale else 0
+    if outdated:
+        sys.stderr.write(f"outdated: {', '.join(outdated)}; run `make schemas`\n")
+    return 1 if outdated else 0
 
 
 def _titled(title: str, schema: dict[str, Any]) -> dict[str, Any]:

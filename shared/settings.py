@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from shared.geometry import Point, Ratio, polygon_area
 
 PointSetting = tuple[Ratio, Ratio]
-"""A point of the picture as ``[x, y]``, shares of its width and height."""
+"""A point in the image as ``[x, y]``, normalised to 0..1."""
 
-_SMALLEST_AREA = 1e-6
+_MIN_AREA = 1e-6
 Corners = TypeVar("Corners", bound=Sequence[Sequence[float]])
 
 
@@ -33,7 +33,7 @@ class Settings(BaseModel):
 
 def require_area(corners: Corners) -> Corners:
     """Return the corners of a polygon, normalised to 0..1. Raises ValueError if they enclose no area."""
-    if polygon_area([Point(*corner) for corner in corners]) < _SMALLEST_AREA:
+    if polygon_area([Point(*corner) for corner in corners]) < _MIN_AREA:
         raise ValueError("the polygon has no area; give at least three corners, in order along its edge")
     return corners
 
@@ -41,7 +41,7 @@ def require_area(corners: Corners) -> Corners:
 def duplicate_names(names: Sequence[str]) -> str:
     """Return names that occur twice or differ only in case, as text; "" if there are none.
 
-    People, some file systems and many searches do not distinguish such names.
+    Users, some file systems and many searches do not distinguish such names.
     """
     alike: dict[str, list[str]] = {}
     for name in names:

@@ -20,13 +20,9 @@ _CA_WITHOUT_KEY_USAGE = 92
 _STRICT = range(79, 94)
 """Results that occur only with VERIFY_X509_STRICT."""
 
-_ISSUER_WORDS = (
-    "it is not signed by an authority that is trusted here; name the PEM file of the authority that signed it as"
-    " ca_file"
-)
+_ISSUER_WORDS = "it is not signed by a trusted authority; set ca_file to the PEM file of the authority that signed it"
 _NAME_WORDS = (
-    "it is for another name; use a name or address that the certificate holds, or issue it with this one"
-    " (subjectAltName)"
+    "it is for another name; use a name or address that it contains, or issue it again with this one (subjectAltName)"
 )
 _WORDS: dict[int, str] = {
     _NOT_YET_VALID: "it is not valid yet; check this machine's clock",
@@ -55,15 +51,15 @@ _WORDS: dict[int, str] = {
     ),
 }
 _STRICT_WORDS = (
-    "it, or its authority's certificate, does not keep to RFC 5280 as Python 3.13 and later require; issue it again"
+    "it, or its authority's certificate, does not conform to RFC 5280 as Python 3.13 and later require; issue it again"
 )
-_DEEPEST = 10
+_MAX_CAUSES = 10
 
 
 def explain_tls_error(error: BaseException) -> str | None:
-    """Return what is wrong and what to do, with OpenSSL's own words in brackets; None where it is not about TLS.
+    """Return the cause and the remedy, followed by OpenSSL's message in brackets; None if it is not a TLS error.
 
-    Libraries wrap what ``ssl`` raises, so what ``error`` was raised from counts too.
+    Libraries wrap the exceptions of ``ssl``, so the causes of ``error`` are examined too.
     """
     cause = _tls_error(error)
     if cause is None:
@@ -72,18 +68,18 @@ def explain_tls_error(error: BaseException) -> str | None:
         words = _WORDS.get(cause.verify_code)
         if words is None:
             words = _STRICT_WORDS if cause.verify_code in _STRICT else "it cannot be verified"
-        return f"the other side's certificate is rejected: {words} ({cause.reason}: {cause.verify_message})"
+        return f"the certificate of the other side is rejected: {words} ({cause.reason}: {cause.verify_message})"
     reason: str = getattr(cause, "reason", None) or ""
     if reason == "WRONG_VERSION_NUMBER":
-        return f"the other side does not speak TLS on this port; correct the port or use no TLS ({reason})"
+        return f"the other side does not speak TLS on this port; correct the port or disable TLS ({reason})"
     if "ALERT" in reason:
         return f"the other side rejects the connection; check this side's certificate and key ({reason})"
-    return f"TLS fails: {cause}"
+    return f"TLS error: {cause}"
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
     link: BaseException | None = error
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_CAUSES):
         if link is None or isinstance(link, ssl.SSLError):
             return link
         link = link.__cause__ or link.__context__

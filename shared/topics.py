@@ -1,4 +1,4 @@
-"""MQTT topics: ``vedette/{site_id}/{device_id}/…``. QoS 1 throughout."""
+"""MQTT topics: ``vedette/{site_id}/{device_id}/…``. All messages use QoS 1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPLIES_FILTER = f"{ROOT}/+/+/replies/+"
 
 @dataclass(frozen=True, slots=True)
 class DeviceTopics:
-    """The topics of one device; every part is checked when the object is made."""
+    """The topics of one device. Raises ContractError if an id is not a valid segment."""
 
     site_id: str
     device_id: str
@@ -54,7 +54,7 @@ class DeviceTopics:
 
 @dataclass(frozen=True, slots=True)
 class TopicAddress:
-    """A topic taken apart: whose it is, its kind (events, heartbeat, status, commands, replies), and what follows."""
+    """A parsed topic. ``kind`` is events, heartbeat, status, commands or replies; ``rest`` is what follows it."""
 
     site_id: str
     device_id: str
@@ -66,7 +66,7 @@ _LEVELS_AFTER_KIND = {"events": 2, "heartbeat": 0, "status": 0, "commands": 1, "
 
 
 def parse_topic(topic: str) -> TopicAddress:
-    """Take a topic apart; raise ContractError for one that is not ours."""
+    """Parse a topic. Raises ContractError if it is not a Vedette topic."""
     root, *levels = topic.split("/")
     if root != ROOT or len(levels) < 3 or _LEVELS_AFTER_KIND.get(levels[2]) != len(levels) - 3:
         raise ContractError(f"not a Vedette topic: {topic[:200]!r}", reason="bad_topic")

@@ -1,7 +1,7 @@
 """Reads ``event_data`` that was not validated: each reader checks the type of the field.
 
-Devices may add fields of any name and form (``extra="allow"`` in ``shared.events``), so a ``motion`` event may carry an
-``anpr_result`` that is the text ``none``. Only ``event_type`` decides which fields are typed. Code that reads
+Devices may add fields of any name and type (``extra="allow"`` in ``shared.events``): a ``motion`` event may contain an
+``anpr_result`` with the text ``none``. Only ``event_type`` decides which fields are typed. Code that reads
 stored events selects the fields by type and reads them through this class.
 """
 
@@ -42,7 +42,7 @@ class UntypedData:
             return None
         try:
             return value if math.isfinite(value) else None
-        except OverflowError:  # an integer beyond what a float holds
+        except OverflowError:  # an integer beyond the range of a float
             return None
 
     def part(self, name: str) -> UntypedData:

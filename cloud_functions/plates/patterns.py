@@ -67,7 +67,7 @@ def check_pattern(kind: PatternKind, text: str, max_distance: int | None) -> str
         glob = _glob(text)
         compile_glob(glob)
         return glob
-    plate = require_plate(text, least=1 if kind == "exact" else MIN_FUZZY_LENGTH)
+    plate = require_plate(text, min_length=1 if kind == "exact" else MIN_FUZZY_LENGTH)
     if max_distance is not None and not 0 <= max_distance <= MAX_DISTANCE:
         raise ValueError(f"max_distance must be 0 to {MAX_DISTANCE}")
     return plate

@@ -1,4 +1,4 @@
-"""The normal form of plates: what is mapped is written down, what separates is dropped, everything else is kept."""
+"""The normal form of plates: mapped characters are documented, separators are removed, all others are kept."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from shared.plates import HOMOGLYPHS, MAX_PLATE_LENGTH, TRANSLITERATIONS, normalize_plate, require_plate
 
-EVERYTHING = [chr(number) for number in range(sys.maxunicode + 1)]
-LETTERS_AND_DIGITS = [char for char in EVERYTHING if unicodedata.category(char)[0] in "LN"]
+ALL_CHARACTERS = [chr(number) for number in range(sys.maxunicode + 1)]
+LETTERS_AND_DIGITS = [char for char in ALL_CHARACTERS if unicodedata.category(char)[0] in "LN"]
 
 
 def documented(char: str) -> str:
-    """Return what the reference says becomes of one letter or digit, written without the code under test."""
+    """Return the normal form of one letter or digit according to the reference, independent of the code under test."""
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).upper())
     text = unicodedata.normalize("NFKD", text.upper())
     mapped = ""
@@ -59,13 +59,13 @@ def documented(char: str) -> str:
         ("AB♥12", "AB♥12"),
     ],
 )
-def test_cloud_a3_normal_forms(read: str, normal: str) -> None:
-    """Look-alikes and transliterations become Latin, separators go, everything else stays."""
+def test_cloud_a3_normalize_plate_returns_the_documented_form(read: str, normal: str) -> None:
+    """Homoglyphs and transliterations become Latin letters, separators are removed, all others are kept."""
     assert normalize_plate(read) == normal
 
 
-def test_cloud_a3_no_letter_or_digit_of_unicode_is_dropped() -> None:
-    """Each one of them has the documented normal form, alone and within a plate, and never none."""
+def test_cloud_a3_every_letter_and_digit_of_unicode_is_kept() -> None:
+    """Each has its documented, non-empty normal form, alone and within a plate."""
     for char in LETTERS_AND_DIGITS:
         normal = normalize_plate(char)
         assert normal == documented(char), ascii(char)
@@ -73,38 +73,38 @@ def test_cloud_a3_no_letter_or_digit_of_unicode_is_dropped() -> None:
         assert normalize_plate(f"A{char}1") == f"A{normal}1", ascii(char)
 
 
-def test_cloud_a3_two_letters_share_a_normal_form_only_where_that_is_documented() -> None:
-    """Of all scripts: one character, one normal form, unless compatibility or the tables make them one."""
+def test_cloud_a3_two_letters_share_a_normal_form_only_if_documented() -> None:
+    """In all scripts, only compatibility forms and the tables merge characters."""
     seen: dict[str, str] = {}
     for char in LETTERS_AND_DIGITS:
-        own = documented(char)
-        assert seen.setdefault(normalize_plate(char), own) == own
+        form = documented(char)
+        assert seen.setdefault(normalize_plate(char), form) == form
 
 
 @given(st.lists(st.sampled_from(LETTERS_AND_DIGITS)), st.lists(st.sampled_from(LETTERS_AND_DIGITS)))
-def test_cloud_a3_plates_that_differ_stay_different(one: list[str], other: list[str]) -> None:
-    """Their normal forms are equal exactly where the characters' documented forms are, put together."""
+def test_cloud_a3_different_plates_have_different_normal_forms(one: list[str], other: list[str]) -> None:
+    """Two normal forms are equal exactly if the documented forms of the characters are."""
     forms = [unicodedata.normalize("NFC", "".join(map(documented, text))) for text in (one, other)]
     assert (normalize_plate("".join(one)) == normalize_plate("".join(other))) == (forms[0] == forms[1])
 
 
 @given(st.text())
-def test_cloud_a3_the_normal_form_is_normal(text: str) -> None:
-    """Normalising twice changes nothing, and nothing that only separates is left."""
+def test_cloud_a3_normalize_plate_is_idempotent(text: str) -> None:
+    """A normal form does not change when normalised again, and contains no separators."""
     once = normalize_plate(text)
     assert normalize_plate(once) == once
     assert not any(unicodedata.category(char)[0] in "PZ" or char.isspace() for char in once)
 
 
 @given(st.lists(st.sampled_from("AZ09ÖБ京أ"), min_size=1, max_size=8), st.sampled_from(" -.·•|_–—\u00a0\u3000"))
-def test_cloud_a3_separators_make_no_difference(letters: list[str], separator: str) -> None:
-    """However a plate is spaced, in any alphabet; and a query may be spaced so too."""
+def test_cloud_a3_separators_do_not_change_the_normal_form(letters: list[str], separator: str) -> None:
+    """In every alphabet, for stored plates and for queries."""
     assert normalize_plate(separator.join(letters)) == normalize_plate("".join(letters))
     assert require_plate(separator.join(letters)) == normalize_plate("".join(letters))
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "description"),
     [
         ("AB🚗1", "U+1F697, AUTOMOBILE"),
         ("AB\x071", "U+0007, control character"),
@@ -117,17 +117,17 @@ def test_cloud_a3_separators_make_no_difference(letters: list[str], separator: s
         ("AB\ud8001", "U+D800, surrogate"),
     ],
 )
-def test_cloud_a3_what_no_plate_has_is_refused_by_name(text: str, named: str) -> None:
-    """In a query or a pattern: an emoji or a control character is not silently left out."""
-    with pytest.raises(ValueError, match="must be a plate") as refused:
+def test_cloud_a3_require_plate_names_an_invalid_character(text: str, description: str) -> None:
+    """Emoji and control characters in a query raise an error that contains the character's name."""
+    with pytest.raises(ValueError, match="must be a plate") as raised:
         require_plate(text)
-    assert named in str(refused.value)
-    assert str(refused.value).isprintable()
+    assert description in str(raised.value)
+    assert str(raised.value).isprintable()
 
 
 @given(st.lists(st.sampled_from("AZ09Б京½¼↉⑴⒈🄁①Ⅷ²" + "\u200b\u200d\u202e\u2063\ufe0f\ufeff\U000e0061 -·"), max_size=16))
-def test_cloud_a3_what_is_stored_can_be_asked_for(letters: list[str]) -> None:
-    """A plate with fractions, digits in brackets and marks that nobody sees, as it was read and in normal form."""
+def test_cloud_a3_require_plate_accepts_stored_plates(letters: list[str]) -> None:
+    """A plate with fractions, bracketed digits and invisible marks is accepted as read and in normal form."""
     text = "".join(letters)
     stored = normalize_plate(text)
     if not 1 <= len(stored) <= MAX_PLATE_LENGTH:
@@ -137,21 +137,21 @@ def test_cloud_a3_what_is_stored_can_be_asked_for(letters: list[str]) -> None:
 
 
 @pytest.mark.parametrize("mark", ["\u00ad", "\u200b", "\u200d", "\u2060", "\u2063", "\u180e", "\ufe0f", "\ufeff"])
-def test_cloud_a3_marks_that_nobody_sees_make_no_difference(mark: str) -> None:
-    """Stored or typed, between, before and after the characters."""
+def test_cloud_a3_invisible_marks_do_not_change_the_normal_form(mark: str) -> None:
+    """Between, before and after the characters, stored or entered."""
     assert normalize_plate(f"{mark}A{mark}1{mark}") == require_plate(f"{mark}A{mark}1{mark}") == "A1"
     with pytest.raises(ValueError, match="must be a plate"):
         require_plate(mark)
 
 
-def test_cloud_a3_a_fraction_is_not_its_digits() -> None:
-    """½ and 12 are two plates, however either is asked for."""
+def test_cloud_a3_a_fraction_differs_from_its_digits() -> None:
+    """½ and 12 are two plates, in every notation."""
     assert require_plate("A½") == require_plate("A1\u20442") == "A1\u20442"
     assert require_plate("A12") == "A12"
 
 
 @pytest.mark.parametrize("text", ["", "--", "\u0301", "A" * 17, "Æ" * 9])
-def test_cloud_a3_too_short_and_too_long(text: str) -> None:
-    """Counted in normal form."""
+def test_cloud_a3_require_plate_rejects_wrong_lengths(text: str) -> None:
+    """The length is that of the normal form."""
     with pytest.raises(ValueError, match="of 1 to 16 letters and digits"):
         require_plate(text)

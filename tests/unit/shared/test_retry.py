@@ -1,4 +1,4 @@
-"""Waits between attempts, and the log of faults that nobody foresaw."""
+"""Backoff of retry loops, and logging of unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from shared.retry import Backoff, FaultLog, SharedBackoff
 log = logging.getLogger("test.retry")
 
 
-def test_python_backoff_doubles_up_to_its_limit_and_starts_again() -> None:
-    """Each failure in a row doubles the wait; a success ends the row."""
+def test_python_backoff_doubles_up_to_its_maximum_and_resets() -> None:
+    """Each consecutive failure doubles the wait; a success resets it."""
     backoff = Backoff(min_s=0.5, max_s=3)
     assert [backoff.failed() for _ in range(5)] == [0.5, 1, 2, 3, 3]
     assert backoff.failures == 5
@@ -25,16 +25,16 @@ def test_python_backoff_doubles_up_to_its_limit_and_starts_again() -> None:
 
 
 @given(failures=st.integers(1, 5000), seed=st.integers(0, 99), ratio=st.floats(0, 1))
-def test_python_backoff_with_jitter_stays_within_its_bounds(failures: int, seed: int, ratio: float) -> None:
-    """However many failures: never longer than the bound, never shorter than what the jitter leaves."""
+def test_python_backoff_with_jitter_stays_within_bounds(failures: int, seed: int, ratio: float) -> None:
+    """For any number of failures, the wait is at most the bound and at least what the jitter leaves."""
     backoff = Backoff(min_s=1, max_s=8, jitter_ratio=ratio, rng=random.Random(seed))
     backoff.failures = failures - 1
     bound_s = min(8, 2 ** min(failures - 1, 10))
     assert bound_s * (1 - ratio) - 1e-9 <= backoff.failed() <= bound_s
 
 
-def test_python_threads_that_fail_together_count_once() -> None:
-    """Four uploads that hit the same outage lengthen the pause once, and a success ends it."""
+def test_python_simultaneous_failures_count_once() -> None:
+    """Four uploads that fail in the same outage lengthen the pause once; a success ends it."""
     clock = ManualClock()
     backoff = SharedBackoff(min_s=10, max_s=15, monotonic=clock.monotonic)
     assert backoff.remaining_s() == 0
@@ -60,8 +60,8 @@ def caught(number: int) -> KeyError:
     return raised.value
 
 
-def test_python_a_fault_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    """A repetition is the same type from the same line, whatever its text; another line is another fault."""
+def test_python_repeated_faults_are_logged_once_with_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """A repetition has the same type and line; its text may differ. Another line is another fault."""
     faults = FaultLog(log)
     with caplog.at_level(logging.DEBUG, log.name):
         for number in range(1, 101):
@@ -79,8 +79,8 @@ def test_python_a_fault_is_logged_once_with_its_traceback(caplog: pytest.LogCapt
     assert "again (100 times so far): KeyError" in caplog.text
 
 
-def test_python_a_fault_that_comes_back_after_a_quiet_time_is_logged_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Who looks into the log of this week finds this week's fault, even where last month's was the same."""
+def test_python_a_fault_is_logged_again_after_an_interval(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault that did not occur for forget_after_s is logged as an error again."""
     clock = ManualClock()
     faults = FaultLog(log, forget_after_s=3600, monotonic=clock.monotonic)
     for quiet_s, logged in ((0, 1), (3599, 1), (3599, 1), (3601, 2)):
@@ -89,8 +89,8 @@ def test_python_a_fault_that_comes_back_after_a_quiet_time_is_logged_again(caplo
         assert caplog.text.count("Traceback") == logged
 
 
-def test_python_the_log_of_faults_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    """A thousand kinds of fault do not grow the memory of a process that runs for years."""
+def test_python_fault_log_memory_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand kinds of fault do not increase the memory of a long-running process."""
     faults = FaultLog(log)
     for number in range(1000):
         faults.log(type(f"Error{number}", (Exception,), {})(), "the feed failed")

@@ -1,4 +1,4 @@
-"""Certificate errors in plain words, from real handshakes."""
+"""Explanations of TLS errors, from real handshakes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ISSUER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority")])
 MOMENT = datetime.now(UTC)
 
 
-class Pair:
-    """An authority and a server's certificate that lack what a test names."""
+class CertificatePair:
+    """A CA and a server certificate, without the extension that a test names."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Pair:
 def receive(client: ssl.SSLContext, ours: socket.socket) -> None:
     ours.settimeout(30)
     with client.wrap_socket(ours, server_hostname="127.0.0.1") as conversation:
-        conversation.recv(1)  # with TLS 1.3 the server's opinion of the client comes after the handshake
+        conversation.recv(1)  # with TLS 1.3 the server rejects the client after the handshake
 
 
 def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> BaseException:
-    """Return what the client's side of a handshake over a socket pair raises."""
+    """Return the exception that the client raises in a handshake over a socket pair."""
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
@@ -102,7 +102,7 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> BaseException:
     return raised.value
 
 
-def explained(pair: Pair, *, trusted: Path | None = None) -> str | None:
+def explained(pair: CertificatePair, *, trusted: Path | None = None) -> str | None:
     client = ssl.create_default_context(cafile=str(trusted or pair.ca))
     client.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -119,11 +119,9 @@ def explained(pair: Pair, *, trusted: Path | None = None) -> str | None:
         ("usage", r"no key usage, which Python 3\.13 .* keyUsage = critical"),
     ],
 )
-def test_python_a_certificate_that_python_3_13_rejects_says_what_it_lacks(
-    without: str, words: str, tmp_path: Path
-) -> None:
-    """Self-made authorities often lack these extensions; the error names the one and how to add it."""
-    text = explained(Pair(tmp_path, without=without))
+def test_python_missing_certificate_extensions_are_named(without: str, words: str, tmp_path: Path) -> None:
+    """Self-made CAs often lack these extensions; the error names the extension and how to add it."""
+    text = explained(CertificatePair(tmp_path, without=without))
     assert text is not None
     assert re.search(words, text)
     assert "CERTIFICATE_VERIFY_FAILED" in text
@@ -137,24 +135,24 @@ def test_python_a_certificate_that_python_3_13_rejects_says_what_it_lacks(
         ((-1, 1), "127.0.0.9", "it is for another name"),
     ],
 )
-def test_python_other_certificate_errors_say_what_to_do(
+def test_python_certificate_errors_contain_the_remedy(
     days: tuple[float, float], address: str, words: str, tmp_path: Path
 ) -> None:
-    """The clock, the name, the authority: each has its own remedy."""
-    assert words in str(explained(Pair(tmp_path, days=days, address=address)))
+    """A wrong clock and a wrong name each have their own remedy."""
+    assert words in str(explained(CertificatePair(tmp_path, days=days, address=address)))
 
 
-def test_python_an_unknown_authority_is_named_as_the_cause(tmp_path: Path) -> None:
-    """The remedy is the setting that names the authority."""
+def test_python_an_unknown_authority_is_explained(tmp_path: Path) -> None:
+    """The error names the setting for the CA file."""
     (tmp_path / "other").mkdir()
-    other = Pair(tmp_path / "other")
-    assert "name the PEM file of the authority that signed it as ca_file" in str(
-        explained(Pair(tmp_path), trusted=other.ca)
+    other = CertificatePair(tmp_path / "other")
+    assert "set ca_file to the PEM file of the authority that signed it" in str(
+        explained(CertificatePair(tmp_path), trusted=other.ca)
     )
 
 
-def test_python_a_port_without_tls_is_recognised() -> None:
-    """A plain port answers with something that is not TLS."""
+def test_python_a_port_without_tls_is_explained() -> None:
+    """A plain port answers with data that is not TLS."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -163,9 +161,9 @@ def test_python_a_port_without_tls_is_recognised() -> None:
     assert "does not speak TLS on this port" in str(explain_tls_error(raised.value))
 
 
-def test_python_a_rejected_client_certificate_is_recognised(tmp_path: Path) -> None:
-    """A broker that wants a certificate gets none: its alert is put into words."""
-    pair = Pair(tmp_path)
+def test_python_a_rejected_client_certificate_is_explained(tmp_path: Path) -> None:
+    """The TLS alert of a broker that requires a certificate is explained."""
+    pair = CertificatePair(tmp_path)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(pair.certificate)
     server.load_verify_locations(pair.ca)
@@ -174,8 +172,8 @@ def test_python_a_rejected_client_certificate_is_recognised(tmp_path: Path) -> N
     assert "check this side's certificate and key" in str(explain_tls_error(handshake(client, server)))
 
 
-def test_python_a_wrapped_tls_error_is_found_and_others_are_not() -> None:
-    """boto3 and urllib wrap what the ssl module raises; a timeout is not about TLS."""
+def test_python_wrapped_tls_errors_are_explained_and_others_are_not() -> None:
+    """boto3 and urllib wrap exceptions of the ssl module; a timeout is not a TLS error."""
 
     def fail() -> None:
         raise ssl.SSLError(1, "broken record")
@@ -188,5 +186,5 @@ def test_python_a_wrapped_tls_error_is_found_and_others_are_not() -> None:
 
     with pytest.raises(RuntimeError) as raised:
         upload()
-    assert explain_tls_error(raised.value) == "TLS fails: broken record"
+    assert explain_tls_error(raised.value) == "TLS error: broken record"
     assert explain_tls_error(TimeoutError("no answer")) is None

@@ -1,4 +1,4 @@
-"""Fields of which nothing is known."""
+"""Reading fields of unknown types."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from shared.untyped_data import UntypedData
 
 
 @pytest.mark.parametrize("value", [None, 3, "text", [1], True])
-def test_cloud_a7_what_is_no_object_has_no_fields(value: object) -> None:
-    """Nothing raises, whatever stands where an object is looked for."""
+def test_cloud_a7_a_value_that_is_not_an_object_has_no_fields(value: object) -> None:
+    """No reader raises, for any JSON value in place of an object."""
     data = UntypedData(value)
     assert (data.text("a"), data.number("a"), data.part("a").part("b").text("c"), data.parts("a")) == (
         None,
@@ -19,8 +19,8 @@ def test_cloud_a7_what_is_no_object_has_no_fields(value: object) -> None:
     )
 
 
-def test_cloud_a7_a_field_is_taken_for_what_it_is() -> None:
-    """A number is no text, true is no number, infinity is none either, a list is no object."""
+def test_cloud_a7_readers_return_none_for_other_types() -> None:
+    """Booleans and infinity are not numbers, numbers are not text, lists are not objects."""
     data = UntypedData(
         {"text": "a", "number": 2, "flag": True, "huge": float("inf"), "long": 10**400, "list": [{"x": 1}, 3]}
     )
@@ -36,6 +36,6 @@ def test_cloud_a7_a_field_is_taken_for_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "{", "[1]"])
-def test_cloud_a7_what_python_cannot_read_is_empty(text: str) -> None:
-    """PostgreSQL holds longer numbers and deeper nesting than Python reads."""
+def test_cloud_a7_json_that_python_cannot_parse_is_empty(text: str) -> None:
+    """PostgreSQL stores longer numbers and deeper nesting than Python parses."""
     assert UntypedData.from_json(text).text("a") is None

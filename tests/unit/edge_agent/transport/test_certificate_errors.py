@@ -37,7 +37,7 @@ def broker_with(certificate: tuple[Path, Path]) -> Generator[ScriptedBroker]:
         ("expired", "it has expired; renew it, and check this machine's clock"),
         ("not valid yet", "it is not valid yet; check this machine's clock"),
         ("another name", "it is for another name"),
-        ("another authority", "name the PEM file of the authority that signed it as ca_file"),
+        ("another authority", "set ca_file to the PEM file of the authority that signed it"),
     ],
 )
 def test_edge_35_each_fault_of_a_certificate_is_named(

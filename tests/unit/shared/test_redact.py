@@ -1,4 +1,4 @@
-"""Text that must lose something: secrets from URLs."""
+"""Credentials are removed from text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SECRETS = st.text(
 
 
 @given(user=SECRETS, password=SECRETS)
-def test_no_password_survives_in_a_url(user: str, password: str) -> None:
-    """User info goes, the host stays; a password may hold ``@`` and ``:`` of its own."""
+def test_redact_masks_user_info_in_urls(user: str, password: str) -> None:
+    """The host is kept; a password may contain ``@`` and ``:``."""
     shown = redact(f"cannot open rtsp://{user}:{password}@camera.example:554/stream1: refused")
     assert shown == f"cannot open rtsp://{MASK}@camera.example:554/stream1: refused"
 
@@ -33,6 +33,6 @@ def test_no_password_survives_in_a_url(user: str, password: str) -> None:
         ("rtsp://camera.example/stream", "rtsp://camera.example/stream"),
     ],
 )
-def test_redaction(text: str, shown: str) -> None:
-    """Secrets in queries go too; what is no secret stays readable."""
+def test_redact_masks_secret_query_values(text: str, shown: str) -> None:
+    """Secret query values are masked; other text is unchanged."""
     assert redact(text) == shown
