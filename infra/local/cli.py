@@ -135,10 +135,13 @@ def _add(
 def _up(options: argparse.Namespace) -> int:
     state = StateFolder(options.state)
     if _running(state) is None:
-        _start_supervisor(state, options)
+        supervisor = _start_supervisor(state, options)
+        # Not until its pid file is removed: the reason of a failure is logged after that.
+        _wait_until_ready(state, ended=lambda: supervisor.poll() is not None)
+        supervisor.returncode = supervisor.poll() or 0  # it outlives this command; avoids the ResourceWarning
     else:
         _require_same_options(state, options)
-    _wait_until_ready(state)
+        _wait_until_ready(state, ended=lambda: _running(state) is None)
     show_status(read_status(state))
     return 0
 
@@ -159,7 +162,7 @@ def _require_same_options(state: StateFolder, options: argparse.Namespace) -> No
         )
 
 
-def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> None:
+def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> subprocess.Popen[bytes]:
     from infra.local.stack import options_to_json
 
     state.prepare()
@@ -168,24 +171,22 @@ def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "infra.local.supervisor", "--state", str(state.path)]
     log_path.write_bytes(b"")
     with log_path.open("ab") as log_file:  # append mode: log_rotation may truncate the file
-        child = subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
             [*command, "--options", options_to_json(_stack_options(options))],
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    wait_until(lambda: child.poll() is not None or _running(state) is not None, timeout_s=_UP_TIMEOUT_S)
-    child.returncode = child.poll() or 0  # the supervisor outlives this command; avoids the ResourceWarning
 
 
-def _wait_until_ready(state: StateFolder) -> None:
+def _wait_until_ready(state: StateFolder, *, ended: Callable[[], bool]) -> None:
     from infra.local.stack import tail
 
-    def ready_or_ended() -> bool:
-        return state.description().get("phase") == "ready" or _running(state) is None
+    def is_ready() -> bool:
+        return state.description().get("phase") == "ready"
 
-    if not wait_until(ready_or_ended, timeout_s=_UP_TIMEOUT_S) or state.description().get("phase") != "ready":
+    if not wait_until(lambda: is_ready() or ended(), timeout_s=_UP_TIMEOUT_S) or not is_ready():
         log_text = tail(state.logs / "supervisor.log", 20)
         last = log_text.rpartition("vedette-local: ")[2] if "vedette-local: " in log_text else log_text
         if "port" in last or "state folder" in last:

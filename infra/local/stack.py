@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.aws import resources
-from infra.local.processes.ports import LOOPBACK, answers, describe_listener, is_free
+from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.aws import AwsServer, aws_environment
@@ -38,6 +38,7 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STABLE_AFTER_S = 10.0
 _PORT_FREE_TIMEOUT_S = 2.0
+_START_ATTEMPTS = 3
 _SNAPSHOT_RETENTION_DAYS = "90"
 """Days, the default of the template's bucket; 0 keeps snapshots forever."""
 
@@ -74,6 +75,7 @@ class Stack:
         self.parts: list[Part] = []
         self._faults = FaultLog(log)
         self._postgres: PostgresServer | None = None
+        self._ports: dict[str, int] = {}
         self.urls: dict[str, str] = {}
         self.environment: dict[str, str] = {}
         self.first_start = not (state.path / "postgres" / "data").exists()
@@ -81,6 +83,18 @@ class Stack:
     def start(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Start all parts and wait until they are ready; stop the started ones on failure."""
         self._stop_leftovers()
+        for attempts_left in reversed(range(_START_ATTEMPTS)):
+            try:
+                self._start_once(report)
+                break
+            except TransientError:
+                taken = self._taken_ports()
+                if not taken or not attempts_left:
+                    raise
+                log.warning("another process has taken port %s: starting again with other ports", taken)
+        self._describe("ready")
+
+    def _start_once(self, report: Callable[[str], None]) -> None:
         self._require_api_port()
         try:
             self._begin(report)
@@ -88,7 +102,10 @@ class Stack:
         except BaseException:
             self.stop()
             raise
-        self._describe("ready")
+
+    def _taken_ports(self) -> list[int]:
+        """Return the stack's ports that another process listens on, while the stack is stopped."""
+        return [port for port in (self._options.api_port, *self._ports.values()) if not is_free(port)]
 
     def stop(self) -> None:
         """Stop all parts in reverse order of their dependencies."""
@@ -158,7 +175,7 @@ class Stack:
             )
 
     def _begin(self, report: Callable[[str], None]) -> None:
-        ports = self._state.ports(["postgres", "redis", "broker", "aws", "data_plane"])
+        self._ports = ports = self._state.ports(["postgres", "redis", "broker", "aws", "data_plane"])
         self.urls["redis"] = self._external.get("REDIS_URL") or self._begin_redis(ports["redis"])
         self.urls["broker"] = self._external.get("MQTT_URL") or self._begin_broker(ports["broker"])
         self.urls["aws"] = f"http://{LOOPBACK}:{ports['aws']}"
@@ -191,16 +208,16 @@ class Stack:
         api_port = self._options.api_port
         python = [sys.executable, "-m"]
         api = [*python, "uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--log-level", "warning"]
-        self._start_part(self._process("api", [*api, "--port", str(api_port)], lambda: answers(api_port)))
+        self._start_part(self._process("api", [*api, "--port", str(api_port)], api_port))
         aws = AwsServer(folder=self._state.path, port=aws_port, persistent=True, environment=self.environment)
         self._start_part(aws.process)
         iot_rule = [*python, "infra.local.aws.iot_rule", "--state", str(self._state.path)]
         iot_rule += ["--data-plane-port", str(data_plane_port)]
-        self._start_part(self._process("iot_rule", iot_rule, lambda: answers(data_plane_port)))
-        self._start_part(self._process("schedule", [*python, "infra.local.aws.scheduler"], lambda: True))
+        self._start_part(self._process("iot_rule", iot_rule, data_plane_port))
+        self._start_part(self._process("schedule", [*python, "infra.local.aws.scheduler"]))
 
-    def _process(self, name: str, command: list[str], ready: Callable[[], bool]) -> Process:
-        return Process(name=name, command=command, folder=self._state.path, ready=ready, environment=self.environment)
+    def _process(self, name: str, command: list[str], port: int | None = None) -> Process:
+        return Process(name=name, command=command, folder=self._state.path, port=port, environment=self.environment)
 
     def _start_part(
         self, process: Process, begin: Callable[[], None] | None = None, *, first: Callable[[], None] | None = None

@@ -29,6 +29,7 @@ from shared.geometry import BoundingBox
 from shared.ids import Uuid7Generator
 from shared.topics import DeviceTopics
 from tests.benchmarks.figures import Figure, interleaved_medians
+from tests.support.ports import reserve_port
 
 PUTS = 400
 IMAGE_BYTES = 80_000
@@ -156,7 +157,7 @@ def _delivery(folder: Path) -> list[Figure]:
     with ThreadPoolExecutor(CAMERAS) as cameras:
         list(cameras.map(outbox.put, (_event(mint) for _ in range(DRAINED))))
     outbox.events.ack(outbox.events.take(DRAINED))
-    broker = MqttBroker(folder=folder / "broker")
+    broker = MqttBroker(folder=folder / "broker", port=reserve_port())
     broker.process.start()
     settings = MqttSettings(host=broker.host, port=broker.port)
     publisher = MqttPublisher(settings=settings, topics=DeviceTopics("hq", "gate-01"))

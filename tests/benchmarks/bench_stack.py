@@ -23,11 +23,11 @@ import paho.mqtt.client as mqtt
 import redis
 from paho.mqtt.enums import CallbackAPIVersion
 
-from infra.local.processes.ports import free_port
 from infra.local.processes.state_folder import StateFolder
 from shared.clock import SystemClock, format_utc
 from shared.ids import Uuid7Generator
 from tests.benchmarks.figures import Figure
+from tests.support.ports import reserve_port
 
 RATE = 200
 STEADY_EVENTS = 2_000
@@ -42,7 +42,7 @@ def run() -> list[Figure]:
     folder = Path(tempfile.mkdtemp(prefix="vedette-bench-"))
     folder.chmod(0o755)
     state = folder / "state"
-    port = str(free_port())
+    port = str(reserve_port())
     try:
         cold_s = _timed(lambda: _command("up", "--port", port, state=state))
         down_s = _timed(lambda: _command("down", state=state))

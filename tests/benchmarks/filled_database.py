@@ -15,6 +15,7 @@ import psycopg
 from cloud_functions.db.migrate import upgrade
 from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from tests.support.backing_services import POSTGRES_VARIABLE
+from tests.support.ports import reserve_port
 
 LARGE = ("shared_buffers=512MB", "max_wal_size=8GB")
 """Settings for millions of rows: most of what is asked for stays in memory, as on a server of that size."""
@@ -26,7 +27,9 @@ def database_server(*, durable: bool = True, settings: tuple[str, ...] = ()) -> 
     with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
         Path(folder).chmod(0o755)
         binaries = PostgresBinaries.choose(os.environ.get(POSTGRES_VARIABLE, "embedded"))
-        server = PostgresServer(folder=Path(folder), binaries=binaries, durable=durable, settings=settings)
+        server = PostgresServer(
+            folder=Path(folder), binaries=binaries, durable=durable, settings=settings, port=reserve_port()
+        )
         server.start()
         try:
             yield server

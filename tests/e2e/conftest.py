@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.local.processes.ports import free_port
 from infra.local.processes.process import Process, wait_until
 from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Stack, StackOptions
+from tests.support.ports import reserve_port
 
 ARRIVAL_TIMEOUT_S = 60.0
 
@@ -26,7 +26,7 @@ class RunningStack:
     def __init__(self, folder: Path) -> None:
         self.state = StateFolder(folder)
         self.state.prepare()
-        self.stack = Stack(state=self.state, options=StackOptions(api_port=free_port()))
+        self.stack = Stack(state=self.state, options=StackOptions(api_port=reserve_port()))
         self.stack.start()
 
     def __getitem__(self, url: str) -> str:

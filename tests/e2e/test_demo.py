@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.processes.ports import free_port
 from infra.local.processes.process import ProcessIdentity, wait_until
+from tests.support.ports import reserve_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0
@@ -30,7 +30,7 @@ class Demo:
 
     def __init__(self, folder: Path, source: str) -> None:
         self.state = folder / "state"
-        self.port = free_port()
+        self.port = reserve_port()
         command = [sys.executable, "-m", "infra.local.cli", "demo", "--state", str(self.state)]
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), "--source", source, "--model", "none"],
@@ -112,7 +112,7 @@ def test_the_demo_shows_what_happens_and_leaves_nothing(folder: Path) -> None:
 
 def test_a_cameras_password_is_nowhere(folder: Path) -> None:
     """Neither on the terminal, nor in a log or file, nor on the command line of a process that we started."""
-    demo = Demo(folder, f"rtsp://viewer:hush-hush@127.0.0.1:{free_port()}/stream")
+    demo = Demo(folder, f"rtsp://viewer:hush-hush@127.0.0.1:{reserve_port()}/stream")
     try:
         demo.wait_for(r"rtsp://\*\*\*@127\.0\.0\.1")
         demo.wait_for(r"camera-1 is|camera offline")

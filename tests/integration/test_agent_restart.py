@@ -18,8 +18,8 @@ import pytest
 
 from tests.support.backing_services import BrokerFixture
 from tests.support.edge.delivery_harness import pause, subscribed
+from tests.support.ports import reserve_port
 from tests.support.waiting import eventually
-from tests.unit.edge_agent.transport.test_mqtt import free_port
 
 CONFIG = """
 site_id = "hq"
@@ -114,7 +114,7 @@ def _tracked(agent: AgentProcess) -> set[str]:
 
 def test_edge_50_visits_open_at_a_kill_are_closed_by_the_next_start(start_agent: Callable[..., AgentProcess]) -> None:
     """Killed in the middle of visits, twice: each visit ends with exactly one ``left``, after which nothing follows."""
-    agent = start_agent(free_port())
+    agent = start_agent(reserve_port())
     for _ in range(2):
         eventually(lambda: _tracked(agent), within_s=60)
         agent.end(signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_edge_50_visits_open_at_a_kill_are_closed_by_the_next_start(start_agent:
 
 def test_edge_50_an_orderly_stop_closes_its_visits_itself(start_agent: Callable[..., AgentProcess]) -> None:
     """After SIGTERM nothing is open, and the next start has nothing to close."""
-    agent = start_agent(free_port())
+    agent = start_agent(reserve_port())
     eventually(lambda: _tracked(agent), within_s=60)
     agent.end(signal.SIGTERM)
     assert agent.open_visits() == set()

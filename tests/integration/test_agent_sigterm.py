@@ -16,10 +16,10 @@ import pytest
 
 from tests.integration.test_agent_restart import CONFIG
 from tests.support.clips import numbered
+from tests.support.ports import reserve_port
 from tests.support.rtsp_server import Behaviour, RtspServer
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import eventually
-from tests.unit.edge_agent.transport.test_mqtt import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ class Agent:
 
 def test_edge_38_sigterm_while_starting_leaves_nothing_behind(tmp_path: Path) -> None:
     """Before the agent has begun it dies by the signal, afterwards it ends with 0; the outbox is sound in any case."""
-    port = free_port()
+    port = reserve_port()
     for delay_s in (0.05, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2):
         agent = Agent(tmp_path, port=port)
         time.sleep(delay_s)
@@ -78,7 +78,7 @@ def test_edge_38_sigterm_while_starting_leaves_nothing_behind(tmp_path: Path) ->
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_edge_38_what_a_camera_saw_is_kept(tmp_path: Path, number: signal.Signals) -> None:
     """In the middle of a visit, the broker away: visits are closed, and everything is in the outbox."""
-    agent = Agent(tmp_path, port=free_port())
+    agent = Agent(tmp_path, port=reserve_port())
     eventually(lambda: (tmp_path / "outbox.db").exists() and "camera yard is online" in agent.log(), within_s=60)
     eventually(lambda: agent.events() >= 2, within_s=60)
     assert agent.stop(number) == 0
@@ -89,7 +89,7 @@ def test_edge_38_what_a_camera_saw_is_kept(tmp_path: Path, number: signal.Signal
 
 def _mute_camera(start: Callable[[str, int], Agent]) -> Agent:
     with RtspServer(numbered(5, width=160, height=64), behaviour=Behaviour(mute=True)) as server:
-        agent = start(server.url(), free_port())
+        agent = start(server.url(), reserve_port())
         eventually(lambda: server.seen.connections >= 1, within_s=60)
         assert agent.stop() == 0
     return agent
@@ -97,7 +97,7 @@ def _mute_camera(start: Callable[[str, int], Agent]) -> Agent:
 
 def _stalled_camera(start: Callable[[str, int], Agent]) -> Agent:
     with RtspServer(numbered(50, width=160, height=64)) as server:
-        agent = start(server.url(), free_port())
+        agent = start(server.url(), reserve_port())
         eventually(lambda: "camera yard is online" in agent.log(), within_s=60)
         server.behaviour.stall = True
         assert agent.stop() == 0
@@ -105,7 +105,7 @@ def _stalled_camera(start: Callable[[str, int], Agent]) -> Agent:
 
 
 def _camera_away(start: Callable[[str, int], Agent]) -> Agent:
-    agent = start(f"rtsp://127.0.0.1:{free_port()}/live", free_port())
+    agent = start(f"rtsp://127.0.0.1:{reserve_port()}/live", reserve_port())
     eventually(lambda: "connection refused" in agent.log(), within_s=60)
     assert agent.stop() == 0
     return agent

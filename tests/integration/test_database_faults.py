@@ -21,6 +21,7 @@ from shared.clock import ManualClock
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from tests.support.backing_services import PostgresFixture
 from tests.support.ingest_harness import IngestHarness, open_ingest, rows
+from tests.support.ports import reserve_port
 from tests.support.waiting import eventually
 from tests.support.wire_events import batch, failures, wire_event
 
@@ -121,7 +122,7 @@ def test_cloud_a1_of_several_hosts_the_one_that_takes_writes_is_used(
     folder = service_folder / "second"
     folder.mkdir()
     folder.chmod(0o755)
-    second = PostgresServer(folder=folder, binaries=PostgresBinaries.choose(), durable=False)
+    second = PostgresServer(folder=folder, binaries=PostgresBinaries.choose(), durable=False, port=reserve_port())
     second.start()
     try:
         password = psycopg.conninfo.conninfo_to_dict(read_only)["password"]

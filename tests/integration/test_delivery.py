@@ -19,6 +19,7 @@ from tests.support.backing_services import BrokerFixture
 from tests.support.edge.delivery_harness import DeviceProcess, pause, subscribed
 from tests.support.edge.fake_transport import FakePublisher
 from tests.support.edge.outbox_builders import tracking_event, with_image
+from tests.support.ports import reserve_port
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import eventually
 
@@ -125,7 +126,7 @@ def aws_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own_aws(tmp_path: Path) -> Iterator[AwsServer]:
     """An S3 of this test's own, because it is stopped and started."""
-    server = AwsServer(folder=tmp_path / "aws")
+    server = AwsServer(folder=tmp_path / "aws", port=reserve_port())
     yield server
     server.process.stop()
 

@@ -13,13 +13,14 @@ import redis
 from cloud_functions.fanout.handler import build_fanout
 from infra.local.servers.redis import RedisServer
 from tests.integration.test_fanout_redis import records
+from tests.support.ports import reserve_port
 from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of this module's own, whose settings the tests change."""
-    server = RedisServer(folder=Path(tmp_path_factory.mktemp("redis")))
+    server = RedisServer(folder=Path(tmp_path_factory.mktemp("redis")), port=reserve_port())
     server.process.start()
     yield server.url
     server.process.stop()

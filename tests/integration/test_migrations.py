@@ -20,6 +20,7 @@ from shared.errors import ConfigurationError, TransientError
 from tests.support.api_calls import store, stored_event
 from tests.support.backing_services import PostgresFixture
 from tests.support.ingest_harness import RECOUNT, open_database, open_ingest, rows
+from tests.support.ports import reserve_port
 from tests.support.wire_events import (
     BOX,
     batch,
@@ -78,7 +79,7 @@ def test_a_system_postgresql_takes_the_schema_as_well(tmp_path_factory: pytest.T
     for one in (folder, *folder.parents[:3]):
         if os.access(one, os.W_OK) and str(one) != "/tmp":
             one.chmod(0o755)
-    server = PostgresServer(folder=folder, binaries=binaries, durable=False)
+    server = PostgresServer(folder=folder, binaries=binaries, durable=False, port=reserve_port())
     server.start()
     try:
         server.create_database("vedette")

@@ -22,10 +22,10 @@ import pytest
 from infra.local import cli
 from infra.local.aws.resources import BUCKET
 from infra.local.processes.identity import NOBODY
-from infra.local.processes.ports import free_port
 from infra.local.processes.process import PidFile, ProcessIdentity, wait_until
 from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
 from tests.support.backing_services import BrokerFixture, PostgresFixture
+from tests.support.ports import reserve_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"redis", "broker", "postgres", "api", "aws", "iot_rule", "schedule"}
@@ -36,7 +36,7 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.state = folder / "state"
-        self.port = free_port()
+        self.port = reserve_port()
 
     def run(self, *arguments: str, prefix: Sequence[str] = (), **variables: str) -> subprocess.CompletedProcess[str]:
         command = [*prefix, sys.executable, "-m", "infra.local.cli", *arguments, "--state", str(self.state)]
@@ -165,7 +165,7 @@ def test_cloud_b9_logs_are_rotated_while_the_stack_runs(stack: Stack) -> None:
 def test_cloud_c11_options_that_differ_from_those_of_the_running_stack_are_refused(stack: Stack) -> None:
     """``up --port`` on a stack that runs elsewhere says so; without the option it is the same stack."""
     stack.up()
-    done = stack.run("up", "--port", str(free_port()))
+    done = stack.run("up", "--port", str(reserve_port()))
     assert done.returncode == 2
     assert f"runs already, with --port {stack.port}" in done.stderr
     assert stack.run("up").returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -22,13 +23,48 @@ from infra.local.aws.ingest_event_source import Inbox, ReceivedMessage
 from infra.local.aws.iot_rule import RuleSubscription, connect, data_plane
 from infra.local.processes import identity
 from infra.local.processes.identity import choose_identity
-from infra.local.processes.ports import LOOPBACK, free_port
+from infra.local.processes.ports import LOOPBACK
 from infra.local.processes.process import wait_until
+from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.mqtt import MqttBroker
 from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
+from infra.local.stack import Stack, StackOptions
 from shared.errors import ConfigurationError
+from tests.support.ports import reserve_port
 
 TOPIC = "vedette/hq/gate-01/events/camera-1/tracking"
+
+
+# The stack's ports
+
+
+class FolderWithTakenPort(StateFolder):
+    """A state folder whose first choice for the database is a port that another program has just taken."""
+
+    taken: int = 0
+
+    def ports(self, names: list[str]) -> dict[str, int]:
+        chosen = super().ports(names)
+        if self.taken:
+            chosen["postgres"], self.taken = self.taken, 0
+        return chosen
+
+
+def test_a_port_taken_during_startup_is_replaced(service_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The stack starts with other ports when another program takes one of its ports after it was chosen."""
+    state = FolderWithTakenPort(service_folder / "stack")
+    state.prepare()
+    stack = Stack(state=state, options=StackOptions(api_port=reserve_port()))
+    with socket.create_server((LOOPBACK, 0)) as program:
+        state.taken = program_port = program.getsockname()[1]
+        stack.start()
+        try:
+            assert urlsplit(stack.urls["database"]).port != program_port
+            with urllib.request.urlopen(f"{stack.urls['api']}/api/events") as response:
+                assert json.loads(response.read())["total"] == 0
+        finally:
+            stack.stop()
+    assert f"another process has taken port [{program_port}]" in caplog.text
 
 
 # PostgreSQL
@@ -60,7 +96,7 @@ def _count(server: PostgresServer) -> int:
 
 def test_data_outlives_stop_kill_and_a_lost_supervisor(open_folder: Path, binaries: PostgresBinaries) -> None:
     """What was committed is there after every kind of end; the password stays, in a file of its owner's."""
-    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
     server.start()
     server.create_database(DATABASE)
     server.create_database(DATABASE)  # a second time changes nothing
@@ -85,7 +121,7 @@ def test_cloud_29_any_folder_will_do(open_folder: Path, binaries: PostgresBinari
     """Blanks, letters of any alphabet and quotes in its path; killed there, the server comes back."""
     folder = open_folder / "Straße \"7\" 名前 'x'"
     folder.mkdir()
-    server = PostgresServer(folder=folder, binaries=binaries, durable=False)
+    server = PostgresServer(folder=folder, binaries=binaries, durable=False, port=reserve_port())
     server.start()
     try:
         server.create_database(DATABASE)
@@ -100,7 +136,7 @@ def test_cloud_29_any_folder_will_do(open_folder: Path, binaries: PostgresBinari
 
 def test_cloud_b8_a_removed_database_is_not_made_anew_unasked(open_folder: Path, binaries: PostgresBinaries) -> None:
     """An empty database would look like lost events: the supervisor stops with an error that names it."""
-    server = PostgresServer(folder=open_folder, binaries=binaries, durable=False)
+    server = PostgresServer(folder=open_folder, binaries=binaries, durable=False, port=reserve_port())
     server.start()
     server.kill()
     shutil.rmtree(server.folder)
@@ -111,7 +147,7 @@ def test_cloud_b8_a_removed_database_is_not_made_anew_unasked(open_folder: Path,
 
 def test_a_password_is_asked_for(open_folder: Path, binaries: PostgresBinaries) -> None:
     """A wrong password is refused."""
-    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
     server.start()
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(f"postgresql://vedette:wrong@127.0.0.1:{server.port}/postgres")
@@ -120,7 +156,7 @@ def test_a_password_is_asked_for(open_folder: Path, binaries: PostgresBinaries) 
 
 def test_a_lock_that_names_a_stranger_does_not_stop_it(open_folder: Path, binaries: PostgresBinaries) -> None:
     """After a crash the pid in PostgreSQL's lock file may be anybody's by now."""
-    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
     server.start()
     server.kill()
     lock = open_folder / "postgres" / "data" / "postmaster.pid"
@@ -136,14 +172,14 @@ def test_another_versions_data_is_named_not_touched(open_folder: Path, binaries:
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n", encoding="ascii")
     with pytest.raises(ConfigurationError, match=rf"made by PostgreSQL 9, and this is {binaries.version}"):
-        PostgresServer(folder=open_folder, binaries=binaries).start()
+        PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port()).start()
 
 
 def test_half_made_clusters_are_made_again(open_folder: Path, binaries: PostgresBinaries) -> None:
     """An initdb that was interrupted leaves nothing that the next start trips over."""
     (open_folder / "postgres" / "data.new").mkdir(parents=True)
     (open_folder / "postgres" / "data.new" / "PG_VERSION").write_text("1\n", encoding="ascii")
-    server = PostgresServer(folder=open_folder, binaries=binaries)
+    server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
     server.start()
     server.stop()
 
@@ -154,7 +190,7 @@ def test_root_in_a_closed_folder_uses_a_user_namespace(tmp_path: Path, binaries:
     closed.mkdir(mode=0o700)
     expected = "userns:65534" if os.geteuid() == 0 else "same"
     assert choose_identity(binaries=binaries.folder, state=closed) == expected
-    server = PostgresServer(folder=closed, binaries=binaries)
+    server = PostgresServer(folder=closed, binaries=binaries, port=reserve_port())
     server.start()
     server.create_database(DATABASE)
     server.stop()
@@ -184,7 +220,7 @@ def test_binaries_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def embedded_broker(tmp_path: Path) -> Iterator[MqttBroker]:
     """amqtt, even where mosquitto is installed."""
-    broker = MqttBroker(folder=tmp_path, embedded=True)
+    broker = MqttBroker(folder=tmp_path, embedded=True, port=reserve_port())
     broker.process.start()
     yield broker
     broker.process.stop()
@@ -292,7 +328,7 @@ def test_a_command_over_http_reaches_the_device(embedded_broker: MqttBroker) -> 
     client = connect(embedded_broker.url, client_id="data-plane", persistent=False)
     client.loop_start()
     assert wait_until(client.is_connected, timeout_s=10)
-    server = data_plane(client=client, port=free_port())
+    server = data_plane(client=client, port=reserve_port())
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     url = f"http://127.0.0.1:{server.server_address[1]}"

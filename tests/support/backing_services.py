@@ -19,6 +19,7 @@ from infra.local.servers.mqtt import MqttBroker
 from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from infra.local.servers.redis import RedisServer
 from tests.support.kafka_cluster import KafkaCluster
+from tests.support.ports import reserve_port
 
 TEMPLATE = "vedette_template"
 POSTGRES_VARIABLE = "VEDETTE_TEST_POSTGRES"
@@ -86,6 +87,7 @@ def postgres(service_folder: Path) -> Iterator[PostgresFixture]:
     server = PostgresServer(
         folder=service_folder,
         binaries=PostgresBinaries.choose(os.environ.get(POSTGRES_VARIABLE, "embedded")),
+        port=reserve_port(),
         durable=False,
     )
     server.start()
@@ -124,7 +126,7 @@ class BrokerFixture:
 
 @pytest.fixture(scope="session")
 def _mqtt_broker(service_folder: Path) -> Iterator[BrokerFixture]:
-    broker = MqttBroker(folder=service_folder)
+    broker = MqttBroker(folder=service_folder, port=reserve_port())
     broker.process.start()
     yield BrokerFixture(broker)
     broker.process.stop()
@@ -141,7 +143,7 @@ def mqtt_broker(_mqtt_broker: BrokerFixture) -> Iterator[BrokerFixture]:
 @pytest.fixture(scope="session")
 def redis_url(service_folder: Path) -> Iterator[str]:
     """The URL of a real Redis (Valkey). Shared: use keys and channels of your own."""
-    server = RedisServer(folder=service_folder)
+    server = RedisServer(folder=service_folder, port=reserve_port())
     server.process.start()
     yield server.url
     server.process.stop()
@@ -150,7 +152,7 @@ def redis_url(service_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def moto_server(service_folder: Path) -> Iterator[str]:
     """The endpoint URL of a server that speaks S3, SNS, SQS and IoT. Shared: use names of your own."""
-    server = AwsServer(folder=service_folder)
+    server = AwsServer(folder=service_folder, port=reserve_port())
     server.process.start()
     yield server.url
     server.process.stop()

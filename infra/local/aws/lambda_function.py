@@ -153,7 +153,6 @@ class LambdaFunction:
             name=name,
             command=[sys.executable, "-m", "awslambdaric", handler],
             folder=folder,
-            ready=lambda: True,
             # As Lambda ends an environment. Between two invocations there is nothing to clean up, and the runtime,
             # which waits in C code for the next event, would handle SIGTERM only after that event.
             stop_signal=signal.SIGKILL,

@@ -79,7 +79,6 @@ def agent_process(
         name="agent",
         command=[sys.executable, "-m", "edge_agent", "run", "--config", str(config)],
         folder=folder,
-        ready=lambda: True,
         environment={**aws_environment(urls.aws), **(environment or {}), SOURCE_VARIABLE: source},
         stop_signal=signal.SIGTERM,
         stop_timeout_s=12.0,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local.processes.ports import listens
 from shared.errors import TransientError
 from shared.redact import redact
 
@@ -105,7 +106,10 @@ class PidFile:
 
 
 class Process:
-    """A service's process. ``begin`` and ``wait_ready`` are separate so that processes can start in parallel."""
+    """A service's process. ``begin`` and ``wait_ready`` are separate so that processes can start in parallel.
+
+    It is ready when it accepts connections on ``port``, if it has one, and ``ready`` returns True.
+    """
 
     def __init__(
         self,
@@ -113,7 +117,8 @@ class Process:
         name: str,
         command: Sequence[str],
         folder: Path,
-        ready: Callable[[], bool],
+        port: int | None = None,
+        ready: Callable[[], bool] = lambda: True,
         environment: Mapping[str, str] | None = None,
         identity: str = "same",
         stop_signal: signal.Signals = signal.SIGTERM,
@@ -125,6 +130,7 @@ class Process:
         self.command = list(command)
         self.log_path = folder / "logs" / f"{name}.log"
         self._pid_file = PidFile(folder / "run" / f"{name}.pid")
+        self._port = port
         self._ready = ready
         self._environment = dict(environment or {})
         self._identity = identity
@@ -176,7 +182,7 @@ class Process:
     def wait_ready(self) -> None:
         """Wait until the readiness probe holds; raise TransientError with the last log lines on failure."""
         deadline = time.monotonic() + self._ready_timeout_s
-        while not self._ready():
+        while not self._is_ready():
             code = self._require_child().poll()
             if code is not None:
                 raise TransientError(f"{self.name} exited during startup with status {code}:\n{self.last_log_lines()}")
@@ -238,6 +244,10 @@ class Process:
         except OSError:
             return f"(no log at {self.log_path})"
         return redact("\n".join(f"  {line}" for line in text.splitlines()[-_LOG_LINES_SHOWN:]))
+
+    def _is_ready(self) -> bool:
+        pid = self.pid
+        return pid is not None and (self._port is None or listens(pid, self._port)) and self._ready()
 
     def _require_child(self) -> subprocess.Popen[bytes]:
         if self._child is None:

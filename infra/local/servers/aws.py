@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local.processes.ports import LOOPBACK, answers, free_port
+from infra.local.processes.ports import LOOPBACK
 from infra.local.processes.process import Process
 
 REGION = "eu-central-1"
@@ -32,17 +32,17 @@ class AwsServer:
         self,
         *,
         folder: Path,
-        port: int | None = None,
+        port: int,
         persistent: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.port = port or free_port()
+        self.port = port
         self.url = f"http://{LOOPBACK}:{self.port}"
         command = [sys.executable, "-m", "infra.local.aws.main", "--port", str(self.port)]
         self.process = Process(
             name="aws",
             command=[*command, "--state", str(folder)] if persistent else command,
             folder=folder,
-            ready=lambda: answers(self.port),
+            port=self.port,
             environment=environment,
         )

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from infra.local.processes.ports import LOOPBACK, answers, free_port
+from infra.local.processes.ports import LOOPBACK
 from infra.local.processes.process import Process
 
 
@@ -18,9 +18,9 @@ def mosquitto_binary() -> str | None:
 class MqttBroker:
     """A broker with sessions in memory: if killed, it loses messages that it acknowledged but had not delivered."""
 
-    def __init__(self, *, folder: Path, port: int | None = None, embedded: bool = False) -> None:
+    def __init__(self, *, folder: Path, port: int, embedded: bool = False) -> None:
         self.host = LOOPBACK
-        self.port = port or free_port()
+        self.port = port
         self.url = f"mqtt://{self.host}:{self.port}"
         mosquitto = None if embedded else mosquitto_binary()
         command = (
@@ -28,7 +28,7 @@ class MqttBroker:
             if mosquitto
             else [sys.executable, "-m", "infra.local.servers.amqtt_main", "--port", str(self.port)]
         )
-        self.process = Process(name="broker", command=command, folder=folder, ready=lambda: answers(self.port))
+        self.process = Process(name="broker", command=command, folder=folder, port=self.port)
 
 
 def _mosquitto_settings(folder: Path, port: int) -> Path:

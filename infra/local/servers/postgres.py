@@ -25,7 +25,7 @@ import psycopg
 from psycopg import sql
 
 from infra.local.processes.identity import change_owner, choose_identity
-from infra.local.processes.ports import LOOPBACK, free_port
+from infra.local.processes.ports import LOOPBACK
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
 from shared.errors import ConfigurationError, TransientError
 
@@ -90,7 +90,7 @@ class PostgresServer:
         *,
         folder: Path,
         binaries: PostgresBinaries,
-        port: int | None = None,
+        port: int,
         durable: bool = True,
         settings: Sequence[str] = (),
     ) -> None:
@@ -98,7 +98,7 @@ class PostgresServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             self.folder.chmod(0o711)  # the server's user must be able to enter
-        self.port = port or free_port()
+        self.port = port
         self._binaries = binaries
         self._data = self.folder / "data"
         self._password_file = self.folder / "password"

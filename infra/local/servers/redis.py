@@ -7,7 +7,7 @@ import platform
 import shutil
 from pathlib import Path
 
-from infra.local.processes.ports import LOOPBACK, answers, free_port
+from infra.local.processes.ports import LOOPBACK
 from infra.local.processes.process import Process
 from shared.errors import ConfigurationError
 
@@ -32,8 +32,8 @@ def redis_binary() -> str:
 class RedisServer:
     """A Redis without persistence: it only passes live events on; the events are stored in PostgreSQL."""
 
-    def __init__(self, *, folder: Path, port: int | None = None, binary: str | None = None) -> None:
-        self.port = port or free_port()
+    def __init__(self, *, folder: Path, port: int, binary: str | None = None) -> None:
+        self.port = port
         self.url = f"redis://{LOOPBACK}:{self.port}/0"
         settings = {"bind": LOOPBACK, "port": str(self.port), "save": "", "appendonly": "no", "dir": str(folder)}
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,5 +44,5 @@ class RedisServer:
                 *(word for key, value in settings.items() for word in (f"--{key}", value)),
             ],
             folder=folder,
-            ready=lambda: answers(self.port),
+            port=self.port,
         )

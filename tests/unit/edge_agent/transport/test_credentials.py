@@ -17,7 +17,7 @@ from edge_agent.transport.s3 import S3Store
 from edge_agent.transport.settings import IotCredentialsSettings, S3Settings
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from tests.support.certificates import TestAuthority
-from tests.unit.edge_agent.transport.test_mqtt import free_port
+from tests.support.ports import reserve_port
 
 
 class CredentialsEndpoint:
@@ -181,7 +181,7 @@ def test_bad_answers_are_named_and_show_nothing_secret(
 
 def test_an_endpoint_that_is_away_is_transient(settings: IotCredentialsSettings) -> None:
     """No connection now says nothing about later."""
-    away = settings.model_copy(update={"endpoint": f"127.0.0.1:{free_port()}"})
+    away = settings.model_copy(update={"endpoint": f"127.0.0.1:{reserve_port()}"})
     with pytest.raises(TransientError, match="cannot be reached"):
         IotCredentialsProvider(settings=away, thing_name="gate-01").fetch()
 

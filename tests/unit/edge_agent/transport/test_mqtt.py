@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import ssl
 import sys
 import threading
@@ -20,6 +19,7 @@ from edge_agent.transport.settings import MqttSettings
 from shared.errors import ConfigurationError, PermanentError, TransientError
 from shared.topics import DeviceTopics
 from tests.support.certificates import TestAuthority
+from tests.support.ports import reserve_port
 from tests.support.relay import Relay
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import eventually
@@ -93,18 +93,13 @@ def test_a_lost_connection_fails_what_waits_and_nothing_is_resent(
 
 def test_publishing_while_disconnected_fails_at_once(make_publisher: MakePublisher) -> None:
     """No broker, no waiting, no queue."""
-    publisher = make_publisher(free_port())
+    publisher = make_publisher(reserve_port())
     assert outcome(publisher.publish("vedette/a", b"1")) == "TransientError"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_a_dead_broker_holds_nobody_up(make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture) -> None:
     """Start returns at once, the reason is logged once and can be asked for, and closing is quick."""
-    publisher = make_publisher(free_port())
+    publisher = make_publisher(reserve_port())
     eventually(lambda: publisher.last_error is not None)
     assert "refused" in str(publisher.last_error)
     eventually(lambda: len(caplog.records) >= 1)
@@ -114,7 +109,7 @@ def test_a_dead_broker_holds_nobody_up(make_publisher: MakePublisher, caplog: py
 
 def test_a_broker_that_comes_later_is_found(make_publisher: MakePublisher) -> None:
     """The publisher goes on trying."""
-    port = free_port()
+    port = reserve_port()
     publisher = make_publisher(port)
     eventually(lambda: publisher.last_error is not None)
     broker = ScriptedBroker()

@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 from edge_agent.transport.s3 import S3Store
 from edge_agent.transport.settings import S3Settings
 from shared.errors import PermanentError, TransientError
-from tests.unit.edge_agent.transport.test_mqtt import free_port
+from tests.support.ports import reserve_port
 
 KEY = "snapshots/gate-01/camera-1/2026-01-01/tracking_103045_123456.jpg"
 
@@ -69,7 +69,7 @@ def test_no_such_bucket_is_permanent_and_named(moto_server: str) -> None:
 
 def test_a_store_that_is_away_is_transient() -> None:
     """A refused connection may work later."""
-    store = make_store(f"http://127.0.0.1:{free_port()}", "bucket", connect_timeout_s=1)
+    store = make_store(f"http://127.0.0.1:{reserve_port()}", "bucket", connect_timeout_s=1)
     with pytest.raises(TransientError, match="cannot store"):
         store.put(KEY, b"x", content_type="image/jpeg")
     store.close()

@@ -16,8 +16,9 @@ from infra.local.aws.object_store import ObjectFolder, ObjectStore
 from infra.local.aws.queue_file import QueueFile
 from infra.local.aws.resources import BUCKET
 from infra.local.aws.wsgi import Environ, StartResponse
-from infra.local.processes.ports import LOOPBACK, free_port
+from infra.local.processes.ports import LOOPBACK
 from infra.local.servers.aws import REGION
+from tests.support.ports import reserve_port
 
 
 def fallback_service(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -34,7 +35,7 @@ class Endpoint:
         self.queues = QueueFile(folder / "queues.db")
         self.objects = ObjectFolder(folder / "objects")
         self.objects.make_bucket(BUCKET)
-        port = free_port()
+        port = reserve_port()
         self.url = f"http://{LOOPBACK}:{port}"
         messaging = Messaging(queues=self.queues, fallback=fallback_service)
         self._server = make_server(port, ObjectStore(folder=self.objects, fallback=messaging))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.processes.identity import NOBODY
-from infra.local.processes.ports import answers, describe_listener, free_port, is_free
+from infra.local.processes.ports import answers, describe_listener, free_port, is_free, listens
 from infra.local.processes.process import PidFile, Process, ProcessIdentity, wait_until
 from shared.errors import TransientError
 
@@ -124,6 +125,34 @@ def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
         _process(tmp_path / "other", SLEEPER, ready=lambda: False).wait_ready()
 
 
+LISTENER = """
+import socket, sys, time
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))):
+    time.sleep(600)
+"""
+
+
+def test_a_process_is_ready_when_it_listens_itself(tmp_path: Path) -> None:
+    """A listener of another process on the port does not make the process ready; its own does."""
+    port = free_port()
+    listening = [sys.executable, "-S", "-c", LISTENER, str(port)]
+    with socket.create_server(("127.0.0.1", port)):
+        silent = _process(tmp_path, SLEEPER, port=port, ready_timeout_s=0.5)
+        with pytest.raises(TransientError, match="not ready within"):
+            silent.start()
+        with pytest.raises(TransientError, match="in use"):
+            _process(tmp_path, listening, port=port, ready=lambda: True).start()
+    own = _process(tmp_path, listening, port=port, ready=lambda: True)
+    own.start()
+    try:
+        assert own.pid is not None
+        assert listens(own.pid, port)
+        assert not listens(os.getpid(), port)
+    finally:
+        own.stop()
+    assert not listens(os.getpid(), port)
+
+
 SUPERVISOR = """
 import sys, time
 from pathlib import Path
@@ -156,8 +185,6 @@ def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path, identity: 
 
 def test_ports_and_their_holders() -> None:
     """A port that somebody listens on is not free, answers, and is traced to its process."""
-    import socket
-
     port = free_port()
     assert is_free(port)
     assert not answers(port)

@@ -1,0 +1,31 @@
+"""Loopback ports that no other test takes between their choice and their use."""
+
+from __future__ import annotations
+
+import os
+import random
+from itertools import count
+from typing import Final
+
+from infra.local.processes.ports import is_free
+
+_FIRST: Final = 20_000
+_PORTS_PER_WORKER: Final = 1_000
+_WORKERS: Final = 12
+"""The last port is 31,999: below the range from which Linux (32,768) and macOS (49,152) choose ports themselves."""
+
+_worker = int("".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", ""))) or 0)
+_numbers = count(random.SystemRandom().randrange(_PORTS_PER_WORKER))
+
+
+def reserve_port() -> int:
+    """Return a free port that neither the kernel nor another worker of this test run gives to anybody else.
+
+    A server that is stopped and started again on such a port finds it free. Each worker has a block of its own, and
+    hands its ports out in turn.
+    """
+    for number in _numbers:
+        port = _FIRST + _worker % _WORKERS * _PORTS_PER_WORKER + number % _PORTS_PER_WORKER
+        if is_free(port):
+            return port
+    raise AssertionError
