@@ -129,8 +129,8 @@ async def _first_part(batches: _Batches, params: ExportParameters, limits: Limit
 
 
 async def _batches(deps: Dependencies, params: ExportParameters, *, may_read: bool) -> _Batches:
-    given, after, remaining = params.event_filter(), params.after, params.limit
-    event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, given))
+    conditions, after, remaining = params.event_filter(), params.after, params.limit
+    event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, conditions))
     while remaining is None or remaining > 0:
         size = BATCH_SIZE if remaining is None else min(BATCH_SIZE, remaining)
         events = await deps.database.run(_batch_query(event_filter, after, size))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from cloud_functions.api.http.cursor import TOKEN_LENGTH, Cursor, cursor_after
-from cloud_functions.api.http.parameters import Label, Plate, Segment, Time
+from cloud_functions.api.http.cursor import TOKEN_LENGTH
+from cloud_functions.api.http.list_parameters import CursorParameter, TimeRangeParameters
+from cloud_functions.api.http.parameters import Label, Plate, Segment
 from cloud_functions.db.events.filter import EventFilter
 from shared.event_types import EventType
 
@@ -17,7 +17,7 @@ MAX_RECENT = 500
 MAX_PAGE = 1_000_000_000
 
 
-class FilterParameters(BaseModel):
+class FilterParameters(TimeRangeParameters):
     """Conditions on events. An event matches if it meets every condition given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,22 +51,6 @@ class FilterParameters(BaseModel):
         " Cyrillic and Greek letters that look like Latin letters equal them. All other characters must match.",
         examples=["AB-123-CD"],
     )
-    start_time: Time | None = Field(
-        default=None,
-        description="Only events captured at or after this time (RFC 3339).",
-        examples=["2026-11-20T00:00:00Z"],
-    )
-    end_time: Time | None = Field(
-        default=None,
-        description="Only events captured at or before this time (RFC 3339).",
-        examples=["2026-11-20T23:59:59Z"],
-    )
-
-    @model_validator(mode="after")
-    def _check_order(self) -> FilterParameters:
-        if self.start_time and self.end_time and self.start_time > self.end_time:
-            raise ValueError("start_time is after end_time")
-        return self
 
     def event_filter(self) -> EventFilter:
         """Return the conditions as a database filter."""
@@ -79,11 +63,11 @@ class FilterParameters(BaseModel):
             zone=self.zone,
             plate=self.license_plate,
             start=self.start_time,
-            end=self.end_time + timedelta(microseconds=1) if self.end_time else None,
+            end=self.exclusive_end,
         )
 
 
-class PageParameters(BaseModel):
+class PageParameters(CursorParameter):
     """Selects one page of a list, newest first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,24 +76,11 @@ class PageParameters(BaseModel):
         default=1, ge=1, le=MAX_PAGE, description="Page number, starting at 1. Cannot be combined with `cursor`."
     )
     page_size: int = Field(default=50, ge=1, le=MAX_PAGE_SIZE, description="Number of events per page.")
-    cursor: str | None = Field(
-        default=None,
-        max_length=TOKEN_LENGTH,
-        description="`next_cursor` of the previous page. The response continues directly after that page, at the same"
-        " speed at any depth, and events that arrive in the meantime neither repeat nor skip items.",
-    )
 
-    @model_validator(mode="after")
-    def _check_cursor(self) -> PageParameters:
+    def check_cursor(self) -> None:
         if self.cursor is not None and self.page != 1:
             raise ValueError("give page or cursor, not both")
-        _ = self.after
-        return self
-
-    @property
-    def after(self) -> Cursor | None:
-        """The position after which the page starts, or None for a numbered page."""
-        return cursor_after(self.cursor)
+        super().check_cursor()
 
 
 class ListParameters(PageParameters, FilterParameters):
@@ -129,7 +100,7 @@ class DeleteEventsRequest(FilterParameters):
         return self
 
 
-class ExportParameters(FilterParameters):
+class ExportParameters(CursorParameter, FilterParameters):
     """Parameters of ``GET /events/export``: conditions, a format and a start position."""
 
     format: Literal["ndjson", "csv"] = Field(
@@ -141,13 +112,3 @@ class ExportParameters(FilterParameters):
         max_length=TOKEN_LENGTH,
         description="`X-Next-Cursor` of the previous response. The export continues after it.",
     )
-
-    @model_validator(mode="after")
-    def _check_cursor(self) -> ExportParameters:
-        _ = self.after
-        return self
-
-    @property
-    def after(self) -> Cursor | None:
-        """The position after which the export starts, or None to start with the newest event."""
-        return cursor_after(self.cursor)

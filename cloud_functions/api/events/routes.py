@@ -34,8 +34,9 @@ from cloud_functions.api.events.responses import (
     statistics_content,
 )
 from cloud_functions.api.http.cursor import Cursor
+from cloud_functions.api.http.list_parameters import with_path_condition
 from cloud_functions.api.http.parameters import PlatePath, Segment, event_ref, plate_in_path
-from cloud_functions.api.http.problems import Problem, invalid_parameter
+from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import json_response, list_response, text_response
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import require
@@ -73,7 +74,7 @@ async def list_events(deps: Deps, params: Annotated[ListParameters, Query()], ma
     time, one of class or zone, and `min_confidence` in steps of 0.05. A confidence between two steps, a plate, or class
     and zone together require counting each event: the total is still exact, but slower the more events match.
     """
-    return await _page(deps, params.event_filter(), params, may_read=may_read)
+    return await _page(deps, params, may_read=may_read)
 
 
 @router.get(
@@ -129,10 +130,8 @@ async def camera_events(
     may_read: MayReadPlates,
 ) -> Response:
     """Events of one camera. Accepts the same conditions as the list of all events."""
-    if params.camera_id not in (None, camera_id):
-        raise invalid_parameter("camera_id", "differs from the camera in the path")
-    event_filter = params.model_copy(update={"camera_id": camera_id}).event_filter()
-    return await _page(deps, event_filter, params, may_read=may_read)
+    params = with_path_condition(params, "camera_id", camera_id, described="camera")
+    return await _page(deps, params, may_read=may_read)
 
 
 @router.get(
@@ -146,11 +145,8 @@ async def plate_events(
     deps: Deps, text: PlatePath, params: Annotated[ListParameters, Query()], may_read: MayReadPlates
 ) -> Response:
     """`anpr` events of one complete plate. Accepts the same conditions as the list of all events."""
-    plate = plate_in_path(text)
-    if params.license_plate not in (None, plate):
-        raise invalid_parameter("license_plate", "differs from the plate in the path")
-    event_filter = params.model_copy(update={"license_plate": plate}).event_filter()
-    return await _page(deps, event_filter, params, may_read=may_read)
+    params = with_path_condition(params, "license_plate", plate_in_path(text), described="plate")
+    return await _page(deps, params, may_read=may_read)
 
 
 @router.post(
@@ -167,8 +163,8 @@ async def delete_many(
 
     One request deletes at most `limit` events. Repeat it until `remaining` is 0.
     """
-    given = body.event_filter()
-    event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, given))
+    conditions = body.event_filter()
+    event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, conditions))
     deletion = await deps.database.run(lambda connection: delete_events(connection, event_filter, limit=body.limit))
     remaining = await deps.database.run(lambda connection: count_events(connection, event_filter))
     deleted_snapshots = await _delete_snapshots(deps, deletion.snapshots) if body.delete_snapshots else 0
@@ -235,11 +231,11 @@ def event_not_found() -> Problem:
     )
 
 
-async def _page(deps: Dependencies, given: EventFilter, params: ListParameters, *, may_read: bool) -> Response:
-    size, after = params.page_size, params.after
+async def _page(deps: Dependencies, params: ListParameters, *, may_read: bool) -> Response:
+    conditions, size, after = params.event_filter(), params.page_size, params.after
 
     def read(connection: Connection) -> EventPage:
-        event_filter = deps.plate_access.event_filter(connection, given)
+        event_filter = deps.plate_access.event_filter(connection, conditions)
         if after is not None:
             page = page_after(connection, event_filter, after=after, limit=size)
         else:

@@ -46,8 +46,3 @@ def decode_cursor(token: str) -> Cursor:
     if not is_intact or not 0 <= microseconds < _LAST_MICROSECOND or row_id < 1:
         raise ValueError("cursor is not one that this API issued")
     return Cursor(timestamp=_EPOCH + microseconds * _MICROSECOND, id=row_id)
-
-
-def cursor_after(token: str | None) -> Cursor | None:
-    """Return the cursor of a ``cursor`` parameter, or None if it was not given; raise ValueError if it is invalid."""
-    return None if token is None else decode_cursor(token)

@@ -72,7 +72,7 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
-        declared = declared_query_query_names(self)
+        declared = declared_query_names(self)
         has_placeholder = bool(self.param_convertors)
 
         async def handle(request: Request) -> Response:
@@ -85,7 +85,7 @@ class StrictRoute(APIRoute):
         return handle
 
 
-def declared_query_query_names(route: APIRoute) -> frozenset[str]:
+def declared_query_names(route: APIRoute) -> frozenset[str]:
     """Return the names of all query parameters that a route and its dependencies declare."""
     return frozenset(_query_names(route.dependant))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cloud_functions.api.http.cursor import TOKEN_LENGTH, Cursor, cursor_after
-from cloud_functions.api.http.parameters import Plate, Segment, Time
+from cloud_functions.api.http.list_parameters import CursorParameter, TimeRangeParameters
+from cloud_functions.api.http.parameters import Plate, Segment
 from cloud_functions.db.plates.queries import PlateFilter
 from cloud_functions.plates.site_key import is_token
 
@@ -19,8 +18,8 @@ MIN_FUZZY_LENGTH = 3
 Region = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-class PlateListParameters(BaseModel):
-    """Parameters of ``GET /plates``: conditions, every one of which must hold, and a page."""
+class PlateListParameters(CursorParameter, TimeRangeParameters):
+    """Parameters of ``GET /plates``: conditions, all of which must be met, and a page."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,28 +46,12 @@ class PlateListParameters(BaseModel):
     region: Region | None = Field(default=None, description="Only reads of this plate region.", examples=["de"])
     camera_id: Segment | None = Field(default=None, description="Only reads of this camera.", examples=["camera-1"])
     site_id: Segment | None = Field(default=None, description="Only reads of this site.", examples=["hq"])
-    start_time: Time | None = Field(
-        default=None,
-        description="Only reads captured at or after this time (RFC 3339).",
-        examples=["2026-11-20T00:00:00Z"],
-    )
-    end_time: Time | None = Field(
-        default=None,
-        description="Only reads captured at or before this time (RFC 3339).",
-        examples=["2026-11-20T23:59:59Z"],
-    )
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT, description="Maximum number of reads.")
     offset: int = Field(
         default=0,
         ge=0,
         le=MAX_OFFSET,
         description="Number of reads to skip. Cannot be combined with `cursor`, which is equally fast at any depth.",
-    )
-    cursor: str | None = Field(
-        default=None,
-        max_length=TOKEN_LENGTH,
-        description="`next_cursor` of the previous page. The response continues directly after that page, and reads"
-        " that arrive in the meantime neither repeat nor skip items.",
     )
 
     @model_validator(mode="after")
@@ -79,17 +62,12 @@ class PlateListParameters(BaseModel):
             raise ValueError("a plate token requires match=exact")
         if self.match == "fuzzy" and self.plate is not None and len(self.plate) < MIN_FUZZY_LENGTH:
             raise ValueError(f"plate must have at least {MIN_FUZZY_LENGTH} letters and digits for match=fuzzy")
-        if self.start_time and self.end_time and self.start_time > self.end_time:
-            raise ValueError("start_time is after end_time")
-        if self.cursor is not None and self.offset:
-            raise ValueError("give offset or cursor, not both")
-        _ = self.after
         return self
 
-    @property
-    def after(self) -> Cursor | None:
-        """The position after which the page starts, or None for the first reads."""
-        return cursor_after(self.cursor)
+    def check_cursor(self) -> None:
+        if self.cursor is not None and self.offset:
+            raise ValueError("give offset or cursor, not both")
+        super().check_cursor()
 
     def plate_filter(self) -> PlateFilter:
         """Return the conditions as a database filter, without the plate of a fuzzy search."""
@@ -100,7 +78,7 @@ class PlateListParameters(BaseModel):
             camera_id=self.camera_id,
             site_id=self.site_id,
             start=self.start_time,
-            end=None if self.end_time is None else self.end_time + timedelta(microseconds=1),
+            end=self.exclusive_end,
         )
 
 

@@ -141,17 +141,17 @@ async def _fuzzy_page(deps: Dependencies, params: PlateListParameters, *, may_re
     def read(connection: Connection) -> SearchPage:
         near = _near_plates(deps, connection, params, may_read=may_read)
         page = search_page(connection, near, plate_filter, limit=params.limit, offset=params.offset, after=after)
-        reads = deps.plate_access.reads(connection, [result.read for result in page.found], may_read=may_read)
-        results = [SearchResult(read, result.near) for read, result in zip(reads, page.found, strict=True)]
-        return replace(page, found=results)
+        reads = deps.plate_access.reads(connection, [result.read for result in page.results], may_read=may_read)
+        results = [SearchResult(read, result.near) for read, result in zip(reads, page.results, strict=True)]
+        return replace(page, results=results)
 
     try:
         page = await deps.database.run(read)
     except LookupError:
         raise invalid_parameter("cursor", "refers to a read that was deleted; restart the search") from None
-    last = page.found[-1].read if page.has_more and page.found else None
+    last = page.results[-1].read if page.has_more and page.results else None
     return _page_response(
-        deps, params, [search_result_content(result) for result in page.found], total=page.total, last=last
+        deps, params, [search_result_content(result) for result in page.results], total=page.total, last=last
     )
 
 

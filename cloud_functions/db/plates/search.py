@@ -31,7 +31,7 @@ _CANDIDATES: Final = """
 SELECT near.* FROM (SELECT set_config('pg_trgm.similarity_threshold', %(threshold)s, true) AS made) AS setting
 CROSS JOIN LATERAL (
     SELECT plate_normalized_text, events, similarity(plate_normalized_text, %(plate)s) FROM plates
-    WHERE folded %% %(asked)s AND setting.made <> '' AND plate_normalized_text < '~' AND events > 0
+    WHERE folded %% %(query)s AND setting.made <> '' AND plate_normalized_text < '~' AND events > 0
           AND length(folded) BETWEEN %(shortest)s AND %(longest)s AND similarity(folded, %(folded)s) >= %(least)s
     ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
 ) AS near
@@ -83,7 +83,7 @@ class SearchResult:
 class SearchPage:
     """A page of the matching reads, nearest plate first, their total, and whether more follow."""
 
-    found: list[SearchResult]
+    results: list[SearchResult]
     total: int
     has_more: bool
 
@@ -91,12 +91,11 @@ class SearchPage:
 def near_plates(connection: Connection, plate: str, *, max_distance: int) -> list[NearPlate]:
     """Return the stored plates within ``max_distance`` of ``plate`` (in normal form), the nearest first."""
     folded = fold(plate)
-    apart = query_without_prefix_trigrams(folded, max_distance)
-    asked, threshold = (folded, THRESHOLD) if apart is None else apart
+    query, threshold = query_without_prefix_trigrams(folded, max_distance) or (folded, THRESHOLD)
     parameters = {
         "plate": plate,
         "folded": folded,
-        "asked": asked,
+        "query": query,
         "threshold": str(threshold),
         "least": THRESHOLD,
         "shortest": len(plate) - max_distance,
@@ -123,14 +122,14 @@ def query_without_prefix_trigrams(folded: str, max_distance: int) -> tuple[str, 
     """
     if len(folded) < _MIN_CHARS or len(set(folded)) < _MIN_DISTINCT_CHARS or max_distance > _MAX_EDITS:
         return None
-    asked = _MARK + folded
-    own, visible = len(_trigrams(asked)), len(_trigrams(folded))
+    query = _MARK + folded
+    own, visible = len(_trigrams(query)), len(_trigrams(folded))
     reached: list[float] = []
     for other in range(_MIN_TRIGRAMS, len(folded) + max_distance + 2):
         shared = ceil(THRESHOLD * (visible + other) / (1 + THRESHOLD)) - _PREFIX_TRIGRAMS
         reached.append(shared / (own + other - shared))
     threshold = min(reached) * _ROUNDING_MARGIN
-    return (asked, threshold) if threshold > 1 / own else None
+    return (query, threshold) if threshold > 1 / own else None
 
 
 def near_protected_plates(plate: str, opened: Iterable[tuple[str, str, int]], *, max_distance: int) -> list[NearPlate]:
@@ -150,7 +149,7 @@ def _within_distance(
     """Return the candidates (stored form, plate, number of reads, similarity) that are within ``max_distance``."""
     near: list[NearPlate] = []
     for stored, text, events, similarity in candidates:
-        distance = plate_distance(plate, text, most=max_distance)
+        distance = plate_distance(plate, text, limit=max_distance)
         if distance <= max_distance:
             near.append(NearPlate(stored, events, round(similarity, 3), edit_distance(plate, text), distance))
     return near
@@ -213,8 +212,8 @@ def search_page(
     ).format(COLUMNS, all_of(conditions))
     parameters |= {"plates": [one.plate for one in plates], "needed": needed, "offset": offset, "limit": limit + 1}
     rows = connection.execute(query, parameters).fetchall()
-    found = [SearchResult(PlateEvent.from_row(row[1:]), plates[row[0] - 1]) for row in rows[:limit]]
-    return SearchPage(found, total, has_more=len(rows) > limit)
+    results = [SearchResult(PlateEvent.from_row(row[1:]), plates[row[0] - 1]) for row in rows[:limit]]
+    return SearchPage(results, total, has_more=len(rows) > limit)
 
 
 def _totals(connection: Connection, near: list[NearPlate], plate_filter: PlateFilter) -> tuple[int, dict[str, int]]:
