@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from pydantic_core import to_json
 from cloud_functions.db.events.insert import EventRow, insert_events
 from cloud_functions.db.migrate import downgrade, upgrade
 from cloud_functions.db.plates import normal_form_conversion
-from cloud_functions.db.plates.normal_form_conversion import convert_unprotected_reads, short_transactions
+from cloud_functions.db.plates.normal_form_conversion import convert_unprotected_reads, limit_transaction
 from cloud_functions.db.plates.search import near_plates
+from cloud_functions.db.types import Connection, Transaction
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.privacy.cli import main
 from cloud_functions.privacy.vault import PlateVault
@@ -72,6 +74,18 @@ def store_sealed(url: str, folder: Path, *reads: tuple[str, str]) -> None:
         key = vault.key_of(SITE)
         sealed = [sealed_earlier(plate_read(text, minute=at), plate, key) for at, (text, plate) in enumerate(reads)]
         insert_events(connection, sealed, at_most=len(sealed))
+
+
+def short_transactions(connection: Connection) -> Transaction:
+    """Return a factory of transactions with the conversion's time limits on an autocommit connection."""
+
+    @contextmanager
+    def transaction() -> Generator[Connection]:
+        with connection.transaction():
+            limit_transaction(connection)
+            yield connection
+
+    return transaction
 
 
 def plates(url: str) -> list[tuple[str, str]]:

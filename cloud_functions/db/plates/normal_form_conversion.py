@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -43,18 +42,6 @@ _PAUSE_S: Final = 1.0
 _BUSY: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
 
 
-def short_transactions(connection: Connection) -> Transaction:
-    """Return a factory of transactions with time limits on an autocommit connection."""
-
-    @contextmanager
-    def transaction() -> Generator[Connection]:
-        with connection.transaction():
-            limit_transaction(connection)
-            yield connection
-
-    return transaction
-
-
 def limit_transaction(connection: Connection) -> None:
     """Set the transaction's lock timeout and statement timeout."""
     connection.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
@@ -67,7 +54,7 @@ def convert_unprotected_reads(transaction: Transaction, *, at_once: int = READS_
     Raises:
         TransientError: the tables are too busy; completed batches are kept.
     """
-    return retry_while_busy(lambda: _convert_open(transaction, at_once))
+    return retry_while_busy(lambda: _convert_batch(transaction, at_once))
 
 
 def retry_while_busy(step: Callable[[], int | None]) -> int:
@@ -80,7 +67,7 @@ def retry_while_busy(step: Callable[[], int | None]) -> int:
             failures += 1
             if failures == _ATTEMPTS:
                 raise TransientError("the plate tables are too busy to convert; run the conversion later") from error
-            log.info("the conversion of plates waits: %s", type(error).__name__)
+            log.info("retrying the conversion of plates: %s", type(error).__name__)
             time.sleep(_PAUSE_S)
             continue
         if number is None:
@@ -88,7 +75,7 @@ def retry_while_busy(step: Callable[[], int | None]) -> int:
         changed, failures = changed + number, 0
 
 
-def _convert_open(transaction: Transaction, limit: int) -> int | None:
+def _convert_batch(transaction: Transaction, limit: int) -> int | None:
     with transaction() as connection:
         reads = next_unprotected_reads(connection, limit=limit)
         if not reads:
@@ -97,21 +84,21 @@ def _convert_open(transaction: Transaction, limit: int) -> int | None:
         # Protecting a site converts its reads while it seals them.
         protected = {site_id for (site_id,) in connection.execute("SELECT site_id FROM sites WHERE plates_protected")}
         due = [
-            (read, right)
+            (read, correct)
             for read in reads
             if not is_token(read.plate)
             and read.site_id not in protected
-            and (right := normal_form(read.plate_text, read.plate)) != read.plate
+            and (correct := normal_form(read.plate_text, read.plate)) != read.plate
         ]
         changed = replace_events(connection, [(read.event_id, read.captured_at) for read, _ in due], _converted)
-        record_unmatched_patterns(connection, [(read.plate, right) for read, right in due])
+        record_unmatched_patterns(connection, [(read.plate, correct) for read, correct in due])
         save_progress(connection, reads[-1])
         return changed
 
 
 def _converted(event: FullEventRow) -> FullEventRow | None:
-    right = with_normal_form(from_json(event.event_data_json))
-    return None if right is None else event._replace(event_data_json=to_json(right).decode())
+    corrected = with_normal_form(from_json(event.event_data_json))
+    return None if corrected is None else event._replace(event_data_json=to_json(corrected).decode())
 
 
 def record_unmatched_patterns(connection: Connection, changes: Iterable[tuple[str, str]]) -> None:
@@ -126,11 +113,11 @@ def record_unmatched_patterns(connection: Connection, changes: Iterable[tuple[st
         except ValueError as error:
             log.warning("watch-list pattern %d is not used: it %s", pattern.pattern_id, error)
     now = datetime.now(UTC)
-    lost = Counter[int]()
+    unmatched = Counter[int]()
     for (before, after), number in pairs.items():
         find = index.exact if is_token(before) else index.matches
-        still = {match.pattern.pattern_id for match in find(after, now=now)}
+        matching = {match.pattern.pattern_id for match in find(after, now=now)}
         for match in find(before, now=now):
-            if match.pattern.pattern_id not in still:
-                lost[match.pattern.pattern_id] += number
-    count_pattern_reads(connection, lost)
+            if match.pattern.pattern_id not in matching:
+                unmatched[match.pattern.pattern_id] += number
+    count_pattern_reads(connection, unmatched)
