@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey, Range, mark_lost, record_highest_sequence
-from cloud_functions.db.devices.status import record_heartbeat, record_status
+from cloud_functions.db.devices.status import HeartbeatRow, record_heartbeat, record_status
 from cloud_functions.db.events.json_size import check_stored_size
 from cloud_functions.db.types import Connection
 from cloud_functions.ingest.sources.messages import Message
@@ -52,15 +52,15 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
     _check_owner(address, site_id=heartbeat.site_id, device_id=heartbeat.device_id)
     heartbeat_json = to_json(heartbeat, inf_nan_mode="null").decode()
     check_stored_size(heartbeat_json)
-    record_heartbeat(
-        connection,
-        site_id=address.site_id,
+    row = HeartbeatRow(
         device_id=address.device_id,
+        site_id=address.site_id,
         agent_version=heartbeat.agent_version[:200],
+        heartbeat=heartbeat_json,
         at=min(heartbeat.timestamp, limits.now),  # a clock that runs ahead must not hide later heartbeats
         received_at=received_at,
-        heartbeat_json=heartbeat_json,
     )
+    record_heartbeat(connection, row)
     status = heartbeat.outbox
     outbox = OutboxKey(address.device_id, status.sequence_epoch)
     # Events that are pending on the device are not missing. It sends the oldest first, so the newest are pending.

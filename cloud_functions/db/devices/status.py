@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from cloud_functions.db.types import Connection
 
@@ -51,26 +51,23 @@ def touch_devices(connection: Connection, sites: Mapping[str, str]) -> None:
     connection.execute(_TOUCH, [list(sites), list(sites.values())])
 
 
-def record_heartbeat(
-    connection: Connection,
-    *,
-    site_id: str,
-    device_id: str,
-    agent_version: str,
-    at: datetime,
-    received_at: datetime,
-    heartbeat_json: str,
-) -> None:
-    """Store a device's latest heartbeat (``at`` by the device's clock, ``received_at`` by the cloud's)."""
-    parameters = {
-        "device_id": device_id,
-        "site_id": site_id,
-        "agent_version": agent_version,
-        "heartbeat": heartbeat_json,
-        "at": at,
-        "received_at": received_at,
-    }
-    connection.execute(_HEARTBEAT, parameters)
+class HeartbeatRow(NamedTuple):
+    """A heartbeat to store."""
+
+    device_id: str
+    site_id: str
+    agent_version: str
+    heartbeat: str
+    """The whole heartbeat as JSON."""
+    at: datetime
+    """When the device sent it, by the device's clock."""
+    received_at: datetime
+    """When the cloud received it, by the cloud's clock."""
+
+
+def record_heartbeat(connection: Connection, heartbeat: HeartbeatRow) -> None:
+    """Store a device's heartbeat, unless a later one is stored."""
+    connection.execute(_HEARTBEAT, heartbeat._asdict())
 
 
 def record_status(connection: Connection, *, site_id: str, device_id: str, status: str, at: datetime) -> None:
