@@ -15,7 +15,8 @@ from cloud_functions.db.events.insert import EventRow
 from cloud_functions.db.types import Connection
 from shared.storage_keys import snapshot_key_matches
 
-_NEAR: Final = timedelta(days=2)
+MINTED_WITHIN: Final = timedelta(days=2)
+"""The difference between an event's time and the creation of its UUIDv7 up to which the event has a usual time."""
 _SPAN: Final = timedelta(hours=1, minutes=2)
 """Maximum difference of the distances of two events of the same hour whose ids share the first eight digits."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,10 +31,10 @@ SELECT unnest(%b::text[])::uuid, unnest(%b::text[])::timestamptz, unnest(%b::tex
 # (which it does while a new month has no statistics) and from joining all recorded times with all events.
 _STORED_ELSEWHERE: Final = """
 WITH mine AS MATERIALIZED (SELECT unnest(%s::uuid[]) AS id, unnest(%s::timestamptz[]) AS at)
-SELECT mine.id::text, min(found."timestamp") FROM mine CROSS JOIN LATERAL (
+SELECT mine.id::text, min(stored."timestamp") FROM mine CROSS JOIN LATERAL (
     SELECT "timestamp" FROM events
     WHERE event_id = mine.id AND "timestamp" >= %s AND "timestamp" < %s AND "timestamp" <> mine.at OFFSET 0
-) AS found GROUP BY 1
+) AS stored GROUP BY 1
 UNION ALL
 SELECT mine.id::text, odd."timestamp" FROM mine CROSS JOIN LATERAL (
     SELECT event_id, "timestamp" FROM event_odd_times
@@ -59,7 +60,7 @@ class _UnusualTime(NamedTuple):
 def record_unusual_times(connection: Connection, rows: Iterable[EventRow]) -> None:
     """Record those of the stored ``rows`` whose time does not agree with their event_id or their snapshot's key."""
     near: dict[tuple[str, str], bool] = {}
-    odd = [found for row in rows if (found := _unusual_time(row, near=near)) is not None]
+    odd = [unusual for row in rows if (unusual := _unusual_time(row, near=near)) is not None]
     if odd:
         connection.execute(_RECORD, [list(column) for column in zip(*odd, strict=True)])
 
@@ -76,11 +77,11 @@ def delete_repeated_events(connection: Connection, rows: Sequence[EventRow]) -> 
     earliest, latest = _minting_bounds(ids)
     # Array literals, in which ids and times need no quotes, take a third of the time of lists of objects.
     arrays = (_array(ids), _array(row.timestamp for row in rows))
-    found: dict[str, datetime] = dict(connection.execute(_STORED_ELSEWHERE, [*arrays, earliest, latest]).fetchall())
-    if found:
-        repeats = [row for row in rows if row.event_id in found]
+    stored_at: dict[str, datetime] = dict(connection.execute(_STORED_ELSEWHERE, [*arrays, earliest, latest]).fetchall())
+    if stored_at:
+        repeats = [row for row in rows if row.event_id in stored_at]
         connection.execute(_DELETE_REPEATED, [[row.event_id for row in repeats], [row.timestamp for row in repeats]])
-    return found
+    return stored_at
 
 
 def _minting_bounds(event_ids: Sequence[str]) -> tuple[datetime, datetime]:
@@ -89,7 +90,7 @@ def _minting_bounds(event_ids: Sequence[str]) -> tuple[datetime, datetime]:
     minted = [event_id for event_id in event_ids if event_id[14] == "7" and event_id < _LAST_MINTED]
     if not minted:
         return _EPOCH, _EPOCH
-    return _time_in(min(minted)) - _NEAR, _time_in(max(minted)) + _NEAR
+    return _time_in(min(minted)) - MINTED_WITHIN, _time_in(max(minted)) + MINTED_WITHIN
 
 
 def _array(texts: Iterable[str]) -> str:
@@ -110,8 +111,8 @@ def _unusual_time(row: EventRow, *, near: dict[tuple[str, str], bool]) -> _Unusu
     span = (row.event_id[:8], row.timestamp[:13])
     surely_near = near.get(span)
     if surely_near is None:
-        surely_near = near[span] = _distance(row) < _NEAR - _SPAN
-    is_odd_id = row.event_id[14] != "7" or not (surely_near or _distance(row) <= _NEAR)
+        surely_near = near[span] = _distance(row) < MINTED_WITHIN - _SPAN
+    is_odd_id = row.event_id[14] != "7" or not (surely_near or _distance(row) <= MINTED_WITHIN)
     path = row.snapshot_path
     is_odd_path = path is not None and not snapshot_key_matches(path, row.camera_id, row.timestamp)
     if not is_odd_id and not is_odd_path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 from uuid import UUID
 
@@ -16,15 +15,13 @@ from psycopg import sql
 
 from cloud_functions.db.events.counts import count_buckets, count_events, rollup_column, rollup_conditions
 from cloud_functions.db.events.filter import EventFilter, Parameters, all_of, event_conditions
+from cloud_functions.db.events.identity import MINTED_WITHIN, uuid7_time
 from cloud_functions.db.events.page_window import Window, window_after, window_for_page
 from cloud_functions.db.events.record import FLAT_EVENT_COLUMNS, FlatEvent
 from cloud_functions.db.events.time_buckets import HOUR, TimeSpan, floor_hour, time_conditions
 from cloud_functions.db.types import Connection, Position
 
 _COLUMNS = sql.SQL(FLAT_EVENT_COLUMNS)
-MINTED_WITHIN = timedelta(days=2)
-"""Distance between an event's capture and the creation of its UUIDv7 within which it is searched first."""
-_LAST_MINTED_MS = 32_503_680_000_000  # the year 3000; a UUID with a later time is searched in all months
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +88,8 @@ def find_event(connection: Connection, ref: int | UUID) -> FlatEvent | None:
     """
     if isinstance(ref, int):
         return _found(connection, "event_by_number(%s)", [ref])
-    minted_ms = ref.int >> 80
-    if ref.version == 7 and minted_ms < _LAST_MINTED_MS:
-        minted = datetime.fromtimestamp(minted_ms / 1000, tz=UTC)
+    minted = uuid7_time(str(ref))
+    if minted is not None:
         near = [ref, minted - MINTED_WITHIN, minted + MINTED_WITHIN]
         if event := _found(connection, "event_by_uuid(%s, %s, %s)", near):
             return event
@@ -108,8 +104,8 @@ def _found(connection: Connection, function: LiteralString, arguments: Sequence[
 
 def _select(connection: Connection, event_filter: EventFilter, part: _Slice) -> list[FlatEvent]:
     """Return a slice of the matching events, newest first."""
-    in_cells = event_filter.has_rollup and event_filter.label is not None
-    conditions, parameters = event_conditions(event_filter, by_label_index=not in_cells)
+    by_hour = event_filter.has_rollup and event_filter.label is not None
+    conditions, parameters = event_conditions(event_filter, by_label_index=not by_hour)
     conditions += time_conditions(event_filter.span, "timestamp", parameters, "span")
     if part.after is not None:
         # The first condition excludes the months after the position; the second is the position itself.
@@ -118,16 +114,16 @@ def _select(connection: Connection, event_filter: EventFilter, part: _Slice) -> 
         )
         parameters |= {"after_time": part.after.timestamp, "after_id": part.after.id}
     parameters |= {"skip": part.skip, "limit": part.limit}
-    source = _cells(event_filter, conditions, parameters, part) if in_cells else _plain(conditions)
+    source = _matching_hours(event_filter, conditions, parameters, part) if by_hour else _all_hours(conditions)
     query = sql.SQL('{} ORDER BY "timestamp" DESC, id DESC OFFSET %(skip)s LIMIT %(limit)s').format(source)
     return [FlatEvent.from_row(row) for row in connection.execute(query, parameters)]
 
 
-def _plain(conditions: list[sql.Composable]) -> sql.Composed:
+def _all_hours(conditions: list[sql.Composable]) -> sql.Composed:
     return sql.SQL("SELECT {} FROM events WHERE {}").format(_COLUMNS, all_of(conditions))
 
 
-def _cells(
+def _matching_hours(
     event_filter: EventFilter, conditions: list[sql.Composable], parameters: Parameters, part: _Slice
 ) -> sql.Composed:
     """Return a select that reads only the cameras and hours in which rollups count the label.
@@ -136,16 +132,22 @@ def _cells(
     """
     ends = [end for end in (event_filter.end, part.after.timestamp + HOUR if part.after else None) if end is not None]
     begin = None if event_filter.start is None else floor_hour(event_filter.start)
-    places = rollup_conditions(event_filter, "hour", TimeSpan(begin, min(ends, default=None)), parameters, "places")
+    span = TimeSpan(begin, min(ends, default=None))
+    in_span = rollup_conditions(event_filter, "hour", span, parameters, "hours")
     return sql.SQL(
         """
-        SELECT found.* FROM (
-            SELECT hour, camera_id, event_type, site_id FROM event_label_counts WHERE {kept} > 0 AND {places}
-        ) AS place CROSS JOIN LATERAL (
+        SELECT events_of_hour.* FROM (
+            SELECT hour, camera_id, event_type, site_id FROM event_label_counts WHERE {counted} > 0 AND {in_span}
+        ) AS matching CROSS JOIN LATERAL (
             SELECT {columns} FROM events
-            WHERE camera_id = place.camera_id AND event_type = place.event_type AND site_id = place.site_id
-              AND "timestamp" >= place.hour AND "timestamp" < place.hour + interval '1 hour' AND {conditions}
+            WHERE camera_id = matching.camera_id AND event_type = matching.event_type AND site_id = matching.site_id
+              AND "timestamp" >= matching.hour AND "timestamp" < matching.hour + interval '1 hour' AND {conditions}
             OFFSET 0
-        ) AS found
+        ) AS events_of_hour
         """
-    ).format(columns=_COLUMNS, conditions=all_of(conditions), kept=rollup_column(event_filter), places=all_of(places))
+    ).format(
+        columns=_COLUMNS,
+        conditions=all_of(conditions),
+        counted=rollup_column(event_filter),
+        in_span=all_of(in_span),
+    )
