@@ -15,7 +15,7 @@ from edge_agent.outbox.clocks import ClockHistory
 from edge_agent.outbox.database import is_no_room, is_unreadable
 from edge_agent.outbox.event_times import shift_event
 from edge_agent.outbox.eviction import evict, record_dropped
-from edge_agent.outbox.rows import ImageToStore, PutStamp, images_of, insert_event
+from edge_agent.outbox.rows import ImageToStore, PutStamp, append_event, images_of
 from edge_agent.outbox.state import OutboxState
 from shared.clock import StepAwareClock
 from shared.errors import PermanentError
@@ -139,7 +139,7 @@ class GroupCommit:
             stored: list[Event] = []
             for request in group:
                 event = request.corrected(history)
-                stored.append(insert_event(database, usage, event, request.images_of(event), stamp))
+                stored.append(append_event(database, usage, event, request.images_of(event), stamp))
             put_bytes = usage.total_bytes - bytes_before
             evict(database, usage, state.settings.max_bytes)
         state.usage = usage

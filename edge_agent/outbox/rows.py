@@ -64,7 +64,7 @@ class PutStamp:
     clock: int | None
 
 
-def insert_event(
+def append_event(
     database: Database, usage: UsageCounters, event: Event, images: Sequence[ImageToStore], stamp: PutStamp
 ) -> Event:
     """Assign the next sequence, store the event with its images, and return the event as it will be published."""

@@ -18,7 +18,7 @@ from edge_agent.outbox.open_stays import LastSeenBuffer, closing_event, read_ope
 from edge_agent.outbox.queues import EVENT_TABLE, IMAGE_TABLE, DeliveryQueue, EventQueue, ImageQueue
 from edge_agent.outbox.ranges import Range, merge_ranges
 from edge_agent.outbox.resend import ResendOutcome, requeue
-from edge_agent.outbox.rows import PutStamp, check_event, correct_times, expire_rows, has_stale, insert_event
+from edge_agent.outbox.rows import PutStamp, append_event, check_event, correct_times, expire_rows, has_stale
 from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.outbox.state import OutboxState
 from shared.clock import Clock, StepAwareClock, SystemClock
@@ -174,7 +174,7 @@ class Outbox:
         with database.transaction(durable=True):
             stays = read_open_stays(database.writer, camera_id)
             for stay in stays:
-                insert_event(database, usage, closing_event(stay, new_id), (), PutStamp(now_s, stay.clock))
+                append_event(database, usage, closing_event(stay, new_id), (), PutStamp(now_s, stay.clock))
             evict(database, usage, state.settings.max_bytes)
         state.usage = usage
         state.has_stale_times = has_stale(database.writer, state.clock_history)
