@@ -28,43 +28,43 @@ def edit_distance(one: str, other: str) -> int:
     return _distance(*_differing(one, other), near=_QUARTERS) // _QUARTERS
 
 
-def plate_distance(one: str, other: str, *, most: float = inf) -> float:
+def plate_distance(one: str, other: str, *, limit: float = inf) -> float:
     """Return the edit distance in which a replacement within a group of ``CONFUSABLE`` costs only ``NEAR``.
 
-    The computation stops once the distance is above ``most``; the result is then some number above ``most``.
+    The computation stops once the distance is above ``limit``; the result is then some number above ``limit``.
     """
-    return _distance(*_differing(one, other), near=1, most=_QUARTERS * most) / _QUARTERS
+    return _distance(*_differing(one, other), near=1, limit=_QUARTERS * limit) / _QUARTERS
 
 
 def _differing(one: str, other: str) -> tuple[str, str]:
     """Return both texts without their common prefix and suffix."""
-    start, most = 0, min(len(one), len(other))
-    while start < most and one[start] == other[start]:
+    start, shortest = 0, min(len(one), len(other))
+    while start < shortest and one[start] == other[start]:
         start += 1
     end = 0
-    while end < most - start and one[-1 - end] == other[-1 - end]:
+    while end < shortest - start and one[-1 - end] == other[-1 - end]:
         end += 1
     return one[start : len(one) - end], other[start : len(other) - end]
 
 
-def _distance(one: str, other: str, *, near: int, most: float = inf) -> int:
-    """Return the distance in quarters of an edit; if it is above ``most``, some number above ``most``."""
+def _distance(one: str, other: str, *, near: int, limit: float = inf) -> int:
+    """Return the distance in quarters of an edit; if it is above ``limit``, some number above ``limit``."""
     if not one or not other:
         return _QUARTERS * (len(one) or len(other))
     folded = fold(other)
     above = list(range(0, _QUARTERS * (len(other) + 1), _QUARTERS))
     for number, char in enumerate(one, start=1):
-        alike = char.translate(_FOLD)
+        group = char.translate(_FOLD)
         left = _QUARTERS * number
         row = [left]
-        for column, rival in enumerate(other):
+        for column, other_char in enumerate(other):
             diagonal = above[column]
-            if char != rival:
-                diagonal += near if alike == folded[column] else _QUARTERS
+            if char != other_char:
+                diagonal += near if group == folded[column] else _QUARTERS
             left = min(diagonal, left + _QUARTERS, above[column + 1] + _QUARTERS)
             row.append(left)
-        least = min(row)
-        if least > most:  # the minimum of a row never decreases
-            return least
+        smallest = min(row)
+        if smallest > limit:  # the minimum of a row never decreases
+            return smallest
         above = row
     return above[-1]

@@ -56,7 +56,7 @@ def check_pattern(kind: PatternKind, text: str, max_distance: int | None) -> str
     Exact and fuzzy patterns are converted to the normal form of plates; globs lose their separators.
 
     Raises:
-        ValueError: the pattern is invalid; the text says why.
+        ValueError: the pattern is invalid; the message gives the reason.
     """
     if (max_distance is not None) != (kind == "fuzzy"):
         raise ValueError("max_distance is required for fuzzy patterns and not allowed for others")
@@ -150,14 +150,14 @@ class PatternIndex:
 
     def exact(self, text: str, *, now: datetime) -> list[Match]:
         """Return the unexpired exact patterns that equal ``text`` (a plate or a token), sorted by id."""
-        found = [self._patterns[number] for number in sorted(self._exact.get(text, ()))]
-        return [Match(pattern) for pattern in found if pattern.expires_at is None or pattern.expires_at > now]
+        patterns = [self._patterns[number] for number in sorted(self._exact.get(text, ()))]
+        return [Match(pattern) for pattern in patterns if pattern.expires_at is None or pattern.expires_at > now]
 
     def _find(self, plate: str) -> list[Match]:
-        found: dict[int, float | None] = dict.fromkeys(self._exact.get(plate, ()))
-        found |= dict.fromkeys(self._shaped.find(plate))
-        found |= self._fuzzy.find(plate)
-        return [Match(self._patterns[number], found[number]) for number in sorted(found)]
+        distances: dict[int, float | None] = dict.fromkeys(self._exact.get(plate, ()))
+        distances |= dict.fromkeys(self._shaped.find(plate))
+        distances |= self._fuzzy.find(plate)
+        return [Match(self._patterns[number], distances[number]) for number in sorted(distances)]
 
 
 class _FuzzyIndex:
@@ -195,12 +195,12 @@ class _FuzzyIndex:
             return {}
         reach = max(distance for distance, entries in self._reach.items() if entries)
         near = set(chain.from_iterable(filter(None, map(self._by_variant.get, _deletion_variants(fold(plate), reach)))))
-        found: dict[int, float] = {}
-        for text, most in near:
-            distance = plate_distance(plate, text, most=most)
-            if distance <= most:
-                found |= dict.fromkeys(self._numbers[text, most], distance)
-        return found
+        distances: dict[int, float] = {}
+        for text, max_distance in near:
+            distance = plate_distance(plate, text, limit=max_distance)
+            if distance <= max_distance:
+                distances |= dict.fromkeys(self._numbers[text, max_distance], distance)
+        return distances
 
 
 def _deletion_variants(text: str, deletions: int) -> Iterator[_Variant]:

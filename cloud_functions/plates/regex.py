@@ -114,8 +114,8 @@ class _Automaton:
                 for piece in pieces:
                     first, last = first | piece.first, last | piece.last
                 return _Piece(any(piece.nullable for piece in pieces), first, last)
-            case Repeat(item, least, most):
-                return self._repeat(item, least, most)
+            case Repeat(item, minimum, maximum):
+                return self._repeat(item, minimum, maximum)
 
     def _spread_negated(self) -> int:
         """Add the positions of negated sets to each character; return those for characters that are not mentioned."""
@@ -125,12 +125,12 @@ class _Automaton:
                     self._positions[char] |= bit
         return sum(bit for _, bit in self._negated)
 
-    def _repeat(self, item: Node, least: int, most: int | None) -> _Piece:
+    def _repeat(self, item: Node, minimum: int, maximum: int | None) -> _Piece:
         whole = _EMPTY
-        for number in range(max(least, 1) if most is None else most):
+        for number in range(max(minimum, 1) if maximum is None else maximum):
             piece = self._build(item)
-            whole = self._then(whole, piece._replace(nullable=True) if number >= least else piece)
-            if most is None and number == max(least, 1) - 1:
+            whole = self._then(whole, piece._replace(nullable=True) if number >= minimum else piece)
+            if maximum is None and number == max(minimum, 1) - 1:
                 self._link(piece.last, piece.first)
         return whole
 

@@ -63,11 +63,11 @@ class Choice(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """An item repeated ``least`` to ``most`` times; None means unbounded."""
+    """An item repeated ``minimum`` to ``maximum`` times; None means unbounded."""
 
     item: Node
-    least: int
-    most: int | None
+    minimum: int
+    maximum: int | None
 
 
 Node = Chars | Sequence | Choice | Repeat
@@ -137,15 +137,16 @@ class _Parser:
                 return bounds
         if not self._text.startswith("{", self._at):
             return None
-        found = _BOUNDS.match(self._text, self._at)
-        if found is None:
+        bounds_match = _BOUNDS.match(self._text, self._at)
+        if bounds_match is None:
             raise ValueError(f"has a {{ at character {self._at + 1} that does not begin a repeat such as {{2,4}}")
-        self._at = found.end()
-        least = int(found[1])
-        most = least if not found[2] else None if found[3] is None else int(found[3])
-        if (most is not None and most < least) or max(least, most or 0) > MAX_REPEAT:
+        self._at = bounds_match.end()
+        first, comma, last = bounds_match.groups()
+        minimum = int(first)
+        maximum = minimum if not comma else None if last is None else int(last)
+        if (maximum is not None and maximum < minimum) or max(minimum, maximum or 0) > MAX_REPEAT:
             raise ValueError(f"has invalid repeat bounds: give min,max in order, at most {MAX_REPEAT}")
-        return least, most
+        return minimum, maximum
 
     def _atom(self) -> Node:
         char = self._text[self._at]
@@ -234,8 +235,8 @@ def _size(node: Node) -> int:
             return 1
         case Sequence(items) | Choice(items):
             return max(1, sum(map(_size, items)))
-        case Repeat(item, least, most):
-            return max(1, _size(item) * (max(least, 1) if most is None else most))
+        case Repeat(item, minimum, maximum):
+            return max(1, _size(item) * (max(minimum, 1) if maximum is None else maximum))
 
 
 def required_substrings(branch: Branch) -> list[frozenset[str]]:
@@ -244,12 +245,12 @@ def required_substrings(branch: Branch) -> list[frozenset[str]]:
     ``^`` and ``$`` in a substring stand for the plate's ends. A plate that contains no substring of one of the sets
     cannot match.
     """
-    found = _Runs("^" if branch.at_start else "")
-    found.collect(branch.node)
+    runs = _Runs("^" if branch.at_start else "")
+    runs.collect(branch.node)
     if branch.at_end:
-        found.open += "$"
-    found.close()
-    return found.sets
+        runs.open += "$"
+    runs.close()
+    return runs.sets
 
 
 class _Runs:
@@ -277,10 +278,10 @@ class _Runs:
             case Choice(options):
                 self.close()
                 self._one_of(options)
-            case Repeat(item, least, most) if least > 0:
-                for _ in range(least):
+            case Repeat(item, minimum, maximum) if minimum > 0:
+                for _ in range(minimum):
                     self.collect(item)
-                if most != least:
+                if maximum != minimum:
                     self.close()
             case _:
                 self.close()

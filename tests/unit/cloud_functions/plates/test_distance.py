@@ -68,7 +68,7 @@ def test_it_is_a_distance(one: str, other: str, third: str) -> None:
 
 
 @given(PLATES, PLATES, st.integers(0, 4))
-def test_a_limit_changes_nothing_below_it(one: str, other: str, most: int) -> None:
+def test_a_limit_changes_nothing_below_it(one: str, other: str, limit: int) -> None:
     """Up to the limit the distance is exact; beyond it is said to be beyond."""
-    distance, limited = plate_distance(one, other), plate_distance(one, other, most=most)
-    assert limited == distance if distance <= most else limited > most
+    distance, limited = plate_distance(one, other), plate_distance(one, other, limit=limit)
+    assert limited == distance if distance <= limit else limited > limit
