@@ -78,10 +78,6 @@ NOT_DONE: Final = (
     "tests/benchmarks/anpr/",
     "tests/integration/",
     "tests/support/",
-    "tests/unit/cloud_functions/fanout/",
-    "tests/unit/cloud_functions/ingest/",
-    "tests/unit/cloud_functions/test_device_commands.py",
-    "tests/unit/cloud_functions/test_settings.py",
     "tests/unit/test_ascii_patterns.py",
 )
 """Folders that still have such words. Nothing is added here; it is empty when the renaming is done."""

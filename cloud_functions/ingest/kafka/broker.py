@@ -130,7 +130,7 @@ class KafkaSource:
             raise _configuration_error(error) from None
         self._topics = list(topics)
         self._assigned: set[Partition] = set()
-        self._held = False
+        self._paused = False
         self._fatal: KafkaError | None = None
 
     def join(self, *, on_revoked: PartitionCallback, on_lost: PartitionCallback) -> None:
@@ -155,7 +155,7 @@ class KafkaSource:
 
     def poll(self, *, most: int, wait_s: float, linger_s: float) -> list[KafkaRecord]:
         """See ``RecordSource``; raise PermanentError if the broker has fenced this member."""
-        if self._held:
+        if self._paused:
             self._consumer.pause(self._consumer.assignment())  # on each call, because there may be new partitions
         messages = self._consumer.consume(1, wait_s)
         if messages and most > 1:
@@ -185,10 +185,10 @@ class KafkaSource:
             log.warning("the offset of %s-%d could not be committed: %s", result.topic, result.partition, result.error)
         return not failed
 
-    def pause_fetching(self, held: bool) -> None:
-        if self._held and not held:
+    def pause_fetching(self, paused: bool) -> None:
+        if self._paused and not paused:
             self._consumer.resume(self._consumer.assignment())
-        self._held = held
+        self._paused = paused
 
     def lag(self) -> int | None:
         """See ``RecordSource``; uses cached values only."""

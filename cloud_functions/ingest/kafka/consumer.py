@@ -41,7 +41,7 @@ class RecordSource(Protocol):
         """Commit the next offset of each partition; return whether it succeeded."""
         ...
 
-    def pause_fetching(self, held: bool) -> None:
+    def pause_fetching(self, paused: bool) -> None:
         """Pause or resume fetching records."""
         ...
 

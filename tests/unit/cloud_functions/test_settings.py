@@ -1,4 +1,4 @@
-"""Settings from the environment: typed, checked, and secret where they must be."""
+"""Settings from environment variables: defaults, limits, and credentials that never appear in a repr."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cloud_functions.settings import (
 from shared.errors import ConfigurationError
 
 
-def test_defaults_need_only_a_database() -> None:
-    """Everything else has a sensible default."""
+def test_only_the_database_has_no_default() -> None:
+    """All other settings have defaults, and no repr contains a password."""
     env = Environment({"DATABASE_URL": "postgresql://u:sesame@h/d"})
     database = DatabaseSettings.from_environment(env)
     assert database.url == "postgresql://u:sesame@h/d"
@@ -28,7 +28,7 @@ def test_defaults_need_only_a_database() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         ({}, "DATABASE_URL is not set"),
         ({"DATABASE_URL": "  "}, "DATABASE_URL is not set"),
@@ -40,21 +40,26 @@ def test_defaults_need_only_a_database() -> None:
         ({"DATABASE_URL": "x", "DATABASE_PORT": "5432.5"}, "DATABASE_PORT must be a whole number"),
     ],
 )
-def test_what_is_wrong_is_named(variables: dict[str, str], told: str) -> None:
-    """A person reads which variable to set, and to what."""
-    with pytest.raises(ConfigurationError, match=told):
+def test_an_invalid_value_is_reported_with_its_variable(variables: dict[str, str], message: str) -> None:
+    """The error names the variable and the values that it accepts."""
+    with pytest.raises(ConfigurationError, match=message):
         DatabaseSettings.from_environment(Environment(variables))
 
 
-def test_required_says_what_for() -> None:
-    """Whoever lacks a variable learns its purpose."""
+def test_a_missing_required_variable_is_reported_with_its_purpose() -> None:
+    """The error states what the variable is needed for."""
     env = Environment({"A": "1"})
     assert env.required("A", purpose="for tests") == "1"
     with pytest.raises(ConfigurationError, match="B is not set: for tests"):
         env.required("B", purpose="for tests")
 
 
-def test_retention_is_off_unless_given() -> None:
-    """Events are kept for ever by default, and a number of days is a number of days."""
+def test_the_retention_is_read_in_days() -> None:
+    """Without the variable, events are kept without limit."""
     assert MaintenanceSettings.from_environment(Environment({"RETENTION_DAYS": "30"})).retention_days == 30
+    assert MaintenanceSettings.from_environment(Environment({})).retention_days is None
+
+
+def test_a_flag_can_be_switched_off() -> None:
+    """``off`` is false, even if the default is true."""
     assert Environment({"X": "off"}).flag("X", default=True) is False

@@ -1,4 +1,4 @@
-"""Fan-out up to its target: reading the queue, choosing the target, returning what failed."""
+"""The fan-out function: it reads its queue, selects its target, and returns failed messages."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ AWS_EVENTS = Path(__file__).resolve().parents[3] / "aws_events"
 
 
 class RecordingTarget:
-    """Takes everything but messages in ``refusing``."""
+    """Records deliveries; those of the messages in ``failing`` fail."""
 
-    def __init__(self, *refusing: str) -> None:
+    def __init__(self, *failing: str) -> None:
         self.delivered: list[Delivery] = []
-        self._refusing = set(refusing)
+        self._failing = set(failing)
 
     def deliver(self, deliveries: Sequence[Delivery]) -> set[str]:
         self.delivered += deliveries
-        return {delivery.message_id for delivery in deliveries} & self._refusing
+        return {delivery.message_id for delivery in deliveries} & self._failing
 
 
 def aws_event(name: str) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def aws_event(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["sns_sqs_raw", "sns_sqs_wrapped"])
-def test_raw_and_wrapped_deliveries_are_understood_alike(name: str) -> None:
-    """Whichever way the subscription was made, receivers get the same document."""
+def test_raw_and_wrapped_messages_deliver_the_same_document(name: str) -> None:
+    """The subscription may have raw message delivery or not."""
     target = RecordingTarget()
     metrics = InMemoryMetrics()
     assert build_fanout({}, target=target, metrics=metrics).handle(aws_event(name)) == {"batchItemFailures": []}
@@ -47,7 +47,7 @@ def test_raw_and_wrapped_deliveries_are_understood_alike(name: str) -> None:
     assert metrics.counts == {"EventsDelivered": 1}
 
 
-NO_EVENTS = (
+NOT_EVENTS = (
     "",
     "junk",
     "[]",
@@ -61,38 +61,38 @@ NO_EVENTS = (
 )
 
 
-@pytest.mark.parametrize("body", NO_EVENTS)
-def test_what_is_no_event_is_returned_alone(body: str) -> None:
-    """It ends in the queue's dead letters; its neighbours are delivered."""
+@pytest.mark.parametrize("body", NOT_EVENTS)
+def test_only_the_message_that_is_not_an_event_is_returned(body: str) -> None:
+    """SQS moves it to the dead-letter queue after some attempts. The other messages of the batch are delivered."""
     good = aws_event("sns_sqs_raw")["Records"][0]
     target = RecordingTarget()
-    answer = build_fanout({}, target=target).handle({"Records": [good | {"messageId": "bad", "body": body}, good]})
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+    response = build_fanout({}, target=target).handle({"Records": [good | {"messageId": "bad", "body": body}, good]})
+    assert response == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
     assert len(target.delivered) == 1
 
 
-def test_what_the_target_refuses_is_returned() -> None:
-    """And nothing else."""
+def test_only_failed_deliveries_are_returned() -> None:
+    """The function reports the messages that the target could not deliver, so SQS delivers only those again."""
     good = aws_event("sns_sqs_raw")["Records"][0]
     records = [good | {"messageId": name} for name in ("a", "b", "c")]
-    answer = build_fanout({}, target=RecordingTarget("b")).handle({"Records": records})
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "b"}]}
+    response = build_fanout({}, target=RecordingTarget("b")).handle({"Records": records})
+    assert response == {"batchItemFailures": [{"itemIdentifier": "b"}]}
 
 
-def test_wrong_wiring_is_told() -> None:
-    """By name, with what there is."""
+def test_a_wrong_configuration_is_reported() -> None:
+    """The error names the event source, the target or the variable, and never contains a password."""
     with pytest.raises(ConfigurationError, match="SQS"):
         read_deliveries({"detail": {}})
     with pytest.raises(ConfigurationError, match=r"'pigeon'; known targets: redis"):
         build_target(FanoutSettings(target="pigeon"))
     with pytest.raises(ConfigurationError, match="REDIS_URL is not set"):
         build_target(FanoutSettings())
-    with pytest.raises(ConfigurationError, match="REDIS_URL must begin") as told:
+    with pytest.raises(ConfigurationError, match="REDIS_URL must begin") as raised:
         build_target(FanoutSettings(redis_url="gopher://:sesame@h"))
-    assert "sesame" not in str(told.value)
+    assert "sesame" not in str(raised.value)
 
 
-def test_every_row_of_the_table_can_be_built() -> None:
-    """A name in the table leads to a target that connects only when used."""
+def test_every_target_of_the_table_can_be_built() -> None:
+    """A target connects on first use, not when it is built."""
     for name in TARGETS:
         assert hasattr(build_target(FanoutSettings(target=name, redis_url="redis://127.0.0.1:1")), "deliver")

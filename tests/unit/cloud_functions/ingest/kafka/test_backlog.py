@@ -1,4 +1,4 @@
-"""How far a partition may be committed, whatever happens in whichever order."""
+"""The backlog allows commits up to the first record that is not done, for any order of operations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def record(partition: tuple[str, int], offset: int) -> KafkaRecord:
 
 
 class BacklogMachine(RuleBasedStateMachine):
-    """A member that takes, finishes, fails, commits and hands over, against a log of what was really done."""
+    """A group member that takes, finishes, fails, commits and loses records, compared with a simple model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,8 +34,8 @@ class BacklogMachine(RuleBasedStateMachine):
 
     @rule(partition=st.sampled_from(PARTITIONS), count=st.integers(1, 5), gap=st.integers(0, 2))
     def take(self, partition: tuple[str, int], count: int, gap: int) -> None:
-        """Records come in order; compaction and transactions leave holes between them."""
-        if partition not in self.began:  # given to this member: it goes on where the broker says
+        """Add records in order; compaction and transactions leave gaps between offsets."""
+        if partition not in self.began:  # a newly assigned partition starts at the committed offset
             self.began[partition] = self.ends[partition] = self.broker.get(partition, 0)
             self.open[partition] = set()
         offsets = range(self.ends[partition], self.ends[partition] + count * (gap + 1), gap + 1)
@@ -46,32 +46,33 @@ class BacklogMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.open.values()))
     @rule(data=st.data())
     def finish(self, data: Any) -> None:
-        place = data.draw(st.sampled_from(self._places()))
-        self.backlog.done([record(place[:2], place[2])])
-        self.open[place[:2]].discard(place[2])
-        self.done.add(place)
+        topic, number, offset = data.draw(st.sampled_from(self._open_records()))
+        self.backlog.done([record((topic, number), offset)])
+        self.open[topic, number].discard(offset)
+        self.done.add((topic, number, offset))
 
     @precondition(lambda self: any(self.open.values()))
     @rule(data=st.data(), suspect=st.booleans())
     def fail(self, data: Any, suspect: bool) -> None:
-        place = data.draw(st.sampled_from(self._places()))
-        self.backlog.retry_later([record(place[:2], place[2])], now_s=self.now_s, longest_s=1.0, suspect=suspect)
+        topic, number, offset = data.draw(st.sampled_from(self._open_records()))
+        records = [record((topic, number), offset)]
+        self.backlog.retry_later(records, now_s=self.now_s, longest_s=1.0, suspect=suspect)
 
     @rule(seconds=st.floats(0, 2))
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
 
-    @rule(worked=st.booleans())
-    def commit(self, worked: bool) -> None:
+    @rule(succeeds=st.booleans())
+    def commit(self, succeeds: bool) -> None:
         positions = self.backlog.to_commit()
-        if worked:
+        if succeeds:
             self.backlog.committed(positions)
             self.broker.update(positions)
             assert self.backlog.to_commit() == {}
 
     @precondition(lambda self: self.began)
     @rule(data=st.data(), commits=st.booleans())
-    def hand_over(self, data: Any, commits: bool) -> None:
+    def lose_partition(self, data: Any, commits: bool) -> None:
         partition = data.draw(st.sampled_from(sorted(self.began)))
         if commits:
             self.broker.update(self.backlog.to_commit([partition]))
@@ -80,25 +81,25 @@ class BacklogMachine(RuleBasedStateMachine):
         self.open.pop(partition)
 
     @invariant()
-    def nothing_undone_is_committed(self) -> None:
-        """What the broker has, or may get now, is the first record that is not done: no more, and no less."""
+    def commits_end_at_the_first_open_record(self) -> None:
+        """The committed offset, or the one that may be committed now, is that of the first record not done."""
         positions = self.backlog.to_commit()
         assert set(positions) <= set(self.began)
         for partition, began in self.began.items():
             known = self.broker.get(partition, began)
             assert positions.get(partition, known) == min(self.open[partition], default=self.ends[partition])
-            assert positions.get(partition) != known, "committed again for nothing"
+            assert positions.get(partition) != known, "an offset that is already committed"
 
     @invariant()
-    def what_waits_is_open_and_due_in_time(self) -> None:
+    def only_open_records_become_due(self) -> None:
         due = self.backlog.due(self.now_s, most=1000)
-        assert {one[:3] for one in due} <= set(self._places())
+        assert {(retry.topic, retry.partition, retry.offset) for retry in due} <= set(self._open_records())
         assert len(due) <= len(self.backlog)
         assert (self.backlog.seconds_until_due(self.now_s) == 0) == bool(due)
         assert len(self.backlog.due(self.now_s + 1.0, most=1000)) == len(self.backlog)
         assert self.backlog.due(self.now_s, most=1) == due[:1]
 
-    def _places(self) -> list[tuple[str, int, int]]:
+    def _open_records(self) -> list[tuple[str, int, int]]:
         return sorted((*partition, offset) for partition, offsets in self.open.items() for offset in offsets)
 
 
@@ -107,37 +108,37 @@ TestBacklog = BacklogMachine.TestCase
 
 @given(st.integers(1, 40), st.floats(0.1, 60))
 def test_pauses_double_up_to_the_longest(attempts: int, longest_s: float) -> None:
-    """However often a record fails, it is tried again within the longest pause."""
-    backlog, one = Backlog(), record(PARTITIONS[0], 7)
-    backlog.take([one])
+    """After any number of failures, a record is retried within the longest pause."""
+    backlog, failing = Backlog(), record(PARTITIONS[0], 7)
+    backlog.take([failing])
     now_s = 0.0
     for attempt in range(attempts):
-        backlog.retry_later([one], now_s=now_s, longest_s=longest_s, suspect=True)
+        backlog.retry_later([failing], now_s=now_s, longest_s=longest_s, suspect=True)
         pause_s = backlog.seconds_until_due(now_s)
         assert pause_s == pytest.approx(min(FIRST_PAUSE_S * 2**attempt, longest_s))
-        assert backlog.due(now_s + pause_s * 1.001, most=10) == [one]
+        assert backlog.due(now_s + pause_s * 1.001, most=10) == [failing]
         now_s += pause_s
-    assert backlog.suspects(attempts) == [one]
+    assert backlog.suspects(attempts) == [failing]
     assert backlog.suspects(attempts + 1) == []
 
 
-def test_only_failures_while_others_went_through_count_as_suspect() -> None:
-    """An outage is nobody's fault."""
-    backlog, one = Backlog(), record(PARTITIONS[0], 7)
-    backlog.take([one])
+def test_only_failures_while_other_records_succeed_make_a_suspect() -> None:
+    """During an outage every record fails, so a failure says nothing about the record."""
+    backlog, failing = Backlog(), record(PARTITIONS[0], 7)
+    backlog.take([failing])
     for suspect in (False, True, False):
-        backlog.retry_later([one], now_s=0.0, longest_s=1.0, suspect=suspect)
-    assert backlog.suspects(1) == [one]
+        backlog.retry_later([failing], now_s=0.0, longest_s=1.0, suspect=suspect)
+    assert backlog.suspects(1) == [failing]
     assert backlog.suspects(2) == []
 
 
-def test_a_topic_that_was_made_anew_begins_at_the_beginning() -> None:
-    """Committed further on, a crash would skip what is new."""
+def test_a_recreated_topic_is_committed_from_its_beginning() -> None:
+    """If the old, higher offset stayed committed, new records would be skipped after a crash."""
     backlog = Backlog()
     for offset in (5000, 0):
-        one = record(PARTITIONS[0], offset)
-        backlog.take([one])
-        backlog.done([one])
+        only = record(PARTITIONS[0], offset)
+        backlog.take([only])
+        backlog.done([only])
         backlog.committed(backlog.to_commit())
     backlog.take([record(PARTITIONS[0], 1)])
     assert backlog.to_commit() == {}

@@ -1,4 +1,4 @@
-"""Kafka records out of Lambda events, and what ingest makes of them."""
+"""Kafka records are read from Lambda events, and converted into messages for ingest."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def record(value: bytes | None, **headers: bytes | None) -> KafkaRecord:
     return KafkaRecord(TOPIC, 3, 42, 1_795_170_645_500, b"gate-01", value, named)
 
 
-def test_an_msk_event_is_taken_apart() -> None:
-    """Each record with its place, its broker's time, its exact bytes, and the MQTT topic if a header has it."""
+def test_an_msk_event_is_read_into_messages() -> None:
+    """A message has the record's offset, timestamp and exact bytes, and the MQTT topic if a header contains it."""
     invocation = read_invocation(aws_event("kafka_msk.json"))
     assert [message.message_id for message in invocation.messages] == [f"{TOPIC}-0@15", f"{TOPIC}-0@16", f"{TOPIC}-1@7"]
     plate, tracking, junk = invocation.messages
@@ -45,21 +45,21 @@ def test_an_msk_event_is_taken_apart() -> None:
     assert invocation.rejections == []
 
 
-def test_a_kafka_of_ones_own_is_taken_as_well() -> None:
-    """Another name for the source, no key, no headers."""
+def test_an_event_of_a_self_managed_cluster_is_read() -> None:
+    """It has another event source, and its record has no key and no headers."""
     [message] = read_invocation(aws_event("kafka_self_managed.json")).messages
     assert (message.message_id, message.topic) == (f"{TOPIC}-0@3", None)
     assert json.loads(message.body)["key"] is None
 
 
-@pytest.mark.parametrize(("asked", "partial"), [(True, True), (False, False)])
-def test_single_records_are_given_back_only_where_that_is_set_up(asked: bool, partial: bool) -> None:
-    """A mapping without ``ReportBatchItemFailures`` takes any answer for success."""
-    assert read_invocation(aws_event("kafka_msk.json"), kafka_partial=asked).partial is partial
+@pytest.mark.parametrize("partial", [True, False])
+def test_single_records_are_returned_only_if_the_mapping_supports_it(partial: bool) -> None:
+    """Lambda treats any response as success if the mapping does not have ``ReportBatchItemFailures``."""
+    assert read_invocation(aws_event("kafka_msk.json"), kafka_partial=partial).partial is partial
 
 
-def test_failures_are_named_as_awss_own_library_names_them() -> None:
-    """``{"partition": "TOPIC-PARTITION", "offset": OFFSET}``, as the batch processor of Powertools answers."""
+def test_item_identifiers_equal_those_of_powertools() -> None:
+    """The format is ``{"partition": "TOPIC-PARTITION", "offset": OFFSET}``."""
 
     def fail(_: object) -> None:
         raise ValueError
@@ -73,10 +73,10 @@ def test_failures_are_named_as_awss_own_library_names_them() -> None:
 
 
 @given(st.from_regex(r"[a-zA-Z0-9._-]{1,60}", fullmatch=True), st.integers(0, 10_000), st.integers(0, 2**63 - 1))
-def test_an_identifier_comes_from_its_record_id(topic: str, partition: int, offset: int) -> None:
-    """Whatever a topic may be called."""
-    one = KafkaRecord(topic, partition, offset, 0, None, b"", ())
-    assert item_identifier(one.record_id) == {"partition": f"{topic}-{partition}", "offset": offset}
+def test_an_item_identifier_is_derived_from_the_record_id(topic: str, partition: int, offset: int) -> None:
+    """This works for every valid name of a topic."""
+    only = KafkaRecord(topic, partition, offset, 0, None, b"", ())
+    assert item_identifier(only.record_id) == {"partition": f"{topic}-{partition}", "offset": offset}
 
 
 @given(
@@ -84,9 +84,9 @@ def test_an_identifier_comes_from_its_record_id(topic: str, partition: int, offs
     st.none() | st.binary(max_size=50),
     st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), max_size=3),
 )
-def test_bytes_come_through_lambdas_json_unchanged(key, value, headers) -> None:
-    """Keys and values in base64, headers as Java's signed bytes."""
-    given_ = {
+def test_bytes_survive_the_json_of_lambda(key, value, headers) -> None:
+    """Lambda encodes keys and values as base64, and headers as lists of signed bytes."""
+    encoded_record = {
         "topic": TOPIC,
         "partition": 1,
         "offset": 2,
@@ -94,25 +94,26 @@ def test_bytes_come_through_lambdas_json_unchanged(key, value, headers) -> None:
         "timestampType": "CREATE_TIME",
         "headers": [{name: [byte - 256 if byte > 127 else byte for byte in content]} for name, content in headers],
     }
-    given_ |= {} if key is None else {"key": b64encode(key).decode()}
-    given_ |= {} if value is None else {"value": b64encode(value).decode()}
-    assert record_from_lambda(json.loads(json.dumps(given_))) == KafkaRecord(TOPIC, 1, 2, 3, key, value, headers)
+    encoded_record |= {} if key is None else {"key": b64encode(key).decode()}
+    encoded_record |= {} if value is None else {"value": b64encode(value).decode()}
+    decoded = record_from_lambda(json.loads(json.dumps(encoded_record)))
+    assert decoded == KafkaRecord(TOPIC, 1, 2, 3, key, value, headers)
 
 
 @pytest.mark.parametrize("field", ["key", "value"])
-def test_what_is_not_base64_is_rejected_alone(field: str) -> None:
-    """AWS sends no such thing; if somebody does, its neighbours are none the worse."""
+def test_only_the_record_with_invalid_base64_is_rejected(field: str) -> None:
+    """AWS does not send such a record. The other records of the batch are read."""
     event = aws_event("kafka_msk.json")
     event["records"][f"{TOPIC}-0"][0][field] = "***"
     invocation = read_invocation(event)
-    assert [one.message_id for one in invocation.messages] == [f"{TOPIC}-0@16", f"{TOPIC}-1@7"]
+    assert [message.message_id for message in invocation.messages] == [f"{TOPIC}-0@16", f"{TOPIC}-1@7"]
     [rejection] = invocation.rejections
     assert (rejection.message_id, rejection.reason) == (f"{TOPIC}-0@15", "bad_envelope")
     assert json.loads(rejection.body)[field] == "***"
 
 
-def test_what_the_iot_rule_writes_is_opened() -> None:
-    """The rule's Kafka action carries the same JSON as its SQS action."""
+def test_an_iot_rule_envelope_is_read() -> None:
+    """The rule's Kafka action writes the same JSON as its SQS action."""
     event = wire_event()
     text = encode_ingest_message(topic=topic_of(event), payload=encoded(event), client_id="x", received_at_ms=7)
     [message] = read_records([record(text.encode(), vedette_topic=b"not this one")]).messages
@@ -130,7 +131,7 @@ def test_what_the_iot_rule_writes_is_opened() -> None:
     ],
 )
 def test_a_record_without_readable_content_is_rejected(value: bytes | None, reason: str) -> None:
-    """With where it lay."""
+    """The rejection contains the reason, and the record's partition and offset."""
     invocation = read_records([record(value)])
     assert invocation.messages == []
     [rejection] = invocation.rejections
@@ -140,28 +141,28 @@ def test_a_record_without_readable_content_is_rejected(value: bytes | None, reas
 @pytest.mark.parametrize(
     "value", [b'{"payload_base64"', b'["payload_base64"]', b'{"event_id": 1, "payload_base64": 2}']
 )
-def test_an_event_that_mentions_the_rules_field_is_still_an_event(value: bytes) -> None:
-    """Or none: that is for the contract to say."""
+def test_a_value_that_only_resembles_an_envelope_is_an_event(value: bytes) -> None:
+    """The contract decides later whether the event is valid."""
     [message] = read_records([record(value)]).messages
     assert (message.topic, message.payload) == (None, value)
 
 
-def test_the_last_header_of_a_name_counts_and_odd_bytes_do_no_harm() -> None:
-    """As Kafka's own clients look headers up."""
-    one = KafkaRecord(TOPIC, 0, 0, 0, None, b"", [(TOPIC_HEADER, b"a"), ("other", None), (TOPIC_HEADER, b"\xff")])
-    [message] = read_records([one]).messages
+def test_the_last_header_with_a_name_is_used() -> None:
+    """Kafka's own clients do the same. Bytes that are not UTF-8 are replaced."""
+    only = KafkaRecord(TOPIC, 0, 0, 0, None, b"", [(TOPIC_HEADER, b"a"), ("other", None), (TOPIC_HEADER, b"\xff")])
+    [message] = read_records([only]).messages
     assert message.topic == "\ufffd"
-    assert read_records([one._replace(headers=[(TOPIC_HEADER, None)])]).messages[0].topic is None
+    assert read_records([only._replace(headers=[(TOPIC_HEADER, None)])]).messages[0].topic is None
 
 
 @given(st.integers(0, 2_000_000), st.integers(0, 100_000), st.integers(0, 40_000))
-def test_a_dead_letter_is_never_too_large_for_its_queue(value: int, key: int, header: int) -> None:
-    """What is cut says how much there was, and where."""
-    one = KafkaRecord(TOPIC, 0, 9, 0, b"k" * key, b"\xff" * value, [("h", b"x" * header), ("small", b"y")])
-    text = one.text()
+def test_a_dead_letter_fits_into_its_queue(value: int, key: int, header: int) -> None:
+    """A truncated value is a prefix of the original, and ``value_bytes`` contains the original length."""
+    large = KafkaRecord(TOPIC, 0, 9, 0, b"k" * key, b"\xff" * value, [("h", b"x" * header), ("small", b"y")])
+    text = large.text()
     assert len(text.encode()) + 2048 <= MAX_BATCH_BYTES
-    told = json.loads(text)
-    assert told.get("value_bytes", value) == value
-    assert one.value is not None
-    assert one.value.startswith(b64decode(told["value"]))
-    assert ("value_bytes" in told) == (len(b64decode(told["value"])) < value)
+    dead_letter = json.loads(text)
+    assert dead_letter.get("value_bytes", value) == value
+    assert large.value is not None
+    assert large.value.startswith(b64decode(dead_letter["value"]))
+    assert ("value_bytes" in dead_letter) == (len(b64decode(dead_letter["value"])) < value)
