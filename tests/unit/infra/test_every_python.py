@@ -1,4 +1,4 @@
-"""Every supported Python: the same dependencies, tested by ``make test-all``, and named the same everywhere."""
+"""Every supported Python has the same dependencies, is tested by ``make test-all``, and is named everywhere."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
-def test_python_a_lock_holds_one_version_of_each_package(lock: Path) -> None:
-    """With two, what one Python is tested with is not what another one runs."""
+def test_python_a_lock_file_contains_one_version_of_each_package(lock: Path) -> None:
+    """Every supported Python then runs the versions that are tested."""
     names = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", lock.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(names) > 5
     assert not {name for name in names if names.count(name) > 1}
 
 
-def test_python_all_locks_agree_on_versions() -> None:
-    """What the tests run with is what a device or the one-machine stack installs."""
+def test_python_all_lock_files_have_the_same_versions() -> None:
+    """The tests run with the versions that devices, functions and the one-machine stack install."""
     versions: dict[str, set[str]] = {}
     for lock in LOCKS:
         for name, version in re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", lock.read_text("utf-8"), re.MULTILINE):
             versions.setdefault(name, set()).add(version)
-    assert not {name: found for name, found in versions.items() if len(found) > 1}
+    assert not {name: locked for name, locked in versions.items() if len(locked) > 1}
 
 
 def text_of(path: str) -> str:
@@ -48,7 +48,7 @@ def classified() -> list[str]:
     return [match[1] for name in project()["project"]["classifiers"] if (match := pattern.fullmatch(name))]
 
 
-def test_python_the_versions_are_the_same_everywhere() -> None:
+def test_python_the_supported_versions_are_the_same_everywhere() -> None:
     """Classifiers, README, Makefile, requires-python, the tools' targets, CI and the functions' runtime agree."""
     versions = classified()
     lowest, highest = versions[0], versions[-1]
@@ -75,26 +75,26 @@ def script(path: Path, *lines: str) -> Path:
     return path
 
 
-def here() -> str:
+def this_version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def test_python_a_shim_that_fails_is_passed_over(tmp_path: Path) -> None:
-    """A version manager puts a ``python3.13`` on PATH that only says it is not chosen; what pyenv has is found."""
-    name = f"python{here()}"
+def test_python_a_shim_that_fails_is_ignored(tmp_path: Path) -> None:
+    """The shim of a version manager may be on PATH without its version. The installation of pyenv is found."""
+    name = f"python{this_version()}"
     shim = script(tmp_path / "shims" / name, "echo 'pyenv: command not found' >&2", "exit 127")
-    liar = script(tmp_path / "bin" / name, "echo 2.7")
-    script(tmp_path / "pyenv/versions" / f"{here()}.2" / "bin" / name, "exit 1")
-    good = tmp_path / "pyenv/versions" / f"{here()}.1" / "bin" / name
-    good.parent.mkdir(parents=True)
-    good.symlink_to(sys.executable)
-    environment = {"PATH": f"{shim.parent}{os.pathsep}{liar.parent}", "PYENV_ROOT": str(tmp_path / "pyenv")}
-    assert find_python(here(), environment) == good
+    other_version = script(tmp_path / "bin" / name, "echo 2.7")
+    script(tmp_path / "pyenv/versions" / f"{this_version()}.2" / "bin" / name, "exit 1")
+    working = tmp_path / "pyenv/versions" / f"{this_version()}.1" / "bin" / name
+    working.parent.mkdir(parents=True)
+    working.symlink_to(sys.executable)
+    environment = {"PATH": f"{shim.parent}{os.pathsep}{other_version.parent}", "PYENV_ROOT": str(tmp_path / "pyenv")}
+    assert find_python(this_version(), environment) == working
     assert find_python("3.9", environment) is None
 
 
-def test_python_path_comes_before_pyenv_and_newer_patches_first(tmp_path: Path) -> None:
-    """3.11.10 is newer than 3.11.9, and a pre-release or another implementation is not looked at."""
+def test_python_candidates_are_path_first_then_newer_patches_of_pyenv(tmp_path: Path) -> None:
+    """3.11.10 is newer than 3.11.9. Pre-releases and other implementations are ignored."""
     on_path = script(tmp_path / "bin/python3.11", "exit 0")
     for name in ("3.11.9", "3.11.10", "3.11-dev", "3.12.1", "3.11.4t"):
         script(tmp_path / "pyenv/versions" / name / "bin/python3.11", "exit 0")
@@ -104,15 +104,15 @@ def test_python_path_comes_before_pyenv_and_newer_patches_first(tmp_path: Path) 
     assert [path.parts[-3] for path in others] == ["3.11.10", "3.11.9"]
 
 
-class Calls:
-    """A fake ``make``: records each call and fails for the given versions."""
+class FakeMake:
+    """Records each call, and fails for the given versions."""
 
     def __init__(self, *failing: str) -> None:
-        self.made: list[tuple[str, ...]] = []
+        self.calls: list[tuple[str, ...]] = []
         self._failing = failing
 
     def __call__(self, suite: Suite) -> bool:
-        self.made.append((suite.version, *suite.tests))
+        self.calls.append((suite.version, *suite.tests))
         return suite.version not in self._failing
 
 
@@ -127,33 +127,33 @@ def three_versions(tmp_path: Path) -> dict[str, str]:
 def test_python_every_version_that_is_found_is_tested(
     three_versions: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each gets the tests that were asked for; the one that is not there is named."""
-    calls = Calls()
-    assert main(["--except", "3.11", "tests/unit", "-x"], environment=three_versions, run=calls) == 0
-    assert calls.made == [("3.12", "tests/unit", "-x"), ("3.13", "tests/unit", "-x")]
-    shown = capsys.readouterr().out
-    assert "Python 3.11: tested already" in shown
-    assert "Python 3.13: passed" in shown
-    assert "Python 3.14: not found on PATH or in pyenv" in shown
+    """Each runs the tests of the command line, and missing versions are named."""
+    make = FakeMake()
+    assert main(["--except", "3.11", "tests/unit", "-x"], environment=three_versions, run=make) == 0
+    assert make.calls == [("3.12", "tests/unit", "-x"), ("3.13", "tests/unit", "-x")]
+    output = capsys.readouterr().out
+    assert "Python 3.11: tested already" in output
+    assert "Python 3.13: passed" in output
+    assert "Python 3.14: not found on PATH or in pyenv" in output
 
 
-def test_python_one_version_that_fails_fails_the_whole(
+def test_python_one_failing_version_makes_the_run_fail(
     three_versions: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The versions after it are tested all the same."""
-    calls = Calls("3.12")
-    assert main([], environment=three_versions, run=calls) == 1
-    assert [version for (version,) in calls.made if version != "3.14"] == ["3.11", "3.12", "3.13"]
+    """The remaining versions are tested, too."""
+    make = FakeMake("3.12")
+    assert main([], environment=three_versions, run=make) == 1
+    assert [version for (version,) in make.calls if version != "3.14"] == ["3.11", "3.12", "3.13"]
     assert "Python 3.12: FAILED" in capsys.readouterr().out
 
 
-def test_python_no_version_at_all_is_a_failure(tmp_path: Path) -> None:
-    """An empty machine has not passed."""
-    assert main([], environment={"PATH": str(tmp_path), "PYENV_ROOT": str(tmp_path)}, run=Calls()) == 1
+def test_python_a_run_without_any_version_fails(tmp_path: Path) -> None:
+    """The exit status is 1 if no supported Python is found."""
+    assert main([], environment={"PATH": str(tmp_path), "PYENV_ROOT": str(tmp_path)}, run=FakeMake()) == 1
 
 
-def test_python_make_runs_the_script_with_what_was_asked_for() -> None:
-    """``make test-all ARGS=… EXCEPT=…`` as it is called; ``.ci/run`` names the version that ``make check`` used."""
+def test_python_make_passes_its_arguments_to_the_script() -> None:
+    """``make test-all ARGS=… EXCEPT=…``; ``.ci/run`` excludes the version that ``make check`` used."""
     command = ["make", "-n", "test-all", "ARGS=tests/unit -k zone", "EXCEPT=3.11"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "infra/every_python.py --except 3.11 -- tests/unit -k zone" in done.stdout

@@ -1,4 +1,4 @@
-"""The local AWS endpoint in a thread of the test, and boto3 clients that talk to it."""
+"""The local AWS endpoint, running in a thread of the test, and boto3 clients for it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.ports import reserve_port
 
 
 def fallback_service(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Stand where moto stands."""
+    """Answer in place of moto."""
     start_response("418 I'm a teapot", [("Content-Length", "9")])
     return [b"elsewhere"]
 
 
 class Endpoint:
-    """The running endpoint."""
+    """The running endpoint, with its queues and objects."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

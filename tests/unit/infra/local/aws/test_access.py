@@ -1,4 +1,4 @@
-"""The stack's own HTTP servers answer programs of this machine and nobody else."""
+"""The HTTP servers of the stack answer programs on this machine, and reject browsers and other hosts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.infra.local.conftest import Endpoint
 
 
 class Echo(ProgramHandler):
-    """Answers with the body."""
+    """Answers with the body of the request."""
 
     def do_POST(self) -> None:  # noqa: N802  http.server's name
         body = self.body(largest_bytes=100)
@@ -50,8 +50,8 @@ def _status(url: str, method: str, path: str, *, body: bytes = b"", **headers: s
         connection.close()
 
 
-def test_cloud_b4_a_program_is_answered(echo: str) -> None:
-    """What boto3 and the Lambda runtime send goes through."""
+def test_cloud_b4_a_request_of_a_program_is_answered(echo: str) -> None:
+    """Requests like those of boto3 and the Lambda runtime are accepted."""
     assert _status(echo, "POST", "/", body=b"x") == 200
 
 
@@ -66,20 +66,20 @@ def test_cloud_b4_a_program_is_answered(echo: str) -> None:
         {"Sec_Fetch_Site": "none"},
     ],
 )
-def test_cloud_b4_a_browser_is_not(echo: str, headers: dict[str, str]) -> None:
-    """Neither a page that posts across sites, nor one behind a rebound name, nor an address that somebody opens."""
+def test_cloud_b4_a_request_of_a_browser_is_rejected(echo: str, headers: dict[str, str]) -> None:
+    """Cross-site requests, DNS rebinding, and an address that is opened in a browser are rejected."""
     assert _status(echo, "POST", "/", body=b"x", **headers) == 403
 
 
 @pytest.mark.parametrize("length", ["101", "-1", "many", "1e3"])
-def test_cloud_b4_a_body_has_a_length_within_bounds(echo: str, length: str) -> None:
-    """A length that is too large, negative or no number is refused before anything is read."""
+def test_cloud_b4_an_invalid_content_length_is_rejected(echo: str, length: str) -> None:
+    """A length that is too large, negative or not a number is rejected before the body is read."""
     assert _status(echo, "POST", "/", Content_Length=length) == 413
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}])
-def test_cloud_b4_the_object_store_refuses_other_sites(endpoint: Endpoint, headers: dict[str, str]) -> None:
-    """A page cannot delete pictures with a forged link, whose signature is not checked here."""
+def test_cloud_b4_the_object_store_rejects_other_sites(endpoint: Endpoint, headers: dict[str, str]) -> None:
+    """A web page cannot delete snapshots with a forged link, although signatures are not verified here."""
     endpoint.objects.put(BUCKET, "a/b.jpg", b"picture", {})
     signed = "X-Amz-Credential=x/20260101/eu-central-1/s3/aws4_request"
     delete = b"<Delete><Object><Key>a/b.jpg</Key></Object></Delete>"
@@ -89,8 +89,8 @@ def test_cloud_b4_the_object_store_refuses_other_sites(endpoint: Endpoint, heade
 
 
 @pytest.mark.parametrize("prefix", ["/etc/", "/", "//", "../", "a/../../", "./", "a//", "a/\0/"])
-def test_cloud_b4_a_prefix_stays_in_its_bucket(endpoint: Endpoint, prefix: str) -> None:
-    """A prefix that no key can have lists nothing, and no other folder of the disk is walked."""
+def test_cloud_b4_a_prefix_cannot_leave_its_bucket(endpoint: Endpoint, prefix: str) -> None:
+    """A prefix that no key can have lists nothing, and no folder outside the bucket is read."""
     folder: ObjectFolder = endpoint.objects
     folder.put(BUCKET, "a/b.jpg", b"picture", {})
     assert list(folder.keys(BUCKET, prefix)) == []

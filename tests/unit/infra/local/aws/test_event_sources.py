@@ -1,4 +1,4 @@
-"""The loops that hand messages to functions: nothing is acknowledged or deleted before it was processed."""
+"""The event source mappings acknowledge or delete a message only after its function has processed it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from infra.local.aws.sqs_event import QueueMessage, failed_ids
 from shared.errors import TransientError
 
 
-def _arrival(number: int, *, size: int = 1) -> ReceivedMessage:
+def _received(number: int, *, size: int = 1) -> ReceivedMessage:
     topic = "vedette/hq/gate-01/events/camera-1/tracking"
     return ReceivedMessage(
         topic=topic, payload=b"%d" % number * size, packet_id=number, connection=1, received_at_ms=1000
     )
 
 
-class Acknowledged:
+class RecordingAcknowledger:
     """Records acknowledged packet ids."""
 
     def __init__(self) -> None:
         self.packet_ids: list[int] = []
 
-    def acknowledge(self, arrival: ReceivedMessage) -> None:
-        self.packet_ids.append(arrival.packet_id)
+    def acknowledge(self, message: ReceivedMessage) -> None:
+        self.packet_ids.append(message.packet_id)
 
 
 class Function:
-    """A fake ingest function: records the payloads of each batch, and answers or raises as `behave` says."""
+    """A fake ingest function. It records the payloads of each batch; ``behave`` returns those that fail, or raises."""
 
     def __init__(self, behave: Callable[[list[str]], set[str]]) -> None:
         self._behave = behave
@@ -50,18 +50,18 @@ class Function:
             for record in request["Records"]
         }
         self.batches.append(list(payloads.values()))
-        bad = self._behave(list(payloads.values()))
-        failures = [{"itemIdentifier": key} for key, payload in payloads.items() if payload in bad]
+        failed = self._behave(list(payloads.values()))
+        failures = [{"itemIdentifier": key} for key, payload in payloads.items() if payload in failed]
         return json.dumps({"batchItemFailures": failures}).encode()
 
 
 class Harness:
-    """A mapping with a clock that moves only when it sleeps or the test says so."""
+    """A mapping with a clock that only ``steps`` advances."""
 
     def __init__(self, behave: Callable[[list[str]], set[str]]) -> None:
         self.now_s = 0.0
         self.inbox = Inbox()
-        self.acknowledged = Acknowledged()
+        self.acknowledged = RecordingAcknowledger()
         self.function = Function(behave)
         self.mapping = IngestEventSourceMapping(
             inbox=self.inbox,
@@ -77,14 +77,14 @@ class Harness:
             self.mapping.step(idle_s=0)
 
 
-def _all_well(_: list[str]) -> set[str]:
+def _succeed(_: list[str]) -> set[str]:
     return set()
 
 
 def test_a_batch_has_the_shape_of_an_sqs_event() -> None:
-    """The record carries topic, exact bytes, the device as client id, and the queue it stands for."""
-    harness = Harness(_all_well)
-    harness.inbox.put(_arrival(7))
+    """The record contains the topic, the exact bytes, the device as client id, and the ARN of the ingest queue."""
+    harness = Harness(_succeed)
+    harness.inbox.put(_received(7))
     harness.steps(1)
     (event,) = harness.function.events
     (record,) = event["Records"]  # type: ignore[misc]
@@ -95,19 +95,19 @@ def test_a_batch_has_the_shape_of_an_sqs_event() -> None:
     assert harness.acknowledged.packet_ids == [7]
 
 
-def test_failed_messages_are_tried_again_and_their_neighbours_acknowledged() -> None:
-    """Of a batch, what ingest reports comes again; the rest is done with."""
+def test_failed_messages_are_retried_and_the_others_acknowledged() -> None:
+    """Ingest receives again only the messages that it reported as failed."""
     harness = Harness(lambda _: {"2"} if len(harness.function.batches) < 3 else set())
     for number in (1, 2, 3):
-        harness.inbox.put(_arrival(number))
+        harness.inbox.put(_received(number))
     harness.steps(1)
     assert harness.acknowledged.packet_ids == [1, 3]
     harness.steps(2)
     assert harness.acknowledged.packet_ids == [1, 3, 2]
 
 
-def test_one_message_that_crashes_the_function_ends_up_alone() -> None:
-    """The batch is halved until the bad message is alone; it is never given up."""
+def test_a_message_that_crashes_the_function_is_isolated() -> None:
+    """The batch is halved until the message is in a batch of its own, which is retried without limit."""
 
     def behave(payloads: list[str]) -> set[str]:
         if "13" in payloads:
@@ -116,102 +116,102 @@ def test_one_message_that_crashes_the_function_ends_up_alone() -> None:
 
     harness = Harness(behave)
     for number in range(20):
-        harness.inbox.put(_arrival(number))
+        harness.inbox.put(_received(number))
     harness.steps(60)
     assert sorted(harness.acknowledged.packet_ids) == [number for number in range(20) if number != 13]
     assert harness.function.batches[-1] == ["13"]
 
 
-def test_an_outage_acknowledges_nothing_and_then_everything_once() -> None:
-    """While the function fails nothing is acknowledged; afterwards everything is, once."""
-    away = True
+def test_messages_of_an_outage_are_acknowledged_once_afterwards() -> None:
+    """While the function fails, no message is acknowledged."""
+    unavailable = True
 
     def behave(_: list[str]) -> set[str]:
-        if away:
-            raise TransientError("the database is away")
+        if unavailable:
+            raise TransientError("the database is unavailable")
         return set()
 
     harness = Harness(behave)
     for number in range(50):
-        harness.inbox.put(_arrival(number))
+        harness.inbox.put(_received(number))
     harness.steps(5)
     assert harness.acknowledged.packet_ids == []
-    away = False
+    unavailable = False
     harness.steps(30)
     assert sorted(harness.acknowledged.packet_ids) == list(range(50))
 
 
-def test_retries_wait_for_their_time() -> None:
-    """A failed message is not tried again before its pause is over."""
+def test_a_failed_message_is_retried_after_a_pause() -> None:
+    """The function is not invoked again before the pause is over."""
     harness = Harness(lambda _: {"1"})
-    harness.inbox.put(_arrival(1))
+    harness.inbox.put(_received(1))
     harness.steps(1)
     harness.mapping.step(idle_s=0)
     assert len(harness.function.batches) == 1
 
 
-def test_batches_are_bounded_in_number_and_bytes() -> None:
-    """No more than Lambda takes, yet always at least one."""
+def test_batches_are_limited_in_number_and_bytes() -> None:
+    """A batch stays within Lambda's limits, but contains at least one message."""
     inbox = Inbox()
     for number in range(LARGEST_BATCH + 5):
-        inbox.put(_arrival(number))
+        inbox.put(_received(number))
     assert len(inbox.take(most=LARGEST_BATCH, most_bytes=10**9)) == LARGEST_BATCH
-    inbox.put(_arrival(1, size=2000))
+    inbox.put(_received(1, size=2000))
     assert len(inbox.take(most=10, most_bytes=1)) == 1
 
 
-def test_the_loop_ends_when_stopped() -> None:
-    """``run`` processes messages and returns soon after the event is set."""
-    harness, stopped = Harness(_all_well), threading.Event()
+def test_run_returns_when_it_is_stopped() -> None:
+    """The loop ends after the event is set."""
+    harness, stopped = Harness(_succeed), threading.Event()
     loop = threading.Thread(target=harness.mapping.run, args=(stopped,))
     loop.start()
-    harness.inbox.put(_arrival(1))
+    harness.inbox.put(_received(1))
     stopped.set()
     loop.join(10)
     assert not loop.is_alive()
 
 
 @pytest.mark.parametrize(
-    ("answer", "failed"),
+    ("response", "failed"),
     [
         (b"", set[str]()),
         (b"null", set[str]()),
         (b'{"batchItemFailures": []}', set[str]()),
         (b'{"batchItemFailures": [{"itemIdentifier": "a"}]}', {"a"}),
-        (b'{"batchItemFailures": [{"itemIdentifier": "stranger"}]}', {"a", "b"}),
+        (b'{"batchItemFailures": [{"itemIdentifier": "unknown"}]}', {"a", "b"}),
         (b'{"batchItemFailures": [{"wrong": "a"}]}', {"a", "b"}),
         (b"[1]", {"a", "b"}),
         (b"not json", {"a", "b"}),
     ],
 )
-def test_the_answer_is_read_as_aws_reads_it(answer: bytes, failed: set[str]) -> None:
-    """An answer of the wrong shape means that the whole batch failed."""
+def test_the_response_is_interpreted_as_on_aws(response: bytes, failed: set[str]) -> None:
+    """A malformed response means that the whole batch failed."""
     messages = [QueueMessage(message_id=name, body="", sent_at_ms=0) for name in ("a", "b")]
-    assert failed_ids(answer, messages) == failed
+    assert failed_ids(response, messages) == failed
 
 
-def test_fan_out_deletes_what_went_well(tmp_path: Path) -> None:
+def test_fan_out_deletes_delivered_messages(tmp_path: Path) -> None:
     """Messages that the function reports as failed are retried; the others are deleted."""
     queues = QueueFile(tmp_path / "queues.db")
     queues.put("fan", [("good", "{}"), ("bad", "{}")])
-    seen: list[list[str]] = []
+    batches: list[list[str]] = []
 
     def invoke(event: bytes) -> bytes:
         records = json.loads(event)["Records"]
-        seen.append([record["body"] for record in records])
+        batches.append([record["body"] for record in records])
         failures = [{"itemIdentifier": record["messageId"]} for record in records if record["body"] == "bad"]
-        return json.dumps({"batchItemFailures": failures if len(seen) == 1 else []}).encode()
+        return json.dumps({"batchItemFailures": failures if len(batches) == 1 else []}).encode()
 
     mapping = FanoutEventSourceMapping(queues=queues, queue="fan", dead_queue="dead", invoke=invoke)
     mapping.step(wait_s=0)
     assert queues.count("fan") == 1
     mapping.step(wait_s=5)
-    assert (seen, queues.count("fan")) == ([["good", "bad"], ["bad"]], 0)
+    assert (batches, queues.count("fan")) == ([["good", "bad"], ["bad"]], 0)
     queues.close()
 
 
-def test_fan_out_keeps_everything_while_the_function_is_down(tmp_path: Path) -> None:
-    """A function that fails altogether leaves the queue as it was."""
+def test_fan_out_keeps_all_messages_while_the_function_fails(tmp_path: Path) -> None:
+    """If an invocation fails, no message of the batch is deleted."""
     queues = QueueFile(tmp_path / "queues.db")
     queues.put("fan", [("a", "{}"), ("b", "{}")])
 
@@ -223,8 +223,8 @@ def test_fan_out_keeps_everything_while_the_function_is_down(tmp_path: Path) -> 
     queues.close()
 
 
-def test_fan_out_gives_up_after_many_tries(tmp_path: Path) -> None:
-    """What fails thirty times ends in the dead-letter queue, whole."""
+def test_fan_out_moves_a_message_to_the_dead_letter_queue_after_thirty_failures(tmp_path: Path) -> None:
+    """The body and the attributes are unchanged."""
     queues = QueueFile(tmp_path / "queues.db")
     queues.put("fan", [("poison", '{"a": {}}')])
 
@@ -241,8 +241,8 @@ def test_fan_out_gives_up_after_many_tries(tmp_path: Path) -> None:
     queues.close()
 
 
-def test_python_an_unexpected_failure_of_ingest_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The batch is tried again with a pause, as after an expected failure; one traceback is logged."""
+def test_python_an_unexpected_error_of_ingest_loses_no_message(caplog: pytest.LogCaptureFixture) -> None:
+    """The batch is retried after a pause, as after an expected error, and one traceback is logged."""
     broken = [True]
 
     def behave(_: list[str]) -> set[str]:
@@ -252,7 +252,7 @@ def test_python_an_unexpected_failure_of_ingest_loses_nothing(caplog: pytest.Log
 
     harness = Harness(behave)
     for number in range(1, 5):
-        harness.inbox.put(_arrival(number))
+        harness.inbox.put(_received(number))
     harness.steps(6)
     assert harness.acknowledged.packet_ids == []
     broken[0] = False
@@ -261,27 +261,27 @@ def test_python_an_unexpected_failure_of_ingest_loses_nothing(caplog: pytest.Log
     assert caplog.text.count("Traceback") == 1
 
 
-def test_python_an_acknowledgement_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """A broken connection may raise anything; the other messages of the batch are acknowledged all the same."""
-    harness = Harness(_all_well)
+def test_python_a_failed_acknowledgement_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    """A lost connection may raise any exception. The other messages of the batch are acknowledged."""
+    harness = Harness(_succeed)
     acknowledge, faults = harness.acknowledged.acknowledge, [2]
 
-    def fail_at_first(arrival: ReceivedMessage) -> None:
-        if faults and arrival.packet_id == faults[0]:
+    def fail_at_first(message: ReceivedMessage) -> None:
+        if faults and message.packet_id == faults[0]:
             faults.clear()
             raise RuntimeError
-        acknowledge(arrival)
+        acknowledge(message)
 
     harness.acknowledged.acknowledge = fail_at_first
     for number in range(1, 4):
-        harness.inbox.put(_arrival(number))
+        harness.inbox.put(_received(number))
     harness.steps(3)
     assert sorted(harness.acknowledged.packet_ids) == [1, 2, 3]
     assert "acknowledging a message failed unexpectedly" in caplog.text
 
 
 class Pauses(threading.Event):
-    """An event that is set after `most` waits; records the timeout of each wait."""
+    """An event that is set after ``most`` waits; it records the timeout of each wait."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -295,10 +295,8 @@ class Pauses(threading.Event):
         return self.is_set()
 
 
-def test_python_a_queue_that_cannot_be_read_does_not_end_the_loop(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Each failure in a row doubles the pause; one traceback is logged."""
+def test_python_an_unreadable_queue_does_not_end_the_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each further failure doubles the pause, and one traceback is logged."""
     queues = QueueFile(tmp_path / "queues.db")
     mapping = FanoutEventSourceMapping(queues=queues, queue="missing", dead_queue="dead", invoke=lambda _: b"{}")
 
@@ -314,9 +312,9 @@ def test_python_a_queue_that_cannot_be_read_does_not_end_the_loop(
     assert "processing the queue missing failed unexpectedly" in caplog.text
 
 
-def test_python_an_inbox_that_fails_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+def test_python_an_error_of_the_inbox_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
     """After an unexpected error the loop waits and continues."""
-    harness = Harness(_all_well)
+    harness = Harness(_succeed)
 
     def fail(_: float) -> None:
         raise ZeroDivisionError

@@ -11,7 +11,7 @@ from infra.local.aws.iot_rule import NetworkThreadMonitor, RuleSubscription, con
 
 
 def test_cloud_c3_a_topic_that_is_not_utf8_reaches_ingest() -> None:
-    """Its odd bytes are escaped, so that ingest can refuse it with a reason; the network thread does not end."""
+    """The invalid bytes are escaped, so that ingest can reject it with a reason. The network thread continues."""
     client = connect("mqtt://127.0.0.1", client_id="rule", persistent=True, manual_ack=True)
     inbox = Inbox()
     RuleSubscription(client=client, inbox=inbox)
@@ -19,29 +19,29 @@ def test_cloud_c3_a_topic_that_is_not_utf8_reaches_ingest() -> None:
     message.payload = b"{}"
     assert client.on_message is not None
     client.on_message(client, None, message)
-    (arrival,) = inbox.take(most=10, most_bytes=1000)
-    assert arrival.topic == "vedette/hq/gate\\xff/events/camera-1/motion"
-    assert (arrival.packet_id, "gate\\\\xff" in arrival.body()) == (7, True)
+    (received,) = inbox.take(most=10, most_bytes=1000)
+    assert received.topic == "vedette/hq/gate\\xff/events/camera-1/motion"
+    assert (received.packet_id, "gate\\\\xff" in received.body()) == (7, True)
 
 
 def test_cloud_c3_a_network_thread_that_ended_stops_the_process() -> None:
-    """paho's thread ends silently; the watch notices, and the supervisor starts the process again."""
+    """paho's thread ends silently. The monitor detects this, and the supervisor restarts the process."""
     release, stopped = threading.Event(), threading.Event()
     thread = threading.Thread(target=release.wait, name="paho-mqtt-client-rule")
     thread.start()
-    watch = NetworkThreadMonitor(clients=["rule"], stopped=stopped)
-    watching = threading.Thread(target=watch.run)
-    watching.start()
+    monitor = NetworkThreadMonitor(clients=["rule"], stopped=stopped)
+    monitoring = threading.Thread(target=monitor.run)
+    monitoring.start()
     assert not stopped.wait(1.2)
     release.set()
     thread.join()
     assert stopped.wait(10)
-    watching.join()
-    assert watch.failed
+    monitoring.join()
+    assert monitor.failed
 
 
-def test_cloud_c3_the_watched_name_is_the_one_that_paho_gives() -> None:
-    """The watch looks for the thread's name, which is paho's to choose."""
+def test_cloud_c3_the_monitored_thread_has_the_name_that_paho_gives_it() -> None:
+    """The monitor finds the thread by its name, which paho chooses."""
     client = connect("mqtt://127.0.0.1:1", client_id="named", persistent=False)
     client.loop_start()
     try:

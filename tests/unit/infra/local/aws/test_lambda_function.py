@@ -1,4 +1,4 @@
-"""A handler under AWS's own runtime client, through all that can go wrong with it."""
+"""A handler runs under AWS's runtime client, and is restarted when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _invoke(function: LambdaFunction, **event: str) -> dict[str, object]:
     return json.loads(function.invoke(json.dumps(event).encode()))
 
 
-def test_the_environment_stays_warm_and_like_lambdas(function: LambdaFunction) -> None:
-    """Module state lives from one invocation to the next; context and environment are filled in."""
+def test_an_execution_environment_serves_several_invocations(function: LambdaFunction) -> None:
+    """Module state survives from one invocation to the next, and the context has Lambda's fields."""
     first = _invoke(function, do="work", text="ä" * 100_000)
     second = _invoke(function, do="work")
     assert (first["calls"], second["calls"]) == (1, 2)
@@ -62,14 +62,14 @@ def test_the_environment_stays_warm_and_like_lambdas(function: LambdaFunction) -
 
 
 def test_a_raised_error_is_reported_and_the_function_continues(function: LambdaFunction) -> None:
-    """The invoker learns type and message; the next event is handled by the same process."""
+    """The error contains the type and message of the exception. The same process handles the next event."""
     with pytest.raises(TransientError, match="ValueError: a bad event"):
         _invoke(function, do="raise")
     assert _invoke(function, do="work")["calls"] == 2
 
 
-def test_a_function_that_dies_is_started_again(function: LambdaFunction) -> None:
-    """Death in the middle fails that invocation alone; so does death between two."""
+def test_a_function_that_dies_is_restarted(function: LambdaFunction) -> None:
+    """If it dies during an invocation, only that one fails. If it dies between two invocations, none fails."""
     with pytest.raises(TransientError, match="died"):
         _invoke(function, do="die")
     assert _invoke(function, do="work")["calls"] == 1
@@ -79,8 +79,8 @@ def test_a_function_that_dies_is_started_again(function: LambdaFunction) -> None
     assert _invoke(function, do="work")["calls"] == 1
 
 
-def test_a_function_that_hangs_is_stopped(function: LambdaFunction) -> None:
-    """After the time-out it is killed, and the next event finds a fresh one."""
+def test_a_function_that_hangs_is_killed(function: LambdaFunction) -> None:
+    """This happens after the timeout. The next invocation starts the function again."""
     function._timeout_s = 0.3
     with pytest.raises(TransientError, match=r"did not answer within 0\.3 s"):
         _invoke(function, do="sleep")
@@ -89,7 +89,7 @@ def test_a_function_that_hangs_is_stopped(function: LambdaFunction) -> None:
 
 
 def test_a_handler_that_cannot_be_imported_is_reported(tmp_path: Path) -> None:
-    """A broken module fails the invocation with its error; nothing hangs."""
+    """The invocation fails with the import error, without waiting for the timeout."""
     broken = LambdaFunction(
         name="broken", handler="no_such_module.handler", environment={}, folder=tmp_path, timeout_s=5.0
     )

@@ -1,4 +1,4 @@
-"""SNS and SQS on a file, asked with boto3."""
+"""The local SNS and SQS, called through boto3."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from infra.local.aws.sqs_event import sqs_event
 from tests.unit.infra.local.conftest import Endpoint
 
 
-def test_what_is_published_reaches_the_fan_out_queue_raw(endpoint: Endpoint) -> None:
-    """The queue's body is the message itself, with its attributes in the event's shape."""
+def test_a_published_message_reaches_the_fan_out_queue(endpoint: Endpoint) -> None:
+    """The body is the message itself, as with raw message delivery, and the attributes are those of an SQS event."""
     attributes = {"class_name": {"DataType": "String", "StringValue": "car & van"}}
     endpoint.client("sns").publish(TopicArn=HUB_TOPIC_ARN, Message='{"id": 1}', MessageAttributes=attributes)
     (message,) = endpoint.queues.take(FANOUT_QUEUE, most=10, hidden_s=1)
@@ -28,7 +28,7 @@ def test_what_is_published_reaches_the_fan_out_queue_raw(endpoint: Endpoint) -> 
 
 
 def test_a_batch_is_published_in_order(endpoint: Endpoint) -> None:
-    """Every entry is taken and answered under its id."""
+    """The response contains the id of every entry."""
     entries = [
         {
             "Id": f"n{number}",
@@ -37,21 +37,21 @@ def test_a_batch_is_published_in_order(endpoint: Endpoint) -> None:
         }
         for number in range(10)
     ]
-    answer = endpoint.client("sns").publish_batch(TopicArn=HUB_TOPIC_ARN, PublishBatchRequestEntries=entries)
-    assert [entry["Id"] for entry in answer["Successful"]] == [f"n{number}" for number in range(10)]
-    assert not answer.get("Failed")
+    response = endpoint.client("sns").publish_batch(TopicArn=HUB_TOPIC_ARN, PublishBatchRequestEntries=entries)
+    assert [entry["Id"] for entry in response["Successful"]] == [f"n{number}" for number in range(10)]
+    assert not response.get("Failed")
     taken = endpoint.queues.take(FANOUT_QUEUE, most=100, hidden_s=1)
     assert [message.body for message in taken] == [f"ä {number}" for number in range(10)]
 
 
 def test_the_topic_reports_its_subscriptions(endpoint: Endpoint) -> None:
-    """The health check sees one confirmed subscription."""
+    """The health check of the API reads the number of confirmed subscriptions."""
     attributes = endpoint.client("sns").get_topic_attributes(TopicArn=HUB_TOPIC_ARN)
     assert attributes["Attributes"]["SubscriptionsConfirmed"] == "1"
 
 
-def test_another_topic_and_another_action_are_refused(endpoint: Endpoint) -> None:
-    """A mistake is an error with a name, not a silent success."""
+def test_an_unknown_topic_and_an_unknown_action_are_rejected(endpoint: Endpoint) -> None:
+    """Each is an error with a code of SNS."""
     sns = endpoint.client("sns")
     with pytest.raises(ClientError, match="only local topic"):
         sns.publish(TopicArn=f"{HUB_TOPIC_ARN}-other", Message="x")
@@ -59,8 +59,8 @@ def test_another_topic_and_another_action_are_refused(endpoint: Endpoint) -> Non
         sns.create_topic(Name="more")
 
 
-def test_a_dead_letter_is_kept_and_read(endpoint: Endpoint) -> None:
-    """What goes to the dead-letter queue is counted, comes back with its reason, and goes when deleted."""
+def test_a_dead_letter_can_be_counted_read_and_deleted(endpoint: Endpoint) -> None:
+    """It is received with the attribute that contains its reason."""
     sqs, url = endpoint.client("sqs"), queue_url(endpoint.url, DEAD_LETTER_QUEUE)
     reason = {"reason": {"DataType": "String", "StringValue": "not_json"}}
     sqs.send_message(QueueUrl=url, MessageBody="poison", MessageAttributes=reason)
@@ -68,13 +68,13 @@ def test_a_dead_letter_is_kept_and_read(endpoint: Endpoint) -> None:
     assert attributes["ApproximateNumberOfMessages"] == "1"
     (message,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
     assert (message["Body"], message["MessageAttributes"]["reason"]["StringValue"]) == ("poison", "not_json")
-    assert "Messages" not in sqs.receive_message(QueueUrl=url)  # hidden from others meanwhile
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)  # hidden until its visibility timeout
     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     assert endpoint.queues.count(DEAD_LETTER_QUEUE) == 0
 
 
-def test_batches_to_and_from_a_queue(endpoint: Endpoint) -> None:
-    """send_message_batch and delete_message_batch answer for each entry."""
+def test_messages_are_sent_and_deleted_in_batches(endpoint: Endpoint) -> None:
+    """The response of send_message_batch contains each entry, and delete_message_batch deletes each."""
     sqs, url = endpoint.client("sqs"), queue_url(endpoint.url, DEAD_LETTER_QUEUE)
     entries = [{"Id": str(number), "MessageBody": f"m{number}"} for number in range(3)]
     sent = sqs.send_message_batch(QueueUrl=url, Entries=entries)
@@ -85,8 +85,8 @@ def test_batches_to_and_from_a_queue(endpoint: Endpoint) -> None:
     assert endpoint.queues.count(DEAD_LETTER_QUEUE) == 0
 
 
-def test_a_queue_that_is_not_there_is_named(endpoint: Endpoint) -> None:
-    """An unknown queue and an unknown action are errors."""
+def test_an_unknown_queue_is_reported_by_name(endpoint: Endpoint) -> None:
+    """An unknown action is an error, too."""
     sqs = endpoint.client("sqs")
     with pytest.raises(ClientError, match="no local queue missing"):
         sqs.send_message(QueueUrl=queue_url(endpoint.url, "missing"), MessageBody="x")
@@ -94,14 +94,14 @@ def test_a_queue_that_is_not_there_is_named(endpoint: Endpoint) -> None:
         sqs.create_queue(QueueName="more")
 
 
-def test_other_services_are_for_the_fallback(endpoint: Endpoint) -> None:
-    """A call to a service that is not ours goes past."""
+def test_requests_for_other_services_go_to_the_fallback(endpoint: Endpoint) -> None:
+    """The endpoint implements S3, SNS and SQS only."""
     with pytest.raises(ResponseParserError, match="elsewhere"):
         endpoint.client("sts").get_caller_identity()
 
 
-def test_what_is_not_deleted_comes_again(tmp_path: Path) -> None:
-    """A taken message is hidden for its time, counts its receipts, and outlives the process."""
+def test_a_message_that_is_not_deleted_is_delivered_again(tmp_path: Path) -> None:
+    """A received message is hidden for a time, counts its deliveries, and survives a restart."""
     queues = QueueFile(tmp_path / "queues.db")
     queues.put("q", [("a", "{}"), ("b", "{}")])
     first = queues.take("q", most=1, hidden_s=60)
@@ -118,8 +118,8 @@ def test_what_is_not_deleted_comes_again(tmp_path: Path) -> None:
     reopened.close()
 
 
-def test_waiting_for_a_message_ends_when_one_is_put(tmp_path: Path) -> None:
-    """A taker that waits gets what another thread puts; one that waits in vain gets nothing."""
+def test_a_waiting_receiver_returns_when_a_message_is_put(tmp_path: Path) -> None:
+    """Without a message, it returns an empty list after its timeout."""
     import threading
 
     queues = QueueFile(tmp_path / "queues.db")
@@ -141,23 +141,23 @@ def test_waiting_for_a_message_ends_when_one_is_put(tmp_path: Path) -> None:
         b"[]",
     ],
 )
-def test_cloud_c10_a_malformed_request_harms_only_itself(endpoint: Endpoint, request_body: bytes) -> None:
-    """It is answered with 400, and the queues go on taking and giving."""
+def test_cloud_c10_a_malformed_request_is_rejected(endpoint: Endpoint, request_body: bytes) -> None:
+    """It is answered with status 400, and the queues continue to work."""
     headers = {
         "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/eu-central-1/sqs/aws4_request",
         "X-Amz-Target": "AmazonSQS.SendMessage",
     }
-    with pytest.raises(urllib.error.HTTPError) as refused:
+    with pytest.raises(urllib.error.HTTPError) as rejected:
         urllib.request.urlopen(urllib.request.Request(endpoint.url, data=request_body, headers=headers))
-    assert refused.value.code == 400
-    refused.value.close()
-    endpoint.client("sqs").send_message(QueueUrl=queue_url(endpoint.url, DEAD_LETTER_QUEUE), MessageBody="well")
+    assert rejected.value.code == 400
+    rejected.value.close()
+    endpoint.client("sqs").send_message(QueueUrl=queue_url(endpoint.url, DEAD_LETTER_QUEUE), MessageBody="valid")
     (message,) = endpoint.queues.take(DEAD_LETTER_QUEUE, most=10, hidden_s=1)
-    assert message.body == "well"
+    assert message.body == "valid"
 
 
 def test_cloud_c10_a_failed_write_is_rolled_back(tmp_path: Path) -> None:
-    """A batch of which SQLite cannot hold one message leaves nothing of it, and no transaction open."""
+    """If SQLite cannot store one message of a batch, none is stored, and no transaction stays open."""
     queues = QueueFile(tmp_path / "queues.db")
     with pytest.raises(UnicodeEncodeError):
         queues.put(FANOUT_QUEUE, [("first", "{}"), ("\ud800", "{}")])

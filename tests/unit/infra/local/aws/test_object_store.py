@@ -1,4 +1,4 @@
-"""S3 on a folder, asked the way our code asks: with boto3."""
+"""The local S3 on a folder, called through boto3."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ def _code(error: pytest.ExceptionInfo[ClientError]) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
-def test_an_object_comes_back_as_it_was_put(endpoint: Endpoint) -> None:
-    """Body, content type, metadata and ETag are those of the put."""
+def test_an_object_is_returned_as_it_was_stored(endpoint: Endpoint) -> None:
+    """Body, content type, metadata and ETag are those of the upload."""
     s3 = endpoint.client("s3")
     put = s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"picture", ContentType="image/jpeg", Metadata={"sha256": "ab"})
-    got = s3.get_object(Bucket=BUCKET, Key=KEY)
-    assert got["Body"].read() == b"picture"
-    assert (got["ContentType"], got["Metadata"], got["ETag"]) == ("image/jpeg", {"sha256": "ab"}, put["ETag"])
+    response = s3.get_object(Bucket=BUCKET, Key=KEY)
+    assert response["Body"].read() == b"picture"
+    assert (response["ContentType"], response["Metadata"]) == ("image/jpeg", {"sha256": "ab"})
+    assert response["ETag"] == put["ETag"]
     head = s3.head_object(Bucket=BUCKET, Key=KEY)
     assert (head["ContentLength"], head["ContentType"]) == (7, "image/jpeg")
 
 
-def test_objects_are_plain_files_and_outlive_the_server(endpoint: Endpoint) -> None:
-    """The body is a file under the bucket's folder, and another server on the folder serves it."""
+def test_objects_are_plain_files_that_survive_a_restart(endpoint: Endpoint) -> None:
+    """The body is a file in the bucket's folder, and another server on the same folder serves it."""
     endpoint.client("s3").put_object(Bucket=BUCKET, Key=KEY, Body=b"picture", ContentType="image/jpeg")
     assert (endpoint.folder / "objects" / BUCKET / KEY).read_bytes() == b"picture"
     path, head = ObjectFolder(endpoint.folder / "objects").head(BUCKET, KEY)
@@ -45,16 +46,16 @@ def test_objects_are_plain_files_and_outlive_the_server(endpoint: Endpoint) -> N
     assert head.headers == {"content-type": "image/jpeg"}
 
 
-def test_a_file_without_its_head_is_still_served(endpoint: Endpoint) -> None:
-    """A file that was copied into the folder by hand has a computed ETag and no known type."""
+def test_a_file_without_stored_headers_is_served(endpoint: Endpoint) -> None:
+    """A file that was copied into the folder by hand has a computed ETag and a generic content type."""
     path = endpoint.folder / "objects" / BUCKET / "copied.bin"
     path.write_bytes(b"copied")
-    got = endpoint.client("s3").get_object(Bucket=BUCKET, Key="copied.bin")
-    assert (got["Body"].read(), got["ContentType"]) == (b"copied", "binary/octet-stream")
+    response = endpoint.client("s3").get_object(Bucket=BUCKET, Key="copied.bin")
+    assert (response["Body"].read(), response["ContentType"]) == (b"copied", "binary/octet-stream")
 
 
-def test_what_is_not_there_is_said_in_s3s_words(endpoint: Endpoint) -> None:
-    """A missing key, a missing bucket and a deleted object have the error codes that S3 clients expect."""
+def test_missing_objects_and_buckets_have_the_error_codes_of_s3(endpoint: Endpoint) -> None:
+    """A missing key, a missing bucket and a deleted object are reported as on AWS."""
     s3 = endpoint.client("s3")
     with pytest.raises(ClientError) as error:
         s3.get_object(Bucket=BUCKET, Key="nothing")
@@ -69,8 +70,8 @@ def test_what_is_not_there_is_said_in_s3s_words(endpoint: Endpoint) -> None:
     assert _code(error) == "404"
 
 
-def test_buckets_are_made_and_looked_for(endpoint: Endpoint) -> None:
-    """create_bucket and head_bucket work; a name that could climb out of the folder is refused."""
+def test_a_bucket_can_be_created_and_found(endpoint: Endpoint) -> None:
+    """head_bucket succeeds after create_bucket, and fails for a missing bucket."""
     s3 = endpoint.client("s3")
     s3.create_bucket(Bucket="another", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     s3.head_bucket(Bucket="another")
@@ -78,41 +79,41 @@ def test_buckets_are_made_and_looked_for(endpoint: Endpoint) -> None:
         s3.head_bucket(Bucket="missing")
 
 
-def test_listing_pages_by_prefix(endpoint: Endpoint) -> None:
-    """Keys come in order, under the prefix alone, in pages."""
+def test_keys_are_listed_by_prefix_in_pages(endpoint: Endpoint) -> None:
+    """The keys are in order, and only those with the prefix are listed."""
     s3 = endpoint.client("s3")
     for number in range(5):
         s3.put_object(Bucket=BUCKET, Key=f"a/{number}.jpg", Body=b"x" * number)
     s3.put_object(Bucket=BUCKET, Key="b/0.jpg", Body=b"")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="a/", PaginationConfig={"PageSize": 2})
-    found = [(item["Key"], item["Size"]) for page in pages for item in page.get("Contents", [])]
-    assert found == [(f"a/{number}.jpg", number) for number in range(5)]
+    listed = [(item["Key"], item["Size"]) for page in pages for item in page.get("Contents", [])]
+    assert listed == [(f"a/{number}.jpg", number) for number in range(5)]
     with pytest.raises(ClientError):
         s3.list_objects_v2(Bucket="missing")
 
 
-def test_many_objects_are_deleted_at_once(endpoint: Endpoint) -> None:
-    """delete_objects deletes what it names, there or not."""
+def test_several_objects_are_deleted_in_one_request(endpoint: Endpoint) -> None:
+    """The response of delete_objects also contains keys that do not exist."""
     s3 = endpoint.client("s3")
     s3.put_object(Bucket=BUCKET, Key="a&b", Body=b"x")
-    answer = s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "a&b"}, {"Key": "missing"}]})
-    assert [item["Key"] for item in answer["Deleted"]] == ["a&b", "missing"]
+    response = s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "a&b"}, {"Key": "missing"}]})
+    assert [item["Key"] for item in response["Deleted"]] == ["a&b", "missing"]
     assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("byte_range", "expected"),
     [("bytes=0-3", b"0123"), ("bytes=7-", b"789"), ("bytes=-2", b"89"), ("bytes=5-99", b"56789")],
 )
-def test_a_range_of_bytes(endpoint: Endpoint, wanted: str, expected: bytes) -> None:
-    """Part of an object is read by range."""
+def test_a_range_of_bytes_is_read(endpoint: Endpoint, byte_range: str, expected: bytes) -> None:
+    """Only the bytes of the range are returned."""
     s3 = endpoint.client("s3")
     s3.put_object(Bucket=BUCKET, Key="digits", Body=b"0123456789")
-    assert s3.get_object(Bucket=BUCKET, Key="digits", Range=wanted)["Body"].read() == expected
+    assert s3.get_object(Bucket=BUCKET, Key="digits", Range=byte_range)["Body"].read() == expected
 
 
-def test_a_range_beyond_the_end_is_refused(endpoint: Endpoint) -> None:
-    """A range that holds no byte is an error, as in S3."""
+def test_a_range_beyond_the_end_is_rejected(endpoint: Endpoint) -> None:
+    """As on AWS, a range without a byte is an error."""
     s3 = endpoint.client("s3")
     s3.put_object(Bucket=BUCKET, Key="digits", Body=b"0123456789")
     with pytest.raises(ClientError) as error:
@@ -121,8 +122,8 @@ def test_a_range_beyond_the_end_is_refused(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "a//b", "a/./b", "x" * 201])
-def test_no_key_climbs_out_of_the_bucket(endpoint: Endpoint, key: str) -> None:
-    """A key with empty, dotted or overlong parts is refused before any file is touched."""
+def test_a_key_cannot_leave_its_bucket(endpoint: Endpoint, key: str) -> None:
+    """A key with an empty, dotted or too long part is rejected before a file is accessed."""
     folder = ObjectFolder(endpoint.folder / "objects")
     with pytest.raises(Exception, match="InvalidObjectName"):
         folder.put(BUCKET, key, b"x", {})
@@ -131,61 +132,61 @@ def test_no_key_climbs_out_of_the_bucket(endpoint: Endpoint, key: str) -> None:
 
 
 @pytest.mark.parametrize("bucket", ["..", ".head", "a", "A/b", "a..b"])
-def test_no_bucket_is_another_folder(tmp_path: Path, bucket: str) -> None:
-    """Only S3's own bucket names name a folder."""
+def test_an_invalid_bucket_name_is_rejected(tmp_path: Path, bucket: str) -> None:
+    """Only names that S3 allows are used as folders."""
     with pytest.raises(Exception, match="InvalidBucketName"):
         ObjectFolder(tmp_path).make_bucket(bucket)
 
 
-def test_a_link_works_until_it_expires(endpoint: Endpoint) -> None:
-    """A presigned link needs no credentials, names the download, and stops at its time."""
+def test_a_presigned_url_works_until_it_expires(endpoint: Endpoint) -> None:
+    """It requires no credentials, and sets the file name of the download."""
     s3 = endpoint.client("s3")
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"picture", ContentType="image/jpeg")
-    wanted = {"Bucket": BUCKET, "Key": KEY, "ResponseContentDisposition": 'attachment; filename="a.jpg"'}
-    link = s3.generate_presigned_url("get_object", Params=wanted, ExpiresIn=60)
-    with urllib.request.urlopen(link) as answer:
-        assert answer.read() == b"picture"
-        assert answer.headers["Content-Disposition"] == 'attachment; filename="a.jpg"'
-    old = re.sub(r"X-Amz-Date=\w+", "X-Amz-Date=20200101T000000Z", link)
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(old)
-    assert refused.value.code == 403
-    refused.value.close()
+    params = {"Bucket": BUCKET, "Key": KEY, "ResponseContentDisposition": 'attachment; filename="a.jpg"'}
+    url = s3.generate_presigned_url("get_object", Params=params, ExpiresIn=60)
+    with urllib.request.urlopen(url) as response:
+        assert response.read() == b"picture"
+        assert response.headers["Content-Disposition"] == 'attachment; filename="a.jpg"'
+    expired = re.sub(r"X-Amz-Date=\w+", "X-Amz-Date=20200101T000000Z", url)
+    with pytest.raises(urllib.error.HTTPError) as rejected:
+        urllib.request.urlopen(expired)
+    assert rejected.value.code == 403
+    rejected.value.close()
 
 
-def test_a_link_with_a_spoilt_date_is_refused(endpoint: Endpoint) -> None:
-    """What cannot be checked is not let through."""
-    link = endpoint.client("s3").generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": KEY})
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(link.replace("X-Amz-Date=2", "X-Amz-Date=x"))
-    assert refused.value.code == 400
-    refused.value.close()
+def test_a_presigned_url_with_an_invalid_date_is_rejected(endpoint: Endpoint) -> None:
+    """Its expiry cannot be checked."""
+    url = endpoint.client("s3").generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": KEY})
+    with pytest.raises(urllib.error.HTTPError) as rejected:
+        urllib.request.urlopen(url.replace("X-Amz-Date=2", "X-Amz-Date=x"))
+    assert rejected.value.code == 400
+    rejected.value.close()
 
 
-def test_multipart_uploads_are_said_to_be_missing(endpoint: Endpoint) -> None:
-    """What is not implemented answers so, rather than storing half of it."""
+def test_a_multipart_upload_is_rejected(endpoint: Endpoint) -> None:
+    """It is not implemented, and the error code says so."""
     with pytest.raises(ClientError) as error:
         endpoint.client("s3").create_multipart_upload(Bucket=BUCKET, Key="big")
     assert _code(error) == "NotImplemented"
 
 
-def test_unsigned_requests_are_for_the_fallback(endpoint: Endpoint) -> None:
-    """A request that is not signed for S3 goes past the store."""
-    with pytest.raises(urllib.error.HTTPError) as passed:
+def test_unsigned_requests_go_to_the_fallback(endpoint: Endpoint) -> None:
+    """The store answers only requests that are signed for S3."""
+    with pytest.raises(urllib.error.HTTPError) as answered:
         urllib.request.urlopen(f"{endpoint.url}/{BUCKET}/{KEY}")
-    assert passed.value.code == 418
-    passed.value.close()
+    assert answered.value.code == 418
+    answered.value.close()
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)))
-def test_chunk_framing_comes_off(parts: list[bytes]) -> None:
-    """Whatever the chunks hold, their contents in order are the body."""
+def test_aws_chunked_encoding_is_decoded(parts: list[bytes]) -> None:
+    """The body is the concatenation of the chunks."""
     framed = b"".join(b"%x;chunk-signature=ab\r\n%b\r\n" % (len(part), part) for part in parts)
     assert _unchunk(framed + b"0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n") == b"".join(parts)
 
 
-def test_cloud_b9_a_level_is_listed_by_itself(endpoint: Endpoint) -> None:
-    """With a delimiter, folders are prefixes; only the objects beside them are objects; pages continue."""
+def test_cloud_b9_a_single_level_is_listed_with_a_delimiter(endpoint: Endpoint) -> None:
+    """Folders are listed as common prefixes, objects of the level as contents, in pages."""
     s3 = endpoint.client("s3")
     for key in ("a/1/x.jpg", "a/1/y.jpg", "a/2/x.jpg", "a/b.jpg", "c.jpg"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
@@ -200,8 +201,8 @@ def test_cloud_b9_a_level_is_listed_by_itself(endpoint: Endpoint) -> None:
     assert [entry["Prefix"] for entry in top["CommonPrefixes"]] == ["a/"]
 
 
-def test_cloud_b9_folders_go_with_their_last_object(endpoint: Endpoint) -> None:
-    """A deleted day leaves no empty folders behind; the bucket itself stays."""
+def test_cloud_b9_a_folder_is_deleted_with_its_last_object(endpoint: Endpoint) -> None:
+    """Deleting all objects of a day leaves no empty folders, except that of the bucket."""
     s3 = endpoint.client("s3")
     for key in ("a/1/x.jpg", "a/2/x.jpg"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
@@ -213,20 +214,20 @@ def test_cloud_b9_folders_go_with_their_last_object(endpoint: Endpoint) -> None:
     s3.put_object(Bucket=BUCKET, Key="a/1/x.jpg", Body=b"x")
 
 
-def test_cloud_b8_a_removed_picture_folder_is_made_again(endpoint: Endpoint) -> None:
-    """Somebody deletes ``objects`` by hand while the stack runs: the pictures are gone, and new ones are stored."""
+def test_cloud_b8_a_removed_object_folder_is_created_again(endpoint: Endpoint) -> None:
+    """If ``objects`` is deleted by hand while the stack runs, old objects are missing and new ones are stored."""
     s3 = endpoint.client("s3")
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"picture")
     shutil.rmtree(endpoint.folder / "objects")
-    with pytest.raises(ClientError) as gone:
+    with pytest.raises(ClientError) as missing:
         s3.get_object(Bucket=BUCKET, Key=KEY)
-    assert _code(gone) == "NoSuchKey"
+    assert _code(missing) == "NoSuchKey"
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"another")
     assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == b"another"
 
 
-def test_cloud_b8_a_removed_state_folder_is_not_made_again(tmp_path: Path) -> None:
-    """Nothing of it, or the supervisor's folder would be half there."""
+def test_cloud_b8_a_removed_state_folder_is_not_created_again(tmp_path: Path) -> None:
+    """Otherwise the supervisor would find an incomplete state folder."""
     objects = ObjectFolder(tmp_path / "state" / "objects")
     objects.make_bucket(BUCKET)
     shutil.rmtree(tmp_path / "state")

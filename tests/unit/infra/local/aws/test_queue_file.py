@@ -1,4 +1,4 @@
-"""The queue's file when a process that writes to it dies."""
+"""The file of the queues stays usable when a process dies or fails while it writes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ with queues._transaction():
 """
 
 
-def test_cloud_13_a_writer_killed_in_its_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
-    """What was put before is there, the half-written batch is not, and the next process writes at once."""
+def test_cloud_13_an_unfinished_transaction_of_a_killed_writer_is_rolled_back(tmp_path: Path) -> None:
+    """Earlier messages are kept, the unfinished batch is not, and the next process can write at once."""
     path = tmp_path / "queues.db"
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -48,15 +48,15 @@ def test_cloud_13_a_writer_killed_in_its_transaction_leaves_nothing_of_it(tmp_pa
     queues.close()
 
 
-def test_cloud_13_a_failed_put_does_not_stop_other_connections(tmp_path: Path) -> None:
-    """A message that SQLite cannot hold ends its own transaction: another process on the same file goes on."""
+def test_cloud_13_a_failed_put_does_not_block_other_connections(tmp_path: Path) -> None:
+    """A message that SQLite cannot store fails its own transaction, and another process can write to the file."""
     path = tmp_path / "queues.db"
-    one, other = QueueFile(path), QueueFile(path)
-    for bad in ("\ud800", "x\udfff"):
+    failing, other = QueueFile(path), QueueFile(path)
+    for invalid in ("\ud800", "x\udfff"):
         try:
-            one.put("q", [("first", "{}"), (bad, "{}")])
+            failing.put("q", [("first", "{}"), (invalid, "{}")])
         except UnicodeEncodeError:
-            other.put("q", [("well", "{}")])
-    assert [message.body for message in one.take("q", most=10, hidden_s=60)] == ["well", "well"]
-    one.close()
+            other.put("q", [("valid", "{}")])
+    assert [message.body for message in failing.take("q", most=10, hidden_s=60)] == ["valid", "valid"]
+    failing.close()
     other.close()

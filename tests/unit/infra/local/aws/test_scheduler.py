@@ -1,4 +1,4 @@
-"""The schedules of the one-machine stack."""
+"""The scheduler of the one-machine stack runs the maintenance tasks when they are due."""
 
 from __future__ import annotations
 
@@ -17,36 +17,37 @@ from shared.errors import TransientError
 TEMPLATE = Path(__file__).resolve().parents[5] / "template.yaml"
 
 
-class Night:
-    """A clock that each call moves by a minute, and a record of what was called until enough has been."""
+class SchedulerHarness:
+    """Runs a schedule for a number of invocations and records them; each advances the clock by a minute."""
 
     def __init__(
-        self, calls: int, *, fails: frozenset[int] = frozenset(), error: type[Exception] = TransientError
+        self, invocations: int, *, failing: frozenset[int] = frozenset(), error: type[Exception] = TransientError
     ) -> None:
+        """``failing``: the numbers of the invocations that raise ``error``, counted from 1."""
         self.now_s = 0.0
-        self.called: list[tuple[str, float]] = []
+        self.invoked: list[tuple[str, float]] = []
         self.stopped = threading.Event()
-        self._calls, self._fails, self._error = calls, fails, error
+        self._invocations, self._failing, self._error = invocations, failing, error
 
     def monotonic(self) -> float:
         return self.now_s
 
     def invoke(self, event: Mapping[str, str]) -> object:
-        self.called.append((event["task"], self.now_s))
-        number = len(self.called)
+        self.invoked.append((event["task"], self.now_s))
+        number = len(self.invoked)
         self.now_s += MINUTE_S
-        if number >= self._calls:
+        if number >= self._invocations:
             self.stopped.set()
-        if number in self._fails:
-            raise self._error("the database is away")
+        if number in self._failing:
+            raise self._error("the database is unavailable")
         return {}
 
-    def play(self, schedule: list[ScheduledTask]) -> None:
+    def run(self, schedule: list[ScheduledTask]) -> None:
         run_schedule(schedule, invoke=self.invoke, stopped=self.stopped, monotonic=self.monotonic, first_wait_s=0.0)
 
 
-def test_the_template_schedules_every_task_as_the_table_says() -> None:
-    """AWS, the one-machine scheduler and the table of tasks agree on the tasks and on how often each runs."""
+def test_the_template_and_the_scheduler_agree_with_the_table_of_tasks() -> None:
+    """Each task of the table has the same schedule on AWS and on one machine, and there are no others."""
     functions = cfn_yaml.load(str(TEMPLATE))["Resources"]["MaintenanceFunction"]["Properties"]["Events"].values()
     schedules = {json.loads(event["Properties"]["Input"])["task"]: event["Properties"] for event in functions}
     assert {name: event["ScheduleExpression"] for name, event in schedules.items()} == {
@@ -59,35 +60,35 @@ def test_the_template_schedules_every_task_as_the_table_says() -> None:
     assert all(task.every_s in (MINUTE_S, DAY_S) for task in TASKS.values())
 
 
-def test_everything_once_at_first_then_each_at_its_own_pace() -> None:
-    """A nightly task does not come again with the minute's."""
-    night = Night(calls=5)
-    night.play([ScheduledTask({"task": "tidy"}, 86_400.0), ScheduledTask({"task": "gaps"}, MINUTE_S)])
-    assert [task for task, _ in night.called] == ["tidy", "gaps", "gaps", "gaps", "gaps"]
+def test_every_task_runs_at_the_start_and_then_at_its_own_interval() -> None:
+    """A daily task does not run again with a task that runs every minute."""
+    harness = SchedulerHarness(invocations=5)
+    harness.run([ScheduledTask({"task": "tidy"}, 86_400.0), ScheduledTask({"task": "gaps"}, MINUTE_S)])
+    assert [task for task, _ in harness.invoked] == ["tidy", "gaps", "gaps", "gaps", "gaps"]
 
 
-def test_what_failed_is_tried_again_soon() -> None:
-    """A database that was away at the start does not cost a day."""
-    night = Night(calls=2, fails=frozenset({1}))
-    night.play([ScheduledTask({"task": "partitions"}, 86_400.0)])
-    assert night.called == [("partitions", 0.0), ("partitions", MINUTE_S)]
+def test_a_failed_task_is_retried_after_a_minute() -> None:
+    """If the database is unavailable at the start, a daily task is not delayed by a day."""
+    harness = SchedulerHarness(invocations=2, failing=frozenset({1}))
+    harness.run([ScheduledTask({"task": "partitions"}, 86_400.0)])
+    assert harness.invoked == [("partitions", 0.0), ("partitions", MINUTE_S)]
 
 
-def test_python_an_unexpected_failure_costs_neither_the_schedule_nor_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """One task fails four times in a way that nobody expected: the others run on, and one traceback is logged."""
-    night = Night(calls=9, fails=frozenset({1, 3, 5, 7}), error=ZeroDivisionError)
-    night.play([ScheduledTask({"task": "partitions"}, 86_400.0), ScheduledTask({"task": "gaps"}, MINUTE_S)])
-    assert [task for task, _ in night.called][:8] == ["partitions", "gaps"] * 4
+def test_python_an_unexpected_error_of_a_task_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that fails four times with the same error is retried, and the log contains one traceback."""
+    harness = SchedulerHarness(invocations=9, failing=frozenset({1, 3, 5, 7}), error=ZeroDivisionError)
+    harness.run([ScheduledTask({"task": "partitions"}, 86_400.0), ScheduledTask({"task": "gaps"}, MINUTE_S)])
+    assert [task for task, _ in harness.invoked][:8] == ["partitions", "gaps"] * 4
     assert caplog.text.count("Traceback") == 1
 
 
-def test_cloud_a2_what_fails_again_and_again_is_tried_less_and_less_often() -> None:
-    """Four times a minute, then two, four … an hour; one success, and it is due when its schedule says."""
-    one = ScheduledTask({"task": "partitions"}, DAY_S)
-    waits: list[float] = []
+def test_cloud_a2_pauses_between_retries_of_a_failing_task_grow() -> None:
+    """Four retries follow after a minute each; then the pause doubles up to an hour. A success resets it."""
+    task = ScheduledTask({"task": "partitions"}, DAY_S)
+    pauses_s: list[float] = []
     for _ in range(11):
-        one.record_call(1000.0, done=False)
-        waits.append(one.due_s - 1000.0)
-    assert waits == [60, 60, 60, 60, 120, 240, 480, 960, 1920, 3600, 3600]
-    one.record_call(1000.0, done=True)
-    assert one.due_s == 1000.0 + DAY_S
+        task.record_call(1000.0, done=False)
+        pauses_s.append(task.due_s - 1000.0)
+    assert pauses_s == [60, 60, 60, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+    task.record_call(1000.0, done=True)
+    assert task.due_s == 1000.0 + DAY_S

@@ -1,4 +1,4 @@
-"""The demo's agent is kept running, and only one demo at a time has an agent in a state folder."""
+"""The demo's agent is restarted when it ends, and a state folder has at most one agent."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MakeProcess = Callable[[str], Process]
 
 @pytest.fixture
 def make_process(tmp_path: Path) -> Iterator[MakeProcess]:
-    """Makes a process that runs Python code, and ends it after the test."""
-    made: list[Process] = []
+    """Return a function that makes a process running Python code; it is stopped after the test."""
+    processes: list[Process] = []
 
     def make(code: str) -> Process:
         process = Process(name="agent", command=[sys.executable, "-c", code], folder=tmp_path, ready=lambda: True)
-        made.append(process)
+        processes.append(process)
         return process
 
     yield make
-    for process in made:
+    for process in processes:
         process.stop()
 
 
@@ -43,24 +43,24 @@ def _printed(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_cloud_27_an_agent_that_is_killed_is_started_again(make_process: MakeProcess, console: Console) -> None:
-    """After ``kill -9`` another process takes its place, and a line says so."""
+def test_cloud_27_a_killed_agent_is_restarted(make_process: MakeProcess, console: Console) -> None:
+    """After ``kill -9`` a new process runs, and a message is printed."""
     process = make_process("import time; time.sleep(60)")
     agent = DemoAgent(process=process, console=console, restart_pause_s=0.01)
     agent.start()
     first = process.pid
     process.kill()
 
-    def again() -> bool:
+    def restarted() -> bool:
         agent.check()
         return process.pid not in (None, first)
 
-    assert wait_until(again, timeout_s=20)
+    assert wait_until(restarted, timeout_s=20)
     assert "the edge agent ended; starting it again" in _printed(console)
 
 
 def test_cloud_27_an_agent_that_keeps_ending_ends_the_demo(make_process: MakeProcess, console: Console) -> None:
-    """Three restarts in a row, then an error with what the agent said last."""
+    """After three restarts an error contains the last lines of the agent's log."""
     process = make_process("print('edge-agent: no luck'); raise SystemExit(1)")
     agent = DemoAgent(process=process, console=console, restart_pause_s=0.01)
     agent.start()
@@ -74,10 +74,10 @@ def test_cloud_27_an_agent_that_keeps_ending_ends_the_demo(make_process: MakePro
     assert _printed(console).count("starting it again") == 3
 
 
-def test_cloud_27_an_agent_that_cannot_be_started_for_now_is_tried_again(
+def test_cloud_27_a_failed_start_of_the_agent_is_repeated(
     make_process: MakeProcess, console: Console, tmp_path: Path
 ) -> None:
-    """A log that cannot be opened (as on a full disk) costs the demo nothing but a line."""
+    """If the log cannot be opened, as on a full disk, a message is printed and the demo continues."""
     process = make_process("import time; time.sleep(60)")
     agent = DemoAgent(process=process, console=console, restart_pause_s=0.01)
     agent.start()
@@ -93,15 +93,15 @@ def test_cloud_27_an_agent_that_cannot_be_started_for_now_is_tried_again(
     assert wait_until(restart_failed, timeout_s=20)
     logs.unlink()
 
-    def again() -> bool:
+    def restarted() -> bool:
         agent.check()
         return process.alive
 
-    assert wait_until(again, timeout_s=20)
+    assert wait_until(restarted, timeout_s=20)
 
 
-def test_cloud_28_only_one_demo_has_its_agent_in_a_folder(tmp_path: Path) -> None:
-    """The second is refused, and may have the folder once the first has ended."""
+def test_cloud_28_a_folder_has_the_agent_of_one_demo_only(tmp_path: Path) -> None:
+    """A second demo is rejected until the first has ended."""
     first, second = StateFolder(tmp_path / "state"), StateFolder(tmp_path / "state")
     first.prepare()
     with (

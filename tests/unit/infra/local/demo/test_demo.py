@@ -1,4 +1,4 @@
-"""What the demo is made of: lines for people, a configuration for the agent, sources that are checked."""
+"""The demo prints a line for each event, writes the agent's configuration, and checks the source."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _line(event_type: str, data: dict[str, object], **fields: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("event_type", "data", "said"),
+    ("event_type", "data", "description"),
     [
         (
             "tracking",
@@ -105,33 +105,33 @@ def _line(event_type: str, data: dict[str, object], **fields: object) -> str:
         ("rule", {"rule": "tamper", "name": "camera"}, "tamper camera"),
     ],
 )
-def test_every_kind_of_event_has_its_line(event_type: str, data: dict[str, object], said: str) -> None:
-    """Time, camera and what happened stand in one line."""
+def test_an_event_is_described_in_one_line(event_type: str, data: dict[str, object], description: str) -> None:
+    """The line contains the camera and a description of the event."""
     line = _line(event_type, data)
-    assert said in line
+    assert description in line
     assert "camera-1" in line
     assert "\n" not in line
 
 
-def test_every_event_type_has_a_line_of_its_own() -> None:
-    """The console's table is as long as the contract's list."""
+def test_every_event_type_has_a_description_and_a_style() -> None:
+    """The tables of the console cover all event types of the contract."""
     assert set(EVENT_TYPES) <= set(DESCRIPTIONS)
     assert set(EVENT_TYPES) <= set(STYLES)
 
 
-def test_a_picture_is_named_by_its_address() -> None:
-    """The line ends in where the picture is, if there is one."""
+def test_the_line_ends_with_the_address_of_the_snapshot() -> None:
+    """An event without a snapshot has no address."""
     assert _line("motion", {}, snapshot_path="a.jpg").endswith("http://127.0.0.1:8069/api/events/7/snapshot")
     assert "http" not in _line("motion", {})
 
 
-def test_a_time_that_is_none_is_shown_as_it_is() -> None:
-    """Nothing about an event's time can keep it from being shown."""
+def test_an_invalid_time_is_shown_unchanged() -> None:
+    """An event with any timestamp is shown."""
     assert _line("motion", {}, timestamp="soon").startswith("soon")
 
 
-def test_the_agent_takes_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written is what the agent's own loader accepts, and the source is not in it."""
+def test_the_agent_accepts_the_written_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file does not contain the source, which may have a password; an environment variable contains it."""
     secret = "rtsp://me:secret@camera/stream"
     camera = camera_settings(secret, model="none", plates=True, rules=None)
     agent_process(URLS, folder=tmp_path, source=secret, camera=camera)
@@ -146,12 +146,12 @@ def test_the_agent_takes_the_configuration(tmp_path: Path, monkeypatch: pytest.M
     assert source_text(config.cameras[0]) == secret
 
 
-def test_odd_paths_survive_the_configuration(tmp_path: Path) -> None:
-    """Quotes, backslashes and umlauts in the state folder's name are quoted as TOML wants it."""
-    odd = tmp_path / 'Käfer "x\\y'
-    odd.mkdir()
-    (odd / "agent.toml").write_text(agent_toml(URLS, state=odd), encoding="utf-8")
-    assert load_config(odd / "agent.toml").state_dir == odd
+def test_special_characters_in_the_state_folder_are_escaped(tmp_path: Path) -> None:
+    """The name of the folder may contain quotes, backslashes and umlauts."""
+    folder = tmp_path / 'Käfer "x\\y'
+    folder.mkdir()
+    (folder / "agent.toml").write_text(agent_toml(URLS, state=folder), encoding="utf-8")
+    assert load_config(folder / "agent.toml").state_dir == folder
 
 
 AGENT_FILE = """
@@ -180,21 +180,22 @@ direction = "right"
 
 
 @pytest.mark.parametrize("form", [RULES, AGENT_FILE + RULES.replace("\n[[", "\n[[cameras.events.")])
-def test_the_demo_takes_rules(tmp_path: Path, form: str) -> None:
-    """Zones and lines of a rules file reach the demo's agent as they were written, and its source does not."""
+def test_the_demo_uses_the_rules_file(tmp_path: Path, form: str) -> None:
+    """The agent's configuration contains the zones and lines of the file, but not its source."""
     rules = tmp_path / "rules.toml"
     rules.write_text(form, encoding="utf-8")
     camera = camera_settings("synthetic:gate", model=None, plates=True, rules=rules)
     agent_process(URLS, folder=tmp_path, source="synthetic:gate", camera=camera)
-    (got,) = load_config(tmp_path / "agent" / "agent.toml").cameras
-    wanted = load_rules_file(rules, camera_id="camera-1", source="synthetic:gate")
-    assert got.events == wanted.events
-    assert got.events.zones[0].name == "yard"
-    assert (got.source, got.source_env, got.model.name, got.anpr.enabled) == (None, SOURCE_VARIABLE, None, True)
+    (written,) = load_config(tmp_path / "agent" / "agent.toml").cameras
+    expected = load_rules_file(rules, camera_id="camera-1", source="synthetic:gate")
+    assert written.events == expected.events
+    assert written.events.zones[0].name == "yard"
+    assert (written.source, written.source_env) == (None, SOURCE_VARIABLE)
+    assert (written.model.name, written.anpr.enabled) == (None, True)
 
 
 @pytest.mark.parametrize(
-    ("source", "model", "rules", "wanted"),
+    ("source", "model", "rules", "expected"),
     [
         ("synthetic:gate", None, "", None),
         ("synthetic:gate", "efficientdet_lite0", "", "efficientdet_lite0"),
@@ -203,17 +204,17 @@ def test_the_demo_takes_rules(tmp_path: Path, form: str) -> None:
         ("rtsp://camera/1", "other", '[model]\nname = "mine"', "other"),
     ],
 )
-def test_the_demo_takes_the_model_that_is_named(
-    tmp_path: Path, source: str, model: str | None, rules: str, wanted: str | None
+def test_the_demo_uses_the_model_of_the_option_or_the_rules_file(
+    tmp_path: Path, source: str, model: str | None, rules: str, expected: str | None
 ) -> None:
-    """By the option, else by the rules file; without either the agent decides."""
+    """The option takes precedence over the file. Without either, the agent chooses a model."""
     (tmp_path / "rules.toml").write_text(rules, encoding="utf-8")
     settings = camera_settings(source, model=model, plates=False, rules=tmp_path / "rules.toml")
-    assert settings.get("model", {}).get("name") == wanted
+    assert settings.get("model", {}).get("name") == expected
 
 
 def test_the_demo_reads_no_plates_without_tracking(tmp_path: Path) -> None:
-    """Plates are read over tracks, so a camera whose rules ask for motion alone is not given them."""
+    """Plates are read for tracks, so plate reading is not enabled for a camera that only detects motion."""
     (tmp_path / "rules.toml").write_text('mode = "motion"', encoding="utf-8")
     assert "anpr" not in camera_settings("clip.mp4", model=None, plates=True, rules=tmp_path / "rules.toml")
 
@@ -228,21 +229,21 @@ def test_the_demo_reads_no_plates_without_tracking(tmp_path: Path) -> None:
         max_leaves=8,
     )
 )
-def test_values_survive_toml(value: object) -> None:
-    """Whatever JSON can say but null reads back from TOML as it was."""
+def test_values_survive_a_round_trip_through_toml(value: object) -> None:
+    """This holds for every JSON value except null."""
     assert tomllib.loads(f"value = {toml_value(value)}")["value"] == value
 
 
 @pytest.mark.parametrize(
     "source", ["synthetic:gate", "rtsp://camera/1", "usb:0", "gst:videotestsrc ! appsink", __file__]
 )
-def test_sources_that_the_agent_is_left_to_judge(source: str) -> None:
-    """Everything that is not a missing file passes."""
+def test_a_source_that_is_not_a_missing_file_is_accepted(source: str) -> None:
+    """The agent checks the rest."""
     check_source(source)
 
 
-def test_edge_26_a_file_is_found_as_the_agent_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the home folder, behind ``file:``, and under a name that only looks like an address or an option."""
+def test_edge_26_a_file_is_resolved_as_by_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``~``, ``file:``, and names that only look like a URL or an option are supported."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for name in ("clip.mp4", "file:odd.mp4", "a:b|c #1?%20 名.mp4", "-"):
@@ -252,8 +253,8 @@ def test_edge_26_a_file_is_found_as_the_agent_finds_it(tmp_path: Path, monkeypat
         check_source(source)
 
 
-def test_edge_26_what_is_no_file_is_said_to_be_none(tmp_path: Path) -> None:
-    """A folder and a named pipe are there, and yet no recordings."""
+def test_edge_26_a_path_that_is_not_a_regular_file_is_rejected(tmp_path: Path) -> None:
+    """A folder and a named pipe are not recordings."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigurationError, match="is a folder; name a video file in it"):
         check_source(str(tmp_path))
@@ -261,14 +262,14 @@ def test_edge_26_what_is_no_file_is_said_to_be_none(tmp_path: Path) -> None:
         check_source(str(tmp_path / "pipe"))
 
 
-def test_a_missing_file_is_named() -> None:
-    """A file that is not there is an error before anything starts."""
+def test_a_missing_file_is_reported_by_name() -> None:
+    """The error is raised before anything starts."""
     with pytest.raises(ConfigurationError, match=r"no file missing\.mp4"):
         check_source("missing.mp4")
 
 
-def test_a_log_is_printed_line_by_line(tmp_path: Path) -> None:
-    """Only complete lines, only new ones, each once."""
+def test_new_lines_of_a_log_are_returned_once(tmp_path: Path) -> None:
+    """Only complete lines are returned."""
     path = tmp_path / "a.log"
     path.write_text("old\n", encoding="utf-8")
     tail = LogTail(path)

@@ -1,4 +1,4 @@
-"""The state folder: ours alone, one supervisor, ports that stay."""
+"""The state folder: one supervisor, ports that stay the same, and no other files."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from infra.local.processes.state_folder import StateFolder
 from shared.errors import ConfigurationError
 
 
-def test_ports_stay_unless_somebody_took_them(tmp_path: Path) -> None:
-    """A restart finds the same ports; one that a stranger holds is replaced."""
+def test_ports_stay_the_same_unless_another_process_uses_them(tmp_path: Path) -> None:
+    """After a restart the ports are the same, except one that is in use."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
     first = state.ports(["a", "b"])
     assert len(set(first.values())) == 2
     assert StateFolder(tmp_path / "state").ports(["a", "b"]) == first
-    with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", first["a"]))
-        stranger.listen()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", first["a"]))
+        listener.listen()
         second = state.ports(["a", "b"])
     assert second["a"] != first["a"]
     assert second["b"] == first["b"]
 
 
-def test_a_spoilt_ports_file_is_made_anew(tmp_path: Path) -> None:
-    """Half a file costs new ports, nothing more."""
+def test_an_invalid_ports_file_is_replaced(tmp_path: Path) -> None:
+    """New ports are chosen."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
     (state.path / "ports.json").write_text("[", encoding="utf-8")
     assert state.ports(["a"])["a"] > 0
 
 
-def test_only_one_supervisor_holds_the_folder(tmp_path: Path) -> None:
-    """The lock is given once."""
+def test_only_one_supervisor_can_lock_the_folder(tmp_path: Path) -> None:
+    """A second one can lock it after the first has unlocked it."""
     first, second = StateFolder(tmp_path), StateFolder(tmp_path)
     first.prepare()
     assert first.lock()
@@ -46,8 +46,8 @@ def test_only_one_supervisor_holds_the_folder(tmp_path: Path) -> None:
     second.unlock()
 
 
-def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
-    """Neither used nor deleted."""
+def test_a_folder_with_other_files_is_rejected(tmp_path: Path) -> None:
+    """It is neither used nor deleted."""
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
     state = StateFolder(tmp_path)
     with pytest.raises(ConfigurationError, match="contains other files"):
@@ -57,23 +57,23 @@ def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").is_file()
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """A file in the way is said to be in the way."""
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
+    """The error names the option for another folder."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="name another with --state"):
         StateFolder(tmp_path / "file" / "state").prepare()
 
 
-def test_cloud_29_a_path_that_is_not_utf8_is_refused_by_name(tmp_path: Path) -> None:
-    """Configuration files and JSON could not hold it, so nothing is begun in it."""
-    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
-    with pytest.raises(ConfigurationError, match=r"caf\\udce9.*not UTF-8") as refused:
-        StateFolder(Path(odd)).prepare()
-    assert str(refused.value).isascii()
+def test_cloud_29_a_path_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
+    """Configuration files and JSON cannot contain it. The error shows the path in ASCII."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    with pytest.raises(ConfigurationError, match=r"caf\\udce9.*not UTF-8") as rejected:
+        StateFolder(Path(path)).prepare()
+    assert str(rejected.value).isascii()
 
 
-def test_reset_deletes_all_of_it(tmp_path: Path) -> None:
-    """A prepared folder is removed, and the description with it."""
+def test_reset_deletes_the_whole_folder(tmp_path: Path) -> None:
+    """The folder is removed with the description that it contains."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
     state.describe({"phase": "ready"})
