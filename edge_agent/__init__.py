@@ -1,3 +1,1 @@
-"""The agent that runs where the cameras are. Imports shared; never anything of the cloud's."""
-
-from shared import __version__ as __version__
+"""The agent that runs on a device with cameras. May import ``shared``, and never ``cloud_functions`` or ``infra``."""

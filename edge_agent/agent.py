@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,7 @@ from edge_agent.device.commands import CommandDispatcher, CommandHandlers, Reply
 from edge_agent.device.health import HeartbeatLoop
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxFullError
+from edge_agent.outbox.open_stays import motion_stay_key
 from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import Cameras, OpenStays
 from edge_agent.transport.mqtt import MqttPublisher
@@ -52,7 +54,7 @@ class Agent:
             ),
             places=model_places(config.models_location),
             clock=self._step_aware_clock,
-            open_stays=OpenStays(update_last_seen=self._outbox.update_last_seen, close=self._close_open_stays),
+            open_stays=OpenStays(update_last_seen=self._update_last_seen, close=self._close_open_stays),
         )
         handlers = CommandHandlers(
             snapshot=self._cameras.take_snapshot,
@@ -112,6 +114,11 @@ class Agent:
 
     def _on_reload(self, _: ReloadCommand) -> ReplyFields:
         return {"cameras": self.reload()}
+
+    def _update_last_seen(self, camera_id: str, track_uids: Sequence[str], has_motion: bool) -> None:
+        """Record in the outbox which tracks, and whether the motion episode, of a camera continue."""
+        motion = (motion_stay_key(camera_id),) if has_motion else ()
+        self._outbox.update_last_seen((*track_uids, *motion))
 
     def _close_open_stays(self, camera_id: str) -> None:
         """Close the tracks and motion episodes that a failed pipeline left open."""

@@ -15,7 +15,6 @@ from edge_agent.camera.address import redact_source
 from edge_agent.camera.source import check_source
 from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
 from edge_agent.pipeline.build import build_detector, class_problems, find_camera_model
-from edge_agent.transport.tls import client_context
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, VedetteError
 
@@ -111,10 +110,7 @@ def _state_dir(folder: Path) -> CheckResult:
 def _mqtt(config: AgentConfig) -> str:
     mqtt = config.mqtt
     mqtt.read_password()
-    if mqtt.uses_tls:
-        client_context(
-            ca_file=mqtt.ca_file, certificate_file=mqtt.certificate_file, private_key_file=mqtt.private_key_file
-        )
+    mqtt.tls_context()
     return f"{mqtt.host}:{mqtt.effective_port}, {'TLS' if mqtt.uses_tls else 'no TLS'}"
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from edge_agent.config import AgentConfig, model_in
+from edge_agent.config import AgentConfig
+from edge_agent.config.problems import model_in
 
 INTRODUCTION = """\
 # Configuration of the edge agent

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
+    from edge_agent.anpr.picture_reader import ReadPicture
     from edge_agent.camera.probe import ProbeResult
     from edge_agent.camera.source import StreamInfo
     from edge_agent.cli.check import CheckResult
-    from edge_agent.cli.read_plates import ReadPicture
     from edge_agent.cli.replay import ReplaySummary
     from edge_agent.detect.models.catalogue import ModelListing
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edge_agent import __version__
+from shared import __version__
 from shared.errors import ConfigurationError, VedetteError
 from shared.ids import require_segment
 
@@ -215,8 +215,8 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _read_plates(options: argparse.Namespace) -> int:
     from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE
+    from edge_agent.anpr.picture_reader import PictureReader, picture_files
     from edge_agent.cli import console
-    from edge_agent.cli.read_plates import PictureReader, picture_files
 
     files = picture_files(options.images)
     reader = PictureReader.open(

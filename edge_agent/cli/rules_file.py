@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from edge_agent.config import CameraSettings, describe, not_right
-from edge_agent.config_file import read_toml, stray_characters
+from edge_agent.config import CameraSettings
+from edge_agent.config.problems import describe, invalid_file
+from edge_agent.config.toml_file import read_toml, stray_characters
 from edge_agent.events.settings import EventSettings
 from shared.errors import ConfigurationError
 
@@ -27,13 +28,13 @@ def load_rules_file(path: Path, *, camera_id: str, source: str) -> CameraSetting
     """
     data = read_toml(path)
     if stray := [f"{'.'.join(map(str, location))}: {problem}" for location, problem in stray_characters(data)]:
-        raise not_right(path, stray)
+        raise invalid_file(path, stray)
     camera = _camera_in(data, path, camera_id)
     given = {name: value for name, value in camera.items() if name not in _SOURCES}
     try:
         return CameraSettings.model_validate(given | {"id": camera_id, "source": source})
     except ValidationError as error:
-        raise not_right(path, describe(error, given, model=CameraSettings)) from error
+        raise invalid_file(path, describe(error, given, model=CameraSettings)) from error
 
 
 def _camera_in(data: dict[str, Any], path: Path, camera_id: str) -> dict[str, Any]:

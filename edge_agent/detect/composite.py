@@ -7,12 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent import __version__
 from edge_agent.boxes import box_containment_batch
 from edge_agent.detect.blobs import BlobDetector
 from edge_agent.detect.detector import ImageDetector
 from edge_agent.detect.slicing import InferenceSlicer
 from edge_agent.types import Boxes, Detections, Frame, Motion, ViewChange
+from shared import __version__
 from shared.events import ModelInfo
 
 

@@ -20,11 +20,11 @@ from edge_agent.detect.settings import unknown_class
 from edge_agent.detect.slicing import InferenceSlicer
 from edge_agent.events.rules.detection import DetectionRule
 from edge_agent.events.rules.motion import MotionEpisodes
+from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline.context import CameraContext
 from edge_agent.pipeline.pipeline import CameraPipeline, DetectionStage, TrackingStage
-from edge_agent.track.stationary import Stationarity
 from edge_agent.track.tracker import ByteTracker
 from shared.errors import ConfigurationError, TransientError
 

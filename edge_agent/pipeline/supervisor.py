@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.camera.probe import probe
@@ -13,7 +13,6 @@ from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
 from edge_agent.device.commands import NotReadyError, ReplyFields
 from edge_agent.events.timestamps import UniqueTimestamps
-from edge_agent.outbox.open_stays import motion_stay_key
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.camera_worker import CameraWorker, OpenSource
 from edge_agent.pipeline.context import CameraContext, DeviceContext
@@ -38,8 +37,8 @@ FIRST_FRAME_WAIT_S = 30.0
 class OpenStays:
     """Records open tracks and motion episodes, so that they can be closed after a crash."""
 
-    update_last_seen: Callable[[Iterable[str]], None]
-    """Called with the open tracks and motion episodes that continue in a frame."""
+    update_last_seen: Callable[[str, Sequence[str], bool], None]
+    """Called for each frame with the camera's id, the uids of its detected tracks, and whether there is motion."""
     close: Callable[[str], None]
     """Closes what a camera's last pipeline left open. Called before a new pipeline starts."""
 
@@ -172,8 +171,8 @@ class Cameras:
     def _update_last_seen(self, camera_id: str) -> UpdateLastSeen | None:
         if self._open_stays is None:
             return None
-        note, motion = self._open_stays.update_last_seen, motion_stay_key(camera_id)
-        return lambda uids, moving: note((*uids, motion) if moving else uids)
+        update = self._open_stays.update_last_seen
+        return lambda track_uids, has_motion: update(camera_id, track_uids, has_motion)
 
     def _stop(self, workers: Sequence[CameraWorker]) -> None:
         for worker in workers:

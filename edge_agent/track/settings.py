@@ -1,4 +1,4 @@
-"""Settings of the tracker and of the stationarity decision."""
+"""Settings of the tracker."""
 
 from __future__ import annotations
 
@@ -94,26 +94,4 @@ class TrackSettings(Settings):
     def _in_order(self) -> TrackSettings:
         if self.low_score > self.high_score:
             raise ValueError(f"low_score ({self.low_score}) must not be above high_score ({self.high_score})")
-        return self
-
-
-class StationarySettings(Settings):
-    """When a tracked object counts as stationary."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
-    """Seconds for which an object must stay within `still_ratio` to count as stationary. Raising it makes the
-    decision later and more reliable."""
-    still_ratio: Annotated[float, Field(gt=0.0, le=5.0)] = 0.15
-    """Maximum distance an object may move in that time, as a fraction of its size. Raising it tolerates more jitter
-    of the box."""
-    moving_ratio: Annotated[float, Field(gt=0.0, le=10.0)] = 0.4
-    """Distance from its resting position, as a fraction of its size, from which an object counts as moving again.
-    Raising it ignores larger movements in place."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> StationarySettings:
-        if self.moving_ratio < self.still_ratio:
-            raise ValueError(f"moving_ratio ({self.moving_ratio}) must not be below still_ratio ({self.still_ratio})")
         return self

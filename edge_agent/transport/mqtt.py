@@ -26,7 +26,6 @@ from edge_agent.transport.connection import DISCONNECT_TIMEOUT_S, QOS, MqttConne
 from edge_agent.transport.diagnosis import ConnectionProblem
 from edge_agent.transport.problem_log import ProblemLog
 from edge_agent.transport.settings import MqttSettings
-from edge_agent.transport.tls import client_context
 from shared.clock import Clock, SystemClock
 from shared.errors import TransientError
 from shared.heartbeat import ConnectionHealth, DeviceStatus
@@ -69,7 +68,7 @@ class MqttPublisher:
         self._on_command = on_command
         self._clock = clock or SystemClock()
         self._password = settings.read_password()
-        self._tls = self._tls_context()
+        self._tls = settings.tls_context()
         self._listeners: list[Callable[[], None]] = []
         self._connection: MqttConnection | None = None
         self._closing = threading.Event()
@@ -128,19 +127,6 @@ class MqttPublisher:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-
-    def _tls_context(self) -> Any:
-        settings = self._settings
-        if not settings.uses_tls:
-            return None
-        context = client_context(
-            ca_file=settings.ca_file,
-            certificate_file=settings.certificate_file,
-            private_key_file=settings.private_key_file,
-        )
-        if settings.alpn is not None:
-            context.set_alpn_protocols([settings.alpn])
-        return context
 
     def _reconnect_loop(self) -> None:
         # The jitter spreads the reconnects of a fleet.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from edge_agent.transport.endpoints import Host, HostAndPort, HttpUrl
+from edge_agent.transport.tls import client_context
 from shared.errors import ConfigurationError
 from shared.settings import Settings
 
@@ -105,6 +107,17 @@ class MqttSettings(Settings):
     @property
     def effective_port(self) -> int:
         return self.port or (8883 if self.uses_tls else 1883)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Load the TLS files; return None without TLS. Raises ConfigurationError that names an unusable file."""
+        if not self.uses_tls:
+            return None
+        context = client_context(
+            ca_file=self.ca_file, certificate_file=self.certificate_file, private_key_file=self.private_key_file
+        )
+        if self.alpn is not None:
+            context.set_alpn_protocols([self.alpn])
+        return context
 
     def read_password(self) -> SecretStr | None:
         """Read the password from its file or environment variable. Raises ConfigurationError if it is missing."""

@@ -18,10 +18,10 @@ from edge_agent.events.rule_types import PathPoint, Transition
 from edge_agent.events.rules.from_settings import build_rules
 from edge_agent.events.rules.observation import Box as NormalizedBox
 from edge_agent.events.rules.observation import Observation
+from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_state import TrackState, snapshot_quality, to_datetime
 from edge_agent.events.settings import EventSettings
 from edge_agent.images.annotate import BoxLabel
-from edge_agent.track.stationary import Stationarity
 from edge_agent.types import Detections, EarlierDetection, Frame, Tracks, ViewChange
 
 SAME_PLACE_IOU = 0.75

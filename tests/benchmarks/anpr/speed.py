@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from edge_agent.anpr.engines import open_engine
+from edge_agent.anpr.picture_reader import PictureReader
 from edge_agent.camera.synthetic.gate import SyntheticGate
-from edge_agent.cli.read_plates import PictureReader
 from edge_agent.types import Image
 from tests.benchmarks.anpr.lines import Line, number_line
 from tests.benchmarks.anpr.material import AbsentError, crops, few, photographs

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.anpr.detection.plate_detector import open_plate_detector
+from edge_agent.anpr.picture_reader import PictureReader
 from edge_agent.boxes import Box, box_iou
-from edge_agent.cli.read_plates import PictureReader
 from tests.benchmarks.anpr.lines import Line, number_line, share_line
 from tests.benchmarks.anpr.material import COUNTRIES, LabelledPlate, crops, few, photographs
 

@@ -14,9 +14,9 @@ from edge_agent.anpr.aggregation.formats import PlateRules
 from edge_agent.anpr.detection.plate_evidence import TOO_HIGH, evidence, measure_edges, position_evidence
 from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, plate_score
 from edge_agent.anpr.engines import models_available
+from edge_agent.anpr.picture_reader import PictureReader
 from edge_agent.anpr.settings import PlateRuleSettings
 from edge_agent.anpr.types import PlateBox, PlateReading
-from edge_agent.cli.read_plates import PictureReader
 from edge_agent.types import Image
 from tests.support.anpr.lettering import Lettering, van_with
 

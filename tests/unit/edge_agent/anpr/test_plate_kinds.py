@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_agent.anpr.engines import models_available
+from edge_agent.anpr.picture_reader import PictureReader
 from edge_agent.anpr.recognition.fast_plate_ocr_reader import FastPlateOcrReader
 from edge_agent.camera.synthetic.plates import Bgr, PlateStyle, draw_plate
-from edge_agent.cli.read_plates import PictureReader
 from edge_agent.types import Image
 from tests.unit.edge_agent.anpr.test_stage import FixedReader, car_at, plate_at, scene
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent import __version__
 from edge_agent.camera.source import StreamInfo
 from edge_agent.cli import console
 from edge_agent.cli.config_reference import render
 from edge_agent.cli.main import build_parser, main
+from shared import __version__
 from tests.support.clips import make_clip
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -16,6 +16,7 @@ from edge_agent.detect.blobs import BlobDetector
 from edge_agent.detect.composite import BlobFrameDetector
 from edge_agent.detect.gate import DetectionGate
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
+from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.images.snapshot import SnapshotRenderer
@@ -23,7 +24,6 @@ from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline.build import build_plate_stage
 from edge_agent.pipeline.pipeline import CameraPipeline, TrackingStage
 from edge_agent.pipeline.timing import StageTimer
-from edge_agent.track.stationary import Stationarity
 from edge_agent.track.tracker import ByteTracker
 from shared.errors import ConfigurationError
 from shared.events import AnprEvent, TrackingEvent, parse_event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -226,11 +226,11 @@ def test_edge_10_a_camera_that_does_not_come_is_not_waited_for_longer_than_that(
 def test_edge_50_a_pipeline_that_begins_anew_closes_what_the_last_one_left_open() -> None:
     """After a fault, and at the first start, before any frame is processed."""
     closed: list[str] = []
-    seen: list[list[str]] = []
-    open_stays = OpenStays(update_last_seen=lambda uids: seen.append(list(uids)), close=closed.append)
+    updates: list[tuple[str, Sequence[str], bool]] = []
+    open_stays = OpenStays(update_last_seen=lambda *update: updates.append(update), close=closed.append)
     device = Device(FakeSource([*_frames(2), ConfigurationError("gone")], endless=False), open_stays=open_stays)
     device.cameras.apply([_camera()])
     _eventually(lambda: ("offline", "gone") in device.conditions())
     device.cameras.stop()
     assert closed == ["yard"]
-    assert len(seen) == 2
+    assert updates == [("yard", (), False)] * 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from edge_agent.track.settings import StationarySettings, TrackSettings
+from edge_agent.track.settings import TrackSettings
 from edge_agent.track.tracker import ByteTracker
 from edge_agent.types import Detections
 from tests.support.edge.track_builders import FPS, Box, ended, frame, id_at, ids, person, play
@@ -316,9 +316,3 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> Non
     """At once, by name."""
     with pytest.raises(ValidationError):
         TrackSettings.model_validate(wrong)
-
-
-def test_stillness_must_be_stricter_than_movement() -> None:
-    """The two thresholds of the judgement whether something stands still."""
-    with pytest.raises(ValidationError, match="moving_ratio"):
-        StationarySettings(still_ratio=0.5, moving_ratio=0.2)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.events.occurrences import RuleOccurrence, TrackingOccurrence
+from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.events.settings import EventSettings, LineSettings, OccupancySettings, ZoneSettings
-from edge_agent.track.stationary import Stationarity
 from edge_agent.types import EarlierDetection, Tracks
 from tests.support.edge.builders import BOX, FPS, Box, frame, tracks
 

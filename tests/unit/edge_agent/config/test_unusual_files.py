@@ -8,7 +8,7 @@ import pytest
 
 from edge_agent.config import load_config
 from shared.errors import ConfigurationError
-from tests.unit.edge_agent.test_config import MINIMAL, _load
+from tests.unit.edge_agent.config.test_load import MINIMAL, _load
 
 POLYGON = "[[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]"
 

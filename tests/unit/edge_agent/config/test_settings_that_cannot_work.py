@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.cli.check import check_config
 from edge_agent.config import ModelPlaces, load_config, source_text
-from edge_agent.config_file import read_toml, stray_characters
+from edge_agent.config.toml_file import read_toml, stray_characters
 from edge_agent.transport.endpoints import Host, HostAndPort, HttpUrl
 from shared.errors import ConfigurationError
 from tests.support.clips import make_clip

@@ -14,13 +14,13 @@ import pytest
 
 from edge_agent.anpr import engines
 from edge_agent.anpr.engines import READERS, models_available, open_engine, open_plate_reader
+from edge_agent.anpr.picture_reader import PictureReader, load_picture, picture_files
 from edge_agent.anpr.recognition.fast_plate_ocr_reader import FastPlateOcrReader
 from edge_agent.anpr.recognition.rapidocr_reader import RapidOcrReader
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateBox, PlateReading
 from edge_agent.camera.synthetic.plates import STYLES, draw_plate
 from edge_agent.cli.main import build_parser, main
-from edge_agent.cli.read_plates import PictureReader, load_picture, picture_files
 from edge_agent.types import Image
 from shared.errors import ConfigurationError
 

@@ -1,24 +1,18 @@
-"""The agent's configuration: reads and validates its TOML file.
+"""The settings of an agent and of its cameras.
 
 Secrets are not stored in the file. A setting ``…_env`` names an environment variable, ``…_file`` a file that holds one.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.camera.settings import PictureHealthSettings, SourceSettings
-from edge_agent.config_file import read_toml, stray_characters
 from edge_agent.detect.gate import GateSettings
-from edge_agent.detect.models.catalogue import user_cache_dir
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.events.settings import EventSettings, Timezone
 from edge_agent.images.snapshot import SnapshotSettings
@@ -27,9 +21,7 @@ from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.track.settings import TrackSettings
 from edge_agent.transport.sender import SenderSettings
 from edge_agent.transport.settings import MqttSettings, S3Settings
-from shared.errors import ConfigurationError
-from shared.ids import SEGMENT_PATTERN, Segment
-from shared.redact import redact
+from shared.ids import Segment
 from shared.settings import Settings, duplicate_names
 
 Mode = Literal["tracking", "detection", "motion"]
@@ -142,131 +134,3 @@ def _with_timezone(camera: Any, timezone: Any) -> Any:
     if not isinstance(events, dict):
         return camera
     return {**camera, "events": {"timezone": timezone, **events}}
-
-
-def load_config(path: Path) -> AgentConfig:
-    """Read and validate ``path``. Raise ConfigurationError that lists each problem and its place."""
-    data = read_toml(path)
-    if stray := [f"{_place(location, data)}: {problem}" for location, problem in stray_characters(data)]:
-        raise not_right(path, stray)
-    try:
-        return AgentConfig.model_validate(data)
-    except ValidationError as error:
-        raise not_right(path, describe(error, data)) from error
-
-
-def not_right(path: Path, problems: Sequence[str]) -> ConfigurationError:
-    """Return the error for a file with these problems, one per line."""
-    lines = "\n".join(f"  - {problem}" for problem in problems)
-    return ConfigurationError(f"{path} is not valid:\n{lines}")
-
-
-def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the camera's source. Raise ConfigurationError where its environment variable or file does not have one."""
-    if camera.source is not None:
-        return camera.source
-    if camera.source_env is not None:
-        value = environment.get(camera.source_env, "").strip()
-        if not value:
-            raise ConfigurationError(f"camera {camera.id}: the environment variable {camera.source_env} is not set")
-        return value
-    path = camera.source_file or Path()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise ConfigurationError(f"camera {camera.id}: source_file {path}: {error.strerror}") from error
-    if not lines[0].strip():
-        raise ConfigurationError(f"camera {camera.id}: the first line of source_file {path} is empty")
-    return lines[0].strip()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlaces:
-    """Locations of model files."""
-
-    location: str | None
-    """Folder or URL that is searched first."""
-    cache_dir: Path
-
-
-def model_places(location: str | None = None, environment: Mapping[str, str] = os.environ) -> ModelPlaces:
-    """Return the configured ``location``, else ``VEDETTE_MODELS``, and this user's cache."""
-    return ModelPlaces(
-        location=location or environment.get("VEDETTE_MODELS") or None,
-        cache_dir=user_cache_dir(xdg_cache_home=environment.get("XDG_CACHE_HOME"), home=Path.home()),
-    )
-
-
-def describe(error: ValidationError, data: Mapping[str, Any], *, model: type[BaseModel] = AgentConfig) -> list[str]:
-    """Return one line per problem of a pydantic error: its place, the problem, and the nearest valid name of a setting.
-
-    ``data`` is the input that ``model`` rejected.
-    """
-    return [_problem(item, data, model) for item in error.errors(include_url=False, include_context=False)]
-
-
-def _problem(item: Any, data: Mapping[str, Any], model: type[BaseModel]) -> str:
-    location: Sequence[str | int] = item["loc"]
-    where = _place(location, data)
-    if item["type"] == "missing":
-        return f"{where}: is missing"
-    if item["type"] == "extra_forbidden":
-        known = _known_names(location[:-1], model)
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = (
-            f"; did you mean {near[0]}?" if near else f"; valid names are {', '.join(sorted(known))}" if known else ""
-        )
-        return f"{where}: unknown setting{hint}"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if SEGMENT_PATTERN in message:
-        message = "use 1 to 100 of the letters A-Z and a-z, digits, - and _"
-    given = item.get("input")
-    shown = (
-        f" (it is {redact(repr(given))})"
-        if isinstance(given, str | int | float | bool) and not _secret(location)
-        else ""
-    )
-    return f"{where}: {message}{shown}"
-
-
-def _secret(location: Sequence[str | int]) -> bool:
-    return any(word in str(part) for part in location for word in ("password", "secret", "token", "key"))
-
-
-def _place(location: Sequence[str | int], data: Any) -> str:
-    """Return a location as text: ``cameras[1] (front-door).motion.threshold``."""
-    parts: list[str] = []
-    value: Any = data
-    for part in location:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            value = None
-        if isinstance(part, int):
-            name = value.get("id") or value.get("name") if isinstance(value, dict) else None
-            parts.append(f"[{part + 1}]" + (f" ({name})" if isinstance(name, str) else ""))
-        else:
-            parts.append(("." if parts else "") + part)
-    return "".join(parts) or "the file"
-
-
-def _known_names(location: Sequence[str | int], root: type[BaseModel]) -> list[str]:
-    model: Any = root
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return []
-        model = model_in(field.annotation)
-    return list(getattr(model, "model_fields", {}))
-
-
-def model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the pydantic model in an annotation such as ``X | None`` or ``list[X]``, or None."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if (found := model_in(inner)) is not None:
-            return found
-    return None
