@@ -48,7 +48,7 @@ def open_plate_reader(
     """Open the reader called ``name``; raise ConfigurationError if it is unknown or not installed."""
     target = readers.get(name)
     if target is None:
-        raise ConfigurationError(f"there is no plate reader called '{name}'; there are {', '.join(readers)}")
+        raise ConfigurationError(f"unknown plate reader '{name}'; available readers are {', '.join(readers)}")
     module, _, function = target.partition(":")
     opener: Callable[..., PlateReader] = getattr(importlib.import_module(module), function)
     return opener(threads=threads)
@@ -59,7 +59,7 @@ def open_engine(name: str = DEFAULT_ENGINE, *, threads: int = 1, streaming: bool
     search = PlateSearch(search_again=False) if streaming else None
     if not WHOLE_MODEL.is_file():
         raise ConfigurationError(
-            f"this build of Vedette has no plate detector ({WHOLE_MODEL.name}); install a release that ships it"
+            f"this build of Vedette has no plate detector ({WHOLE_MODEL.name}); install a release that includes it"
         )
     detector = open_plate_detector(search=search, threads=threads)
     return Engine(detector=detector, reader=open_plate_reader(name, threads=threads))

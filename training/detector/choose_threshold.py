@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.anpr.detection.plate_decoding import FoundPlates
+from edge_agent.anpr.detection.plate_decoding import PlateDetections
 from edge_agent.anpr.detection.plate_detector import MODELS, NetworkPlateDetector, PlateSearch, open_plate_detector
 from training.detector.frames import load_frames
 from training.detector.plate_bank import load_bank
@@ -28,14 +28,14 @@ SIZES = ((1280, 720), (960, 640), (1600, 1200), (640, 480))
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
-def answers(detector: NetworkPlateDetector, examples: list[Example]) -> list[FoundPlates]:
+def answers(detector: NetworkPlateDetector, examples: list[Example]) -> list[PlateDetections]:
     """Return the detected plates of each example."""
     out = []
     for example in examples:
         plates = detector.find(cv2.cvtColor(example.image, cv2.COLOR_GRAY2BGR))
         corners = [plate.corners for plate in plates if plate.corners is not None]
         score = np.array([plate.score for plate in plates], np.float32)
-        out.append(FoundPlates(score, np.array(corners, np.float32).reshape(-1, 4, 2)))
+        out.append(PlateDetections(score, np.array(corners, np.float32).reshape(-1, 4, 2)))
     return out
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.anpr.detection.plate_decoding import FoundPlates
+from edge_agent.anpr.detection.plate_decoding import PlateDetections
 from training.detector.frames import RealFrames
 from training.detector.scenes import LABELLED_WIDTH_PX, SceneMaker
 
@@ -62,7 +62,7 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def evaluate(
-    examples: list[Example], answers: list[FoundPlates], thresholds: tuple[float, ...] = (0.25, 0.35, 0.45, 0.55)
+    examples: list[Example], answers: list[PlateDetections], thresholds: tuple[float, ...] = (0.25, 0.35, 0.45, 0.55)
 ) -> dict[str, object]:
     """Return, at each threshold, the share of plates found and false plates a picture; and the corners' mean error in
     plate heights."""

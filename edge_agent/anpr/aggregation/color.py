@@ -52,7 +52,7 @@ def vehicle_color(image: Image, vehicle: Box, *, plate: Box | None = None) -> st
 
 
 def _daylight(image: Image) -> float | None:
-    """Return the brightness of white in this image; None if it is not a daylight image."""
+    """Return the brightness of white in this image, 0..255; None if it is not a daylight image."""
     small = np.asarray(cv2.resize(image, (96, 54), interpolation=cv2.INTER_AREA), np.float32)
     bright = float(np.percentile(small.max(axis=2), 92))
     colorful = float(np.mean(small.max(axis=2) - small.min(axis=2)))

@@ -63,10 +63,11 @@ class DirectionEstimator:
 
     @property
     def first_plate(self) -> Box | None:
+        """The first box of the plate; None before the first one."""
         return self._plates[0] if self._plates else None
 
     def is_known(self, *, width: int, height: int) -> bool:
-        """Return whether the direction is determined, or is not asked for."""
+        """Return whether the direction is determined, or disabled in the settings."""
         return self._settings.by == "none" or self.label(width=width, height=height) is not None
 
     def label(self, *, width: int, height: int) -> str | None:
@@ -101,7 +102,7 @@ class DirectionEstimator:
 
 
 def _keep_ends(boxes: list[Box], box: Box) -> None:
-    """Keep the first box and the latest."""
+    """Append a box and keep only the first and the latest."""
     del boxes[1:]
     boxes.append(box)
 

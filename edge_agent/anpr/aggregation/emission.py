@@ -22,8 +22,8 @@ class PlateEmission:
     def emit(self, track: PlateTrack, now_s: float) -> list[AnprOccurrence]:
         """Close a track and return its occurrence.
 
-        Return an empty list for a track that was emitted before, has too few readings, too low a confidence, stands
-        where no vehicle brought it, or repeats a recently emitted plate.
+        Return an empty list for a track that was emitted before, has too few readings or too low a confidence, shows a
+        stationary plate that is not on a vehicle, or repeats a recently emitted plate.
         """
         settings, result = self._settings, track.vote.result()
         best = choose_text(result, self._rules, appearance=track.appearance_region)

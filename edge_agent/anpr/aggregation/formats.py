@@ -107,17 +107,17 @@ def guess_region(text: str, *, appearance: str | None = None, expected: Iterable
 
     ``appearance``: the region that the plate looks like (a key of GROUPS). ``expected``: the configured regions.
     """
-    open_regions = matching_regions(text)
-    wanted = expand(expected)
-    if wanted:
-        open_regions = open_regions & wanted or open_regions
+    possible_regions = matching_regions(text)
+    expected_regions = expand(expected)
+    if expected_regions:
+        possible_regions = possible_regions & expected_regions or possible_regions
     group = GROUPS.get(appearance) if appearance else None
     if group is not None:
-        fitting = open_regions & group
-        if not fitting:  # without any format it may be a vanity plate; the format of another region contradicts
-            return None if open_regions else appearance
+        fitting = possible_regions & group
+        if not fitting:  # a text without any format may be a vanity plate; the format of another region contradicts
+            return None if possible_regions else appearance
         return next(iter(fitting)) if len(fitting) == 1 else appearance
-    return next(iter(open_regions)) if len(open_regions) == 1 else None
+    return next(iter(possible_regions)) if len(possible_regions) == 1 else None
 
 
 class PlateRules:
@@ -134,7 +134,7 @@ class PlateRules:
         return self._settings.min_length
 
     def plausible(self, text: str, *, appearance: str | None = None) -> bool:
-        """Return whether ``text`` (normal form) can be a plate. ``appearance``: the region by its looks."""
+        """Return whether ``text`` (normal form) can be a plate. ``appearance``: the region it looks like."""
         settings = self._settings
         if not settings.min_length <= len(text) <= settings.max_length or text in self._ignored:
             return False
@@ -142,7 +142,7 @@ class PlateRules:
             return False
         if settings.only_these_regions and not matching_regions(text) & self.expected:
             return False
-        return self._has_the_right_mixture(text, appearance)
+        return self._has_plausible_mixture(text, appearance)
 
     def fits_expected(self, text: str) -> bool:
         """Return whether the text has a format of the configured regions; False if none are configured."""
@@ -152,8 +152,8 @@ class PlateRules:
         """Return the region of the plate; None if uncertain."""
         return guess_region(text, appearance=appearance, expected=self.expected)
 
-    def _has_the_right_mixture(self, text: str, appearance: str | None) -> bool:
-        """Return whether the text has letters and digits, or only one kind where a likely region allows that."""
+    def _has_plausible_mixture(self, text: str, appearance: str | None) -> bool:
+        """Return whether the text has letters and digits, or only one kind if a likely region issues such plates."""
         if not text.isalpha() and not text.isdigit():
             return True
         regions = self.expected | (GROUPS.get(appearance, frozenset()) if appearance else frozenset())

@@ -41,9 +41,9 @@ class PlateAssociation:
         """Time of the latest legible plate that has no track yet."""
 
     def associate(self, frame: Frame, plates: list[PlateBox], tracks: FrameTracks) -> list[ObservedPlate]:
-        """Return the plates that belong to an open track, creating tracks as necessary.
+        """Return the plates that have an open track, creating tracks as necessary.
 
-        A plate that is on no vehicle and was detected for the first time has no track yet and is left out.
+        A plate on no vehicle that was detected for the first time has no track yet and is not returned.
         """
         vehicles = [each for each in tracks.objects if each.class_name in self._vehicle_classes]
         owners = associate_plates([plate.xyxy for plate in plates], vehicles)

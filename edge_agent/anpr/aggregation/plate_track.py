@@ -47,14 +47,14 @@ class PlateSnapshot:
 
 @dataclass(slots=True)
 class PlateTrack:
-    """A plate that belongs to a vehicle, or to no vehicle if none was detected around it."""
+    """The plate of one vehicle, or a plate on no vehicle if none was detected around it."""
 
     track_uid: str
     direction: DirectionEstimator
     first_seen_s: float
     last_seen_s: float
     plate: Box
-    """Box in which the plate was detected last."""
+    """Box of the latest detection."""
     vehicle_id: int | None = None
     vote: PlateVote = field(default_factory=PlateVote)
     snapshots: dict[str, PlateSnapshot] = field(default_factory=dict[str, PlateSnapshot])
@@ -139,13 +139,14 @@ class PlateTrack:
 
     @property
     def vehicle_class(self) -> str | None:
+        """The vehicle's class, weighted by the detection scores; None without a vehicle."""
         return max(self.class_weights, key=lambda name: self.class_weights[name], default=None)
 
     @property
     def is_vehicle_plate(self) -> bool:
-        """Whether the plate moved, or stands on a vehicle that stands.
+        """Whether the plate moved, or is on a vehicle that is stationary too.
 
-        False for a sign: it is stationary, and on no vehicle or behind one that moves.
+        False for a sign, which is stationary and on no vehicle or behind a moving one.
         """
         if self.direction.plate_moved:
             return True
@@ -169,7 +170,7 @@ class PlateTrack:
         return settled
 
     def is_ready(self, now_s: float, *, width: int, height: int) -> bool:
-        """Return whether the vote is settled and its direction is known or was waited for long enough.
+        """Return whether the vote is settled, and the direction is known or the wait for it is over.
 
         ``width``, ``height``: of the frame, in pixels.
         """

@@ -30,7 +30,7 @@ class RecentPlates:
     """Remembers the latest ``MAX_PLATES`` emitted plates."""
 
     def __init__(self, *, repeat_s: float) -> None:
-        """``repeat_s``: the same text is a repetition for this long after it was last seen, in seconds."""
+        """``repeat_s``: time after the last detection in which the same text is a repetition, in seconds."""
         self._repeat_s = repeat_s
         self._plates: deque[RecentPlate] = deque(maxlen=MAX_PLATES)
 

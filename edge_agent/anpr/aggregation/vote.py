@@ -108,11 +108,11 @@ class PlateVote:
     def result(self) -> VoteResult:
         """Return the result of the readings so far; an empty text if there are none."""
         if self._result is None:
-            self._result = _judge(self._readings, self.reads)
+            self._result = _combine(self._readings, self.reads)
         return self._result
 
 
-def _judge(readings: list[_Reading], reads: int) -> VoteResult:
+def _combine(readings: list[_Reading], reads: int) -> VoteResult:
     if not readings:
         return NOTHING
     weight = sum(each.weight for each in readings)

@@ -15,7 +15,7 @@ STRIDES = (8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPlates:
+class PlateDetections:
     """N plates, highest score first, in pixels of the network's input."""
 
     score: Floats
@@ -30,9 +30,9 @@ class FoundPlates:
         """Return the ``(N, 4)`` xyxy bounding boxes of the corners."""
         return np.concatenate([self.corners.min(axis=1), self.corners.max(axis=1)], axis=1)
 
-    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> FoundPlates:
+    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> PlateDetections:
         """Return the rows of an index array or a mask."""
-        return FoundPlates(self.score[rows], self.corners[rows])
+        return PlateDetections(self.score[rows], self.corners[rows])
 
 
 def cell_grid(height: int, width: int) -> Floats:
@@ -45,43 +45,45 @@ def cell_grid(height: int, width: int) -> Floats:
     return np.concatenate(parts)
 
 
-def decode(cells: Floats, grid: Floats, *, threshold: float, overlap: float = 0.3, most: int = 200) -> FoundPlates:
+def decode(
+    cells: Floats, grid: Floats, *, threshold: float, overlap: float = 0.3, max_cells: int = 200
+) -> PlateDetections:
     """Return the plates in ``(N, 9)`` cells: a logit, then corner offsets from the cell's centre in strides.
 
     Raising ``threshold`` (0..1) drops uncertain plates. Raising ``overlap`` (IoU) keeps boxes that are closer together.
-    At most ``most`` cells, those with the highest scores, are decoded.
+    At most ``max_cells`` cells, those with the highest scores, are decoded.
     """
     logits = cells[:, 0]
-    least = np.log(threshold / (1 - threshold))
-    rows = np.flatnonzero(logits > least)
-    if len(rows) > most:
-        rows = rows[np.argpartition(-logits[rows], most)[:most]]
+    min_logit = np.log(threshold / (1 - threshold))
+    rows = np.flatnonzero(logits > min_logit)
+    if len(rows) > max_cells:
+        rows = rows[np.argpartition(-logits[rows], max_cells)[:max_cells]]
     rows = rows[np.argsort(-logits[rows], kind="stable")]
     score = np.asarray(1 / (1 + np.exp(-logits[rows])), np.float32)
     centre = grid[rows, None, :2]
     corners = cells[rows, 1:].reshape(-1, 4, 2) * grid[rows, 2][:, None, None] + centre
-    found = FoundPlates(score, np.asarray(corners, np.float32))
-    return found.select(merge(found, overlap=overlap))
+    detections = PlateDetections(score, np.asarray(corners, np.float32))
+    return detections.select(merge(detections, overlap=overlap))
 
 
-def merge(found: FoundPlates, *, overlap: float) -> NDArray[np.intp]:
+def merge(detections: PlateDetections, *, overlap: float) -> NDArray[np.intp]:
     """Return the rows that remain after non-maximum suppression.
 
     A plate suppresses those with lower scores whose IoU with it exceeds ``overlap``, or that share more than 70 % of
     the smaller box. Rows must be ordered, highest score first.
     """
-    boxes = found.boxes()
+    boxes = detections.boxes()
     area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
-    left = np.ones(len(boxes), bool)
+    remaining = np.ones(len(boxes), bool)
     kept: list[int] = []
     for row in range(len(boxes)):
-        if not left[row]:
+        if not remaining[row]:
             continue
         kept.append(row)
         inner = np.minimum(boxes[row, 2:], boxes[:, 2:]) - np.maximum(boxes[row, :2], boxes[:, :2])
         shared = np.prod(np.maximum(inner, 0), axis=1)
         union = area[row] + area - shared
-        left &= (shared <= overlap * np.maximum(union, 1e-6)) & (
+        remaining &= (shared <= overlap * np.maximum(union, 1e-6)) & (
             shared <= 0.7 * np.maximum(np.minimum(area, area[row]), 1e-6)
         )
     return np.array(kept, np.intp)

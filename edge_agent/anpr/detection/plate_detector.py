@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.anpr.detection.plate_decoding import STRIDES, Floats, FoundPlates, cell_grid, decode, merge
+from edge_agent.anpr.detection.plate_decoding import STRIDES, Floats, PlateDetections, cell_grid, decode, merge
 from edge_agent.anpr.types import PlateBox
 from edge_agent.detect.runtimes.base import InferenceModel, Tensor, TensorSpec
 from edge_agent.detect.runtimes.table import open_model
@@ -65,10 +65,10 @@ class NetworkPlateDetector:
 
     def find(self, image: Image) -> list[PlateBox]:
         """Return the plates in an image (BGR), highest score first, with their corners."""
-        found = self._confirm(image, _merge_parts(self._search_whole(image)))
-        if self._search.search_again and not self._is_sure(found) and (more := self._search_parts(image)):
-            found = _merge_parts([found, self._confirm(image, _merge_parts(more))])
-        return [_to_plate_box(score, corners) for score, corners in zip(found.score, found.corners, strict=True)]
+        plates = self._confirm(image, _merge_parts(self._search_whole(image)))
+        if self._search.search_again and not self._is_sure(plates) and (parts := self._search_parts(image)):
+            plates = _merge_parts([plates, self._confirm(image, _merge_parts(parts))])
+        return [_to_plate_box(score, corners) for score, corners in zip(plates.score, plates.corners, strict=True)]
 
     def close(self) -> None:
         """Release the models."""
@@ -76,17 +76,17 @@ class NetworkPlateDetector:
         if self._close is not None:
             self._close.network.close()
 
-    def _search_whole(self, image: Image) -> list[FoundPlates]:
+    def _search_whole(self, image: Image) -> list[PlateDetections]:
         """Search the whole image, and a reduced version for plates that nearly fill it."""
-        seen = [self._whole.detect(image, _whole_region(image), self._min_score)]
-        if self._close is not None and not self._is_sure(seen[0]):
-            seen.append(self._close.detect(image, _whole_region(image), self._min_score))
-        return seen
+        parts = [self._whole.detect(image, _whole_region(image), self._min_score)]
+        if self._close is not None and not self._is_sure(parts[0]):
+            parts.append(self._close.detect(image, _whole_region(image), self._min_score))
+        return parts
 
-    def _is_sure(self, found: FoundPlates) -> bool:
-        return bool((found.score >= self._search.sure).any())
+    def _is_sure(self, plates: PlateDetections) -> bool:
+        return bool((plates.score >= self._search.sure).any())
 
-    def _search_parts(self, image: Image) -> list[FoundPlates]:
+    def _search_parts(self, image: Image) -> list[PlateDetections]:
         """Search overlapping quarters if they add resolution, and the reduced image if there is no second model."""
         threshold = self._min_score
         height, width = image.shape[:2]
@@ -97,25 +97,25 @@ class NetworkPlateDetector:
             regions += _quarter_regions(width, height)
         return [self._whole.detect(image, region, threshold) for region in regions]
 
-    def _confirm(self, image: Image, found: FoundPlates) -> FoundPlates:
+    def _confirm(self, image: Image, candidates: PlateDetections) -> PlateDetections:
         """Return the candidates that the second stage confirms, with refined scores and corners."""
         search, tiles = self._search, self._close
         if tiles is None or not search.max_candidates:
-            return found.select(found.score >= search.threshold)
+            return candidates.select(candidates.score >= search.threshold)
         scores: list[float] = []
         corners: list[Floats] = []
-        for score, seen in list(zip(found.score, found.corners, strict=True))[: search.max_candidates]:
-            near = tiles.detect(image, _region_around(seen, tiles, max_enlargement=search.max_enlargement), 0.1)
-            row = _matching_row(near, seen)
+        for score, quad in list(zip(candidates.score, candidates.corners, strict=True))[: search.max_candidates]:
+            near = tiles.detect(image, _region_around(quad, tiles, max_enlargement=search.max_enlargement), 0.1)
+            row = _matching_row(near, quad)
             if row is None:
                 continue
-            both = float(np.sqrt(score * near.score[row]))
-            if both >= search.threshold:
-                scores.append(both)
+            mean_score = float(np.sqrt(score * near.score[row]))
+            if mean_score >= search.threshold:
+                scores.append(mean_score)
                 corners.append(near.corners[row])
         if not scores:
-            return found.select(np.empty(0, np.intp))
-        return _merge_parts([FoundPlates(np.array(scores, np.float32), np.stack(corners))])
+            return candidates.select(np.empty(0, np.intp))
+        return _merge_parts([PlateDetections(np.array(scores, np.float32), np.stack(corners))])
 
 
 class _TileDetector:
@@ -133,21 +133,21 @@ class _TileDetector:
         self._grid = cell_grid(self.height, self.width)
         self._order = sorted(range(len(network.outputs)), key=lambda index: -network.outputs[index].shape[1])
         cells = [network.outputs[index].shape[1:] for index in self._order]
-        wanted = [(self.height // stride, self.width // stride, 9) for stride in STRIDES]
-        if cells != wanted:
+        expected = [(self.height // stride, self.width // stride, 9) for stride in STRIDES]
+        if cells != expected:
             raise ConfigurationError(
-                f"a plate detector's outputs are {wanted} at this input size; this model's are {cells}"
+                f"a plate detector's outputs are {expected} at this input size; this model's are {cells}"
             )
 
-    def detect(self, image: Image, region: tuple[float, float, float, float], threshold: float) -> FoundPlates:
+    def detect(self, image: Image, region: tuple[float, float, float, float], threshold: float) -> PlateDetections:
         """Return the plates in a region (xyxy, may exceed the image) in image pixels, highest score first."""
         luma, scale, origin = letterboxed_crop(image, region, width=self.width, height=self.height)
         outputs = self.network.run(_quantise(luma, self.network.input)[None, :, :, None])
         cells = np.concatenate(
             [self.network.outputs[index].dequantise(outputs[index]).reshape(-1, 9) for index in self._order]
         )
-        found = decode(cells, self._grid, threshold=threshold, overlap=_DUPLICATE_OVERLAP)
-        return FoundPlates(found.score, np.asarray(found.corners / scale + origin, np.float32))
+        plates = decode(cells, self._grid, threshold=threshold, overlap=_DUPLICATE_OVERLAP)
+        return PlateDetections(plates.score, np.asarray(plates.corners / scale + origin, np.float32))
 
 
 def letterboxed_crop(
@@ -210,11 +210,11 @@ def _whole_region(image: Image) -> tuple[float, float, float, float]:
     return 0.0, 0.0, float(image.shape[1]), float(image.shape[0])
 
 
-def _merge_parts(parts: list[FoundPlates]) -> FoundPlates:
+def _merge_parts(parts: list[PlateDetections]) -> PlateDetections:
     """Return the plates of several searches without duplicates, highest score first."""
     score, corners = np.concatenate([part.score for part in parts]), np.concatenate([part.corners for part in parts])
-    found = FoundPlates(score, corners).select(np.argsort(-score, kind="stable"))
-    return found.select(merge(found, overlap=_DUPLICATE_OVERLAP))
+    plates = PlateDetections(score, corners).select(np.argsort(-score, kind="stable"))
+    return plates.select(merge(plates, overlap=_DUPLICATE_OVERLAP))
 
 
 def _quarter_regions(width: int, height: int) -> list[tuple[float, float, float, float]]:
@@ -235,9 +235,9 @@ def _region_around(
     return x - reach[0], y - reach[1], x + reach[0], y + reach[1]
 
 
-def _matching_row(near: FoundPlates, seen: Floats) -> int | None:
-    """Return the row of the best plate that overlaps the candidate; None if there is none."""
-    low, high = seen.min(axis=0), seen.max(axis=0)
+def _matching_row(near: PlateDetections, candidate: Floats) -> int | None:
+    """Return the row of the best plate that overlaps the candidate's corners; None if there is none."""
+    low, high = candidate.min(axis=0), candidate.max(axis=0)
     boxes = near.boxes()
     rows = np.flatnonzero(np.all((boxes[:, :2] < high) & (boxes[:, 2:] > low), axis=1))
     return int(rows[0]) if len(rows) else None

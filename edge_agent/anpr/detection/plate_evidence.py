@@ -32,7 +32,7 @@ plates have weak edges. It is higher for the US, whose many formats match letter
 UNKNOWN_FORMAT, NO_DIGIT, IMPLAUSIBLE = -1.0, -1.5, -2.0
 """Log odds of a text without a known format (a US vanity plate, or half of a plate), of letters alone, and of an
 implausible text."""
-DARK_WITHOUT_LOOKS = -0.5
+DARK_UNKNOWN_REGION = -0.5
 """Log odds of light characters on a dark background, as on bus displays, without a recognised region."""
 DARK_SHARE = 0.4
 """A background is dark if less than this share of the plate is light."""
@@ -54,15 +54,15 @@ def evidence(image: Image, plate: PlateBox, reading: PlateReading, rules: PlateR
     """Return log odds, 0 or less, from the plate's edges and its text."""
     edge, light_share = measure_edges(image, plate)
     formats = matching_regions(reading.text)
-    appearance = reading.region or ""
-    most = MAX_EDGE_PENALTY_BY_REGION[appearance] if formats & GROUPS.get(appearance, frozenset()) else MAX_EDGE_PENALTY
-    odds = max(min(EDGE_WEIGHT * math.log(max(edge, 0.01) / USUAL_EDGE), 0.0), -most)
+    region = reading.region or ""
+    max_penalty = MAX_EDGE_PENALTY_BY_REGION[region] if formats & GROUPS.get(region, frozenset()) else MAX_EDGE_PENALTY
+    odds = max(min(EDGE_WEIGHT * math.log(max(edge, 0.01) / USUAL_EDGE), 0.0), -max_penalty)
     if len(reading.text) >= rules.min_length:  # a shorter text is incomplete and gives no evidence
         odds += 0.0 if formats else UNKNOWN_FORMAT
         odds += NO_DIGIT if reading.text.isalpha() else 0.0
         odds += 0.0 if rules.plausible(reading.text, appearance=reading.region) else IMPLAUSIBLE
     if light_share < DARK_SHARE and reading.region is None:
-        odds += DARK_WITHOUT_LOOKS
+        odds += DARK_UNKNOWN_REGION
     return odds
 
 

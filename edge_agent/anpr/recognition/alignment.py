@@ -54,20 +54,20 @@ def pairs(swaps: Swaps, columns: int, gap: float) -> list[tuple[int | None, int 
     with None. Of alignments with equal cost, the one that matches the last elements is returned.
     """
     costs = _costs(swaps, columns, gap)
-    found: list[tuple[int | None, int | None]] = []
+    matches: list[tuple[int | None, int | None]] = []
     row, column = len(swaps), columns
     while row or column:
         cost = costs[row][column]
         if row and column and cost == costs[row - 1][column - 1] + swaps[row - 1][column - 1]:
             row, column = row - 1, column - 1
-            found.append((row, column))
+            matches.append((row, column))
         elif column and cost == costs[row][column - 1] + gap:
             column -= 1
-            found.append((None, column))
+            matches.append((None, column))
         else:
             row -= 1
-            found.append((row, None))
-    return found[::-1]
+            matches.append((row, None))
+    return matches[::-1]
 
 
 def _costs(swaps: Swaps, columns: int, gap: float) -> list[list[float]]:

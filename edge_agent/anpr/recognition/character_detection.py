@@ -69,26 +69,26 @@ def detect_characters(cells: Floats, *, threshold: float = 0.5) -> list[Detected
     votes = probabilities[row, column]
     places = np.stack([x, y, width, height], axis=1)
     named = votes.argmax(axis=1)
-    left = np.ones(len(row), bool)
-    found: list[DetectedCharacter] = []
+    remaining = np.ones(len(row), bool)
+    characters: list[DetectedCharacter] = []
     for best in np.argsort(-power):
-        if not left[best]:
+        if not remaining[best]:
             continue
         if power[best] < threshold:
             break
         reach = np.where(named == named[best], SAME_WIDTHS, OTHER_WIDTHS) * (width + width[best]) / 2
         near_x = np.abs(x - x[best]) < np.maximum(reach, SAME_AT_LEAST_PX)
         near_y = np.abs(y - y[best]) < SAME_HEIGHTS * (height + height[best]) / 2
-        same = left & near_x & near_y
-        left &= ~same
+        same = remaining & near_x & near_y
+        remaining &= ~same
         weight = power[same] ** 2
         weight = weight / weight.sum()
         distribution = np.asarray(weight @ votes[same], np.float32)
         winner = int(distribution.argmax())
         confidence = min(1.0, float(distribution[winner]))
         at_x, at_y, wide, tall = (float(value) for value in weight @ places[same])
-        found.append(DetectedCharacter(ALPHABET[winner], confidence, at_x, at_y, wide, tall, distribution))
-    return sort_in_reading_order(drop_small_print(found))
+        characters.append(DetectedCharacter(ALPHABET[winner], confidence, at_x, at_y, wide, tall, distribution))
+    return sort_in_reading_order(drop_small_print(characters))
 
 
 def drop_small_print(characters: list[DetectedCharacter]) -> list[DetectedCharacter]:

@@ -26,14 +26,14 @@ def resize_to_input(crop: Image, width: int, height: int) -> Image:
 
 
 def crop_around(
-    crop: Image, found: list[DetectedCharacter], margins: tuple[float, float], width: int, height: int
+    crop: Image, characters: list[DetectedCharacter], margins: tuple[float, float], width: int, height: int
 ) -> Image:
     """Return a level crop around the characters, ``(height, width, 3)``.
 
     ``margins``: distance from the centres of the outer characters, in character widths and heights.
     """
-    x, y = np.array([c.middle_x for c in found]), np.array([c.middle_y for c in found])
-    wide, tall = (float(np.median([getattr(c, side) for c in found])) for side in ("width", "height"))
+    x, y = np.array([c.middle_x for c in characters]), np.array([c.middle_y for c in characters])
+    wide, tall = (float(np.median([getattr(c, side) for c in characters])) for side in ("width", "height"))
     slope = _slope(x, y, tall)
     level = y - slope * x
     left, right = float(x.min()) - margins[0] * wide, float(x.max()) + margins[0] * wide
@@ -47,8 +47,8 @@ def crop_around(
         source *= np.float32(0.5)
     target = np.array([(0, 0), (width, 0), (width, height)], np.float32)
     matrix = cv2.getAffineTransform(source, target)
-    cut = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cut, np.uint8)
+    warped = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)
 
 
 def _slope(x: Floats, y: Floats, tall: float) -> float:

@@ -36,14 +36,14 @@ def fuse(first: list[Floats], second: list[Floats]) -> list[Floats]:
     doubt = 1.0
     for one, other in pair_characters(first, second):
         if one is not None and other is not None:
-            seen = fuse_pair(one, other)
+            fused = fuse_pair(one, other)
         else:
             alone = one if one is not None else other
             if alone is None or float(alone.max()) < MIN_UNMATCHED_CONFIDENCE[one is None]:
                 doubt *= NEXT_TO_DROPPED_FACTOR
                 continue
-            seen = alone * np.float32(UNMATCHED_FACTOR)
-        row.append(seen * np.float32(doubt))
+            fused = alone * np.float32(UNMATCHED_FACTOR)
+        row.append(fused * np.float32(doubt))
         doubt = 1.0
     if row:
         row[-1] = row[-1] * np.float32(doubt)

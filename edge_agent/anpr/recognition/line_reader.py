@@ -22,7 +22,7 @@ MODEL_NAME = "plate_line"
 
 
 def open_line_reader(path: Path | None = None, *, threads: int = 1) -> LineReader:
-    """Open a line reader, by default the shipped one; raise ConfigurationError if the file is not the described one."""
+    """Open a line reader, by default the shipped one; raise ConfigurationError if its description does not match."""
     path = path or shipped(MODEL_NAME)
     ReaderModel.load_checked(path)
     return LineReader(network=open_model(path, threads=threads, edgetpu=False))
@@ -48,9 +48,9 @@ def characters(steps: Floats) -> list[Floats]:
     """Decode ``(T, 37)`` probabilities, index 0 for blank: each run yields its step with the highest confidence."""
     names = steps.argmax(axis=1)
     starts = [0, *(np.flatnonzero(np.diff(names)) + 1), len(names)]
-    found: list[Floats] = []
+    distributions: list[Floats] = []
     for start, end in pairwise(starts):
         if name := int(names[start]):
             surest = start + int(steps[start:end, name].argmax())
-            found.append(steps[surest, 1:])
-    return found
+            distributions.append(steps[surest, 1:])
+    return distributions

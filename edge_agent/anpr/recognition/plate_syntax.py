@@ -78,26 +78,28 @@ def disambiguate(distributions: Floats, regions: Mapping[str, float]) -> tuple[N
     """
     chances = np.maximum(distributions.astype(np.float64), 1e-6)
     total = chances.sum(axis=1, keepdims=True)
-    chances[:, _RARE_LETTERS] *= sum(likely * RARE_LETTERS.get(region, 1.0) for region, likely in regions.items())
+    chances[:, _RARE_LETTERS] *= sum(
+        probability * RARE_LETTERS.get(region, 1.0) for region, probability in regions.items()
+    )
     chances *= total / chances.sum(axis=1, keepdims=True)
     by_kind = np.stack([chances[:, :_DIGITS].sum(axis=1), chances[:, _DIGITS:].sum(axis=1)], axis=1)
     best = np.stack([chances[:, :_DIGITS].argmax(axis=1), _DIGITS + chances[:, _DIGITS:].argmax(axis=1)], axis=1)
     as_read = by_kind[:, 1] > by_kind[:, 0]
     length = len(chances)
     rows: dict[tuple[int, ...], float] = {}
-    for region, likely in regions.items():
+    for region, probability in regions.items():
         for row, share in row_shares(region, length).items():
             kinds = tuple(int(kind == "L") for kind in row)
-            rows[kinds] = rows.get(kinds, 0.0) + likely * share ** PRIOR_POWER.get(region, _USUAL_POWER)
+            rows[kinds] = rows.get(kinds, 0.0) + probability * share ** PRIOR_POWER.get(region, _USUAL_POWER)
     for kinds in {*_readings(as_read, by_kind), *rows}:
-        for region, likely in regions.items():
+        for region, probability in regions.items():
             share = (_SHARES[region][0] if region in _SHARES else 1.0) * _free_share(kinds)
-            rows[kinds] = rows.get(kinds, 0.0) + likely * share ** PRIOR_POWER.get(region, _USUAL_POWER)
+            rows[kinds] = rows.get(kinds, 0.0) + probability * share ** PRIOR_POWER.get(region, _USUAL_POWER)
     firm = np.flatnonzero(by_kind.min(axis=1) <= _FIRM)
     candidates = np.array(list(rows), np.intp)
     shares = np.array(list(rows.values()))
-    stand = (candidates[:, firm] == as_read[firm]).all(axis=1)
-    candidates, shares = candidates[stand], shares[stand]
+    is_consistent = (candidates[:, firm] == as_read[firm]).all(axis=1)
+    candidates, shares = candidates[is_consistent], shares[is_consistent]
     places = np.arange(length)
     score = np.log(by_kind[places, candidates]).sum(axis=1) + np.log(shares)
     posterior = np.exp(score - score.max())
@@ -106,8 +108,8 @@ def disambiguate(distributions: Floats, regions: Mapping[str, float]) -> tuple[N
     agree = (posterior[:, None] * (candidates == kinds)).sum(axis=0)
     chosen = best[places, kinds]
     within = chances[places, chosen] / by_kind[places, kinds]
-    found = chances.sum(axis=1).clip(max=1.0)
-    return chosen, agree * within * found
+    read = chances.sum(axis=1).clip(max=1.0)
+    return chosen, agree * within * read
 
 
 def _readings(as_read: NDArray[np.bool_], by_kind: NDArray[np.float64]) -> list[tuple[int, ...]]:

@@ -45,7 +45,7 @@ _MIN_CHARACTERS_TO_CROP = 3
 
 
 def open_reader(path: Path | None = None, *, threads: int = 1) -> NetworkPlateReader:
-    """Open a reader model; raise ConfigurationError if the file is not the described one.
+    """Open a reader model; raise ConfigurationError if the file does not match its description.
 
     By default the shipped model is opened together with the shipped line reader. Any other model is used alone.
     """
@@ -91,13 +91,13 @@ class NetworkPlateReader:
         lines, places = split_lines(surest), split_lines(first)
         if len(lines) != len(places):
             lines = places
-        seen: list[Floats] = []
+        distributions: list[Floats] = []
         for line, place in zip(lines, places, strict=True):
-            seen += fuse([character.distribution for character in line], self._line_reader.read(crop, place))
-        return _reading(seen, regions)
+            distributions += fuse([character.distribution for character in line], self._line_reader.read(crop, place))
+        return _reading(distributions, regions)
 
-    def _is_uncertain(self, found: list[DetectedCharacter]) -> bool:
-        return self._read_again and len(found) >= _MIN_CHARACTERS_TO_CROP and certainty(found) < MIN_CERTAINTY
+    def _is_uncertain(self, characters: list[DetectedCharacter]) -> bool:
+        return self._read_again and len(characters) >= _MIN_CHARACTERS_TO_CROP and certainty(characters) < MIN_CERTAINTY
 
     def detect(self, crop: Image) -> tuple[list[DetectedCharacter], dict[str, float]]:
         """Return the characters on a crop, in pixels of the network's input, and the probability of each region."""
@@ -111,15 +111,15 @@ class NetworkPlateReader:
         return {name: float(chance) for name, chance in zip(self.model.regions, softmax(logits), strict=True)}
 
 
-def certainty(found: list[DetectedCharacter]) -> float:
+def certainty(characters: list[DetectedCharacter]) -> float:
     """Return the geometric mean of the characters' confidences, which does not depend on the length."""
-    return float(np.exp(np.mean([math.log(max(c.confidence, 1e-3)) for c in found]))) if found else 0.0
+    return float(np.exp(np.mean([math.log(max(c.confidence, 1e-3)) for c in characters]))) if characters else 0.0
 
 
-def _reading(seen: list[Floats], regions: dict[str, float]) -> PlateReading:
-    if not seen:
+def _reading(distributions: list[Floats], regions: dict[str, float]) -> PlateReading:
+    if not distributions:
         return PlateReading("", 0.0)
-    classes, confidences = disambiguate(np.stack(seen), regions)
+    classes, confidences = disambiguate(np.stack(distributions), regions)
     region = max(regions, key=lambda name: regions[name])
     return PlateReading(
         "".join(ALPHABET[index] for index in classes),

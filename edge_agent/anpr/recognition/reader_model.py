@@ -1,4 +1,4 @@
-"""The JSON description of a reader's ``.tflite`` file, and the check that both belong together."""
+"""The JSON description of a reader's ``.tflite`` file, and the check that the two match."""
 
 from __future__ import annotations
 

@@ -23,15 +23,15 @@ BOX = (100.0, 60.0, 140.0, 75.0)
 
 
 def test_intervals_are_wilson_intervals() -> None:
-    """Against published values: 0 of 10 is at most 27.8 %, 5 of 10 is 23.7 to 76.3 %."""
+    """They equal published values: 0 of 10 is at most 27.8 %, 5 of 10 is 23.7 to 76.3 %."""
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=2e-3)
     assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=2e-3)
     assert wilson(10, 10)[1] == 1.0
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-def test_a_target_is_met_or_missed() -> None:
-    """By the value itself and not by its interval; without a target neither."""
+def test_a_target_is_met_from_its_own_value() -> None:
+    """The value decides, not its interval. Without a target, ``met`` is None."""
     assert share_line("x", 9, 10, at_least=0.9).met
     assert not share_line("x", 8, 10, at_least=0.9).met
     assert share_line("x", 8, 10).met is None
@@ -40,7 +40,7 @@ def test_a_target_is_met_or_missed() -> None:
 
 
 def test_large_numbers_are_printed_without_exponent() -> None:
-    """1,403 ms, not 1.4e+03 ms."""
+    """1,403 ms is not printed as 1.4e+03 ms."""
     assert number_line("x", 1403.4, "ms").value == "1,403 ms"
     assert number_line("x", 999.4, "ms").value == "999 ms"
 
@@ -64,8 +64,8 @@ def test_boxes_are_compared_with_the_label(tmp_path: Path) -> None:
     assert lines["`full_frames`, all: false plates a picture"].met is False
 
 
-def test_vehicles_are_counted_by_their_events() -> None:
-    """Right once, emitted twice, misread, missed, and an event without a plate."""
+def test_video_counts_distinguish_right_repeated_misread_and_missed_vehicles() -> None:
+    """One vehicle is emitted correctly, one twice, and one not at all; one event shows no labelled plate."""
     counts = VideoCounts()
     right, wrong = EmittedPlate("AB123", 3, BOX), EmittedPlate("A8123", 4, BOX)
     counts.add("one", "AB123", [right])
@@ -79,8 +79,8 @@ def test_vehicles_are_counted_by_their_events() -> None:
     ]
 
 
-def test_an_event_of_the_gate_belongs_to_the_plate_it_shows() -> None:
-    """By its position in that frame; None if there is no plate."""
+def test_an_event_of_the_gate_is_assigned_to_the_plate_it_shows() -> None:
+    """The plate's position in that frame decides; the result is None if there is no plate."""
     gate = SyntheticGate(seed=1, size=(640, 360))
     index, truth = next(
         (index, truth)
@@ -160,7 +160,7 @@ def test_a_section_without_images_is_skipped_with_a_reason(
 
 
 def test_the_page_has_every_figure() -> None:
-    """With its target, whether it is met, and the results of other readers."""
+    """Each row has the target, whether it is met, and the results of other readers."""
     text = page(
         {"Speed": [number_line("finding", 20.0, "ms", target=40, others="47 ms")]}, {}, command="make", commit="abc123"
     )

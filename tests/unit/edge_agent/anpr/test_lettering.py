@@ -26,7 +26,7 @@ SURE = (0.95,) * 7
 
 
 def board(*, border: bool, text: str = "B 142 ZO", ground: int = 215, ink: int = 25) -> Image:
-    """Return a wall with this written on it, and around it the edge of a plate or nothing."""
+    """Return a surface with this text, with or without the edges of a plate around it."""
     image = np.full((280, 520, 3), ground if not border else 105, np.uint8)
     if border:
         cv2.rectangle(image, (200, 120), (320, 148), (ground,) * 3, -1)
@@ -34,7 +34,8 @@ def board(*, border: bool, text: str = "B 142 ZO", ground: int = 215, ink: int =
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.8), np.uint8)
 
 
-def believed(image: Image, text: str, region: str | None, *, score: float = 0.6) -> bool:
+def is_accepted(image: Image, text: str, region: str | None, *, score: float = 0.6) -> bool:
+    """Return whether the plate score of a detection at ``PLATE`` reaches the minimum for a single image."""
     reading = PlateReading(text, 0.8, SURE[: len(text)], region)
     plate = replace(PLATE, score=score)
     return plate_score(score, reading, evidence=evidence(image, plate, reading, PlateRules())) >= MIN_PLATE_SCORE
@@ -54,7 +55,7 @@ def believed(image: Image, text: str, region: str | None, *, score: float = 0.6)
     ],
 )
 def test_edge_43_read_plates_ignores_lettering(lettering: Lettering) -> None:
-    """On the side of a van, with the shipped models."""
+    """The shipped models report no plate on the side of a van."""
     reader = PictureReader.open("vedette", threads=1, crops=False)
     assert reader.read(van_with(lettering)) == ()
 
@@ -67,28 +68,28 @@ def test_edge_43_all_lists_low_confidence_plates() -> None:
     assert found.text == "POLIZEI"
 
 
-def test_edge_43_a_plate_has_an_edge_around_it_and_lettering_has_none() -> None:
-    """The same characters, on a board of their own and on the bodywork; light and dark."""
+def test_edge_43_a_plate_has_edges_and_lettering_has_none() -> None:
+    """The same characters are drawn on a plate and on bodywork, dark on light and light on dark."""
     for ground, ink in ((215, 25), (30, 230)):
         with_edge, _ = measure_edges(board(border=True, ground=ground, ink=ink), PLATE)
         without, light_share = measure_edges(board(border=False, ground=ground, ink=ink), PLATE)
         assert with_edge > 2 * without
         assert (light_share > 0.5) == (ground > ink)
-    assert believed(board(border=True), "B142ZO", "eu")
-    assert not believed(board(border=False), "BACKEREI", "us")
-    assert not believed(board(border=False), "142ZOO", None)
-    assert not believed(board(border=False, ground=30, ink=230), "142ZOO", None)
+    assert is_accepted(board(border=True), "B142ZO", "eu")
+    assert not is_accepted(board(border=False), "BACKEREI", "us")
+    assert not is_accepted(board(border=False), "142ZOO", None)
+    assert not is_accepted(board(border=False, ground=30, ink=230), "142ZOO", None)
 
 
 def test_edge_43_a_small_plate_in_its_regions_format_needs_no_strong_edge() -> None:
     """Distant plates have weak edges; their text and appearance agree, unlike those of lettering."""
     faint = board(border=False)
-    assert believed(faint, "B121PHO", "eu")
-    assert not believed(faint, "B121PHO", None)
+    assert is_accepted(faint, "B121PHO", "eu")
+    assert not is_accepted(faint, "B121PHO", None)
 
 
 @pytest.mark.parametrize(
-    ("text", "appearance", "possible"),
+    ("text", "appearance", "plausible"),
     [
         ("BACKEREI", "us", False),
         ("BACKEREI", "gb", False),
@@ -102,9 +103,9 @@ def test_edge_43_a_small_plate_in_its_regions_format_needs_no_strong_edge() -> N
         ("8ABC123", "us", True),
     ],
 )
-def test_edge_43_letters_alone_need_a_us_plate(text: str, appearance: str | None, possible: bool) -> None:
-    """Letters alone up to seven, as on US vanity plates; digits alone in a format of the region."""
-    assert PlateRules().plausible(text, appearance=appearance) == possible
+def test_edge_43_letters_alone_need_a_us_plate(text: str, appearance: str | None, plausible: bool) -> None:
+    """Up to seven letters alone are accepted, as on US vanity plates, and digits alone in a format of the region."""
+    assert PlateRules().plausible(text, appearance=appearance) == plausible
 
 
 def test_edge_43_a_configured_us_region_allows_letters_alone() -> None:
@@ -116,7 +117,7 @@ def test_edge_43_a_configured_us_region_allows_letters_alone() -> None:
 
 @given(st.floats(0, 0.34), st.sampled_from(["car", "truck", "bus", "van"]))
 def test_edge_43_a_high_position_counts_against_a_plate(share: float, class_name: str) -> None:
-    """Not on motorcycles, nor on a vehicle that is truncated at the top."""
+    """Motorcycles are exempt, and so are vehicles that are truncated at the top."""
     vehicle = (100.0, 100.0, 500.0, 400.0)
     y = 100 + share * 300
     plate = (250.0, y - 10, 350.0, y + 10)

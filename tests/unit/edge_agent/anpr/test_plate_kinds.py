@@ -19,7 +19,7 @@ SHIPPED = pytest.mark.skipif(not models_available(), reason="this build has no p
 
 
 def car_with(plate: Image, *, width: int = 150, body: Bgr = (150, 60, 20)) -> Image:
-    """Return a car from behind with this plate on it."""
+    """Return an image of a car from behind with this plate."""
     image = np.full((480, 720, 3), (120, 122, 124), np.uint8)
     image[330:] = (80, 80, 82)
     cv2.rectangle(image, (150, 90), (570, 390), body, -1)
@@ -52,15 +52,15 @@ def one_line(**colours: Bgr) -> PlateStyle:
     ids=["polish", "white on black", "red", "yellow", "romanian"],
 )
 def test_edge_42_plates_of_all_colours_are_read(style: PlateStyle, text: str) -> None:
-    """Detected on a car, accepted by the plate score, and read exactly."""
+    """Each plate is detected on a car, accepted by the plate score, and read exactly."""
     reader = PictureReader.open("vedette", threads=1, crops=False)
     found = reader.read(car_with(draw_plate(text, style)))
     assert [plate.text for plate in found] == [text.replace(" ", "")]
 
 
 @SHIPPED
-def test_edge_42_a_plate_of_two_lines_is_read_from_above() -> None:
-    """As motorcycles have them."""
+def test_edge_42_a_plate_with_two_lines_is_read_upper_line_first() -> None:
+    """Motorcycles have such plates."""
     plate = np.full((200, 260, 3), 240, np.uint8)
     cv2.rectangle(plate, (3, 3), (256, 196), (20, 20, 20), 4)
     for text, y in (("KR 7", 88), ("M482", 178)):
@@ -81,7 +81,7 @@ def test_edge_41_readers_with_other_alphabets_agree_on_the_normal_form(read: str
 
 
 def test_edge_44_a_truncated_plate_is_not_read() -> None:
-    """It is read once it is completely visible, and emitted once."""
+    """It is read when it is completely visible, and emitted once."""
     reader = FixedReader("AB123CD")
     entering = scene(reader, detects_vehicles=False, search="frame")
     for step in range(8):
@@ -96,7 +96,7 @@ def test_edge_44_a_truncated_plate_is_not_read() -> None:
 
 
 def test_edge_44_the_same_plate_twice_within_half_a_minute_is_one_event() -> None:
-    """As ``repeat_s`` says; afterwards it is a new event."""
+    """The same text within ``repeat_s`` is a repetition; afterwards it is a new event."""
     passing = scene(FixedReader("AB123CD"))
 
     def pass_by(track: int) -> None:

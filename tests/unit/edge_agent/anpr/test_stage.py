@@ -1,4 +1,4 @@
-"""The plate stage with plates and vehicles at given positions: which events are emitted, and when."""
+"""The plate stage with plates and vehicles at given positions: which events it emits, and when."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Scene:
         waiting: Sequence[int] = (),
         class_name: str = "car",
     ) -> list[AnprOccurrence]:
+        """Process one frame: plates as (code, box), vehicles as (track id, box). ``waiting``: ids of lost vehicles."""
         image: Image = np.full((360, 640, 3), 90, np.uint8)
         for code, (left, top, right, bottom) in plates:
             paint_code(image, np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), code)
@@ -50,10 +51,10 @@ class Scene:
         self.number += 1
         now = Frame(number=self.number, timestamp=START, time_s=time_s, picture=ArrayPicture(image))
         seen = [TrackedObject(track, f"c-r-{track}", class_name, box, 0.9) for track, box in vehicles]
-        here = {each.track_id for each in seen} if present is None else present
-        found = self.stage.observe(now, FrameTracks(seen, here, frozenset(waiting)), moving=True)
-        self.emitted += found
-        return found
+        present_ids = {each.track_id for each in seen} if present is None else present
+        occurrences = self.stage.observe(now, FrameTracks(seen, present_ids, frozenset(waiting)), moving=True)
+        self.emitted += occurrences
+        return occurrences
 
 
 class FixedReader:
@@ -98,7 +99,7 @@ def test_a_stationary_sign_is_not_emitted() -> None:
 
 
 def test_a_plate_is_read_from_its_second_detection() -> None:
-    """Also with low detection scores: a motorcycle that drives away is legible for half a second."""
+    """This includes low detection scores: a motorcycle that drives away is legible for half a second."""
     tracker = ByteTracker(plate_tracking(AnprSettings()), labels=("plate",))
     ids = []
     for number, left in enumerate((100.0, 80.0, 64.0)):
@@ -267,9 +268,11 @@ def test_expected_regions_decide_between_equal_candidates() -> None:
     assert emitted[0].region == "ro"
 
 
-def test_the_region_that_a_plate_looks_like_tips_the_balance() -> None:
-    """A Brazilian plate has three letters first: the second best reading that has them wins, and is no surer for it
-    than the two were together."""
+def test_the_region_that_a_plate_looks_like_decides_between_candidates() -> None:
+    """A Brazilian plate begins with three letters, so the second best candidate, which does, is chosen.
+
+    Its confidence does not exceed the sum of both.
+    """
     rules = PlateRules()
     result = VoteResult("YQ05157", 0.5, (), (Candidate("YQ05157", 0.5), Candidate("YQO5157", 0.4)), 9, 5.0)
     best = choose_text(result, rules, appearance="br")
@@ -282,7 +285,7 @@ def test_the_region_that_a_plate_looks_like_tips_the_balance() -> None:
 
 
 def test_on_a_live_camera_the_time_budget_is_kept() -> None:
-    """After the budget nothing more is started; the first search and the first reading always run."""
+    """No work is started after the budget is exhausted; the first search and the first reading always run."""
     ticks = iter(range(10_000))
     detector, reader = CodedPlates(), FixedReader("AB123CD", "XY987ZW")
     stage = PlateStage(
@@ -313,7 +316,7 @@ def test_close_releases_the_models() -> None:
 
 
 def test_the_fakes_detect_and_read_the_painted_code() -> None:
-    """A harness that detects nothing would prove nothing."""
+    """Otherwise the tests above would pass without any detection."""
     image: Image = np.full((120, 200, 3), 90, np.uint8)
     paint_code(image, np.array([(20, 20), (120, 24), (120, 49), (20, 45)]), 3)
     found = CodedPlates().find(image)

@@ -54,7 +54,7 @@ def run_gate(*, seed: int = 1, noise: float = 1.0, vehicles: bool = True, **sett
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_each_vehicle_is_emitted_once_with_the_right_text(seed: int) -> None:
-    """Five vehicles, and a reader that misreads one in five small characters: five correct events."""
+    """Five vehicles give five correct events, although the reader misreads one in five small characters."""
     result = run_gate(seed=seed)
     assert {found.track_id: found.candidates[0].text for found in result.emitted} == result.truth()
     assert len(result.emitted) == VEHICLES
@@ -62,7 +62,7 @@ def test_each_vehicle_is_emitted_once_with_the_right_text(seed: int) -> None:
 
 @pytest.mark.parametrize("search", ["frame", "auto"])
 def test_without_vehicles_plates_are_tracked_by_themselves(search: str) -> None:
-    """A plate camera, or a device without a model: the same events without a vehicle."""
+    """A plate camera, or a device without a model, emits the same events without a vehicle."""
     result = run_gate(vehicles=False, search=search)
     assert sorted(result.texts()) == sorted(result.truth().values())
     assert {(found.track_id, found.vehicle, found.vehicle_type) for found in result.emitted} == {(None, None, None)}
@@ -70,7 +70,7 @@ def test_without_vehicles_plates_are_tracked_by_themselves(search: str) -> None:
 
 
 def test_an_unreliable_reader_causes_few_wrong_events() -> None:
-    """With every second character wrong, wrong texts are rare and have a low confidence."""
+    """If every second character is misread, wrong texts are rare and have a low confidence."""
     result = run_gate(noise=2.5)
     wrong = [found for found in result.emitted if found.candidates[0].text not in result.truth().values()]
     assert len(wrong) <= 1
@@ -98,7 +98,7 @@ def test_the_fields_of_an_event_match_the_ground_truth() -> None:
 
 
 def test_a_plate_is_emitted_when_its_vote_settles() -> None:
-    """The vehicle waits at the barrier for four seconds; its event is emitted long before it leaves."""
+    """The vehicle waits at the barrier for four seconds; its event is emitted before it leaves."""
     gate = SyntheticGate(fps=FPS)
     reader = NoisyReader({p.track: normalize_plate(p.plate) for p in gate.trips})
     stage = make_stage(CodedPlates(), reader)
@@ -118,7 +118,7 @@ def test_a_plate_is_emitted_when_its_vote_settles() -> None:
 
 
 def test_with_one_search_and_one_reading_per_frame_all_plates_are_read() -> None:
-    """Later, but with the same texts."""
+    """Events are emitted later, with the same texts."""
     result = run_gate(max_searches=1, max_reads=1, search="vehicles")
     assert sorted(result.texts()) == sorted(result.truth().values())
     assert len(result.detector.searched) <= result.gate.frame_count
@@ -126,7 +126,7 @@ def test_with_one_search_and_one_reading_per_frame_all_plates_are_read() -> None
 
 
 def test_search_in_vehicles_never_searches_the_whole_frame() -> None:
-    """With ``search = "vehicles"``."""
+    """No searched region has the size of the frame."""
     result = run_gate(search="vehicles")
     assert (result.gate.width, result.gate.height) not in result.detector.searched
     assert len(result.emitted) == VEHICLES

@@ -90,7 +90,7 @@ def read_best_plate(image: Image) -> PlateReading:
 
 
 def test_plates_are_read_with_tflite_runtime_alone(request: pytest.FixtureRequest) -> None:
-    """Detector and readers open through the runtime table, and read the same text as with ai-edge-litert."""
+    """Detector and readers are opened through the runtime table, and read the same text as with ai-edge-litert."""
     image = gate_image()
     expected = read_best_plate(image)
     runtime = request.getfixturevalue("tflite_runtime")

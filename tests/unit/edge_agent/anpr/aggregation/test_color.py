@@ -1,4 +1,4 @@
-"""The colour of a vehicle in daylight, if it is clear."""
+"""The colour of a vehicle in daylight."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def street(paint: tuple[int, int, int], *, light: float = 1.0, windows: int = 40
         ((160, 90, 35), "blue"), ((120, 40, 110), "purple"), ((35, 60, 95), "brown"),
     ],
 )  # fmt: skip
-def test_ordinary_paints_have_ordinary_names(paint: tuple[int, int, int], name: str) -> None:
-    """In sunshine, with windows, tyres and a plate in the box."""
+def test_common_paints_are_named(paint: tuple[int, int, int], name: str) -> None:
+    """The image is in sunlight; windows, tyres and a plate are in the box."""
     assert vehicle_color(street(paint), CAR, plate=(260, 210, 340, 228)) == name
 
 
 def test_at_night_there_is_no_colour() -> None:
-    """Street lamps make every car orange, and darkness makes it black."""
+    """The colour would be that of the street lamps, or black."""
     assert vehicle_color(street((160, 90, 35), light=0.3), CAR) is None
 
 
@@ -63,7 +63,7 @@ def test_a_vehicle_of_two_colours_has_no_colour() -> None:
 
 @pytest.mark.parametrize("box", [(200, 100, 230, 130), (630, 340, 700, 420), (-300, -300, -100, -100)])
 def test_small_and_truncated_vehicles_have_no_colour(box: Box) -> None:
-    """Far away, or mostly outside the frame."""
+    """The vehicle is distant, or mostly outside the frame."""
     assert vehicle_color(street((45, 40, 180)), box) is None
 
 
@@ -76,7 +76,7 @@ ADMISSIBLE = {
 
 
 def test_the_colours_of_the_synthetic_gate_are_not_wrong() -> None:
-    """Sides and bonnet are shaded: most colours are returned, none wrongly."""
+    """Sides and bonnet are shaded; most colours are returned, and none is wrong."""
     gate = SyntheticGate(fps=4)
     paints = {vehicle.track: vehicle.paint for vehicle in gate.trips}
     colours: dict[int, set[str]] = {}

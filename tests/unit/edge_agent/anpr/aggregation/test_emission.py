@@ -26,13 +26,13 @@ def frame(time_s: float) -> Frame:
 def track(text: str = "AB123CD", *, reads: int = 4, step_px: float = 30.0, start_s: float = 0.0) -> PlateTrack:
     """Return a track that moves by ``step_px`` between its readings."""
     settings = AnprSettings()
-    made = PlateTrack("c-r-plate-1", DirectionEstimator(settings.direction), start_s, start_s, PLATE)
+    plate_track = PlateTrack("c-r-plate-1", DirectionEstimator(settings.direction), start_s, start_s, PLATE)
     for number in range(reads):
         box = (PLATE[0] + number * step_px, PLATE[1], PLATE[2] + number * step_px, PLATE[3])
         now = frame(start_s + number / 10)
-        made.observe(now, box, None)
-        made.add_reading(PlateReading(text, 0.9, (0.97,) * len(text), "eu"), PlateSnapshot(now, box, None, 0.9))
-    return made
+        plate_track.observe(now, box, None)
+        plate_track.add_reading(PlateReading(text, 0.9, (0.97,) * len(text), "eu"), PlateSnapshot(now, box, None, 0.9))
+    return plate_track
 
 
 def emission(**settings: object) -> PlateEmission:
@@ -41,16 +41,16 @@ def emission(**settings: object) -> PlateEmission:
 
 def test_a_track_is_emitted_once_with_its_vote() -> None:
     """Text, number of readings, latency and snapshot are those of the track; its frames are released afterwards."""
-    stage, made = emission(), track()
-    (found,) = stage.emit(made, 1.0)
+    stage, plate_track = emission(), track()
+    (found,) = stage.emit(plate_track, 1.0)
     assert (found.candidates[0].text, found.reads, found.track_uid) == ("AB123CD", 4, "c-r-plate-1")
     assert found.latency_s == pytest.approx(1.0 - found.frame.time_s)
-    assert stage.emit(made, 2.0) == []
-    assert made.snapshots == {}
+    assert stage.emit(plate_track, 2.0) == []
+    assert plate_track.snapshots == {}
 
 
 @pytest.mark.parametrize(
-    ("made", "settings"),
+    ("plate_track", "settings"),
     [
         (track(reads=1), {}),
         (track(), {"min_confidence": 1.0}),
@@ -60,10 +60,10 @@ def test_a_track_is_emitted_once_with_its_vote() -> None:
     ],
     ids=["one reading", "low confidence", "implausible text", "stationary without a vehicle", "too few readings"],
 )
-def test_an_uncertain_track_is_not_emitted(made: PlateTrack, settings: dict[str, object]) -> None:
-    """It stays open, so that further readings can still change that."""
-    assert emission(**settings).emit(made, 1.0) == []
-    assert made.emitted is None
+def test_an_uncertain_track_is_not_emitted(plate_track: PlateTrack, settings: dict[str, object]) -> None:
+    """It stays open, so that further readings are added to it."""
+    assert emission(**settings).emit(plate_track, 1.0) == []
+    assert plate_track.emitted is None
 
 
 @pytest.mark.parametrize(("start_s", "emitted"), [(10.0, 0), (60.0, 1)])

@@ -35,17 +35,17 @@ def rules(**settings: object) -> PlateRules:
         ("lu", "AB 1234"), ("al", "AA 123 BB"),
     ],
 )  # fmt: skip
-def test_ordinary_plates_fit_their_region(region: str, plate: str) -> None:
-    """As printed, with whatever separates the groups; and each can be a plate without any settings."""
+def test_ordinary_plates_match_their_region(region: str, plate: str) -> None:
+    """Plates are spelled as printed, with separators. Each is also plausible without any settings."""
     text = normalize_plate(plate)
     assert region in matching_regions(text)
     assert rules().plausible(text)
 
 
 def test_every_region_has_an_ordinary_plate_tested() -> None:
-    """A region without an example above is a guess."""
+    """Each region has an example above."""
     listed = next(
-        mark.args[1] for mark in test_ordinary_plates_fit_their_region.pytestmark if mark.name == "parametrize"
+        mark.args[1] for mark in test_ordinary_plates_match_their_region.pytestmark if mark.name == "parametrize"
     )
     assert {region for region, _ in listed} == set(FORMATS)
 
@@ -73,7 +73,7 @@ def test_badges_and_signs_are_not_plausible(text: str) -> None:
 
 
 def test_letters_alone_are_plausible_in_regions_with_such_plates() -> None:
-    """Vanity plates, if the region is configured or the plate looks like it."""
+    """Vanity plates are plausible if the region is configured or the plate looks like one of it."""
     assert rules(regions=["us"]).plausible("PASSAT")
     assert rules().plausible("PASSAT", appearance="us")
     assert not rules(regions=["de"]).plausible("PASSAT")
@@ -104,7 +104,7 @@ def test_settings_limit_plausible_texts() -> None:
     "settings", [{"min_length": 9, "max_length": 4}, {"only_these_regions": True}, {"regions": ["Germany"]}]
 )
 def test_contradictory_settings_are_rejected(settings: dict[str, object]) -> None:
-    """They would reject every reading without notice."""
+    """They would reject every reading."""
     with pytest.raises(ValidationError):
         PlateRuleSettings.model_validate(settings)
 
@@ -125,7 +125,7 @@ def test_a_region_is_returned_when_only_one_is_possible() -> None:
     assert guess_region("34ABC123", expected=["de"]) == "tr"
 
 
-def test_groups_are_made_of_regions() -> None:
+def test_a_group_is_expanded_to_its_regions() -> None:
     """``eu`` in the settings stands for its members."""
     assert expand(["eu", "br"]) == GROUPS["eu"] | {"br"}
     assert {"de", "ro", "no"} <= GROUPS["eu"] <= set(FORMATS)
@@ -135,22 +135,22 @@ def test_groups_are_made_of_regions() -> None:
 
 
 @given(st.sampled_from(sorted(STYLES)), st.integers(0, 2**32 - 1))
-def test_the_synthetic_gates_plates_can_be_plates(style: str, seed: int) -> None:
-    """The demonstration's own plates pass the rules."""
+def test_the_plates_of_the_synthetic_gate_are_plausible(style: str, seed: int) -> None:
+    """The demo emits events for them."""
     assert rules().plausible(normalize_plate(plate_text(STYLES[style], np.random.default_rng(seed))))
 
 
 @given(st.text(alphabet="ABCXYZ0189", max_size=16))
 def test_every_text_is_accepted_as_input(text: str) -> None:
-    """A returned region has the format or is the appearance."""
+    """A returned region has a format that matches the text."""
     rules().plausible(text)
     region = guess_region(text)
     assert region is None or region in matching_regions(text)
 
 
 @pytest.mark.parametrize("region", sorted(FORMATS))
-def test_formats_are_of_normal_texts(region: str) -> None:
-    """A pattern with a lower-case letter or a space would never match."""
+def test_formats_match_normal_forms_only(region: str) -> None:
+    """A pattern with a lower-case letter or a space could not match any text."""
     for pattern in FORMATS[region]:
         bare = re.sub(r"\\d|\(\?[:=]", "", pattern)
         assert re.fullmatch(r"[A-Z0-9\[\]{},?*()|\-]*", bare), pattern

@@ -40,7 +40,7 @@ def test_objects_without_a_vehicle_class_own_no_plates() -> None:
 
 
 def test_a_plate_on_no_vehicle_has_a_track_from_its_second_detection() -> None:
-    """In between, searches of the whole frame are asked for, but only for a while."""
+    """Until then, searches of the whole frame are requested for ``UNCONFIRMED_S``."""
     parts = association()
     assert not parts.needs_frame_search(0.1)
     assert parts.associate(frame(1), [PLATE], FrameTracks()) == []
@@ -50,7 +50,7 @@ def test_a_plate_on_no_vehicle_has_a_track_from_its_second_detection() -> None:
     assert (observed.vehicle, observed.track.plate) == (None, pytest.approx(PLATE.xyxy))
 
 
-def test_a_plate_that_is_too_small_to_read_asks_for_no_search() -> None:
+def test_a_plate_that_is_too_small_to_read_needs_no_search() -> None:
     """Its characters are lower than ``min_glyph_px``."""
     parts = association()
     parts.associate(frame(1), [PlateBox(130.0, 130.0, 150.0, 135.0, 0.9)], FrameTracks())

@@ -25,12 +25,12 @@ PATHS = st.lists(
 
 
 def label(plates: list[Box], vehicles: list[Box]) -> str | None:
-    heading = DirectionEstimator(DirectionSettings())
+    estimator = DirectionEstimator(DirectionSettings())
     for plate in plates:
-        heading.add_plate_box(plate)
+        estimator.add_plate_box(plate)
     for vehicle in vehicles:
-        heading.add_vehicle_box(vehicle, **SIZE)
-    return heading.label(**SIZE)
+        estimator.add_vehicle_box(vehicle, **SIZE)
+    return estimator.label(**SIZE)
 
 
 def box_at(x: float, y: float, width: float, height: float) -> Box:
@@ -41,8 +41,8 @@ def mirrored(path: list[Box]) -> list[Box]:
     return [(WIDTH - box[2], box[1], WIDTH - box[0], box[3]) for box in path]
 
 
-def trembling(box: Box, chance: random.Random, share: float) -> Box:
-    """Return the box with each side moved by up to this share of its own length."""
+def with_noise(box: Box, chance: random.Random, share: float) -> Box:
+    """Return the box with each side moved by up to half of this share of the box's size."""
     wide, tall = (box[2] - box[0]) * share / 2, (box[3] - box[1]) * share / 2
     left, top, right, bottom = (
         side + chance.uniform(-reach, reach) for side, reach in zip(box, (wide, tall) * 2, strict=True)
@@ -50,8 +50,8 @@ def trembling(box: Box, chance: random.Random, share: float) -> Box:
     return left, top, right, bottom
 
 
-def driving(times: int, *, far: float = 14.0, near: float = 5.0) -> tuple[list[Box], list[Box]]:
-    """Return plates and vehicle boxes of a car that comes nearer: sizes as one over the distance, as a lens has it."""
+def approaching_car(times: int, *, far: float = 14.0, near: float = 5.0) -> tuple[list[Box], list[Box]]:
+    """Return plate and vehicle boxes of an approaching car, with sizes proportional to 1 / distance."""
     plates: list[Box] = []
     vehicles: list[Box] = []
     for number in range(times):
@@ -66,14 +66,14 @@ def driving(times: int, *, far: float = 14.0, near: float = 5.0) -> tuple[list[B
 @settings(max_examples=200, deadline=None)
 @given(PATHS, PATHS)
 def test_edge_45_a_mirrored_path_has_the_same_direction(plates: list[Box], vehicles: list[Box]) -> None:
-    """Left and right are alike."""
+    """Left and right are equivalent."""
     assert label(mirrored(plates), mirrored(vehicles)) == label(plates, vehicles)
 
 
 @settings(max_examples=200, deadline=None)
 @given(PATHS, PATHS)
-def test_edge_45_a_path_backwards_has_the_opposite_direction(plates: list[Box], vehicles: list[Box]) -> None:
-    """And where the one is not certain, the other is not either."""
+def test_edge_45_a_reversed_path_has_the_opposite_direction(plates: list[Box], vehicles: list[Box]) -> None:
+    """If the direction of one is uncertain, so is that of the other."""
     assert label(plates[::-1], vehicles[::-1]) == OPPOSITE[label(plates, vehicles)]
 
 
@@ -82,24 +82,24 @@ def test_edge_45_a_path_backwards_has_the_opposite_direction(plates: list[Box], 
 def test_edge_45_a_change_below_the_noise_is_none(
     times: int, seed: int, noise: float, across_px: float, growth: float
 ) -> None:
-    """Parked or crossing, with noisy boxes and a smaller change of scale."""
+    """The car is parked or crosses the view, with noisy boxes and a small change of scale."""
     chance = random.Random(seed)
     plates: list[Box] = []
     vehicles: list[Box] = []
     for number in range(times):
         share = number / (times - 1)
         x, scale = 640 + across_px * (share - 0.5), growth**share
-        vehicles.append(trembling(box_at(x, 400, 240 * scale, 130 * scale), chance, noise))
-        plates.append(trembling(box_at(x, 430, 60 * scale, 14 * scale), chance, noise))
+        vehicles.append(with_noise(box_at(x, 400, 240 * scale, 130 * scale), chance, noise))
+        plates.append(with_noise(box_at(x, 430, 60 * scale, 14 * scale), chance, noise))
     assert label(plates, vehicles) is None
 
 
 @pytest.mark.parametrize("times", [4, 8, 25, 150])
 @pytest.mark.parametrize("noise", [0.0, 0.06])
-def test_edge_45_a_car_that_comes_nearer_approaches(times: int, noise: float) -> None:
-    """By its plate, by its own box, or by both; away it recedes. However often it was seen."""
+def test_edge_45_an_approaching_car_is_reported_as_approaching(times: int, noise: float) -> None:
+    """The plate, the vehicle's box, or both suffice, for any number of frames; the reversed path recedes."""
     chance = random.Random(7)
-    plates, vehicles = ([trembling(box, chance, noise) for box in path] for path in driving(times))
+    plates, vehicles = ([with_noise(box, chance, noise) for box in path] for path in approaching_car(times))
     for path in ((plates, vehicles), (plates, []), ([], vehicles)):
         assert label(*path) == "approaching"
         assert label(path[0][::-1], path[1][::-1]) == "receding"
@@ -108,7 +108,7 @@ def test_edge_45_a_car_that_comes_nearer_approaches(times: int, noise: float) ->
 @pytest.mark.parametrize("gap_ratio", [0.0, 0.01, 0.02, 0.03])
 @pytest.mark.parametrize("y", [90.0, 360.0, 640.0])
 def test_edge_45_a_car_that_crosses_sideways_has_no_direction(gap_ratio: float, y: float) -> None:
-    """Its box grows while it enters and shrinks while it leaves, and ends a little before the picture's edge."""
+    """Its box grows as it enters and shrinks as it leaves, and ends slightly before the frame's border."""
     visible: list[Box] = []
     for step in range(60):
         whole = box_at(-100 + step * 26.0, y, 260, 150)
@@ -122,7 +122,7 @@ def test_edge_45_a_car_that_crosses_sideways_has_no_direction(gap_ratio: float, 
 
 
 def test_edge_45_a_parked_car_has_no_direction() -> None:
-    """Its box changes once (light, a neighbour that leaves), and its plate does not move."""
+    """Its box changes once, because of light or a neighbour that leaves, and its plate does not move."""
     small, large = box_at(600, 400, 200, 120), box_at(606, 404, 252, 150)
     plate = box_at(600, 430, 60, 14)
     assert label([plate] * 10, [small] * 10 + [large] * 10) is None
@@ -130,14 +130,14 @@ def test_edge_45_a_parked_car_has_no_direction() -> None:
 
 
 def test_edge_45_plate_and_vehicle_that_disagree_have_no_direction() -> None:
-    """One of them is wrong, and it is unknown which one."""
-    plates, vehicles = driving(12)
+    """It is unknown which one is wrong."""
+    plates, vehicles = approaching_car(12)
     assert label(plates, vehicles[::-1]) is None
 
 
 def test_edge_45_a_path_in_two_parts_is_one() -> None:
     """Merged tracks have the direction of the whole path."""
-    plates, _ = driving(12)
+    plates, _ = approaching_car(12)
     first, second = DirectionEstimator(DirectionSettings()), DirectionEstimator(DirectionSettings())
     for plate in plates[:3]:
         first.add_plate_box(plate)

@@ -30,9 +30,9 @@ def readings(draw: st.DrawFn) -> PlateReading:
     return reading(text, *draw(st.lists(CERTAINTIES, min_size=len(text), max_size=len(text))))
 
 
-def voted(*given_: PlateReading | tuple[PlateReading, float]) -> PlateVote:
+def voted(*weighted_readings: PlateReading | tuple[PlateReading, float]) -> PlateVote:
     vote = PlateVote()
-    for each in given_:
+    for each in weighted_readings:
         vote.add(*each[:1], weight=each[1]) if isinstance(each, tuple) else vote.add(each)
     return vote
 
@@ -52,7 +52,7 @@ def test_the_confidence_of_one_reading_is_kept() -> None:
 
 
 def test_a_text_is_combined_from_readings_with_different_errors() -> None:
-    """Every reading has another error; each character has a majority."""
+    """Every reading has a different error; each character has a majority."""
     result = voted(*(reading(text) for text in ("XB123CD", "AX123CD", "AB1X3CD", "AB123CX", "AB12XCD"))).result()
     assert result.text == "AB123CD"
     assert result.confidence > 0.9
@@ -60,7 +60,7 @@ def test_a_text_is_combined_from_readings_with_different_errors() -> None:
 
 @pytest.mark.parametrize("others", [("B123CD", "AB123C"), ("AB1123CD", "IAB123CD"), ("AB123CDI", "AB23CD", "B123C")])
 def test_missing_and_superfluous_characters_are_outvoted(others: tuple[str, ...]) -> None:
-    """Readings of other lengths are aligned, wherever the character is missing or superfluous."""
+    """Readings of other lengths are aligned at any position of the missing or superfluous character."""
     right = [reading("AB123CD")] * (len(others) + 1)
     assert voted(*right, *(reading(text) for text in others)).result().text == "AB123CD"
 
@@ -87,7 +87,7 @@ def test_repeated_readings_raise_the_confidence_below_certainty() -> None:
 
 
 def test_a_tie_has_a_low_confidence() -> None:
-    """Half read B and half 8: the other text is the next candidate."""
+    """Half of the readings have B and half 8: the other text is the second candidate."""
     result = voted(*[reading("AB1"), reading("A81")] * 4).result()
     assert {result.candidates[0].text, result.candidates[1].text} == {"AB1", "A81"}
     assert result.confidence < 0.6
@@ -95,7 +95,7 @@ def test_a_tie_has_a_low_confidence() -> None:
 
 
 def test_the_number_of_stored_readings_is_limited() -> None:
-    """The count of readings is not."""
+    """The count of readings is not limited."""
     vote = voted(*[(reading("AB123"), 0.2)] * (2 * MAX_READINGS), *[(reading("CD456"), 0.9)] * MAX_READINGS)
     assert vote.result().text == "CD456"
     assert vote.result().reads == 3 * MAX_READINGS
@@ -110,9 +110,9 @@ def test_merged_votes_equal_one_vote() -> None:
 
 
 @given(st.lists(st.tuples(readings(), st.floats(0.05, 1.0)), min_size=1, max_size=12))
-def test_confidences_are_probabilities(given_: list[tuple[PlateReading, float]]) -> None:
-    """Whatever is read: candidates are in order, differ, include the text, and add up to no more than one."""
-    result = voted(*given_).result()
+def test_confidences_are_probabilities(weighted_readings: list[tuple[PlateReading, float]]) -> None:
+    """Candidates are ordered, distinct, include the text, and sum to at most one, for any readings."""
+    result = voted(*weighted_readings).result()
     texts = [candidate.text for candidate in result.candidates]
     confidences = [candidate.confidence for candidate in result.candidates]
     assert len(set(texts)) == len(texts) <= MAX_CANDIDATES
@@ -133,11 +133,11 @@ def test_one_wrong_reading_changes_nothing(text: str, bad: PlateReading, good: i
 
 
 @given(st.lists(st.tuples(readings(), st.floats(0.05, 1.0)), min_size=1, max_size=8))
-def test_a_prefix_that_all_readings_share_is_kept(given_: list[tuple[PlateReading, float]]) -> None:
-    """Every reading begins with the same confident characters: so does the result."""
+def test_a_prefix_that_all_readings_share_is_kept(weighted_readings: list[tuple[PlateReading, float]]) -> None:
+    """If every reading begins with the same confident characters, so does the result."""
     prefixed = [
         (PlateReading("QQQQ" + each.text, 0.5, (0.97,) * 4 + each.character_confidences), weight)
-        for each, weight in given_
+        for each, weight in weighted_readings
         if "Q" not in each.text
     ]
     if prefixed:
@@ -146,7 +146,7 @@ def test_a_prefix_that_all_readings_share_is_kept(given_: list[tuple[PlateReadin
 
 @given(TEXTS, TEXTS)
 def test_an_alignment_places_every_character_once_and_in_order(text: str, reference: str) -> None:
-    """Nothing is lost, doubled or put out of order; the cost is symmetric."""
+    """No character is lost, repeated or moved; the cost is symmetric."""
     alignment = align(text, reference)
     assert len(alignment.matched) == len(reference)
     assert len(alignment.inserted) == len(reference) + 1
@@ -160,8 +160,8 @@ def test_an_alignment_places_every_character_once_and_in_order(text: str, refere
 
 
 @given(TEXTS, TEXTS, TEXTS)
-def test_distance_is_one(one: str, two: str, three: str) -> None:
-    """Nought for equals only, and no detour is shorter."""
+def test_distance_is_a_metric(one: str, two: str, three: str) -> None:
+    """It is zero only for equal texts, and the triangle inequality holds."""
     assert (distance(one, two) == 0) == (one == two)
     assert distance(one, three) <= distance(one, two) + distance(two, three) + 1e-9
 

@@ -27,7 +27,7 @@ def box_at(x: float, y: float, wide: float, tall: float) -> list[tuple[float, fl
 
 @pytest.mark.parametrize("size", [(1280, 720), (640, 384), (500, 900), (320, 200), (3000, 1000)])
 def test_boxes_are_in_image_pixels(size: tuple[int, int]) -> None:
-    """For images of any size and aspect ratio."""
+    """This holds for images of any size and aspect ratio."""
     width, height = size
     x, y, wide, tall = width * 0.3, height * 0.6, width * 0.2, width * 0.05
     found = NetworkPlateDetector(whole(), close=near()).find(
@@ -40,7 +40,7 @@ def test_boxes_are_in_image_pixels(size: tuple[int, int]) -> None:
 
 
 def test_the_second_stage_refines_the_corners() -> None:
-    """Corners are those of the enlarged crop."""
+    """Corners are taken from the enlarged crop."""
     image = picture_with(box_at(1001, 601, 47, 11), width=1920, height=1080)
     exact = np.array(box_at(1001, 601, 47, 11))
 
@@ -61,7 +61,7 @@ def test_an_unconfirmed_candidate_is_dropped() -> None:
 
 
 def test_the_score_is_the_geometric_mean_of_both_stages() -> None:
-    """Of the scores of the first and the second model."""
+    """Both models contribute equally."""
     image = picture_with(box_at(300, 300, 100, 25), width=1280, height=720)
     found = NetworkPlateDetector(whole(logit=2.0), close=near(logit=1.0)).find(image)
     assert found[0].score == pytest.approx(np.sqrt(1 / (1 + np.exp(-2.0)) / (1 + np.exp(-1.0))), abs=1e-4)
@@ -96,7 +96,7 @@ def test_the_reduced_image_is_searched_only_without_a_confident_plate() -> None:
 
 
 def test_distant_plates_are_detected_in_the_second_pass() -> None:
-    """In enlarged parts of the image."""
+    """It searches enlarged parts of the image."""
     image = picture_with(box_at(1500, 900, 50, 12), width=1920, height=1080)
     blind = {"min_px": 22.0}
     assert NetworkPlateDetector(whole(**blind)).find(image)
@@ -109,7 +109,7 @@ def test_the_second_pass_runs_without_a_confident_plate(logit: float, inputs: in
     network = whole(logit=logit)
     found = NetworkPlateDetector(network).find(picture_with(box_at(300, 300, 100, 25), width=1280, height=720))
     assert len(found) == 1
-    assert len(network.inputs) == inputs + (logit < 1)  # without the small network the view from afar is another
+    assert len(network.inputs) == inputs + (logit < 1)  # without the small network, the reduced image is searched too
 
 
 def test_a_plate_that_fills_the_image_is_detected_in_the_reduced_image() -> None:
@@ -122,7 +122,7 @@ def test_a_plate_that_fills_the_image_is_detected_in_the_reduced_image() -> None
 
 
 def test_the_small_network_searches_the_reduced_image() -> None:
-    """With both networks: the whole image with each, then four quarters with the large one."""
+    """Both networks search the whole image; then the large one searches four quarters."""
     networks = whole(), near()
     assert NetworkPlateDetector(networks[0], close=networks[1]).find(np.full((720, 1280, 3), 40, np.uint8)) == []
     assert len(networks[0].inputs) == 5

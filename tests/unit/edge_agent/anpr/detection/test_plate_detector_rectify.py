@@ -11,7 +11,7 @@ from edge_agent.anpr.types import PlateBox
 
 
 def a_plate() -> np.ndarray:
-    """A plate with a black upper left quarter, so that turns and mirrors show."""
+    """Return a plate with a black upper left quarter, which shows rotation and mirroring."""
     plate = np.full((50, 200, 3), 230, np.uint8)
     plate[:25, :100] = 20
     return plate
@@ -43,7 +43,7 @@ def test_a_plate_is_rectified_by_its_corners() -> None:
 
 
 def test_the_margin_is_a_share_of_the_plate() -> None:
-    """On every side."""
+    """The margin is added on every side."""
     crop = rectify_plate(put(a_plate(), CORNERS), plate_box(CORNERS, has_corners=True), margin_ratio=(0.1, 0.3))
     assert crop[2, crop.shape[1] // 2].tolist() == [90, 90, 90]
     assert crop[crop.shape[0] // 2, 4].tolist() == [90, 90, 90]
@@ -68,7 +68,7 @@ def test_a_plate_at_the_border_has_a_complete_crop() -> None:
 
 
 def lettered(slope_deg: float) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of a plate with text, turned, and its corners."""
+    """Return an image of a rotated plate with text, and its corners."""
     plate = np.full((110, 520, 3), 235, np.uint8)
     cv2.putText(plate, "AB 123 CDE", (25, 85), cv2.FONT_HERSHEY_DUPLEX, 2.3, (20, 20, 20), 8, cv2.LINE_AA)
     angle = np.radians(slope_deg)
@@ -79,7 +79,7 @@ def lettered(slope_deg: float) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("slope_deg", [-9.0, -5.0, 5.0, 9.0])
 def test_corners_are_estimated_from_a_box(slope_deg: float) -> None:
-    """They are nearer to the true corners than those of the box."""
+    """They are closer to the true corners than those of the box."""
     image, corners = lettered(slope_deg)
     box = plate_box(corners, has_corners=False)
     square = np.array([(box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom)])

@@ -1,4 +1,4 @@
-"""The plate score, from detector and reader."""
+"""The plate score, computed from the detector's score and the reading."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def reading(certainties: list[float]) -> PlateReading:
 @given(st.floats(0, 1), CERTAINTIES, st.floats(0, 1))
 def test_the_plate_score_is_monotonic(score: float, certainties: list[float], more: float) -> None:
     """A higher detection score or another character never lowers it; it is a probability."""
-    here = plate_score(score, reading(certainties))
-    assert 0 <= here <= 1
-    assert plate_score(min(1.0, score + more), reading(certainties)) >= here
-    assert plate_score(score, reading([*certainties, more])) >= here
+    before = plate_score(score, reading(certainties))
+    assert 0 <= before <= 1
+    assert plate_score(min(1.0, score + more), reading(certainties)) >= before
+    assert plate_score(score, reading([*certainties, more])) >= before
 
 
 def test_detection_score_and_characters_compensate_for_each_other() -> None:

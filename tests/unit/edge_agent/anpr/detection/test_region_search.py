@@ -55,7 +55,7 @@ def test_duplicates_and_low_scores_are_dropped() -> None:
 
 @pytest.mark.parametrize(("plates", "searches"), [((PlateBox(10, 10, 30, 20, 0.9),), 1), ((), 3)])
 def test_an_exhausted_budget_ends_the_search_after_a_detection(plates: tuple[PlateBox, ...], searches: int) -> None:
-    """Without a detection the search goes on, so that a slow machine reads plates too."""
+    """Without a detection the search continues, so that a slow machine reads plates too."""
     ticks = iter(range(100))
     budget = FrameBudget(budget_ms=1.0, clock=lambda: float(next(ticks)))
     budget.start()

@@ -69,13 +69,13 @@ def test_the_most_urgent_region_is_searched_first() -> None:
     boxes = [(x, 100.0, x + 100.0, 200.0) for x in (10.0, 150.0, 400.0)]
     regions = []
     for number in range(1, 7):
-        everybody = [seen(track, shifted(box, 12.0 * number)) for track, box in enumerate(boxes, 1)]
-        regions += [round((region[0] + region[2]) / 2 - 12 * number) for region in schedule.at(number, *everybody)]
+        vehicles = [seen(track, shifted(box, 12.0 * number)) for track, box in enumerate(boxes, 1)]
+        regions += [round((region[0] + region[2]) / 2 - 12 * number) for region in schedule.at(number, *vehicles)]
     assert sorted(regions[:3]) == sorted(regions[3:]) == [60, 200, 450]
 
 
-def test_a_stationary_vehicle_is_searched_less_and_less() -> None:
-    """A few dozen times a minute instead of six hundred."""
+def test_the_search_interval_of_a_stationary_vehicle_grows() -> None:
+    """It is searched at most 25 times a minute instead of 600 times, and at once after it moved."""
     schedule = ScheduleHarness(search="vehicles", standing_interval_s=5.0)
     numbers = [number for number in range(1, 601) if schedule.at(number, seen(1))]
     assert 10 <= len(numbers) <= 25
@@ -85,7 +85,7 @@ def test_a_stationary_vehicle_is_searched_less_and_less() -> None:
 
 
 def test_complete_other_and_small_objects_are_not_searched() -> None:
-    """Only vehicles that are large enough and not complete."""
+    """Only vehicles that are large enough and whose plates are not complete are searched."""
     schedule = ScheduleHarness(search="vehicles")
     assert schedule.at(1, seen(1), done={1}) == []
     assert schedule.at(1, seen(2, class_name="person")) == []
@@ -94,7 +94,7 @@ def test_complete_other_and_small_objects_are_not_searched() -> None:
 
 
 def test_auto_searches_moving_objects_and_at_intervals_the_frame() -> None:
-    """A vehicle that the model missed is a moving object, or at least in the frame."""
+    """A vehicle that the model missed is detected as a moving object, or in the whole frame."""
     schedule = ScheduleHarness(frame_interval_s=0.4)
     assert len(schedule.at(1, seen(4, class_name="object"))) == 2
     whole = [number for number in range(2, 14) if WHOLE in schedule.at(number)]
@@ -108,7 +108,7 @@ def test_auto_searches_moving_objects_and_at_intervals_the_frame() -> None:
 
 
 def test_the_whole_frame_is_searched_while_something_moves() -> None:
-    """In every turn with `frame`; with `auto` and no vehicle classes, once a plate is tracked."""
+    """It is searched at each interval with `frame`, and with `auto` more often while a plate is tracked."""
     schedule = ScheduleHarness(search="frame")
     assert [schedule.at(number, seen(1)) for number in (1, 2)] == [[WHOLE], [WHOLE]]
     assert schedule.at(3, seen(1), moving=False) == []
@@ -119,7 +119,7 @@ def test_the_whole_frame_is_searched_while_something_moves() -> None:
 
 
 def test_distant_vehicles_are_not_searched() -> None:
-    """Their characters are a few pixels high; a blob of that size may be part of a nearer vehicle."""
+    """Their characters are a few pixels high. A blob of that size may be a part of a nearer vehicle."""
     far: Box = (100.0, 100.0, 170.0, 150.0)
     schedule = ScheduleHarness(min_glyph_px=8.0, frame_interval_s=60.0)
     assert schedule.at(1) == [WHOLE]
@@ -130,7 +130,7 @@ def test_distant_vehicles_are_not_searched() -> None:
 
 
 def test_the_state_of_removed_objects_is_dropped() -> None:
-    """An id that returns is new."""
+    """An id that returns is treated as a new object."""
     schedule = ScheduleHarness(search="vehicles", search_interval_s=10.0)
     assert schedule.at(1, seen(1))
     assert not schedule.at(2, seen(1))
@@ -139,7 +139,7 @@ def test_the_state_of_removed_objects_is_dropped() -> None:
 
 
 def test_each_plate_is_associated_with_its_own_vehicle() -> None:
-    """A near car in front of a distant one: both boxes nearly contain both plates."""
+    """A near car is in front of a distant one, and each box nearly contains both plates."""
     near, far = seen(1, (100, 150, 400, 350)), seen(2, (180, 60, 340, 210))
     plates = [(210.0, 300.0, 290.0, 320.0), (240.0, 175.0, 280.0, 186.0)]
     assert associate_plates(plates, [near, far]) == [0, 1]
@@ -147,13 +147,13 @@ def test_each_plate_is_associated_with_its_own_vehicle() -> None:
 
 
 def test_a_vehicle_has_at_most_one_plate() -> None:
-    """The other one belongs to another vehicle, or is a sticker."""
+    """The second one is on another vehicle, or is a sticker."""
     assert sorted(map(str, associate_plates([(180, 210, 240, 225), (180, 120, 240, 135)], [seen(1)]))) == ["0", "None"]
     assert associate_plates([(180, 210, 240, 225)], []) == [None]
 
 
 def test_a_plate_outside_a_vehicle_is_not_associated() -> None:
-    """Beside it, above it, or wider than it."""
+    """The plate is beside the vehicle, above it, or wider than it."""
     assert association_cost((400, 200, 450, 215), CAR) == math.inf
     assert association_cost((180, 20, 240, 35), CAR) == math.inf
     assert association_cost((90, 200, 310, 240), CAR) == math.inf
@@ -161,16 +161,16 @@ def test_a_plate_outside_a_vehicle_is_not_associated() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 600), st.floats(0, 340)), max_size=6), st.integers(0, 4))
 def test_association_is_one_to_one(places: list[tuple[float, float]], vehicles: int) -> None:
-    """For any positions, no vehicle has two plates and no plate two vehicles."""
+    """No vehicle has two plates and no plate two vehicles, at any positions."""
     plates = [(x, y, x + 40.0, y + 10.0) for x, y in places]
     owners = associate_plates(plates, [seen(n, shifted(CAR, 70.0 * n)) for n in range(vehicles)])
     assert len(owners) == len(plates)
-    given_ = [owner for owner in owners if owner is not None]
-    assert len(set(given_)) == len(given_)
+    assigned = [owner for owner in owners if owner is not None]
+    assert len(set(assigned)) == len(assigned)
 
 
 def test_the_same_text_is_a_repetition_within_its_interval() -> None:
-    """Wherever it is; later it is a new one."""
+    """Its position does not matter; after the interval it is a new plate."""
     recent = RecentPlates(repeat_s=30.0)
     entry = recent.add("AB123", (0, 0, 50, 10), seen_s=10.0)
     assert recent.find("AB123", first=(500, 300, 550, 310), first_seen_s=35.0, moved=True) is entry
@@ -180,7 +180,7 @@ def test_the_same_text_is_a_repetition_within_its_interval() -> None:
 
 
 def test_a_similar_text_is_a_repetition_where_the_track_was_lost() -> None:
-    """Two cars of one fleet in a row are two; one car that the tracker lost for a moment is one."""
+    """Two cars of one fleet are two plates; one car that the tracker lost briefly is one."""
     recent = RecentPlates(repeat_s=30.0)
     entry = recent.add("AB123", (100, 100, 150, 110), seen_s=10.0)
     assert recent.find("A8123", first=(120, 105, 170, 115), first_seen_s=11.0, moved=True) is entry
@@ -190,7 +190,7 @@ def test_a_similar_text_is_a_repetition_where_the_track_was_lost() -> None:
 
 
 def test_a_parked_car_is_a_repetition_at_the_same_place() -> None:
-    """Hours later, if its plate has not moved; one that returned to the place is new."""
+    """It is a repetition hours later if its plate has not moved; a car that returned is new."""
     recent = RecentPlates(repeat_s=30.0)
     entry = recent.add("AB123", (100, 100, 150, 110), seen_s=10.0)
     assert recent.find("AB123", first=(101, 100, 151, 110), first_seen_s=7200.0, moved=False) is entry

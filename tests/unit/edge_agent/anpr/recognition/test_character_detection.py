@@ -24,21 +24,21 @@ def text_of(characters: list[DetectedCharacter]) -> str:
 @settings(max_examples=40, deadline=None)
 @given(st.text(ALPHABET, min_size=1, max_size=8), st.floats(-0.1, 0.1), st.floats(24, 40))
 def test_one_line_is_read_from_left_to_right(text: str, fall: float, y: float) -> None:
-    """Level or sloping, each character once."""
+    """Each character of a level or sloping line is read once."""
     assert text_of(detect_characters(line(text, fall=fall, y=y))) == text
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(ALPHABET, min_size=2, max_size=4), st.text(ALPHABET, min_size=2, max_size=5), st.floats(-0.05, 0.05))
-def test_two_lines_are_read_the_upper_first(upper: str, lower: str, fall: float) -> None:
-    """Two lines become one text, upper line first, also where the plate slants."""
+def test_two_lines_are_read_upper_line_first(upper: str, lower: str, fall: float) -> None:
+    """Two lines become one text, upper line first, even on a slanted plate."""
     cells = line(upper, y=17, left=40, pitch=30, fall=fall, height=24)
     line(lower, y=47, left=30, pitch=30, fall=fall, height=24, into=cells)
     assert text_of(detect_characters(cells)) == upper + lower
 
 
 def test_stacked_letters_are_dropped() -> None:
-    """Small letters above each other are no part of the number, nor a line."""
+    """Small stacked letters are neither a part of the number nor a line."""
     cells = line("1234", left=60, pitch=30)
     write(cells, "B", 21, 41, width=14, height=15)
     write(cells, "A", 20, 23, width=14, height=15)
@@ -51,7 +51,7 @@ def test_an_empty_grid_has_no_characters() -> None:
 
 
 def test_faint_characters_are_dropped() -> None:
-    """Below the threshold; a lower threshold keeps them."""
+    """They are below the threshold; a lower threshold keeps them."""
     cells = line("AB", left=40, pitch=30)
     cells[:, 30] = 0
     cells[3, 30, 1:37] = -9
@@ -75,7 +75,7 @@ def test_contradicting_cells_lower_the_confidence() -> None:
 
 
 def test_position_and_size_are_in_input_pixels() -> None:
-    """They equal the encoded values."""
+    """The decoded values equal the encoded ones."""
     cells = empty_grid()
     write(cells, "K", 101.5, 29.0, width=17, height=30)
     found = detect_characters(cells)[0]
@@ -83,14 +83,14 @@ def test_position_and_size_are_in_input_pixels() -> None:
     assert (found.width, found.height) == pytest.approx((17, 30), rel=0.01)
 
 
-def test_one_character_alone_is_in_order() -> None:
-    """The order of a single character is that character."""
+def test_sorting_one_character_returns_it() -> None:
+    """A list of one character is unchanged."""
     character = DetectedCharacter("A", 0.9, 10, 10, 5, 10, np.zeros(36, np.float32))
     assert sort_in_reading_order([character]) == [character]
 
 
 def test_softmax_of_large_logits_is_finite() -> None:
-    """Probabilities sum to one, however large the logits."""
+    """Probabilities sum to one for logits of any size."""
     probabilities = softmax(np.array([[1000.0, 999.0, -1000.0]], np.float32))
     assert probabilities.sum() == pytest.approx(1.0)
     assert probabilities[0, 0] == pytest.approx(0.731, abs=1e-3)

@@ -14,7 +14,7 @@ SURE = 0.95
 
 
 def character(char: str, sure: float = SURE, *, rather: str = "") -> Floats:
-    """Probabilities of one character; ``rather`` gets all but a hundredth of the rest."""
+    """Return the probabilities of one character; ``rather`` gets 99 % of the remainder."""
     chances = np.full(len(ALPHABET), (1 - sure) * 0.01 / 34, np.float32)
     if rather:
         chances[ALPHABET.index(rather)] = (1 - sure) * 0.99
@@ -32,13 +32,13 @@ def text(characters: list[Floats]) -> str:
 
 @given(st.text(ALPHABET, max_size=10), st.floats(0.5, 1.0), st.floats(0.5, 1.0))
 def test_a_character_that_both_readers_detected_is_kept(seen: str, first: float, second: float) -> None:
-    """For any character and confidence."""
+    """This holds for any character and confidence."""
     assert text(fuse(row(seen, first), row(seen, second))) == seen
 
 
 @given(st.lists(st.sampled_from(ALPHABET), max_size=9), st.lists(st.sampled_from(ALPHABET), max_size=9))
 def test_every_character_is_in_exactly_one_pair(first: list[str], second: list[str]) -> None:
-    """In its order."""
+    """The order is kept."""
     one, other = row("".join(first)), row("".join(second))
     pairs = pair_characters(one, other)
     assert [id(a) for a, _ in pairs if a is not None] == [id(a) for a in one]
@@ -47,23 +47,25 @@ def test_every_character_is_in_exactly_one_pair(first: list[str], second: list[s
 
 @given(st.text(ALPHABET, max_size=8), st.text(ALPHABET, max_size=8))
 def test_probabilities_stay_probabilities(first: str, second: str) -> None:
-    """Whatever is joined, no character gets less than nothing or more than all."""
+    """Each probability is at least 0, and those of one character sum to at most 1."""
     for chances in fuse(row(first), row(second)):
         assert (chances >= 0).all()
         assert chances.sum() <= 1 + 1e-5
 
 
 def test_the_more_certain_reader_decides() -> None:
-    """Between B and 8; the other characters are kept."""
-    hesitant = [character("A"), character("8", 0.6, rather="B"), character("C")]
-    assert text(fuse(hesitant, row("ABC"))) == "ABC"
+    """It decides between B and 8; the other characters are kept."""
+    uncertain = [character("A"), character("8", 0.6, rather="B"), character("C")]
+    assert text(fuse(uncertain, row("ABC"))) == "ABC"
 
 
 def test_a_contradiction_lowers_the_confidence() -> None:
-    """Two readers are equally certain of different characters."""
-    quarrel = fuse([character("A"), character("8", 0.9, rather="B")], [character("A"), character("B", 0.9, rather="8")])
-    assert float(quarrel[0].max()) > 0.9
-    assert float(quarrel[1].max()) < 0.6
+    """Both readers are equally certain of different characters."""
+    contradicting = fuse(
+        [character("A"), character("8", 0.9, rather="B")], [character("A"), character("B", 0.9, rather="8")]
+    )
+    assert float(contradicting[0].max()) > 0.9
+    assert float(contradicting[1].max()) < 0.6
 
 
 @pytest.mark.parametrize(
@@ -92,5 +94,5 @@ def test_a_dropped_character_lowers_the_confidence_of_its_neighbour(place: int) 
 
 
 def test_an_empty_second_result_keeps_confident_characters() -> None:
-    """Those of the first reader remain."""
+    """The confident characters of the first reader remain."""
     assert text(fuse([*row("AB"), character("C", 0.4)], [])) == "AB"

@@ -33,7 +33,7 @@ STEPS = 24
 
 
 def steps(path: str, sure: float = 0.9) -> Floats:
-    """What the network says of a line, a letter of ``path`` for each step, ``-`` for none."""
+    """Return the network's output for ``path``: one character for each step, ``-`` for none."""
     probabilities = np.full((len(path), 37), (1 - sure) / 36, np.float32)
     for step, char in enumerate(path):
         probabilities[step, 0 if char == BLANK else 1 + ALPHABET.index(char)] = sure
@@ -45,17 +45,17 @@ def text(found: list[Floats]) -> str:
 
 
 class FakeLineNetwork:
-    """Answers with one path after the other, and keeps what it was shown."""
+    """An ``InferenceModel`` that returns the given paths in turn and records its inputs."""
 
     def __init__(self, *paths: str) -> None:
         self.input = TensorSpec("picture", (1, LINE_HEIGHT, LINE_WIDTH, 3), np.dtype(np.float32))
         self.outputs = (TensorSpec("steps", (1, STEPS, 37), np.dtype(np.float32)),)
         self.postprocess: PostProcess | None = None
-        self.shown: list[Tensor] = []
+        self.inputs: list[Tensor] = []
         self._paths = list(paths)
 
     def run(self, picture: Tensor) -> tuple[Tensor, ...]:
-        self.shown.append(picture)
+        self.inputs.append(picture)
         return (steps(self._paths.pop(0).ljust(STEPS, BLANK))[None],)
 
     def close(self) -> None:
@@ -67,19 +67,19 @@ class FakeLineNetwork:
     [("-----", ""), ("A", "A"), ("AAA", "A"), ("-AA-BB-", "AB"), ("A-A", "AA"), ("AB", "AB"), ("11-1", "11")],
 )
 def test_runs_of_one_prediction_are_one_character(path: str, expected: str) -> None:
-    """Unless a blank separates them; blanks are no characters."""
+    """A blank separates two equal characters, and is not a character itself."""
     assert text(characters(steps(path))) == expected
 
 
 @given(st.text(ALPHABET, max_size=10), st.lists(st.integers(1, 3), min_size=10, max_size=10))
-def test_any_text_survives_being_spread_over_steps(wanted: str, lengths: list[int]) -> None:
-    """However long each character lasts, with a blank behind it the text comes back."""
-    path = BLANK + "".join(char * length + BLANK for char, length in zip(wanted, lengths, strict=False))
-    assert text(characters(steps(path))) == wanted
+def test_runs_of_any_length_decode_to_the_text(expected: str, lengths: list[int]) -> None:
+    """Each character spans one to three steps and is followed by a blank."""
+    path = BLANK + "".join(char * length + BLANK for char, length in zip(expected, lengths, strict=False))
+    assert text(characters(steps(path))) == expected
 
 
 def test_a_run_has_the_probabilities_of_its_best_step() -> None:
-    """Without the probability of the blank."""
+    """The probability of the blank is not included."""
     probabilities = np.concatenate([steps("B", 0.5), steps("B", 0.8), steps("B", 0.6)])
     (only,) = characters(probabilities)
     assert float(only.max()) == pytest.approx(0.8)
@@ -96,13 +96,13 @@ def test_a_line_is_cropped_around_its_characters() -> None:
     assert cut.min() == 255
 
 
-def test_the_network_sees_bgr_between_minus_one_and_one() -> None:
-    """Blue stays first, as in the photographs that the network has learnt from."""
+def test_the_network_input_is_bgr_between_minus_one_and_one() -> None:
+    """The channel order is that of the training images."""
     network = FakeLineNetwork("A")
     blue = np.zeros((64, 192, 3), np.uint8)
     blue[..., 0] = 255
     LineReader(network=network).read(blue, detect_characters(wide_line("ABC")))
-    assert network.shown[0][0, 24, 96].tolist() == [1.0, -1.0, -1.0]
+    assert network.inputs[0][0, 24, 96].tolist() == [1.0, -1.0, -1.0]
 
 
 def reader(network: FakeNetwork, lines: FakeLineNetwork) -> NetworkPlateReader:
@@ -113,14 +113,14 @@ def test_an_uncertain_plate_is_read_by_both_networks() -> None:
     """The line reader is certain of an 8 that the grid detected as nearly a B."""
     lines = FakeLineNetwork("88-11-22-33-XX-YY-ZZ")
     assert reader(FakeNetwork(doubtful_line("B123XYZ")), lines).read(crop()).text == "8123XYZ"
-    assert len(lines.shown) == 1
+    assert len(lines.inputs) == 1
 
 
 def test_a_certain_plate_does_not_run_the_line_reader() -> None:
     """Every character is certain after the first network."""
     lines = FakeLineNetwork("C")
     assert reader(FakeNetwork(wide_line("B123XYZ")), lines).read(crop()).text == "B123XYZ"
-    assert lines.shown == []
+    assert lines.inputs == []
 
 
 def test_two_lines_are_read_separately() -> None:
@@ -130,11 +130,11 @@ def test_two_lines_are_read_separately() -> None:
     cells[..., 1:37] *= 0.32
     lines = FakeLineNetwork("AA-BB-CC", "11-22-33-44")
     assert reader(FakeNetwork(cells), lines).read(crop()).text == "ABC1234"
-    assert len(lines.shown) == 2
+    assert len(lines.inputs) == 2
 
 
 def test_lines_are_separated_and_sorted() -> None:
-    """One line, two lines from the top, or none."""
+    """There are one, two or no lines; the upper line is first."""
     upper = [placed("A", 60, 15), placed("B", 90, 16), placed("C", 120, 15)]
     lower = [placed("1", 50, 47), placed("2", 80, 46)]
     assert split_lines([]) == []
@@ -149,13 +149,13 @@ def placed(char: str, x: float, y: float) -> DetectedCharacter:
 # --- the shipped model
 
 
-@pytest.mark.parametrize("wanted", ["KLM482", "HT739", "254XRN", "NPR8364"])
-def test_the_shipped_model_reads_a_painted_line(wanted: str) -> None:
-    """With given character positions and without the grid's text."""
-    picture = painted(wanted)
+@pytest.mark.parametrize("expected", ["KLM482", "HT739", "254XRN", "NPR8364"])
+def test_the_shipped_model_reads_a_painted_line(expected: str) -> None:
+    """Only the positions of the characters are given, not the text of the first reader."""
+    picture = painted(expected)
     across, down = 192 / picture.shape[1], 64 / picture.shape[0]
     found = [
         DetectedCharacter("?", 1.0, (58 + 62 * i) * across, 60 * down, 46 * across, 56 * down, np.zeros(36, np.float32))
-        for i in range(len(wanted))
+        for i in range(len(expected))
     ]
-    assert text(open_line_reader().read(picture, found)) == wanted
+    assert text(open_line_reader().read(picture, found)) == expected

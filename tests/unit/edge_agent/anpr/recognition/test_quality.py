@@ -14,7 +14,7 @@ from edge_agent.types import Image
 
 
 def plate_crop(height: int, *, blur: float = 0.0, contrast: float = 1.0) -> Image:
-    """Draw a German plate of this height, blurred in its own pixels, its contrast lowered."""
+    """Return a German plate of this height, with blur (sigma in pixels) and reduced contrast."""
     drawn = draw_plate("WO BZ 295", STYLES["de"])
     size = (round(drawn.shape[1] * height / drawn.shape[0]), height)
     small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
@@ -29,14 +29,14 @@ def box(width: float, height: float) -> PlateBox:
 
 @pytest.mark.parametrize("height", [16, 24, 40, 90])
 def test_blur_is_detected_at_every_size(height: int) -> None:
-    """A sharp crop is well above the default threshold, one blurred by a fifth of its height below it."""
+    """A sharp crop is above the default threshold, and one blurred by a fifth of its height is below it."""
     threshold = AnprSettings().min_sharpness
     assert sharpness(plate_crop(height)) > 0.5
     assert sharpness(plate_crop(height, blur=height / 5)) < threshold < sharpness(plate_crop(height, blur=height / 14))
 
 
 def test_sharpness_falls_with_blur() -> None:
-    """Steadily, so that a threshold is meaningful."""
+    """It decreases strictly."""
     figures = [sharpness(plate_crop(32, blur=blur)) for blur in (0.0, 0.7, 1.2, 2.0, 3.0)]
     assert figures == sorted(figures, reverse=True)
     assert len(set(figures)) == len(figures)
@@ -62,7 +62,7 @@ def test_the_character_height_follows_from_the_aspect_ratio() -> None:
 
 
 def test_a_sloping_plate_is_measured_along_its_sides() -> None:
-    """Its upright box is higher than the plate."""
+    """Its upright bounding box is higher than the plate."""
     corners = np.array([(0, 0), (100, 30), (100, 52), (0, 22)], np.float32)
     slanting = PlateBox(0, 0, 100, 52, 0.8, corners)
     assert glyph_height_px(slanting) == pytest.approx(glyph_height_px(box(104, 22)), rel=0.02)

@@ -30,19 +30,19 @@ REGION = TensorSpec("region", (1, 5), np.dtype(np.float32))
 
 
 class FakeNetwork:
-    """Answers with the grids it was given in turn, the last again and again, and keeps what it was shown."""
+    """An ``InferenceModel`` that returns the given grids in turn, then the last one, and records its inputs."""
 
     def __init__(self, *grids: Floats, region: int = 1, region_logit: float = 9.0, spec: TensorSpec = INPUT) -> None:
         self.input = spec
         self.outputs = (REGION, CELLS)
         self.postprocess: PostProcess | None = None
-        self.shown: list[Tensor] = []
+        self.inputs: list[Tensor] = []
         self._grids = list(grids)
         self._regions = np.zeros((1, 5), np.float32)
         self._regions[0, region] = region_logit
 
     def run(self, picture: Tensor) -> tuple[Tensor, ...]:
-        self.shown.append(picture)
+        self.inputs.append(picture)
         grid = self._grids.pop(0) if len(self._grids) > 1 else self._grids[0]
         return (self._regions, grid[None])
 
@@ -59,12 +59,12 @@ def reader(network: FakeNetwork, *, read_again: bool = True) -> NetworkPlateRead
 
 
 def wide_line(text: str) -> Floats:
-    """A line that fills the crop, as it should."""
+    """Return a line that fills the crop."""
     return line(text, left=22, pitch=25, height=38)
 
 
-def test_reads_text_confidences_and_region() -> None:
-    """The text, a confidence for each character, their product for all, and the region when sure."""
+def test_a_reading_has_text_confidences_and_region() -> None:
+    """A reading has the text, a confidence for each character, their product, and a certain region."""
     reading = reader(FakeNetwork(wide_line("B123XYZ"))).read(crop())
     assert reading.text == "B123XYZ"
     assert reading.region == "eu"
@@ -75,12 +75,12 @@ def test_reads_text_confidences_and_region() -> None:
 
 @pytest.mark.parametrize(("region", "logit"), [(1, 0.5), (4, 9.0)])
 def test_an_uncertain_or_unknown_region_is_none(region: int, logit: float) -> None:
-    """Two equal probabilities, or a plate of another kind."""
+    """Two regions are about equally probable, or the plate is of another kind."""
     assert reader(FakeNetwork(wide_line("B123XYZ"), region=region, region_logit=logit)).read(crop()).region is None
 
 
 def test_nothing_legible_is_an_empty_reading() -> None:
-    """A picture without characters reads as nothing, with no confidence and no region."""
+    """An image without characters gives an empty text without confidence and region."""
     reading = reader(FakeNetwork(empty_grid())).read(crop())
     assert (reading.text, reading.confidence, reading.character_confidences, reading.region) == ("", 0.0, (), None)
 
@@ -89,7 +89,7 @@ def test_a_crop_of_a_few_pixels_is_not_read() -> None:
     """The network is not run."""
     network = FakeNetwork(wide_line("B123XYZ"))
     assert reader(network).read(crop(40, 3)).text == ""
-    assert network.shown == []
+    assert network.inputs == []
 
 
 def test_the_network_input_is_rgb_between_zero_and_one() -> None:
@@ -98,7 +98,7 @@ def test_the_network_input_is_rgb_between_zero_and_one() -> None:
     blue = np.zeros((64, 192, 3), np.uint8)
     blue[..., 0] = 255
     reader(network).read(blue)
-    picture = network.shown[0]
+    picture = network.inputs[0]
     assert (picture.shape, picture.dtype) == ((1, 64, 192, 3), np.float32)
     assert picture[0, 32, 96].tolist() == [0.0, 0.0, 1.0]
 
@@ -107,12 +107,12 @@ def test_the_input_of_a_quantised_network_is_quantised() -> None:
     """With the scale and zero point of the int8 input."""
     network = FakeNetwork(empty_grid(), spec=TensorSpec("picture", (1, 64, 192, 3), np.dtype(np.int8), 1 / 255, -128))
     reader(network).read(np.full((64, 192, 3), 255, np.uint8))
-    assert network.shown[0].dtype == np.int8
-    assert np.unique(network.shown[0]).tolist() == [127]
+    assert network.inputs[0].dtype == np.int8
+    assert np.unique(network.inputs[0]).tolist() == [127]
 
 
 def doubtful_line(text: str) -> Floats:
-    """A slanting line of which no character is sure."""
+    """Return a sloping line of uncertain characters."""
     cells = line(text, left=22, pitch=25, fall=0.09, height=38)
     cells[..., 1:37] *= 0.32
     return cells
@@ -122,7 +122,7 @@ def test_a_certain_plate_is_read_once() -> None:
     """The network runs once."""
     network = FakeNetwork(wide_line("B123XYZ"))
     reader(network).read(crop())
-    assert len(network.shown) == 1
+    assert len(network.inputs) == 1
 
 
 @pytest.mark.parametrize(("hazy", "runs"), [("2", 1), ("B123XYZ", 3)])
@@ -133,41 +133,41 @@ def test_certainty_is_that_of_all_characters(hazy: str, runs: int) -> None:
         write(cells, char, 22 + 25 * place, 32, width=20, height=38, logit=5.5 if char in hazy else SURE)
     network = FakeNetwork(cells)
     assert reader(network).read(crop()).text == "B123XYZ"
-    assert len(network.shown) == runs
+    assert len(network.inputs) == runs
 
 
 def test_an_uncertain_crop_is_read_again_and_the_best_result_kept() -> None:
     """Two more crops around the characters; the most certain of three results is kept."""
     network = FakeNetwork(doubtful_line("B123XYZ"), wide_line("8123XYZ"), doubtful_line("S123XYZ"))
     assert reader(network).read(crop()).text == "8123XYZ"
-    assert len(network.shown) == 3
+    assert len(network.inputs) == 3
 
 
 def test_less_certain_results_are_discarded() -> None:
     """The first result is kept."""
-    vague = doubtful_line("S123XYZ")
-    vague[..., 1:37] *= 0.9
-    network = FakeNetwork(doubtful_line("B123XYZ"), vague)
+    less_certain = doubtful_line("S123XYZ")
+    less_certain[..., 1:37] *= 0.9
+    network = FakeNetwork(doubtful_line("B123XYZ"), less_certain)
     assert reader(network).read(crop()).text == "B123XYZ"
 
 
 def test_two_characters_are_not_read_again() -> None:
-    """They do not determine a slope."""
+    """Two characters do not determine a slope."""
     network = FakeNetwork(doubtful_line("AB"))
     assert reader(network).read(crop()).text == "AB"
-    assert len(network.shown) == 1
+    assert len(network.inputs) == 1
 
 
 def test_reading_again_can_be_disabled() -> None:
     """The network runs once."""
     network = FakeNetwork(doubtful_line("B123XYZ"))
     reader(network, read_again=False).read(crop())
-    assert len(network.shown) == 1
+    assert len(network.inputs) == 1
 
 
 @pytest.mark.parametrize("zoom", [1, 2, 8])
 def test_the_crop_around_a_sloping_line_is_level(zoom: int) -> None:
-    """At any size of the crop; the line fills most of it."""
+    """The crop is level at any size, and the line fills most of it."""
     cells = line("ABCDE", left=60, pitch=18, fall=0.2, height=20)
     picture = np.full((64 * zoom, 192 * zoom, 3), 255, np.uint8)
     for character in detect_characters(cells):
@@ -185,7 +185,7 @@ def test_the_crop_around_a_sloping_line_is_level(zoom: int) -> None:
 
 
 def painted(text: str, *, ground: int = 235, ink: int = 20) -> np.ndarray:
-    """A plain plate painted with OpenCV's own strokes, which no training plate was set in."""
+    """Return a plate painted in a font of OpenCV that was not used in training."""
     picture = np.full((110, 60 + 62 * len(text), 3), ground, np.uint8)
     for index, char in enumerate(text):
         cv2.putText(picture, char, (34 + 62 * index, 88), cv2.FONT_HERSHEY_SIMPLEX, 2.6, (ink,) * 3, 8, cv2.LINE_AA)
@@ -194,14 +194,14 @@ def painted(text: str, *, ground: int = 235, ink: int = 20) -> np.ndarray:
 
 @cache
 def shipped_reader() -> NetworkPlateReader:
-    """The models in the package, opened once."""
+    """Return the shipped reader, opened once."""
     return open_reader()
 
 
 @pytest.mark.parametrize("text", ["KLM482", "HT739", "254XRN", "NPR8364"])
 @pytest.mark.parametrize("night", [False, True])
 def test_the_shipped_model_reads_painted_plates(text: str, night: bool) -> None:
-    """Dark on light and light on dark, with high confidences."""
+    """Texts are dark on light or light on dark."""
     picture = painted(text, ground=30, ink=220) if night else painted(text)
     reading = shipped_reader().read(picture)
     assert reading.text == text
@@ -223,7 +223,7 @@ LETTERING = st.tuples(
 def test_the_shipped_models_accept_every_crop(
     letterings: list[tuple[str, int, int, int]], width: int, height: int
 ) -> None:
-    """Many lines, truncated, sloping, too many characters: the result is consistent."""
+    """The result is consistent for many, truncated or sloping lines and for too many characters."""
     picture = np.full((height, width, 3), 200, np.uint8)
     for text, left, bottom, angle in letterings:
         layer = np.zeros((height, width), np.uint8)
@@ -244,7 +244,7 @@ def test_the_shipped_models_are_small(name: str) -> None:
 
 @pytest.mark.needs_shared
 def test_the_shipped_model_reads_real_plates(shared_material: Path) -> None:
-    """Of every fifth cropped US plate at least three in four are read exactly (the figures are in the model card)."""
+    """At least 75 % of every fifth cropped US plate are read exactly (the model card has the figures)."""
     rows = (shared_material / "anpr" / "us_plate_crops.csv").read_text("utf-8").splitlines()[1::5]
     plates = shipped_reader()
     right = 0
@@ -261,7 +261,7 @@ def test_the_shipped_model_reads_real_plates(shared_material: Path) -> None:
 
 @pytest.fixture
 def model_copy(tmp_path: Path) -> Path:
-    """A copy of the shipped model that a test may damage."""
+    """Return a copy of the shipped model that a test may damage."""
     path = tmp_path / "reader.tflite"
     shutil.copy(shipped(READER), path)
     shutil.copy(shipped(READER).with_suffix(".json"), path.with_suffix(".json"))
@@ -290,7 +290,7 @@ def test_a_model_without_description_is_rejected(model_copy: Path) -> None:
 
 
 def test_a_model_with_another_alphabet_is_rejected(model_copy: Path) -> None:
-    """It would give wrong letters."""
+    """Its classes would be mapped to the wrong letters."""
     beside = model_copy.with_suffix(".json")
     values = json.loads(beside.read_text("utf-8")) | {"alphabet": "ABC"}
     beside.write_text(json.dumps(values), "utf-8")
@@ -299,7 +299,7 @@ def test_a_model_with_another_alphabet_is_rejected(model_copy: Path) -> None:
 
 
 def test_a_file_that_is_no_model_is_rejected(model_copy: Path) -> None:
-    """Even if its hash is right."""
+    """It is rejected even if its hash matches."""
     model_copy.write_bytes(b"rubbish")
     beside = model_copy.with_suffix(".json")
     values = json.loads(beside.read_text("utf-8")) | {"sha256": hashlib.sha256(b"rubbish").hexdigest()}
