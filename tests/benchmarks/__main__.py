@@ -1,7 +1,7 @@
-"""``make bench``: run the benchmarks, print one table, keep the figures in ``.bench/``.
+"""``make bench``: run the benchmarks, print one table, write the figures to ``.bench/``.
 
-Each ``bench_*.py`` in this folder has ``run() -> list[Figure]`` and says in its docstring what it measures and against
-what. ``make bench ARGS="motion tracker"`` runs only those.
+Each ``bench_*.py`` in this folder has ``run() -> list[Figure]``. Its docstring says what it measures and against which
+baseline. ``make bench ARGS="motion tracker"`` runs only these two.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
         console.print(f"[bold]{name}[/bold] …")
         try:
             figures[name] = importlib.import_module(f"tests.benchmarks.bench_{name}").run()
-        except Exception as error:  # one broken benchmark must not hide the others' figures
+        except Exception as error:  # a failing benchmark must not hide the figures of the others
             console.print(f"  [red]could not be measured: {error}[/red]")
             failed.append(name)
     _show(console, figures)

@@ -1,8 +1,9 @@
-"""Events API at five million rows: p95 of a list, of statistics and of one event, through the Lambda handler, warm.
+"""Events API with five million rows: p95 of a list, of statistics and of one event, through the warm Lambda handler.
 
-Against plain SQL on the same data in the same run: ``count(*)`` and the page by OFFSET, ``GROUP BY`` over the table.
-The rows are made on a throw-away PostgreSQL: 90 days, 50 cameras, through the triggers that keep the counts.
-``VEDETTE_BENCH_EVENTS`` makes it smaller (100000 for a quick look).
+The baseline is plain SQL on the same data in the same run: ``count(*)`` and a page by OFFSET, and ``GROUP BY`` over the
+table. The rows are inserted into a temporary PostgreSQL: 90 days, 50 cameras, with the triggers that update the
+rollups.
+``VEDETTE_BENCH_EVENTS`` sets the number of rows (100000 for a quick run).
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
 
 
 def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
-    """Fast and wrong would be no figure: the totals are compared with a count of the rows."""
+    """Compare the totals with a count of the rows, so that no wrong result is measured."""
     checks: list[tuple[LiteralString, dict[str, str]]] = [
         ("true", {}),
         ("camera_id = 'camera-7' AND event_type = 'tracking'", {"camera_id": "camera-7", "event_type": "tracking"}),
@@ -122,7 +123,7 @@ def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
             row = connection.execute(f"SELECT count(*) FROM events WHERE {condition}", conditions or None).fetchone()
             total = api.get("/api/events", **conditions).json()["total"]
             if row is None or total != row[0]:
-                raise AssertionError(f"the total for {conditions} is {total}, and there are {row}")
+                raise AssertionError(f"the total for {conditions} is {total}, but {row} rows match")
 
 
 def _days_ago(days: float) -> str:

@@ -1,8 +1,8 @@
-"""Reading a 720p file and the synthetic scene, in milliseconds a frame.
+"""Reading a 720p file and the synthetic scene, in milliseconds per frame.
 
-The file source (luma only, and luma with BGR for every frame) against OpenCV's ``VideoCapture.read()``, which always
-converts, on the same generated clip, turn and turn about. PyAV's single-threaded decoding is there too, for what the
-decoder's second thread brings.
+The file source (luma only, and luma with BGR for every frame) is compared with OpenCV's ``VideoCapture.read()``, which
+always converts, on the same generated clip in alternation. PyAV's single-threaded decoding is included to show the
+effect of the decoder's second thread.
 """
 
 from __future__ import annotations

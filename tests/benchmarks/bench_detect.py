@@ -1,9 +1,9 @@
-"""What detection costs beyond the model: ``detect()`` against the bare interpreter's ``invoke()`` for the same frames.
+"""The overhead of detection: ``detect()`` against the interpreter's ``invoke()`` for the same frames.
 
-Baseline: the same interpreter, the same input tensor, ``invoke()`` alone, turn and turn about in one run. A second
-figure times everything but the run by itself, which another load on the machine disturbs less. Frames are 720p YUV as
-a decoder leaves them, so colours and scaling count as ours. The decoders' own time is given on top, on the outputs of
-a street scene. Needs ``../shared`` (models, clips/bus.jpg).
+The baseline is ``invoke()`` alone with the same interpreter and input tensor, in alternation. A second figure measures
+everything except inference, which other load on the machine disturbs less. Frames are 720p YUV as from a decoder, so
+colour conversion and scaling are part of the overhead. The time of the output decoders is measured separately, on the
+outputs of a street scene. Needs ``../shared`` (models, clips/bus.jpg).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _against_invoke(name: str, scene: Image) -> list[Figure]:
     preprocessor = Preprocessor(network.input, keep_aspect=decoder.keep_aspect, pixel_range=decoder.pixel_range)
     tensor, _ = preprocessor.fill(frames.picture())
     outputs = network.run(tensor)
-    interpreter = network._interpreter  # the bare thing, on purpose
+    interpreter = network._interpreter  # the baseline has no wrapper
     idle = ModelDetector(
         inference_model=_Remembering(network, outputs),
         decoder=decoder,
@@ -88,7 +88,7 @@ def _against_invoke(name: str, scene: Image) -> list[Figure]:
 
 
 def _suppression() -> Figure:
-    """Ours against OpenCV's, on the same 200 boxes of 10 classes."""
+    """Compare our NMS with OpenCV's on the same 200 boxes of 10 classes."""
     random = np.random.default_rng(7)
     corner, size = random.uniform(0, 350, (200, 2)), random.uniform(10, 120, (200, 2))
     xyxy = np.concatenate([corner, corner + size], axis=1).astype(np.float32)
@@ -122,7 +122,7 @@ def _scene() -> Image:
 
 
 class _Remembering:
-    """The same network, which takes the picture in and answers from memory: what is left is everything but the run."""
+    """The same model with stored outputs instead of inference, to measure everything else."""
 
     def __init__(self, network: InferenceModel, outputs: tuple[Tensor, ...]) -> None:
         self.input, self.outputs, self.postprocess = network.input, network.outputs, network.postprocess
@@ -134,11 +134,11 @@ class _Remembering:
         return tuple(output.copy() for output in self._outputs)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
 
 class _Frames:
-    """One YUV frame of the scene, wrapped anew for each call, as a source does for each frame."""
+    """One YUV frame of the scene in a new object for each call, as a source returns it."""
 
     def __init__(self, scene: Image) -> None:
         self._frame = av.VideoFrame.from_ndarray(scene, format="bgr24").reformat(format="yuv420p")

@@ -1,7 +1,8 @@
-"""A million events of months that have no partition, while a reader and a writer run: how long does either wait?
+"""A million events of months without a partition: how long a concurrent reader and writer wait.
 
-Once by way of ingest, which makes each month's partition first; once straight into the default partition, as a bulk
-import does, from where maintenance moves them. Besides: how fast ingest takes history, against events of now.
+The events are stored once by ingest, which creates each month's partition first, and once in the default partition, as
+by a bulk import, from which maintenance moves them. It also measures the speed of ingest for old events against that
+for current ones.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _by_ingest(url: str) -> list[Figure]:
 
 
 def _take(ingest: Any, times: list[datetime]) -> list[float]:
-    """Take events in batches of a thousand; return the seconds of each."""
+    """Ingest events in batches of a thousand; return the seconds of each batch."""
     took_s: list[float] = []
     for first in range(0, len(times), 1000):
         events = batch(
@@ -84,7 +85,7 @@ def _take(ingest: Any, times: list[datetime]) -> list[float]:
         )
         start = time.perf_counter()
         if ingest.handle(events)["batchItemFailures"]:
-            raise RuntimeError("ingest gave events back")
+            raise RuntimeError("ingest returned failed events")
         took_s.append(time.perf_counter() - start)
     return took_s
 
@@ -108,7 +109,7 @@ def _imported(url: str) -> list[Figure]:
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute("SELECT (SELECT count(*) FROM events_default), count(*) FROM events").fetchone()
     if row is None or row[0] != 0 or row[1] < EVENTS:
-        raise RuntimeError(f"not all was moved: {row}")
+        raise RuntimeError(f"not all events were moved: {row}")
     return [
         Figure("longest wait during an import of a million", max(import_waits), "ms", _TARGET_MS, "lower"),
         Figure("moved to their months", EVENTS / took_s, "events/s", better="higher", note=f"{runs} runs"),
@@ -118,7 +119,7 @@ def _imported(url: str) -> list[Figure]:
 
 @contextmanager
 def _others(url: str) -> Generator[list[float]]:
-    """Let a reader and a writer run; give the list of their waits in milliseconds."""
+    """Run a reader and a writer; yield the list of their waiting times in milliseconds."""
     waits: list[float] = [0.0]
     ended = threading.Event()
     threads = [threading.Thread(target=_repeat, args=(one(url), ended, waits)) for one in (_reader, _writer)]

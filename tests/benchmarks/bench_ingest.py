@@ -1,7 +1,7 @@
-"""Ingest through the real handler (parse, validate, insert, counts, publish list) against a raw COPY of the same batch.
+"""Ingest through the real handler (parse, validate, insert, count, prepare publishing) against a raw COPY of the batch.
 
-Both write into tables of the same schema in one run, turn and turn about: the same events, the same indexes and
-triggers, one transaction a COPY. Publishing itself is left out (it is the network's time), the list for it is made.
+Both write the same events into tables with the same schema, indexes and triggers in alternation, one transaction for
+each COPY. Publications are prepared but not sent, because sending is network time.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _COLUMNS = (
     " snapshot_path, snapshot, event_data"
 )
 _ROUNDS = 15
-_DEVICES = 5  # of mixed_traffic's ten cameras, two a device
+_DEVICES = 5  # two for each of the five devices of mixed_traffic
 _TARGET_RATIO = 0.60
 
 
 class CountingPublisher:
-    """Takes what would be published."""
+    """Counts publications and discards them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -60,7 +60,7 @@ def _measure(server: PostgresServer, size: int) -> tuple[float, float]:
     for name in (handled, copied):
         server.create_database(name)
         upgrade(server.url_of(name))
-    gc.freeze()  # as the handler does when it is wired
+    gc.freeze()  # as the handler does after wiring
     publisher = CountingPublisher()
     ingest = build_ingest({"DATABASE_URL": server.url_of(handled)}, publisher=publisher)
     rounds = count()
@@ -75,7 +75,7 @@ def _measure(server: PostgresServer, size: int) -> tuple[float, float]:
             next(rounds)
             answer = ingest.handle(next(invocations))
             if answer["batchItemFailures"]:
-                raise RuntimeError("ingest gave events back")
+                raise RuntimeError("ingest returned failed events")
 
         seconds = interleaved_medians(
             {"handle": handle, "copy": lambda: _copy(connection, next(row_sets))}, rounds=_ROUNDS, warm_up=2

@@ -1,7 +1,8 @@
 """The Kafka consumer (fetch, ingest, commit offsets) against direct calls of the ingest handler with the same batches.
 
-Turn and turn about in one run, each into a database of its own on one server; the broker is librdkafka's mock cluster,
-whose threads take their share of the same machine. Publishing is left out on all sides, the list for it is made.
+They run in alternation, each with its own database on one server. The broker is librdkafka's mock cluster, whose
+threads
+use the same machine. Publications are prepared but not sent in all of them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.support.wire_events import batch, encoded, mixed_traffic
 
 _ROUNDS = 15
 _WARM_UP = 2
-_DEVICES = 5  # of mixed_traffic's ten cameras, two a device
+_DEVICES = 5  # two for each of the five devices of mixed_traffic
 _PARTITIONS = 4
 _TARGET_RATIO = 0.90
 
@@ -85,10 +86,10 @@ def _measure(server: PostgresServer, cluster: KafkaCluster, size: int) -> dict[s
         cluster.produce(topic, map(encoded, events))
     source.join(on_revoked=consumer.revoked, on_lost=consumer.lost)
     while statistics.messages < size:
-        consumer.step()  # joins, and takes the first batch
-    time.sleep(1.0)  # everything is fetched: what is measured is this side's work
+        consumer.step()  # the consumer joins its group and processes the first batch
+    time.sleep(1.0)  # all records are fetched, so only the consumer's own work is measured
     queue_events, lambda_events = iter([batch(one) for one in traffic]), iter([_lambda_event(one) for one in traffic])
-    gc.freeze()  # as the handler and the service do when they are wired
+    gc.freeze()  # as the handler and the service do after wiring
     seconds = interleaved_medians(
         {
             "handler": lambda: by_queue.handle(next(queue_events)),
@@ -100,7 +101,7 @@ def _measure(server: PostgresServer, cluster: KafkaCluster, size: int) -> dict[s
     )
     source.close()
     if statistics.messages != (1 + len(traffic)) * size or publisher.count != (1 + 3 * len(traffic)) * size:
-        raise RuntimeError(f"not every event was taken in: {statistics.messages}, {publisher.count}")
+        raise RuntimeError(f"not every event was ingested: {statistics.messages}, {publisher.count}")
     return seconds
 
 

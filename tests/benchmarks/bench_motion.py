@@ -1,8 +1,7 @@
-"""Motion: our adaptive background against OpenCV's MOG2 at 320 pixels, one thread, in the same run.
+"""Motion: the adaptive background against OpenCV's MOG2 at 320 pixels, with one thread, in the same run.
 
-Idle: the processor's time for an empty, grainy 1280x720 scene, shrinking included. Coverage: on the two clips of
-../shared (their rows are left out where that is absent), the share of frames with motion inside and outside the known
-episodes.
+Idle: processor time for an empty 1280x720 scene with sensor noise, including downscaling. Coverage: on the two clips of
+../shared (omitted where it is absent), the share of frames with motion inside and outside the known episodes.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ EPISODES = {
 ROUNDS, FRAMES_A_ROUND, WARM_UP_FRAMES = 30, 10, 60
 MOG2_LEAST_SHARE = 0.002
 PERSON_MARGIN_FRAMES = 6
-"""The persons' truth is where a whole person shows; head or legs are in view for so long before and after."""
+"""Seconds before and after an episode in which a part of the person is visible; the labels mark whole persons."""
 
 
 def run() -> list[Figure]:
@@ -54,7 +53,7 @@ def ours() -> Detects:
 
 
 def mog2() -> Detects:
-    """The peer as one would set it up: shadows left out, specks opened away, 0.2 % of the picture counts."""
+    """The baseline in a usual setup: shadows removed, morphological opening, motion from 0.2 % of the picture."""
     subtractor = cv2.createBackgroundSubtractorMOG2(500, 16, True)
     kernel = np.ones((3, 3), np.uint8)
 
@@ -129,6 +128,6 @@ def _truth(episodes: tuple[tuple[int, int], ...], count: int, margin: int) -> ND
 
 
 def _delay(active: NDArray[np.bool_], first: int, last: int) -> float:
-    """Return how many frames after its beginning an episode is seen; all of it where it is not."""
+    """Return the number of frames from the start of an episode to its detection; its length if it is not detected."""
     hits = np.flatnonzero(active[first : last + 1])
     return float(hits[0]) if len(hits) else float(last + 1 - first)

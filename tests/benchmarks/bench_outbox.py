@@ -1,7 +1,7 @@
 """The outbox against raw SQLite in the same run and folder: durable puts, draining, delivery to a broker, memory.
 
-The baseline of a put is one row of the same bytes in a transaction of its own (WAL, ``synchronous=FULL``); the
-baseline of draining is nothing but the same rows selected and deleted in batches.
+The baseline of a put is an insert of the same bytes in its own transaction (WAL, ``synchronous=FULL``). The baseline of
+draining only selects and deletes the same rows in batches.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _drain(folder: Path) -> list[Figure]:
 
 
 def _delivery(folder: Path) -> list[Figure]:
-    """Until every PUBACK is written to the outbox, against paho alone with the same bytes and the same window.
+    """Measure until every PUBACK is stored in the outbox, against paho alone with the same bytes and the same window.
 
     The broker shares the machine's cores.
     """
@@ -201,7 +201,7 @@ def _delivery(folder: Path) -> list[Figure]:
 
 
 def _memory(folder: Path) -> list[Figure]:
-    """The outbox holds what waits on disk, not in memory."""
+    """Measure memory: the outbox keeps pending events on disk and not in memory."""
     mint = Uuid7Generator()
     outbox = Outbox(folder / "memory.db", settings=OutboxSettings(max_bytes=2**34))
     outbox.put(_event(mint))

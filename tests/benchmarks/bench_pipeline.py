@@ -1,9 +1,9 @@
-"""What the pipeline costs beside the model and the decoder, on 720p.
+"""The cost of the pipeline besides model and decoder, at 720p.
 
-``overhead``: a 720p clip through the whole pipeline with detection on every frame, against the bare interpreter's
-``invoke()`` as often plus decoding alone, all three turn and turn about in one run (``../shared`` gives the model).
-``idle``: milliseconds a frame that a still 720p scene costs after decoding, motion gate on, beside MOG2 at 320 px.
-Frames of the still scene are decoded beforehand.
+``overhead``: a 720p clip through the whole pipeline with detection on every frame, against the same number of
+``invoke()`` calls plus decoding alone, in alternation (the model is in ``../shared``). ``idle``: milliseconds per frame
+of a still 720p scene after decoding, with the motion gate, beside MOG2 at 320 px. Frames of the still scene are decoded
+beforehand.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 NAMES = ("ssd_mobilenet_v1_coco_quant", "yolo11n_416_int8")
 BUSY_FRAMES = 100
 BUSY_FROM = 430
-"""A vehicle comes, stands at the barrier and goes on."""
+"""Seconds of the scene in which a vehicle arrives, stops at the barrier and leaves."""
 IDLE_FRAMES = 200
 ROUNDS = 7
 
@@ -56,13 +56,13 @@ def run() -> list[Figure]:
 def _overhead(name: str, clip: Path) -> Figure:
     model = resolve_model(name, models_location=str(MODELS), cache_dir=Path("unused"))
     network = open_litert(model.path, threads=CameraSettings(id="c", source="x").detect.threads, edgetpu=False)
-    interpreter, slot = network._interpreter, network._input_index  # the bare thing, on purpose
+    interpreter, slot = network._interpreter, network._input_index  # the baseline has no wrapper
     decoder = choose_output_decoder(network)
     given = Preprocessor(network.input, keep_aspect=decoder.keep_aspect, pixel_range=decoder.pixel_range)
     tensors = [given.fill(frame.picture)[0].copy() for frame in _read(clip)]
 
     def bare() -> None:
-        for tensor in tensors:  # the same frames: a model is up to 3 % quicker with nothing to see
+        for tensor in tensors:  # the same frames, because a model is up to 3 % faster on an empty picture
             interpreter.set_tensor(slot, tensor)
             interpreter.invoke()
 
@@ -128,7 +128,7 @@ def _read(clip: Path) -> Iterator[Frame]:
 
 
 def _frames(gate: SyntheticGate, first: int, count: int, *, still: bool = False) -> Iterator[np.ndarray]:
-    """Render frames; ``still`` repeats one moment with fresh sensor noise."""
+    """Render frames; ``still`` repeats one moment with new sensor noise."""
     moment = gate.render(first)
     rng = np.random.default_rng(3)
     for index in range(count):

@@ -1,9 +1,9 @@
-"""Plates at two million reads: fuzzy search, the other searches and statistics, through the Lambda handler, warm.
+"""Plates with two million reads: fuzzy search, the other searches and statistics, through the warm Lambda handler.
 
-Against plain SQL on the same data in the same run. The reads are made on a throw-away PostgreSQL, through the triggers
-that keep the plates: half of the reads are of regulars, half of a long tail, in four formats. And what a watch-list of
-10,000 patterns costs ingest: the same batches through two handlers in turn, one with the list and one without.
-``VEDETTE_BENCH_PLATES`` makes it smaller (100000 for a quick look).
+The baseline is plain SQL on the same data in the same run. The reads are inserted into a temporary PostgreSQL with the
+triggers that update the plate tables: half of the reads are of frequent plates, half of rare ones, in four formats. The
+cost of a watch-list of 10,000 patterns in ingest is measured with the same batches through two handlers in alternation,
+one with and one without the list. ``VEDETTE_BENCH_PLATES`` sets the number of reads (100000 for a quick run).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cloud_functions.ingest.ingest import Ingest
 from infra.local.servers.postgres import PostgresServer
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import LARGE, database_server, filled_database
-from tests.benchmarks.ingest_contest import NobodyListens, in_turn
+from tests.benchmarks.ingest_contest import DiscardingPublisher, in_turn
 from tests.benchmarks.plate_lists import any_plate, many_patterns
 from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
@@ -35,7 +35,7 @@ PATTERNS = 10_000
 WATCH_BATCH = 1000
 WATCH_ROUNDS = 60
 WATCH_WARM_UP = 3
-"""Batches in which the handler loads its patterns."""
+"""Batches that are not measured, in which the handler loads its patterns."""
 INSERT_AT_ONCE = 100_000
 EDITABLE = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -96,7 +96,7 @@ def run() -> list[Figure]:
 
 
 def watched_ingest() -> list[Figure]:
-    """What 10,000 patterns cost ingest: batches of mixed traffic through two handlers in turn, one with the list."""
+    """Measure the cost of 10,000 patterns in ingest: the same batches with and without the watch-list in turn."""
     with database_server(durable=False, settings=LARGE) as server:
         ingests = {name: _ingest(server, name, patterns) for name, patterns in (("with", PATTERNS), ("without", 0))}
         spent = in_turn(ingests, _new_plates(WATCH_ROUNDS + WATCH_WARM_UP), warm_up=WATCH_WARM_UP)
@@ -119,7 +119,7 @@ def watched_ingest() -> list[Figure]:
 
 
 def _new_plates(batches: int) -> Iterator[dict[str, Any]]:
-    """Mixed traffic whose plates were never seen before."""
+    """Return mixed traffic with new plates."""
     chance = random.Random(2)
     for number in range(batches):
         events = mixed_traffic(WATCH_BATCH, seed=number, first_sequence=1 + number * WATCH_BATCH // 5)
@@ -137,7 +137,7 @@ def _ingest(server: PostgresServer, name: str, patterns: int) -> Ingest:
         with psycopg.connect(url) as connection:
             made = create_watchlist(connection, name="all", description=None, enabled=True)
             add_patterns(connection, made.watchlist_id, many_patterns(patterns))
-    return build_ingest({"DATABASE_URL": url}, publisher=NobodyListens())
+    return build_ingest({"DATABASE_URL": url}, publisher=DiscardingPublisher())
 
 
 def _measure(url: str, api: ApiCalls) -> list[Figure]:

@@ -1,8 +1,9 @@
-"""What protecting plates costs: ingest with the site protected against without, and an API that opens plates.
+"""The cost of protecting plates in ingest and in an API that decrypts plates.
 
-Ingest: the same batches through two handlers in turn, on two databases of one server, traffic as it is (a tenth are
-plates) and plates alone. The API: through the Lambda handler, warm, the same question put in turn by one who may not
-read protected plates and one who may; all plates are protected. ``VEDETTE_BENCH_PROTECTED`` is how many distinct ones.
+Ingest: the same batches through two handlers in turn, for a protected and an unprotected site in two databases of one
+server, with mixed traffic (a tenth are plates) and with plates alone. API: the same requests through the warm Lambda
+handler, in turn by a caller without and with permission to read protected plates; all plates are protected.
+``VEDETTE_BENCH_PROTECTED`` sets the number of distinct plates.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cloud_functions.ingest.ingest import Ingest
 from infra.local.servers.postgres import PostgresServer
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import database_server
-from tests.benchmarks.ingest_contest import NobodyListens, in_turn
+from tests.benchmarks.ingest_contest import DiscardingPublisher, in_turn
 from tests.benchmarks.plate_lists import any_plate
 from tests.support.api_calls import ApiCalls
 from tests.support.protected_sites import api, protect, setting
@@ -74,11 +75,11 @@ def _handler(server: PostgresServer, name: str, folder: Path) -> Ingest:
     server.create_database(name)
     upgrade(server.url_of(name))
     variables = {"DATABASE_URL": server.url_of(name), "PLATE_MASTER_KEY": setting(folder)}
-    return build_ingest(variables, publisher=NobodyListens())
+    return build_ingest(variables, publisher=DiscardingPublisher())
 
 
 def _questions(server: PostgresServer, folder: Path) -> list[Figure]:
-    """Ask of ``DISTINCT`` plates, each read once or twice."""
+    """Measure requests over ``DISTINCT`` plates that were each read once or twice."""
     ingest = _handler(server, "asked", folder)
     url = server.url_of("asked")
     protect(url, folder)

@@ -1,7 +1,7 @@
-"""The one-machine stack: how long a start takes, and how long an event takes from MQTT to Redis.
+"""The one-machine stack: the time of a start, and the time of an event from MQTT to Redis.
 
-Every event goes the whole way: broker, IoT rule, the real ingest handler under AWS's runtime client, PostgreSQL, hub,
-fan-out, Redis. The baseline of the burst is the broker alone: the same messages, publisher to subscriber.
+Every event passes broker, IoT rule, the real ingest handler under AWS's runtime client, PostgreSQL, hub, fan-out and
+Redis. The baseline of the burst is the broker alone with the same messages, from publisher to subscriber.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ STEADY_EVENTS = 2_000
 BURST_EVENTS = 10_000
 SITE, DEVICE, CAMERA = "bench", "bench-device", "camera-1"
 TOPIC = f"vedette/{SITE}/{DEVICE}/events/{CAMERA}/tracking"
-IN_FLIGHT = 100  # AWS IoT Core's limit, and the edge agent's
+IN_FLIGHT = 100  # the limit of AWS IoT Core and of the edge agent
 
 
 def run() -> list[Figure]:
-    """Measure on a stack of its own."""
+    """Measure on a new stack."""
     folder = Path(tempfile.mkdtemp(prefix="vedette-bench-"))
     folder.chmod(0o755)
     state = folder / "state"
@@ -64,7 +64,7 @@ def _flow(urls: dict[str, str]) -> list[Figure]:
     listener = Listener(urls["redis"])
     publisher = Publisher(urls["broker"])
     try:
-        publisher.publish(20, rate=RATE)  # the functions' cold starts
+        publisher.publish(20, rate=RATE)  # includes the cold starts of the functions
         listener.wait(20)
         latencies_ms = listener.measure(lambda: publisher.publish(STEADY_EVENTS, rate=RATE), STEADY_EVENTS)
         began = time.perf_counter()
@@ -108,7 +108,7 @@ def _broker_alone(url: str, publisher: Publisher) -> float:
 
 
 class Publisher:
-    """Publishes valid tracking events that name the moment they were sent."""
+    """Publishes valid tracking events that contain their time of sending."""
 
     def __init__(self, url: str) -> None:
         self._new_id = Uuid7Generator()
@@ -154,7 +154,7 @@ class Publisher:
 
 
 class Listener:
-    """Counts events on Redis, each once, with the time they took."""
+    """Receives events from Redis and records the latency of each once."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=None)
@@ -167,7 +167,7 @@ class Listener:
         self._thread.start()
 
     def measure(self, publish: Callable[[], None], count: int) -> list[float]:
-        """Return the latencies of ``count`` events while ``publish`` sends them."""
+        """Return the latencies of the ``count`` events that ``publish`` sends."""
         before = len(self._latencies_ms)
         publish()
         self.wait(before + count)

@@ -1,10 +1,13 @@
 """The tracker's speed with 20 boxes a frame, against a textbook SORT in the same run.
 
-The baseline is SORT as its paper describes it (Bewley et al., 2016), written plainly: one 7-dimensional Kalman filter
-of small matrices an object, an IoU matrix, an exact assignment. The scene is the same for both: 20 people who walk,
-with jitter, a few misses and a few ghosts, so that pairing is not trivial. What counts is processor time, turn and turn
-about: the target is for one core, not for one core shared with whatever else runs; of several rounds the fastest is
-taken, for noise only adds.
+The baseline is SORT as its paper describes it (Bewley et al., 2016), in a plain implementation: one 7-dimensional
+Kalman
+filter for each object, an IoU matrix, an exact assignment. Both get the same scene: 20 walking people with jitter, a
+few
+misses and a few false detections, so that matching is not trivial. The figure is processor time, measured in
+alternation,
+because the target is for one core without other load. The fastest of several rounds is used, because noise only adds
+time.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ def _processor_seconds(actions: Mapping[str, Callable[[], None]], *, rounds: int
 
 
 def walking_people(objects: int = OBJECTS, frames: int = FRAMES, seed: int = 7) -> list[Detections]:
-    """Return the detections of people who walk to and fro in a 1280×720 view."""
+    """Return the detections of people who walk back and forth in a 1280×720 picture."""
     rng = np.random.default_rng(seed)
     centre = rng.uniform((100, 200), (1180, 560), (objects, 2))
     velocity = rng.uniform(-4.0, 4.0, (objects, 2)) * (1.0, 0.3)
@@ -79,7 +82,7 @@ def walking_people(objects: int = OBJECTS, frames: int = FRAMES, seed: int = 7) 
 
 
 class TextbookSort:
-    """The baseline: no care for speed beyond what the paper's authors took."""
+    """The baseline, without optimisation beyond that of the paper."""
 
     def __init__(self, *, max_age: int = 30, min_hits: int = 3, min_iou: float = 0.3) -> None:
         self._max_age, self._min_hits, self._min_iou = max_age, min_hits, min_iou
@@ -99,7 +102,7 @@ class TextbookSort:
 
 
 class _BoxFilter:
-    """Centre, area and aspect, with velocities of the first three."""
+    """A Kalman filter of centre, area and aspect ratio, with velocities of centre and area."""
 
     _F: np.ndarray = np.eye(7) + np.eye(7, k=4)
     _H: np.ndarray = np.eye(4, 7)

@@ -1,4 +1,4 @@
-"""How a benchmark measures and says what it found: medians, and ratios against a baseline of the same run."""
+"""Measurement and results of benchmarks: medians, and ratios against a baseline of the same run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value and the target it is held against."""
+    """One measured value and its target."""
 
     name: str
     value: float
@@ -22,7 +22,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None if there is no target."""
         if self.target is None:
             return None
         return self.value <= self.target if self.better == "lower" else self.value >= self.target
@@ -33,7 +33,7 @@ def interleaved_medians(
 ) -> dict[str, float]:
     """Time each action once a round, in turn, and return the median seconds of each.
 
-    Turn and turn about, so that another load on the machine falls on all of them alike.
+    The actions alternate, so that other load on the machine affects all of them equally.
     """
     for _ in range(warm_up):
         for action in actions.values():

@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL for a benchmark, and a database on it with as many rows as the figure is about."""
+"""A temporary PostgreSQL for a benchmark, and a database on it with a given number of rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.backing_services import POSTGRES_VARIABLE
 from tests.support.ports import reserve_port
 
 LARGE = ("shared_buffers=512MB", "max_wal_size=8GB")
-"""Settings for millions of rows: most of what is asked for stays in memory, as on a server of that size."""
+"""Settings for millions of rows, so that most of the requested data stays in memory as on a larger server."""
 
 
 @contextmanager
 def database_server(*, durable: bool = True, settings: tuple[str, ...] = ()) -> Generator[PostgresServer]:
-    """A server of our own: gone at the end, data and all."""
+    """Yield a temporary server, which is removed with its data at the end."""
     with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
         Path(folder).chmod(0o755)
         binaries = PostgresBinaries.choose(os.environ.get(POSTGRES_VARIABLE, "embedded"))
@@ -39,9 +39,9 @@ def database_server(*, durable: bool = True, settings: tuple[str, ...] = ()) -> 
 
 @contextmanager
 def filled_database(make_rows: LiteralString, *, rows: int, at_once: int) -> Generator[tuple[str, float]]:
-    """A database with ``rows`` rows in it; gives its URL and the seconds that making them took.
+    """Yield the URL of a database with ``rows`` rows, and the seconds that inserting them took.
 
-    ``make_rows`` inserts those from ``first`` to ``last`` of ``all``, the triggers doing their work as ever.
+    ``make_rows`` inserts the rows ``first`` to ``last`` of ``all``, with all triggers active.
     """
     with database_server(durable=False, settings=LARGE) as server:
         server.create_database("bench")

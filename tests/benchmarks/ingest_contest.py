@@ -1,4 +1,4 @@
-"""The same batches through several ingest handlers in turn: what one of them costs more than another."""
+"""Compares the cost of ingest handlers: each of them processes the same batches in turn."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import Publication
 
 
-class NobodyListens:
-    """Takes what would be published, and forgets it."""
+class DiscardingPublisher:
+    """Discards all publications."""
 
     def publish(self, publications: Sequence[Publication]) -> set[str]:
         del publications
@@ -22,13 +22,13 @@ class NobodyListens:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds a batch took each handler, by its name: by the clock, and of the handler's processor."""
+    """Seconds of each batch by the handler's name: elapsed time, and processor time of the handler."""
 
     clock: dict[str, list[float]]
     processor: dict[str, list[float]]
 
     def ratio(self, one: str, other: str) -> float:
-        """Return the median of what the same batch took ``one`` of what it took ``other``, by the clock."""
+        """Return the median over the batches of the elapsed time of ``one`` divided by that of ``other``."""
         pairs = zip(self.clock[one], self.clock[other], strict=True)
         return statistics.median(took / beside for took, beside in pairs)
 
@@ -37,7 +37,7 @@ class Spent:
 
 
 def in_turn(ingests: Mapping[str, Ingest], invocations: Iterable[Mapping[str, Any]], *, warm_up: int) -> Spent:
-    """Let each handler take each invocation, the first ones uncounted; who begins alternates."""
+    """Call each handler with each invocation in alternating order; the first invocations are not measured."""
     spent = Spent({name: [] for name in ingests}, {name: [] for name in ingests})
     for number, invocation in enumerate(invocations):
         for name in sorted(ingests, reverse=number % 2 == 0):
@@ -45,7 +45,7 @@ def in_turn(ingests: Mapping[str, Ingest], invocations: Iterable[Mapping[str, An
             answer = ingests[name].handle(invocation)
             took, used = time.perf_counter() - start, time.process_time() - cpu_start
             if answer["batchItemFailures"]:
-                raise RuntimeError("ingest gave events back")
+                raise RuntimeError("ingest returned failed events")
             if number >= warm_up:
                 spent.clock[name].append(took)
                 spent.processor[name].append(used)

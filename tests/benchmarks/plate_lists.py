@@ -1,4 +1,4 @@
-"""A watch-list of any size, a quarter of each kind, of plates like those that come by."""
+"""Generates a watch-list of any size, a quarter of each kind of pattern, for plates like those of the traffic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def any_plate(chance: random.Random) -> str:
 
 
 def any_pattern(chance: random.Random, kind: PatternKind) -> NewPattern:
-    """Return a pattern as somebody would write it who knows part of a plate."""
+    """Return a pattern as a user with partial knowledge of a plate writes it."""
     plate = any_plate(chance)
     most = None
     text = plate
@@ -47,7 +47,7 @@ def any_pattern(chance: random.Random, kind: PatternKind) -> NewPattern:
 
 
 def many_patterns(count: int, *, seed: int = 1) -> list[NewPattern]:
-    """Return so many patterns, a quarter of each kind."""
+    """Return ``count`` patterns, a quarter of each kind."""
     chance = random.Random(seed)
     kinds: tuple[PatternKind, ...] = ("exact", "glob", "regex", "fuzzy")
     return [any_pattern(chance, kinds[number % 4]) for number in range(count)]

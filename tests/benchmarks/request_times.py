@@ -1,7 +1,7 @@
-"""What requests to the API take, through the Lambda handler and warm, and what plain SQL takes for the same question.
+"""Times of API requests through the warm Lambda handler, and of plain SQL for the same result.
 
-Beside the clock's time stands the CPU time of a request, the handler's and PostgreSQL's together: all of it is one
-after the other and nothing waits for a disk, so that is what a request takes on a machine that does nothing else.
+Beside the elapsed time there is the CPU time of handler and PostgreSQL together. They run one after the other and do
+not wait for a disk, so this is the time of a request on a machine without other load.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Action = Callable[[], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What one kind of request took."""
+    """The times of one kind of request."""
 
     median_ms: float
     p95_ms: float
@@ -35,15 +35,15 @@ class Took:
 
 
 class CpuClock:
-    """CPU seconds of this process and of the API's connection in PostgreSQL."""
+    """Measures the CPU seconds of this process and of the API's PostgreSQL connection."""
 
     def __init__(self, url: str) -> None:
-        """The API must have connected already."""
+        """Requires that the API has connected to the database."""
         with psycopg.connect(url) as connection:
             found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'vedette'").fetchall()
         self._files = [Path(f"/proc/{pid}/schedstat") for (pid,) in found]
         if not all(file.exists() for file in self._files):
-            self._files = []  # not Linux: the handler's share alone
+            self._files = []  # not Linux: the handler's CPU time only
 
     def __call__(self) -> float:
         nanoseconds = sum(int(file.read_text().split()[0]) for file in self._files)
@@ -51,10 +51,10 @@ class CpuClock:
 
 
 def time_requests(url: str, actions: Mapping[str, Action], *, rounds: int) -> dict[str, Took]:
-    """Time each action in turn, round after round; raise AssertionError where one is not answered."""
+    """Time each action in turn for several rounds; raise AssertionError if a request fails."""
     wall: dict[str, list[float]] = {name: [] for name in actions}
     burnt: dict[str, list[float]] = {name: [] for name in actions}
-    next(iter(actions.values()))()  # connects
+    next(iter(actions.values()))()  # opens the connection
     cpu = CpuClock(url)
     for number in range(_WARM_UP + rounds):
         for name, action in actions.items():
@@ -73,7 +73,7 @@ def time_requests(url: str, actions: Mapping[str, Action], *, rounds: int) -> di
 
 
 def request_figures(measured: Mapping[str, Took], targets: Mapping[str, float]) -> list[Figure]:
-    """Return the p95 of each, in milliseconds, against its target where it has one."""
+    """Return the p95 of each kind of request in milliseconds, with its target if it has one."""
     return [
         Figure(f"{name}: p95", took.p95_ms, "ms", target=targets.get(name), note=str(took))
         for name, took in measured.items()
@@ -83,7 +83,7 @@ def request_figures(measured: Mapping[str, Took], targets: Mapping[str, float]) 
 def against_plain_sql(
     url: str, questions: Mapping[str, LiteralString], measured: Mapping[str, Took], **parameters: str
 ) -> list[Figure]:
-    """Return how many times as long plain SQL takes for the same questions."""
+    """Return the time of plain SQL for the same results as a multiple of the request's time."""
     figures: list[Figure] = []
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
         for name, query in questions.items():

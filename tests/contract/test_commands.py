@@ -1,4 +1,4 @@
-"""Commands, replies and heartbeats as they travel."""
+"""The wire form of commands, replies and heartbeats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _command(**fields: object) -> bytes:
 
 
 def test_commands_parse_to_their_class() -> None:
-    """The discriminator chooses; unknown fields are kept for the handler of tomorrow."""
+    """The field ``command`` selects the class; unknown fields are kept for later versions."""
     command = parse_command(_command(command="snapshot", camera_id="camera-1", urgency="high"))
     assert isinstance(command, SnapshotCommand)
     assert command.model_extra == {"urgency": "high"}
@@ -38,14 +38,14 @@ def test_commands_parse_to_their_class() -> None:
         (b" " * (MAX_COMMAND_BYTES + 1), "bytes"),
     ],
 )
-def test_bad_commands_say_what_is_wrong(payload: bytes, names: str) -> None:
-    """A device never obeys what it only half understood."""
+def test_invalid_commands_are_rejected_with_a_reason(payload: bytes, names: str) -> None:
+    """A command that is not completely valid is rejected with a reason."""
     with pytest.raises(ContractError, match=names):
         parse_command(payload)
 
 
-def test_heartbeat_keeps_what_it_does_not_know() -> None:
-    """An older cloud stores a newer device's heartbeat whole."""
+def test_heartbeat_keeps_unknown_fields() -> None:
+    """An older cloud stores all fields of a newer device's heartbeat."""
     said = {
         "site_id": "hq",
         "device_id": "gate-01",

@@ -1,4 +1,4 @@
-"""Pages agree with the tree: links resolve, modules that a page names exist, each alarm is explained."""
+"""Pages agree with the source tree: links resolve, named modules exist, each alarm is explained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _relative_links(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", _pages())
 def test_relative_links_resolve(page: str) -> None:
-    """A link to a file that was moved or removed is found."""
+    """Every relative link leads to an existing file or folder."""
     text = (ROOT / page).read_text(encoding="utf-8")
     folder = (ROOT / page).parent
     assert [target for target in _relative_links(text) if not (folder / target).exists()] == []
@@ -53,7 +53,7 @@ def test_every_alarm_is_explained() -> None:
 
 
 def test_the_glossary_is_linked_and_without_duplicates() -> None:
-    """README, the documentation's index and CONTRIBUTING lead to it; each term is defined once."""
+    """README, the documentation's index and CONTRIBUTING link to it, and each term is defined once."""
     for page in ("README.md", "docs/README.md", "CONTRIBUTING.md"):
         assert "glossary.md" in (ROOT / page).read_text(encoding="utf-8"), page
     glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Checked into a dict or into an object: the same verdict, the same content, the same reason."""
+"""Validation into a dict and into an object accepts the same events, with the same content and reasons."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _assert_alike(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_samples_come_out_alike(path: Path) -> None:
-    """Defaults are filled in and unknown fields kept in both."""
+def test_valid_samples_have_equal_results(path: Path) -> None:
+    """Both fill in defaults and keep unknown fields."""
     _assert_alike(path.read_bytes())
 
 
 @given(st.data())
-def test_spoiled_samples_come_out_alike(data: st.DataObject) -> None:
-    """Any field at any depth exchanged for something odd, left out, or added: the very same answer."""
+def test_changed_samples_have_equal_results(data: st.DataObject) -> None:
+    """With any field at any depth replaced, removed or added, both give the same result."""
     sample = json.loads(json.dumps(data.draw(st.sampled_from(SAMPLES))))
     for _ in range(data.draw(st.integers(1, 3))):
         place = sample
@@ -69,6 +69,6 @@ def test_spoiled_samples_come_out_alike(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"null", b"{}", b'"x"', b"\xff", b"[" * 5000, b" " * 200_000])
-def test_what_is_no_event_comes_out_alike(payload: bytes) -> None:
-    """Rubbish has one reason, not two."""
+def test_invalid_messages_have_equal_reasons(payload: bytes) -> None:
+    """Both reject a message that is not an event for the same reason."""
     _assert_alike(payload)

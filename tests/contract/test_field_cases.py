@@ -1,4 +1,4 @@
-"""Every case in docs/design/field-cases.md has a test of its name, and every such test has a row."""
+"""Every case in docs/design/field-cases.md has a test with its name, and every such test has a row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _tested() -> set[str]:
 
 
 def test_every_case_has_a_test_and_every_test_a_row() -> None:
-    """A case whose tests were removed, or a test of a case that the page does not explain, is found here."""
+    """A case without tests, and a test without a row on the page, are errors."""
     rows = _rows()
     assert len(rows) == len(set(rows))
     assert sorted(set(rows) - _tested()) == []

@@ -1,4 +1,4 @@
-"""The golden samples are what both halves agree on: each parses, and comes out as it went in."""
+"""The golden samples are the contract of both halves: parsing and dumping does not change them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_sample_survives_the_round_trip(path: Path) -> None:
-    """Nothing a sample says, known field or not, is lost or changed by parse and dump."""
+    """Parsing and dumping a sample keeps all fields, known or not, unchanged."""
     said = json.loads(path.read_text(encoding="utf-8"))
     kept = json.loads(dump_event(parse_event(path.read_bytes())))
     assert _without_nulls(kept) == _without_nulls(said)
@@ -28,7 +28,7 @@ def test_sample_survives_the_round_trip(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_sample_dumps_to_a_fixed_point(path: Path) -> None:
-    """Dumping twice gives the same bytes: the outbox may store what it will send."""
+    """Dumping twice gives the same bytes, so the outbox can store the bytes that it will send."""
     once = dump_event(parse_event(path.read_bytes()))
     assert dump_event(parse_event(once)) == once
 
@@ -45,17 +45,17 @@ def test_snapshot_key_follows_from_the_event(path: Path) -> None:
 
 
 def test_every_event_type_has_a_sample() -> None:
-    """A new event type without a golden sample does not pass."""
+    """Every event type has a golden sample."""
     assert {parse_event(path.read_bytes()).event_type for path in SAMPLES} == set(EVENT_TYPES)
 
 
-def test_exported_schemas_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/reference/*.schema.json says what the code says."""
+def test_exported_schemas_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/reference/*.schema.json equal the schemas of the code."""
     assert export_schemas([str(ROOT / "docs" / "reference"), "--check"]) == 0, capsys.readouterr().err
 
 
-def test_a_stale_schema_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The freshness check can fail, and names the file."""
+def test_an_outdated_schema_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The check reports an outdated file by name."""
     assert export_schemas([str(tmp_path)]) == 0
     (tmp_path / "event.schema.json").write_text("{}")
     assert export_schemas([str(tmp_path), "--check"]) == 1
@@ -89,22 +89,22 @@ def _sample(**changes: object) -> bytes:
     ],
 )
 def test_bad_messages_are_rejected_with_a_reason(payload: bytes, reason: str) -> None:
-    """Each kind of bad message has its own stable reason."""
+    """Each kind of invalid message has its own stable reason."""
     with pytest.raises(ContractError) as caught:
         parse_event(payload)
     assert caught.value.reason == reason
 
 
 def test_a_rejection_names_the_field_and_quotes_nothing() -> None:
-    """Where a message is wrong is said; what it held is not, for it may be a secret."""
+    """The rejection names the invalid field but not its value, which may be a secret."""
     with pytest.raises(ContractError, match="camera_id") as caught:
         parse_event(_sample(camera_id="rtsp://user:hunter2@camera"))
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_numbers_that_json_does_not_have_are_rejected(number: str) -> None:
-    """NaN in a typed field would poison every average downstream."""
+def test_nan_and_infinity_are_rejected(number: str) -> None:
+    """NaN in a typed field would make every average in the database NaN."""
     payload = _sample().replace(b"0.8712", number.encode())
     with pytest.raises(ContractError):
         parse_event(payload)

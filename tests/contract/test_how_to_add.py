@@ -1,4 +1,4 @@
-"""CONTRIBUTING says how many files it takes to add a thing: here a toy of each is added to a copy of the tree."""
+"""Checks the numbers of files in CONTRIBUTING by adding an example of each kind to a copy of the tree."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def _all(*edits: Edit) -> Edit:
 
 def _new(content: str) -> Edit:
     def edit(text: str) -> str:
-        assert text == "", "the toy's file exists already"
+        assert text == "", "the example's file exists already"
         return content
 
     return edit
 
 
-def _toy_sample(_: str) -> str:
+def _example_event(_: str) -> str:
     sample = json.loads((ROOT / "tests/contract/golden/event_camera_status.json").read_text(encoding="utf-8"))
     return json.dumps(sample | {"event_type": "toy", "event_data": {"wheels": 4}}, indent=2)
 
 
-def _toy_fanout(template: str) -> str:
-    """Repeat the resources of the fan-out to Redis under other names, with the toy as target."""
+def _example_fanout(template: str) -> str:
+    """Repeat the resources of the fan-out to Redis under other names, with the example as target."""
     names = ("FanoutQueue", "FanoutDeadLetters", "FanoutSubscription", "FanoutQueuePolicy", "FanoutFunction")
     blocks = [re.search(rf"^  {name}:\n(?:    .*\n|\n)+", template, re.MULTILINE) for name in (*names, "FanoutLogs")]
     copied = "".join(block[0].rstrip("\n") + "\n\n" for block in blocks if block is not None)
@@ -69,20 +69,20 @@ def _toy_fanout(template: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Toy:
-    """One thing that CONTRIBUTING explains how to add."""
+class Example:
+    """An example of one addition in CONTRIBUTING's table."""
 
     row: str
     """The first column of CONTRIBUTING's table."""
     edits: dict[str, Edit]
     check: str
-    """A program that fails where the toy does not work."""
+    """A program that fails if the example does not work."""
     tests: tuple[str, ...] = ()
-    """Tests of the tree that must pass with the toy in it."""
+    """Tests of the tree that must pass with the example in it."""
 
 
-TOYS: Final = {
-    "event type": Toy(
+EXAMPLES: Final = {
+    "event type": Example(
         row="an event type",
         edits={
             "shared/event_types.py": _insert(r"^EventType = Literal\[", '"toy", '),
@@ -95,7 +95,7 @@ TOYS: Final = {
                 ),
                 _insert(r"^Event = Annotated\[\n\s*", "ToyEvent | "),
             ),
-            "tests/contract/golden/event_toy.json": _toy_sample,
+            "tests/contract/golden/event_toy.json": _example_event,
         },
         check=(
             "from cloud_functions.api.events.requests import EventType\n"
@@ -107,7 +107,7 @@ TOYS: Final = {
         ),
         tests=("tests/contract/test_golden_events.py", "tests/contract/test_event_dicts.py"),
     ),
-    "fan-out target": Toy(
+    "fan-out target": Example(
         row="a fan-out target",
         edits={
             "cloud_functions/fanout/targets/toy.py": _new(
@@ -118,7 +118,7 @@ TOYS: Final = {
             "cloud_functions/fanout/targets/__init__.py": _insert(
                 r"^TARGETS: .*\{\n", '    "toy": "cloud_functions.fanout.targets.toy:build",\n'
             ),
-            "template.yaml": _toy_fanout,
+            "template.yaml": _example_fanout,
             "infra/packaging/Makefile": _insert(
                 r"\Z",
                 '\nbuild-FanoutToyFunction:\n\t@$(PYTHON) -m infra.packaging.build fanout "$(ARTIFACTS_DIR)"\n',
@@ -131,7 +131,7 @@ TOYS: Final = {
         ),
         tests=("tests/integration/test_template.py",),
     ),
-    "API resource": Toy(
+    "API resource": Example(
         row="an API resource",
         edits={
             "cloud_functions/api/toys/__init__.py": _new('"""Toys. ``routes``."""\n'),
@@ -159,7 +159,7 @@ TOYS: Final = {
             "assert '/api/toys' in app.openapi()['paths']\n"
         ),
     ),
-    "camera source": Toy(
+    "camera source": Example(
         row="a camera source",
         edits={
             "edge_agent/camera/toy.py": _new(
@@ -177,7 +177,7 @@ TOYS: Final = {
             "assert open_source('toy:car', settings=SourceSettings(), clock=SystemClock()) == 'opened toy:car'\n"
         ),
     ),
-    "detector runtime": Toy(
+    "detector runtime": Example(
         row="a detector runtime",
         edits={
             "edge_agent/detect/runtimes/toy.py": _new(
@@ -195,7 +195,7 @@ TOYS: Final = {
         check="from edge_agent.detect.runtimes.table import RUNTIMES\nassert 'toy' in RUNTIMES\n",
         tests=("tests/unit/edge_agent/detect/runtimes/test_table.py",),
     ),
-    "maintenance schedule": Toy(
+    "maintenance schedule": Example(
         row="a maintenance task",
         edits={
             "cloud_functions/maintenance/tasks/toy.py": _new(
@@ -231,15 +231,15 @@ TOYS: Final = {
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of every tracked file, with all toys added and the generated pages written again."""
+    """Return a copy of every tracked file, with all examples added and the generated pages renewed."""
     folder = tmp_path_factory.mktemp("tree")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    for toy in TOYS.values():
-        for name, edit in toy.edits.items():
+    for example in EXAMPLES.values():
+        for name, edit in example.edits.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(edit(path.read_text(encoding="utf-8") if path.exists() else ""), encoding="utf-8")
@@ -248,7 +248,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _python(folder: Path, *arguments: str) -> None:
-    """Run Python in the copy, whose packages come before the installed ones."""
+    """Run Python with the packages of the copy before the installed ones."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -263,26 +263,26 @@ def _counts() -> dict[str, int]:
     return {name.strip(): int(number) for name, number in rows}
 
 
-@pytest.mark.parametrize("name", TOYS)
-def test_the_count_is_that_of_the_toy(name: str) -> None:
-    """The number in the table is the number of files that the toy adds or changes, and each is named in the row."""
-    toy = TOYS[name]
-    assert _counts()[toy.row] == len(toy.edits)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_number_of_files_is_that_of_the_example(name: str) -> None:
+    """The number in the table is the number of files that the example adds or changes, and the row names each."""
+    example = EXAMPLES[name]
+    assert _counts()[example.row] == len(example.edits)
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    [row] = [line for line in page.splitlines() if line.startswith(f"| {toy.row} |")]
-    changed = [path for path in toy.edits if (ROOT / path).is_file()]
+    [row] = [line for line in page.splitlines() if line.startswith(f"| {example.row} |")]
+    changed = [path for path in example.edits if (ROOT / path).is_file()]
     assert [path for path in changed if path not in row] == []
 
 
-@pytest.mark.parametrize("name", TOYS)
-def test_a_toy_works(name: str, tree: Path) -> None:
-    """What was added can be used, and the tests that cover its kind pass with it."""
-    toy = TOYS[name]
-    _python(tree, "-W", "error", "-c", toy.check)
-    if toy.tests:
-        _python(tree, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *toy.tests)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_works(name: str, tree: Path) -> None:
+    """The example can be used, and the tests of its kind pass with it."""
+    example = EXAMPLES[name]
+    _python(tree, "-W", "error", "-c", example.check)
+    if example.tests:
+        _python(tree, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *example.tests)
 
 
-def test_the_layers_allow_the_toys(tree: Path) -> None:
-    """import-linter accepts the tree with all toys in it."""
+def test_the_layers_allow_the_examples(tree: Path) -> None:
+    """import-linter accepts the tree with all examples."""
     _python(tree, "-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))")

@@ -15,7 +15,7 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("shared", "edge_agent", "cloud_functions", "infra")
 HALVES: Final = ("edge_agent", "cloud_functions", "infra.local")
-"""Packages whose top layers CONTRIBUTING.md shows; contracts of inner folders are in pyproject.toml only."""
+"""Packages whose top layers CONTRIBUTING.md shows; contracts of inner folders are only in pyproject.toml."""
 NETWORK_CLIENTS: Final = {"boto3", "botocore", "paho"}
 NETWORK_FOLDER: Final = "edge_agent/transport/"
 LARGEST_FOLDER: Final = 12
@@ -28,7 +28,7 @@ LARGE_ON_ONE_SUBJECT: Final = {
     "infra/local/aws": "one file for each AWS service, and the parts that they share",
     "shared": "the contract: one file for each kind of message, name or identifier",
 }
-"""Folders with more than a dozen modules, and the one subject that they are about."""
+"""Folders with more than a dozen modules, and their one subject."""
 
 
 def _tracked(*suffixes: str) -> list[str]:
@@ -37,7 +37,7 @@ def _tracked(*suffixes: str) -> list[str]:
 
 
 def _imported(text: str) -> Iterator[str]:
-    """Yield the top-level package of every import, those inside functions included."""
+    """Yield the top-level package of every import, including those inside functions."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -46,7 +46,7 @@ def _imported(text: str) -> Iterator[str]:
 
 
 def test_only_transport_imports_network_clients_on_the_edge() -> None:
-    """Only modules in edge_agent/transport import boto3, botocore or paho: a new folder is covered by default."""
+    """Only modules in edge_agent/transport import boto3, botocore or paho; new folders are covered by default."""
     found = {
         name: sorted(NETWORK_CLIENTS & set(_imported((ROOT / name).read_text(encoding="utf-8"))))
         for name in _tracked(".py")
@@ -76,7 +76,7 @@ def test_every_folder_describes_itself() -> None:
 
 
 def test_large_folders_are_about_one_subject() -> None:
-    """A folder with more than a dozen modules is listed with the one subject that it is about."""
+    """A folder with more than a dozen modules is listed with its one subject."""
     modules = Counter(str(Path(name).parent) for name in _tracked(".py") if not name.endswith("__init__.py"))
     large = {folder for folder, count in modules.items() if count > LARGEST_FOLDER}
     assert large - set(LARGE_ON_ONE_SUBJECT) == set()
@@ -84,7 +84,7 @@ def test_large_folders_are_about_one_subject() -> None:
 
 
 def layer_lines(contract: dict[str, Any]) -> list[str]:
-    """Return one line for each layer of an import-linter contract, the top layer first."""
+    """Return one line for each layer of an import-linter contract, top layer first."""
     lines: list[str] = []
     for layer in contract["layers"]:
         names = [name.strip().rpartition(".")[2] for name in layer.split("|")]
@@ -104,7 +104,7 @@ def test_the_layer_diagram_shows_the_contracts() -> None:
 
 
 def test_every_skip_gives_its_reason() -> None:
-    """``pytest.skip`` and ``skipif`` have a text that is not empty; an unconditional ``skip`` mark does not occur."""
+    """``pytest.skip`` and ``skipif`` have a non-empty reason, and there is no unconditional ``skip`` mark."""
     listed = subprocess.run(["git", "ls-files", "tests"], cwd=ROOT, capture_output=True, text=True, check=True)
     silent: list[str] = []
     for name in listed.stdout.splitlines():

@@ -1,4 +1,4 @@
-"""The code and the docs use the field's terms: none of the private words that they replaced comes back."""
+"""The code and the docs use the field's terms and none of the private words that these replaced."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ REPLACED: Final = {
     "untold": "pending",
     "whoever": "the caller, or the thing itself",
 }
-"""Private words, as parts of names, and what the field says instead."""
+"""Private words that are forbidden as parts of names, and the field's term for each."""
 
 IN_TEXT_TOO: Final = (
     "belief", "misfit", "portrait", "portraits", "sieve", "sighting", "sightings", "spotting", "tell", "telling",
     "tells", "told", "untold", "whoever",
 )  # fmt: skip
-"""Those that are not written in sentences either; the others are plain English there."""
+"""The words that are also forbidden in text; the others are plain English there."""
 
 _VERSIONS: Final = "cloud_functions/db/migrations/versions/"
 ALLOWED: Final[dict[tuple[str, str], str]] = {
@@ -68,7 +68,7 @@ ALLOWED: Final[dict[tuple[str, str], str]] = {
     ("tests/benchmarks/mot/scenes.py", "arrivals"): "the rate of a Poisson process",
     ("tests/support/certificates.py", "agreement"): "key agreement, a key usage of X.509",
 }
-"""(file, word): why the word is right there."""
+"""(file, word) pairs that are allowed, and the reason."""
 
 NOT_DONE: Final = (
     "docs/design/field-cases.md",
@@ -90,13 +90,13 @@ def _files() -> list[str]:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     names = [name for name in listed.splitlines() if name.endswith((".py", ".md")) and (ROOT / name).is_file()]
     mine = Path(__file__).resolve().relative_to(ROOT).as_posix()
-    kept = {mine, "CHANGELOG.md"}  # this list itself, and what was written of earlier releases
+    kept = {mine, "CHANGELOG.md"}  # this list itself, and the text of earlier releases
     return [name for name in names if name not in kept and not name.startswith(NOT_DONE)]
 
 
 def _words(name: str, text: str) -> Iterator[str]:
-    for found in _PROSE.finditer(text):
-        yield found[1].lower()
+    for match in _PROSE.finditer(text):
+        yield match[1].lower()
     if name.endswith(".py"):
         for node in ast.walk(ast.parse(text)):
             named = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)
@@ -105,8 +105,8 @@ def _words(name: str, text: str) -> Iterator[str]:
     yield from (word.lower() for word in _WORD.findall(Path(name).stem))
 
 
-def test_no_private_word_is_left() -> None:
-    """In names, comments, docstrings, messages and pages."""
+def test_no_private_word_is_used() -> None:
+    """No name, comment, docstring, message or page contains one, except where the list allows it."""
     left = [
         f"{name}: {word} (say {REPLACED[word]})"
         for name in _files()
@@ -119,6 +119,6 @@ def test_no_private_word_is_left() -> None:
 @pytest.mark.parametrize(
     "text", ["def tell_it(): ...", "# nobody is told", "class LookSettings: ...", "x = ToldPlates()"]
 )
-def test_the_search_finds_them(text: str) -> None:
-    """As a part of a name in either style, and in a comment."""
+def test_the_search_finds_private_words(text: str) -> None:
+    """It finds them as parts of names in either style, and in comments."""
     assert set(_words("made.py", text)) & REPLACED.keys()

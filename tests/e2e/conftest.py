@@ -1,4 +1,4 @@
-"""A whole stack for end-to-end tests, and a device that sends events to it."""
+"""A complete one-machine stack for end-to-end tests, and a device that sends events to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARRIVAL_TIMEOUT_S = 60.0
 
 
 class RunningStack:
-    """A stack that the test tends itself: what a test kills comes back the way it does under ``vedette-local``."""
+    """A stack that the test supervises: parts that a test kills are restarted as under ``vedette-local``."""
 
     def __init__(self, folder: Path) -> None:
         self.state = StateFolder(folder)
@@ -42,7 +42,7 @@ class RunningStack:
         return identity.pid
 
     def until(self, condition: Callable[[], bool], *, timeout_s: float = ARRIVAL_TIMEOUT_S) -> bool:
-        """Supervise the stack until the condition holds; return whether it held in time."""
+        """Supervise the stack until the condition is true; return False after ``timeout_s`` seconds."""
 
         def check() -> bool:
             self.stack.check()
@@ -63,13 +63,13 @@ def _session_stack() -> Iterator[RunningStack]:
 
 @pytest.fixture
 def stack(_session_stack: RunningStack) -> RunningStack:
-    """The session's stack, everything in it running."""
+    """The session's stack, with all parts running."""
     assert _session_stack.until(lambda: all(part.process.alive for part in _session_stack.stack.parts), timeout_s=20)
     return _session_stack
 
 
 class EventProducer:
-    """A device in a process of its own."""
+    """A device that runs in its own process."""
 
     def __init__(self, *, folder: Path, stack: RunningStack, device: str, count: int, rate: float) -> None:
         self._stack = stack
@@ -89,13 +89,13 @@ class EventProducer:
         command += ["--broker-port", stack["broker"].rsplit(":", 1)[1], "--count", str(count), "--rate", str(rate)]
         self.process = Process(name="producer", command=command, folder=folder, ready=lambda: True)
 
-    def taken(self) -> set[str]:
-        """Return the ids of the events that the outbox has taken."""
+    def accepted(self) -> set[str]:
+        """Return the ids of the events that the outbox has stored."""
         ledger = self._folder / "ledger.txt"
         return set(ledger.read_text(encoding="ascii").split()) if ledger.is_file() else set()
 
     def stored(self) -> list[tuple[str, int]]:
-        """Return (event id, sequence) of every row that the database has of this device; nothing while it is away."""
+        """Return (event id, sequence) of each stored event of this device; empty while the database is unavailable."""
         try:
             with psycopg.connect(self._stack["database"], connect_timeout=2) as connection:
                 rows = connection.execute(
@@ -109,12 +109,12 @@ class EventProducer:
         return len(self.stored()) >= least
 
     def assert_exactly_once(self) -> None:
-        """Wait until everything has arrived, and hold the database against the ledger and the sequence."""
-        self._stack.until(lambda: len(self.taken()) >= self.count - 1 and self.has_stored(self.count))
+        """Wait until all events are stored, then compare the database with the ledger and the sequence."""
+        self._stack.until(lambda: len(self.accepted()) >= self.count - 1 and self.has_stored(self.count))
         stored = self.stored()
         assert sorted(sequence for _, sequence in stored) == list(range(1, self.count + 1))
         assert len({event_id for event_id, _ in stored}) == self.count
-        assert self.taken() <= {event_id for event_id, _ in stored}
+        assert self.accepted() <= {event_id for event_id, _ in stored}
 
 
 @pytest.fixture

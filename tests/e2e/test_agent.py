@@ -1,4 +1,4 @@
-"""The edge agent itself on a camera: pictures and events at the other end, and ``kill -9`` in between."""
+"""The edge agent with a camera: its events and snapshots reach the cloud, also after ``kill -9``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _rows(stack: RunningStack, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query, (DEVICE_ID,)).fetchall()  # type: ignore[arg-type]
 
 
-def test_kill_the_agent(stack: RunningStack, tmp_path: Path) -> None:
-    """What the agent put into its outbox before and after it was killed is stored once, and its pictures open."""
+def test_agent_killed_stores_each_event_once(stack: RunningStack, tmp_path: Path) -> None:
+    """Events in the outbox from before and after the agent was killed are stored once, with their snapshots."""
     urls = StackUrls(broker=stack["broker"], aws=stack["aws"])
     agent = agent_process(urls, folder=tmp_path, source="synthetic:gate", camera={"model": {"name": "none"}})
     entered = "SELECT id FROM events WHERE device_id = %s AND event_type = 'tracking' AND snapshot_path IS NOT NULL"
@@ -40,9 +40,9 @@ def test_kill_the_agent(stack: RunningStack, tmp_path: Path) -> None:
     last = outbox.health().last_sequence
     outbox.close()
     sequences = "SELECT sequence FROM events WHERE device_id = %s ORDER BY sequence"
-    whole = [(sequence,) for sequence in range(1, last + 1)]
-    stack.until(lambda: _rows(stack, sequences) == whole, timeout_s=30)
-    assert _rows(stack, sequences) == whole
+    all_sequences = [(sequence,) for sequence in range(1, last + 1)]
+    stack.until(lambda: _rows(stack, sequences) == all_sequences, timeout_s=30)
+    assert _rows(stack, sequences) == all_sequences
     (event_id,) = _rows(stack, entered)[0]
     picture = f"{stack['api']}/api/events/{event_id}/snapshot"
     assert stack.until(lambda: _is_jpeg(picture), timeout_s=30)

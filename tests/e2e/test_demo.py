@@ -1,4 +1,4 @@
-"""``vedette-local demo`` as a person runs it: lines as things happen, Ctrl-C, nothing left."""
+"""``vedette-local demo`` as a user runs it: it prints events, and Ctrl-C stops every process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE_S = 90.0
 
 
 class Demo:
-    """The running command and what it has printed so far."""
+    """The running command and its output so far."""
 
     def __init__(self, folder: Path, source: str) -> None:
         self.state = folder / "state"
@@ -49,15 +49,15 @@ class Demo:
         return "".join(self._lines)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Return the first match in what is printed."""
+        """Wait for output that matches the pattern and return the first match."""
         wait_until(
             lambda: re.search(pattern, self.output) is not None or self._process.poll() is not None,
             timeout_s=PATIENCE_S,
             poll_s=0.05,
         )
-        found = re.search(pattern, self.output)
-        assert found is not None, self.output
-        return found
+        match = re.search(pattern, self.output)
+        assert match is not None, self.output
+        return match
 
     @property
     def pid(self) -> int:
@@ -68,7 +68,7 @@ class Demo:
         return [identity for pid in pids if pid != besides and (identity := ProcessIdentity.of(pid))]
 
     def interrupt(self) -> int:
-        """Press Ctrl-C and return the exit status."""
+        """Send SIGINT, as Ctrl-C does, and return the exit status."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         status = self._process.wait(60)
@@ -90,13 +90,12 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-def test_the_demo_shows_what_happens_and_leaves_nothing(folder: Path) -> None:
-    """An object enters, its picture opens in a browser, its plate is published and found in the API, the
-    documentation is served, and Ctrl-C stops everything."""
+def test_demo_prints_events_and_stops_all_processes(folder: Path) -> None:
+    """An object enters, the API has its snapshot and plate and serves the documentation; Ctrl-C ends the demo."""
     demo = Demo(folder, "synthetic:gate")
     try:
-        found = demo.wait_for(r"entered.*?(http://\S+/api/events/\d+/snapshot)")
-        assert wait_until(lambda: _status(found[1]) == 200, timeout_s=30, poll_s=0.2)
+        entered = demo.wait_for(r"entered.*?(http://\S+/api/events/\d+/snapshot)")
+        assert wait_until(lambda: _status(entered[1]) == 200, timeout_s=30, poll_s=0.2)
         assert _status(f"http://127.0.0.1:{demo.port}/docs") == 200
         plate = demo.wait_for(r"plate ([A-Z0-9]{4,9}), \d+%")[1]
         with urllib.request.urlopen(f"http://127.0.0.1:{demo.port}/api/plates?plate={plate}") as answer:
@@ -110,13 +109,13 @@ def test_the_demo_shows_what_happens_and_leaves_nothing(folder: Path) -> None:
     assert "events; stopping" in demo.output
 
 
-def test_a_cameras_password_is_nowhere(folder: Path) -> None:
-    """Neither on the terminal, nor in a log or file, nor on the command line of a process that we started."""
+def test_camera_password_is_never_shown(folder: Path) -> None:
+    """The password is not in the output, in a file, or on the command line of a process that the demo starts."""
     demo = Demo(folder, f"rtsp://viewer:hush-hush@127.0.0.1:{reserve_port()}/stream")
     try:
         demo.wait_for(r"rtsp://\*\*\*@127\.0\.0\.1")
         demo.wait_for(r"camera-1 is|camera offline")
-        # The command that the person typed is the person's own affair.
+        # The demo's own command line contains the password because the test passes it there.
         for identity in demo.identities(besides=demo.pid):
             assert b"hush-hush" not in Path(f"/proc/{identity.pid}/cmdline").read_bytes()
     finally:
@@ -126,8 +125,8 @@ def test_a_cameras_password_is_nowhere(folder: Path) -> None:
     assert not [path for path in kept if b"hush-hush" in path.read_bytes()]
 
 
-def test_ctrl_c_while_starting_leaves_nothing(folder: Path) -> None:
-    """Interrupted before anything is ready, the demo takes back what it has begun."""
+def test_ctrl_c_during_start_stops_all_processes(folder: Path) -> None:
+    """A demo that is interrupted before it is ready stops the processes that it has started."""
     demo = Demo(folder, "synthetic:gate")
     demo.wait_for("starting database")
     assert wait_until(lambda: len(demo.identities()) >= 3, timeout_s=20)

@@ -1,4 +1,4 @@
-"""Passwords that mean something to an address, a shell or a decoder, against a real RTSP server."""
+"""Passwords with characters that are special in a URL, a shell or a decoder, against a real RTSP server."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ PASSWORDS = [
 
 @pytest.mark.parametrize(("auth", "raw"), [("basic", False), ("digest", True)], ids=["basic-encoded", "digest-raw"])
 @pytest.mark.parametrize("password", PASSWORDS)
-def test_edge_31_a_password_may_hold_any_character(
+def test_edge_31_password_with_any_character_logs_in(
     auth: Literal["basic", "digest"],
     raw: bool,
     password: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Percent-encoded or pasted as it is, by Basic and by Digest: the camera takes it, and nothing shows it."""
+    """Percent-encoded or not, with Basic and with Digest: the camera accepts it, and no output contains it."""
     images = numbered(5, width=160, height=64)
     with caplog.at_level(logging.DEBUG), RtspServer(images, auth=auth, user="viewer", password=password) as server:
         result = probe(server.url(user="viewer", password=password, raw=raw), CALM, frames=1)

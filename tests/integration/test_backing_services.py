@@ -1,4 +1,4 @@
-"""The service fixtures themselves: real, fresh, and back after ``kill -9``."""
+"""The service fixtures: databases are new for each test, and servers can be restarted after ``kill -9``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import redis
 from tests.support.backing_services import BrokerFixture, PostgresFixture
 
 
-def test_each_database_is_fresh_and_outlives_a_kill(postgres: PostgresFixture, database_url: str) -> None:
-    """What was committed is there after ``kill -9`` of the server."""
+def test_committed_data_survives_a_kill(postgres: PostgresFixture, database_url: str) -> None:
+    """Committed rows exist after ``kill -9`` of the server."""
     with psycopg.connect(database_url) as connection:
         connection.execute("CREATE TABLE kept (number int)")
         connection.execute("INSERT INTO kept VALUES (1)")
@@ -24,13 +24,13 @@ def test_each_database_is_fresh_and_outlives_a_kill(postgres: PostgresFixture, d
 
 
 def test_a_second_database_does_not_see_the_first(database_url: str) -> None:
-    """A table made in another test's database is not in this one."""
+    """A table that is created in one database does not exist in another."""
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
 
 
-def test_the_broker_carries_a_message_after_a_kill(mqtt_broker: BrokerFixture) -> None:
-    """The broker comes back on the same port and delivers."""
+def test_the_broker_delivers_a_message_after_a_kill(mqtt_broker: BrokerFixture) -> None:
+    """The broker restarts on the same port and delivers messages."""
     mqtt_broker.kill()
     mqtt_broker.start()
     received = threading.Event()
@@ -48,14 +48,14 @@ def test_the_broker_carries_a_message_after_a_kill(mqtt_broker: BrokerFixture) -
 
 
 def test_redis_keeps_a_value(redis_url: str) -> None:
-    """A value that was set is read again."""
+    """A value that was set can be read."""
     with redis.Redis.from_url(redis_url) as client:
         client.set("services", "here")
         assert client.get("services") == b"here"
 
 
 def test_moto_stores_an_object(moto_server: str) -> None:
-    """An object that was put is read again."""
+    """An object that was put can be read."""
     client = boto3.client(
         "s3",
         endpoint_url=moto_server,

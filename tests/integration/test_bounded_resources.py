@@ -1,4 +1,4 @@
-"""What a device holds does not grow with what happens to it: threads, open files and objects are counted."""
+"""The resources of a device stay bounded: the tests count threads, open files and objects."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ QUICK = SourceSettings(open_timeout_s=15, watchdog_s=10, backoff_min_s=0.01, bac
 
 
 @dataclass(frozen=True)
-class Held:
-    """What this process holds at a moment."""
+class ResourceUsage:
+    """The resources that this process uses at a moment."""
 
     threads: int
     files: int
     objects: int
 
 
-def held(kind: type) -> Held:
-    """Count threads, open files, and live objects of this kind."""
+def resource_usage(kind: type) -> ResourceUsage:
+    """Count threads, open files, and live objects of this type."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # what earlier tests in this process have left is not ours
+        warnings.simplefilter("ignore", ResourceWarning)  # earlier tests in this process may leave open resources
         gc.collect()
-    return Held(
+    return ResourceUsage(
         threads=threading.active_count(),
         files=sum(1 for _ in Path("/proc/self/fd").iterdir()),
         objects=sum(isinstance(one, kind) for one in gc.get_objects()),
     )
 
 
-def no_more_than(before: Held, kind: type) -> Callable[[], bool]:
-    """Tell whether no more is held than before; what has just ended may need a moment to let go."""
+def not_above(before: ResourceUsage, kind: type) -> Callable[[], bool]:
+    """Return a condition that is true when usage is not above ``before``; resources may be released with a delay."""
 
     def settled() -> bool:
-        now = held(kind)
+        now = resource_usage(kind)
         time.sleep(0.05)
         return now.threads <= before.threads and now.files <= before.files and now.objects <= before.objects
 
@@ -73,9 +73,9 @@ def no_more_than(before: Held, kind: type) -> Callable[[], bool]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-def test_edge_39_a_camera_that_drops_again_and_again_leaves_nothing_behind() -> None:
-    """After thirty lost connections the agent holds what it held after the first."""
-    others = held(NetworkConnection)  # what earlier tests in this process still refer to
+def test_edge_39_lost_camera_connections_leak_nothing() -> None:
+    """After thirty lost connections the agent uses no more threads, files and objects than after the first."""
+    others = resource_usage(NetworkConnection)  # objects that earlier tests in this process still reference
     with RtspServer(numbered(50, width=160, height=64)) as server:
         source = open_source(server.url(), settings=QUICK, clock=SystemClock())
 
@@ -85,43 +85,43 @@ def test_edge_39_a_camera_that_drops_again_and_again_leaves_nothing_behind() -> 
         eventually(lambda: seen(1))
         server.drop()
         eventually(lambda: seen(2))
-        before = held(NetworkConnection)
-        assert before.objects - others.objects <= 2  # the last error refers to the connection that it ended
+        before = resource_usage(NetworkConnection)
+        assert before.objects - others.objects <= 2  # the last error references the connection that it ended
         for plays in range(3, 33):
             server.drop()
             eventually(lambda plays=plays: seen(plays), within_s=60)
-        eventually(no_more_than(before, NetworkConnection))
+        eventually(not_above(before, NetworkConnection))
         source.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-def test_edge_39_a_broker_that_hangs_up_again_and_again_leaves_nothing_behind() -> None:
-    """After sixty lost connections there is one client, and as many threads and sockets as before."""
-    others = held(paho.Client)
+def test_edge_39_lost_broker_connections_leak_nothing() -> None:
+    """After sixty lost connections there is one client, and no additional thread or socket."""
+    others = resource_usage(paho.Client)
     broker = ScriptedBroker()
     settings = MqttSettings(host="127.0.0.1", port=broker.port, reconnect_min_s=0.01, reconnect_max_s=0.02)
     publisher = MqttPublisher(settings=settings, topics=DeviceTopics("hq", "gate-01"), on_command=lambda *_: None)
     publisher.start()
     try:
         eventually(lambda: publisher.connected)
-        before = held(paho.Client)
+        before = resource_usage(paho.Client)
         for count in range(2, 62):
             broker.drop_connections()
             eventually(lambda count=count: len(broker.connects) >= count and publisher.connected, within_s=60)
         assert before.objects - others.objects <= 1
-        eventually(no_more_than(before, paho.Client))
+        eventually(not_above(before, paho.Client))
     finally:
         publisher.close()
         broker.close()
 
 
-def test_edge_39_visits_that_are_over_are_forgotten() -> None:
-    """Somebody crosses a hundred times: as many objects live after the last crossing as after the twentieth."""
-    told: list[str] = []
+def test_edge_39_ended_tracks_are_released() -> None:
+    """An object crosses the picture a hundred times; the number of live objects does not grow after the twentieth."""
+    actions: list[str] = []
 
     def publish(built: BuiltEvent) -> None:
         if isinstance(built.event, TrackingEvent):
-            told.append(built.event.event_data.tracking_action)
+            actions.append(built.event.event_data.tracking_action)
 
     camera = CameraSettings.model_validate(
         {"id": "yard", "source": "none", "model": {"name": "none"}, "snapshots": {"enabled": False}}
@@ -148,17 +148,17 @@ def test_edge_39_visits_that_are_over_are_forgotten() -> None:
     for _ in range(20):
         cross()
     gc.collect()
-    before, left = len(gc.get_objects()), told.count("left")
+    before, left = len(gc.get_objects()), actions.count("left")
     for _ in range(80):
         cross()
     gc.collect()
-    assert told.count("left") - left > 60
+    assert actions.count("left") - left > 60
     assert len(gc.get_objects()) - before < 40
     pipeline.close()
 
 
-def test_edge_39_an_outbox_without_a_broker_stays_as_large_as_it_may(tmp_path: Path) -> None:
-    """Weeks of events with pictures: file and memory are bounded, whatever was put."""
+def test_edge_39_outbox_without_broker_stays_within_its_limit(tmp_path: Path) -> None:
+    """The file and the memory of the outbox stay bounded while events with pictures are added."""
     limit = 2 << 20
     outbox = Outbox(tmp_path / "outbox.db", settings=OutboxSettings(max_file_bytes=limit))
 

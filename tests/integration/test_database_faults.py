@@ -1,4 +1,4 @@
-"""What happens to connections when the server changes under them: read-only, ended, frozen, failed over."""
+"""Connections when the server becomes read-only, is restarted, freezes or fails over."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.wire_events import batch, failures, wire_event
 
 
 def set_read_only(url: str, value: str) -> None:
-    """Make the server refuse writes, as a demoted one does, or take them again."""
+    """Make the server refuse writes, as a demoted node does, or accept them again."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET default_transaction_read_only = off")
         connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}".encode())
@@ -36,7 +36,7 @@ def set_read_only(url: str, value: str) -> None:
 
 @pytest.fixture
 def read_only(postgres: PostgresFixture, database_url: str) -> Iterator[str]:
-    """A database that can be made read-only; it takes writes again afterwards."""
+    """A database that a test can make read-only; it is writable again after the test."""
     yield database_url
     set_read_only(postgres.url, "off")
 
@@ -52,8 +52,8 @@ def backend(database: Database) -> int:
         return connection.info.backend_pid
 
 
-def test_cloud_a1_a_refused_write_costs_the_connection(ingest: IngestHarness) -> None:
-    """After read-only came and went, the same process stores again: on another connection."""
+def test_cloud_a1_refused_write_closes_the_connection(ingest: IngestHarness) -> None:
+    """After the server was read-only, the same process stores again, with a new connection."""
     assert failures(ingest.handle(batch([wire_event()]))) == []
     before = backend(ingest.database)
     set_read_only(ingest.url, "on")
@@ -80,10 +80,8 @@ def test_cloud_a1_a_refused_write_costs_the_connection(ingest: IngestHarness) ->
         ("SELECT pg_terminate_backend(pg_backend_pid())", False),
     ],
 )
-def test_cloud_a1_a_connection_is_kept_only_while_it_can_do_its_work(
-    database_url: str, statement: str, kept: bool
-) -> None:
-    """Errors of values, statements and time limits keep it; anything that may be its own fault closes it."""
+def test_cloud_a1_connection_is_kept_only_while_it_is_usable(database_url: str, statement: str, kept: bool) -> None:
+    """Errors of values, statements and time limits keep the connection; errors that it may have caused close it."""
     database = Database(connect=connector(DatabaseSettings(url=database_url)), statement_timeout_ms=500)
     before = backend(database)
     with pytest.raises((TransientError, PermanentError, ConfigurationError)), database.transaction() as connection:
@@ -92,8 +90,8 @@ def test_cloud_a1_a_connection_is_kept_only_while_it_can_do_its_work(
     database.close()
 
 
-def test_cloud_a1_ingest_goes_on_at_once_when_its_connection_is_ended(ingest: IngestHarness) -> None:
-    """A batch whose connection is ended in the middle is stored on another one, not returned."""
+def test_cloud_a1_ingest_stores_again_when_its_connection_is_terminated(ingest: IngestHarness) -> None:
+    """A batch whose connection is terminated is stored with a new connection and is not returned."""
     ingest.handle(batch([wire_event()]))
     pid = backend(ingest.database)
     end = "CREATE FUNCTION end_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -106,8 +104,8 @@ def test_cloud_a1_ingest_goes_on_at_once_when_its_connection_is_ended(ingest: In
     assert backend(ingest.database) != pid
 
 
-def test_cloud_a1_a_restarted_server_is_reconnected_to(postgres: PostgresFixture, database_url: str) -> None:
-    """A connection from before a restart is replaced before anything is asked of it."""
+def test_cloud_a1_restarted_server_gets_a_new_connection(postgres: PostgresFixture, database_url: str) -> None:
+    """A connection from before a restart is replaced before it is used."""
     with open_ingest(database_url) as one:
         one.handle(batch([wire_event()]))
         postgres.kill()
@@ -115,10 +113,8 @@ def test_cloud_a1_a_restarted_server_is_reconnected_to(postgres: PostgresFixture
         assert failures(one.handle(batch([wire_event()]))) == []
 
 
-def test_cloud_a1_of_several_hosts_the_one_that_takes_writes_is_used(
-    postgres: PostgresFixture, service_folder: Path, read_only: str
-) -> None:
-    """The first host in the string is read-only (a demoted one); writes find the second."""
+def test_cloud_a1_writable_host_is_selected(postgres: PostgresFixture, service_folder: Path, read_only: str) -> None:
+    """The first of two hosts in the connection string is read-only, so writes use the second."""
     folder = service_folder / "second"
     folder.mkdir()
     folder.chmod(0o755)
@@ -140,8 +136,8 @@ def test_cloud_a1_of_several_hosts_the_one_that_takes_writes_is_used(
         second.process.stop()
 
 
-def test_cloud_a1_an_old_connection_is_replaced(database_url: str) -> None:
-    """A process that only reads does not stay at a node for ever that was demoted meanwhile."""
+def test_cloud_a1_old_connection_is_replaced(database_url: str) -> None:
+    """A process that only reads does not stay connected to a demoted node without limit."""
     clock = ManualClock()
     database = Database(connect=connector(DatabaseSettings(url=database_url)), max_age_s=60, monotonic=clock.monotonic)
     first = backend(database)
@@ -152,8 +148,8 @@ def test_cloud_a1_an_old_connection_is_replaced(database_url: str) -> None:
     database.close()
 
 
-def test_cloud_a1_a_server_that_cannot_be_reached_says_so_plainly() -> None:
-    """The error is a lost connection, and holds no password."""
+def test_cloud_a1_unreachable_server_is_reported_without_password() -> None:
+    """The error is that of a lost connection and does not contain the password."""
     database = Database(connect=connector(DatabaseSettings(url="postgresql://vedette:sesame@127.0.0.1:1/vedette")))
     with pytest.raises(ConnectionLostError) as raised, database.transaction():
         pass
@@ -178,7 +174,7 @@ with database.transaction() as connection:
 
 
 def frozen_client(url: str, where: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a client of ours that stops (SIGSTOP) inside a transaction which holds the outboxes' rows."""
+    """Start a client that stops (SIGSTOP) inside a transaction that locks the rows of the devices' sequences."""
     environment = os.environ | {"DATABASE_URL": url} | variables
     client = subprocess.Popen([sys.executable, "-c", FROZEN, where], stdout=subprocess.PIPE, text=True, env=environment)
     assert client.stdout is not None
@@ -194,8 +190,8 @@ def end(client: subprocess.Popen[str]) -> None:
     client.stdout.close()
 
 
-def test_cloud_b7_a_client_frozen_in_its_transaction_blocks_its_camera_for_a_while_only(ingest: IngestHarness) -> None:
-    """The server ends a transaction whose client has stopped; the batch that waited for it is stored."""
+def test_cloud_b7_frozen_transaction_blocks_for_a_limited_time(ingest: IngestHarness) -> None:
+    """The server terminates a transaction whose client is frozen; the batch that waited for it is stored."""
     ingest.handle(batch([wire_event(sequence=1)]))
     client = frozen_client(ingest.url, "idle", DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS="1500")
     try:
@@ -204,8 +200,8 @@ def test_cloud_b7_a_client_frozen_in_its_transaction_blocks_its_camera_for_a_whi
         end(client)
 
 
-def test_cloud_b7_a_client_frozen_while_it_sends_events_is_ended_by_maintenance(ingest: IngestHarness) -> None:
-    """No time limit of PostgreSQL counts while it waits for the rest of a COPY: the minute's task ends that session."""
+def test_cloud_b7_client_frozen_during_copy_is_terminated_by_maintenance(ingest: IngestHarness) -> None:
+    """PostgreSQL has no time limit for the data of a COPY, so the task of every minute terminates the session."""
     ingest.handle(batch([wire_event(sequence=1)]))
     client = frozen_client(ingest.url, "copy", DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS="1000")
     try:
@@ -218,16 +214,16 @@ def test_cloud_b7_a_client_frozen_while_it_sends_events_is_ended_by_maintenance(
         end(client)
 
 
-def test_cloud_b7_every_connection_watches_its_socket(database_url: str) -> None:
-    """Keepalives and a limit for unacknowledged data, by settings; what the connection string says counts."""
+def test_cloud_b7_every_connection_has_socket_timeouts(database_url: str) -> None:
+    """Settings control keepalives and the limit for unacknowledged data; the connection string overrides them."""
     settings = DatabaseSettings.from_environment(
         Environment(
             {"DATABASE_URL": database_url, "DATABASE_KEEPALIVE_IDLE_S": "7", "DATABASE_TCP_USER_TIMEOUT_MS": "900"}
         )
     )
     with connector(settings)() as connection:
-        told = connection.info.get_parameters()
-        assert (told["keepalives_idle"], told["tcp_user_timeout"]) == ("7", "900")
+        parameters = connection.info.get_parameters()
+        assert (parameters["keepalives_idle"], parameters["tcp_user_timeout"]) == ("7", "900")
     with connect_to(database_url + "?tcp_user_timeout=1234&application_name=mine") as connection:
-        told = connection.info.get_parameters()
-        assert (told["tcp_user_timeout"], told["application_name"]) == ("1234", "mine")
+        parameters = connection.info.get_parameters()
+        assert (parameters["tcp_user_timeout"], parameters["application_name"]) == ("1234", "mine")

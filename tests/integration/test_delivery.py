@@ -1,4 +1,4 @@
-"""Nothing acknowledged is lost: real processes, a real broker, ``kill -9`` in mid-stream."""
+"""Nothing acknowledged is lost when real processes and a real broker are killed during a stream of events."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def device_id() -> str:
-    """A device of this test alone: the broker is shared."""
+    """A device id that only this test uses, because tests share the broker."""
     return f"gate-{uuid.uuid4().hex[:8]}"
 
 
-def test_a_device_killed_again_and_again_loses_nothing(
-    tmp_path: Path, mqtt_broker: BrokerFixture, device_id: str
-) -> None:
-    """Every put that returned before a kill -9 arrives, and its sequence names one event only."""
+def test_a_repeatedly_killed_device_loses_nothing(tmp_path: Path, mqtt_broker: BrokerFixture, device_id: str) -> None:
+    """Every event whose put returned before ``kill -9`` arrives, and its sequence belongs to no other event."""
     returned: dict[str, int] = {}
     chance = random.Random(20261120)
     with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
@@ -53,10 +51,10 @@ def test_a_device_killed_again_and_again_loses_nothing(
         assert all(cloud.sequences[sequence] == event_id for event_id, sequence in returned.items())
 
 
-def test_cloud_21_a_broker_killed_in_mid_stream_costs_nothing_in_the_end(
+def test_cloud_21_killed_broker_loses_nothing_after_resend(
     tmp_path: Path, mqtt_broker: BrokerFixture, device_id: str
 ) -> None:
-    """The broker takes acknowledged messages with it; the hole is seen, asked for, and filled."""
+    """A killed broker loses acknowledged messages; the gap is found, requested and filled."""
     with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
         device = DeviceProcess(folder=tmp_path, port=mqtt_broker.port, device_id=device_id, count=3000)
         eventually(lambda: len(cloud.events) > 100, within_s=60)
@@ -77,14 +75,14 @@ def test_cloud_21_a_broker_killed_in_mid_stream_costs_nothing_in_the_end(
         device.stop()
 
 
-def test_a_broker_that_forgets_what_it_acknowledged_is_healed_by_resend(tmp_path: Path, device_id: str) -> None:
-    """Acknowledged and thrown away: a resend command for the hole brings the very same messages back."""
+def test_acknowledged_messages_that_a_broker_lost_are_resent(tmp_path: Path, device_id: str) -> None:
+    """A resend command for a gap delivers the same bytes again."""
     broker = ScriptedBroker()
     try:
         device = DeviceProcess(folder=tmp_path, port=broker.port, device_id=device_id, count=200)
         eventually(lambda: len(broker.payloads(topic_part="/events/")) == 200)
         first_time = broker.payloads(topic_part="/events/")
-        broker.published.clear()  # a broker that died here would have forgotten them just so
+        broker.published.clear()  # as a broker that ends here would lose them
         epoch = first_time[0].split(b'"sequence_epoch":"')[1].split(b'"')[0].decode()
         command = f'{{"command":"resend","command_id":"r-1","sequence_epoch":"{epoch}","ranges":[[51,150],[201,205]]}}'
         eventually(lambda: broker.subscriptions)
@@ -98,10 +96,10 @@ def test_a_broker_that_forgets_what_it_acknowledged_is_healed_by_resend(tmp_path
         broker.close()
 
 
-def test_a_device_that_was_away_is_seen_to_be_and_finds_its_commands(
+def test_a_killed_device_is_offline_and_gets_queued_commands(
     tmp_path: Path, mqtt_broker: BrokerFixture, device_id: str
 ) -> None:
-    """Killed, it is offline by its last will; back, it carries out what it was asked meanwhile."""
+    """The last will sets a killed device offline; after its restart it executes the queued commands."""
     with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
         device = DeviceProcess(folder=tmp_path, port=mqtt_broker.port, device_id=device_id, count=5)
         eventually(lambda: len(cloud.events) == 5 and cloud.statuses[-1:] == ["online"], within_s=60)
@@ -125,15 +123,15 @@ def aws_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def own_aws(tmp_path: Path) -> Iterator[AwsServer]:
-    """An S3 of this test's own, because it is stopped and started."""
+    """An S3 server that only this test uses, because the test stops and starts it."""
     server = AwsServer(folder=tmp_path / "aws", port=reserve_port())
     yield server
     server.process.stop()
 
 
 @pytest.mark.usefixtures("aws_keys")
-def test_images_wait_for_a_store_that_is_away(tmp_path: Path, own_aws: AwsServer) -> None:
-    """S3 is down when the images are made; once it is there they all arrive, each with its own bytes."""
+def test_images_wait_for_an_unavailable_store(tmp_path: Path, own_aws: AwsServer) -> None:
+    """S3 is down when the images are created; when it is available, all of them arrive with the right bytes."""
     settings = S3Settings(bucket="snapshots", region="us-east-1", endpoint_url=own_aws.url, connect_timeout_s=1)
     store = S3Store(settings=settings, device_id="gate-01")
     outbox = Outbox(tmp_path / "outbox.db")

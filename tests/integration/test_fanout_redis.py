@@ -1,4 +1,4 @@
-"""Fan-out to a real Redis: channels, the stream, and a server that is away."""
+"""Fan-out to a real Redis: channels, the stream, and an unavailable server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def records(count: int, *, camera: str) -> dict[str, Any]:
 
 
 def test_an_event_goes_to_its_three_channels(redis_url: str, client: redis.Redis) -> None:
-    """All events, its type's, and its camera's."""
+    """The channel of all events, that of its type, and that of its camera."""
     fanout = build_fanout({"REDIS_URL": redis_url})
     listener = client.pubsub(ignore_subscribe_messages=True)
     channels = ["events", "events:tracking", "events:camera:three"]
@@ -52,7 +52,7 @@ def test_an_event_goes_to_its_three_channels(redis_url: str, client: redis.Redis
 
 
 def test_the_stream_keeps_the_latest(redis_url: str, client: redis.Redis) -> None:
-    """Switched on by its name, capped about its length."""
+    """The setting for its name enables the stream; its length is capped approximately."""
     variables = {"REDIS_URL": redis_url, "REDIS_STREAM": "test-stream", "REDIS_STREAM_LENGTH": "50"}
     fanout = build_fanout(variables)
     for _ in range(5):
@@ -63,7 +63,7 @@ def test_the_stream_keeps_the_latest(redis_url: str, client: redis.Redis) -> Non
 
 
 def test_a_refused_command_fails_only_its_event(redis_url: str, client: redis.Redis) -> None:
-    """A stream name that is taken by something else: every event of the batch comes again, the channels had them."""
+    """The stream's key has another type: the events are on the channels, and all are returned for a retry."""
     client.set("not-a-stream", "text")
     fanout = build_fanout({"REDIS_URL": redis_url, "REDIS_STREAM": "not-a-stream"})
     assert fanout.handle(records(2, camera="five")) == {
@@ -71,10 +71,8 @@ def test_a_refused_command_fails_only_its_event(redis_url: str, client: redis.Re
     }
 
 
-def test_cloud_19_a_server_that_is_away_returns_the_batch_and_is_found_again(
-    redis_url: str, client: redis.Redis
-) -> None:
-    """Quickly, without waiting for it; and a broken connection is replaced."""
+def test_cloud_19_unavailable_server_returns_the_batch_and_is_reconnected(redis_url: str, client: redis.Redis) -> None:
+    """The batch is returned without a long wait, and a broken connection is replaced."""
     away = build_fanout({"REDIS_URL": "redis://127.0.0.1:1"})
     assert len(away.handle(records(3, camera="six"))["batchItemFailures"]) == 3
     fanout = build_fanout({"REDIS_URL": redis_url})

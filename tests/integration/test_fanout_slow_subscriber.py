@@ -1,4 +1,4 @@
-"""Fan-out to a Redis whose subscribers are slow, or that refuses: nobody is waited for, nothing is lost."""
+"""Fan-out to a Redis with slow subscribers, without memory or with another password: no event is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of this module's own, whose settings the tests change."""
+    """A server that only this module uses, because its tests change the settings."""
     server = RedisServer(folder=Path(tmp_path_factory.mktemp("redis")), port=reserve_port())
     server.process.start()
     yield server.url
@@ -37,7 +37,7 @@ def admin(own_redis: str) -> Iterator[redis.Redis]:
 
 
 def subscribe_and_never_read(url: str, channel: str) -> socket.socket:
-    """Subscribe over a plain socket with a small buffer, and leave what comes where it is."""
+    """Subscribe over a plain socket with a small buffer and never read from it."""
     address = redis.Redis.from_url(url).connection_pool.connection_kwargs
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -52,8 +52,8 @@ def sleepers(admin: redis.Redis) -> int:
     return sum(client["name"] == "sleeper" for client in admin.client_list())
 
 
-def test_cloud_19_a_subscriber_that_does_not_read_holds_nobody_up(own_redis: str, admin: redis.Redis) -> None:
-    """Redis drops it when its buffer is full; every event is published, and another subscriber gets them all."""
+def test_cloud_19_subscriber_that_does_not_read_delays_no_other(own_redis: str, admin: redis.Redis) -> None:
+    """Redis disconnects it when its buffer is full; another subscriber gets every event."""
     admin.config_set("client-output-buffer-limit", "pubsub 262144 0 0")
     sleeper = subscribe_and_never_read(own_redis, "events")
     eventually(lambda: admin.pubsub_numsub("events")[0][1] == 1 and sleepers(admin) == 1)
@@ -72,8 +72,8 @@ def test_cloud_19_a_subscriber_that_does_not_read_holds_nobody_up(own_redis: str
     sleeper.close()
 
 
-def test_cloud_19_a_server_without_memory_returns_what_it_refuses(own_redis: str, admin: redis.Redis) -> None:
-    """``OOM``: the batch comes again, and is taken once there is memory."""
+def test_cloud_19_server_without_memory_returns_the_batch(own_redis: str, admin: redis.Redis) -> None:
+    """After an ``OOM`` error the batch is returned, and a retry succeeds when there is memory."""
     fanout = build_fanout({"REDIS_URL": own_redis, "REDIS_STREAM": "kept"})
     admin.config_set("maxmemory", "1")
     assert len(fanout.handle(records(3, camera="full"))["batchItemFailures"]) == 3
@@ -82,10 +82,10 @@ def test_cloud_19_a_server_without_memory_returns_what_it_refuses(own_redis: str
     assert admin.xlen("kept") == 3
 
 
-def test_cloud_19_a_wrong_password_returns_the_batch_and_is_not_shown(
+def test_cloud_19_wrong_password_returns_the_batch_and_is_not_logged(
     own_redis: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is lost while somebody corrects it, and the log has neither password nor address."""
+    """No event is lost until the password is corrected, and the log contains neither password nor address."""
     host_and_port = own_redis.rpartition("@")[2].removeprefix("redis://")
     fanout = build_fanout({"REDIS_URL": f"redis://nobody:sesame-1@{host_and_port}"})
     assert len(fanout.handle(records(3, camera="locked"))["batchItemFailures"]) == 3

@@ -1,4 +1,4 @@
-"""JSON that is legal and odd, or nearly JSON: stored or rejected with a reason, its neighbours stored in any case."""
+"""Unusual and invalid JSON is stored or rejected with a reason, and the other events of the batch are stored."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
 
 
 def _with(text: str) -> bytes:
-    """Return an event whose data ends with ``text``, written as it is."""
+    """Return an event whose data ends with ``text`` verbatim."""
     event = encoded(wire_event(event_data=tracking_data(mark="HERE")))
     return event.replace(b'"mark":"HERE"', text.encode("utf-8", "surrogatepass"))
 
 
 ODD: list[tuple[str, str | None]] = [
-    ('"zones":["x"]', None),  # a doubled key: the last counts, for every reader alike
+    ('"zones":["x"]', None),  # a repeated key: every reader uses the last value
     ('"a":1,"a":2', None),
     (r'"a":"\ud800"', "not_json"),
     (r'"a":"\udfff\ud800"', "not_json"),
@@ -54,8 +54,8 @@ ODD: list[tuple[str, str | None]] = [
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_cloud_a7_odd_json_harms_no_neighbour(ingest: IngestHarness, again: bool) -> None:
-    """All of them in one batch between plain events: each is stored or rejected, with the reason that is expected."""
+def test_cloud_a7_unusual_json_affects_no_other_event(ingest: IngestHarness, again: bool) -> None:
+    """In one batch with ordinary events, each case is stored or rejected with the expected reason."""
     plain = [wire_event(sequence=number) for number in range(1, len(ODD) + 2)]
     if again:
         assert failures(ingest.handle(batch_of([body(topic_of(plain[0]), encoded(plain[0]))]))) == []
@@ -80,7 +80,7 @@ def test_cloud_a7_odd_json_harms_no_neighbour(ingest: IngestHarness, again: bool
 
 
 def test_cloud_c12_a_backslash_before_u0000_is_text(ingest: IngestHarness) -> None:
-    r"""``"\\u0000"`` is a backslash and five characters: stored, told and given out as it came."""
+    r"""``"\\u0000"`` is a backslash and five characters: it is stored, published and returned unchanged."""
     text = "C:\\u0000 and \\\\u0000"
     event = wire_event(event_data=tracking_data(note=text))
     assert failures(ingest.handle(batch_of([body(topic_of(event), encoded(event))]))) == []
@@ -88,8 +88,8 @@ def test_cloud_c12_a_backslash_before_u0000_is_text(ingest: IngestHarness) -> No
     assert ingest.publisher.documents()[0]["event_data"]["note"] == text
 
 
-def test_cloud_c12_reports_know_the_difference_too(ingest: IngestHarness) -> None:
-    """A status with such a text is taken; with a NUL it is not."""
+def test_cloud_c12_statuses_with_a_backslash_are_stored(ingest: IngestHarness) -> None:
+    """A status with such a text is stored; one with a NUL character is rejected."""
     status: dict[str, Any] = {"device_id": "gate-01", "status": "online", "note": "\\u0000"}
     ingest.handle(batch_of([body("vedette/hq/gate-01/status", encoded(status))]))
     assert ingest.dead_letters.reasons() == []
@@ -98,8 +98,8 @@ def test_cloud_c12_reports_know_the_difference_too(ingest: IngestHarness) -> Non
 
 
 @pytest.mark.parametrize("key", ["camera-1/2026-11-2\u0660/tracking_120000_000000.jpg", "imports/7.jpg", "../x"])
-def test_cloud_c5_a_stored_key_of_another_shape_breaks_nothing(database_url: str, key: str) -> None:
-    """Its picture cannot be asked for; deleting its event, with others and their pictures, works."""
+def test_cloud_c5_stored_key_in_another_format_breaks_no_request(database_url: str, key: str) -> None:
+    """Its snapshot cannot be requested; its event can be deleted together with others and their snapshots."""
     numbers = store(database_url, [stored_event(snapshot_path=key), stored_event(snapshot_path=key)])
     handler, dependencies = lambda_api(database_url)
     calls = ApiCalls(handler)

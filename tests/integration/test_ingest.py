@@ -1,4 +1,4 @@
-"""Ingest on a real PostgreSQL: what is stored, what is told, what is rejected."""
+"""Ingest on a real PostgreSQL: which events are stored, published and rejected."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
         yield one
 
 
-def test_an_event_is_stored_whole_and_told(ingest: IngestHarness) -> None:
-    """Every field of the wire lands in its column, and subscribers get the flat form with the row's own id."""
+def test_an_event_is_stored_and_published_completely(ingest: IngestHarness) -> None:
+    """Every wire field is stored in its column, and subscribers get the flat form with the row's id."""
     event = wire_event(sequence=1, made_by="a newer agent")
     assert failures(ingest.handle(batch([event]))) == []
     [row] = ingest.rows(
@@ -54,8 +54,8 @@ def test_an_event_is_stored_whole_and_told(ingest: IngestHarness) -> None:
     assert row[11] == event["snapshot"]
     assert {key: row[12][key] for key in event["event_data"]} == event["event_data"]
     assert row[13:16] == (["person"], ["gate"], 0.91)
-    [told] = ingest.publisher.documents()
-    assert told == {
+    [document] = ingest.publisher.documents()
+    assert document == {
         "id": row[0],
         "event_id": event["event_id"],
         "event_type": "tracking",
@@ -96,7 +96,7 @@ def test_an_event_is_stored_whole_and_told(ingest: IngestHarness) -> None:
         ),
     ],
 )
-def test_what_the_api_filters_by_follows_from_the_data(
+def test_filter_columns_follow_from_the_data(
     ingest: IngestHarness,
     event: dict[str, object],
     class_names: list[str] | None,
@@ -104,7 +104,7 @@ def test_what_the_api_filters_by_follows_from_the_data(
     confidence: float | None,
     plate: str | None,
 ) -> None:
-    """Each type gives the filters it has, and no other."""
+    """Each event type sets its own filter columns and no others."""
     assert failures(ingest.handle(batch([event]))) == []
     found = ingest.rows("SELECT class_names, zones, confidence, license_plate FROM events")
     assert found == [(class_names, zones, confidence, plate)]
@@ -112,12 +112,13 @@ def test_what_the_api_filters_by_follows_from_the_data(
 
 
 def test_a_large_batch_is_stored_in_chunks(database_url: str) -> None:
-    """Chunking changes nothing about what is stored, told or counted."""
+    """Chunking does not change what is stored, published or counted."""
     with open_ingest(database_url, INGEST_CHUNK_SIZE="70") as ingest:
         events = mixed_traffic(500)
         assert failures(ingest.handle(batch(events))) == []
         assert ingest.rows("SELECT count(*), count(DISTINCT event_id) FROM events") == [(500, 500)]
-        assert {told["event_id"] for told in ingest.publisher.documents()} == {event["event_id"] for event in events}
+        published = {document["event_id"] for document in ingest.publisher.documents()}
+        assert published == {event["event_id"] for event in events}
         assert ingest.rows(RECOUNT) == []
         assert ingest.rows("SELECT * FROM sequence_gaps") == []
         assert ingest.metrics.counts == {"EventsStored": 500}
@@ -128,36 +129,38 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4), st.booleans())
-def test_any_text_comes_back_as_it_went(database_url: str, texts: list[tuple[str, str]], again: bool) -> None:
-    """Backslashes, tabs, line ends, quotes, characters of any plane: stored by either statement, told alike."""
+def test_any_text_is_stored_and_published_unchanged(
+    database_url: str, texts: list[tuple[str, str]], again: bool
+) -> None:
+    """Backslashes, tabs, line ends, quotes and characters of any plane survive both insert statements."""
     events = [wire_event(event_data=tracking_data(class_name=name, oddity={name: value})) for name, value in texts]
     with open_ingest(database_url) as ingest:
         if again:
-            ingest.handle(batch(events[:1]))  # what follows is then not all new
+            ingest.handle(batch(events[:1]))  # with a stored event in the batch, ingest uses the other insert statement
         assert failures(ingest.handle(batch(events))) == []
         stored = dict(ingest.rows("SELECT event_id::text, event_data FROM events"))
         for event in events:
             data = event["event_data"]
             assert {key: stored[event["event_id"]][key] for key in data} == data
-        for told in ingest.publisher.documents():
-            assert told["event_data"] == stored[told["event_id"]]
+        for document in ingest.publisher.documents():
+            assert document["event_data"] == stored[document["event_id"]]
 
 
-def test_duplicates_are_stored_once_and_told_again_alike(ingest: IngestHarness) -> None:
-    """Within a batch and across batches; the second telling carries the stored row's id and time."""
+def test_duplicates_are_stored_once_and_published_again_unchanged(ingest: IngestHarness) -> None:
+    """Within a batch and across batches, a repeated publication has the stored row's id and time."""
     one, two = wire_event(sequence=1), wire_event(sequence=2)
     assert failures(ingest.handle(batch([one, two, one]))) == []
     assert failures(ingest.handle(batch([two, one]))) == []
     assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
     first, second = ingest.publisher.documents()[:2], ingest.publisher.documents()[2:]
-    assert sorted(first, key=lambda told: told["id"]) == sorted(second, key=lambda told: told["id"])
+    assert sorted(first, key=lambda document: document["id"]) == sorted(second, key=lambda document: document["id"])
     assert ingest.metrics.counts == {"EventsStored": 2, "EventsRepeated": 2}
     assert ingest.rows(RECOUNT) == []
 
 
 DAY_AHEAD = format_utc(datetime.now(UTC) + timedelta(days=2))
 
-POISON = [
+INVALID = [
     (lambda e: b"\xff\xfe not json", "not_json"),
     (lambda e: encoded(e)[:-5], "not_json"),
     (lambda e: encoded(e) + b"," + encoded(e), "not_json"),
@@ -177,13 +180,13 @@ POISON = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "reason"), POISON, ids=[f"{n}-{p[1]}" for n, p in enumerate(POISON)])
-def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(
-    ingest: IngestHarness, spoil, reason: str
+@pytest.mark.parametrize(("corrupt", "reason"), INVALID, ids=[f"{n}-{p[1]}" for n, p in enumerate(INVALID)])
+def test_invalid_messages_become_dead_letters_and_the_others_are_stored(
+    ingest: IngestHarness, corrupt, reason: str
 ) -> None:
-    """Promise 4: with its reason and its original bytes, and nothing else suffers."""
-    before, poison, after = wire_event(), wire_event(), wire_event()
-    text = body(topic_of(poison), spoil(poison))
+    """A dead letter has its reason and the original bytes (guarantee 4 in docs/design/architecture.md)."""
+    before, invalid, after = wire_event(), wire_event(), wire_event()
+    text = body(topic_of(invalid), corrupt(invalid))
     event = batch_of([body(topic_of(before), encoded(before)), text, body(topic_of(after), encoded(after))])
     assert failures(ingest.handle(event)) == []
     assert ingest.rows("SELECT event_id::text FROM events ORDER BY id") == [(before["event_id"],), (after["event_id"],)]
@@ -207,7 +210,7 @@ def test_poison_goes_to_the_dead_letters_and_its_neighbours_are_stored(
     ],
 )
 def test_an_unreadable_envelope_is_a_dead_letter(ingest: IngestHarness, text: str) -> None:
-    """Whatever lands on the queue, the batch survives it."""
+    """A record that is not an envelope of the IoT rule does not affect the rest of the batch."""
     good = wire_event()
     assert failures(ingest.handle(batch_of([text, body(topic_of(good), encoded(good))]))) == []
     assert ingest.dead_letters.reasons() == ["bad_envelope"]
@@ -226,13 +229,13 @@ def test_an_unreadable_envelope_is_a_dead_letter(ingest: IngestHarness, text: st
     ],
 )
 def test_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: IngestHarness, topic: str) -> None:
-    """The rule never delivers these; if somebody does, they are kept with the reason."""
+    """The IoT rule does not deliver such topics; if a message has one, it is kept with the reason."""
     assert failures(ingest.handle(batch_of([body(topic, encoded(wire_event()))]))) == []
     assert ingest.dead_letters.reasons() in (["bad_topic"], ["bad_segment"])
 
 
-def test_numbers_that_no_json_has_are_stored_as_null(ingest: IngestHarness) -> None:
-    """Python's JSON lets NaN through in fields nobody knows; PostgreSQL's does not."""
+def test_nan_and_infinity_are_stored_as_null(ingest: IngestHarness) -> None:
+    """Python's JSON parser accepts NaN in unknown fields; PostgreSQL's does not."""
     event = wire_event()
     payload = (
         encoded(event)[:-1] + b',"oddity":NaN,"event_data":' + encoded(tracking_data())[:-1] + b',"score":Infinity}}'
@@ -241,8 +244,8 @@ def test_numbers_that_no_json_has_are_stored_as_null(ingest: IngestHarness) -> N
     assert ingest.rows("SELECT event_data -> 'score' FROM events") == [(None,)]
 
 
-def test_a_row_that_the_database_cannot_hold_harms_only_itself(ingest: IngestHarness) -> None:
-    """Where PostgreSQL itself refuses, the batch is halved until the culprit stands alone."""
+def test_a_row_that_the_database_cannot_hold_is_isolated(ingest: IngestHarness) -> None:
+    """When PostgreSQL refuses a batch, ingest halves it until the refused event is alone."""
     events = sequence_of(1, 9)
     ingest.rows("SELECT 1")
     with_check = "ALTER TABLE events ADD CONSTRAINT picky CHECK (frame_number <> 13)"
@@ -258,16 +261,16 @@ def test_a_row_that_the_database_cannot_hold_harms_only_itself(ingest: IngestHar
     assert ingest.rows(RECOUNT) == []
 
 
-def test_without_dead_letters_poison_is_returned(ingest: IngestHarness) -> None:
-    """The event source keeps what nobody else could keep."""
+def test_without_dead_letters_invalid_messages_are_returned(ingest: IngestHarness) -> None:
+    """An invalid message goes back to the event source when the dead-letter queue is unavailable."""
     ingest.dead_letters.unavailable = True
     event = batch_of(["junk", body(topic_of(good := wire_event()), encoded(good))])
     assert failures(ingest.handle(event)) == message_ids(event, [0])
     assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
 
 
-def test_a_failed_publish_is_returned_and_heals(ingest: IngestHarness) -> None:
-    """Stored but untold: the retry finds the row there and tells it with the same id."""
+def test_a_failed_publish_is_returned_and_repeated(ingest: IngestHarness) -> None:
+    """An event that was stored but not published is published by the retry, with the same id."""
     one, two = wire_event(), wire_event()
     ingest.publisher.refusing = {two["event_id"]}
     event = batch([one, two, two])
@@ -276,11 +279,11 @@ def test_a_failed_publish_is_returned_and_heals(ingest: IngestHarness) -> None:
     ingest.publisher.refusing = set()
     assert failures(ingest.handle({"Records": event["Records"][1:]})) == []
     ids = dict(ingest.rows("SELECT event_id::text, id FROM events"))
-    assert {told["event_id"]: told["id"] for told in ingest.publisher.documents()} == ids
+    assert {document["event_id"]: document["id"] for document in ingest.publisher.documents()} == ids
 
 
 def test_another_devices_event_id_cannot_be_taken(ingest: IngestHarness) -> None:
-    """A device that reuses another's event_id neither replaces that event nor passes for it."""
+    """A device that reuses another device's event_id does not replace that event, and its own is rejected."""
     mine = wire_event()
     theirs = wire_event(device_id="gate-66", event_id=mine["event_id"])
     ingest.handle(batch([mine]))
@@ -291,7 +294,7 @@ def test_another_devices_event_id_cannot_be_taken(ingest: IngestHarness) -> None
 
 
 def test_a_direct_invocation_stores_or_raises(ingest: IngestHarness) -> None:
-    """The IoT rule may call the function itself: one message, no queue to leave it on."""
+    """The IoT rule may invoke the function directly with one message, which cannot be returned to a queue."""
     event = wire_event()
     direct = json.loads(body(topic_of(event), encoded(event)))
     ingest.publisher.refusing = {event["event_id"]}
@@ -304,8 +307,8 @@ def test_a_direct_invocation_stores_or_raises(ingest: IngestHarness) -> None:
     assert ingest.dead_letters.reasons() == ["bad_envelope"]
 
 
-def test_long_ago_is_stored(ingest: IngestHarness) -> None:
-    """An event of last year, or from a device whose clock battery died, is not lost."""
+def test_old_events_are_stored(ingest: IngestHarness) -> None:
+    """An event of last year, or from a device with a wrong clock, is not lost."""
     old = [wire_event(timestamp=when) for when in ("2025-11-20T12:00:00Z", "1970-01-01T00:00:05Z")]
     assert failures(ingest.handle(batch(old))) == []
     assert ingest.rows("SELECT extract(year FROM timestamp)::int FROM events_default") == [(1970,)]
@@ -313,16 +316,16 @@ def test_long_ago_is_stored(ingest: IngestHarness) -> None:
     assert ingest.rows(RECOUNT) == []
 
 
-def test_plates_are_told_in_normal_form(ingest: IngestHarness) -> None:
-    """Filter policies compare letters and digits, however the plate was read."""
+def test_plates_are_published_in_normal_form(ingest: IngestHarness) -> None:
+    """The attribute for filter policies contains only the letters and digits of the plate."""
     ingest.handle(batch([wire_event("anpr", event_data=anpr_data("B 77 XYZ"))]))
     assert ingest.publisher.published[0].attributes["license_plate"] == "B77XYZ"
     ingest.handle(batch([wire_event("detection", event_data=detection_data("car", "bus", "car"))]))
     assert ingest.publisher.published[1].attributes["class_name"] == ["car", "bus"]
 
 
-def test_a_rule_event_is_told_by_its_rule_and_its_object(ingest: IngestHarness) -> None:
-    """Subscribers may ask for crossings alone, or for people; occupancy is of nobody in particular."""
+def test_a_rule_event_has_attributes_for_rule_and_class(ingest: IngestHarness) -> None:
+    """Subscribers can filter by rule and by class; an occupancy event has no class."""
     crossing = wire_event("rule", event_data=rule_data())
     crowd = wire_event("rule", event_data=rule_data("occupancy", class_name=None, confidence=None, zone="hall"))
     assert failures(ingest.handle(batch([crossing, crowd]))) == []

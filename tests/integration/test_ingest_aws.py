@@ -1,4 +1,4 @@
-"""The handlers as Lambda calls them, wired from the environment alone, on real services and AWS's protocols (moto)."""
+"""The Lambda handlers, configured by environment variables only, with real services and moto for AWS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.wire_events import (
 ROOT = Path(__file__).resolve().parents[2]
 AWS_EVENTS = ROOT / "tests" / "aws_events"
 
-# Runs a handler on each line of its input, as Lambda would: one environment, many invocations.
+# Runs a handler for each line of its input, as one Lambda execution environment does.
 LAMBDA = """
 import importlib, json, sys
 module, name = sys.argv[1].rsplit(".", 1)
@@ -45,7 +45,7 @@ for line in sys.stdin:
 
 
 def invoke(handler: str, *events: dict[str, Any], **variables: str) -> tuple[list[dict[str, Any]], str]:
-    """Return the answers, and everything else that was printed."""
+    """Return the handler's responses and the rest of its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | variables
     done = subprocess.run(
         [sys.executable, "-c", LAMBDA, handler],
@@ -108,8 +108,8 @@ def cloud(moto_server: str) -> Iterator[Cloud]:
     one.close()
 
 
-def test_ingest_from_cold_to_published(moto_server: str, database_url: str, cloud: Cloud) -> None:
-    """Stored, published with what filter policies see, poison kept with its reason; logs and metrics in JSON."""
+def test_ingest_stores_and_publishes_after_a_cold_start(moto_server: str, database_url: str, cloud: Cloud) -> None:
+    """Events are stored and published with attributes, dead letters have a reason, logs and metrics are JSON."""
     events = [*mixed_traffic(25), wire_event("detection", event_data=detection_data("car", "bus"))]
     poison = body(topic_of(events[0]), b"nonsense")
     invocation = batch_of([*(body(topic_of(event), encoded(event)) for event in events), poison])
@@ -128,15 +128,15 @@ def test_ingest_from_cold_to_published(moto_server: str, database_url: str, clou
     assert answers[:3] == [{"batchItemFailures": []}] * 3
     assert answers[3]["error"] == "ConfigurationError"
     assert rows(database_url, "SELECT count(*) FROM events") == [(27,)]
-    told = cloud.receive(cloud.queue_url)
-    documents = [json.loads(message["Body"]) for message in told]
+    messages = cloud.receive(cloud.queue_url)
+    documents = [json.loads(message["Body"]) for message in messages]
     assert len(documents) == 28
     assert {one["event_id"] for one in documents} >= {event["event_id"] for event in events}
     attributes = {
         json.loads(message["Body"])["event_type"]: {
             name: value["StringValue"] for name, value in message["MessageAttributes"].items()
         }
-        for message in told
+        for message in messages
     }
     assert attributes["anpr"].keys() == {"event_type", "camera_id", "site_id", "license_plate"}
     assert json.loads(attributes["detection"]["class_name"]) == ["car", "bus"]
@@ -148,8 +148,8 @@ def test_ingest_from_cold_to_published(moto_server: str, database_url: str, clou
     assert any(line.get("EventsStored") == [26] for line in said)
 
 
-def test_a_hub_that_is_gone_returns_the_events(moto_server: str, database_url: str, cloud: Cloud) -> None:
-    """Stored but not told: all of them come again."""
+def test_a_missing_hub_returns_the_events(moto_server: str, database_url: str, cloud: Cloud) -> None:
+    """Events that are stored but cannot be published are returned for a retry."""
     events = sequence_of(1, 12)
     [answer], _ = invoke(
         "cloud_functions.ingest.handler.handler",
@@ -162,8 +162,8 @@ def test_a_hub_that_is_gone_returns_the_events(moto_server: str, database_url: s
     assert rows(database_url, "SELECT count(*) FROM events") == [(12,)]
 
 
-def test_a_resend_goes_through_the_data_plane(moto_server: str, database_url: str) -> None:
-    """Without complaint: what arrives on the device is the one-machine stack's test."""
+def test_a_resend_command_is_published_to_the_data_plane(moto_server: str, database_url: str) -> None:
+    """Publishing succeeds without a logged error; a test of the one-machine stack covers the delivery to the device."""
     events = [batch_of([body(topic_of(event), encoded(event))]) for event in sequence_of(3, 4)]
     answers, printed = invoke(
         "cloud_functions.ingest.handler.handler",
@@ -178,7 +178,7 @@ def test_a_resend_goes_through_the_data_plane(moto_server: str, database_url: st
 
 
 def test_fan_out_from_the_topic_to_redis(moto_server: str, redis_url: str, cloud: Cloud) -> None:
-    """What SNS really puts on the queue is what fan-out really reads, raw or wrapped."""
+    """Fan-out reads the messages that SNS puts on the queue, with and without raw message delivery."""
     event = json.loads((AWS_EVENTS / "sns_sqs_raw.json").read_text())["Records"][0]
     records = []
     for raw in ("true", "false"):
@@ -195,7 +195,7 @@ def test_fan_out_from_the_topic_to_redis(moto_server: str, redis_url: str, cloud
 
 @pytest.mark.parametrize("name", ["scheduled", "scheduled_task"])
 def test_maintenance_on_schedule(database_url: str, name: str) -> None:
-    """Every task for a bare scheduled event, one for an input that names it."""
+    """A scheduled event without input runs every task; an input with a task's name runs that one."""
     event = json.loads((AWS_EVENTS / f"{name}.json").read_text())
     [answer], _ = invoke("cloud_functions.maintenance.handler.handler", event, DATABASE_URL=database_url)
     expected = {"gaps"} if name == "scheduled_task" else {"partitions", "retention", "gaps", "tidy"}

@@ -1,4 +1,4 @@
-"""Many ingests at once, and processes and servers that are killed: every event exactly once, and exact counts."""
+"""With concurrent ingests and killed processes and servers, every event is stored once and counts are exact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def at_once(*works: Callable[[], None]) -> list[Exception]:
-    """Run these on threads of their own and return what they raised."""
+    """Run each function in its own thread and return the raised exceptions."""
     errors: list[Exception] = []
 
     def guarded(work: Callable[[], None]) -> None:
@@ -43,10 +43,10 @@ def at_once(*works: Callable[[], None]) -> list[Exception]:
     return errors
 
 
-def test_cloud_25_exactly_once_and_no_deadlock(database_url: str) -> None:
-    """Six ingests store the same events in different orders while two others delete: nothing twice, nothing stuck."""
+def test_cloud_25_concurrent_ingests_store_once_without_deadlock(database_url: str) -> None:
+    """Six ingests store the same events in different orders while two others delete them."""
     events = mixed_traffic(600, cameras=6)
-    told: set[str] = set()
+    published: set[str] = set()
     gone: list[int] = []
     done = threading.Event()
 
@@ -56,7 +56,7 @@ def test_cloud_25_exactly_once_and_no_deadlock(database_url: str) -> None:
         with open_ingest(database_url, INGEST_CHUNK_SIZE="40") as ingest:
             for start in range(0, len(mine), 60):
                 assert failures(ingest.handle(batch(mine[start : start + 60]))) == []
-            told.update(one.event_id for one in ingest.publisher.published)
+            published.update(one.event_id for one in ingest.publisher.published)
             assert ingest.dead_letters.sent == []
 
     def delete(parity: int) -> None:
@@ -75,7 +75,7 @@ def test_cloud_25_exactly_once_and_no_deadlock(database_url: str) -> None:
     for deleter in deleters:
         deleter.join()
     assert errors == []
-    assert told == {event["event_id"] for event in events}
+    assert published == {event["event_id"] for event in events}
     [(count, distinct)] = rows(database_url, "SELECT count(*), count(DISTINCT event_id) FROM events")
     assert count == distinct >= 600 - sum(gone)
     assert rows(database_url, RECOUNT) == []
@@ -109,8 +109,8 @@ def run_child(event_file: Path, url: str, *, hang: bool) -> subprocess.Popen[str
     )
 
 
-def test_kill_9_between_commit_and_publish_heals(database_url: str, tmp_path: Path) -> None:
-    """The rows are there, nobody was told; the queue delivers again, and everybody is told with the same ids."""
+def test_kill_between_commit_and_publish_is_repaired_by_the_retry(database_url: str, tmp_path: Path) -> None:
+    """Events that are stored but not published are published with the same ids when the queue delivers them again."""
     events = sequence_of(1, 20)
     event_file = tmp_path / "event.json"
     event_file.write_text(json.dumps(batch(events)))
@@ -122,14 +122,14 @@ def test_kill_9_between_commit_and_publish_heals(database_url: str, tmp_path: Pa
     assert len(stored) == 20
     with open_ingest(database_url) as ingest:
         assert failures(ingest.handle(json.loads(event_file.read_text()))) == []
-        assert {told["event_id"]: told["id"] for told in ingest.publisher.documents()} == stored
+        assert {document["event_id"]: document["id"] for document in ingest.publisher.documents()} == stored
     assert rows(database_url, "SELECT count(*) FROM events") == [(20,)]
     assert rows(database_url, RECOUNT) == []
     assert rows(database_url, "SELECT * FROM sequence_gaps") == []
 
 
-def test_postgresql_killed_in_mid_batch(postgres: PostgresFixture, database_url: str) -> None:
-    """Whatever was in flight is returned to the queue; when the server is back, everything is there once."""
+def test_batches_are_returned_while_postgresql_is_killed(postgres: PostgresFixture, database_url: str) -> None:
+    """Batches in flight are returned to the queue; after the server's restart every event is stored once."""
     events = mixed_traffic(2000)
     invocations = [batch(events[start : start + 200]) for start in range(0, 2000, 200)]
     returned = 0
@@ -153,11 +153,13 @@ def test_postgresql_killed_in_mid_batch(postgres: PostgresFixture, database_url:
     assert rows(database_url, "SELECT count(*), count(DISTINCT event_id) FROM events") == [(2000, 2000)]
     assert rows(database_url, RECOUNT) == []
     assert rows(database_url, "SELECT * FROM sequence_gaps WHERE state = 'open'") == []
-    assert {told["event_id"] for told in ingest.publisher.documents()} == {event["event_id"] for event in events}
+    assert {published["event_id"] for published in ingest.publisher.documents()} == {
+        event["event_id"] for event in events
+    }
 
 
-def test_a_database_that_is_away_returns_the_whole_batch(database_url: str) -> None:
-    """Nobody is blamed: nothing goes to the dead letters but what is poison anyway."""
+def test_an_unavailable_database_returns_the_whole_batch(database_url: str) -> None:
+    """Only invalid messages become dead letters."""
     with open_ingest("postgresql://127.0.0.1:1/nowhere", INGEST_CHUNK_SIZE="3") as ingest:
         event = batch(sequence_of(1, 10))
         event["Records"][1]["body"] = "junk"
@@ -171,7 +173,7 @@ def test_a_database_that_is_away_returns_the_whole_batch(database_url: str) -> N
 
 
 def test_a_database_without_schema_returns_the_whole_batch(postgres: PostgresFixture) -> None:
-    """A deployment in the wrong order must not turn every event into a dead letter."""
+    """Deploying before migrating must not turn every event into a dead letter."""
     postgres.start()
     name = postgres.new_database(migrated=False)
     with open_ingest(postgres.server.url_of(name)) as ingest:
@@ -182,7 +184,7 @@ def test_a_database_without_schema_returns_the_whole_batch(postgres: PostgresFix
 
 
 def test_a_connection_lost_while_idle_is_opened_again(database_url: str) -> None:
-    """An execution environment sleeps for hours; the server hangs up meanwhile; the next batch does not notice."""
+    """The next batch of an execution environment is stored although the server closed the connection meanwhile."""
     with open_ingest(database_url) as ingest:
         ingest.handle(batch(sequence_of(1, 1)))
         ended = (
@@ -196,8 +198,8 @@ def test_a_connection_lost_while_idle_is_opened_again(database_url: str) -> None
         assert ingest.rows("SELECT count(*) FROM events") == [(2,)]
 
 
-def test_statements_are_not_waited_for_for_ever(database_url: str) -> None:
-    """A lock held by somebody else ends in a retry, not in a function that hangs until it is killed."""
+def test_statements_have_a_timeout(database_url: str) -> None:
+    """A lock of another session leads to a retry; the function does not hang until Lambda ends it."""
     from cloud_functions.db.connect import Database, connector
     from cloud_functions.settings import DatabaseSettings
 

@@ -1,4 +1,4 @@
-"""The ingest function behind a Kafka event source of Lambda, on a real PostgreSQL."""
+"""The ingest function with a Kafka event source mapping, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
 
 
 def lambda_event(values: Iterable[bytes], *, mqtt_topic: str | None = None) -> dict[str, Any]:
-    """Return an invocation with one record a value, in two partitions."""
+    """Return an invocation with one record for each value, in two partitions."""
     headers = [{TOPIC_HEADER: list(mqtt_topic.encode())}] if mqtt_topic is not None else []
     records: dict[str, list[dict[str, Any]]] = {}
     for number, value in enumerate(values):
@@ -48,13 +48,13 @@ def place(partition: int, offset: int) -> dict[str, Any]:
     return {"itemIdentifier": {"partition": f"{TOPIC}-{partition}", "offset": offset}}
 
 
-def test_records_of_msk_are_stored_and_told(ingest: IngestHarness) -> None:
-    """The event AWS sends: a plate, an event with its topic in a header, and junk, which goes to the dead letters."""
+def test_records_of_msk_are_stored_and_published(ingest: IngestHarness) -> None:
+    """An MSK invocation with a plate, an event with a topic header, and an invalid record, which is dead-lettered."""
     event = json.loads((AWS_EVENTS / "kafka_msk.json").read_text(encoding="utf-8"))
     assert ingest.handle(event) == {"batchItemFailures": []}
     assert ingest.rows("SELECT event_type FROM events ORDER BY event_type") == [("anpr",), ("tracking",)]
     assert ingest.rows("SELECT count(*) FROM plate_events") == [(1,)]
-    assert {told["event_type"] for told in ingest.publisher.documents()} == {"anpr", "tracking"}
+    assert {document["event_type"] for document in ingest.publisher.documents()} == {"anpr", "tracking"}
     [kept] = ingest.dead_letters.sent
     assert (kept.reason, kept.message_id, kept.topic) == ("not_json", f"{TOPIC}-1@7", "")
     assert ingest.handle(event) == {"batchItemFailures": []}
@@ -62,16 +62,16 @@ def test_records_of_msk_are_stored_and_told(ingest: IngestHarness) -> None:
     assert ingest.rows(RECOUNT) == []
 
 
-def test_records_that_must_come_again_are_named(ingest: IngestHarness) -> None:
-    """Untold events by partition and offset; each of them, not only the first of its partition."""
+def test_records_to_retry_are_listed(ingest: IngestHarness) -> None:
+    """The response lists each unpublished event by partition and offset, not only the first of a partition."""
     events = [wire_event() for _ in range(6)]
     ingest.publisher.refusing = {events[number]["event_id"] for number in (1, 3, 4)}
     answer = ingest.handle(lambda_event(map(encoded, events)))
     assert answer == {"batchItemFailures": [place(0, 102), place(1, 100), place(1, 101)]}
 
 
-def test_a_mapping_without_partial_answers_fails_as_a_whole(database_url: str) -> None:
-    """Lambda would take any answer for success, and commit what was not done."""
+def test_a_mapping_without_partial_responses_fails_the_batch(database_url: str) -> None:
+    """Lambda would treat any response as a success and commit records that were not processed."""
     events = [wire_event() for _ in range(3)]
     with open_ingest(database_url) as ingest:
         ingest.publisher.refusing = {events[1]["event_id"]}
@@ -82,16 +82,16 @@ def test_a_mapping_without_partial_answers_fails_as_a_whole(database_url: str) -
         assert ingest.rows("SELECT count(*) FROM events") == [(3,)]
 
 
-def test_poison_that_nobody_keeps_is_given_back(ingest: IngestHarness) -> None:
-    """As from a queue."""
+def test_invalid_records_are_returned_without_dead_letters(ingest: IngestHarness) -> None:
+    """An invalid record is retried while the dead-letter queue is unavailable, as with SQS."""
     ingest.dead_letters.unavailable = True
     answer = ingest.handle(lambda_event([b"junk", encoded(wire_event())]))
     assert answer == {"batchItemFailures": [place(0, 100)]}
     assert ingest.rows("SELECT count(*) FROM events") == [(1,)]
 
 
-def test_a_topic_in_a_header_is_held_against_the_event(ingest: IngestHarness) -> None:
-    """What a bridge says it came by: an event of another device does not pass."""
+def test_a_topic_in_a_header_is_compared_with_the_event(ingest: IngestHarness) -> None:
+    """An event whose device differs from that of the topic header is rejected."""
     mine, theirs = wire_event(), wire_event(device_id="gate-66")
     assert (
         ingest.handle(lambda_event(map(encoded, (mine, theirs)), mqtt_topic=topic_of(mine)))["batchItemFailures"] == []
@@ -102,13 +102,13 @@ def test_a_topic_in_a_header_is_held_against_the_event(ingest: IngestHarness) ->
 
 @pytest.mark.parametrize("topic", ["", "vedette/hq/gate-01/commands/x", "vedette/+/#/heartbeat", "\xff"])
 def test_a_header_with_a_topic_that_is_not_for_ingest_is_a_dead_letter(ingest: IngestHarness, topic: str) -> None:
-    """A header that says something is believed to mean it."""
+    """A topic header is used even if it is not a topic for ingest."""
     ingest.handle(lambda_event([encoded(wire_event())], mqtt_topic=topic))
     assert ingest.dead_letters.reasons() in (["bad_topic"], ["bad_segment"])
 
 
-def test_devices_reports_come_with_their_topic(ingest: IngestHarness) -> None:
-    """A status is known by the topic in its header, and dated by the broker."""
+def test_device_messages_are_recognised_by_their_topic(ingest: IngestHarness) -> None:
+    """A status is recognised by the topic in its header, and has the broker's time."""
     status = {"schema_version": 1, "site_id": "hq", "device_id": "gate-01", "status": "offline", "agent_version": "1"}
     status["timestamp"] = "2026-11-20T12:00:00Z"
     ingest.handle(lambda_event([json.dumps(status).encode()], mqtt_topic="vedette/hq/gate-01/status"))
@@ -117,8 +117,8 @@ def test_devices_reports_come_with_their_topic(ingest: IngestHarness) -> None:
     assert ingest.rows(dated) == [("offline", 1_795_170_645_500)]
 
 
-def test_holes_are_looked_for_only_in_what_came_over_mqtt(ingest: IngestHarness) -> None:
-    """A Kafka topic may hold some of a device's events only, and loses none of them; a header says that it is all."""
+def test_gaps_are_detected_only_in_messages_with_a_topic(ingest: IngestHarness) -> None:
+    """A Kafka topic may contain only some of a device's events; records with a topic header contain all of them."""
     events = [wire_event(sequence=number) for number in (1, 5, 9)]
     bad = wire_event(sequence=12, confidence=7, event_data={})
     ingest.handle(lambda_event(map(encoded, [*events, bad])))

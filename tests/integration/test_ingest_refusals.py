@@ -1,4 +1,4 @@
-"""Ingest when a plate is missing, and when PostgreSQL's disk is full."""
+"""Ingest with a missing plate, and with a full disk of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
     ],
     ids=["no normal form", "no result", "NULL", "left out", "a number", "empty", "no data"],
 )
-def test_cloud_22_a_read_without_a_plate_harms_only_itself(ingest: IngestHarness, data: dict[str, Any]) -> None:
-    """It becomes a dead letter with its reason; the reads before and after it are stored and can be found."""
+def test_cloud_22_read_without_a_plate_is_rejected_alone(ingest: IngestHarness, data: dict[str, Any]) -> None:
+    """It becomes a dead letter with its reason; the reads before and after it are stored and found."""
     before, odd, after = (
         wire_event("anpr", event_data=each) for each in (anpr_data("B 1 A"), data, anpr_data("B 2 B"))
     )
@@ -57,8 +57,8 @@ CREATE TRIGGER disk_is_full BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTIO
 """
 
 
-def test_cloud_26_a_full_disk_returns_everything_and_loses_nothing(ingest: IngestHarness) -> None:
-    """PostgreSQL refuses with ``disk_full``: no event is blamed, and with room again all are stored once."""
+def test_cloud_26_full_disk_returns_batches_and_loses_nothing(ingest: IngestHarness) -> None:
+    """After ``disk_full`` errors there is no dead letter, and with free space again all events are stored once."""
     batches = [batch(events) for events in (mixed_traffic(30), mixed_traffic(30, seed=2, first_sequence=100))]
     assert failures(ingest.handle(batches[0])) == []
     with psycopg.connect(ingest.url, autocommit=True) as connection:

@@ -1,4 +1,5 @@
-"""``vedette-ingest kafka`` as real processes, on a real broker and a real PostgreSQL: nothing is lost or done twice."""
+"""``vedette-ingest kafka`` in real processes, with librdkafka's mock cluster and a real PostgreSQL: every record is
+processed once."""
 
 from __future__ import annotations
 
@@ -40,19 +41,19 @@ class Member:
         return self._log.read_text(encoding="utf-8")
 
     def partitions(self) -> int:
-        """Return how many partitions this member has, according to its log."""
+        """Return the number of partitions that this member has according to its log."""
         counts = re.findall(r"assigned .*; (\d+) partitions in total", self.log())
         return int(counts[-1]) if counts else 0
 
     def counted(self, what: str) -> int:
-        """Return a count of the last statistics."""
+        """Return one count of the last logged statistics."""
         return int(re.findall(rf"(\d+) {what}", self.log())[-1])
 
     def wait_until_logged(self, what: str) -> None:
         assert wait_until(lambda: re.search(what, self.log()) is not None, timeout_s=30, poll_s=0.02), self.log()
 
     def stop(self) -> int:
-        """SIGTERM; return the exit status."""
+        """Send SIGTERM and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
@@ -63,7 +64,7 @@ class Member:
 
 
 class Scene:
-    """A topic, a group and a database of one test's own."""
+    """A topic, a consumer group and a database of one test."""
 
     def __init__(self, *, name: str, kafka: KafkaCluster, database_url: str, folder: Path) -> None:
         self.kafka = kafka
@@ -93,25 +94,25 @@ class Scene:
         return member
 
     def stored(self) -> int:
-        """Return how many events the database has; none while it is away."""
+        """Return the number of stored events; 0 while the database is unavailable."""
         try:
             return int(rows(self.database_url, "SELECT count(*) FROM events")[0][0])
         except psycopg.OperationalError:
             return 0
 
     def wait_until_stored(self, least: int) -> None:
-        told = wait_until(lambda: self.stored() >= least, timeout_s=60, poll_s=0.05)
-        assert told, "\n".join(f"{self.stored()} are stored", *[member.log() for member in self.members])
+        reached = wait_until(lambda: self.stored() >= least, timeout_s=60, poll_s=0.05)
+        assert reached, "\n".join(f"{self.stored()} are stored", *[member.log() for member in self.members])
 
     def committed(self) -> int:
-        """Return how many records are committed, over all partitions."""
+        """Return the number of committed records over all partitions."""
         return sum(self.kafka.committed(self.topic, group=self.group).values())
 
     def wait_until_committed(self, count: int) -> None:
         assert wait_until(lambda: self.committed() == count, timeout_s=30, poll_s=0.1), self.committed()
 
     def assert_exactly_once(self, events: list[dict[str, Any]]) -> None:
-        """Hold the database against what was produced: each event once, and the counts kept with them exact."""
+        """Check that each produced event is stored once and that the counts are exact."""
         self.wait_until_stored(len(events))
         stored = [event_id for (event_id,) in rows(self.database_url, "SELECT event_id::text FROM events")]
         assert sorted(stored) == sorted(event["event_id"] for event in events)
@@ -129,7 +130,8 @@ def scene(request: pytest.FixtureRequest, kafka: KafkaCluster, database_url: str
 
 
 def test_events_arrive_and_are_committed(scene: Scene) -> None:
-    """Stored once, told of every hundred messages, committed to the end; SIGTERM ends it with a summary."""
+    """Events are stored once, statistics are logged every hundred messages, all offsets are committed, and SIGTERM
+    ends the process with a summary."""
     events = mixed_traffic(250)
     scene.kafka.produce_events(scene.topic, events)
     member = scene.start("--batch", "50")
@@ -140,15 +142,15 @@ def test_events_arrive_and_are_committed(scene: Scene) -> None:
     assert re.search(r" 250 messages: 250 stored, 0 repeated, 0 matched, 0 rejected; \d", member.log())
 
 
-def test_cloud_20_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene) -> None:
-    """Two share a topic; one dies by ``kill -9`` with a batch in hand: the other takes over and nothing is missing."""
+def test_cloud_20_member_killed_in_a_transaction_is_replaced(scene: Scene) -> None:
+    """Of two members of a group, one is killed while it processes a batch; the other takes over its partitions."""
     events = mixed_traffic(800)
     members = [scene.start("--batch", "40"), scene.start("--batch", "40")]
     assert wait_until(lambda: all(member.partitions() > 0 for member in members), timeout_s=30, poll_s=0.05)
     scene.kafka.produce_events(scene.topic, events[:200])
     scene.wait_until_stored(50)
     with psycopg.connect(scene.database_url) as connection:
-        connection.execute("LOCK TABLE events IN SHARE MODE")  # both members now stand in the middle of a batch
+        connection.execute("LOCK TABLE events IN SHARE MODE")  # both members now process a batch
         scene.kafka.produce_events(scene.topic, events[200:600])
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         assert wait_until(lambda: rows(scene.database_url, waiting) == [(2,)], timeout_s=30, poll_s=0.02)
@@ -160,8 +162,8 @@ def test_cloud_20_a_member_is_killed_in_the_middle_of_a_transaction(scene: Scene
     assert members[1].stop() == 0
 
 
-def test_a_member_dies_between_the_databases_commit_and_its_own(scene: Scene) -> None:
-    """What it had stored comes to the next one again, and is found there."""
+def test_member_killed_before_the_offset_commit_repeats_nothing(scene: Scene) -> None:
+    """The next member gets the stored records again and counts them as repeated."""
     events = mixed_traffic(120)
     scene.kafka.produce_events(scene.topic, events)
     first = scene.start("--batch", "30", module="tests.support.dying_consumer")
@@ -176,15 +178,15 @@ def test_a_member_dies_between_the_databases_commit_and_its_own(scene: Scene) ->
     assert (second.counted("stored"), second.counted("repeated")) == (120 - stored, stored)
 
 
-def test_sigterm_in_mid_stream_leaves_offsets_as_the_database_is(scene: Scene) -> None:
-    """What was stored is committed, and no record that was not is; the next member goes on there, repeating nothing."""
+def test_sigterm_commits_the_offsets_of_stored_records(scene: Scene) -> None:
+    """Exactly the offsets of stored records are committed, so the next member repeats nothing."""
     events = mixed_traffic(2200)
     scene.kafka.produce_events(scene.topic, events[:2000])
     first = scene.start("--batch", "10")
     scene.wait_until_stored(40)
     assert first.stop() == 0
     stored = scene.stored()
-    assert 40 <= stored < 2000, "the stream was over before anything could be stopped in the middle of it"
+    assert 40 <= stored < 2000, "all events were stored before the test could stop the member"
     assert scene.committed() == stored
     scene.kafka.produce_events(scene.topic, events[2000:])
     second = scene.start("--batch", "500")
@@ -194,16 +196,16 @@ def test_sigterm_in_mid_stream_leaves_offsets_as_the_database_is(scene: Scene) -
     assert f" {2200 - stored} messages: {2200 - stored} stored, 0 repeated," in second.log()
 
 
-def test_cloud_20_members_come_and_go_in_mid_stream(scene: Scene) -> None:
-    """Each event is stored by one member, whoever has its partition when; who leaves does not keep others waiting.
+def test_cloud_20_members_join_and_leave_during_a_stream(scene: Scene) -> None:
+    """Each event is stored once while partitions move between members, and a leaving member does not delay others.
 
-    This broker takes no commits while a group is rearranged (Kafka's own mostly does), so some may be brought twice.
+    The mock broker accepts no commits during a rebalance (Kafka mostly does), so some records may be delivered twice.
     """
     events = mixed_traffic(3000)
     produced: list[dict[str, Any]] = []
 
     def stream_until(condition: Callable[[], bool]) -> None:
-        """Keep some events under way: no more than a hundred, so that they last however long a member needs."""
+        """Produce events, at most a hundred ahead, so that the stream lasts until the condition is true."""
 
         def step() -> bool:
             if condition():
@@ -230,11 +232,11 @@ def test_cloud_20_members_come_and_go_in_mid_stream(scene: Scene) -> None:
     assert first.counted("stored") + second.counted("stored") == len(produced)
 
 
-def test_the_database_is_killed_and_comes_back(scene: Scene, postgres: PostgresFixture) -> None:
-    """Meanwhile nothing is committed, and the consumer waits rather than spins; then everything is there, once."""
+def test_consumer_waits_while_the_database_is_down(scene: Scene, postgres: PostgresFixture) -> None:
+    """While the database is down the consumer commits nothing and does not spin; then each event is stored once."""
     events = mixed_traffic(600)
     scene.kafka.produce_events(scene.topic, events[:200])
-    member = scene.start("--batch", "20")  # so that more waits than may be held
+    member = scene.start("--batch", "20")  # more records than a member may hold
     scene.wait_until_stored(100)
     postgres.kill()
     try:
@@ -258,8 +260,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_the_broker_goes_away_and_comes_back(scene: Scene) -> None:
-    """Connections break and sessions expire; the member joins again and goes on."""
+def test_consumer_rejoins_after_a_broker_outage(scene: Scene) -> None:
+    """Connections and sessions are lost; the member joins the group again and continues."""
     events = mixed_traffic(400)
     scene.kafka.produce_events(scene.topic, events[:200])
     member = scene.start("--batch", "50")
@@ -273,8 +275,8 @@ def test_the_broker_goes_away_and_comes_back(scene: Scene) -> None:
     assert member.stop() == 0
 
 
-def test_cloud_20_poison_goes_to_the_dead_letters_and_blocks_no_partition(scene: Scene) -> None:
-    """Each with its reason, where it lay, and its bytes; what is too large for any queue is cut, and says so."""
+def test_cloud_20_invalid_records_become_dead_letters_and_block_no_partition(scene: Scene) -> None:
+    """A dead letter has its reason, partition, offset and bytes; a value that is too large is truncated and marked."""
     good = [wire_event("anpr") for _ in range(8)]
     huge = b"x" * 600_000
     poison = [b"not an event", None, huge, encoded(wire_event() | {"schema_version": 99})]
@@ -301,8 +303,8 @@ def test_cloud_20_poison_goes_to_the_dead_letters_and_blocks_no_partition(scene:
     assert "4 rejected" in member.log()
 
 
-def test_cloud_20_a_dead_letter_topic_that_takes_nothing_keeps_the_record_uncommitted(scene: Scene) -> None:
-    """Poison waits where it is, its neighbours are stored; once it can be kept, it is, and committed."""
+def test_cloud_20_record_is_not_committed_until_its_dead_letter_is_sent(scene: Scene) -> None:
+    """While the dead-letter topic refuses records, an invalid record stays uncommitted and the others are stored."""
     good = [wire_event() for _ in range(7)]
     scene.kafka.produce(scene.topic, [b"poison", *map(encoded, good)])
     scene.kafka.refuse_produce(5)
@@ -315,8 +317,8 @@ def test_cloud_20_a_dead_letter_topic_that_takes_nothing_keeps_the_record_uncomm
     assert member.stop() == 0
 
 
-def test_cloud_20_a_member_that_freezes_loses_its_partitions_and_comes_back(scene: Scene) -> None:
-    """Stopped for longer than its session: another member stores its share; once awake it harms nothing."""
+def test_cloud_20_frozen_member_loses_its_partitions_and_rejoins(scene: Scene) -> None:
+    """While a member is stopped beyond its session timeout, another stores its records; it rejoins without repeats."""
     events = mixed_traffic(400)
     scene.kafka.produce_events(scene.topic, events[:100])
     frozen = scene.start("--batch", "10")

@@ -1,4 +1,4 @@
-"""How many class and zone names a site may use in a month."""
+"""The limit on class and zone names that a site may use in a month."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
         yield one
 
 
-def test_cloud_c14_names_beyond_the_bound_are_rejected(ingest: IngestHarness) -> None:
-    """Random class names fill the bound and no more; what has known names, or none, is stored before and after."""
+def test_cloud_c14_names_beyond_the_limit_are_rejected(ingest: IngestHarness) -> None:
+    """Events with new names are stored up to the limit; events with known names, or none, are always stored."""
     odd = [wire_event("detection", event_data=detection_data(*(f"x{n}-{i}" for i in range(5)))) for n in range(40)]
     plain = [wire_event(sequence=number) for number in range(1, 4)]
     assert failures(ingest.handle(batch([plain[0], *odd[:20], plain[1], *odd[20:], wire_event("motion")]))) == []
@@ -39,8 +39,8 @@ def test_cloud_c14_names_beyond_the_bound_are_rejected(ingest: IngestHarness) ->
     assert ingest.rows(RECOUNT) == []
 
 
-def test_cloud_c14_the_bound_is_a_sites_and_a_months(ingest: IngestHarness) -> None:
-    """Another site and another month have their own; another process, started later, knows what there is."""
+def test_cloud_c14_limit_applies_per_site_and_month(ingest: IngestHarness) -> None:
+    """Another site and another month have their own limit; a process that starts later knows the names in use."""
     full = [wire_event(event_data=tracking_data(class_name=f"c{n}", zones=[])) for n in range(25)]
     ingest.handle(batch(full))
     assert len(ingest.rows(LABELS)) == 20
@@ -55,8 +55,8 @@ def test_cloud_c14_the_bound_is_a_sites_and_a_months(ingest: IngestHarness) -> N
         assert other.rows(RECOUNT) == []
 
 
-def test_cloud_c14_what_is_rejected_is_not_asked_for_again(ingest: IngestHarness) -> None:
-    """It did arrive: its place in the sequence is no gap."""
+def test_cloud_c14_rejected_events_leave_no_gap(ingest: IngestHarness) -> None:
+    """A rejected event has arrived, so its sequence is not requested again."""
     events = [
         wire_event(sequence=number, event_data=tracking_data(class_name=f"c{number}", zones=[]))
         for number in range(1, 31)
@@ -66,8 +66,8 @@ def test_cloud_c14_what_is_rejected_is_not_asked_for_again(ingest: IngestHarness
     assert ingest.rows("SELECT highest FROM device_sequences") == [(30,)]
 
 
-def test_cloud_c14_writers_at_once_share_the_bound(database_url: str) -> None:
-    """Each with names of its own: together they stay within it, and none waits for ever."""
+def test_cloud_c14_concurrent_writers_share_the_limit(database_url: str) -> None:
+    """Concurrent writers with different names stay within the limit together, without a deadlock."""
 
     def write(writer: int) -> list[str]:
         with open_ingest(database_url, MAX_LABELS_PER_SITE="20") as ingest:
@@ -93,7 +93,7 @@ NAMES = st.sampled_from([f"n{number}" for number in range(40)])
 def test_cloud_c14_every_event_is_stored_or_rejected_once(
     database_url: str, batches: list[list[tuple[str, list[str]]]]
 ) -> None:
-    """Whatever names come in whatever order: nothing is lost, returned or doubled, and the bound holds."""
+    """For any names in any order no event is lost, returned or duplicated, and the limit is kept."""
     with open_ingest(database_url, MAX_LABELS_PER_SITE="10") as ingest:
         with ingest.database.transaction() as connection:
             connection.execute("TRUNCATE events")

@@ -1,4 +1,4 @@
-"""Maintenance with a long reader open: every duty is tried, and totals, lists and plates agree at every moment."""
+"""Maintenance while a long transaction reads: every step is tried, and totals, lists and plates always agree."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SELECT (SELECT count(*) FROM events), (SELECT COALESCE(sum(events), 0)::int FROM
 
 @pytest.fixture
 def task(database_url: str) -> Iterator[Maintenance]:
-    """Maintenance that keeps thirty days, over events of October and of last week."""
+    """Maintenance with a retention of thirty days, and events of October and of last week."""
     store(database_url, [stored_event("motion", timestamp=OCTOBER + timedelta(minutes=n)) for n in range(20)])
     store(database_url, [plate_read(n, OCTOBER) for n in range(30)])
     store(database_url, [plate_read(n, LAST_WEEK) for n in range(5)])
@@ -56,15 +56,15 @@ def plate_read(number: int, moment: datetime) -> dict[str, Any]:
 
 
 def assert_agreed(url: str) -> tuple[int, int]:
-    """Check that totals, counts and plates tell the same; return how many events and reads there are."""
+    """Check that totals, counts and plates agree; return the number of events and of plate reads."""
     [(events, hourly, monthly, reads, plate_rows, plates, by_camera)] = rows(url, AGREE)
     assert events == hourly == monthly
     assert reads == plate_rows == plates == by_camera
     return events, reads
 
 
-def test_cloud_a5_a_long_reader_stops_no_other_duty(task: Maintenance, database_url: str) -> None:
-    """With a report open the month cannot be dropped: sites keep their promise all the same, and all totals agree."""
+def test_cloud_a5_long_reader_blocks_no_other_step(task: Maintenance, database_url: str) -> None:
+    """While a transaction reads, the month cannot be dropped; site retention runs and all totals agree."""
     with psycopg.connect(database_url) as connection:
         set_retention(connection, "hq", plate_days=7, event_days=None)
     with psycopg.connect(database_url) as report:
@@ -82,7 +82,7 @@ def test_cloud_a5_a_long_reader_stops_no_other_duty(task: Maintenance, database_
 
 
 def test_cloud_a5_totals_agree_after_every_step_of_dropping_a_month(task: Maintenance, database_url: str) -> None:
-    """Whichever step retention stops at, a month's reads are gone from lists, totals and statistics, or from none."""
+    """After every step, the month's plate reads are either in all lists, totals and statistics or in none."""
     seen = [assert_agreed(database_url)]
     with psycopg.connect(database_url, autocommit=True) as connection:
         month = next(part for part in list_partitions(connection) if part.name == "events_2026_10")
@@ -99,8 +99,8 @@ def test_cloud_a5_totals_agree_after_every_step_of_dropping_a_month(task: Mainte
     assert seen == [(55, 35), (48, 28), (41, 21), (34, 14), (27, 7), (25, 5)]
 
 
-def test_cloud_a5_what_failed_is_run_again_soon(task: Maintenance, database_url: str) -> None:
-    """The task of every minute runs again what failed, when it is due, and forgets it once it has worked."""
+def test_cloud_a5_failed_steps_are_retried(task: Maintenance, database_url: str) -> None:
+    """The task of every minute repeats failed steps when they are due, until they succeed."""
     with psycopg.connect(database_url) as report:
         report.execute("SELECT count(*) FROM events")
         with pytest.raises(TransientError):
@@ -115,8 +115,8 @@ def test_cloud_a5_what_failed_is_run_again_soon(task: Maintenance, database_url:
     assert assert_agreed(database_url) == (5, 5)
 
 
-def test_cloud_a5_one_sites_trouble_is_not_anothers(task: Maintenance, database_url: str) -> None:
-    """A site whose events cannot be deleted now is named; the next site's are deleted."""
+def test_cloud_a5_failure_of_one_site_does_not_affect_another(task: Maintenance, database_url: str) -> None:
+    """The result names the site whose events cannot be deleted; the events of the next site are deleted."""
     store(database_url, [stored_event("motion", site_id="yard", timestamp=OCTOBER)])
     with psycopg.connect(database_url) as connection:
         for site in ("hq", "yard"):
@@ -132,16 +132,16 @@ def test_cloud_a5_one_sites_trouble_is_not_anothers(task: Maintenance, database_
     assert rows(database_url, "SELECT count(*) FROM events WHERE site_id = 'yard'") == [(0,)]
 
 
-def test_cloud_a5_an_unexpected_fault_of_one_step_leaves_the_others(
+def test_cloud_a5_unexpected_error_of_one_step_does_not_stop_the_others(
     task: Maintenance, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step that falls over is named like one that could not be done; the rest of its task is run."""
+    """The result names a step with an unexpected error like one that failed; the rest of its task runs."""
 
-    def fall_over(_: object) -> int:
+    def fail(_: object) -> int:
         raise ZeroDivisionError
 
     retention = TASKS["retention"]
-    monkeypatch.setitem(TASKS, "retention", retention._replace(steps=(Step("broken", fall_over), *retention.steps)))  # type: ignore[arg-type]
+    monkeypatch.setitem(TASKS, "retention", retention._replace(steps=(Step("broken", fail), *retention.steps)))  # type: ignore[arg-type]
     with pytest.raises(TransientError, match=r"retention\.broken$"):
         task.handle({"task": "retention"})
     assert assert_agreed(database_url) == (5, 5)

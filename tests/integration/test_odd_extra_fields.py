@@ -1,4 +1,4 @@
-"""Events with extra fields of any name and form, through everything that reads stored events."""
+"""Events with unknown fields of any name and type, through every reader of stored events."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
 
 
 def _events(extras: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return events with extras that leave the typed fields of their type as they are, and what else is acceptable."""
+    """Return a strategy for valid events with unknown fields that do not replace fields of their type."""
     made = [wire_event(kind, event_data={**extra, **DATA[kind]()}) for kind, extra in extras]
     found: list[dict[str, Any]] = []
     for event in made:
@@ -85,14 +85,14 @@ def _watch_everything(url: str) -> None:
         Phase.explicit,
         Phase.reuse,
         Phase.generate,
-    ],  # an example is some fifty statements: shrinking takes minutes
+    ],  # an example executes some fifty SQL statements, so shrinking would take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.sampled_from(sorted(DATA)), EXTRAS), min_size=1, max_size=4))
-def test_cloud_a7_no_extra_field_breaks_a_reader(
+def test_cloud_a7_unknown_fields_break_no_reader(
     database_url: str, redis_url: str, extras: list[tuple[str, dict[str, Any]]]
 ) -> None:
-    """Stored, counted, matched, listed, exported, told over SNS and Redis, printed: each event, whatever its extras."""
+    """Each event is stored, counted, matched, listed, exported, published to SNS and Redis, and printed."""
     events = _events(extras)
     ids = {event["event_id"] for event in events}
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -103,15 +103,15 @@ def test_cloud_a7_no_extra_field_breaks_a_reader(
         assert failures(ingest.handle(batch(events))) == []
         assert ingest.dead_letters.reasons() == []
         assert ingest.rows(RECOUNT) == []
-        told = ingest.publisher.published
+        published = ingest.publisher.published
     plates = sum(event["event_type"] == "anpr" for event in events)
-    assert len(told) == len(events) + plates
-    assert SnsPublisher(topic_arn="arn:topic", aws=RecordingSns()).publish(told) == set()  # type: ignore[arg-type]
+    assert len(published) == len(events) + plates
+    assert SnsPublisher(topic_arn="arn:topic", aws=RecordingSns()).publish(published) == set()  # type: ignore[arg-type]
 
     client = redis.Redis.from_url(redis_url)
     fanout = build_fanout({"REDIS_URL": redis_url}, target=RedisTarget(client=client, stream=f"stream-{uuid4()}"))
-    assert failures(fanout.handle({"Records": [record(one.document) for one in told]})) == []
-    for one in told:
+    assert failures(fanout.handle({"Records": [record(one.document) for one in published]})) == []
+    for one in published:
         assert event_line(json.loads(one.document), api_url="http://127.0.0.1").plain
 
     handler, dependencies = lambda_api(database_url)
@@ -154,8 +154,8 @@ def test_cloud_a7_no_extra_field_breaks_a_reader(
         ("motion", {"many": 10**4200}),
     ],
 )
-def test_cloud_a7_what_is_stored_already_is_exported(database_url: str, event_type: str, data: dict[str, Any]) -> None:
-    """Rows that no ingest has checked: one of another kind in the table, its neighbours and it are in every export."""
+def test_cloud_a7_unvalidated_rows_are_exported(database_url: str, event_type: str, data: dict[str, Any]) -> None:
+    """A row that ingest has not validated, with data of another type, is in every export, as are the rows around it."""
     with psycopg.connect(database_url) as connection:
         for event in (stored_event(), stored_event(event_type, event_data=data), stored_event()):
             connection.execute(
@@ -203,8 +203,8 @@ def _text(event: dict[str, Any]) -> str:
         "\u3000＝1",
     ],
 )
-def test_cloud_14_formulas_stay_text(database_url: str, name: str) -> None:
-    """A class name that a spreadsheet would run is a text in CSV, whatever alphabet it starts in."""
+def test_cloud_14_formulas_are_exported_as_text(database_url: str, name: str) -> None:
+    """A class name that a spreadsheet would evaluate is text in CSV, also with full-width characters."""
     store(database_url, [stored_event("tracking", event_data={"class_name": name, "confidence": 0.5, "zones": []})])
     handler, dependencies = lambda_api(database_url)
     try:

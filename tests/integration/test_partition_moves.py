@@ -1,4 +1,7 @@
-"""Events of months without a partition: made before they fill, or moved afterwards; nobody waits or misses a row."""
+"""Events of months without a partition: the partition is created first, or the rows are moved into it later.
+
+No reader or writer waits long or misses a row.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,13 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
 
 
 def imported(url: str, count: int, *, start: datetime = SPRING, step: timedelta = timedelta(minutes=30)) -> None:
-    """Write events straight into the table, as a bulk import does: their months have no partition."""
+    """Insert events of months without a partition directly into the table, as a bulk import does."""
     kinds = itertools.cycle(["motion", "anpr", "tracking"])
     store(url, [stored_event(next(kinds), timestamp=start + number * step) for number in range(count)])
 
 
 def run_partitions(url: str, *, clock: ManualClock | None = None, **variables: str) -> int:
-    """Run the task once on a connection of its own; return how many partitions it made."""
+    """Run the task once with its own connection; return the number of created partitions."""
     database = open_database(url)
     try:
         task = build_maintenance(
@@ -57,8 +60,8 @@ def run_partitions(url: str, *, clock: ManualClock | None = None, **variables: s
         database.close()
 
 
-def test_cloud_a2_ingest_makes_a_months_partition_before_its_events_come(ingest: IngestHarness) -> None:
-    """Events of a month without a partition, of any batch, never lie in the default partition."""
+def test_cloud_a2_ingest_creates_partitions_before_inserting(ingest: IngestHarness) -> None:
+    """Ingest never stores events of a month without a partition in the default partition."""
     months = ["2024-02-29", "2025-12-31", "2026-01-01"]
     assert failures(ingest.handle(batch(wire_event(timestamp=f"{day}T23:30:00Z") for day in months))) == []
     assert failures(ingest.handle(batch([wire_event(timestamp="2024-03-01T00:00:00Z")]))) == []
@@ -70,7 +73,7 @@ def test_cloud_a2_ingest_makes_a_months_partition_before_its_events_come(ingest:
 
 
 def test_cloud_a2_history_of_any_age_gets_partitions_and_a_wrong_clock_does_not(ingest: IngestHarness) -> None:
-    """Some events of 1970 are a device without a clock; many of 2009 are an archive."""
+    """A few events of 1970 come from a device without a clock; many events of 2009 are an archive."""
     archive = [wire_event(timestamp=f"2009-06-01T00:{number:02}:00Z") for number in range(60)]
     assert failures(ingest.handle(batch([wire_event(timestamp="1970-01-01T00:00:09Z"), *archive]))) == []
     assert ingest.rows("SELECT extract(year FROM timestamp)::int FROM events_default") == [(1970,)]
@@ -79,7 +82,7 @@ def test_cloud_a2_history_of_any_age_gets_partitions_and_a_wrong_clock_does_not(
 
 
 def test_cloud_a2_ingest_waits_for_no_reader_of_the_default_partition(ingest: IngestHarness) -> None:
-    """While a report is open, a month cannot get its partition: its events are stored all the same, and moved later."""
+    """While a report reads, no partition is created: events go to the default partition and are moved later."""
     with psycopg.connect(ingest.url) as report:
         report.execute("SELECT count(*) FROM events")
         assert failures(ingest.handle(batch([wire_event(timestamp="2025-05-05T05:00:00Z")]))) == []
@@ -88,8 +91,8 @@ def test_cloud_a2_ingest_waits_for_no_reader_of_the_default_partition(ingest: In
     assert ingest.rows(IN_DEFAULT) == [(0,)]
 
 
-def test_cloud_a2_much_in_the_default_partition_is_moved_in_batches(database_url: str) -> None:
-    """Three thousand events of three months: each lands in its month, counts and plates as before."""
+def test_cloud_a2_default_partition_is_moved_in_batches(database_url: str) -> None:
+    """Three thousand events of three months are moved to their partitions; counts and plates do not change."""
     imported(database_url, 3000)
     before = rows(database_url, TOTALS)
     assert rows(database_url, IN_DEFAULT) == [(3000,)]
@@ -103,8 +106,8 @@ def test_cloud_a2_much_in_the_default_partition_is_moved_in_batches(database_url
     assert run_partitions(database_url) == 0
 
 
-def test_cloud_a2_a_long_report_neither_stops_the_copying_nor_is_stopped(database_url: str) -> None:
-    """An open report keeps the months from changing places; the run says so, and the next one only does that."""
+def test_cloud_a2_long_report_and_copying_do_not_block_each_other(database_url: str) -> None:
+    """An open report delays only the exchange of partitions: the run reports this and the next run completes it."""
     imported(database_url, 1500)
     with psycopg.connect(database_url) as report:
         report.execute("SELECT count(*) FROM events")
@@ -117,7 +120,7 @@ def test_cloud_a2_a_long_report_neither_stops_the_copying_nor_is_stopped(databas
 
 
 def test_cloud_a2_a_run_that_ends_early_is_continued(database_url: str) -> None:
-    """How far the copying has come is kept: no run begins anew."""
+    """The progress of copying is stored, so the next run continues there."""
     imported(database_url, 2500)
     once = partial(run_partitions, database_url, clock=SteppingClock(), MAINTENANCE_BUDGET_S="1")
     with pytest.raises(TransientError, match="partitions"):
@@ -134,7 +137,7 @@ def test_cloud_a2_a_run_that_ends_early_is_continued(database_url: str) -> None:
 
 
 class SteppingClock(ManualClock):
-    """Each look at the steady clock finds a minute gone."""
+    """A clock whose monotonic time advances a minute at each reading."""
 
     def __init__(self) -> None:
         super().__init__(NOW)
@@ -145,7 +148,7 @@ class SteppingClock(ManualClock):
 
 
 def test_cloud_a2_two_runs_at_once_do_not_disturb_one_another(database_url: str) -> None:
-    """The second leaves the moving to the first."""
+    """The second run does nothing while the first one moves rows."""
     imported(database_url, 2500)
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(run_partitions, database_url) for _ in range(2)]
@@ -175,10 +178,8 @@ WRITES = st.lists(
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(WRITES)
-def test_cloud_a2_what_is_written_while_months_move_is_moved_as_well(
-    database_url: str, writes: list[tuple[str, int]]
-) -> None:
-    """Whatever is inserted, deleted, changed or truncated between batches, the table is the same after the move."""
+def test_cloud_a2_rows_written_during_a_move_are_moved(database_url: str, writes: list[tuple[str, int]]) -> None:
+    """After inserts, deletes, updates or a truncate between batches, the move does not change the table's content."""
     whole = "SELECT id, event_id, timestamp, camera_id, event_data::text, license_plate FROM events ORDER BY id"
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("TRUNCATE events")
@@ -217,8 +218,8 @@ def _in_transaction(connection: psycopg.Connection, step) -> int:  # type: ignor
         return step(connection)
 
 
-def test_cloud_a2_a_migration_begins_a_move_anew(database_url: str) -> None:
-    """What was copied by an older schema may lack a column: it is thrown away, not put in the table's place."""
+def test_cloud_a2_migration_restarts_a_move(database_url: str) -> None:
+    """Rows that were copied with an older schema may lack a column, so they are copied again."""
     imported(database_url, 1500)
     with psycopg.connect(database_url, autocommit=True) as connection:
         _in_transaction(connection, lambda one: prepare_move(one, [month_start(SPRING)]) or 0)
@@ -229,8 +230,8 @@ def test_cloud_a2_a_migration_begins_a_move_anew(database_url: str) -> None:
     assert rows(database_url, IN_DEFAULT) == [(0,)]
 
 
-def test_cloud_a2_the_way_back_in_the_middle_of_a_move_loses_nothing(database_url: str) -> None:
-    """A downgrade drops the copies; the events are in the default partition still."""
+def test_cloud_a2_downgrade_during_a_move_loses_nothing(database_url: str) -> None:
+    """A downgrade drops the copies; the events are still in the default partition."""
     imported(database_url, 1500)
     with psycopg.connect(database_url, autocommit=True) as connection:
         _in_transaction(connection, lambda one: prepare_move(one, [month_start(SPRING)]) or 0)
@@ -244,7 +245,7 @@ def test_cloud_a2_the_way_back_in_the_middle_of_a_move_loses_nothing(database_ur
 
 @pytest.mark.parametrize("table", ["events_default", "events_moving_default", "events_2025_04"])
 def test_cloud_a2_no_reader_waits_for_autovacuum_behind_the_last_step(database_url: str, table: str) -> None:
-    """The last step keeps readers out only once nothing is in its way; afterwards autovacuum looks after all months."""
+    """The last step locks out readers only when it has all other locks; then autovacuum is enabled for all months."""
     imported(database_url, 30)
     with psycopg.connect(database_url, autocommit=True) as mover, psycopg.connect(database_url) as vacuum:
         with mover.transaction():
@@ -266,7 +267,7 @@ def test_cloud_a2_no_reader_waits_for_autovacuum_behind_the_last_step(database_u
 
 
 def test_cloud_a2_a_month_ahead_waits_for_no_long_reader(database_url: str) -> None:
-    """Making a partition gives up within a second or so instead of holding up whoever comes after it."""
+    """Creating a partition gives up after about a second, so that other sessions do not queue behind its lock."""
     with psycopg.connect(database_url) as report, open_ingest(database_url) as one:
         report.execute("SELECT count(*) FROM events")
         with pytest.raises(LockedError), one.database.transaction() as connection:

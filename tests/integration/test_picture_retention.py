@@ -1,4 +1,4 @@
-"""Pictures go with their events: real PostgreSQL, a local S3, and the one-machine stack's own store."""
+"""Snapshots are deleted with their events: real PostgreSQL, moto's S3 and the one-machine stack's object store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def bucket(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of our own in the local S3."""
+    """A bucket in the local S3 that only this test uses."""
     for name, value in {
         "AWS_ENDPOINT_URL": moto_server,
         "AWS_ACCESS_KEY_ID": "test",
@@ -40,7 +40,7 @@ def bucket(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 class House:
-    """A database with events, a bucket with their pictures, and maintenance."""
+    """A database with events, a bucket with their snapshots, and maintenance."""
 
     def __init__(self, database_url: str, bucket: str) -> None:
         self.database_url = database_url
@@ -49,7 +49,7 @@ class House:
         self._bucket = bucket
 
     def add(self, days_ago: int, *, site_id: str = "hq", camera_id: str = "camera-1") -> str:
-        """Store an event with its picture and thumbnail; return the picture's object."""
+        """Store an event with its snapshot and thumbnail; return the snapshot's object key."""
         moment = NOON - days_ago * DAY
         key = snapshot_key(camera_id=camera_id, event_type="motion", timestamp=moment, extension="jpg")
         snapshot = {"key": key, "content_type": "image/jpeg", "bytes": 4, "width": 1, "height": 1, "sha256": "0" * 64}
@@ -96,8 +96,8 @@ def _both(*pictures: str) -> set[str]:
     return {name for picture in pictures for name in (picture, picture.replace("snapshots/", "thumbnails/", 1))}
 
 
-def test_cloud_b9_a_site_s_pictures_go_with_its_events(house: House) -> None:
-    """What one site keeps for five days goes, picture and thumbnail; another site's stays."""
+def test_cloud_b9_site_retention_deletes_snapshots_of_its_events(house: House) -> None:
+    """Snapshots and thumbnails of a site with a retention of five days are deleted; those of another site are kept."""
     house.add(10, site_id="hq", camera_id="camera-1")
     young = house.add(1, site_id="hq", camera_id="camera-1")
     other = house.add(10, site_id="yard", camera_id="camera-2")
@@ -107,17 +107,17 @@ def test_cloud_b9_a_site_s_pictures_go_with_its_events(house: House) -> None:
     assert house.noted() == []
 
 
-def test_cloud_b9_a_month_s_pictures_go_with_the_month(house: House) -> None:
-    """RETENTION_DAYS drops whole months, and their pictures; those of the month that is kept in part stay."""
+def test_cloud_b9_dropped_month_deletes_its_snapshots(house: House) -> None:
+    """RETENTION_DAYS drops whole months with their snapshots and keeps a month that is only partly too old."""
     house.add(100)
-    kept = house.add(35)  # 16 October: the limit, 21 October, lies in the same month
+    kept = house.add(35)  # 16 October is in the same month as the limit, 21 October
     young = house.add(1)
     house.retain(RETENTION_DAYS="30")
     assert house.objects == _both(kept, young)
 
 
-def test_cloud_b9_pictures_older_than_pictures_are_kept_go(house: House) -> None:
-    """SNAPSHOT_RETENTION_DAYS takes pictures alone, whatever their events; what is no day's folder is left alone."""
+def test_cloud_b9_snapshot_retention_deletes_snapshots_only(house: House) -> None:
+    """SNAPSHOT_RETENTION_DAYS deletes old snapshots and keeps their events; other objects are not touched."""
     house.add(91)
     last_kept = house.add(90)
     house.put("snapshots/gate-01/camera-1/notes/a.txt")
@@ -127,8 +127,8 @@ def test_cloud_b9_pictures_older_than_pictures_are_kept_go(house: House) -> None
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (2,)
 
 
-def test_cloud_b9_a_bucket_that_is_away_keeps_no_picture_for_ever(house: House) -> None:
-    """The events go all the same, what is left to delete is noted, and the next run deletes it."""
+def test_cloud_b9_unavailable_bucket_delays_the_deletion(house: House) -> None:
+    """The events are deleted, the remaining objects are recorded, and the next run deletes them."""
     house.add(10)
     house.execute("INSERT INTO sites (site_id, event_retention_days) VALUES ('hq', 5)")
     with pytest.raises(TransientError, match=r"retention\.pictures"):
@@ -139,8 +139,8 @@ def test_cloud_b9_a_bucket_that_is_away_keeps_no_picture_for_ever(house: House) 
     assert (house.noted(), house.objects) == ([], set())
 
 
-def test_cloud_b9_a_picture_that_the_api_could_not_delete_is_deleted_later(house: House) -> None:
-    """The bucket is away while an event is deleted with its picture; maintenance deletes the picture."""
+def test_cloud_b9_snapshot_that_the_api_could_not_delete_is_deleted_later(house: House) -> None:
+    """The bucket is unavailable while the API deletes an event with its snapshot; maintenance deletes the snapshot."""
     picture = house.add(1)
     path = picture.removeprefix("snapshots/gate-01/")
     with psycopg.connect(house.database_url) as connection:
@@ -158,8 +158,8 @@ def test_cloud_b9_a_picture_that_the_api_could_not_delete_is_deleted_later(house
     assert house.objects == set()
 
 
-def test_cloud_b9_many_pictures_are_deleted_in_pieces(house: House) -> None:
-    """More than one request's worth."""
+def test_cloud_b9_many_snapshots_are_deleted_in_several_requests(house: House) -> None:
+    """There are more objects than one request may delete."""
     keys = [f"snapshots/gate-01/camera-1/2026-01-01/motion_12{n // 60:02d}{n % 60:02d}_000000.jpg" for n in range(1203)]
     for key in keys:
         house.put(key)

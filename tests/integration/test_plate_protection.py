@@ -21,7 +21,17 @@ from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
 from tests.support.ingest_harness import RECOUNT, open_database, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
-from tests.support.protected_sites import SITE, api, dump, key_file, keys, protect, protection, sealing_rig, setting
+from tests.support.protected_sites import (
+    SITE,
+    api,
+    dump,
+    key_file,
+    keys,
+    open_sealing_ingest,
+    protect,
+    protection,
+    setting,
+)
 from tests.support.waiting import eventually
 from tests.support.wire_events import NOON, batch, failures, wire_event
 
@@ -29,7 +39,7 @@ ROWS = "SELECT * FROM events ORDER BY id"
 
 
 def stored(url: str, folder: Path, *events: dict[str, Any]) -> None:
-    with sealing_rig(url, folder) as ingest:
+    with open_sealing_ingest(url, folder) as ingest:
         assert failures(ingest.handle(batch(events))) == []
 
 

@@ -1,4 +1,4 @@
-"""Sessions that a pooler shares out: every transaction may meet another server connection than the one before."""
+"""Sessions behind a pooler in transaction mode: each transaction may use another server connection."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SELECT (SELECT count(*) FROM pg_prepared_statements),
        (SELECT count(*) FROM pg_listening_channels()),
        (SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> 'client_encoding')
 """
-"""What a session keeps beyond a transaction, which a pooler in transaction mode would hand to a stranger, or lose."""
+"""Session state that outlives a transaction, which a pooler would lose or expose to another client."""
 
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[list[psycopg.Connection[Any]]]:
-    """Four connections, opened as the product opens them."""
+    """Four connections, opened with the product's own settings."""
     opened = [connect_to(database_url) for _ in range(4)]
     yield opened
     for connection in opened:
@@ -46,7 +46,7 @@ def sessions(database_url: str) -> Iterator[list[psycopg.Connection[Any]]]:
 
 
 class Pooled(Database):
-    """A database whose transactions go over the connections in turn."""
+    """A database whose transactions use the connections in turn."""
 
     def __init__(self, sessions: list[psycopg.Connection[Any]]) -> None:
         turns = itertools.cycle(sessions)
@@ -58,17 +58,15 @@ class Pooled(Database):
 
 
 def untouched(database_url: str) -> tuple[Any, ...]:
-    """Return what a session keeps that nobody has used."""
+    """Return the state of a new session."""
     with connect_to(database_url) as connection:
         row = connection.execute(SESSION).fetchone()
     assert row is not None
     return row
 
 
-def test_cloud_17_ingest_leaves_nothing_in_its_sessions(
-    database_url: str, sessions: list[psycopg.Connection[Any]]
-) -> None:
-    """Forty batches over four sessions in turn: every event is stored, and each session is as it was opened."""
+def test_cloud_17_ingest_leaves_no_session_state(database_url: str, sessions: list[psycopg.Connection[Any]]) -> None:
+    """After forty batches over four sessions, every event is stored and each session has its initial state."""
     events = [*mixed_traffic(400), *(wire_event("anpr", event_data=anpr_data(f"B {n} AB")) for n in range(10, 30))]
     ingest = build_ingest(
         {"DATABASE_URL": database_url},
@@ -84,10 +82,8 @@ def test_cloud_17_ingest_leaves_nothing_in_its_sessions(
     assert [session.execute(SESSION).fetchone() for session in sessions] == [untouched(database_url)] * 4
 
 
-def test_cloud_17_the_api_leaves_nothing_in_its_sessions(
-    database_url: str, sessions: list[psycopg.Connection[Any]]
-) -> None:
-    """Each kind of request more often than psycopg waits before it prepares a statement; then a deletion."""
+def test_cloud_17_api_leaves_no_session_state(database_url: str, sessions: list[psycopg.Connection[Any]]) -> None:
+    """Each kind of request runs more often than psycopg's threshold for prepared statements, then a deletion."""
     store(database_url, [stored_event("anpr", camera_id=f"camera-{n % 3}") for n in range(30)])
     database = ApiDatabase(make_database=lambda: Pooled(sessions), thread_pool=InlineThreadPool())
     dependencies = Dependencies(

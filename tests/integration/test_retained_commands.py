@@ -1,4 +1,4 @@
-"""Messages that somebody left retained on a device's command topics, on a real broker."""
+"""Retained messages on a device's command topics, with a real broker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GARBAGE = {
 
 
 class Retained:
-    """Keeps messages retained on one device's command topics until ``clear``."""
+    """Publishes retained messages on one device's command topics, until ``clear``."""
 
     def __init__(self, *, port: int, topics: DeviceTopics) -> None:
         self._topics = topics
@@ -52,7 +52,7 @@ class Retained:
 
 
 class Device:
-    """The command half of an agent, which counts the reloads that it carries out."""
+    """The command handling of an agent, which counts executed reload commands."""
 
     def __init__(self, *, port: int, topics: DeviceTopics) -> None:
         self.reloads: list[str] = []
@@ -72,7 +72,7 @@ class Device:
         self.publisher.start()
 
     def interrupt(self) -> None:
-        """Cut the connection, and wait until the publisher has made it anew."""
+        """Cut the connection and wait until the publisher has reconnected."""
         before = self.publisher.health().reconnects
         self._relay.cut()
         eventually(lambda: self.publisher.health().reconnects > before and self.publisher.connected, within_s=60)
@@ -101,14 +101,14 @@ def cloud(mqtt_broker: BrokerFixture, topics: DeviceTopics) -> Iterator[Subscrib
         yield one
 
 
-def test_edge_34_retained_garbage_is_named_once_and_harms_nothing(
+def test_edge_34_invalid_retained_messages_are_logged_once(
     retained: Retained,
     mqtt_broker: BrokerFixture,
     topics: DeviceTopics,
     cloud: Subscriber,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whatever lies on the topics, however often the device connects again: one line each, and commands still work."""
+    """Each invalid message is logged once, also after several reconnects, and valid commands are executed."""
     caplog.set_level(logging.WARNING, "edge_agent.device.commands")
     for command, payload in GARBAGE.items():
         retained.keep(command, payload)
@@ -125,10 +125,10 @@ def test_edge_34_retained_garbage_is_named_once_and_harms_nothing(
     assert device.reloads == ["after-0", "after-1", "after-2"]
 
 
-def test_edge_34_a_retained_command_is_carried_out_once(
+def test_edge_34_retained_command_is_executed_once(
     retained: Retained, mqtt_broker: BrokerFixture, topics: DeviceTopics, cloud: Subscriber
 ) -> None:
-    """The broker sends it again at every connection; the device carries it out at the first."""
+    """The broker sends it at every connection; the device executes it only at the first."""
     retained.keep("reload", json.dumps({"command": "reload", "command_id": "kept"}).encode())
     device = Device(port=mqtt_broker.port, topics=topics)
     try:
@@ -143,7 +143,7 @@ def test_edge_34_a_retained_command_is_carried_out_once(
 
 
 def _refused(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the topics of the messages that the log calls refused."""
+    """Return the topics of the messages that the log reports as refused."""
     lines = [record.getMessage() for record in caplog.records if record.name == "edge_agent.device.commands"]
     topics = [line.removeprefix("refusing a message on ").partition(": ")[0] for line in lines if "refusing" in line]
     return [topic for topic in topics if "/commands/" in topic]

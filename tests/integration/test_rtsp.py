@@ -1,4 +1,4 @@
-"""The RTSP source against a real server that behaves as badly as cameras do."""
+"""The RTSP source against a real server that simulates faults of cameras."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.clips import numbered, read_number
 from tests.support.rtsp_server import Behaviour, RtspServer
 
 CALM = SourceSettings(open_timeout_s=15, watchdog_s=10, backoff_min_s=0.05, backoff_max_s=0.2)
-"""For tests of cameras that work: a busy machine must not look like a silent camera."""
+"""Long time limits for tests of working cameras, so that a busy machine is not taken for a silent camera."""
 QUICK = SourceSettings(open_timeout_s=1.5, watchdog_s=0.6, backoff_min_s=0.05, backoff_max_s=0.2)
 PASSWORD = "p@ss/w:rd%#?é"
 
@@ -43,7 +43,7 @@ def serving(**options: object) -> RtspServer:
 def wait_for(condition: Callable[[], bool], *, limit_s: float = 20) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
-        assert time.monotonic() < deadline, "did not happen"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.01)
 
 
@@ -53,8 +53,8 @@ def next_frame(source: FrameSource) -> Frame:
     return frame
 
 
-def test_pictures_come_with_what_the_stream_is() -> None:
-    """Frames in order, right pixels, size, codec and rate from the stream itself."""
+def test_frames_have_the_properties_of_the_stream() -> None:
+    """Frames arrive in order with the right pixels; size, codec and rate are those of the stream."""
     with serving() as server, reading(server.url()) as source:
         frames = [next_frame(source) for _ in range(10)]
         numbers = [read_number(frame.picture.luma()) for frame in frames]
@@ -66,14 +66,14 @@ def test_pictures_come_with_what_the_stream_is() -> None:
     assert all(frame.timestamp.tzinfo is not None for frame in frames)
 
 
-def test_large_pictures_survive_being_cut_into_packets() -> None:
-    """Key frames beyond one packet arrive whole."""
+def test_large_pictures_are_reassembled_from_packets() -> None:
+    """Key frames larger than one packet arrive complete."""
     with RtspServer(numbered(12, width=1280, height=720)) as server, reading(server.url()) as source:
         assert next_frame(source).width == 1280
 
 
 def test_a_slow_reader_gets_the_newest_frame() -> None:
-    """While nobody reads, the camera's pictures do not queue up."""
+    """While the reader is busy, older frames are dropped instead of queued."""
     with serving() as server, reading(server.url()) as source:
         first = next_frame(source)
         wait_for(lambda: (source.status().last_frame_at or first.timestamp) > first.timestamp + timedelta(seconds=0.5))
@@ -86,11 +86,11 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
 
 @pytest.mark.parametrize("auth", ["basic", "digest"])
 @pytest.mark.parametrize("raw", [False, True])
-def test_edge_31_passwords_of_every_kind_get_through_and_stay_secret(
+def test_edge_31_passwords_log_in_and_stay_secret(
     auth: str, raw: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Encoded or pasted as they are: the camera accepts them, and no log line, status or info shows them, nor what
-    FFmpeg itself may print."""
+    """With and without percent-encoding the camera accepts them, and no log line, status, info or output of FFmpeg
+    contains them."""
     with (
         caplog.at_level(logging.DEBUG),
         serving(auth=auth, user="view er", password=PASSWORD) as server,
@@ -121,17 +121,17 @@ def test_edge_31_passwords_of_every_kind_get_through_and_stay_secret(
         ("admin", "ä€名", "admin:ä€名"),
     ],
 )
-def test_edge_07_every_login_opens_the_camera(
+def test_edge_07_empty_passwords_and_bare_user_names_log_in(
     auth: Literal["basic", "digest"], user: str, password: str, login: str
 ) -> None:
-    """An empty password, a user name alone and awkward characters reach the camera, by Basic and by Digest."""
+    """An empty password, a user name without password, and special characters work with Basic and with Digest."""
     with serving(auth=auth, user=user, password=password) as server:
         result = probe(f"rtsp://{login}@127.0.0.1:{server.port}/live", CALM, frames=1)
     assert result.error is None
 
 
-def test_a_wrong_password_is_said_in_plain_words_and_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """One attempt, one warning, a long wait."""
+def test_a_wrong_password_is_reported_once_and_not_retried_soon(caplog: pytest.LogCaptureFixture) -> None:
+    """There is one attempt and one warning, then a long wait."""
     with (
         caplog.at_level(logging.DEBUG),
         serving(auth="digest", password="right") as server,
@@ -146,15 +146,15 @@ def test_a_wrong_password_is_said_in_plain_words_and_not_tried_again(caplog: pyt
     assert "hunter2secret" not in f"{caplog.text}{status}"
 
 
-def test_a_missing_password_is_asked_for() -> None:
-    """The address without credentials gets another hint than the one with wrong ones."""
+def test_a_missing_password_has_its_own_hint() -> None:
+    """An address without credentials gives another hint than one with wrong credentials."""
     with serving(auth="basic", password="x") as server, reading(server.url()) as source:
         wait_for(lambda: source.status().error is not None)
         assert "requires a user name and password" in (source.status().error or "")
 
 
-def test_a_camera_that_stalls_is_connected_again() -> None:
-    """The line is open but no picture comes: the watchdog hangs up and tries anew."""
+def test_a_stalled_camera_is_reconnected() -> None:
+    """The connection is open but no frame arrives, so the watchdog closes it and reconnects."""
     with serving() as server, reading(server.url(), QUICK) as source:
         next_frame(source)
         server.behaviour.stall = True
@@ -167,8 +167,8 @@ def test_a_camera_that_stalls_is_connected_again() -> None:
         assert source.status().error is None
 
 
-def test_a_camera_that_sends_only_noise_is_connected_again() -> None:
-    """Data without a picture does not keep the watchdog quiet."""
+def test_a_camera_that_sends_corrupt_data_is_reconnected() -> None:
+    """Data that decodes to no frame does not reset the watchdog."""
     with serving() as server, reading(server.url(), QUICK) as source:
         next_frame(source)
         server.behaviour.garbage = True
@@ -176,8 +176,8 @@ def test_a_camera_that_sends_only_noise_is_connected_again() -> None:
         assert source.status().error is not None
 
 
-def test_a_camera_that_accepts_and_says_nothing_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    """The opening timeout ends it; once it talks, pictures come."""
+def test_a_camera_that_sends_nothing_reaches_the_opening_timeout(caplog: pytest.LogCaptureFixture) -> None:
+    """The opening timeout ends the attempt; when the camera responds later, frames arrive."""
     with serving(behaviour=Behaviour(mute=True)) as server, reading(server.url(), QUICK) as source:
         wait_for(lambda: source.status().error is not None)
         assert "no data from the camera for 1.5 s" in (source.status().error or "")
@@ -185,8 +185,8 @@ def test_a_camera_that_accepts_and_says_nothing_is_given_up(caplog: pytest.LogCa
         next_frame(source)
 
 
-def test_a_camera_that_hangs_up_is_tried_until_it_is_back() -> None:
-    """Refused again and again, then there."""
+def test_a_camera_that_refuses_is_retried_until_it_is_back() -> None:
+    """Frames arrive after several refused connections."""
     with serving(behaviour=Behaviour(refuse=True)) as server, reading(server.url()) as source:
         wait_for(lambda: server.seen.connections >= 3)
         assert source.status().state == "offline"
@@ -195,8 +195,8 @@ def test_a_camera_that_hangs_up_is_tried_until_it_is_back() -> None:
         assert source.status().state == "online"
 
 
-def test_nobody_listening_and_no_such_stream_get_their_own_words() -> None:
-    """Two different things to check."""
+def test_refused_connection_and_missing_stream_have_different_errors() -> None:
+    """The errors differ because the user must check different settings."""
     with serving(behaviour=Behaviour(status=404)) as server:
         url = server.url()
         assert "no stream at this path (404)" in (probe(url, QUICK).error or "")
@@ -208,7 +208,7 @@ def test_nobody_listening_and_no_such_stream_get_their_own_words() -> None:
 
 
 def test_close_does_not_wait_for_a_blocked_reader() -> None:
-    """The camera says nothing and the reader waits for it: close returns all the same, and the reader ends later."""
+    """While a reader waits for a silent camera, close returns at once; the reader ends later."""
     with serving(behaviour=Behaviour(mute=True)) as server:
         source = open_source(server.url(), settings=CALM, clock=SystemClock())
         assert isinstance(source, LiveSource)
@@ -227,18 +227,18 @@ WATCHFUL = SourceSettings(open_timeout_s=5, watchdog_s=1.5, backoff_min_s=0.05, 
 
 
 def _watched(source: FrameSource, *, until: Callable[[], bool], limit_s: float = 20) -> list[tuple[Frame, float]]:
-    """Read until the condition holds; return each frame with the monotonic time it was handed out."""
+    """Read until the condition is true; return each frame with the monotonic time of its delivery."""
     frames: list[tuple[Frame, float]] = []
     deadline = time.monotonic() + limit_s
     while not until():
-        assert time.monotonic() < deadline, "did not happen"
+        assert time.monotonic() < deadline, "the condition did not become true"
         if (frame := source.read(0.05)) is not None:
             frames.append((frame, time.monotonic()))
     return frames
 
 
-def test_edge_06_a_stall_ends_at_the_watchdog_and_nothing_held_back_is_delivered() -> None:
-    """FFmpeg gives what it held when a read times out: no frame comes of it, and the camera is connected anew."""
+def test_edge_06_watchdog_ends_a_stall_without_old_frames() -> None:
+    """When a read times out FFmpeg returns buffered frames; they are dropped and the camera is reconnected."""
     with serving(fps=10) as server, reading(server.url(), WATCHFUL) as source:
         for _ in range(5):
             next_frame(source)
@@ -253,7 +253,7 @@ def test_edge_06_a_stall_ends_at_the_watchdog_and_nothing_held_back_is_delivered
 
 
 def test_edge_06_a_backlog_after_a_stall_is_dropped() -> None:
-    """What the network held back arrives all at once: what is delivered of it is recent and truly stamped."""
+    """Frames that a network stall withheld arrive at once; only recent ones with correct times are delivered."""
     patient = SourceSettings(open_timeout_s=15, watchdog_s=30, max_lateness_s=0.5)
     with serving(fps=10) as server, reading(server.url(), patient) as source:
         before = [next_frame(source) for _ in range(10)][-1]
@@ -270,14 +270,14 @@ def test_edge_06_a_backlog_after_a_stall_is_dropped() -> None:
 
 
 def test_edge_06_pictures_from_before_the_connection_are_dropped() -> None:
-    """A camera that begins with the group of pictures it has cached shows nothing of it."""
+    """No frame is delivered of the cached group of pictures that a camera sends first."""
     with serving(fps=10, behaviour=Behaviour(cached=30)) as server, reading(server.url()) as source:
         first = next_frame(source)
     assert first.number > 30
 
 
-def test_edge_12_a_change_of_size_gives_frames_of_the_new_size(caplog: pytest.LogCaptureFixture) -> None:
-    """The stream goes on with larger pictures: they come whole, and it is said once."""
+def test_edge_12_frames_have_the_new_size_after_a_change(caplog: pytest.LogCaptureFixture) -> None:
+    """When the stream continues with larger pictures, they are complete, and the change is logged once."""
     large = numbered(50, width=480, height=192)
     with caplog.at_level(logging.WARNING), serving(fps=25, other=large) as server, reading(server.url()) as source:
         assert (next_frame(source).width, source.info().resolution) == (320, "320x128")
@@ -293,8 +293,8 @@ def test_edge_12_a_change_of_size_gives_frames_of_the_new_size(caplog: pytest.Lo
     ]
 
 
-def test_probe_tells_what_is_there() -> None:
-    """Latency, size, codec and rate of a camera that works, without its password."""
+def test_probe_reports_the_stream() -> None:
+    """Probing reports latency, size, codec and rate of a working camera, without its password."""
     with serving(auth="digest", password=PASSWORD) as server:
         result = probe(server.url(user="viewer", password=PASSWORD), CALM)
     assert result.ok

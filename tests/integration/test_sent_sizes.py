@@ -1,4 +1,4 @@
-"""Sizes are checked on the form that is sent: numbers written out, text inside Lambda's JSON, SNS entries."""
+"""Sizes are checked on the form that is sent: expanded numbers, text escaped in Lambda's JSON, SNS entries."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ingest(database_url: str) -> Iterator[IngestHarness]:
 
 
 class SizedApi(ApiCalls):
-    """A client that checks the size of every answer as Lambda would send it."""
+    """A client that checks the size of every response as Lambda sends it."""
 
     def __init__(self, handler: ApiHandler, *, limit: int = LAMBDA_RESPONSE_BYTES) -> None:
         super().__init__(self._sized)  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ def _with(extra: str) -> bytes:
 
 
 def _filled(item: str) -> str:
-    """Return a list of ``item``, as long as an event may hold it."""
+    """Return the longest list of ``item`` that fits into an event."""
     return "[" + ",".join([item] * ((MAX_EVENT_BYTES - 2000) // (len(item.encode()) + 1))) + "]"
 
 
@@ -92,8 +92,8 @@ def _filled(item: str) -> str:
         ("[" + ",".join(["1e300"] * 300) + "]", True),
     ],
 )
-def test_cloud_b2_an_event_is_measured_as_it_is_stored(ingest: IngestHarness, extra: str, fits: bool) -> None:
-    """What grows beyond the limit in the database is rejected with a reason, its neighbours are stored."""
+def test_cloud_b2_event_size_is_that_of_the_stored_form(ingest: IngestHarness, extra: str, fits: bool) -> None:
+    """An event whose stored form exceeds the limit is rejected with a reason; the others are stored."""
     before, after = wire_event(), wire_event()
     odd = _with(extra)
     assert len(odd) <= MAX_EVENT_BYTES
@@ -109,8 +109,8 @@ def test_cloud_b2_an_event_is_measured_as_it_is_stored(ingest: IngestHarness, ex
     assert longest <= MAX_STORED_BYTES
 
 
-def test_cloud_b2_a_snapshot_reference_is_measured_too(ingest: IngestHarness) -> None:
-    """It is stored beside the data, and may hold extra fields as well."""
+def test_cloud_b2_snapshot_reference_has_a_size_limit(ingest: IngestHarness) -> None:
+    """The reference is stored beside the data and may contain unknown fields."""
     event = wire_event()
     odd = encoded(event).replace(b'"bytes":81234', b'"bytes":81234,"x":' + _filled("1e300").encode())
     ingest.handle(batch_of([body(topic_of(event), odd)]))
@@ -130,8 +130,8 @@ VALUES = st.recursive(
 )
 
 
-def test_cloud_b2_the_measure_is_never_too_small(database_url: str) -> None:
-    """PostgreSQL writes at most what was measured; written short and read again every value is the same."""
+def test_cloud_b2_computed_size_is_an_upper_bound(database_url: str) -> None:
+    """PostgreSQL's text is at most as long as computed, and the compact form has equal values."""
     with psycopg.connect(database_url, autocommit=True) as connection:
 
         @given(VALUES)
@@ -148,7 +148,7 @@ def test_cloud_b2_the_measure_is_never_too_small(database_url: str) -> None:
 
 
 def _store_text(url: str, *data: str) -> list[int]:
-    """Store events with data that no ingest has measured."""
+    """Store events whose data ingest has not measured."""
     numbers = store(url, [stored_event()] * len(data))
     with psycopg.connect(url, autocommit=True) as connection:
         for number, text in zip(numbers, data, strict=True):
@@ -160,8 +160,8 @@ WRITTEN_OUT = '{"x":[' + ",".join(["1e300"] * 21_000) + "]}"
 TOO_LONG = json.dumps({"x": '"' * 100_000})
 
 
-def test_cloud_b2_a_stored_event_of_long_numbers_is_given_out_whole(api: SizedApi, database_url: str) -> None:
-    """Stored before the limit was: list, /recent, the event itself and the export have it, and its neighbours."""
+def test_cloud_b2_stored_event_with_long_numbers_is_returned_completely(api: SizedApi, database_url: str) -> None:
+    """An event from before the limit is in the list, /recent, its own route and the export, as are the others."""
     numbers = _store_text(database_url, "{}", WRITTEN_OUT, "{}")
     whole = api.get(f"/api/events/{numbers[1]}")
     assert whole.status == 200
@@ -176,8 +176,8 @@ def test_cloud_b2_a_stored_event_of_long_numbers_is_given_out_whole(api: SizedAp
         assert _exported(api, form) == numbers[::-1]
 
 
-def test_cloud_b2_an_event_beyond_the_limit_comes_truncated_with_a_link(database_url: str) -> None:
-    """No spelling makes it fit: it keeps its place, its neighbours are whole, and an export goes on after it."""
+def test_cloud_b2_too_large_event_is_truncated_with_a_link(database_url: str) -> None:
+    """It keeps its place in the list, the other events are complete, and an export continues after it."""
     handler, dependencies = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=100_000))
     api = SizedApi(handler)
     numbers = _store_text(database_url, '{"a":1}', TOO_LONG, TOO_LONG, '{"a":2}')
@@ -197,7 +197,7 @@ def test_cloud_b2_an_event_beyond_the_limit_comes_truncated_with_a_link(database
 
 
 def _exported(api: SizedApi, form: str) -> list[int]:
-    """Return the numbers that an export gives, following its cursor to the end."""
+    """Return the ids in an export, following its cursor to the end."""
     found: list[int] = []
     cursor: dict[str, str] = {}
     while True:
@@ -215,8 +215,8 @@ def _exported(api: SizedApi, form: str) -> list[int]:
 
 
 @pytest.mark.parametrize("text", ["short", "Жук", '"""""', "\\\\\\", "\u0001\u0002", "\U0001f600"])
-def test_cloud_b3_five_hundred_large_events_are_one_page(database_url: str, text: str) -> None:
-    """Many short strings grow inside Lambda's JSON: the page is there, complete, the largest of it truncated."""
+def test_cloud_b3_five_hundred_large_events_fit_into_one_page(database_url: str, text: str) -> None:
+    """Short strings grow when escaped in Lambda's JSON; the page has all events, and its largest are truncated."""
     limits = Limits(image_bytes=10, export_bytes=600_000)
     handler, dependencies = lambda_api(database_url, limits=limits)
     api = SizedApi(handler, limit=600_000)
@@ -235,8 +235,8 @@ def test_cloud_b3_five_hundred_large_events_are_one_page(database_url: str, text
     dependencies.close()
 
 
-def test_cloud_b2_large_plate_reads_are_one_page(ingest: IngestHarness, api: SizedApi) -> None:
-    """Long extra fields of a read are cut where the page would not fit; the reads and their plates are all there."""
+def test_cloud_b2_large_plate_reads_fit_into_one_page(ingest: IngestHarness, api: SizedApi) -> None:
+    """Reads with long fields are truncated when the page would be too large; it contains all reads and plates."""
     events = [wire_event("anpr", event_data=anpr_data(host="Ж" * 20_000, plate_box=None)) for _ in range(120)]
     assert failures(ingest.handle(batch(events))) == []
     for path in ("/api/plates", "/api/plates/B123ABC"):
@@ -247,8 +247,8 @@ def test_cloud_b2_large_plate_reads_are_one_page(ingest: IngestHarness, api: Siz
 
 
 @pytest.mark.parametrize("reason", ["ж" * 120, '"' * 500, "\U0001f600" * 20])
-def test_cloud_b3_patterns_are_added_once_and_the_answer_is_small(api: SizedApi, reason: str) -> None:
-    """Ten thousand with long reasons: committed and answered; the same request again adds nothing."""
+def test_cloud_b3_patterns_are_added_once_and_the_response_is_small(api: SizedApi, reason: str) -> None:
+    """Ten thousand patterns with long reasons are added; the repeated request adds none."""
     watchlist = api.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
     count = 10_000 if len(reason) < 200 else 1_000
     patterns = [{"kind": "exact", "pattern": f"AB{number:05}", "reason": reason} for number in range(count)]
@@ -264,8 +264,8 @@ def test_cloud_b3_patterns_are_added_once_and_the_answer_is_small(api: SizedApi,
     assert api.get(path, limit=100, offset=count - 1).json()["patterns"][0]["pattern"] == f"AB{count - 1:05}"
 
 
-def test_cloud_b3_patterns_that_differ_are_all_kept(api: SizedApi) -> None:
-    """Another reason, end, distance or kind is another pattern; one request may hold the same twice."""
+def test_cloud_b3_different_patterns_are_all_added(api: SizedApi) -> None:
+    """Patterns that differ in reason, expiry, distance or kind are different; a request may contain duplicates."""
     watchlist = api.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
     path = f"/api/plates/watchlists/{watchlist}/patterns"
     given_ = [
@@ -284,8 +284,8 @@ def test_cloud_b3_patterns_that_differ_are_all_kept(api: SizedApi) -> None:
     assert [one["pattern_id"] for one in answer["patterns"]] == answer["pattern_ids"]
 
 
-def test_cloud_b3_watchlists_come_in_pages(api: SizedApi) -> None:
-    """However many there are, an answer holds a bounded number, and the total."""
+def test_cloud_b3_watchlists_are_paginated(api: SizedApi) -> None:
+    """A response has a limited number of watch-lists, and the total."""
     for number in range(5):
         api.post("/api/plates/watchlists", {"name": f"list {number}"})
     page = api.get("/api/plates/watchlists", limit=2, offset=2).json()
@@ -293,8 +293,8 @@ def test_cloud_b3_watchlists_come_in_pages(api: SizedApi) -> None:
     assert (page["count"], page["total"]) == (2, 5)
 
 
-def test_cloud_b3_no_answer_leaves_above_the_limit(api: SizedApi, database_url: str) -> None:
-    """What no route has measured is a problem that says so, for either kind of gateway."""
+def test_cloud_b3_response_above_the_limit_is_a_problem(api: SizedApi, database_url: str) -> None:
+    """A response that is too large is replaced by a problem document, for both payload versions."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("INSERT INTO watchlists (name) VALUES ('long')")
         connection.execute(
@@ -315,8 +315,8 @@ def test_cloud_b3_no_answer_leaves_above_the_limit(api: SizedApi, database_url: 
     assert api.get(path, limit=100).status == 200
 
 
-def test_cloud_06_every_publication_fits_into_an_entry(ingest: IngestHarness) -> None:
-    """An event that is too large with its attributes is told without its data, with a link; SNS refuses none."""
+def test_cloud_06_every_publication_fits_into_an_sns_entry(ingest: IngestHarness) -> None:
+    """An event that is too large with its attributes is published without its data, with a link."""
     with psycopg.connect(ingest.url, autocommit=True) as connection:
         connection.execute("INSERT INTO watchlists (name) VALUES ('all')")
         connection.execute(
@@ -329,7 +329,7 @@ def test_cloud_06_every_publication_fits_into_an_entry(ingest: IngestHarness) ->
     payload = encoded(large).replace(b'"HERE"', b"[" + b",".join([b"1e5"] * 20_000) + b"]")
     both = [body(topic_of(plain), encoded(plain)), body(topic_of(large), payload)]
     assert failures(ingest.handle(batch_of(both))) == []
-    assert failures(ingest.handle(batch_of(both))) == []  # told again, as PostgreSQL writes it
+    assert failures(ingest.handle(batch_of(both))) == []  # repeated, so the stored form is published
     assert ingest.rows(RECOUNT) == []
     sns = RecordingSns()
     assert SnsPublisher(topic_arn="arn:topic", aws=sns).publish(ingest.publisher.published) == set()  # type: ignore[arg-type]
@@ -338,8 +338,8 @@ def test_cloud_06_every_publication_fits_into_an_entry(ingest: IngestHarness) ->
     for entry in entries:
         attributes = "".join(value["StringValue"] for value in entry["MessageAttributes"].values())
         assert len(entry["Message"].encode()) + len(attributes.encode()) <= MAX_BATCH_BYTES
-    told = [json.loads(entry["Message"]) for entry in entries]
-    matches = [one for one in told if one["event_type"] == "plate_match" and one["event_data"].get("truncated")]
+    documents = [json.loads(entry["Message"]) for entry in entries]
+    matches = [one for one in documents if one["event_type"] == "plate_match" and one["event_data"].get("truncated")]
     assert len(matches) == 2
     for match in matches:
         assert match["event_data"]["plate_normalized"] == "B9"
@@ -347,8 +347,8 @@ def test_cloud_06_every_publication_fits_into_an_entry(ingest: IngestHarness) ->
         assert match["event_data"]["href"] == f"/api/events/{match['id']}"
 
 
-def test_cloud_b2_short_texts_stay_the_same_object() -> None:
-    """Ordinary events are passed on without being looked at."""
+def test_cloud_b2_short_texts_are_returned_unchanged() -> None:
+    """For ordinary events the function returns the same object without parsing it."""
     text = '{"a": 1' + "0" * 300 + "}"
     assert short_numbers(text) is text
     assert len(short_numbers('{"a": [' + ", ".join(["1" + "0" * 300] * 100) + "]}")) < SHORTEN_ABOVE_CHARS

@@ -1,4 +1,4 @@
-"""``vedette-local`` from the outside: real processes, one state folder, nothing left behind."""
+"""The command ``vedette-local`` with real processes and one state folder, which leaves no process running."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PARTS = {"redis", "broker", "postgres", "api", "aws", "iot_rule", "schedule"}
 
 
 class Stack:
-    """The command, always on the same folder."""
+    """The command with a fixed state folder."""
 
     def __init__(self, folder: Path) -> None:
         self.state = folder / "state"
@@ -57,12 +57,12 @@ class Stack:
         return {name: part["pid"] for name, part in self.status()["parts"].items()}
 
     def pid_file(self, name: str) -> int | None:
-        """Return the pid that is written down for a part, if that still runs."""
+        """Return the pid in a part's pid file, if that process still runs."""
         identity = PidFile(self.state / "run" / f"{name}.pid").read()
         return identity.pid if identity is not None and identity.alive else None
 
     def identities(self) -> list[ProcessIdentity]:
-        """Return everything that runs here, the functions and the supervisor included."""
+        """Return the identities of all running processes, including the functions and the supervisor."""
         pids = [json.loads(path.read_text())["pid"] for path in (self.state / "run").glob("*.pid")]
         return [identity for pid in pids if (identity := ProcessIdentity.of(pid))]
 
@@ -98,8 +98,8 @@ def stack() -> Iterator[Stack]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_the_life_of_a_stack(stack: Stack) -> None:
-    """Up twice is up once; a killed part and a killed supervisor are healed with the data kept; down, then reset."""
+def test_stack_starts_recovers_stops_and_resets(stack: Stack) -> None:
+    """``up`` is idempotent, a killed part or supervisor is replaced and data kept, then ``down`` and ``reset`` work."""
     stack.up()
     status = stack.status()
     assert (status["ready"], set(status["parts"])) == (True, PARTS)
@@ -140,8 +140,8 @@ def test_the_life_of_a_stack(stack: Stack) -> None:
     assert stack.run("reset", "--yes").stdout.strip() == "there is nothing to reset"
 
 
-def test_cloud_b8_a_removed_state_folder_stops_the_stack(stack: Stack) -> None:
-    """``rm -rf`` of the folder while everything runs leaves no process behind, and the next ``up`` begins anew."""
+def test_cloud_b8_removed_state_folder_stops_the_stack(stack: Stack) -> None:
+    """``rm -rf`` of the folder while the stack runs ends every process, and the next ``up`` starts an empty stack."""
     stack.up()
     running = stack.identities()
     assert len(running) > len(PARTS)
@@ -153,7 +153,7 @@ def test_cloud_b8_a_removed_state_folder_stops_the_stack(stack: Stack) -> None:
 
 
 def test_cloud_b9_logs_are_rotated_while_the_stack_runs(stack: Stack) -> None:
-    """A log beyond ten megabytes is cut within seconds, and one copy is kept."""
+    """A log above ten megabytes is rotated within seconds, and one copy is kept."""
     stack.up()
     log_path = stack.state / "logs" / "api.log"
     with log_path.open("ab") as log_file:
@@ -162,8 +162,8 @@ def test_cloud_b9_logs_are_rotated_while_the_stack_runs(stack: Stack) -> None:
     assert log_path.with_suffix(".log.1").stat().st_size > 10_000_000
 
 
-def test_cloud_c11_options_that_differ_from_those_of_the_running_stack_are_refused(stack: Stack) -> None:
-    """``up --port`` on a stack that runs elsewhere says so; without the option it is the same stack."""
+def test_cloud_c11_other_options_for_a_running_stack_are_refused(stack: Stack) -> None:
+    """``up --port`` is refused for a stack that runs on another port; without the option ``up`` uses that stack."""
     stack.up()
     done = stack.run("up", "--port", str(reserve_port()))
     assert done.returncode == 2
@@ -171,8 +171,8 @@ def test_cloud_c11_options_that_differ_from_those_of_the_running_stack_are_refus
     assert stack.run("up").returncode == 0
 
 
-def test_a_busy_port_is_named_with_its_holder(stack: Stack) -> None:
-    """The error says which port, who holds it, and which option helps; nothing is left running."""
+def test_a_busy_port_is_reported_with_its_process(stack: Stack) -> None:
+    """The error names the port, the process that listens on it, and the option to use; no process is left running."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", stack.port))
         holder.listen()
@@ -184,10 +184,10 @@ def test_a_busy_port_is_named_with_its_holder(stack: Stack) -> None:
     assert not stack.identities()
 
 
-def test_services_of_ones_own(
+def test_external_services_are_used(
     stack: Stack, postgres: PostgresFixture, mqtt_broker: BrokerFixture, redis_url: str
 ) -> None:
-    """With --external, what the environment names is used, migrated, and not started by us."""
+    """``--external`` uses the services in the environment variables, migrates the database and starts none of them."""
     url = postgres.server.url_of(postgres.new_database(migrated=False))
     stack.up("--external", DATABASE_URL=url, MQTT_URL=mqtt_broker.url, REDIS_URL=redis_url)
     assert set(stack.status()["parts"]) == {"api", "aws", "iot_rule", "schedule"}
@@ -195,8 +195,8 @@ def test_services_of_ones_own(
     assert url.split(":")[2].split("@")[0] not in (stack.state / "run" / "stack.json").read_text()
 
 
-def test_as_an_ordinary_user(stack: Stack) -> None:
-    """Nobody's rights are enough (as root, a user namespace makes this process look like uid 65534's)."""
+def test_stack_runs_as_an_ordinary_user(stack: Stack) -> None:
+    """The stack needs no privileges (as root, the test runs it as uid 65534 in a user namespace)."""
     prefix: list[str] = []
     if os.geteuid() == 0:
         launcher = ROOT / "infra" / "local" / "processes" / "launch.py"
@@ -216,18 +216,20 @@ def test_as_an_ordinary_user(stack: Stack) -> None:
         (["logs", "nobody"], "no log of nobody"),
     ],
 )
-def test_mistakes_are_one_clear_line(
+def test_usage_errors_are_one_line(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit status 2 and a line that says what is wrong."""
+    """The exit status is 2, and one line describes the error."""
     for name in ("DATABASE_URL", "REDIS_URL", "MQTT_URL"):
         monkeypatch.delenv(name, raising=False)
     assert cli.main([*arguments, "--state", str(tmp_path / "state")]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_reset_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Anything but yes deletes nothing."""
+def test_reset_asks_for_confirmation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any answer except yes deletes nothing."""
     from infra.local.processes.state_folder import StateFolder
 
     state = StateFolder(tmp_path / "state")
@@ -240,8 +242,8 @@ def test_reset_asks_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert not state.path.exists()
 
 
-def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    """--help names each command and what it is for."""
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--help`` describes each command."""
     with pytest.raises(SystemExit) as ended:
         cli.main(["--help"])
     assert ended.value.code == 0

@@ -1,4 +1,4 @@
-"""PostgreSQL under our supervision, the broker and the IoT rule, with real processes."""
+"""PostgreSQL, the broker and the IoT rule of the one-machine stack, with real processes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_port_taken_during_startup_is_replaced(service_folder: Path, caplog: p
 
 @pytest.fixture(params=["embedded", "system"])
 def binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
-    """Both whose PostgreSQL may be run; the system's only where it has one that is new enough."""
+    """Each usable set of PostgreSQL binaries; the system's only if it is new enough."""
     if request.param == "system" and PostgresBinaries.system() is None:
         return PostgresBinaries.choose("embedded")
     return PostgresBinaries.choose(request.param)
@@ -80,7 +80,7 @@ def binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
 
 @pytest.fixture
 def open_folder(service_folder: Path, request: pytest.FixtureRequest) -> Path:
-    """A folder of this test's own that other users may enter."""
+    """A folder for this test that other users may enter."""
     name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
     folder = service_folder / name
     folder.mkdir()
@@ -94,19 +94,19 @@ def _count(server: PostgresServer) -> int:
     return int(row[0])
 
 
-def test_data_outlives_stop_kill_and_a_lost_supervisor(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """What was committed is there after every kind of end; the password stays, in a file of its owner's."""
+def test_data_survives_stop_kill_and_a_lost_supervisor(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """Committed data survives every kind of end; the password does not change, and only the owner can read its file."""
     server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
     server.start()
     server.create_database(DATABASE)
-    server.create_database(DATABASE)  # a second time changes nothing
+    server.create_database(DATABASE)  # a second call has no effect
     url = server.url_of(DATABASE)
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
     server.kill()
     server.start()
     assert _count(server) == 1
-    # A supervisor that was lost: no pid file of ours, and the server still runs.
+    # As after a lost supervisor: the pid file is missing and the server still runs.
     (open_folder / "run" / "postgres.pid").unlink()
     other = PostgresServer(folder=open_folder, binaries=binaries, port=server.port)
     other.start()
@@ -117,8 +117,8 @@ def test_data_outlives_stop_kill_and_a_lost_supervisor(open_folder: Path, binari
     other.stop()
 
 
-def test_cloud_29_any_folder_will_do(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """Blanks, letters of any alphabet and quotes in its path; killed there, the server comes back."""
+def test_cloud_29_state_folder_may_have_any_characters(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """The path may contain blanks, quotes and letters of any alphabet; the server restarts there after a kill."""
     folder = open_folder / "Straße \"7\" 名前 'x'"
     folder.mkdir()
     server = PostgresServer(folder=folder, binaries=binaries, durable=False, port=reserve_port())
@@ -134,8 +134,8 @@ def test_cloud_29_any_folder_will_do(open_folder: Path, binaries: PostgresBinari
         server.stop()
 
 
-def test_cloud_b8_a_removed_database_is_not_made_anew_unasked(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """An empty database would look like lost events: the supervisor stops with an error that names it."""
+def test_cloud_b8_removed_database_is_not_recreated_silently(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """An empty database would look like lost events, so the supervisor stops with an error that names the folder."""
     server = PostgresServer(folder=open_folder, binaries=binaries, durable=False, port=reserve_port())
     server.start()
     server.kill()
@@ -145,7 +145,7 @@ def test_cloud_b8_a_removed_database_is_not_made_anew_unasked(open_folder: Path,
     assert not server.folder.exists()
 
 
-def test_a_password_is_asked_for(open_folder: Path, binaries: PostgresBinaries) -> None:
+def test_a_password_is_required(open_folder: Path, binaries: PostgresBinaries) -> None:
     """A wrong password is refused."""
     server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
     server.start()
@@ -154,8 +154,8 @@ def test_a_password_is_asked_for(open_folder: Path, binaries: PostgresBinaries) 
     server.stop()
 
 
-def test_a_lock_that_names_a_stranger_does_not_stop_it(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """After a crash the pid in PostgreSQL's lock file may be anybody's by now."""
+def test_a_stale_lock_file_does_not_prevent_the_start(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """After a crash the pid in PostgreSQL's lock file may be that of another process."""
     server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
     server.start()
     server.kill()
@@ -166,8 +166,8 @@ def test_a_lock_that_names_a_stranger_does_not_stop_it(open_folder: Path, binari
     server.stop()
 
 
-def test_another_versions_data_is_named_not_touched(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """The error says which versions, and what to do."""
+def test_data_of_another_version_is_reported_and_not_changed(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """The error names both versions and a solution."""
     data = open_folder / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n", encoding="ascii")
@@ -175,8 +175,8 @@ def test_another_versions_data_is_named_not_touched(open_folder: Path, binaries:
         PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port()).start()
 
 
-def test_half_made_clusters_are_made_again(open_folder: Path, binaries: PostgresBinaries) -> None:
-    """An initdb that was interrupted leaves nothing that the next start trips over."""
+def test_incomplete_clusters_are_recreated(open_folder: Path, binaries: PostgresBinaries) -> None:
+    """An interrupted initdb does not prevent the next start."""
     (open_folder / "postgres" / "data.new").mkdir(parents=True)
     (open_folder / "postgres" / "data.new" / "PG_VERSION").write_text("1\n", encoding="ascii")
     server = PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port())
@@ -185,7 +185,7 @@ def test_half_made_clusters_are_made_again(open_folder: Path, binaries: Postgres
 
 
 def test_root_in_a_closed_folder_uses_a_user_namespace(tmp_path: Path, binaries: PostgresBinaries) -> None:
-    """A folder that only its owner may enter (as under /root) serves as well; an ordinary user stays who he is."""
+    """The server also runs in a folder that only its owner may enter, such as one in /root."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     expected = "userns:65534" if os.geteuid() == 0 else "same"
@@ -196,8 +196,10 @@ def test_root_in_a_closed_folder_uses_a_user_namespace(tmp_path: Path, binaries:
     server.stop()
 
 
-def test_where_neither_way_is_open_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No user namespace and a closed folder: name another folder, or be another user."""
+def test_without_namespace_and_access_the_error_gives_solutions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without user namespaces and access to the folder, the error suggests another folder or another user."""
     monkeypatch.setattr(identity.os, "geteuid", lambda: 0)
     monkeypatch.setattr(identity, "_launcher_works", lambda _: False)
     closed = tmp_path / "closed"
@@ -206,8 +208,8 @@ def test_where_neither_way_is_open_the_error_says_what_to_do(tmp_path: Path, mon
         choose_identity(binaries=Path("/usr"), state=closed)
 
 
-def test_binaries_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder holds none, and the error for a system without PostgreSQL says what to install."""
+def test_missing_binaries_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder has no binaries; the error for a system without PostgreSQL names the package to install."""
     assert PostgresBinaries.at(tmp_path) is None
     monkeypatch.setattr(PostgresBinaries, "system", classmethod(lambda _: None))
     with pytest.raises(ConfigurationError, match="version 15 or newer"):
@@ -219,7 +221,7 @@ def test_binaries_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def embedded_broker(tmp_path: Path) -> Iterator[MqttBroker]:
-    """amqtt, even where mosquitto is installed."""
+    """amqtt, also if mosquitto is installed."""
     broker = MqttBroker(folder=tmp_path, embedded=True, port=reserve_port())
     broker.process.start()
     yield broker
@@ -227,7 +229,7 @@ def embedded_broker(tmp_path: Path) -> Iterator[MqttBroker]:
 
 
 class Subscriber:
-    """The rule's subscription, with what arrived."""
+    """The subscription of the IoT rule, with the received messages."""
 
     def __init__(self, broker: MqttBroker) -> None:
         self.inbox = Inbox()
@@ -241,7 +243,7 @@ class Subscriber:
         return self.inbox.take(most=1000, most_bytes=10**9)
 
     def die(self) -> None:
-        """End as a killed process does: no DISCONNECT."""
+        """End without a DISCONNECT packet, as a killed process does."""
         self.client.loop_stop()
         sock = self.client.socket()
         assert sock is not None
@@ -263,12 +265,10 @@ def publish(embedded_broker: MqttBroker) -> Iterator[Callable[..., None]]:
     client.loop_stop()
 
 
-def test_what_was_not_acknowledged_is_delivered_again(
-    embedded_broker: MqttBroker, publish: Callable[..., None]
-) -> None:
-    """A subscriber that dies with messages in hand, and misses some while away, gets all of them when it returns."""
+def test_unacknowledged_messages_are_delivered_again(embedded_broker: MqttBroker, publish: Callable[..., None]) -> None:
+    """A killed subscriber gets its unacknowledged messages and those of its absence when it reconnects."""
     first = Subscriber(embedded_broker)
-    wait_until(lambda: False, timeout_s=0.3)  # its SUBSCRIBE has been taken
+    wait_until(lambda: False, timeout_s=0.3)  # the broker has processed its SUBSCRIBE
     publish("1", "2", "3")
     received = {message.payload: message for message in first.received(3)}
     first.rule.acknowledge(received[b"2"])
@@ -280,8 +280,8 @@ def test_what_was_not_acknowledged_is_delivered_again(
     second.rule.stop()
 
 
-def test_a_late_acknowledgement_is_waited_for(embedded_broker: MqttBroker, publish: Callable[..., None]) -> None:
-    """Six seconds without PUBACK (amqtt by itself gives up after five) lose nothing when the subscriber then dies."""
+def test_the_broker_waits_for_a_late_acknowledgement(embedded_broker: MqttBroker, publish: Callable[..., None]) -> None:
+    """No message is lost when a subscriber is killed after six seconds without PUBACK (amqtt's own limit is five)."""
     first = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)
     publish("slow")
@@ -293,8 +293,10 @@ def test_a_late_acknowledgement_is_waited_for(embedded_broker: MqttBroker, publi
     second.rule.stop()
 
 
-def test_an_acknowledgement_from_before_is_not_sent(embedded_broker: MqttBroker, publish: Callable[..., None]) -> None:
-    """A packet id of the last connection may mean another message on this one."""
+def test_an_acknowledgement_of_the_last_connection_is_not_sent(
+    embedded_broker: MqttBroker, publish: Callable[..., None]
+) -> None:
+    """A packet id of the last connection may belong to another message of the current one."""
     subscriber = Subscriber(embedded_broker)
     wait_until(lambda: False, timeout_s=0.3)
     publish("a")
@@ -315,7 +317,7 @@ def test_an_acknowledgement_from_before_is_not_sent(embedded_broker: MqttBroker,
 
 
 def test_a_command_over_http_reaches_the_device(embedded_broker: MqttBroker) -> None:
-    """boto3's iot-data ``publish`` comes out as an MQTT message; what cannot be published is refused."""
+    """boto3's iot-data ``publish`` sends an MQTT message; invalid topics are refused."""
     received: list[tuple[str, bytes]] = []
     device = mqtt.Client(CallbackAPIVersion.VERSION2)
     subscribed = threading.Event()
@@ -352,8 +354,8 @@ def test_a_command_over_http_reaches_the_device(embedded_broker: MqttBroker) -> 
     thread.join()
 
 
-def test_python_connections_that_say_nothing_do_not_keep_the_broker_from_ending(embedded_broker: MqttBroker) -> None:
-    """A readiness probe disconnects without CONNECT; Python 3.12 waits for connections left open."""
+def test_the_broker_ends_despite_idle_connections(embedded_broker: MqttBroker) -> None:
+    """A readiness probe connects without CONNECT; Python 3.12 would wait until such connections are closed."""
     for _ in range(5):
         socket.create_connection((LOOPBACK, urlsplit(embedded_broker.url).port or 0)).close()
     process = embedded_broker.process
@@ -363,7 +365,7 @@ def test_python_connections_that_say_nothing_do_not_keep_the_broker_from_ending(
 
 
 def test_the_broker_ends_on_sigterm(embedded_broker: MqttBroker) -> None:
-    """It ends in order, with status 0."""
+    """The broker shuts down with exit status 0."""
     assert embedded_broker.process.pid is not None
     os.kill(embedded_broker.process.pid, signal.SIGTERM)
     assert wait_until(lambda: not embedded_broker.process.alive, timeout_s=10)

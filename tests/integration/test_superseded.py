@@ -1,4 +1,4 @@
-"""An event that its device sends again with the right time, after its clock was set, is one event in the cloud."""
+"""An event that a device sends again with the corrected time, after its clock was set, is stored once."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def times(ingest: IngestHarness) -> list[str]:
     return sorted(row[0] for row in ingest.rows(query))
 
 
-def test_edge_08_a_corrected_event_replaces_what_was_received(ingest: IngestHarness) -> None:
-    """One row with the right time, counts that agree, and a neighbour that is left alone; also when it comes twice."""
+def test_edge_08_corrected_event_replaces_the_stored_one(ingest: IngestHarness) -> None:
+    """One row has the corrected time, counts agree, and other events do not change; also if it is delivered twice."""
     before, neighbour = wire_event(timestamp=WRONG), wire_event(timestamp=WRONG)
     ingest.handle(batch([before, neighbour]))
     for _ in range(2):
@@ -40,8 +40,8 @@ def test_edge_08_a_corrected_event_replaces_what_was_received(ingest: IngestHarn
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_edge_08_both_in_one_batch_are_one_event(ingest: IngestHarness, order: tuple[int, int]) -> None:
-    """Whichever comes first, one row is stored and nothing is rejected."""
+def test_edge_08_both_versions_in_one_batch_are_one_event(ingest: IngestHarness, order: tuple[int, int]) -> None:
+    """In either order, one row is stored and nothing is rejected."""
     before = wire_event(timestamp=WRONG)
     both = [before, corrected(before)]
     assert failures(ingest.handle(batch([both[place] for place in order]))) == []
@@ -49,8 +49,8 @@ def test_edge_08_both_in_one_batch_are_one_event(ingest: IngestHarness, order: t
     assert ingest.dead_letters.reasons() == []
 
 
-def test_edge_08_nobody_replaces_what_is_anothers(ingest: IngestHarness) -> None:
-    """The same event id from another device deletes nothing."""
+def test_edge_08_event_of_another_device_is_not_replaced(ingest: IngestHarness) -> None:
+    """An event with the same id from another device deletes nothing."""
     mine = wire_event(timestamp=WRONG)
     ingest.handle(batch([mine]))
     ingest.handle(batch([corrected(mine, device_id="gate-66")]))
@@ -58,7 +58,7 @@ def test_edge_08_nobody_replaces_what_is_anothers(ingest: IngestHarness) -> None
 
 
 @pytest.mark.parametrize("odd", ["x", 7, None, {}, [7, None, "x", "2026-01-01", "9999-12-31T23:59:59-23:00"]])
-def test_edge_08_a_field_of_another_shape_is_passed_over(ingest: IngestHarness, odd: object) -> None:
-    """It is the device's word, checked nowhere else: it harms neither its event nor a neighbour."""
+def test_edge_08_invalid_superseded_timestamps_are_ignored(ingest: IngestHarness, odd: object) -> None:
+    """A field with an unexpected type affects neither its event nor another one."""
     assert failures(ingest.handle(batch([wire_event(superseded_timestamps=odd), wire_event()]))) == []
     assert len(times(ingest)) == 2

@@ -1,4 +1,4 @@
-"""The database's work for one request, counted in rows that it reads, does not grow with the table."""
+"""The number of rows that a request reads does not grow with the table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.wire_events import batch, failures, mixed_traffic
 
 SMALL, LARGE = 2_000, 20_000
 BATCH, PAGES = 100, 90
-"""Events in a batch; events on the pages that are asked for."""
+"""Events in a batch; events on the requested pages."""
 
 FILL = """
 INSERT INTO events (event_id, event_type, site_id, device_id, camera_id, "timestamp", frame_number, event_data)
@@ -32,7 +32,7 @@ OTHERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
-"""Sessions that have not ended yet, and so may not have reported what they read."""
+"""Counts sessions that have not ended and may not have reported their statistics."""
 
 
 def fill(url: str, *, first: int, last: int) -> None:
@@ -42,7 +42,7 @@ def fill(url: str, *, first: int, last: int) -> None:
 
 
 def rows_read(url: str) -> int:
-    """Return how many rows of the events' tables were read so far, over all sessions that have ended."""
+    """Return the number of rows that all ended sessions have read from the tables of events."""
     with psycopg.connect(url, autocommit=True) as connection:
         eventually(lambda: connection.execute(OTHERS).fetchone() == (0,))
         row = connection.execute(ROWS_READ).fetchone()
@@ -51,7 +51,7 @@ def rows_read(url: str) -> int:
 
 
 def read_by_ingest(url: str, *, seed: int) -> int:
-    """Store a batch of a hundred events and return how many rows that read."""
+    """Store a batch of a hundred events and return the number of rows that this reads."""
     before = rows_read(url)
     with open_ingest(url) as ingest:
         assert failures(ingest.handle(batch(mixed_traffic(BATCH, seed=seed, first_sequence=1000 * seed)))) == []
@@ -59,7 +59,7 @@ def read_by_ingest(url: str, *, seed: int) -> int:
 
 
 def read_by_the_newest_page(url: str) -> int:
-    """Ask for the newest events, of all cameras and of one, and return how many rows that read."""
+    """Request the newest events of all cameras and of one; return the number of rows that this reads."""
     before = rows_read(url)
     handler, dependencies = lambda_api(url)
     api = ApiCalls(handler)
@@ -72,7 +72,7 @@ def read_by_the_newest_page(url: str) -> int:
 
 
 def read_by_deleting(url: str) -> tuple[int, int]:
-    """Delete what one camera saw in some hours; return how many rows that read, and how many events it deleted."""
+    """Delete one camera's events of some hours; return the numbers of read rows and of deleted events."""
     before = rows_read(url)
     handler, dependencies = lambda_api(url)
     span = {"start_time": format_utc(NOON - timedelta(hours=4)), "end_time": format_utc(NOON)}
@@ -82,8 +82,8 @@ def read_by_deleting(url: str) -> tuple[int, int]:
     return rows_read(url) - before, int(answer["deleted"])
 
 
-def test_cloud_23_a_batch_and_a_page_read_no_more_rows_of_a_larger_table(database_url: str) -> None:
-    """With ten times as many events stored, ingest and the newest pages still read a few rows for each event."""
+def test_cloud_23_rows_read_do_not_grow_with_the_table(database_url: str) -> None:
+    """With ten times as many stored events, ingest and the newest pages still read a few rows for each event."""
     fill(database_url, first=1, last=SMALL)
     small = read_by_ingest(database_url, seed=1), read_by_the_newest_page(database_url)
     fill(database_url, first=SMALL + 1, last=LARGE)
@@ -92,8 +92,8 @@ def test_cloud_23_a_batch_and_a_page_read_no_more_rows_of_a_larger_table(databas
     assert max(small[1], large[1]) < 10 * PAGES
 
 
-def test_cloud_24_deleting_reads_what_it_deletes(database_url: str) -> None:
-    """Few events among twenty thousand: few rows are read for each."""
+def test_cloud_24_deleting_reads_only_deleted_rows(database_url: str) -> None:
+    """Deleting a few of twenty thousand events reads a few rows for each deleted event."""
     fill(database_url, first=1, last=LARGE)
     read, deleted = read_by_deleting(database_url)
     assert deleted == 18
@@ -102,8 +102,8 @@ def test_cloud_24_deleting_reads_what_it_deletes(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("chunk", [100, 500])
-def test_cloud_24_the_work_of_a_deletion_grows_with_its_size(database_url: str, chunk: int) -> None:
-    """Deleting all in portions reads about as many rows a portion at the end as at the beginning."""
+def test_cloud_24_rows_read_grow_with_the_size_of_a_deletion(database_url: str, chunk: int) -> None:
+    """When all events are deleted in portions, the last portions read about as many rows as the first."""
     fill(database_url, first=1, last=SMALL)
     read: list[int] = []
     for _ in range(SMALL // chunk):

@@ -1,4 +1,4 @@
-"""template.yaml: valid, in step with the contracts and the code, and no wider than it must be."""
+"""template.yaml is valid, agrees with the contracts and the code, and grants minimal permissions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FUNCTION_NAMES = dict(
         r"^build-(\w+):\n\t.* infra\.packaging\.build (\w+) ", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE
     )
 )
-"""Logical id of each function in the template, and its row in the packaging table."""
-# What Lambda itself reads, and what configure_logging does.
+"""The row of the packaging table for the logical id of each function in the template."""
+# Variables that Lambda and configure_logging read.
 NOT_OURS = {"PYTHONNODEBUGRANGES", "LOG_LEVEL"}
 
 
@@ -38,7 +38,7 @@ def _of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def _policies(value: Any) -> Iterator[dict[str, Any]]:
-    """Every policy statement anywhere below ``value``."""
+    """Yield every policy statement at any depth of ``value``."""
     if isinstance(value, dict):
         statements = value.get("Statement")
         yield from statements if isinstance(statements, list) else ()
@@ -49,15 +49,15 @@ def _policies(value: Any) -> Iterator[dict[str, Any]]:
             yield from _policies(inner)
 
 
-def test_it_passes_cfn_lint() -> None:
-    """No error and no warning."""
+def test_template_passes_cfn_lint() -> None:
+    """cfn-lint reports no error and no warning."""
     cfn_lint = Path(sys.executable).with_name("cfn-lint")
     done = subprocess.run([cfn_lint, ROOT / "template.yaml"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_the_rules_listen_to_the_contracts_topics_and_write_its_message(template: dict[str, Any]) -> None:
-    """Each filter of ``shared.topics`` has its rule, and each rule writes what ``shared.iot_envelope`` promises."""
+def test_iot_rules_match_the_topics_and_the_envelope(template: dict[str, Any]) -> None:
+    """Each topic filter of ``shared.topics`` has a rule, and each rule writes ``shared.iot_envelope``."""
     rules = [rule["TopicRulePayload"] for rule in _of_type(template, "AWS::IoT::TopicRule").values()]
     found: set[str] = set()
     for rule in rules:
@@ -78,7 +78,7 @@ def test_the_rules_listen_to_the_contracts_topics_and_write_its_message(template
 
 
 def test_a_device_may_use_its_own_topics_and_no_others(template: dict[str, Any]) -> None:
-    """With a thing's names put in, what may be published and subscribed is what ``DeviceTopics`` says."""
+    """For a given thing, the policy allows exactly the topics of ``DeviceTopics``."""
     [policy] = _of_type(template, "AWS::IoT::Policy").values()
     mine = DeviceTopics(site_id="hq", device_id="gate-01")
     allowed: dict[str, set[str]] = {}
@@ -107,7 +107,7 @@ def _device_resource(resource: dict[str, Any]) -> str:
 
 
 def test_a_device_may_write_its_own_pictures_and_nothing_else(template: dict[str, Any]) -> None:
-    """One action, two prefixes, both bound to the thing's name by the credentials provider."""
+    """The role allows one action on two prefixes, which the credentials provider binds to the thing's name."""
     [statement] = template["Resources"]["DeviceRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     assert statement["Action"] == "s3:PutObject"
     assert [resource["Fn::Sub"] for resource in statement["Resource"]] == [
@@ -116,8 +116,8 @@ def test_a_device_may_write_its_own_pictures_and_nothing_else(template: dict[str
     ]
 
 
-def test_nobody_may_do_everything_or_anything_everywhere(template: dict[str, Any]) -> None:
-    """No statement allows a service's every action, and none names every resource."""
+def test_no_statement_has_wildcard_actions_or_resources(template: dict[str, Any]) -> None:
+    """No statement allows all actions of a service, or all resources."""
     statements = [statement for statement in _policies(template["Resources"]) if statement["Effect"] == "Allow"]
     assert len(statements) > 15
     for statement in statements:
@@ -126,8 +126,8 @@ def test_nobody_may_do_everything_or_anything_everywhere(template: dict[str, Any
         assert statement.get("Resource") != "*", statement
 
 
-def test_each_function_is_built_from_its_row(template: dict[str, Any]) -> None:
-    """Handler, runtime and platform agree with the table that artefacts are built from, and make knows the target."""
+def test_each_function_agrees_with_the_packaging_table(template: dict[str, Any]) -> None:
+    """Handler, runtime and platform agree with the packaging table, and the Makefile has the build target."""
     functions = _of_type(template, "AWS::Serverless::Function")
     assert set(functions) == set(FUNCTION_NAMES)
     assert set(FUNCTION_NAMES.values()) == set(FUNCTIONS)
@@ -142,8 +142,8 @@ def test_each_function_is_built_from_its_row(template: dict[str, Any]) -> None:
     assert PLATFORM.startswith("aarch64-")
 
 
-def test_every_variable_that_is_set_is_one_that_the_code_reads(template: dict[str, Any]) -> None:
-    """A renamed setting would otherwise leave a function silently on its default."""
+def test_the_code_reads_every_environment_variable(template: dict[str, Any]) -> None:
+    """Otherwise a function would silently use the default of a renamed setting."""
     readers = [ROOT / "cloud_functions/settings.py", ROOT / "cloud_functions/api/settings.py"]
     text = "".join(reader.read_text(encoding="utf-8") for reader in readers)
     names = set(template["Globals"]["Function"]["Environment"]["Variables"])
@@ -153,8 +153,8 @@ def test_every_variable_that_is_set_is_one_that_the_code_reads(template: dict[st
 
 
 def test_kafka_is_optional_and_loses_nothing(template: dict[str, Any]) -> None:
-    """Both kinds of source are left out by default, begin at the oldest record, and retry single records: the function
-    has the matching setting, without which Lambda would treat its responses as success."""
+    """Both event source mappings are optional, start at the oldest record and retry single records, with the setting
+    without which Lambda would treat every response as a success."""
     mappings = _of_type(template, "AWS::Lambda::EventSourceMapping")
     assert set(mappings) == {"IngestFromMskMapping", "IngestFromBrokersMapping"}
     assert template["Parameters"]["KafkaTopic"]["Default"] == ""
@@ -170,8 +170,8 @@ def test_kafka_is_optional_and_loses_nothing(template: dict[str, Any]) -> None:
     assert variables["KAFKA_PARTIAL_RESPONSES"] == "true"
 
 
-def test_no_queue_gives_up_a_message_without_keeping_it(template: dict[str, Any]) -> None:
-    """Working queues redrive to dead letters, wait six times the function's timeout, and both kinds are encrypted."""
+def test_every_queue_has_dead_letters_and_encryption(template: dict[str, Any]) -> None:
+    """Queues redrive to dead letters, their visibility timeout is six times the function's, and all are encrypted."""
     queues = _of_type(template, "AWS::SQS::Queue")
     for name in ("IngestQueue", "FanoutQueue"):
         assert "DeadLetters" in str(queues[name]["RedrivePolicy"]["deadLetterTargetArn"])
@@ -181,8 +181,8 @@ def test_no_queue_gives_up_a_message_without_keeping_it(template: dict[str, Any]
     assert all(queue["SqsManagedSseEnabled"] for queue in queues.values())
 
 
-def test_cloud_b6_the_guide_says_how_long_a_message_waits_and_how_to_redrive(template: dict[str, Any]) -> None:
-    """Waiting time and number of attempts are the queue's own; the command that moves dead letters back is there."""
+def test_cloud_b6_guide_documents_retries_and_redrive(template: dict[str, Any]) -> None:
+    """The documented waiting time and attempts are those of the queue, and the command to redrive is documented."""
     guide = (ROOT / "docs" / "guide" / "deploy-aws.md").read_text(encoding="utf-8")
     section = " ".join(guide.partition("### What waits, and what to do after an outage")[2].split())
     queue = template["Resources"]["IngestQueue"]["Properties"]
@@ -204,7 +204,7 @@ def test_dead_letters_and_a_standstill_raise_alarms(template: dict[str, Any]) ->
 
 
 def test_pictures_are_private(template: dict[str, Any]) -> None:
-    """No public access, encrypted, forgotten in time, and only over TLS."""
+    """The bucket has no public access, is encrypted, expires objects, and requires TLS."""
     bucket = template["Resources"]["SnapshotBucket"]["Properties"]
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
@@ -214,13 +214,13 @@ def test_pictures_are_private(template: dict[str, Any]) -> None:
     assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
-def test_the_api_is_closed_unless_somebody_opens_it(template: dict[str, Any]) -> None:
-    """Without a choice, callers must sign their requests."""
+def test_the_api_requires_authentication_by_default(template: dict[str, Any]) -> None:
+    """With default parameters, callers must sign their requests."""
     assert template["Parameters"]["ApiAuthorization"]["Default"] == "AWS_IAM"
     assert template["Resources"]["HttpApiRoute"]["Properties"]["AuthorizationType"] == {"Ref": "ApiAuthorization"}
 
 
-def test_it_has_no_yaml_aliases() -> None:
-    """CloudFormation reads none."""
+def test_template_has_no_yaml_aliases() -> None:
+    """CloudFormation does not support them."""
     text = (ROOT / "template.yaml").read_text(encoding="utf-8")
     assert re.findall(r"(?m)(?:^|[\s\[{,])[&*][A-Za-z][\w-]*\s*$", text) == []

@@ -1,4 +1,4 @@
-"""The functions' artefacts: complete, lean, compiled. Libraries come from this environment, so no index is needed."""
+"""The functions' artefacts are complete, minimal and compiled. Libraries are taken from the test environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.packaging.functions import FUNCTIONS, FunctionCode, function_code
 from shared.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
-# The api's lock holds fastapi-offline, which an environment of before it has not got yet.
+# The API's lock contains fastapi-offline, which an older environment lacks.
 BUILDABLE = [name for name in FUNCTIONS if name != "api" or packaged_assets() is not None]
 FOREIGN = {
     "ingest": ["fastapi", "redis", "mangum"],
@@ -41,8 +41,8 @@ NEVER = [
 
 
 @pytest.mark.parametrize("name", BUILDABLE)
-def test_an_artefact_is_all_that_its_handler_needs_and_nothing_else(name: str, tmp_path: Path) -> None:
-    """Imported by a bare interpreter with nothing else in reach; without the other functions' libraries; compiled."""
+def test_an_artefact_contains_exactly_what_its_handler_needs(name: str, tmp_path: Path) -> None:
+    """The handler imports from the artefact alone; libraries of other functions are absent; modules are compiled."""
     folder = tmp_path / name
     build(name, folder, from_environment=True)
     script = (
@@ -70,7 +70,7 @@ def test_an_artefact_is_all_that_its_handler_needs_and_nothing_else(name: str, t
 
 
 def test_the_locks_agree_with_the_cloud_lock() -> None:
-    """A function runs the versions that are tested."""
+    """A function uses the tested versions of its libraries."""
 
     def pins(path: str) -> dict[str, str]:
         text = (ROOT / path).read_text(encoding="utf-8")
@@ -83,8 +83,8 @@ def test_the_locks_agree_with_the_cloud_lock() -> None:
             assert tested.get(name, version) == version, (code.requirements, name)
 
 
-def test_a_lock_and_an_environment_that_disagree_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another version than the locked one, or none at all, is named; what is for another platform is passed over."""
+def test_an_environment_that_differs_from_the_lock_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names a package with another version or a missing one; packages for other platforms are ignored."""
     lock = tmp_path / "lock.txt"
     monkeypatch.setitem(FUNCTIONS, "odd", FunctionCode(handler="odd", requirements=str(lock), parts=()))
     lock.write_text("pydantic==0.0.1 \\\n    --hash=sha256:00\n", encoding="utf-8")
@@ -97,16 +97,16 @@ def test_a_lock_and_an_environment_that_disagree_are_an_error(tmp_path: Path, mo
     build("odd", tmp_path / "out", from_environment=True)
 
 
-def test_an_unknown_function_names_those_there_are() -> None:
-    """The error is the list of choices."""
+def test_an_unknown_function_lists_the_known_ones() -> None:
+    """The error lists the choices."""
     with pytest.raises(ConfigurationError, match="ingest, fanout, api, maintenance"):
         function_code("nothing")
 
 
-def test_what_cannot_be_fetched_or_compiled_is_one_clear_error(
+def test_a_failed_download_or_compilation_is_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No uv, an unreadable lock, a Python that is not there: the command says which and ends with 1."""
+    """For a missing uv, an unreadable lock or a missing Python the command names the problem and exits with 1."""
     lock = tmp_path / "lock.txt"
     lock.write_text("this is not a requirement\n", encoding="utf-8")
     monkeypatch.setitem(FUNCTIONS, "odd", FunctionCode(handler="odd", requirements=str(lock), parts=()))
@@ -119,13 +119,13 @@ def test_what_cannot_be_fetched_or_compiled_is_one_clear_error(
 
 
 def test_code_that_does_not_compile_stops_the_build(tmp_path: Path) -> None:
-    """A syntax error is found here and not on the first invocation."""
+    """A syntax error is found by the build and not on the first invocation."""
     (tmp_path / "broken.py").write_text("def (:\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="could not compile"):
         building._compile(tmp_path, sys.executable)
 
 
 def test_the_command_builds(tmp_path: Path) -> None:
-    """What the Makefile calls, as it calls it."""
+    """The build works with the command line of the Makefile."""
     assert main(["fanout", str(tmp_path / "out"), "--from-environment"]) == 0
     assert (tmp_path / "out/cloud_functions/fanout/handler.py").is_file()

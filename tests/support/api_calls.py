@@ -141,7 +141,7 @@ class FakeSnapshots:
 
 
 def no_database() -> Database:
-    """Return a database whose connections fail: a request that reaches it was not rejected before."""
+    """Return a database whose connections fail, for tests of requests that must be rejected before any query."""
 
     def refuse() -> psycopg.Connection[Any]:
         raise TransientError("there is no database in this test")

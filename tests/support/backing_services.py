@@ -1,6 +1,6 @@
-"""Real services for tests: each session (each xdist worker) has its own, started on first use, gone at its end.
+"""Real services for tests. Each session (each xdist worker) starts its own on first use and stops them at its end.
 
-Nothing here touches the environment of the test process. A worker that is killed takes its services with it.
+This module does not change the environment of the test process. When a worker is killed, its services end too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tests.support.ports import reserve_port
 
 TEMPLATE = "vedette_template"
 POSTGRES_VARIABLE = "VEDETTE_TEST_POSTGRES"
-"""``embedded`` (default) or ``system``: which PostgreSQL the tests run on."""
+"""Which PostgreSQL the tests use: ``embedded`` (default) or ``system``."""
 
 
 @pytest.fixture(scope="session")
 def service_folder() -> Iterator[Path]:
-    """A folder for the services' files that other users may enter (PostgreSQL does not run as root)."""
+    """A folder for the services' files with access for other users, because PostgreSQL does not run as root."""
     folder = Path(tempfile.mkdtemp(prefix="vedette-test-"))
     folder.chmod(0o755)
     yield folder
@@ -51,7 +51,7 @@ class PostgresFixture:
         return self.server.port
 
     def start(self) -> None:
-        """Start again after ``kill``; the port and the data are the same."""
+        """Start again after ``kill``, with the same port and data."""
         if not self.server.process.alive:
             self.server.start()
 
@@ -60,7 +60,7 @@ class PostgresFixture:
         self.server.kill()
 
     def new_database(self, *, migrated: bool = True) -> str:
-        """Create a database, migrated unless told otherwise, and return its name."""
+        """Create a database, run all migrations unless ``migrated`` is False, and return its name."""
         name = f"test_{next(self._numbers)}"
         self.server.create_database(name, template=self._template() if migrated else None)
         return name
@@ -115,7 +115,7 @@ class BrokerFixture:
         self.url = broker.url
 
     def start(self) -> None:
-        """Start again after ``kill``; the port is the same, what it held is gone."""
+        """Start again after ``kill``, with the same port and without the earlier messages."""
         if not self._broker.process.alive:
             self._broker.process.start()
 
@@ -134,7 +134,7 @@ def _mqtt_broker(service_folder: Path) -> Iterator[BrokerFixture]:
 
 @pytest.fixture
 def mqtt_broker(_mqtt_broker: BrokerFixture) -> Iterator[BrokerFixture]:
-    """A real MQTT broker: ``.url``, ``.host``, ``.port``, ``.kill()``, ``.start()``. Shared: use topics of your own."""
+    """A real MQTT broker: ``.url``, ``.host``, ``.port``, ``.kill()``, ``.start()``. Shared: use your own topics."""
     _mqtt_broker.start()
     yield _mqtt_broker
     _mqtt_broker.start()
@@ -142,7 +142,7 @@ def mqtt_broker(_mqtt_broker: BrokerFixture) -> Iterator[BrokerFixture]:
 
 @pytest.fixture(scope="session")
 def redis_url(service_folder: Path) -> Iterator[str]:
-    """The URL of a real Redis (Valkey). Shared: use keys and channels of your own."""
+    """The URL of a real Redis (Valkey). Shared: use your own keys and channels."""
     server = RedisServer(folder=service_folder, port=reserve_port())
     server.process.start()
     yield server.url
@@ -151,7 +151,7 @@ def redis_url(service_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def moto_server(service_folder: Path) -> Iterator[str]:
-    """The endpoint URL of a server that speaks S3, SNS, SQS and IoT. Shared: use names of your own."""
+    """The endpoint URL of a server for S3, SNS, SQS and IoT. Shared: use your own names."""
     server = AwsServer(folder=service_folder, port=reserve_port())
     server.process.start()
     yield server.url
@@ -167,6 +167,6 @@ def _kafka() -> Iterator[KafkaCluster]:
 
 @pytest.fixture
 def kafka(_kafka: KafkaCluster) -> Iterator[KafkaCluster]:
-    """A Kafka broker on loopback. Shared: use topics and groups of your own."""
+    """A Kafka broker on loopback. Shared: use your own topics and groups."""
     yield _kafka
     _kafka.bring_up()

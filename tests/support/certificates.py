@@ -1,4 +1,4 @@
-"""A certificate authority for the length of a test, with certificates for a server on loopback and for a device."""
+"""A certificate authority for one test, with certificates for a server on loopback and for a device."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 class TestAuthority:
     """Writes PEM files into a folder and returns their paths.
 
-    ``strict=False`` leaves out the key identifiers and the key usage, as many self-made authorities do.
+    ``strict=False`` omits the key identifiers and the key usage, as many private authorities do.
     """
 
     __test__ = False
@@ -48,7 +48,7 @@ class TestAuthority:
     def issue(
         self, name: str, *, address: str = "127.0.0.1", days: tuple[float, float] = (-1.0, 1.0)
     ) -> tuple[Path, Path]:
-        """Return certificate and key of ``name``, good for ``address`` between these days, counted from now."""
+        """Return certificate and key for ``name`` and ``address``; the validity is in days relative to now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = (

@@ -1,4 +1,4 @@
-"""Small video files made on the spot, so that no test needs one that somebody else filmed."""
+"""Small generated video files, so that tests need no recorded ones."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def make_clip(
     gop: int = 12,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode BGR (or grey) pictures into ``path``, whose suffix names the container, and return ``path``.
+    """Encode BGR or grey pictures into ``path``, whose suffix selects the container, and return ``path``.
 
-    H.264 where the wheel can encode it, else MPEG-4 part 2. ``times_s`` gives each frame its own presentation time
-    (variable frame rate); ``created_at`` and ``title`` go into the container's metadata. Every ``gop``
-    frames is a key frame.
+    The codec is H.264 where the installed wheel can encode it, otherwise MPEG-4 part 2. ``times_s`` sets the
+    presentation time of each frame (variable frame rate); ``created_at`` and ``title`` are written to the container's
+    metadata. One frame in ``gop`` is a key frame.
     """
     images = iter(frames)
     first = next(images)
@@ -46,7 +46,7 @@ def make_clip(
             container.metadata["creation_time"] = created_at.isoformat()
         if title is not None:
             container.metadata["title"] = title
-        # A frame rate would set the encoder's time base too; the ticks below must stay fine enough for any rate.
+        # Setting a frame rate would also set the encoder's time base, which must be fine enough for any frame rate.
         stream: Any = container.add_stream(name, rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = first.shape[1], first.shape[0]
         stream.pix_fmt = pix_fmt or "yuv420p"
@@ -73,7 +73,7 @@ def make_clip(
 
 
 def best_codec() -> str:
-    """Return the name of an encoder that this wheel has."""
+    """Return the name of an encoder that the installed wheel includes."""
     try:
         av.Codec("libx264", "w")
     except av.error.FFmpegError:
@@ -95,7 +95,7 @@ def moving_square(
 
 
 def numbered(count: int, *, width: int = 320, height: int = 64) -> Iterable[Image]:
-    """Yield pictures that carry their own number (from 1) as sixteen black and white bars; see ``read_number``."""
+    """Yield pictures that show their number (from 1) as sixteen black and white bars; see ``read_number``."""
     bar = width // 16
     for number in range(1, count + 1):
         image = np.full((height, width, 3), 16, np.uint8)
@@ -113,7 +113,7 @@ def read_number(luma: NDArray[np.uint8]) -> int:
 
 
 def textured(width: int, height: int, *, seed: int = 7) -> Image:
-    """Return a still picture with soft structure, so that codecs and motion have something real to chew on."""
+    """Return a still picture with soft texture, so that encoding and motion detection have realistic input."""
     rng = np.random.default_rng(seed)
     small = rng.integers(60, 160, (max(2, height // 16), max(2, width // 16), 3), np.uint8)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)

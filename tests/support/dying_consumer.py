@@ -1,4 +1,4 @@
-"""``vedette-ingest`` that dies as by ``kill -9`` between the database's commit and the offsets'."""
+"""``vedette-ingest`` that kills itself with SIGKILL after the database commit and before the offset commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cloud_functions.ingest.kafka.broker import KafkaSource
 
 
 class DyingSource(KafkaSource):
-    """A source that never lives to commit."""
+    """A Kafka source that kills its process instead of committing offsets."""
 
     def commit(self, positions: Mapping[tuple[str, int], int]) -> NoReturn:
         os.kill(os.getpid(), signal.SIGKILL)

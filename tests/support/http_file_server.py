@@ -1,4 +1,4 @@
-"""A real web server on loopback that serves given pages, with given faults."""
+"""A real web server on loopback that serves given pages and simulates given faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """``pages`` maps a path to a body; the other attributes set faults."""
+    """A server's content: ``pages`` maps a path to a body; the other attributes set faults."""
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes] = {}

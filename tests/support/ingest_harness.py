@@ -114,7 +114,7 @@ def open_database(url: str) -> Database:
 
 
 def rows(url: str, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Ask the database on a connection of its own, which compiles nothing: a recount of few rows looks dear to it."""
+    """Run a query on a new connection without JIT, which PostgreSQL would otherwise use even for a small recount."""
     with psycopg.connect(url, autocommit=True, options="-c jit=off") as connection:
         return connection.execute(query, parameters).fetchall()  # pyright: ignore
 
@@ -180,4 +180,4 @@ WITH hours AS (
 UNION ALL
 (SELECT 'counted only', * FROM (SELECT * FROM expected EXCEPT SELECT * FROM kept) AS less)
 """
-"""Rows in which the kept counts and a recount differ; none when the counts are exact."""
+"""Selects the rows in which the stored counts differ from a recount; no rows if the counts are exact."""

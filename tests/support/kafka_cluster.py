@@ -1,7 +1,8 @@
-"""A Kafka cluster for tests: librdkafka's own mock cluster, which listens on loopback and speaks the real protocol.
+"""A Kafka cluster for tests: librdkafka's mock cluster, which listens on loopback and implements the real protocol.
 
-It has brokers, topics, consumer groups with heartbeats and rebalances, and committed offsets. It comes with the client
-library (through its C interface here, which Python's does not pass on): nothing to install, started in milliseconds.
+It has brokers, topics, consumer groups with heartbeats and rebalances, and committed offsets. The client library
+includes it, so nothing needs to be installed, and it starts in milliseconds. Python's client does not expose it, so
+this module calls the C interface.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ FAST_CONSUMER: Mapping[str, Any] = {
     "heartbeat.interval.ms": 200,
     "fetch.error.backoff.ms": 50,
 }
-"""For a consumer whose fellows are killed: everything is noticed within seconds."""
+"""Options for a consumer whose group members are killed: it detects a lost member within seconds."""
 
 _PRODUCER = 0
-_PRODUCE = 0  # the protocol's number of the request
+_PRODUCE = 0  # the API key of the request in the protocol
 _TOPIC_AUTHORIZATION_FAILED = 29
 _POINTER, _NUMBER, _TEXT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p
 _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
@@ -54,7 +55,7 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
 
 
 def _library() -> ctypes.CDLL:
-    """Return the very librdkafka that the wheel of confluent_kafka brings."""
+    """Return the librdkafka that is in the wheel of confluent_kafka."""
     package = Path(confluent_kafka.__file__).parent
     found = [*package.parent.glob("confluent_kafka.libs/librdkafka*.so*"), *package.glob(".dylibs/librdkafka*.dylib")]
     library = ctypes.CDLL(str(found[0]))
@@ -65,7 +66,7 @@ def _library() -> ctypes.CDLL:
 
 
 class KafkaCluster:
-    """One broker on loopback; what it holds is gone with it."""
+    """One broker on loopback. Its data is lost when it ends."""
 
     def __init__(self, *, rebalance_delay_ms: int = 50) -> None:
         self._library = _library()
@@ -82,14 +83,14 @@ class KafkaCluster:
         assert self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1) == 0
 
     def take_down(self) -> None:
-        """Close every connection and refuse new ones; topics and offsets stay."""
+        """Close all connections and refuse new ones; topics and offsets are kept."""
         assert self._library.rd_kafka_mock_broker_set_down(self._cluster, 1) == 0
 
     def bring_up(self) -> None:
         assert self._library.rd_kafka_mock_broker_set_up(self._cluster, 1) == 0
 
     def refuse_produce(self, times: int) -> None:
-        """Answer so many requests to produce, whoever makes them, with a refusal that no client tries again."""
+        """Reject the next ``times`` produce requests of any client with an error that clients do not retry."""
         refusals = (ctypes.c_int * times)(*[_TOPIC_AUTHORIZATION_FAILED] * times)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, _PRODUCE, times, refusals)
 
@@ -98,7 +99,7 @@ class KafkaCluster:
         self._library.rd_kafka_destroy(self._owner)
 
     def produce(self, topic: str, values: Iterable[bytes | None], **fields: Any) -> None:
-        """Put records into the topic's partitions in turn, and wait until the broker has them."""
+        """Produce records to the topic's partitions in turn, and wait until the broker has stored them."""
         producer = Producer({"bootstrap.servers": self.brokers, **_CLIENT})
         count = self.partitions(topic)
         undelivered: list[Any] = []
@@ -135,7 +136,7 @@ class KafkaCluster:
         try:
             while len(messages) < count:
                 got = consumer.consume(count - len(messages), 10)
-                assert got, f"only {len(messages)} records came"
+                assert got, f"only {len(messages)} records arrived"
                 messages += got
         finally:
             consumer.close()

@@ -1,4 +1,4 @@
-"""Builders of plate reads, and what the kept plate tables must equal."""
+"""Builders of plate reads, and a recount for the plate tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WITH expected AS (
     UNION ALL SELECT 'latency', camera_id, site_id, NULL,
         COALESCE(sum(round((event_data ->> 'latency_ms')::numeric * 1000)), 0) FROM events
     WHERE event_type = 'anpr' GROUP BY 2, 3
-    UNION ALL SELECT 'told', camera_id, site_id, NULL, count(event_data ->> 'latency_ms') FROM events
+    UNION ALL SELECT 'with latency', camera_id, site_id, NULL, count(event_data ->> 'latency_ms') FROM events
     WHERE event_type = 'anpr' GROUP BY 2, 3
     UNION ALL SELECT 'distinct', '', '', NULL, count(DISTINCT license_plate) FROM events
 ), kept AS (
@@ -47,11 +47,11 @@ WITH expected AS (
     UNION ALL SELECT 'confidence', camera_id, site_id, NULL, confidence_micros FROM plate_camera_counts
     WHERE events <> 0
     UNION ALL SELECT 'latency', camera_id, site_id, NULL, latency_micros FROM plate_camera_counts WHERE events <> 0
-    UNION ALL SELECT 'told', camera_id, site_id, NULL, latency_events FROM plate_camera_counts WHERE events <> 0
+    UNION ALL SELECT 'with latency', camera_id, site_id, NULL, latency_events FROM plate_camera_counts WHERE events <> 0
     UNION ALL SELECT 'distinct', '', '', NULL, COALESCE(sum(plates), 0) FROM plate_distinct_counts
 )
 (SELECT 'kept only', * FROM (SELECT * FROM kept EXCEPT SELECT * FROM expected) AS more)
 UNION ALL
 (SELECT 'counted only', * FROM (SELECT * FROM expected EXCEPT SELECT * FROM kept) AS less)
 """
-"""Rows in which the kept plate tables and a recount differ; none when they are exact."""
+"""Selects the rows in which the plate tables differ from a recount; no rows if they are exact."""

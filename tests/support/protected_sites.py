@@ -1,4 +1,4 @@
-"""Protected sites for tests: a master key in a file, a database with a protected site, a dump of everything in it."""
+"""Protected sites for tests: a master key in a file, a database with a protected site, a dump of the database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SITE = "hq"
 
 
 def key_file(folder: Path) -> Path:
-    """Make a file with a master key, once a folder."""
+    """Return the path of the folder's master key file; create it on the first call."""
     path = folder / "plates.key"
     if not path.exists():
         make_key_file(path)
@@ -38,8 +38,8 @@ def keys(folder: Path) -> MasterKeys:
     return FileMasterKeys(key_file(folder))
 
 
-def sealing_rig(url: str, folder: Path) -> AbstractContextManager[IngestHarness]:
-    """Return an ingest that has the folder's master key, at noon."""
+def open_sealing_ingest(url: str, folder: Path) -> AbstractContextManager[IngestHarness]:
+    """Return an ingest harness with the folder's master key and a clock at noon."""
     return open_ingest(url, clock=ManualClock(NOON), PLATE_MASTER_KEY=setting(folder))
 
 
@@ -61,7 +61,7 @@ def protect(url: str, folder: Path, site_id: str = SITE) -> int:
 def api(
     url: str, folder: Path | None, *, reader: bool = False, max_opened: int = MAX_OPENED_PLATES
 ) -> Iterator[ApiCalls]:
-    """Give an API with the key (or without), for somebody who may read protected plates or may not."""
+    """Yield an API with or without the master key, for a caller with or without permission to read protected plates."""
     vault = PlateVault(master_keys=None if folder is None else keys(folder))
     read_policy = PlateReadPolicy.allow_all() if reader else PlateReadPolicy.deny_all()
     access = PlateAccess(vault=vault, read_policy=read_policy, max_opened=max_opened)
@@ -74,7 +74,7 @@ def api(
 
 
 def dump(url: str) -> str:
-    """Return everything that every table of the database holds, as text."""
+    """Return the content of all tables of the database as text."""
     parts: list[str] = []
     with psycopg.connect(url, autocommit=True) as connection:
         tables = connection.execute(

@@ -25,7 +25,7 @@ class Relay:
         with self._lock:
             sockets, self._sockets = self._sockets, []
         for each in sockets:
-            # A plain close would not wake the thread that reads from it.
+            # Closing alone would not wake the thread that reads from the socket.
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
@@ -52,6 +52,6 @@ class Relay:
         with suppress(OSError):
             while data := source.recv(4096):
                 sink.sendall(data)
-        # The end of one direction ends the connection, as it does when a process dies.
+        # When one direction ends, the connection is closed, as when a process ends.
         with suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)

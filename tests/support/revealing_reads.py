@@ -14,7 +14,7 @@ REVEALING = (PLATE, TEXT, OTHER_READING, "GQ777", "777ZX")
 
 
 def revealing_read(plate: str = PLATE, **fields: Any) -> dict[str, Any]:
-    """A read that contains its plate in every possible field: candidates, a newer agent's fields, other texts."""
+    """Return a read that contains its plate in every possible field: candidates, unknown fields, other texts."""
     text = normalize_plate(plate)
     return plate_read(
         plate,

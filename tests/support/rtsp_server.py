@@ -1,7 +1,7 @@
-"""A small real RTSP server for tests: H.264 over TCP, with the bad habits of cameras to switch on.
+"""A small real RTSP server for tests: H.264 over TCP, with switchable faults of real cameras.
 
-It plays a clip round and round at its own rate to everybody who asks, and can refuse, say nothing, stall, drop the
-line, and want a password (Basic or Digest, as RFC 2617 has them).
+It plays a clip in a loop at its frame rate to every client. It can refuse connections, send nothing, stall, close
+connections, and require a password (Basic or Digest, RFC 2617).
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ REALM, NONCE = "camera", "0a4f113b8c"
 
 @dataclass
 class Behaviour:
-    """What the server does wrong; may be changed while it runs."""
+    """The server's faults; may be changed while it runs."""
 
     refuse: bool = False
-    """Hang up on everybody at once."""
+    """Close each new connection at once."""
     mute: bool = False
-    """Accept and never say a word."""
+    """Accept connections and send nothing."""
     stall: bool = False
-    """Keep the line open but send no more pictures."""
+    """Keep connections open but send no more pictures."""
     status: int | None = None
-    """Answer DESCRIBE with this instead."""
+    """Answer DESCRIBE with this status."""
     garbage: bool = False
-    """Send pictures that are noise."""
+    """Send corrupt pictures."""
     hold: bool = False
-    """Keep the line open and the pictures back; when this ends they are sent all at once, as a network that stalls
-    does."""
+    """Keep connections open and withhold the pictures. When this ends, send them all at once, as after a stall of the
+    network."""
     cached: int = 0
-    """Begin with this many pictures from before the client connected, all at once."""
+    """Begin with a burst of this many pictures from before the client connected."""
     other: bool = False
     """Send the pictures of ``other`` from its next key frame on."""
 
 
 @dataclass
 class Seen:
-    """What clients did."""
+    """A record of the clients' requests."""
 
     connections: int = 0
     plays: int = 0
@@ -63,7 +63,7 @@ class Seen:
 
 
 class RtspServer:
-    """Serves ``frames`` at ``fps`` on loopback. Use as a context manager; ``url()`` is where it listens."""
+    """Serves ``frames`` at ``fps`` on loopback. Use as a context manager; ``url()`` returns its address."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class RtspServer:
         return f"rtsp://{login}@127.0.0.1:{self.port}/live"
 
     def drop(self) -> None:
-        """Hang up on everybody who is connected."""
+        """Close all connections."""
         with self._lock:
             clients = list(self._clients)
         for client in clients:
@@ -149,7 +149,7 @@ class RtspServer:
 
 
 class _Session:
-    """One client's conversation."""
+    """The requests and responses of one client."""
 
     def __init__(self, server: RtspServer, client: socket.socket) -> None:
         self._server = server
@@ -174,7 +174,7 @@ class _Session:
                 self._player.join(5)
 
     def _requests(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield requests; interleaved packets from the client (RTCP) are passed over."""
+        """Yield requests; skip interleaved packets from the client (RTCP)."""
         buffer = b""
         while True:
             if buffer[:1] == b"$" and len(buffer) >= 4:
@@ -277,7 +277,7 @@ class _Session:
                         self._over.wait(self._server._interval_s)
 
     def _units(self) -> Iterator[list[bytes]]:
-        """Yield one round of the clip, of which ``other`` takes the place."""
+        """Yield the pictures of one loop of the clip, or of the other clip while ``behaviour.other`` is set."""
         if self._server.behaviour.other:
             yield from self._server._other_units
             return

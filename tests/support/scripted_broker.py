@@ -1,4 +1,7 @@
-"""A broker that does what a test says: acknowledge, refuse, fall silent, hang up. What we use of MQTT 3.1.1 and 5."""
+"""A broker that a test controls: it acknowledges, refuses, stops responding or disconnects.
+
+It implements the parts of MQTT 3.1.1 and 5 that the agent uses.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONN
 
 @dataclass
 class Connect:
-    """What a client said when it connected."""
+    """The fields of a client's CONNECT packet."""
 
     client_id: str
     clean_session: bool
@@ -23,7 +26,7 @@ class Connect:
     username: str | None
     password: str | None
     version: int = 4
-    """4: MQTT 3.1.1; 5: MQTT 5."""
+    """Protocol level: 4 for MQTT 3.1.1, 5 for MQTT 5."""
 
 
 @dataclass
@@ -36,7 +39,7 @@ class Published:
 
 @dataclass
 class Script:
-    """How the broker behaves; may change while it runs."""
+    """The broker's behaviour; may be changed while it runs."""
 
     ack: bool = True
     answer_connect: bool = True
@@ -45,15 +48,15 @@ class Script:
     read: bool = True
     close_before_connack: bool = False
     close_after_connack: bool = False
-    """Say yes, acknowledge what comes at first, and close: what a client sees whose id another one uses."""
+    """Accept the connection, acknowledge the first messages, then close it, as when another client uses the same id."""
     subscribe_code: int = 1
     receive_maximum: int | None = None
-    """Said in CONNACK to clients of MQTT 5."""
+    """The receive maximum in CONNACK for MQTT 5 clients."""
 
 
 @dataclass
 class ScriptedBroker:
-    """Listens on loopback from the moment it is made until ``close``."""
+    """Listens on loopback from its creation until ``close``."""
 
     tls: ssl.SSLContext | None = None
     script: Script = field(default_factory=Script)
@@ -68,7 +71,7 @@ class ScriptedBroker:
         self.port: int = self._listener.getsockname()[1]
         self._clients: list[socket.socket] = []
         self._five: set[socket.socket] = set()
-        """Clients that speak MQTT 5."""
+        """Connections of MQTT 5 clients."""
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -81,20 +84,20 @@ class ScriptedBroker:
             thread.join(5)
 
     def drop_connections(self) -> None:
-        """Cut every connection without a word."""
+        """Close every connection without a DISCONNECT packet."""
         for client in list(self._clients):
             with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
 
     def disconnect(self, reason: int) -> None:
-        """End every connection with an MQTT 5 message that says why."""
+        """End every connection with an MQTT 5 DISCONNECT packet and its reason code."""
         for client in list(self._clients):
             with suppress(OSError):
                 client.sendall(bytes([DISCONNECT << 4, 2, reason, 0]))
                 client.shutdown(socket.SHUT_RDWR)
 
     def send(self, topic: str, payload: bytes) -> None:
-        """Deliver a message to every client (QoS 0 keeps this simple)."""
+        """Send a message to every client with QoS 0."""
         name = topic.encode()
         body = struct.pack("!H", len(name)) + name + payload
         for client in list(self._clients):
@@ -185,7 +188,7 @@ def _parse_connect(body: bytes) -> Connect:
     version = body[2 + name_length]
     rest = body[2 + name_length + 4 :]
     if version == 5:
-        rest = rest[1 + rest[0] :]  # properties, less than 128 bytes of them
+        rest = rest[1 + rest[0] :]  # the length of the properties: one byte, because they are shorter than 128 bytes
 
     def text() -> bytes:
         nonlocal rest

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def eventually(condition: Callable[[], object], *, within_s: float = 20.0, what: str = "") -> None:
-    """Return as soon as ``condition`` holds; fail after ``within_s`` (generous: machines stall)."""
+    """Return when ``condition`` is true; fail after ``within_s`` seconds, which is long because machines may stall."""
     deadline_s = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline_s:

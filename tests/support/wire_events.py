@@ -1,4 +1,4 @@
-"""Builders of what arrives in the cloud: wire events with defaults, and the invocations that carry them."""
+"""Builders of wire events with default values, and of the invocations that contain them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ DATA = {
 
 
 def wire_event(event_type: str = "tracking", **fields: Any) -> dict[str, Any]:
-    """Return an event as a device sends it, with a fresh ``event_id``; ``fields`` go over the defaults."""
+    """Return an event as a device sends it, with a new ``event_id``; ``fields`` override the defaults."""
     return {
         "schema_version": 1,
         "event_id": str(_new_event_id()),
@@ -139,7 +139,7 @@ def record(text: str, *, message_id: str | None = None) -> dict[str, Any]:
 
 
 def batch_of(bodies: Iterable[str]) -> dict[str, Any]:
-    """Return an SQS invocation with one record a body."""
+    """Return an SQS invocation with one record for each body."""
     return {"Records": [record(text) for text in bodies]}
 
 
@@ -149,7 +149,7 @@ def batch(events: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def mixed_traffic(count: int, *, cameras: int = 10, seed: int = 1, first_sequence: int = 1) -> list[dict[str, Any]]:
-    """Return what a site's devices send in a minute or so: mostly tracking, some motion, some plates."""
+    """Return the events of a site's devices in about a minute: mostly tracking, some motion, some plates."""
     rng = random.Random(seed)
     sequences = [itertools.count(first_sequence) for _ in range(cameras)]
     start = datetime.now(UTC) - timedelta(minutes=2)
@@ -186,7 +186,7 @@ def mixed_traffic(count: int, *, cameras: int = 10, seed: int = 1, first_sequenc
 
 
 def failures(answer: dict[str, Any]) -> list[str]:
-    """Return the ids of the messages that ingest gave back."""
+    """Return the ids of the messages that ingest reports as failed."""
     return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
 
 

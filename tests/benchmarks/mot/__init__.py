@@ -1,1 +1,1 @@
-"""The tracker's examination on MOT15 public detections: ``python -m tests.benchmarks.mot``."""
+"""Evaluates the tracker on MOT15 public detections: ``python -m tests.benchmarks.mot``."""

@@ -1,8 +1,8 @@
-"""Score the tracker, with its shipping settings, on MOT15 public detections or on made-up scenes.
+"""Score the tracker with its default settings on MOT15 public detections or on generated scenes.
 
 ``.venv/bin/python -m tests.benchmarks.mot`` prints MOTA, IDF1, identity switches and fragmentations of TUD-Campus and
-TUD-Stadtmitte, one by one and pooled, at IoU 0.5, beside the figures measured for other trackers on the same files.
-``--scenes`` does the same on made-up scenes (see scenes.py), which is where parameters are chosen.
+TUD-Stadtmitte, separately and combined, at IoU 0.5, beside the figures of other trackers on the same files.
+``--scenes`` does the same on generated scenes (see scenes.py), on which the tracker's parameters are chosen.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ PEERS = {
     "BoT-SORT without camera motion": (0.695, 0.779),
     "SORT tuned on this very examination": (0.706, 0.789),
 }
-"""MOTA and IDF1, pooled, measured on the same detections with the packages' default settings."""
+"""Combined MOTA and IDF1 on the same detections with the packages' default settings."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.mot", description=__doc__.splitlines()[0])
     parser.add_argument("--detections", type=Path, default=ROOT.parent / "shared" / "tracking")
-    parser.add_argument("--fps", type=float, default=25.0, help="frames a second of the sequences (TUD: 25)")
-    parser.add_argument("--scenes", type=int, metavar="SEEDS", help="made-up scenes instead, this many of each kind")
+    parser.add_argument("--fps", type=float, default=25.0, help="frames per second of the sequences (TUD: 25)")
+    parser.add_argument("--scenes", type=int, metavar="SEEDS", help="score generated scenes, SEEDS of each kind")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
     figures = score_scenes(options.scenes) if options.scenes else score_files(options.detections, options.fps)
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def score_files(folder: Path, frames_per_second: float) -> Figures:
-    """Score the examination's sequences from a folder of ``NAME.det.txt``."""
+    """Score the MOT15 sequences in a folder of ``NAME.det.txt`` files."""
     missing = [name for name in EXAMINATION if not (folder / f"{name}.det.txt").exists()]
     if missing:
         raise SystemExit(
@@ -69,7 +69,7 @@ def score_files(folder: Path, frames_per_second: float) -> Figures:
 
 
 def score_scenes(seeds: int) -> Figures:
-    """Score made-up scenes, ``seeds`` of each kind."""
+    """Score generated scenes, ``seeds`` of each kind."""
     python = scorer_python()
     with tempfile.TemporaryDirectory() as work:
         arguments: list[str] = []

@@ -1,4 +1,4 @@
-"""A Python of its own for the scorer, because ``motmetrics`` wants a numpy older than the project's."""
+"""A separate Python environment for the scorer, because ``motmetrics`` needs an older numpy than the project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEEDS = ("motmetrics==1.4.0", "numpy<2")
 
 
 def scorer_python() -> Path:
-    """Return the interpreter that has ``motmetrics``, making its environment the first time."""
+    """Return an interpreter with ``motmetrics``; create its environment on the first call."""
     python = FOLDER / "bin" / "python"
     ready = FOLDER / ".ready"
     if not ready.exists() or ready.read_text(encoding="utf-8") != "\n".join(NEEDS):
@@ -26,7 +26,7 @@ def scorer_python() -> Path:
 
 
 def ground_truth(sequence: str) -> Path:
-    """Return the true tracks of a sequence that comes with ``motmetrics``."""
+    """Return the ground truth of a sequence that ``motmetrics`` includes."""
     (package,) = FOLDER.glob("lib/python*/site-packages/motmetrics")
     return package / "data" / sequence / "gt.txt"
 

@@ -1,8 +1,8 @@
-"""Made-up scenes with known truth, to choose the tracker's parameters on instead of on the examination.
+"""Generated scenes with ground truth, on which the tracker's parameters are chosen instead of on the MOT15 sequences.
 
-People and vehicles cross a view at their own depths and speeds, stop, and hide one another. The detector that looks at
-them sees what is visible: it misses more of what is hidden, doubts it, sees half bodies now and then, jitters in a
-correlated way, misses for a stretch, and sees ghosts.
+People and vehicles cross the picture at different depths and speeds, stop, and occlude one another. The simulated
+detector misses occluded objects more often and scores them lower, detects half bodies now and then, has correlated
+jitter, misses objects for several frames, and has false detections.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.benchmarks.mot.sequences import Sequence
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """How a made-up scene is made."""
+    """Parameters of a generated scene."""
 
     name: str
     width_px: int = 640
@@ -29,12 +29,12 @@ class Scene:
     crossing_s: tuple[float, float] = (4.0, 9.0)
     object_height_px: tuple[float, float] = (110.0, 260.0)
     aspect: float = 0.4
-    """Width over height."""
+    """Width divided by height."""
     stop_share: float = 0.2
-    """Share of objects that stop on the way for some seconds."""
+    """Share of objects that stop for some seconds."""
     miss_rate: float = 0.08
     stretch_rate_per_s: float = 0.05
-    """How often an object goes unseen for a stretch, and how long at most."""
+    """How often an object is missed for several frames, and for how long at most."""
     stretch_s: float = 1.5
     jitter_ratio: float = 0.03
     half_rate: float = 0.03
@@ -58,7 +58,7 @@ SCENES = (
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A scene as the detector saw it, and how it was."""
+    """The detections of a scene and its ground truth."""
 
     sequence: Sequence
     truth: list[tuple[int, int, float, float, float, float]]
@@ -66,7 +66,7 @@ class Staged:
 
 
 def stage(scene: Scene, seed: int) -> Staged:
-    """Play a scene; the same seed gives the same scene."""
+    """Generate a scene; the same seed gives the same scene."""
     rng = np.random.default_rng([seed, *scene.name.encode()])
     frames = int(scene.seconds * scene.frames_per_second)
     paths = _paths(scene, frames, rng)
@@ -96,12 +96,12 @@ def stage(scene: Scene, seed: int) -> Staged:
 
 
 def _paths(scene: Scene, frames: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return each object's true box in every frame, NaN where it is not in view."""
+    """Return each object's true box in every frame, NaN where it is outside the picture."""
     paths: list[np.ndarray] = []
     for _ in range(max(2, rng.poisson(scene.entries_per_s * scene.seconds))):
         height = rng.uniform(*scene.object_height_px)
         width = height * scene.aspect * rng.uniform(0.85, 1.15)
-        # The nearer, the larger, and the lower its feet.
+        # A nearer object is larger and its feet are lower in the picture.
         near = (height - scene.object_height_px[0]) / (scene.object_height_px[1] - scene.object_height_px[0] + 1e-9)
         feet = scene.height_px * (0.6 + 0.38 * near)
         speed = (scene.width_px + width) / rng.uniform(*scene.crossing_s) * rng.choice([-1.0, 1.0])
@@ -140,7 +140,7 @@ def _unseen(scene: Scene, frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _visible(box: np.ndarray, nearer: list[np.ndarray], scene: Scene) -> float:
-    """Return the share of a box that is within the picture and not behind a nearer one, on a coarse grid."""
+    """Return the share of a box that is inside the picture and not behind a nearer one, on a coarse grid."""
     xs = np.linspace(box[0], box[2], 12)[:, None]
     ys = np.linspace(box[1], box[3], 12)[None, :]
     seen = (xs >= 0) & (xs <= scene.width_px) & (ys >= 0) & (ys <= scene.height_px)

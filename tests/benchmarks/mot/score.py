@@ -1,6 +1,6 @@
-"""Scores results against the truth with ``motmetrics``; runs in the scorer's own environment, on files only.
+"""Scores result files against ground truth with ``motmetrics``, in the scorer's own environment.
 
-``python score.py NAME TRUTH RESULT [NAME TRUTH RESULT ...]`` prints one JSON object: figures by sequence, and pooled.
+``python score.py NAME TRUTH RESULT [NAME TRUTH RESULT ...]`` prints one JSON object: figures by sequence, and combined.
 """
 
 from __future__ import annotations

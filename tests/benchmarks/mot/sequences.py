@@ -1,4 +1,4 @@
-"""MOT challenge files: detections in, tracks out, through the tracker's ordinary online interface."""
+"""Reads MOT challenge detections and writes the tracker's tracks, through its online interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Sequence:
     name: str
     frames_per_second: float
     detections: dict[int, Detections]
-    """By frame number; frames without any are absent."""
+    """By frame number; frames without detections are absent."""
     last_frame: int
 
     def __iter__(self) -> Iterator[tuple[int, float, Detections]]:
@@ -30,9 +30,10 @@ class Sequence:
 def read_sequence(path: Path, *, frames_per_second: float = 25.0) -> Sequence:
     """Read a MOT detection file (frame, -1, left, top, width, height, score, ...).
 
-    Scores are handed on as they are when the whole file keeps to 0..1. Otherwise (MOT15's own ACF scores are unbounded)
-    they are squeezed to 0..1 by the logistic function around the file's lower quartile, scaled by its quartile
-    distance: without a calibration, the weakest quarter of what the detector let through counts as doubtful.
+    Scores are unchanged if all scores of the file are in 0..1. Otherwise (MOT15's ACF scores are unbounded) the
+    logistic
+    function maps them to 0..1, centred at the file's lower quartile and scaled by its interquartile range. Without a
+    calibration, the lowest quarter of the detections is then treated as low-score.
     """
     rows = np.loadtxt(path, delimiter=",", ndmin=2)
     frame = rows[:, 0].astype(int)
@@ -50,7 +51,7 @@ def read_sequence(path: Path, *, frames_per_second: float = 25.0) -> Sequence:
 
 
 def probability(score: np.ndarray) -> np.ndarray:
-    """Map a file's scores to 0..1; those that are there already stay as they are."""
+    """Map a file's scores to 0..1; scores that are already in this range do not change."""
     if score.min() >= 0.0 and score.max() <= 1.0:
         return score
     low, high = np.quantile(score, [0.25, 0.75])

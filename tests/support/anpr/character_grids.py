@@ -41,7 +41,7 @@ def line(
     height: float = 32,
     into: Floats | None = None,
 ) -> Floats:
-    """Return a grid with one line of text; ``fall``: its slope, positive downwards."""
+    """Return a grid with one line of text; ``fall`` is its slope, positive downwards."""
     cells = empty_grid() if into is None else into
     for index, char in enumerate(text):
         x = left + pitch * index

@@ -1,4 +1,4 @@
-"""Vehicles with something written on them, drawn with OpenCV's own fonts: lettering, telephone and bus numbers."""
+"""Vehicles with lettering, telephone numbers and bus numbers on them, drawn with OpenCV's fonts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TR
 
 @dataclass(frozen=True, slots=True)
 class Lettering:
-    """Text on a van's side; colours are BGR, ``cap_px`` is the height of a capital."""
+    """Text on a van's side; colours are BGR, ``cap_px`` is the height of a capital letter in pixels."""
 
     text: str
     cap_px: int = 28
@@ -27,7 +27,7 @@ class Lettering:
 
 
 def van_with(lettering: Lettering) -> Image:
-    """Return a street with a van that has this written on its side, and no plate in sight."""
+    """Return a picture of a street with a van that has this lettering on its side and no visible plate."""
     chance = np.random.default_rng(5)
     image = np.full((HEIGHT, WIDTH, 3), (150, 140, 130), np.float32)
     image[380:] = (95, 95, 98)

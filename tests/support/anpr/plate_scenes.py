@@ -23,8 +23,7 @@ def picture_with(corners: list[tuple[float, float]], *, width: int, height: int)
 def cells_with(
     corners: NDArray[np.float32], *, height: int, width: int, stride: int, logit: float
 ) -> NDArray[np.float32]:
-    """Return the ``(N, 9)`` cells of a network that has seen one plate, at the cell of this stride nearest its
-    middle."""
+    """Return the ``(N, 9)`` output cells for one plate, in the cell of this stride that is nearest to its centre."""
     parts = []
     for each in STRIDES:
         part = np.zeros((height // each, width // each, 9), np.float32)
@@ -43,7 +42,7 @@ def cells_with(
 class BrightNetwork:
     """Detects the brightest region of its input as a plate, if it is between ``min_px`` and ``max_px`` wide there.
 
-    Quantised as the shipped models are on its input; its outputs come in an order of their own.
+    Its input is quantised like that of the shipped models. Its outputs are in a different order.
     """
 
     def __init__(self, *, width: int, height: int, min_px: float = 0, max_px: float = 1e9, logit: float = 3.0) -> None:

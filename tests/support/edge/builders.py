@@ -1,4 +1,4 @@
-"""Builders for tests of the edge: frames, tracks, motion, with defaults for all that a test does not care about."""
+"""Builders of frames, tracks, detections and motion for tests of the edge agent, with default values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 
 
 def frame(number: int, *, fps: float = FPS, width: int = WIDTH, height: int = HEIGHT, seed: int | None = None) -> Frame:
-    """Return frame ``number`` (from 1) of a plain grey scene, or of noise."""
+    """Return frame ``number`` (from 1), plain grey or noise."""
     image = np.full((height, width, 3), 90, np.uint8)
     if seed is not None:
         image = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
@@ -29,7 +29,7 @@ def frame(number: int, *, fps: float = FPS, width: int = WIDTH, height: int = HE
 def tracks(
     rows: Iterable[tuple[int, Box]] = (), *, score: float = 0.9, class_id: int = 0, ended: Sequence[int] = ()
 ) -> Tracks:
-    """Return what a tracker says of one frame; ``rows`` are (track id, box)."""
+    """Return a tracker's result for one frame; ``rows`` are (track id, box)."""
     listed = list(rows)
     return Tracks(
         track_id=np.array([row[0] for row in listed], np.int64),
@@ -52,7 +52,7 @@ def detections(boxes: Iterable[Box], *, score: float = 0.9, class_id: int = 0) -
 
 
 def motion(*boxes: Box, intensity: float = 0.4, area_ratio: float = 0.05) -> Motion:
-    """Return motion in these boxes; none of them means stillness."""
+    """Return motion in these boxes; without boxes nothing moves."""
     return Motion(
         active=bool(boxes),
         intensity=intensity if boxes else 0.0,

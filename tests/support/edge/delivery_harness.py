@@ -1,4 +1,4 @@
-"""What the delivery tests share: a device that is a process, a subscriber that counts, a broker that forgets."""
+"""The processes of the delivery tests: a device that sends events, and a subscriber that counts them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ outbox.close()
 
 
 class DeviceProcess:
-    """An agent's delivery half in a process of its own, that puts events as fast as it can and says which."""
+    """The outbox and the sender of an agent in their own process, which puts events and prints their ids."""
 
     def __init__(self, *, folder: Path, port: int, device_id: str, count: int) -> None:
         self._process = subprocess.Popen(
@@ -77,12 +77,12 @@ class DeviceProcess:
         self._reader.start()
 
     def kill(self) -> None:
-        """``kill -9``, then read what it had still said."""
+        """Send SIGKILL, then read the rest of its output."""
         os.kill(self._process.pid, signal.SIGKILL)
         self._end()
 
     def stop(self) -> None:
-        """Let it drain and end by itself."""
+        """Ask it to deliver everything that is pending, and wait until it ends."""
         assert self._process.stdin is not None
         self._process.stdin.write("stop\n")
         self._process.stdin.flush()
@@ -108,7 +108,7 @@ class DeviceProcess:
 
 
 class Subscriber:
-    """Stands for the cloud: takes everything of one device, counts it, and comes back when the broker does."""
+    """Stands for the cloud: counts all messages of one device, and reconnects after a broker restart."""
 
     def __init__(self, *, port: int, device_id: str) -> None:
         self._device_id = device_id
@@ -146,7 +146,7 @@ class Subscriber:
         self.epoch = body["sequence_epoch"]
 
     def holes(self, last: int) -> list[list[int]]:
-        """Ranges of sequences up to ``last`` that never arrived."""
+        """Return the ranges of sequences up to ``last`` that have not arrived."""
         ranges: list[list[int]] = []
         for number in range(1, last + 1):
             if number in self.sequences:
@@ -166,7 +166,7 @@ class Subscriber:
         self._client.publish(f"vedette/hq/{self._device_id}/commands/{command}", json.dumps(payload), qos=1)
 
     def answered(self) -> set[object]:
-        """Ids of the commands that were answered; one that the broker delivered twice is answered twice."""
+        """Return the ids of the answered commands; a command that the broker delivers twice has two replies."""
         return {reply["command_id"] for reply in list(self.replies)}
 
     def close(self) -> None:

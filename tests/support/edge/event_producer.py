@@ -1,7 +1,7 @@
 """A device process without cameras: the real outbox, sender, publisher and commands, with generated events.
 
-Every event that the outbox has taken is written down in the ledger (one id a line), so that a test knows what must
-arrive. Started again on the same folder it goes on where it was killed.
+The id of each event that the outbox has stored is appended to the ledger (one id a line), so that a test knows which
+events must arrive. Started again with the same folder, it continues where it was killed.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--broker-port", type=int, required=True)
-    parser.add_argument("--count", type=int, required=True, help="events in all, over every start")
-    parser.add_argument("--rate", type=float, required=True, help="events a second")
+    parser.add_argument("--count", type=int, required=True, help="total number of events over all starts")
+    parser.add_argument("--rate", type=float, required=True, help="events per second")
     options = parser.parse_args()
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())

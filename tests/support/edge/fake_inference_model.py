@@ -1,4 +1,4 @@
-"""A network that runs nothing: it remembers what it was given and answers what it was told."""
+"""An inference model without inference: it records its inputs and returns given outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_agent.detect.runtimes.base import PostProcess, Tensor, TensorSpec
 
 
 class FakeNetwork:
-    """Stands where a runtime would."""
+    """Implements ``InferenceModel`` with outputs that the test provides."""
 
     def __init__(
         self,

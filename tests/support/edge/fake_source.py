@@ -1,4 +1,4 @@
-"""A camera that plays a script: frames, silence, faults."""
+"""A frame source that plays a script: frames, pauses and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.heartbeat import CameraState
 
 
 class FakeSource:
-    """Gives out ``frames`` one by one, then is silent (``endless``) or has ended. Implements ``FrameSource``."""
+    """A ``FrameSource`` that yields ``frames`` one by one and then ends, or with ``endless`` gives no more frames."""
 
     live = True
 
@@ -51,7 +51,7 @@ class FakeSource:
 
 
 class FakeSources:
-    """Stands for ``open_source``: hands out prepared sources, or raises prepared errors, in turn."""
+    """Stands for ``open_source``: returns the given sources, or raises the given errors, in order."""
 
     def __init__(self, *prepared: FakeSource | Exception) -> None:
         self._prepared = list(prepared)

@@ -1,4 +1,4 @@
-"""A broker publisher and an image store in memory, at the seams the real ones implement."""
+"""In-memory implementations of the publisher and image store protocols."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.errors import TransientError, VedetteError
 
 
 class FakePublisher:
-    """Records what is published. ``answers`` decides: ack at once, keep waiting, or fail."""
+    """Records published messages. ``answers`` selects whether to acknowledge at once, to wait, or to fail."""
 
     def __init__(self, *, connected: bool = True, max_in_flight: int = 10, ack: bool = True) -> None:
         self.connected = connected
@@ -18,7 +18,7 @@ class FakePublisher:
         self.ack = ack
         self.fail_with: VedetteError | None = None
         self.poison: Callable[[bytes], bool] = lambda _: False
-        """Payloads at which the 'broker' hangs up on everything that is on its way."""
+        """Payloads at which the fake broker closes the connection and loses all unacknowledged messages."""
         self.published: list[tuple[str, bytes]] = []
         self.acknowledged: list[bytes] = []
         self.losses = 0
@@ -54,7 +54,7 @@ class FakePublisher:
             listener()
 
     def lose(self) -> None:
-        """The connection ends and comes back: nothing that waits is acknowledged."""
+        """Close and restore the connection: no waiting message is acknowledged."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
             self.losses += 1

@@ -1,4 +1,4 @@
-"""Painted scenes for the motion tests: a background, something that moves, and what goes wrong with real cameras."""
+"""Drawn scenes for the motion tests: a background, a moving object, and the faults of real cameras."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SCENES = {"plain": plain, "textured": textured, "furnished": furnished}
 
 
 def put(picture: Picture, *, x: float, y: float, width: int, height: int, level: float) -> Picture:
-    """Return the picture with an even box in it; what lies outside is cut off."""
+    """Return the picture with a box of one colour in it, clipped to the picture."""
     painted = picture.copy()
     left, top = max(0, round(x)), max(0, round(y))
     painted[top : max(0, round(y) + height), left : max(0, round(x) + width)] = level
@@ -53,7 +53,7 @@ def put(picture: Picture, *, x: float, y: float, width: int, height: int, level:
 
 
 class Camera:
-    """Turns pictures into 8-bit frames with grain: one of a few sheets of it, shifted anew for each frame."""
+    """Turns pictures into 8-bit frames with sensor noise: one of a few noise images, shifted for each frame."""
 
     def __init__(self, *, grain_levels: float = 3.0, seed: int = 1) -> None:
         self._rng = np.random.default_rng(seed)

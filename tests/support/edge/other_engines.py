@@ -1,4 +1,4 @@
-"""An adapter from the way in which other projects test their counters to the rules: boxes in pixels, frame by frame."""
+"""An adapter that gives the rules the input of other projects' tests: boxes in pixels, frame by frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.geometry import Point
 Pixels = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 Frame = Mapping[int, Pixels]
-"""The box of each track that is seen in a frame."""
+"""The box of each track that is detected in a frame."""
 START = datetime(2026, 11, 20, 10, tzinfo=UTC)
 PLAIN_LINE: dict[str, Any] = {"band_ratio": 0.0, "settle_s": 0.0}
 PLAIN_ZONE: dict[str, Any] = {"enter_s": 0.0, "exit_s": 0.0, "exit_ratio": 0.0}
@@ -26,7 +26,7 @@ PLAIN_ZONE: dict[str, Any] = {"enter_s": 0.0, "exit_s": 0.0, "exit_ratio": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The picture that pixels are given in; ``left`` and ``top`` make room for coordinates below 0."""
+    """The picture's size in pixels; ``left`` and ``top`` allow coordinates below 0."""
 
     width: float
     height: float
@@ -50,7 +50,7 @@ class Picture:
 
 
 class Happened(NamedTuple):
-    """What happened in a frame, and to which track; -1 where it concerns a zone rather than a track."""
+    """A transition in a frame and its track id, which is -1 for a transition of a zone."""
 
     track_id: int
     rule: RuleName
@@ -59,7 +59,7 @@ class Happened(NamedTuple):
 
 
 class Adapter:
-    """Gives frames to the rules. A track that is not in a frame is not seen then; it ends when ``end`` is called."""
+    """Gives frames to the rules. A track without a box in a frame is not detected; it ends when ``end`` is called."""
 
     def __init__(
         self, picture: Picture, *, zones: Sequence[Zone] = (), lines: Sequence[Line] = (), step_s: float = 1.0
@@ -73,7 +73,7 @@ class Adapter:
     def frame(
         self, boxes: Frame, *, classes: Mapping[int, str] | None = None, time_s: float | None = None
     ) -> list[Happened]:
-        """Take in a frame, one step after the last or at ``time_s``; return what happened."""
+        """Process a frame, one step after the last or at ``time_s``; return its transitions."""
         now_s = self._next_s if time_s is None else time_s
         self._next_s = now_s + self._step_s
         at = START + timedelta(seconds=now_s)
@@ -83,23 +83,23 @@ class Adapter:
             self._seen.add(track_id)
             class_name = (classes or {}).get(track_id, "person")
             seen = Observation(now_s, self._picture.box(pixels), class_name, aspect)
-            happened += [_told(track_id, each) for each in self.rules.observe(track_id, seen, at=at)]
-        return happened + [_told(-1, each) for each in self.rules.occupancy(self._seen, time_s=now_s, at=at)]
+            happened += [_happened(track_id, each) for each in self.rules.observe(track_id, seen, at=at)]
+        return happened + [_happened(-1, each) for each in self.rules.occupancy(self._seen, time_s=now_s, at=at)]
 
     def frames(self, sequence: Sequence[Frame]) -> list[list[Happened]]:
-        """Take in several frames; return what happened in each."""
+        """Process several frames; return the transitions of each."""
         return [self.frame(boxes) for boxes in sequence]
 
     def end(self, *track_ids: int) -> list[Happened]:
-        """Let these tracks end, or all."""
+        """End these tracks, or all tracks if none is given."""
         ended = track_ids or tuple(sorted(self._seen))
         self._seen.difference_update(ended)
-        return [_told(one, each) for one in ended for each in self.rules.end(one, at=START)]
+        return [_happened(one, each) for one in ended for each in self.rules.end(one, at=START)]
 
     def inside(self, zone: str = "zone") -> set[int]:
         """Return the tracks that are in a zone."""
         return {track_id for track_id in self._seen if zone in self.rules.zones_of(track_id)}
 
 
-def _told(track_id: int, transition: Transition) -> Happened:
+def _happened(track_id: int, transition: Transition) -> Happened:
     return Happened(track_id, transition.rule, transition.direction, transition)

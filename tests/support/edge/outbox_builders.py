@@ -1,4 +1,4 @@
-"""Events to put into an outbox, with defaults for everything a test does not care about."""
+"""Builders of events for an outbox, with default values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = "camera-1/2026-01-01/tracking_103045_123456.jpg"
 def tracking_event(
     action: Literal["entered", "updated", "left"] = "entered", *, key: str | None = None, class_name: str = "car"
 ) -> TrackingEvent:
-    """One that stays to the last (``entered``, ``left``) or goes early (``updated``)."""
+    """Return a tracking event, which eviction keeps longest (``entered``, ``left``) or drops early (``updated``)."""
     snapshot = None if key is None else snapshot_ref(key)
     return TrackingEvent(
         event_id=mint_id(),

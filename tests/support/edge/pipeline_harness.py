@@ -1,4 +1,4 @@
-"""Painted scenes through the whole pipeline of one camera without a model: what is reported of them."""
+"""Runs drawn scenes through the pipeline of one camera without a model and collects the events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Reported:
         return [event for event in self.events if isinstance(event, MotionEvent)]
 
     def ids(self, action: str) -> list[int]:
-        """Return the ids of the objects that this is reported of, in order."""
+        """Return the track ids of the tracking events with this action, in order."""
         return [
             event.event_data.track_id
             for event in self.events
@@ -42,7 +42,7 @@ class Reported:
 
 
 def watch(pictures: Iterable[Image], *, fps: float = FPS) -> Reported:
-    """Run the pictures, BGR, through a new pipeline with the default settings and no model."""
+    """Run BGR pictures through a new pipeline with the default settings and no model."""
     camera = CameraSettings.model_validate({"id": "yard", "source": "none", "model": {"name": "none"}})
     events: list[Event] = []
     pipeline = build_pipeline(
@@ -90,7 +90,7 @@ def grainy(picture: Image, index: int, *, levels: float = 2.5) -> Image:
 
 
 def with_walker(picture: Image, x: float, *, y: int = 200, width: int = 50, height: int = 130) -> Image:
-    """Return the picture with somebody in dark clothes whose left side is at ``x``."""
+    """Return the picture with a person in dark clothes whose left side is at ``x``."""
     painted = picture.copy()
     left, right = max(0, round(x)), max(0, round(x) + width)
     painted[y : y + height, left:right] = (25, 22, 20)

@@ -1,4 +1,4 @@
-"""Builds tiny real ``.tflite`` files, so that runtime, tensors and operators in these tests are real ones."""
+"""Builds small real ``.tflite`` files, so that tests use the real runtime, tensors and operators."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POSTPROCESS_ORDER = ("boxes", "classes", "scores", "count")
 
 
 class ModelBuilder:
-    """One subgraph, put together tensor by tensor."""
+    """Builds a model of one subgraph, tensor by tensor."""
 
     def __init__(self) -> None:
         self.model = schema.ModelT()
@@ -90,7 +90,7 @@ def write_yolo(
     input_quantisation: Quantisation = (1 / 255, -128),
     quantisation: Quantisation = None,
 ) -> Path:
-    """Write a model whose single output is ``stored`` whatever the picture."""
+    """Write a model whose single output is ``stored`` for any input."""
     build = ModelBuilder()
     width, height = input_size
     picture = build.tensor("images", (1, height, width, 3), input_dtype, quantisation=input_quantisation)
@@ -126,8 +126,8 @@ def write_ssd(
 ) -> Path:
     """Write a model that ends in the real ``TFLite_Detection_PostProcess``.
 
-    ``boxes`` are (ymin, xmin, ymax, xmax) in 0..1, which stand as anchors with encodings of nought; ``scores`` is one
-    row of class scores a box.
+    ``boxes`` are (ymin, xmin, ymax, xmax) in 0..1 and are used as anchors with zero encodings; ``scores`` has one
+    row of class scores for each box.
     """
     build = ModelBuilder()
     corners, per_class = np.asarray(boxes, np.float32), np.asarray(scores, np.float32)
@@ -168,6 +168,6 @@ def _postprocess_options(classes: int, max_detections: int) -> bytes:
 
 
 def pack_file(model: Path, name: str, content: str) -> None:
-    """Append a file to a model the way TFLite Metadata and Ultralytics do: as a zip archive at its end."""
+    """Append a file to a model as a zip archive at its end, as TFLite Metadata and Ultralytics do."""
     with zipfile.ZipFile(model, "a") as archive:
         archive.writestr(name, content)

@@ -14,7 +14,7 @@ FPS = 10.0
 
 
 def person(x: float, y: float = 200.0, *, width: float = 40.0, height: float = 100.0) -> Box:
-    """Return a box around its centre."""
+    """Return the box of a person from its centre."""
     return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
 
@@ -35,12 +35,12 @@ def play(tracker: ByteTracker, frames: Iterable[Detections], *, fps: float = FPS
 
 
 def ids(results: Iterable[Tracks]) -> set[int]:
-    """Return every id that was shown."""
+    """Return every track id that was visible."""
     return {int(number) for tracks in results for number in tracks.track_id}
 
 
 def ended(results: Iterable[Tracks]) -> list[int]:
-    """Return every id that ended, in order."""
+    """Return the ids of all ended tracks, in order."""
     return [number for tracks in results for number in tracks.ended]
 
 

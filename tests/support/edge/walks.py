@@ -1,4 +1,4 @@
-"""Builders for tests of the rules: objects that walk, as observations."""
+"""Builders for tests of the rules: observations of walking objects."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 LEFT_HALF = (Point(0.0, 0.0), Point(0.5, 0.0), Point(0.5, 1.0), Point(0.0, 1.0))
 MIDDLE = (Point(0.3, 0.3), Point(0.7, 0.3), Point(0.7, 0.7), Point(0.3, 0.7))
 UPWARD_LINE = (Point(0.5, 1.0), Point(0.5, 0.0))
-"""Through the middle, from the bottom to the top: its right is the picture's right."""
+"""A line through the middle, from bottom to top, so that its right side is the picture's right side."""
 
 
 def foot_box(x: float, y: float, *, height: float = 0.2, width: float = 0.1) -> Box:
-    """Return the box of something that stands at a place."""
+    """Return the box of an object whose anchor is at this point."""
     return Box(x - width / 2, y - height, x + width / 2, y)
 
 
 def seen(
     time_s: float, x: float, y: float, *, height: float = 0.2, class_name: str = "person", aspect: float = 1.0
 ) -> Observation:
-    """Return an observation of something that stands at a place."""
+    """Return an observation of an object whose anchor is at this point."""
     return Observation(time_s, foot_box(x, y, height=height), class_name, aspect)
 
 
@@ -37,7 +37,7 @@ def walk(places: Sequence[tuple[float, float]], *, fps: float = 10.0, height: fl
 
 
 def steps(start: tuple[float, float], end: tuple[float, float], count: int) -> list[tuple[float, float]]:
-    """Return ``count`` places from one to another, both included."""
+    """Return ``count`` equally spaced points from one to another, both included."""
     return [
         (start[0] + (end[0] - start[0]) * k / (count - 1), start[1] + (end[1] - start[1]) * k / (count - 1))
         for k in range(count)
@@ -67,5 +67,5 @@ def line_rules(points: Sequence[Point] = UPWARD_LINE, **fields: object) -> RuleS
 
 
 def reported(transitions: Iterable[Transition]) -> list[str]:
-    """Return what transitions, in short: the rule, and the direction where there is one."""
+    """Return the rule of each transition, with its direction where it has one."""
     return [f"{each.rule}:{each.direction}" if each.direction else each.rule for each in transitions]
