@@ -12,6 +12,7 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _LINK: Final = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+_ANCHOR: Final = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 _PATH: Final = re.compile(r"`([a-z_/]+(?:\.py|\.md|\.yaml|/))`")
 
 
@@ -32,6 +33,22 @@ def test_relative_links_resolve(page: str) -> None:
     assert [target for target in _relative_links(text) if not (folder / target).exists()] == []
 
 
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", _pages())
+def test_anchors_resolve(page: str) -> None:
+    """The part of a link after ``#`` is a heading of the page that the link leads to."""
+    path = ROOT / page
+    links = [(name, anchor) for name, anchor in _ANCHOR.findall(path.read_text(encoding="utf-8")) if "://" not in name]
+    targets = [(path.parent / name if name else path, anchor) for name, anchor in links]
+    missing = [f"{target}#{anchor}" for target, anchor in targets if anchor not in _anchors(target)]
+    assert missing == []
+
+
 def test_the_life_of_an_event_names_existing_modules() -> None:
     """Each path on the page exists, in the edge agent or the cloud functions where it is relative to one of them."""
     text = (ROOT / "docs/design/life-of-an-event.md").read_text(encoding="utf-8")
@@ -42,6 +59,26 @@ def test_the_life_of_an_event_names_existing_modules() -> None:
     known = {path.name for base in bases[1:] for path in base.rglob("*.py")} | {"test_gaps.py"}
     missing = {path for path in paths if not any((base / path).exists() for base in bases) and path not in known}
     assert missing == set()
+
+
+def _searches() -> list[tuple[str, str, str]]:
+    """Return term, folder and file of each row of CONTRIBUTING's table of questions."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| [^|]+\? \| `([^`]+)` \| `([^`]+/)` \| `([^`]+\.py)` \|$", page, re.MULTILINE)
+
+
+def test_there_are_questions_of_newcomers() -> None:
+    """The table is found, so the test below has rows to check."""
+    assert len(_searches()) >= 10
+
+
+@pytest.mark.parametrize(("term", "folder", "file"), _searches())
+def test_a_search_for_the_term_finds_the_file(term: str, folder: str, file: str) -> None:
+    """``git grep -il TERM FOLDER`` lists the file that CONTRIBUTING names, among at most ten modules."""
+    command = ["git", "grep", "-Iil", "--fixed-strings", term, "--", f"{folder}*.py"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert file in found
+    assert len(found) <= 10
 
 
 def test_every_alarm_is_explained() -> None:
