@@ -1,8 +1,8 @@
-"""What the scene looks like when nothing moves, pixel by pixel, with each pixel's own noise.
+"""The adaptive background model: the scene without moving objects, with a noise estimate for each pixel.
 
-Each pixel has a mean that follows slow change, a variance that sets how much it must differ to be foreground, a
-*candidate* (what the foreground has shown there, unchanged, since when: something that stopped) and a *former*
-background (what was there before the thing that stopped was absorbed, so that its leaving is no ghost).
+Each pixel has a mean that follows slow changes, a variance from which its foreground threshold follows, a *candidate*
+(the unchanged value that the foreground has shown there, for how long: a stopped object) and a *former* background (the
+value before a stopped object was absorbed, so that no ghost remains when the object leaves).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from edge_agent.motion.image_ops import (
     above,
     both,
     count,
+    dilated,
     distance,
     either,
-    grown,
+    eroded,
     inverse,
     mask_where,
     minus,
@@ -29,7 +30,6 @@ from edge_agent.motion.image_ops import (
     relit,
     rounded,
     within,
-    worn,
 )
 from edge_agent.motion.lighting import SAME_LIGHT, Lighting, estimate_lighting
 from edge_agent.motion.settings import MotionSettings
@@ -37,16 +37,16 @@ from edge_agent.motion.settings import MotionSettings
 _GRID_POINTS = 600
 _FIRST_SIGMA = 4.0
 _NOISE_FRAMES = 8
-"""How many frames' worth of trust the first guess of the noise has."""
+"""Weight of the initial noise estimate, in frames."""
 _MAX_LIMIT_LEVELS = 70.0
-_BURNT_OUT_LEVELS = 248.0
+_OVEREXPOSED_LEVELS = 248.0
 _LIMIT_REFRESH_S = 0.2
 _SETTLING_S = 0.4
 _SETTLING_SHARE = 0.12
-"""After a change of light, this share of it is added to every threshold, and fades within ``_SETTLING_S``."""
+"""After a change of light, this fraction of it is added to every threshold; it decays within ``_SETTLING_S``."""
 _RESIZED_LEVELS = 10.0
 _KEPT_FROM_LEVELS = 4.0
-"""A change of light by this many levels, anywhere between black and white, can be undone."""
+"""Minimum change of light, at black or at white, for which the state before it is kept to be restored."""
 
 _Kept = tuple[FloatPlane, Plane, Plane, float]
 
@@ -55,7 +55,7 @@ class Background:
     """The adaptive background of one camera, at the working size."""
 
     def __init__(self, first: Plane, *, settings: MotionSettings, watched: Plane | None) -> None:
-        """``watched`` is 255 where motion counts; None for everywhere."""
+        """``watched`` is 255 where motion is detected and 0 in ignored areas; None means everywhere."""
         self._settings = settings
         self._watched = watched
         self._grid = _grid(first.shape)
@@ -72,18 +72,18 @@ class Background:
         self._frames = 0
         self._time_s = 0.0
         self.rested_s: FloatPlane = np.zeros(first.shape, np.float32)
-        """For how long each foreground pixel has shown one and the same thing; 0 elsewhere."""
+        """Seconds for which each foreground pixel has been unchanged; 0 elsewhere."""
         self.image = first.copy()
-        """The background as a picture, in the light of the latest frame."""
+        """The background as an image, in the light of the latest frame."""
         self.difference: Plane = np.zeros(first.shape, np.uint8)
-        """Distance of the latest frame from ``image``."""
+        """Absolute difference of the latest frame from ``image``."""
         self.limit = self._measured_limit()
-        """How many levels each pixel must differ to be foreground."""
+        """Minimum difference of each pixel, in levels, for it to be foreground."""
         self._kept: _Kept | None = None
-        self.learn_anew(first)
+        self.relearn(first)
 
-    def learn_anew(self, frame: Plane) -> None:
-        """Take this frame as the background and forget what was there before; the noise stays known."""
+    def relearn(self, frame: Plane) -> None:
+        """Use this frame as the background and forget the previous one; the noise estimate is kept."""
         self._mean = frame.astype(np.float32)
         self.image = frame.copy()
         self._frames = 1
@@ -92,7 +92,7 @@ class Background:
         self._former_until_s[:] = -np.inf
 
     def resize(self, size: tuple[int, int], *, watched: Plane | None) -> None:
-        """Carry all that is known over to another working size (width, height); the scene is still the same."""
+        """Resize the model to another working size (width, height); the scene is the same."""
         for name in ("_mean", "_variance", "image"):
             setattr(self, name, _resized(getattr(self, name), size, cv2.INTER_AREA))
         for name in ("_candidate", "_former", "_former_until_s", "rested_s"):
@@ -104,17 +104,20 @@ class Background:
         self.difference = np.zeros((height, width), np.uint8)
         self.limit = self._measured_limit()
         self._kept = None
-        # Another scaling makes edges sharper or softer.
+        # Scaling by another factor makes edges sharper or softer.
         self._settling_levels = max(self._settling_levels, _RESIZED_LEVELS)
 
     def undo_light(self) -> None:
-        """Take back what the last ``follow_light`` did, if that was much: its frame was none to learn from."""
+        """Undo the last ``follow_light`` if its change was large: its frame was held back."""
         if self._kept is not None:
             self._mean, self._candidate, self._former, self._settling_levels = self._kept
             self._kept = None
 
     def follow_light(self, frame: Plane, foreground: Plane | None, *, step_s: float) -> Lighting:
-        """Estimate how the light changed since the last frame and carry it over to everything remembered."""
+        """Estimate how the light has changed since the last frame and apply the change to the model.
+
+        ``foreground`` is the mask of the last frame's objects, which the estimate leaves out.
+        """
         grid = self._grid
         usable = np.ones(frame[grid, grid].shape, bool) if self._watched is None else self._watched[grid, grid] > 0
         if foreground is not None:
@@ -130,34 +133,34 @@ class Background:
         return lighting
 
     def changed(self, frame: Plane) -> tuple[Plane, Plane]:
-        """Return where the frame surely and where it perhaps differs from the background.
+        """Return the strong and the weak mask of the pixels that differ from the background.
 
-        Surely: outside the range of the background's 3x3 neighbourhood by the pixel's limit, so that a picture that
-        shakes by a pixel stays quiet. Perhaps: by half the limit, at the pixel itself.
+        Strong: outside the range of the background's 3x3 neighbourhood by more than the pixel's limit, so that an image
+        that shakes by one pixel causes no motion. Weak: by more than half the limit at the pixel itself.
         """
         limit = self.limit
         if self._settling_levels >= 1.0:
             limit = relit(limit, 1.0, self._settling_levels)
-        same = within(frame, minus(worn(self.image), limit), plus(grown(self.image), limit))
+        same = within(frame, minus(eroded(self.image), limit), plus(dilated(self.image), limit))
         self.difference = distance(frame, self.image)
-        sure, perhaps = inverse(same), above(self.difference, relit(limit, 0.5, 1.0))
+        strong, weak = inverse(same), above(self.difference, relit(limit, 0.5, 1.0))
         if self._watched is not None:
-            sure, perhaps = both(sure, self._watched), both(perhaps, self._watched)
-        return sure, perhaps
+            strong, weak = both(strong, self._watched), both(weak, self._watched)
+        return strong, weak
 
     def learn(
         self, frame: Plane, *, step_s: float, foreground: Plane | None = None, moving: Plane | None = None
     ) -> None:
-        """Let mean and noise follow the frame: the mean outside ``foreground``, the noise outside what is ``moving``.
+        """Update the mean outside ``foreground`` and the noise outside ``moving``: masks, or None for an empty mask.
 
-        The noise does follow what is foreground and yet no motion (specks, rain), so that it is soon expected.
+        The noise also follows foreground that is not motion (specks, rain), which soon raises the limit there.
         """
         self._frames += 1
         self._time_s += step_s
         slowest = step_s / self._settings.learning_time_s
         rate = min(1.0, max(slowest, 1.0 / self._frames))
         noise_rate = min(1.0, max(slowest, 1.0 / (self._frames + _NOISE_FRAMES)))
-        # One wild frame must not blind a pixel for long.
+        # Limits the effect of a single outlier on the noise estimate.
         deviation = np.asarray(cv2.min(self.difference, plus(self.limit, self.limit)), np.uint8)
         squared = cv2.multiply(deviation, deviation, dtype=cv2.CV_32F)
         if foreground is None or moving is None:
@@ -178,8 +181,8 @@ class Background:
     def restore_former(self, frame: Plane, foreground: Plane) -> bool:
         """Restore the former background where an absorbed object has left; return whether any was restored.
 
-        That is where the frame is far nearer to the former background than to the present one (a shadow of what is
-        leaving may still lie on it). ``changed`` must have been called for this frame, and be called again after.
+        An object has left where the frame is much closer to the former background than to the current one; a shadow of
+        the leaving object may still be there. Call ``changed`` for this frame before, and again afterwards.
         """
         if not self._any_former:
             return False
@@ -188,52 +191,53 @@ class Background:
         back = both(both(near, foreground), self._remembered())
         if count(back) == 0:
             return False
-        self._put(self._former, back)
+        self._replace(self._former, back)
         self._former_until_s[back > 0] = -np.inf
         return True
 
     def absorb(self, where: Plane, frame: Plane, *, remember_s: float) -> None:
-        """Make what the frame shows ``where`` background now.
+        """Make the frame's content background in the mask ``where``.
 
-        What was background there is remembered for ``remember_s``, for when the absorbed thing leaves again; what is
-        remembered already, being older, stays.
+        The previous background is kept as the former one for ``remember_s``, for when the absorbed object leaves again.
+        A former background that is kept already is older and stays.
         """
         new = minus(where, self._remembered())
         cv2.copyTo(self.image, new, self._former)
         self._former_until_s[new > 0] = self._time_s + remember_s
         self._any_former = True
-        self._put(frame, where)
+        self._replace(frame, where)
 
     def _relight(self, lighting: Lighting, frame: Plane) -> None:
         gain, offset = lighting
         if max(abs(offset), abs(255.0 * (gain - 1.0) + offset)) >= _KEPT_FROM_LEVELS:
             self._kept = self._mean.copy(), self._candidate.copy(), self._former.copy(), self._settling_levels
-        # How bright burnt-out pixels really are shows only when the light goes down.
-        burnt_out = mask_where(self._mean >= _BURNT_OUT_LEVELS) if gain < 1.0 else None
+        # The true brightness of overexposed pixels only becomes visible when the light decreases.
+        overexposed = mask_where(self._mean >= _OVEREXPOSED_LEVELS) if gain < 1.0 else None
         cv2.addWeighted(self._mean, gain, self._mean, 0.0, offset, self._mean)
         np.clip(self._mean, 0.0, 255.0, out=self._mean)
-        if burnt_out is not None:
-            cv2.copyTo(np.maximum(self._mean, frame), burnt_out, self._mean)
+        if overexposed is not None:
+            cv2.copyTo(np.maximum(self._mean, frame), overexposed, self._mean)
         if self._any_foreground:
             self._candidate = relit(self._candidate, gain, offset)
         if self._any_former:
             self._former = relit(self._former, gain, offset)
         self._settling_levels = max(self._settling_levels, lighting.shift_levels * _SETTLING_SHARE)
 
-    def _put(self, new: Plane, where: Plane) -> None:
+    def _replace(self, new: Plane, where: Plane) -> None:
         cv2.copyTo(new.astype(np.float32), where, self._mean)
         cv2.copyTo(self._nothing, where, self.rested_s)
         cv2.copyTo(new, where, self.image)
         self.difference = minus(self.difference, where)
 
     def _remembered(self) -> Plane:
+        """Return the mask of the pixels with a former background."""
         return mask_where(self._former_until_s >= self._time_s)
 
     def _follow_foreground(self, frame: Plane, still: Plane, *, step_s: float) -> None:
-        anew = either(above(distance(frame, self._candidate), self.limit), still)
+        changed = either(above(distance(frame, self._candidate), self.limit), still)
         self.rested_s += np.float32(step_s)
-        cv2.copyTo(self._nothing, anew, self.rested_s)
-        cv2.copyTo(frame, anew, self._candidate)
+        cv2.copyTo(self._nothing, changed, self.rested_s)
+        cv2.copyTo(frame, changed, self._candidate)
         self._any_foreground = True
 
     def _forget_foreground(self) -> None:
@@ -248,7 +252,7 @@ class Background:
 
 
 def _grid(shape: tuple[int, ...]) -> slice:
-    """Return the steps, across and down, of the sparse grid that the light is estimated on."""
+    """Return the step, in both directions, of the sparse grid on which the change of light is estimated."""
     return slice(None, None, max(1, round((shape[0] * shape[1] / _GRID_POINTS) ** 0.5)))
 
 

@@ -1,6 +1,6 @@
-"""Whole-plane operations on small 8-bit pictures and masks (255 where so), with types that say so.
+"""Typed operations on small 8-bit images and masks. Masks are 255 where set and 0 elsewhere.
 
-Each is one OpenCV call of a few microseconds on 320x180.
+Each is one OpenCV call that takes a few microseconds at 320x180.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
-"""``(h, w)``: brightness, or a mask that is 255 where so and 0 elsewhere."""
+"""``(h, w)``: brightness, or a mask."""
 FloatPlane = NDArray[np.float32]
 Labels = NDArray[np.uint16]
 
@@ -22,87 +22,92 @@ def _plane(result: object) -> Plane:
 
 
 def both(first: Plane, second: Plane) -> Plane:
+    """Return the intersection of two masks."""
     return _plane(cv2.bitwise_and(first, second))
 
 
 def either(first: Plane, second: Plane) -> Plane:
+    """Return the union of two masks."""
     return _plane(cv2.bitwise_or(first, second))
 
 
 def inverse(mask: Plane) -> Plane:
+    """Return the complement of a mask."""
     return _plane(cv2.bitwise_not(mask))
 
 
 def plus(first: Plane, second: Plane) -> Plane:
-    """Add, up to 255."""
+    """Return the sum, saturated at 255."""
     return _plane(cv2.add(first, second))
 
 
 def minus(first: Plane, second: Plane) -> Plane:
-    """Subtract, down to 0; of two masks, what is in the first alone."""
+    """Return the difference, saturated at 0; for masks, the pixels that are set only in the first."""
     return _plane(cv2.subtract(first, second))
 
 
 def distance(first: Plane, second: Plane) -> Plane:
+    """Return the absolute difference of each pixel."""
     return _plane(cv2.absdiff(first, second))
 
 
 def larger(first: Plane, second: Plane) -> Plane:
-    """Return the larger of the two at each pixel."""
+    """Return the maximum of the two at each pixel."""
     return _plane(cv2.max(first, second))
 
 
 def above(first: Plane, second: Plane) -> Plane:
-    """Return where the first is greater than the second."""
+    """Return the mask of the pixels at which the first is greater than the second."""
     return _plane(cv2.compare(first, second, cv2.CMP_GT))
 
 
 def relit(plane: Plane, gain: float, offset: float = 0.0) -> Plane:
-    """Return ``gain × plane + offset``, rounded and held within 0..255."""
+    """Return ``gain × plane + offset``, rounded and saturated to 0..255."""
     return _plane(cv2.addWeighted(plane, gain, plane, 0.0, offset))
 
 
 def rounded(plane: FloatPlane) -> Plane:
-    """Return a plane of floats, none negative, as 8-bit."""
+    """Convert a plane of non-negative floats to 8 bits."""
     return _plane(cv2.convertScaleAbs(plane))
 
 
 def within(plane: Plane, low: Plane, high: Plane) -> Plane:
-    """Return where ``low ≤ plane ≤ high``."""
+    """Return the mask of the pixels at which ``low ≤ plane ≤ high``."""
     return _plane(cv2.inRange(plane, low, high))
 
 
-def grown(plane: Plane, size: int = 3) -> Plane:
-    """Return the largest value around each pixel, in a square of 3, 5 or 7."""
+def dilated(plane: Plane, size: int = 3) -> Plane:
+    """Return the maximum around each pixel, in a square of 3, 5 or 7 pixels."""
     return _plane(cv2.dilate(plane, _SQUARES[size]))
 
 
-def worn(plane: Plane, size: int = 3) -> Plane:
-    """Return the smallest value around each pixel, in a square of 3, 5 or 7."""
+def eroded(plane: Plane, size: int = 3) -> Plane:
+    """Return the minimum around each pixel, in a square of 3, 5 or 7 pixels."""
     return _plane(cv2.erode(plane, _SQUARES[size]))
 
 
 def closed(mask: Plane, size: int = 3) -> Plane:
-    """Fill gaps and notches narrower than ``size``."""
+    """Fill gaps and notches narrower than ``size`` pixels (morphological closing)."""
     return _plane(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SQUARES[size]))
 
 
 def edges(plane: Plane) -> Plane:
-    """Return how much brightness varies within 3x3 pixels: the morphological gradient."""
+    """Return the morphological gradient: the range of brightness within 3x3 pixels."""
     return _plane(cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, _SQUARES[3]))
 
 
 def count(mask: Plane) -> int:
+    """Return the number of pixels that are set."""
     return cv2.countNonZero(mask)
 
 
 def mask_where(condition: NDArray[np.bool_]) -> Plane:
-    """Return a mask from a boolean array."""
+    """Convert a boolean array to a mask."""
     return condition.view(np.uint8) * np.uint8(255)
 
 
 def despeckled(mask: Plane) -> Plane:
-    """Keep the pixels that have at least four of the nine pixels around them (themselves included) set."""
+    """Keep the pixels with at least four set pixels in their 3x3 neighbourhood, which includes themselves."""
     share = cv2.blur(mask, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    crowded = cv2.threshold(share, 255.0 * 3.5 / 9.0, 255.0, cv2.THRESH_BINARY)[1]
-    return both(mask, _plane(crowded))
+    dense = cv2.threshold(share, 255.0 * 3.5 / 9.0, 255.0, cv2.THRESH_BINARY)[1]
+    return both(mask, _plane(dense))

@@ -1,7 +1,7 @@
-"""How the light changed between the background and a frame: one gain and one offset for the whole picture.
+"""Estimates the change of light between the background and a frame: one gain and one offset for the whole image.
 
-Cameras that adjust their exposure brighten or darken everything at once. The change is estimated on a sparse grid of
-pixels, robustly (objects are outliers), and applied to the background before the two are compared.
+A camera that adjusts its exposure brightens or darkens the whole image. The change is estimated on a sparse grid of
+pixels, with objects as outliers, and applied to the background before the frame is compared with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 
 UNCHANGED_LEVELS = 0.35
-"""A shift of the typical pixel below this many levels is left to the background's own slow adaptation."""
+"""Smaller shifts of the median pixel are left to the slow adaptation of the background."""
 _INLIER_LEVELS = 6.0
 _MIN_SAMPLES = 40
 _STEPS = 2
@@ -33,7 +33,7 @@ class Lighting(NamedTuple):
 
     @property
     def shift_levels(self) -> float:
-        """By how much a mid-grey pixel moved, in levels: how big the change was."""
+        """The size of the change: the shift of a mid-grey pixel, in levels."""
         return abs(128.0 * self.gain + self.offset - 128.0)
 
 
@@ -41,19 +41,19 @@ SAME_LIGHT = Lighting(1.0, 0.0)
 
 
 def estimate_lighting(background: Samples, frame: Samples) -> Lighting:
-    """Fit the change of light from paired brightness samples; return ``SAME_LIGHT`` where none explains them better.
+    """Fit the change of light to paired brightness samples; return ``SAME_LIGHT`` if no change explains them better.
 
-    Holds as long as objects cover less than about half of the samples. Tukey's biweight, iterated from the median
-    shift and pulled towards a pure gain of one where the image is too uniform to separate gain from offset.
+    The estimate is valid while objects cover less than about half of the samples. It uses Tukey's biweight, iterated
+    from the median gain and regularised towards that gain where the image is too uniform to separate gain from offset.
     """
     difference = frame - background
     if len(background) < _MIN_SAMPLES:
         return SAME_LIGHT
-    typical = _median(difference)
+    median = _median(difference)
     spread = float(np.mean(np.abs(difference)))
-    if abs(typical) < UNCHANGED_LEVELS and spread < 2.0 * UNCHANGED_LEVELS + 1.0:
+    if abs(median) < UNCHANGED_LEVELS and spread < 2.0 * UNCHANGED_LEVELS + 1.0:
         return SAME_LIGHT
-    # Clipped pixels follow no gain.
+    # Clipped pixels do not follow the gain.
     usable = (frame > 2.0) & (frame < 252.0) & (background > 2.0) & (background < 252.0)
     if int(usable.sum()) >= _MIN_SAMPLES:
         background, frame = background[usable], frame[usable]
@@ -63,7 +63,7 @@ def estimate_lighting(background: Samples, frame: Samples) -> Lighting:
 
 
 def _median(values: NDArray[np.floating]) -> float:
-    """Return the upper median: a third of the time that ``numpy.median`` takes on so few."""
+    """Return the upper median, in a third of the time of ``numpy.median`` for this few values."""
     middle = len(values) // 2
     return float(np.partition(values, middle)[middle])
 
@@ -95,13 +95,13 @@ def _refine(background: Samples, frame: Samples, start: Lighting) -> Lighting:
     return Lighting(min(max(gain, _GAIN_LIMITS[0]), _GAIN_LIMITS[1]), offset)
 
 
-def _best(background: Samples, frame: Samples, choices: tuple[Lighting, ...]) -> Lighting:
-    """Return the choice that explains the most samples; the earlier one unless a later one is clearly better."""
-    best, best_score = choices[0], -1.0
-    for choice in choices:
-        residual = np.abs(frame - (choice.gain * background + choice.offset))
-        # Counts samples, worth more the closer they are, so that a half-level improvement still shows.
+def _best(background: Samples, frame: Samples, candidates: tuple[Lighting, ...]) -> Lighting:
+    """Return the candidate that explains the most samples. A later candidate must be clearly better to be chosen."""
+    best, best_score = candidates[0], -1.0
+    for candidate in candidates:
+        residual = np.abs(frame - (candidate.gain * background + candidate.offset))
+        # Samples are weighted by how close they are, so that an improvement of half a level is visible.
         score = float(np.mean(np.maximum(1.0 - residual / _INLIER_LEVELS, 0.0)))
         if score > best_score * 1.02 + 1e-6:
-            best, best_score = choice, score
+            best, best_score = candidate, score
     return best

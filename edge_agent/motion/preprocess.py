@@ -1,4 +1,4 @@
-"""The small picture that motion is looked for in: how a frame is shrunk to it, and where in it motion counts."""
+"""Downscales frames to the working size in which motion is detected, and masks the ignored areas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FRACTION_BITS = 4
 
 
 def working_size(frame_width: int, frame_height: int, *, longer_side_px: int) -> tuple[int, int]:
-    """Return width and height of the working picture: the frame's shape, its longer side this long or less."""
+    """Return width and height of the working image: the frame's aspect ratio, with at most this longer side."""
     scale = min(1.0, longer_side_px / max(frame_width, frame_height))
     return max(1, round(frame_width * scale)), max(1, round(frame_height * scale))
 
@@ -22,14 +22,14 @@ def working_size(frame_width: int, frame_height: int, *, longer_side_px: int) ->
 def shrink(luma: Luma, size: tuple[int, int]) -> Plane:
     """Return a copy of the frame at the working size.
 
-    Halving is ten times as fast as averaging over the whole factor at once, and as free of noise.
+    Repeated halving is ten times as fast as averaging over the whole factor at once, and reduces noise equally well.
     """
     shrunk = scaled(luma, *size)
     return luma.copy() if shrunk is luma else shrunk
 
 
 def watched_area(settings: MotionSettings, size: tuple[int, int]) -> Plane | None:
-    """Return 255 where motion counts, or None where it counts everywhere."""
+    """Return a mask that is 0 in ignored areas and 255 elsewhere; None if no area is ignored."""
     if not settings.ignore:
         return None
     width, height = size

@@ -1,8 +1,8 @@
-"""What to make of a frame in which much of the picture has changed at once: wait, and see what the next ones show.
+"""Holds back frames in which a large part of the image changes at once, until the following frames explain the change.
 
-One odd frame (a corrupted picture, a flash) is followed by ordinary ones: nothing has happened. A change that stays and
-stands still is no moving thing: the light was switched on, the camera went to infrared, the decoder lost a part of the
-picture. Only what goes on changing within the changed area is something that moves.
+A single corrupted frame or a flash is followed by ordinary frames and is ignored. A change that persists without
+further change is not motion either: a light was switched on, the camera switched to infrared, or the decoder lost a
+part of the image. Only an area that keeps changing contains a moving object.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ from __future__ import annotations
 from enum import Enum
 
 _SUDDEN_SHARE = 0.08
-"""Growth of the changed area, in parts of the picture, from one frame to the next, that is sudden."""
+"""Growth of the changed area from one frame to the next, as a fraction of the image, that counts as sudden."""
 _BACK_SHARE = 0.04
-"""An area that is larger than before by less than this has gone back to what it was."""
+"""If the changed area exceeds its usual size by less than this, the change is over."""
 _SUDDEN_LIGHT_LEVELS = 22.0
 _LIGHT_WAIT_S = 0.25
 _OVERWHELMED_WAIT_S = 0.3
 _STILL_WAIT_S = 0.6
 _STILL_SHARE = 0.04
-"""Of the changed area: when more of it changes again from frame to frame, something moves there."""
+"""Fraction of the changed area: if more of it changes again in the next frame, there is motion in it."""
 _STILL_GROWTH = 0.07
-"""By how much, in parts of itself, the changed area may grow or shrink if nothing moves there."""
+"""Maximum relative growth or shrinkage of the changed area without motion in it."""
 _TRUSTED_S = 0.5
-"""After a large thing was found to move, sudden growth is taken for more of it for so long."""
+"""After a large object was found to move, sudden growth counts as more of that object for this long."""
 
 
 class Verdict(Enum):
-    """What to do with a frame."""
+    """How a frame is processed."""
 
     USUAL = "process it"
-    WAIT = "leave it out: neither learn from it nor report anything"
-    LEARN_ANEW = "take it for the background: the whole picture is another"
-    ABSORB = "take what has changed for background: it appeared at once and stands still"
+    WAIT = "hold it back: neither learn from it nor report motion"
+    RELEARN = "use it as the background: the whole image has changed"
+    ABSORB = "add what has changed to the background: it appeared at once and stands still"
 
 
 class SuddenChange:
-    """Judges frame by frame. Shares are of the watched picture."""
+    """Gives a verdict on each frame. Shares are fractions of the watched area, 0..1, unless stated otherwise."""
 
     def __init__(self, *, overwhelming_share: float) -> None:
-        """``overwhelming_share``: a change of more than this is no object; raising it takes larger ones for objects."""
+        """``overwhelming_share``: a larger change is never motion; raising it accepts larger objects."""
         self._overwhelming_share = overwhelming_share
         self._usual_share = 0.0
         self._since_s: float | None = None
@@ -51,25 +51,27 @@ class SuddenChange:
         return self._since_s is not None
 
     def has_moved(self, time_s: float) -> bool:
-        """Return whether what changed suddenly was found, not long ago, to be something that moves."""
+        """Return whether a sudden change was recently found to be a moving object."""
         return time_s <= self._trusted_until_s
 
     def forget(self, *, usual_share: float = 0.0) -> None:
-        """Stop waiting; the changed area is expected to be about this large from now on."""
+        """Stop holding frames back; ``usual_share`` is the expected size of the changed area from now on."""
         self._since_s = None
         self._usual_share = usual_share
 
     def judge(
-        self, *, changed_share: float, sure_share: float, light_levels: float, changing_share: float, time_s: float
+        self, *, changed_share: float, strong_share: float, light_levels: float, changing_share: float, time_s: float
     ) -> Verdict:
-        """Judge a frame from how much of it differs from the background, perhaps and surely, and by how much its light.
+        """Return the verdict on a frame.
 
-        ``changing_share``: how much of the changed area has changed since the frame before, beyond what has elsewhere.
+        ``changed_share`` and ``strong_share`` are the sizes of the weak and the strong mask, ``light_levels`` the size
+        of the change of light. ``changing_share`` is the fraction of the changed area that has changed since the
+        previous frame, less the same fraction elsewhere.
         """
-        overwhelmed = changed_share > self._overwhelming_share and sure_share > 0.5 * self._overwhelming_share
+        overwhelmed = changed_share > self._overwhelming_share and strong_share > 0.5 * self._overwhelming_share
         if self._since_s is None:
-            grown = changed_share - self._usual_share >= _SUDDEN_SHARE and time_s > self._trusted_until_s
-            if not (grown or light_levels >= _SUDDEN_LIGHT_LEVELS):
+            has_grown = changed_share - self._usual_share >= _SUDDEN_SHARE and time_s > self._trusted_until_s
+            if not (has_grown or light_levels >= _SUDDEN_LIGHT_LEVELS):
                 self._usual_share = changed_share
                 return Verdict.USUAL
             self._since_s, self._first_share = time_s, changed_share
@@ -89,8 +91,8 @@ class SuddenChange:
             lit = light_levels >= _SUDDEN_LIGHT_LEVELS and waited_s < _LIGHT_WAIT_S
             return Verdict.WAIT if lit else Verdict.USUAL
         if overwhelmed:
-            return Verdict.LEARN_ANEW if waited_s >= _OVERWHELMED_WAIT_S else Verdict.WAIT
-        grown = abs(changed_share - self._first_share) > _STILL_GROWTH * self._first_share
-        if grown or changing_share > _STILL_SHARE:
+            return Verdict.RELEARN if waited_s >= _OVERWHELMED_WAIT_S else Verdict.WAIT
+        has_grown = abs(changed_share - self._first_share) > _STILL_GROWTH * self._first_share
+        if has_grown or changing_share > _STILL_SHARE:
             return Verdict.USUAL
         return Verdict.ABSORB if waited_s >= _STILL_WAIT_S else Verdict.WAIT

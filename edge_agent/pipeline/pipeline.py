@@ -17,7 +17,7 @@ from edge_agent.events.occurrences import Occurrence, TrackedObject
 from edge_agent.events.rules.detection import DetectionRule
 from edge_agent.events.rules.motion import MotionEpisodes
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle, labels_of
-from edge_agent.motion.detector import MotionDetector
+from edge_agent.motion.adaptive import MotionDetector
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.track.tracker import Tracker
 from edge_agent.types import Detections, Frame, Motion, Tracks, ViewChange

@@ -23,6 +23,7 @@ LARGE_ON_ONE_SUBJECT: Final = {
     "cloud_functions/db/migrations/versions": "one file for each database revision",
     "cloud_functions/ingest": "the steps from a device's message to a stored and published event",
     "edge_agent/detect": "from a frame to detections: when the detector runs, on which part, and which results count",
+    "edge_agent/motion": "from brightness planes to moving regions: the background, and each kind of change to reject",
     "edge_agent/outbox": "one SQLite file: its tables, its limits, and what is taken out of it",
     "edge_agent/events/rules": "one file for each rule, and the state that rules share",
     "infra/local/aws": "one file for each AWS service, and the parts that they share",

@@ -1,4 +1,4 @@
-"""The adaptive background on painted scenes: what moves, what stops, and frames of all kinds."""
+"""The adaptive background on synthetic scenes: moving and stopping objects, and frames of any size."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.motion.adaptive import AdaptiveBackground
-from edge_agent.motion.detector import MotionDetector
+from edge_agent.motion.adaptive import AdaptiveBackground, MotionDetector
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.types import Motion
 from shared.geometry import Point
@@ -31,7 +30,7 @@ from tests.support.edge.motion_scenes import (
 def crossing(
     scene: Scene, *, frames: int = 70, enters: int = 20, size: int = 60, speed: float = 8.0, contrast: float = 70.0
 ) -> list[Picture]:
-    """A box that comes in at the left and goes across, 20 frames after the start."""
+    """Return frames in which a box enters at the left after ``enters`` frames and crosses the image."""
     empty = scene()
     level = float(empty[150 : 150 + size].max() if scene is furnished else empty.mean()) + contrast
     return [
@@ -46,22 +45,22 @@ def overlap(box: np.ndarray, truth: tuple[float, float, float, float]) -> float:
     """Intersection over union."""
     width = min(box[2], truth[2]) - max(box[0], truth[0])
     height = min(box[3], truth[3]) - max(box[1], truth[1])
-    both = max(0.0, width) * max(0.0, height)
-    return both / ((box[2] - box[0]) * (box[3] - box[1]) + (truth[2] - truth[0]) * (truth[3] - truth[1]) - both)
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / ((box[2] - box[0]) * (box[3] - box[1]) + (truth[2] - truth[0]) * (truth[3] - truth[1]) - shared)
 
 
-# What moves
+# Moving objects
 
 
 @every_scene
-def test_something_that_comes_in_is_seen_within_two_frames_and_all_the_way(scene: Scene) -> None:
-    """An object is motion from its second frame at the latest, and nothing is before it."""
+def test_entering_object_is_motion_within_two_frames_until_it_leaves(scene: Scene) -> None:
+    """An object is motion from its second frame at the latest; no motion is reported before it."""
     active = active_frames(watch(crossing(scene)))
     assert active[0] in (20, 21, 22)
     assert active == list(range(active[0], 70))
 
 
-def test_one_object_is_one_region_that_fits_it() -> None:
+def test_one_object_gives_one_fitting_region() -> None:
     """The region follows the object's outline in full-frame pixels."""
     motions = watch(crossing(plain))
     for i in range(35, 65):
@@ -70,8 +69,8 @@ def test_one_object_is_one_region_that_fits_it() -> None:
         assert overlap(motions[i].regions[0], (x, 150, x + 60, 210)) > 0.7
 
 
-def test_two_objects_side_by_side_are_two_regions_the_larger_first() -> None:
-    """Two cars next to each other stay apart."""
+def test_two_adjacent_objects_give_two_regions_largest_first() -> None:
+    """Two cars next to each other are not merged."""
     empty = plain()
     pictures = [empty] * 15
     for i in range(15):
@@ -83,8 +82,8 @@ def test_two_objects_side_by_side_are_two_regions_the_larger_first() -> None:
     assert overlap(last.regions[1], (215, 132, 285, 252)) > 0.7
 
 
-def test_a_box_with_a_dull_middle_is_one_region() -> None:
-    """Fragments of one object, with a gap in between that looks like the ground, are merged."""
+def test_object_with_background_coloured_middle_gives_one_region() -> None:
+    """Fragments of one object, separated by a gap that looks like the ground, are merged."""
     empty = plain()
     pictures = [empty] * 15
     for i in range(12):
@@ -94,16 +93,16 @@ def test_a_box_with_a_dull_middle_is_one_region() -> None:
 
 
 @pytest.mark.parametrize("size", [12, 16, 24])
-def test_small_far_things_are_seen(size: int) -> None:
-    """Something of 12 pixels in 640 is motion, while it moves on by a few pixels a frame."""
+def test_small_distant_objects_are_motion(size: int) -> None:
+    """An object of 12 pixels in a 640-pixel image is motion while it moves by a few pixels per frame."""
     pictures = crossing(textured, size=size, speed=4.0, contrast=80.0)
     active = active_frames(watch(pictures))
     assert len([i for i in active if i >= 25]) >= 40
     assert active[0] >= 20
 
 
-def test_intensity_and_area_say_how_strongly_and_how_much() -> None:
-    """A larger and more different object gives larger figures, as shares of one."""
+def test_intensity_and_area_ratio_measure_contrast_and_size() -> None:
+    """Both are fractions from 0 to 1 and grow with the contrast and the size of the object."""
     faint = watch(crossing(plain, size=40, contrast=40))[50]
     strong = watch(crossing(plain, size=120, contrast=120))[50]
     assert faint.intensity == pytest.approx(40 / 255, rel=0.25)
@@ -112,7 +111,7 @@ def test_intensity_and_area_say_how_strongly_and_how_much() -> None:
     assert strong.area_ratio == pytest.approx(120 * 120 / (WIDTH * HEIGHT), rel=0.2)
 
 
-def test_the_mask_shows_what_moves_and_is_absent_when_nothing_does() -> None:
+def test_mask_covers_the_object_and_is_none_without_motion() -> None:
     """255 inside the object, 0 elsewhere, at the working size."""
     motions = watch(crossing(plain, size=80))
     mask = motions[50].mask
@@ -125,8 +124,8 @@ def test_the_mask_shows_what_moves_and_is_absent_when_nothing_does() -> None:
     assert motions[10].mask is None
 
 
-def test_a_short_gap_is_held_but_an_exit_through_the_edge_is_not() -> None:
-    """Something that vanishes inside the picture is held for ``hold_s``; something that drove out is gone at once."""
+def test_motion_is_held_after_an_object_vanishes_but_not_after_it_leaves() -> None:
+    """Motion is held for ``hold_s`` if an object vanishes inside the image; it ends at once if the object leaves it."""
     settings = MotionSettings(hold_s=0.4)
     empty = plain()
     inside = [empty] * 15 + [put(empty, x=100 + i * 9, y=100, width=60, height=60, level=200) for i in range(10)]
@@ -137,8 +136,8 @@ def test_a_short_gap_is_held_but_an_exit_through_the_edge_is_not() -> None:
     assert active_frames(watch(out + [empty] * 15, settings=settings))[-1] <= 23
 
 
-def test_a_shadow_is_not_part_of_the_region() -> None:
-    """The soft shadow beside a car on plain ground is left out; the car is found."""
+def test_shadow_is_not_part_of_the_region() -> None:
+    """The region covers a car on plain ground without the soft shadow beside it."""
     empty = plain()
     pictures = [empty] * 15
     for i in range(15):
@@ -151,8 +150,8 @@ def test_a_shadow_is_not_part_of_the_region() -> None:
     assert overlap(last.regions[0], (292, 110, 392, 200)) > 0.7
 
 
-def test_ignored_areas_see_nothing_and_the_rest_still_does() -> None:
-    """Motion within a polygon is not reported; the area is a share of what is watched."""
+def test_motion_is_reported_only_outside_ignored_areas() -> None:
+    """Motion inside a polygon is not reported; the area ratio is a fraction of the watched area."""
     left_half = (Point(0, 0), Point(0.5, 0), Point(0.5, 1), Point(0, 1))
     settings = MotionSettings(ignore=(left_half,))
     motions = watch(crossing(plain, frames=90), settings=settings)
@@ -161,12 +160,12 @@ def test_ignored_areas_see_nothing_and_the_rest_still_does() -> None:
     assert motions[80].area_ratio == pytest.approx(2 * 60 * 60 / (WIDTH * HEIGHT), rel=0.4)
 
 
-# What stops, and what was there at the start
+# Objects that stop, and objects that are present at the start
 
 
 @every_scene
-def test_what_stops_becomes_background_and_its_leaving_leaves_no_ghost(scene: Scene) -> None:
-    """A van parks: motion until the absorption time; it drives off: motion while it goes, none where it stood."""
+def test_stopped_object_becomes_background_and_leaves_no_ghost(scene: Scene) -> None:
+    """A parked van is motion until the absorption time; when it drives off, only the van is motion, not its place."""
     empty = scene()
     parked_at, leaves_at, end = 25, 110, 150
 
@@ -182,8 +181,8 @@ def test_what_stops_becomes_background_and_its_leaving_leaves_no_ghost(scene: Sc
     assert not set(range(leaves_at + 32, end)) & set(active)
 
 
-def test_a_ghost_heals_when_what_was_there_at_the_start_leaves() -> None:
-    """Where a car stood in the very first frame, motion ends within a second of its leaving."""
+def test_ghost_of_an_object_in_the_first_frame_is_removed() -> None:
+    """Where a car stood in the first frame, motion ends within a second after it leaves."""
     empty = furnished()
     pictures = [put(empty, x=120 + max(0, i - 20) * 12.0, y=150, width=90, height=70, level=235) for i in range(90)]
     motions = watch(pictures)
@@ -193,9 +192,9 @@ def test_a_ghost_heals_when_what_was_there_at_the_start_leaves() -> None:
     assert all(len(motions[i].regions) == 1 for i in range(45, gone - 8))
 
 
-def test_an_even_panel_that_glides_over_a_line_is_no_ghost() -> None:
-    """A lorry cut by the picture's lower edge: its trailer, little brighter than the road, hides a line for a second
-    and stays in the mask; afterwards the line is as it was.
+def test_uniform_panel_that_hides_a_line_is_not_a_ghost() -> None:
+    """A lorry is truncated by the lower edge of the image. Its trailer, slightly brighter than the road, hides a line
+    for a second and stays in the mask; afterwards the line is not motion.
     """
     empty = plain()
     empty[:, 300:312] = 190.0
@@ -217,8 +216,8 @@ def test_an_even_panel_that_glides_over_a_line_is_no_ghost() -> None:
     assert not [i for i in active_frames(motions) if i > last + 3]
 
 
-def test_an_object_is_still_seen_while_the_light_jumps() -> None:
-    """The exposure changes as a van fills a part of the picture; the episode is not broken and no other begins."""
+def test_motion_continues_during_a_jump_of_exposure() -> None:
+    """The exposure changes when a van fills a part of the image; the episode is not interrupted and no other begins."""
     pictures = [p * (0.7 if i >= 40 else 1.0) for i, p in enumerate(crossing(furnished, size=100))]
     motions = watch(pictures)
     active = active_frames(motions)
@@ -226,7 +225,7 @@ def test_an_object_is_still_seen_while_the_light_jumps() -> None:
     assert all(len(motions[i].regions) <= 2 for i in range(30, 70))
 
 
-# The way it is called
+# Calls
 
 
 def run(detector: MotionDetector, pictures: list[Picture], *, start_s: float = 0.0) -> list[Motion]:
@@ -234,16 +233,16 @@ def run(detector: MotionDetector, pictures: list[Picture], *, start_s: float = 0
     return [detector.update(camera.shoot(p), time_s=start_s + i / FPS) for i, p in enumerate(pictures)]
 
 
-def test_the_same_frames_give_the_same_motion() -> None:
-    """Two detectors, one after the other, agree to the last bit."""
+def test_same_frames_give_identical_motion() -> None:
+    """Two detectors give bit-identical results."""
     first, second = run(AdaptiveBackground(), crossing(furnished)), run(AdaptiveBackground(), crossing(furnished))
     for one, other in zip(first, second, strict=True):
         assert (one.active, one.intensity, one.area_ratio) == (other.active, other.intensity, other.area_ratio)
         assert np.array_equal(one.regions, other.regions)
 
 
-def test_padded_rows_change_nothing_and_the_frame_is_not_kept() -> None:
-    """A decoder's plane is a view into a buffer that it fills again: neither its padding nor its reuse shows."""
+def test_row_padding_is_ignored_and_frames_are_copied() -> None:
+    """A decoder's plane is a view of a reused buffer: neither its padding nor its reuse changes the result."""
     tight, padded = AdaptiveBackground(), AdaptiveBackground()
     buffer = np.full((HEIGHT, WIDTH + 64), 255, np.uint8)
     camera = Camera()
@@ -256,8 +255,8 @@ def test_padded_rows_change_nothing_and_the_frame_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("shape", [(720, 1280), (1080, 1920), (1920, 1080), (333, 517), (90, 160), (9, 16), (1, 1)])
-def test_any_size_of_frame_is_taken(shape: tuple[int, int]) -> None:
-    """Large, upright, odd, tiny: boxes come back in the frame's own pixels and inside it."""
+def test_any_frame_size_is_accepted(shape: tuple[int, int]) -> None:
+    """For large, upright, odd and tiny frames, boxes are in frame pixels and inside the frame."""
     detector = AdaptiveBackground()
     height, width = shape
     frame = np.full(shape, 90, np.uint8)
@@ -277,8 +276,8 @@ def test_any_size_of_frame_is_taken(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(960, 540), (1280, 720), (320, 180), (640, 480), (360, 640)])
 @every_scene
-def test_edge_12_a_frame_of_another_size_goes_on_with_the_scene(scene: Scene, size: tuple[int, int]) -> None:
-    """The camera's resolution or aspect was changed: no motion by it, and what comes later is motion at once."""
+def test_edge_12_background_is_kept_when_the_frame_size_changes(scene: Scene, size: tuple[int, int]) -> None:
+    """A change of resolution or aspect ratio is not motion; an object that enters later is motion at once."""
     detector = AdaptiveBackground()
     assert active_frames(run(detector, crossing(scene, frames=15))) == []
     other = [cv2.resize(p, size) for p in crossing(scene, frames=50)]
@@ -292,8 +291,8 @@ def test_edge_12_a_frame_of_another_size_goes_on_with_the_scene(scene: Scene, si
 
 
 @every_scene
-def test_edge_12_motion_goes_on_through_a_change_of_size(scene: Scene) -> None:
-    """Somebody crosses while the resolution changes: one episode, with regions in the new frame's pixels."""
+def test_edge_12_motion_continues_when_the_frame_size_changes(scene: Scene) -> None:
+    """A person crosses while the resolution changes: motion continues, with regions in pixels of the new frame."""
     detector = AdaptiveBackground()
     pictures = crossing(scene)
     run(detector, pictures[:45])
@@ -305,15 +304,15 @@ def test_edge_12_motion_goes_on_through_a_change_of_size(scene: Scene) -> None:
 
 
 def test_reset_forgets_the_scene() -> None:
-    """After a reset, another view is not motion."""
+    """After a reset, a different view is not motion."""
     detector = AdaptiveBackground(settings=MotionSettings(lighting_jump_ratio=1.0))
     run(detector, [plain()] * 20)
     detector.reset()
     assert active_frames(run(detector, [furnished()] * 20, start_s=2.0)) == []
 
 
-def test_time_that_stands_still_or_runs_back_does_no_harm() -> None:
-    """A camera with broken time stamps is still watched."""
+def test_constant_or_decreasing_times_are_tolerated() -> None:
+    """Motion is still detected for a camera with broken timestamps."""
     detector = AdaptiveBackground()
     camera = Camera()
     times = [0.0, 0.0, 5.0, 4.0, 1e9, 3.0]

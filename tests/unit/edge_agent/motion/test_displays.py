@@ -1,4 +1,4 @@
-"""Clocks and signs in the picture: they change, and nothing moves."""
+"""Clocks and signs in the image change without being motion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.edge.motion_scenes import (
 
 
 def clock(scene: Picture, *, seconds: float, fps: float, scale: float, tenths: bool) -> Iterator[Picture]:
-    """A running clock, white with a black border, drawn over the scene; it passes a full minute."""
+    """Yield frames with a running clock, white with a black border, over the scene; it passes a full minute."""
     for i in range(round(seconds * fps)):
         at_s = 12 * 3600 + 52 + i / fps
         text = f"{int(at_s // 3600):02d}:{int(at_s // 60) % 60:02d}:{int(at_s) % 60:02d}"
@@ -37,24 +37,24 @@ def clock(scene: Picture, *, seconds: float, fps: float, scale: float, tenths: b
 
 @every_scene
 @pytest.mark.parametrize("fps", [10.0, 15.0, 25.0])
-def test_edge_16_a_very_large_clock_with_tenths_is_no_motion(scene: Scene, fps: float) -> None:
-    """Half of the picture's width, from the first frame on, over the turn of a minute."""
+def test_edge_16_very_large_clock_with_tenths_is_not_motion(scene: Scene, fps: float) -> None:
+    """The clock covers half of the image width from the first frame on and passes a full minute."""
     detector, camera = AdaptiveBackground(), Camera()
     pictures = clock(scene(), seconds=20.0, fps=fps, scale=2.4, tenths=True)
     motions = [detector.update(camera.shoot(picture), time_s=i / fps) for i, picture in enumerate(pictures)]
     assert active_frames(motions) == []
 
 
-def test_edge_16_an_ordinary_clock_is_no_motion() -> None:
-    """Seconds, a tenth of the picture's height."""
+def test_edge_16_ordinary_clock_is_not_motion() -> None:
+    """The clock shows seconds and covers a tenth of the image height."""
     detector, camera = AdaptiveBackground(), Camera()
     pictures = clock(furnished(), seconds=20.0, fps=10.0, scale=1.0, tenths=False)
     motions = [detector.update(camera.shoot(picture), time_s=i / 10.0) for i, picture in enumerate(pictures)]
     assert active_frames(motions) == []
 
 
-def test_edge_16_somebody_who_walks_behind_the_clock_is_seen() -> None:
-    """The clock hides a part of them; the rest moves."""
+def test_edge_16_person_walking_behind_the_clock_is_motion() -> None:
+    """The clock hides a part of the person; the rest is motion."""
     detector, camera = AdaptiveBackground(), Camera()
     pictures = list(clock(furnished(), seconds=16.0, fps=10.0, scale=2.4, tenths=True))
     walking = [
@@ -74,8 +74,8 @@ def _drawn(picture: Picture) -> np.ndarray:
 
 
 @every_scene
-def test_edge_16_a_lamp_that_is_lit_is_no_motion(scene: Scene) -> None:
-    """It appears at once and stays; ten seconds later it goes out again."""
+def test_edge_16_lamp_switched_on_is_not_motion(scene: Scene) -> None:
+    """The lamp is switched on, and switched off ten seconds later."""
     empty = scene()
     lit = put(empty, x=300, y=100, width=40, height=40, level=250)
     camera, detector = Camera(), AdaptiveBackground()

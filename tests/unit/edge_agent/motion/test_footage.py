@@ -1,4 +1,4 @@
-"""The promises about motion, on the two clips with known truth."""
+"""Accuracy of motion detection on the two clips with ground truth."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def inside(episodes: tuple[tuple[int, int], ...], count: int, *, margin: int = 0
 
 
 @pytest.mark.needs_shared
-def test_cars_are_covered_begin_in_time_and_nothing_else_moves(shared_material: Path) -> None:
-    """Exposure swings as white cars cross: 95 % covered, each begins within two frames, 2 % outside at most."""
+def test_cars_are_motion_and_exposure_changes_are_not(shared_material: Path) -> None:
+    """At least 95 % of the cars' frames are active, at most 2 % of the others; each car starts within two frames."""
     motions = watch(shared_material / "clips" / "car-detection.mp4")
     active = np.array([motion.active for motion in motions])
     truth = inside(CARS, len(active))
@@ -49,8 +49,8 @@ def test_cars_are_covered_begin_in_time_and_nothing_else_moves(shared_material: 
 
 
 @pytest.mark.needs_shared
-def test_people_are_seen_coming_and_the_empty_room_is_still(shared_material: Path) -> None:
-    """The truth is where a whole person shows; heads and legs are in view a few frames longer on either side."""
+def test_people_are_motion_and_the_empty_room_is_not(shared_material: Path) -> None:
+    """The ground truth marks whole persons; heads and legs are visible for a few more frames on either side."""
     motions = watch(shared_material / "clips" / "one-by-one-person-detection.mp4")
     active = np.array([motion.active for motion in motions])
     assert active[~inside(PERSONS, len(active), margin=6)].mean() <= 0.005

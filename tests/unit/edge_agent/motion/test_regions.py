@@ -1,4 +1,4 @@
-"""Blobs, bodies and the merging of boxes."""
+"""Blobs, filled bodies, and the merging of boxes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mask(*boxes: tuple[int, int, int, int], shape: tuple[int, int] = (90, 160)) 
     return drawn
 
 
-def test_specks_go_and_edges_stay() -> None:
+def test_despeckled_drops_single_pixels_and_keeps_blocks() -> None:
     """A lone pixel is dropped; a block of three by three keeps its middle and sides."""
     specks = mask((10, 10, 11, 11), (40, 40, 43, 43))
     kept = despeckled(specks)
@@ -36,33 +36,33 @@ def test_specks_go_and_edges_stay() -> None:
     assert kept[40, 41] == 255
 
 
-def test_a_blob_is_as_large_as_what_perhaps_changed_and_needs_what_surely_did() -> None:
-    """Sure pixels carry the perhaps-pixels around them; perhaps alone is nothing."""
-    perhaps = mask((40, 10, 70, 50), (100, 50, 130, 80), (5, 5, 8, 8))
-    labels, blobs = find_blobs(mask((50, 20, 54, 24), (5, 5, 8, 8)), perhaps, least_area_px=10, least_sure_px=6)
+def test_blob_covers_the_weak_mask_and_needs_strong_pixels() -> None:
+    """Strong pixels select the connected weak pixels; weak pixels alone give no blob."""
+    weak = mask((40, 10, 70, 50), (100, 50, 130, 80), (5, 5, 8, 8))
+    labels, blobs = find_blobs(mask((50, 20, 54, 24), (5, 5, 8, 8)), weak, min_area_px=10, min_strong_px=6)
     assert [(b.left, b.top, b.width, b.height, b.area_px) for b in blobs] == [(40, 10, 30, 40, 1200)]
     assert np.array_equal(mask_of(labels, blobs), mask((40, 10, 70, 50)))
     assert window_around(blobs, labels.shape) == (slice(6, 54), slice(36, 74))
 
 
-def test_nothing_changed_gives_no_blobs() -> None:
-    """An empty mask is no special case for the caller."""
-    assert find_blobs(mask(), mask(), least_area_px=6, least_sure_px=6)[1] == []
+def test_empty_masks_give_no_blobs() -> None:
+    """The caller need not check for an empty mask."""
+    assert find_blobs(mask(), mask(), min_area_px=6, min_strong_px=6)[1] == []
 
 
-def test_an_outline_is_filled() -> None:
-    """A car of the road's own grey shows its outline only; its body is the whole."""
+def test_outline_is_filled() -> None:
+    """Of a car with the colour of the road only the outline differs; its body is the whole area."""
     outline = mask((20, 20, 60, 60))
     outline[24:56, 24:56] = 0
-    filled, boxes = fill_bodies(outline, mask((20, 20, 60, 60)), least_area_px=20)
+    filled, boxes = fill_bodies(outline, mask((20, 20, 60, 60)), min_area_px=20)
     assert np.array_equal(filled, mask((20, 20, 60, 60)))
     assert boxes.tolist() == [[20, 20, 60, 60]]
 
 
 def test_small_and_thin_bodies_are_dropped() -> None:
-    """What is under the least area, and what has no thick pixels, is no body and is not in the mask."""
-    things = mask((10, 10, 13, 13), (50, 10, 52, 60), (100, 10, 120, 30))
-    filled, boxes = fill_bodies(things, mask((10, 10, 13, 13), (102, 12, 118, 28)), least_area_px=20)
+    """An area below the minimum, or without thick pixels, is not a body and not in the mask."""
+    objects = mask((10, 10, 13, 13), (50, 10, 52, 60), (100, 10, 120, 30))
+    filled, boxes = fill_bodies(objects, mask((10, 10, 13, 13), (102, 12, 118, 28)), min_area_px=20)
     assert boxes.tolist() == [[100, 10, 120, 30]]
     assert np.array_equal(filled, mask((100, 10, 120, 30)))
 
@@ -70,32 +70,32 @@ def test_small_and_thin_bodies_are_dropped() -> None:
 CLOSED: Sides = (False, False, False, False)
 
 
-def test_a_panel_framed_by_a_body_belongs_to_it_and_the_shadow_beside_does_not() -> None:
-    """Roof above, bumper below, sides left and right: what lies between is body; the shadow has nothing beyond it."""
+def test_enclosed_panel_is_added_and_adjacent_shadow_is_not() -> None:
+    """The area between roof, bumper and sides is part of the body; the shadow is not enclosed."""
     body = mask((20, 20, 80, 70))
     frame = body - mask((26, 26, 74, 64))
     shadow = mask((80, 40, 110, 75))
-    found = enclosed(frame, np.maximum(body, shadow), open_sides=CLOSED)
-    assert np.array_equal(found, body)
+    filled = enclosed(frame, np.maximum(body, shadow), open_sides=CLOSED)
+    assert np.array_equal(filled, body)
 
 
-def test_the_shadow_between_two_bodies_does_not_join_them() -> None:
-    """Nothing is above or below it, so both stay apart."""
+def test_shadow_between_two_bodies_does_not_join_them() -> None:
+    """The shadow is not enclosed above and below."""
     bodies = mask((10, 20, 60, 70), (90, 20, 140, 70))
     inside = np.maximum(bodies, mask((60, 40, 90, 60)))
     assert np.array_equal(enclosed(bodies, inside, open_sides=CLOSED), bodies)
 
 
 def test_specks_on_a_shadow_enclose_nothing() -> None:
-    """Four corners of a large shadow that look like things do not make it one."""
+    """Four specks at the corners of a large shadow do not make it an object."""
     shadow = mask((20, 20, 120, 80))
     specks = mask((20, 20, 30, 30), (110, 20, 120, 30), (20, 70, 30, 80), (110, 70, 120, 80))
     assert np.array_equal(enclosed(specks, shadow, open_sides=CLOSED), specks)
 
 
 @pytest.mark.parametrize("turns", range(4))
-def test_the_picture_s_edge_closes_a_body_that_goes_on_beyond_it(turns: int) -> None:
-    """A van half in the picture: the panel between its seen outline and the edge is body."""
+def test_image_edge_encloses_a_truncated_body(turns: int) -> None:
+    """The panel of a van between its visible outline and the edge of the image is part of the body."""
     whole = mask((0, 0, 40, 60), shape=(60, 40))
     outline = np.rot90(whole - mask((8, 8, 32, 60), shape=(60, 40)), turns)
     inside = np.rot90(whole, turns)
@@ -106,8 +106,8 @@ def test_the_picture_s_edge_closes_a_body_that_goes_on_beyond_it(turns: int) -> 
     assert np.array_equal(enclosed(outline, inside, open_sides=CLOSED), outline)
 
 
-def test_a_blob_knows_the_edges_of_the_picture_that_it_reaches() -> None:
-    """Left, top, right, bottom."""
+def test_open_sides_are_those_at_the_image_edge() -> None:
+    """The sides are in the order left, top, right, bottom."""
     shape = (90, 160)
     assert Blob(1, left=0, top=0, width=20, height=20, area_px=400).open_sides(shape) == (True, True, False, False)
     assert Blob(1, left=140, top=70, width=20, height=20, area_px=400).open_sides(shape) == (False, False, True, True)
@@ -120,15 +120,15 @@ def test_a_blob_knows_the_edges_of_the_picture_that_it_reaches() -> None:
         pytest.param([(0, 0, 50, 80), (52, 0, 100, 80)], 1, id="two halves that nearly touch"),
         pytest.param([(10, 0, 40, 50), (12, 55, 38, 100)], 1, id="trunk and legs"),
         pytest.param([(0, 0, 50, 80), (54, 30, 64, 50)], 1, id="a mirror beside a car"),
-        pytest.param([(0, 0, 50, 80), (80, 30, 90, 50)], 2, id="a dog further off"),
+        pytest.param([(0, 0, 50, 80), (80, 30, 90, 50)], 2, id="a dog farther away"),
         pytest.param([(0, 0, 50, 50), (10, 10, 30, 30)], 1, id="one inside the other"),
         pytest.param([(0, 0, 60, 60), (50, 50, 110, 110)], 2, id="two that touch at a corner"),
         pytest.param([(0, 0, 60, 60), (10, 10, 70, 70)], 1, id="two that mostly overlap"),
         pytest.param([], 0, id="none"),
     ],
 )
-def test_boxes_merge_where_they_belong_together(boxes: list[tuple[int, int, int, int]], count: int) -> None:
-    """Fragments join, neighbours do not."""
+def test_boxes_of_one_object_are_merged(boxes: list[tuple[int, int, int, int]], count: int) -> None:
+    """Fragments are merged, neighbours are not."""
     assert len(merge_boxes(np.array(boxes, np.float32).reshape(-1, 4))) == count
 
 
@@ -138,8 +138,8 @@ box_strategy = st.tuples(st.integers(0, 250), st.integers(0, 150), st.integers(1
 
 
 @given(st.lists(box_strategy, max_size=12))
-def test_merged_boxes_cover_all_and_come_largest_first(boxes: list[tuple[int, int, int, int]]) -> None:
-    """Every box lies in a merged one; the hull of all is unchanged; merging again changes nothing."""
+def test_merged_boxes_cover_all_boxes_largest_first(boxes: list[tuple[int, int, int, int]]) -> None:
+    """Every box is inside a merged box, and merging again changes nothing."""
     given_boxes = np.array(boxes, np.float32).reshape(-1, 4)
     merged = merge_boxes(given_boxes)
     areas = (merged[:, 2] - merged[:, 0]) * (merged[:, 3] - merged[:, 1])

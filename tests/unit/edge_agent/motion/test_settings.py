@@ -1,4 +1,4 @@
-"""What may be set about motion, and what may not."""
+"""Validation of the motion settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from edge_agent.motion.settings import MotionSettings
 
 
-def test_points_come_as_lists_from_a_configuration_file() -> None:
-    """TOML has lists; they become points."""
+def test_points_are_parsed_from_lists() -> None:
+    """Lists, as in TOML, become points."""
     settings = MotionSettings.model_validate({"ignore": [[[0, 0], [0.5, 0], [0.5, 1]]]})
     assert settings.ignore[0][1].x == 0.5
 
@@ -28,12 +28,12 @@ def test_points_come_as_lists_from_a_configuration_file() -> None:
         ({"sensitivity": 3}, "sensitivity"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(setting: dict[str, Any], named: str) -> None:
-    """The complaint names the setting."""
+def test_invalid_setting_is_rejected_by_name(setting: dict[str, Any], named: str) -> None:
+    """The error names the setting."""
     with pytest.raises(ValidationError, match=named):
         MotionSettings.model_validate(setting)
 
 
-def test_every_setting_says_what_it_does() -> None:
-    """A person reads the description in the reference."""
+def test_every_setting_has_a_description() -> None:
+    """The reference page is generated from the descriptions."""
     assert [name for name, field in MotionSettings.model_fields.items() if not field.description] == []

@@ -1,4 +1,4 @@
-"""The adaptive background on painted scenes where nothing moves but light, noise, weather and the camera."""
+"""The adaptive background on synthetic scenes without moving objects: light, noise, weather, a shaking camera."""
 
 from __future__ import annotations
 
@@ -22,53 +22,53 @@ from tests.support.edge.motion_scenes import (
 
 @every_scene
 @pytest.mark.parametrize("grain_levels", [0.0, 6.0, 20.0])
-def test_grain_is_no_motion(scene: Scene, grain_levels: float) -> None:
-    """An empty scene stays quiet with no noise at all, and with a night's noise."""
+def test_noise_is_not_motion(scene: Scene, grain_levels: float) -> None:
+    """An empty scene causes no motion without noise and with the noise of a night image."""
     empty = scene()
     assert active_frames(watch([empty] * 45, camera=Camera(grain_levels=grain_levels))) == []
 
 
 @every_scene
 @pytest.mark.parametrize(("gain", "offset"), [(0.6, 0.0), (1.3, 0.0), (1.0, 35.0), (0.8, -15.0)])
-def test_a_jump_of_the_light_is_no_motion(scene: Scene, gain: float, offset: float) -> None:
-    """The camera's exposure jumps once and back again, and nothing is reported."""
+def test_jump_of_exposure_is_not_motion(scene: Scene, gain: float, offset: float) -> None:
+    """The exposure of the camera jumps and returns."""
     empty = scene()
     lit = empty * gain + offset
     assert active_frames(watch([empty] * 20 + [lit] * 20 + [empty] * 20)) == []
 
 
 @every_scene
-def test_dusk_is_no_motion(scene: Scene) -> None:
-    """The light falls to half within two seconds."""
+def test_dusk_is_not_motion(scene: Scene) -> None:
+    """The brightness halves within two seconds."""
     empty = scene()
     assert active_frames(watch([empty * max(0.5, 1.0 - max(0, i - 15) / 60.0) for i in range(60)])) == []
 
 
 @every_scene
-def test_a_lamp_on_one_side_is_no_motion(scene: Scene) -> None:
-    """Half of the picture gets brighter, the other not."""
+def test_lamp_on_one_side_is_not_motion(scene: Scene) -> None:
+    """One half of the image becomes brighter."""
     empty = scene()
     lamp = np.linspace(1.6, 1.0, WIDTH, dtype=np.float32)[None]
     assert len(active_frames(watch([empty] * 20 + [empty * lamp] * 30))) <= 3
 
 
 @every_scene
-def test_a_light_that_fits_no_gain_is_a_jump(scene: Scene) -> None:
-    """Everything is replaced at once (lights out, camera turned): learnt anew within a frame."""
+def test_replaced_image_is_not_motion(scene: Scene) -> None:
+    """If the whole image changes at once (lights off, camera turned), the background is relearned."""
     pictures = [scene()] * 20 + [255.0 - scene()] * 20
     assert active_frames(watch(pictures)) == []
 
 
 @every_scene
-def test_flicker_of_the_mains_is_no_motion(scene: Scene) -> None:
-    """Brightness swings by four per cent, out of step with the frames."""
+def test_mains_flicker_is_not_motion(scene: Scene) -> None:
+    """The brightness oscillates by 4 %, out of phase with the frame rate."""
     empty = scene()
     assert active_frames(watch([empty * (1.0 + 0.04 * np.sin(i * 2.1)) for i in range(60)])) == []
 
 
 @every_scene
-def test_key_frame_pops_are_no_motion(scene: Scene) -> None:
-    """The encoder's coarse error changes at every key frame."""
+def test_key_frame_artefacts_are_not_motion(scene: Scene) -> None:
+    """The coding error changes at every key frame."""
     rng = np.random.default_rng(3)
     pops = [cv2.resize(rng.normal(0.0, 4.0, (45, 80)).astype(np.float32), (WIDTH, HEIGHT)) for _ in range(6)]
     empty = scene()
@@ -76,8 +76,8 @@ def test_key_frame_pops_are_no_motion(scene: Scene) -> None:
 
 
 @every_scene
-def test_a_camera_that_trembles_is_no_motion(scene: Scene) -> None:
-    """The mast moves by a pixel and a half."""
+def test_shaking_camera_is_not_motion(scene: Scene) -> None:
+    """The camera shakes by up to 1.5 pixels."""
     rng = np.random.default_rng(4)
     empty = scene()
 
@@ -88,8 +88,8 @@ def test_a_camera_that_trembles_is_no_motion(scene: Scene) -> None:
     assert active_frames(watch([shifted() for _ in range(45)])) == []
 
 
-def test_rain_is_not_motion_for_long() -> None:
-    """Thin streaks all over the picture are rejected, or soon known as noise."""
+def test_rain_is_hardly_ever_motion() -> None:
+    """Thin streaks all over the image are rejected, or soon learned as noise."""
     rng = np.random.default_rng(5)
     empty = furnished()
 
@@ -103,8 +103,8 @@ def test_rain_is_not_motion_for_long() -> None:
     assert len(active_frames(watch([rain() for _ in range(90)]))) <= 4
 
 
-def test_a_moving_shadow_alone_is_no_motion_on_textured_ground() -> None:
-    """A cloud's shadow, hard-edged even, keeps the texture beneath it."""
+def test_moving_shadow_on_texture_is_hardly_any_motion() -> None:
+    """The shadow of a cloud keeps the texture of the ground, even with a hard edge."""
     empty = textured()
     pictures = [empty] * 15
     for i in range(30):
@@ -115,8 +115,8 @@ def test_a_moving_shadow_alone_is_no_motion_on_textured_ground() -> None:
 
 
 @every_scene
-def test_edge_19_headlights_that_sweep_the_ground_are_no_motion(scene: Scene) -> None:
-    """A wide soft pool of light crosses a dark yard, four times as bright as the ground."""
+def test_edge_19_headlights_on_the_ground_are_hardly_any_motion(scene: Scene) -> None:
+    """A wide soft beam, four times as bright as the ground, crosses a dark yard."""
     night = scene() * 0.3
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
@@ -128,8 +128,8 @@ def test_edge_19_headlights_that_sweep_the_ground_are_no_motion(scene: Scene) ->
     assert len(active_frames(watch([night] * 15 + [lit(i) for i in range(15, 80)]))) <= 2
 
 
-def test_edge_19_a_cloud_s_soft_shadow_is_no_motion() -> None:
-    """It crosses a furnished yard, nearly half as dark, with a border of many pixels."""
+def test_edge_19_soft_shadow_of_a_cloud_is_hardly_any_motion() -> None:
+    """A shadow with a border of many pixels crosses the scene and darkens it by 45 %."""
     empty = furnished()
     across = np.arange(WIDTH, dtype=np.float32)[None]
 
@@ -141,8 +141,8 @@ def test_edge_19_a_cloud_s_soft_shadow_is_no_motion() -> None:
 
 
 @every_scene
-def test_edge_18_an_insect_on_the_lens_is_hardly_any_motion(scene: Scene) -> None:
-    """A dark blur, out of focus, creeps and turns for four seconds: most frames have no motion."""
+def test_edge_18_insect_on_the_lens_is_hardly_any_motion(scene: Scene) -> None:
+    """A dark, out-of-focus blur moves for four seconds; most frames have no motion."""
     empty = scene()
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
