@@ -1,1 +1,1 @@
-"""Detections to tracks with lasting ids. May import ``types`` and ``boxes``."""
+"""Multi-object tracking: matches detections with tracks that have lasting ids. May import ``types`` and ``boxes``."""

@@ -1,4 +1,4 @@
-"""How well each detection fits each track, from 0 (not at all) to 1: the grounds on which they are paired."""
+"""Affinity of detections with tracks, from 0 (none) to 1: the scores on which the assignment is based."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edge_agent.track.settings import TrackSettings
 from edge_agent.track.table import Track
 
 OTHER_CLASS = 0.9
-"""What a detection of another class of the same group is worth beside one of the track's own class."""
+"""Factor for a detection of another class of the same group."""
 AFTERWARDS = 1e-3
-"""Factor that makes a pairing yield to any of the first rank."""
+"""Factor that ranks a pair below every pair of the first rank."""
 _MISSED = 0.7
 _LEAP_WIDTH_GROWTH, _LEAP_HEIGHT_GROWTH = log(3.0), log(1.5)
 _FADING_PER_S = 1.0
@@ -26,22 +26,22 @@ _EMERGING = log(5.0)
 
 
 def similarity(states: Floats, measured: Floats, settings: TrackSettings) -> Floats:
-    """Return how well each track's expected box fits each detection, ``(tracks, detections)``, by place and size alone.
+    """Return the similarity of predicted and detected boxes by position and size, ``(tracks, detections)``, 0..1.
 
-    The overlap of the two boxes, made wider by ``buffer_ratio`` of their size on each side so that boxes which just
-    miss each other still compare (C-BIoU: Yang et al., 2023), times the overlap of their vertical extents alone,
-    because heads and feet separate people in a crowd better than their sides do (Hybrid-SORT: Yang et al., 2024).
+    It is the IoU of the two boxes, enlarged by ``buffer_ratio`` of their size on each side so that boxes that narrowly
+    miss each other are comparable (C-BIoU: Yang et al., 2023), times the IoU of their vertical extents, because heads
+    and feet separate people in a crowd better than their sides do (Hybrid-SORT: Yang et al., 2024).
 
-    It is discounted by how far the detection lies from the expected place in view of how surely that place is known
-    (DeepSORT's gate, Wojke et al., 2017, made soft): right after a detection a track is held to its path, after some
-    seconds out of sight it may have strayed. Vertically the nearest of top, middle and bottom counts, since somebody
-    who sits down or is half hidden keeps one of them.
+    The product is reduced with the distance of the detection from the predicted position, in proportion to the
+    uncertainty of that position (a soft version of the gate of DeepSORT: Wojke et al., 2017). Right after a detection,
+    a track must follow its path; after some seconds without one, it may have strayed. The vertical distance is the
+    smallest of those of top, centre and bottom, since a person who sits down or is partly hidden keeps one of them.
     """
     wider = 1.0 + 2.0 * settings.buffer_ratio
     pairwise = _terms(states[POSITION], wider)[:, :, None] - _terms(measured, wider, sign=-1.0)[:, None, :]
     apart = np.abs(pairwise[:4], out=pairwise[:4])
-    # Two intervals share half their summed lengths less the greater of their centres' distance and half their lengths'
-    # difference.
+    # The overlap of two intervals is half the sum of their lengths, less the larger of the distance of their centres
+    # and half the difference of their lengths.
     shared = pairwise[4:6]
     shared -= np.maximum(apart[:2], apart[2:])
     np.maximum(shared, 0.0, out=shared)
@@ -58,10 +58,10 @@ def similarity(states: Floats, measured: Floats, settings: TrackSettings) -> Flo
 
 
 def _terms(position: Floats, wider: float, *, sign: float = 1.0) -> Floats:
-    """Return ``(8, N)``: what differs between two boxes (four rows) and what they make together (four more).
+    """Return ``(8, N)``: four terms whose pairwise difference is needed, and four whose pairwise sum is.
 
-    Centre x and y, half the widened width and height to compare; the same halves, the height and the area to sum, with
-    ``sign``, since one subtraction for all pairs is to do both.
+    The former are centre x, centre y, and half of the enlarged width and height; the latter are the same halves, the
+    height and the area. ``sign`` is -1 for one of the two sides, so that a single subtraction computes both.
     """
     terms = _weights(wider, sign).dot(position)
     terms[7] *= terms[6]
@@ -82,7 +82,7 @@ def _weights(wider: float, sign: float) -> Floats:
 
 
 def _nearness(states: Floats, apart: Floats, wider: float, stray_ratio: float) -> Floats:
-    """Return the discount for distance; overwrites ``apart``, the absolute differences that ``similarity`` made."""
+    """Return the factor for distance, 0..1; overwrites ``apart``, the absolute differences from ``similarity``."""
     down, edges = apart[1], apart[3]
     edges *= 1.0 / wider
     edges -= down
@@ -90,7 +90,7 @@ def _nearness(states: Floats, apart: Floats, wider: float, stray_ratio: float) -
     np.minimum(down, edges, out=down)
     centre = apart[CENTRE]
     centre *= centre
-    # The variance, the same in both directions, is taken for that of two standard deviations.
+    # The variance is the same in both directions; two standard deviations are used.
     spread = states[VARIANCE, 0] * 4.0
     spread += squared_size(states) * stray_ratio**2
     distance = centre[0] + centre[1]
@@ -99,11 +99,11 @@ def _nearness(states: Floats, apart: Floats, wider: float, stray_ratio: float) -
 
 
 def precedence(track: Track) -> float:
-    """Return how much a track's claim weighs, 1 where the last update saw it and less the longer it is out of sight.
+    """Return the weight of a track's pairs: 1 if the last update detected it, and less the longer it is undetected.
 
-    Where two tracks meet and one detection is found, it is most likely of the one that was visible just before
-    (the idea of DeepSORT's matching cascade). Tentative tracks come after all others: to
-    give somebody known a new number is the worse mistake.
+    Where two tracks meet and there is one detection, it most likely belongs to the track that was visible just before
+    (as in DeepSORT's matching cascade). Tentative tracks rank below all others, because giving a confirmed track a new
+    id is the worse error.
     """
     claim = 1.0 / (1.0 + _FADING_PER_S * track.unseen_s)
     if track.missed > 1:
@@ -112,11 +112,11 @@ def precedence(track: Track) -> float:
 
 
 def reachable(states: Floats, measured: Floats, settings: TrackSettings, *, hidden: NDArray[np.bool_]) -> Floats:
-    """Return how plausible it is that a track came to where a detection is, whether or not they overlap.
+    """Return how plausible it is that each track has moved to each detection, ``(tracks, detections)``, 0..1.
 
-    Judged by distance, in standard deviations of the track's place and in sizes, and by change of width and height;
-    zero beyond any of the limits in the settings. Those who were ``hidden`` by something, one flag a track, may come
-    out of it a part at a time: narrower, yet as high as before.
+    Overlap is not required. The value depends on the distance, in standard deviations of the track's position and in
+    object sizes, and on the change of width and height; it is 0 beyond any of the limits in the settings. Tracks whose
+    object was ``hidden`` (one flag per track) may reappear narrower, but as high as before.
     """
     position = states[POSITION]
     away = np.abs(position[CENTRE, :, None] - measured[CENTRE, None, :])
@@ -130,29 +130,31 @@ def reachable(states: Floats, measured: Floats, settings: TrackSettings, *, hidd
     return np.maximum(1.0 - worst, 0.0)
 
 
-def leapable(states: Floats, measured: Floats, most_sizes: Floats) -> NDArray[np.bool_]:
-    """Return which detections each track, seen but once, may have got to by moving ``most_sizes`` at most, one a track.
+def leapable(states: Floats, measured: Floats, max_sizes: Floats) -> NDArray[np.bool_]:
+    """Return which detections each track with a single detection may have moved to, ``(tracks, detections)``.
 
-    Heights are alike; widths may differ by more, since the picture's edge cuts what comes in sideways.
+    ``max_sizes``: maximum distance of each track in object sizes. Heights must be similar; widths may differ more,
+    since the edge of the image truncates objects that enter from the side.
     """
     position = states[POSITION]
     lengths = np.hypot(*(position[CENTRE, :, None] - measured[CENTRE, None, :]))
     growth = np.abs(np.log(position[EXTENT, :, None] / measured[EXTENT, None, :]))
     size = size_px(states)
-    near = (lengths >= 0.5 * size[:, None]) & (lengths <= (size * most_sizes)[:, None])
+    near = (lengths >= 0.5 * size[:, None]) & (lengths <= (size * max_sizes)[:, None])
     return near & (growth[0] <= _LEAP_WIDTH_GROWTH) & (growth[1] <= _LEAP_HEIGHT_GROWTH)
 
 
 def distances(states: Floats, measured: Floats) -> Floats:
-    """Return how far each detection's centre is from each track's expected one, ``(tracks, detections)``, in pixels."""
+    """Return the distances in pixels of the predicted from the detected centres, ``(tracks, detections)``."""
     return np.hypot(*(states[POSITION][CENTRE, :, None] - measured[CENTRE, None, :]))
 
 
 def mutually_nearest(away: Floats, *, few: int, ratio: float) -> NDArray[np.bool_]:
-    """Return the pairs of which each is the other's only possible one, or clearly its nearest (Lowe's ratio test).
+    """Return the pairs in which each is the only possible partner of the other, or clearly the nearest one.
 
-    ``away`` is ``(rows, columns)``, infinite where a pair is impossible. Clearly: at most ``ratio`` times as far as the
-    next; raising it pairs more, and mistakes more. With more than ``few`` rows or columns only what is alone is paired.
+    ``away`` holds distances ``(rows, columns)``, infinite where a pair is impossible. Clearly: at most ``ratio`` times
+    the distance of the second nearest (Lowe's ratio test). Raising ``ratio`` gives more pairs and more errors. With
+    more than ``few`` rows or columns, only pairs without alternatives are returned.
     """
     possible = np.isfinite(away)
     alone = possible & (possible.sum(axis=1) == 1)[:, None] & (possible.sum(axis=0) == 1)
@@ -167,14 +169,14 @@ def mutually_nearest(away: Floats, *, few: int, ratio: float) -> NDArray[np.bool
     return alone | clear
 
 
-def covered(found: Candidates, weak: int, shadow_overlap: float) -> bool:
-    """Return whether a weak detection lies so much within a strong one of its group that it counts as a part of it."""
-    group = found.group[weak]
-    strong = zip(found.boxes[: found.strong], found.group, strict=False)
-    return overlaps_any(found.boxes[weak], [box for box, own in strong if own == group], shadow_overlap)
+def covered(candidates: Candidates, weak: int, shadow_overlap: float) -> bool:
+    """Return whether a strong detection of the same group covers so much of a weak one that it is a part of it."""
+    group = candidates.group[weak]
+    strong = zip(candidates.boxes[: candidates.strong], candidates.group, strict=False)
+    return overlaps_any(candidates.boxes[weak], [box for box, own in strong if own == group], shadow_overlap)
 
 
 def shadowed(track: Track, others: Iterable[Track], shadow_overlap: float) -> bool:
-    """Return whether a tentative track lies so much within an established one in sight that it is a part of it."""
+    """Return whether a confirmed, visible track covers so much of a tentative one that it is a second box."""
     rivals = (other for other in others if other.track_id > 0 and other.missed == 0 and other.group == track.group)
     return overlaps_any(track.seen, (other.seen for other in rivals), shadow_overlap)

@@ -1,7 +1,7 @@
-"""Who goes with whom: the pairing of tracks and detections that gains most in total.
+"""Optimal assignment of tracks to detections: the pairing with the largest total gain.
 
-Few pairs of a real scene are possible at all and most of those are beyond doubt, so plain Python settles them faster
-than array operations do; only what is truly contested goes through an exact solver.
+In real scenes few pairs are possible and most of them are unambiguous, so plain Python is faster than array operations.
+Only ambiguous groups are solved with an exact algorithm.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 Offer = tuple[int, int, float]
-"""A row, a column, and what pairing them gains: finite and above zero."""
+"""A row, a column, and the gain of pairing them, which is finite and above zero."""
 
 _INFINITE = float("inf")
 
 
 def assign(offers: Iterable[Offer]) -> list[tuple[int, int]]:
-    """Pair rows with columns, each at most once, so that the sum of gains is the largest possible.
+    """Pair rows with columns, each at most once, so that the sum of gains is maximal; return pairs by ascending row.
 
-    Each pair is offered at most once; what is not offered is not paired. Returns pairs by ascending row.
+    Each pair may be offered at most once. Pairs that are not offered are never returned.
     """
     offered = list(offers)
-    pairs = _beyond_doubt(offered)
+    pairs = _unambiguous(offered)
     if len(pairs) < len(offered):
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
-        for contest in _contests(offer for offer in offered if offer[0] not in rows and offer[1] not in columns):
-            pairs += _exact(contest)
+        for group in _ambiguous_groups(offer for offer in offered if offer[0] not in rows and offer[1] not in columns):
+            pairs += _exact(group)
     pairs.sort()
     return pairs
 
 
 def offers_in(gain: NDArray[np.float64]) -> list[Offer]:
-    """Return what is above zero in a matrix."""
+    """Return the positive entries of a gain matrix as offers."""
     rows, columns = gain.nonzero()
     return list(zip(rows.tolist(), columns.tolist(), gain[rows, columns].tolist(), strict=True))
 
 
-def _beyond_doubt(offers: Iterable[Offer]) -> list[tuple[int, int]]:
-    """Return pairs that some best pairing contains.
+def _unambiguous(offers: Iterable[Offer]) -> list[tuple[int, int]]:
+    """Return pairs that are part of an optimal pairing.
 
-    A pair that gains at least as much as the best other pair of its row and the best other pair of its column together
-    can replace those two in any pairing without loss. Taking one such pair out leaves the others such.
+    A pair whose gain is at least the sum of the best other gain in its row and the best other gain in its column can
+    replace those two in any pairing without loss. Removing one such pair does not affect the others.
     """
     best_of_row: dict[int, Offer] = {}
     best_of_column: dict[int, Offer] = {}
@@ -71,22 +71,22 @@ def _beyond_doubt(offers: Iterable[Offer]) -> list[tuple[int, int]]:
     ]
 
 
-def _contests(offers: Iterable[Offer]) -> list[list[Offer]]:
-    """Part offers into groups of which no two share a row or a column."""
+def _ambiguous_groups(offers: Iterable[Offer]) -> list[list[Offer]]:
+    """Split offers into groups that share no row and no column."""
     by_row: dict[int, list[Offer]] = {}
     by_column: dict[int, list[Offer]] = {}
     for offer in offers:
         by_row.setdefault(offer[0], []).append(offer)
         by_column.setdefault(offer[1], []).append(offer)
-    contests: list[list[Offer]] = []
+    groups: list[list[Offer]] = []
     while by_row:
-        rows, contest = [next(iter(by_row))], list[Offer]()
+        rows, group = [next(iter(by_row))], list[Offer]()
         while rows:
             own = by_row.pop(rows.pop(), [])
-            contest += own
+            group += own
             rows += (row for _, column, _ in own for row, _, _ in by_column.pop(column, ()))
-        contests.append(contest)
-    return contests
+        groups.append(group)
+    return groups
 
 
 def _exact(offers: Iterable[Offer]) -> list[tuple[int, int]]:
@@ -100,11 +100,11 @@ def _exact(offers: Iterable[Offer]) -> list[tuple[int, int]]:
 
 
 def _shortest_augmenting_paths(cost: list[list[float]]) -> list[int]:
-    """Return the column of each row in a cheapest complete assignment; there are at least as many columns as rows.
+    """Return the column of each row in a complete assignment of minimum cost. Needs at least as many columns as rows.
 
     The Hungarian method with potentials and shortest augmenting paths (Jonker & Volgenant, "A shortest augmenting path
-    algorithm for dense and sparse linear assignment problems", 1987). Index 0 of the working lists is the row that is
-    being placed; rows and columns count from 1.
+    algorithm for dense and sparse linear assignment problems", 1987). Index 0 of the working lists is the row
+    that is being placed; rows and columns count from 1.
     """
     height, width = len(cost), len(cost[0])
     row_potential = [0.0] * (height + 1)

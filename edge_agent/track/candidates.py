@@ -1,4 +1,4 @@
-"""Detections made fit for association: checked, capped, and in an order that depends on nothing but themselves."""
+"""Prepares detections for association: validated, with capped scores, and in an order that is deterministic."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edge_agent.types import Detections
 Box = list[float]
 """Left, top, right, bottom."""
 
-_FARTHEST_PX = 1e6
-_SHORTEST_PX = 1.0
+_MAX_COORDINATE_PX = 1e6
+_MIN_SIDE_PX = 1.0
 _TO_CENTRED = np.array([[0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5], [-1.0, 0.0, 1.0, 0.0], [0.0, -1.0, 0.0, 1.0]])
 
 
@@ -29,27 +29,31 @@ class Candidates:
     corners: Floats
     """``(D, 4)``"""
     boxes: list[Box]
-    """The same, one by one."""
+    """The same as lists."""
     centred: Floats
     """``(4, D)``: centre x, centre y, width, height."""
     score: list[float]
-    """At most 1."""
+    """At most 1, descending."""
     class_id: list[int]
     group: list[int]
     index: list[int]
-    """Row in the ``Detections`` they came from."""
+    """Rows in the ``Detections`` that they come from."""
     hull: Box
-    """The smallest box that holds them all; empty without any."""
+    """The bounding box of all boxes; empty if there are none."""
     strong: int
-    """How many, from the front, have a score that may start a track."""
+    """Number of detections, from the start, whose score may start a track."""
 
     def __len__(self) -> int:
         return len(self.score)
 
     @staticmethod
     def of(detections: Detections, *, low_score: float, high_score: float, groups: ClassGroups) -> Candidates:
-        """Leave out what is below ``low_score``, not finite, absurdly far out, thinner than a pixel or of no class."""
-        # Ordered by what they are, so that the order in which a detector lists them changes nothing.
+        """Return the usable detections.
+
+        Detections are dropped if they are below ``low_score``, not finite, implausibly far outside the image, thinner
+        than one pixel, or without a valid class.
+        """
+        # Sorted by their values, so that the order of the detector's output has no influence.
         order = np.lexsort((detections.class_id, *detections.xyxy.T, -detections.score))
         boxes = detections.xyxy.take(order, axis=0).astype(np.float64)
         score = detections.score.take(order).tolist()
@@ -60,10 +64,10 @@ class Candidates:
             usable = _usable(boxes, score, class_id, low_score)
             boxes = boxes.take(usable, axis=0)
             hull = _hull(boxes)
-            score, class_id, index = ([known[row] for row in usable] for known in (score, class_id, index))
+            score, class_id, index = ([column[row] for row in usable] for column in (score, class_id, index))
         strong = bisect_right(score, -high_score, key=neg)
         if score and score[0] > 1.0:
-            score = [min(one, 1.0) for one in score]
+            score = [min(value, 1.0) for value in score]
         return Candidates(
             corners=boxes,
             boxes=boxes.tolist(),
@@ -84,20 +88,20 @@ def _hull(boxes: Floats) -> Box:
 
 
 def _all_usable(boxes: Floats, hull: Box, score: Sequence[float], class_id: Sequence[int], low_score: float) -> bool:
-    """Return quickly, for detections by descending score, whether none needs to be left out.
+    """Return quickly, for detections by descending score, whether all of them are usable.
 
-    Not-a-number sorts last and fails every comparison. A box within bounds on two sides that has no negative extent is
-    so on all four.
+    NaN sorts last and fails every comparison. A box without negative extent that is within bounds on two sides is
+    within bounds on all four.
     """
     return (
         len(score) > 0
         and score[-1] >= low_score
         and score[0] < inf
-        and hull[0] > -_FARTHEST_PX
-        and hull[1] > -_FARTHEST_PX
-        and hull[2] < _FARTHEST_PX
-        and hull[3] < _FARTHEST_PX
-        and float((boxes[:, 2:] - boxes[:, :2]).min()) >= _SHORTEST_PX
+        and hull[0] > -_MAX_COORDINATE_PX
+        and hull[1] > -_MAX_COORDINATE_PX
+        and hull[2] < _MAX_COORDINATE_PX
+        and hull[3] < _MAX_COORDINATE_PX
+        and float((boxes[:, 2:] - boxes[:, :2]).min()) >= _MIN_SIDE_PX
         and min(class_id) >= 0
         and max(class_id) <= MAX_CLASS_ID
     )
@@ -106,12 +110,12 @@ def _all_usable(boxes: Floats, hull: Box, score: Sequence[float], class_id: Sequ
 def _usable(boxes: Floats, score: Sequence[float], class_id: Sequence[int], low_score: float) -> list[int]:
     return [
         row
-        for row, (box, one, kind) in enumerate(zip(boxes.tolist(), score, class_id, strict=True))
-        if low_score <= one < inf and 0 <= kind <= MAX_CLASS_ID and _is_sane(box)
+        for row, (box, value, kind) in enumerate(zip(boxes.tolist(), score, class_id, strict=True))
+        if low_score <= value < inf and 0 <= kind <= MAX_CLASS_ID and _is_sane(box)
     ]
 
 
 def _is_sane(box: Box) -> bool:
     left, top, right, bottom = box
-    near = all(-_FARTHEST_PX < side < _FARTHEST_PX for side in box)
-    return near and right - left >= _SHORTEST_PX and bottom - top >= _SHORTEST_PX
+    near = all(-_MAX_COORDINATE_PX < side < _MAX_COORDINATE_PX for side in box)
+    return near and right - left >= _MIN_SIDE_PX and bottom - top >= _MIN_SIDE_PX

@@ -1,17 +1,17 @@
-"""How tracked boxes move: one Kalman filter for all tracks at once, driven by seconds, not by frames.
+"""The motion model of tracked boxes: Kalman filters for all tracks at once, advanced in seconds rather than frames.
 
-Each of centre x, centre y, width and height is filtered on its own (position and velocity), so a filter is two numbers
-and three (co)variances. What time does to them is linear, so all filters of all tracks are advanced by one product with
-small matrices.
+Centre x, centre y, width and height are filtered independently, each with position and velocity, so the state of one
+filter is two values and three (co)variances. Prediction is linear in them, so one product with small matrices advances
+all filters of all tracks.
 
 Velocity follows an Ornstein-Uhlenbeck process (Singer, "Estimating optimal tracking filter performance for manned
-maneuvering targets", 1970): it fades with a time constant and never grows beyond what is plausible for an object of
-that size. Its exact solution over any interval is known, so one step of a second and thirty of a thirtieth agree, an
-object that is not seen for seconds comes to rest rather than flying off, and the first detection after a gap corrects
-the velocity by what the whole gap says, which is what OC-SORT's observation-centric re-update (Cao et al., 2023)
-achieves by replaying a virtual path.
+maneuvering targets", 1970): it decays with a time constant and stays plausible for an object of that size. The exact
+solution over any interval is known, so one step of a second equals thirty steps of a thirtieth. An object without
+detections for seconds comes to rest instead of drifting away. The first detection after a gap corrects the velocity
+over the whole gap, as OC-SORT's observation-centric re-update (Cao et al., 2023) does by replaying a virtual path.
 
-All noise is in proportion to the object's size (the root of its area), as near and far objects differ only in scale.
+All noise is proportional to the object's size (the square root of its area), since near and far objects differ only in
+scale.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 POSITION, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE, SCALE = range(6)
-"""First axis of a state; the second is centre x, centre y, width, height; the third the track."""
+"""Indices of the first axis of a state. The second is centre x, centre y, width, height; the third is the track."""
 CENTRE = slice(0, 2)
 EXTENT = slice(2, 4)
 
 _MEAN = slice(POSITION, VELOCITY + 1)
 _UNCERTAIN_PLACE = slice(VARIANCE, COVARIANCE + 1)
-SMALLEST_SIZE_PX = 4.0
+MIN_SIZE_PX = 4.0
 _CORNERS = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [-0.5, 0.0, 0.5, 0.0], [0.0, -0.5, 0.0, 0.5]])
 
 
@@ -40,9 +40,9 @@ def _column(centre: float, extent: float) -> Floats:
 
 
 class MotionModel:
-    """Advances and corrects states of shape ``(6, 4, N)``, in pixels and seconds.
+    """Predicts and corrects states of shape ``(6, 4, N)``, in pixels and seconds.
 
-    ``SCALE`` is a place to work in: the squared size that noise is in proportion to while a state is advanced.
+    ``SCALE`` is scratch space: the squared size to which the noise is proportional while a state is advanced.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class MotionModel:
         centre_noise_ratio: float = 0.06,
         extent_noise_ratio: float = 0.12,
     ) -> None:
-        """All ratios are per size of the object (root of its area).
+        """All ratios are relative to the size of the object (the square root of its area).
 
-        A person who walks makes 1.3 sizes a second, a car in a town four; so the first guess of a speed is wide, and
-        what it may change by later is narrower: over a second, by ``speed_ratio * sqrt(2 / steadiness_s)``, 0.3 sizes
-        a second. Raising ``speed_ratio`` follows turns and stops faster and holds a path through an occlusion worse.
-        Raising the noise ratios trusts detections less.
+        A walking person moves by 1.3 sizes per second, a car in a town by four. The initial uncertainty of the speed is
+        therefore large, and its later change is small: ``speed_ratio * sqrt(2 / steadiness_s)``, 0.3 sizes per second,
+        over one second. Raising ``speed_ratio`` follows turns and stops faster and predicts a path through an occlusion
+        less reliably. Raising the noise ratios gives detections less weight.
         """
         self._velocity_variance = (speed_ratio**2, growth_ratio**2)
         self._first_velocity_variance = _column(first_speed_ratio**2, growth_ratio**2)
@@ -70,7 +70,7 @@ class MotionModel:
         self._last_step: tuple[float, Floats] = (0.0, self._make_step(0.0))
 
     def start(self, measured: Floats) -> Floats:
-        """Return the states of objects seen for the first time at ``measured``, ``(4, N)``."""
+        """Return the initial states of objects detected at ``measured``, ``(4, N)``."""
         states = np.zeros((6, 4, measured.shape[1]))
         scale = _squared(measured)
         states[POSITION] = measured
@@ -79,7 +79,7 @@ class MotionModel:
         return states
 
     def advance(self, states: Floats, elapsed_s: float) -> None:
-        """Move all states ``elapsed_s`` into the future, in place."""
+        """Predict all states ``elapsed_s`` ahead, in place; do nothing if it is not positive."""
         if elapsed_s <= 0.0:
             return
         states[SCALE] = squared_size(states)
@@ -88,22 +88,23 @@ class MotionModel:
         _keep_extents(states)
 
     def correct(self, states: Floats, measured: Floats, *, unmeasured: Sequence[int] = ()) -> None:
-        """Take in one measurement a state, ``(4, N)``, in place; those listed in ``unmeasured`` stay as they are."""
+        """Correct each state with its measurement, ``(4, N)``, in place, except the rows in ``unmeasured``."""
         noise = self._noise * _squared(measured)
         if unmeasured:
             noise[:, unmeasured] = np.inf
         noise += states[VARIANCE]
         gains = states[_UNCERTAIN_PLACE] / noise
-        surprise = measured - states[POSITION]
-        states[_MEAN] += gains * surprise
+        innovation = measured - states[POSITION]
+        states[_MEAN] += gains * innovation
         _keep_extents(states)
         states[VELOCITY_VARIANCE] -= gains[1] * states[COVARIANCE]
         states[_UNCERTAIN_PLACE] *= 1.0 - gains[0]
 
     def restart(self, states: Floats, row: int, measured: Floats, elapsed_s: float) -> None:
-        """Take two detections, ``elapsed_s`` (above 0) apart, for all that is known of one state, in place.
+        """Replace one state, in place, by an estimate from two detections that are ``elapsed_s`` (above 0) apart.
 
-        ``measured`` is the second, ``(4,)``; the state has seen the first alone, and has been advanced since.
+        ``measured`` is the second one, ``(4,)``. The state must have been corrected with the first one only, and
+        advanced since.
         """
         state = states[:, CENTRE, row]
         speed = (measured[CENTRE] - state[POSITION]) / elapsed_s
@@ -114,23 +115,23 @@ class MotionModel:
         states[POSITION, EXTENT, row] = measured[EXTENT]
 
     def _step(self, elapsed_s: float) -> Floats:
-        """Steps are the same from frame to frame in a file, but for the last digits of its times."""
+        """Return the transition for an interval, cached: intervals in a file differ only in their last digits."""
         elapsed_s = round(elapsed_s, 6)
-        known_for_s, step = self._last_step
-        if known_for_s != elapsed_s:
+        cached_s, step = self._last_step
+        if cached_s != elapsed_s:
             step = self._make_step(elapsed_s)
             self._last_step = (elapsed_s, step)
         return step
 
     def _make_step(self, elapsed_s: float) -> Floats:
-        """Return what an interval does to the states of a centre and of an extent, ``(2, 1, 6, 6)``."""
+        """Return the transition matrices of a centre and of an extent for an interval, ``(2, 1, 6, 6)``."""
         (centre_s, extent_s), (centre, extent) = self._time_constant_s, self._velocity_variance
         flat = (*_interval(elapsed_s, centre_s, centre), *_interval(elapsed_s, extent_s, extent))
         return np.array(flat).reshape(2, 1, 6, 6)
 
 
 def _interval(elapsed_s: float, time_constant_s: float, velocity_variance: float) -> tuple[float, ...]:
-    """Solve the process over an interval; return the matrix that carries a state through it, row by row."""
+    """Solve the process over an interval; return its 6x6 transition matrix, row by row."""
     fade = exp(-elapsed_s / time_constant_s)
     lost = 1.0 - fade
     reach = time_constant_s * lost
@@ -146,13 +147,13 @@ def _interval(elapsed_s: float, time_constant_s: float, velocity_variance: float
 
 
 def _keep_extents(states: Floats) -> None:
-    """Let no box become thinner than a pixel."""
+    """Limit width and height to at least one pixel, in place."""
     extents = states[POSITION, EXTENT]
     np.maximum(extents, 1.0, out=extents)
 
 
 def _squared(position: Floats) -> Floats:
-    return np.maximum(position[2] * position[3], SMALLEST_SIZE_PX**2)
+    return np.maximum(position[2] * position[3], MIN_SIZE_PX**2)
 
 
 def squared_size(states: Floats) -> Floats:
@@ -161,10 +162,10 @@ def squared_size(states: Floats) -> Floats:
 
 
 def size_px(states: Floats) -> Floats:
-    """Return the root of each track's area."""
+    """Return the square root of each track's area, in pixels."""
     return np.sqrt(_squared(states[POSITION]))
 
 
 def corners(position: Floats) -> Floats:
-    """Turn centres and extents, ``(4, N)``, into left, top, right, bottom, ``(N, 4)``."""
+    """Convert centres and extents, ``(4, N)``, to left, top, right, bottom, ``(N, 4)``."""
     return position.T.dot(_CORNERS)

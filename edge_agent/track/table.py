@@ -1,4 +1,4 @@
-"""All tracks of one tracker: where they are, as arrays for all at once, and what else is known, one by one."""
+"""The tracks of one tracker: their motion states as one array, and the rest as one object per track."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from edge_agent.track.motion_model import CENTRE, POSITION, VARIANCE, VELOCITY, 
 from edge_agent.types import ViewChange
 
 Pairs = list[tuple[int, int]]
-"""Rows of the table and columns of the candidates that belong together."""
+"""Matched pairs: a row of the table and a column of the candidates."""
 
 SWITCH_RATIO = 1.2
-"""By how much the votes for another class must outweigh those for a track's class to change it: two that a detector
-cannot distinguish do not alternate."""
+"""Factor by which the votes for another class must exceed those for the track's class to change it, so that two classes
+that a detector cannot distinguish do not alternate."""
 _WHOLE_WIDTH, _WHOLE_FOR_S = 0.9, 1.5
 _HIDDEN_WIDTH, _HIDDEN_HEIGHT = 0.75, 0.75
-"""A box that is this much narrower, but about as high as before, is being hidden from one side."""
+"""A box that is narrower than this, but about as high as before, is being hidden from one side."""
 
 
 @dataclass(slots=True)
 class Track:
-    """What is known of one object, its place and its movement aside."""
+    """One track, without its motion state."""
 
     group: int
     class_id: int
-    """The class that the detections have voted for, by their scores."""
+    """The class with the most votes; each detection votes with its score."""
     seen: Box
     """The box of the last detection."""
     score_sum: float
@@ -36,7 +36,7 @@ class Track:
     """Sum of scores by class."""
     hits: int = 1
     track_id: int = 0
-    """Zero while the track is tentative."""
+    """0 while the track is tentative."""
     missed: int = 0
     """Updates since the last detection."""
     unseen_s: float = 0.0
@@ -44,16 +44,16 @@ class Track:
     """Time, box and score of each detection while the track is tentative."""
     whole: Floats | None = None
     """Position and velocity, ``(2, 4)``, when the box last had its full width."""
-    whole_age_s: float = 0.0
+    full_width_age_s: float = 0.0
     hidden: bool = False
-    """Whether something else hid it, from one side, before it went out of sight."""
+    """Whether another object hid it from one side before its detections ended."""
     leaving: bool = False
-    """Whether it went out of sight on its way out of the picture."""
+    """Whether it left the image when its detections ended."""
 
-    def see(self, found: Candidates, column: int) -> None:
-        """Note one more detection."""
-        score, class_id = found.score[column], found.class_id[column]
-        self.seen = found.boxes[column]
+    def add(self, candidates: Candidates, column: int) -> None:
+        """Add a detection."""
+        score, class_id = candidates.score[column], candidates.class_id[column]
+        self.seen = candidates.boxes[column]
         self.score_sum += score
         self.hits += 1
         self.missed = 0
@@ -62,54 +62,54 @@ class Track:
         votes = self.votes
         votes[class_id] = votes.get(class_id, 0.0) + score
         if class_id != self.class_id and votes[class_id] > SWITCH_RATIO * votes.get(self.class_id, 0.0):
-            self.class_id, self.group = class_id, found.group[column]
+            self.class_id, self.group = class_id, candidates.group[column]
 
 
 class TrackTable:
-    """Row n of ``tracks`` is column n of ``states``."""
+    """Row n of ``tracks`` belongs to column n of ``states``."""
 
     def __init__(self) -> None:
         self.tracks: list[Track] = []
         self.states: Floats = np.empty((6, 4, 0), np.float64)
-        """See ``motion_model``; kept contiguous, as it wants them."""
+        """``(6, 4, N)``, see ``motion_model``; always contiguous, as required there."""
 
     def __len__(self) -> int:
         return len(self.tracks)
 
     def advance(self, elapsed_s: float, motion: MotionModel) -> None:
-        """Count one more update, as if it touched no track."""
+        """Predict all tracks ``elapsed_s`` ahead and count one more update without a detection for each."""
         motion.advance(self.states, elapsed_s)
         for track in self.tracks:
             track.missed += 1
             track.unseen_s += elapsed_s
-            track.whole_age_s += elapsed_s
+            track.full_width_age_s += elapsed_s
 
-    def touch(self, pairs: Pairs, found: Candidates, motion: MotionModel) -> None:
-        """Note the detections of those tracks that have one."""
+    def correct(self, pairs: Pairs, candidates: Candidates, motion: MotionModel) -> None:
+        """Correct the matched tracks with their detections."""
         column_of = [-1] * len(self.tracks)
         for row, column in pairs:
             column_of[row] = column
-            self.tracks[row].see(found, column)
+            self.tracks[row].add(candidates, column)
         unmeasured = [row for row, column in enumerate(column_of) if column < 0]
-        motion.correct(self.states, found.centred.take(column_of, axis=1), unmeasured=unmeasured)
+        motion.correct(self.states, candidates.centred.take(column_of, axis=1), unmeasured=unmeasured)
         for row, column in pairs:
-            self._note_whole(row, float(found.centred[2, column]))
+            self._note_full_width(row, float(candidates.centred[2, column]))
 
-    def _note_whole(self, row: int, width: float) -> None:
+    def _note_full_width(self, row: int, width: float) -> None:
         track = self.tracks[row]
-        if track.whole is None or width >= _WHOLE_WIDTH * track.whole[0, 2] or track.whole_age_s > _WHOLE_FOR_S:
-            track.whole, track.whole_age_s = self.states[: VELOCITY + 1, :, row].copy(), 0.0
+        if track.whole is None or width >= _WHOLE_WIDTH * track.whole[0, 2] or track.full_width_age_s > _WHOLE_FOR_S:
+            track.whole, track.full_width_age_s = self.states[: VELOCITY + 1, :, row].copy(), 0.0
 
     def coast(self, row: int) -> None:
-        """Let a track that something hid from one side go on from where it was last seen whole, at the speed it had.
+        """Restart the prediction of a track that was hidden from one side from its last full-width position and speed.
 
-        What is left of a box that is being hidden narrows, and its centre slows down: a path that was led by it would
-        stop beside the obstacle. Starting again at the last good observation is what OC-SORT (Cao et al., 2023) does
-        once the object is back; here it is done as the object goes, so that it is expected where it comes out.
+        The visible part of a box that is being hidden narrows, and its centre slows down, so the predicted path would
+        end at the obstacle. OC-SORT (Cao et al., 2023) restarts from the last good observation once the object is back;
+        here it is done when the object disappears, so that the prediction is right where the object reappears.
         """
         track = self.tracks[row]
         whole = track.whole
-        if whole is None or track.whole_age_s > _WHOLE_FOR_S:
+        if whole is None or track.full_width_age_s > _WHOLE_FOR_S:
             return
         left, top, right, bottom = track.seen
         narrowed = right - left < _HIDDEN_WIDTH * whole[0, 2]
@@ -118,19 +118,19 @@ class TrackTable:
         track.hidden = True
         self.states[POSITION, :, row], self.states[VELOCITY, :, row] = whole[0], 0.0
         self.states[VELOCITY, CENTRE, row] = whole[1, CENTRE]
-        self.states[POSITION, CENTRE, row] += whole[1, CENTRE] * track.whole_age_s
+        self.states[POSITION, CENTRE, row] += whole[1, CENTRE] * track.full_width_age_s
 
-    def add(self, columns: Sequence[int], found: Candidates, motion: MotionModel) -> None:
-        """Append tentative tracks with their first detection."""
-        born = motion.start(found.centred.take(columns, axis=1))
-        self.states = np.concatenate([self.states, born], axis=2)
+    def add(self, columns: Sequence[int], candidates: Candidates, motion: MotionModel) -> None:
+        """Append one tentative track for each of these detections."""
+        started = motion.start(candidates.centred.take(columns, axis=1))
+        self.states = np.concatenate([self.states, started], axis=2)
         for column in columns:
-            class_id, score = found.class_id[column], found.score[column]
+            class_id, score = candidates.class_id[column], candidates.score[column]
             votes = {class_id: score}
-            self.tracks.append(Track(found.group[column], class_id, found.boxes[column], score, votes))
+            self.tracks.append(Track(candidates.group[column], class_id, candidates.boxes[column], score, votes))
 
     def move_view(self, change: ViewChange) -> None:
-        """Move places to where they lie now; speeds and uncertainties scale with the picture."""
+        """Apply a view change to all positions; speeds and uncertainties are scaled with the image."""
         scale = np.array((change.scale_x, change.scale_y) * 2)[:, None]
         self.states[: VELOCITY + 1] *= scale
         self.states[VARIANCE:] *= scale * scale
@@ -141,6 +141,6 @@ class TrackTable:
             track.history = [(time_s, list(change.box(box)), score) for time_s, box, score in track.history]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Forget all tracks but these."""
+        """Drop all tracks except those in ``rows``."""
         self.states = self.states.take(rows, axis=2)
         self.tracks = [self.tracks[row] for row in rows]

@@ -1,4 +1,4 @@
-"""The pairing that gains most, held against trying everything."""
+"""The optimal assignment, compared with an exhaustive search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_agent.track.assignment import assign, offers_in
 
 
-def _best_by_trying(gain: np.ndarray) -> float:
+def _exhaustive_best(gain: np.ndarray) -> float:
     if gain.shape[0] > gain.shape[1]:
         gain = gain.T
     rows = range(gain.shape[0])
@@ -21,7 +21,7 @@ def _best_by_trying(gain: np.ndarray) -> float:
 
 @st.composite
 def gains(draw: st.DrawFn) -> np.ndarray:
-    """Draw small matrices with many zeros and many ties."""
+    """Draw small gain matrices with many zeros and ties."""
     shape = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
     cells = st.one_of(st.just(0.0), st.sampled_from([0.25, 0.5, 0.75]), st.floats(0.0, 1.0, width=32))
     return np.array(draw(st.lists(cells, min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]))).reshape(shape)
@@ -29,24 +29,24 @@ def gains(draw: st.DrawFn) -> np.ndarray:
 
 @given(gains())
 @settings(max_examples=200, deadline=None)
-def test_no_other_pairing_gains_more(gain: np.ndarray) -> None:
-    """Whatever the matrix, and nobody is paired twice or against a zero."""
+def test_assignment_has_maximal_gain(gain: np.ndarray) -> None:
+    """For any matrix the gain is maximal, and no row or column is paired twice or at gain zero."""
     pairs = assign(offers_in(gain))
     rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
     assert rows == sorted(set(rows))
     assert len(set(columns)) == len(columns)
     assert (gain[rows, columns] > 0).all()
-    assert gain[rows, columns].sum() == pytest.approx(_best_by_trying(gain))
+    assert gain[rows, columns].sum() == pytest.approx(_exhaustive_best(gain))
 
 
-def test_a_chain_is_solved_as_a_whole() -> None:
-    """Taking each one's favourite would leave the last with nothing."""
+def test_chain_of_preferences_is_solved_globally() -> None:
+    """A greedy choice would leave the last row without a partner."""
     gain = np.array([[0.9, 0.8, 0.0], [0.0, 0.9, 0.8], [0.85, 0.0, 0.0]])
     assert assign(offers_in(gain)) == [(0, 1), (1, 2), (2, 0)]
 
 
-def test_large_contested_matrices_agree_with_their_transpose() -> None:
-    """Thirty who all want one another: the same total either way round."""
+def test_large_dense_matrix_and_its_transpose_have_equal_gain() -> None:
+    """The total gain of a dense 30x45 matrix does not depend on its orientation."""
     gain = np.random.default_rng(3).random((30, 45))
     totals = []
     for matrix in (gain, gain.T):
@@ -56,8 +56,8 @@ def test_large_contested_matrices_agree_with_their_transpose() -> None:
     assert totals[0] == pytest.approx(totals[1])
 
 
-def test_contests_that_have_nothing_in_common_are_settled_apart() -> None:
-    """Three groups of ten, none of which knows of the others, gain what each of them gains alone."""
+def test_independent_groups_are_solved_independently() -> None:
+    """The gain of three independent groups is the sum of their separate gains."""
     rng = np.random.default_rng(4)
     parts = [rng.random((10, 10)) for _ in range(3)]
     whole = np.zeros((30, 30))
@@ -70,6 +70,6 @@ def test_contests_that_have_nothing_in_common_are_settled_apart() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])
-def test_nobody_on_one_side(shape: tuple[int, int]) -> None:
-    """Nothing to pair is no error."""
+def test_empty_matrix_gives_no_pairs(shape: tuple[int, int]) -> None:
+    """A matrix without rows or columns is valid."""
     assert assign(offers_in(np.zeros(shape))) == []

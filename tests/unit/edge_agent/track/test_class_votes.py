@@ -1,4 +1,4 @@
-"""A detector that changes its mind about what an object is."""
+"""Tracks of objects whose detected class changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PERSON, DOG, CAR, TRUCK, BUS = range(5)
 
 
 def seen_as(classes: list[int], scores: list[float], *, step_px: float = 6.0) -> list[int]:
-    """Return the reported class of each frame of one walk; there must be one track."""
+    """Return the reported class in each frame of one walk; assert that there is one track."""
     tracker = ByteTracker(labels=LABELS)
     shown = play(
         tracker,
@@ -28,24 +28,24 @@ def seen_as(classes: list[int], scores: list[float], *, step_px: float = 6.0) ->
 
 
 @pytest.mark.parametrize(("first", "second"), [(PERSON, DOG), (CAR, TRUCK), (TRUCK, BUS)])
-def test_a_flipping_class_neither_splits_a_track_nor_alternates(first: int, second: int) -> None:
-    """Now this, now that, equally sure: one track, which keeps the first."""
+def test_alternating_class_keeps_one_track_and_its_first_class(first: int, second: int) -> None:
+    """With equal scores, the track keeps its first class."""
     classes = [first, first, *[second, first] * 20]
     assert set(seen_as(classes, [0.8] * len(classes))) == {first}
 
 
-def test_the_class_goes_by_the_sum_of_scores() -> None:
-    """Doubtful at first, and sure of the other for long: it changes once, and stays."""
+def test_class_is_decided_by_the_sum_of_scores() -> None:
+    """After weak detections of one class and many strong ones of another, the class changes exactly once."""
     classes = [DOG] * 4 + [PERSON, PERSON, DOG] * 12
-    scores = [0.6 if one == DOG else 0.9 for one in classes]
+    scores = [0.6 if class_id == DOG else 0.9 for class_id in classes]
     reported = seen_as(classes, scores)
     assert reported[0] == DOG
     assert reported[-1] == PERSON
     assert sum(a != b for a, b in pairwise(reported)) == 1
 
 
-def test_a_dog_beside_its_owner_is_an_object_of_its_own() -> None:
-    """Boxes that overlap, but are not the same: two tracks with their own classes."""
+def test_dog_next_to_its_owner_has_its_own_track() -> None:
+    """Two boxes that overlap without being the same give two tracks with different classes."""
     tracker = ByteTracker(labels=LABELS)
     shown = play(
         tracker,

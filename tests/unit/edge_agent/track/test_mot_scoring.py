@@ -1,4 +1,4 @@
-"""The examination's reader and the made-up scenes, without the scorer."""
+"""The reader of detection files and the synthetic scenes of the MOT benchmark, without the scorer."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tests.benchmarks.mot.scenes import SCENES, stage
 from tests.benchmarks.mot.sequences import probability, read_sequence, write_tracks
 
 
-def test_scores_that_are_probabilities_stay_as_they_are() -> None:
-    """Most detectors' are."""
+def test_probabilities_are_returned_unchanged() -> None:
+    """Scores from 0 to 1 need no mapping."""
     scores = np.array([0.0, 0.4, 1.0])
     assert probability(scores) is scores
 
 
 @pytest.mark.parametrize("scores", [[-2.0, 0.0, 3.0, 40.0, 100.0], [5.0, 5.0, 5.0], [0.5, 1.5]])
-def test_other_scales_are_squeezed_in_order(scores: list[float]) -> None:
-    """Three quarters of what the detector let through end up as good, the order is kept."""
+def test_other_scales_are_mapped_to_probabilities_in_order(scores: list[float]) -> None:
+    """The order is kept, and at least half of the detections are mapped to 0.5 or more."""
     mapped = probability(np.array(scores))
     assert ((mapped >= 0) & (mapped <= 1)).all()
     assert (np.diff(mapped) >= 0).all()
     assert (mapped >= 0.5).mean() >= 0.5
 
 
-def test_a_detection_file_goes_in_and_a_result_file_comes_out(tmp_path: Path) -> None:
-    """Frame by frame, frames without detections included."""
+def test_detection_file_is_tracked_into_a_result_file(tmp_path: Path) -> None:
+    """Frames without detections are included."""
     source = tmp_path / "Made-Up.det.txt"
     source.write_text("".join(f"{n},-1,{100 + 2 * n},50,40,100,0.9,-1,-1,-1\n" for n in (1, 2, 3, 5)), encoding="utf-8")
     sequence = read_sequence(source)
@@ -43,8 +43,8 @@ def test_a_detection_file_goes_in_and_a_result_file_comes_out(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_scenes_are_the_same_for_the_same_seed(scene) -> None:
-    """And hold objects that the detector mostly sees."""
+def test_scenes_are_deterministic_for_a_seed(scene) -> None:
+    """The scenes contain objects, most of which are detected."""
     short = replace(scene, seconds=4.0 if scene.frames_per_second > 1 else 30.0, entries_per_s=1.0)
     first, again = stage(short, 1), stage(short, 1)
     assert first.truth == again.truth

@@ -1,4 +1,4 @@
-"""The batched filters, held against what they model and against a plain matrix filter."""
+"""The batched filters, compared with the modelled motion and with a plain matrix filter."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def _tracked(model: MotionModel, *, speed: float, seconds: float, fps: float) ->
 
 
 @pytest.mark.parametrize("fps", [2.0, 10.0, 30.0])
-def test_a_steady_walk_is_learned_at_any_cadence(fps: float) -> None:
-    """Position and velocity are right after two seconds, whether at two frames a second or thirty."""
+def test_constant_velocity_is_estimated_at_any_frame_rate(fps: float) -> None:
+    """Position and velocity are right after three seconds, from two to thirty frames per second."""
     states = _tracked(MotionModel(), speed=60.0, seconds=3.0, fps=fps)
     assert states[POSITION, 0, 0] == pytest.approx(180.0, abs=3.0)
     assert states[VELOCITY, 0, 0] == pytest.approx(60.0, rel=0.12)
@@ -29,11 +29,11 @@ def test_a_steady_walk_is_learned_at_any_cadence(fps: float) -> None:
 
 @given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=12))
 @settings(max_examples=50, deadline=None)
-def test_many_small_steps_are_one_large_one(parts: list[float]) -> None:
-    """The prediction depends on how much time passes, not on how often one asks."""
+def test_many_small_steps_equal_one_large_step(parts: list[float]) -> None:
+    """The prediction depends on the elapsed time, not on the number of steps."""
     model = MotionModel()
     once = _tracked(model, speed=30.0, seconds=1.0, fps=10.0)
-    # Noise is in proportion to the extents, so keep them fixed.
+    # Noise is proportional to the extents, which are therefore kept fixed.
     once[VELOCITY, 2:] = 0.0
     many = once.copy()
     for part in parts:
@@ -42,8 +42,8 @@ def test_many_small_steps_are_one_large_one(parts: list[float]) -> None:
     np.testing.assert_allclose(many, once, rtol=1e-4, atol=1e-4)
 
 
-def test_one_step_is_the_textbook_filter() -> None:
-    """The closed form agrees with matrices, dimension by dimension."""
+def test_correction_equals_the_kalman_filter() -> None:
+    """The closed form agrees with the matrix equations."""
     model = MotionModel()
     states = _tracked(model, speed=45.0, seconds=0.5, fps=10.0)
     mean = states[[POSITION, VELOCITY], 0, 0]
@@ -64,8 +64,8 @@ def test_one_step_is_the_textbook_filter() -> None:
     )
 
 
-def test_what_is_not_seen_comes_to_rest() -> None:
-    """Unseen for minutes, an object is expected where its speed faded, not off the map, and its place is unsure."""
+def test_undetected_object_comes_to_rest() -> None:
+    """After minutes without detection, the predicted speed is 0 and the position is uncertain."""
     model = MotionModel(steadiness_s=2.0)
     states = _tracked(model, speed=60.0, seconds=2.0, fps=10.0)
     before = states.copy()
@@ -76,8 +76,8 @@ def test_what_is_not_seen_comes_to_rest() -> None:
     assert states[VARIANCE, 0, 0] > 100 * before[VARIANCE, 0, 0]
 
 
-def test_no_time_no_change() -> None:
-    """Two updates at the same instant, or a clock that went back, move nothing."""
+def test_zero_or_negative_interval_changes_nothing() -> None:
+    """Two updates at the same time, or a clock that goes backwards, leave the states unchanged."""
     model = MotionModel()
     states = _tracked(model, speed=60.0, seconds=1.0, fps=10.0)
     before = states.copy()
@@ -86,8 +86,8 @@ def test_no_time_no_change() -> None:
     np.testing.assert_array_equal(states, before)
 
 
-def test_who_has_no_measurement_stays_as_expected() -> None:
-    """Among others that have one."""
+def test_unmeasured_state_is_unchanged() -> None:
+    """One of two states is corrected."""
     model = MotionModel()
     alone = _tracked(model, speed=60.0, seconds=1.0, fps=10.0)
     both = np.concatenate([alone, alone], axis=2)

@@ -1,4 +1,4 @@
-"""Objects that are hidden for a while, and objects that cross."""
+"""Objects that are hidden temporarily, and objects that cross."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.support.edge.track_builders import FPS, Box, frame, id_at, ids, perso
 
 
 def watch(frames: Iterable[Detections]) -> list[Tracks]:
-    """Run a new tracker, which knows the picture's size, over frames."""
+    """Run a new tracker, with the frame size, over frames."""
     tracker = ByteTracker()
     return [tracker.update(shown, time_s=number / FPS, frame_size=(640, 360)) for number, shown in enumerate(frames)]
 
 
 def hidden_by(box: Box, left: float, right: float) -> Box | None:
-    """Return what is seen of a box beside something that stands from ``left`` to ``right``; None if too little."""
+    """Return the part of a box that an obstacle from ``left`` to ``right`` does not hide; None if too small."""
     x0, y0, x1, y1 = box
     if x0 >= left and x1 <= right:
         return None
@@ -32,8 +32,8 @@ def hidden_by(box: Box, left: float, right: float) -> Box | None:
 
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize(("speed", "van_px"), [(60.0, 40.0), (60.0, 90.0), (60.0, 140.0), (90.0, 200.0)])
-def test_edge_23_somebody_who_walks_behind_a_van_stays_one(direction: int, speed: float, van_px: float) -> None:
-    """The box narrows as the van hides it, is gone for up to three seconds, and comes out narrow on the other side."""
+def test_edge_23_person_walking_behind_a_van_keeps_their_id(direction: int, speed: float, van_px: float) -> None:
+    """The box narrows, disappears for up to three seconds, and reappears narrow on the other side."""
     rng = np.random.default_rng(7)
     frames = []
     for i in range(90):
@@ -44,8 +44,8 @@ def test_edge_23_somebody_who_walks_behind_a_van_stays_one(direction: int, speed
     assert ids(watch(frames)) == {1}
 
 
-def test_edge_23_two_who_cross_behind_a_pole_keep_their_ids() -> None:
-    """One from each side, at walking pace; a pole hides the place where they meet."""
+def test_edge_23_two_people_crossing_behind_a_pole_keep_their_ids() -> None:
+    """Two people walk towards each other; a pole hides the place where they meet."""
     frames = []
     for i in range(80):
         boxes = [person(80 + 6 * i, 200), person(560 - 6 * i, 208)]
@@ -57,8 +57,8 @@ def test_edge_23_two_who_cross_behind_a_pole_keep_their_ids() -> None:
     assert id_at(first, 80) == id_at(last, 560)
 
 
-def test_edge_23_somebody_else_who_comes_out_the_other_way_is_somebody_else() -> None:
-    """One goes behind the van to the right and stays there; another one comes out where the first went in."""
+def test_edge_23_another_person_reappearing_gets_a_new_id() -> None:
+    """One person walks behind the van and stays there; another one appears where the first disappeared."""
     frames = []
     for i in range(90):
         first = hidden_by(person(min(60 + 6 * i, 330)), 250, 400)

@@ -1,4 +1,4 @@
-"""Tracks in a picture of another size, and while the camera pans."""
+"""Tracks when the frame size changes, and while the camera pans."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def scaled(box: Box, across: float, down: float) -> Box:
 
 
 @pytest.mark.parametrize(("across", "down"), [(2.0, 2.0), (0.5, 0.5), (1.0, 4 / 3), (3.0, 2.0)])
-def test_edge_12_tracks_go_on_in_a_picture_of_another_size(across: float, down: float) -> None:
-    """Two who walk towards each other keep their ids, although their boxes are elsewhere in pixels."""
+def test_edge_12_tracks_continue_when_the_frame_size_changes(across: float, down: float) -> None:
+    """Two people who walk towards each other keep their ids although their pixel coordinates change."""
     tracker = ByteTracker()
     before = [frame([person(100 + 6 * i), person(500 - 6 * i)]) for i in range(20)]
     after = [
@@ -32,8 +32,8 @@ def test_edge_12_tracks_go_on_in_a_picture_of_another_size(across: float, down: 
     assert [int(i) for i in second[-1].track_id[np.argsort(second[-1].xyxy[:, 0])]] == [2, 1]
 
 
-def test_edge_20_standing_objects_keep_their_ids_through_a_pan() -> None:
-    """The camera pans by a box's width between two looks; three parked cars, alike and side by side."""
+def test_edge_20_stationary_objects_keep_their_ids_during_a_pan() -> None:
+    """The camera pans past three similar parked cars, by more than a box width per update."""
     tracker = ByteTracker()
     cars = [person(100 + 70 * n, width=60, height=40) for n in range(3)]
     first = play(tracker, [frame(cars)] * 5)
@@ -58,6 +58,6 @@ CHANGES = st.builds(
 
 
 @given(CHANGES, CHANGES, st.floats(0, 2000), st.floats(0, 2000))
-def test_two_changes_of_the_view_make_one(first: ViewChange, second: ViewChange, x: float, y: float) -> None:
-    """One after the other leads where both together lead."""
+def test_consecutive_view_changes_are_composed(first: ViewChange, second: ViewChange, x: float, y: float) -> None:
+    """The composed change maps a point like the two changes one after the other."""
     assert first.then(second).point(x, y) == pytest.approx(second.point(*first.point(x, y)), rel=1e-6, abs=1e-6)
