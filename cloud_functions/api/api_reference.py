@@ -19,7 +19,8 @@ INTRODUCTION: Final = """\
 # HTTP API
 
 `make schemas` generates this page from the OpenAPI document. The API serves that document at `/openapi.json`, and
-interactive documentation at `/docs` and `/redoc`. `/` redirects to `/docs`. The routes are available under `/api` and
+interactive documentation at `/docs` and `/redoc`. `/` redirects browsers to `/docs`, and
+returns the name and version of the service to other clients. The routes are available under `/api` and
 under `/api/v1`.
 """
 
@@ -30,7 +31,8 @@ CONVENTIONS: Final = """
   a JSON body is a `422` too.
 - A body must have the header `Content-Type: application/json`.
 - A body larger than 6 MiB is a `413 body-too-large`, on Lambda and on a server.
-- All times are RFC 3339. Times in requests must have a UTC offset. Responses use UTC with `Z`.
+- All times are RFC 3339. In requests, a time without a UTC offset is UTC, and a date is its midnight.
+  Responses use UTC with `Z`.
 - `HEAD` is supported wherever `GET` is. A `405` response lists the supported methods of the path in `Allow`.
 - A trailing slash makes no difference: `/api/events/` returns the same response as `/api/events`, without a redirect.
 - Images have an `ETag`. If `If-None-Match` names it, the response is a `304`.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
+from cloud_functions.api.alpr import routes as alpr
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.events import export as event_export
 from cloud_functions.api.events import routes as events
@@ -64,6 +65,7 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
         app.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
     app.include_router(health.router, include_in_schema=False)
     app.include_router(plates.stats_router, responses=PROBLEM_RESPONSES)
+    app.include_router(alpr.router, responses=PROBLEM_RESPONSES)
     add_docs_pages(app, assets=docs_assets)
     record_static_paths(app)
     app.add_middleware(HttpSemanticsMiddleware, root_path=root_path)

@@ -15,7 +15,8 @@ DESCRIPTION: Final = """
 Events of cameras, their annotated snapshots, number plates and watch-lists.
 
 - Every path under `/api` is also available under `/api/v1`.
-- All times are RFC 3339. Responses use UTC with `Z`. Times in requests must have a UTC offset.
+- All times are RFC 3339. Responses use UTC with `Z`. In requests, a time without a UTC offset is UTC, and a date is its
+  midnight.
 - Every error is an RFC 9457 problem document (`application/problem+json`). Its `type` identifies the problem.
 - An unknown or repeated query parameter is an error on every route, so that a misspelled condition cannot widen the
   result. A repeated key in a JSON body is an error too.

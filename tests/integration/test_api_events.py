@@ -182,15 +182,15 @@ def test_statistics_are_exact(api: ApiCalls, database_url: str) -> None:
     EventStatisticsResponse.model_validate(answer)
     assert answer == {
         "total_events": 5,
-        "events_by_type": {"motion": 3, "anpr": 2},
+        "events_by_type": {"motion": 3, "anpr": 2, "detection": 0, "tracking": 0},
         "events_by_camera": {"camera-1": 3, "camera-2": 2},
-        "date_range": {"start": format_utc(NOON), "end": format_utc(NOON + timedelta(minutes=2))},
+        "date_range": {"first_event": format_utc(NOON), "last_event": format_utc(NOON + timedelta(minutes=2))},
     }
     assert api.get("/api/events/stats", camera_id="nothing").json() == {
         "total_events": 0,
-        "events_by_type": {},
+        "events_by_type": {"detection": 0, "motion": 0, "anpr": 0, "tracking": 0},
         "events_by_camera": {},
-        "date_range": {"start": None, "end": None},
+        "date_range": {"first_event": None, "last_event": None},
     }
 
 
@@ -207,13 +207,49 @@ def test_deleting_one_event(api: ApiCalls, database_url: str, snapshots: FakeSna
     one, two = store(database_url, [stored_event(snapshot_path=path), stored_event(timestamp=NOON + timedelta(days=1))])
     picture, thumbnail = f"snapshots/gate-01/{path}", f"thumbnails/gate-01/{path}"
     snapshots.objects |= {picture: b"jpeg", thumbnail: b"jpeg"}
-    assert api.delete(f"/api/events/{two}").json() == {"message": "Event deleted", "snapshot_deleted": False}
+    assert api.delete(f"/api/events/{two}").json() == {
+        "message": f"Event {two} deleted successfully",
+        "snapshot_deleted": False,
+    }
     assert set(snapshots.objects) == {picture, thumbnail}
     assert api.delete(f"/api/events/{one}", delete_snapshot="true").json()["snapshot_deleted"] is True
     assert snapshots.objects == {}
     assert api.delete(f"/api/events/{one}").status == 404
     assert api.get("/api/events").json()["total"] == 0
     assert api.get("/api/events/stats").json()["total_events"] == 0
+
+
+def test_a_snapshot_that_never_arrived_is_not_reported_as_deleted(api: ApiCalls, database_url: str) -> None:
+    """``snapshot_deleted`` is false if there was no snapshot in the bucket."""
+    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
+    [number] = store(database_url, [stored_event(snapshot_path=path)])
+    assert api.delete(f"/api/events/{number}", delete_snapshot="true").json() == {
+        "message": f"Event {number} deleted successfully",
+        "snapshot_deleted": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "matching"),
+    [
+        ("2026-11-20T12:00:00", "2026-11-20T12:01:00", 2),
+        ("2026-11-20 12:00", "2026-11-20T14:01:00+02:00", 2),
+        ("2026-11-20", "2026-11-21", 3),
+        ("2026-11-21", None, 0),
+    ],
+)
+def test_times_without_a_zone_are_utc(
+    api: ApiCalls, database_url: str, start: str, end: str | None, matching: int
+) -> None:
+    """A time without a UTC offset is UTC, and a date is its midnight, on every route with times."""
+    store(database_url, _a_day_of_events(3))
+    times = {"start_time": start} | ({} if end is None else {"end_time": end})
+    assert api.get("/api/events", **times).json()["total"] == matching
+    assert api.get("/api/events/stats", **times).json()["total_events"] == matching
+    assert api.get("/api/events/camera/camera-1", **times).json()["total"] == matching
+    assert len(api.get("/api/events/export", **times).body.splitlines()) == matching
+    if matching:
+        assert api.post("/api/events/delete", times).json()["deleted"] == matching
 
 
 def test_a_snapshot_of_another_event_is_kept(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
@@ -235,7 +271,10 @@ def test_an_event_is_deleted_if_the_bucket_is_unavailable(
     [number] = store(database_url, [stored_event(snapshot_path=path)])
     snapshots.error = TransientError("S3 is unavailable")
     answer = api.delete(f"/api/events/{number}", delete_snapshot="true").json()
-    assert answer == {"message": "Event deleted; its snapshot could not be deleted", "snapshot_deleted": False}
+    assert answer == {
+        "message": f"Event {number} deleted successfully; its snapshot could not be deleted",
+        "snapshot_deleted": False,
+    }
     assert api.get(f"/api/events/{number}").status == 404
 
 

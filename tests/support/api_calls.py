@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,14 @@ from shared.clock import Clock, SystemClock
 from shared.errors import TransientError, VedetteError
 
 AWS_EVENTS = Path(__file__).parents[1] / "aws_events"
-PLACEHOLDERS = {"event": "1", "camera_id": "camera-1", "text": "AB123", "watchlist": "1", "pattern": "1"}
+PLACEHOLDERS = {
+    "event": "1",
+    "event_id": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
+    "camera_id": "camera-1",
+    "text": "AB123",
+    "watchlist": "1",
+    "pattern": "1",
+}
 """A valid value for each path parameter."""
 
 
@@ -67,10 +74,11 @@ class ApiCalls:
         parameters: dict[str, Any] | Sequence[tuple[str, Any]] = (),
         *,
         body: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         parts = urlsplit(path)
         query = "&".join(part for part in (parts.query, urlencode(parameters, quote_via=quote)) if part)
-        return self.invoke(http_api_event(method, parts.path, query=query, body=body))
+        return self.invoke(http_api_event(method, parts.path, query=query, body=body, headers=headers))
 
     def invoke(self, event: dict[str, Any]) -> Answer:
         """Invoke the handler with one event."""
@@ -87,11 +95,14 @@ def filled_path(path: str, **chosen: str) -> str:
     return path.format_map(PLACEHOLDERS | {name: quote(value, safe="") for name, value in chosen.items()})
 
 
-def http_api_event(method: str, path: str, *, query: str = "", body: str | None = None) -> dict[str, Any]:
+def http_api_event(
+    method: str, path: str, *, query: str = "", body: str | None = None, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return an HTTP API event (payload 2.0), based on the recorded one."""
     event = json.loads((AWS_EVENTS / "apigw_http_v2_list_events.json").read_text(encoding="utf-8"))
     event |= {"rawPath": path, "rawQueryString": query, "body": body}
     event["headers"] |= {"content-type": "application/json"} if body is not None else {}
+    event["headers"] |= {name.lower(): value for name, value in (headers or {}).items()}
     event["requestContext"]["http"] |= {"method": method, "path": path}
     return event
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +18,9 @@ from cloud_functions.db.events.statistics import EventStats
 from shared.clock import format_utc
 from shared.event_types import EventType
 
-_EVENT: dict[str, Any] = {
+_ALWAYS_COUNTED: Final[tuple[EventType, ...]] = ("detection", "motion", "anpr", "tracking")
+"""Types that statistics contain even without events, so that a client can read their totals without a check."""
+_EVENT: Final[dict[str, Any]] = {
     "id": 4711,
     "event_id": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "event_type": "tracking",
@@ -97,8 +99,8 @@ class RecentEventsResponse(BaseModel):
 class DateRange(BaseModel):
     """Capture times of the first and the last matching event. Null if no event matches."""
 
-    start: str | None = Field(json_schema_extra=DATE_TIME)
-    end: str | None = Field(json_schema_extra=DATE_TIME)
+    first_event: str | None = Field(json_schema_extra=DATE_TIME)
+    last_event: str | None = Field(json_schema_extra=DATE_TIME)
 
 
 class EventStatisticsResponse(BaseModel):
@@ -109,16 +111,22 @@ class EventStatisticsResponse(BaseModel):
             "examples": [
                 {
                     "total_events": 18211,
-                    "events_by_type": {"tracking": 17000, "motion": 1211},
+                    "events_by_type": {"tracking": 17000, "motion": 1211, "detection": 0, "anpr": 0},
                     "events_by_camera": {"camera-1": 12211, "camera-2": 6000},
-                    "date_range": {"start": "2026-09-01T00:00:03.120000Z", "end": "2026-11-20T10:30:45.123456Z"},
+                    "date_range": {
+                        "first_event": "2026-09-01T00:00:03.120000Z",
+                        "last_event": "2026-11-20T10:30:45.123456Z",
+                    },
                 }
             ]
         }
     )
 
     total_events: int
-    events_by_type: dict[str, int]
+    events_by_type: dict[str, int] = Field(
+        description="Total of each type with events, most events first. `detection`, `motion`, `anpr` and `tracking`"
+        " are always present."
+    )
     events_by_camera: dict[str, int]
     date_range: DateRange
 
@@ -167,9 +175,9 @@ def statistics_content(statistics: EventStats) -> dict[str, Any]:
     """Return statistics in the form of ``EventStatisticsResponse``."""
     return {
         "total_events": statistics.total,
-        "events_by_type": statistics.by_type,
+        "events_by_type": statistics.by_type | {name: 0 for name in _ALWAYS_COUNTED if name not in statistics.by_type},
         "events_by_camera": statistics.by_camera,
-        "date_range": {"start": _time(statistics.first), "end": _time(statistics.last)},
+        "date_range": {"first_event": _time(statistics.first), "last_event": _time(statistics.last)},
     }
 
 

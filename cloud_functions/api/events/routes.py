@@ -205,15 +205,19 @@ async def delete_one(
     ref: EventRef,
     delete_snapshot: Annotated[bool, Query(description="Also delete its snapshot and thumbnail.")] = False,
 ) -> Response:
-    """Delete the event. Its snapshot is kept unless `delete_snapshot` is true and no other event uses it."""
+    """Delete the event. Its snapshot is kept unless `delete_snapshot` is true and no other event uses it.
+
+    `snapshot_deleted` is true only if there was a snapshot to delete.
+    """
     deletion: Deletion = await deps.database.run(lambda connection: delete_event(connection, ref))
     if deletion.events == 0:
         raise event_not_found()
+    message = f"Event {ref} deleted successfully"
+    had_snapshot = delete_snapshot and await _has_stored_snapshot(deps, deletion.snapshots)
     deleted_snapshots = await _delete_snapshots(deps, deletion.snapshots) if delete_snapshot else 0
-    message = "Event deleted"
     if delete_snapshot and deleted_snapshots < len(deletion.snapshots):
         message += "; its snapshot could not be deleted"
-    return json_response({"message": message, "snapshot_deleted": deleted_snapshots > 0})
+    return json_response({"message": message, "snapshot_deleted": had_snapshot and deleted_snapshots > 0})
 
 
 async def get_event_or_404(deps: Dependencies, ref: int | UUID) -> FlatEvent:
@@ -251,6 +255,16 @@ async def _page(deps: Dependencies, params: ListParameters, *, may_read: bool) -
         page={"page": params.page if after is None else None, "page_size": size},
         last=None if last is None else Cursor(timestamp=last.timestamp, id=last.id),
     )
+
+
+async def _has_stored_snapshot(deps: Dependencies, snapshots: list[SnapshotPath]) -> bool:
+    """Return whether one of the snapshots is in the bucket. A device may not have uploaded it, or it has expired."""
+    keys = [key for snapshot in snapshots for key in image_object_keys(snapshot.device_id, snapshot.path)]
+    try:
+        return await deps.thread_pool.run(lambda: any(deps.snapshots.exists(key) for key in keys))
+    except VedetteError as error:
+        logger.warning("looking for a deleted event's snapshot failed: %s", error)
+        return False
 
 
 async def _delete_snapshots(deps: Dependencies, snapshots: list[SnapshotPath]) -> int:

@@ -1,4 +1,4 @@
-"""The documentation pages ``/docs`` and ``/redoc``, served without a CDN. ``/`` redirects to ``/docs``.
+"""The documentation pages ``/docs`` and ``/redoc``, served without a CDN, and ``/``, which names the service.
 
 The scripts are files of the ``fastapi-offline`` wheel. If the wheel is not installed, the pages link to
 ``/openapi.json`` instead.
@@ -37,7 +37,7 @@ def packaged_assets() -> Path | None:
 
 
 def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
-    """Add ``/docs``, ``/redoc``, their assets, ``/openapi.json`` and the redirect from ``/``."""
+    """Add ``/docs``, ``/redoc``, their assets, ``/openapi.json`` and ``/``."""
 
     def root(request: Request) -> str:
         return str(request.scope.get("root_path", "")).rstrip("/")
@@ -45,8 +45,15 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
     def urls(request: Request) -> tuple[str, str]:
         return f"{root(request)}{OPENAPI_PATH}", f"{root(request)}/docs-assets"
 
-    async def redirect_to_docs(request: Request) -> RedirectResponse:
-        return RedirectResponse(f"{root(request)}/docs")
+    async def service(request: Request) -> Response:
+        docs = f"{root(request)}/docs"
+        if "text/html" in request.headers.get("accept", ""):  # a browser
+            response: Response = RedirectResponse(docs)
+        else:
+            links = {"docs": docs, "health": f"{root(request)}/health"}
+            response = JSONResponse({"service": "vedette", "version": app.version, **links})
+        response.headers["Vary"] = "Accept"
+        return response
 
     async def openapi_document() -> JSONResponse:
         return JSONResponse(app.openapi())
@@ -82,7 +89,7 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
         headers = {"Cache-Control": "public, max-age=86400"}
         return Response((assets / name).read_bytes(), media_type=ASSETS[name], headers=headers)
 
-    app.add_api_route("/", redirect_to_docs, include_in_schema=False)
+    app.add_api_route("/", service, include_in_schema=False)
     app.add_api_route(OPENAPI_PATH, openapi_document, include_in_schema=False)
     app.add_api_route("/docs", swagger, include_in_schema=False)
     app.add_api_route("/redoc", redoc, include_in_schema=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from cloud_functions.api.http.problems import invalid_parameter
 from cloud_functions.plates.site_key import is_token
@@ -22,7 +22,7 @@ _MAX_PLATE_TEXT = 100
 
 _LABEL = re.compile(r"\w[\w .,:&+()#'’·-]*", re.UNICODE)  # classes and zones are named in every script
 _NEVER_IN_A_LABEL = re.compile(r"--|\.\.|(?<!\w)['’]|['’](?!\w)", re.UNICODE)
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _PLUS_DECODED_AS_SPACE = re.compile(r" (\d\d:?\d\d)$", re.ASCII)
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
@@ -54,14 +54,15 @@ def _repair_time(value: object) -> object:
         return value
     text = _PLUS_DECODED_AS_SPACE.sub(r"+\1", value) if len(value) > len("2026-11-20 10:30") else value
     if not _RFC3339.fullmatch(text):
-        raise ValueError("must be an RFC 3339 time with a UTC offset, such as 2026-11-20T10:30:00Z")
+        raise ValueError("must be an RFC 3339 time such as 2026-11-20T10:30:00Z, or a date")
     return text
 
 
 def _check_time(moment: datetime) -> datetime:
-    if not EARLIEST + timedelta(days=1) <= moment <= LATEST:
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    if not EARLIEST + timedelta(days=1) <= aware <= LATEST:
         raise ValueError("must be between 1970 and 2999")
-    return moment.astimezone(UTC)
+    return aware.astimezone(UTC)
 
 
 Segment = Annotated[str, Field(pattern=SEGMENT_PATTERN)]
@@ -70,8 +71,8 @@ Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_chec
 """Name of a class or zone."""
 Plate = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(plate_parameter)]
 """Number plate in normal form, or the token of a protected plate."""
-Time = Annotated[AwareDatetime, BeforeValidator(_repair_time), AfterValidator(_check_time)]
-"""Time with a UTC offset, converted to UTC."""
+Time = Annotated[datetime, BeforeValidator(_repair_time), AfterValidator(_check_time)]
+"""Time, converted to UTC. Without a UTC offset it is UTC; a date without a time is its midnight."""
 PlatePath = Annotated[
     str,
     Path(description="The complete plate. Spaces, separators and case are ignored.", examples=["AB-123-CD"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
+from uuid import UUID
 
 from psycopg import sql
 
@@ -163,14 +164,28 @@ def plates_page(
     total = count_plates(connection, plate_filter)
     if total <= offset:
         return PlatePage(plates=[], total=total, has_more=False)
+    plates = newest_plates(connection, plate_filter, limit=limit + 1, offset=offset, after=after)
+    return PlatePage(plates=plates[:limit], total=total, has_more=len(plates) > limit)
+
+
+def newest_plates(
+    connection: Connection, plate_filter: PlateFilter, *, limit: int, offset: int = 0, after: Position | None = None
+) -> list[PlateEvent]:
+    """Return ``limit`` reads after the newest ``offset``, or after a position. Nothing is counted."""
     conditions, parameters = plate_conditions(plate_filter)
     if after is not None:
         conditions.append(sql.SQL("(captured_at, id) < (%(after_time)s, %(after_id)s)"))
         parameters |= {"after_time": after.timestamp, "after_id": after.id}
-    parameters |= {"limit": limit + 1, "offset": offset}
+    parameters |= {"limit": limit, "offset": offset}
     query = (_PREFIX_PAGE if plate_filter.is_prefix_alone else _PAGE).format(COLUMNS, all_of(conditions))
-    plates = [PlateEvent.from_row(row) for row in connection.execute(query, parameters)]
-    return PlatePage(plates=plates[:limit], total=total, has_more=len(plates) > limit)
+    return [PlateEvent.from_row(row) for row in connection.execute(query, parameters)]
+
+
+def find_plate(connection: Connection, event_id: UUID) -> PlateEvent | None:
+    """Return the read of the event with this UUID, or None if there is none."""
+    query = sql.SQL("SELECT {} FROM plate_events WHERE event_id = %(event_id)s LIMIT 1").format(COLUMNS)
+    row = connection.execute(query, {"event_id": event_id}).fetchone()
+    return None if row is None else PlateEvent.from_row(row)
 
 
 def count_plates(connection: Connection, plate_filter: PlateFilter) -> int:

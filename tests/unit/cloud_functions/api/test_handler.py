@@ -52,7 +52,7 @@ def test_cloud_16_a_base64_body_is_decoded(calls: ApiCalls) -> None:
 
 def test_documentation_pages_include_the_stage(calls: ApiCalls) -> None:
     """Behind the stage of a REST API, the redirect, the OpenAPI document and the pages use its prefix."""
-    assert calls.get("/").headers["location"] == "/prod/docs"
+    assert calls.call("GET", "/", headers={"Accept": "text/html"}).headers["location"] == "/prod/docs"
     assert calls.get("/openapi.json").json()["servers"] == [{"url": "/prod"}]
     assert b"/prod/openapi.json" in calls.get("/docs").body
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud_functions.api.http.docs_pages import ASSETS, packaged_assets
+from shared import __version__
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
 
 
@@ -20,10 +21,10 @@ def assets(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _get(path: str, assets: Path | None) -> Answer:
+def _get(path: str, assets: Path | None, *, accept: str = "*/*") -> Answer:
     handler, _ = lambda_api(docs_assets=assets)
     try:
-        return ApiCalls(handler).get(path)
+        return ApiCalls(handler).call("GET", path, headers={"Accept": accept})
     finally:
         handler.close()
 
@@ -40,10 +41,22 @@ def test_the_pages_load_only_local_files(page: str, assets: Path) -> None:
         assert _get(address, assets).status == 200
 
 
-def test_the_root_redirects_to_the_documentation(assets: Path) -> None:
-    """``/`` redirects to ``/docs``."""
+def test_the_root_redirects_browsers_to_the_documentation(assets: Path) -> None:
+    """``/`` redirects a client that accepts HTML to ``/docs``."""
+    answer = _get("/", assets, accept="text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+    assert (answer.status, answer.headers["location"], answer.headers["vary"]) == (307, "/docs", "Accept")
+
+
+def test_the_root_names_the_service(assets: Path) -> None:
+    """``/`` returns the name and version of the service and the paths of its documentation and health to others."""
     answer = _get("/", assets)
-    assert (answer.status, answer.headers["location"]) == (307, "/docs")
+    assert (answer.status, answer.headers["vary"]) == (200, "Accept")
+    assert answer.json() == {
+        "service": "vedette",
+        "version": __version__,
+        "docs": "/docs",
+        "health": "/health",
+    }
 
 
 def test_only_the_listed_assets_are_served(assets: Path) -> None:
@@ -75,7 +88,7 @@ def test_the_openapi_document_is_complete() -> None:
     text = str(description)
     assert "HTTPValidationError" not in text
     names = [operation["operationId"] for path in description["paths"].values() for operation in path.values()]
-    assert len(set(names)) == len(names) == 26
+    assert len(set(names)) == len(names)
     assert {"list_events", "get_event", "delete_events", "event_snapshot"} < set(names)
     assert "#/components/schemas/ProblemDocument" in text
     for path, operations in description["paths"].items():
