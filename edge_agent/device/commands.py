@@ -1,7 +1,6 @@
 """Executes commands from the cloud on worker threads and publishes replies on ``…/replies/{command_id}``.
 
-MQTT may deliver a command twice. It is executed once, and its reply is published again. Replies are queued while the
-broker is unavailable, with limits on age and number.
+MQTT may deliver a command twice. It is executed once, and its reply is published again.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ import json
 import logging
 import queue
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from edge_agent.device.replies import ReplyQueue
 from edge_agent.outbox import Outbox
 from edge_agent.transport.publisher import MessagePublisher
 from shared.clock import Clock, SystemClock
@@ -42,10 +41,9 @@ logger = logging.getLogger(__name__)
 MAX_WAITING = 100
 """Maximum number of queued commands. Further commands are answered with an error."""
 MAX_REMEMBERED = 1000
-MAX_UNSENT_REPLIES = 256
+"""Number of recent command ids, and of refused messages, that are remembered."""
 MAX_UNAVAILABLE_RANGES = 2000
 """Maximum in one reply, to stay below the broker's message size limit. The cloud can request the rest."""
-REPLY_LIFETIME_S = 600.0
 _STOPPING = "the device is stopping; retry when it is online again"
 _RETRY_EVERY_S = 5.0
 _POLL_INTERVAL_S = 0.2
@@ -64,10 +62,9 @@ class NotReadyError(TransientError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandHandlers:
-    """One handler per command. A handler returns further fields of the reply, or raises. The reply contains
-    the text of a VedetteError.
+    """One handler per command. A handler returns further fields of the reply, or raises.
 
-    A handler may raise NotReadyError. The command is then retried and does not block others.
+    The reply contains the text of a VedetteError. After NotReadyError the command is retried and does not block others.
     """
 
     snapshot: Callable[[SnapshotCommand], ReplyFields | None]
@@ -124,7 +121,7 @@ class CommandDispatcher:
         self._clock = clock or SystemClock()
         self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(MAX_WAITING)
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, bytes | None] = OrderedDict()
+        self._replies_by_id: OrderedDict[str, bytes | None] = OrderedDict()
         """Recent command ids with their replies; None while a command is executing."""
         self._not_ready: list[Command] = []
         """Commands that raised NotReadyError, for example until a camera's first frame."""
@@ -244,12 +241,12 @@ class CommandDispatcher:
     def _is_new(self, command_id: str) -> bool:
         """Record the command id; return False for a duplicate, whose reply is sent again."""
         with self._lock:
-            if command_id not in self._known:
-                self._known[command_id] = None
-                if len(self._known) > MAX_REMEMBERED:
-                    self._known.popitem(last=False)
+            if command_id not in self._replies_by_id:
+                self._replies_by_id[command_id] = None
+                if len(self._replies_by_id) > MAX_REMEMBERED:
+                    self._replies_by_id.popitem(last=False)
                 return True
-            reply = self._known[command_id]
+            reply = self._replies_by_id[command_id]
         if reply is not None:
             self._send(command_id, reply)
         return False
@@ -281,8 +278,8 @@ class CommandDispatcher:
         payload = reply.model_dump_json(exclude_none=True).encode()
         if remember:
             with self._lock:
-                if command_id in self._known:
-                    self._known[command_id] = payload
+                if command_id in self._replies_by_id:
+                    self._replies_by_id[command_id] = payload
         self._send(command_id, payload)
 
     def _reply(self, command_id: str, command: str, error: str | None, fields: ReplyFields) -> Reply:
@@ -304,60 +301,11 @@ class CommandDispatcher:
             self._replies.send(self._topics.reply(command_id), payload)
 
 
-class ReplyQueue:
-    """Publishes replies, and keeps unacknowledged ones for a retry, limited by age and number."""
-
-    def __init__(self, *, publisher: MessagePublisher, clock: Clock) -> None:
-        self._publisher = publisher
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._unsent: deque[tuple[str, bytes, float]] = deque(maxlen=MAX_UNSENT_REPLIES)
-        publisher.add_listener(self.try_again)
-
-    def send(self, topic: str, payload: bytes) -> None:
-        """Publish now, or after the next reconnect."""
-        self._publish(topic, payload, self._clock.monotonic())
-
-    def _publish(self, topic: str, payload: bytes, since_s: float) -> None:
-        future = self._publisher.publish(topic, payload)
-        future.add_done_callback(lambda done: self._process_results(done, (topic, payload, since_s)))
-
-    def _process_results(self, future: Future[None], reply: tuple[str, bytes, float]) -> None:
-        error = future.exception()
-        if error is None:
-            return
-        if not isinstance(error, TransientError):
-            logger.error("cannot publish the reply on %s: %s", reply[0], error)
-            return
-        with self._lock:
-            if len(self._unsent) == self._unsent.maxlen:
-                logger.warning("too many unsent replies; dropping the one on %s", self._unsent[0][0])
-            self._unsent.append(reply)
-
-    def try_again(self) -> None:
-        """Retry unsent replies. Called on every reconnect and periodically."""
-        if not self._publisher.connected:
-            return
-        with self._lock:
-            waiting = list(self._unsent)
-            self._unsent.clear()
-        for number, (topic, payload, since_s) in enumerate(waiting):
-            if self._clock.monotonic() - since_s >= REPLY_LIFETIME_S:
-                logger.warning("dropping the reply on %s, unsent for %g s", topic, REPLY_LIFETIME_S)
-                continue
-            try:
-                self._publish(topic, payload, since_s)
-            except Exception:
-                with self._lock:
-                    self._unsent.extend(waiting[number:])
-                raise
-
-
 def _parse(topic: str, payload: bytes) -> Command:
     command = parse_command(payload)
-    named = topic.rsplit("/", 1)[-1]
-    if command.command != named:
-        raise ContractError(f"a {command.command} command on the topic of {named[:100]}", reason="bad_topic")
+    topic_command = topic.rsplit("/", 1)[-1]
+    if command.command != topic_command:
+        raise ContractError(f"a {command.command} command on the topic of {topic_command[:100]}", reason="bad_topic")
     return command
 
 

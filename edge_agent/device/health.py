@@ -71,12 +71,12 @@ class HeartbeatLoop:
     def beat(self) -> None:
         """Publish a heartbeat now, if connected."""
         if self._publisher.connected:
-            sent = self._publisher.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
-            sent.add_done_callback(self._note_refusal)
+            future = self._publisher.publish(self._topics.heartbeat, self.build().model_dump_json().encode())
+            future.add_done_callback(self._log_refusal)
 
-    def _note_refusal(self, sent: Future[None]) -> None:
+    def _log_refusal(self, future: Future[None]) -> None:
         """Log a permanent refusal. The publisher itself logs lost connections."""
-        error = sent.exception()
+        error = future.exception()
         if isinstance(error, PermanentError):
             self._problems.report(str(error), f"cannot publish a heartbeat: {error}")
         elif error is None:

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from edge_agent.device.commands import MAX_UNSENT_REPLIES, CommandDispatcher, CommandHandlers, ReplyQueue
+from edge_agent.device.commands import CommandDispatcher, CommandHandlers
+from edge_agent.device.replies import MAX_UNSENT_REPLIES, ReplyQueue
 from shared.clock import ManualClock
 from shared.errors import PermanentError, TransientError
 from tests.support.edge.command_harness import TOPICS, CommandHarness, RecordingHandler
