@@ -1,7 +1,7 @@
-"""The outbox: everything the device has not delivered yet, in one SQLite file that survives power loss.
+"""The outbox: pending events and images, in one SQLite file that survives power loss.
 
 ``store.py`` is the public class. ``state.py`` owns the open file, ``group_commit.py`` stores events, ``queues.py``
-hands out pending events and images, ``eviction.py`` frees space, ``resend.py`` serves the resend command,
+returns pending events and images, ``eviction.py`` frees space, ``resend.py`` serves the resend command,
 ``open_stays.py`` closes stays that a crash left open, and ``database.py`` opens, locks and quarantines the file. May
 import shared/ and the standard library only.
 """

@@ -23,10 +23,10 @@ from shared.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-"""Increased only for changes that an older agent cannot handle. Tables and columns that it ignores are added below."""
+"""Increased only for changes that an older agent cannot handle. Compatible additions are in ``_ADDITIONS``."""
 LOG_BYTES = 2 * 1024 * 1024
 """Size at which the write-ahead log is checkpointed."""
-_MOST_PAGES = 4_294_967_294
+_MAX_PAGES = 4_294_967_294
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
@@ -45,7 +45,7 @@ CREATE INDEX events_expendable ON events (sequence, size) WHERE sent_at_s IS NUL
 CREATE INDEX events_sent ON events (sent_at_s, sequence, size) WHERE sent_at_s IS NOT NULL;
 CREATE TABLE images (
     id INTEGER PRIMARY KEY,               -- derived from the sequence, so that no id is reused
-    sequence INTEGER NOT NULL,            -- of the event that the image belongs to
+    sequence INTEGER NOT NULL,            -- of the image's event
     object_key TEXT NOT NULL,
     content_type TEXT NOT NULL,
     expendable INTEGER NOT NULL,
@@ -65,7 +65,7 @@ _ADDITIONS = (
     CLOCK_TABLES
     + """
 CREATE TABLE IF NOT EXISTS open_visits (
-    visit TEXT PRIMARY KEY,               -- key of the stay, see open_stays.py
+    visit TEXT PRIMARY KEY,               -- key of the stay, see open_stays.py; a visit in earlier releases
     camera_id TEXT NOT NULL,
     clock INTEGER,                        -- clock that stamped the payload
     put_at_s REAL NOT NULL,               -- outbox time of the event below
@@ -78,7 +78,7 @@ _EVENT_CLOCK = "ALTER TABLE events ADD COLUMN clock INTEGER"
 """Row of the clock that stamped the event; null once its times are final."""
 
 _UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_UNWRITABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -92,9 +92,9 @@ def is_unreadable(error: sqlite3.Error) -> bool:
     return primary_code(error) in _UNREADABLE
 
 
-def is_no_room(error: sqlite3.Error) -> bool:
+def is_unwritable(error: sqlite3.Error) -> bool:
     """Return whether the error means that the disk is full or not writable."""
-    return primary_code(error) in _NO_ROOM
+    return primary_code(error) in _UNWRITABLE
 
 
 class FileLock:
@@ -117,6 +117,7 @@ class FileLock:
         self._file.flush()
 
     def release(self) -> None:
+        """Release the lock."""
         self._file.close()
 
 
@@ -138,6 +139,7 @@ class Database:
             raise
 
     def meta(self, key: str) -> str | int:
+        """Return a value that every file has."""
         value: str | int = self.writer.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
         return value
 
@@ -161,7 +163,7 @@ class Database:
 
     def limit_file(self, limit_bytes: int | None) -> None:
         """Limit the size of the file in bytes. A limit below the current size stops further growth; None removes it."""
-        pages = _MOST_PAGES if limit_bytes is None else max(1, limit_bytes // self._page_bytes)
+        pages = _MAX_PAGES if limit_bytes is None else max(1, limit_bytes // self._page_bytes)
         self.writer.execute(f"PRAGMA max_page_count = {pages}")
 
     def checkpoint(self) -> None:
@@ -195,6 +197,7 @@ class Database:
             raise
 
     def close(self) -> None:
+        """Close all connections."""
         for connection in reversed(self._connections):
             connection.close()
         self._connections.clear()
@@ -222,9 +225,9 @@ class Database:
                 f"the outbox {self._path} was written by another version of the agent (schema {version}, supported:"
                 f" {SCHEMA_VERSION}); run that version until the outbox is empty, or move the file away"
             )
-        self._add()
+        self._add_later_tables()
 
-    def _add(self) -> None:
+    def _add_later_tables(self) -> None:
         """Add tables and columns introduced after the first version of the schema."""
         columns = {row[1] for row in self.writer.execute("PRAGMA table_info(events)")}
         with self.transaction(durable=True):
@@ -243,7 +246,7 @@ def open_database(path: Path, clock: Clock) -> Database:
         return Database(path)
     except sqlite3.Error as error:
         reserve = path.with_name(f"{path.name}.reserve")
-        if is_no_room(error) and reserve.exists():
+        if is_unwritable(error) and reserve.exists():
             reserve.unlink()
             return open_database(path, clock)
         if not is_unreadable(error):
@@ -256,7 +259,7 @@ def open_database(path: Path, clock: Clock) -> Database:
 
 
 def quarantine(path: Path, clock: Clock, *, why: str) -> Path:
-    """Rename a damaged file and return its new path. Deletes an earlier quarantined file, so that one is kept."""
+    """Rename a damaged file and return its new path. Deletes an earlier quarantined file, so that only one is kept."""
     for old in path.parent.glob(f"{path.name}.damaged-*"):
         old.unlink()
     moved_to = path.with_name(f"{path.name}.damaged-{clock.now():%Y%m%dT%H%M%SZ}")

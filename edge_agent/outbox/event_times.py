@@ -22,8 +22,8 @@ Shift = Callable[[datetime], datetime]
 
 def shift_by(seconds: float) -> Shift:
     """Return a function that adds this many seconds to a time."""
-    by = timedelta(seconds=seconds)
-    return lambda moment: moment + by
+    difference = timedelta(seconds=seconds)
+    return lambda moment: moment + difference
 
 
 def shift_event(event: Event, shift: Shift, *, move_snapshot: bool, maybe_received: bool = False) -> Event:
@@ -33,20 +33,20 @@ def shift_event(event: Event, shift: Shift, *, move_snapshot: bool, maybe_receiv
     old key already. ``maybe_received``: record the old timestamp in ``superseded_timestamps``, so that the cloud can
     replace its copy.
     """
-    moved = _moved(event, shift)
-    if moved is event:
+    shifted = _with_times_shifted(event, shift)
+    if shifted is event:
         return event
     changes: dict[str, Any] = {}
     if maybe_received:
         earlier = (event.model_extra or {}).get(SUPERSEDED) or []
         changes[SUPERSEDED] = [*earlier, format_utc(event.timestamp)]
     if move_snapshot and event.snapshot is not None and event.snapshot.key == _key_of(event, event.snapshot):
-        key = _key_of(moved, event.snapshot)
+        key = _key_of(shifted, event.snapshot)
         changes["snapshot"] = event.snapshot.model_copy(update={"key": key})
-        data = moved.event_data
+        data = shifted.event_data
         if isinstance(data, SnapshotData) and data.thumbnail_key is not None:
             changes["event_data"] = data.model_copy(update={"thumbnail_key": thumbnail_key(key)})
-    return moved.model_copy(update=changes)
+    return shifted.model_copy(update=changes)
 
 
 def _key_of(event: Event, snapshot: SnapshotRef) -> str:
@@ -59,19 +59,19 @@ def _key_of(event: Event, snapshot: SnapshotRef) -> str:
     )
 
 
-def _moved(value: Any, shift: Shift) -> Any:
+def _with_times_shifted(value: Any, shift: Shift) -> Any:
     """Return ``value`` with every declared time shifted. Extra fields that no model declares stay unchanged."""
     if isinstance(value, datetime):
-        right = shift(value)
-        return value if right == value else right
+        shifted = shift(value)
+        return value if shifted == value else shifted
     if isinstance(value, BaseModel):
         fields = {name: getattr(value, name) for name in type(value).model_fields}
-        changed = {name: moved for name, old in fields.items() if (moved := _moved(old, shift)) is not old}
+        changed = {name: new for name, old in fields.items() if (new := _with_times_shifted(old, shift)) is not old}
         return value.model_copy(update=changed) if changed else value
     if isinstance(value, list):
-        moved_items = [_moved(item, shift) for item in value]
-        return moved_items if any(new is not old for new, old in zip(moved_items, value, strict=True)) else value
+        shifted_items = [_with_times_shifted(item, shift) for item in value]
+        return shifted_items if any(new is not old for new, old in zip(shifted_items, value, strict=True)) else value
     if isinstance(value, tuple):
-        moved_items = [_moved(item, shift) for item in value]
-        return tuple(moved_items) if any(n is not o for n, o in zip(moved_items, value, strict=True)) else value
+        shifted_items = [_with_times_shifted(item, shift) for item in value]
+        return tuple(shifted_items) if any(n is not o for n, o in zip(shifted_items, value, strict=True)) else value
     return value

@@ -8,7 +8,7 @@ Eviction order, oldest first within each step:
 4. all other events, each with its images.
 
 Steps 2 to 4 count every dropped event and image in the transaction that deletes it, and record the dropped sequences as
-ranges. All functions here run inside the caller's transaction.
+ranges. All functions of this module run inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_agent.outbox.ranges import Range, merge_ranges
 from shared.events import DetectionEvent, Event, MotionEvent, TrackingEvent
 
 MAX_REMEMBERED_RANGES = 1000
-_CHUNK = 200
+_ROWS_PER_QUERY = 200
 
 
 @dataclass(slots=True)
@@ -94,11 +94,11 @@ def evict_sent(database: Database, usage: UsageCounters, surplus_bytes: int) -> 
         rows = database.writer.execute(
             "SELECT sequence, size FROM events INDEXED BY events_sent WHERE sent_at_s IS NOT NULL"
             " ORDER BY sent_at_s, sequence LIMIT ?",
-            (_CHUNK,),
+            (_ROWS_PER_QUERY,),
         ).fetchall()
         if not rows:
             return
-        chosen, freed = _enough(rows, surplus_bytes)
+        chosen, freed = _first_rows(rows, surplus_bytes)
         _delete(database, usage, "events", "sequence", chosen)
         usage.sent_bytes -= freed
         surplus_bytes -= freed
@@ -153,11 +153,11 @@ def _drop_expendable_images(database: Database, usage: UsageCounters, limit_byte
     while (surplus := usage.total_bytes - limit_bytes) > 0:
         rows = database.writer.execute(
             "SELECT id, size FROM images INDEXED BY images_expendable WHERE expendable = 1 ORDER BY id LIMIT ?",
-            (_CHUNK,),
+            (_ROWS_PER_QUERY,),
         ).fetchall()
         if not rows:
             return
-        chosen, _ = _enough(rows, surplus)
+        chosen, _ = _first_rows(rows, surplus)
         _drop_images(database, usage, [row for row in rows if row[0] in set(chosen)])
 
 
@@ -166,11 +166,11 @@ def _drop_expendable_events(database: Database, usage: UsageCounters, limit_byte
         rows = database.writer.execute(
             "SELECT sequence, size FROM events INDEXED BY events_expendable"
             " WHERE sent_at_s IS NULL AND expendable = 1 ORDER BY sequence LIMIT ?",
-            (_CHUNK,),
+            (_ROWS_PER_QUERY,),
         ).fetchall()
         if not rows:
             return
-        drop_events(database, usage, _enough(rows, surplus)[0])
+        drop_events(database, usage, _first_rows(rows, surplus)[0])
 
 
 def _drop_images_of(database: Database, usage: UsageCounters, sequences: Sequence[int]) -> None:
@@ -194,8 +194,8 @@ def _oldest_sequence(connection: sqlite3.Connection) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def _enough(rows: Sequence[tuple[int, int]], surplus_bytes: int) -> tuple[list[int], int]:
-    """Return the first keys whose total size reaches ``surplus_bytes``, and that size."""
+def _first_rows(rows: Sequence[tuple[int, int]], surplus_bytes: int) -> tuple[list[int], int]:
+    """Return the keys of the first rows that together have at least ``surplus_bytes``, and their total size."""
     chosen: list[int] = []
     freed = 0
     for key, size in rows:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edge_agent.outbox.clocks import ClockHistory
-from edge_agent.outbox.database import is_no_room, is_unreadable
+from edge_agent.outbox.database import is_unreadable, is_unwritable
 from edge_agent.outbox.event_times import shift_event
 from edge_agent.outbox.eviction import evict, record_dropped
 from edge_agent.outbox.rows import ImageToStore, PutStamp, append_event, images_of
@@ -26,7 +26,7 @@ MAX_GROUP_BYTES = 1024 * 1024
 
 
 class OutboxFullError(PermanentError):
-    """The disk accepts no more data, even after eviction. The event was dropped and counted; do not put it again."""
+    """The disk accepts no more data, even after eviction. The event is dropped and counted; do not retry."""
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class GroupCommit:
     def commit(self, request: PutRequest) -> Event:
         """Store the event and its images; return the event with its sequence.
 
-        Raises OutboxFullError when the disk accepts no more data, PermanentError when the outbox is closed.
+        Raises OutboxFullError when the disk accepts no more data and PermanentError when the outbox is closed.
         """
         self._requests.append(request)
         with self._state.write_lock:
@@ -117,7 +117,7 @@ class GroupCommit:
         """Replace a damaged file or free space on a full disk; raise any other error."""
         if is_unreadable(error):
             self._state.replace_damaged_file(self._state.database, error)
-        elif is_no_room(error):
+        elif is_unwritable(error):
             self._free_disk(group)
         else:
             raise error

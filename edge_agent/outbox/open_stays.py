@@ -1,7 +1,7 @@
-"""Open stays: tracks, stays in zones and motion episodes for which a start event was stored and no end event yet.
+"""Open stays: tracks, stays in zones and motion episodes whose start event is stored, but no end event.
 
-A stay is recorded in the same transaction as its events, so the outbox knows after a crash which stays remained open.
-The next start closes each with an event of its own, built from the last known data and the time it was last seen.
+A stay is recorded in the same transaction as its events, so the outbox has the open stays after a crash. The next start
+stores a closing event for each, built from the last known data and the time at which it was last seen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _IN_ZONE = "\n"
 _AFTER_ZONES = "\v"
-"""The next character: keys between the two belong to an object's stays in zones."""
+"""The next character. The keys of an object's stays in zones sort between the two."""
 _WRITE_INTERVAL_S = 5.0
 """Accuracy of the last-seen time of an open stay after a crash."""
 

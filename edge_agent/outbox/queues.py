@@ -68,7 +68,7 @@ class QueueTable(Generic[Item]):
     build: Callable[[str, tuple[int, int, str, str, bytes]], Item]
     mark_delivered: Callable[[OutboxState, UsageCounters, Sequence[int]], None]
     sequence_of: Callable[[int], int]
-    """Returns the sequence of the event that an item belongs to."""
+    """Returns the sequence of the item's event."""
 
 
 class DeliveryQueue(Generic[Item]):
@@ -91,7 +91,7 @@ class DeliveryQueue(Generic[Item]):
         self._leased: set[tuple[str, int]] = set()
         """Epoch and key. Leases of a replaced file have another epoch and block nothing."""
         self._highest = ("", 0)
-        """Epoch and highest key that was ever handed out."""
+        """Epoch, and the highest key taken so far."""
         self._unwritten: list[Item] = []
 
     def take(self, limit: int) -> list[Item]:
@@ -108,15 +108,15 @@ class DeliveryQueue(Generic[Item]):
             self._highest = max(self._highest, (epoch, due[-1])) if self._highest[0] == epoch else (epoch, due[-1])
         return items
 
-    def was_handed_out(self, key: int) -> bool:
+    def was_taken(self, key: int) -> bool:
         """Return whether this item may have been taken since the outbox was opened."""
         return self._highest[0] == self._state.epoch and key <= self._highest[1]
 
     def ack(self, items: Iterable[Item]) -> None:
         """Record that the receiver has stored these items.
 
-        If this cannot be written (the disk is full or read-only), the items stay leased so that they are not sent
-        again. A later call writes them.
+        If this cannot be written (the disk is full or read-only), the items stay leased, so that they are not sent
+        again. A later call writes the record.
         """
         with self._lock:
             acked = [*self._unwritten, *items]
@@ -148,13 +148,13 @@ class DeliveryQueue(Generic[Item]):
 
     def _due(self, connection: sqlite3.Connection, epoch: str, limit: int) -> list[tuple[int]]:
         now_s = self._state.now_s()
-        # nack cannot set a due time later than this: such a time comes from a clock that was corrected since.
+        # A later due time cannot come from nack. It was computed with a wrong clock, so the item is due.
         latest_s = now_s + MAX_NACK_DELAY_S
         rows = connection.execute(self._table.find_due, (now_s, latest_s, limit + len(self._leased)))
         return [(row[0],) for row in rows if (epoch, row[0]) not in self._leased][:limit]
 
     def _loaded(self, connection: sqlite3.Connection, epoch: str, due: list[int]) -> list[Item]:
-        if self._state.epoch != epoch:  # the file was replaced meanwhile
+        if self._state.epoch != epoch:  # the file was replaced in the meantime
             return []
         return [self._table.build(epoch, row) for row in connection.execute(self._table.load, (json.dumps(due),))]
 

@@ -10,7 +10,7 @@ Range = tuple[int, int]
 def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
     """Return the same numbers as sorted ranges that neither overlap nor touch. Empty (inverted) ranges are removed."""
     merged: list[Range] = []
-    for first, last in sorted(each for each in ranges if each[0] <= each[1]):
+    for first, last in sorted(pair for pair in ranges if pair[0] <= pair[1]):
         if merged and first <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(merged[-1][1], last))
         else:

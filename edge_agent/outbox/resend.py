@@ -9,7 +9,7 @@ from edge_agent.outbox.database import Database
 from edge_agent.outbox.eviction import UsageCounters
 from edge_agent.outbox.ranges import Range, merge_ranges, missing_ranges
 
-_LARGEST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 """Largest SQLite integer. A command may contain larger numbers."""
 
 
@@ -28,7 +28,7 @@ def requeue(database: Database, usage: UsageCounters, requested: Iterable[Range]
     available = 0
     unavailable: list[Range] = []
     for first, last in merge_ranges(requested):
-        within = (min(first, _LARGEST), min(last, _LARGEST))
+        within = (min(first, _MAX_INTEGER), min(last, _MAX_INTEGER))
         held = [
             row[0]
             for row in database.writer.execute(

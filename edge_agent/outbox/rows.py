@@ -21,12 +21,12 @@ from shared.topics import DeviceTopics
 
 logger = logging.getLogger(__name__)
 
-_LARGEST = 2**63 - 1
+_MAX_SEQUENCE = 2**63 - 1
 
 
 def check_event(event: Event, epoch: str) -> None:
     """Raise ContractError for an event that the cloud would reject: too large, or with a NUL character."""
-    payload = dump_event(event.model_copy(update={"sequence": _LARGEST, "sequence_epoch": epoch}))
+    payload = dump_event(event.model_copy(update={"sequence": _MAX_SEQUENCE, "sequence_epoch": epoch}))
     if len(payload) > MAX_EVENT_BYTES:
         raise ContractError(f"an event of {len(payload)} bytes; the limit is {MAX_EVENT_BYTES}", reason="too_large")
     if b"\\u0000" in payload:
@@ -46,7 +46,7 @@ def images_of(event: Event, *, snapshot: bytes | None, thumbnail: bytes | None) 
         return []
     reference = event.snapshot
     if reference is None:
-        raise ContractError("an image needs an event whose snapshot names its key", reason="no_snapshot_reference")
+        raise ContractError("an image requires an event with a snapshot reference", reason="no_snapshot_reference")
     images: list[ImageToStore] = []
     if snapshot is not None:
         object_key = snapshot_object_key(event.device_id, reference.key)
@@ -78,8 +78,8 @@ def append_event(
         (sequence, topic, expendable, len(payload), stamp.put_at_s, stamp.clock, payload),
     )
     record_stay(database.writer, event, payload, put_at_s=stamp.put_at_s, clock=stamp.clock)
-    for place, image in enumerate(images):
-        identity = (sequence * 2 + place, sequence, image.object_key, image.content_type)
+    for number, image in enumerate(images):
+        identity = (sequence * 2 + number, sequence, image.object_key, image.content_type)
         database.writer.execute(
             "INSERT INTO images (id, sequence, object_key, content_type, expendable, size, put_at_s, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -89,7 +89,7 @@ def append_event(
     usage.waiting_events += 1
     usage.waiting_event_bytes += len(payload)
     usage.images += len(images)
-    usage.image_bytes += sum(len(each.body) for each in images)
+    usage.image_bytes += sum(len(image.body) for image in images)
     return numbered
 
 
@@ -155,7 +155,7 @@ def correct_times(
 ) -> None:
     """Correct the times of pending events that were stamped before the clock was set.
 
-    ``untouched`` returns whether neither the event nor any of its images was ever handed out.
+    ``untouched`` returns whether neither the event nor any of its images was taken before.
     """
     stale = "SELECT payload, clock FROM events WHERE sequence = ? AND sent_at_s IS NULL AND clock != ?"
     for sequence in sequences:

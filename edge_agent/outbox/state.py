@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.outbox.clocks import ClockHistory
-from edge_agent.outbox.database import Database, FileLock, is_no_room, is_unreadable, open_database, quarantine
+from edge_agent.outbox.database import Database, FileLock, is_unreadable, is_unwritable, open_database, quarantine
 from edge_agent.outbox.disk import DiskGuard
 from edge_agent.outbox.eviction import UsageCounters, read_usage
 from edge_agent.outbox.rows import has_stale
@@ -40,9 +40,9 @@ class OutboxState:
         self.settings = settings
         self.write_lock = threading.RLock()
         self.take_lock = threading.RLock()
-        """Held while a queue hands out items. The items must not change meanwhile."""
+        """Held while items are taken from a queue, so that they do not change."""
         self.uncounted_drops = 0
-        """Dropped events for which not even the count could be written."""
+        """Number of dropped events that are not recorded in the file, because it could not be written."""
         self.closed = False
         self._clock = clock
         self._read_lock = threading.Lock()
@@ -103,7 +103,7 @@ class OutboxState:
         """Replace a damaged file, log a full or read-only disk, and raise any other error."""
         if is_unreadable(error):
             self.replace_damaged_file(database, error)
-        elif is_no_room(error):
+        elif is_unwritable(error):
             self.log_throttled(logging.WARNING, "cannot write to the outbox %s: %s", error)
         else:
             raise error
@@ -180,7 +180,7 @@ class OutboxState:
             with database.transaction(durable=False):
                 return ClockHistory.open(database.writer, self._clock)
         except sqlite3.Error as error:
-            if not is_no_room(error):
+            if not is_unwritable(error):
                 raise
             self.log_throttled(logging.WARNING, "cannot write to the outbox %s: %s", error)
             return ClockHistory.unwritten(database.writer, self._clock)

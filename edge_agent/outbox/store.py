@@ -1,6 +1,6 @@
 """The outbox: a durable store-and-forward buffer for events and images.
 
-``state.py`` owns the open file, ``group_commit.py`` stores events, ``queues.py`` hands them out for delivery.
+``state.py`` owns the open file, ``group_commit.py`` stores events, ``queues.py`` returns them for delivery.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Outbox:
         """Store a closing event for each stay that an earlier run left open; return how many.
 
         ``camera_id`` restricts this to one camera. Call this before new stays are opened. Each stay is closed exactly
-        once, even if the process is killed meanwhile.
+        once, even if the process is killed in between.
         """
         state = self._state
         with state.write_lock:
@@ -197,8 +197,8 @@ class Outbox:
 
     def _is_untouched(self, sequence: int) -> bool:
         """Return whether neither the event nor its images can have been sent. Unknown for events of an earlier run."""
-        handed_out = self.events.was_handed_out(sequence) or self.images.was_handed_out(sequence * 2)
-        return sequence > self._state.last_sequence_at_open and not handed_out
+        taken = self.events.was_taken(sequence) or self.images.was_taken(sequence * 2)
+        return sequence > self._state.last_sequence_at_open and not taken
 
     def _notify_listeners(self) -> None:
         for listener in self._listeners:
