@@ -19,8 +19,7 @@ from edge_agent.images.snapshot import SnapshotSettings
 from edge_agent.motion.settings import MotionSettings
 from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.track.settings import TrackSettings
-from edge_agent.transport.sender import SenderSettings
-from edge_agent.transport.settings import MqttSettings, S3Settings
+from edge_agent.transport.settings import MqttSettings, S3Settings, SenderSettings
 from shared.ids import Segment
 from shared.settings import Settings, duplicate_names
 

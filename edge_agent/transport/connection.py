@@ -34,7 +34,7 @@ class MqttConnection:
         self._lock = threading.Lock()
         self._waiting: dict[int, tuple[Future[None], float]] = {}
         self._early: dict[int, Any] = {}
-        """Acknowledgements that arrived before ``publish`` returned the message id."""
+        """Acknowledgements that arrived before paho returned the message id."""
         self._closed_because: str | None = None
         self._ready_at_s: float | None = None
         self.ending: Any = None
@@ -68,6 +68,7 @@ class MqttConnection:
             self.client.loop_stop()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> Future[None]:
+        """Publish at QoS 1; see ``MessagePublisher.publish``."""
         future: Future[None] = Future()
         try:
             sent = self.client.publish(topic, payload, qos=QOS, retain=retain)
@@ -88,6 +89,7 @@ class MqttConnection:
         return future
 
     def acknowledged(self, mid: int, reason: Any) -> None:
+        """Complete the future of a message; runs on the network thread."""
         with self._lock:
             future, _ = self._waiting.pop(mid, (None, 0.0))
             if future is None:
@@ -118,6 +120,7 @@ class MqttConnection:
 
 
 def resolve(future: Future[None], reason: Any) -> None:
+    """Complete the future with the reason code of the PUBACK."""
     if getattr(reason, "is_failure", False):
         # The broker refuses only this message; the connection stays open (MQTT 5).
         future.set_exception(PermanentError(f"the broker refused the message: {reason}"))
@@ -126,6 +129,7 @@ def resolve(future: Future[None], reason: Any) -> None:
 
 
 def failed(error: VedetteError) -> Future[None]:
+    """Return a future that has failed."""
     future: Future[None] = Future()
     future.set_exception(error)
     return future

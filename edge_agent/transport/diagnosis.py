@@ -1,4 +1,4 @@
-"""Explains connection problems and says what to check."""
+"""Explains connection problems, with the settings to check."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REFUSALS = {
 """By reason code of MQTT 5; paho maps the codes of 3.1.1 to these."""
 
 _ENDINGS = {
-    0x87: "it says that the device is not authorized; check the topics that its policy allows for {client_id}",
+    0x87: "the device is not authorized; check the topics that its policy allows for {client_id}",
     0x8B: "it is shutting down",
     0x8D: "it received nothing from the device within the keep-alive interval",
     0x90: "it does not accept a topic",
@@ -71,7 +71,7 @@ _ALERTS = {
 _NETWORK: tuple[tuple[type[OSError], str, str], ...] = (
     (socket.gaierror, "no such host", "the name cannot be resolved; check mqtt.host and DNS"),
     (ConnectionRefusedError, "nothing listens", "nothing listens there (connection refused); check mqtt.host and port"),
-    (TimeoutError, "no answer at all", "nothing answers; check the address, the network and firewalls"),
+    (TimeoutError, "no answer", "nothing answers; check the address, the network and firewalls"),
 )
 
 
@@ -87,22 +87,22 @@ def closed_before_connack(
     settings: MqttSettings, client_id: str, *, protocol_error: bool, detail: str | None
 ) -> ConnectionProblem:
     """Explain a connection that closed before the CONNACK."""
-    if detail is not None and (alert := _alert(detail, settings)):
+    if detail is not None and (alert := _tls_alert(detail, settings)):
         return alert
     if protocol_error:
         return ConnectionProblem(
             "not mqtt",
-            f"what answers is not an MQTT {settings.protocol} broker: it refuses that version of the protocol, or sends"
-            f" something else; check mqtt.host, mqtt.port{' and mqtt.protocol' if settings.protocol == '5' else ''}"
+            f"the server is not an MQTT {settings.protocol} broker: it refuses that version of the protocol, or sends"
+            f" other data; check mqtt.host, mqtt.port{' and mqtt.protocol' if settings.protocol == '5' else ''}"
             f"{'' if settings.uses_tls else ', and whether the port expects TLS (mqtt.tls)'}",
         )
     causes = [_likely_certificate_cause(settings, client_id), "another service listens on this port"]
     if settings.username is None and not settings.uses_tls:
         causes.append("it requires a user name (mqtt.username)")
-    said = f" ({detail})" if detail else ""
+    suffix = f" ({detail})" if detail else ""
     return ConnectionProblem(
         "closed before answer",
-        f"the broker closed the connection before it answered (no CONNACK){said}; likely causes: {'; '.join(causes)}",
+        f"the broker closed the connection before it answered (no CONNACK){suffix}; likely causes: {'; '.join(causes)}",
     )
 
 
@@ -113,11 +113,11 @@ def _likely_certificate_cause(settings: MqttSettings, client_id: str) -> str:
         return "it requires a client certificate (set mqtt.certificate_file and mqtt.private_key_file)"
     return (
         "the device's certificate is not active or not known there, or its policy does not allow the client id"
-        f" {client_id} to connect (AWS IoT Core closes without an answer then)"
+        f" {client_id} to connect (AWS IoT Core then closes the connection without an answer)"
     )
 
 
-def _alert(detail: str, settings: MqttSettings) -> ConnectionProblem | None:
+def _tls_alert(detail: str, settings: MqttSettings) -> ConnectionProblem | None:
     name = detail.upper().replace(" ", "_")
     for part, words in _ALERTS.items():
         if part in name:
@@ -129,7 +129,7 @@ def _alert(detail: str, settings: MqttSettings) -> ConnectionProblem | None:
 def connect_failed(error: OSError, settings: MqttSettings, client_id: str) -> ConnectionProblem:
     """Explain why the connection could not be established."""
     text = f"{type(error).__name__}: {error}"
-    if alert := _alert(str(error), settings):
+    if alert := _tls_alert(str(error), settings):
         return alert
     if "EOF" in text or isinstance(error, ConnectionResetError | BrokenPipeError):
         return closed_before_connack(settings, client_id, protocol_error=False, detail=text)
@@ -147,25 +147,25 @@ def connection_ended(reason: Any, client_id: str, *, by_message: bool, detail: s
     if by_message and code == _SESSION_TAKEN_OVER:
         return client_id_conflict(client_id, sure=True)
     hint = _ENDINGS.get(code, "").format(client_id=client_id) if by_message else (detail or "")
-    said = str(reason)
-    if not by_message and said == "Unspecified error":
-        said = "the broker closed it without a reason"
+    reason_text = str(reason)
+    if not by_message and reason_text == "Unspecified error":
+        reason_text = "the broker closed it without a reason"
         likely = f"it was restarted, or another client uses the client id {client_id}"
         hint = f"{hint}; {likely}" if hint else likely
-    text = f"the connection to the MQTT broker ended: {said}"
+    text = f"the connection to the MQTT broker ended: {reason_text}"
     return ConnectionProblem(f"ended {code if by_message else ''}", f"{text} ({hint})" if hint else text)
 
 
 def client_id_conflict(client_id: str, *, sure: bool, times: int = 0, unacknowledged: int = 0) -> ConnectionProblem:
-    """Explain a client id conflict: reported by the broker (``sure``), or inferred from short connections."""
-    advice = "give every device an id of its own (device_id or mqtt.client_id), and stop a second agent with this one"
+    """Explain a client id conflict, which the broker reports (``sure``) or which short connections indicate."""
+    advice = "use a different id for every device (device_id or mqtt.client_id), and stop any other agent with this id"
     if sure:
         return ConnectionProblem(
             CLIENT_ID_CONFLICT, f"another client uses the client id {client_id} and has taken this session; {advice}"
         )
-    other = " Or the broker closes it because of a message or a topic: check its policy for this device."
+    alternative = " Or the broker closes it because of a message or a topic: check its policy for this device."
     return ConnectionProblem(
         CLIENT_ID_CONFLICT,
         f"the broker accepted the connection and soon closed it, {times} times in a row: most likely another client"
-        f" uses the client id {client_id}; {advice}.{other if unacknowledged else ''}",
+        f" uses the client id {client_id}; {advice}.{alternative if unacknowledged else ''}",
     )

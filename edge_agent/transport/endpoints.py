@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 _LABEL = re.compile(r"[^\W_](?:[\w-]*[^\W_])?|[^\W_]?_[\w-]*", re.UNICODE)
-_LONGEST_NAME = 253
+_MAX_NAME_LENGTH = 253
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
@@ -57,8 +57,8 @@ def http_url(text: str) -> str:
     return text
 
 
-Host = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME), AfterValidator(host)]
-HostAndPort = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME + 6), AfterValidator(host_and_port)]
+Host = Annotated[str, Field(min_length=1, max_length=_MAX_NAME_LENGTH), AfterValidator(host)]
+HostAndPort = Annotated[str, Field(min_length=1, max_length=_MAX_NAME_LENGTH + 6), AfterValidator(host_and_port)]
 HttpUrl = Annotated[str, Field(min_length=8, max_length=2000), AfterValidator(http_url)]
 
 

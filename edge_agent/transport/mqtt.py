@@ -1,7 +1,7 @@
 """The connection to the MQTT broker (paho-mqtt).
 
 Every connection uses a new paho client, so paho queues no messages: unacknowledged messages fail back to the caller
-when a connection ends. A thread of its own connects, monitors and reconnects. Exceptions in callbacks are caught, so
+when a connection ends. A separate thread connects, monitors and reconnects. Exceptions in callbacks are caught, so
 they cannot end paho's network thread.
 
 Connection problems are logged once per kind, and once when they are resolved. ``diagnosis.py`` explains them.
@@ -17,11 +17,10 @@ from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.enums import MQTTErrorCode
 
 from edge_agent.transport import diagnosis
+from edge_agent.transport.client import ClientFactory, connect_client
 from edge_agent.transport.connection import DISCONNECT_TIMEOUT_S, QOS, MqttConnection, failed
 from edge_agent.transport.diagnosis import ConnectionProblem
 from edge_agent.transport.problem_log import ProblemLog
@@ -41,8 +40,6 @@ _SHORT_CONNECTION_S = 90.0
 within a minute."""
 _CONFLICT_AFTER = 3
 """Number of short connections in a row that indicates a client id conflict."""
-_SESSION_EXPIRY_S = 0xFFFF_FFFF
-"""The session never expires, as in MQTT 3.1.1."""
 
 CommandListener = Callable[[str, bytes], None]
 """Receives topic and payload on the network thread. Must return quickly."""
@@ -67,8 +64,7 @@ class MqttPublisher:
         self._topics = topics
         self._on_command = on_command
         self._clock = clock or SystemClock()
-        self._password = settings.read_password()
-        self._tls = settings.tls_context()
+        self._clients = ClientFactory(settings=settings, client_id=self.client_id)
         self._listeners: list[Callable[[], None]] = []
         self._connection: MqttConnection | None = None
         self._closing = threading.Event()
@@ -80,7 +76,7 @@ class MqttPublisher:
         self._connections = 0
         self._short_connections = 0
         """Consecutive connections that the broker accepted and soon closed."""
-        self._last_trouble: tuple[ConnectionProblem, datetime] | None = None
+        self._last_problem: tuple[ConnectionProblem, datetime] | None = None
         self.last_error: str | None = None
         """Why the last attempt failed or the last connection ended; None while connected."""
 
@@ -92,8 +88,8 @@ class MqttPublisher:
     @property
     def max_in_flight(self) -> int:
         connection = self._connection
-        said = None if connection is None else connection.receive_maximum
-        return min(self._settings.max_in_flight, said or self._settings.max_in_flight)
+        receive_maximum = None if connection is None else connection.receive_maximum
+        return min(self._settings.max_in_flight, receive_maximum or self._settings.max_in_flight)
 
     @property
     def client_id(self) -> str:
@@ -101,7 +97,7 @@ class MqttPublisher:
 
     def health(self) -> ConnectionHealth:
         """Return the connection section of the heartbeat."""
-        last = self._last_trouble
+        last = self._last_problem
         return ConnectionHealth(
             reconnects=max(self._connections - 1, 0),
             client_id_conflict=self._problems.kind == diagnosis.CLIENT_ID_CONFLICT,
@@ -141,14 +137,15 @@ class MqttPublisher:
     def _stable_after_s(self) -> float:
         """Minimum uptime of a stable connection, in seconds. During a client id conflict it exceeds the reconnect
         interval of the other client."""
-        taken_over = self._problems.kind == diagnosis.CLIENT_ID_CONFLICT
-        return max(_SHORT_CONNECTION_S, self._settings.reconnect_max_s) if taken_over else _STABLE_AFTER_S
+        has_conflict = self._problems.kind == diagnosis.CLIENT_ID_CONFLICT
+        return max(_SHORT_CONNECTION_S, self._settings.reconnect_max_s) if has_conflict else _STABLE_AFTER_S
 
     def _connect_once(self) -> float:
         """Connect, run until the connection ends, and return its uptime in seconds. Raises nothing."""
         connection: MqttConnection | None = None
         try:
-            connection = MqttConnection(client=self._new_client(), monotonic=self._clock.monotonic)
+            client = self._clients.new_client(will_topic=self._topics.status, will=self._status("offline"))
+            connection = MqttConnection(client=client, monotonic=self._clock.monotonic)
             self._run(connection)
         except OSError as error:
             self._report_problem(diagnosis.connect_failed(error, self._settings, self.client_id))
@@ -160,14 +157,14 @@ class MqttPublisher:
 
     def _run(self, connection: MqttConnection) -> None:
         client = connection.client
-        client.on_connect = lambda _c, _u, _f, reason, said: self._on_connect(connection, reason, said)
+        client.on_connect = lambda _c, _u, _f, reason, properties: self._on_connect(connection, reason, properties)
         client.on_disconnect = lambda _c, _u, flags, reason, _p: self._on_disconnect(connection, flags, reason)
         client.on_publish = lambda _c, _u, mid, reason, _p: connection.acknowledged(mid, reason)
         client.on_message = lambda _c, _u, message: self._on_message(message)
         client.on_subscribe = lambda _c, _u, _m, reasons, _p: self._on_subscribe(reasons)
         client.on_log = lambda _c, _u, level, text: _note_socket_error(connection, level, text)
         try:
-            self._connect(client)
+            connect_client(client, self._settings)
             client.loop_start()
             self._monitor(connection)
         finally:
@@ -178,24 +175,8 @@ class MqttPublisher:
             connection.fail("the connection to the MQTT broker was lost")
             self._notify_listeners()
 
-    def _connect(self, client: paho.Client) -> None:
-        settings = self._settings
-        if settings.protocol != "5":
-            client.connect(settings.host, settings.effective_port, settings.keepalive_s)
-            return
-        properties = Properties(PacketTypes.CONNECT)
-        if not settings.clean_session:
-            properties.SessionExpiryInterval = _SESSION_EXPIRY_S
-        client.connect(
-            settings.host,
-            settings.effective_port,
-            settings.keepalive_s,
-            clean_start=settings.clean_session,
-            properties=properties,
-        )
-
     def _monitor(self, connection: MqttConnection) -> None:
-        """Return when the connection has ended, hangs, or ``close`` was called; report the reason."""
+        """Wait until the connection ends or stalls, or ``close`` is called. Report the reason."""
         settings = self._settings
         if not connection.connack.wait(settings.connect_timeout_s):
             text = "the broker accepted the connection but does not answer"
@@ -229,43 +210,23 @@ class MqttPublisher:
         short = connection.uptime_s() < _SHORT_CONNECTION_S
         self._short_connections = self._short_connections + 1 if short else 0
         by_message = connection.ended_by_message
-        trouble = diagnosis.connection_ended(
+        problem = diagnosis.connection_ended(
             connection.ending, self.client_id, by_message=by_message, detail=connection.socket_error
         )
         if self._short_connections >= _CONFLICT_AFTER and not by_message:
-            trouble = diagnosis.client_id_conflict(
+            problem = diagnosis.client_id_conflict(
                 self.client_id, sure=False, times=self._short_connections, unacknowledged=connection.unacknowledged
             )
-        self._report_problem(trouble)
+        self._report_problem(problem)
 
-    def _new_client(self) -> paho.Client:
-        settings = self._settings
-        five = settings.protocol == "5"
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self.client_id,
-            clean_session=None if five else settings.clean_session,
-            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = settings.connect_timeout_s
-        client.max_inflight_messages_set(0)  # no limit here: the sender limits the window
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        if settings.username is not None:
-            password = None if self._password is None else self._password.get_secret_value()
-            client.username_pw_set(settings.username, password)
-        client.will_set(self._topics.status, self._status("offline"), qos=QOS, retain=True)
-        return client
-
-    def _on_connect(self, connection: MqttConnection, reason: Any, said: Any) -> None:
+    def _on_connect(self, connection: MqttConnection, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._report_problem(diagnosis.connection_refused(reason, self._settings, self.client_id))
             connection.refused = True
             connection.closed.set()
             connection.connack.set()
             return
-        connection.receive_maximum = getattr(said, "ReceiveMaximum", None)
+        connection.receive_maximum = getattr(properties, "ReceiveMaximum", None)
         try:
             if self._on_command is not None:
                 self._subscribe(connection)
@@ -285,7 +246,7 @@ class MqttPublisher:
 
     def _subscribe(self, connection: MqttConnection) -> None:
         code, _ = connection.client.subscribe(self._topics.commands_filter, QOS)
-        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:  # the connection has just ended, which is reported elsewhere
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:  # the connection just ended; _monitor reports it
             logger.debug("cannot subscribe to commands: %s", paho.error_string(code))
 
     def _on_subscribe(self, reasons: list[Any]) -> None:
@@ -321,10 +282,10 @@ class MqttPublisher:
         """Publish the status ``offline``: the broker does not publish the last will after a clean disconnect."""
         if connection.closed.is_set():
             return
-        done = connection.publish(self._topics.status, self._status("offline", at_now=True), retain=True)
-        said = threading.Event()
-        done.add_done_callback(lambda _: said.set())
-        said.wait(DISCONNECT_TIMEOUT_S)
+        future = connection.publish(self._topics.status, self._status("offline", at_now=True), retain=True)
+        acknowledged = threading.Event()
+        future.add_done_callback(lambda _: acknowledged.set())
+        acknowledged.wait(DISCONNECT_TIMEOUT_S)
 
     def _status(self, status: Any, *, at_now: bool = False) -> bytes:
         """Return the status message. The last will has no timestamp, because it is created at connect time."""
@@ -335,7 +296,7 @@ class MqttPublisher:
     def _report_problem(self, problem: ConnectionProblem) -> None:
         """Report a connection problem, which is logged once per kind."""
         self.last_error = problem.text
-        self._last_trouble = (problem, self._clock.now())
+        self._last_problem = (problem, self._clock.now())
         self._problems.report(problem.kind, problem.text)
 
     def _notify_listeners(self) -> None:

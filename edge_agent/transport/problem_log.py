@@ -1,4 +1,4 @@
-"""Logs a continuing problem once: again when the kind of problem changes, and when it is resolved."""
+"""Logs a continuing problem once, again when its kind changes, and when it is resolved."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ class ProblemLog:
     def recovered(self, text: str) -> None:
         """Report that the problem is resolved. Logs a line if there was one."""
         with self._lock:
-            was, self._kind = self._kind, None
-        if was is not None:
+            ended, self._kind = self._kind, None
+        if ended is not None:
             self._logger.info("%s: %s", self._subject, text)

@@ -13,7 +13,7 @@ from shared.errors import PermanentError, TransientError, VedetteError
 from shared.tls_errors import explain_tls_error
 
 _REFUSALS = {
-    "AccessDenied": "access is denied: the role may only write under this device's own prefix",
+    "AccessDenied": "access is denied: the role may write only below this device's prefix",
     "AllAccessDisabled": "access is denied",
     "NoSuchBucket": "there is no such bucket",
     "InvalidBucketName": "the bucket name is invalid",

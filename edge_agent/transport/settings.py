@@ -1,4 +1,4 @@
-"""Endpoints and credentials of the broker and the image store. Secrets stay in files or environment variables."""
+"""Settings of delivery: the broker, the image store, and the sender. Secrets stay in files or environment variables."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ class MqttSettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.certificate_file is None) != (self.private_key_file is None):
-            raise ValueError("certificate_file and private_key_file belong together: set both or neither")
+            raise ValueError("set both certificate_file and private_key_file, or neither")
         if self.password_file is not None and self.password_env is not None:
             raise ValueError("set password_file or password_env, not both")
         if self.username is None and (self.password_file or self.password_env):
-            raise ValueError("a password needs a username")
+            raise ValueError("a password requires username")
         return self
 
     @property
@@ -183,4 +183,30 @@ class S3Settings(Settings):
     )
     read_timeout_s: float = Field(
         default=15.0, gt=0, description="Time limit for a response. A higher value tolerates a slower store."
+    )
+
+
+class SenderSettings(Settings):
+    """Parallelism and retry intervals of delivery."""
+
+    upload_threads: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="Number of parallel image uploads. A higher value uses more bandwidth and memory.",
+    )
+    retry_min_s: float = Field(
+        default=1.0, gt=0, description="Wait before the first retry. It doubles with each further failure."
+    )
+    retry_max_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Maximum wait between retries. A higher value sends fewer requests during an outage.",
+    )
+    clock_wait_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="How long delivery waits after the start for the device's clock to be set, while it shows a year "
+        "before 2025. Events then carry the correct time. Raise it if network time arrives late. 0: no wait.",
     )

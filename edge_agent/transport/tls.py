@@ -12,7 +12,7 @@ def client_context(
     *, ca_file: Path | None, certificate_file: Path | None, private_key_file: Path | None
 ) -> ssl.SSLContext:
     """Return a TLS 1.2+ context. Raises ConfigurationError that names an unusable file."""
-    context = _trusting(ca_file)
+    context = _context_with_ca(ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate_file is not None:
         for path in (certificate_file, private_key_file):
@@ -29,7 +29,7 @@ def client_context(
     return context
 
 
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+def _context_with_ca(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None and not ca_file.is_file():
         raise ConfigurationError(f"no such CA file: {ca_file}")
     try:

@@ -25,6 +25,7 @@ LARGE_ON_ONE_SUBJECT: Final = {
     "edge_agent/detect": "from a frame to detections: when the detector runs, on which part, and which results count",
     "edge_agent/motion": "from brightness planes to moving regions: the background, and each kind of change to reject",
     "edge_agent/outbox": "one SQLite file: its tables, its limits, and what is taken out of it",
+    "edge_agent/transport": "delivery of the outbox to the broker and the image store",
     "edge_agent/events/rules": "one file for each rule, and the state that rules share",
     "infra/local/aws": "one file for each AWS service, and the parts that they share",
     "shared": "the contract: one file for each kind of message, name or identifier",

@@ -12,8 +12,8 @@ import pytest
 
 from edge_agent.outbox import Outbox
 from edge_agent.transport.s3 import S3Store
-from edge_agent.transport.sender import Sender, SenderSettings
-from edge_agent.transport.settings import S3Settings
+from edge_agent.transport.sender import Sender
+from edge_agent.transport.settings import S3Settings, SenderSettings
 from infra.local.servers.aws import AwsServer
 from tests.support.backing_services import BrokerFixture
 from tests.support.edge.delivery_harness import DeviceProcess, pause, subscribed

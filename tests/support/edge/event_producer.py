@@ -17,8 +17,8 @@ from edge_agent.device.commands import CommandDispatcher, CommandHandlers, Reply
 from edge_agent.device.health import HeartbeatLoop
 from edge_agent.outbox import Outbox
 from edge_agent.transport.mqtt import MqttPublisher
-from edge_agent.transport.sender import Sender, SenderSettings
-from edge_agent.transport.settings import MqttSettings
+from edge_agent.transport.sender import Sender
+from edge_agent.transport.settings import MqttSettings, SenderSettings
 from shared.clock import SystemClock
 from shared.commands import Command
 from shared.errors import PermanentError

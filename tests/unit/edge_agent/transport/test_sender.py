@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.outbox import Outbox
-from edge_agent.transport.sender import Sender, SenderSettings
+from edge_agent.transport.sender import Sender
+from edge_agent.transport.settings import SenderSettings
 from shared.clock import ManualClock
 from shared.errors import PermanentError, TransientError
 from tests.support.edge.fake_transport import FakePublisher, FakeStore
