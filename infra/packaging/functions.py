@@ -1,4 +1,7 @@
-"""The contents of each function's artefact; a test compares this table with the imports."""
+"""The Lambda functions, and the contents of each function's artefact.
+
+``FUNCTIONS`` is the only list of them. Tests compare it with ``template.yaml`` and with the imports of the handlers.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,11 @@ class FunctionCode:
     handler: str
     requirements: str
     parts: tuple[str, ...]
+
+    @property
+    def entry_point(self) -> str:
+        """The handler as Lambda imports it: ``module.function``."""
+        return f"{self.handler}.handler"
 
 
 FUNCTIONS: Final = {

@@ -60,10 +60,10 @@ def _example_event(_: str) -> str:
 
 def _example_fanout(template: str) -> str:
     """Repeat the resources of the fan-out to Redis under other names, with the example as target."""
-    names = ("FanoutQueue", "FanoutDeadLetters", "FanoutSubscription", "FanoutQueuePolicy", "FanoutFunction")
-    blocks = [re.search(rf"^  {name}:\n(?:    .*\n|\n)+", template, re.MULTILINE) for name in (*names, "FanoutLogs")]
+    names = ("Queue", "DeadLetters", "Subscription", "QueuePolicy", "Function", "Logs", "DeadLettersAlarm")
+    blocks = [re.search(rf"^  Fanout{name}:\n(?:    .*\n|\n)+", template, re.MULTILINE) for name in names]
     copied = "".join(block[0].rstrip("\n") + "\n\n" for block in blocks if block is not None)
-    assert copied.count("Type: AWS") >= len(names)
+    assert copied.count("Type: AWS") == len(names)
     toy = copied.replace("Fanout", "FanoutToy").replace("FANOUT_TARGET: redis", "FANOUT_TARGET: toy")
     return template.replace("\n  FanoutQueue:\n", f"\n{toy}  FanoutQueue:\n", 1)
 
@@ -116,18 +116,17 @@ EXAMPLES: Final = {
                 "def build(settings):\n    return ToyTarget()\n"
             ),
             "cloud_functions/fanout/targets/__init__.py": _insert(
-                r"^TARGETS: .*\{\n", '    "toy": "cloud_functions.fanout.targets.toy:build",\n'
+                r"^TARGETS: .*\{\n",
+                '    "toy": TargetEntry("cloud_functions.fanout.targets.toy:build", variable="REDIS_URL"),\n',
             ),
             "template.yaml": _example_fanout,
-            "infra/packaging/Makefile": _insert(
-                r"\Z",
-                '\nbuild-FanoutToyFunction:\n\t@$(PYTHON) -m infra.packaging.build fanout "$(ARTIFACTS_DIR)"\n',
-            ),
         },
         check=(
             "from cloud_functions.fanout.targets import build_target\n"
             "from cloud_functions.settings import FanoutSettings\n"
+            "from infra.local.aws.resources import QUEUES\n"
             "assert build_target(FanoutSettings(target='toy')).deliver([]) == set()\n"
+            "assert 'vedette-fanout-toy' in QUEUES\n"
         ),
         tests=("tests/integration/test_template.py",),
     ),

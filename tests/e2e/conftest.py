@@ -33,7 +33,7 @@ class RunningStack:
         return self.stack.urls[url]
 
     def pid_of(self, part: str) -> int:
-        """Return the pid of a part or of one of its functions (``ingest``, ``fanout``)."""
+        """Return the pid of a part or of one of its functions (``ingest``, ``fanout-redis``)."""
         from infra.local.processes.process import PidFile
 
         identity = PidFile(self.state.run / f"{part}.pid").read()

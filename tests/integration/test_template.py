@@ -13,17 +13,12 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
+from cloud_functions.fanout.targets import TARGETS
 from infra.packaging.functions import FUNCTIONS, PLATFORM, PYTHON_VERSION
 from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER, DeviceTopics
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = ROOT / "infra/packaging/Makefile"
-FUNCTION_NAMES = dict(
-    re.findall(
-        r"^build-(\w+):\n\t.* infra\.packaging\.build (\w+) ", MAKEFILE.read_text(encoding="utf-8"), re.MULTILINE
-    )
-)
-"""The row of the packaging table for the logical id of each function in the template."""
 # Variables that Lambda and configure_logging read.
 NOT_OURS = {"PYTHONNODEBUGRANGES", "LOG_LEVEL"}
 
@@ -129,17 +124,54 @@ def test_no_statement_has_wildcard_actions_or_resources(template: dict[str, Any]
 def test_each_function_agrees_with_the_packaging_table(template: dict[str, Any]) -> None:
     """Handler, runtime and platform agree with the packaging table, and the Makefile has the build target."""
     functions = _of_type(template, "AWS::Serverless::Function")
-    assert set(functions) == set(FUNCTION_NAMES)
-    assert set(FUNCTION_NAMES.values()) == set(FUNCTIONS)
-    for name, row in FUNCTION_NAMES.items():
-        module = FUNCTIONS[row].handler
-        assert functions[name]["Handler"] == f"{module}.handler"
-        assert importlib.util.find_spec(module) is not None
+    rows = {name: _built_by_make(name) for name in functions}
+    assert set(rows.values()) == set(FUNCTIONS)
+    for name, row in rows.items():
+        assert functions[name]["Handler"] == FUNCTIONS[row].entry_point
+        assert importlib.util.find_spec(FUNCTIONS[row].handler) is not None
         assert template["Resources"][name]["Metadata"] == {"BuildMethod": "makefile", "WorkingDirectory": "."}
     common = template["Globals"]["Function"]
     assert common["Runtime"] == f"python{PYTHON_VERSION}"
     assert common["Architectures"] == ["arm64"]
     assert PLATFORM.startswith("aarch64-")
+
+
+def _built_by_make(logical_id: str) -> str:
+    """Return the row of ``FUNCTIONS`` that make builds for a function of the template."""
+    command = ["make", "-n", "-f", str(MAKEFILE), f"build-{logical_id}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    built = re.search(r" -m infra\.packaging\.build (\w+) ", done.stdout)
+    assert built is not None, done.stdout
+    return built[1]
+
+
+def test_each_fan_out_target_has_its_own_function_and_queue(template: dict[str, Any]) -> None:
+    """The targets are those of the table. Each queue is subscribed to the topic, has dead letters and an alarm."""
+    functions = {
+        name: function
+        for name, function in _of_type(template, "AWS::Serverless::Function").items()
+        if function["Handler"] == FUNCTIONS["fanout"].entry_point
+    }
+    variables = {name: function["Environment"]["Variables"] for name, function in functions.items()}
+    assert sorted(values["FANOUT_TARGET"] for values in variables.values()) == sorted(TARGETS)
+    assert all(TARGETS[values["FANOUT_TARGET"]].variable in values for values in variables.values())
+    queues = [function["Events"]["Messages"]["Properties"]["Queue"] for function in functions.values()]
+    topic = {"Ref": "EventsTopic"}
+    subscribed = [
+        subscription["Endpoint"]
+        for subscription in _of_type(template, "AWS::SNS::Subscription").values()
+        if subscription["Protocol"] == "sqs"
+        and subscription["RawMessageDelivery"]
+        and subscription["TopicArn"] == topic
+    ]
+    writable = [
+        statement["Resource"]
+        for policy in _of_type(template, "AWS::SQS::QueuePolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Condition"] == {"ArnEquals": {"aws:SourceArn": topic}}
+    ]
+    assert len(set(map(str, queues))) == len(TARGETS)
+    assert sorted(map(str, queues)) == sorted(map(str, subscribed)) == sorted(map(str, writable))
 
 
 def test_the_code_reads_every_environment_variable(template: dict[str, Any]) -> None:
@@ -173,8 +205,12 @@ def test_kafka_is_optional_and_loses_nothing(template: dict[str, Any]) -> None:
 def test_every_queue_has_dead_letters_and_encryption(template: dict[str, Any]) -> None:
     """Queues redrive to dead letters, their visibility timeout is six times the function's, and all are encrypted."""
     queues = _of_type(template, "AWS::SQS::Queue")
-    for name in ("IngestQueue", "FanoutQueue"):
-        assert "DeadLetters" in str(queues[name]["RedrivePolicy"]["deadLetterTargetArn"])
+    working = [name for name in queues if not name.endswith("DeadLetters")]
+    assert len(working) == 1 + len(TARGETS)
+    for name in working:
+        assert queues[name]["RedrivePolicy"]["deadLetterTargetArn"] == {
+            "Fn::GetAtt": [name.replace("Queue", "DeadLetters"), "Arn"]
+        }
         function = template["Resources"][name.replace("Queue", "Function")]["Properties"]
         timeout = function.get("Timeout", template["Globals"]["Function"]["Timeout"])
         assert queues[name]["VisibilityTimeout"] >= 6 * timeout
@@ -199,8 +235,9 @@ def test_cloud_b6_guide_documents_retries_and_redrive(template: dict[str, Any]) 
 def test_dead_letters_and_a_standstill_raise_alarms(template: dict[str, Any]) -> None:
     """Rejected messages and messages that wait too long have an alarm."""
     alarmed = {str(alarm["Dimensions"][0]["Value"]) for alarm in _of_type(template, "AWS::CloudWatch::Alarm").values()}
-    for queue in ("IngestDeadLetters", "FanoutDeadLetters", "IngestQueue"):
-        assert any(queue in target for target in alarmed), queue
+    dead_letters = [name for name in _of_type(template, "AWS::SQS::Queue") if name.endswith("DeadLetters")]
+    for queue in (*dead_letters, "IngestQueue"):
+        assert str({"Fn::GetAtt": [queue, "QueueName"]}) in alarmed, queue
 
 
 def test_pictures_are_private(template: dict[str, Any]) -> None:

@@ -1,10 +1,14 @@
-"""Targets of events. To add one: a module here, a row in ``TARGETS``, and a queue in ``template.yaml``."""
+"""The targets that events are delivered to.
+
+``TARGETS`` is the only list of them. The queues of the one-machine stack are derived from it, and a test compares it
+with ``template.yaml``. To add a target: a module here, a row in the table, and its resources in the template.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from cloud_functions.fanout.messages import Delivery
 from cloud_functions.settings import FanoutSettings
@@ -19,17 +23,26 @@ class Target(Protocol):
         ...
 
 
-TARGETS: Final = {
-    "redis": "cloud_functions.fanout.targets.redis:build",
+class TargetEntry(NamedTuple):
+    """One row of the table of targets."""
+
+    builder: str
+    """``module:function``, which returns the target for its settings. Only the function of that target imports it."""
+    variable: str
+    """The environment variable with the address of the receiver. The one-machine stack runs a target if it is set."""
+
+
+TARGETS: Final[Mapping[str, TargetEntry]] = {
+    "redis": TargetEntry("cloud_functions.fanout.targets.redis:build", variable="REDIS_URL"),
 }
-"""The builder of each target, as ``module:function``; only the function of that target imports it."""
+"""By name, which is the value of ``FANOUT_TARGET``."""
 
 
 def build_target(settings: FanoutSettings) -> Target:
     """Return the target that the settings name, without opening a connection."""
-    builder = TARGETS.get(settings.target)
-    if builder is None:
+    entry = TARGETS.get(settings.target)
+    if entry is None:
         raise ConfigurationError(f"FANOUT_TARGET is {settings.target!r}; known targets: {', '.join(sorted(TARGETS))}")
-    module, name = builder.split(":")
+    module, name = entry.builder.split(":")
     target: Target = getattr(importlib.import_module(module), name)(settings)
     return target

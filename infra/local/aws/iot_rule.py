@@ -27,12 +27,12 @@ from infra.local.aws.http_handler import ProgramHandler
 from infra.local.aws.ingest_event_source import Inbox, IngestEventSourceMapping, ReceivedMessage
 from infra.local.aws.lambda_function import LambdaFunction
 from infra.local.processes.ports import LOOPBACK
+from infra.packaging.functions import FUNCTIONS
 from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER
 
 log = logging.getLogger(__name__)
 
 RULE_FILTERS = (EVENTS_FILTER, HEARTBEAT_FILTER, STATUS_FILTER, REPLIES_FILTER)
-INGEST_HANDLER = "cloud_functions.ingest.handler.handler"
 _CLIENT_ID = "vedette-rule"
 _DATA_PLANE_CLIENT_ID = "vedette-data-plane"
 _MAX_PAYLOAD_BYTES = 128 * 1024  # AWS IoT Core's limit
@@ -180,7 +180,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
 
     url = os.environ["MQTT_URL"]
-    ingest = LambdaFunction(name="ingest", handler=INGEST_HANDLER, environment={}, folder=options.state)
+    ingest = LambdaFunction(
+        name="ingest", handler=FUNCTIONS["ingest"].entry_point, environment={}, folder=options.state
+    )
     ingest.start()
     commands = connect(url, client_id=_DATA_PLANE_CLIENT_ID, persistent=False)
     commands.loop_start()
@@ -189,8 +191,8 @@ def main() -> int:
     inbox = Inbox()
     rule = RuleSubscription(client=connect(url, client_id=_CLIENT_ID, persistent=True, manual_ack=True), inbox=inbox)
     rule.start()
-    watch = NetworkThreadMonitor(clients=[_CLIENT_ID, _DATA_PLANE_CLIENT_ID], stopped=stopped)
-    threading.Thread(target=watch.run, name="network-watch", daemon=True).start()
+    monitor = NetworkThreadMonitor(clients=[_CLIENT_ID, _DATA_PLANE_CLIENT_ID], stopped=stopped)
+    threading.Thread(target=monitor.run, name="network-monitor", daemon=True).start()
     IngestEventSourceMapping(inbox=inbox, invoke=ingest.invoke, acknowledger=rule).run(stopped)
 
     rule.stop()
@@ -198,7 +200,7 @@ def main() -> int:
     commands.disconnect()
     commands.loop_stop()
     ingest.stop()
-    return 1 if watch.failed else 0
+    return 1 if monitor.failed else 0
 
 
 if __name__ == "__main__":

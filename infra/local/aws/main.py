@@ -1,4 +1,4 @@
-"""The process behind ``AwsServer``: S3 on a folder, SNS and SQS on a file, the fan-out function, and moto for the rest.
+"""The process behind ``AwsServer``: S3 on a folder, SNS and SQS on a file, fan-out functions, and moto for the rest.
 
 Without ``--state`` it serves moto only, for tests. With it, moto is imported on the first request for another service,
 which does not occur on a running stack; this saves half a second at every start.
@@ -16,16 +16,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cloud_functions.fanout.targets import TARGETS
 from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
 from infra.local.aws.lambda_function import LambdaFunction
 from infra.local.aws.messaging import Messaging
 from infra.local.aws.object_store import ObjectFolder, ObjectStore
 from infra.local.aws.queue_file import QueueFile
-from infra.local.aws.resources import BUCKET, FANOUT_DEAD_QUEUE, FANOUT_QUEUE
+from infra.local.aws.resources import BUCKET, FANOUT_QUEUES, dead_letter_queue
 from infra.local.aws.wsgi import Application, Environ, OriginGuard, StartResponse
 from infra.local.processes.ports import LOOPBACK
-
-FANOUT_HANDLER = "cloud_functions.fanout.handler.handler"
+from infra.packaging.functions import FUNCTIONS
 
 
 class Moto:
@@ -62,7 +62,7 @@ def make_server(port: int, application: Application) -> Any:
 
 
 def main() -> None:
-    """Serve until SIGTERM; the environment is that of the fan-out function."""
+    """Serve until SIGTERM; the environment is that of the fan-out functions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state", type=Path, help="the stack's state folder; without it, moto alone")
@@ -85,15 +85,45 @@ def _serve_stack(port: int, state: Path, stopped: threading.Event) -> None:
     folder = ObjectFolder(state / "objects")
     folder.make_bucket(BUCKET)
     queues = QueueFile(state / "queues.db")
-    application = ObjectStore(folder=folder, fallback=Messaging(queues=queues, fallback=Moto()))
-    fanout = LambdaFunction(name="fanout", handler=FANOUT_HANDLER, environment={}, folder=state)
-    fanout.start()
-    _serve(make_server(port, application))
+    targets = [name for name, entry in TARGETS.items() if os.environ.get(entry.variable)]
+    messaging = Messaging(queues=queues, subscribers=[FANOUT_QUEUES[name] for name in targets], fallback=Moto())
+    deliveries = [
+        threading.Thread(target=_deliver, args=(name, queues, state, stopped), name=f"fanout-{name}")
+        for name in targets
+    ]
+    for delivery in deliveries:
+        delivery.start()
+    _serve(make_server(port, ObjectStore(folder=folder, fallback=messaging)))
+    stopped.wait()
+    for delivery in deliveries:
+        delivery.join()
+
+
+def _deliver(target: str, queues: QueueFile, state: Path, stopped: threading.Event) -> None:
+    """Run the fan-out function of one target until ``stopped`` is set; set it if that fails.
+
+    The function is started here, because a process ends with the thread that started it.
+    """
+    try:
+        _run_fanout(target, queues, state, stopped)
+    finally:
+        stopped.set()  # after an error the supervisor restarts this process
+
+
+def _run_fanout(target: str, queues: QueueFile, state: Path, stopped: threading.Event) -> None:
+    function = LambdaFunction(
+        name=f"fanout-{target}",
+        handler=FUNCTIONS["fanout"].entry_point,
+        environment={"FANOUT_TARGET": target},
+        folder=state,
+    )
+    function.start()
+    queue = FANOUT_QUEUES[target]
     mapping = FanoutEventSourceMapping(
-        queues=queues, queue=FANOUT_QUEUE, dead_queue=FANOUT_DEAD_QUEUE, invoke=fanout.invoke
+        queues=queues, queue=queue, dead_queue=dead_letter_queue(queue), invoke=function.invoke
     )
     mapping.run(stopped)
-    fanout.stop()
+    function.stop()
 
 
 def _serve(server: Any) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from infra.local.aws.queue_file import QueueFile
-from infra.local.aws.resources import HUB_SUBSCRIBERS, HUB_TOPIC_ARN, QUEUES, queue_arn
+from infra.local.aws.resources import HUB_TOPIC_ARN, QUEUES, queue_arn
 from infra.local.aws.sqs_event import QueueMessage
 from infra.local.aws.wsgi import Application, Environ, StartResponse, body_of, service_of
 
@@ -27,8 +27,10 @@ _SNS_NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
 class Messaging:
     """The WSGI application for SNS and SQS; all other requests go to ``fallback``."""
 
-    def __init__(self, *, queues: QueueFile, fallback: Application) -> None:
+    def __init__(self, *, queues: QueueFile, subscribers: Sequence[str], fallback: Application) -> None:
+        """``subscribers``: the queues that receive a copy of every message published to the topic."""
         self._queues = queues
+        self._subscribers = subscribers
         self._fallback = fallback
         self._topic_calls: dict[str, Callable[[Mapping[str, str]], str]] = {
             "Publish": self._publish,
@@ -97,12 +99,12 @@ class Messaging:
 
     def _fan_out(self, messages: list[tuple[str, str]]) -> list[str]:
         ids = [str(uuid4()) for _ in messages]
-        for queue in HUB_SUBSCRIBERS:
+        for queue in self._subscribers:
             ids = self._queues.put(queue, messages)
         return ids
 
     def _topic_attributes(self, form: Mapping[str, str]) -> str:
-        attributes = {"TopicArn": form["TopicArn"], "SubscriptionsConfirmed": str(len(HUB_SUBSCRIBERS))}
+        attributes = {"TopicArn": form["TopicArn"], "SubscriptionsConfirmed": str(len(self._subscribers))}
         entries = "".join(f"<entry><key>{key}</key><value>{value}</value></entry>" for key, value in attributes.items())
         return f"<Attributes>{entries}</Attributes>"
 

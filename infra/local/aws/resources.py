@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from cloud_functions.fanout.targets import TARGETS
 from infra.local.servers.aws import ACCOUNT, REGION
 
 BUCKET = "vedette-local"
 HUB_TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:vedette-events"
 INGEST_QUEUE = "vedette-ingest"
-DEAD_LETTER_QUEUE = "vedette-ingest-dead"
-FANOUT_QUEUE = "vedette-fanout-redis"
-FANOUT_DEAD_QUEUE = "vedette-fanout-redis-dead"
-QUEUES = (INGEST_QUEUE, DEAD_LETTER_QUEUE, FANOUT_QUEUE, FANOUT_DEAD_QUEUE)
-HUB_SUBSCRIBERS = (FANOUT_QUEUE,)
-"""The queues that receive a copy of every message published to the hub."""
+FANOUT_QUEUES = {target: f"vedette-fanout-{target}" for target in TARGETS}
+"""The queue of each fan-out target."""
+
+
+def dead_letter_queue(queue: str) -> str:
+    """Return the name of the dead-letter queue of ``queue``."""
+    return f"{queue}-dead"
+
+
+DEAD_LETTER_QUEUE = dead_letter_queue(INGEST_QUEUE)
+QUEUES = tuple(name for queue in (INGEST_QUEUE, *FANOUT_QUEUES.values()) for name in (queue, dead_letter_queue(queue)))
+"""All queues."""
 
 
 def queue_url(endpoint_url: str, queue: str) -> str:

@@ -13,7 +13,7 @@ from cloud_functions.fanout.handler import build_fanout
 from cloud_functions.fanout.messages import Delivery, read_deliveries
 from cloud_functions.fanout.targets import TARGETS, build_target
 from cloud_functions.observability import InMemoryMetrics
-from cloud_functions.settings import FanoutSettings
+from cloud_functions.settings import Environment, FanoutSettings
 from shared.errors import ConfigurationError
 
 AWS_EVENTS = Path(__file__).resolve().parents[3] / "aws_events"
@@ -94,5 +94,14 @@ def test_a_wrong_configuration_is_reported() -> None:
 
 def test_every_target_of_the_table_can_be_built() -> None:
     """A target connects on first use, not when it is built."""
-    for name in TARGETS:
-        assert hasattr(build_target(FanoutSettings(target=name, redis_url="redis://127.0.0.1:1")), "deliver")
+    for name, entry in TARGETS.items():
+        variables = {"FANOUT_TARGET": name, entry.variable: "redis://127.0.0.1:1"}
+        settings = FanoutSettings.from_environment(Environment(variables))
+        assert hasattr(build_target(settings), "deliver")
+
+
+def test_a_target_requires_its_variable() -> None:
+    """The table names the variable without which the target cannot be built."""
+    for name, entry in TARGETS.items():
+        with pytest.raises(ConfigurationError, match=entry.variable):
+            build_target(FanoutSettings.from_environment(Environment({"FANOUT_TARGET": name})))

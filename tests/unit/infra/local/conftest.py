@@ -14,7 +14,7 @@ from infra.local.aws.main import make_server
 from infra.local.aws.messaging import Messaging
 from infra.local.aws.object_store import ObjectFolder, ObjectStore
 from infra.local.aws.queue_file import QueueFile
-from infra.local.aws.resources import BUCKET
+from infra.local.aws.resources import BUCKET, FANOUT_QUEUES
 from infra.local.aws.wsgi import Environ, StartResponse
 from infra.local.processes.ports import LOOPBACK
 from infra.local.servers.aws import REGION
@@ -37,7 +37,8 @@ class Endpoint:
         self.objects.make_bucket(BUCKET)
         port = reserve_port()
         self.url = f"http://{LOOPBACK}:{port}"
-        messaging = Messaging(queues=self.queues, fallback=fallback_service)
+        subscribers = [FANOUT_QUEUES["redis"]]
+        messaging = Messaging(queues=self.queues, subscribers=subscribers, fallback=fallback_service)
         self._server = make_server(port, ObjectStore(folder=self.objects, fallback=messaging))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()

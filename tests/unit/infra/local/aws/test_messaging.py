@@ -12,17 +12,19 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from infra.local.aws.queue_file import QueueFile
-from infra.local.aws.resources import DEAD_LETTER_QUEUE, FANOUT_QUEUE, HUB_TOPIC_ARN, queue_url
+from infra.local.aws.resources import DEAD_LETTER_QUEUE, FANOUT_QUEUES, HUB_TOPIC_ARN, queue_url
 from infra.local.aws.sqs_event import sqs_event
 from tests.unit.infra.local.conftest import Endpoint
+
+REDIS_QUEUE = FANOUT_QUEUES["redis"]
 
 
 def test_a_published_message_reaches_the_fan_out_queue(endpoint: Endpoint) -> None:
     """The body is the message itself, as with raw message delivery, and the attributes are those of an SQS event."""
     attributes = {"class_name": {"DataType": "String", "StringValue": "car & van"}}
     endpoint.client("sns").publish(TopicArn=HUB_TOPIC_ARN, Message='{"id": 1}', MessageAttributes=attributes)
-    (message,) = endpoint.queues.take(FANOUT_QUEUE, most=10, hidden_s=1)
-    record = json.loads(sqs_event(FANOUT_QUEUE, [message]))["Records"][0]
+    (message,) = endpoint.queues.take(REDIS_QUEUE, most=10, hidden_s=1)
+    record = json.loads(sqs_event(REDIS_QUEUE, [message]))["Records"][0]
     assert record["body"] == '{"id": 1}'
     assert record["messageAttributes"] == {"class_name": {"dataType": "String", "stringValue": "car & van"}}
 
@@ -40,7 +42,7 @@ def test_a_batch_is_published_in_order(endpoint: Endpoint) -> None:
     response = endpoint.client("sns").publish_batch(TopicArn=HUB_TOPIC_ARN, PublishBatchRequestEntries=entries)
     assert [entry["Id"] for entry in response["Successful"]] == [f"n{number}" for number in range(10)]
     assert not response.get("Failed")
-    taken = endpoint.queues.take(FANOUT_QUEUE, most=100, hidden_s=1)
+    taken = endpoint.queues.take(REDIS_QUEUE, most=100, hidden_s=1)
     assert [message.body for message in taken] == [f"ä {number}" for number in range(10)]
 
 
@@ -160,8 +162,8 @@ def test_cloud_c10_a_failed_write_is_rolled_back(tmp_path: Path) -> None:
     """If SQLite cannot store one message of a batch, none is stored, and no transaction stays open."""
     queues = QueueFile(tmp_path / "queues.db")
     with pytest.raises(UnicodeEncodeError):
-        queues.put(FANOUT_QUEUE, [("first", "{}"), ("\ud800", "{}")])
-    queues.put(FANOUT_QUEUE, [("second", "{}")])
+        queues.put(REDIS_QUEUE, [("first", "{}"), ("\ud800", "{}")])
+    queues.put(REDIS_QUEUE, [("second", "{}")])
     queues.delete([str(10**30), "٣"])
-    assert [message.body for message in queues.take(FANOUT_QUEUE, most=10, hidden_s=1)] == ["second"]
+    assert [message.body for message in queues.take(REDIS_QUEUE, most=10, hidden_s=1)] == ["second"]
     queues.close()
