@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from cloud_functions.db.devices.gaps import claim_due_gaps
 from cloud_functions.device_commands import request_resends
-from cloud_functions.ingest.chunk import EventChunk
 from cloud_functions.ingest.context import IngestContext
 from cloud_functions.ingest.device_messages import DEVICE_MESSAGE_KINDS, MessageLimits, record_device_message
 from cloud_functions.ingest.progress import BatchProgress, BatchResult
 from cloud_functions.ingest.publish import match_publications, publications
 from cloud_functions.ingest.seal import seal_rejections
 from cloud_functions.ingest.sources.messages import Invocation, Message, Rejection, read_invocation
-from cloud_functions.ingest.store import EventStore
+from cloud_functions.ingest.storage.chunk import EventChunk
+from cloud_functions.ingest.storage.event_store import EventStore
 from shared.errors import ConfigurationError, ContractError, PermanentError, TransientError, VedetteError
 from shared.topics import TopicAddress, parse_topic
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cloud_functions.ingest.publish import Publication
 from cloud_functions.ingest.sources.messages import Message, Rejection
-from cloud_functions.ingest.transaction import ChunkResult
+from cloud_functions.ingest.storage.transaction import ChunkResult
 from cloud_functions.ingest.validation import ValidatedEvent
 
 

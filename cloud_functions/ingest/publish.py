@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cloud_functions.aws import MAX_BATCH_BYTES, AwsClients, aws_error, entry_batches
 from cloud_functions.db.events.record import truncated_data
-from cloud_functions.ingest.documents import EventDocument
+from cloud_functions.ingest.storage.documents import EventDocument
 from cloud_functions.ingest.validation import ValidatedEvent
 from cloud_functions.ingest.watchlist_matcher import MAX_DOCUMENT_MATCHES, PLATE_MATCH, match_document
 

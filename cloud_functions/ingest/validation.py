@@ -13,7 +13,6 @@ from cloud_functions.db.events.insert import EventRow
 from cloud_functions.db.events.json_size import check_stored_size
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.ingest.sources.messages import Message
-from cloud_functions.ingest.superseded import superseded_times
 from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.site_key import is_token
 from shared.clock import format_utc
@@ -30,6 +29,9 @@ _OWNERSHIP: Final = ("site_id", "device_id", "camera_id", "event_type")
 _owner: Final = itemgetter(*_OWNERSHIP)
 _MAX_COUNTED_NAMES: Final = 256
 """Maximum names of each kind under which one event is counted."""
+_SUPERSEDED: Final = "superseded_timestamps"
+_MAX_SUPERSEDED: Final = 32
+"""Only the last 32 earlier times of an event are used. The device sets the field, and its length is not limited."""
 
 
 class ValidatedEvent(NamedTuple):
@@ -91,7 +93,7 @@ def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
     labels = _labels(event_type, class_names, data)
     rule = data["rule"] if event_type == "rule" else None
     return ValidatedEvent(
-        message, row, class_names, plate, labels=labels, superseded=superseded_times(event), rule=rule
+        message, row, class_names, plate, labels=labels, superseded=_superseded_times(event), rule=rule
     )
 
 
@@ -117,7 +119,7 @@ def _class_names(event_type: str, data: EventDict) -> Sequence[str]:
     if event_type == "tracking" or (event_type == "rule" and data["class_name"] is not None):
         return (data["class_name"],)
     if event_type == "detection":
-        return tuple(dict.fromkeys(found["class_name"] for found in data["detections"]))
+        return tuple(dict.fromkeys(detection["class_name"] for detection in data["detections"]))
     return ()
 
 
@@ -129,6 +131,20 @@ def _labels(event_type: str, class_names: Sequence[str], data: EventDict) -> fro
     zone = data["zone"] if event_type == "rule" else None
     names = frozenset(("class", name) for name in class_names[:_MAX_COUNTED_NAMES])
     return names if zone is None else names | {("zone", zone)}
+
+
+def _superseded_times(event: EventDict) -> tuple[str, ...]:
+    """Return the earlier times of an event whose device's clock was set; entries that are not times are ignored."""
+    value = event.get(_SUPERSEDED)
+    if not isinstance(value, list):
+        return ()
+    times: list[str] = []
+    for text in value[-_MAX_SUPERSEDED:]:
+        try:
+            times.append(format_utc(datetime.fromisoformat(text)))
+        except (TypeError, ValueError, OverflowError):
+            continue
+    return tuple(times)
 
 
 def with_stored_content(event: ValidatedEvent, stored: FlatEvent) -> ValidatedEvent:

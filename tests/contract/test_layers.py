@@ -21,7 +21,6 @@ NETWORK_FOLDER: Final = "edge_agent/transport/"
 LARGEST_FOLDER: Final = 12
 LARGE_ON_ONE_SUBJECT: Final = {
     "cloud_functions/db/migrations/versions": "one file for each database revision",
-    "cloud_functions/ingest": "the steps from a device's message to a stored and published event",
     "edge_agent/detect": "from a frame to detections: when the detector runs, on which part, and which results count",
     "edge_agent/motion": "from brightness planes to moving regions: the background, and each kind of change to reject",
     "edge_agent/outbox": "one SQLite file: its tables, its limits, and what is taken out of it",

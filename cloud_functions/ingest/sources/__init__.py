@@ -1,1 +1,1 @@
-"""Event sources: how messages lie in what Lambda or Kafka hands over."""
+"""Event sources: messages in Lambda events and in Kafka records. Imports no other module of ``ingest``."""

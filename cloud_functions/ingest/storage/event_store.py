@@ -6,11 +6,11 @@ import logging
 from dataclasses import replace
 
 from cloud_functions.db.connect import ConnectionLostError, Database
-from cloud_functions.ingest.chunk import EventChunk, Refusal
-from cloud_functions.ingest.device_sequences import DeviceActivity
-from cloud_functions.ingest.labels import SiteLabelLimit
-from cloud_functions.ingest.partitions import MonthlyPartitions, NoPartitionError
-from cloud_functions.ingest.transaction import ChunkResult, ChunkTransaction, StoreContext, StoreOptions
+from cloud_functions.ingest.storage.chunk import EventChunk, Refusal
+from cloud_functions.ingest.storage.device_sequences import DeviceActivity
+from cloud_functions.ingest.storage.labels import SiteLabelLimit
+from cloud_functions.ingest.storage.partitions import MonthlyPartitions, NoPartitionError
+from cloud_functions.ingest.storage.transaction import ChunkResult, ChunkTransaction, StoreContext, StoreOptions
 from cloud_functions.ingest.watchlist_matcher import WatchlistMatcher
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import GapSettings

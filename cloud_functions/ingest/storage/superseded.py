@@ -8,31 +8,9 @@ event again with the same ``event_id`` and the corrected time, and lists the ear
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import psycopg
-
-from shared.clock import format_utc
-from shared.event_dicts import EventDict
-
-FIELD: Final = "superseded_timestamps"
-MAX_TIMES: Final = 32
-"""Only the last 32 times of an event are used: the device sets the field, and nothing else limits its length."""
-
-
-def superseded_times(event: EventDict) -> tuple[str, ...]:
-    """Return the earlier times of the event; entries that are not times are ignored."""
-    value = event.get(FIELD)
-    if not isinstance(value, list):
-        return ()
-    times: list[str] = []
-    for text in value[-MAX_TIMES:]:
-        try:
-            times.append(format_utc(datetime.fromisoformat(text)))
-        except (TypeError, ValueError, OverflowError):
-            continue
-    return tuple(times)
 
 
 def delete_superseded(

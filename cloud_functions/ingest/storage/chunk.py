@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple
 
-from cloud_functions.ingest.device_sequences import SequencePosition, sequence_position
 from cloud_functions.ingest.sources.messages import Message
+from cloud_functions.ingest.storage.device_sequences import SequencePosition, sequence_position
 from cloud_functions.ingest.validation import ValidatedEvent, validate_event
 from shared.errors import ContractError
 

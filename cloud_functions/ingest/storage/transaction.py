@@ -16,14 +16,14 @@ from cloud_functions.db.events.identity import delete_repeated_events, record_un
 from cloud_functions.db.events.insert import EventRow, insert_events, stored_events
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.types import Connection
-from cloud_functions.ingest.chunk import EventChunk, Refusal
-from cloud_functions.ingest.device_sequences import DeviceActivity, event_positions, sequences_by_outbox
-from cloud_functions.ingest.documents import EventDocument, new_documents, repeated_documents
-from cloud_functions.ingest.labels import Label, SiteLabelLimit, SiteMonth
-from cloud_functions.ingest.partitions import Month, MonthlyPartitions
 from cloud_functions.ingest.seal import PlateSealer
 from cloud_functions.ingest.sources.messages import Message
-from cloud_functions.ingest.superseded import delete_superseded
+from cloud_functions.ingest.storage.chunk import EventChunk, Refusal
+from cloud_functions.ingest.storage.device_sequences import DeviceActivity, event_positions, sequences_by_outbox
+from cloud_functions.ingest.storage.documents import EventDocument, new_documents, repeated_documents
+from cloud_functions.ingest.storage.labels import Label, SiteLabelLimit, SiteMonth
+from cloud_functions.ingest.storage.partitions import Month, MonthlyPartitions
+from cloud_functions.ingest.storage.superseded import delete_superseded
 from cloud_functions.ingest.validation import ValidatedEvent, with_stored_content
 from cloud_functions.ingest.watchlist_matcher import WatchlistMatcher
 from cloud_functions.privacy.vault import PlateVault
