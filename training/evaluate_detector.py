@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from edge_agent.anpr.detection.plate_detector import PlateSearch, open_plate_detector
-from edge_agent.anpr.types import PlateBox, PlateDetector
+from edge_agent.anpr.types import PlateDetector
+from edge_agent.boxes import box_iou
 from edge_agent.types import Image
 
 SETS = ("eu", "us", "br")
@@ -37,15 +38,6 @@ class Outcome:
     best_is_plate: bool
 
 
-def iou(plate: PlateBox, label: tuple[float, float, float, float]) -> float:
-    """Return intersection over union with an xyxy label."""
-    width = min(plate.right, label[2]) - max(plate.left, label[0])
-    height = min(plate.bottom, label[3]) - max(plate.top, label[1])
-    shared = max(0.0, width) * max(0.0, height)
-    areas = (plate.right - plate.left) * (plate.bottom - plate.top) + (label[2] - label[0]) * (label[3] - label[1])
-    return shared / (areas - shared)
-
-
 def evaluate(detector: PlateDetector, folder: Path) -> list[Outcome]:
     """Return one outcome per photograph."""
     outcomes = []
@@ -53,7 +45,7 @@ def evaluate(detector: PlateDetector, folder: Path) -> list[Outcome]:
         for row in csv.DictReader(table):
             image = cv2.imread(str(folder / row["file"]))
             x, y, width, height = (float(row[name]) for name in ("x", "y", "width", "height"))
-            overlaps = [iou(plate, (x, y, x + width, y + height)) for plate in detector.find(image)]
+            overlaps = [box_iou(plate.xyxy, (x, y, x + width, y + height)) for plate in detector.find(image)]
             outcomes.append(
                 Outcome(
                     file=row["file"],
@@ -67,9 +59,9 @@ def evaluate(detector: PlateDetector, folder: Path) -> list[Outcome]:
 
 
 def time_hd(detector: PlateDetector, pictures: list[Image]) -> tuple[float, float, float]:
-    """Return what a 1280×720 picture takes on one thread: median ms, median and 90th percentile of processor ms.
+    """Return the time per 1280×720 image on one thread: median ms, median and 90th percentile of processor ms.
 
-    On a machine that is busy with other work only the processor time says what the detector itself needs.
+    On a busy machine only the processor time is meaningful.
     """
     detector.find(pictures[0])
     wall, processor = [], []
@@ -94,7 +86,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--threshold", type=float, default=PlateSearch().threshold)
     parser.add_argument("--first-stage-only", action="store_true")
-    parser.add_argument("--list", action="store_true", help="name the photographs with a missed or a false plate")
+    parser.add_argument("--list", action="store_true", help="list photographs with a missed or a false plate")
     arguments = parser.parse_args()
     alone = arguments.first_stage_only
     search = PlateSearch(
@@ -104,7 +96,7 @@ def main() -> None:
     )
     cv2.setNumThreads(1)
     detector = open_plate_detector(search=search)
-    print("    set count    found first is   false a picture")
+    print("    set count    found first is   false per image")
     everything: list[Outcome] = []
     for name in SETS:
         outcomes = evaluate(detector, arguments.shared / "anpr" / "full_frames" / name)
@@ -117,7 +109,7 @@ def main() -> None:
     frames = sorted((arguments.shared / "anpr" / "train_romania").glob("*.jpg"))[::40]
     wall, processor, slow = time_hd(detector, [cv2.imread(str(path)) for path in frames])
     print(
-        f"1280x720, one thread: median {wall:.1f} ms by the clock, {processor:.1f} ms of processor time "
+        f"1280x720, one thread: median {wall:.1f} ms elapsed, {processor:.1f} ms of processor time "
         f"(90th percentile {slow:.1f} ms)"
     )
 

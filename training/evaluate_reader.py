@@ -1,16 +1,14 @@
-"""Evaluate the plate reader: exact reads of real crops, with a 95 % interval, and the time each takes
-(of one processor: a busy machine does not count).
+"""Evaluate the plate reader: exact readings of real crops, with a 95 % interval, and the processor time per crop.
 
     .venv/bin/python -m training.evaluate_reader [--shared ../shared] [--model PATH] [--errors] [--folder CROPS]
 
-The pictures are a test set: no model is trained or tuned on them.
+The images are a test set: no model is trained or tuned on them.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from edge_agent.anpr.recognition.reader import open_reader
 from edge_agent.anpr.types import PlateReader
 from shared.plates import normalize_plate
+from training.intervals import wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def us_crops(shared: Path) -> list[Example]:
 
 
 def placed_crops(shared: Path, country: str, *, margin: float = 0.0) -> list[Example]:
-    """Return the labelled boxes of whole photographs, cut out exactly or with a margin (share of each side)."""
+    """Return crops of the labelled boxes of photographs; ``margin``: on each side, as a share of the box's size."""
     folder = shared / "anpr" / "full_frames" / country
     examples = []
     for row in _rows(folder):
@@ -51,7 +50,7 @@ def placed_crops(shared: Path, country: str, *, margin: float = 0.0) -> list[Exa
     return examples
 
 
-def made_crops(folder: Path) -> list[Example]:
+def generated_crops(folder: Path) -> list[Example]:
     """Return crops written by ``training.reader.make_crops``."""
     return [Example(path.name, _image(path), path.stem.partition("-")[2]) for path in sorted(folder.glob("*.png"))]
 
@@ -63,23 +62,15 @@ def evaluate(reader: PlateReader, examples: list[Example], *, name: str, show_er
         begun_s = time.thread_time()
         reading = reader.read(example.crop)
         times_ms.append((time.thread_time() - begun_s) * 1000)
-        wanted = normalize_plate(example.plate)
-        right += reading.text == wanted
-        if show_errors and reading.text != wanted:
-            print(f"  {example.name}: {wanted} read as {reading.text} ({reading.confidence:.2f})")
+        expected = normalize_plate(example.plate)
+        right += reading.text == expected
+        if show_errors and reading.text != expected:
+            print(f"  {example.name}: {expected} read as {reading.text} ({reading.confidence:.2f})")
     low, high = wilson(right, len(examples))
     print(
         f"{name:28s} {right}/{len(examples)} exact = {100 * right / len(examples):.1f} % "
-        f"(95 %: {100 * low:.1f} to {100 * high:.1f}), {float(np.median(times_ms)):.1f} ms a crop"
+        f"(95 %: {100 * low:.1f} to {100 * high:.1f}), {float(np.median(times_ms)):.1f} ms per crop"
     )
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share."""
-    z, share = 1.96, right / total
-    middle = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return (middle - spread) / (1 + z * z / total), (middle + spread) / (1 + z * z / total)
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
@@ -105,7 +96,7 @@ def main() -> None:
     reader = open_reader(options.model)
     reader.read(np.zeros((40, 160, 3), np.uint8))
     if options.folder:
-        evaluate(reader, made_crops(options.folder), name=options.folder.name, show_errors=options.errors)
+        evaluate(reader, generated_crops(options.folder), name=options.folder.name, show_errors=options.errors)
         return
     evaluate(reader, us_crops(options.shared), name="us_plate_crops", show_errors=options.errors)
     for country in ("eu", "us", "br"):

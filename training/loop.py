@@ -26,6 +26,8 @@ class Pace:
 
     report_every: int
     validate_every: int
+    unit: str
+    """What the speed is reported in per second, for example ``crops``."""
     longest_memory: float = 0.999
 
 
@@ -79,13 +81,12 @@ def fit(
     options: argparse.Namespace,
     pace: Pace,
     *,
-    unit: str,
     validate: Callable[[nn.Module, int], None] | None,
 ) -> None:
     """Train the weights that are not frozen.
 
-    ``validate`` is called with the moving average of the network and the step, in the process of rank 0, which reports
-    its speed in ``unit`` per second.
+    ``validate`` is called with the moving average of the network and the step. It is None in all processes but the one
+    of rank 0, which also reports loss and speed.
     """
     smooth = copy.deepcopy(network)
     learning = [weight for weight in network.parameters() if weight.requires_grad]
@@ -108,7 +109,7 @@ def fit(
         done = progress >= 1
         if validate and step % pace.report_every == 0:
             speed = step * options.batch * processes / (time.monotonic() - begun_s)
-            print(f"step {step} loss {np.mean(losses):.3f} {speed:.0f} {unit}/s done {progress:.2f}", flush=True)
+            print(f"step {step} loss {np.mean(losses):.3f} {speed:.0f} {pace.unit}/s done {progress:.2f}", flush=True)
         if validate and (step % pace.validate_every == 0 or done):
             validate(smooth, step)
         if done:
@@ -123,7 +124,7 @@ def rate(step: int, progress: float, peak: float) -> float:
 
 
 def share_gradients(network: nn.Module, progress: float) -> float:
-    """Average the gradients over the processes that train together, and how far they are, so that they end together."""
+    """Average gradients and progress over the processes, which therefore end together; return the average progress."""
     if not together.is_initialized():
         return progress
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]

@@ -74,7 +74,6 @@ NOT_DONE: Final = (
     "docs/design/plates-privacy.md",
     "docs/guide/database.md",
     "docs/guide/protecting-plates.md",
-    "tests/benchmarks/anpr/",
     "tests/integration/",
     "tests/unit/test_ascii_patterns.py",
 )

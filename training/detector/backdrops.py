@@ -1,11 +1,13 @@
-# ruff: noqa: PLR0917 - brushes take their place and size in that order
-"""Generated surroundings in luma: textures, signs with words, and vehicles seen from front or behind, with no plate.
+# ruff: noqa: PLR0917 -- drawing functions take an image, a position and a size
+"""Generated surroundings in luma: textures, signs with words, and vehicles from the front or behind, without plates.
 
-They need not look real: they must contain what a plate is mistaken for (grilles, lamps, badges, lettering, reflectors,
-stickers, fences, windows) and put the plates where plates are.
+They contain objects that are mistaken for plates (grilles, lamps, badges, lettering, reflectors, stickers, fences,
+windows), and place the plates where vehicles have them.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,7 +23,7 @@ UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def texture(rng: np.random.Generator, height: int, width: int) -> Luma:
-    """Return a plate-free backdrop: noise of several grains over a slope, with regular patterns and edges on it."""
+    """Return a backdrop without plates: noise of several scales over a gradient, with regular patterns and edges."""
     picture = np.zeros((height, width), np.float32)
     for _ in range(int(rng.integers(2, 5))):
         grain = float(np.exp(rng.uniform(np.log(2), np.log(160))))
@@ -66,7 +68,7 @@ def _polygon(rng: np.random.Generator, image: Luma) -> None:
 
 
 def _pattern(rng: np.random.Generator, image: Luma, box: tuple[int, int, int, int]) -> None:
-    """Bars, mesh, bricks or windows in a box."""
+    """Draw bars, mesh, bricks or windows in a box."""
     x0, y0, x1, y1 = box
     if x1 - x0 < 6 or y1 - y0 < 6:
         return
@@ -91,7 +93,7 @@ def _pattern(rng: np.random.Generator, image: Luma, box: tuple[int, int, int, in
 
 
 def words(rng: np.random.Generator, *, least: int = 2, most: int = 12) -> str:
-    """Return lettering that is no plate number: words, names, telephone numbers, dates."""
+    """Return lettering that is not a plate number: words, names, telephone numbers, dates."""
     kind = rng.random()
     if kind < 0.15:
         return "".join(str(int(d)) for d in rng.integers(0, 10, int(rng.integers(7, 12))))
@@ -107,14 +109,14 @@ def words(rng: np.random.Generator, *, least: int = 2, most: int = 12) -> str:
 def lettering(
     rng: np.random.Generator, image: Luma, at: tuple[int, int], height_px: float, shade: int, text: str | None = None
 ) -> None:
-    """Write with the baseline's left end at ``at``."""
+    """Write text; ``at``: left end of the baseline."""
     scale = height_px / 22
     thick = max(1, round(height_px * rng.uniform(0.06, 0.2)))
     cv2.putText(image, text or words(rng), at, int(rng.choice(FACES)), scale, shade, thick, cv2.LINE_AA)
 
 
 def sign(rng: np.random.Generator, image: Luma) -> None:
-    """Put a board with lines of words somewhere, or bare words like a stamp of the date."""
+    """Draw a board with lines of words at a random position, or words alone, like a date stamp."""
     height, width = image.shape
     x0, y0, x1, y1 = _box_in(rng, height, width, 0.08, 0.5)
     if x1 - x0 < 12 or y1 - y0 < 10:
@@ -148,15 +150,25 @@ def sign(rng: np.random.Generator, image: Luma) -> None:
             lettering(rng, part, (int((x1 - x0) * rng.uniform(0.02, 0.2)), int(row_px * (row + 0.75))), size, ink, text)
 
 
+class _Body(NamedTuple):
+    """The body of a vehicle, in pixels."""
+
+    centre_x: float
+    half_width: float
+    top: float
+    bottom: float
+
+
 def vehicle(rng: np.random.Generator, image: Luma, plate: tuple[float, float, float, float], vehicle_px: float) -> None:
-    """Draw one end of a vehicle of that width around where the plate (centre x, y, width, height) will be."""
+    """Draw the front or rear of a vehicle of this width around its future plate (centre x, y, width, height)."""
     cx, cy, _, ph = plate
     cx += float(rng.uniform(-0.03, 0.03) if rng.random() < 0.85 else rng.uniform(-0.3, 0.3)) * vehicle_px
     half = vehicle_px / 2
     top, bottom = cy - vehicle_px * rng.uniform(0.12, 0.55), cy + vehicle_px * rng.uniform(0.06, 0.3)
     paint = int(rng.integers(5, 250))
-    _body(rng, image, cx, half, top, bottom, paint)
-    _panels(rng, image, cx, half, top, bottom, paint)
+    body = _Body(cx, half, top, bottom)
+    _draw_body(rng, image, body, paint)
+    _draw_panels(rng, image, body, paint)
     if rng.random() < 0.6:
         y = cy + (-1 if rng.random() < 0.65 else 1) * (ph * 0.6 + vehicle_px * rng.uniform(0.06, 0.14))
         span = half * rng.uniform(0.25, 0.75)
@@ -181,7 +193,8 @@ def _clip(image: Luma, x0: float, y0: float, x1: float, y1: float) -> tuple[int,
     return max(0, int(x0)), max(0, int(y0)), min(width, int(x1)), min(height, int(y1))
 
 
-def _body(rng: np.random.Generator, image: Luma, cx: float, half: float, top: float, bottom: float, paint: int) -> None:
+def _draw_body(rng: np.random.Generator, image: Luma, body: _Body, paint: int) -> None:
+    cx, half, top, bottom = body
     x0, y0, x1, y1 = _clip(image, cx - half, top, cx + half, bottom)
     if x1 <= x0 or y1 <= y0:
         return
@@ -201,7 +214,7 @@ def _body(rng: np.random.Generator, image: Luma, cx: float, half: float, top: fl
     part[:] = (part * (1 - weight) + panel * weight).astype(np.uint8)
     ground = _clip(image, cx - half * 1.05, bottom - 2, cx + half * 1.05, bottom + half * 0.2)
     image[ground[1] : ground[3], ground[0] : ground[2]] //= 3
-    if rng.random() < 0.6:  # a window above
+    if rng.random() < 0.6:  # a window above the body
         height = half * rng.uniform(0.3, 0.8)
         glass = np.array(
             [(cx - roof, top), (cx + roof, top), (cx + roof * 0.8, top - height), (cx - roof * 0.8, top - height)]
@@ -209,9 +222,8 @@ def _body(rng: np.random.Generator, image: Luma, cx: float, half: float, top: fl
         cv2.fillPoly(image, [glass.astype(np.int32)], int(rng.integers(0, 120)), cv2.LINE_AA)
 
 
-def _panels(
-    rng: np.random.Generator, image: Luma, cx: float, half: float, top: float, bottom: float, paint: int
-) -> None:
+def _draw_panels(rng: np.random.Generator, image: Luma, body: _Body, paint: int) -> None:
+    cx, half, top, bottom = body
     for _ in range(int(rng.integers(1, 7))):
         y = top + (bottom - top) * rng.uniform(0, 1)
         shade = int(np.clip(paint + rng.uniform(-120, 120), 0, 255))
@@ -252,7 +264,7 @@ def _lamps(rng: np.random.Generator, image: Luma, cx: float, cy: float, half: fl
 
 
 def _recess(rng: np.random.Generator, image: Luma, plate: tuple[float, float, float, float], paint: int) -> None:
-    """The hollow or holder most plates sit in."""
+    """Draw the recess or holder that most plates are in."""
     cx, cy, pw, ph = plate
     if rng.random() < 0.65:
         w, h = pw * rng.uniform(0.55, 1.0), ph * rng.uniform(0.55, 1.2)
@@ -280,7 +292,7 @@ def _badge(rng: np.random.Generator, image: Luma, cx: float, cy: float, radius: 
 
 
 def _blank_plate_shapes(rng: np.random.Generator, image: Luma, cx: float, cy: float, half: float, ph: float) -> None:
-    """Reflectors and handles: of a plate's shape, with nothing on them."""
+    """Draw reflectors and handles, which have the shape of a plate without characters."""
     for _ in range(int(rng.integers(1, 4))):
         x, y = cx + half * rng.uniform(-0.9, 0.9), cy + half * rng.uniform(-0.4, 0.35)
         h = max(1, int(ph * rng.uniform(0.15, 0.6)))

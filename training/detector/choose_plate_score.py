@@ -1,10 +1,10 @@
 """Fit the plate score: the probability of a plate given the detector's score and the characters read.
 
-Held-out frames and generated scenes of held-out fonts are searched and read; a logistic regression over two numbers
-(the score's log-odds, and the characters read, each counting as much as it is sure, five at most) gives the weights of
-``edge_agent/anpr/detection/plate_score.py``. Many plates in the frames have no label: ``--sheet`` writes a numbered
-picture of everything that counts as false, and ``--plates 3,17`` says which of those are plates after all and are left
-out of the fit.
+Held-out frames and generated scenes with held-out fonts are searched and read. The weights of
+``edge_agent/anpr/detection/plate_score.py`` are those of a logistic regression with two inputs: the log odds of the
+score, and the number of characters read, each weighted by its confidence, at most five. Many plates in the frames have
+no label: ``--sheet`` writes a numbered image of all detections without a label, and ``--plates 3,17`` names those that
+are plates and are excluded from the fit.
 
 Usage::
 
@@ -37,7 +37,7 @@ from training.detector.frames import load_frames
 from training.detector.plate_bank import load_bank
 from training.detector.scenes import SceneMaker
 
-LEAST_SCORE = 0.45
+MIN_SCORE = 0.45
 """Minimum score of collected detections, below the detector's threshold, so that the fit includes uncertain ones."""
 FOUND_IOU = 0.5
 RIDGE = 0.05
@@ -45,7 +45,7 @@ _CELL = (200, 92)
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
+class ReadDetection:
     """A detection with its reading."""
 
     score: float
@@ -54,50 +54,50 @@ class Find:
     crop: Image
 
 
-def finds_in(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[Find]:
+def read_detections(pictures: list[tuple[Image, NDArray[np.float32]]]) -> list[ReadDetection]:
     """Detect and read the plates of every image; the boxes are the ground truth."""
-    detector, reader = open_plate_detector(search=PlateSearch(threshold=LEAST_SCORE)), open_reader()
-    finds: list[Find] = []
+    detector, reader = open_plate_detector(search=PlateSearch(threshold=MIN_SCORE)), open_reader()
+    detections: list[ReadDetection] = []
     for image, boxes in pictures:
         for found in detector.find(image):
             box = (found.left, found.top, found.right, found.bottom)
             plate = any(box_iou(box, tuple(label.tolist())) >= FOUND_IOU for label in boxes)
             crop = rectify_plate(image, found)
-            finds.append(Find(found.score, reader.read(crop), plate, crop))
-    return finds
+            detections.append(ReadDetection(found.score, reader.read(crop), plate, crop))
+    return detections
 
 
-def fit(finds: list[Find]) -> NDArray[np.float64]:
+def fit(detections: list[ReadDetection]) -> NDArray[np.float64]:
     """Return the bias, the weight of the score's log odds and the weight of a character."""
-    score = np.clip([find.score for find in finds], 0.001, 0.999)
-    characters = [min(legible_characters(find.reading), MAX_CHARACTERS) for find in finds]
-    inputs = np.stack([np.ones(len(finds)), np.log(score / (1 - score)), characters], axis=1)
-    wanted = np.array([find.plate for find in finds], float)
+    score = np.clip([each.score for each in detections], 0.001, 0.999)
+    characters = [min(legible_characters(each.reading), MAX_CHARACTERS) for each in detections]
+    inputs = np.stack([np.ones(len(detections)), np.log(score / (1 - score)), characters], axis=1)
+    is_plate = np.array([each.plate for each in detections], float)
     weights = np.zeros(3)
     for _ in range(60):
         probabilities = 1 / (1 + np.exp(-inputs @ weights))
         curvature = (inputs * (probabilities * (1 - probabilities))[:, None]).T @ inputs + RIDGE * np.eye(3)
-        weights += np.linalg.solve(curvature, inputs.T @ (wanted - probabilities) - RIDGE * weights)
+        weights += np.linalg.solve(curvature, inputs.T @ (is_plate - probabilities) - RIDGE * weights)
     probabilities = 1 / (1 + np.exp(-inputs @ weights))
     shown = score >= PlateSearch().threshold
     for least in (0.3, 0.5, MIN_PLATE_SCORE, 0.8, 0.9):
         kept = shown & (probabilities >= least)
-        print(f"plate score {least:.1f} and above: {(kept & (wanted > 0)).sum()} of {wanted.sum():.0f} plates, "
-              f"{(kept & (wanted == 0)).sum()} others of {(shown & (wanted == 0)).sum()}")  # fmt: skip
+        print(f"plate score {least:.1f} and above: {(kept & (is_plate > 0)).sum()} of {is_plate.sum():.0f} plates, "
+              f"{(kept & (is_plate == 0)).sum()} others of {(shown & (is_plate == 0)).sum()}")  # fmt: skip
     return weights
 
 
-def sheet(finds: list[Find]) -> Image:
-    """Return a picture of finds, numbered."""
+def sheet(detections: list[ReadDetection]) -> Image:
+    """Return an image of numbered detections."""
     width, height = _CELL
     columns = 8
-    page = np.full((height * -(-len(finds) // columns), width * columns, 3), 60, np.uint8)
-    for number, find in enumerate(finds):
+    page = np.full((height * -(-len(detections) // columns), width * columns, 3), 60, np.uint8)
+    for number, each in enumerate(detections):
         cell = page[number // columns * height :][:height, number % columns * width :][:, :width]
-        scale = min((width - 4) / find.crop.shape[1], (height - 32) / find.crop.shape[0])
-        crop = cv2.resize(find.crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        scale = min((width - 4) / each.crop.shape[1], (height - 32) / each.crop.shape[0])
+        crop = cv2.resize(each.crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         cell[: crop.shape[0], : crop.shape[1]] = crop
-        text = f"{number}  {find.score:.2f}  {find.reading.text}"
+        text = f"{number}  {each.score:.2f}  {each.reading.text}"
         cv2.putText(cell, text, (2, height - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return page
 
@@ -108,7 +108,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--count", type=int, default=200, help="generated scenes")
     parser.add_argument("--sheet", type=Path)
-    parser.add_argument("--plates", default="", help="numbers on the sheet that are unlabelled plates")
+    parser.add_argument("--plates", default="", help="comma-separated numbers on the sheet that are unlabelled plates")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     held_out = load_frames(arguments.frames, validation=True, cache=arguments.cache / "frames.npy")
@@ -121,13 +121,13 @@ def main() -> None:
         (np.asarray(cv2.cvtColor(example.image, cv2.COLOR_GRAY2BGR), np.uint8), example.boxes)
         for example in photographs(maker, arguments.count)
     ]
-    finds = finds_in(real + made)
-    others = [find for find in finds if not find.plate]
+    detections = read_detections(real + made)
+    others = [each for each in detections if not each.plate]
     if arguments.sheet:
         cv2.imwrite(str(arguments.sheet), sheet(others))
-    plates_after_all = {int(number) for number in arguments.plates.split(",") if number}
-    doubtful = [others[number] for number in plates_after_all]
-    weights = fit([find for find in finds if not any(find is other for other in doubtful)])
+    unlabelled_numbers = {int(number) for number in arguments.plates.split(",") if number}
+    unlabelled = [others[number] for number in unlabelled_numbers]
+    weights = fit([each for each in detections if not any(each is other for other in unlabelled)])
     print("bias, log-odds of the score, a character:", weights.round(2))
 
 

@@ -1,7 +1,7 @@
 """Run the complete search on held-out material at several thresholds, to choose the default.
 
-The rule: the lowest threshold at which the search invents at most one plate in ten generated scenes. False plates on
-the real frames are no measure, for many of them are plates that nobody labelled.
+The rule: the lowest threshold with at most one false plate per ten generated scenes. False plates in the real frames
+are not counted, because many of them are unlabelled plates.
 
 Usage::
 
@@ -28,7 +28,7 @@ SIZES = ((1280, 720), (960, 640), (1600, 1200), (640, 480))
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
-def answers(detector: NetworkPlateDetector, examples: list[Example]) -> list[PlateDetections]:
+def detect_all(detector: NetworkPlateDetector, examples: list[Example]) -> list[PlateDetections]:
     """Return the detected plates of each example."""
     out = []
     for example in examples:
@@ -40,7 +40,7 @@ def answers(detector: NetworkPlateDetector, examples: list[Example]) -> list[Pla
 
 
 def photographs(maker: SceneMaker, count: int) -> list[Example]:
-    """Return scenes of photographs' sizes with one plate or more, each at least 3 % of the width."""
+    """Return scenes in the sizes of photographs. Each plate is at least 3 % of the width."""
     examples: list[Example] = []
     while len(examples) < count:
         width, height = SIZES[len(examples) % len(SIZES)]
@@ -70,15 +70,15 @@ def main() -> None:
         "whole": arguments.models / "plate_detector.tflite",
         "close": arguments.models / "plate_detector_close.tflite",
     }
-    least = THRESHOLDS[0]
+    min_score = THRESHOLDS[0]
     searches = {
-        "first stage": PlateSearch(threshold=least, max_candidates=0, search_again=False),
-        "search": PlateSearch(threshold=least),
+        "first stage": PlateSearch(threshold=min_score, max_candidates=0, search_again=False),
+        "search": PlateSearch(threshold=min_score),
     }
     for title, search in searches.items():
         detector = open_plate_detector(search=search, **names)
         for kind, examples in sets.items():
-            outcome = evaluate(examples, answers(detector, examples), THRESHOLDS)
+            outcome = evaluate(examples, detect_all(detector, examples), THRESHOLDS)
             print(title, kind, f"corner error {outcome['corner_error']}", *outcome["at"], sep="\n  ", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Export a checkpoint to int8 TFLite and report the loss by quantisation.
+"""Export a checkpoint to int8 TFLite and report the loss of accuracy by quantisation.
 
 Usage::
 
@@ -40,8 +40,8 @@ which plates exceed: without the factor, logits are 0.2 too low and corners 0.15
 class Exported(nn.Module):
     """The exported model: luma 0..255 in, ``(1, h, w, 9)`` out for each stride.
 
-    That the network wants (luma - 128) / 64 is seen to by its first weights, so that nothing is computed of every pixel
-    before. Its border of nothing is a luma of 128.
+    The network's input scaling, (luma - 128) / 64, is folded into the first weights, so that it costs no computation
+    per pixel. The image is padded with a luma of 128, which is 0 for the network.
     """
 
     def __init__(self, net: PlateNet) -> None:
@@ -83,7 +83,7 @@ def quantise(float_path: Path, path: Path, scenes: list[np.ndarray]) -> None:
 
 
 class TfliteCells:
-    """Runs an exported file on luma and returns the cells (N, 9), whatever the file's number types."""
+    """Runs an exported file on luma and returns the cells (N, 9), for float and quantised files."""
 
     def __init__(self, path: Path) -> None:
         self._interpreter = Interpreter(model_path=str(path), num_threads=1)

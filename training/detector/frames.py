@@ -1,8 +1,7 @@
-"""The real frames: 534 dash-camera pictures with plate boxes (MIT), as luma, split by the order they were driven in.
+"""The real frames: 534 dash-camera images with plate boxes (MIT), as luma, split in the order of recording.
 
-The file names say ``train_`` and ``valid_``, but the publisher drew those at random from the same drives, so
-neighbours would be on
-both sides. Both lists run in the drives' order: the last part of each is held out together.
+The publisher assigned the names ``train_`` and ``valid_`` at random within the same drives, so a split by name would
+have neighbouring frames on both sides. Both lists are in the order of recording: the last part of each is held out.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ HEIGHT_PX, WIDTH_PX = 720, 1280
 class RealFrames:
     """``luma`` is ``(N, 720, 1280)`` uint8; ``boxes[i]`` is ``(n, 4)`` xyxy pixels.
 
-    ``doubtful[i]``, likewise, is what an earlier network took for plates that nobody labelled (``unlabelled.py``).
+    ``doubtful[i]`` has the same form: boxes without a label that an earlier network detected (``unlabelled.py``).
     """
 
     names: tuple[str, ...]
@@ -50,7 +49,7 @@ def held_out_names(folder: Path) -> set[str]:
 
 
 def load_frames(folder: Path, *, validation: bool, cache: Path, doubtful: Path | None = None) -> RealFrames:
-    """Read one side of the split; the decoded luma is kept in ``cache`` and mapped from there."""
+    """Read one side of the split. The decoded luma is stored in the file ``cache`` and memory-mapped."""
     boxes: dict[str, list[list[float]]] = defaultdict(list)
     with folder.with_suffix(".csv").open() as table:
         for row in csv.DictReader(table):

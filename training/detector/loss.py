@@ -54,17 +54,17 @@ def plate_loss(
     exact: torch.Tensor,
     weight: torch.Tensor,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """``outputs`` (B, N, 9) float32; the rest as ``targets.assign`` makes them, stacked."""
+    """Return the total loss and its parts. ``outputs``: (B, N, 9) float32; the others: stacked ``targets.assign``."""
     logits = outputs[..., 0]
     chosen = kind == PLATE
     count = max(1, int(chosen.sum()))
     centre = grid[None].expand(outputs.shape[0], -1, -1)[chosen]
-    found = outputs[chosen][:, 1:] * centre[:, 2:] + centre[:, :2].repeat(1, 4)
-    wanted = corners[chosen]
-    iou, giou = overlap(boxes_of(found), boxes_of(wanted))
-    tall = (wanted[:, 7] - wanted[:, 1]).abs().clamp(min=4)[:, None]
+    predicted = outputs[chosen][:, 1:] * centre[:, 2:] + centre[:, :2].repeat(1, 4)
+    expected = corners[chosen]
+    iou, giou = overlap(boxes_of(predicted), boxes_of(expected))
+    tall = (expected[:, 7] - expected[:, 1]).abs().clamp(min=4)[:, None]
     known = exact[chosen]
-    distance = functional.smooth_l1_loss(found / tall, wanted / tall, beta=0.1, reduction="none").mean(1)
+    distance = functional.smooth_l1_loss(predicted / tall, expected / tall, beta=0.1, reduction="none").mean(1)
     corner_loss = distance[known].sum() / max(1, int(known.sum()))
     box_loss = (1 - giou).sum() / count
 

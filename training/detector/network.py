@@ -1,10 +1,8 @@
-"""A one-class, anchor-free detector on luma: at each cell of three strides a score and the plate's four corners.
+"""An anchor-free detector with one class on luma: each cell of three strides has a score and the plate's four corners.
 
-The box is the corners' bounding box, so frames labelled with boxes alone train the same outputs as scenes with exact
-corners.
-Dense 3×3 convolutions behind 1×1 squeezes: depthwise ones train ten times slower per multiplication on a CPU, and
-under int8 kernels
-they run no faster.
+The box is the bounding box of the corners, so frames labelled with boxes alone train the same outputs as scenes with
+exact corners. The convolutions are dense, 3×3 after a 1×1 squeeze: depthwise ones train ten times slower per
+multiplication on a CPU, and do not run faster with int8 kernels.
 """
 
 from __future__ import annotations
@@ -19,6 +17,8 @@ strides."""
 
 
 class Conv(nn.Sequential):
+    """Convolution, normalisation, ReLU."""
+
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
         super().__init__(
             nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
@@ -56,8 +56,7 @@ class Surroundings(nn.Module):
 
 
 class PlateNet(nn.Module):
-    """``forward`` takes ``(B, 1, H, W)``, luma as (value - 128) / 64, sides multiples of 32; returns three ``(B, 9,
-    h, w)``."""
+    """``(B, 1, H, W)`` luma as (value - 128) / 64, sides multiples of 32 → three ``(B, 9, h, w)``, one per stride."""
 
     def __init__(self, widths: tuple[int, int, int, int, int] = (16, 32, 64, 112, 160), neck: int = 64) -> None:
         super().__init__()

@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 
 REGIONS = ("us", "us", "us", "europe", "europe", "gb", "br", "br", "other")
 HELD_OUT_FONTS = "held_out"
-MOST_HEIGHT_PX = 160
+MAX_HEIGHT_PX = 160
 
 
 def draw_bank(count: int, seed: int, *, held_out: bool) -> list[NDArray[np.uint8]]:
     """Return plates in luma. Validation plates use fonts that are not in the training set."""
-    from training.plates import render_detailed  # needs Pillow and the fonts; reading a bank needs neither
+    from training.plates import render_detailed  # requires Pillow and the fonts, which reading a bank does not
 
     rng = np.random.default_rng(seed)
     plates = []
     for _ in range(count):
         region = REGIONS[int(rng.integers(len(REGIONS)))]
         image = render_detailed(rng, region=region, fonts=HELD_OUT_FONTS if held_out else None).image
-        shares = rng.dirichlet((2.0, 8.0, 4.0)).astype(np.float32)  # sensors and lights weigh colours differently
+        shares = rng.dirichlet((2.0, 8.0, 4.0)).astype(np.float32)  # sensors and lights weight colours differently
         luma = np.clip(image.astype(np.float32) @ shares, 0, 255).astype(np.uint8)
-        if luma.shape[0] > MOST_HEIGHT_PX:
-            width = round(luma.shape[1] * MOST_HEIGHT_PX / luma.shape[0])
-            luma = cv2.resize(luma, (width, MOST_HEIGHT_PX), interpolation=cv2.INTER_AREA)
+        if luma.shape[0] > MAX_HEIGHT_PX:
+            width = round(luma.shape[1] * MAX_HEIGHT_PX / luma.shape[0])
+            luma = cv2.resize(luma, (width, MAX_HEIGHT_PX), interpolation=cv2.INTER_AREA)
         plates.append(luma)
     return plates
 

@@ -14,8 +14,10 @@ MARGIN_PX = 3
 
 
 def corners_seen(rng: np.random.Generator, aspect: float, *, yaw: float, pitch: float, roll: float) -> Quad:
-    """Return the corners (4, 2) of a plate one wide, centred on zero, turned by these angles in degrees under a
-    random lens."""
+    """Return the corners (4, 2) of a plate of width 1, centred on the origin and rotated by these angles, in degrees.
+
+    The focal length is random.
+    """
     half = np.array([(-0.5, -0.5 / aspect), (0.5, -0.5 / aspect), (0.5, 0.5 / aspect), (-0.5, 0.5 / aspect)])
     a, b, c = np.radians((yaw, pitch, roll))
     x, y = half[:, 0] * np.cos(c) - half[:, 1] * np.sin(c), half[:, 0] * np.sin(c) + half[:, 1] * np.cos(c)
@@ -27,7 +29,7 @@ def corners_seen(rng: np.random.Generator, aspect: float, *, yaw: float, pitch: 
 
 
 def random_angles(rng: np.random.Generator) -> dict[str, float]:
-    """Return mostly small angles, sometimes large ones."""
+    """Return random angles, most of them small."""
     spread = rng.choice([0.35, 1.0, 1.6], p=[0.4, 0.45, 0.15])
     return {
         "yaw": float(np.clip(rng.normal(0, 22) * spread, -62, 62)),
@@ -37,8 +39,7 @@ def random_angles(rng: np.random.Generator) -> dict[str, float]:
 
 
 def light(rng: np.random.Generator, plate: Luma, like: Luma | None) -> NDArray[np.float32]:
-    """Return the plate as it would look here: between the dark and the bright of ``like``, or under any light at
-    all."""
+    """Return the plate with the brightness range of the patch ``like``, or with random brightness without one."""
     values = plate.astype(np.float32)
     if like is not None and like.size > 20:
         dark, bright = np.percentile(like, (4, 92))
@@ -73,8 +74,7 @@ def _shadow(rng: np.random.Generator, values: NDArray[np.float32]) -> NDArray[np
 
 
 def holder(rng: np.random.Generator, image: Luma, quad: Quad) -> None:
-    """Draw the frame many plates sit in, a little larger than the plate, dealer's name and all, before the plate goes
-    on."""
+    """Draw a plate holder, slightly larger than the plate, with a dealer's name. Call it before drawing the plate."""
     centre = quad.mean(0)
     grow = 1 + rng.uniform(0.03, 0.14)
     outer = centre + (quad - centre) * grow
@@ -91,7 +91,7 @@ def holder(rng: np.random.Generator, image: Luma, quad: Quad) -> None:
 
 
 def put(image: Luma, plate: NDArray[np.float32], quad: Quad) -> None:
-    """Blend the plate into the picture at these corners (in pixel edges: 0 is the left edge of the first column)."""
+    """Blend the plate into the image at these corners; coordinate 0 is the left edge of the first column."""
     low = np.maximum(np.floor(quad.min(0)).astype(int) - MARGIN_PX, 0)
     high = np.minimum(np.ceil(quad.max(0)).astype(int) + MARGIN_PX, (image.shape[1], image.shape[0]))
     if np.any(high - low < 2):

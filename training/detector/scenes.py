@@ -1,9 +1,7 @@
-"""Training pictures: real frames with their boxes, real frames whose plates are exchanged for generated ones,
-generated scenes.
+"""Training images: real frames, real frames with generated plates in place of the real ones, and generated scenes.
 
-A scene is luma of the size asked for and its plates as corners. Real plates are labelled with boxes alone, so their
-corners are the
-boxes' and ``exact`` says which corners may be learnt.
+A scene is a luma image of the requested size with the corners of its plates. Real plates are labelled with boxes alone:
+their corners are those of the boxes, and ``exact`` is false for them.
 """
 
 from __future__ import annotations
@@ -31,18 +29,18 @@ LABELLED_WIDTH_PX = 50.0
 class Scene:
     image: Luma
     quads: Floats
-    """(N, 4, 2): top left, top right, bottom right, bottom left, in pixels"""
+    """(N, 4, 2): top left, top right, bottom right, bottom left, in pixels."""
     exact: NDArray[np.bool_]
     doubtful_px: float = 0.0
-    """there may be unlabelled plates up to this width"""
+    """Plates up to this width, in pixels, may be unlabelled."""
     faint: NDArray[np.bool_] | None = None
-    """(N,) which plates hardly differ from one grey: neither plate nor background"""
+    """(N,) plates with hardly any contrast, which are neither plate nor background."""
     doubtful: Floats = field(default_factory=lambda: np.empty((0, 4), np.float32))
-    """(M, 4) boxes of what may be plates: neither plate nor background"""
+    """(M, 4) boxes of possible plates, which are neither plate nor background."""
 
 
 class SceneMaker:
-    """Draws scenes of many kinds; ``plates`` is a bank of generated plates."""
+    """Draws random scenes of all kinds; ``plates`` is a bank of generated plates."""
 
     def __init__(self, *, frames: RealFrames, plates: list[Luma], rng: np.random.Generator) -> None:
         self._frames = frames
@@ -67,7 +65,7 @@ class SceneMaker:
         return float(np.exp(self._rng.uniform(np.log(least * 1.2), np.log(width * most_share))))
 
     def _real(self, width: int, height: int, *, exchange: bool) -> Scene:
-        """A window of a real frame, scaled so that one of its plates gets a width of choice."""
+        """Return a window of a real frame, scaled so that one of its plates has a random width."""
         rng = self._rng
         index = self._labelled[int(rng.integers(len(self._labelled)))]
         frame, boxes = self._frames.luma[index], self._frames.boxes[index]
@@ -128,7 +126,7 @@ class SceneMaker:
         return quad
 
     def _cover(self, image: Luma, quad: Floats) -> None:
-        """A tow ball, a cable, a twig in front of the plate."""
+        """Draw an object in front of the plate, such as a tow ball, a cable or a twig."""
         rng = self._rng
         low, high = quad.min(0), quad.max(0)
         shade = int(rng.integers(0, 256))
@@ -142,8 +140,10 @@ class SceneMaker:
             )
 
     def _backdrop(self, width: int, height: int) -> tuple[Luma, float]:
-        """Generated texture, or a window of a real frame with its plates filled in, and the width of what may be left
-        in it."""
+        """Return a generated texture, or a window of a real frame with its plates erased.
+
+        The second value is the width, in pixels, up to which plates may remain in it.
+        """
         rng = self._rng
         if rng.random() < 0.45:
             return backdrops.texture(rng, height, width), 0.0
@@ -187,7 +187,7 @@ class SceneMaker:
         return Scene(image, np.array(quads, np.float32).reshape(-1, 4, 2), np.ones(len(quads), bool), doubtful_px)
 
     def _place(self, width: int, height: int, most_share: float, taken: list[Floats]):  # noqa: ANN202
-        """Return a function from a plate's aspect to corners at a free place of this size, or None."""
+        """Return a function from a plate's aspect ratio to its corners at a free position; None if there is none."""
         rng = self._rng
         wide = self._wanted_width(width, most_share=most_share)
         for _ in range(6):
@@ -210,7 +210,7 @@ def _near(quad: Floats, centre: Floats, reach: float) -> bool:
 
 
 def _window(frame: Luma, origin: NDArray, scale: float, width: int, height: int) -> Luma:
-    """Return a scaled window of a frame; what lies outside the frame is grey, as in a letterbox."""
+    """Return a scaled window of a frame; areas outside the frame are grey, as in a letterbox."""
     if scale < 0.7:
         frame = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         origin, scale = origin * scale, 1.0
@@ -224,7 +224,7 @@ def _window(frame: Luma, origin: NDArray, scale: float, width: int, height: int)
 
 
 def _visibility(boxes: Floats, width: int, height: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which boxes are wholly inside and large enough, and which are partly inside or too small."""
+    """Return which boxes are entirely inside and large enough, and which are partly inside or too small."""
     size = boxes[:, 2:] - boxes[:, :2]
     inside = (boxes[:, 0] > -0.06 * size[:, 0]) & (boxes[:, 2] < width + 0.06 * size[:, 0])
     inside &= (
@@ -249,7 +249,7 @@ def _patch(image: Luma, box: Floats) -> Luma:
 
 
 def _erase(image: Luma, boxes: Floats) -> None:
-    """Fill boxes from what is above and below them."""
+    """Erase boxes by interpolating between the rows above and below them."""
     height, width = image.shape
     for box in boxes:
         grow = (box[2:] - box[:2]) * 0.07 + 1

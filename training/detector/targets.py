@@ -19,8 +19,7 @@ DOUBTFUL_WEIGHT = 0.15
 
 
 def assign(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
-    """Return for all cells of all strides (N,): kind, corners (N, 8) in pixels, whether corners are exact, weight as
-    background."""
+    """Return for all N cells: kind, corners (N, 8) in pixels, whether they are exact, and weight as background."""
     height, width = scene.image.shape
     parts = []
     for stride, (least, most) in zip(STRIDES, SPANS_PX, strict=True):

@@ -1,4 +1,4 @@
-"""Train the plate detector for a number of minutes on one thread (scenes are drawn by one more process).
+"""Train the plate detector for a number of minutes on one thread; a second process draws the scenes.
 
 Usage::
 
@@ -30,7 +30,7 @@ from training.detector.targets import assign
 from training.detector.validate import Example, evaluate, generated_examples, real_examples
 
 SHAPES = (((320, 320), 8, 0.5), ((448, 288), 6, 0.3), ((640, 384), 4, 0.2))
-"""(width, height), pictures a batch, share of the batches."""
+"""(width, height), images per batch, share of the batches."""
 
 
 def draw_batches(out: multiprocessing.Queue, arguments: argparse.Namespace) -> None:
@@ -55,13 +55,13 @@ def to_input(images: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def answer(net: PlateNet, examples: list[Example]) -> dict[str, object]:
+def evaluate_network(net: PlateNet, examples: list[Example]) -> dict[str, object]:
     """Evaluate the network on these examples."""
     net.eval()
     answers = []
     for example in examples:
-        found = flatten(net(to_input(example.image[None, None])))[0].numpy()
-        answers.append(decode(found, cell_grid(*example.image.shape), threshold=0.2))
+        cells_of_image = flatten(net(to_input(example.image[None, None])))[0].numpy()
+        answers.append(decode(cells_of_image, cell_grid(*example.image.shape), threshold=0.2))
     return evaluate(examples, answers)
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--peak", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", type=Path, help="start from the weights of an earlier checkpoint")
-    parser.add_argument("--doubtful", type=Path, help="what unlabelled.py wrote")
+    parser.add_argument("--doubtful", type=Path, help="output of unlabelled.py")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
@@ -160,7 +160,7 @@ def _next(batches: multiprocessing.Queue) -> tuple[np.ndarray, ...]:
 
 def _validate(net: PlateNet, sets: dict[str, list[Example]], out: Path, step: int) -> None:
     for name, examples in sets.items():
-        print(f"step {step} {name}: {answer(net, examples)}", flush=True)
+        print(f"step {step} {name}: {evaluate_network(net, examples)}", flush=True)
     torch.save({"weights": net.state_dict(), "step": step}, out / "last.tmp")
     (out / "last.tmp").replace(out / "last.pt")
 

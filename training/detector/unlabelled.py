@@ -1,6 +1,6 @@
 """List detections without a label in the training frames; the next training ignores these areas.
 
-Many plates in the frames have no label; punishing the network for finding them teaches it to miss plates.
+Many plates in the frames have no label. Treating them as background would train the network to miss plates.
 
 Usage::
 
@@ -23,7 +23,7 @@ from training.detector.validate import iou_matrix
 
 THRESHOLD = 0.5
 PARTS = ((0, 0, WIDTH_PX, HEIGHT_PX), *((x, y, 740, 420) for x in (0, WIDTH_PX - 740) for y in (0, HEIGHT_PX - 420)))
-"""left, top, width, height"""
+"""Searched parts of a frame: left, top, width, height."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         close=arguments.models / "plate_detector_close.tflite",
     )
     frames = load_frames(arguments.frames, validation=False, cache=arguments.cache / "frames.npy")
-    found: dict[str, list[list[float]]] = {}
+    boxes_by_frame: dict[str, list[list[float]]] = {}
     for name, luma, labels in zip(frames.names, frames.luma, frames.boxes, strict=True):
         image = cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR)
         boxes = []
@@ -47,9 +47,9 @@ def main() -> None:
             boxes += [(plate.left + x, plate.top + y, plate.right + x, plate.bottom + y) for plate in plates]
         seen = np.array(boxes, np.float32).reshape(-1, 4)
         new = seen[(iou_matrix(seen, labels) < 0.2).all(axis=1)] if len(labels) else seen
-        found[name] = new.round(1).tolist()
-    arguments.out.write_text(json.dumps(found))
-    print(f"{sum(map(len, found.values()))} doubtful boxes in {len(found)} frames")
+        boxes_by_frame[name] = new.round(1).tolist()
+    arguments.out.write_text(json.dumps(boxes_by_frame))
+    print(f"{sum(map(len, boxes_by_frame.values()))} doubtful boxes in {len(boxes_by_frame)} frames")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ SIZE_PX = (640, 384)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A picture, its plates (N, 4) xyxy, and from which width on they are all labelled."""
+    """An image, its plates (N, 4) xyxy, and the width, in pixels, from which all plates are labelled."""
 
     image: NDArray[np.uint8]
     boxes: NDArray[np.float32]
@@ -54,7 +54,7 @@ def real_examples(frames: RealFrames, size: tuple[int, int] = SIZE_PX) -> list[E
 
 
 def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (len(a), len(b)) intersections over unions."""
+    """Return the IoU of each box of ``a`` with each of ``b``, ``(len(a), len(b))``."""
     inner = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     shared = np.prod(np.maximum(inner, 0), axis=2)
     area_a, area_b = np.prod(a[:, 2:] - a[:, :2], 1), np.prod(b[:, 2:] - b[:, :2], 1)
@@ -64,9 +64,11 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 def evaluate(
     examples: list[Example], answers: list[PlateDetections], thresholds: tuple[float, ...] = (0.25, 0.35, 0.45, 0.55)
 ) -> dict[str, object]:
-    """Return, at each threshold, the share of plates found and false plates a picture; and the corners' mean error in
-    plate heights."""
-    wanted = sum(len(q.boxes) for q in examples)
+    """Return the recall and the false positives per image at each threshold, and the mean corner error.
+
+    The corner error is in plate heights.
+    """
+    plates = sum(len(q.boxes) for q in examples)
     lines, errors = [], []
     for threshold in thresholds:
         hits = false = 0
@@ -82,5 +84,5 @@ def evaluate(
                     true = example.corners[column]
                     tall = np.linalg.norm(true[3] - true[0])
                     errors.append(float(np.linalg.norm(good.corners[row] - true, axis=1).mean() / tall))
-        lines.append(f"{threshold:.2f}: {hits / max(1, wanted):.3f} found, {false / len(examples):.3f} false")
+        lines.append(f"{threshold:.2f}: {hits / max(1, plates):.3f} found, {false / len(examples):.3f} false")
     return {"at": lines, "corner_error": round(float(np.mean(errors)), 3) if errors else None}

@@ -2,10 +2,10 @@
 
     python -m training.line.average_weights --start /tmp/line-start.pt --trained RUN/last.pt --bank BANK --frames FRAMES
 
-Training on synthetic plates improves a reader on synthetic plates, and eventually degrades it on photographs of unseen
+Training on generated plates improves a reader on generated plates, and eventually degrades it on photographs of unseen
 kinds. Averaging both sets of weights keeps most of the accuracy of each (Wortsman et al. 2022, "Robust fine-tuning of
 zero-shot models"). For a network trained with ``--real-share 0``, this prints the share of lines read for each weight:
-of unseen photographs, unchanged and augmented, and of synthetic plates.
+of unseen photographs, unchanged and augmented, and of generated plates.
 """
 
 from __future__ import annotations

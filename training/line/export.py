@@ -1,4 +1,4 @@
-"""Turn a checkpoint of the line reader into the shipped ``.tflite`` and its description.
+"""Export a checkpoint of the line reader as the shipped ``.tflite`` file and its description.
 
     python -m training.line.export --checkpoint RUN/last.pt --start /tmp/line-start.pt --share 0.4 \\
         --version 2026.11.2 --keep training/line/checkpoint.pt
@@ -22,11 +22,11 @@ from training.line.network import LineNetwork
 from training.reader.export import convert, keep_halved, quantise, write_description
 
 IN_8_BITS = ("CONV_2D", "FULLY_CONNECTED")
-"""Depthwise convolutions stay: in 8 bits LiteRT leaves XNNPACK for them, and a line takes half as long again."""
+"""Not depthwise convolutions: in 8 bits, LiteRT runs them without XNNPACK, and a line takes 1.5 times as long."""
 
 
 class Shipped(nn.Module):
-    """The network, channels last: ``(1, 48, 192, 3)`` BGR in -1..1 → ``(1, 24, 37)`` probabilities, 0 the blank."""
+    """The network, channels last: ``(1, 48, 192, 3)`` BGR in -1..1 → ``(1, 24, 37)`` probabilities, 0 for blank."""
 
     def __init__(self, network: LineNetwork) -> None:
         super().__init__()
@@ -39,12 +39,14 @@ class Shipped(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--start", type=Path, required=True, help="weights that training began with")
-    parser.add_argument("--share", type=float, required=True, help="0..1, of the way from there to the checkpoint")
+    parser.add_argument("--start", type=Path, required=True, help="initial weights of the training")
+    parser.add_argument(
+        "--share", type=float, required=True, help="weight of the checkpoint, 0..1; the rest is the initial weights'"
+    )
     parser.add_argument("--version", required=True)
     parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_line.tflite"))
     parser.add_argument(
-        "--keep", type=Path, default=None, help="also write the weights in half precision, to go on from"
+        "--keep", type=Path, default=None, help="also write the weights in half precision, to resume training from"
     )
     options = parser.parse_args()
     state = torch.load(options.checkpoint)

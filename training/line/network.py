@@ -1,13 +1,13 @@
-"""The line reader's network, and how it takes in the weights of PP-OCRv6 (Apache-2.0) that it starts from.
+"""The line reader's network, and the import of its initial weights from PP-OCRv6 (Apache-2.0).
 
-It reads a picture of one line of text, 48 pixels high, as a row of steps 8 pixels apart: each says which of 36
-characters is there, or none. Connectionist temporal classification (Graves et al. 2006) joins them to a text, so nobody
-has to say where a character begins.
+The input is an image of one line of text, 48 pixels high. The output is one prediction every 8 pixels: one of 36
+characters or a blank. Connectionist temporal classification (Graves et al. 2006) combines them into a text, so that
+character positions are not needed in training.
 
-The network is that of PP-OCRv6's small recogniser, as its ONNX file describes it: a stem, blocks of a depthwise 3x3
-convolution and a pointwise expansion (the second-last stages squeeze and excite), an average over the height, and two
-transformer layers along the line. Its weights have seen millions of photographed lines, which no drawing gives; of its
-18,710 characters the 36 of plates are kept.
+The network is that of PP-OCRv6's small recogniser, as described by its ONNX file: a stem, blocks of a depthwise 3x3
+convolution and a pointwise expansion (some with squeeze and excitation), an average over the height, and two
+transformer layers along the line. Its weights were trained on millions of photographed lines. Of its 18,710 characters,
+the 36 of plates are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.nn import functional
 from edge_agent.anpr.recognition.character_detection import ALPHABET
 
 CLASSES = 1 + len(ALPHABET)
-"""0 is the blank."""
+"""Class 0 is the blank."""
 _STAGES = (
     # channels in, out, rows halved?, squeezed?
     (96, 96, False, True), (96, 96, False, False), (96, 96, False, False), (96, 192, True, False),
@@ -56,7 +56,7 @@ class Stem(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """Weighs channels by what the whole picture shows of them (Hu et al. 2018)."""
+    """Squeeze and excitation: weights channels by their mean over the image (Hu et al. 2018)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Squeeze(nn.Module):
 
 
 class Block(nn.Module):
-    """Depthwise convolution, maybe a squeeze, then two pointwise ones with a detour around them."""
+    """Depthwise convolution, optional squeeze, then two pointwise convolutions with a skip connection."""
 
     def __init__(self, inputs: int, outputs: int, *, halved: bool, squeezed: bool) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Block(nn.Module):
 
 
 class Along(nn.Module):
-    """One transformer layer, normalised first; ``(B, T, C)`` → the same."""
+    """One pre-norm transformer layer; input and output are ``(B, T, C)``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class LineNetwork(nn.Module):
         self.named = nn.Linear(channels, CLASSES)
 
     def freeze(self, blocks: int) -> None:
-        """Let stem and so many blocks keep their weights: edges look alike on plates and on shop signs."""
+        """Freeze the stem and the first ``blocks`` blocks. Their features are the same for plates and other text."""
         for part in (self.stem, *self.blocks[:blocks]):
             part.requires_grad_(requires_grad=False)
 
@@ -137,9 +137,9 @@ class LineNetwork(nn.Module):
 
 
 def from_ppocr(path: Path, characters: list[str]) -> LineNetwork:
-    """Return the network with the weights of ``PP-OCRv6_rec_small.onnx``; ``characters``: what its classes 1… mean.
+    """Return the network with the weights of ``PP-OCRv6_rec_small.onnx``; ``characters``: those of its classes from 1.
 
-    Raises ``ValueError`` where the file's layers are not this network's, one by one.
+    Raises ``ValueError`` if the file's layers do not match those of this network.
     """
     graph = _Graph(path)
     network = LineNetwork()
@@ -154,7 +154,7 @@ def from_ppocr(path: Path, characters: list[str]) -> LineNetwork:
 
 
 class _Graph:
-    """An ONNX file's weights, in the order in which they are used."""
+    """The weights of an ONNX file, in the order of use."""
 
     def __init__(self, path: Path) -> None:
         self._nodes = onnx.load(path).graph
@@ -168,19 +168,19 @@ class _Graph:
         return self._values.get(self._same.get(name, name))
 
     def _offset(self, node: onnx.NodeProto) -> np.ndarray | None:
-        """Return what is added to a node's output."""
+        """Return the constant that is added to a node's output; None if there is none."""
         follower = self._users.get(node.output[0])
         if follower is None or follower.op_type != "Add":
             return None
         return next((value for value in map(self._value, follower.input) if value is not None), None)
 
     def with_offset(self, kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return second operand and offset of the nodes of a kind that have both."""
+        """Return the second operand and the offset of each node of this kind that has both."""
         pairs = [(self._value(node.input[1]), self._offset(node)) for node in self._nodes.node if node.op_type == kind]
         return [(one, other) for one, other in pairs if one is not None and other is not None]
 
     def convolutions(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return weights and offsets; a normalisation behind a convolution is folded into them."""
+        """Return weights and offsets; a normalisation after a convolution is folded into them."""
         folded: list[tuple[np.ndarray, np.ndarray]] = []
         for node in self._nodes.node:
             if node.op_type != "Conv":
@@ -196,10 +196,10 @@ class _Graph:
 
 def _fill(layers: list[nn.Module], weights: list[tuple[np.ndarray, np.ndarray]]) -> None:
     if len(layers) != len(weights):
-        raise ValueError(f"the file has {len(weights)} layers where {len(layers)} are wanted")
+        raise ValueError(f"the file has {len(weights)} layers, expected {len(layers)}")
     for layer, (weight, offset) in zip(layers, weights, strict=True):
         if layer.weight.shape != weight.shape:
-            raise ValueError(f"the file has weights of {weight.shape} where {tuple(layer.weight.shape)} are wanted")
+            raise ValueError(f"the file has weights of shape {weight.shape}, expected {tuple(layer.weight.shape)}")
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(np.array(weight)))
             layer.bias.copy_(torch.from_numpy(np.array(offset)))

@@ -1,6 +1,6 @@
-"""Lines of text to train on: a plate's crop, augmented as the reader's are, and one of its lines cut out of it.
+"""Training lines: one line cut out of a plate's crop, which is augmented like the reader's crops.
 
-The places of the characters, by which lines are cut, are a little wrong, as those that the reader finds are.
+The character positions by which lines are cut have small random errors, like those that the reader detects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edge_agent.anpr.recognition.crops import crop_line, to_line_input
 from training.reader.augment import Backgrounds, make_crop, make_real_crop
 from training.reader.bank import BankedPlate, DrawnPlates, RealPlate, load_real, load_validation
 
-RESCAN_EVERY = 4_000  # lines; new shards in the folder are taken in
+RESCAN_EVERY = 4_000  # lines, after which new shards in the folder are loaded
 UNPLACED = np.zeros(len(ALPHABET), np.float32)
 
 
@@ -41,9 +41,9 @@ class LineSample:
 
 
 def cut_sample(rng: np.random.Generator | None, crop: np.ndarray, boxes: np.ndarray, classes: np.ndarray) -> LineSample:
-    """Cut one line out of a crop; ``boxes``: centre x, centre y, width, height of each character in its pixels.
+    """Cut a random line out of a crop; ``boxes``: centre x, centre y, width, height of each character in its pixels.
 
-    Without ``rng`` it is the longest line, cut exactly.
+    Without ``rng``, the longest line is cut exactly.
     """
     scale = np.array([INPUT_WIDTH / crop.shape[1], INPUT_HEIGHT / crop.shape[0]] * 2, np.float32)
     characters = [
@@ -81,13 +81,13 @@ def drawn(
 
 
 def photographed(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> LineSample:
-    """Return a line of a photographed plate, augmented a little more; ``hardness`` 0: as it is, cut exactly."""
+    """Return a line of a photographed plate, slightly augmented; ``hardness`` 0: unchanged and cut exactly."""
     crop, boxes = make_real_crop(rng, plate, hardness=hardness)
     return cut_sample(rng if hardness else None, crop, boxes, plate.classes)
 
 
 class Lines(IterableDataset):
-    """Batches of freshly augmented lines, without end; shards that join the bank meanwhile are taken in."""
+    """An endless stream of batches of newly augmented lines. Shards that are added to the bank meanwhile are loaded."""
 
     def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int, *, real_share: float) -> None:
         self._bank, self._frames, self._batch, self._seed = bank, frames, batch, seed
@@ -102,7 +102,7 @@ class Lines(IterableDataset):
         made = 0
         while True:
             if made % RESCAN_EVERY < self._batch:
-                plates.take_in()
+                plates.load_new_shards()
             made += self._batch
             samples = []
             for _ in range(self._batch):
@@ -115,7 +115,7 @@ class Lines(IterableDataset):
 
 
 def collate(samples: list[LineSample]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return pictures ``(B, 3, 48, 192)``, all targets in a row (1 is the first of ALPHABET) and their lengths."""
+    """Return images ``(B, 3, 48, 192)``, all targets concatenated (1 is the first of ALPHABET) and their lengths."""
     pictures = torch.from_numpy(np.stack([to_line_input(sample.image) for sample in samples])).permute(0, 3, 1, 2)
     return (
         pictures.contiguous(memory_format=torch.channels_last),
@@ -125,7 +125,7 @@ def collate(samples: list[LineSample]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def held_out(bank: Path, frames: Path | None, count: int) -> list[LineSample]:
-    """Return lines of plates in fonts, and over backgrounds, that training never sees."""
+    """Return lines of plates in fonts and over backgrounds that are not used in training."""
     rng = np.random.default_rng(4242)
     backgrounds = Backgrounds(frames, held_out=True)
     return [drawn(rng, plate, backgrounds, hardness=0.7, exactly=True) for plate in load_validation(bank)[:count]]

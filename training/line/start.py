@@ -1,4 +1,4 @@
-"""Take the weights that training begins with out of RapidOCR's package: PP-OCRv6's small recogniser (Apache-2.0).
+"""Extract the initial weights from RapidOCR's package: PP-OCRv6's small recogniser (Apache-2.0).
 
 pip download --no-deps rapidocr==3.10.0
 python -m training.line.start --wheel rapidocr-3.10.0-py3-none-any.whl --out /tmp/line-start.pt
@@ -30,7 +30,9 @@ def main() -> None:
         path = Path(wheel.extract(MODEL, folder))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest != SHA256:
-            raise SystemExit(f"{MODEL} is another file than the one these recipes are for (sha256 {digest})")
+            raise SystemExit(
+                f"{MODEL} is not the expected file (sha256 {digest}); download the version named in the usage"
+            )
         described = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
         network = from_ppocr(path, described["character"].split("\n"))
     torch.save({"network": network.state_dict(), "step": 0}, options.out)

@@ -1,4 +1,4 @@
-"""Train the line reader on the reader's bank of plates, from the weights of PP-OCRv6 on.
+"""Train the line reader on the reader's bank of plates, starting with the weights of PP-OCRv6.
 
     python -m training.line.start --wheel rapidocr-3.10.0-py3-none-any.whl --out /tmp/line-start.pt
     torchrun --nproc-per-node 2 -m training.line.train --bank BANK --frames FRAMES --out RUN --minutes 60 \\
@@ -24,7 +24,7 @@ from training.line.samples import Lines, LineSample, collate, held_out, photogra
 from training.loop import Pace, begin, fit, option_parser, seed_of_process
 from training.reader.bank import load_real
 
-PACE = Pace(report_every=25, validate_every=150, longest_memory=0.99)
+PACE = Pace(report_every=25, validate_every=150, unit="lines", longest_memory=0.99)
 """A short moving average, because fine-tuning takes hundreds of steps, not tens of thousands."""
 
 
@@ -43,8 +43,10 @@ def exact(network: nn.Module, samples: list[LineSample]) -> float:
 def main() -> None:
     parser = option_parser(__doc__, batch=16, rate=4e-4)
     parser.add_argument("--resume", type=Path, required=True)
-    parser.add_argument("--real-share", type=float, default=0.1, help="of the lines: photographed ones")
-    parser.add_argument("--frozen", type=int, default=3, help="blocks behind the stem that keep their weights")
+    parser.add_argument("--real-share", type=float, default=0.1, help="share of photographed lines, 0..1")
+    parser.add_argument(
+        "--frozen", type=int, default=3, help="number of blocks after the stem whose weights are frozen"
+    )
     options = parser.parse_args()
     train(options)
 
@@ -58,7 +60,7 @@ def train(options: argparse.Namespace) -> None:
         options.bank, options.frames, options.batch, seed_of_process(options, rank), real_share=options.real_share
     )
     validate = Validation(options).validate if rank == 0 else None
-    fit(network, lines, cost_of, options, PACE, unit="lines", validate=validate)
+    fit(network, lines, cost_of, options, PACE, validate=validate)
 
 
 def cost_of(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:

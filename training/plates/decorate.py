@@ -1,5 +1,5 @@
-# ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
-"""What is printed on a plate besides its number: emblems, strips, names, small letters."""
+# ruff: noqa: PLR0917 -- drawing functions take an image, a position and a size
+"""Draws what is printed on a plate besides its number: emblems, strips, names, small letters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.plates.states import STACKS
 
 
 def emblem(rng: np.random.Generator, image: np.ndarray, x: float, y: float, radius: float, ink: Colour) -> None:
-    """Draw a decoration between groups: seal, arms, fruit, flower, state outline, star; nothing that is a character."""
+    """Draw a decoration between groups, such as a seal, arms, a fruit, a flower, a state outline or a star."""
     if rng.random() < 0.12:
         return
     colours = [
@@ -50,7 +50,7 @@ def emblem(rng: np.random.Generator, image: np.ndarray, x: float, y: float, radi
         cv2.circle(image, (round(x), round(y)), max(1, round(radius * 0.25)), second, -1, cv2.LINE_AA)
     elif kind == 2:
         _star(image, x, y, radius, first)
-    elif kind == 3:  # round inspection stickers one over the other
+    elif kind == 3:  # round inspection stickers above each other
         for part in (-0.55, 0.55):
             cv2.circle(image, (round(x), round(y + part * radius)), max(2, round(radius * 0.5)), first, -1, cv2.LINE_AA)
             blob(rng, image, x, y + part * radius, radius * 0.4, second)
@@ -67,7 +67,7 @@ def _star(image: np.ndarray, x: float, y: float, radius: float, colour: tuple[fl
 
 
 def blue_strip(rng: np.random.Generator, image: np.ndarray, code: str, *, at_right: bool, lines: int) -> float:
-    """Paint the EU (or GB, UA) strip and return where the free area begins, or ends when it is at the right."""
+    """Draw the EU (or GB, UA) strip; return where the free area begins, or ends if the strip is on the right."""
     height, width = image.shape[:2]
     share = float(rng.uniform(0.065, 0.105)) * (1.0 if lines == 1 else 1.6)
     span = round(min(share * width, 0.45 * height))
@@ -83,7 +83,7 @@ def blue_strip(rng: np.random.Generator, image: np.ndarray, code: str, *, at_rig
         cv2.circle(image, centre, star, tuple(float(v) for v in yellow), -1, cv2.LINE_AA)
     label = code or str(rng.integers(10, 99))
     high = height * float(rng.uniform(0.15, 0.34)) / (1 if lines == 1 else 1.6)
-    if len(label) == 1 and rng.random() < 0.7:  # a single letter is set in a plain face
+    if len(label) == 1 and rng.random() < 0.7:  # a single letter has a plain typeface
         mask = pick_typeface(rng, ("eu", "us", "uk")[rng.integers(3)]).glyph(label).mask
     else:
         mask = small_text(rng, label, high)
@@ -95,7 +95,7 @@ def blue_strip(rng: np.random.Generator, image: np.ndarray, code: str, *, at_rig
 
 
 def top_strip(rng: np.random.Generator, image: np.ndarray, kind: str, label: str, ink: Colour) -> float:
-    """Paint a Mercosul strip or a line with the town's name and return where the free area begins."""
+    """Draw a Mercosul strip or a line with the town's name, and return the y at which the free area begins."""
     height, width = image.shape[:2]
     deep = height * float(rng.uniform(0.2, 0.25))
     if kind == "top":
@@ -123,7 +123,7 @@ def state_name(
     *,
     between: tuple[float, float],
 ) -> None:
-    """Set the state's name and slogan above and below the characters (sometimes the other way round)."""
+    """Draw the state's name and slogan above and below the characters, sometimes in reverse order."""
     height, width = image.shape[:2]
     slogan = str(rng.choice(slogans))
     above, below = (name, slogan) if rng.random() < 0.85 else (slogan, name)
@@ -160,7 +160,7 @@ def state_name(
 
 
 def side_emblem(rng: np.random.Generator, image: np.ndarray, left: float, right: float) -> tuple[float, float]:
-    """Draw a picture at one end and return what is left for the characters."""
+    """Draw a picture at one end and return the range that remains for the characters."""
     height = image.shape[0]
     span = (right - left) * float(rng.uniform(0.14, 0.26))
     at_right = rng.random() < 0.3
@@ -178,7 +178,7 @@ def small_stack(
     across: tuple[float, float],
     down: tuple[float, float],
 ) -> None:
-    """One to four small letters over one another that say what kind of plate it is and are no part of its text."""
+    """Draw one to four small stacked letters that denote the kind of plate and are not part of its text."""
     word = (
         str(rng.choice(STACKS))
         if rng.random() < 0.4

@@ -1,9 +1,8 @@
-"""Typefaces made up on the spot: thirty-six skeletons, drawn with a pen of even width, as makers' dies are.
+"""Random typefaces: 36 character skeletons, drawn with a pen of constant width, like the dies of plate manufacturers.
 
-No open font has the alphabets that are pressed into plates, and what sets those apart is neither weight nor width
-alone: bowls round or nearly square, a 4 open or closed, an M whose point hangs short or reaches the ground, a 1 with or
-without a foot, a 0 from the die of the O. All of it is drawn by lot here, so that the reader learns what the alphabets
-have in common.
+No open font has the alphabets that are pressed into plates. They differ in more than weight and width: bowls are round
+or nearly square, a 4 is open or closed, the apex of an M is short or reaches the baseline, a 1 has a foot or none, a 0
+may equal the O. All of these are random here, so that the reader learns what the alphabets have in common.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from edge_agent.anpr.recognition.character_detection import ALPHABET
 from training.plates.fonts import MASK_CAP_PX, Glyph
 
 FINE = 3
-"""The skeletons are drawn so many times as large, then averaged."""
+"""The skeletons are drawn enlarged by this factor, then averaged."""
 _STEPS = 24
 Path = np.ndarray
-"""``(N, 2)`` points in a box from (0, 0), top left, to (1, 1): the middle of the pen"""
+"""``(N, 2)`` points of the pen's centre, in a box from (0, 0), top left, to (1, 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What all characters of one set of dies share."""
+    """Parameters that all characters of one set of dies have in common."""
 
     width: float
-    """of an H, in heights of a capital"""
+    """Width of an H, in heights of a capital."""
     pen: float
-    """width of the stroke, in heights"""
+    """Stroke width, in heights of a capital."""
     power: float
-    """of the superellipses that bowls are parts of: 2 is round, 5 nearly a square"""
+    """Exponent of the superellipses of bowls: 2 is round, 5 nearly square."""
     waist: float
-    """height of the middle bars, from the top"""
+    """Position of the middle bars from the top, as a share of the height."""
     flat: bool
-    """strokes end straight at the top and the bottom, not round"""
+    """Whether strokes have flat ends at the top and the bottom."""
     fixed: bool
-    """every character, an I too, has the same room"""
+    """Whether every character, including I, has the same width."""
     zero: float
-    """width of the 0 as a share of the O's; 1 is the same die"""
+    """Width of the 0 as a share of the O's; 1: the same die."""
     mark: str
-    """mark of the 0: none, a slash or a dot"""
+    """Mark in the 0: none, a slash or a dot."""
     one: int
     eye: int
     four: int
@@ -55,11 +54,11 @@ class Style:
     leg: float
     tail: int
     hook: float
-    """how far the ends of C, G, S, 2, 3, 5, 6 and 9 are bent round, degrees"""
+    """Curvature of the ends of C, G, S, 2, 3, 5, 6 and 9, in degrees."""
 
 
 def draw_style(rng: np.random.Generator, *, heavy: bool) -> Style:
-    """Draw a set of dies; ``heavy`` ones are as wide of stroke as British plates, the others as North American ones."""
+    """Return a random style; ``heavy``: stroke widths of British plates, otherwise of North American ones."""
     pen = float(rng.uniform(0.13, 0.21) if heavy else rng.uniform(0.085, 0.15))
     return Style(
         width=float(rng.uniform(max(0.4, 3.2 * pen), 0.7)),
@@ -86,7 +85,7 @@ def draw_style(rng: np.random.Generator, *, heavy: bool) -> Style:
 
 
 class Dies:
-    """The plate alphabet of one style; stands in for a ``Typeface``."""
+    """The plate alphabet of one style; has the interface of ``Typeface``."""
 
     def __init__(self, style: Style) -> None:
         self._style = style
@@ -96,7 +95,7 @@ class Dies:
         """Return the mask of one character."""
         if char not in self._glyphs:
             if char not in ALPHABET:
-                raise ValueError(f"there is no die for {char!r}")
+                raise ValueError(f"no die for {char!r}; dies exist for {ALPHABET}")
             mask = _struck(skeleton(char, self._style), self._room(char), self._style)
             columns = np.flatnonzero(mask.max(0) > 40)
             first, last = int(columns[0]), int(columns[-1]) + 1
@@ -124,17 +123,20 @@ def _struck(paths: list[Path], room: float, style: Style) -> np.ndarray:
     inner = np.array([max(wide - pen, 1.0), tall - pen])
     for path in paths:
         points = path * inner + pen / 2
-        if style.flat and len(path) == 2 and path[0, 0] == path[1, 0]:  # an upright goes through to the edge
+        if style.flat and len(path) == 2 and path[0, 0] == path[1, 0]:  # a vertical stroke extends to the edge
             points[:, 1] += np.where(np.isclose(path[:, 1], 0), -pen, 0) + np.where(np.isclose(path[:, 1], 1), pen, 0)
         points = np.round(points * 16).astype(np.int32)
         cv2.polylines(canvas, [points], False, 255, max(1, round(pen)), cv2.LINE_AA, 4)
     return cv2.resize(canvas, (max(2, round(wide / FINE)), MASK_CAP_PX), interpolation=cv2.INTER_AREA)
 
 
-def _bowl(  # noqa: PLR0917 -- a box, and from where to where around it
+def _bowl(  # noqa: PLR0917 -- a box, two angles and an exponent
     left: float, top: float, right: float, bottom: float, start: float, end: float, power: float
 ) -> Path:
-    """Return part of a superellipse (Lamé curve) in a box; degrees, 0 to the right, 90 down."""
+    """Return a part of a superellipse (Lamé curve) in a box; angles in degrees, 0 to the right, 90 down.
+
+    The seven numbers are positional, because ``skeleton`` is a table of such calls.
+    """
     angles = np.radians(np.linspace(start, end, _STEPS))
     cosine, sine = np.cos(angles), np.sin(angles)
     x = (left + right) / 2 + (right - left) / 2 * np.sign(cosine) * np.abs(cosine) ** (2 / power)
@@ -147,12 +149,12 @@ def _line(*points: tuple[float, float]) -> Path:
 
 
 def _side(top: float, bottom: float, straight: float, power: float) -> Path:
-    """Return the bowl of a D, B or P: from the upright, round the right side, back to it."""
+    """Return the bowl of a D, B or P, which begins and ends at the vertical stroke."""
     curve = _bowl(2 * straight - 1, top, 1, bottom, -90, 90, power)
     return np.vstack([[[0, top]], curve, [[0, bottom]]])
 
 
-def skeleton(char: str, s: Style) -> list[Path]:  # noqa: PLR0911, PLR0912, PLR0915 -- a few lines of data a character
+def skeleton(char: str, s: Style) -> list[Path]:  # noqa: PLR0911, PLR0912, PLR0915 -- a table of characters
     """Return the strokes of one character."""
     w, p, upright = s.waist, s.power, _line((0, 0), (0, 1))
     six_top = 0.36 if s.six else w * 0.8

@@ -1,9 +1,9 @@
-"""Which open-licensed fonts plates are set in: names of ``@fontsource/*`` packages, and weights."""
+"""Open-licensed fonts of plates: names of ``@fontsource/*`` packages, and weights."""
 
 from __future__ import annotations
 
 PLATE_FONTS: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
-    # Thin, even strokes with round ends, as North American dies have them.
+    # Thin, even strokes with round ends, like North American dies.
     "us": (
         ("barlow-condensed", (400, 500, 600)),
         ("barlow-condensed", (500, 600)),
@@ -23,7 +23,7 @@ PLATE_FONTS: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
         ("pathway-gothic-one", (400,)),
         ("roboto-condensed", (400, 500)),
     ),
-    # DIN-like, FE-like, and the heavy condensed ones.
+    # Similar to DIN and FE, and heavy condensed ones.
     "eu": (
         ("debian:opendin", (400,)),
         ("debian:opendin", (400,)),
@@ -42,7 +42,7 @@ PLATE_FONTS: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
         ("rubik", (400, 500)),
         ("dm-mono", (500,)),
     ),
-    # Charles Wright and its kin.
+    # Similar to Charles Wright.
     "uk": (
         ("saira-condensed", (600, 700)),
         ("saira-extra-condensed", (600, 700)),
@@ -67,7 +67,7 @@ PLATE_FONTS: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
         ("jost", (500, 600)),
         ("playfair-display", (700,)),
     ),
-    # Never trained on: the validation set's.
+    # Not used in training: the fonts of the validation set.
     "held_out": (
         ("cabin-condensed", (500, 600, 700)),
         ("khand", (500, 600)),
@@ -127,4 +127,4 @@ OTHER_FONTS: tuple[tuple[str, tuple[int, ...]], ...] = tuple(
     )
     for name in names.split()
 )
-"""Any plain face will do now and then: what a reader has seen in two hundred shapes it knows in the next one."""
+"""Plain fonts of any kind. Variety helps the reader to generalise to unseen typefaces."""

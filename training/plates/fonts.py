@@ -1,7 +1,7 @@
-"""Open-licensed fonts, downloaded once into a cache, as glyph masks.
+"""Glyph masks of open-licensed fonts, which are downloaded once into a cache.
 
 Sources: ``@fontsource/*`` packages (OFL-1.1 or Apache-2.0) through ``npm pack`` and three Debian font packages
-(OFL-1.1, Apache-2.0) through ``apt-get download``. Nothing of them is committed. The cache is ``$VEDETTE_FONTS`` or
+(OFL-1.1, Apache-2.0) through ``apt-get download``. They are not committed. The cache is ``$VEDETTE_FONTS`` or
 ``~/.cache/vedette-fonts``.
 
     python -m training.plates.fonts          # fill the cache
@@ -33,12 +33,12 @@ DEBIAN_FILES = {
 
 
 def cache_folder() -> Path:
-    """Return the folder the fonts are kept in."""
+    """Return the folder of the downloaded fonts."""
     return Path(os.environ.get("VEDETTE_FONTS", Path.home() / ".cache" / "vedette-fonts"))
 
 
 def download() -> None:
-    """Fetch every font package that is not in the cache yet (npm and apt-get must be on PATH)."""
+    """Download every font package that is not in the cache; npm and apt-get must be on PATH."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     tables = (*PLATE_FONTS.values(), SCRIPT_FONTS, OTHER_FONTS)
@@ -49,8 +49,8 @@ def download() -> None:
         subprocess.run(["npm", "pack", f"@fontsource/{name}"], cwd=folder, check=True, capture_output=True)
         packed = next(folder.glob(f"fontsource-{name}-[0-9]*.tgz"))
         with tarfile.open(packed) as archive:
-            wanted = [m for m in archive.getmembers() if m.name.endswith("-normal.woff") and "-latin-" in m.name]
-            archive.extractall(folder / name, members=wanted, filter="data")
+            members = [m for m in archive.getmembers() if m.name.endswith("-normal.woff") and "-latin-" in m.name]
+            archive.extractall(folder / name, members=members, filter="data")
         packed.unlink()
     if not (folder / "debian").is_dir():
         subprocess.run(["apt-get", "download", *DEBIAN_PACKAGES], cwd=folder, check=True, capture_output=True)
@@ -60,7 +60,7 @@ def download() -> None:
 
 
 def font_file(name: str, weight: int) -> Path:
-    """Return the file of a font; ``FileNotFoundError`` says how to get it."""
+    """Return the file of a font; raise FileNotFoundError if it is not downloaded."""
     if name.startswith("debian:"):
         path = cache_folder() / "debian" / DEBIAN_FILES[name.removeprefix("debian:")]
     else:
@@ -72,12 +72,12 @@ def font_file(name: str, weight: int) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """One character as a mask whose height is in proportion to a capital letter ``MASK_CAP_PX`` high."""
+    """One character as a mask, at the scale at which capital letters are ``MASK_CAP_PX`` high."""
 
     mask: np.ndarray
-    """uint8, trimmed to the ink"""
+    """uint8, cropped to the glyph."""
     top_px: int
-    """from the top of a capital letter down to the top of the ink"""
+    """Distance from the top of a capital letter down to the top of the glyph."""
     left_px: float
     advance_px: float
 
@@ -113,7 +113,7 @@ def typeface(name: str, weight: int) -> Typeface:
 
 
 def pick_typeface(rng: np.random.Generator, group: str) -> Typeface:
-    """Draw a typeface of a group; the group "any" is of all plain fonts."""
+    """Return a random typeface of a group; ``any``: of all plain fonts."""
     fonts = OTHER_FONTS if group == "any" else PLATE_FONTS[group]
     name, weights = fonts[rng.integers(len(fonts))]
     return typeface(name, int(rng.choice(weights)))
@@ -125,7 +125,7 @@ def _script_font(name: str, weight: int, size: int) -> ImageFont.FreeTypeFont:
 
 
 def small_text(rng: np.random.Generator, text: str, height_px: float) -> np.ndarray:
-    """Return a mask of running text (state name, slogan, dealer) in some display or script font."""
+    """Return a mask of text (state name, slogan, dealer) in a random display or script font."""
     name, weights = SCRIPT_FONTS[rng.integers(len(SCRIPT_FONTS))]
     font = _script_font(name, int(rng.choice(weights)), max(6, 2 * round(height_px / 2)))
     left, top, right, bottom = font.getbbox(text)
@@ -148,7 +148,7 @@ SYMBOLS = "".join(
     for code in range(first, last + 1)
 )
 SYMBOL_FONT = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf")
-"""DejaVu (Bitstream Vera licence), from Debian's fonts-dejavu-core; without it there are fewer kinds of decoration."""
+"""DejaVu (Bitstream Vera licence), from Debian's fonts-dejavu-core. Without it there are fewer kinds of decoration."""
 
 
 @lru_cache(maxsize=512)
@@ -163,7 +163,7 @@ def _symbol(char: str) -> np.ndarray | None:
 
 
 def symbol(rng: np.random.Generator) -> np.ndarray | None:
-    """Return the mask of some symbol (sun, anchor, flower, horse …), or None where there is no font for them."""
+    """Return the mask of a random symbol (sun, anchor, flower, horse …); None if the font is not installed."""
     return _symbol(SYMBOLS[rng.integers(len(SYMBOLS))]) if SYMBOL_FONT.is_file() else None
 
 

@@ -1,5 +1,5 @@
-# ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
-"""What is behind the characters: plain paint, gradients, landscapes."""
+# ruff: noqa: PLR0917 -- drawing functions take an image, a position and a size
+"""Draws the background of plates: plain paint, gradients, landscapes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from training.plates.layouts import Colour
 
 
 def jitter(rng: np.random.Generator, colour: Colour, spread: float = 18) -> np.ndarray:
-    """Return the colour a little off."""
+    """Return the colour with a small random deviation."""
     return np.clip(np.array(colour, np.float32) + rng.normal(0, spread, 3), 0, 255)
 
 
 def plain(rng: np.random.Generator, width: int, height: int, colour: Colour) -> np.ndarray:
-    """Return a plate's bare ground of one colour, hardly uneven."""
+    """Return a plate's background of one nearly uniform colour."""
     image = np.empty((height, width, 3), np.float32)
     image[:] = jitter(rng, colour, 12)
     if rng.random() < 0.3:
@@ -26,7 +26,7 @@ def plain(rng: np.random.Generator, width: int, height: int, colour: Colour) -> 
 
 
 def scenic(rng: np.random.Generator, width: int, height: int, ink: Colour) -> np.ndarray:
-    """Return a North American ground: plain, faded bands, or a picture; always far enough from the ink to be read."""
+    """Return a North American background: plain, bands or a picture, with enough contrast to the characters."""
     dark_ink = sum(ink) < 330
     base = _paper(rng, light=dark_ink)
     image = np.empty((height, width, 3), np.float32)
@@ -56,7 +56,7 @@ def _paper(rng: np.random.Generator, *, light: bool) -> np.ndarray:
 
 
 def _bands(rng: np.random.Generator, image: np.ndarray, light: bool) -> None:
-    """Blend one or two colours in from the top and the bottom (or from left to right)."""
+    """Blend in one or two colours from the top and the bottom, or from left to right."""
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(1, 3))):
         colour = _tint(rng, light)
@@ -82,7 +82,7 @@ def _shape(rng: np.random.Generator, image: np.ndarray, *, light: bool) -> None:
     height, width = image.shape[:2]
     colour = tuple(float(v) for v in _tint(rng, light))
     mask = symbol(rng) if rng.random() < 0.2 else None
-    if mask is not None:  # some creature or emblem, large behind the characters
+    if mask is not None:  # an animal or emblem, large behind the characters
         size = round(height * float(rng.uniform(0.4, 1.1)))
         mask = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
         left, top = (
@@ -103,7 +103,7 @@ def _shape(rng: np.random.Generator, image: np.ndarray, *, light: bool) -> None:
         cv2.fillPoly(image, [outline], colour, cv2.LINE_AA)
     elif kind == 2:  # sun, moon, fruit
         cv2.circle(image, (int(x), int(y)), int(rng.uniform(0.06, 0.45) * height), colour, -1, cv2.LINE_AA)
-    elif kind == 3:  # some creature, tree or flower
+    elif kind == 3:  # an animal, tree or flower
         blob(rng, image, x, y, float(rng.uniform(0.15, 0.5)) * height, colour)
     elif kind == 4:  # a river or flag
         points = np.stack([np.linspace(-5, width + 5, 8), y + rng.normal(0, height * 0.1, 8)], 1).astype(np.int32)

@@ -1,5 +1,4 @@
-# ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
-"""The characters themselves: painted, pressed, worn; and masks put onto a plate."""
+"""Paints characters, with embossing and wear, and blends masks into a plate."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from training.plates.layouts import Colour
 
 
 def blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray | Colour, x: float, y: float) -> None:
-    """Paint a mask with its top left corner at (x, y), clipped at the picture's edges."""
+    """Paint a mask with its top left corner at (x, y), clipped at the image's borders."""
     x0, y0 = round(x), round(y)
     left, top = max(0, -x0), max(0, -y0)
     right, bottom = min(mask.shape[1], image.shape[1] - x0), min(mask.shape[0], image.shape[0] - y0)
@@ -25,7 +24,7 @@ def blend(image: np.ndarray, mask: np.ndarray, colour: np.ndarray | Colour, x: f
 def paint_text(
     rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, ink: Colour, *, emboss: float, cap_px: float
 ) -> None:
-    """Paint the characters: strokes thinner or thicker, corners rounded by the press, edges lit when embossed."""
+    """Paint the characters with varied stroke width, rounded corners, and lit edges if embossed."""
     swell = rng.random()
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     if swell < 0.3:
@@ -58,9 +57,10 @@ def paint_text(
 
 
 def separator(
-    rng: np.random.Generator, mask: np.ndarray, kind: str, x: float, width: float, top: float, cap: float
+    rng: np.random.Generator, mask: np.ndarray, kind: str, cell: tuple[float, float], rows: tuple[float, float]
 ) -> None:
-    """Draw a dash or a dot into the characters' mask."""
+    """Draw a dash or a dot into the mask; ``cell``: left and width, ``rows``: top and height of capitals."""
+    (x, width), (top, cap) = cell, rows
     middle = top + cap * float(rng.uniform(0.45, 0.6))
     if kind == "-":
         half, thick = width * 0.33, max(1.0, cap * float(rng.uniform(0.04, 0.07)))

@@ -1,8 +1,8 @@
-# ruff: noqa: E501 -- tables read better with a row a line
-"""What plates look like: one row per layout, as data.
+# ruff: noqa: E501 -- one row per line
+"""The layouts of plates as data, one row per layout.
 
-Patterns: ``L`` a letter, ``D`` a digit, ``X`` either; a blank, ``-`` or ``.`` is a gap with nothing, a dash or a dot in it;
-``*`` a gap with a decoration (arms, seal, flower, state outline); ``/`` the next line; ``{AB}`` stands for itself.
+Patterns: ``L`` is a letter, ``D`` a digit, ``X`` either; a space is a gap, ``-`` a dash, ``.`` a dot, ``*`` a gap with a
+decoration (arms, seal, flower, state outline); ``/`` begins the second line; ``{AB}`` is the literal AB.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Layout:
     size_mm: tuple[int, int]
     cap_mm: float
     pitch_mm: float = 0.0
-    """width given to each character; 0 = as wide as the font has them, with a gap"""
+    """Width of each character's cell; 0: the width of the glyph plus a gap."""
     schemes: tuple[tuple[Colour, Colour], ...] = ((WHITE, BLACK),)
-    """(background, ink)"""
+    """Colours as (background, characters)."""
     fonts: tuple[str, ...] = ("eu",)
     band: str = ""
-    """"" none, "left" the blue EU strip, "both" strips at both ends, "top" the Mercosul strip, "city" a line of small text on top"""
+    """"" for none, "left" for the blue EU strip, "both" for strips at both ends, "top" for the Mercosul strip, "city" for a line of small text at the top."""
     band_text: str = ""
     weight: float = 1.0
 
@@ -48,7 +48,7 @@ def _eu(region: str, code: str, *patterns: str, **more: object) -> Layout:
 
 
 def _old(region: str, *patterns: str, **more: object) -> Layout:
-    """An older plate of a country: no strip, often white on black."""
+    """Return the layout of a country's older plates: without a strip, often white on black."""
     schemes = ((WHITE, BLACK), (BLACK, WHITE), (CREAM, BLACK))
     values: dict = {"size_mm": (480, 110), "cap_mm": 74, "pitch_mm": 49, "schemes": schemes, "weight": 0.4}
     return Layout(region, patterns, **(values | more))
@@ -111,7 +111,7 @@ EUROPE: tuple[Layout, ...] = (
     _old(
         "tr", "DD L DDDD", "DD LL DDD", "DD LLL DD", weight=0.6, band="left", band_text="TR", schemes=((WHITE, BLACK),)
     ),
-    # Two lines: lorries, off-roaders, trailers, motorcycles.
+    # Two lines: lorries, off-road vehicles, trailers, motorcycles.
     _eu("de", "D", "LL*/LL DDD", "L*/LL DDDD", "LLL*/L DDD", size_mm=(340, 200), weight=0.8),
     _eu("de", "D", "LL*/L DDD", "L*/LL DDD", size_mm=(180, 200), pitch_mm=40, cap_mm=64, weight=0.5),
     _eu("fr", "F", "LL-DDD/LL", size_mm=(210, 130), cap_mm=50, pitch_mm=32, weight=0.5),
@@ -148,7 +148,7 @@ UNITED_KINGDOM: tuple[Layout, ...] = (
 _BR_GREY = (
     *((GREY, BLACK),) * 5, *(((190, 190, 185), BLACK),) * 3, (RED, WHITE), (RED, WHITE), (WHITE, BLACK), (GREEN, WHITE),
 )  # fmt: skip
-"""Private vehicles are grey, hired ones red, those of the state white, on trial green (CONTRAN 231/2007)."""
+"""Plates of private vehicles are grey, of commercial ones red, of official ones white, of test drives green (CONTRAN 231/2007)."""
 
 BRAZIL: tuple[Layout, ...] = (
     Layout("br", ("LLL.DDDD", "LLL-DDDD", "LLL.DDDD", "LLL DDDD"), (400, 130), 63, 47, _BR_GREY, ("eu", "eu", "uk"), "city", "", 3.0),

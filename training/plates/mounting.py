@@ -1,4 +1,4 @@
-"""What is stuck and screwed onto a plate, what it is screwed into, and what time does to it."""
+"""Draws stickers, bolts, borders, plate frames and wear."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 
 
 def stickers(rng: np.random.Generator, image: np.ndarray, keep: list[Box]) -> None:
-    """Stick registration stickers into corners, over a character only by a hair."""
+    """Draw registration stickers in the corners; they hardly overlap characters."""
     height, width = image.shape[:2]
     for corner in rng.permutation(5)[: int(rng.choice([0, 1, 2, 3], p=[0.25, 0.35, 0.3, 0.1]))]:
         wide, high = width * float(rng.uniform(0.08, 0.16)), height * float(rng.uniform(0.13, 0.24))
@@ -45,7 +45,7 @@ def stickers(rng: np.random.Generator, image: np.ndarray, keep: list[Box]) -> No
 
 
 def bolts(rng: np.random.Generator, image: np.ndarray, share: float) -> None:
-    """Holes, slots and bolt heads."""
+    """Draw holes, slots and bolt heads."""
     if rng.random() > share:
         return
     height, width = image.shape[:2]
@@ -76,7 +76,7 @@ def bolts(rng: np.random.Generator, image: np.ndarray, share: float) -> None:
 
 
 def border(rng: np.random.Generator, image: np.ndarray, ink: Colour, share: float) -> None:
-    """A painted line just inside the edge."""
+    """Draw a painted line just inside the edge."""
     if rng.random() > share:
         return
     height, width = image.shape[:2]
@@ -87,7 +87,7 @@ def border(rng: np.random.Generator, image: np.ndarray, ink: Colour, share: floa
 def frame(
     rng: np.random.Generator, image: np.ndarray, *, keep: tuple[float, float]
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Put a dealer's frame around the plate, over its edges but not over the rows ``keep``; return it and the shift."""
+    """Draw a dealer's frame that leaves the rows ``keep`` uncovered; return the image and the plate's shift."""
     if rng.random() > 0.35:
         return image, (0, 0)
     height, width = image.shape[:2]
@@ -112,7 +112,7 @@ def frame(
 
 
 def wear(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Dirt, scratches, fading."""
+    """Return the plate with dirt, scratches and fading."""
     height, width = image.shape[:2]
     if rng.random() < 0.25:
         coarse = rng.normal(0, 1, (int(rng.integers(4, 24)), int(rng.integers(6, 48)))).astype(np.float32)

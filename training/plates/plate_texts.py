@@ -1,4 +1,4 @@
-"""The texts of plates: by a pattern, or vanity plates."""
+"""Random texts of plates: by a pattern, or of vanity plates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _NO_I_O_Q = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _HARD_LETTERS, _HARD_DIGITS = "IIIOQJBWM", "1110087"
 _HARD_SOURCES = {"L": _HARD_LETTERS, "D": _HARD_DIGITS, "X": _HARD_LETTERS + _HARD_DIGITS}
 HARD_SHARE = 0.3
-"""Share of plates with one to three characters that are hard to read, among those that may have any letter. With evenly
+"""Share of plates with one to three characters that are hard to read, among those with any letter. With uniformly
 drawn letters, a reader mistook an I at either end (IF 82 EVA, TR 95 XMI) for the edge of the plate."""
 
 
 def draw(rng: np.random.Generator, pattern: str, *, without_ioq: float = 0.4) -> str:
-    """Fill a pattern (see ``layouts``); separators and ``/`` stay. A share of plates has no letter I, O or Q."""
+    """Fill a pattern (see ``layouts``), keeping separators and ``/``; ``without_ioq``: share without I, O and Q."""
     letters = LETTERS if rng.random() >= without_ioq else _NO_I_O_Q
     places = [number for number, char in enumerate(pattern) if char in "LDX"]
     hard = set[int]()
@@ -39,7 +39,7 @@ def draw(rng: np.random.Generator, pattern: str, *, without_ioq: float = 0.4) ->
 
 
 def vanity(rng: np.random.Generator) -> str:
-    """Draw what somebody might choose: near-words, words with digits in them, initials and years; 1 to 8 characters."""
+    """Return a text as on vanity plates: near-words, words with digits, initials and years; 1 to 8 characters."""
     kind = rng.random()
     if kind < 0.2:
         return draw(

@@ -1,7 +1,6 @@
-# ruff: noqa: PLR0917 -- drawing takes a picture, a place and a size
-"""One plate, seen straight on, clean or worn: layout, text, ground, characters, things screwed and stuck onto it.
+"""Renders one plate in front view, clean or worn: layout, text, background, characters, bolts and stickers.
 
-``render_plate(rng)`` draws everything from the generator it is given, so a seed makes the same plate again.
+All random choices come from the given generator, so a seed always gives the same plate.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from training.plates.reshape import Face, Reshaped
 from training.plates.states import STATES
 
 TIGHT_SHARE = 0.4
-"""Of the plates of a fixed pitch: those set by the width of the characters all the same."""
+"""Share of plates with a fixed pitch whose characters are nevertheless spaced by their widths."""
 DIES_SHARE, ANY_FONT_SHARE, RESHAPED_SHARE = 0.3, 0.25, 0.6
-"""Of the alphabets: made-up dies; fonts of any kind (the rest are of the layout's group); and either of them bent."""
+"""Shares of alphabets: random dies; fonts of any kind (the rest are of the layout's group); deformed ones of both."""
 REGION_SHARES = (("us", 0.42), ("europe", 0.26), ("gb", 0.10), ("br", 0.12), ("other", 0.10))
 TABLES = {"europe": EUROPE, "gb": UNITED_KINGDOM, "br": BRAZIL, "other": GENERIC}
 
 
 @dataclass(frozen=True, slots=True)
 class GlyphBox:
-    """Where one character of the plate's text stands; pixels of the plate's picture."""
+    """The box of one character of the plate's text, in pixels of the plate's image."""
 
     char: str
     x0: float
@@ -41,21 +40,21 @@ class GlyphBox:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPlate:
-    """A plate and what is written on it."""
+    """A plate's image and its text."""
 
     image: np.ndarray
     text: str
     region: str
     lines: int
     glyphs: tuple[GlyphBox, ...]
-    """in reading order; their characters make up ``text``"""
+    """In reading order; their characters form ``text``."""
 
 
 @dataclass(slots=True)
 class _Line:
-    """One line of characters to be set between ``left`` and ``right``, its capitals from ``top`` to ``top + cap``."""
+    """One line of characters between ``left`` and ``right``, with capitals from ``top`` to ``top + cap``."""
 
-    serial: str
+    text: str
     left: float
     right: float
     top: float
@@ -64,14 +63,27 @@ class _Line:
     line: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Canvas:
+    """A plate's image, and the alphabet and colour of its characters."""
+
+    rng: np.random.Generator
+    image: np.ndarray
+    mask: np.ndarray
+    """Of the characters, uint8; painted onto the image by ``paint_text``."""
+    face: Face
+    ink: Colour
+    us: bool = False
+
+
 def render_plate(rng: np.random.Generator) -> tuple[np.ndarray, str, str, int]:
-    """Return a plate as (BGR picture 100–340 px high, text of 0-9A-Z, region, number of lines)."""
+    """Return a plate as (BGR image 100–340 px high, text of 0-9A-Z, region, number of lines)."""
     plate = render_detailed(rng)
     return plate.image, plate.text, plate.region, plate.lines
 
 
 def render_detailed(rng: np.random.Generator, *, region: str | None = None, fonts: str | None = None) -> RenderedPlate:
-    """Return a plate with the place of every character; ``fonts`` sets the characters in a group of fonts of choice."""
+    """Return a plate with the box of every character; ``region``, ``fonts``: None for random ones."""
     names, shares = zip(*REGION_SHARES, strict=True)
     region = region or str(rng.choice(names, p=shares))
     if region == "us":
@@ -109,7 +121,8 @@ def _render_layout(rng: np.random.Generator, layout: Layout, fonts: str | None) 
     for number, text in enumerate(texts):
         top = area[1] + gap * (number + 1) + cap * number + rng.uniform(-0.1, 0.1) * gap
         lines.append(_Line(text, area[0], area[2], top, cap, layout.pitch_mm * scale, number))
-    glyphs = _set_lines(rng, image, face, lines, ink, emboss=float(rng.uniform(0.0, 1.0)))
+    canvas = _Canvas(rng, image, np.zeros(image.shape[:2], np.uint8), face, ink)
+    glyphs = _set_lines(canvas, lines, emboss=float(rng.uniform(0.0, 1.0)))
     mounting.bolts(rng, image, share=0.5)
     return _finish(rng, image, glyphs, layout.region, len(texts))
 
@@ -123,7 +136,7 @@ def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
     if rng.random() < 0.15:
         ink = tuple(int(v) for v in rng.integers(10, 120, 3))
     image = ground.scenic(rng, width, height, ink)
-    serial = (
+    text = (
         plate_texts.vanity(rng)
         if rng.random() < 0.3
         else plate_texts.draw(rng, str(rng.choice(state.patterns)), without_ioq=0.85)
@@ -134,14 +147,15 @@ def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
     decorate.state_name(rng, image, state.name, state.slogans, ink, between=(top, top + cap))
     left, right = width * rng.uniform(0.015, 0.07), width * (1 - rng.uniform(0.015, 0.07))
     face = _face(rng, fonts or str(rng.choice(["us", "us", "us", "us", "us", "us", "eu", "uk", "display"])))
+    canvas = _Canvas(rng, image, np.zeros(image.shape[:2], np.uint8), face, ink, us=True)
     kind = rng.random()
-    if kind < 0.14:  # emblem at one side, characters in what is left
+    if kind < 0.14:  # an emblem at one end, characters in the rest
         left, right = decorate.side_emblem(rng, image, left, right)
     elif kind < 0.29:
-        left, right = _stacked(rng, image, face, ink, left, right, top, cap)
-    line = _Line(serial, left, right, top, cap, 0.0)
+        left, right = _draw_stack(canvas, across=(left, right), down=(top, top + cap))
+    line = _Line(text, left, right, top, cap, 0.0)
     emboss = float(rng.choice([0.0, 0.4, 0.7, 1.0, 1.4]))
-    glyphs = _set_lines(rng, image, face, [line], ink, emboss=emboss, us=True)
+    glyphs = _set_lines(canvas, [line], emboss=emboss)
     mounting.stickers(rng, image, [(g.x0, g.y0, g.x1, g.y1) for g in glyphs])
     mounting.bolts(rng, image, share=0.8)
     mounting.border(rng, image, ink, share=0.4)
@@ -152,27 +166,22 @@ def _render_us(rng: np.random.Generator, fonts: str | None) -> RenderedPlate:
     return _finish(rng, image, moved, "us", 1)
 
 
-def _stacked(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    face: Face,
-    ink: Colour,
-    left: float,
-    right: float,
-    top: float,
-    cap: float,
-) -> tuple[float, float]:
-    """Small letters at one end that say what kind of plate it is; by convention no part of the number."""
-    span = image.shape[1] * rng.uniform(0.07, 0.12)
+def _draw_stack(canvas: _Canvas, *, across: tuple[float, float], down: tuple[float, float]) -> tuple[float, float]:
+    """Draw small stacked letters at one end and return the range that remains for the characters.
+
+    They denote the kind of plate; by convention they are not part of the number.
+    """
+    rng, (left, right) = canvas.rng, across
+    span = canvas.image.shape[1] * rng.uniform(0.07, 0.12)
     at_right = rng.random() < 0.35
     x0 = right - span if at_right else left
-    decorate.small_stack(rng, image, face, ink, (x0, x0 + span), (top, top + cap))
-    pad = rng.uniform(0.005, 0.02) * image.shape[1]
+    decorate.small_stack(rng, canvas.image, canvas.face, canvas.ink, (x0, x0 + span), down)
+    pad = rng.uniform(0.005, 0.02) * canvas.image.shape[1]
     return (left, x0 - pad) if at_right else (x0 + span + pad, right)
 
 
 def _face(rng: np.random.Generator, group: str) -> Face:
-    """Draw a plate's alphabet: made-up dies, any plain font or one of the group, often bent; held-out ones are not."""
+    """Return a random alphabet: dies, any plain font or one of the group, often deformed unless held out."""
     if group == "held_out":
         return pick_typeface(rng, group)
     lot = rng.random()
@@ -184,44 +193,26 @@ def _face(rng: np.random.Generator, group: str) -> Face:
     return Reshaped(rng, face) if rng.random() < RESHAPED_SHARE else face
 
 
-def _set_lines(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    face: Face,
-    lines: list[_Line],
-    ink: Colour,
-    *,
-    emboss: float,
-    us: bool = False,
-) -> list[GlyphBox]:
-    """Set the lines, paint them in one go and return the characters' boxes."""
-    mask = np.zeros(image.shape[:2], np.uint8)
+def _set_lines(canvas: _Canvas, lines: list[_Line], *, emboss: float) -> list[GlyphBox]:
+    """Set the lines, paint them together and return the characters' boxes."""
+    rng = canvas.rng
     boxes: list[GlyphBox] = []
     slim = float(rng.uniform(0.85, 1.15))
     natural = rng.random() < 0.5
     for line in lines:
-        boxes += _set_line(rng, image, mask, face, line, ink, slim, natural=natural, us=us)
-    paint_text(rng, image, mask, ink, emboss=emboss, cap_px=lines[0].cap)
+        boxes += _set_line(canvas, line, slim, natural=natural)
+    paint_text(rng, canvas.image, canvas.mask, canvas.ink, emboss=emboss, cap_px=lines[0].cap)
     return boxes
 
 
-def _set_line(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    mask: np.ndarray,
-    face: Face,
-    line: _Line,
-    ink: Colour,
-    slim: float,
-    *,
-    natural: bool,
-    us: bool,
-) -> list[GlyphBox]:
+def _set_line(canvas: _Canvas, line: _Line, slim: float, *, natural: bool) -> list[GlyphBox]:
+    """Set one line; ``slim``: width factor of the glyphs, ``natural``: whether cells have the glyphs' widths."""
+    rng, face, us = canvas.rng, canvas.face, canvas.us
     zoom = line.cap / MASK_CAP_PX
     space = line.cap * float(rng.uniform(0.05, 0.16))
-    tight = rng.random() < TIGHT_SHARE  # dies differ from maker to maker: a narrow I close to its neighbours
+    tight = rng.random() < TIGHT_SHARE  # with some manufacturers a narrow I is close to its neighbours
     items: list[tuple[str, float]] = []
-    for char in line.serial:
+    for char in line.text:
         if char.isalnum():
             glyph = face.glyph(char)
             ink_width = glyph.mask.shape[1] * zoom * slim
@@ -235,30 +226,31 @@ def _set_line(
     total = sum(width for _, width in items)
     room = line.right - line.left
     squeeze = min(1.0, room * 0.985 / total)
-    if us and total < room and rng.random() < 0.75:  # states fill the width they have
+    if us and total < room and rng.random() < 0.75:  # most states use the full width
         squeeze = min(room * 0.97 / total, float(rng.uniform(1.0, 1.35)))
     x = line.left + (room - total * squeeze) * (0.5 + float(rng.uniform(-0.3, 0.3)))
     boxes: list[GlyphBox] = []
     for char, wide in items:
         width = wide * squeeze
         if char.isalnum():
-            boxes.append(_stamp(mask, face, char, x, width, line, zoom, slim * min(1.12, squeeze)))
+            boxes.append(_stamp(canvas, char, (x, width), line, slim * min(1.12, squeeze)))
         elif char in "-.":
-            separator(rng, mask, char, x, width, line.top, line.cap)
+            separator(rng, canvas.mask, char, (x, width), (line.top, line.cap))
         elif char == "*":
-            decorate.emblem(rng, image, x + width / 2, line.top + line.cap / 2, min(width * 0.5, line.cap * 0.65), ink)
+            radius = min(width * 0.5, line.cap * 0.65)
+            decorate.emblem(rng, canvas.image, x + width / 2, line.top + line.cap / 2, radius, canvas.ink)
         x += width
     return boxes
 
 
-def _stamp(
-    mask: np.ndarray, face: Face, char: str, x: float, cell: float, line: _Line, zoom: float, slim: float
-) -> GlyphBox:
-    glyph = face.glyph(char)
-    width = max(2, round(min(glyph.mask.shape[1] * zoom * slim, cell * 0.97)))
+def _stamp(canvas: _Canvas, char: str, cell: tuple[float, float], line: _Line, slim: float) -> GlyphBox:
+    """Draw a character into the mask, centred in its cell (left and width), and return its box."""
+    mask, (x, cell_width), zoom = canvas.mask, cell, line.cap / MASK_CAP_PX
+    glyph = canvas.face.glyph(char)
+    width = max(2, round(min(glyph.mask.shape[1] * zoom * slim, cell_width * 0.97)))
     height = max(3, round(glyph.mask.shape[0] * zoom))
     picture = cv2.resize(glyph.mask, (width, height), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
-    left, top = round(x + (cell - width) / 2), round(line.top + glyph.top_px * zoom)
+    left, top = round(x + (cell_width - width) / 2), round(line.top + glyph.top_px * zoom)
     left, top = max(0, min(left, mask.shape[1] - width)), max(0, min(top, mask.shape[0] - height))
     part = mask[top : top + height, left : left + width]
     np.maximum(part, picture[: part.shape[0], : part.shape[1]], out=part)

@@ -1,4 +1,4 @@
-"""A typeface bent a little, all its characters alike: waists moved, strokes swollen one way, corners rounded."""
+"""Deforms a typeface: moves the middle bars, changes stroke widths in one direction, rounds corners."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EDGE = 14
 
 
 class Face(Protocol):
-    """An alphabet: a font's, made-up dies', or either of them bent."""
+    """An alphabet: of a font, of random dies, or either of them deformed."""
 
     def glyph(self, char: str) -> Glyph:
         """Return the mask of one character."""
@@ -21,7 +21,7 @@ class Face(Protocol):
 
 
 class Reshaped:
-    """Stands in for the typeface that it bends; what is drawn by lot is drawn once, for all characters."""
+    """A deformed typeface. The random parameters are the same for all of its characters."""
 
     def __init__(self, rng: np.random.Generator, face: Face) -> None:
         self._face = face
@@ -37,10 +37,10 @@ class Reshaped:
     def glyph(self, char: str) -> Glyph:
         """Return the mask of one character."""
         if char not in self._glyphs:
-            self._glyphs[char] = self._bent(self._face.glyph(char))
+            self._glyphs[char] = self._deform(self._face.glyph(char))
         return self._glyphs[char]
 
-    def _bent(self, glyph: Glyph) -> Glyph:
+    def _deform(self, glyph: Glyph) -> Glyph:
         mask = cv2.copyMakeBorder(glyph.mask, _EDGE, _EDGE, _EDGE, _EDGE, cv2.BORDER_CONSTANT, value=0)
         height, width = mask.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -52,7 +52,7 @@ class Reshaped:
         kernel = np.ones((self._pen[1], self._pen[0]), np.uint8)
         if self._swell:
             swollen = cv2.dilate(mask, kernel) if self._swell > 0 else cv2.erode(mask, kernel)
-            # Left as it is where a thin stroke would be gone or a heavy character's eyes would close.
+            # Discarded if a thin stroke would vanish or the counters of a heavy character would close.
             if 0.5 < np.count_nonzero(swollen > 128) / max(1, np.count_nonzero(mask > 128)) < 1.3:
                 mask = swollen
         if self._round:

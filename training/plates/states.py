@@ -1,5 +1,5 @@
-# ruff: noqa: E501 -- tables read better with a row a line
-"""North American plates: per state the name, slogans, serial patterns and colours (public facts), as data."""
+# ruff: noqa: E501 -- one row per line
+"""North American plates as data: name, slogans, text patterns and colours of each state (public facts)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Sample:
 
 
 class Backgrounds:
-    """Patches of real street scenes (the Romanian frames, MIT) or, where there are none, of noise."""
+    """Patches of real street scenes (the Romanian frames, MIT), or of noise without them."""
 
     def __init__(self, folder: Path | None, *, held_out: bool) -> None:
         files = sorted(folder.glob("*.jpg")) if folder else []
@@ -68,7 +68,7 @@ def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: fl
 
 
 def make_real_crop(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return such a plate as a BGR crop, and the boxes of its characters, in its pixels."""
+    """Return a photographed plate as a BGR crop, and the boxes of its characters in pixels of the crop."""
     picture = cv2.imdecode(np.frombuffer(plate.png, np.uint8), cv2.IMREAD_COLOR)
     (x0, y0), (width, height) = plate.box[:2], plate.box[2:] - plate.box[:2]
     boxes = plate.boxes - np.tile(plate.box[:2], 2)
@@ -97,7 +97,7 @@ def _sample(crop: np.ndarray, boxes: np.ndarray, plate: BankedPlate | RealPlate)
 def make_crop(
     rng: np.random.Generator, plate: BankedPlate, backgrounds: Backgrounds, *, hardness: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return an augmented BGR crop and the boxes of its characters, in its pixels."""
+    """Return an augmented BGR crop, and the boxes of its characters in pixels of the crop."""
     clean = cv2.imdecode(np.frombuffer(plate.jpeg, np.uint8), cv2.IMREAD_COLOR)
     width, height = plate.size
     glyph_px = float(np.median(plate.boxes[:, 3] - plate.boxes[:, 1]))
@@ -119,7 +119,7 @@ def make_crop(
 def _placement(
     rng: np.random.Generator, characters: np.ndarray, size: tuple[int, int], crop: tuple[int, int], hardness: float
 ) -> np.ndarray:
-    """Return the matrix from the plate to the crop: margins, then each corner off by itself; no character is cut."""
+    """Return the matrix from the plate to the crop: margins and an error for each corner. No character is truncated."""
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     source = corners * np.array(size, np.float32)
     kind = rng.random()
@@ -143,7 +143,7 @@ def _placement(
 
 
 def _moved(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return centre x, centre y, width, height of boxes after the move."""
+    """Return centre x, centre y, width, height of the transformed boxes."""
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
     moved = cv2.perspectiveTransform(corners.reshape(1, -1, 2).astype(np.float32), matrix).reshape(-1, 4, 2)
     width = (moved[:, 1, 0] + moved[:, 2, 0] - moved[:, 0, 0] - moved[:, 3, 0]) / 2
@@ -167,7 +167,7 @@ def _augment(rng: np.random.Generator, crop: np.ndarray, hardness: float) -> np.
         light = np.repeat(grey[..., None], 3, 2)
     elif kind < 0.33:  # colour cast
         light *= rng.uniform(0.75, 1.2, 3).astype(np.float32)
-    elif kind < 0.43:  # seen by brake lights, sodium lamps or a sensor that takes in infra-red
+    elif kind < 0.43:  # lit by brake lights or sodium lamps, or with infra-red light on the sensor
         light *= np.exp(rng.normal(0, 0.5, 3)).clip(0.2, 1.8).astype(np.float32)
     crop = light.clip(0, 255).astype(np.uint8)
     glyph = 0.5 * height

@@ -1,4 +1,4 @@
-"""A bank of clean plates rendered ahead of training, so that rendering never holds training up.
+"""A bank of clean plates, rendered before training, because rendering is slower than training.
 
 python -m training.reader.bank --folder /tmp/plate-bank --shards 10 --plates 3000 --seed 1
 """
@@ -23,7 +23,7 @@ _OUTSIDE_EU_LOOKS = {"us", "gb", "br", "other"}
 
 @dataclass(frozen=True, slots=True)
 class BankedPlate:
-    """A plate, packed."""
+    """A rendered plate, compressed."""
 
     jpeg: bytes
     boxes: np.ndarray
@@ -41,7 +41,7 @@ class BankedPlate:
 
 @dataclass(frozen=True, slots=True)
 class RealPlate:
-    """A photographed plate in its surroundings (see ``real``)."""
+    """A photographed plate with its surroundings (see ``real``)."""
 
     png: bytes
     box: np.ndarray
@@ -54,7 +54,7 @@ class RealPlate:
 
 
 def pack(plate: RenderedPlate) -> BankedPlate:
-    """Shrink to what training needs and compress hardly visibly."""
+    """Reduce a plate to the resolution that training needs, and compress it at high quality."""
     image = plate.image
     zoom = min(1.0, MAX_WIDTH_PX / image.shape[1])
     if zoom < 1:
@@ -69,7 +69,7 @@ def pack(plate: RenderedPlate) -> BankedPlate:
 def render_shard(
     seed: int, plates: int, *, fonts: str | None = None, regions: tuple[str, ...] = ()
 ) -> list[BankedPlate]:
-    """Return so many plates of one seed, of the usual mixture or of some regions only."""
+    """Return plates of one seed, of the usual mixture of regions or of the given ones."""
     rng = np.random.default_rng(seed)
     return [
         pack(render_detailed(rng, fonts=fonts, region=regions[number % len(regions)] if regions else None))
@@ -78,37 +78,37 @@ def render_shard(
 
 
 def load_shard(path: Path) -> list[BankedPlate]:
-    """Read a shard that ``main`` wrote (our own file: pickle is safe here)."""
+    """Read a shard written by ``main``. Pickle is safe for files of our own."""
     return pickle.loads(path.read_bytes())
 
 
 def load_validation(bank: Path) -> list[BankedPlate]:
-    """Read the plates in fonts that training never sees."""
+    """Read the plates in fonts that are not used in training."""
     return [plate for path in sorted(bank.glob("validation-*.pickle")) for plate in load_shard(path)]
 
 
 class DrawnPlates:
-    """The plates of a bank that may be growing meanwhile."""
+    """The plates of a bank to which shards may be added during training."""
 
     def __init__(self, bank: Path) -> None:
         self._bank = bank
         self._plates: list[BankedPlate] = []
         self._seen: set[Path] = set()
 
-    def take_in(self) -> None:
-        """Read the shards that have joined the bank."""
+    def load_new_shards(self) -> None:
+        """Read the shards that were added to the bank."""
         for path in sorted(self._bank.glob("shard-*.pickle")):
             if path not in self._seen:
                 self._seen.add(path)
                 self._plates += load_shard(path)
 
     def any(self, rng: np.random.Generator) -> BankedPlate:
-        """Return one of them."""
+        """Return a random plate."""
         return self._plates[rng.integers(len(self._plates))]
 
 
 def load_real(bank: Path, *, held_out: bool) -> list[RealPlate]:
-    """Read what ``real`` wrote beside the shards; nothing where it did not run."""
+    """Read the photographed plates that ``real`` wrote to the bank; an empty list if there are none."""
     path = bank / ("held-out-real.pickle" if held_out else "real.pickle")
     return pickle.loads(path.read_bytes()) if path.is_file() else []
 
@@ -136,6 +136,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from training.reader.bank import main as run  # so that what is pickled belongs to this module, not to __main__
+    from training.reader.bank import main as run  # so that pickled classes are those of this module, not of __main__
 
     run()

@@ -1,4 +1,4 @@
-"""Turn a checkpoint into the shipped ``.tflite`` and its description, and check that both say the same.
+"""Export a checkpoint as the shipped ``.tflite`` file and its description, and check that their outputs agree.
 
 python -m training.reader.export --checkpoint RUN/best.pt --version 2026.11.1
 """
@@ -45,9 +45,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_reader.tflite"))
-    parser.add_argument("--int8", action="store_true", help="8-bit weights, activations quantised as they come")
+    parser.add_argument("--int8", action="store_true", help="8-bit weights with dynamic-range activations")
     parser.add_argument(
-        "--keep", type=Path, default=None, help="also write the weights in half precision, to go on from"
+        "--keep", type=Path, default=None, help="also write the weights in half precision, to resume training from"
     )
     options = parser.parse_args()
     network = ReaderNetwork()
@@ -73,13 +73,13 @@ def main() -> None:
 
 
 def keep_halved(state: dict[str, Any], path: Path) -> None:
-    """Write the weights in half precision, to go on from."""
+    """Write the weights in half precision, to resume training from."""
     half = {name: value.half() if value.is_floating_point() else value for name, value in state["network"].items()}
     torch.save({"network": half, "step": state["step"]}, path)
 
 
 def convert(model: nn.Module, shape: tuple[int, ...], path: Path) -> float:
-    """Write the model as TFLite and return by how much it differs; ends the program where that is too much."""
+    """Write the model as TFLite and return the largest difference; end the program if it is too large."""
     litert_torch.convert(model, (torch.rand(shape),)).export(str(path))
     difference = largest_difference(model, path, shape)
     if difference > LARGEST_DIFFERENCE:
@@ -88,7 +88,7 @@ def convert(model: nn.Module, shape: tuple[int, ...], path: Path) -> float:
 
 
 def largest_difference(model: nn.Module, path: Path, shape: tuple[int, ...]) -> float:
-    """Return how far apart the two are on random pictures."""
+    """Return the largest difference between the outputs of model and file on random images."""
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()
     apart = 0.0
@@ -105,7 +105,7 @@ def largest_difference(model: nn.Module, path: Path, shape: tuple[int, ...]) -> 
 
 
 def quantise(path: Path, operations: tuple[str, ...] = ("*",)) -> None:
-    """Store weights in 8 bits, a scale for each channel; the runtime multiplies in 8 bits too (dynamic range)."""
+    """Store weights in 8 bits with a scale per channel; the runtime multiplies in 8 bits too (dynamic range)."""
     quantizer = Quantizer(str(path))
     (anything,) = recipe.dynamic_wi8_afp32()
     quantizer.load_quantization_recipe([{**anything, "operation": operation} for operation in operations])
@@ -113,7 +113,7 @@ def quantise(path: Path, operations: tuple[str, ...] = ("*",)) -> None:
 
 
 def write_description(path: Path, *, version: str, steps: int, **particulars: object) -> None:
-    """Write the JSON that belongs to the model."""
+    """Write the model's JSON description."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     description = {
         "name": path.stem,

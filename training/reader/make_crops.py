@@ -1,4 +1,4 @@
-"""Write validation crops: plates in fonts and over backgrounds that training never sees, as a camera gives them.
+"""Write validation crops: augmented plates in fonts and over backgrounds that are not used in training.
 
     python -m training.reader.make_crops --bank BANK --frames FRAMES --out CROPS [--hardness 0.7]
 

@@ -22,9 +22,9 @@ STEP_X, STEP_Y = INPUT_WIDTH / COLUMNS, INPUT_HEIGHT / ROWS
 CLASSES = 1 + len(ALPHABET)
 IGNORE = -1
 LEAST_REACH = 1.0
-"""Columns from a character's middle within which a cell is to say its name."""
+"""Maximum distance of a positive cell from a character's centre, in columns."""
 FIRST_GAIN = 0.05
-"""Nearly 0, not 0: behind a ReLU a gain and an offset of exactly 0 would never move."""
+"""Not exactly 0, because a gain and an offset of 0 after a ReLU would receive no gradient."""
 
 
 class Conv(nn.Sequential):
@@ -39,7 +39,7 @@ class Conv(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """x + conv(x), so that depth costs no gradient; at first nearly x (Goyal et al. 2017, section 5.1)."""
+    """Residual block x + conv(x), initialised close to the identity (Goyal et al. 2017, section 5.1)."""
 
     def __init__(self, channels: int, *, dilation: int = 1) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Residual(nn.Module):
 
 
 class ReaderNetwork(nn.Module):
-    """``(B, 3, 64, 192)`` RGB in 0..1 → cells ``(B, 37 + 4, 8, 48)`` and region ``(B, 5)``, both before any softmax."""
+    """``(B, 3, 64, 192)`` RGB in 0..1 → logits: cells ``(B, 37 + 4, 8, 48)`` and region ``(B, 5)``."""
 
     def __init__(self, stem: int = 24, low: int = 32, fine: int = 64, wide: int = 96) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class ReaderNetwork(nn.Module):
         self.deep = Residual(wide)
         self.cells = nn.Conv2d(wide, CLASSES + 4, 1)
         self.region = nn.Linear(wide, len(REGIONS))
-        nn.init.constant_(self.cells.bias[0], 3.0)  # most cells hold nothing
+        nn.init.constant_(self.cells.bias[0], 3.0)  # most cells contain no character
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.fine(pictures)
@@ -87,7 +87,7 @@ class ReaderNetwork(nn.Module):
 
 
 def warm_start(network: ReaderNetwork, weights: dict[str, Tensor]) -> None:
-    """Take in the weights of an earlier, shallower network: the blocks it lacks begin as (nearly) nothing."""
+    """Load the weights of an earlier, shallower network. Blocks that it lacks start close to the identity."""
     missing, unexpected = network.load_state_dict(weights, strict=False)
     blocks = {name.split(".conv.")[0] for name in missing}
     if unexpected or not all(isinstance(network.get_submodule(block), Residual) for block in blocks):
@@ -95,11 +95,11 @@ def warm_start(network: ReaderNetwork, weights: dict[str, Tensor]) -> None:
 
 
 def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what each cell should say: class ``(8, 48)`` (0 none, -1 do not care), and ``(5, 8, 48)`` box and weight.
+    """Return the targets of the cells: class ``(8, 48)`` (0 none, -1 ignored), and box and weight ``(5, 8, 48)``.
 
-    A character's cells weigh 1 together: an I has a third of an M's cells, and weighed by cells it was learnt so little
-    that on real plates it vanished beside its neighbours. Every character has two columns at least: with one, an I
-    whose middle lay between two of them belonged to neither, and each was half sure of it.
+    The weights of a character's cells sum to 1. An I has a third of an M's cells; with equal weights per cell, the
+    network missed it next to wide letters. Every character has at least two columns: with one, an I centred between two
+    columns had a low confidence in both.
     """
     wanted = np.zeros((ROWS, COLUMNS), np.int64)
     where = np.zeros((5, ROWS, COLUMNS), np.float32)
@@ -109,7 +109,7 @@ def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndar
         near_x, near_y = np.abs(x - cx) <= max(STEP_X * 1.5, 0.5 * w), np.abs(y - cy) <= max(STEP_Y * 0.75, 0.5 * h)
         block = wanted[np.ix_(near_y, near_x)]
         wanted[np.ix_(near_y, near_x)] = np.where(block > 0, block, IGNORE)
-    # The widest first: where two reach the same cell it is the narrow one's, which has no other.
+    # The widest first: a cell of two characters is assigned to the narrower one, which has fewer cells.
     for number in np.argsort(-boxes[:, 2], kind="stable"):
         (cx, cy, w, h), char = boxes[number], classes[number]
         in_x = np.flatnonzero(np.abs(x - cx) <= max(STEP_X * LEAST_REACH, 0.22 * w))
@@ -127,7 +127,7 @@ def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def loss(cells: Tensor, region: Tensor, wanted: Tensor, where: Tensor, wanted_region: Tensor) -> Tensor:
-    """Cross-entropy of the cells that matter, distance of the boxes, and a little for the region."""
+    """Return a weighted sum of the cells' cross-entropy, the boxes' distance and the region's cross-entropy."""
     logits = cells[:, :CLASSES].permute(0, 2, 3, 1)
     positive = wanted > 0
     weight = where[:, 4][positive]

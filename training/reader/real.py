@@ -28,7 +28,7 @@ from training.reader.bank import REGIONS, RealPlate
 
 TEXTS = Path(__file__).with_name("romania_texts.csv")
 AROUND = (0.3, 0.7)
-"""How much of the frame is kept around a plate, in its widths and heights."""
+"""Margins of the frame that are kept around a plate, in plate widths and heights."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class _Labelled:
     text: str
     held_out: bool
     places: np.ndarray | None = None
-    """``(N, 4)`` centre x, centre y, width, height, in shares of the plate's box; NaN where not known"""
+    """``(N, 4)`` centre x, centre y, width, height, as shares of the plate's box; NaN if unknown"""
 
 
 def load_labelled(frames: Path) -> list[_Labelled]:
@@ -63,7 +63,7 @@ def load_labelled(frames: Path) -> list[_Labelled]:
 
 
 def place(reader: NetworkPlateReader, one: _Labelled) -> None:
-    """Find the characters of the text, in one of several looks; NaN where a character was not seen."""
+    """Detect the characters of the text at several margins, and keep the best result; NaN for missing characters."""
     x0, y0, x1, y1 = one.box
     tried: list[np.ndarray] = []
     for margin in (0.0, 0.05, 0.1):
@@ -92,7 +92,7 @@ def _share(character: DetectedCharacter, crop: np.ndarray, origin: tuple[int, in
 
 
 def complete(same: list[_Labelled]) -> None:
-    """Fill in what was not seen from the fullest picture of the same plate, moved and scaled to fit."""
+    """Fill in missing characters from the most complete image of the same plate, translated and scaled."""
     fullest = max(same, key=lambda one: (~np.isnan(one.places[:, 0])).sum() * 1000 + one.box[2] - one.box[0])
     model = fullest.places
     if np.isnan(model).any():
@@ -110,7 +110,7 @@ def complete(same: list[_Labelled]) -> None:
 
 
 def banked(one: _Labelled) -> RealPlate:
-    """Pack for training."""
+    """Return the plate as stored in the bank."""
     size = np.array([one.box[2] - one.box[0], one.box[3] - one.box[1]])
     centre = one.places[:, :2] * size + one.box[:2]
     half = one.places[:, 2:] * size / 2
@@ -140,11 +140,11 @@ def main() -> None:
     unknown = [one for one in whole if one.held_out and one.text not in known]
     for name, part in (("real", trained), ("held-out-real", unknown)):
         (options.bank / f"{name}.pickle").write_bytes(pickle.dumps([banked(one) for one in part]))
-    print(f"{len(labelled)} plates have a text, of {len(whole)} all characters are placed; "
+    print(f"{len(labelled)} plates have a text, {len(whole)} of them positions of all characters; "
           f"{len(trained)} to train on, {len(unknown)} held out")  # fmt: skip
 
 
 if __name__ == "__main__":
-    from training.reader.real import main as run  # so that what is pickled belongs to this module, not to __main__
+    from training.reader.real import main as run  # so that pickled classes are those of this module, not of __main__
 
     run()

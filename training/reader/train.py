@@ -1,10 +1,10 @@
-"""Train the reader on the bank, every crop augmented anew.
+"""Train the reader on a bank of plates. Every crop is augmented anew.
 
     python -m training.reader.bank --folder BANK --shards 12 --plates 2500 --seed 1
     python -m training.reader.bank --folder BANK --shards 1 --plates 700 --seed 900 \\
         --fonts held_out --prefix validation
     python -m training.reader.train --bank BANK --out RUN --minutes 60 [--resume RUN/last.pt]
-    torchrun --nproc-per-node 2 -m training.reader.train --workers 0 …      # as many processes as cores, one network
+    torchrun --nproc-per-node 2 -m training.reader.train --workers 0 …      # one network, one process per core
 
 The learning rate falls as a cosine of the time spent (``--minutes``) or of the steps (``--steps``). ``last.pt`` and
 ``best.pt`` (the moving average of the weights, best on the validation crops) are written during training and
@@ -30,17 +30,17 @@ from training.reader.augment import Backgrounds, Sample, make_real_sample, make_
 from training.reader.bank import DrawnPlates, load_real, load_validation
 from training.reader.network import ReaderNetwork, loss, targets, warm_start
 
-RESCAN_EVERY = 20_000  # crops; new shards in the folder are taken in
+RESCAN_EVERY = 20_000  # crops, after which new shards in the folder are loaded
 
 KEEP = 2_000
 REAL_SHARE = 0.08
-"""Of the crops: photographed plates, where the bank has any."""
-EASY_CROPS = 100_000  # by then the strongest augmentation is reached
-PACE = Pace(report_every=50, validate_every=500)
+"""Share of photographed plates among the crops, if the bank has any."""
+EASY_CROPS = 100_000  # after which the augmentation reaches its full strength
+PACE = Pace(report_every=50, validate_every=500, unit="crops")
 
 
 class Crops(IterableDataset):
-    """Batches of freshly augmented crops, without end."""
+    """An endless stream of batches of newly augmented crops."""
 
     def __init__(self, bank: Path, frames: Path | None, batch: int, seed: int, *, hardest_at_once: bool) -> None:
         self._bank, self._frames, self._batch, self._seed = bank, frames, batch, seed
@@ -50,7 +50,7 @@ class Crops(IterableDataset):
         cv2.setNumThreads(1)
         torch.set_num_threads(1)
         if get_worker_info() is not None:
-            os.setsid()  # a session of its own, as if started beside: the kernel shares time among sessions
+            os.setsid()  # the kernel shares processor time among sessions
         rng = np.random.default_rng(self._seed)
         backgrounds = Backgrounds(self._frames, held_out=False)
         drawn = DrawnPlates(self._bank)
@@ -60,7 +60,7 @@ class Crops(IterableDataset):
         made = 0
         while True:
             if made % RESCAN_EVERY < self._batch:
-                drawn.take_in()
+                drawn.load_new_shards()
             made += self._batch
             hardest = 0.4 + 0.6 * min(1.0, made / self._easy_crops)
             fresh: list[Sample] = []
@@ -73,15 +73,13 @@ class Crops(IterableDataset):
             yield collate(fresh + again)
             kept += fresh
             again = []
-            if (
-                len(kept) > KEEP
-            ):  # every crop is shown twice, some thousands apart: augmentation costs a third of training
+            if len(kept) > KEEP:  # use every crop twice: augmentation takes a third of the training time
                 picks = sorted(rng.choice(len(kept), self._batch // 2, replace=False), reverse=True)
                 again = [kept.pop(int(pick)) for pick in picks]
 
 
 def collate(samples: list[Sample]) -> tuple[Tensor, ...]:
-    """Return pictures (uint8 NCHW), cell classes, cell boxes and regions."""
+    """Return images (uint8 NCHW), cell classes, cell boxes and regions."""
     pairs = [targets(sample.boxes, sample.classes) for sample in samples]
     pictures = torch.from_numpy(np.stack([sample.image for sample in samples])).permute(0, 3, 1, 2)
     return (
@@ -97,7 +95,7 @@ def to_reader_input(pictures: Tensor) -> Tensor:
 
 
 def validation_set(bank: Path, frames: Path | None, count: int) -> list[Sample]:
-    """Return crops of plates in fonts and over backgrounds that training never sees."""
+    """Return crops of plates in fonts and over backgrounds that are not used in training."""
     rng = np.random.default_rng(4242)
     backgrounds = Backgrounds(frames, held_out=True)
     return [make_sample(rng, plate, backgrounds, hardness=0.7) for plate in load_validation(bank)[:count]]
@@ -105,7 +103,7 @@ def validation_set(bank: Path, frames: Path | None, count: int) -> list[Sample]:
 
 @torch.no_grad()
 def accuracy(network: nn.Module, samples: list[Sample]) -> tuple[float, float]:
-    """Return the share of crops read without any error, and of characters counted and named rightly in their place."""
+    """Return the share of crops read without any error, and the share of characters that are correct."""
     network.eval()
     right = characters = total = 0
     for start in range(0, len(samples), 64):
@@ -134,11 +132,11 @@ def train(options: argparse.Namespace) -> None:
     if options.resume:
         warm_start(network, torch.load(options.resume)["network"])
     validate = Validation(options.bank, options.frames, options.out).validate if rank == 0 else None
-    fit(network, batches(options, rank), cost_of, options, PACE, unit="crops", validate=validate)
+    fit(network, batches(options, rank), cost_of, options, PACE, validate=validate)
 
 
 def batches(options: argparse.Namespace, rank: int) -> DataLoader:
-    """Return the batches of one process, which no other has."""
+    """Return the batches of one process; those of other processes differ."""
     crops = Crops(
         options.bank,
         options.frames,
@@ -156,7 +154,7 @@ def batches(options: argparse.Namespace, rank: int) -> DataLoader:
 
 
 def cost_of(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
-    """Return how wrong the network is about a batch."""
+    """Return the loss of a batch."""
     pictures, wanted, where, region = batch
     with torch.autocast("cpu", torch.bfloat16):
         cells, regions = network(to_reader_input(pictures))

@@ -1,8 +1,8 @@
 """``make bench-anpr``: evaluate number plate recognition and write the table of figures.
 
 Sections: ``crops`` (the reader alone), ``frames`` (photographs end to end), ``speed``, ``videos`` (panning and zooming
-over photographs), ``gate`` (the synthetic gate), ``database`` (what is stored: searches, statistics, watch-lists). A
-section whose pictures are not there is skipped and says so.
+over photographs), ``gate`` (the synthetic gate), ``database`` (stored reads: searches, statistics, watch-lists). A
+section whose images are missing is skipped with a message.
 """
 
 from __future__ import annotations
@@ -44,53 +44,53 @@ TITLES = {
 
 def main() -> int:
     options = _options()
-    wanted: list[str] = options.sections or list(TITLES)
-    whole = wanted == list(TITLES) and options.shared == SHARED and not options.limit
-    out: Path | None = options.out or (PAGE if whole else None)
+    sections_to_run: list[str] = options.sections or list(TITLES)
+    complete = sections_to_run == list(TITLES) and options.shared == SHARED and not options.limit
+    out: Path | None = options.out or (PAGE if complete else None)
     console = Console(highlight=False)
     cv2.setNumThreads(1)
     commit = commit_here()
-    sections: dict[str, list[Line]] = {}
+    results: dict[str, list[Line]] = {}
     skipped: dict[str, str] = {}
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[at]}"), console=Console(stderr=True), transient=True) as bar:
-        for name in wanted:
+        for name in sections_to_run:
             task = bar.add_task(name, total=None, at="")
 
             def step(at: str, task: object = task) -> None:
                 bar.update(task, advance=1, at=at)  # type: ignore[arg-type]
 
-            def say(text: str) -> None:
+            def report(text: str) -> None:
                 if options.list:
                     bar.console.print(escape(text))
 
             try:
-                sections[TITLES[name]] = _run(name, options, step, say)
+                results[TITLES[name]] = _run(name, options, step, report)
             except AbsentError as absent:
                 skipped[TITLES[name]] = str(absent)
             bar.remove_task(task)
-    show(console, sections, skipped)
+    show(console, results, skipped)
     if out is not None:
-        out.write_text(page(sections, skipped, command=_command(), commit=commit), encoding="utf-8")
+        out.write_text(page(results, skipped, command=_command(), commit=commit), encoding="utf-8")
         console.print(f"written to {out}")
     return 0
 
 
-def _run(name: str, options: argparse.Namespace, step: Step, say: Step) -> list[Line]:
-    on_pictures: dict[str, Callable[[Path, int | None, Step, Step], list[Line]]] = {
+def _run(name: str, options: argparse.Namespace, step: Step, report: Step) -> list[Line]:
+    on_images: dict[str, Callable[[Path, int | None, Step, Step], list[Line]]] = {
         "crops": crop_lines,
         "frames": frame_lines,
         "speed": speed_lines,
         "videos": video_lines,
     }
     if name == "gate":
-        return gate_lines(range(1, 1 + options.seeds), step, say)
+        return gate_lines(range(1, 1 + options.seeds), step, report)
     if name == "database":
         return [figure_line(figure) for figure in bench_plates.run()]
     limit: int | None = options.limit
     if name == "videos":
         limit = min(limit or options.videos, options.videos)
-    return on_pictures[name](options.shared, limit, step, say)
+    return on_images[name](options.shared, limit, step, report)
 
 
 def _options() -> argparse.Namespace:
@@ -99,31 +99,31 @@ def _options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(TITLES)} (default: all)")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(TITLES)} (default: all)")
     parser.add_argument(
-        "--shared", type=Path, default=SHARED, metavar="DIR", help="a folder that has anpr/… (default: ../shared)"
+        "--shared", type=Path, default=SHARED, metavar="DIR", help="folder that contains anpr/ (default: ../shared)"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="so many pictures of each set (default: all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="maximum number of images per set (default: all)")
     parser.add_argument(
-        "--seeds", type=int, default=GATE_SEEDS, metavar="N", help="so many synthetic gates (default: %(default)s)"
+        "--seeds", type=int, default=GATE_SEEDS, metavar="N", help="number of synthetic gates (default: %(default)s)"
     )
     parser.add_argument(
         "--videos",
         type=int,
         default=VIDEOS,
         metavar="N",
-        help="so many photographs of each set are made into videos, evenly spread (default: %(default)s)",
+        help="number of photographs per set to make videos of, evenly spaced (default: %(default)s)",
     )
-    parser.add_argument("--list", action="store_true", help="name each picture with a fault")
+    parser.add_argument("--list", action="store_true", help="list each image with an error")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="write the page here (default: the documentation, if nothing is left out)",
+        help="file to write the page to (default: the page of the documentation, for a complete run)",
     )
     options = parser.parse_args()
     if unknown := sorted(set(options.sections) - set(TITLES)):
-        parser.error(f"there is no section {', '.join(unknown)}; there are {', '.join(TITLES)}")
+        parser.error(f"unknown section {', '.join(unknown)}; available sections are {', '.join(TITLES)}")
     options.sections = [name for name in TITLES if name in options.sections]
     return options
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from tests.benchmarks.figures import Figure
+from training.intervals import wilson
 
 _WHOLE_FROM = 1000
-"""Larger numbers are printed without decimals instead of with an exponent."""
+"""Numbers from this on are printed without decimals instead of with an exponent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +19,17 @@ class Line:
     what: str
     value: str
     detail: str = ""
-    """Counts and interval, or how it was measured"""
+    """Counts and interval, or the method of measurement."""
     at_least: str = ""
     met: bool | None = None
-    """Whether ``at_least`` is met; None where nothing is asked"""
+    """Whether ``at_least`` is met; None without a target."""
     others: str = ""
 
 
 def share_line(
     what: str, right: int, total: int, *, at_least: float | None = None, aim: float | None = None, others: str = ""
 ) -> Line:
-    """Return a line for a share, with Wilson's 95 % interval; ``at_least`` and ``aim`` are shares too."""
+    """Return a line for a share with Wilson's 95 % interval. ``at_least`` and ``aim`` are shares, 0..1."""
     low, high = wilson(right, total)
     share = right / total if total else 0.0
     return Line(
@@ -52,12 +52,12 @@ def number_line(
     better: Literal["lower", "higher"] = "lower",
     others: str = "",
 ) -> Line:
-    """Return a line for a measured number."""
+    """Return a line for a measured number. The parameters are the fields of ``Line`` and the target."""
     sign = "≤" if better == "lower" else "≥"
     met = None if target is None else (value <= target if better == "lower" else value >= target)
-    asked = "" if target is None else f"{sign} {target:g} {unit}".strip()
-    emitted = f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
-    return Line(what, f"{emitted} {unit}".strip(), detail, asked, met, others)
+    target_text = "" if target is None else f"{sign} {target:g} {unit}".strip()
+    number = f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
+    return Line(what, f"{number} {unit}".strip(), detail, target_text, met, others)
 
 
 def figure_line(figure: Figure) -> Line:
@@ -65,13 +65,3 @@ def figure_line(figure: Figure) -> Line:
     return number_line(
         figure.name, figure.value, figure.unit, detail=figure.note, target=figure.target, better=figure.better
     )
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share (1927)."""
-    if not total:
-        return 0.0, 1.0
-    z, share = 1.96, right / total
-    middle = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max(0.0, (middle - spread) / (1 + z * z / total)), min(1.0, (middle + spread) / (1 + z * z / total))

@@ -1,7 +1,7 @@
-"""The images of the benchmark, as ``shared/README.md`` describes them; any other folder of the same layout will do.
+"""The images of the benchmark, as described in ``shared/README.md``. Any folder with the same layout can be used.
 
-``FOLDER/anpr/us_plate_crops.csv`` names crops and what is on them; ``FOLDER/anpr/full_frames/{eu,us,br}.csv`` name
-photographs with one labelled plate each. Nothing is ever trained on them, and nothing is chosen by them.
+``FOLDER/anpr/us_plate_crops.csv`` lists crops with their texts; ``FOLDER/anpr/full_frames/{eu,us,br}.csv`` list
+photographs with one labelled plate each. They are used for evaluation only, not for training or tuning.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ COUNTRIES = ("eu", "us", "br")
 
 
 class AbsentError(Exception):
-    """Something that a section needs is not there; the message says what."""
+    """A section needs a file or a program that is missing. The message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPlate:
-    """A picture file with one plate that somebody has read."""
+    """An image file with one labelled plate."""
 
     path: Path
     plate: str
-    """Normalised"""
+    """Text in normal form."""
     xyxy: Box | None = None
-    """Where it is; None where the picture is the plate"""
+    """The plate's box in pixels; None if the image is a crop of the plate."""
 
     def load(self) -> Image:
         image = cv2.imread(str(self.path))
         if image is None:
-            raise AbsentError(f"{self.path} cannot be read")
+            raise AbsentError(f"cannot read the image {self.path}")
         return np.asarray(image, np.uint8)
 
 
@@ -54,7 +54,7 @@ def photographs(shared: Path, country: str) -> list[LabelledPlate]:
 
 
 def few(pictures: list[LabelledPlate], count: int | None) -> list[LabelledPlate]:
-    """Return ``count`` of them, evenly spread; all where it is None or there are no more."""
+    """Return ``count`` images, evenly spaced; all if it is None or at least their number."""
     if count is None or count >= len(pictures):
         return pictures
     return [pictures[round(place)] for place in np.linspace(0, len(pictures) - 1, count)]
@@ -63,7 +63,7 @@ def few(pictures: list[LabelledPlate], count: int | None) -> list[LabelledPlate]
 def _rows(folder: Path) -> list[dict[str, str]]:
     table = folder.with_suffix(".csv")
     if not table.is_file():
-        raise AbsentError(f"{table} is not there")
+        raise AbsentError(f"{table} does not exist")
     with table.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

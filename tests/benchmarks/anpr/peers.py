@@ -1,7 +1,6 @@
-"""Other plate readers, to be timed beside ours: RapidOCR in a Python of its own, OpenALPR if this machine has it.
+"""Other plate readers to compare with: RapidOCR in its own virtual environment, and OpenALPR if it is installed.
 
-Each answers one picture at a time, so that ours and theirs can be asked in turn and another load on the machine falls
-on all alike.
+Each processes one image per call, so that all readers run in turn and other load on the machine affects all equally.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from tests.benchmarks.anpr.material import AbsentError
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / ".bench" / "rapidocr-venv"
-NEEDS = ("rapidocr>=3.4", "onnxruntime>=1.20", "opencv-python-headless>=4.10")
-"""The project's extra ``rapidocr``."""
+REQUIREMENTS = ("rapidocr>=3.4", "onnxruntime>=1.20", "opencv-python-headless>=4.10")
+"""Requirements of the project's extra ``rapidocr``."""
 WORKER = Path(__file__).with_name("rapidocr_worker.py")
 
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
-    """What a peer read, and what it took."""
+    """The texts that a reader returned, and the time that it took."""
 
     texts: tuple[str, ...]
     wall_s: float
@@ -36,22 +35,22 @@ class PeerAnswer:
 
 
 class RapidOcr:
-    """RapidOCR with one thread, in a process of its own."""
+    """RapidOCR with one thread, in a separate process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [str(rapidocr_python()), str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        hello = self._answer()
-        self.version = f"RapidOCR {hello['version']}"
+        greeting = self._answer()
+        self.version = f"RapidOCR {greeting['version']}"
 
-    def ask(self, picture: Path, what: Literal["picture", "crop"]) -> PeerAnswer:
-        """Find and read all text in a picture, or read a crop as one line of text."""
+    def read(self, picture: Path, what: Literal["picture", "crop"]) -> PeerAnswer:
+        """Detect and read all text in an image, or read a crop as one line of text."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"file": str(picture), "what": what}) + "\n")
         self._process.stdin.flush()
-        said = self._answer()
-        return PeerAnswer(tuple(said["texts"]), said["wall_s"], said["processor_s"])
+        answer = self._answer()
+        return PeerAnswer(tuple(answer["texts"]), answer["wall_s"], answer["processor_s"])
 
     def __enter__(self) -> Self:
         return self
@@ -74,18 +73,18 @@ class RapidOcr:
 
 
 class OpenAlpr:
-    """The ``alpr`` program; each picture is a process, as its users call it."""
+    """The ``alpr`` program. It runs once per image, as in normal use."""
 
     def __init__(self) -> None:
         program = shutil.which("alpr")
         if program is None:
-            raise AbsentError("there is no `alpr` on the PATH")
+            raise AbsentError("`alpr` is not on the PATH")
         self._program = program
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-        self.version = f"OpenALPR {said.split()[-1] if said.split() else ''}".strip()
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        self.version = f"OpenALPR {output.split()[-1] if output.split() else ''}".strip()
 
-    def ask(self, picture: Path, country: str) -> PeerAnswer:
-        """Find and read the plates in a picture."""
+    def read(self, picture: Path, country: str) -> PeerAnswer:
+        """Detect and read the plates in an image."""
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
             [self._program, "-j", "-n", "1", "-c", country, str(picture)], capture_output=True, text=True, check=False
@@ -100,20 +99,20 @@ class OpenAlpr:
 
 
 def rapidocr_python() -> Path:
-    """Return an interpreter that has RapidOCR, making its environment the first time; AbsentError where that fails."""
+    """Return the interpreter of RapidOCR's environment, which is created on first use; raise AbsentError on failure."""
     python, ready = FOLDER / "bin" / "python", FOLDER / ".ready"
-    if ready.exists() and ready.read_text(encoding="utf-8") == "\n".join(NEEDS):
+    if ready.exists() and ready.read_text(encoding="utf-8") == "\n".join(REQUIREMENTS):
         return python
     uv = Path(sys.executable).with_name("uv")
     if not uv.exists():
-        raise AbsentError("RapidOCR's environment needs uv; run make setup first")
-    print(f"Making {FOLDER.relative_to(ROOT)} with {', '.join(NEEDS)} ...", file=sys.stderr)
+        raise AbsentError("RapidOCR's environment requires uv; run make setup first")
+    print(f"Creating {FOLDER.relative_to(ROOT)} with {', '.join(REQUIREMENTS)} ...", file=sys.stderr)
     for command in (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, FOLDER],
-        [uv, "pip", "install", "--quiet", "--python", python, *NEEDS],
+        [uv, "pip", "install", "--quiet", "--python", python, *REQUIREMENTS],
     ):
-        made = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-        if made.returncode:
-            raise AbsentError(f"RapidOCR could not be installed: {made.stderr.strip().splitlines()[-1]}")
-    ready.write_text("\n".join(NEEDS), encoding="utf-8")
+        result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise AbsentError(f"RapidOCR could not be installed: {result.stderr.strip().splitlines()[-1]}")
+    ready.write_text("\n".join(REQUIREMENTS), encoding="utf-8")
     return python

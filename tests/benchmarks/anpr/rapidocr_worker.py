@@ -1,4 +1,4 @@
-"""Runs under the Python that has RapidOCR: a JSON request a line on stdin, a JSON answer a line on stdout.
+"""Runs RapidOCR in its own environment: one JSON request per line on stdin, one JSON answer per line on stdout.
 
 ``{"file": …, "what": "picture" | "crop"}`` → ``{"texts": […], "wall_s": …, "processor_s": …}``; one thread.
 """
@@ -15,12 +15,12 @@ import cv2
 from rapidocr import RapidOCR  # pyright: ignore[reportMissingImports]
 
 LINE_HEIGHT_PX = 48
-"""What its recogniser works with."""
+"""Input height of its recogniser."""
 
 
 def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else is printed is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of the libraries must not mix with answers
     cv2.setNumThreads(1)
     engine = RapidOCR(
         params={

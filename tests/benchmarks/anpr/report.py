@@ -1,4 +1,4 @@
-"""The benchmark figures as a table on the terminal and as a page of the documentation."""
+"""Prints the benchmark figures as a table, and writes them as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.benchmarks.anpr.lines import Line
 
 PACKAGES = ("ai-edge-litert", "numpy", "av")
 EIGHT_BIT_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
-"""Processor features for 8-bit dot products, which make the networks several times as fast."""
+"""Processor features for 8-bit dot products, with which the networks run several times faster."""
 
 INTRODUCTION = """\
 # Number plate recognition: figures
@@ -59,8 +59,8 @@ NOTES = """\
 def show(console: Console, sections: Mapping[str, Sequence[Line]], skipped: Mapping[str, str]) -> None:
     """Print one table."""
     table = Table(title=machine(), title_justify="left")
-    for heading in ("figure", "value", "asked", "", "detail"):
-        table.add_column(heading, justify="right" if heading in {"value", "asked"} else "left")
+    for heading in ("figure", "value", "target", "", "detail"):
+        table.add_column(heading, justify="right" if heading in {"value", "target"} else "left")
     for title, lines in sections.items():
         table.add_section()
         table.add_row(f"[bold]{title}")
@@ -82,7 +82,7 @@ def page(sections: Mapping[str, Sequence[Line]], skipped: Mapping[str, str], *, 
         "",
     ]
     for title, rows in sections.items():
-        lines += [f"## {title}", "", "| figure | value | asked | met | detail | others |", "|---|---|---|---|---|---|"]
+        lines += [f"## {title}", "", "| figure | value | target | met | detail | others |", "|---|---|---|---|---|---|"]
         for row in rows:
             met = {True: "yes", False: "**no**", None: ""}[row.met]
             lines.append(f"| {row.what} | {row.value} | {row.at_least} | {met} | {row.detail} | {row.others} |")
@@ -121,5 +121,5 @@ def _processor() -> str:
 
 def commit_here() -> str:
     """Return the checked-out commit, with a plus if files differ from it."""
-    said = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
+    result = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"

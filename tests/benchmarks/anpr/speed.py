@@ -27,9 +27,9 @@ from tests.benchmarks.anpr.stills import Step
 
 PICTURES, CROPS, ROUNDS = 12, 96, 3
 HD = (1280, 720)
-MOST_FIND_MS, MOST_READ_MS = 40.0, 8.0
-OPENALPR_MS = "OpenALPR 47 (eu), 103 (br), 221 (us) ms a picture on one core, finding and reading"
-RAPIDOCR_MS = "RapidOCR 640–1,190 ms of one core a picture"
+MAX_FIND_MS, MAX_READ_MS = 40.0, 8.0
+OPENALPR_MS = "OpenALPR 47 (eu), 103 (br), 221 (us) ms per image on one core, detecting and reading"
+RAPIDOCR_MS = "RapidOCR 640–1,190 ms of one core per image"
 RAPIDOCR_CROP_MS = "RapidOCR 17–27 ms"
 
 Timed = Callable[[Path, Image], PeerAnswer]
@@ -48,19 +48,19 @@ class _Times:
         return statistics.median(self.processor_ms[name]), statistics.median(self.wall_ms[name])
 
 
-def speed_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[Line]:
-    """Time finding, reading, and both; RapidOCR and OpenALPR where they can be had."""
+def speed_lines(shared: Path, limit: int | None, step: Step, report: Step) -> list[Line]:
+    """Measure detection, reading, and both, and RapidOCR and OpenALPR if they are available."""
     cv2.setNumThreads(1)
     with ExitStack() as stack:
         rapidocr = openalpr = None
         try:
             rapidocr = stack.enter_context(RapidOcr())
         except AbsentError as absent:
-            say(f"RapidOCR is not timed: {absent}")
+            report(f"RapidOCR is not measured: {absent}")
         try:
             openalpr = OpenAlpr()
         except AbsentError as absent:
-            say(f"OpenALPR is not timed: {absent}; its published figures are quoted")
+            report(f"OpenALPR is not measured: {absent}; its published figures are quoted")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vedette-anpr-")))
         pictures, what = _hd_pictures(shared, folder, min(limit or PICTURES, PICTURES))
         small, what_crops = _crops(shared, folder, min(limit or CROPS, CROPS))
@@ -72,43 +72,43 @@ def _picture_lines(
 ) -> list[Line]:
     engine = open_engine()
     reader = PictureReader(detector=engine.detector, reader=engine.reader)
-    contest: dict[str, Timed] = {
+    readers: dict[str, Timed] = {
         "find": lambda _, image: _timed(lambda: engine.detector.find(image)),
         "find and read": lambda _, image: _timed(lambda: reader.read(image)),
     }
     if rapidocr is not None:
-        contest[rapidocr.version] = lambda path, _: rapidocr.ask(path, "picture")
+        readers[rapidocr.version] = lambda path, _: rapidocr.read(path, "picture")
     if openalpr is not None:
-        contest[openalpr.version] = lambda path, _: openalpr.ask(path, "us")
-    times = _contest(contest, pictures, step)
-    detail = f"median of {what}, the clock said {times.medians('find')[1]:.1f} ms"
+        readers[openalpr.version] = lambda path, _: openalpr.read(path, "us")
+    times = _time_in_turn(readers, pictures, step)
+    detail = f"median of {what}, elapsed {times.medians('find')[1]:.1f} ms"
     lines = [
         number_line(
-            "finding plates in 1280×720, processor time", times.medians("find")[0], "ms", detail=detail,
-            target=MOST_FIND_MS, others=OPENALPR_MS,
+            "detecting plates in 1280×720, processor time", times.medians("find")[0], "ms", detail=detail,
+            target=MAX_FIND_MS, others=OPENALPR_MS,
         ),
         number_line(
-            "finding and reading in 1280×720, processor time", times.medians("find and read")[0], "ms",
-            detail=f"the clock said {times.medians('find and read')[1]:.1f} ms", others=RAPIDOCR_MS,
+            "detecting and reading in 1280×720, processor time", times.medians("find and read")[0], "ms",
+            detail=f"elapsed {times.medians('find and read')[1]:.1f} ms", others=RAPIDOCR_MS,
         ),
     ]  # fmt: skip
-    return lines + [_peer_line(name, times, "find and read") for name in contest if name.startswith(("Rapid", "Open"))]
+    return lines + [_peer_line(name, times, "find and read") for name in readers if name.startswith(("Rapid", "Open"))]
 
 
 def _crop_lines(small: list[tuple[Path, Image]], what: str, rapidocr: RapidOcr | None, step: Step) -> list[Line]:
     reader = open_engine().reader
-    contest: dict[str, Timed] = {"read": lambda _, image: _timed(lambda: reader.read(image))}
+    readers: dict[str, Timed] = {"read": lambda _, image: _timed(lambda: reader.read(image))}
     if rapidocr is not None:
-        contest[rapidocr.version] = lambda path, _: rapidocr.ask(path, "crop")
-    times = _contest(contest, small, step)
-    detail = f"median of {what}, the clock said {times.medians('read')[1]:.1f} ms"
+        readers[rapidocr.version] = lambda path, _: rapidocr.read(path, "crop")
+    times = _time_in_turn(readers, small, step)
+    detail = f"median of {what}, elapsed {times.medians('read')[1]:.1f} ms"
     lines = [
         number_line(
-            "reading a crop, processor time", times.medians("read")[0], "ms", detail=detail, target=MOST_READ_MS,
+            "reading a crop, processor time", times.medians("read")[0], "ms", detail=detail, target=MAX_READ_MS,
             others=RAPIDOCR_CROP_MS,
         )
     ]  # fmt: skip
-    return lines + [_peer_line(name, times, "read", what="a crop") for name in contest if name != "read"]
+    return lines + [_peer_line(name, times, "read", what="a crop") for name in readers if name != "read"]
 
 
 def _peer_line(name: str, times: _Times, ours: str, *, what: str = "1280×720") -> Line:
@@ -118,17 +118,17 @@ def _peer_line(name: str, times: _Times, ours: str, *, what: str = "1280×720") 
         f"{name}, {what}, in this run",
         processor_ms,
         "ms",
-        detail=f"{ratio:.0f} times ours; the clock said {wall_ms:.0f} ms",
+        detail=f"{ratio:.0f} times ours; elapsed {wall_ms:.0f} ms",
     )
 
 
-def _contest(contest: dict[str, Timed], pictures: list[tuple[Path, Image]], step: Step) -> _Times:
+def _time_in_turn(readers: dict[str, Timed], pictures: list[tuple[Path, Image]], step: Step) -> _Times:
     times = _Times()
-    for answer in contest.values():
+    for answer in readers.values():
         answer(*pictures[0])
     for _ in range(ROUNDS):
         for path, image in pictures:
-            for name, answer in contest.items():
+            for name, answer in readers.items():
                 times.add(name, answer(path, image))
             step(path.name)
     return times
@@ -141,7 +141,7 @@ def _timed(action: Callable[[], object]) -> PeerAnswer:
 
 
 def _hd_pictures(shared: Path, folder: Path, count: int) -> tuple[list[tuple[Path, Image]], str]:
-    """Return photographs as 1280×720, else frames of the synthetic gate."""
+    """Return photographs cropped to 1280×720, otherwise frames of the synthetic gate."""
     try:
         every = [picture for country in ("us", "br") for picture in photographs(shared, country)]
         images = [picture.load() for picture in every]

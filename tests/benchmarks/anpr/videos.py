@@ -1,7 +1,7 @@
-"""Videos: made by panning and zooming over photographs, and the synthetic gate; through the whole on-box pipeline.
+"""Videos through the complete pipeline: made by panning and zooming over photographs, and the synthetic gate.
 
-Each video is written as H.264 and replayed as ``edge-agent replay VIDEO --model none`` would: decoding, motion, blobs,
-tracks, plates, events. A vehicle is right if its exact plate is emitted exactly once.
+Each video is written as H.264 and replayed as by ``edge-agent replay VIDEO --model none``: decoding, motion, blobs,
+tracks, plates, events. A vehicle is correct if its exact plate is emitted once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIN_RIGHT = 0.95
 FRAMES_PER_SECOND = 15
 VIDEO_FRAMES = 60
 ABOUT_IT_IOU = 0.2
-"""An event's plate box that overlaps the plate's place so much is about that plate."""
+"""Minimum IoU of an event's plate box with the plate that it is assigned to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class EmittedPlate:
 
     text: str
     frame: int
-    """Counts from 0"""
+    """Index of the frame, from 0."""
     plate: Box
-    """Shares of the picture, left, top, right, bottom"""
+    """Left, top, right, bottom as shares of the frame."""
 
 
 @dataclass(slots=True)
@@ -52,18 +52,18 @@ class VideoCounts:
 
     vehicles: int = 0
     right: int = 0
-    """Emitted with the exact text"""
+    """Vehicles emitted with the exact text."""
     once: int = 0
-    """One event, whatever its text"""
+    """Vehicles with exactly one event, of any text."""
     missed: int = 0
     misread: int = 0
-    """Events about a plate with another text than the plate's"""
+    """Events at a labelled plate with a different text."""
     invented: int = 0
-    """Events where there is no labelled plate"""
+    """Events at positions without a labelled plate."""
     faults: list[str] = field(default_factory=list[str])
 
     def add(self, name: str, plate: str, about: Sequence[EmittedPlate], elsewhere: Sequence[EmittedPlate] = ()) -> None:
-        """Add one vehicle with its events and the events without a plate."""
+        """Add one vehicle with the events at its plate and those elsewhere."""
         texts = [emitted.text for emitted in about]
         self.vehicles += 1
         self.right += plate in texts
@@ -81,12 +81,12 @@ class VideoCounts:
             share_line(f"{name}: right text", self.right, self.vehicles, at_least=MIN_RIGHT),
             share_line(f"{name}: exactly one event", self.once, self.vehicles, at_least=MIN_RIGHT),
             number_line(f"{name}: missed", self.missed, "vehicles"),
-            number_line(f"{name}: emitted with another text", self.misread, "events"),
+            number_line(f"{name}: emitted with a different text", self.misread, "events"),
             number_line(f"{name}: invented", self.invented, "events", target=0, detail=about_invented),
         ]
 
 
-def video_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[Line]:
+def video_lines(shared: Path, limit: int | None, step: Step, report: Step) -> list[Line]:
     """Pan and zoom over photographs of every country's set."""
     lines: list[Line] = []
     whole = VideoCounts()
@@ -97,12 +97,12 @@ def video_lines(shared: Path, limit: int | None, step: Step, say: Step) -> list[
             step(f"{country}/{picture.path.name}")
         lines.append(share_line(f"videos over `{country}`: right text", counts.right, counts.vehicles))
         for fault in counts.faults:
-            say(f"video {country}/{fault}")
+            report(f"video {country}/{fault}")
     return whole.lines("videos, all", about_invented="a plate elsewhere in the photograph counts too") + lines
 
 
 def play_photograph(picture: LabelledPlate, all_counts: Iterable[VideoCounts]) -> None:
-    """Make a video of one photograph, replay it, and count."""
+    """Make a video of one photograph, replay it and update the counts."""
     assert picture.xyxy is not None
     path = CameraPath(picture.load(), picture.xyxy, seed=seed_of(picture.path.name), frames=VIDEO_FRAMES)
     views = list(path.views())
@@ -114,7 +114,7 @@ def play_photograph(picture: LabelledPlate, all_counts: Iterable[VideoCounts]) -
         counts.add(f"{picture.path.name} ({path.kind})", picture.plate, about, elsewhere)
 
 
-def gate_lines(seeds: Sequence[int], step: Step, say: Step) -> list[Line]:
+def gate_lines(seeds: Sequence[int], step: Step, report: Step) -> list[Line]:
     """Replay the synthetic gate: every vehicle is emitted once, with its plate."""
     counts = VideoCounts()
     for seed in seeds:
@@ -131,7 +131,7 @@ def gate_lines(seeds: Sequence[int], step: Step, say: Step) -> list[Line]:
         counts.invented += owners.count(None)
         step(f"seed {seed}")
     for fault in counts.faults:
-        say(fault)
+        report(fault)
     name = f"`synthetic:gate`, {len(seeds)} seeds"
     return counts.lines(name, about_invented="where no vehicle has its plate")
 

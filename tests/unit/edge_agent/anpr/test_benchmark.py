@@ -12,12 +12,13 @@ import pytest
 from edge_agent.camera.synthetic.gate import SyntheticGate
 from tests.benchmarks.anpr import __main__ as command
 from tests.benchmarks.anpr.camera_path import CameraPath, seed_of
-from tests.benchmarks.anpr.lines import figure_line, number_line, share_line, wilson
+from tests.benchmarks.anpr.lines import figure_line, number_line, share_line
 from tests.benchmarks.anpr.material import AbsentError, LabelledPlate, crops, few, photographs
 from tests.benchmarks.anpr.report import page
 from tests.benchmarks.anpr.stills import judge, pooled_lines
 from tests.benchmarks.anpr.videos import EmittedPlate, VideoCounts, owner_of
 from tests.benchmarks.figures import Figure
+from training.intervals import wilson
 
 BOX = (100.0, 60.0, 140.0, 75.0)
 
@@ -60,8 +61,8 @@ def test_boxes_are_compared_with_the_label(tmp_path: Path) -> None:
     assert (answer.found, answer.false, answer.detector_found, answer.detector_false) == (True, 1, False, 1)
     lines = {line.what: line for line in pooled_lines([answer, judge(picture, None, [], [near])])}
     assert lines["`full_frames`, all: plate found"].value == "50.0 %"
-    assert lines["`full_frames`, all: false plates a picture"].value == "0.5"
-    assert lines["`full_frames`, all: false plates a picture"].met is False
+    assert lines["`full_frames`, all: false plates per image"].value == "0.5"
+    assert lines["`full_frames`, all: false plates per image"].met is False
 
 
 def test_video_counts_distinguish_right_repeated_misread_and_missed_vehicles() -> None:
