@@ -24,6 +24,11 @@ def box_area(box: BoxLike) -> float:
     return float(max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0))
 
 
+def box_centre(box: Box) -> tuple[float, float]:
+    """Return the centre ``(x, y)``."""
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
 def box_intersection(box: BoxLike, other: BoxLike) -> float:
     """Return the area that two boxes share; 0 if they only touch."""
     width = min(box[2], other[2]) - max(box[0], other[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from training.detector.network import STRIDES
+from edge_agent.anpr.detection.plate_decoding import STRIDES
 from training.detector.targets import BACKGROUND, PLATE
 
 BOX_WEIGHT, CORNER_WEIGHT = 1.5, 1.0

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-STRIDES = (8, 16, 32)
+from edge_agent.anpr.detection.plate_decoding import STRIDES
+
 OUTPUTS = 9
 """A logit, then x and y of the corners (top left, top right, bottom right, bottom left) from the cell's centre, in
 strides."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.detector.network import STRIDES
+from edge_agent.anpr.detection.plate_decoding import STRIDES
 from training.detector.scenes import Scene
 
 BACKGROUND, PLATE, IGNORED = 0, 1, 2

@@ -12,10 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_agent.anpr.recognition.character_detection import INPUT_HEIGHT, INPUT_WIDTH
 from edge_agent.anpr.recognition.crops import resize_to_input
 from training.reader.bank import BankedPlate, RealPlate
-
-INPUT_WIDTH, INPUT_HEIGHT = 192, 64
 
 
 @dataclass(frozen=True, slots=True)

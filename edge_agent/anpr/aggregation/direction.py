@@ -6,7 +6,7 @@ import math
 
 from edge_agent.anpr.aggregation.scale_trend import ScaleTrend
 from edge_agent.anpr.settings import DirectionSettings
-from edge_agent.boxes import Box, box_area
+from edge_agent.boxes import Box, box_area, box_centre
 
 MIN_GROWTH = 1.15
 """Minimum change factor of a plate's width and height for an approaching or receding vehicle."""
@@ -92,7 +92,7 @@ class DirectionEstimator:
             return None
         (x0, y0), (x1, y1) = self._settings.start, self._settings.end
         along = ((x1 - x0) * width, (y1 - y0) * height)
-        before, after = _middle(boxes[0]), _middle(boxes[-1])
+        before, after = box_centre(boxes[0]), box_centre(boxes[-1])
         step = (after[0] - before[0], after[1] - before[1])
         # Image y grows downwards, so a positive cross product is a step to the right of the line.
         across_px = (along[0] * step[1] - along[1] * step[0]) / math.hypot(*along)
@@ -112,12 +112,8 @@ def _moved(boxes: list[Box], *, step_ratio: float) -> bool:
         return False
     first, last = boxes[0], boxes[-1]
     width_px = max(first[2] - first[0], last[2] - last[0], 1.0)
-    far = math.dist(_middle(first), _middle(last)) > step_ratio * width_px
+    far = math.dist(box_centre(first), box_centre(last)) > step_ratio * width_px
     return far or abs(math.log(_growth(first, last))) > math.log(MIN_GROWTH)
-
-
-def _middle(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
 def _growth(first: Box, last: Box) -> float:

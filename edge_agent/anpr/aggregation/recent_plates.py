@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from edge_agent.anpr.recognition.alignment import distance
-from edge_agent.boxes import Box, box_iou
+from edge_agent.boxes import Box, box_centre, box_iou
 
 MAX_PLATES = 200
 PARKED_S = 12 * 3600.0
@@ -61,7 +61,5 @@ class RecentPlates:
 
 
 def _are_near(one: Box, other: Box) -> bool:
-    centre_distance = math.dist(
-        ((one[0] + one[2]) / 2, (one[1] + one[3]) / 2), ((other[0] + other[2]) / 2, (other[1] + other[3]) / 2)
-    )
+    centre_distance = math.dist(box_centre(one), box_centre(other))
     return centre_distance < _CONTINUES_WITHIN_WIDTHS * max(one[2] - one[0], other[2] - other[0], 1.0)

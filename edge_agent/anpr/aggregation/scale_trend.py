@@ -81,7 +81,7 @@ class ScaleTrend:
 
     def _has_moved(self) -> bool:
         number = max(1, len(self._boxes) // 3)
-        first, last = _middle(self._boxes[:number]), _middle(self._boxes[-number:])
+        first, last = _median_centre(self._boxes[:number]), _median_centre(self._boxes[-number:])
         width = median(box[2] - box[0] for box in self._boxes)
         return math.dist(first, last) >= self._min_step * max(width, 1.0)
 
@@ -93,5 +93,5 @@ def _scatter(sizes: Sequence[float], slope: float) -> float:
     return _MAD_TO_SIGMA * median(abs(one - middle) for one in left)
 
 
-def _middle(boxes: Sequence[Box]) -> tuple[float, float]:
+def _median_centre(boxes: Sequence[Box]) -> tuple[float, float]:
     return median((box[0] + box[2]) / 2 for box in boxes), median((box[1] + box[3]) / 2 for box in boxes)

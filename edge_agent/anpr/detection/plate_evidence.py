@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_agent.anpr.aggregation.formats import GROUPS, PlateRules, matching_regions
 from edge_agent.anpr.recognition.rectify import rectify_plate
 from edge_agent.anpr.types import PlateBox, PlateReading
-from edge_agent.boxes import Box
+from edge_agent.boxes import Box, box_centre
 from edge_agent.types import Image
 
 USUAL_EDGE = 0.17
@@ -71,7 +71,7 @@ def position_evidence(plate: Box, vehicle: Box, class_name: str) -> float:
     cut_above = vehicle[1] <= 0.01 * (vehicle[3] - vehicle[1])
     if cut_above or "motor" in class_name:
         return 0.0
-    share = ((plate[1] + plate[3]) / 2 - vehicle[1]) / max(vehicle[3] - vehicle[1], 1.0)
+    share = (box_centre(plate)[1] - vehicle[1]) / max(vehicle[3] - vehicle[1], 1.0)
     return TOO_HIGH if share < TOO_HIGH_SHARE else 0.0
 
 

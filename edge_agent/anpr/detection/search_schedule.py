@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.anpr.settings import AnprSettings
-from edge_agent.boxes import Box, box_area, box_iou
+from edge_agent.boxes import Box, box_area, box_centre, box_iou
 from edge_agent.events.occurrences import TrackedObject
 from edge_agent.types import Frame
 
@@ -142,5 +142,5 @@ def _add_margins(box: Box, whole: Box) -> Box:
 
 
 def _contains_centre(box: Box, plate: Box) -> bool:
-    x, y = (plate[0] + plate[2]) / 2, (plate[1] + plate[3]) / 2
+    x, y = box_centre(plate)
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]

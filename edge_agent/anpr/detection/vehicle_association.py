@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edge_agent.boxes import Box
+from edge_agent.boxes import Box, box_centre
 from edge_agent.events.occurrences import TrackedObject
 
 _MARGIN = 0.08
@@ -41,8 +41,8 @@ def association_cost(plate: Box, vehicle: Box) -> float:
     """Return how unusual the plate's position on the vehicle is, from 0; infinite if it cannot be on it."""
     width, height = vehicle[2] - vehicle[0], vehicle[3] - vehicle[1]
     plate_width = plate[2] - plate[0]
-    x, y = (plate[0] + plate[2]) / 2, (plate[1] + plate[3]) / 2
-    off_centre = abs(x - (vehicle[0] + vehicle[2]) / 2) / max(width / 2, 1.0)
+    x, y = box_centre(plate)
+    off_centre = abs(x - box_centre(vehicle)[0]) / max(width / 2, 1.0)
     if off_centre > 1 + _MARGIN or not vehicle[1] <= y <= vehicle[3] + _MARGIN * height:
         return math.inf
     if plate_width > _MAX_WIDTH_SHARE * width:

@@ -12,7 +12,7 @@ from edge_agent.types import Image
 
 _GLYPH_SHARE, _GLYPH_SHARE_TWO_LINES = 0.62, 0.36
 """Character height as a share of the plate's height, with one line and with two."""
-_TWO_LINES_BELOW = 2.0
+TWO_LINES_BELOW = 2.0
 """Plates with a smaller ratio of width to height have two lines."""
 _WORKING_HEIGHT_PX = 32
 _FLAT_VARIANCE = 120.0
@@ -52,7 +52,7 @@ def plate_size_px(plate: PlateBox) -> tuple[float, float]:
 def glyph_height_px(plate: PlateBox) -> float:
     """Estimate the height of the plate's characters from its size and aspect ratio."""
     width_px, height_px = plate_size_px(plate)
-    return height_px * (_GLYPH_SHARE if width_px >= _TWO_LINES_BELOW * height_px else _GLYPH_SHARE_TWO_LINES)
+    return height_px * (_GLYPH_SHARE if width_px >= TWO_LINES_BELOW * height_px else _GLYPH_SHARE_TWO_LINES)
 
 
 def sharpness(crop: Image) -> float:

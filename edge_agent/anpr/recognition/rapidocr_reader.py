@@ -9,12 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edge_agent.anpr.recognition.quality import TWO_LINES_BELOW
 from edge_agent.anpr.types import PlateReading
 from edge_agent.types import Image
 from shared.errors import ConfigurationError
 from shared.plates import normalize_plate
-
-_TWO_LINES_BELOW = 2.0
 
 
 def open_reader(*, threads: int = 1) -> RapidOcrReader:
@@ -44,7 +43,7 @@ class RapidOcrReader:
 
     def read(self, crop: Image) -> PlateReading:
         height, width = crop.shape[:2]
-        if width >= _TWO_LINES_BELOW * height:
+        if width >= TWO_LINES_BELOW * height:
             lines = [crop]
         else:
             middle, overlap = height // 2, max(1, height // 20)

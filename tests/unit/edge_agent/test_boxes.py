@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge_agent.boxes import (
     box_area,
     box_area_batch,
+    box_centre,
     box_containment_batch,
     box_intersection,
     box_iou,
@@ -67,6 +68,11 @@ def test_inverted_boxes_have_no_area() -> None:
     """A box whose right is left of its left has the area 0, scalar and vectorised."""
     assert box_area((5.0, 0.0, 1.0, 4.0)) == 0.0
     assert box_area_batch(np.array([[5, 0, 1, 4], [0, 0, 2, 3]], np.float32)).tolist() == [0.0, 6.0]
+
+
+def test_the_centre_is_halfway_between_opposite_corners() -> None:
+    """It is in pixels, as x and y."""
+    assert box_centre((10.0, 20.0, 31.0, 24.0)) == (20.5, 22.0)
 
 
 def test_touching_boxes_share_no_area() -> None:
