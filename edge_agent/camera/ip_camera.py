@@ -8,7 +8,6 @@ from datetime import datetime
 import av.error
 from av.video.frame import VideoFrame
 
-from edge_agent.camera.address import StreamAddress, parse_address
 from edge_agent.camera.decode.av_picture import AvPicture, PictureConverter
 from edge_agent.camera.decode.decoder import NoVideoError, OpenVideo, check_hardware_decoder, open_video
 from edge_agent.camera.live import (
@@ -23,6 +22,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import StreamInfo
 from shared.clock import Clock
 from shared.errors import TransientError
+from shared.stream_address import StreamAddress, parse_address
 
 PROBE_OPTIONS = {
     # Learn the picture's size from the first few packets and keep them: with a key frame only every few seconds, a

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_agent.camera.address import redact_source
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import FrameSource, open_source
 from edge_agent.types import Frame
 from shared.clock import Clock, SystemClock
 from shared.errors import VedetteError
+from shared.stream_address import redact_source
 
 FRAMES = 5
 _STEP_S = 0.25

@@ -11,12 +11,12 @@ from datetime import datetime
 from importlib import import_module
 from typing import Protocol, cast
 
-from edge_agent.camera.address import redact_source
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.types import Frame
 from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.heartbeat import CameraState
+from shared.stream_address import redact_source
 
 
 @dataclass(frozen=True, slots=True)

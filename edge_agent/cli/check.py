@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.anpr.engines import open_engine
-from edge_agent.camera.address import redact_source
 from edge_agent.camera.source import check_source
 from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
 from edge_agent.pipeline.build import build_detector, class_problems, find_camera_model
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, VedetteError
+from shared.stream_address import redact_source
 
 EXAMPLE = """\
 # The agent's configuration. `edge-agent check --config agent.toml` lists its problems.

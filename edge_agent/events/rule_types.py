@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-Anchor = Literal["bottom", "center"]
-"""Point of a box that represents the object: the middle of its lower edge, or its centre."""
 RuleName = Literal["zone_entered", "zone_left", "line_crossed", "loitering", "occupancy"]
-
-DEFAULT_BAND_RATIO: Final = 0.1
-"""Half width of a line's dead band, as a share of the height of the object's box."""
-MIN_BAND: Final = 0.01
-"""Minimum half width of a line's dead band, in picture heights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from edge_agent.events.rules.occupancy import Occupancy
 from edge_agent.events.rules.rule_set import RuleSet
 from edge_agent.events.rules.schedule import ALL_DAYS, Schedule, Window
 from edge_agent.events.rules.zones import Zone
-from edge_agent.events.settings import EventSettings, LineSettings, WindowSettings, ZoneSettings
+from edge_agent.events.settings import EventSettings
 from shared.geometry import Point
+from shared.zones import LineSettings, WindowSettings, ZoneSettings
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from edge_agent.events.rule_types import DEFAULT_BAND_RATIO, MIN_BAND, Anchor, Transition
+from edge_agent.events.rule_types import Transition
 from edge_agent.events.rules.observation import (
     EDGE_RATIO,
     Observation,
@@ -16,6 +16,7 @@ from edge_agent.events.rules.observation import (
 )
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
 from shared.geometry import Point, PolylineCrossing, polyline_crossings, polyline_distance, signed_distance
+from shared.zones import DEFAULT_BAND_RATIO, MIN_BAND, Anchor
 
 Direction = Literal["any", "right", "left"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, get_args
 
-from edge_agent.events.rule_types import Anchor
 from shared.geometry import Point
+from shared.zones import Anchor
 
 EDGE_RATIO = 0.01
 """Distance from the picture's edge, in shares of its size, within which a box or a zone reaches the edge."""

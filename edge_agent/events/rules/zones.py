@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from edge_agent.events.rule_types import Anchor, Transition
+from edge_agent.events.rule_types import Transition
 from edge_agent.events.rules.loitering import Loitering, LoiteringState
 from edge_agent.events.rules.observation import EDGE_RATIO, Box, Observation, check_shape, counts
 from edge_agent.events.rules.occupancy import Occupancy
 from edge_agent.events.rules.schedule import ALWAYS, Schedule
 from shared.geometry import Point, edge_crossings, polygon_contains, polygon_distance
+from shared.zones import Anchor
 
 MAX_STEP_S = 2.0
 """Maximum time between two observations for which the path between them is interpolated."""

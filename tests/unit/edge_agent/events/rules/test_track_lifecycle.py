@@ -10,8 +10,9 @@ import pytest
 from edge_agent.events.occurrences import RuleOccurrence, TrackingOccurrence
 from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
-from edge_agent.events.settings import EventSettings, LineSettings, OccupancySettings, ZoneSettings
+from edge_agent.events.settings import EventSettings
 from edge_agent.types import EarlierDetection, Tracks
+from shared.zones import LineSettings, OccupancySettings, ZoneSettings
 from tests.support.edge.builders import BOX, FPS, Box, frame, tracks
 
 LABELS = ("person", "car")
