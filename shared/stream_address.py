@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from shared.errors import ConfigurationError
@@ -68,6 +69,30 @@ def parse_address(text: str) -> StreamAddress:
         secrets=tuple(sorted(spellings, key=len, reverse=True)),
         has_login=True,
     )
+
+
+class Login(NamedTuple):
+    """An address without its login, and the login. ``repr`` shows the password: do not print it."""
+
+    address: str
+    username: str | None
+    password: str | None
+
+
+def split_login(text: str) -> Login:
+    """Return the address without user name and password, and both of them decoded; None for what it does not hold.
+
+    Raises ConfigurationError, without the password, for an address with a login that cannot be read.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Login(text, None, None)
+    userinfo, location = _split(rest)
+    if not userinfo:
+        return Login(text, None, None)
+    parse_address(text)
+    user, colon, password = userinfo.partition(":")
+    return Login(f"{scheme}://{location}", unquote(user) or None, unquote(password) if colon else None)
 
 
 def redact_source(text: str) -> str:

@@ -112,7 +112,8 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
 
 def _problem_types() -> Iterator[str]:
     yield "\n## Problem types\n\nEvery error is a problem document (RFC 9457) with one of these types, prefixed with"
-    yield " `urn:vedette:problem:`.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
+    yield " `urn:vedette:problem:`. Under `/api/cameras`, the type without the prefix is the `code` of an error"
+    yield " envelope.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
     for name, problem in PROBLEM_TYPES.items():
         yield f"| `{name}` | {problem.status} | {problem.description} |\n"
 
@@ -179,10 +180,10 @@ def _type(schema: Document) -> str:
         return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
         return " or ".join(_type(variant) for variant in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "enum" in schema or "const" in schema:
+        return ", ".join(_value(value) for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
-        return f"array of {_type(schema['items'])}"
+        return f"array of {_type(schema['items'])}" if "items" in schema else "array"
     name = schema.get("format") or schema.get("type") or "any"
     minimum, maximum = schema.get("minimum"), schema.get("maximum")
     if minimum is None or maximum is None:

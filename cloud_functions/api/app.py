@@ -14,6 +14,8 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from cloud_functions.api.alpr import routes as alpr
+from cloud_functions.api.cameras import group_routes
+from cloud_functions.api.cameras import routes as cameras
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.events import export as event_export
 from cloud_functions.api.events import routes as events
@@ -22,7 +24,7 @@ from cloud_functions.api.http.docs_pages import add_docs_pages
 from cloud_functions.api.http.problems import install_error_handlers, record_static_paths
 from cloud_functions.api.http.semantics_middleware import HttpSemanticsMiddleware
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.openapi import DESCRIPTION, PROBLEM_RESPONSES, TAGS, openapi_document
+from cloud_functions.api.openapi import DESCRIPTION, ENVELOPED_RESPONSES, PROBLEM_RESPONSES, TAGS, openapi_document
 from cloud_functions.api.plates import routes as plates
 from cloud_functions.api.snapshots import routes as snapshots
 from cloud_functions.api.watchlists import routes as watchlists
@@ -33,6 +35,8 @@ MOUNTS = ("/api", "/api/v1")
 
 _ROUTERS = (event_export.router, snapshots.router, events.router, watchlists.router, plates.router)
 """Routers in order of precedence: a static path comes before a path with a placeholder in the same position."""
+_ENVELOPED_ROUTERS = (group_routes.router, cameras.router)
+"""The same for the routers whose responses and errors are in the envelope."""
 
 
 def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, root_path: str = "") -> FastAPI:
@@ -60,6 +64,7 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
     )
     app.router.route_class = StrictRoute
     app.state.dependencies = dependencies
+    app.state.enveloped_paths = tuple(f"{mount}{router.prefix}" for mount in MOUNTS for router in _ENVELOPED_ROUTERS)
     install_error_handlers(app)
     for number, mount in enumerate(MOUNTS):
         app.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
@@ -77,5 +82,7 @@ def _api_router() -> APIRouter:
     router = APIRouter(route_class=StrictRoute)
     for resource_router in _ROUTERS:
         router.include_router(resource_router, responses=PROBLEM_RESPONSES)
+    for resource_router in _ENVELOPED_ROUTERS:
+        router.include_router(resource_router, responses=ENVELOPED_RESPONSES)
     router.include_router(health.router)
     return router

@@ -18,8 +18,9 @@ from fastapi import FastAPI
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
+from cloud_functions.api.http.envelope import error_envelope, is_enveloped
 from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES
-from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE
+from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class ApiHandler:
             self._app = self._make_app()
             self._adapter = Mangum(self._app, lifespan="off", text_mime_types=TEXT_TYPES)
         asyncio.set_event_loop(self._loop)  # Mangum uses the current loop, which another handler may have replaced
-        return within_limit(self._adapter(event, context))
+        return within_limit(self._adapter(event, context), event)
 
     def close(self) -> None:
         """Close connections and the event loop. Only tests call this: Lambda freezes the environment instead."""
@@ -60,8 +61,8 @@ class ApiHandler:
             self._loop = self._adapter = self._app = None
 
 
-def within_limit(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the response, or a 422 problem in its place if Lambda would reject it as too large.
+def within_limit(result: dict[str, Any], event: LambdaEvent) -> dict[str, Any]:
+    """Return the response to ``event``, or a 422 problem in its place if Lambda would reject it as too large.
 
     The size is that of the runtime's JSON, which escapes quotes and characters outside ASCII in the body. Every
     response passes this check.
@@ -71,20 +72,26 @@ def within_limit(result: dict[str, Any]) -> dict[str, Any]:
     if max_size <= LAMBDA_RESPONSE_BYTES or len(json.dumps(result)) <= _LIMIT_BYTES:
         return result
     log.error("response of %d characters exceeds Lambda's limit of %d bytes", len(body), LAMBDA_RESPONSE_BYTES)
-    problem = {
-        "type": "urn:vedette:problem:answer-too-large",
-        "title": HTTPStatus.UNPROCESSABLE_ENTITY.phrase,
-        "status": HTTPStatus.UNPROCESSABLE_ENTITY.value,
-        "detail": "The response is too large. Request fewer items at a time.",
-    }
+    problem, media_type = _too_large(event, enveloped=is_enveloped(body))
     is_multi_value = "multiValueHeaders" in result
-    headers = {"content-type": [PROBLEM_MEDIA_TYPE]} if is_multi_value else {"content-type": PROBLEM_MEDIA_TYPE}
+    headers = {"content-type": [media_type]} if is_multi_value else {"content-type": media_type}
     return result | {
         "statusCode": HTTPStatus.UNPROCESSABLE_ENTITY.value,
         "multiValueHeaders" if is_multi_value else "headers": headers,
         "body": json.dumps(problem),
         "isBase64Encoded": False,
     }
+
+
+def _too_large(event: LambdaEvent, *, enveloped: bool) -> tuple[dict[str, Any], str]:
+    """Return the error for a response that is too large, and its media type."""
+    code, message = "answer-too-large", "The response is too large. Request fewer items at a time."
+    if enveloped:
+        request_id = str(event.get("requestContext", {}).get("requestId", ""))
+        return error_envelope(code=code, message=message, details=(), request_id=request_id), "application/json"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    problem = {"type": TYPE_PREFIX + code, "title": status.phrase, "status": status.value, "detail": message}
+    return problem, PROBLEM_MEDIA_TYPE
 
 
 def lambda_app_from_environment() -> FastAPI:

@@ -8,16 +8,18 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
+from cloud_functions.api.http.envelope import ErrorEnvelope, error_description
 from cloud_functions.api.http.problems import ProblemDocument, problem_description
 from cloud_functions.api.security.permissions import required_permission
 
 DESCRIPTION: Final = """
-Events of cameras, their annotated snapshots, number plates and watch-lists.
+Events of cameras, their annotated snapshots, number plates and watch-lists; the cameras themselves.
 
 - Every path under `/api` is also available under `/api/v1`.
 - All times are RFC 3339. Responses use UTC with `Z`. In requests, a time without a UTC offset is UTC, and a date is its
   midnight.
-- Every error is an RFC 9457 problem document (`application/problem+json`). Its `type` identifies the problem.
+- Every error is an RFC 9457 problem document (`application/problem+json`). Its `type` identifies the problem. Errors
+  under `/cameras` are in the envelope of those responses instead.
 - An unknown or repeated query parameter is an error on every route, so that a misspelled condition cannot widen the
   result. A repeated key in a JSON body is an error too.
 - HEAD is supported wherever GET is. A response with an `ETag` is a 304 if `If-None-Match` names it.
@@ -31,6 +33,11 @@ TAGS: Final = [
         "name": "Watch-lists",
         "description": "Plate patterns to watch for. A matching read is published as a `plate_match` message.",
     },
+    {
+        "name": "Cameras",
+        "description": "Cameras, their groups, status and health. Responses are in an envelope: `success`, `data` and"
+        " `meta`. Errors too: `success`, `error` (`code`, `message`, `details`) and `meta` (`requestId`).",
+    },
     {"name": "Health", "description": "Status of the API and the services it depends on."},
 ]
 
@@ -39,9 +46,18 @@ PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     422: problem_description("A parameter is invalid. `errors` lists each invalid parameter."),
     503: problem_description("The database is unavailable, or the query took too long."),
 }
+ENVELOPED_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: error_description(response["description"].replace("`errors`", "`details`"))
+    for status, response in PROBLEM_RESPONSES.items()
+}
 _BODY_PROBLEM_RESPONSES: Final = {
     "400": problem_description("The body is not valid JSON."),
     "413": problem_description("The body is too large. Split it into several requests."),
+}
+
+
+_ENVELOPED_BODY_RESPONSES: Final = {
+    status: error_description(response["description"]) for status, response in _BODY_PROBLEM_RESPONSES.items()
 }
 
 
@@ -68,14 +84,18 @@ def openapi_document(app: FastAPI, root_path: str) -> dict[str, Any]:
 def _replace_error_models(schemas: dict[str, Any]) -> None:
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
-    schemas["ProblemDocument"] = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    for model in (ProblemDocument, ErrorEnvelope):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
 
 
 def _complete(operation: dict[str, Any], permissions: dict[str, str]) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _without_null(parameter["schema"])
     if "requestBody" in operation:
-        operation["responses"] |= _BODY_PROBLEM_RESPONSES
+        enveloped = "application/json" in operation["responses"]["422"]["content"]
+        operation["responses"] |= _ENVELOPED_BODY_RESPONSES if enveloped else _BODY_PROBLEM_RESPONSES
     permission = permissions.get(operation["operationId"])
     if permission is not None:
         operation["x-permission"] = permission

@@ -31,15 +31,28 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "plate-not-found": ProblemType(404, "The plate has no reads."),
         "watchlist-not-found": ProblemType(404, "The watch-list does not exist."),
         "pattern-not-found": ProblemType(404, "The watch-list has no pattern with this id."),
+        "camera-not-found": ProblemType(404, "The camera does not exist."),
+        "group-not-found": ProblemType(404, "The camera group does not exist."),
         "method-not-allowed": ProblemType(405, "The path does not support the method. See `Allow`."),
-        "name-taken": ProblemType(409, "Another watch-list has this name."),
+        "name-taken": ProblemType(409, "Another watch-list, or another camera group, has this name."),
+        "slug-taken": ProblemType(409, "Another camera has this slug."),
+        "no-password-key": ProblemType(
+            409, "A camera password cannot be stored, because `PLATE_MASTER_KEY` is not set on the API."
+        ),
+        "changed-meanwhile": ProblemType(
+            412, "`If-Match` does not name the current version. Get the resource again, and repeat the change."
+        ),
         "body-too-large": ProblemType(413, "The body is larger than 6 MiB."),
         "invalid-parameter": ProblemType(422, "Parameters or body fields are invalid. `errors` lists them."),
         "answer-too-large": ProblemType(422, "The response is too large for Lambda. Request fewer items."),
         "too-many-protected": ProblemType(422, "A search would decrypt too many protected plates. Narrow it."),
+        "if-match-required": ProblemType(
+            428, "A replacement needs `If-Match` with the `ETag` of the version that it replaces."
+        ),
         "internal-error": ProblemType(500, "The request failed because of an internal error."),
         "too-slow": ProblemType(503, "The query took longer than the statement timeout. Narrow it."),
         "unavailable": ProblemType(503, "A service is temporarily unavailable. Retry after `Retry-After`."),
         "plate-keys-away": ProblemType(503, "The keys of protected plates are unavailable."),
+        "camera-keys-away": ProblemType(503, "The key of camera passwords is unavailable."),
     }
 )

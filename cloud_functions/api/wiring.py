@@ -32,8 +32,8 @@ from cloud_functions.api.settings import ApiSettings
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.plates.master_keys import master_keys
+from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.vault import PlateVault
-from cloud_functions.settings import PlateSettings
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 
@@ -80,6 +80,7 @@ def _app(
     health_database = database
     if health_thread_pool is not None:
         health_database = _database(settings, health_thread_pool, aws, statement_timeout_ms=HEALTH_TIMEOUT_MS)
+    keys = None if settings.plates.master_key is None else master_keys(settings.plates.master_key, aws=aws)
     snapshots = S3SnapshotStore(bucket=settings.bucket, aws=aws)
     dependencies = Dependencies(
         database=database,
@@ -90,7 +91,10 @@ def _app(
         clock=clock,
         limits=limits,
         health_closables=() if health_thread_pool is None else (health_thread_pool, health_database),
-        plate_access=_plate_access(settings.plates, aws),
+        plate_access=PlateAccess(
+            vault=PlateVault(master_keys=keys), read_policy=PlateReadPolicy.from_settings(settings.plates)
+        ),
+        camera_passwords=CameraPasswords(master_keys=keys),
     )
     return create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)
 
@@ -121,8 +125,3 @@ def _probes(
     if settings.topic_arn is not None:
         probes.append(FanOutProbe(topic_arn=settings.topic_arn, aws=aws, thread_pool=thread_pool))
     return tuple(probes)
-
-
-def _plate_access(settings: PlateSettings, aws: AwsClients) -> PlateAccess:
-    keys = None if settings.master_key is None else master_keys(settings.master_key, aws=aws)
-    return PlateAccess(vault=PlateVault(master_keys=keys), read_policy=PlateReadPolicy.from_settings(settings))

@@ -18,6 +18,7 @@ from cloud_functions.db.sites.settings import add_key, delete_keys, list_keys, r
 from cloud_functions.plates.master_keys import MasterKeys
 from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.site_key import SiteKey
+from cloud_functions.privacy.camera_passwords import rewrap_camera_keys
 from cloud_functions.privacy.sealing import seal_row, token_in
 from cloud_functions.privacy.vault import PlateVault
 from shared.errors import ConfigurationError, PermanentError
@@ -60,13 +61,17 @@ class Protection:
             return add_key(connection, site_id, wrapped)
 
     def rewrap(self, *, old: MasterKeys) -> int:
-        """Unwrap every site's keys with ``old`` and wrap them with the current master key; return how many."""
+        """Unwrap all keys, of sites and of camera passwords, with ``old`` and wrap them with the current master key.
+
+        Return how many.
+        """
         with self._database.transaction() as connection:
             keys = list_keys(connection)
             for stored in keys:
                 data_key = old.unwrap(stored.key, stored.site_id)
                 rewrap_key(connection, stored.key_id, self._master_keys.wrap(data_key, stored.site_id))
-        return len(keys)
+            of_cameras = rewrap_camera_keys(connection, old=old, new=self._master_keys)
+        return len(keys) + of_cameras
 
     def destroy(self, site_id: str) -> int:
         """Delete the site's keys and return how many; its stored plates can never be read again.

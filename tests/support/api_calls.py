@@ -23,6 +23,7 @@ from cloud_functions.api.http.limits import LAMBDA_LIMITS, Limits
 from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.db.connect import Database
+from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.settings import DatabaseSettings
 from cloud_functions.snapshot_store import SnapshotStore, StoredImage
 from shared.clock import Clock, SystemClock
@@ -33,6 +34,8 @@ PLACEHOLDERS = {
     "event": "1",
     "event_id": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "camera_id": "camera-1",
+    "camera": "front-door",
+    "group": "entrances",
     "text": "AB123",
     "watchlist": "1",
     "pattern": "1",
@@ -51,6 +54,27 @@ class Answer:
     def json(self) -> Any:
         return json.loads(self.body)
 
+    def error(self) -> Error:
+        """Return the error in this response: a problem document, or an error envelope."""
+        body = self.json()
+        if self.headers["content-type"] == "application/problem+json":
+            code = body["type"].removeprefix("urn:vedette:problem:")
+            return Error(body["status"], code, body["detail"], body.get("errors", []))
+        assert set(body) == {"success", "error", "meta"}, body
+        assert body["success"] is False
+        assert body["meta"]["requestId"]
+        return Error(self.status, body["error"]["code"], body["error"]["message"], body["error"]["details"])
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What a problem document and an error envelope have in common."""
+
+    status: int
+    code: str
+    message: str
+    errors: list[dict[str, str]]
+
 
 class ApiCalls:
     """A client of one application. Each method sends a request and returns its response."""
@@ -66,6 +90,12 @@ class ApiCalls:
 
     def post(self, path: str, content: Any, **parameters: Any) -> Answer:
         return self.call("POST", path, parameters, body=content if isinstance(content, str) else json.dumps(content))
+
+    def put(self, path: str, content: Any, *, if_match: str | None = None) -> Answer:
+        return self.call("PUT", path, body=json.dumps(content), headers=_if_match(if_match))
+
+    def patch(self, path: str, content: Any, *, if_match: str | None = None) -> Answer:
+        return self.call("PATCH", path, body=json.dumps(content), headers=_if_match(if_match))
 
     def call(
         self,
@@ -88,6 +118,10 @@ class ApiCalls:
         text = result.get("body", "")
         content = base64.b64decode(text) if result["isBase64Encoded"] else text.encode()
         return Answer(status=result["statusCode"], headers=headers, body=content)
+
+
+def _if_match(tag: str | None) -> dict[str, str]:
+    return {} if tag is None else {"if-match": tag}
 
 
 def filled_path(path: str, **chosen: str) -> str:
@@ -176,6 +210,7 @@ def lambda_api(
     docs_assets: Path | None = None,
     root_path: str = "",
     plate_access: PlateAccess | None = None,
+    camera_passwords: CameraPasswords | None = None,
 ) -> tuple[ApiHandler, Dependencies]:
     """Return the handler of an application on the database at ``url``; close both when done."""
     thread_pool = InlineThreadPool()
@@ -191,6 +226,7 @@ def lambda_api(
         clock=clock or SystemClock(),
         limits=limits,
         plate_access=plate_access or PlateAccess(),
+        camera_passwords=camera_passwords or CameraPasswords(),
     )
     handler = ApiHandler(
         make_app=lambda: create_app(dependencies=dependencies, docs_assets=docs_assets, root_path=root_path)

@@ -27,6 +27,16 @@ _PLUS_DECODED_AS_SPACE = re.compile(r" (\d\d:?\d\d)$", re.ASCII)
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
 
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def check_one_line(text: str) -> str:
+    """Return the text; raise ValueError if it has control characters, surrounding spaces, or is empty."""
+    if _CONTROL_CHARACTERS.search(text) or text != text.strip() or not text:
+        raise ValueError("must be one line of text without control characters and without leading or trailing spaces")
+    return text
+
+
 def _check_label(text: str) -> str:
     if not _LABEL.fullmatch(text) or _NEVER_IN_A_LABEL.search(text):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Error responses: every error becomes an RFC 9457 problem document.
+"""Error responses: every error becomes an RFC 9457 problem document, or an envelope on the paths of cameras.
 
 A problem names the invalid parameter or resource and what to do. It never contains a stack trace, SQL, or the value
 that the client sent.
@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
+from cloud_functions.api.http.envelope import error_envelope, request_id, uses_envelope
 from shared.errors import TransientError, VedetteError
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,13 @@ def invalid_parameter(parameter: str, message: str, *, location: str = "query") 
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
-    """Return the response for ``problem``."""
+    """Return the response for ``problem``: a problem document, or an envelope where the path has one."""
+    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
+    if uses_envelope(request):
+        body = error_envelope(
+            code=problem.kind, message=problem.detail, details=problem.errors, request_id=request_id(request)
+        )
+        return Response(json.dumps(body), problem.status, headers=headers, media_type="application/json")
     status = HTTPStatus(problem.status)
     document: dict[str, Any] = {
         "type": TYPE_PREFIX + problem.kind,
@@ -95,7 +102,6 @@ def problem_response(request: Request, problem: Problem) -> Response:
     }
     if problem.errors:
         document["errors"] = list(problem.errors)
-    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
     return Response(json.dumps(document), problem.status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 
 
@@ -188,7 +194,7 @@ async def _on_vedette_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, _route(request), exc_info=error)
+    logger.error("%s %s failed (request %s)", request.method, _route(request), request_id(request), exc_info=error)
     detail = "The request failed because of an internal error. The server log has the details."
     return problem_response(request, Problem(500, "internal-error", detail))
 

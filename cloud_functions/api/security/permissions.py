@@ -15,7 +15,17 @@ from typing import Final, Literal, Protocol, get_args
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
-Permission = Literal["events:read", "events:delete", "snapshots:read", "watchlists:read", "watchlists:write"]
+Permission = Literal[
+    "events:read",
+    "events:delete",
+    "snapshots:read",
+    "watchlists:read",
+    "watchlists:write",
+    "cameras:read",
+    "cameras:write",
+    "groups:read",
+    "groups:write",
+]
 
 PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
     {
@@ -24,6 +34,10 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "snapshots:read": "Download snapshots and thumbnails; create signed URLs.",
         "watchlists:read": "List watch-lists and their patterns.",
         "watchlists:write": "Create, change and delete watch-lists and their patterns.",
+        "cameras:read": "List and read cameras, their status and health, without their passwords; export them.",
+        "cameras:write": "Create, change, import and delete cameras; switch them on and off.",
+        "groups:read": "List and read camera groups.",
+        "groups:write": "Create, change and delete camera groups.",
     }
 )
 """Every permission and what it allows."""

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from cloud_functions.api.http.parameters import Segment, Time, row_id
+from cloud_functions.api.http.parameters import Segment, Time, check_one_line, row_id
 from cloud_functions.db.watchlists import NewPattern
 from cloud_functions.plates.patterns import check_pattern
 
 MAX_PATTERNS_PER_REQUEST = 10_000
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
-
-def _check_text(text: str) -> str:
-    if _CONTROL_CHARACTERS.search(text) or text != text.strip() or not text:
-        raise ValueError("must be one line of text without control characters and without leading or trailing spaces")
-    return text
-
-
-Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_check_text)]
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_check_text)]
+Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(check_one_line)]
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_one_line)]
 PatternText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 

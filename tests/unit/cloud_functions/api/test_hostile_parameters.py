@@ -66,6 +66,7 @@ PARAMETERS = [
     pytest.param(method, path, parameter["in"], parameter["name"], id=f"{method} {path} {parameter['name']}")
     for method, path, operation in OPERATIONS
     for parameter in operation.get("parameters", [])
+    if parameter["in"] != "header"  # test_versions.py has the hostile values of If-Match
 ]
 
 
@@ -75,16 +76,15 @@ def _call(api: ApiCalls, method: str, path: str, where: str, name: str, value: s
 
 
 def _is_rejected(answer: Answer) -> bool:
-    if answer.headers["content-type"] != "application/problem+json" or answer.status not in (404, 405, 422):
-        return False
-    problem = answer.json()
-    return problem["status"] == answer.status and problem["type"].startswith("urn:vedette:problem:")
+    return answer.status in (404, 405, 422) and answer.error().status == answer.status
 
 
 def _is_harmless(name: str, value: str) -> bool:
     """Return whether the parameter accepts the value."""
-    if name in ("camera_id", "site_id", "region"):
+    if name in ("camera_id", "site_id", "region", "camera", "group"):
         return is_segment(value)
+    if name == "search":
+        return 1 <= len(value) <= 100 and value == value.strip() and not any(ord(char) < 32 for char in value)
     if name in ("license_plate", "text", "plate"):
         return _is_plate(value)
     return (name in ("class_name", "zone") and value.isalnum() and len(value) <= 200) or (
@@ -111,7 +111,7 @@ def test_hostile_values_are_rejected_with_a_problem(
         answer = _call(api, method, path, where, name, value)
         assert _is_rejected(answer), (value, answer)
         if answer.status == 422:
-            assert answer.json()["errors"][0]["location"] == where
+            assert answer.error().errors[0]["location"] == where
             assert name in answer.body.decode()
 
 
@@ -125,7 +125,7 @@ def test_arbitrary_text_does_not_break_a_parameter(
     answer = _call(api, method, path, where, name, value)
     assert answer.status in (404, 405, 422, 503, 307), answer
     if answer.status != 307:
-        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.error().status == answer.status
 
 
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in OPERATIONS if "health" not in path])
@@ -133,7 +133,7 @@ def test_repeated_query_parameters_are_rejected(api: ApiCalls, method: str, path
     """A repeated parameter is a 422 on every operation."""
     twice = api.call(method, filled_path(path), [("camera_id", "camera-1"), ("camera_id", "camera-2")])
     assert twice.status == 422
-    assert "more than once" in twice.json()["detail"]
+    assert "more than once" in twice.error().message
 
 
 def test_a_misspelled_condition_is_rejected(api: ApiCalls) -> None:
@@ -230,5 +230,17 @@ def test_every_operation_is_covered() -> None:
         ("POST", "/api/plates/watchlists/{watchlist}/patterns"),
         ("GET", "/api/plates/watchlists/{watchlist}/patterns/{pattern}"),
         ("DELETE", "/api/plates/watchlists/{watchlist}/patterns/{pattern}"),
+        ("GET", "/api/cameras"),
+        ("POST", "/api/cameras"),
+        ("GET", "/api/cameras/summary"),
+        ("GET", "/api/cameras/{camera}"),
+        ("PUT", "/api/cameras/{camera}"),
+        ("DELETE", "/api/cameras/{camera}"),
+        ("PATCH", "/api/cameras/{camera}/state"),
+        ("GET", "/api/cameras/groups"),
+        ("POST", "/api/cameras/groups"),
+        ("GET", "/api/cameras/groups/{group}"),
+        ("PUT", "/api/cameras/groups/{group}"),
+        ("DELETE", "/api/cameras/groups/{group}"),
         ("GET", "/api/health"),
     }

@@ -1,0 +1,1 @@
+"""Cameras and camera groups, in the envelope. Imports no other resource."""

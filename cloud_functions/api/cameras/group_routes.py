@@ -1,0 +1,168 @@
+"""Routes of camera groups. A camera is in one group at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Body, Depends, Query
+from starlette.responses import Response
+
+from cloud_functions.api.cameras.requests import GroupRef, GroupRequest, PageParameters
+from cloud_functions.api.cameras.responses import (
+    DeletedGroupEnvelope,
+    GroupEnvelope,
+    GroupListEnvelope,
+    group_content,
+)
+from cloud_functions.api.dependencies import Dependencies, Deps
+from cloud_functions.api.http.envelope import envelope_response, error_description, page_meta
+from cloud_functions.api.http.problems import Problem, invalid_parameter
+from cloud_functions.api.http.strict_route import StrictRoute
+from cloud_functions.api.http.versions import IfMatch, OptionalIfMatch, RequiredIfMatch, entity_tag
+from cloud_functions.api.security.permissions import require
+from cloud_functions.db.cameras.groups import (
+    GroupNameTakenError,
+    create_group,
+    delete_group,
+    find_group,
+    list_groups,
+    lock_group,
+    replace_group,
+)
+from cloud_functions.db.cameras.record import CameraGroup
+from cloud_functions.db.types import Connection
+from shared.cameras import slug_of
+from shared.ids import Uuid7Generator
+
+router = APIRouter(prefix="/cameras/groups", tags=["Cameras"], route_class=StrictRoute)
+_READ = Depends(require("groups:read"))
+_WRITE = Depends(require("groups:write"))
+_new_id = Uuid7Generator()
+Result = TypeVar("Result")
+
+_NAME_TAKEN: dict[int | str, dict[str, Any]] = {409: error_description("Another group has this name (`name-taken`).")}
+_CHANGED: dict[int | str, dict[str, Any]] = {
+    412: error_description("The group was changed since the version in `If-Match` (`changed-meanwhile`)."),
+}
+
+
+@router.get(
+    "", name="list_camera_groups", response_model=GroupListEnvelope, dependencies=[_READ], summary="List groups"
+)
+async def get_groups(deps: Deps, params: Annotated[PageParameters, Query()]) -> Response:
+    """Camera groups sorted by name, each with its number of cameras."""
+    groups, total = await deps.database.run(
+        lambda connection: list_groups(connection, limit=params.page_size, offset=params.offset)
+    )
+    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
+    return envelope_response([group_content(group) for group in groups], meta=meta)
+
+
+@router.post(
+    "",
+    name="create_camera_group",
+    status_code=201,
+    response_model=GroupEnvelope,
+    responses=_NAME_TAKEN,
+    dependencies=[_WRITE],
+    summary="Create a group",
+)
+async def post_group(deps: Deps, body: Annotated[GroupRequest, Body()]) -> Response:
+    """Create a group without cameras. Its name must be unique, in any case of its letters (409 otherwise)."""
+    slug = slug_of(body.name, fallback="group")
+    if body.slug not in (None, slug):
+        raise invalid_parameter("slug", "is made from the name; leave it out", location="body")
+
+    def write(connection: Connection) -> CameraGroup:
+        group_id = _new_id()
+        create_group(connection, group_id, body.to_store(), slug=slug)
+        return _existing(find_group(connection, str(group_id)))
+
+    return _group_response(await _run_with_unique_name(deps, write), status=201)
+
+
+@router.get(
+    "/{group}", name="get_camera_group", response_model=GroupEnvelope, dependencies=[_READ], summary="Get a group"
+)
+async def get_group(deps: Deps, ref: GroupRef) -> Response:
+    """The group with this id or slug. The response has an `ETag`, which a replacement needs."""
+    return _group_response(_existing(await deps.database.run(lambda connection: find_group(connection, ref))))
+
+
+@router.put(
+    "/{group}",
+    name="replace_camera_group",
+    response_model=GroupEnvelope,
+    responses={
+        **_NAME_TAKEN,
+        **_CHANGED,
+        428: error_description("The request has no `If-Match` (`if-match-required`)."),
+    },
+    dependencies=[_WRITE],
+    summary="Replace a group",
+)
+async def put_group(
+    deps: Deps, ref: GroupRef, if_match: RequiredIfMatch, body: Annotated[GroupRequest, Body()]
+) -> Response:
+    """Replace name, description and location. The slug and the cameras of the group do not change."""
+
+    def write(connection: Connection) -> CameraGroup:
+        stored = _locked(connection, ref, if_match)
+        if body.slug not in (None, stored.slug):
+            raise invalid_parameter("slug", "cannot be changed", location="body")
+        replace_group(connection, stored.id, body.to_store())
+        return _existing(find_group(connection, str(stored.id)))
+
+    return _group_response(await _run_with_unique_name(deps, write))
+
+
+@router.delete(
+    "/{group}",
+    name="delete_camera_group",
+    response_model=DeletedGroupEnvelope,
+    responses=_CHANGED,
+    dependencies=[_WRITE],
+    summary="Delete a group",
+)
+async def remove_group(deps: Deps, ref: GroupRef, if_match: OptionalIfMatch) -> Response:
+    """Delete the group. Its cameras stay and are then in no group."""
+
+    def write(connection: Connection) -> tuple[CameraGroup, int]:
+        stored = _locked(connection, ref, if_match)
+        return stored, delete_group(connection, stored.id)
+
+    deleted, freed = await deps.database.run(write)
+    message = f"Group {deleted.slug} deleted. Its cameras stay."
+    return envelope_response({"id": str(deleted.id), "message": message, "freed_cameras": freed})
+
+
+async def _run_with_unique_name(deps: Dependencies, query: Callable[[Connection], Result]) -> Result:
+    try:
+        return await deps.database.run(query)
+    except GroupNameTakenError:
+        raise Problem(409, "name-taken", "Another group has this name. Choose another name.") from None
+
+
+def _locked(connection: Connection, ref: str, if_match: IfMatch) -> CameraGroup:
+    """Return the group, locked for this transaction; raise the 404 or 412 Problem."""
+    locked = lock_group(connection, ref)
+    if locked is None:
+        raise _group_not_found()
+    if_match.require(locked.version)
+    return _existing(find_group(connection, str(locked.id)))
+
+
+def _group_response(group: CameraGroup, *, status: int = 200) -> Response:
+    content = group_content(group)
+    return envelope_response(content, status=status, headers={"ETag": entity_tag(group.version, content)})
+
+
+def _existing(group: CameraGroup | None) -> CameraGroup:
+    if group is None:
+        raise _group_not_found()
+    return group
+
+
+def _group_not_found() -> Problem:
+    return Problem(404, "group-not-found", "There is no group with this id or slug.")

@@ -1,0 +1,263 @@
+"""Request models of the cameras API: each validates its parameters before a route uses them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import Path
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
+
+from cloud_functions.api.http.parameters import Segment, check_one_line
+from cloud_functions.db.cameras.groups import GroupFields
+from cloud_functions.db.cameras.queries import CameraFilter
+from shared.cameras import CameraConfig, CameraStatus, is_slug
+from shared.errors import ConfigurationError
+from shared.redact import redact
+from shared.stream_address import Login, parse_address, split_login
+
+MAX_SETTINGS_BYTES: Final = 64 * 1024
+MAX_PAGE_SIZE: Final = 500
+MAX_PASSWORD: Final = 1000
+
+_ADDRESS_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
+_OTHER_SCHEMES: Final = ("file", "usb", "synthetic")
+SOURCE_SCHEMES: Final = _ADDRESS_SCHEMES + _OTHER_SCHEMES
+"""Sources that the API accepts. `gst` is for the agent's own file only: a pipeline runs programs on the device."""
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_READ_ONLY: Final = frozenset(
+    {
+        "id",
+        "status",
+        "has_password",
+        "group_name",
+        "config_version",
+        "last_connected",
+        "cameras",
+        "version",
+        "createdAt",
+        "updatedAt",
+    }
+)
+"""Fields of a response that a request may repeat. They are ignored, so that a response can be edited and sent back."""
+
+Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_one_line)]
+Search = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_one_line)]
+Sort = Literal["name", "-name", "created_at", "-created_at", "updated_at", "-updated_at", "status", "-status"]
+
+
+def _check_password(password: SecretStr) -> SecretStr:
+    text = password.get_secret_value()
+    if not 1 <= len(text) <= MAX_PASSWORD or any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in text):
+        raise ValueError(f"must be 1 to {MAX_PASSWORD} characters without control characters; null removes it")
+    return password
+
+
+def _check_slug(slug: str) -> str:
+    if not is_slug(slug):
+        raise ValueError("is the name of another path, or reads as an id; choose another one")
+    return slug
+
+
+CameraRef = Annotated[
+    Segment, Path(alias="camera", description="A camera's `id` or its `slug`.", examples=["front-door"])
+]
+GroupRef = Annotated[Segment, Path(alias="group", description="A group's `id` or its `slug`.", examples=["entrances"])]
+
+
+class _EditableBody(BaseModel):
+    """A body that may repeat the read-only fields of the response."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_read_only(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        ignored = _READ_ONLY - cls.model_fields.keys()
+        return {name: value for name, value in data.items() if name not in ignored}
+
+
+class CameraRequest(_EditableBody):
+    """Body that creates or replaces a camera. Read-only fields of the response may be repeated and are ignored."""
+
+    name: Text = Field(description="Name of the camera.", examples=["Front Door"])
+    rtsp_url: str = Field(
+        min_length=1,
+        max_length=2048,
+        repr=False,
+        description="Where the agent finds the camera: `rtsp://…`, `rtsps://…`, `http(s)://…`, a video file on the"
+        " device, `usb:0` or `synthetic:gate`. A login in it is taken out and stored as `username` and `password`.",
+        examples=["rtsp://192.168.1.100:8554/stream"],
+    )
+    slug: Segment | None = Field(
+        default=None,
+        description="The camera's id in events, topics and paths. Left out: made from the name. It cannot be changed.",
+    )
+    username: Text | None = Field(default=None, description="User name of the camera.")
+    password: Annotated[SecretStr, AfterValidator(_check_password)] | None = Field(
+        default=None,
+        description="Password of the camera. Stored sealed, never returned. In a replacement: left out, the stored one"
+        " stays; null removes it.",
+    )
+    device_id: Segment | None = Field(default=None, description="The device whose agent runs the camera.")
+    group_id: Segment | None = Field(default=None, description="`id` or `slug` of the camera's group.")
+    location: Text | None = Field(default=None, examples=["Main Entrance"])
+    resolution: Annotated[str, Field(pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$")] | None = Field(
+        default=None, description="Width and height in pixels.", examples=["1920x1080"]
+    )
+    fps: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = Field(
+        default=None, description="Nominal frames per second."
+    )
+    codec: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] | None = Field(default=None, examples=["h264"])
+    is_active: StrictBool = Field(default=True, description="Whether an agent runs the camera.")
+    enable_detection: StrictBool = Field(default=True, description="Whether objects are detected.")
+    detection_sensitivity: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How readily objects are detected. Raising it finds more objects and gives more false alarms.",
+    )
+    retention_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="Days for which its snapshots are kept. Null: as the deployment."
+    )
+    settings: CameraConfig = Field(
+        default_factory=CameraConfig, description="Settings for the camera's agent: zones, lines, models, plates."
+    )
+
+    @field_validator("slug")
+    @classmethod
+    def _check_slug(cls, slug: str | None) -> str | None:
+        return None if slug is None else _check_slug(slug)
+
+    @field_validator("rtsp_url")
+    @classmethod
+    def _check_source(cls, text: str) -> str:
+        check_source(text)
+        return text
+
+    @model_validator(mode="after")
+    def _check_login(self) -> CameraRequest:
+        login = split_login(self.rtsp_url)
+        if login.username is None and login.password is None:
+            return self
+        if self.username is not None or self.password is not None:
+            raise ValueError("give the login in rtsp_url, or in username and password, not in both")
+        _ = None if login.username is None else _Login(username=login.username)
+        _ = None if not login.password else _Login(password=SecretStr(login.password))
+        return self
+
+    @model_validator(mode="after")
+    def _check_size(self) -> CameraRequest:
+        if len(json.dumps(self.settings.document())) > MAX_SETTINGS_BYTES:
+            raise ValueError(f"settings takes more than {MAX_SETTINGS_BYTES // 1024} KiB")
+        return self
+
+    @property
+    def keeps_password(self) -> bool:
+        """Whether the request says nothing about the password: a replacement then keeps the stored one."""
+        return "password" not in self.model_fields_set and split_login(self.rtsp_url).password is None
+
+    def login(self) -> Login:
+        """Return the address without a login, and the login from it or from the separate fields."""
+        login = split_login(self.rtsp_url)
+        if login.username is not None or login.password is not None:
+            return Login(login.address, login.username, login.password or None)
+        password = None if self.password is None else self.password.get_secret_value()
+        return Login(login.address, self.username, password)
+
+
+class _Login(BaseModel):
+    """Checks the login of an address as the separate fields are checked."""
+
+    username: Text | None = None
+    password: Annotated[SecretStr, AfterValidator(_check_password)] | None = None
+
+
+class CameraStateRequest(BaseModel):
+    """Body that switches a camera or its detection on or off."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    is_active: StrictBool | None = Field(default=None, description="Whether an agent runs the camera.")
+    enable_detection: StrictBool | None = Field(default=None, description="Whether objects are detected.")
+
+    @model_validator(mode="after")
+    def _check_any(self) -> CameraStateRequest:
+        if self.is_active is None and self.enable_detection is None:
+            raise ValueError("give is_active, enable_detection, or both")
+        return self
+
+
+class GroupRequest(_EditableBody):
+    """Body that creates or replaces a group. Read-only fields of the response may be repeated and are ignored."""
+
+    name: Text = Field(description="Unique name.", examples=["Entrances"])
+    slug: Segment | None = Field(default=None, description="Made from the name; a request can repeat it only.")
+    description: Text | None = None
+    location: Text | None = None
+
+    def to_store(self) -> GroupFields:
+        """Return the group as a database row."""
+        return GroupFields(name=self.name, description=self.description, location=self.location)
+
+
+class PageParameters(BaseModel):
+    """Selects one page of a list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    page: int = Field(default=1, ge=1, le=1_000_000, description="Page number, starting at 1.")
+    page_size: int = Field(default=20, ge=1, le=MAX_PAGE_SIZE, description="Number of items per page.")
+
+    @property
+    def offset(self) -> int:
+        """Number of items before the page."""
+        return (self.page - 1) * self.page_size
+
+
+class CameraListParameters(PageParameters):
+    """Parameters of ``GET /cameras``. A camera matches if it meets every condition given."""
+
+    active_only: bool = Field(default=False, description="Only active cameras.")
+    group: Segment | None = Field(default=None, description="Only cameras of this group: its `id` or `slug`.")
+    status: CameraStatus | None = Field(default=None, description="Only cameras with this status.")
+    search: Search | None = Field(
+        default=None, description="Only cameras with this text in the name, the slug or the location, in either case."
+    )
+    sort: Sort = Field(default="name", description="Order of the list. `-` reverses it.")
+
+    def camera_filter(self) -> CameraFilter:
+        """Return the conditions as a database filter."""
+        return CameraFilter(active_only=self.active_only, group=self.group, status=self.status, search=self.search)
+
+
+def check_source(text: str) -> None:
+    """Raise ValueError, without the text, where no agent could open it or where it holds a secret in the open."""
+    check_one_line(text)
+    match = _SCHEME.match(text)
+    scheme = match[1].lower() if match else "file"
+    rest = text[match.end() :] if match else text
+    if scheme not in SOURCE_SCHEMES and (scheme == "gst" or rest.startswith("//")):
+        raise ValueError(f"must be a video file, or begin with one of {', '.join(SOURCE_SCHEMES)}")
+    try:
+        if scheme in _ADDRESS_SCHEMES:
+            parse_address(text)
+        address = split_login(text).address
+    except ConfigurationError:
+        raise ValueError(f"must be {scheme}://HOST/PATH or {scheme}://USER:PASSWORD@HOST:PORT/PATH") from None
+    if redact(address) != address:
+        raise ValueError("has a secret in its query, which cannot be stored sealed; use username and password")

@@ -1,0 +1,137 @@
+"""Reads cameras: one, a page of a list, and the counts of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, LiteralString, NamedTuple
+from uuid import UUID
+
+from cloud_functions.db.cameras.record import REPORTED, WITH_STATUS, Camera, CameraFields
+from cloud_functions.db.types import Connection, Row
+from shared.cameras import is_uuid
+
+_COLUMNS: Final = """
+s.id, s.slug, s.status, g.name, s.config_version, s.last_connected, s.created_at, s.updated_at,
+s.name, s.rtsp_url, s.username, s.password_sealed, s.device_id, s.group_id, s.location, s.resolution, s.fps, s.codec,
+s.is_active, s.enable_detection, s.detection_sensitivity, s.retention_days, s.settings
+"""
+_FROM: Final = "FROM states AS s LEFT JOIN camera_groups AS g ON g.id = s.group_id"
+_WITH: Final = "WITH " + REPORTED + ", " + WITH_STATUS
+_COUNTS: Final = (
+    _WITH
+    + """
+SELECT g.id, g.slug, g.name, count(s.id), count(s.id) FILTER (WHERE s.is_active),
+       count(s.id) FILTER (WHERE s.is_active AND s.enable_detection),
+       count(s.id) FILTER (WHERE s.status = 'idle'), count(s.id) FILTER (WHERE s.status = 'live'),
+       count(s.id) FILTER (WHERE s.status = 'degraded'), count(s.id) FILTER (WHERE s.status = 'offline')
+FROM camera_groups AS g FULL JOIN states AS s ON g.id = s.group_id
+GROUP BY g.id ORDER BY lower(g.name) NULLS LAST
+"""
+)
+
+SORTS: Final[dict[str, LiteralString]] = {
+    "name": "lower(s.name), s.slug",
+    "-name": "lower(s.name) DESC, s.slug DESC",
+    "created_at": "s.created_at, s.id",
+    "-created_at": "s.created_at DESC, s.id DESC",
+    "updated_at": "s.updated_at, s.id",
+    "-updated_at": "s.updated_at DESC, s.id DESC",
+    "status": "s.status, lower(s.name), s.slug",
+    "-status": "s.status DESC, lower(s.name), s.slug",
+}
+"""Each sort order and its SQL. Every order is total, so that pages neither repeat nor skip a camera."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFilter:
+    """Conditions on cameras; None does not restrict."""
+
+    active_only: bool = False
+    group: str | None = None
+    """Id or slug of a group."""
+    status: str | None = None
+    search: str | None = None
+    """Text in the name, the slug or the location, in either case."""
+
+
+class CameraPage(NamedTuple):
+    """One page, and the number of cameras on all pages."""
+
+    cameras: list[Camera]
+    total: int
+
+
+class GroupCounts(NamedTuple):
+    """The cameras of one group, or of no group (id, slug and name are None), by status."""
+
+    group_id: UUID | None
+    slug: str | None
+    name: str | None
+    total: int
+    active: int
+    detecting: int
+    idle: int
+    live: int
+    degraded: int
+    offline: int
+
+
+def list_cameras(
+    connection: Connection, given: CameraFilter, *, sort: str = "name", limit: int | None = None, offset: int = 0
+) -> CameraPage:
+    """Return one page of the cameras that meet the conditions; all of them without a ``limit``."""
+    conditions, parameters = _conditions(given)
+    query = _WITH + "SELECT count(*) OVER ()," + _COLUMNS + _FROM + conditions + " ORDER BY " + SORTS[sort]
+    rows = connection.execute(
+        query + " LIMIT %(limit)s OFFSET %(offset)s", parameters | {"limit": limit, "offset": offset}
+    ).fetchall()
+    if rows or not offset:
+        return CameraPage([_camera(row[1:]) for row in rows], rows[0][0] if rows else 0)
+    total = connection.execute(_WITH + "SELECT count(*) " + _FROM + conditions, parameters).fetchone()
+    return CameraPage([], 0 if total is None else total[0])
+
+
+def find_camera(connection: Connection, ref: str) -> Camera | None:
+    """Return the camera with this id or slug, or None."""
+    condition = " WHERE s.id = %s::uuid" if is_uuid(ref) else " WHERE s.slug = %s"
+    row = connection.execute(_WITH + "SELECT " + _COLUMNS + _FROM + condition, [ref]).fetchone()
+    return None if row is None else _camera(row)
+
+
+def count_by_group(connection: Connection) -> list[GroupCounts]:
+    """Return the counts of each group, sorted by name, and last those of the cameras without a group."""
+    return [GroupCounts(*row) for row in connection.execute(_COUNTS)]
+
+
+def _conditions(given: CameraFilter) -> tuple[LiteralString, dict[str, object]]:
+    conditions: list[LiteralString] = []
+    if given.active_only:
+        conditions.append("s.is_active")
+    if given.group is not None:
+        conditions.append("g.id = %(group)s::uuid" if is_uuid(given.group) else "g.slug = %(group)s")
+    if given.status is not None:
+        conditions.append("s.status = %(status)s")
+    if given.search is not None:
+        conditions.append("concat_ws(E'\\n', s.name, s.slug, s.location) ILIKE %(search)s")
+    where: LiteralString = " WHERE " + " AND ".join(conditions) if conditions else ""
+    search = None if given.search is None else f"%{_escaped(given.search)}%"
+    return where, {"group": given.group, "status": given.status, "search": search}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _camera(row: Row) -> Camera:
+    number, slug, status, group_name, version, last_connected, created_at, updated_at, *fields = row
+    return Camera(
+        id=number,
+        slug=slug,
+        fields=CameraFields(*fields),
+        status=status,
+        group_name=group_name,
+        config_version=version,
+        last_connected=last_connected,
+        created_at=created_at,
+        updated_at=updated_at,
+    )
