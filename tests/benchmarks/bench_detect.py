@@ -92,7 +92,7 @@ def _suppression() -> Figure:
     random = np.random.default_rng(7)
     corner, size = random.uniform(0, 350, (200, 2)), random.uniform(10, 120, (200, 2))
     xyxy = np.concatenate([corner, corner + size], axis=1).astype(np.float32)
-    found = Detections(
+    detections = Detections(
         xyxy=xyxy,
         score=random.uniform(0.25, 1, 200).astype(np.float32),
         class_id=random.integers(0, 10, 200).astype(np.int32),
@@ -100,8 +100,8 @@ def _suppression() -> Figure:
     xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
     seconds = interleaved_medians(
         {
-            "ours": lambda: nms(found, 0.5),
-            "opencv": lambda: cv2.dnn.NMSBoxesBatched(xywh, found.score, found.class_id, 0.25, 0.5),  # pyright: ignore
+            "ours": lambda: nms(detections, 0.5),
+            "opencv": lambda: cv2.dnn.NMSBoxesBatched(xywh, detections.score, detections.class_id, 0.25, 0.5),  # pyright: ignore
         },
         rounds=200,
         warm_up=5,

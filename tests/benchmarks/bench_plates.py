@@ -160,8 +160,8 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
         return plate, plate[:place] + chance.choice(EDITABLE) + plate[place + 1 :]
 
     def fuzzy(**conditions: str) -> Answer:
-        plate, asked = mistaken()
-        answer = api.get("/api/plates", plate=asked, match="fuzzy", limit=500, **conditions)
+        plate, query = mistaken()
+        answer = api.get("/api/plates", plate=query, match="fuzzy", limit=500, **conditions)
         if not conditions:
             recalled.append(any(read["plate_normalized_text"] == plate for read in answer.json()["plates"]))
         return answer

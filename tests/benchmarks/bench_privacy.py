@@ -80,8 +80,8 @@ def _handler(server: PostgresServer, name: str, folder: Path) -> Ingest:
 
 def _questions(server: PostgresServer, folder: Path) -> list[Figure]:
     """Measure requests over ``DISTINCT`` plates that were each read once or twice."""
-    ingest = _handler(server, "asked", folder)
-    url = server.url_of("asked")
+    ingest = _handler(server, "requests", folder)
+    url = server.url_of("requests")
     protect(url, folder)
     chance = random.Random(4)
     plates = sorted({any_plate(chance) for _ in range(DISTINCT)})

@@ -27,7 +27,7 @@ def any_plate(chance: random.Random) -> str:
 def any_pattern(chance: random.Random, kind: PatternKind) -> NewPattern:
     """Return a pattern as a user with partial knowledge of a plate writes it."""
     plate = any_plate(chance)
-    most = None
+    max_distance = None
     text = plate
     if kind == "glob":
         text = chance.choice(
@@ -42,8 +42,8 @@ def any_pattern(chance: random.Random, kind: PatternKind) -> NewPattern:
             ]
         )
     elif kind == "fuzzy":
-        most = chance.choice([1, 2])
-    return NewPattern(kind, check_pattern(kind, text, most), most, "reported", None)
+        max_distance = chance.choice([1, 2])
+    return NewPattern(kind, check_pattern(kind, text, max_distance), max_distance, "reported", None)
 
 
 def many_patterns(count: int, *, seed: int = 1) -> list[NewPattern]:

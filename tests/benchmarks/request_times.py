@@ -40,8 +40,10 @@ class CpuClock:
     def __init__(self, url: str) -> None:
         """Requires that the API has connected to the database."""
         with psycopg.connect(url) as connection:
-            found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'vedette'").fetchall()
-        self._files = [Path(f"/proc/{pid}/schedstat") for (pid,) in found]
+            sessions = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'vedette'"
+            ).fetchall()
+        self._files = [Path(f"/proc/{pid}/schedstat") for (pid,) in sessions]
         if not all(file.exists() for file in self._files):
             self._files = []  # not Linux: the handler's CPU time only
 

@@ -48,12 +48,12 @@ def _imported(text: str) -> Iterator[str]:
 
 def test_only_transport_imports_network_clients_on_the_edge() -> None:
     """Only modules in edge_agent/transport import boto3, botocore or paho; new folders are covered by default."""
-    found = {
+    clients_by_module = {
         name: sorted(NETWORK_CLIENTS & set(_imported((ROOT / name).read_text(encoding="utf-8"))))
         for name in _tracked(".py")
         if name.startswith("edge_agent/") and not name.startswith(NETWORK_FOLDER)
     }
-    assert {name: clients for name, clients in found.items() if clients} == {}
+    assert {name: clients for name, clients in clients_by_module.items() if clients} == {}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The whole agent with a clock that is wrong at first and set while it runs, its broker away until then."""
+"""The complete agent with a wrong clock that is set while it runs, and a broker that is unavailable until then."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEARLY = timedelta(seconds=5)
 
 
 class WrongClock(SystemClock):
-    """The machine's clock, off by as much as the test says."""
+    """The machine's clock with an offset that the test sets."""
 
     def __init__(self, wrong: timedelta) -> None:
         self.wrong = wrong
@@ -38,10 +38,10 @@ def broker() -> Iterator[ScriptedBroker]:
 
 
 @pytest.mark.parametrize("wrong", [-29 * DAY, 29 * DAY, datetime(1970, 1, 2, tzinfo=UTC) - datetime.now(UTC)])
-def test_edge_08_events_from_before_the_clock_was_set_arrive_with_the_right_time(
+def test_edge_08_events_from_before_the_clock_was_set_have_corrected_times(
     tmp_path: Path, broker: ScriptedBroker, wrong: timedelta
 ) -> None:
-    """Behind, ahead or in 1970: all of them arrive, none twice, and every time is of this test's own minutes."""
+    """With a clock behind, ahead or in 1970, every event arrives once, with a time within this test's run."""
     config = tmp_path / "agent.toml"
     config.write_text(CONFIG.format(folder=tmp_path, port=broker.port, device_id="gate-01"))
     began = datetime.now(UTC)

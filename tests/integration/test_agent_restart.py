@@ -1,4 +1,4 @@
-"""The agent as a process that is killed, stopped and started: what it closes, and what it answers when it is back."""
+"""The agent as a process that is killed, stopped and restarted: it closes open stays and answers queued commands."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ name = "none"
 
 
 class AgentProcess:
-    """``edge-agent run`` on the synthetic scene, in a folder of its own."""
+    """``edge-agent run`` with the synthetic scene and its own folder."""
 
     def __init__(self, folder: Path, *, port: int, device_id: str, config: str = CONFIG) -> None:
         self.folder = folder
@@ -62,14 +62,14 @@ class AgentProcess:
             self._process = None
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask the outbox's file, while the agent runs or not."""
+        """Query the outbox's file, whether the agent runs or not."""
         path = self.folder / "outbox.db"
         if not path.exists():
             return []
         with closing(sqlite3.connect(path, timeout=10)) as connection:
             try:
                 return connection.execute(query).fetchall()
-            except sqlite3.OperationalError:  # the tables are not made yet
+            except sqlite3.OperationalError:  # the tables are not created yet
                 return []
 
     def open_visits(self) -> set[str]:
@@ -79,13 +79,13 @@ class AgentProcess:
         return [json.loads(payload) for (payload,) in self.rows("SELECT payload FROM events ORDER BY sequence")]
 
     def steps(self) -> dict[str, list[str]]:
-        """What each visit's events say, in their order: entered, updated …, left; began, ended."""
-        found: dict[str, list[str]] = {}
+        """Return the tracking actions of each track in order: entered, updated …, left."""
+        actions: dict[str, list[str]] = {}
         for event in self.events():
             data = event["event_data"]
             if event["event_type"] == "tracking":
-                found.setdefault(data["track_uid"], []).append(data["tracking_action"])
-        return found
+                actions.setdefault(data["track_uid"], []).append(data["tracking_action"])
+        return actions
 
 
 @pytest.fixture
@@ -112,8 +112,8 @@ def _tracked(agent: AgentProcess) -> set[str]:
     return {visit for visit in agent.open_visits() if not visit.startswith("motion of")}
 
 
-def test_edge_50_visits_open_at_a_kill_are_closed_by_the_next_start(start_agent: Callable[..., AgentProcess]) -> None:
-    """Killed in the middle of visits, twice: each visit ends with exactly one ``left``, after which nothing follows."""
+def test_edge_50_tracks_open_at_a_kill_are_ended_by_the_next_start(start_agent: Callable[..., AgentProcess]) -> None:
+    """The agent is killed twice with open tracks; each track ends with exactly one ``left`` as its last event."""
     agent = start_agent(reserve_port())
     for _ in range(2):
         eventually(lambda: _tracked(agent), within_s=60)
@@ -132,8 +132,8 @@ def test_edge_50_visits_open_at_a_kill_are_closed_by_the_next_start(start_agent:
     assert "tracks and motion episodes that were open" in agent.log.read_text()
 
 
-def test_edge_50_an_orderly_stop_closes_its_visits_itself(start_agent: Callable[..., AgentProcess]) -> None:
-    """After SIGTERM nothing is open, and the next start has nothing to close."""
+def test_edge_50_orderly_stop_ends_open_tracks(start_agent: Callable[..., AgentProcess]) -> None:
+    """After SIGTERM no track is open, and the next start has none to end."""
     agent = start_agent(reserve_port())
     eventually(lambda: _tracked(agent), within_s=60)
     agent.end(signal.SIGTERM)
@@ -146,10 +146,10 @@ def test_edge_50_an_orderly_stop_closes_its_visits_itself(start_agent: Callable[
     assert "tracks and motion episodes that were open" not in agent.log.read_text()
 
 
-def test_edge_10_a_snapshot_asked_for_while_the_device_was_away_is_taken(
+def test_edge_10_snapshot_command_for_an_offline_device_is_executed(
     start_agent: Callable[..., AgentProcess], mqtt_broker: BrokerFixture, device_id: str
 ) -> None:
-    """The commands wait in the broker, come before the camera shows anything, and are answered by its first frame."""
+    """The commands wait in the broker, arrive before the camera's first frame, and are answered with that frame."""
     with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
         agent = start_agent(mqtt_broker.port)
         eventually(lambda: cloud.statuses[-1:] == ["online"], within_s=60)

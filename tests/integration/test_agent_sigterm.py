@@ -1,4 +1,4 @@
-"""SIGTERM to the agent as a process, at any moment: it ends in order, and the next start finds nothing damaged."""
+"""SIGTERM to the agent's process at any moment: it shuts down in order and leaves no damaged outbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Agent:
-    """``edge-agent run`` in a folder of its own; ``stop`` returns its exit status."""
+    """``edge-agent run`` with its own folder; ``stop`` returns its exit status."""
 
     def __init__(self, folder: Path, *, port: int, source: str = "synthetic:gate") -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class Agent:
         return self._process.wait(60)
 
     def sound(self) -> bool:
-        """Whether the outbox's file is in order, and no visit in it is open."""
+        """Return whether the outbox's file is undamaged and has no open track."""
         with closing(sqlite3.connect(self.folder / "outbox.db")) as connection:
             damage = connection.execute("PRAGMA integrity_check").fetchall()
             visits = connection.execute("SELECT count(*) FROM open_visits").fetchall()
@@ -56,8 +56,8 @@ class Agent:
             return int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
 
 
-def test_edge_38_sigterm_while_starting_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Before the agent has begun it dies by the signal, afterwards it ends with 0; the outbox is sound in any case."""
+def test_edge_38_sigterm_during_start_leaves_a_sound_outbox(tmp_path: Path) -> None:
+    """An early signal ends the process, a later one leads to exit status 0; the outbox is undamaged in both cases."""
     port = reserve_port()
     for delay_s in (0.05, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2):
         agent = Agent(tmp_path, port=port)
@@ -76,8 +76,8 @@ def test_edge_38_sigterm_while_starting_leaves_nothing_behind(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_edge_38_what_a_camera_saw_is_kept(tmp_path: Path, number: signal.Signals) -> None:
-    """In the middle of a visit, the broker away: visits are closed, and everything is in the outbox."""
+def test_edge_38_open_tracks_are_ended_and_stored(tmp_path: Path, number: signal.Signals) -> None:
+    """With open tracks and an unavailable broker, the tracks are ended and all events are in the outbox."""
     agent = Agent(tmp_path, port=reserve_port())
     eventually(lambda: (tmp_path / "outbox.db").exists() and "camera yard is online" in agent.log(), within_s=60)
     eventually(lambda: agent.events() >= 2, within_s=60)
@@ -134,10 +134,10 @@ def _broker_that_acknowledges_nothing(start: Callable[[str, int], Agent]) -> Age
 @pytest.mark.parametrize(
     "scene", [_mute_camera, _stalled_camera, _camera_away, _mute_broker, _broker_that_acknowledges_nothing]
 )
-def test_edge_38_nobody_who_is_silent_holds_the_agent_up(
+def test_edge_38_silent_camera_or_broker_does_not_delay_the_stop(
     tmp_path: Path, scene: Callable[[Callable[[str, int], Agent]], Agent]
 ) -> None:
-    """A camera or a broker that says nothing is not waited for: status 0, a sound outbox, no fault in the log."""
+    """With a silent camera or broker the agent ends with status 0, an undamaged outbox and no error in the log."""
     agent = scene(lambda source, port: Agent(tmp_path, port=port, source=source))
     assert agent.sound()
     assert "stopping" in agent.log()

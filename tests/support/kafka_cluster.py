@@ -57,8 +57,11 @@ _FUNCTIONS: Mapping[str, tuple[Any, list[Any]]] = {
 def _library() -> ctypes.CDLL:
     """Return the librdkafka that is in the wheel of confluent_kafka."""
     package = Path(confluent_kafka.__file__).parent
-    found = [*package.parent.glob("confluent_kafka.libs/librdkafka*.so*"), *package.glob(".dylibs/librdkafka*.dylib")]
-    library = ctypes.CDLL(str(found[0]))
+    libraries = [
+        *package.parent.glob("confluent_kafka.libs/librdkafka*.so*"),
+        *package.glob(".dylibs/librdkafka*.dylib"),
+    ]
+    library = ctypes.CDLL(str(libraries[0]))
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -122,11 +125,11 @@ class KafkaCluster:
         """Return the committed offset of each partition that has one."""
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": group, **FAST_CONSUMER})
         try:
-            wanted = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
-            found = consumer.committed(wanted, timeout=10)
+            partitions = [TopicPartition(topic, number) for number in range(self.partitions(topic))]
+            offsets = consumer.committed(partitions, timeout=10)
         finally:
             consumer.close()
-        return {place.partition: place.offset for place in found if place.offset >= 0}
+        return {place.partition: place.offset for place in offsets if place.offset >= 0}
 
     def read(self, topic: str, count: int) -> list[Any]:
         """Return the first ``count`` records of a topic."""

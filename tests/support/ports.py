@@ -19,10 +19,10 @@ _numbers = count(random.SystemRandom().randrange(_PORTS_PER_WORKER))
 
 
 def reserve_port() -> int:
-    """Return a free port that neither the kernel nor another worker of this test run gives to anybody else.
+    """Return a free port that neither the kernel nor another worker of this test run assigns to another server.
 
-    A server that is stopped and started again on such a port finds it free. Each worker has a block of its own, and
-    hands its ports out in turn.
+    A server can be stopped and started again on such a port. Each worker has its own block of ports and returns them in
+    turn.
     """
     for number in _numbers:
         port = _FIRST + _worker % _WORKERS * _PORTS_PER_WORKER + number % _PORTS_PER_WORKER

@@ -162,8 +162,8 @@ class ScriptedBroker:
             return True
         properties = b""
         if connect.version == 5:
-            most = self.script.receive_maximum
-            properties = b"\x00" if most is None else b"\x03\x21" + struct.pack("!H", most)
+            maximum = self.script.receive_maximum
+            properties = b"\x00" if maximum is None else b"\x03\x21" + struct.pack("!H", maximum)
         answer = bytes([0, self.script.connect_code]) + properties
         client.sendall(bytes([CONNACK << 4, len(answer)]) + answer)
         return self.script.connect_code == 0

@@ -42,8 +42,8 @@ def motion_data(**fields: Any) -> dict[str, Any]:
 
 
 def detection_data(*classes: str, **fields: Any) -> dict[str, Any]:
-    found = [{"class_name": name, "confidence": 0.8, "bounding_box": BOX} for name in classes]
-    return {"detections": found, "model_info": {"model_type": "ssd_mobilenet_v1", "version": "1.0"}} | fields
+    detections = [{"class_name": name, "confidence": 0.8, "bounding_box": BOX} for name in classes]
+    return {"detections": detections, "model_info": {"model_type": "ssd_mobilenet_v1", "version": "1.0"}} | fields
 
 
 def anpr_data(plate: str = "B 123 ABC", **fields: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def ground_truth(sequence: str) -> Path:
 
 def _uv() -> str:
     beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if not found:
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if not uv:
         raise SystemExit("uv is needed to make the scorer's environment; run make setup first.")
-    return found
+    return uv

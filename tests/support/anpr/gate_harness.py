@@ -78,11 +78,11 @@ class CodedPlates:
         if not cv2.countNonZero(mask):
             return []
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-        found: list[PlateBox] = []
+        plates: list[PlateBox] = []
         for left, top, width, height, area in stats[1:count].tolist():
             if area >= 40:
-                found.append(PlateBox(float(left), float(top), float(left + width), float(top + height), self.score))
-        return sorted(found, key=lambda plate: plate.left)
+                plates.append(PlateBox(float(left), float(top), float(left + width), float(top + height), self.score))
+        return sorted(plates, key=lambda plate: plate.left)
 
 
 class NoisyReader:
