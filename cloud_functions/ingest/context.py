@@ -16,7 +16,7 @@ from shared.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestContext:
-    """What ingest works with. Tests and the one-machine stack pass other implementations."""
+    """The collaborators of ``Ingest``. Tests pass other implementations."""
 
     database: Database
     publisher: EventPublisher

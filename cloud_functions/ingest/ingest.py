@@ -60,7 +60,9 @@ class Ingest:
         failed = self.process(invocation).failed
         if failed and not invocation.partial:
             raise TransientError(f"{len(failed)} messages could not be processed now; deliver the batch again")
-        return {"batchItemFailures": [{"itemIdentifier": invocation.identify(one)} for one in sorted(failed)]}
+        return {
+            "batchItemFailures": [{"itemIdentifier": invocation.identify(message_id)} for message_id in sorted(failed)]
+        }
 
     def process(self, invocation: Invocation) -> BatchResult:
         """Process the messages of any event source."""

@@ -157,7 +157,7 @@ def with_stored_content(event: ValidatedEvent, stored: FlatEvent) -> ValidatedEv
     data = UntypedData.from_json(stored.event_data_json)
     names = {
         "tracking": [data.text("class_name")],
-        "detection": [found.text("class_name") for found in data.parts("detections")],
+        "detection": [detection.text("class_name") for detection in data.parts("detections")],
     }.get(stored.event_type, [])
     row = event.row._replace(
         event_type=stored.event_type,

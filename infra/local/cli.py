@@ -14,19 +14,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.local.processes.process import ProcessIdentity, wait_until
 from infra.local.processes.state_folder import DEFAULT_STATE, StateFolder
+from infra.local.stack_options import DEFAULT_API_PORT, StackOptions, external_services, options_to_json
 from infra.local.status import read_status, show_status
 from shared.errors import ConfigurationError, TransientError, VedetteError
 
-if TYPE_CHECKING:
-    from infra.local.stack import StackOptions
-
 _UP_TIMEOUT_S = 90.0
 _DOWN_TIMEOUT_S = 30.0
-_API_PORT = 8069
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="vedette-local",
         description="Run all of Vedette on this machine: database, broker, Redis, S3/SNS/SQS, functions and API, on "
         "loopback only, without root, Docker or an AWS account. All data is in one folder.",
-        epilog="Example: `vedette-local up`, then open http://127.0.0.1:8069/docs; `vedette-local down` stops it.",
+        epilog=f"Example: `vedette-local up`, then open http://127.0.0.1:{DEFAULT_API_PORT}/docs; "
+        "`vedette-local down` stops it.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "up", _up, "start the stack in the background and wait until it is ready", starts=True)
@@ -116,7 +114,7 @@ def _add(
             "--port",
             type=int,
             metavar="N",
-            help=f"port of the API on 127.0.0.1 (default: {_API_PORT})",
+            help=f"port of the API on 127.0.0.1 (default: {DEFAULT_API_PORT})",
         )
         parser.add_argument(
             "--postgres",
@@ -151,8 +149,8 @@ def _require_same_options(state: StateFolder, options: argparse.Namespace) -> No
     running: dict[str, Any] = state.description().get("options", {})
     differing = [
         f"--{name} {running[name]}"
-        for name, wanted in (("port", options.port), ("postgres", options.postgres))
-        if wanted is not None and name in running and running[name] != wanted
+        for name, requested in (("port", options.port), ("postgres", options.postgres))
+        if requested is not None and name in running and running[name] != requested
     ]
     if options.external and not running.get("external", True):
         differing.append("its own services, not --external ones")
@@ -163,8 +161,6 @@ def _require_same_options(state: StateFolder, options: argparse.Namespace) -> No
 
 
 def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> subprocess.Popen[bytes]:
-    from infra.local.stack import options_to_json
-
     state.prepare()
     state.describe({"phase": "starting"})
     log_path = state.logs / "supervisor.log"
@@ -295,9 +291,7 @@ def _running(state: StateFolder) -> ProcessIdentity | None:
 
 
 def _stack_options(options: argparse.Namespace) -> StackOptions:
-    from infra.local.stack import StackOptions, external_services
-
-    port = _API_PORT if options.port is None else options.port
+    port = DEFAULT_API_PORT if options.port is None else options.port
     if not 1 <= port <= 65_535:
         raise ConfigurationError(f"--port must be from 1 to 65535, not {port}")
     return StackOptions(

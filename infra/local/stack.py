@@ -6,16 +6,14 @@ from the main thread, because a part dies with the thread that started it.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from infra.local.aws import resources
 from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
@@ -26,13 +24,13 @@ from infra.local.servers.mqtt import MqttBroker
 from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
 from infra.local.servers.redis import RedisServer
 from infra.local.servers.schema import migrate
+from infra.local.stack_options import StackOptions
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
 from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)
 
-DEFAULT_API_PORT = 8069
 API_APPLICATION = "cloud_functions.api.wiring:server_app_from_environment"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
@@ -41,17 +39,6 @@ _PORT_FREE_TIMEOUT_S = 2.0
 _START_ATTEMPTS = 3
 _SNAPSHOT_RETENTION_DAYS = "90"
 """Days, the default of the template's bucket; 0 keeps snapshots forever."""
-
-
-@dataclass(frozen=True, slots=True)
-class StackOptions:
-    """The user's choices."""
-
-    api_port: int = DEFAULT_API_PORT
-    postgres: str = "embedded"
-    """Which binaries: ``embedded`` or ``system``."""
-    external: Mapping[str, str] | None = None
-    """``DATABASE_URL``, ``REDIS_URL``, ``MQTT_URL`` of services to use instead of starting them."""
 
 
 @dataclass(slots=True)
@@ -289,26 +276,6 @@ def stop_process(name: str, left: ProcessIdentity) -> None:
         left.signal(signal.SIGKILL)
         if not left.wait_gone(5):
             raise TransientError(f"the process {left.pid} does not end")
-
-
-def external_services(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the services that the environment names; raise ConfigurationError if it names none."""
-    found = {name: environment[name] for name in ("DATABASE_URL", "REDIS_URL", "MQTT_URL") if environment.get(name)}
-    if not found:
-        raise ConfigurationError("--external uses DATABASE_URL, REDIS_URL and MQTT_URL, and none of them is set")
-    return found
-
-
-def options_to_json(options: StackOptions) -> str:
-    """Encode the options for the supervisor's command line; URLs with secrets are passed in its environment."""
-    return json.dumps({"api_port": options.api_port, "postgres": options.postgres, "external": bool(options.external)})
-
-
-def options_from_json(text: str, environment: Mapping[str, str]) -> StackOptions:
-    """Decode the result of ``options_to_json``."""
-    decoded: dict[str, Any] = json.loads(text)
-    external = external_services(environment) if decoded.pop("external") else None
-    return StackOptions(**decoded, external=external)
 
 
 def tail(path: Path, lines: int) -> str:

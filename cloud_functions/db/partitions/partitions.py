@@ -15,6 +15,10 @@ from psycopg import sql
 from cloud_functions.db.types import Connection
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '250ms'"
+RECENT_MONTHS: Final = 60
+"""Months up to this age get a partition for their first event."""
+MIN_EVENTS_OF_OLD_MONTH: Final = 50
+"""Minimum events for a partition of an older month: a device with a wrong clock must not create one for each month."""
 
 # Skips from month to month by the index on time, so the cost does not depend on the number of events.
 _MONTHS_IN_DEFAULT: Final = """

@@ -42,7 +42,7 @@ class Statistics:
     def summary(self, *, waiting: int) -> str:
         """Return the totals and the rate over the life of the consumer."""
         lasted_s = max(self._monotonic() - self._began_s, 1e-9)
-        left = f", {waiting} left to the next" if waiting else ""
+        left = f", {waiting} not processed" if waiting else ""
         return f"{self._totals()}{left}; {lasted_s:.1f} s, {self.messages / lasted_s:.0f} messages/s"
 
     def _totals(self) -> str:

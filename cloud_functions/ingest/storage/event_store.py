@@ -40,7 +40,7 @@ class EventStore:
     def store(self, chunk: EventChunk) -> ChunkResult:
         """Store the events that are not stored yet; return all that are stored now.
 
-        Where the database cannot hold one of the events, halve the chunk until that event stands alone, and refuse it.
+        If the database cannot hold one of the events, the chunk is halved until that event is isolated and refused.
 
         Raises:
             TransientError, ConfigurationError: some events are not stored; try the whole chunk again later.
@@ -69,7 +69,7 @@ class EventStore:
         return first.merged(self._store_on_any_connection(rest, options))
 
     def _store_on_any_connection(self, chunk: EventChunk, options: StoreOptions) -> ChunkResult:
-        """Store; if the connection is lost, once more on a new one, because a redelivery would take minutes."""
+        """Store; if the connection is lost, repeat it once on a new one, because a redelivery would take minutes."""
         try:
             return self._store_with_partitions(chunk, options)
         except ConnectionLostError as error:

@@ -12,16 +12,19 @@ from typing import Any, Final
 import psycopg
 
 from cloud_functions.db.connect import Database, LockedError
-from cloud_functions.db.partitions.partitions import ensure_partition, list_partitions, month_start
+from cloud_functions.db.partitions.partitions import (
+    MIN_EVENTS_OF_OLD_MONTH,
+    RECENT_MONTHS,
+    ensure_partition,
+    list_partitions,
+    month_start,
+)
 from cloud_functions.ingest.validation import ValidatedEvent
 from shared.clock import Clock
 from shared.errors import TransientError
 
 log = logging.getLogger(__name__)
 
-_RECENT_MONTHS: Final = 60
-_MIN_EVENTS_OF_OLD_MONTH: Final = 50
-"""Events of an older month before it gets a partition: a device with a wrong clock must not make one for each month."""
 _RETRY_PAUSES_S: Final = (0.05, 0.2)
 """Pauses between attempts to make a partition while another session holds a lock."""
 _RETRY_AFTER_S: Final = 60.0
@@ -78,8 +81,8 @@ class MonthlyPartitions:
     def _needs_partition(self, month: Month) -> bool:
         if self._retry_at_s.get(month, 0.0) > self._clock.monotonic():
             return False
-        oldest_recent = f"{month_start(self._clock.now(), months_later=-_RECENT_MONTHS):%Y-%m}"
-        return month >= oldest_recent or self._events_without_partition[month] >= _MIN_EVENTS_OF_OLD_MONTH
+        oldest_recent = f"{month_start(self._clock.now(), months_later=-RECENT_MONTHS):%Y-%m}"
+        return month >= oldest_recent or self._events_without_partition[month] >= MIN_EVENTS_OF_OLD_MONTH
 
     def _make(self, month: Month) -> bool:
         for pause_s in (*_RETRY_PAUSES_S, None):

@@ -22,6 +22,8 @@ from cloud_functions.db.partitions.move import (
     prepare_move,
 )
 from cloud_functions.db.partitions.partitions import (
+    MIN_EVENTS_OF_OLD_MONTH,
+    RECENT_MONTHS,
     DefaultMonth,
     ensure_partition,
     list_partitions,
@@ -34,9 +36,6 @@ from shared.errors import TransientError
 
 log = logging.getLogger(__name__)
 
-RECENT_MONTHS: Final = 60
-MIN_EVENTS_OF_OLD_MONTH: Final = 50
-"""Minimum events for a partition of an older month: a device with a wrong clock must not create one for each month."""
 _MAX_EVENTS_PER_TAKEOVER: Final = 1000
 """Events that ``events_ensure_partition`` moves out of the default partition; more are moved in batches."""
 _MAX_PARTITIONS: Final = 400

@@ -31,7 +31,7 @@ _RESTART_PAUSE_S = 0.2
 _LONGEST_RESTART_PAUSE_S = 2.0
 _MEMORY_MB = "512"
 _LARGEST_ANSWER_BYTES = 6 * 1024 * 1024
-"""Lambda's limit on the answer of a synchronous invocation."""
+"""Lambda's limit on the response of a synchronous invocation."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class _Invocation:
 
 
 class _InvocationSlot:
-    """Holds the one pending invocation until the runtime fetches it; the runtime that asked last gets it."""
+    """Holds the one pending invocation until the runtime fetches it. If several request it, the newest receives it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -71,7 +71,7 @@ class _InvocationSlot:
             self._changed.notify_all()
 
     def fetch(self) -> _Invocation | None:
-        """Wait for an invocation; return None when a newer runtime has asked meanwhile."""
+        """Wait for an invocation; return None when a newer runtime has requested one meanwhile."""
         with self._changed:
             self._generation += 1
             mine = self._generation

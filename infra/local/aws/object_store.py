@@ -105,10 +105,10 @@ class ObjectFolder:
         start = self._start(bucket, prefix)
         folder, _, name = prefix.rpartition("/")
         above = f"{folder}/" if folder else ""
-        found = sorted(start.iterdir()) if start is not None and start.is_dir() else []
-        found = [path for path in found if path.name.startswith(name) and not _TEMPORARY_NAME.fullmatch(path.name)]
-        folders = [f"{above}{path.name}/" for path in found if path.is_dir()]
-        return folders, [(f"{above}{path.name}", path) for path in found if path.is_file()]
+        paths = sorted(start.iterdir()) if start is not None and start.is_dir() else []
+        paths = [path for path in paths if path.name.startswith(name) and not _TEMPORARY_NAME.fullmatch(path.name)]
+        folders = [f"{above}{path.name}/" for path in paths if path.is_dir()]
+        return folders, [(f"{above}{path.name}", path) for path in paths if path.is_file()]
 
     def keys(self, bucket: str, prefix: str) -> Iterator[tuple[str, Path]]:
         root, start = self._bucket(bucket), self._start(bucket, prefix)
@@ -220,7 +220,7 @@ class ObjectStore:
             return self._delete_many(bucket, body)
         return self._list(bucket, query) if method == "GET" else _Reply()
 
-    def _read(self, bucket: str, key: str, query: dict[str, str], wanted: str, *, head_only: bool) -> _Reply:
+    def _read(self, bucket: str, key: str, query: dict[str, str], byte_range: str, *, head_only: bool) -> _Reply:
         path, head = self._folder.head(bucket, key)
         facts = path.stat()
         headers = {"content-type": "binary/octet-stream", **head.headers}
@@ -232,8 +232,8 @@ class ObjectStore:
         if head_only:
             return _Reply(headers=(*response_headers, ("Content-Length", str(facts.st_size))))
         body = path.read_bytes()
-        part = _RANGE.fullmatch(wanted)
-        if part is None or wanted == "bytes=-":
+        part = _RANGE.fullmatch(byte_range)
+        if part is None or byte_range == "bytes=-":
             return _Reply(headers=tuple(response_headers), body=body)
         first, last = _bounds(part[1], part[2], len(body))
         response_headers.append(("Content-Range", f"bytes {first}-{last}/{len(body)}"))
@@ -250,16 +250,16 @@ class ObjectStore:
         after = query.get("continuation-token") or query.get("start-after") or query.get("marker") or ""
         limit = min(int(query.get("max-keys", _LIST_LIMIT)), _LIST_LIMIT)
         prefix = query.get("prefix", "")
-        found: list[tuple[str, Path | None]]
+        entries: list[tuple[str, Path | None]]
         if query.get("delimiter") == "/":
             folders, objects = self._folder.level(bucket, prefix)
-            found = sorted([*((folder, None) for folder in folders), *objects])
+            entries = sorted([*((folder, None) for folder in folders), *objects])
         else:
-            found = [*self._folder.keys(bucket, prefix)]
-        found = [(key, path) for key, path in found if key > after]
-        shown = found[:limit]
+            entries = [*self._folder.keys(bucket, prefix)]
+        entries = [(key, path) for key, path in entries if key > after]
+        shown = entries[:limit]
         rows = "".join(_listed(key, path) for key, path in shown)
-        more = len(found) > limit
+        more = len(entries) > limit
         token = f"<NextContinuationToken>{escape(shown[-1][0])}</NextContinuationToken>" if more else ""
         flag = f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}<KeyCount>{len(shown)}</KeyCount>"
         return _xml("ListBucketResult", f"<Name>{bucket}</Name>{flag}{rows}")

@@ -22,7 +22,7 @@ _WRONG_CONFIGURATION = 2
 
 
 class DemoAgent:
-    """Looks after the agent's process while the demo runs; call ``look`` every few moments."""
+    """Supervises the agent's process while the demo runs; call ``check`` periodically."""
 
     def __init__(self, *, process: Process, console: Console, restart_pause_s: float = _RESTART_PAUSE_S) -> None:
         self._process = process
@@ -80,7 +80,7 @@ class DemoAgent:
 
     def _raise_if_not_restartable(self) -> None:
         if self._process.exit_status == _WRONG_CONFIGURATION:
-            raise ConfigurationError(f"the edge agent cannot run like this:\n{self._process.last_log_lines()}")
+            raise ConfigurationError(f"the edge agent rejected its configuration:\n{self._process.last_log_lines()}")
         if self._restarts >= _MAX_RESTARTS:
             raise TransientError(f"the edge agent keeps ending:\n{self._process.last_log_lines()}")
 

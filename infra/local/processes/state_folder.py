@@ -79,10 +79,10 @@ class StateFolder:
             return False
         held = os.fstat(self._lock.fileno())
         try:
-            found = (self.run / "lock").stat()
+            current = (self.run / "lock").stat()
         except OSError:
             return False
-        return (held.st_ino, held.st_dev) == (found.st_ino, found.st_dev)
+        return (held.st_ino, held.st_dev) == (current.st_ino, current.st_dev)
 
     def unlock(self) -> None:
         """Release the lock."""
@@ -98,7 +98,7 @@ class StateFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ConfigurationError(
-                    f"another demo already plays a camera on {self.path}: stop it, or name another folder with "
+                    f"another demo already runs an agent in {self.path}: stop it, or name another folder with "
                     "--state (and another --port)"
                 ) from None
             yield
@@ -106,10 +106,10 @@ class StateFolder:
     def ports(self, names: list[str]) -> dict[str, int]:
         """Return a port for each name: the previous one if it is free, otherwise a new one."""
         path = self.path / "ports.json"
-        kept = _read_json(path)
+        previous = _read_json(path)
         ports: dict[str, int] = {}
         for name in names:
-            port = kept.get(name)
+            port = previous.get(name)
             if not isinstance(port, int) or port in ports.values() or not is_free(port):
                 port = _another_port(set(ports.values()))
             ports[name] = port

@@ -9,16 +9,17 @@ import pytest
 
 from infra.local.processes.process import Process, wait_until
 from infra.local.processes.state_folder import StateFolder
-from infra.local.stack import Part, Stack, StackOptions
+from infra.local.stack import Part, Stack
+from infra.local.stack_options import StackOptions
 from shared.errors import ConfigurationError
 
 
 def test_cloud_b9_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> None:
-    """A part that cannot be started (a full disk) is tried again later; ``check`` does not raise."""
-    tries: list[int] = []
+    """A part that cannot be started, as on a full disk, is retried later, and ``check`` does not raise."""
+    attempts: list[int] = []
 
     def begin() -> None:
-        tries.append(len(tries))
+        attempts.append(len(attempts))
         raise OSError(28, "No space left on device")
 
     stack = Stack(state=StateFolder(tmp_path / "state"), options=StackOptions())
@@ -27,14 +28,14 @@ def test_cloud_b9_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> Non
 
     def checked() -> bool:
         stack.check()
-        return len(tries) >= 2
+        return len(attempts) >= 2
 
     assert wait_until(checked, timeout_s=10)
     stack.parts.clear()
 
 
-def test_cloud_b9_a_description_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    """A description that cannot be written does not stop the stack."""
+def test_cloud_b9_a_failed_write_of_the_description_is_not_an_error(tmp_path: Path) -> None:
+    """The stack continues, and the previous description is kept."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
     state.describe({"phase": "ready"})
@@ -43,8 +44,8 @@ def test_cloud_b9_a_description_that_cannot_be_written_is_no_error(tmp_path: Pat
     assert state.description() == {"phase": "ready"}
 
 
-def test_cloud_b8_the_folder_is_ours_while_it_is_the_one_that_was_locked(tmp_path: Path) -> None:
-    """After it was removed or created again, it counts as changed."""
+def test_cloud_b8_a_replaced_state_folder_is_detected(tmp_path: Path) -> None:
+    """A folder that was moved, or created again, is not the one that was locked."""
     state = StateFolder(tmp_path / "state")
     state.prepare()
     assert not state.is_unchanged()
@@ -65,10 +66,10 @@ def test_python_an_unexpected_fault_does_not_end_the_supervisor(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An unexpected error while starting a part: it is retried with a backoff, and one traceback is logged."""
-    tries: list[int] = []
+    attempts: list[int] = []
 
     def begin() -> None:
-        tries.append(len(tries))
+        attempts.append(len(attempts))
         raise ZeroDivisionError
 
     stack = Stack(state=StateFolder(tmp_path / "state"), options=StackOptions())
@@ -77,7 +78,7 @@ def test_python_an_unexpected_fault_does_not_end_the_supervisor(
 
     def checked() -> bool:
         stack.check()
-        return len(tries) >= 3
+        return len(attempts) >= 3
 
     assert wait_until(checked, timeout_s=20)
     stack.parts.clear()
@@ -85,8 +86,8 @@ def test_python_an_unexpected_fault_does_not_end_the_supervisor(
     assert "starting thing failed unexpectedly" in caplog.text
 
 
-def test_cloud_b8_a_part_that_needs_a_person_ends_the_stack(tmp_path: Path) -> None:
-    """A part whose data was removed is not restarted: the error reaches the caller of ``check``."""
+def test_cloud_b8_a_part_whose_data_was_removed_is_not_restarted(tmp_path: Path) -> None:
+    """``check`` raises the error, which ends the stack."""
 
     def begin() -> None:
         raise ConfigurationError("the database was removed")

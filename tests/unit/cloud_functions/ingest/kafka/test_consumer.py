@@ -152,7 +152,7 @@ def test_stopping_commits_and_logs_a_summary(caplog: pytest.LogCaptureFixture) -
     with pytest.raises(KeyboardInterrupt):
         consumer.run(interrupted_at(3))
     assert harness.source.committed == {PLATES: 250}
-    assert "10 left to the next" in caplog.text
+    assert "10 not processed" in caplog.text
 
 
 def interrupted_at(count: int) -> Callable[[], bool]:

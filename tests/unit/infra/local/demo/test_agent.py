@@ -106,7 +106,7 @@ def test_cloud_28_a_folder_has_the_agent_of_one_demo_only(tmp_path: Path) -> Non
     first.prepare()
     with (
         first.lock_agent(),
-        pytest.raises(ConfigurationError, match="another demo already plays a camera"),
+        pytest.raises(ConfigurationError, match="another demo already runs an agent"),
         second.lock_agent(),
     ):
         pass

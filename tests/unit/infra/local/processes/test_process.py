@@ -1,4 +1,4 @@
-"""Supervised processes: started, found again, and never left behind."""
+"""Supervised processes start, stop, and end with their supervisor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infra.local.processes.process import PidFile, Process, ProcessIdentity, wai
 from shared.errors import TransientError
 
 SLEEPER = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(600)"]
-DEAF = [
+IGNORES_SIGTERM = [
     sys.executable,
     "-S",
     "-c",
@@ -42,7 +42,7 @@ def sleeper(tmp_path: Path) -> Iterator[Process]:
 
 
 def test_start_and_stop(sleeper: Process) -> None:
-    """A started process runs; a stopped one does not, and its pid file is gone."""
+    """After ``stop`` the process has ended, and no process has its pid."""
     pid = sleeper.pid
     assert pid is not None
     sleeper.stop()
@@ -52,7 +52,7 @@ def test_start_and_stop(sleeper: Process) -> None:
 
 
 def test_kill_and_restart(sleeper: Process) -> None:
-    """``kill -9`` is seen at once; ``restart`` gives a new process."""
+    """``kill -9`` is detected at once, and ``restart`` starts a new process."""
     first = sleeper.pid
     sleeper.kill()
     assert (sleeper.alive, sleeper.exit_status) == (False, -signal.SIGKILL)
@@ -61,8 +61,8 @@ def test_kill_and_restart(sleeper: Process) -> None:
     assert sleeper.pid != first
 
 
-def test_the_next_supervisor_stops_what_the_last_left(tmp_path: Path, sleeper: Process) -> None:
-    """A process named by the pid file is stopped before another is started under the name."""
+def test_a_process_of_a_crashed_supervisor_is_stopped(tmp_path: Path, sleeper: Process) -> None:
+    """The process in the pid file is stopped before another process of the same name starts."""
     left = sleeper.pid
     assert left is not None
     other = _process(tmp_path, SLEEPER)
@@ -72,8 +72,8 @@ def test_the_next_supervisor_stops_what_the_last_left(tmp_path: Path, sleeper: P
     other.stop()
 
 
-def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path, sleeper: Process) -> None:
-    """A pid file whose start time does not match names nobody."""
+def test_an_unrelated_process_with_the_same_pid_is_not_stopped(tmp_path: Path, sleeper: Process) -> None:
+    """The start time in the pid file must match, too."""
     assert sleeper.pid is not None
     PidFile(tmp_path / "run" / "thing.pid").write(ProcessIdentity(pid=sleeper.pid, started="another boot/1"))
     _process(tmp_path, SLEEPER).stop_leftover()
@@ -81,41 +81,41 @@ def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path, sleeper: Pro
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"pid": "x", "started": 1}'])
-def test_a_spoilt_pid_file_names_nobody(tmp_path: Path, text: str) -> None:
-    """Half a file or another's is as good as none."""
+def test_an_invalid_pid_file_is_ignored(tmp_path: Path, text: str) -> None:
+    """It is treated as a missing file."""
     path = tmp_path / "thing.pid"
     path.write_text(text, encoding="utf-8")
     assert PidFile(path).read() is None
 
 
-def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    """Stopping ends in SIGKILL where asking did not help, for children and for leftovers."""
-    deaf = _process(tmp_path, DEAF, stop_timeout_s=0.2)
-    deaf.start()
-    pid = deaf.pid
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    """This applies to child processes, and to processes of a crashed supervisor."""
+    ignoring = _process(tmp_path, IGNORES_SIGTERM, stop_timeout_s=0.2)
+    ignoring.start()
+    pid = ignoring.pid
     assert pid is not None
     _process(tmp_path, SLEEPER, stop_timeout_s=0.2).stop_leftover()
     assert ProcessIdentity.of(pid) is None
-    deaf.start()
-    deaf.stop()
-    assert not deaf.alive
+    ignoring.start()
+    ignoring.stop()
+    assert not ignoring.alive
 
 
-def test_ending_at_once_says_why_without_secrets(tmp_path: Path) -> None:
-    """The error carries the log's last lines with credentials masked."""
+def test_a_process_that_ends_at_once_is_reported_without_secrets(tmp_path: Path) -> None:
+    """The error contains the last lines of the log, with credentials masked."""
     command = [sys.executable, "-S", "-c", "import sys; sys.exit('no such host: rtsp://me:secret@camera/')"]
     with pytest.raises(TransientError, match="no such host") as error:
         _process(tmp_path, command).start()
     assert "secret" not in str(error.value)
 
 
-def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The launcher says which command it could not execute."""
+def test_a_missing_program_is_reported_by_name(tmp_path: Path) -> None:
+    """The error contains the command that the launcher could not execute."""
     with pytest.raises(TransientError, match="/no/such/program"):
         _process(tmp_path, ["/no/such/program"]).start()
 
 
-def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_process_that_is_never_ready_is_an_error(tmp_path: Path) -> None:
     """A process that does not become ready in time is killed."""
     process = _process(tmp_path, SLEEPER, ready=lambda: False, ready_timeout_s=0.2)
     with pytest.raises(TransientError, match="not ready within"):
@@ -166,8 +166,8 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("identity", ["same", f"userns:{NOBODY}", f"setuid:{NOBODY}"])
-def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path, identity: str) -> None:
-    """After ``kill -9`` of the supervisor nothing is left, whichever user the child became."""
+def test_processes_end_with_a_killed_supervisor(tmp_path: Path, identity: str) -> None:
+    """After ``kill -9`` of the supervisor its processes end, for every user that they run as."""
     if identity.startswith("setuid") and os.geteuid() != 0:
         identity = "same"  # an ordinary user cannot become another
     command = [sys.executable, "-c", SUPERVISOR, str(tmp_path), identity]
@@ -183,8 +183,8 @@ def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path, identity: 
         assert child.wait_gone(20)
 
 
-def test_ports_and_their_holders() -> None:
-    """A port that somebody listens on is not free, answers, and is traced to its process."""
+def test_a_listener_is_found_by_its_port() -> None:
+    """A port with a listener is not free, accepts connections, and its process is found."""
     port = free_port()
     assert is_free(port)
     assert not answers(port)
