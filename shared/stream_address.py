@@ -1,4 +1,4 @@
-"""A camera's address with its secrets kept apart, so that they reach the camera and nobody else."""
+"""Parses camera addresses and separates the credentials, which must appear in no log and no error."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from shared.redact import MASK, redact
 
 _AUTHORITY_END = re.compile(r"[/?#]")
 _HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/?#@\s]+)(:[0-9]{1,5})?", re.UNICODE)
-_SURELY_A_HOST = re.compile(
+_UNAMBIGUOUS_HOST = re.compile(
     r"(\[[^\]]+\]|[0-9]{1,3}(\.[0-9]{1,3}){3}|[^:/?#@\s]+:[0-9]{1,5})(:[0-9]{1,5})?", re.UNICODE
 )
-_SHORTEST_MASKED = 4
-"""A shorter password is masked only as part of an address: it would hit too many innocent words."""
+_MIN_MASKED_LENGTH = 4
+"""Shorter passwords are masked only inside addresses, since they occur in too many ordinary words."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """Where a stream is. ``shown`` is safe to print; ``url`` is not, and neither is its ``repr``."""
+    """The address of a stream. ``shown`` is safe to log; ``url`` and ``secrets`` are not and are hidden in ``repr``."""
 
     url: str = field(repr=False)
-    """For FFmpeg: user name and password percent-encoded."""
+    """Address for FFmpeg, with user name and password percent-encoded."""
     shown: str
     secrets: tuple[str, ...] = field(repr=False, default=())
     has_login: bool = False
-    """The address names a user, a password or both (an empty password counts)."""
+    """Whether the address contains a user name, a password or both (an empty password counts)."""
 
     def mask(self, text: str) -> str:
-        """Take this address's secrets out of ``text``, however they are spelled."""
+        """Mask this address's secrets in ``text``, in every encoding."""
         for secret in self.secrets:
             text = text.replace(secret, MASK)
         return redact(text)
 
 
 def parse_address(text: str) -> StreamAddress:
-    """Split ``scheme://user:password@host/path``; the password may hold ``@``, ``/`` and the like, encoded or not."""
+    """Parse ``scheme://user:password@host/path``; raise ConfigurationError if there is no valid host or port.
+
+    The password may contain ``@``, ``/`` and similar characters, percent-encoded or not.
+    """
     scheme, separator, rest = text.partition("://")
     if not separator:
         raise ConfigurationError(f"{redact(text)} is not an address; expected {scheme.partition(':')[0]}://HOST/PATH")
@@ -51,17 +54,19 @@ def parse_address(text: str) -> StreamAddress:
         )
     port = host.rpartition(":")[2] if not host.endswith("]") and ":" in host else None
     if port is not None and not 1 <= int(port) <= 65_535:
-        raise ConfigurationError(f"the address names the port {port}; ports go from 1 to 65535")
-    # Behind a login, an "@" in the path may be what is left of a badly written password: show only what follows it.
+        raise ConfigurationError(f"the address contains port {port}; a port must be from 1 to 65535")
+    # After credentials, an "@" in the path may be part of an unencoded password: show only the text after it.
     shown = redact(f"{scheme}://{MASK}@{location.rpartition('@')[2]}" if userinfo else text)
     if not userinfo:
         return StreamAddress(url=text, shown=shown)
     user, _, password = userinfo.partition(":")
-    # FFmpeg answers a challenge only if the login holds a colon: without a password, that is an empty one.
+    # FFmpeg authenticates only if the user info contains a colon; without a password, add an empty one.
     login = f"{_encoded(user)}:{_encoded(password)}"
-    # Without a password only the user name would be masked, and a short one stands in too many innocent words.
+    # A user name without a password is not masked, since short names occur in too many ordinary words.
     spellings = ({userinfo, login} if password else set[str]()) | {
-        spelling for spelling in (password, unquote(password), _encoded(password)) if len(spelling) >= _SHORTEST_MASKED
+        spelling
+        for spelling in (password, unquote(password), _encoded(password))
+        if len(spelling) >= _MIN_MASKED_LENGTH
     }
     return StreamAddress(
         url=f"{scheme}://{login}@{location}",
@@ -96,7 +101,7 @@ def split_login(text: str) -> Login:
 
 
 def redact_source(text: str) -> str:
-    """Return a source's text fit to be shown, also where the address in it is badly written."""
+    """Return a source's text with credentials masked, also if its address is malformed."""
     scheme, separator, rest = text.partition("://")
     if not separator or "@" not in rest or not scheme.isalnum():
         return redact(text)
@@ -107,15 +112,15 @@ def redact_source(text: str) -> str:
 
 
 def _split(rest: str) -> tuple[str, str]:
-    """Return user info (empty if none) and everything after it.
+    """Return the user info (empty if none) and everything after it.
 
-    A password may hold ``/``, ``?`` or ``#`` as it is. That is no valid address, but people write it: what follows the
-    last ``@`` is taken for the host where it can be nothing else, or where what comes first cannot be one.
+    Users write passwords with an unencoded ``/``, ``?`` or ``#``, although such an address is invalid. The text after
+    the last ``@`` is then used as the host if it must be one, or if the first candidate cannot be one.
     """
     authority = _host_of(rest)
     last_host = _host_of(rest.rpartition("@")[2])
     if "@" in rest[len(authority) :] and (
-        _SURELY_A_HOST.fullmatch(last_host)
+        _UNAMBIGUOUS_HOST.fullmatch(last_host)
         or (":" in authority and not _HOST_AND_PORT.fullmatch(_after_login(authority)))
     ):
         cut = rest.rindex("@")

@@ -28,11 +28,11 @@ _PIPELINE_SECRET = re.compile(
     r"(?P<name>\b(?:user-pw|user-id|proxy-pw|proxy-id|password)\s*=\s*)(\"[^\"]*\"|[^\s!]+)", re.UNICODE
 )
 MISSED_READS = 3
-"""So many empty reads in a row mean that the camera is gone; one may be a hiccup on the bus."""
+"""Consecutive empty reads after which the connection counts as lost; a single one may be a bus error."""
 
 
 class Capture(Protocol):
-    """The part of ``cv2.VideoCapture`` that is used here."""
+    """The methods of ``cv2.VideoCapture`` that are used here."""
 
     def isOpened(self) -> bool: ...  # noqa: N802
 
@@ -46,11 +46,11 @@ class Capture(Protocol):
 
 
 CaptureFactory = Callable[[int | str, int], Capture]
-"""Takes a device (number or path) or a pipeline, and one of OpenCV's ``CAP_`` back ends."""
+"""Takes a device (number or path) or a pipeline, and one of OpenCV's ``CAP_`` backends."""
 
 
 class UsbOptions(Settings):
-    """What may follow ``usb:0?``. Left out: whatever the camera does by itself."""
+    """Options after ``usb:0?``. Options that are left out keep the camera's own setting."""
 
     width: int | None = Field(default=None, ge=16, le=16384)
     height: int | None = Field(default=None, ge=16, le=16384)
@@ -66,26 +66,29 @@ def open_usb(
     start_time: datetime | None = None,
     capture: CaptureFactory | None = None,
 ) -> LiveSource:
-    """Begin to read ``usb:NUMBER[?width=…&height=…&fps=…&fourcc=MJPG]`` or a ``/dev/video…`` path."""
+    """Start reading ``usb:NUMBER[?width=…&height=…&fps=…&fourcc=MJPG]`` or a ``/dev/video…`` path.
+
+    Raises ConfigurationError for any other text.
+    """
     del start_time
     device, options = parse_usb(text)
-    wanted = {
+    properties = {
         cv2.CAP_PROP_FOURCC: _fourcc_number(options.fourcc) if options.fourcc else None,
         cv2.CAP_PROP_FRAME_WIDTH: options.width,
         cv2.CAP_PROP_FRAME_HEIGHT: options.height,
         cv2.CAP_PROP_FPS: options.fps,
         cv2.CAP_PROP_BUFFERSIZE: 1,
     }
-    make = capture or _opencv_capture
+    open_capture = capture or _opencv_capture
 
     def connect() -> Connection:
-        opened = make(device, cv2.CAP_V4L2)
+        opened = open_capture(device, cv2.CAP_V4L2)
         if not opened.isOpened():
             opened.release()
             raise ConnectionLostError(
                 f"camera {device} cannot be opened; check that it is connected, not in use and readable (group video)"
             )
-        for prop, value in wanted.items():
+        for prop, value in properties.items():
             if value is not None:
                 opened.set(prop, float(value))
         return CaptureConnection(capture=opened, source=text)
@@ -101,19 +104,19 @@ def open_gstreamer(
     start_time: datetime | None = None,
     capture: CaptureFactory | None = None,
 ) -> LiveSource:
-    """Begin to read ``gst:PIPELINE``, which must end in ``appsink`` and hand over BGR.
+    """Start reading ``gst:PIPELINE``, which must end in ``appsink`` and deliver BGR.
 
-    Raises ConfigurationError where OpenCV was built without GStreamer, as the one from PyPI is.
+    Raises ConfigurationError if OpenCV was built without GStreamer, as the package from PyPI is.
     """
     del start_time
     pipeline = _pipeline_of(text)
     shown = f"gst:{redact_pipeline(pipeline)}"
     if capture is None:
         _require_gstreamer()
-    make = capture or _opencv_capture
+    open_capture = capture or _opencv_capture
 
     def connect() -> Connection:
-        opened = make(pipeline, cv2.CAP_GSTREAMER)
+        opened = open_capture(pipeline, cv2.CAP_GSTREAMER)
         if not opened.isOpened():
             opened.release()
             raise ConnectionLostError("the pipeline does not start; test it with gst-launch-1.0")
@@ -123,7 +126,7 @@ def open_gstreamer(
 
 
 class CaptureConnection:
-    """An open VideoCapture."""
+    """A ``Connection`` over an open VideoCapture."""
 
     def __init__(self, *, capture: Capture, source: str) -> None:
         self._capture = capture
@@ -132,8 +135,8 @@ class CaptureConnection:
 
     def read(self) -> ReceivedPicture:
         for _ in range(MISSED_READS):
-            came, image = self._capture.read()
-            if came and image is not None:
+            received, image = self._capture.read()
+            if received and image is not None:
                 picture = ArrayPicture(_as_bgr(np.asarray(image)))
                 self._size = (picture.width, picture.height)
                 return ReceivedPicture(picture)
@@ -174,12 +177,12 @@ def _require_gstreamer() -> None:
 
 
 def has_gstreamer(build_information: str) -> bool:
-    """Return from ``cv2.getBuildInformation()`` whether GStreamer is in."""
+    """Return whether OpenCV's build information lists GStreamer support."""
     return re.search(r"GStreamer:\s+YES", build_information, re.ASCII) is not None
 
 
 def redact_pipeline(pipeline: str) -> str:
-    """Mask passwords in a pipeline, in addresses and in properties such as ``user-pw=``."""
+    """Mask passwords in the addresses of a pipeline and in properties such as ``user-pw=``."""
     return redact(_PIPELINE_SECRET.sub(rf"\g<name>{MASK}", pipeline))
 
 
@@ -188,20 +191,20 @@ def _opencv_capture(device: int | str, backend: int) -> Capture:
 
 
 def check_usb(text: str, *, settings: SourceSettings) -> None:
-    """Raise ConfigurationError where ``text`` cannot name a USB camera; opens nothing."""
+    """Raise ConfigurationError if ``text`` is not a valid USB camera; do not open it."""
     del settings
     parse_usb(text)
 
 
 def check_gstreamer(text: str, *, settings: SourceSettings) -> None:
-    """Raise ConfigurationError where the pipeline cannot work here; starts nothing."""
+    """Raise ConfigurationError if the pipeline cannot work on this machine; do not start it."""
     del settings
     _pipeline_of(text)
     _require_gstreamer()
 
 
 def parse_usb(text: str) -> tuple[int | str, UsbOptions]:
-    """Return the device (number or path) and the options in ``text``; raise ConfigurationError for anything else."""
+    """Return the device (number or path) and the options; raise ConfigurationError if ``text`` is invalid."""
     name, _, query = text.partition("?")
     try:
         options = UsbOptions.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
@@ -232,7 +235,7 @@ def _fourcc_number(code: str) -> int:
 
 
 def _fourcc_text(number: float) -> str | None:
-    """Return OpenCV's number as the four letters it stands for; None where it stands for none."""
+    """Convert OpenCV's codec number to its four letters; return None if it is not a valid code."""
     try:
         text = int(number).to_bytes(4, "little").decode("ascii").strip("\0 ")
     except (OverflowError, ValueError):

@@ -1,4 +1,4 @@
-"""A video file as a source: every picture, in order, at its own presentation time; the same every run."""
+"""Video files as sources: all frames in order, with their presentation times, identical in every run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from edge_agent.camera.decode.av_picture import AvPicture, PictureConverter
 from edge_agent.camera.decode.decoder import Damage, NoVideoError, OpenVideo, open_video
 from edge_agent.camera.decode.media_time import DEFAULT_FPS, MediaTime, parse_creation_time
-from edge_agent.camera.decode.truncation import is_cut_short
+from edge_agent.camera.decode.truncation import is_truncated
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import EXPECTED, SourceStatus, StreamInfo
 from edge_agent.types import Frame
@@ -29,9 +29,9 @@ from shared.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 NOT_VIDEO_FORMATS = frozenset(["tty"])
-"""FFmpeg plays text files as terminal art; nobody means that."""
-CUT_SHORT_S = 1.5
-"""Where a container announces its length but no frame count: how much may be missing before it counts as cut short."""
+"""Formats that are never a recording: FFmpeg decodes text files as terminal art."""
+TRUNCATION_TOLERANCE_S = 1.5
+"""Seconds that may be missing at the end of a container with a duration but without a frame count."""
 CREATION_TAGS = ("com.apple.quicktime.creationdate", "creation_time", "date")
 
 
@@ -43,14 +43,14 @@ def open_file(
     start_time: datetime | None = None,
     wait: Callable[[float], object] | None = None,
 ) -> FileSource:
-    """Open a video file and decode its first picture; raise ConfigurationError naming what is wrong with it.
+    """Open a video file and decode its first frames; raise ConfigurationError if it cannot be used.
 
-    Time begins at ``start_time``, else at the container's creation time, else at the file's modification time; a
-    paced file without ``start_time`` begins now, as a camera would.
+    The capture time of the first frame is ``start_time``, else the container's creation time, else the file's
+    modification time. With ``settings.pace`` and without ``start_time`` it is the current time, as for a camera.
     """
     path = _existing_file(text)
     try:
-        # "file:" keeps FFmpeg from taking a name such as "concat:a|b" for a protocol.
+        # "file:" prevents FFmpeg from interpreting a name such as "concat:a|b" as a protocol.
         video = open_video(
             f"file:{path}",
             hardware_decoder=settings.hardware_decoder,
@@ -72,7 +72,7 @@ def open_file(
 
 
 class FileSource:
-    """Every picture of a file that decodes. Damaged stretches are left out with one warning at the end."""
+    """Delivers every frame of a file that can be decoded. Damaged parts are skipped, with one warning at the end."""
 
     live = False
 
@@ -86,9 +86,9 @@ class FileSource:
         settings: SourceSettings,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """Decode the first pictures; raise ConfigurationError (and close ``video``) if there is none, or only a still.
+        """Decode the first frames; raise ConfigurationError and close ``video`` if there is none or only a still image.
 
-        ``wait`` sleeps for the given seconds while pacing; by default a sleep that ``close`` ends.
+        ``wait`` sleeps for the given seconds while pacing; the default is a sleep that ``close`` interrupts.
         """
         self._path = path
         self._video = video
@@ -97,21 +97,21 @@ class FileSource:
         self._pace = settings.pace
         self._closed = Event()
         self._wait = wait or self._closed.wait
-        self._busy = Lock()
+        self._lock = Lock()
         self._converter = PictureConverter()
         fps = settings.elementary_stream_fps if video.elementary else None
         self._stamped = video.has_timestamps and fps is None
         self._media_time = MediaTime(
-            time_base=video.stream.time_base or Fraction(1, 1000), fps=fps or _announced_fps(video, path)
+            time_base=video.stream.time_base or Fraction(1, 1000), fps=fps or _declared_fps(video, path)
         )
         self._damage = Damage()
         self._pictures: Iterator[VideoFrame] = video.pictures(self._damage)
         self._decoded = self._delivered = 0
-        self._began_at_s: float | None = None
+        self._started_at_s: float | None = None
         self._last_frame_at: datetime | None = None
         self._last_time_s = 0.0
         self._ended = False
-        self._ahead: deque[Frame] = deque()
+        self._queue: deque[Frame] = deque()
         first, second = self._first_frames()
         self._info = StreamInfo(
             source=str(path),
@@ -123,18 +123,18 @@ class FileSource:
         )
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the next frame; None at the end, or when a paced file has none due within ``timeout_s``."""
-        with self._busy:
+        """Return the next frame; None at the end, or if no frame of a paced file is due within ``timeout_s``."""
+        with self._lock:
             if self._ended:
                 return None
-            if not self._ahead and (decoded := self._decode()) is not None:
-                self._ahead.append(decoded)
-            if not self._ahead:
+            if not self._queue and (decoded := self._decode()) is not None:
+                self._queue.append(decoded)
+            if not self._queue:
                 self._finish()
                 return None
-            if self._pace and not self._wait_until_due(self._ahead[0], timeout_s):
+            if self._pace and not self._wait_until_due(self._queue[0], timeout_s):
                 return None
-            frame = self._ahead.popleft()
+            frame = self._queue.popleft()
             self._note_size(frame)
             self._delivered = frame.number
             self._last_frame_at = frame.timestamp
@@ -158,21 +158,21 @@ class FileSource:
 
     def close(self) -> None:
         self._closed.set()
-        with self._busy:
+        with self._lock:
             self._ended = True
-            self._ahead.clear()
+            self._queue.clear()
             self._video.container.close()
 
     def _first_frames(self) -> tuple[Frame, Frame | None]:
-        """Decode ahead far enough to know that this is a moving picture."""
+        """Decode up to two frames in advance, to reject still images."""
         first = self._decode()
         if first is None:
             self.close()
             raise ConfigurationError(f"no frame of {self._path} can be decoded; the file is damaged or empty")
-        self._ahead.append(first)
+        self._queue.append(first)
         second = self._decode()
         if second is not None:
-            self._ahead.append(second)
+            self._queue.append(second)
         elif self._video.holds_stills:
             self.close()
             raise ConfigurationError(
@@ -183,7 +183,7 @@ class FileSource:
         return first, second
 
     def _nominal_fps(self, first: Frame, second: Frame | None) -> float | None:
-        """Return what the stream announces; where it holds times without a fixed rate, what they come to."""
+        """Return the declared frame rate, or the rate that follows from the timestamps of an elementary stream."""
         if self._video.elementary and self._stamped and second is not None:
             return round(1 / (second.time_s - first.time_s), 3)
         return self._video.fps or (DEFAULT_FPS if self._video.elementary else None)
@@ -214,47 +214,47 @@ class FileSource:
         )
 
     def _wait_until_due(self, frame: Frame, timeout_s: float) -> bool:
-        """Sleep until the frame's own time, at most ``timeout_s``; return whether that time has come."""
+        """Sleep until the frame is due, at most ``timeout_s``; return whether it is due now."""
         now_s = self._clock.monotonic()
-        if self._began_at_s is None:
-            self._began_at_s = now_s - frame.time_s
-        due_in_s = self._began_at_s + frame.time_s - now_s
+        if self._started_at_s is None:
+            self._started_at_s = now_s - frame.time_s
+        due_in_s = self._started_at_s + frame.time_s - now_s
         if due_in_s > 0:
             self._wait(min(due_in_s, timeout_s))
         return due_in_s <= timeout_s and not self._closed.is_set()
 
     def _finish(self) -> None:
         self._ended = True
-        if not self._damage.any and (self._ends_early() or self._is_cut_short()):
+        if not self._damage.any and (self._ends_early() or self._is_truncated()):
             self._damage.note(self._delivered)
         self._video.container.close()
         if report := self._damage_report():
             logger.warning("%s", report)
 
     def _ends_early(self) -> bool:
-        """Compare what came with what the container announces; trimmed (edit-listed) files announce spare frames."""
-        announced_s = self._video.duration_s
-        if announced_s is None:
+        """Return whether frames are missing at the end, by duration and count, since edit lists may skip frames."""
+        declared_s = self._video.duration_s
+        if declared_s is None:
             return False
-        announced = self._info.frame_count
-        tolerated_s = CUT_SHORT_S if announced is None else 2.5 / (self._info.fps or DEFAULT_FPS)
-        fewer = announced is None or self._delivered < announced
-        return fewer and self._last_time_s + tolerated_s < announced_s
+        declared = self._info.frame_count
+        tolerated_s = TRUNCATION_TOLERANCE_S if declared is None else 2.5 / (self._info.fps or DEFAULT_FPS)
+        fewer = declared is None or self._delivered < declared
+        return fewer and self._last_time_s + tolerated_s < declared_s
 
-    def _is_cut_short(self) -> bool:
-        """Look at the container's own sizes: it may be cut and yet hold every picture that it announces."""
-        announced = self._info.frame_count
-        if announced is not None and self._delivered >= announced and self._video.container.format.name != "gif":
+    def _is_truncated(self) -> bool:
+        """Return whether the container is truncated, which is possible even if all declared frames were delivered."""
+        declared = self._info.frame_count
+        if declared is not None and self._delivered >= declared and self._video.container.format.name != "gif":
             return False
-        return is_cut_short(self._path, self._video.container.format.name)
+        return is_truncated(self._path, self._video.container.format.name)
 
     def _damage_report(self) -> str | None:
         if not self._damage.any:
             return None
-        of = f" of {self._info.frame_count}" if self._info.frame_count else ""
+        total = f" of {self._info.frame_count}" if self._info.frame_count else ""
         return (
             f"{self._path} is damaged or cut short after frame {self._damage.first_after}: "
-            f"{self._delivered}{of} frames could be decoded"
+            f"{self._delivered}{total} frames could be decoded"
         )
 
 
@@ -282,11 +282,11 @@ def _local_path(text: str) -> str:
     return text[len("file:") :] if text.lower().startswith("file:") and not Path(text).exists() else text
 
 
-def _announced_fps(video: OpenVideo, path: Path) -> float | None:
-    """Return the stream's own rate; say what is supposed instead where its pictures have neither rate nor times."""
+def _declared_fps(video: OpenVideo, path: Path) -> float | None:
+    """Return the stream's declared rate; log the assumed rate if the stream has neither a rate nor timestamps."""
     if video.fps is None and not video.has_timestamps:
         logger.warning(
-            "%s is a bare %s stream without a frame rate; playing it at %g frames per second. If that "
+            "%s is an elementary %s stream without a frame rate; playing it at %g frames per second. If that "
             "is wrong, set elementary_stream_fps in the camera's [cameras.stream]",
             path,
             video.stream.codec_context.name,

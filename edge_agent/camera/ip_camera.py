@@ -16,7 +16,7 @@ from edge_agent.camera.live import (
     ConnectionLostError,
     LiveSource,
     ReceivedPicture,
-    silent,
+    no_data_error,
 )
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import StreamInfo
@@ -25,8 +25,8 @@ from shared.errors import TransientError
 from shared.stream_address import StreamAddress, parse_address
 
 PROBE_OPTIONS = {
-    # Learn the picture's size from the first few packets and keep them: with a key frame only every few seconds, a
-    # camera whose first packets are thrown away shows nothing for as long. The frame rate is what it announces.
+    # Detect the frame size from the first packets and keep them: with a key frame every few seconds, discarding them
+    # would delay the first frame by as long. The frame rate is the declared one.
     "analyzeduration": "2000000",
     "probesize": "524288",
     "fpsprobesize": "0",
@@ -34,26 +34,26 @@ PROBE_OPTIONS = {
 RTSP_OPTIONS = PROBE_OPTIONS | {"allowed_media_types": "video"}
 
 FORMATS_WITHOUT_CLOCK = frozenset(["mpjpeg", "mjpeg", "hls", "dash"])
-"""FFmpeg makes up the timestamps of MJPEG, and takes the others segment by segment, not as they are recorded."""
+"""FFmpeg invents the timestamps of MJPEG, and receives HLS and DASH segment by segment instead of in real time."""
 
-TROUBLES: tuple[tuple[type[Exception], str], ...] = (
+ERROR_TEXTS: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPNotFoundError, "the camera has no stream at this path (404); check the part after the host"),
-    (av.error.HTTPBadRequestError, "the camera rejects the request (400)"),
-    (av.error.HTTPClientError, "the camera rejects the request"),
-    (av.error.HTTPServerError, "the camera reports an error of its own (5xx)"),
-    (av.error.ConnectionRefusedError, "nothing listens there (connection refused); check host and port"),
-    (av.error.ConnectionResetError, "the camera hung up"),
-    (av.error.BrokenPipeError, "the camera hung up"),
-    (av.error.EOFError, "the camera hung up"),
-    (av.error.TimeoutError, "no answer in time"),
-    (av.error.InvalidDataError, "it hangs up, or what it sends is not video that FFmpeg knows"),
-    (av.error.ProtocolNotFoundError, "this FFmpeg does not speak that protocol"),
+    (av.error.HTTPBadRequestError, "the camera rejected the request (400)"),
+    (av.error.HTTPClientError, "the camera rejected the request"),
+    (av.error.HTTPServerError, "the camera reported an internal error (5xx)"),
+    (av.error.ConnectionRefusedError, "connection refused; check host and port"),
+    (av.error.ConnectionResetError, "the camera closed the connection"),
+    (av.error.BrokenPipeError, "the camera closed the connection"),
+    (av.error.EOFError, "the camera closed the connection"),
+    (av.error.TimeoutError, "the camera did not answer in time"),
+    (av.error.InvalidDataError, "the camera closed the connection, or FFmpeg does not support its data"),
+    (av.error.ProtocolNotFoundError, "the installed FFmpeg does not support this protocol"),
 )
-"""What FFmpeg's errors mean to the person who mounted the camera; first match wins."""
+"""Texts for FFmpeg's errors, as shown to the user; the first match is used."""
 
 
 def check_ip_camera(text: str, *, settings: SourceSettings) -> None:
-    """Raise ConfigurationError where ``text`` or the decoder cannot work; connects to nothing."""
+    """Raise ConfigurationError if the address or the decoder is invalid; do not connect."""
     parse_address(text)
     check_hardware_decoder(settings.hardware_decoder)
 
@@ -61,9 +61,9 @@ def check_ip_camera(text: str, *, settings: SourceSettings) -> None:
 def open_ip_camera(
     text: str, *, settings: SourceSettings, clock: Clock, start_time: datetime | None = None
 ) -> LiveSource:
-    """Begin to read a network camera; raise ConfigurationError for an address that cannot be one.
+    """Start reading a network camera; raise ConfigurationError if the address is invalid.
 
-    ``start_time`` has no meaning for cameras and is passed over.
+    ``start_time`` is ignored for cameras.
     """
     del start_time
     check_ip_camera(text, settings=settings)
@@ -76,15 +76,15 @@ def open_ip_camera(
 
 
 class NetworkConnection:
-    """One conversation with a camera. Every wait in it is bounded: opening by its timeout, reading by the watchdog."""
+    """One connection to a camera. All waits are bounded: opening by its timeout, reading by the watchdog."""
 
     def __init__(self, *, address: StreamAddress, settings: SourceSettings, clock: Clock) -> None:
-        """Connect; raise ConnectionLostError or AccessRefusedError."""
+        """Connect; raise ConnectionLostError or AccessRefusedError if that fails."""
         self._address = address
         self._settings = settings
         self._clock = clock
         self._converter = PictureConverter()
-        began_s = clock.monotonic()
+        started_s = clock.monotonic()
         try:
             self._video = open_video(
                 address.url,
@@ -97,19 +97,19 @@ class NetworkConnection:
         except NoVideoError:
             raise ConnectionLostError("the stream contains no video") from None
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            if clock.monotonic() - began_s >= settings.open_timeout_s:
-                raise silent(settings.open_timeout_s) from None
-            raise self._trouble(error) from None
+            if clock.monotonic() - started_s >= settings.open_timeout_s:
+                raise no_data_error(settings.open_timeout_s) from None
+            raise self._explained(error) from None
         self._clocked = self._video.container.format.name not in FORMATS_WITHOUT_CLOCK
         self._damaged = 0
         self._pictures = self._decoded(self._video)
 
     def read(self) -> ReceivedPicture:
-        """Return the next picture; raise ConnectionLostError when the watchdog's time passes without one."""
+        """Return the next picture; raise ConnectionLostError if none arrives within the watchdog's time."""
         try:
             frame = next(self._pictures, None)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise self._trouble(error) from None
+            raise self._explained(error) from None
         if frame is None:
             raise ConnectionLostError("the camera ended the stream")
         damaged, self._damaged = self._damaged, 0
@@ -134,10 +134,10 @@ class NetworkConnection:
         self._video.container.close()
 
     def _decoded(self, video: OpenVideo) -> Iterator[VideoFrame]:
-        """Yield clean pictures; packets that come but show nothing do not feed the watchdog."""
+        """Yield undamaged pictures. Packets without a picture do not reset the watchdog."""
         last_picture_s = self._clock.monotonic()
-        # A photograph must not make the camera online: it is handed on once a second picture has shown it to be none.
-        still, held = video.holds_stills, list[VideoFrame]()
+        # A single photograph must not set the camera online: the first picture is held until there is a second one.
+        single, held = video.holds_stills, list[VideoFrame]()
         for packet in video.container.demux(video.stream):
             quiet_s = self._clock.monotonic() - last_picture_s
             try:
@@ -147,16 +147,16 @@ class NetworkConnection:
                 self._damaged += 1
             clean = [frame for frame in frames if not frame.is_corrupt]
             self._damaged += len(frames) - len(clean)
-            # Looked at before anything is handed on: when a read times out, FFmpeg gives what it had held back.
+            # Checked before pictures are yielded: after a read timeout, FFmpeg returns pictures that it had buffered.
             if quiet_s >= self._settings.watchdog_s:
                 if self._damaged:
                     raise ConnectionLostError(f"data is received, but no frame for {self._settings.watchdog_s:g} s")
-                raise silent(self._settings.watchdog_s)
+                raise no_data_error(self._settings.watchdog_s)
             for frame in clean:
                 last_picture_s = self._clock.monotonic()
                 held.append(frame)
-            if len(held) > 1 or not still:
-                still = False
+            if len(held) > 1 or not single:
+                single = False
                 yield from held
                 held.clear()
         if held:
@@ -165,8 +165,8 @@ class NetworkConnection:
                 "camera's RTSP or MJPEG address, and `edge-agent read-plates` for the plates in a photograph"
             )
 
-    def _trouble(self, error: Exception) -> TransientError:
-        """Say in plain words what went wrong, without the address that FFmpeg puts into its errors."""
+    def _explained(self, error: Exception) -> TransientError:
+        """Convert FFmpeg's error to one for the user, without the address that FFmpeg adds to its texts."""
         if isinstance(error, av.error.HTTPUnauthorizedError):
             if self._address.has_login:
                 return AccessRefusedError(
@@ -178,10 +178,10 @@ class NetworkConnection:
         if isinstance(error, av.error.HTTPForbiddenError):
             return AccessRefusedError("the camera denies this user access to the stream (403)")
         if isinstance(error, av.error.ExitError):
-            return silent(self._settings.watchdog_s)
-        for kind, words in TROUBLES:
+            return no_data_error(self._settings.watchdog_s)
+        for kind, text in ERROR_TEXTS:
             if isinstance(error, kind):
-                return ConnectionLostError(words)
+                return ConnectionLostError(text)
         reason = str(getattr(error, "strerror", None) or type(error).__name__)
         return ConnectionLostError(
             f"cannot be reached ({self._address.mask(reason)}); check the address and the network"

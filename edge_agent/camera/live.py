@@ -1,4 +1,4 @@
-"""What all cameras share: a reader thread, the newest frame, and connecting again when the picture stops."""
+"""The common part of all cameras: a reader thread, the newest frame, and reconnection when frames stop."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ from shared.retry import Backoff, FaultLog
 logger = logging.getLogger(__name__)
 
 DEGRADED_AFTER_S = 2.0
-"""A connected camera whose last picture is older than this is degraded (until the watchdog calls it offline)."""
+"""Age of the last frame from which a connected camera is degraded, until the watchdog sets it offline."""
 FPS_WINDOW_S = 5.0
 SETTLE_S = 1.0
-"""After connecting, pictures that FFmpeg had kept while it looked at the stream come in a burst; they are no rate."""
+"""Seconds after connecting in which frames are not counted for the frame rate: FFmpeg delivers buffered frames then."""
 DAMAGE_WINDOW_S = 10.0
 JITTER_RATIO = 0.5
-"""Cameras behind one switch that come back together are not all asked at the same moment."""
+"""Prevents cameras behind one switch from being contacted all at once after an outage."""
 EARLY_RETRY_RATIO = 0.1
-"""Share of ``auth_backoff_s`` after the first refusal of a login that has worked."""
+"""Fraction of ``auth_backoff_s`` after the first rejection of credentials that worked before."""
 WATCH_STEP_S = 0.25
 WATCHDOG_GRACE_S = 0.5
-"""A read that times out by itself says better what was wrong than the watchdog can."""
-SMALLEST_STEP_S = 0.001
+"""Extra time before the watchdog acts: a read that times out by itself reports a more precise error."""
+MIN_STEP_S = 0.001
 JOIN_S = 0.5
-"""How long ``close`` waits for the thread; a reader that is blocked in the camera ends when its read times out."""
+"""Seconds for which ``close`` waits for the thread; a blocked reader ends when its read times out."""
 
 
 class ConnectionLostError(TransientError):
-    """The camera cannot be reached, or its picture stopped. The text holds no secret."""
+    """The camera cannot be reached, or its frames have stopped. The text contains no credentials."""
 
 
 class AccessRefusedError(TransientError):
-    """The camera does not like the user name or password; asking again soon would lock the account."""
+    """The camera rejected the credentials; an early retry may lock the account."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPicture:
-    """A picture as it came from a camera."""
+    """A picture received from a camera."""
 
     picture: Picture
     pts_s: float | None = None
-    """Its time by the stream's own clock, in seconds."""
+    """Timestamp on the stream's clock, in seconds; None if it has none."""
     clocked: bool = False
-    """The stream has a clock of its own, though single pictures may lack their time."""
+    """Whether the stream has timestamps; a single picture may still lack one."""
     damaged: int = 0
-    """Pictures that could not be decoded since the one before."""
+    """Pictures that could not be decoded since the previous one."""
 
 
 class Connection(Protocol):
-    """An open line to a camera, used by one reader thread alone."""
+    """An open connection to a camera, used by a single reader thread."""
 
     def read(self) -> ReceivedPicture:
-        """Block until the next picture; raise ConnectionLostError when it does not come."""
+        """Block until the next picture; raise ConnectionLostError if none arrives."""
         ...
 
     def info(self) -> StreamInfo: ...
@@ -78,24 +78,24 @@ class _Session:
 
     judge: FreshnessJudge
     last_fresh_s: float
-    """When it connected, or when its last fresh picture arrived."""
+    """Time of the connection or of its last fresh picture, on the monotonic clock."""
     open: bool = False
     abandoned: bool = False
-    """Its reader hangs in the camera; what it still delivers does not count."""
-    greeted: bool = False
-    """A fresh picture has come."""
+    """Whether the watchdog has given up on its blocked reader; pictures that still arrive are ignored."""
+    has_picture: bool = False
+    """Whether a fresh picture has arrived."""
     pictures: int = 0
     error: Exception | None = None
     over: Event = field(default_factory=Event)
 
 
 class LiveSource:
-    """A camera: a thread reads it, ``read`` hands out the newest frame nobody has seen, older ones are dropped.
+    """A camera that a thread reads. ``read`` returns the newest unread frame; older ones are dropped.
 
-    A frame's timestamp is the clock's time when it had been received and decoded, less what it arrived late by the
-    stream's own pace (``FreshnessJudge``): cameras' own clocks are too often wrong. Against the moment of exposure it
-    is late by the camera's encoding and the network's usual delay, commonly 0.1–0.5 s. Pictures that are more than
-    ``max_lateness_s`` late are dropped, and the camera is not online by them.
+    The timestamp of a frame is the time at which it was received and decoded, minus its lateness (``FreshnessJudge``).
+    The clocks of cameras are not used, because they are often wrong. The timestamp is later than the exposure by the
+    encoding time and the usual network delay, commonly 0.1–0.5 s. Frames that are late by more than ``max_lateness_s``
+    are dropped and do not set the camera online.
     """
 
     live = True
@@ -110,7 +110,7 @@ class LiveSource:
         rng: random.Random | None = None,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """Start reading. ``source`` names it in logs and must hold no secret; ``wait`` sleeps between attempts."""
+        """Start reading. ``source`` is its name in logs, without credentials; ``wait`` sleeps between attempts."""
         self._connect = connect
         self._settings = settings
         self._clock = clock
@@ -132,7 +132,7 @@ class LiveSource:
         self._damage: deque[tuple[float, int]] = deque(maxlen=1024)
         self._last_frame_at: datetime | None = None
         self._last_capture_s: float | None = None
-        self._last_frame_at_s = self._greeted_at_s = clock.monotonic()
+        self._last_frame_at_s = self._connected_at_s = clock.monotonic()
         self._thread = Thread(target=self._run, name=f"camera {source}", daemon=True)
         self._thread.start()
 
@@ -191,21 +191,21 @@ class LiveSource:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            began_s = self._clock.monotonic()
-            session = _Session(FreshnessJudge(max_lateness_s=self._settings.max_lateness_s), began_s)
+            started_s = self._clock.monotonic()
+            session = _Session(FreshnessJudge(max_lateness_s=self._settings.max_lateness_s), started_s)
             name = f"{self._thread.name} reader"
-            Thread(target=self._converse, args=(session,), name=name, daemon=True).start()
+            Thread(target=self._run_session, args=(session,), name=name, daemon=True).start()
             error = self._outcome(session)
             if self._closed.is_set():
                 return
-            if session.pictures and self._clock.monotonic() - began_s >= self._settings.stable_after_s:
+            if session.pictures and self._clock.monotonic() - started_s >= self._settings.stable_after_s:
                 self._backoff.succeeded()
             delay_s = self._delay_s(error)
-            self._report(self._in_words(error), delay_s)
+            self._report(self._describe(error), delay_s)
             self._wait(delay_s)
 
     def _outcome(self, session: _Session) -> Exception:
-        """Wait until the session is over, or its watchdog's time; return why it ended."""
+        """Wait until the session ends or its watchdog expires; return the error that ended it."""
         while not session.over.wait(WATCH_STEP_S):
             if self._closed.is_set():
                 break
@@ -214,7 +214,7 @@ class LiveSource:
                 if session.open and self._clock.monotonic() > limit_s:
                     session.abandoned = True
                     self._connected = False
-                    return silent(self._settings.watchdog_s)
+                    return no_data_error(self._settings.watchdog_s)
         return session.error or ConnectionLostError("the camera ended the stream")
 
     def _delay_s(self, error: Exception) -> float:
@@ -226,18 +226,18 @@ class LiveSource:
         wait_s = self._settings.auth_backoff_s * (EARLY_RETRY_RATIO if early else 1.0)
         return self._random.uniform(0.8, 1.2) * wait_s
 
-    def _in_words(self, error: Exception) -> str:
+    def _describe(self, error: Exception) -> str:
         if isinstance(error, VedetteError):
             return str(error)
         self._faults.log(error, f"{self._info.source}: reading failed")
-        return f"unexpected trouble: {type(error).__name__}"
+        return f"unexpected error: {type(error).__name__}"
 
-    def _converse(self, session: _Session) -> None:
-        """Connect and pass pictures on until closed; leave in ``session`` what ended it."""
+    def _run_session(self, session: _Session) -> None:
+        """Connect and publish pictures until closed; store the error that ended the session in it."""
         try:
             self._read_all(session)
         except Exception as error:
-            # Every kind is handled by the thread that waits for this one, unexpected ones included.
+            # The waiting thread handles every kind of error, unexpected ones included.
             session.error = error
         finally:
             session.over.set()
@@ -249,19 +249,19 @@ class LiveSource:
             session.open = True
             while not self._closed.is_set() and not session.abandoned:
                 received = connection.read()
-                self._take(session, connection, received)
+                self._receive(session, connection, received)
         finally:
             with self._changed:
                 if not session.abandoned:
                     self._connected = False
             connection.close()
 
-    def _take(self, session: _Session, connection: Connection, received: ReceivedPicture) -> None:
-        """Publish a fresh picture, drop an old one."""
+    def _receive(self, session: _Session, connection: Connection, received: ReceivedPicture) -> None:
+        """Publish a fresh picture; drop an old one."""
         now_s, now = self._clock.monotonic(), self._clock.now()
         if now_s - session.last_fresh_s > self._settings.watchdog_s:
-            # What ends a silence was held back during it; the connection is given up all the same.
-            raise silent(self._settings.watchdog_s)
+            # The first picture after such a gap was buffered during it; the connection is closed in any case.
+            raise no_data_error(self._settings.watchdog_s)
         session.pictures += 1
         freshness = session.judge.judge(received.pts_s, now_s=now_s, clocked=received.clocked)
         if not freshness.fresh:
@@ -269,27 +269,27 @@ class LiveSource:
         with self._changed:
             if session.abandoned:
                 return
-            self._greet(connection, received.picture, first=not session.greeted)
-            session.greeted, session.last_fresh_s = True, now_s
+            self._note_stream(connection, received.picture, first=not session.has_picture)
+            session.has_picture, session.last_fresh_s = True, now_s
             capture_s = self._capture_s(now_s - freshness.lateness_s)
             timestamp = now - timedelta(seconds=max(0.0, now_s - capture_s))
             frame = Frame(number=session.pictures, timestamp=timestamp, time_s=capture_s, picture=received.picture)
             self._newest = frame
-            if now_s - self._greeted_at_s >= SETTLE_S:
+            if now_s - self._connected_at_s >= SETTLE_S:
                 self._received_at_s.append(now_s)
             self._damage.append((now_s, received.damaged))
             self._last_frame_at, self._last_frame_at_s = frame.timestamp, now_s
             self._changed.notify_all()
 
     def _capture_s(self, capture_s: float) -> float:
-        """Keep time moving forward where the mapping of the stream's clock was just corrected."""
+        """Return a capture time after the previous one, even if the mapping of the stream's clock was corrected."""
         if self._last_capture_s is not None:
-            capture_s = max(capture_s, self._last_capture_s + SMALLEST_STEP_S)
+            capture_s = max(capture_s, self._last_capture_s + MIN_STEP_S)
         self._last_capture_s = capture_s
         return capture_s
 
-    def _greet(self, connection: Connection, picture: Picture, *, first: bool) -> None:
-        """Note what the stream is when it begins, and when the size of its pictures changes."""
+    def _note_stream(self, connection: Connection, picture: Picture, *, first: bool) -> None:
+        """Update the stream information after connecting and when the frame size changes."""
         known = self._info
         if first:
             self._connections += 1
@@ -298,7 +298,7 @@ class LiveSource:
             self._error = None
             self._received_at_s.clear()
             self._damage.clear()
-            self._greeted_at_s = self._clock.monotonic()
+            self._connected_at_s = self._clock.monotonic()
             self._info = replace(connection.info(), width=picture.width, height=picture.height)
             logger.info("%s: connected, %s %s", self._info.source, self._info.codec, self._info.resolution)
         elif (known.width, known.height) != (picture.width, picture.height):
@@ -307,15 +307,15 @@ class LiveSource:
                 "%s: the resolution changed from %s to %s", known.source, known.resolution, self._info.resolution
             )
 
-    def _report(self, trouble: str, delay_s: float) -> None:
-        """Warn once for each kind of trouble; its repetitions are for those who debug."""
+    def _report(self, text: str, delay_s: float) -> None:
+        """Log an error as a warning, and its repetitions at debug level."""
         with self._changed:
-            repeated = trouble == self._error
-            self._error = trouble
+            repeated = text == self._error
+            self._error = text
         level = logging.DEBUG if repeated else logging.WARNING
-        logger.log(level, "%s: %s; next attempt in %.1f s", self._info.source, trouble, delay_s)
+        logger.log(level, "%s: %s; next attempt in %.1f s", self._info.source, text, delay_s)
 
 
-def silent(for_s: float) -> ConnectionLostError:
-    """Return the error for a camera from which nothing came for ``for_s`` seconds."""
-    return ConnectionLostError(f"no data from the camera for {for_s:g} s")
+def no_data_error(quiet_s: float) -> ConnectionLostError:
+    """Return the error for a camera from which no data has arrived for ``quiet_s`` seconds."""
+    return ConnectionLostError(f"no data from the camera for {quiet_s:g} s")

@@ -1,6 +1,6 @@
-"""Whether a camera's picture shows anything: frozen, covered, black, overexposed and garbled pictures are found.
+"""Detects faulty camera images: frozen, covered, black, overexposed and garbled.
 
-Pure: pictures and their times in, a verdict out. May import numpy and OpenCV.
+Depends on the images and their times only. May import numpy and OpenCV.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ FAULT_TEXTS: dict[PictureFault, str] = {
     "overexposed": "the picture is white; the camera is dazzled or its exposure fails",
     "garbled": "the picture is garbled; packets are lost, or the camera sends a damaged stream",
 }
-"""What each fault means to the person who mounted the camera; ``seconds`` is for how long it has lasted."""
+"""Texts for the user; ``seconds`` is the time for which the fault has lasted."""
 
 _SAMPLES = 20_000
-"""Pixels that are compared one by one: enough for a share of a thousandth."""
+"""Number of pixels that are compared individually: enough to measure a fraction of a thousandth."""
 _LARGE_PX = 1280
-"""A wider picture is thinned out first."""
+"""Wider images are subsampled first."""
 _SHRINK, _SHRINK_TINY, _TINY_PX = 8, 4, 256
-"""Averaging this many pixels each way, at least, takes noise away and leaves what a person would call detail."""
+"""Factors of averaging in each direction, which remove noise and keep visible detail; the second for tiny images."""
 _AVERAGING = 0.25
-"""Share of the newest picture in the average over time, in which noise fades and what stands still remains."""
+"""Weight of the newest image in the running average, in which noise fades and static detail remains."""
 _MARGIN_RATIO = 0.1
-"""Clocks and names that a camera writes into its picture stand at the upper and lower edge, and are no detail."""
+"""Height of the upper and lower margin that is ignored, since cameras draw clocks and names there."""
 _REACH_PX = 2
 _LEAST_DETAIL = 6
-"""So many small pixels must stand out; one lamp at night is enough."""
+"""Minimum number of averaged pixels with contrast; a single lamp at night is enough."""
 _CHANGED_LEVELS = 2
-"""A pixel that differs by less has been coded anew, not changed."""
+"""Minimum difference of a changed pixel; smaller ones are caused by encoding."""
 _DARK_LEVEL, _BRIGHT_LEVEL = 45.0, 210.0
 _GREY = 128
-"""What FFmpeg fills in for pictures that it never got."""
+"""The value that FFmpeg fills in for missing image data."""
 _BLOCK_PX = 16
 _LINE_STEP, _LINES = 8, 48
 _STEP_LIMIT = 32
@@ -51,23 +51,23 @@ _FLAT_STEP = 0.4
 """Pictures with less difference between neighbouring pixels than this are too uniform for blocks to be detected."""
 _DAMAGED_RATIO = 0.3
 _LONGEST_INTERVALS = 3.0
-"""A pause between samples counts as no more than so many intervals: nothing is known of what was in it."""
+"""Maximum number of intervals that a pause between samples counts for, since the image is unknown during it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one picture measures."""
+    """The measurements of one image."""
 
     mean: float
-    """Average brightness, 0..255."""
+    """Mean brightness, 0..255."""
     small: NDArray[np.float32]
-    """The picture shrunk by averaging."""
+    """The image, downscaled by averaging."""
     grey_ratio: float
-    """Share of pixels that are exactly the grey that a decoder fills in."""
+    """Fraction of pixels with exactly the grey that decoders fill in, 0..1."""
     blockiness: float
-    """Steps at block borders against steps elsewhere, of the less blocky direction; about 1 for a sound picture."""
+    """Ratio of steps at block borders to steps elsewhere, in the less blocky direction; about 1 for an intact image."""
     sample: NDArray[np.uint8]
-    """Some pixels, spread evenly, as they are: with their noise."""
+    """Evenly spaced original pixels, with their noise."""
 
 
 def measure(luma: Luma) -> Measurement:
@@ -87,29 +87,29 @@ def measure(luma: Luma) -> Measurement:
 
 
 def _shrunk(luma: Luma, factor: int) -> NDArray[np.float32]:
-    """Average ``factor`` by ``factor`` pixels; what is left over at the right and below is left out."""
+    """Average blocks of ``factor`` by ``factor`` pixels; incomplete blocks at the right and bottom are dropped."""
     width, height = max(1, luma.shape[1] // factor), max(1, luma.shape[0] // factor)
     whole = luma[: height * factor, : width * factor]
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _lines(luma: Luma) -> Luma:
-    """Return some rows, spread evenly."""
+    """Return evenly spaced rows."""
     step = max(_LINE_STEP, luma.shape[0] // _LINES)
     return np.ascontiguousarray(luma[step // 2 :: step])
 
 
 def detail_pixels(small: NDArray[np.float32], *, levels: float) -> int:
-    """Count the pixels of a shrunk picture that stand out from their surroundings by so many brightness levels."""
+    """Count the pixels of a downscaled image that differ from their surroundings by at least ``levels``."""
     height, width = small.shape
     margin = round(height * _MARGIN_RATIO) + _REACH_PX
     apart = cv2.absdiff(small, cv2.blur(small, (2 * _REACH_PX + 1, 2 * _REACH_PX + 1)))
-    # At the border of the picture there are no surroundings on one side: a smooth glow would stand out there.
+    # Pixels at the border have surroundings on one side only, so a smooth gradient would count as detail there.
     return int(np.count_nonzero(apart[margin : height - margin, _REACH_PX : width - _REACH_PX] >= levels))
 
 
 def _blockiness(lines: Luma) -> float:
-    """Return the step at the strongest of sixteen phases against the usual one; 1 where nothing can be measured."""
+    """Return the ratio of the step at the strongest of sixteen phases to the median; 1 if it cannot be measured."""
     blocks = (lines.shape[1] - 1) // _BLOCK_PX
     if blocks < 4 or not lines.shape[0]:
         return 1.0
@@ -122,19 +122,20 @@ def _blockiness(lines: Luma) -> float:
 
 @dataclass(slots=True)
 class _Run:
-    """For how long something has been so, from the first sample that showed it."""
+    """Measures how long a condition has held, from the first sample that showed it."""
 
     seconds: float = 0.0
-    so: bool = False
+    holds: bool = False
 
-    def go_on(self, so: bool, elapsed_s: float) -> float:
-        self.seconds = self.seconds + elapsed_s if so and self.so else 0.0
-        self.so = so
+    def update(self, holds: bool, elapsed_s: float) -> float:
+        """Add a sample; return the seconds for which the condition has held without interruption."""
+        self.seconds = self.seconds + elapsed_s if holds and self.holds else 0.0
+        self.holds = holds
         return self.seconds
 
 
 class PictureHealth:
-    """Judges one camera's pictures. A fault begins after it has lasted its seconds, and ends after sound ones."""
+    """Judges the images of one camera. A fault starts and ends after the durations in the settings."""
 
     def __init__(self, settings: PictureHealthSettings) -> None:
         self._settings = settings
@@ -149,40 +150,43 @@ class PictureHealth:
 
     @property
     def fault(self) -> PictureFault | None:
-        """What is wrong with the picture now; None while it is sound."""
+        """The current fault; None while the image is intact."""
         return self._fault
 
     @property
     def text(self) -> str | None:
-        """The fault in words."""
+        """The text of the current fault for the user; None while there is none."""
         return None if self._fault is None else FAULT_TEXTS[self._fault].format(seconds=self._lasted_s)
 
     def due(self, time_s: float) -> bool:
-        """Return whether the next sample is to be taken; one a second is enough."""
+        """Return whether the next sample is due, by the interval in the settings."""
         return self._settings.enabled and (
             self._last_s is None or abs(time_s - self._last_s) >= self._settings.interval_s
         )
 
     def observe(self, luma: Luma, *, time_s: float, damaged_ratio: float = 0.0) -> PictureFault | None:
-        """Judge the picture of ``time_s``; ``damaged_ratio`` is the share of recent pictures that did not decode."""
+        """Judge the image at ``time_s``; return the current fault.
+
+        ``damaged_ratio``: fraction of recent pictures that could not be decoded, 0..1.
+        """
         settings = self._settings
         longest_s = _LONGEST_INTERVALS * settings.interval_s
         elapsed_s = 0.0 if self._last_s is None else min(max(0.0, time_s - self._last_s), longest_s)
         self._last_s = time_s
-        found = measure(luma)
-        bare = self._is_bare(found.small)
-        grey = found.grey_ratio >= settings.grey_ratio
-        self._blockiness += _AVERAGING * (found.blockiness - self._blockiness)
+        measured = measure(luma)
+        bare = self._is_bare(measured.small)
+        grey = measured.grey_ratio >= settings.grey_ratio
+        self._blockiness += _AVERAGING * (measured.blockiness - self._blockiness)
         garbled = grey or damaged_ratio >= _DAMAGED_RATIO or self._blockiness >= settings.blockiness
-        unchanged = not self._changed(found.sample)
+        unchanged = not self._changed(measured.sample)
         self._unchanged_s = self._unchanged_s + elapsed_s if unchanged else 0.0
         runs: list[tuple[PictureFault, float, float]] = [
-            ("garbled", self._garbled.go_on(garbled, elapsed_s), settings.garbled_after_s),
-            (_bare_fault(found.mean), self._bare.go_on(bare, elapsed_s), settings.no_detail_after_s),
+            ("garbled", self._garbled.update(garbled, elapsed_s), settings.garbled_after_s),
+            (_bare_fault(measured.mean), self._bare.update(bare, elapsed_s), settings.no_detail_after_s),
             ("frozen", self._unchanged_s, settings.frozen_after_s),
         ]
         begun = next(((fault, lasted_s) for fault, lasted_s, after_s in runs if lasted_s >= after_s), None)
-        sound_s = self._sound.go_on(not (garbled or bare or unchanged), elapsed_s)
+        sound_s = self._sound.update(not (garbled or bare or unchanged), elapsed_s)
         if begun is not None:
             self._fault, self._lasted_s = begun
         elif self._fault is not None and sound_s >= settings.recover_after_s:
@@ -190,7 +194,10 @@ class PictureHealth:
         return self._fault
 
     def _is_bare(self, small: NDArray[np.float32]) -> bool:
-        """Noise stands out in a single picture, a lens that was just covered does not in the average: look at both."""
+        """Return whether a single image or the running average has no detail.
+
+        A single image contains noise, and the average still shows the scene shortly after a lens was covered.
+        """
         before = self._average
         average = small if before is None or before.shape != small.shape else before
         average = np.asarray(average + _AVERAGING * (small - average), np.float32)
@@ -199,7 +206,7 @@ class PictureHealth:
         return min(detail_pixels(small, levels=levels), detail_pixels(average, levels=levels)) < _LEAST_DETAIL
 
     def _changed(self, sample: NDArray[np.uint8]) -> bool:
-        """Compare with the picture in which the last change was: changes that creep add up."""
+        """Compare with the image of the last change, so that slow changes add up."""
         reference = self._reference
         if reference is not None and reference.shape == sample.shape:
             changed = np.count_nonzero(cv2.absdiff(sample, reference) >= _CHANGED_LEVELS)

@@ -18,18 +18,18 @@ _STEP_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What was found. Either ``error`` says why there was no picture, or the rest says what came."""
+    """The result of a probe: either ``error``, or the properties of the stream."""
 
     source: str
     """Credentials masked."""
     latency_ms: float | None = None
-    """From asking to the first picture, connecting included."""
+    """Milliseconds from opening the source to its first frame, including the connection."""
     resolution: str | None = None
     codec: str | None = None
     fps: float | None = None
-    """Nominal, as the stream announces it."""
+    """Nominal frame rate, as declared by the stream."""
     fps_measured: float | None = None
-    """Of live sources, over the few frames that were read."""
+    """Measured frame rate of a live source, over the frames that were read."""
     frames: int = 0
     error: str | None = None
 
@@ -39,7 +39,7 @@ class ProbeResult:
 
 
 class OpenSource(Protocol):
-    """``open_source``, or a stand-in."""
+    """The signature of ``open_source``."""
 
     def __call__(self, text: str, *, settings: SourceSettings, clock: Clock) -> FrameSource: ...
 
@@ -52,30 +52,30 @@ def probe(
     frames: int = FRAMES,
     opener: OpenSource = open_source,
 ) -> ProbeResult:
-    """Open ``text``, read up to ``frames`` frames and say what came. Never raises for a source that does not work.
+    """Open ``text`` and read up to ``frames`` frames. A source that does not work gives a result with ``error``.
 
-    Gives up when the first picture has not come within the settings' opening timeout plus the watchdog's time.
+    The first frame must arrive within the opening timeout plus the watchdog's time of the settings.
     """
     settings = settings or SourceSettings()
     clock = clock or SystemClock()
-    began_s = clock.monotonic()
+    started_s = clock.monotonic()
     try:
         source = opener(text, settings=settings, clock=clock)
     except VedetteError as error:
         return ProbeResult(source=redact_source(text), error=str(error))
     try:
-        return _probe_source(source, settings=settings, clock=clock, began_s=began_s, frames=frames)
+        return _probe_source(source, settings=settings, clock=clock, started_s=started_s, frames=frames)
     finally:
         source.close()
 
 
 def _probe_source(
-    source: FrameSource, *, settings: SourceSettings, clock: Clock, began_s: float, frames: int
+    source: FrameSource, *, settings: SourceSettings, clock: Clock, started_s: float, frames: int
 ) -> ProbeResult:
-    deadline_s = began_s + settings.open_timeout_s + settings.watchdog_s
+    deadline_s = started_s + settings.open_timeout_s + settings.watchdog_s
     first = _first(source, clock=clock, deadline_s=deadline_s)
     if first is None:
-        error = source.status().error or f"no picture came within {deadline_s - began_s:g} s"
+        error = source.status().error or f"no picture within {deadline_s - started_s:g} s"
         return ProbeResult(source=source.info().source, error=error)
     first_at_s = clock.monotonic()
     count, last_s = 1, first.time_s
@@ -87,7 +87,7 @@ def _probe_source(
     live_s = last_s - first.time_s if source.live else 0.0
     return ProbeResult(
         source=info.source,
-        latency_ms=(first_at_s - began_s) * 1000,
+        latency_ms=(first_at_s - started_s) * 1000,
         resolution=info.resolution,
         codec=info.codec,
         fps=info.fps,
@@ -97,7 +97,7 @@ def _probe_source(
 
 
 def _first(source: FrameSource, *, clock: Clock, deadline_s: float) -> Frame | None:
-    """Wait for the first picture; give up early once a live source says that it cannot connect."""
+    """Wait for the first frame; return None at the deadline, or once a live source has failed to connect."""
     while not source.ended and clock.monotonic() < deadline_s:
         if (frame := source.read(_STEP_S)) is not None:
             return frame

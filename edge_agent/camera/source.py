@@ -1,6 +1,6 @@
-"""Where pictures come from: what every source offers, and the table that finds the right one for a text.
+"""The interface of frame sources, and the table that maps a source's text to its implementation.
 
-To add a kind of source: one file in this folder with an ``open_…`` function, one row in ``SCHEMES``.
+To add a kind of source: a module in this folder with an ``open_…`` function, and a row in ``SCHEMES``.
 """
 
 from __future__ import annotations
@@ -21,54 +21,54 @@ from shared.stream_address import redact_source
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What the stream is; sizes are 0 and the rest None until a live source has connected for the first time."""
+    """Properties of a stream. Until a live source has connected, sizes are 0 and the other values None."""
 
     source: str
-    """The text the source was opened with, credentials masked."""
+    """The text with which the source was opened, with credentials masked."""
     width: int = 0
     height: int = 0
     fps: float | None = None
-    """Nominal, as the stream announces it."""
+    """Nominal frame rate, as declared by the stream."""
     codec: str | None = None
     frame_count: int | None = None
-    """As the file announces it; None for cameras and for containers that do not say."""
+    """As declared by the file; None for cameras and for containers without a frame count."""
 
     @property
     def resolution(self) -> str | None:
-        """``1280x720``, or None while unknown."""
+        """For example ``1280x720``; None while unknown."""
         return f"{self.width}x{self.height}" if self.width and self.height else None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How the source is doing right now. ``error`` is the last trouble, credentials masked; None while all is well."""
+    """The current state of a source. ``error`` is the last error, with credentials masked; None if there is none."""
 
     state: CameraState
     error: str | None = None
     fps_actual: float | None = None
-    """Frames a second over the last few seconds; None until a connection is a second old."""
+    """Frames per second over the last few seconds; None during the first second of a connection."""
     reconnects: int = 0
-    """Connections made after the first."""
+    """Number of connections after the first one."""
     last_frame_at: datetime | None = None
     damaged_ratio: float = 0.0
-    """Share of the last few seconds' pictures that could not be decoded (cameras)."""
+    """Fraction of a camera's recent pictures that could not be decoded, 0..1."""
 
 
 class FrameSource(Protocol):
-    """A stream of frames. ``read`` belongs to one thread; the rest may be called from any."""
+    """A stream of frames. Call ``read`` from one thread only; the other methods are thread-safe."""
 
     @property
     def live(self) -> bool:
-        """False: every frame is delivered, none twice. True: the newest frame wins and older ones are dropped."""
+        """If false, every frame is delivered once. If true, ``read`` returns the newest frame and drops older ones."""
         ...
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the next frame (live: the newest one not seen yet); None when none came in time or none ever will."""
+        """Return the next frame (live: the newest unread one); None if none arrives in time or the source has ended."""
         ...
 
     @property
     def ended(self) -> bool:
-        """True once no frame will ever come again."""
+        """True once there are no more frames."""
         ...
 
     def info(self) -> StreamInfo: ...
@@ -76,12 +76,12 @@ class FrameSource(Protocol):
     def status(self) -> SourceStatus: ...
 
     def close(self) -> None:
-        """Let go of the camera or file. Returns promptly, also while another thread is blocked in ``read``."""
+        """Close the camera or file. Returns promptly, also while another thread is blocked in ``read``."""
         ...
 
 
 class Opener(Protocol):
-    """What a row of ``SCHEMES`` points to. ``text`` is the whole source text, its scheme included."""
+    """The target of a row in ``SCHEMES``. ``text`` is the whole source text, including the scheme."""
 
     def __call__(
         self, text: str, *, settings: SourceSettings, clock: Clock, start_time: datetime | None
@@ -89,7 +89,7 @@ class Opener(Protocol):
 
 
 class Checker(Protocol):
-    """What a row of ``CHECKS`` points to: raises ConfigurationError for what can never work, without connecting."""
+    """The target of a row in ``CHECKS``. Raises ConfigurationError for an invalid source, without connecting."""
 
     def __call__(self, text: str, *, settings: SourceSettings) -> None: ...
 
@@ -104,7 +104,7 @@ SCHEMES: dict[str, str] = {
     "gst": "edge_agent.camera.capture:open_gstreamer",
     "synthetic": "edge_agent.camera.synthetic:open_synthetic",
 }
-"""Scheme to ``module:function``; imported only when asked for, so that a missing library hurts nobody else."""
+"""Scheme to ``module:function``, imported when first used, so that a missing library affects only its own sources."""
 
 CHECKS: dict[str, str] = {
     "rtsp": "edge_agent.camera.ip_camera:check_ip_camera",
@@ -114,7 +114,7 @@ CHECKS: dict[str, str] = {
     "usb": "edge_agent.camera.capture:check_usb",
     "gst": "edge_agent.camera.capture:check_gstreamer",
 }
-"""The same for what is live; what is not is checked by opening it."""
+"""The same for the checks of live sources; other sources are checked by opening them."""
 
 EXPECTED = (
     "a video file, rtsp://HOST/PATH, rtsps://…, http(s)://…, usb:0 or /dev/video0, gst:PIPELINE, or synthetic:gate"
@@ -127,18 +127,18 @@ _V4L_DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)", re.ASCII)
 def open_source(
     text: str, *, settings: SourceSettings, clock: Clock, start_time: datetime | None = None
 ) -> FrameSource:
-    """Open the source that ``text`` names.
+    """Open the source that ``text`` describes.
 
-    ``start_time`` is the capture time of a file's first picture (or of the synthetic scene's); cameras go by ``clock``.
-    A file is opened and its first picture decoded before this returns; a camera is only being connected.
-    Raises ConfigurationError for what cannot be a source: no such file, not a video, unknown scheme.
+    ``start_time`` is the capture time of the first frame of a file or a synthetic scene; cameras use ``clock``. For a
+    file, the first frame is decoded before this returns; a camera connects in the background. Raises
+    ConfigurationError for an invalid source: a missing file, a file that is not a video, an unknown scheme.
     """
     opener = cast(Opener, _imported(SCHEMES[_checked_scheme(text)]))
     return opener(text, settings=settings, clock=clock, start_time=start_time)
 
 
 def check_source(text: str, *, settings: SourceSettings, clock: Clock) -> None:
-    """Raise ConfigurationError where ``text`` can never be a source. Files are opened; cameras are not connected to."""
+    """Raise ConfigurationError if ``text`` is not a valid source. Files are opened; cameras are not contacted."""
     scheme = _checked_scheme(text)
     if scheme in CHECKS:
         cast(Checker, _imported(CHECKS[scheme]))(text, settings=settings)
@@ -150,7 +150,7 @@ def _checked_scheme(text: str) -> str:
     if not text.strip():
         raise ConfigurationError(f"the source is empty; expected {EXPECTED}")
     if "\0" in text:
-        raise ConfigurationError("the source holds a NUL character, which is not allowed in a file name or address")
+        raise ConfigurationError("the source contains a NUL character, which is not allowed in a file name or address")
     if text != text.strip():
         raise ConfigurationError(
             f"the source {redact_source(text)!r} begins or ends with white space; remove it (a file may be written "
@@ -159,13 +159,13 @@ def _checked_scheme(text: str) -> str:
     return scheme_of(text)
 
 
-def _imported(place: str) -> object:
-    module, _, function = place.partition(":")
+def _imported(target: str) -> object:
+    module, _, function = target.partition(":")
     return getattr(import_module(module), function)
 
 
 def scheme_of(text: str) -> str:
-    """Return the row of ``SCHEMES`` that ``text`` belongs to; raise ConfigurationError for ``unknown://…``."""
+    """Return the key of ``SCHEMES`` for ``text``; raise ConfigurationError for ``unknown://…``."""
     if _V4L_DEVICE.fullmatch(text):
         return "usb"
     match = _SCHEME.match(text)

@@ -1,4 +1,4 @@
-"""Decoding with FFmpeg (PyAV): streams to pictures, YUV planes, presentation times.
+"""Decoding with FFmpeg (PyAV): opens streams, decodes pictures, converts planes and presentation times.
 
 May import ``types`` and ``resize``.
 """

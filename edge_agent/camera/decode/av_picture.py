@@ -1,6 +1,6 @@
-"""A picture as FFmpeg decoded it: luma without a copy, colours only when somebody asks.
+"""Pictures decoded by FFmpeg: luma without a copy, colours converted on demand.
 
-May import PyAV, OpenCV and numpy; knows nothing of where the frame came from.
+May import PyAV, OpenCV and numpy. Independent of the source of the frame.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from edge_agent.camera.decode.yuv import THREE_PLANES, TWO_PLANES, plane_of, rgb
 from edge_agent.types import Image, Luma
 
 LUMA_PLANE = THREE_PLANES | TWO_PLANES.keys() | {"gray", "yuva420p", "yuva422p", "yuva444p"}
-"""Formats whose first plane is eight-bit luma, so that a view of it is all there is to do."""
+"""Formats whose first plane is 8-bit luma, which is returned as a view."""
 
 LUMA_SHIFT = (
     {f"{name}{bits}le": bits - 8 for name in ("yuv420p", "yuv422p", "yuv444p", "gray") for bits in (10, 12)}
     | {"gray16le": 8, "yuv420p16le": 8, "yuv422p16le": 8, "yuv444p16le": 8}
     | dict.fromkeys(("p010le", "p012le", "p016le", "p210le", "p216le", "p410le", "p416le"), 8)
 )
-"""Formats whose first plane is luma in sixteen-bit words: how far to shift right for eight bits."""
+"""Formats whose first plane is luma in 16-bit words, with the right shift that gives 8 bits."""
 
 PACKED_YUV = frozenset(["yuyv422", "uyvy422", "yvyu422"])
 
@@ -33,9 +33,9 @@ _QUARTER_TURNS = {90: 1, 180: 2, 270: 3}
 
 
 class PictureConverter:
-    """Keeps FFmpeg's conversion contexts warm; one for each source, shared by its pictures, safe across threads.
+    """Caches FFmpeg's conversion contexts. Use one per source, shared by its pictures. Thread-safe.
 
-    A context of its own for every picture would cost as much again as the conversion.
+    Creating a context for every picture would double the cost of the conversion.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class PictureConverter:
         self._contexts: dict[tuple[str, int, int, str], VideoReformatter] = {}
 
     def convert(self, frame: VideoFrame, *, width_px: int, height_px: int, pixel_format: str) -> VideoFrame:
-        """Scale and convert in one step, by the frame's own colour tags; untagged is BT.601, limited range."""
+        """Scale and convert in one step, by the frame's colour tags; untagged frames count as BT.601, limited range."""
         key = (frame.format.name, width_px, height_px, pixel_format)
         shrinks = width_px < frame.width or height_px < frame.height
         with self._lock:
@@ -57,14 +57,14 @@ class PictureConverter:
                 width_px,
                 height_px,
                 pixel_format,
-                # Averaging keeps small objects from flickering out when a picture is shrunk several times over.
+                # Averaging preserves small objects when a picture is downscaled by a large factor.
                 interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
                 threads=1,
             )
 
 
 class AvPicture:
-    """A decoded frame. ``rotation`` is how many degrees counter-clockwise the picture is to be turned for showing."""
+    """A decoded frame. ``rotation`` is the counter-clockwise rotation for display, in degrees."""
 
     def __init__(self, frame: VideoFrame, *, converter: PictureConverter, rotation: int = 0) -> None:
         self._frame = frame
@@ -82,16 +82,16 @@ class AvPicture:
         return self._frame.width if self._turns % 2 else self._frame.height
 
     def luma(self) -> Luma:
-        """Return the brightness plane as the camera coded it (often 16..235), read-only: the decoder still uses it."""
+        """Return the luma plane in the camera's range (often 16..235). Read-only, since the decoder still uses it."""
         if self._luma is None:
-            luma = self._turned(self._upright_luma())
+            luma = self._rotated(self._unrotated_luma())
             luma.flags.writeable = False
             self._luma = luma
         return self._luma
 
     def bgr(self) -> Image:
         if self._bgr is None:
-            self._bgr = np.ascontiguousarray(self._turned(self._converted("bgr24")))
+            self._bgr = np.ascontiguousarray(self._rotated(self._converted("bgr24")))
         return self._bgr
 
     def scaled_rgb(self, width_px: int, height_px: int) -> Image:
@@ -100,12 +100,12 @@ class AvPicture:
         rgb = rgb_from_planes(self._frame, width_px, height_px)
         if rgb is None:
             rgb = self._converted("rgb24", width_px, height_px)
-        return np.ascontiguousarray(self._turned(rgb))
+        return np.ascontiguousarray(self._rotated(rgb))
 
-    def _turned(self, image: Image) -> Image:
+    def _rotated(self, image: Image) -> Image:
         return np.rot90(image, self._turns) if self._turns else image
 
-    def _upright_luma(self) -> Luma:
+    def _unrotated_luma(self) -> Luma:
         name = self._frame.format.name
         if name in LUMA_PLANE:
             return plane_of(self._frame, 0, np.uint8)

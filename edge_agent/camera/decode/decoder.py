@@ -1,6 +1,6 @@
-"""Opening a stream with FFmpeg and pulling pictures out of it, in software or with a hardware decoder.
+"""Opens streams with FFmpeg and decodes their pictures, in software or with a hardware decoder.
 
-May import PyAV. Raises PyAV's own errors for what the stream does wrong; callers say what that means to them.
+May import PyAV. Errors of the stream are raised as PyAV's exceptions, which the callers convert.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ ELEMENTARY_FORMATS = frozenset(
         "dirac",
     ]
 )
-"""FFmpeg's demuxers for a codec's bare stream. It has no timestamps; FFmpeg supposes 25 pictures a second for all."""
+"""FFmpeg's demuxers for elementary streams, which have no timestamps; FFmpeg assumes 25 frames per second for all."""
 FORMATS_WITH_CODED_TIME = frozenset(["m4v"])
-"""Bare streams whose pictures hold their own time (ISO/IEC 14496-2: modulo_time_base and vop_time_increment)."""
+"""Elementary streams with coded times (ISO/IEC 14496-2: modulo_time_base and vop_time_increment)."""
 STILL_FORMATS = frozenset(["image2", "gif", "apng"])
 STILL_BRANDS = frozenset(["avif", "heic", "heix", "mif1"])
-"""Major brands of MP4's kin that hold a photograph."""
-LOWEST_FPS, HIGHEST_FPS = 0.1, 480.0
-"""An announced rate beyond these is a time base, or nonsense."""
+"""Major brands of ISO base media files that contain a photograph."""
+MIN_FPS, MAX_FPS = 0.1, 480.0
+"""Declared frame rates outside of this range are time bases or invalid."""
 Threading = Literal["FRAME", "SLICE"]
 
 
 @dataclass(slots=True)
 class Damage:
-    """What had to be left out, and after which delivered picture that first happened."""
+    """Packets and pictures that could not be decoded, and the number of the picture after which that started."""
 
     packets: int = 0
     pictures: int = 0
     first_after: int | None = None
     stopped_by: str | None = None
-    """Why reading ended before the end, where it did."""
+    """The error that ended reading early; None if there was none."""
 
     @property
     def any(self) -> bool:
@@ -78,19 +78,19 @@ class Damage:
 
 
 class NoVideoError(Exception):
-    """The container opened, but nothing in it is video."""
+    """The container can be opened but contains no video stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenVideo:
-    """An open container, its video stream, and what turns packets into pictures."""
+    """An open container, its video stream, and the function that decodes its packets."""
 
     container: InputContainer
     stream: VideoStream
     decode: Callable[[Packet[Any]], list[VideoFrame]]
 
     def pictures(self, damage: Damage) -> Iterator[VideoFrame]:
-        """Yield every picture that decodes cleanly, in presentation order, noting in ``damage`` what does not."""
+        """Yield every undamaged picture in presentation order; count the others in ``damage``."""
         delivered = 0
         packets = self.container.demux(self.stream)
         while True:
@@ -116,50 +116,50 @@ class OpenVideo:
 
     @property
     def elementary(self) -> bool:
-        """A codec's bare stream, without a container around it."""
+        """Whether this is an elementary stream, without a container."""
         return self.container.format.name in ELEMENTARY_FORMATS
 
     @property
     def has_timestamps(self) -> bool:
-        """The pictures' times come from the recording, not from FFmpeg's supposition."""
+        """Whether the times come from the recording rather than from FFmpeg's assumption."""
         return not self.elementary or self.container.format.name in FORMATS_WITH_CODED_TIME
 
     @property
     def holds_stills(self) -> bool:
-        """This is a format of photographs, of which some can hold an animation."""
+        """Whether this is an image format; some of them can contain an animation."""
         name = self.container.format.name
         brand = self.container.metadata.get("major_brand", "").strip()
         return name in STILL_FORMATS or name.endswith("_pipe") or brand in STILL_BRANDS
 
     @property
     def picture_format(self) -> str:
-        """The name that a photograph of this codec goes by."""
+        """The usual name of the image format, for example JPEG."""
         name = self.stream.codec_context.name
         return "JPEG" if name == "mjpeg" else name.upper()
 
     @property
     def fps(self) -> float | None:
-        """Nominal frames a second, as the stream announces them."""
+        """Nominal frame rate, as declared by the stream; None if unknown."""
         if self.elementary:
-            # Of H.264 and HEVC that is the SPS's timing information, in whole frames also where fields are coded.
-            announced = self.stream.codec_context.framerate
-            return float(announced) if announced and LOWEST_FPS <= announced <= HIGHEST_FPS else None
+            # For H.264 and HEVC this is the timing information of the SPS, in frames also for interlaced streams.
+            declared = self.stream.codec_context.framerate
+            return float(declared) if declared and MIN_FPS <= declared <= MAX_FPS else None
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(rate) if rate else None
 
     @property
     def duration_s(self) -> float | None:
-        """As announced; None where only the whole container says, and it holds more than this stream.
+        """The declared duration; None if only the container declares one and contains further streams.
 
-        What Matroska calls its duration is when it ends, and its clock need not begin at 0.
+        Matroska's duration is its end time, and its clock may start after 0.
         """
         if self.elementary:
             return None
         if self.stream.duration is not None and self.stream.time_base is not None:
             return float(self.stream.duration * self.stream.time_base)
         if self.container.duration is not None and len(self.container.streams) == 1:
-            begins = self.container.start_time or 0 if "matroska" in self.container.format.name else 0
-            return (self.container.duration - begins) / MICROSECONDS
+            start = self.container.start_time or 0 if "matroska" in self.container.format.name else 0
+            return (self.container.duration - start) / MICROSECONDS
         return None
 
 
@@ -172,9 +172,9 @@ def open_video(
     options: dict[str, str] | None = None,
     timeout_s: tuple[float, float] | None = None,
 ) -> OpenVideo:
-    """Open ``url`` and pick its best video stream; raise NoVideoError, ConfigurationError or PyAV's errors.
+    """Open ``url`` and select its largest video stream; raise NoVideoError, ConfigurationError or PyAV's errors.
 
-    ``timeout_s`` bounds opening and every single read. Without it a silent peer blocks for ever.
+    ``timeout_s`` limits the opening and each read. Without it, an unresponsive peer blocks forever.
     """
     container = av.open(
         url,
@@ -198,16 +198,16 @@ def open_video(
 
 
 def metadata_options(pyav_version: str) -> dict[str, Any]:
-    """Return the arguments of ``av.open`` that keep metadata which is not UTF-8 from failing a stream.
+    """Return the arguments of ``av.open`` with which metadata that is not UTF-8 is accepted.
 
-    PyAV 19 removed ``metadata_errors`` and always decodes such text; without it, earlier versions raise
-    UnicodeDecodeError.
+    PyAV 19 removed ``metadata_errors`` and always decodes such text. Earlier versions raise UnicodeDecodeError without
+    it.
     """
     return {"metadata_errors": "ignore"} if int(pyav_version.split(".", maxsplit=1)[0]) < 19 else {}
 
 
 def _best_video(container: InputContainer) -> VideoStream:
-    """Return the largest moving stream; cover art and thumbnails are not video."""
+    """Return the video stream with the largest frames, without cover art and thumbnails."""
     streams = [stream for stream in container.streams.video if not _is_attached_picture(stream)]
     if not streams:
         raise NoVideoError
@@ -225,7 +225,7 @@ def _low_delay() -> int:
 
 
 def check_hardware_decoder(name: str | None) -> None:
-    """Raise ConfigurationError where this FFmpeg has no such device or decoder."""
+    """Raise ConfigurationError if the installed FFmpeg has no such device or decoder."""
     if name is None or _is_decoder(name):
         return
     if name not in hwdevices_available():
@@ -257,7 +257,7 @@ def _is_decoder(name: str) -> bool:
 
 
 def _decoder(stream: VideoStream, hardware_decoder: str | None) -> Callable[[Packet[Any]], list[VideoFrame]]:
-    """Return the stream's own decoder, or the named one where it speaks the stream's codec."""
+    """Return the named decoder if it supports the stream's codec, else the stream's default decoder."""
     if hardware_decoder is None or not _is_decoder(hardware_decoder):
         return stream.decode
     if not hardware_decoder.startswith(stream.codec_context.name.split(".", maxsplit=1)[0]):

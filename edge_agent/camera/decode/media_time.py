@@ -1,4 +1,4 @@
-"""From a file's presentation times to seconds that only ever go forward."""
+"""Converts the presentation times of a file to strictly increasing seconds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from fractions import Fraction
 
 DEFAULT_FPS = 25.0
 REBASE_AFTER_S = 1.0
-"""A step back by more than this is a new numbering (a joined recording), not a decoder's reordering."""
-SMALLEST_STEP_S = 0.001
+"""A larger step back is a restart of the timestamps (a joined recording) rather than reordering by the decoder."""
+MIN_STEP_S = 0.001
 _EARLIEST_YEAR = 1990
-"""Containers write 1904 or 1970 for "no idea"."""
+"""Containers write 1904 or 1970 if the time is unknown."""
 
 
 class MediaTime:
     """Seconds since the first picture, strictly increasing.
 
-    A picture without a time follows its predecessor by one nominal frame. Small steps back (bad multiplexing) are
-    squeezed; a large one means that the numbering began anew, and time goes on from where it was.
+    A picture without a timestamp follows the previous one by one nominal frame interval. Small steps back (bad
+    multiplexing) become minimal steps forward; after a large one, time continues from its last value.
     """
 
     def __init__(self, *, time_base: Fraction, fps: float | None) -> None:
@@ -28,11 +28,11 @@ class MediaTime:
 
     def seconds(self, pts: int | None) -> float:
         """Return the media time of the next picture in presentation order."""
-        now_s = self._placed(pts)
+        now_s = self._next(pts)
         self._last_s = now_s
         return now_s
 
-    def _placed(self, pts: int | None) -> float:
+    def _next(self, pts: int | None) -> float:
         stamp_s = None if pts is None else float(pts * self._time_base)
         last_s = self._last_s
         if last_s is None:
@@ -46,11 +46,11 @@ class MediaTime:
         if now_s < last_s - REBASE_AFTER_S:
             self._origin_s = stamp_s - (last_s + self._step_s)
             return last_s + self._step_s
-        return max(now_s, last_s + SMALLEST_STEP_S)
+        return max(now_s, last_s + MIN_STEP_S)
 
 
 def parse_creation_time(text: str | None) -> datetime | None:
-    """Return a container's creation time in UTC (a zone left out means UTC); None for nonsense and for epochs."""
+    """Return a container's creation time in UTC, the default zone; None if it is invalid or a placeholder."""
     if not text:
         return None
     try:

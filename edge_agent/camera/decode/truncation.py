@@ -1,7 +1,7 @@
-"""Whether a recording was cut off, by the sizes that its container states about itself.
+"""Detects truncated recordings from the sizes that their containers declare.
 
-FFmpeg plays what is there and says nothing when an AVI, a transport stream or a GIF ends in the middle: their index is
-gone with the end, or they have none.
+FFmpeg reports no error for a truncated AVI, transport stream or GIF: their index was at the missing end, or they have
+none.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import BinaryIO
 
 _TS_SYNC = 0x47
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))
-"""Packet sizes of transport streams, and where in a packet its synchronisation byte is."""
+"""Packet sizes of transport streams, with the offset of the synchronisation byte in a packet."""
 _TS_PROBED = 5
 _PES_TAIL = 70_000
-"""More than the longest packet of a programme stream."""
+"""More than the maximum packet size of a programme stream."""
 _Y4M_SAMPLES = {"420": (2, 2, 3), "422": (2, 1, 3), "444": (1, 1, 3), "mono": (1, 1, 1)}
-"""How many luma samples share a colour sample across and down, and how many planes there are."""
+"""Horizontal and vertical chroma subsampling, and the number of planes."""
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
 
 
-def is_cut_short(path: Path, format_name: str) -> bool:
-    """Return whether the file ends before its container does; False where this cannot be known.
+def is_truncated(path: Path, format_name: str) -> bool:
+    """Return whether the file is shorter than its container declares; False if that cannot be determined.
 
     ``format_name`` is FFmpeg's name of the demuxer, such as ``avi`` or ``mov,mp4,m4a,3gp,3g2,mj2``.
     """
@@ -33,12 +33,12 @@ def is_cut_short(path: Path, format_name: str) -> bool:
         with path.open("rb") as file:
             return check(file, path.stat().st_size)
     except (OSError, ValueError, LookupError):
-        # A header that makes no sense states no sizes.
+        # An invalid header declares no sizes.
         return False
 
 
-def _riff_cut(file: BinaryIO, size: int) -> bool:
-    """AVI: one RIFF chunk, or several where it is larger than a gigabyte."""
+def _riff_truncated(file: BinaryIO, size: int) -> bool:
+    """Check an AVI: one RIFF chunk, or several above one gigabyte."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -50,8 +50,8 @@ def _riff_cut(file: BinaryIO, size: int) -> bool:
     return at - size > 1
 
 
-def _boxes_cut(file: BinaryIO, size: int) -> bool:
-    """MP4 and its kin: a row of boxes (ISO/IEC 14496-12, section 4.2)."""
+def _boxes_truncated(file: BinaryIO, size: int) -> bool:
+    """Check an ISO base media file such as MP4: a sequence of boxes (ISO/IEC 14496-12, section 4.2)."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -67,8 +67,8 @@ def _boxes_cut(file: BinaryIO, size: int) -> bool:
     return at > size
 
 
-def _ebml_cut(file: BinaryIO, size: int) -> bool:
-    """Matroska and WebM (RFC 8794): elements of known size follow one another, those of unknown size are entered."""
+def _ebml_truncated(file: BinaryIO, size: int) -> bool:
+    """Check Matroska and WebM (RFC 8794): skip elements of known size, enter those of unknown size."""
     at = 0
     while at < size:
         file.seek(at)
@@ -89,12 +89,12 @@ def _ebml_cut(file: BinaryIO, size: int) -> bool:
 
 
 def _vint_length(first: bytes) -> int:
-    """Return how many bytes a variable-length integer has by its first one; 0 for what is none."""
+    """Return the length in bytes of a variable-length integer, given its first byte; 0 if it is invalid."""
     return 9 - first[0].bit_length() if first and first[0] else 0
 
 
-def _packets_cut(file: BinaryIO, size: int) -> bool:
-    """Transport streams: packets of one size."""
+def _packets_truncated(file: BinaryIO, size: int) -> bool:
+    """Check a transport stream: packets of one size."""
     start = file.read(204 * _TS_PROBED)
     for packet, sync in _TS_PACKETS:
         marks = start[sync::packet][:_TS_PROBED]
@@ -103,8 +103,8 @@ def _packets_cut(file: BinaryIO, size: int) -> bool:
     return False
 
 
-def _pes_cut(file: BinaryIO, size: int) -> bool:
-    """Programme streams: the last packet states its length (ISO/IEC 13818-1, section 2.4.3.6)."""
+def _pes_truncated(file: BinaryIO, size: int) -> bool:
+    """Check a programme stream: the last packet declares its length (ISO/IEC 13818-1, section 2.4.3.6)."""
     file.seek(max(0, size - _PES_TAIL))
     tail = file.read()
     for at in _starts_backwards(tail):
@@ -124,8 +124,8 @@ def _starts_backwards(data: bytes) -> Iterator[int]:
         at = data.rfind(b"\0\0\1", 0, at + 2)
 
 
-def _y4m_cut(file: BinaryIO, size: int) -> bool:
-    """Uncompressed video: a line that says the format, then frames of one size, each after a line of its own."""
+def _y4m_truncated(file: BinaryIO, size: int) -> bool:
+    """Check YUV4MPEG2: a header line with the format, then frames of one size, each after a marker line."""
     head = file.read(256)
     fields = {field[:1]: field[1:] for field in head.partition(b"\n")[0].decode("ascii", "replace").split(" ")}
     samples = next((s for name, s in _Y4M_SAMPLES.items() if fields.get("C", "420").startswith(name)), None)
@@ -146,14 +146,14 @@ def _ends_without(*endings: bytes) -> Callable[[BinaryIO, int], bool]:
 
 
 _CHECKS: dict[str, Callable[[BinaryIO, int], bool]] = {
-    "avi": _riff_cut,
-    "mov": _boxes_cut,
-    "mp4": _boxes_cut,
-    "matroska": _ebml_cut,
-    "webm": _ebml_cut,
-    "mpegts": _packets_cut,
-    "mpeg": _pes_cut,
-    "yuv4mpegpipe": _y4m_cut,
+    "avi": _riff_truncated,
+    "mov": _boxes_truncated,
+    "mp4": _boxes_truncated,
+    "matroska": _ebml_truncated,
+    "webm": _ebml_truncated,
+    "mpegts": _packets_truncated,
+    "mpeg": _pes_truncated,
+    "yuv4mpegpipe": _y4m_truncated,
     "gif": _ends_without(b";"),
     "mjpeg": _ends_without(b"\xff\xd9"),
 }

@@ -1,4 +1,4 @@
-"""``synthetic:gate``: a generated scene to try the agent on, with the exact truth about every frame."""
+"""``synthetic:gate``: a generated scene for trying out the agent, with exact ground truth for every frame."""
 
 from edge_agent.camera.synthetic.gate import SyntheticGate, VehicleTruth
 from edge_agent.camera.synthetic.source import SyntheticSource, open_synthetic

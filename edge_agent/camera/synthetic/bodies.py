@@ -1,7 +1,7 @@
-"""The shapes of vehicles: faces in metres, seen from either end, with a place for the plate.
+"""Vehicle bodies as polygons in metres, for the front or the rear view, with the position of the plate.
 
-Local axes: x to the right as seen from the camera, y up, z away from it; the end nearest the camera is at ``z = 0``.
-A face is drawn when its outward normal looks at the camera; faces are listed far to near.
+Local axes: x to the right as seen from the camera, y up, z away from it; the end closest to the camera is at ``z = 0``.
+A face is drawn if its outward normal points to the camera. Faces are ordered from far to near.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ TRIM: Bgr = (45, 44, 43)
 LAMP: Bgr = (225, 240, 245)
 TAIL_LAMP: Bgr = (40, 35, 190)
 _LIGHT = np.array([-0.35, 0.80, -0.48])
-"""Towards the sun: from the upper left, behind the camera."""
+"""Direction to the sun: upper left, behind the camera."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A flat convex polygon. ``normal`` None: always drawn (lamps, trim on a face that is seen)."""
+    """A flat convex polygon. Without ``normal`` it is always drawn (lamps and trim on a visible face)."""
 
     points: NDArray[np.float64]
     color: Bgr
@@ -41,7 +41,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A vehicle's shape as seen with this end towards the camera."""
+    """The body of a vehicle with one end towards the camera."""
 
     faces: tuple[Face, ...]
     width_m: float
@@ -51,7 +51,7 @@ class Body:
 
 
 def build_body(kind: str, color: Bgr, *, facing: Literal["front", "rear"]) -> Body:
-    """Build the vehicle ``kind`` (a key of ``SHAPES``, or ``motorcycle``) with that end towards the camera."""
+    """Build a vehicle of this ``kind`` (a key of ``SHAPES``, or ``motorcycle``) with this end towards the camera."""
     if kind == "motorcycle":
         return _motorcycle(color)
     shape = SHAPES[kind]
@@ -67,14 +67,14 @@ def build_body(kind: str, color: Bgr, *, facing: Literal["front", "rear"]) -> Bo
 
 
 def shaded(color: Bgr, normal: NDArray[np.float64]) -> Bgr:
-    """Return the colour as the sun and the sky light a face with this normal."""
+    """Return the colour of a face with this normal, lit by the sun and the sky."""
     light = 0.62 + 0.46 * max(0.0, float(normal @ _LIGHT)) + 0.08 * float(normal[1])
     b, g, r = (min(255, int(channel * light)) for channel in color)
     return b, g, r
 
 
 class _Builder:
-    """Collects faces, far to near, turning u (from the front bumper) into z (from the end that is seen)."""
+    """Collects faces from far to near; converts u (distance from the front bumper) to z (from the visible end)."""
 
     def __init__(self, shape: Shape, color: Bgr, facing: Literal["front", "rear"]) -> None:
         self.shape = shape
@@ -95,7 +95,7 @@ class _Builder:
         self.faces.append(Face(array, shaded(color, unit), unit))
 
     def underside(self) -> None:
-        """Draw the dark room under the car and the tyres as seen from the end."""
+        """Add the dark underside and the tyres as seen from the end."""
         half, radius = self.shape.width / 2, self.shape.wheel_radius
         floor = self.shape.deck[0].y + 0.05
         self.add([(-half, 0.02, 0.5), (half, 0.02, 0.5), (half, floor, 0.3), (-half, floor, 0.3)], (30, 29, 28))
@@ -104,7 +104,7 @@ class _Builder:
             self.add([(outer, 0, 0.45), (inner, 0, 0.45), (inner, radius, 0.2), (outer, radius, 0.2)], TYRE)
 
     def extrude(self, line: Sequence[Segment], *, is_cabin: bool = False) -> None:
-        """Draw both flanks, then the strips between consecutive points, the far ones first."""
+        """Add both flanks, then the strips between consecutive points, from far to near."""
         self._flanks(line, is_cabin=is_cabin)
         strips = list(pairwise(line))
         for first, second in strips[::-1] if self.facing == "front" else strips:
@@ -121,7 +121,7 @@ class _Builder:
             self._pane(quad, unit)
 
     def _pane(self, quad: Sequence[Vec3], normal: NDArray[np.float64]) -> None:
-        """Inset the glass in its frame and lay a band of reflected sky across it."""
+        """Add a window with a frame and a band of reflected sky."""
         corners = np.array(quad)
         pane = _bilinear(corners, [(0.05, 0.07), (0.95, 0.07), (0.95, 0.93), (0.05, 0.93)])
         sheen = _bilinear(corners, [(0.05, 0.60), (0.95, 0.42), (0.95, 0.93), (0.05, 0.93)])
@@ -156,7 +156,7 @@ class _Builder:
         self.add(rim, color, (side, 0.0, 0.0))
 
     def end_details(self) -> None:
-        """Lamps, grille or boot line, bumper and mirrors on the end that is seen."""
+        """Add lamps, grille or boot line, bumper and mirrors to the visible end."""
         half = self.shape.width / 2
         front = self.facing == "front"
         lamp_y = self.shape.lamp_y[0 if front else 1]
@@ -187,7 +187,7 @@ class _Builder:
             self.add([(x0, y0, z), (x1, y0 + 0.02, z), (x1, y1, z), (x0, y1 - 0.02, z)], self.color, (0, 0, -1))
 
     def _plane(self, x0: float, x1: float, y0: float, y1: float, color: Bgr) -> None:
-        z = -0.01  # just before the end's own face
+        z = -0.01  # slightly in front of the face of the end
         self.add([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)], color)
 
 
@@ -197,13 +197,13 @@ def _scaled(color: Bgr, share: float) -> Bgr:
 
 
 def _bilinear(quad: NDArray[np.float64], places: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
-    """Return points inside a quad (near left, near right, far right, far left) at ``(across, along)`` shares."""
+    """Return points inside a quad (near left, near right, far right, far left) at ``(across, along)`` fractions."""
     a, b, c, d = quad
     return np.array([(a * (1 - s) + b * s) * (1 - t) + (d * (1 - s) + c * s) * t for s, t in places])
 
 
 def _motorcycle(color: Bgr) -> Body:
-    """A motorcycle and its rider from behind: upright pieces at their own depths."""
+    """Build a motorcycle and its rider from behind, from upright polygons at different depths."""
     jacket: Bgr = (52, 44, 40)
     jeans: Bgr = (96, 66, 48)
     faces: list[Face] = []

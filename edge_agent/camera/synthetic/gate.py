@@ -1,4 +1,4 @@
-"""The scene in motion, with the exact truth about every frame."""
+"""Renders the moving scene and gives exact ground truth for every frame."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from edge_agent.types import Image
 from shared.plates import normalize_plate
 
 DARK = np.array((30.0, 28.0, 27.0))
-"""What a vehicle looks like deep in the garage."""
+"""Colour of a vehicle deep inside the garage."""
 DARK_AT_M = GARAGE_M + 4.0
-SEEN_BELOW_M = GARAGE_M
-"""Nearer than this a vehicle is out in the light, and truth begins to speak of it."""
-SMALLEST_BOX_PX = 12
+VISIBLE_BELOW_M = GARAGE_M
+"""A vehicle at a smaller distance is outside of the garage and part of the ground truth."""
+MIN_BOX_PX = 12
 NOISE_SIGMA = 2.2
 _SHADOW_STEPS_M = (0.34, 0.28, 0.22, 0.16, 0.10, 0.05, 0.01)
 _SHADOW_STEP = 22
@@ -37,21 +37,21 @@ class VehicleTruth:
     """One vehicle in one frame."""
 
     track: int
-    """Counts from 1 in order of appearance; stays with the vehicle."""
+    """Number of the vehicle, from 1 in order of appearance."""
     class_name: str
-    """In COCO's words: car, truck, motorcycle."""
+    """COCO class: car, truck or motorcycle."""
     kind: str
-    """Finer: sedan, van, …"""
+    """Body type: sedan, van, …"""
     xyxy: NDArray[np.float32]
     """The visible part of the vehicle, without its shadow, in pixels."""
     visible_ratio: float
-    """How much of its whole box lies in the picture, 0..1."""
+    """Fraction of its whole box that is inside the image, 0..1."""
     plate: str
-    """As printed, with spaces."""
+    """Plate text as printed, with spaces."""
     plate_quad: NDArray[np.float32] | None
-    """``(4, 2)`` pixels, clockwise from the top left as the plate is read; None while any corner is outside."""
+    """``(4, 2)`` pixels, clockwise from the top left of the plate; None while any corner is outside the image."""
     glyph_height_px: float
-    """How tall the plate's characters are in this frame."""
+    """Height of the plate's characters in this frame, in pixels."""
 
     @property
     def plate_normalized(self) -> str:
@@ -60,12 +60,12 @@ class VehicleTruth:
 
 @dataclass(frozen=True, slots=True)
 class _Vehicle:
-    """A trip and everything about it that does not change from frame to frame."""
+    """A trip and its properties that are the same in all frames."""
 
     trip: VehicleTrip
     body: Body
     vertices: Points
-    """All faces' points, one after another."""
+    """The points of all faces, concatenated."""
     starts: tuple[int, ...]
     centroids: Points
     normals: Points
@@ -73,7 +73,7 @@ class _Vehicle:
     plate: Image
     plate_size_m: tuple[float, float]
     glyph_ratio: float
-    """Share of the plate's height that the characters take."""
+    """Height of the characters as a fraction of the plate's height."""
 
     @property
     def class_name(self) -> str:
@@ -82,10 +82,10 @@ class _Vehicle:
 
 
 class SyntheticGate:
-    """A gate with vehicles, rendered frame by frame; the same seed gives the same pixels.
+    """A gate with vehicles, rendered frame by frame. The same seed gives the same pixels.
 
-    ``index`` counts frames from 0. With ``loop`` the round repeats for ever (sensor noise does not); without, frames
-    beyond ``frame_count`` raise IndexError.
+    ``index`` counts frames from 0. With ``loop``, the round repeats forever, with different sensor noise. Without it,
+    an index from ``frame_count`` on raises IndexError.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SyntheticGate:
         size: tuple[int, int] = (1280, 720),
         loop: bool = False,
     ) -> None:
-        """``vehicles`` is how many drive through in one round; eight fill a minute. ``size`` is width, height."""
+        """``vehicles``: number of vehicles in one round; eight take a minute. ``size``: width and height in pixels."""
         self.fps = fps
         self.width, self.height = size
         self.loop = loop
@@ -111,16 +111,16 @@ class SyntheticGate:
         self._vehicles = [_prepare(trip) for trip in self.trips]
 
     def render(self, index: int) -> Image:
-        """Draw frame ``index`` in BGR; a fresh array each time."""
+        """Return frame ``index`` in BGR, as a new array."""
         at_s = self._second(index)
         image = self._background.copy()
         self._signal(image, at_s)
         for vehicle, distance_m in self._present(at_s):
             self._draw(image, vehicle, distance_m)
-        return self._through_the_sensor(image, index, at_s)
+        return self._with_sensor_noise(image, index, at_s)
 
     def truth(self, index: int) -> list[VehicleTruth]:
-        """Say what is to be seen in frame ``index``; a vehicle in the dark or all but out of the picture is not."""
+        """Return the ground truth of frame ``index``, without vehicles in the dark or almost outside of the image."""
         truths = (self._truth(vehicle, distance_m) for vehicle, distance_m in self._present(self._second(index)))
         return sorted((truth for truth in truths if truth is not None), key=lambda truth: truth.track)
 
@@ -130,7 +130,7 @@ class SyntheticGate:
         return index % self.frame_count / self.fps
 
     def _present(self, at_s: float) -> list[tuple[_Vehicle, float]]:
-        """Return who is on the drive and how far away, the farthest first."""
+        """Return the vehicles on the drive with their distances in metres, farthest first."""
         placed = [(vehicle, vehicle.trip.distance_m(at_s)) for vehicle in self._vehicles]
         return sorted(
             ((vehicle, distance_m) for vehicle, distance_m in placed if distance_m is not None),
@@ -138,12 +138,12 @@ class SyntheticGate:
         )
 
     def _truth(self, vehicle: _Vehicle, distance_m: float) -> VehicleTruth | None:
-        if distance_m > SEEN_BELOW_M:
+        if distance_m > VISIBLE_BELOW_M:
             return None
         pixels = self._view.project(vehicle.vertices + np.array((vehicle.trip.offset_x_m, 0.0, distance_m)))
         box = self._view.clipped_box(pixels)
         width_px, height_px = box[2] - box[0], box[3] - box[1]
-        if width_px < SMALLEST_BOX_PX or height_px < SMALLEST_BOX_PX:
+        if width_px < MIN_BOX_PX or height_px < MIN_BOX_PX:
             return None
         whole = np.prod(pixels.max(axis=0) - pixels.min(axis=0))
         quad = self._plate_quad(vehicle, distance_m)
@@ -185,7 +185,7 @@ class SyntheticGate:
         self._paste_plate(image, vehicle, self._plate_quad(vehicle, distance_m), light)
 
     def _shadow(self, image: Image, vehicle: _Vehicle, distance_m: float) -> None:
-        """Darken the ground beside and below in soft steps."""
+        """Darken the ground below and next to a vehicle in soft steps."""
         half, length, x = vehicle.body.shadow_half_width_m, vehicle.body.length_m, vehicle.trip.offset_x_m
         outlines = [
             self._view.project(
@@ -211,7 +211,7 @@ class SyntheticGate:
         cv2.multiply(area, cv2.cvtColor(light, cv2.COLOR_GRAY2BGR), dst=area, scale=1 / 255)
 
     def _paste_plate(self, image: Image, vehicle: _Vehicle, quad: Points, light: float) -> None:
-        """Warp the drawn plate onto its place, averaging where it shrinks."""
+        """Warp the plate onto the vehicle, downscaled by averaging."""
         x0, y0 = (max(0, int(v)) for v in quad.min(axis=0))
         x1, y1 = int(min(self.width, quad[:, 0].max() + 2)), int(min(self.height, quad[:, 1].max() + 2))
         if x1 - x0 < 3 or y1 - y0 < 3 or x0 >= x1 or y0 >= y1:
@@ -240,8 +240,8 @@ class SyntheticGate:
             centre = self._view.project([(x, y + height_m, z)])[0]
             cv2.circle(image, (round(centre[0]), round(centre[1])), radius, color, -1, cv2.LINE_AA)
 
-    def _through_the_sensor(self, image: Image, index: int, at_s: float) -> Image:
-        """Let the daylight drift a little and add the sensor's noise, in one pass."""
+    def _with_sensor_noise(self, image: Image, index: int, at_s: float) -> Image:
+        """Apply a slow drift of the daylight and the sensor noise, in one pass."""
         turns = 2 * np.pi * at_s / self.duration_s
         gain = 1.0 + 0.022 * np.sin(turns) + 0.010 * np.sin(5 * turns + 1.0)
         rng = np.random.default_rng([self._seed, 2, index])
@@ -251,12 +251,12 @@ class SyntheticGate:
 
 
 def _light_at(distance_m: float) -> float:
-    """Return 1 outside the garage, 0 deep in it."""
+    """Return the brightness, from 1 outside of the garage to 0 deep inside."""
     return float(np.clip((DARK_AT_M - distance_m) / (DARK_AT_M - GARAGE_M), 0.0, 1.0)) ** 1.5
 
 
 def _noise_plane(height: int, width: int, rng: np.random.Generator) -> Image:
-    """Return noise around the middle grey, larger than the picture so that each frame takes another part."""
+    """Return noise around mid-grey, larger than the image, so that each frame uses a different part."""
     grey = rng.normal(0, NOISE_SIGMA, (height, width, 1))
     color = rng.normal(0, NOISE_SIGMA * 0.5, (height, width, 3))
     return np.clip(np.rint(grey + color) + _NOISE_MIDDLE, 0, 255).astype(np.uint8)

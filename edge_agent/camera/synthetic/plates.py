@@ -1,7 +1,7 @@
-"""Number plates: texts in several countries' patterns, drawn large enough to be warped onto a vehicle.
+"""Number plates: random texts in the patterns of several countries, and their images.
 
-Letters that look like digits (I, O, Q) are left out, as many countries do, and so is nought, which OpenCV's font
-slashes.
+Letters that look like digits (I, O, Q) are not used, as in many countries. Zero is not used either, because OpenCV's
+font draws it with a slash.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _MARGIN_PX = 14
 
 @dataclass(frozen=True, slots=True)
 class PlateStyle:
-    """How one kind of plate looks. Sizes in millimetres, which are also pixels of the drawn plate."""
+    """The design of a plate. Sizes are in millimetres, which are also pixels of the plate's image."""
 
     pattern: str
-    """``L`` a letter, ``D`` a digit, anything else stands for itself."""
+    """``L`` is a letter, ``D`` a digit; other characters are literal."""
     width: int
     height: int
     glyph_height: int
     scale: float = 1.3
-    """How much larger than life it hangs on the vehicle, so that it can be read without a zoom lens."""
+    """Enlargement on the vehicle, so that the plate is legible without a zoom lens."""
     background: Bgr = (242, 244, 246)
     ink: Bgr = (25, 22, 20)
     band: Bgr | None = None
@@ -50,7 +50,7 @@ STYLES: dict[str, PlateStyle] = {
 
 
 def plate_text(style: PlateStyle, rng: np.random.Generator) -> str:
-    """Invent a text in this style's pattern."""
+    """Return a random text in this style's pattern."""
     alphabets = {"L": LETTERS, "D": DIGITS}
     return "".join(
         alphabets[mark][int(rng.integers(len(alphabets[mark])))] if mark in alphabets else mark
@@ -59,7 +59,7 @@ def plate_text(style: PlateStyle, rng: np.random.Generator) -> str:
 
 
 def draw_plate(text: str, style: PlateStyle) -> Image:
-    """Draw the plate face-on, one pixel a millimetre."""
+    """Return a front view of the plate at one pixel per millimetre."""
     plate = np.full((style.height, style.width, 3), style.background, np.uint8)
     left, top = _draw_band(plate, style)
     glyphs = _glyphs(text, style)
@@ -75,7 +75,7 @@ def draw_plate(text: str, style: PlateStyle) -> Image:
 
 
 def _draw_band(plate: Image, style: PlateStyle) -> tuple[int, int]:
-    """Draw the coloured band and the caption; return where the text's room begins (x, y)."""
+    """Draw the coloured band and the caption; return the left and top margin (x, y) of the text."""
     if style.band is None:
         if style.caption:
             _caption(plate, style.caption, x=style.width // 2, y=16, height=15, color=style.ink)
@@ -98,7 +98,7 @@ def _caption(plate: Image, text: str, *, x: int, y: int, height: int, color: Bgr
 
 
 def _glyphs(text: str, style: PlateStyle) -> Image:
-    """Return the text as a mask, 255 where ink, cropped to the glyphs, as tall as the style asks."""
+    """Return the text as a mask (255 for ink), cropped to the glyphs and scaled to the style's glyph height."""
     scale = style.glyph_height * 3 / 22.0
     canvas = np.zeros((style.glyph_height * 6, style.glyph_height * 4 * len(text)), np.uint8)
     thickness = max(2, round(scale * 2.4))

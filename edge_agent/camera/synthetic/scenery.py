@@ -1,4 +1,4 @@
-"""The empty scene, drawn once: a driveway out of a garage, seen from above the gate."""
+"""Draws the empty scene: the driveway of a garage, seen from above the gate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Bgr = tuple[int, int, int]
 GARAGE_M = 31.0
 ROAD_HALF_WIDTH_M = 3.9
 SIGNAL_AT = (-4.45, 2.15, 12.6)
-"""Where the signal's lamps hang, in the world."""
+"""World position of the signal's lamps."""
 _GROUND_X_M = 14.0
 _GROUND_Z_M = (4.0, 44.0)
 _PIXELS_PER_M = 44
@@ -26,7 +26,7 @@ _OVERSAMPLED = 2
 
 
 def draw_scenery(view: Perspective, *, rng: np.random.Generator) -> Image:
-    """Return the still background at the view's size, signal unlit."""
+    """Return the static background at the size of the view, with the signal off."""
     large = Perspective(view.width_px * _OVERSAMPLED, view.height_px * _OVERSAMPLED)
     image = _ground(large, rng)
     _garage(image, large, rng)
@@ -38,7 +38,7 @@ def draw_scenery(view: Perspective, *, rng: np.random.Generator) -> Image:
 
 
 def fill(image: Image, pixels: Points, color: Iterable[float]) -> None:
-    """Fill a convex polygon with smooth edges, at a sixteenth of a pixel."""
+    """Fill a convex polygon with anti-aliased edges, with a resolution of 1/16 pixel."""
     points = np.round(pixels * 16).astype(np.int32)
     cv2.fillConvexPoly(image, points, tuple(int(c) for c in color), cv2.LINE_AA, 4)
 
@@ -48,7 +48,7 @@ def _quad(view: Perspective, x: tuple[float, float], y: tuple[float, float], z: 
 
 
 def _ground(view: Perspective, rng: np.random.Generator) -> Image:
-    """Paint the ground from above, then lay it into the picture."""
+    """Draw the ground from above and project it into the image."""
     texture = _ground_from_above(rng)
     near, far = _GROUND_Z_M
     corners = view.project(
@@ -86,7 +86,7 @@ def _ground_from_above(rng: np.random.Generator) -> Image:
 
 
 def _mottled(height: int, width: int, color: Bgr, strength: float, rng: np.random.Generator) -> Image:
-    """Return a plain colour broken up at several scales."""
+    """Return a colour with noise at several scales."""
     field: NDArray[Any] = np.zeros((height, width), np.float32)
     for cells, share in ((6, 0.30), (60, 0.25), (300, 0.30)):
         rough = rng.normal(size=(max(2, cells * height // width), cells)).astype(np.float32)
@@ -106,7 +106,7 @@ def _column(x_m: float) -> int:
 def _strip(  # noqa: PLR0917
     ground: Image, x_m: float, width_m: float, z_m: tuple[float, float], color: Bgr, rng: np.random.Generator
 ) -> None:
-    """Paint a strip along the road, worn so that the ground shows through."""
+    """Draw a worn strip along the road, through which the ground is partly visible."""
     area = ground[_row(z_m[1]) : _row(z_m[0]), _column(x_m - width_m / 2) : _column(x_m + width_m / 2)]
     cover = np.clip(0.80 + 0.16 * rng.normal(size=area.shape[:2]), 0.3, 1.0)[..., None]
     area[:] = (area * (1 - cover) + np.array(color) * cover).astype(np.uint8)
@@ -121,7 +121,7 @@ def _arrow(ground: Image, x_m: float, tip_m: float, tail_m: float) -> None:
 
 
 def _wear(ground: Image, rng: np.random.Generator) -> None:
-    """Darken the wheel tracks, add patches, cracks, a manhole."""
+    """Darken the wheel tracks and add cracks, a patch and a manhole cover."""
     shade: NDArray[Any] = np.ones(ground.shape[:2], np.float32)
     columns = np.arange(ground.shape[1]) / _PIXELS_PER_M - _GROUND_X_M
     for drive_x_m in (-DRIVE_OFFSET_M, DRIVE_OFFSET_M):
@@ -144,7 +144,7 @@ def _wear(ground: Image, rng: np.random.Generator) -> None:
 
 
 def _garage(image: Image, view: Perspective, rng: np.random.Generator) -> None:
-    """Draw the building's front with its dark opening."""
+    """Draw the front of the building with the dark opening."""
     wall = _quad(view, (-40, 40), (0, 12), GARAGE_M)
     fill(image, wall, (150, 164, 176))
     bottom = int(view.project([(0, 0, GARAGE_M)])[0, 1])
@@ -172,7 +172,7 @@ def _garage(image: Image, view: Perspective, rng: np.random.Generator) -> None:
 
 
 def _opening(image: Image, view: Perspective) -> None:
-    """Darken the way into the garage, the more the higher."""
+    """Draw the opening of the garage, darker towards the top."""
     (x0, y0), (x1, y1) = view.project([(-ROAD_HALF_WIDTH_M, 3.2, GARAGE_M), (ROAD_HALF_WIDTH_M, 0, GARAGE_M)])
     top, bottom = max(0, int(y0)), int(y1)
     ramp = np.linspace(0, 1, bottom - top)[:, None, None] ** 2
@@ -196,7 +196,7 @@ def _hedges(image: Image, view: Perspective, rng: np.random.Generator) -> None:
 def _box(  # noqa: PLR0917
     image: Image, view: Perspective, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], color: Bgr
 ) -> None:
-    """Draw an upright box: roof where it is below the camera, the inner flank, the near face."""
+    """Draw an upright box: the inner flank, the roof and the front."""
     inner = x[1] if x[1] < 0 else x[0]
     flank = [(inner, y[0], z[0]), (inner, y[0], z[1]), (inner, y[1], z[1]), (inner, y[1], z[0])]
     fill(image, view.project(flank), [c * 0.72 for c in color])
@@ -206,7 +206,7 @@ def _box(  # noqa: PLR0917
 
 
 def _booth(image: Image, view: Perspective) -> None:
-    """Draw the attendant's booth on the left."""
+    """Draw the booth on the left."""
     shadow = [(-6.6, 0, 16.2), (-5.0, 0, 16.2), (-4.6, 0, 19.2), (-6.6, 0, 19.2)]
     overlay = image.copy()
     fill(overlay, view.project(shadow), (40, 42, 42))
@@ -220,7 +220,7 @@ def _booth(image: Image, view: Perspective) -> None:
 
 
 def _barrier(image: Image, view: Perspective) -> None:
-    """Draw the barrier with its boom up, and the post of the signal with dark lamps."""
+    """Draw the barrier with its boom raised, and the post of the signal with its lamps off."""
     x, y, z = SIGNAL_AT
     fill(image, _quad(view, (x - 0.04, x + 0.04), (0, y), z), (88, 90, 92))
     fill(image, _quad(view, (x - 0.15, x + 0.15), (y - 0.32, y + 0.32), z), (36, 36, 36))
@@ -236,7 +236,7 @@ def _barrier(image: Image, view: Perspective) -> None:
 
 
 def _vignette(image: Image) -> Image:
-    """Let the corners fall off as a cheap lens does, and soften by half a pixel."""
+    """Darken the corners as a simple lens does, and blur slightly."""
     height, width = image.shape[:2]
     y, x = np.mgrid[-1 : 1 : complex(height), -1 : 1 : complex(width)]
     falloff = (1.03 - 0.13 * (x**2 + y**2))[..., None]

@@ -1,4 +1,4 @@
-"""Who drives through the gate, and where each vehicle is at any moment of one round."""
+"""The timetable of the vehicles, and the position of each at any time of a round."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edge_agent.camera.synthetic.plates import STYLES, plate_text
 Bgr = tuple[int, int, int]
 
 FAR_M = 37.0
-"""Inside the dark of the garage."""
+"""Distance of the start of a trip out of the garage, in the dark."""
 NEAR_M = 1.5
-"""The end facing the camera has passed below the picture."""
+"""Distance at which the near end of a vehicle is below the image."""
 STOP_LINE_M = 11.6
 DRIVE_OFFSET_M = 1.75
 TAIL_S = 1.0
@@ -24,7 +24,7 @@ TAIL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place in the timetable."""
+    """One entry of the timetable."""
 
     start_s: float
     kind: str
@@ -44,7 +44,7 @@ TIMETABLE: tuple[Slot, ...] = (
     Slot(47.6, "pickup", "in", "es", 6.2),
     Slot(54.4, "hatchback", "out", "ro", 7.2),
 )
-"""Eight trips in a minute: one stops at the barrier, two pass side by side."""
+"""Eight trips in a minute: one vehicle stops at the barrier, two pass side by side."""
 ROUND_S = 60.0
 
 PAINTS: tuple[Bgr, ...] = (
@@ -55,7 +55,7 @@ PAINTS: tuple[Bgr, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class VehicleTrip:
-    """One vehicle's drive through the picture. ``track`` counts from 1 in order of appearance."""
+    """One vehicle's trip through the image. ``track`` counts from 1 in order of appearance."""
 
     track: int
     kind: str
@@ -69,7 +69,7 @@ class VehicleTrip:
 
     @property
     def offset_x_m(self) -> float:
-        """People drive on the right: those who come in are on the left of the picture."""
+        """Traffic drives on the right, so incoming vehicles are on the left of the image."""
         return -DRIVE_OFFSET_M if self.heading == "in" else DRIVE_OFFSET_M
 
     @property
@@ -77,7 +77,7 @@ class VehicleTrip:
         return self.start_s + (FAR_M - NEAR_M) / self.speed_m_s + (self.wait_s + _BRAKE_S if self.wait_s else 0.0)
 
     def distance_m(self, at_s: float) -> float | None:
-        """Return how far from the camera its near end is; None before and after the trip."""
+        """Return the distance of the near end from the camera; None before and after the trip."""
         if not self.start_s <= at_s <= self.end_s:
             return None
         driven_s = at_s - self.start_s
@@ -87,13 +87,13 @@ class VehicleTrip:
         return FAR_M - driven_m if self.heading == "in" else NEAR_M + driven_m
 
     def waits_until_s(self) -> float | None:
-        """Return when the signal turns green for it; None where it need not stop."""
+        """Return the time at which the signal turns green for the vehicle; None if it does not stop."""
         if not self.wait_s:
             return None
         return self.start_s + (FAR_M - STOP_LINE_M) / self.speed_m_s + _BRAKE_S / 2 + self.wait_s
 
     def _with_stop(self, elapsed_s: float) -> float:
-        """Return the seconds it would have taken at full speed: brake evenly, stand, speed up evenly."""
+        """Return the equivalent driving time at full speed, with constant braking, a stop and constant acceleration."""
         stop_s = (FAR_M - STOP_LINE_M) / self.speed_m_s
         brake_from_s = stop_s - _BRAKE_S / 2
         if elapsed_s <= brake_from_s:
@@ -110,14 +110,14 @@ class VehicleTrip:
 
 
 _BRAKE_S = 1.6
-"""Seconds from full speed to standing, and from standing to full speed; together they cost this much time."""
+"""Duration of braking and of accelerating. Together they delay the vehicle by this time."""
 
 
 def make_schedule(*, seed: int, vehicles: int) -> tuple[list[VehicleTrip], float]:
-    """Return the trips of one round, and the round's length in seconds.
+    """Return the trips of one round, and its duration in seconds.
 
-    The timetable is the same for every seed; colours and plates are not. More vehicles than the timetable has begin it
-    again; fewer end the round early.
+    The timetable is the same for every seed; colours and plates differ. With more vehicles, the timetable repeats; with
+    fewer, the round ends early.
     """
     rng = np.random.default_rng(seed)
     trips: list[VehicleTrip] = []
@@ -143,7 +143,7 @@ def make_schedule(*, seed: int, vehicles: int) -> tuple[list[VehicleTrip], float
 
 
 def _paints(rng: np.random.Generator) -> Iterator[Bgr]:
-    """Yield all colours in one shuffled order, over and over, so that neighbours never look alike."""
+    """Yield all colours in one shuffled order repeatedly, so that consecutive vehicles differ."""
     order = rng.permutation(len(PAINTS))
     while True:
         for index in order:

@@ -1,4 +1,4 @@
-"""What distinguishes one kind of vehicle from another: roof lines and measures, in metres."""
+"""Shapes of the vehicle types: roof lines and dimensions, in metres."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the roof line, from the previous point to ``(u, y)``; u counts from the front bumper."""
+    """A segment of the roof line, from the previous point to ``(u, y)``; u is the distance from the front bumper."""
 
     u: float
     y: float
@@ -19,19 +19,19 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What distinguishes one kind of vehicle from another."""
+    """Dimensions of one vehicle type."""
 
     class_name: Literal["car", "truck", "motorcycle"]
     width: float
     length: float
     deck: Sequence[Segment]
-    """Front bumper to rear bumper along the lower body."""
+    """The lower body from the front to the rear bumper."""
     cabin: Sequence[Segment] = field(default_factory=tuple)
-    """Foot of the windscreen, over the roof, to the foot of the rear window; empty where the deck has it all."""
+    """The cabin from the base of the windscreen to the base of the rear window; empty if the deck includes it."""
     axles: tuple[float, float] = (0.9, 3.6)
     wheel_radius: float = 0.33
     plate_y: tuple[float, float] = (0.48, 0.72)
-    """Height of the plate's centre: front, rear."""
+    """Height of the centre of the plate, front and rear."""
     lamp_y: tuple[float, float] = (0.62, 0.86)
 
 

@@ -1,4 +1,4 @@
-"""The synthetic scene as a frame source: in step with the clock like a camera, or as fast as it renders like a file."""
+"""The synthetic scene as a frame source: in real time like a camera, or as fast as possible like a file."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Pixels = Annotated[int, Field(ge=64, le=4096)]
 
 
 class GateOptions(Settings):
-    """What may follow ``synthetic:gate?``, as ``name=value`` joined by ``&``."""
+    """Options after ``synthetic:gate?``, as ``name=value`` joined by ``&``."""
 
     seed: int = Field(default=1, ge=0, le=2**31, description="Colours, plates, textures and noise.")
-    vehicles: int = Field(default=8, ge=0, le=1000, description="Passages in one round; eight fill a minute.")
+    vehicles: int = Field(default=8, ge=0, le=1000, description="Vehicles in one round; eight take a minute.")
     fps: float = Field(default=25.0, ge=1, le=240)
     size: Annotated[tuple[Pixels, Pixels], BeforeValidator(_parse_size)] = (1280, 720)
-    live: bool | None = Field(default=None, description="In step with the clock; by default as the settings' ``pace``.")
-    loop: bool | None = Field(default=None, description="Begin again after a round; by default as ``live``.")
+    live: bool | None = Field(default=None, description="Render in real time; by default as the setting ``pace``.")
+    loop: bool | None = Field(default=None, description="Start again after a round; by default as ``live``.")
 
 
 def open_synthetic(
@@ -49,7 +49,7 @@ def open_synthetic(
     start_time: datetime | None = None,
     wait: Callable[[float], object] | None = None,
 ) -> SyntheticSource:
-    """Open ``synthetic:gate[?options]``; raise ConfigurationError naming the option that is wrong."""
+    """Open ``synthetic:gate[?options]``; raise ConfigurationError for an unknown scene or an invalid option."""
     scene, _, query = text.partition(":")[2].partition("?")
     if scene not in SCENES:
         raise ConfigurationError(f"there is no synthetic scene {scene!r}; expected synthetic:{SCENES[0]}")
@@ -76,9 +76,9 @@ def _options(text: str, query: str) -> GateOptions:
 
 
 class SyntheticSource:
-    """Frames of a ``SyntheticGate``; frame ``number`` is the scene's index plus one, so that truth can be looked up.
+    """Frames of a ``SyntheticGate``. A frame's ``number`` is the index in the scene plus one, for the ground truth.
 
-    Live, a late reader skips to the frame of the moment; otherwise every frame comes, as fast as it is asked for.
+    If live, a late reader skips to the current frame; otherwise every frame is delivered, as fast as it is read.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SyntheticSource:
         self._closed = Event()
         self._wait = wait or self._closed.wait
         self._start_time = (start_time or (clock.now() if live else REPLAY_START)).astimezone(UTC)
-        self._began_at_s: float | None = None
+        self._started_at_s: float | None = None
         self._next_index = 0
         self._last_frame_at: datetime | None = None
         self._info = StreamInfo(
@@ -121,7 +121,7 @@ class SyntheticSource:
         return Frame(
             number=index + 1,
             timestamp=self._last_frame_at,
-            time_s=time_s + (self._began_at_s or 0.0),
+            time_s=time_s + (self._started_at_s or 0.0),
             picture=ArrayPicture(self.gate.render(index)),
         )
 
@@ -141,11 +141,11 @@ class SyntheticSource:
         self._closed.set()
 
     def _wait_until_due(self, timeout_s: float) -> bool:
-        """Wait for the next frame's moment, or skip to the newest one if that has passed; False if none is due."""
+        """Wait until the next frame is due, or skip to the current one; return False if none is due in time."""
         now_s = self._clock.monotonic()
-        if self._began_at_s is None:
-            self._began_at_s = now_s
-        elapsed_s = now_s - self._began_at_s
+        if self._started_at_s is None:
+            self._started_at_s = now_s
+        elapsed_s = now_s - self._started_at_s
         due_in_s = self._next_index / self.gate.fps - elapsed_s
         if due_in_s > 0:
             self._wait(min(due_in_s, timeout_s))

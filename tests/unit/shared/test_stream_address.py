@@ -1,4 +1,4 @@
-"""Addresses reach the camera whole and everybody else without their secrets."""
+"""Parsing of camera addresses, and masking of their credentials."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs",
         ("rtsp://cam/stream@hd", "rtsp://cam/stream@hd", "rtsp://cam/stream@hd"),
     ],
 )
-def test_edge_31_addresses_are_split(text: str, url: str, shown: str) -> None:
-    """However the password is written, FFmpeg gets it encoded and people do not get it."""
+def test_edge_31_addresses_are_parsed(text: str, url: str, shown: str) -> None:
+    """For every spelling of the password, FFmpeg's address has it encoded and the shown one does not contain it."""
     address = parse_address(text)
     assert (address.url, address.shown) == (url, shown)
 
@@ -64,32 +64,32 @@ def test_edge_31_addresses_are_split(text: str, url: str, shown: str) -> None:
 )
 @pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https"])
 @pytest.mark.parametrize("host", ["192.0.2.7:8554", "[::1]", "camera.example"])
-def test_edge_07_a_login_always_holds_its_colon(scheme: str, host: str, userinfo: str, login: str) -> None:
-    """FFmpeg drops a login without a colon, so an empty password is written as one; nothing of it is shown."""
+def test_edge_07_user_info_always_contains_a_colon(scheme: str, host: str, userinfo: str, login: str) -> None:
+    """FFmpeg ignores user info without a colon, so an empty password is added; nothing of it is shown."""
     address = parse_address(f"{scheme}://{userinfo}@{host}/live/1")
     assert address.url == f"{scheme}://{login}@{host}/live/1"
     assert address.shown == f"{scheme}://***@{host}/live/1"
     assert address.has_login
 
 
-def test_edge_07_a_short_user_name_without_a_password_does_not_garble_messages() -> None:
-    """Only secrets are masked in a text."""
+def test_edge_07_short_user_name_without_a_password_is_not_masked() -> None:
+    """Masking a short user name would garble other texts."""
     assert parse_address("rtsp://me:@cam/1").mask("no camera answers") == "no camera answers"
 
 
 @pytest.mark.parametrize(
     "text", ["rtsp:/cam", "rtsp://", "rtsp:///path", "rtsp://me:secret@", "rtsp://me:secret@/x", "rtsp:cam"]
 )
-def test_addresses_without_a_host_are_refused_without_their_password(text: str) -> None:
-    """The error says what an address looks like and keeps the secret."""
+def test_address_without_a_host_is_rejected_without_its_password(text: str) -> None:
+    """The error shows the expected form and does not contain the password."""
     with pytest.raises(ConfigurationError, match="rtsp://HOST") as caught:
         parse_address(text)
     assert "secret" not in str(caught.value)
 
 
 @given(user=st.from_regex(r"[a-z]{1,8}", fullmatch=True), password=PASSWORDS)
-def test_edge_31_an_encoded_password_is_never_shown(user: str, password: str) -> None:
-    """Whatever the password is: not in what is shown, not in the repr, not in a text that quotes it."""
+def test_edge_31_encoded_password_is_never_shown(user: str, password: str) -> None:
+    """No password appears in the shown address, in the repr, or in a masked text."""
     encoded = quote(password, safe="")
     address = parse_address(f"rtsp://{user}:{encoded}@camera.example:554/live/1")
     assert address.shown == "rtsp://***@camera.example:554/live/1"
@@ -104,7 +104,7 @@ def test_edge_31_an_encoded_password_is_never_shown(user: str, password: str) ->
 
 @given(text=st.text(max_size=40))
 def test_any_text_is_an_address_or_a_configuration_error(text: str) -> None:
-    """Nothing a person types makes it fall over."""
+    """No text causes any other exception."""
     try:
         address = parse_address(f"rtsp://{text}")
     except ConfigurationError:
@@ -113,8 +113,8 @@ def test_any_text_is_an_address_or_a_configuration_error(text: str) -> None:
 
 
 @given(st.from_regex(r"[A-Za-z0-9@/?#!$%&]{6,16}", fullmatch=True))
-def test_edge_31_a_raw_password_before_a_sure_host_is_never_shown(password: str) -> None:
-    """Passwords pasted unencoded stay hidden too, in what is shown and in what is masked."""
+def test_edge_31_unencoded_password_before_an_unambiguous_host_is_never_shown(password: str) -> None:
+    """Unencoded passwords are hidden in the shown address and in masked texts."""
     address = parse_address(f"rtsp://admin:{password}@192.168.1.64:554/1")
     assert address.shown == "rtsp://***@192.168.1.64:554/1"
     assert password not in address.mask(f"error in rtsp://admin:{password}@192.168.1.64:554/1")
@@ -131,6 +131,6 @@ def test_edge_31_a_raw_password_before_a_sure_host_is_never_shown(password: str)
         ("gst:rtspsrc location=rtsp://me:secret@cam/1 ! appsink", "gst:rtspsrc location=rtsp://***@cam/1 ! appsink"),
     ],
 )
-def test_edge_31_source_texts_can_be_shown(text: str, shown: str) -> None:
-    """Whatever the source is, and however wrong."""
+def test_edge_31_redacted_source_texts_contain_no_credentials(text: str, shown: str) -> None:
+    """This includes sources of any kind and malformed addresses."""
     assert redact_source(text) == shown

@@ -1,4 +1,4 @@
-"""USB and GStreamer cameras, with OpenCV's capture played by a script."""
+"""USB and GStreamer cameras, with a fake of OpenCV's capture."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MJPG = float(int.from_bytes(b"MJPG", "little"))
 
 
 class FakeCapture:
-    """Gives the pictures of its script, then nothing more."""
+    """Returns the given pictures, then none."""
 
     def __init__(self, *pictures: Any, opens: bool = True, properties: dict[int, float] | None = None) -> None:
         self.pictures = list(pictures)
         self.opens = opens
         self.properties = properties or {}
-        self.asked: list[tuple[int | str, int]] = []
+        self.opened: list[tuple[int | str, int]] = []
         self.settings: dict[int, float] = {}
         self.released = 0
 
     def __call__(self, device: int | str, backend: int) -> FakeCapture:
-        self.asked.append((device, backend))
+        self.opened.append((device, backend))
         return self
 
     def isOpened(self) -> bool:  # noqa: N802
@@ -62,8 +62,8 @@ SETTINGS = SourceSettings(backoff_min_s=5, backoff_max_s=5)
 IMAGE = np.full((48, 64, 3), 90, np.uint8)
 
 
-def test_a_usb_camera_is_read() -> None:
-    """Its number goes to V4L2, the wishes are set, and pictures come with what the camera says of itself."""
+def test_usb_camera_is_read() -> None:
+    """The device is opened with V4L2, the options are set, and the stream information comes from the camera."""
     capture = FakeCapture(IMAGE, properties={cv2.CAP_PROP_FPS: 30.0, cv2.CAP_PROP_FOURCC: MJPG})
     source = open_usb(
         "usb:2?width=1280&height=720&fps=30&fourcc=MJPG", settings=SETTINGS, clock=SystemClock(), capture=capture
@@ -71,7 +71,7 @@ def test_a_usb_camera_is_read() -> None:
     frame = source.read(5.0)
     assert frame is not None
     assert frame.picture.bgr()[0, 0].tolist() == [90, 90, 90]
-    assert capture.asked[0] == (2, cv2.CAP_V4L2)
+    assert capture.opened[0] == (2, cv2.CAP_V4L2)
     assert capture.settings[cv2.CAP_PROP_FRAME_WIDTH] == 1280
     assert capture.settings[cv2.CAP_PROP_FRAME_HEIGHT] == 720
     assert capture.settings[cv2.CAP_PROP_FOURCC] == MJPG
@@ -82,17 +82,17 @@ def test_a_usb_camera_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["/dev/video3", "usb:/dev/video3"])
-def test_a_device_path_is_used_as_it_is(text: str) -> None:
-    """Paths by id keep their meaning when cameras are plugged in another order."""
+def test_device_path_is_passed_unchanged(text: str) -> None:
+    """Paths by id remain valid when cameras are connected in a different order."""
     capture = FakeCapture(IMAGE)
     source = open_usb(text, settings=SETTINGS, clock=SystemClock(), capture=capture)
     assert source.read(5.0) is not None
-    assert capture.asked[0][0] == "/dev/video3"
+    assert capture.opened[0][0] == "/dev/video3"
     source.close()
 
 
-def test_a_usb_camera_that_is_not_there_says_what_to_check() -> None:
-    """Plugged in, free, allowed: the three usual reasons."""
+def test_missing_usb_camera_error_lists_what_to_check() -> None:
+    """The error names the usual causes: not connected, in use, not permitted."""
     capture = FakeCapture(opens=False)
     source = open_usb("usb:0", settings=SETTINGS, clock=SystemClock(), capture=capture)
     while (error := source.status().error) is None:
@@ -112,25 +112,25 @@ def test_a_usb_camera_that_is_not_there_says_what_to_check() -> None:
         ("usb:0?fps=-1", "'fps'"),
     ],
 )
-def test_wrong_usb_texts_are_named(text: str, message: str) -> None:
-    """The slip and what would be right."""
+def test_invalid_usb_source_is_rejected(text: str, message: str) -> None:
+    """The error names the mistake and a valid form."""
     with pytest.raises(ConfigurationError, match=message):
         open_usb(text, settings=SETTINGS, clock=SystemClock(), capture=FakeCapture())
 
 
-def test_a_pipeline_is_read() -> None:
-    """The text after ``gst:`` goes to OpenCV whole."""
+def test_pipeline_is_read() -> None:
+    """The text after ``gst:`` is passed to OpenCV unchanged."""
     capture = FakeCapture(IMAGE)
     source = open_gstreamer(
         "gst:videotestsrc ! videoconvert ! appsink", settings=SETTINGS, clock=SystemClock(), capture=capture
     )
     assert source.read(5.0) is not None
-    assert capture.asked[0] == ("videotestsrc ! videoconvert ! appsink", cv2.CAP_GSTREAMER)
+    assert capture.opened[0] == ("videotestsrc ! videoconvert ! appsink", cv2.CAP_GSTREAMER)
     source.close()
 
 
-def test_a_pipeline_that_does_not_start_says_how_to_try_it() -> None:
-    """The error recommends GStreamer's own tool, which reports more than OpenCV."""
+def test_pipeline_that_does_not_start_recommends_gst_launch() -> None:
+    """GStreamer's own tool reports more than OpenCV."""
     source = open_gstreamer(
         "gst:nothing ! appsink", settings=SETTINGS, clock=SystemClock(), capture=FakeCapture(opens=False)
     )
@@ -140,21 +140,21 @@ def test_a_pipeline_that_does_not_start_says_how_to_try_it() -> None:
     source.close()
 
 
-def test_a_pipeline_must_end_in_appsink() -> None:
-    """OpenCV would wait for ever."""
+def test_pipeline_must_end_in_appsink() -> None:
+    """Without ``appsink``, OpenCV would wait forever."""
     with pytest.raises(ConfigurationError, match="appsink"):
         open_gstreamer("gst:videotestsrc ! fakesink", settings=SETTINGS, clock=SystemClock(), capture=FakeCapture())
 
 
 @pytest.mark.skipif(has_gstreamer(cv2.getBuildInformation()), reason="this OpenCV has GStreamer")
-def test_an_opencv_without_gstreamer_says_what_to_install() -> None:
-    """The wheel from PyPI cannot; the error says which one can."""
+def test_opencv_without_gstreamer_error_names_the_package() -> None:
+    """The error names the package to install instead of the wheel from PyPI."""
     with pytest.raises(ConfigurationError, match="apt install python3-opencv"):
         open_gstreamer("gst:videotestsrc ! appsink", settings=SETTINGS, clock=SystemClock())
 
 
 def test_gstreamer_is_recognised_in_the_build_information() -> None:
-    """Both spellings of the line."""
+    """The build information says YES or NO."""
     assert has_gstreamer("  Video I/O:\n    GStreamer:                   YES (1.20.3)\n")
     assert not has_gstreamer("  Video I/O:\n    GStreamer:                   NO\n")
 
@@ -168,7 +168,7 @@ def test_gstreamer_is_recognised_in_the_build_information() -> None:
     ],
 )
 def test_passwords_in_pipelines_are_masked(pipeline: str) -> None:
-    """In addresses and in properties."""
+    """Passwords are masked in addresses and in properties."""
     assert "hunter2" not in redact_pipeline(pipeline)
     assert "hunter2" not in open_and_name(pipeline)
 
@@ -180,16 +180,16 @@ def open_and_name(pipeline: str) -> str:
     return source.info().source
 
 
-def test_one_empty_read_is_forgiven_and_three_are_not() -> None:
-    """A hiccup on the bus is no lost camera."""
+def test_one_empty_read_is_tolerated_and_three_are_not() -> None:
+    """A single bus error does not end the connection."""
     connection = CaptureConnection(capture=FakeCapture(None, IMAGE), source="usb:0")
     assert connection.read().picture.width == 64
     with pytest.raises(ConnectionLostError, match="returns no frames; check that it is connected"):
         connection.read()
 
 
-def test_grey_and_four_channel_pictures_become_bgr() -> None:
-    """Thermal cameras give one channel, some converters four."""
+def test_grey_and_four_channel_images_are_converted_to_bgr() -> None:
+    """Thermal cameras deliver one channel, some converters four."""
     grey, rgba = np.full((4, 6), 50, np.uint8), np.full((4, 6, 4), 60, np.uint8)
     connection = CaptureConnection(capture=FakeCapture(grey, rgba, properties={cv2.CAP_PROP_FOURCC: -1.0}), source="x")
     assert connection.read().picture.bgr()[0, 0].tolist() == [50, 50, 50]

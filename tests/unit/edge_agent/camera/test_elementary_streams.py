@@ -1,4 +1,4 @@
-"""Bare video streams have no timestamps: they play at the rate that they announce."""
+"""Elementary streams have no timestamps: they are played at the rate that they declare."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ QUIET = {"x265-params": "log-level=none"}
         ("a.m4v", "mpeg4", {}),
     ],
 )
-def test_edge_11_a_bare_stream_plays_at_its_own_rate(
+def test_edge_11_elementary_stream_plays_at_its_declared_rate(
     tmp_path: Path, name: str, codec: str, options: dict[str, str], fps: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As its headers say, also with pictures out of order and with coded fields; without any warning."""
@@ -72,7 +72,7 @@ def test_edge_11_a_bare_stream_plays_at_its_own_rate(
 @pytest.mark.parametrize(
     ("name", "codec", "pixel_format"), [("a.mjpeg", "mjpeg", "yuvj420p"), ("a.h264", "libx264", "yuv420p")]
 )
-def test_edge_11_without_a_rate_the_default_is_taken_and_said(
+def test_edge_11_default_rate_is_used_and_logged_without_a_declared_rate(
     tmp_path: Path, name: str, codec: str, pixel_format: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """25 frames a second, one warning that names the setting."""
@@ -92,7 +92,7 @@ def test_edge_11_without_a_rate_the_default_is_taken_and_said(
     ("name", "codec", "pixel_format"),
     [("a.mjpeg", "mjpeg", "yuvj420p"), ("a.h264", "libx264", "yuv420p"), ("a.m4v", "mpeg4", "yuv420p")],
 )
-def test_edge_11_the_setting_goes_before_what_the_stream_says(
+def test_edge_11_setting_overrides_the_declared_rate(
     tmp_path: Path, name: str, codec: str, pixel_format: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Some cameras announce a wrong rate; who knows better can say so."""
@@ -103,14 +103,14 @@ def test_edge_11_the_setting_goes_before_what_the_stream_says(
     assert caplog.records == []
 
 
-def test_edge_11_the_setting_leaves_containers_alone(tmp_path: Path) -> None:
-    """MP4 has times of its own."""
+def test_edge_11_setting_does_not_affect_containers(tmp_path: Path) -> None:
+    """MP4 has timestamps."""
     path = raw(tmp_path / "a.mp4", "libx264", 10)
     assert times_of(path, elementary_stream_fps=50)[1][-1] == pytest.approx(2.9)
 
 
 @pytest.mark.parametrize(("ticks", "scale"), [(1, 180_000), (1000, 1)])
-def test_edge_11_a_nonsensical_rate_counts_as_none(
+def test_edge_11_implausible_rate_is_ignored(
     tmp_path: Path, ticks: int, scale: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """90,000 frames a second is a time base, and a frame in half an hour a slip."""
@@ -124,7 +124,7 @@ def test_edge_11_a_nonsensical_rate_counts_as_none(
 
 
 class Bits:
-    """The bits of a sequence parameter set (ITU-T H.264, section 7.3.2.1.1), read one by one."""
+    """Reads the bits of a sequence parameter set (ITU-T H.264, section 7.3.2.1.1)."""
 
     def __init__(self, nal: bytes) -> None:
         payload = nal.replace(b"\0\0\3", b"\0\0")
@@ -142,7 +142,7 @@ class Bits:
         return (1 << zeros) - 1 + (self.take(zeros) if zeros else 0)
 
     def to_vui(self) -> None:
-        """Go to ``vui_parameters_present_flag`` of a profile that x264 writes for 4:2:0."""
+        """Skip to ``vui_parameters_present_flag``, for a profile that x264 writes for 4:2:0."""
         self.take(8)
         profile = self.take(24) >> 16
         self.golomb()
@@ -168,7 +168,7 @@ class Bits:
 
 
 def rewritten(annex_b: bytes, tail: str) -> bytes:
-    """Replace what follows the VUI flag in every sequence parameter set."""
+    """Replace the data after the VUI flag in every sequence parameter set."""
     units: list[bytes] = []
     for nal in nal_units(annex_b):
         if nal[0] & 31 == 7:
@@ -198,5 +198,5 @@ def without_timing(annex_b: bytes) -> bytes:
 
 
 def with_timing(annex_b: bytes, *, ticks: int, scale: int) -> bytes:
-    """Announce ``scale / (2 * ticks)`` frames a second and nothing else."""
+    """Return VUI data that declares ``scale / (2 * ticks)`` frames per second only."""
     return rewritten(annex_b, f"1{'0' * 4}1{ticks:032b}{scale:032b}1{'0' * 4}")

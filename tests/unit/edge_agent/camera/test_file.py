@@ -1,4 +1,4 @@
-"""The file source: every picture, its own time, and clear words about what is wrong."""
+"""The file source: all frames with their presentation times, and clear errors."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def damaged(path: Path, *, at_ratio: float, share: float, seed: int = 3) -> Path
     return path
 
 
-def test_every_frame_comes_once_in_order_numbered_from_one(tmp_path: Path) -> None:
-    """Nothing is dropped or repeated, whatever the decoder's threads do."""
+def test_every_frame_is_delivered_once_in_order(tmp_path: Path) -> None:
+    """No frame is dropped or repeated with several decoder threads; numbers start at 1."""
     source = opened(make_clip(tmp_path / "a.mp4", numbered(60), 25), decode_threads=4)
     frames = frames_of(source)
     assert [frame.number for frame in frames] == list(range(1, 61))
@@ -56,43 +56,43 @@ def test_every_frame_comes_once_in_order_numbered_from_one(tmp_path: Path) -> No
     assert source.read(0.0) is None
 
 
-def test_time_is_the_files_own(tmp_path: Path) -> None:
-    """Timestamps follow presentation times from the given start."""
+def test_times_are_presentation_times(tmp_path: Path) -> None:
+    """Timestamps are the given start plus the presentation times."""
     frames = frames_of(opened(make_clip(tmp_path / "a.mp4", numbered(5), 12.5)))
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.08, 0.16, 0.24, 0.32])
     assert frames[-1].timestamp == START + timedelta(seconds=0.32)
 
 
 def test_edge_26_variable_frame_rate_is_kept(tmp_path: Path) -> None:
-    """A recording with uneven gaps plays with those gaps."""
+    """Uneven intervals between frames are kept."""
     times_s = [0.0, 0.1, 0.5, 0.52, 2.0]
     frames = frames_of(opened(make_clip(tmp_path / "a.mp4", numbered(5), times_s=times_s)))
     assert [frame.time_s for frame in frames] == pytest.approx(times_s, abs=0.001)
 
 
-def test_start_comes_from_the_container_when_not_given(tmp_path: Path) -> None:
-    """``creation_time`` says when a recording began."""
+def test_default_start_is_the_creation_time(tmp_path: Path) -> None:
+    """``creation_time`` of the container is the start of a recording."""
     path = make_clip(tmp_path / "a.mp4", numbered(2), created_at=datetime(2025, 2, 3, 4, 5, 6, tzinfo=UTC))
     assert frames_of(opened(path, start_time=None))[0].timestamp == datetime(2025, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
 def test_start_falls_back_to_the_modification_time(tmp_path: Path) -> None:
-    """A file that knows no date begins when it was last written."""
+    """A container without a creation time starts at the file's modification time."""
     path = make_clip(tmp_path / "a.avi", numbered(2), codec="mpeg4")
     os.utime(path, (1_700_000_000, 1_700_000_000))
     assert frames_of(opened(path, start_time=None))[0].timestamp == datetime.fromtimestamp(1_700_000_000, UTC)
 
 
-def test_two_runs_are_alike(tmp_path: Path) -> None:
-    """Replays are deterministic down to the pixel."""
+def test_two_runs_are_identical(tmp_path: Path) -> None:
+    """Replays give identical pixels and times."""
     path = make_clip(tmp_path / "a.mp4", moving_square(30))
     first, second = frames_of(opened(path)), frames_of(opened(path))
     assert [(f.number, f.timestamp) for f in first] == [(f.number, f.timestamp) for f in second]
     assert all(np.array_equal(a.picture.bgr(), b.picture.bgr()) for a, b in zip(first, second, strict=True))
 
 
-def test_info_says_what_the_file_is(tmp_path: Path) -> None:
-    """Size, rate, codec and length come from the container."""
+def test_info_describes_the_file(tmp_path: Path) -> None:
+    """Size, frame rate, codec and frame count come from the container."""
     info = opened(make_clip(tmp_path / "a.mp4", moving_square(10, width=320, height=240), 20)).info()
     assert (info.width, info.height, info.fps, info.frame_count) == (320, 240, 20.0, 10)
     assert info.resolution == "320x240"
@@ -100,8 +100,8 @@ def test_info_says_what_the_file_is(tmp_path: Path) -> None:
     assert info.source.endswith("a.mp4")
 
 
-def test_damage_in_the_middle_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What decodes is delivered; one line says where it broke."""
+def test_damage_in_the_middle_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Decodable frames are delivered; one log line names the position of the damage."""
     path = damaged(make_clip(tmp_path / "a.mp4", numbered(100, height=240)), at_ratio=0.33, share=0.05)
     with caplog.at_level(logging.WARNING):
         source = opened(path)
@@ -116,8 +116,8 @@ def test_damage_in_the_middle_is_one_warning(tmp_path: Path, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", None), ("a.avi", "mpeg4"), ("a.ts", None)])
-def test_a_cut_off_recording_is_played_to_where_it_ends(tmp_path: Path, name: str, codec: str | None) -> None:
-    """A power cut leaves half a file; that half is good."""
+def test_truncated_recording_is_played_to_its_end(tmp_path: Path, name: str, codec: str | None) -> None:
+    """The intact part of a file after a power failure is delivered, and the truncation is reported."""
     path = make_clip(tmp_path / name, numbered(100, height=240), codec=codec)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     source = opened(path)
@@ -126,8 +126,8 @@ def test_a_cut_off_recording_is_played_to_where_it_ends(tmp_path: Path, name: st
         assert "cut short" in (source.status().error or "")
 
 
-def test_a_whole_file_is_not_called_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No warning without a reason, whatever the container announces."""
+def test_intact_file_gives_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Intact files of any container give no damage warning."""
     for name in ("a.mp4", "a.mkv", "a.ts"):
         source = opened(make_clip(tmp_path / name, numbered(20)))
         frames_of(source)
@@ -136,8 +136,8 @@ def test_a_whole_file_is_not_called_damaged(tmp_path: Path, caplog: pytest.LogCa
     assert caplog.records == []
 
 
-def test_a_file_without_one_good_picture_is_an_error(tmp_path: Path) -> None:
-    """A container whose every packet is noise is named, not played as nothing."""
+def test_file_without_a_decodable_frame_is_rejected(tmp_path: Path) -> None:
+    """The error names a container whose packets are all damaged."""
     path = make_clip(tmp_path / "a.mkv", moving_square(20))
     damaged(path, at_ratio=0.07, share=0.92)
     with pytest.raises(ConfigurationError, match=r"a\.mkv"):
@@ -153,8 +153,8 @@ def test_a_file_without_one_good_picture_is_an_error(tmp_path: Path) -> None:
         ("half.mp4", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "cannot be read as video"),
     ],
 )
-def test_what_is_not_a_video_is_said_so(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    """The error names the file and what is wrong with it."""
+def test_file_that_is_not_a_video_is_rejected(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    """The error names the file and the reason."""
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=message) as caught:
@@ -162,8 +162,8 @@ def test_what_is_not_a_video_is_said_so(tmp_path: Path, name: str, content: byte
     assert name in str(caught.value)
 
 
-def test_sound_alone_is_not_a_video(tmp_path: Path) -> None:
-    """An audio file opens, but holds nothing to see."""
+def test_audio_file_is_rejected(tmp_path: Path) -> None:
+    """An audio file can be opened but has no video stream."""
     path = tmp_path / "beep.wav"
     samples = b"".join(struct.pack("<h", 1000) for _ in range(8000))
     header = (
@@ -177,8 +177,8 @@ def test_sound_alone_is_not_a_video(tmp_path: Path) -> None:
         opened(path)
 
 
-def test_missing_files_folders_and_devices_are_named(tmp_path: Path) -> None:
-    """The three commonest slips each get their own words."""
+def test_missing_file_folder_and_device_are_rejected(tmp_path: Path) -> None:
+    """Each of the three common mistakes has its own error text."""
     with pytest.raises(ConfigurationError, match=r"the file .*nowhere\.mp4.*rtsp://"):
         opened(tmp_path / "nowhere.mp4")
     with pytest.raises(ConfigurationError, match="is a folder"):
@@ -187,8 +187,8 @@ def test_missing_files_folders_and_devices_are_named(tmp_path: Path) -> None:
         opened("/dev/null")
 
 
-def test_edge_26_a_name_is_never_taken_for_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file called ``concat:a`` is that file, and a missing one opens nothing else."""
+def test_edge_26_file_name_is_never_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file named like an FFmpeg protocol is opened as a file, and a missing one is an error."""
     make_clip(tmp_path / "clip.mp4", numbered(3)).rename(tmp_path / "concat:a.mp4")
     monkeypatch.chdir(tmp_path)
     assert len(frames_of(opened("concat:a.mp4"))) == 3
@@ -196,15 +196,15 @@ def test_edge_26_a_name_is_never_taken_for_a_protocol(tmp_path: Path, monkeypatc
         opened("subfile,,start,0:clip.mp4")
 
 
-def test_edge_26_file_urls_are_files(tmp_path: Path) -> None:
-    """``file://`` with an escaped space opens the file."""
+def test_edge_26_file_url_opens_the_file(tmp_path: Path) -> None:
+    """A ``file://`` address may contain an escaped space."""
     make_clip(tmp_path / "my clip.mp4", numbered(3))
     assert len(frames_of(opened(f"file://{tmp_path}/my%20clip.mp4"))) == 3
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "tif", "gif"])
-def test_edge_29_a_still_picture_is_no_recording(tmp_path: Path, suffix: str) -> None:
-    """The error names the file, says what it is, and what to use instead."""
+def test_edge_29_still_image_is_rejected(tmp_path: Path, suffix: str) -> None:
+    """The error names the file and the command for images."""
     path = tmp_path / f"still.{suffix}"
     image = np.full((40, 60, 3), (10, 20, 200), np.uint8)
     if suffix == "gif":
@@ -216,8 +216,8 @@ def test_edge_29_a_still_picture_is_no_recording(tmp_path: Path, suffix: str) ->
     assert str(path) in str(caught.value)
 
 
-def test_edge_29_the_content_counts_and_not_the_name(tmp_path: Path) -> None:
-    """A photograph that is called a recording is one all the same, and a recording of one picture is none."""
+def test_edge_29_content_decides_instead_of_the_file_name(tmp_path: Path) -> None:
+    """A photograph named ``.mp4`` is rejected; a recording with a single frame is accepted."""
     photograph = tmp_path / "clip.mp4"
     photograph.write_bytes(cv2.imencode(".jpg", np.full((40, 60, 3), 90, np.uint8))[1].tobytes())
     with pytest.raises(ConfigurationError, match="still image"):
@@ -226,8 +226,10 @@ def test_edge_29_the_content_counts_and_not_the_name(tmp_path: Path) -> None:
     assert len(frames_of(opened(make_clip(tmp_path / "a.gif", numbered(3), codec="gif", pix_fmt="rgb8")))) == 3
 
 
-def test_edge_12_a_recording_that_changes_size_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Two clips joined as a recorder joins them: frames of both sizes, and one line in the log."""
+def test_edge_12_recording_continues_when_its_frame_size_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two concatenated clips give frames of both sizes and one log line."""
     first = make_clip(tmp_path / "1.ts", numbered(10, width=320, height=64))
     second = make_clip(tmp_path / "2.ts", numbered(10, width=480, height=96))
     joined = tmp_path / "joined.ts"
@@ -238,12 +240,12 @@ def test_edge_12_a_recording_that_changes_size_goes_on(tmp_path: Path, caplog: p
     assert [frame.width for frame in frames] == [320] * 10 + [480] * 10
     assert [read_number(frame.picture.luma()) for frame in frames] == [*range(1, 11)] * 2
     assert source.info().resolution == "480x96"
-    said = [record.getMessage() for record in caplog.records if "resolution" in record.getMessage()]
-    assert said == [f"{joined}: the resolution changes from 320x64 to 480x96 at frame 11"]
+    messages = [record.getMessage() for record in caplog.records if "resolution" in record.getMessage()]
+    assert messages == [f"{joined}: the resolution changes from 320x64 to 480x96 at frame 11"]
 
 
-def turned_by_metadata(path: Path, *, degrees: int) -> Path:
-    """Write the display matrix of a phone held sideways into an MP4's track header."""
+def rotated_by_metadata(path: Path, *, degrees: int) -> Path:
+    """Write a rotated display matrix, as phones do, into the track header of an MP4."""
     matrices = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
     a, b, c, d = (value << 16 for value in matrices[degrees])
     data = bytearray(path.read_bytes())
@@ -257,13 +259,13 @@ def turned_by_metadata(path: Path, *, degrees: int) -> Path:
 @pytest.mark.parametrize(
     ("degrees", "size", "corner"), [(90, (64, 96), (0, -1)), (180, (96, 64), (-1, -1)), (270, (64, 96), (-1, 0))]
 )
-def test_edge_25_rotation_in_the_metadata_is_honoured(
+def test_edge_25_rotation_in_the_metadata_is_applied(
     tmp_path: Path, degrees: int, size: tuple[int, int], corner: tuple[int, int]
 ) -> None:
-    """A phone's clockwise turn brings the coded top left corner where a player shows it."""
+    """The coded top left corner is where a player shows it."""
     image = np.full((64, 96, 3), 20, np.uint8)
     image[:24, :24] = 230
-    path = turned_by_metadata(make_clip(tmp_path / "a.mp4", [image] * 3, codec="mpeg4"), degrees=degrees)
+    path = rotated_by_metadata(make_clip(tmp_path / "a.mp4", [image] * 3, codec="mpeg4"), degrees=degrees)
     source = opened(path)
     picture = frames_of(source)[0].picture
     assert (source.info().width, source.info().height) == size
@@ -274,8 +276,8 @@ def test_edge_25_rotation_in_the_metadata_is_honoured(
         assert plane[size[1] // 2, size[0] // 2] < 60
 
 
-def test_a_paced_file_plays_at_its_own_speed(tmp_path: Path) -> None:
-    """Frames come when they are due on the clock, and none is skipped."""
+def test_paced_file_plays_in_real_time(tmp_path: Path) -> None:
+    """Frames are delivered when they are due on the clock, and none is skipped."""
     clock = ManualClock()
     path = make_clip(tmp_path / "a.mp4", numbered(4), 10)
     source = open_file(str(path), settings=SourceSettings(pace=True), clock=clock, wait=clock.advance)
@@ -285,8 +287,8 @@ def test_a_paced_file_plays_at_its_own_speed(tmp_path: Path) -> None:
     assert arrival_times == [(1, 0.0), (2, 0.1), (3, 0.2), (4, 0.3)]
 
 
-def test_a_paced_file_begins_now_and_waits_no_longer_than_asked(tmp_path: Path) -> None:
-    """A demonstration looks live; a reader that asks for a short wait gets control back, and loses no frame."""
+def test_paced_file_starts_now_and_respects_the_timeout(tmp_path: Path) -> None:
+    """The first frame has the current time; a read with a short timeout returns None and loses no frame."""
     clock = ManualClock()
     path = make_clip(tmp_path / "a.mp4", numbered(2), 2)
     source = open_file(str(path), settings=SourceSettings(pace=True), clock=clock, wait=clock.advance)
@@ -300,8 +302,8 @@ def test_a_paced_file_begins_now_and_waits_no_longer_than_asked(tmp_path: Path) 
     assert (second.number, clock.monotonic()) == (2, pytest.approx(0.5))
 
 
-def test_closing_ends_the_source(tmp_path: Path) -> None:
-    """After ``close`` nothing more comes, and closing twice is harmless."""
+def test_close_ends_the_source(tmp_path: Path) -> None:
+    """After ``close`` no frame is returned; a second ``close`` has no effect."""
     source = opened(make_clip(tmp_path / "a.mp4", numbered(5)))
     assert source.read(0.0) is not None
     source.close()
@@ -321,8 +323,10 @@ def test_closing_ends_the_source(tmp_path: Path) -> None:
         ("a.mkv", "rawvideo", "gray"),
     ],
 )
-def test_edge_26_common_codecs_and_layouts_play(tmp_path: Path, name: str, codec: str, pixel_format: str) -> None:
-    """Recorders differ; the frames do not."""
+def test_edge_26_common_codecs_and_pixel_formats_are_decoded(
+    tmp_path: Path, name: str, codec: str, pixel_format: str
+) -> None:
+    """The frames do not depend on the codec and the pixel format."""
     frames = frames_of(opened(make_clip(tmp_path / name, numbered(6), codec=codec, pix_fmt=pixel_format)))
     assert [read_number(frame.picture.luma()) for frame in frames] == [1, 2, 3, 4, 5, 6]
     assert frames[4].picture.bgr()[32, 10].min() > 200
@@ -330,8 +334,8 @@ def test_edge_26_common_codecs_and_layouts_play(tmp_path: Path, name: str, codec
 
 
 @pytest.mark.needs_shared
-def test_real_recordings_are_read_whole(shared_material: Path) -> None:
-    """Two real clips: every frame, an even pace, no damage."""
+def test_real_recordings_are_read_completely(shared_material: Path) -> None:
+    """Every frame of two real clips is delivered with regular times and without damage."""
     for name, count, fps in (("car-detection.mp4", 377, 12.5), ("one-by-one-person-detection.mp4", 1394, 10.0)):
         source = opened(shared_material / "clips" / name)
         frames = frames_of(source)

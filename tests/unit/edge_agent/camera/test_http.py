@@ -1,4 +1,4 @@
-"""Streams over HTTP: the MJPEG that many cameras serve beside RTSP."""
+"""Streams over HTTP: MJPEG, which many cameras offer besides RTSP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUICK = SourceSettings(open_timeout_s=5, watchdog_s=2, backoff_min_s=0.05, backo
 
 
 class MjpegCamera(BaseHTTPRequestHandler):
-    """``/video`` is an endless MJPEG stream, ``/still.jpg`` a photograph, ``/locked`` wants a password."""
+    """Serve an endless MJPEG stream ``/video``, an image ``/still.jpg``, and ``/locked``, which requires a password."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/locked"):
@@ -66,8 +66,8 @@ def camera() -> Iterator[str]:
     thread.join(5)
 
 
-def test_mjpeg_is_read(camera: str) -> None:
-    """Pictures come, newer ones later, with their size and codec."""
+def test_mjpeg_stream_is_read(camera: str) -> None:
+    """Frames arrive in order, and the stream information has size and codec."""
     source = open_source(f"{camera}/video", settings=QUICK, clock=SystemClock())
     first = source.read(10)
     second = source.read(10)
@@ -79,8 +79,8 @@ def test_mjpeg_is_read(camera: str) -> None:
     source.close()
 
 
-def test_a_locked_stream_says_so_without_the_password(camera: str) -> None:
-    """401 over HTTP is reported as over RTSP, and secrets in the query are masked."""
+def test_unauthorized_error_does_not_contain_the_password(camera: str) -> None:
+    """HTTP status 401 is reported as for RTSP, and secrets in the query are masked."""
     url = camera.replace("//", "//me:hunter2@") + "/locked?token=topsecret"
     result = probe(url, QUICK)
     assert "refused the user name or password (401)" in (result.error or "")
@@ -88,8 +88,8 @@ def test_a_locked_stream_says_so_without_the_password(camera: str) -> None:
     assert "topsecret" not in str(result)
 
 
-def test_edge_29_an_address_of_a_photograph_says_what_to_use(camera: str) -> None:
-    """A snapshot address is no stream: the camera does not become online by it, and the error names what would do."""
+def test_edge_29_address_of_a_single_image_is_reported(camera: str) -> None:
+    """A snapshot address is not a stream: the camera stays offline, and the error names alternatives."""
     source = open_source(f"{camera}/still.jpg", settings=QUICK, clock=SystemClock())
     deadline = time.monotonic() + 20
     while source.status().error is None and time.monotonic() < deadline:

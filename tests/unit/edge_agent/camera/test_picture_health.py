@@ -22,12 +22,12 @@ from shared.clock import ManualClock
 WIDTH, HEIGHT = 640, 360
 Plane = NDArray[np.float32]
 Scene = Callable[[float, np.random.Generator], Plane]
-"""A scene at a time in seconds."""
+"""Returns the scene at a time in seconds."""
 
 
 @cache
 def rough(low: int = 40, high: int = 200, *, seed: int = 3) -> Plane:
-    """A yard in daylight, more or less."""
+    """Return a yard in daylight of the given brightness."""
     small = np.random.default_rng(seed).integers(low, high, (45, 80)).astype(np.uint8)
     return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
@@ -42,7 +42,7 @@ def noise_pool() -> Plane:
 
 
 def noise(rng: np.random.Generator) -> Plane:
-    """Return noise of one level; a part of a larger field, since making it anew for every picture takes long."""
+    """Return noise of one level, cut from a larger field, since generating it for every image is slow."""
     down, across = rng.integers(0, 97), rng.integers(0, 89)
     return noise_pool()[down : down + HEIGHT, across : across + WIDTH]
 
@@ -72,13 +72,13 @@ def judged(
 
 
 def headlights(second: float, _: np.random.Generator) -> Plane:
-    """A car comes at night: two lamps and a glare over the whole picture."""
+    """Return a night scene with an approaching car: two headlights, and glare over the whole image."""
     glare = 120 * np.exp(-(((second - 30) / 6) ** 2))
     return spots(flat(18 + glare), (300, 200), (340, 200), level=250)
 
 
 def hand(_: float, __: np.random.Generator) -> Plane:
-    """Skin close to the lens: a smooth glow and nothing sharp."""
+    """Return the image of a hand in front of the lens: a smooth gradient without sharp detail."""
     across = np.arange(WIDTH)
     down = np.arange(HEIGHT)[:, None]
     return 60 + 50 * np.exp(-(((across - WIDTH) / 300) ** 2 + ((down - 150) / 200) ** 2))
@@ -100,7 +100,7 @@ SOUND: dict[str, Scene] = {
 
 @pytest.mark.parametrize("name", SOUND)
 @pytest.mark.parametrize("sigma", [0.7, 5.0])
-def test_edge_14_little_to_see_is_no_fault(name: str, sigma: float) -> None:
+def test_edge_14_image_with_little_detail_is_not_a_fault(name: str, sigma: float) -> None:
     """A camera with noise, at night, in fog, or in changing light is online."""
     assert judged(SOUND[name], sigma=sigma) == []
 
@@ -117,9 +117,7 @@ def test_edge_14_little_to_see_is_no_fault(name: str, sigma: float) -> None:
         ("garbled", 5, lambda _, __: np.vstack([rough()[:150], np.full((HEIGHT - 150, WIDTH), 128.0)]), 0.0),
     ],
 )
-def test_edge_14_a_blind_camera_is_found_and_found_well_again(
-    fault: PictureFault, after_s: int, scene: Scene, sigma: float
-) -> None:
+def test_edge_14_fault_is_detected_and_cleared(fault: PictureFault, after_s: int, scene: Scene, sigma: float) -> None:
     """The fault begins once, after its seconds, and ends once, after a few sound ones."""
 
     def then_sound(second: float, rng: np.random.Generator) -> Plane:
@@ -134,8 +132,8 @@ def test_edge_14_a_blind_camera_is_found_and_found_well_again(
     assert 70 + 3 <= end[0] <= 70 + 7
 
 
-def test_edge_14_a_frozen_picture_may_be_coded_anew() -> None:
-    """Levels off by one, as a codec leaves them, are no life; neither is a clock that runs on."""
+def test_edge_14_frozen_image_is_detected_despite_coding_and_a_clock() -> None:
+    """Differences of one level, caused by encoding, and a running clock are not changes."""
 
     def frozen(second: float, rng: np.random.Generator) -> Plane:
         plane = np.round(rough()) + rng.integers(0, 2, (HEIGHT, WIDTH))
@@ -145,15 +143,15 @@ def test_edge_14_a_frozen_picture_may_be_coded_anew() -> None:
     assert judged(frozen, sigma=0.0) == [(30, "frozen")]
 
 
-def test_edge_14_a_black_picture_with_a_clock_is_black() -> None:
-    """What a camera writes at the edge of its picture is no detail."""
+def test_edge_14_black_image_with_a_clock_is_black() -> None:
+    """Text that a camera draws at the edge of the image is not detail."""
     image = np.full((HEIGHT, WIDTH), 16, np.uint8)
     cv2.putText(image, "2026-11-30 10:00:00", (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 235, 2)
     assert [fault for _, fault in judged(lambda _, __: image.astype(np.float32), sigma=1.0)] == ["black"]
 
 
-def test_edge_14_pictures_that_do_not_decode_are_garbled() -> None:
-    """The decoder's errors count, however the pictures between them look."""
+def test_edge_14_undecodable_pictures_are_garbled() -> None:
+    """Decoding errors count, even if the pictures between them are intact."""
     health, rng = PictureHealth(PictureHealthSettings()), np.random.default_rng(1)
     faults = [
         health.observe(noisy(rough(), 2, rng), time_s=float(second), damaged_ratio=0.5 if second < 20 else 0.0)
@@ -164,19 +162,19 @@ def test_edge_14_pictures_that_do_not_decode_are_garbled() -> None:
 
 
 def blocks_shifted(plane: Plane, rng: np.random.Generator) -> Plane:
-    """Every macroblock off by some brightness, as when prediction has gone astray."""
+    """Shift the brightness of every macroblock, as failed prediction does."""
     offsets = rng.integers(-60, 60, (HEIGHT // 16 + 1, WIDTH // 16 + 1))
     return plane + np.kron(offsets, np.ones((16, 16))).astype(np.float32)[:HEIGHT, :WIDTH]
 
 
-def test_edge_14_macroblocks_that_fell_apart_are_garbled() -> None:
-    """A decoder that conceals its errors reports none; the picture shows them."""
+def test_edge_14_broken_macroblocks_are_garbled() -> None:
+    """A decoder that conceals errors reports none; they are visible in the image."""
     scene = rough(90, 150)
     assert [fault for _, fault in judged(lambda _, rng: blocks_shifted(scene, rng), seconds=20)] == ["garbled"]
 
 
-def test_edge_14_settings_decide() -> None:
-    """Times and the switch are the camera's own."""
+def test_edge_14_durations_and_switch_follow_the_settings() -> None:
+    """Each camera has its own durations and can disable the check."""
     still: Scene = lambda _, __: np.round(rough())  # noqa: E731
     assert judged(still, sigma=0.0, settings=PictureHealthSettings(frozen_after_s=50)) == [(50, "frozen")]
     assert judged(still, sigma=0.0, settings=PictureHealthSettings(frozen_after_s=80)) == []
@@ -186,8 +184,8 @@ def test_edge_14_settings_decide() -> None:
     assert [health.due(10.0 + waited_s) for waited_s in (0.0, 1.9, 2.0, 60.0)] == [False, False, True, True]
 
 
-def test_edge_14_a_pause_is_no_evidence() -> None:
-    """Two equal pictures with a minute of silence between them are not a minute of the same picture."""
+def test_edge_14_pause_between_samples_is_not_counted() -> None:
+    """Two equal images with a pause of a minute between them do not count as frozen for a minute."""
     health = PictureHealth(PictureHealthSettings())
     still = noisy(rough(), 0, np.random.default_rng(0))
     assert [health.observe(still, time_s=time_s) for time_s in (0.0, 60.0, 120.0, 180.0)] == [None] * 4
@@ -200,8 +198,8 @@ def test_edge_14_a_pause_is_no_evidence() -> None:
     seed=st.integers(0, 100),
     sigma=st.sampled_from([0.0, 3.0, 80.0]),
 )
-def test_edge_14_any_picture_can_be_judged(width: int, height: int, level: int, seed: int, sigma: float) -> None:
-    """Of any size and content; the measures are within their ranges."""
+def test_edge_14_any_image_can_be_measured(width: int, height: int, level: int, seed: int, sigma: float) -> None:
+    """For any size and content, the measurements are within their ranges."""
     rng = np.random.default_rng(seed)
     luma = np.clip(level + rng.normal(0, sigma, (height, width)), 0, 255).astype(np.uint8)
     found = measure(luma)
@@ -213,8 +211,8 @@ def test_edge_14_any_picture_can_be_judged(width: int, height: int, level: int, 
         health.observe(luma, time_s=float(second))
 
 
-def test_edge_14_a_change_of_size_is_a_change() -> None:
-    """Pictures of different sizes are not compared."""
+def test_edge_14_change_of_size_is_a_change() -> None:
+    """Images of different sizes are not compared."""
     health = PictureHealth(PictureHealthSettings(frozen_after_s=5))
     still = noisy(rough(), 0, np.random.default_rng(0))
     sizes = (still, still[:300, :500], np.ascontiguousarray(still.T))
@@ -223,8 +221,8 @@ def test_edge_14_a_change_of_size_is_a_change() -> None:
 
 @pytest.mark.needs_shared
 @pytest.mark.parametrize("name", ["car-detection.mp4", "one-by-one-person-detection.mp4"])
-def test_edge_14_real_recordings_give_no_alarm(shared_material: Path, name: str) -> None:
-    """With the defaults, throughout."""
+def test_edge_14_real_recordings_have_no_fault(shared_material: Path, name: str) -> None:
+    """The default settings report no fault in any frame."""
     assert set(_faults(shared_material / "clips" / name)) == {None}
 
 

@@ -1,4 +1,4 @@
-"""Probing files and things that do not work."""
+"""Probing of files, and of sources that do not work."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from shared.clock import Clock, ManualClock
 from tests.support.clips import make_clip, numbered
 
 
-def test_a_file_is_probed(tmp_path: Path) -> None:
-    """Size, codec and nominal rate; a file has no measured one."""
+def test_file_is_probed(tmp_path: Path) -> None:
+    """The result has size, codec and nominal frame rate, but no measured one."""
     result = probe(str(make_clip(tmp_path / "a.mp4", numbered(9, width=160, height=64), 20)))
     assert result.ok
     assert (result.resolution, result.fps, result.frames, result.fps_measured) == ("160x64", 20.0, 5, None)
 
 
-def test_a_short_file_ends_the_probe(tmp_path: Path) -> None:
-    """Fewer frames than wished for are no error."""
+def test_short_file_ends_the_probe(tmp_path: Path) -> None:
+    """Fewer frames than requested are not an error."""
     assert probe(str(make_clip(tmp_path / "a.mp4", numbered(2)))).frames == 2
 
 
-def test_what_cannot_be_opened_is_an_error_not_an_exception() -> None:
-    """The words are those of opening, the password is nobody's business."""
+def test_unusable_source_gives_a_result_with_an_error() -> None:
+    """The error is the text of the exception; the password is masked."""
     result = probe("ftp://me:hunter2@host/x")
     assert not result.ok
     assert "unknown source type ftp://" in (result.error or "")
@@ -33,7 +33,7 @@ def test_what_cannot_be_opened_is_an_error_not_an_exception() -> None:
 
 
 class SilentSource:
-    """A camera that connects and shows nothing; every read takes its time on the clock."""
+    """A camera that connects but delivers no frame; each read advances the clock by its timeout."""
 
     live = True
     ended = False
@@ -57,7 +57,7 @@ class SilentSource:
         self.closed = True
 
 
-def opened_silently(clock: ManualClock, error: str | None) -> tuple[SilentSource, object]:
+def probe_silent_camera(clock: ManualClock, error: str | None) -> tuple[SilentSource, object]:
     source = SilentSource(clock, error)
 
     def opener(text: str, *, settings: SourceSettings, clock: Clock) -> FrameSource:
@@ -66,18 +66,18 @@ def opened_silently(clock: ManualClock, error: str | None) -> tuple[SilentSource
     return source, probe("cam", SourceSettings(open_timeout_s=3, watchdog_s=2), clock=clock, opener=opener)
 
 
-def test_a_silent_camera_is_given_up() -> None:
-    """Within the opening timeout and the watchdog's time together."""
+def test_camera_without_frames_ends_the_probe_at_the_deadline() -> None:
+    """The deadline is the opening timeout plus the watchdog's time."""
     clock = ManualClock()
-    source, result = opened_silently(clock, None)
-    assert "no picture came within 5 s" in str(result)
+    source, result = probe_silent_camera(clock, None)
+    assert "no picture within 5 s" in str(result)
     assert 5 <= clock.monotonic() < 5.5
     assert source.closed
 
 
-def test_a_camera_that_cannot_be_reached_is_given_up_at_once() -> None:
-    """Its own words are passed on."""
+def test_unreachable_camera_ends_the_probe_at_once() -> None:
+    """The result contains the error of the source."""
     clock = ManualClock()
-    _, result = opened_silently(clock, "nothing listens there")
-    assert "nothing listens there" in str(result)
+    _, result = probe_silent_camera(clock, "connection refused")
+    assert "connection refused" in str(result)
     assert clock.monotonic() < 1

@@ -1,4 +1,4 @@
-"""The synthetic gate: the same every time, cheap, and its truth exact."""
+"""The synthetic gate is deterministic, and its ground truth is exact."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def source(text: str = "synthetic:gate", **settings: object) -> SyntheticSource:
     return open_synthetic(text, settings=SourceSettings.model_validate(settings), clock=ManualClock())
 
 
-def test_the_same_seed_gives_the_same_pixels() -> None:
-    """Two scenes of one seed agree to the last bit of noise; another seed does not."""
+def test_same_seed_gives_identical_pixels() -> None:
+    """Two scenes with one seed are bit-identical, including noise; another seed differs."""
     again = SyntheticGate(seed=3, vehicles=2, size=(320, 180), fps=10)
     other = SyntheticGate(seed=4, vehicles=2, size=(320, 180), fps=10)
     assert np.array_equal(small().render(50), again.render(50))
@@ -45,15 +45,15 @@ def test_the_same_seed_gives_the_same_pixels() -> None:
     assert small().trips != other.trips
 
 
-def test_rendering_in_any_order_gives_the_same_frame() -> None:
-    """A frame depends on its index alone."""
+def test_frame_depends_on_its_index_only() -> None:
+    """Frames may be rendered in any order."""
     first = small().render(40)
     small().render(7)
     assert np.array_equal(small().render(40), first)
 
 
-def test_the_default_round_is_a_minute_with_eight_trips() -> None:
-    """What the demonstration promises: several kinds, idle stretches, two side by side."""
+def test_default_round_has_eight_trips_in_a_minute() -> None:
+    """The round has several vehicle types, idle periods, and two vehicles side by side."""
     gate = whole_round()
     assert (gate.duration_s, gate.frame_count, len(gate.trips)) == (ROUND_S, 1500, 8)
     present = [len(gate.truth(index)) for index in range(gate.frame_count)]
@@ -67,8 +67,8 @@ def test_the_default_round_is_a_minute_with_eight_trips() -> None:
     assert len({trip.plate for trip in gate.trips}) == 8
 
 
-def test_every_vehicle_can_be_read_when_near() -> None:
-    """Each plate is at some time wholly in view with characters at least 20 pixels tall."""
+def test_every_plate_is_legible_at_some_time() -> None:
+    """Each plate is completely visible at some time with characters at least 20 pixels high."""
     tallest: dict[int, float] = defaultdict(float)
     for index in range(whole_round().frame_count):
         for truth in whole_round().truth(index):
@@ -78,8 +78,8 @@ def test_every_vehicle_can_be_read_when_near() -> None:
     assert min(tallest.values()) >= 20
 
 
-def test_the_plate_in_the_picture_is_where_truth_says_and_says_what_truth_says() -> None:
-    """Unwarped by its quad, what is in the picture matches that plate's drawing and no other vehicle's."""
+def test_plate_in_the_image_matches_the_ground_truth() -> None:
+    """The image rectified by the plate's quad matches the drawing of that plate and of no other one."""
     gate = whole_round()
     styles = {trip.track: STYLES[trip.style] for trip in gate.trips}
     drawings = {p.track: cv2.cvtColor(draw_plate(p.plate, styles[p.track]), cv2.COLOR_BGR2GRAY) for p in gate.trips}
@@ -106,8 +106,8 @@ def _match(image: np.ndarray, quad: np.ndarray, drawing: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("second", [5.5, 6.3, 12.0, 25.0, 34.0, 51.0, 57.0])
-def test_boxes_fit_what_is_drawn(second: float) -> None:
-    """Against the empty drive, the changed pixels begin at the box's upper edge and sides, and none lies above it."""
+def test_boxes_fit_the_drawn_vehicles(second: float) -> None:
+    """Compared with the empty drive, changed pixels start at the upper edge and the sides of the box."""
     gate = whole_round()
     index = round(second * gate.fps)
     (truth,) = gate.truth(index)
@@ -122,8 +122,8 @@ def test_boxes_fit_what_is_drawn(second: float) -> None:
     assert truth.visible_ratio > 0.6
 
 
-def test_a_vehicle_grows_or_shrinks_steadily() -> None:
-    """Boxes move without jumps, so that a tracker can be held to the truth."""
+def test_vehicle_boxes_move_smoothly() -> None:
+    """Boxes have no jumps, so that the ground truth can be used for tracking."""
     heights: dict[int, list[float]] = defaultdict(list)
     for index in range(450):
         for truth in whole_round().truth(index):
@@ -133,8 +133,8 @@ def test_a_vehicle_grows_or_shrinks_steadily() -> None:
     assert all(step < 0 for step in np.diff(heights[2]))
 
 
-def test_one_vehicle_stops_at_the_line_and_goes_on() -> None:
-    """The third stands still for its waiting time while the signal is red, and then leaves."""
+def test_one_vehicle_stops_at_the_line_and_continues() -> None:
+    """The third vehicle stands for its waiting time and then leaves."""
     trip = whole_round().trips[2]
     places = [trip.distance_m(index / 25) for index in range(1500)]
     standing = [place for place in places if place is not None and abs(place - STOP_LINE_M) < 1e-6]
@@ -144,8 +144,8 @@ def test_one_vehicle_stops_at_the_line_and_goes_on() -> None:
     assert driven[-1] < 2.0
 
 
-def test_the_signal_is_red_while_it_waits() -> None:
-    """The lamp that people see agrees with who has to wait."""
+def test_signal_is_red_while_a_vehicle_waits() -> None:
+    """The visible lamp agrees with the waiting time of the vehicle."""
     trip = whole_round().trips[2]
     green_at_s = trip.waits_until_s()
     assert green_at_s is not None
@@ -155,8 +155,8 @@ def test_the_signal_is_red_while_it_waits() -> None:
     assert abs(lamp_before - lamp_after).max() > 60
 
 
-def test_nothing_is_to_be_seen_in_the_idle_stretches_but_noise_and_light() -> None:
-    """An empty drive stays within the sensor's noise of itself."""
+def test_idle_frames_differ_by_noise_and_light_only() -> None:
+    """Two frames of the empty drive differ by the sensor noise only."""
     gate = whole_round()
     first, later = (cv2.GaussianBlur(gate.render(index), (0, 0), 4).astype(int) for index in (10, 1495))
     assert gate.truth(10) == gate.truth(1495) == []
@@ -164,8 +164,8 @@ def test_nothing_is_to_be_seen_in_the_idle_stretches_but_noise_and_light() -> No
     assert not np.array_equal(gate.render(10), gate.render(11))
 
 
-def test_a_loop_goes_on_and_a_round_ends() -> None:
-    """Looping repeats the traffic under fresh noise; without it, frames beyond the round do not exist."""
+def test_loop_repeats_and_a_single_round_ends() -> None:
+    """A loop repeats the traffic with new noise; without it, an index after the round raises IndexError."""
     endless = SyntheticGate(seed=3, vehicles=1, size=(160, 90), fps=5, loop=True)
     count = endless.frame_count
     assert [t.track for t in endless.truth(20 + count)] == [t.track for t in endless.truth(20)]
@@ -175,8 +175,8 @@ def test_a_loop_goes_on_and_a_round_ends() -> None:
 
 
 @given(seed=st.integers(0, 10_000), vehicles=st.integers(0, 20))
-def test_schedules_keep_their_promises(seed: int, vehicles: int) -> None:
-    """However many vehicles: numbered in order, inside the round, legible texts, neighbours in other colours."""
+def test_schedules_are_valid_for_any_number_of_vehicles(seed: int, vehicles: int) -> None:
+    """Trips are numbered in order, inside the round, with legible texts and alternating colours."""
     trips, duration_s = make_schedule(seed=seed, vehicles=vehicles)
     assert [trip.track for trip in trips] == list(range(1, vehicles + 1))
     assert all(trip.end_s < duration_s for trip in trips)
@@ -186,8 +186,8 @@ def test_schedules_keep_their_promises(seed: int, vehicles: int) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(STYLES))
-def test_plates_are_drawn_inside_their_margins(name: str) -> None:
-    """No character touches the rim, whatever the text."""
+def test_plate_texts_stay_inside_the_margins(name: str) -> None:
+    """No character touches the border for any text."""
     style = STYLES[name]
     plate = draw_plate(plate_text(style, np.random.default_rng(0)), style)
     assert plate.shape == (style.height, style.width, 3)
@@ -195,8 +195,8 @@ def test_plates_are_drawn_inside_their_margins(name: str) -> None:
     assert inner.min() < 90 < 150 < inner.max()
 
 
-def test_replay_gives_every_frame_once_and_ends() -> None:
-    """Unpaced: deterministic times from a fixed start, then the end."""
+def test_replay_delivers_every_frame_once_and_ends() -> None:
+    """Without pacing, times are deterministic from a fixed start."""
     scene = source("synthetic:gate?vehicles=1&size=160x90&fps=5")
     frames = []
     while (frame := scene.read(0.0)) is not None:
@@ -212,8 +212,8 @@ def test_replay_gives_every_frame_once_and_ends() -> None:
     assert again.timestamp == frames[0].timestamp
 
 
-def test_a_start_time_can_be_given() -> None:
-    """``--start-time`` moves the scene's clock."""
+def test_start_time_is_applied() -> None:
+    """``--start-time`` sets the time of the first frame."""
     start = datetime(2026, 3, 4, tzinfo=UTC)
     scene = open_synthetic(
         "synthetic:gate?size=160x90", settings=SourceSettings(), clock=ManualClock(), start_time=start
@@ -223,8 +223,8 @@ def test_a_start_time_can_be_given() -> None:
     assert frame.timestamp == start
 
 
-def test_live_keeps_step_with_the_clock() -> None:
-    """Paced: frames come when due; a slow reader gets the frame of the moment, not those it missed."""
+def test_live_scene_follows_the_clock() -> None:
+    """Frames are delivered when due; a slow reader gets the current frame, not the missed ones."""
     clock = ManualClock()
     scene = open_synthetic(
         "synthetic:gate?size=160x90&fps=10", settings=SourceSettings(pace=True), clock=clock, wait=clock.advance
@@ -248,8 +248,8 @@ def test_live_keeps_step_with_the_clock() -> None:
     assert scene.read(1.0) is None
 
 
-def test_info_names_the_scene() -> None:
-    """Size, rate and length, as for a file."""
+def test_info_describes_the_scene() -> None:
+    """Size, frame rate and frame count are given as for a file."""
     info = source("synthetic:gate?size=320x180&fps=10&vehicles=2").info()
     assert (info.width, info.height, info.fps, info.codec) == (320, 180, 10.0, "synthetic")
     assert info.frame_count == small().frame_count
@@ -267,7 +267,7 @@ def test_info_names_the_scene() -> None:
         ("synthetic:gate?seed=", "'seed'"),
     ],
 )
-def test_wrong_options_are_named(text: str, message: str) -> None:
-    """A slip in the options says which one and what there is."""
+def test_invalid_options_are_rejected(text: str, message: str) -> None:
+    """The error names the option and the valid ones."""
     with pytest.raises(ConfigurationError, match=message):
         source(text)

@@ -1,4 +1,4 @@
-"""Recordings that differ from the ordinary in codec, container, size, time or name are read like ordinary ones."""
+"""Recordings with unusual codecs, containers, sizes, times or names are read like ordinary ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAMES = 12
 
 
 def played(source: str | Path) -> tuple[list[Frame], str | None]:
-    """Return the frames of a source, given as a user writes it, and the error that its status names."""
+    """Return the frames of a source, given as the user writes it, and the error in its status."""
     opened = open_source(str(source), settings=SourceSettings(), clock=ManualClock())
     frames: list[Frame] = []
     while (frame := opened.read(1.0)) is not None:
@@ -93,8 +93,8 @@ def test_edge_26_every_codec_layout_and_size_gives_the_same_frames(
 
 
 @pytest.mark.parametrize("size", [(16, 16), (18, 16)])
-def test_edge_26_the_smallest_pictures_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
-    """Sixteen by sixteen pixels, as thumbnails and broken streams have."""
+def test_edge_26_very_small_frames_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Thumbnails and damaged streams have frames of 16x16 pixels."""
     width, height = size
     clip = make_clip(tmp_path / "small.mp4", numbered(FRAMES, width=width, height=height))
     frames, error = played(clip)
@@ -116,7 +116,7 @@ def test_edge_26_the_smallest_pictures_are_read(tmp_path: Path, size: tuple[int,
     ],
 )
 def test_edge_26_every_container_gives_the_same_times(tmp_path: Path, name: str, options: dict[str, str]) -> None:
-    """The same packets in another container have the same pace."""
+    """The same packets have the same times in every container."""
     clip = make_clip(tmp_path / "clip.mp4", numbered(FRAMES), 20)
     frames, error = played(remuxed(clip, tmp_path / name, options=options))
     assert error is None
@@ -145,8 +145,8 @@ def test_edge_26_times_count_from_the_first_picture(
     assert {number: frames[number].time_s for number in times_s} == pytest.approx(times_s, abs=0.002)
 
 
-def test_edge_26_sound_before_the_picture_is_passed_over(tmp_path: Path) -> None:
-    """The first stream of the file is audio, and begins half a second earlier."""
+def test_edge_26_audio_before_the_video_is_ignored(tmp_path: Path) -> None:
+    """The first stream of the file is audio and starts half a second earlier."""
     path = tmp_path / "audio-first.mkv"
     clip = make_clip(tmp_path / "clip.mp4", numbered(FRAMES), 20)
     with av.open(str(clip)) as source, av.open(str(path), "w") as target:
@@ -193,7 +193,7 @@ def test_edge_26_sound_before_the_picture_is_passed_over(tmp_path: Path) -> None
     ],
 )
 def test_edge_26_a_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What means something to a shell, an address, or FFmpeg means nothing in a file's name, with its folder or not."""
+    """Characters with a meaning in a shell, an address or FFmpeg have none in a file name, with or without a folder."""
     make_clip(tmp_path / "clip.mp4", numbered(3)).rename(tmp_path / name)
     make_clip(tmp_path / "frame-001.mp4", numbered(9))
     monkeypatch.chdir(tmp_path)
@@ -203,8 +203,8 @@ def test_edge_26_a_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_edge_28_times_that_jump_still_increase(tmp_path: Path, seed: int) -> None:
-    """The stream's clock jumps back and forth by seconds: each frame is delivered, later than the one before."""
+def test_edge_28_times_increase_despite_jumps(tmp_path: Path, seed: int) -> None:
+    """The timestamps jump by seconds in both directions; every frame is delivered with an increasing time."""
     rng = random.Random(seed)
     clip = make_clip(tmp_path / "clip.mp4", numbered(FRAMES), 20)
     path = tmp_path / "jumps.ts"

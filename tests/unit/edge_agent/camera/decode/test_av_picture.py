@@ -1,4 +1,4 @@
-"""Decoded pictures: luma without a copy and colours that are right, for every layout that cameras send."""
+"""Decoded pictures: luma without a copy and correct colours, for every pixel format that cameras send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_agent.camera.decode.av_picture import AvPicture, PictureConverter
 from edge_agent.camera.decode.yuv import rgb_from_planes
 
 PATCHES = {(8, 8): (200, 30, 30), (48, 80): (30, 200, 60), (8, 80): (40, 60, 200)}
-"""Row, column: BGR."""
+"""(row, column): BGR colour."""
 COLOUR_FORMATS = [
     "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "nv12", "nv21", "nv16", "yuyv422", "uyvy422", "bgr24",
     "rgb24", "rgba", "gbrp", "yuv420p10le", "yuv422p10le", "p010le", "yuv420p12le", "yuv420p10be", "yuv411p",
@@ -32,8 +32,8 @@ def picture_in(pixel_format: str) -> AvPicture:
 
 
 @pytest.mark.parametrize("pixel_format", COLOUR_FORMATS)
-def test_colours_come_through(pixel_format: str) -> None:
-    """Whole and scaled, every patch has the colour it was painted in."""
+def test_colours_are_preserved(pixel_format: str) -> None:
+    """Every patch has its original colour at full size and scaled."""
     picture = picture_in(pixel_format)
     small = picture.scaled_rgb(48, 32)
     assert (picture.width, picture.height) == (96, 64)
@@ -45,8 +45,8 @@ def test_colours_come_through(pixel_format: str) -> None:
 
 
 @pytest.mark.parametrize("pixel_format", COLOUR_FORMATS + GREY_FORMATS)
-def test_luma_is_the_brightness(pixel_format: str) -> None:
-    """Eight bits, the picture's size, in the range the camera codes in."""
+def test_luma_is_the_brightness_plane(pixel_format: str) -> None:
+    """Luma has 8 bits, the size of the picture, and the camera's range."""
     luma = picture_in(pixel_format).luma()
     assert luma.shape == (64, 96)
     assert luma.dtype == np.uint8
@@ -60,15 +60,15 @@ def test_luma_is_the_brightness(pixel_format: str) -> None:
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "nv12", "gray"])
 def test_luma_is_a_view_of_the_decoders_memory(pixel_format: str) -> None:
-    """No pixel is copied: a change in the frame shows in the luma taken before it."""
+    """A change of the frame is visible in the luma, so no pixel was copied."""
     frame = frame_in(pixel_format)
     luma = AvPicture(frame, converter=PictureConverter()).luma()
     frame.planes[0].update(bytes([77]) * frame.planes[0].buffer_size)
     assert (luma == 77).all()
 
 
-def test_luma_outlives_its_frame() -> None:
-    """A view kept after the picture is gone still holds good pixels."""
+def test_luma_remains_valid_after_its_frame() -> None:
+    """A view still has the right pixels after the picture was deleted."""
     lumas = [picture_in("yuv420p").luma() for _ in range(50)]
     assert all(np.array_equal(luma, lumas[0]) for luma in lumas)
 
@@ -85,8 +85,8 @@ def coded(y: int, u: int, v: int, *, colorspace: int, color_range: int) -> av.Vi
     ("colorspace", "kr", "kb"), [(1, 0.2126, 0.0722), (5, 0.299, 0.114), (2, 0.299, 0.114), (9, 0.2627, 0.0593)]
 )
 @pytest.mark.parametrize("full", [False, True])
-def test_matrix_and_range_follow_the_frames_tags(colorspace: int, kr: float, kb: float, full: bool) -> None:
-    """BT.709, BT.601, untagged (as 601) and BT.2020, limited and full, against the standards' own formula."""
+def test_matrix_and_range_follow_the_colour_tags(colorspace: int, kr: float, kb: float, full: bool) -> None:
+    """BT.709, BT.601, untagged (as BT.601) and BT.2020, limited and full range, agree with the standards' formula."""
     y, u, v = 120, 100, 180
     luma, cb, cr = (
         (y / 255, (u - 128) / 255, (v - 128) / 255) if full else ((y - 16) / 219, (u - 128) / 224, (v - 128) / 224)
@@ -101,14 +101,14 @@ def test_matrix_and_range_follow_the_frames_tags(colorspace: int, kr: float, kb:
 
 
 def test_bgr_is_converted_once() -> None:
-    """Asking again gives the same array."""
+    """A second call returns the same array."""
     picture = picture_in("yuv420p")
     assert picture.bgr() is picture.bgr()
     assert picture.luma() is picture.luma()
 
 
-def test_many_sizes_do_not_pile_up() -> None:
-    """Contexts are kept for a few sizes only, and the ninth size is as right as the first."""
+def test_conversion_contexts_are_limited() -> None:
+    """Contexts are cached for a few sizes only, and the result is right for more sizes."""
     converter = PictureConverter()
     for size in range(16, 40):
         small = AvPicture(frame_in("yuv420p"), converter=converter).scaled_rgb(size, size)
@@ -117,16 +117,16 @@ def test_many_sizes_do_not_pile_up() -> None:
     assert len(converter._contexts) <= 8
 
 
-def test_enlarging_works_too() -> None:
-    """A small camera before a large model."""
+def test_picture_can_be_enlarged() -> None:
+    """A camera may be smaller than the model's input."""
     big = picture_in("yuv420p").scaled_rgb(300, 300)
     assert big[20, 20].tolist() == pytest.approx(PATCHES[8, 8][::-1], abs=6)
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "nv21", "nv16"])
 @pytest.mark.parametrize("size", [(150, 100), (131, 77), (320, 240)])
-def test_scaling_the_planes_is_true(pixel_format: str, size: tuple[int, int]) -> None:
-    """Gradients in every channel come out as painted (FFmpeg's scaler is off by up to 2.5 levels here)."""
+def test_scaled_planes_keep_gradients(pixel_format: str, size: tuple[int, int]) -> None:
+    """Gradients in every channel are preserved (FFmpeg's scaler deviates by up to 2.5 levels here)."""
     down, across = np.mgrid[0:1:240j, 0:1:320j]
     channels = [0.5 + 0.3 * np.sin(6 * across + k) * np.cos(5 * down - k) for k in range(3)]
     image = (255 * np.stack(channels, 2)).astype(np.uint8)
@@ -138,7 +138,7 @@ def test_scaling_the_planes_is_true(pixel_format: str, size: tuple[int, int]) ->
     assert np.abs(ours - painted).max() <= 8
 
 
-def test_other_formats_go_by_ffmpeg() -> None:
-    """What is not eight-bit YUV in planes is not read as if it were."""
+def test_other_formats_are_left_to_ffmpeg() -> None:
+    """``rgb_from_planes`` returns None for formats other than planar 8-bit YUV."""
     assert rgb_from_planes(frame_in("yuv420p10le"), 40, 40) is None
     assert rgb_from_planes(frame_in("bgr24"), 40, 40) is None

@@ -1,4 +1,4 @@
-"""Opening streams: hardware decoders by name, and what is not video."""
+"""Opening of streams with named hardware decoders."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from shared.errors import ConfigurationError
 from tests.support.clips import best_codec, make_clip, numbered, read_number
 
 
-def test_an_unknown_hardware_decoder_is_named(tmp_path: Path) -> None:
-    """With the devices that this FFmpeg does have."""
+def test_unknown_hardware_decoder_is_rejected(tmp_path: Path) -> None:
+    """The error lists the devices of the installed FFmpeg."""
     with pytest.raises(ConfigurationError, match="no hardware decoder 'warp'"):
         check_hardware_decoder("warp")
     path = make_clip(tmp_path / "a.mp4", numbered(2))
@@ -25,8 +25,8 @@ def test_an_unknown_hardware_decoder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(best_codec() != "libx264", reason="this wheel cannot encode H.264")
-def test_a_decoder_named_by_hand_is_used(tmp_path: Path) -> None:
-    """The named decoder gets the stream's headers and gives the same pictures."""
+def test_named_decoder_is_used(tmp_path: Path) -> None:
+    """The named decoder gets the stream's headers and returns the same pictures."""
     path = make_clip(tmp_path / "a.mp4", numbered(12))
     settings = SourceSettings(hardware_decoder="h264")
     source = open_file(str(path), settings=settings, clock=ManualClock())
@@ -40,8 +40,8 @@ def test_a_decoder_named_by_hand_is_used(tmp_path: Path) -> None:
     video.container.close()
 
 
-def test_a_decoder_for_another_codec_falls_back_to_software(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """One camera of four speaks another codec: it is decoded all the same, and the log says how."""
+def test_decoder_for_another_codec_falls_back_to_software(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A camera with another codec is decoded in software, which is logged."""
     path = make_clip(tmp_path / "a.mp4", numbered(4), codec="mpeg4")
     with caplog.at_level(logging.WARNING):
         video = open_video(f"file:{path}", hardware_decoder="h264", threads=1, threading="FRAME")
@@ -50,8 +50,8 @@ def test_a_decoder_for_another_codec_falls_back_to_software(tmp_path: Path, capl
     video.container.close()
 
 
-def test_a_device_that_is_not_there_falls_back_to_software(tmp_path: Path) -> None:
-    """Naming a kind of hardware that this machine lacks does not lose the picture."""
+def test_missing_device_falls_back_to_software(tmp_path: Path) -> None:
+    """A configured device that the machine lacks does not prevent decoding."""
     from av.codec.hwaccel import hwdevices_available
 
     if not hwdevices_available():
@@ -62,14 +62,14 @@ def test_a_device_that_is_not_there_falls_back_to_software(tmp_path: Path) -> No
     assert source.read(1.0) is not None
 
 
-def test_python_each_version_of_pyav_gets_the_arguments_that_it_knows() -> None:
+def test_python_arguments_depend_on_the_version_of_pyav() -> None:
     """PyAV 19 rejects an argument that earlier versions need."""
     assert metadata_options("18.1.0") == metadata_options("15.0.0") == {"metadata_errors": "ignore"}
     assert metadata_options("19.0.2") == metadata_options("20.1.0rc1") == {}
 
 
-def test_python_metadata_that_is_not_utf8_does_not_fail_a_recording(tmp_path: Path) -> None:
-    """Some recorders write a title in their own code page; the installed PyAV must open the file all the same."""
+def test_python_metadata_that_is_not_utf8_is_accepted(tmp_path: Path) -> None:
+    """Some recorders write a title in another code page; the installed PyAV opens the file."""
     path = make_clip(tmp_path / "a.mkv", numbered(3), title="Gate xxx")
     path.write_bytes(path.read_bytes().replace(b"Gate xxx", b"Gate \xff\xfe\xe9"))
     video = open_video(f"file:{path}", hardware_decoder=None, threads=1, threading="FRAME")

@@ -1,4 +1,4 @@
-"""Media time only ever goes forward, whatever the file says."""
+"""Media time is strictly increasing for any timestamps."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ def times(stamps: list[int | None], *, fps: float | None = 10.0) -> list[float]:
     return [media_time.seconds(stamp) for stamp in stamps]
 
 
-def test_time_begins_at_the_first_picture() -> None:
-    """A recording cut from the middle of another starts at nought."""
+def test_time_starts_at_the_first_picture() -> None:
+    """A recording cut from the middle of another one starts at 0."""
     assert times([5000, 5100, 5350]) == pytest.approx([0, 0.1, 0.35])
 
 
-def test_edge_28_missing_times_are_filled_in_at_the_nominal_rate() -> None:
-    """Raw streams carry no times at all; some files lose a few."""
+def test_edge_28_missing_times_are_filled_at_the_nominal_rate() -> None:
+    """Elementary streams have no timestamps; some files lack a few."""
     assert times([None, None, None]) == pytest.approx([0, 0.1, 0.2])
     assert times([0, None, 250]) == pytest.approx([0, 0.1, 0.25])
     assert times([None, 7000, 7100]) == pytest.approx([0, 0.1, 0.2])
     assert times([None, None], fps=None) == pytest.approx([0, 0.04])
 
 
-def test_edge_28_a_joined_recording_goes_on_where_the_first_part_ended() -> None:
-    """When the numbering begins anew, time does not."""
+def test_edge_28_time_continues_in_a_joined_recording() -> None:
+    """Time continues when the timestamps restart."""
     assert times([9000, 9100, 0, 100]) == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
-def test_edge_28_a_small_step_back_is_squeezed() -> None:
-    """Two pictures of one moment stay in order."""
+def test_edge_28_small_step_back_becomes_a_minimal_step() -> None:
+    """Two pictures with the same timestamp stay in order."""
     assert times([0, 100, 90, 200]) == pytest.approx([0, 0.1, 0.101, 0.2])
 
 
 @given(st.lists(st.none() | st.integers(-(2**40), 2**40), max_size=40))
-def test_edge_28_time_always_goes_forward(stamps: list[int | None]) -> None:
-    """Strictly, for any numbers at all."""
+def test_edge_28_time_is_strictly_increasing(stamps: list[int | None]) -> None:
+    """This holds for any timestamps."""
     seconds = times(stamps)
     assert all(later > earlier for earlier, later in pairwise(seconds))
     assert seconds[:1] in ([], [0.0])
@@ -62,6 +62,6 @@ def test_edge_28_time_always_goes_forward(stamps: list[int | None]) -> None:
         (None, None),
     ],
 )
-def test_creation_times(text: str | None, moment: datetime | None) -> None:
-    """A date is a date; the epochs of containers and nonsense are none."""
+def test_creation_time_is_parsed(text: str | None, moment: datetime | None) -> None:
+    """Valid dates are parsed; the epochs of containers and invalid texts give None."""
     assert parse_creation_time(text) == moment

@@ -1,4 +1,4 @@
-"""A recording that was cut off is reported, whatever its container."""
+"""A truncated recording is reported for every container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.camera.decode.truncation import is_cut_short
+from edge_agent.camera.decode.truncation import is_truncated
 from edge_agent.camera.file import FileSource, open_file
 from edge_agent.camera.settings import SourceSettings
 from shared.clock import ManualClock
@@ -44,7 +44,7 @@ def played(path: Path) -> tuple[FileSource, int]:
 
 
 def cut(path: Path, ratio: float) -> Path:
-    """Keep this share of the file, ending within a packet."""
+    """Keep this fraction of the file, ending inside a packet."""
     data = path.read_bytes()
     size = int(len(data) * ratio)
     short = path.with_name(f"cut-{path.name}")
@@ -53,7 +53,7 @@ def cut(path: Path, ratio: float) -> Path:
 
 
 @pytest.mark.parametrize(("name", "codec", "pixel_format"), CONTAINERS)
-def test_edge_27_a_cut_recording_is_reported(
+def test_edge_27_truncated_recording_is_reported(
     tmp_path: Path, name: str, codec: str | None, pixel_format: str | None
 ) -> None:
     """Early, in the middle and shortly before the end; the whole file is not."""
@@ -67,8 +67,8 @@ def test_edge_27_a_cut_recording_is_reported(
         assert "cut short" in (source.status().error or "")
 
 
-def test_edge_27_a_cut_avi_says_how_many_frames_are_missing(tmp_path: Path) -> None:
-    """The header announces them; FFmpeg plays 12 of 140 without a word."""
+def test_edge_27_truncated_avi_reports_the_missing_frames(tmp_path: Path) -> None:
+    """The header declares 140 frames; FFmpeg decodes 12 of them without an error."""
     path = tmp_path / "cv.avi"
     fourcc = cv2.VideoWriter.fourcc(*"MJPG")
     writer = cv2.VideoWriter(str(path), fourcc, 10, (320, 128))
@@ -88,9 +88,7 @@ def test_edge_27_a_cut_avi_says_how_many_frames_are_missing(tmp_path: Path) -> N
         ("live.mkv", {"live": "1"}),
     ],
 )
-def test_edge_27_recordings_made_for_streaming_are_reported_too(
-    tmp_path: Path, name: str, options: dict[str, str]
-) -> None:
+def test_edge_27_truncated_streaming_recording_is_reported(tmp_path: Path, name: str, options: dict[str, str]) -> None:
     """Fragments, an index at the front, and clusters of unknown length."""
     clip = make_clip(tmp_path / "a.mp4", numbered(PICTURES, height=128))
     path = tmp_path / name
@@ -129,10 +127,10 @@ HEADS = st.sampled_from(
 
 
 @given(name=FORMATS, head=HEADS, body=st.binary(max_size=300))
-def test_edge_27_any_content_gets_an_answer(
+def test_edge_27_any_content_gives_a_result(
     tmp_path_factory: pytest.TempPathFactory, name: str, head: bytes, body: bytes
 ) -> None:
     """Sizes that make no sense neither raise nor loop."""
     path = tmp_path_factory.getbasetemp() / "any.bin"
     path.write_bytes(head + body)
-    assert is_cut_short(path, name) in (True, False)
+    assert is_truncated(path, name) in (True, False)
