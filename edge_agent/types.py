@@ -1,7 +1,7 @@
-"""What flows through the edge pipeline: pictures, frames, detections, tracks. Pixels, numpy, nothing else.
+"""The data types of the edge pipeline: pictures, frames, motion, detections, tracks.
 
-Boxes are ``xyxy`` in pixels of the full frame, ``float32``, everywhere inside the agent; they become normalised
-``BoundingBox`` only where an event is built.
+Inside the agent, boxes are ``xyxy`` in pixels of the full frame, ``float32``. They are converted to the normalised
+``BoundingBox`` only when an event is built.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ Boxes = NDArray[np.float32]
 
 
 class Picture(Protocol):
-    """A decoded picture that converts itself only as far as somebody asks."""
+    """A decoded picture that is converted on demand."""
 
     @property
     def width(self) -> int: ...
     @property
     def height(self) -> int: ...
     def luma(self) -> Luma:
-        """Return the brightness plane, without a copy where the decoder allows."""
+        """Return the brightness plane, without a copy if possible. Treat as read-only."""
         ...
 
     def bgr(self) -> Image:
-        """Return the whole picture in BGR; converted once and kept. Treat as read-only."""
+        """Return the whole picture in BGR, converted once and cached. Treat as read-only."""
         ...
 
     def scaled_rgb(self, width_px: int, height_px: int) -> Image:
-        """Return the whole picture as RGB at this size (aspect ratio is the caller's affair), in one step."""
+        """Return the whole picture as RGB at exactly this size, whatever its aspect ratio, in one step."""
         ...
 
 
 class ArrayPicture:
-    """A picture that is a BGR array already (USB, GStreamer, synthetic, tests)."""
+    """A picture that is already a BGR array (USB, GStreamer, synthetic, tests)."""
 
     def __init__(self, bgr: Image) -> None:
         self._bgr = bgr
@@ -79,11 +79,11 @@ class Frame:
     """One picture from one camera."""
 
     number: int
-    """Counts from 1 at the start of the source (files) or of the connection (cameras)."""
+    """Counts from 1, from the start of the source (files) or of the connection (cameras)."""
     timestamp: datetime
     """Capture time, aware, UTC."""
     time_s: float
-    """Seconds on the source's own steady clock: media time for files, the monotonic clock for live cameras."""
+    """Seconds on the steady clock of the source: media time for files, the monotonic clock for cameras."""
     picture: Picture
 
     @property
@@ -109,7 +109,7 @@ def _no_classes() -> NDArray[np.int32]:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What a detector found in one frame. All three arrays have length N; best score first is not promised."""
+    """The detections in one frame. All three arrays have length N; the order of rows is not specified."""
 
     xyxy: Boxes = field(default_factory=_no_boxes)
     score: NDArray[np.float32] = field(default_factory=_no_scores)
@@ -121,12 +121,12 @@ class Detections:
         return len(self.score)
 
     def select(self, rows: NDArray[Any]) -> Detections:
-        """Return the rows of a boolean mask or an index array."""
+        """Return the rows selected by a boolean mask or an index array."""
         return Detections(xyxy=self.xyxy[rows], score=self.score[rows], class_id=self.class_id[rows])
 
     @staticmethod
     def concatenate(parts: list[Detections]) -> Detections:
-        """Return all rows of all parts."""
+        """Return the rows of all parts, in order."""
         if not parts:
             return Detections()
         return Detections(
@@ -138,7 +138,7 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class EarlierDetection:
-    """One detection of a track from before the track was confirmed."""
+    """A detection of a track from before the track was confirmed."""
 
     track_id: int
     time_s: float
@@ -148,20 +148,20 @@ class EarlierDetection:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """The confirmed tracks that a detection touched in this frame, and those that ended. N rows."""
+    """The confirmed tracks with a detection in this frame (N rows), and the ids of those that ended."""
 
     track_id: NDArray[np.int64]
     xyxy: Boxes
-    """Where the object is in this frame: the filter's corrected estimate."""
+    """Box of the object in this frame: the filter's corrected estimate."""
     score: NDArray[np.float32]
     class_id: NDArray[np.int32]
-    """Voted over the track's life, weighted by score."""
+    """Class with the most votes over the whole track, weighted by score."""
     detection_index: NDArray[np.int64]
-    """Row in the ``Detections`` given to ``update``."""
+    """Row in the ``Detections`` that were passed to ``update``."""
     ended: tuple[int, ...] = ()
-    """Ids of confirmed tracks that were given up in this frame."""
+    """Ids of confirmed tracks that ended in this frame."""
     earlier: tuple[EarlierDetection, ...] = ()
-    """What is known of the tracks confirmed in this frame from before it, by ascending time for each."""
+    """Earlier detections of the tracks that were confirmed in this frame, by ascending time for each track."""
 
     def __len__(self) -> int:
         return len(self.track_id)
@@ -169,9 +169,9 @@ class Tracks:
 
 @dataclass(frozen=True, slots=True)
 class ViewChange:
-    """Where the places of earlier frames lie in this frame: ``x' = x * scale_x + shift_x_px``, likewise for y.
+    """Maps positions of earlier frames to this frame: ``x' = x * scale_x + shift_x_px``, likewise for y.
 
-    A stream that changes its size scales; a camera that pans, or that was bumped, shifts. Pixels of the full frame.
+    A change of the frame size causes a scale; a camera that pans or is bumped causes a shift. Pixels of the full frame.
     """
 
     scale_x: float = 1.0
@@ -181,11 +181,11 @@ class ViewChange:
 
     @property
     def shifted(self) -> bool:
-        """Whether the camera shows another part of the scene, rather than the same part at another size."""
+        """Whether the camera shows a different part of the scene rather than the same part at another size."""
         return self.shift_x_px != 0.0 or self.shift_y_px != 0.0
 
     def then(self, other: ViewChange) -> ViewChange:
-        """Return this change followed by another."""
+        """Return the composition of this change and a later one."""
         return ViewChange(
             scale_x=self.scale_x * other.scale_x,
             scale_y=self.scale_y * other.scale_y,
@@ -194,32 +194,31 @@ class ViewChange:
         )
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """Return where a point of earlier frames lies now."""
+        """Map a point of earlier frames to this frame."""
         return x * self.scale_x + self.shift_x_px, y * self.scale_y + self.shift_y_px
 
     def box(self, box: Sequence[float]) -> tuple[float, float, float, float]:
-        """Return where a box (left, top, right, bottom) of earlier frames lies now."""
+        """Map a box (left, top, right, bottom) of earlier frames to this frame."""
         return *self.point(box[0], box[1]), *self.point(box[2], box[3])
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """What moved in one frame."""
+    """The motion in one frame."""
 
     active: bool
-    """True while something moves (not lighting, not noise)."""
+    """Whether there is motion, as opposed to changes of light and noise."""
     intensity: float
-    """0..1: how strongly the moving pixels differ from the background."""
+    """Mean difference of the moving pixels from the background, 0..1."""
     area_ratio: float
-    """0..1: share of the unmasked picture that moves."""
+    """Fraction of the watched area that moves, 0..1."""
     regions: Boxes
-    """``(N, 4)`` full-frame pixels, one a moving region, largest first."""
+    """``(N, 4)`` pixels of the full frame, one box per moving region, largest first."""
     mask: NDArray[np.uint8] | None = None
-    """``(h, w)`` small foreground mask, 255 where moving, at the motion stage's own resolution; None when idle."""
+    """``(h, w)`` foreground mask, 255 where moving, at the working size of motion detection; None without motion."""
     view_change: ViewChange | None = None
-    """Set when the places of earlier frames lie elsewhere in this one: what is remembered in pixels must be moved."""
+    """Set if positions of earlier frames have moved: remembered positions in pixels must be mapped."""
     held_back: Motion | None = None
-    """What moved in the frame before, which was ``unsettled``: now it is known that it was something that moves."""
+    """The motion of the previous, ``unsettled`` frame, once it is confirmed that it was a moving object."""
     unsettled: bool = False
-    """Whether the picture as a whole is changing (a corrupted frame, a flash, a pan), so that nothing new in it is to
-    be believed."""
+    """Whether the whole image is changing (a corrupted frame, a flash, a pan), which makes detections unreliable."""

@@ -147,14 +147,14 @@ class DetectSettings(Settings):
 
 
 def check_class_names(settings: DetectSettings, labels: tuple[str, ...]) -> None:
-    """Raise ConfigurationError, with what was probably meant, for a class that the model does not know."""
+    """Raise ConfigurationError, with similar names, for a class that the model does not have."""
     for name in (*settings.classes, *settings.per_class):
         if (problem := unknown_class(name, labels)) is not None:
             raise ConfigurationError(problem)
 
 
 def unknown_class(name: str, labels: Sequence[str]) -> str | None:
-    """Return what is wrong with a class that is not among ``labels``, with the nearest names; None where it is."""
+    """Return an error text with similar names for a class that is not in ``labels``; None if it is."""
     if name in labels:
         return None
     near = difflib.get_close_matches(name, labels, n=3, cutoff=0.6)

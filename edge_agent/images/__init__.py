@@ -1,1 +1,1 @@
-"""Drawing on pictures and encoding them: no rules, no network. May import ``types`` and ``resize``."""
+"""Draws on images and encodes them, without rules and without network access. May import ``types`` and ``resize``."""

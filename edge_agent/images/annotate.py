@@ -1,6 +1,6 @@
-"""What is drawn on a snapshot: boxes and labels, moving areas, plates. Every function returns a new picture.
+"""Draws boxes, labels, moving areas and plates on snapshots. Every function returns a new image.
 
-Line widths and text follow the picture's size; labels stay inside the picture and, where room is, off one another.
+Line widths and text are scaled with the image. Labels stay inside the image and, if there is space, do not overlap.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _OTHER_COLORS: tuple[Color, ...] = (
 )
 
 _TEXT_SHARE = 1 / 34
-"""Height of text as a share of the picture's shorter side."""
+"""Height of text as a fraction of the image's shorter side."""
 _TEXT_LIMITS_PX = (11, 60)
 _HALO = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -110,14 +110,14 @@ class _Box(NamedTuple):
 
 
 def class_color(class_name: str) -> Color:
-    """Return the colour of a class: the same in every picture, process and release, in any letter case."""
+    """Return the colour of a class, which never changes and ignores letter case."""
     name = class_name.casefold()
     known = _CLASS_COLORS.get(name)
     return known or _OTHER_COLORS[zlib.crc32(name.encode("utf-8", "replace")) % len(_OTHER_COLORS)]
 
 
 def draw_boxes(image: Image, labels: Sequence[BoxLabel]) -> Image:
-    """Draw a box around each object in its class's colour, labelled ``class_name: confidence (ID:track_id)``."""
+    """Draw a box around each object in the colour of its class, labelled ``class_name: confidence (ID:track_id)``."""
     canvas = image.copy()
     style = _style(image)
     placed: list[tuple[BoxLabel, _Box]] = []
@@ -133,7 +133,7 @@ def draw_boxes(image: Image, labels: Sequence[BoxLabel]) -> Image:
 
 
 def draw_plates(image: Image, plates: Sequence[PlateLabel]) -> Image:
-    """Draw a thick green box around each plate, and ``Plate: TEXT (confidence)`` in a green box on top of it."""
+    """Draw a thick green box around each plate, labelled ``Plate: TEXT (confidence)``."""
     canvas = image.copy()
     style = _style(image)
     taken: list[_Box] = []
@@ -147,7 +147,7 @@ def draw_plates(image: Image, plates: Sequence[PlateLabel]) -> Image:
 
 
 def draw_motion(image: Image, mask: NDArray[np.uint8] | None, *, timestamp: datetime) -> Image:
-    """Lay 30 % red over what moves (non-zero in ``mask``, of any size), and the time in red at the top left."""
+    """Tint moving areas (non-zero in ``mask``, of any size) by 30 % red, and draw the time in red at the top left."""
     canvas = image.copy()
     height, width = image.shape[:2]
     if mask is not None and mask.size:
@@ -162,7 +162,7 @@ def draw_motion(image: Image, mask: NDArray[np.uint8] | None, *, timestamp: date
     style = _style(image)
     text, scale = _fitted(format_utc(timestamp)[:-4].replace("T", " ") + " UTC", width - 2 * style.pad_px, style)
     origin = (style.pad_px, style.pad_px + style.text_px)
-    for x, y in _HALO:  # so that red can be read on anything
+    for x, y in _HALO:  # makes the red text legible on any background
         cv2.putText(canvas, text, (origin[0] + x, origin[1] + y), _FONT, scale, WHITE, style.font_px, cv2.LINE_AA)
     cv2.putText(canvas, text, origin, _FONT, scale, RED, style.font_px, cv2.LINE_AA)
     return canvas
@@ -181,7 +181,7 @@ def _style(image: Image) -> _Style:
 
 
 def _inside(xyxy: Corners, image: Image) -> _Box | None:
-    """Return the box in whole pixels inside the picture; None for one that lies outside, is empty or no number."""
+    """Return the box in whole pixels, clipped to the image; None if it is outside, empty or not finite."""
     corners = np.asarray(xyxy, np.float64)
     if corners.shape != (4,) or not bool(np.isfinite(corners).all()):
         return None
@@ -192,7 +192,7 @@ def _inside(xyxy: Corners, image: Image) -> _Box | None:
 
 
 def _outline(canvas: Image, box: _Box, color: Color, line_px: int) -> None:
-    """Draw the box with square corners, its line running inwards, so that it, too, stays inside the picture."""
+    """Draw the box with its line inside the box, so that it stays inside the image."""
     for inset in range(line_px):
         corner, opposite = (box.left + inset, box.top + inset), (box.right - inset, box.bottom - inset)
         if opposite[0] < corner[0] or opposite[1] < corner[1]:
@@ -201,15 +201,15 @@ def _outline(canvas: Image, box: _Box, color: Color, line_px: int) -> None:
 
 
 def _tag(canvas: Image, box: _Box, text: str, *, fill: Color, style: _Style, taken: list[_Box]) -> None:
-    """Write ``text`` on a filled tag at the box: above it, else inside it where that hides little, else below."""
+    """Draw ``text`` on a filled tag above the box; without space there, inside a large box or below a small one."""
     height, width = canvas.shape[:2]
     text, scale = _fitted(_printable(text), width - 2 * style.pad_px, style)
     (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, style.font_px)
     tag_width = min(text_width + 2 * style.pad_px, width)
     tag_height = min(style.text_px + 2 * style.pad_px, height)
     left = min(max(box.left, 0), width - tag_width)
-    roomy = box.bottom - box.top >= 2 * tag_height
-    tops = (box.top - tag_height, box.top, box.bottom) if roomy else (box.top - tag_height, box.bottom, box.top)
+    is_large = box.bottom - box.top >= 2 * tag_height
+    tops = (box.top - tag_height, box.top, box.bottom) if is_large else (box.top - tag_height, box.bottom, box.top)
     spots = [_Box(left, top, left + tag_width, top + tag_height) for top in tops if 0 <= top <= height - tag_height]
     spots = spots or [_Box(left, 0, left + tag_width, tag_height)]
     spot = next((s for s in spots if not any(_overlap(s, other) for other in taken)), spots[0])
@@ -219,21 +219,21 @@ def _tag(canvas: Image, box: _Box, text: str, *, fill: Color, style: _Style, tak
     cv2.putText(canvas, text, origin, _FONT, scale, _readable_on(fill), style.font_px, cv2.LINE_AA)
 
 
-def _fitted(text: str, room_px: int, style: _Style) -> tuple[str, float]:
-    """Return the text and font scale that fit into the room: smaller down to 60 %, then cut short."""
+def _fitted(text: str, max_width_px: int, style: _Style) -> tuple[str, float]:
+    """Return text and font scale that fit into ``max_width_px``: scaled down to 60 %, then truncated."""
     scale = style.font_scale
     (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, style.font_px)
-    if text_width <= room_px:
+    if text_width <= max_width_px:
         return text, scale
-    smaller = max(0.6, room_px / max(text_width, 1))
+    smaller = max(0.6, max_width_px / max(text_width, 1))
     scale *= smaller
-    while len(text) > 1 and cv2.getTextSize(text, _FONT, scale, style.font_px)[0][0] > room_px:
+    while len(text) > 1 and cv2.getTextSize(text, _FONT, scale, style.font_px)[0][0] > max_width_px:
         text = text[: max(1, len(text) * 9 // 10 if len(text) > 20 else len(text) - 1)]
     return text, scale
 
 
 def _printable(text: str) -> str:
-    """Return one line that any version of OpenCV can take: no control characters, no lone surrogates."""
+    """Return a single line that every OpenCV version accepts, without control characters and lone surrogates."""
     return "".join(c if c.isprintable() else " " for c in text.encode("utf-8", "replace").decode("utf-8"))
 
 

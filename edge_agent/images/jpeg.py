@@ -1,4 +1,4 @@
-"""From a BGR picture to the bytes that are stored: JPEG, PNG or WebP, with what an event says about them."""
+"""Encodes BGR images as JPEG, PNG or WebP, with the properties that an event reports about them."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ from shared.storage_keys import CONTENT_TYPES
 ImageFormat = Literal["jpg", "png", "webp"]
 ContentType = Literal["image/jpeg", "image/png", "image/webp"]
 
-_PNG_EFFORT = 3
-"""Of 9: beyond this a picture takes several times as long and is hardly smaller."""
+_PNG_COMPRESSION_LEVEL = 3
+"""Of 9: higher levels take several times as long and hardly reduce the size."""
 _MAX_SIDE_PX = {"jpg": 65500, "png": 65500, "webp": 16383}
 _QUALITY_FLAGS = {"jpg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.IMWRITE_WEBP_QUALITY}
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """A picture as it is stored."""
+    """An encoded image."""
 
     data: bytes
     content_type: ContentType
     width: int
     height: int
     sha256: str
-    """Of ``data``, in lower-case hexadecimal digits."""
+    """Hash of ``data``, in lower-case hexadecimal digits."""
 
 
 def encode(
     image: Image, *, image_format: ImageFormat = "jpg", quality: int = 85, max_width_px: int | None = None
 ) -> EncodedImage:
-    """Encode a BGR picture, shrunk to ``max_width_px`` where it is wider.
+    """Encode a BGR image, scaled down to ``max_width_px`` if it is wider.
 
-    ``quality`` is 1 to 100 for JPEG and WebP (higher is larger and truer) and means nothing to PNG. Raises
-    ConfigurationError for a format, quality or width that cannot be, PermanentError for a picture that cannot be
-    encoded.
+    ``quality`` is 1 to 100 for JPEG and WebP; raising it gives sharper and larger files. PNG ignores it. Raises
+    ConfigurationError for an invalid format, quality or width, and PermanentError if the image cannot be encoded.
     """
     if image_format not in CONTENT_TYPES:
         raise ConfigurationError(f"image format {image_format!r} is not supported; choose jpg, png or webp")
@@ -69,7 +68,7 @@ def encode(
 
 
 def thumbnail(image: Image, width_px: int = 320, quality: int = 80) -> EncodedImage:
-    """Encode a small JPEG; a picture that is narrower already keeps its size."""
+    """Encode a JPEG of at most this width; a narrower image keeps its size."""
     return encode(image, image_format="jpg", quality=quality, max_width_px=width_px)
 
 
@@ -91,7 +90,7 @@ def _shrink(image: Image, max_width_px: int) -> Image:
 
 def _compress(image: Image, image_format: ImageFormat, quality: int) -> bytes:
     if image_format == "png":
-        parameters = [cv2.IMWRITE_PNG_COMPRESSION, _PNG_EFFORT]
+        parameters = [cv2.IMWRITE_PNG_COMPRESSION, _PNG_COMPRESSION_LEVEL]
     else:
         parameters = [_QUALITY_FLAGS[image_format], quality]
     try:

@@ -1,4 +1,4 @@
-"""Draws zones, lines and their counts over a picture, for a person who checks rules by eye."""
+"""Draws zones, lines and their counts on an image, for checking rules visually."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _HALO = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 @dataclass(frozen=True, slots=True)
 class ZoneOverlay:
-    """A zone: its corners as shares of the picture's size, and how many objects are in it now."""
+    """A zone: its corners as fractions of the image size, and the number of objects in it."""
 
     name: str
     polygon: Sequence[tuple[float, float]]
     occupancy: int = 0
     active: bool = True
-    """False while its schedule leaves it out."""
+    """False outside of its schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineOverlay:
-    """A line: its points as shares of the picture's size, and how many crossed it, by direction."""
+    """A line: its points as fractions of the image size, and the number of crossings by direction."""
 
     name: str
     points: Sequence[tuple[float, float]]
     counts: Mapping[str, int]
     active: bool = True
-    """False while its schedule leaves it out."""
+    """False outside of its schedule."""
 
 
 def draw_overlay(image: Image, *, zones: Sequence[ZoneOverlay], lines: Sequence[LineOverlay], caption: str) -> Image:
-    """Return a copy of ``image`` with zones tinted and labelled, lines with counts, and a caption at the bottom."""
+    """Return a copy of ``image`` with tinted and labelled zones, lines with counts, and a caption at the bottom."""
     canvas = image.copy()
     for zone in zones:
         _draw_zone(canvas, zone)
@@ -61,7 +61,7 @@ def draw_overlay(image: Image, *, zones: Sequence[ZoneOverlay], lines: Sequence[
 
 
 def draw_corners(image: Image, boxes: Sequence[tuple[Corners, Color]]) -> Image:
-    """Return a copy of ``image`` with the four corners of each box (pixels), for objects that are not certain."""
+    """Return a copy of ``image`` with the four corners of each box (pixels), for uncertain objects."""
     canvas = image.copy()
     for (left, top, right, bottom), color in boxes:
         for x, x_inwards in ((left, right), (right, left)):
@@ -119,14 +119,14 @@ def _rounded(point: NDArray[np.float64]) -> tuple[int, int]:
 
 
 def _write(canvas: Image, text: str, origin: tuple[int, int], color: Color) -> None:
-    """Write with a dark outline, moved so that the text stays inside the picture."""
+    """Draw text with a dark outline, moved so that it stays inside the image."""
     height, width = canvas.shape[:2]
     scale = _text_px(canvas) / 22.0
     (text_width, text_height), _ = cv2.getTextSize(text, _FONT, scale, 1)
     x = min(max(origin[0], 2), max(width - text_width - 2, 2))
     y = min(max(origin[1], text_height + 2), height - 3)
     thickness = max(1, round(_text_px(canvas) / 14))
-    for dx, dy in _HALO:  # a thicker text would be a wider one
+    for dx, dy in _HALO:  # an outline of thicker text would be wider
         cv2.putText(canvas, text, (x + dx, y + dy), _FONT, scale, BLACK, thickness, cv2.LINE_AA)
     cv2.putText(canvas, text, (x, y), _FONT, scale, color, thickness, cv2.LINE_AA)
 

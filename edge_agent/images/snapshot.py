@@ -1,4 +1,4 @@
-"""Snapshots: draw what an event reports on its frame, and encode the picture and its thumbnail."""
+"""Snapshots: draws an event's objects on its frame, and encodes the image and its thumbnail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.settings import Settings
 
 
 class SnapshotSettings(Settings):
-    """Pictures that are sent with events."""
+    """Images that are sent with events."""
 
     enabled: bool = Field(default=True, description="Send an annotated picture with each event.")
     image_format: ImageFormat = Field(
@@ -39,7 +39,7 @@ class SnapshotSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An encoded picture; ``thumbnail`` is a small JPEG, or None where the settings ask for none."""
+    """An encoded image; ``thumbnail`` is a small JPEG, or None if thumbnails are disabled."""
 
     image: EncodedImage
     thumbnail: bytes | None
@@ -48,7 +48,7 @@ class Snapshot:
 class SnapshotRenderer:
     """Draws and encodes the snapshots of one camera.
 
-    The methods for annotated pictures return None where ``SnapshotSettings.enabled`` is false. Thread-safe.
+    The methods for annotated images return None if ``SnapshotSettings.enabled`` is false. Thread-safe.
     """
 
     def __init__(self, settings: SnapshotSettings) -> None:
@@ -69,7 +69,7 @@ class SnapshotRenderer:
         return self._encode(draw_motion(frame.picture.bgr(), motion.mask, timestamp=frame.timestamp))
 
     def plain(self, frame: Frame) -> Snapshot:
-        """Return the frame without annotations, whether or not pictures of events are enabled."""
+        """Return the frame without annotations, even if images of events are disabled."""
         return self._encode(frame.picture.bgr())
 
     def _encode(self, image: Image) -> Snapshot:

@@ -1,4 +1,4 @@
-"""Writes a video that a person can watch, frame by frame, with each frame's own presentation time."""
+"""Writes video files frame by frame, with a presentation time for each frame."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from shared.errors import ConfigurationError
 
 TIME_BASE = Fraction(1, 90_000)
 ENCODERS = ("libx264", "libopenh264", "mpeg4")
-"""In order of preference: what the installed FFmpeg can encode and browsers can play comes first."""
+"""In order of preference; browsers can play the first ones. The first that the installed FFmpeg has is used."""
 SUFFIXES = (".mp4", ".mkv", ".mov")
 _BIT_RATE = 4_000_000
-"""For encoders that know no constant quality, in bits a second."""
+"""For encoders without constant quality, in bits per second."""
 
 
 class VideoFile:
-    """An open video file. The first frame sets its size; a frame of another size is scaled to it."""
+    """An open video file. The first frame sets its size; frames of another size are scaled to it."""
 
     def __init__(self, path: Path, *, fps: float) -> None:
-        """Make the file; ``fps`` is the nominal frame rate. Raise ConfigurationError where it cannot be made."""
+        """Create the file; ``fps`` is the nominal frame rate. Raise ConfigurationError if it cannot be created."""
         if path.suffix.lower() not in SUFFIXES:
             raise ConfigurationError(f"cannot write a video to {path}: its name must end in {' or '.join(SUFFIXES)}")
         self._path = path
@@ -50,7 +50,7 @@ class VideoFile:
         self.close()
 
     def write(self, image: Image, *, time_s: float) -> None:
-        """Append one BGR frame; ``time_s`` is on any steady clock and must not go back."""
+        """Append one BGR frame; ``time_s`` is on any steady clock and must not decrease."""
         if self._stream is None:
             self._first_time_s = time_s
             self._stream = self._add_stream(image)
@@ -63,7 +63,7 @@ class VideoFile:
         self._mux(frame)
 
     def close(self) -> None:
-        """Finish the file; raise ConfigurationError where its end does not fit on the disk."""
+        """Complete the file; raise ConfigurationError if it cannot be written."""
         if self._container is None:
             return
         try:
@@ -79,7 +79,7 @@ class VideoFile:
     def _add_stream(self, image: Image) -> Any:
         name = next(encoder for encoder in ENCODERS if _has(encoder))
         stream: Any = self._container.add_stream(name, rate=self._fps)
-        # 4:2:0 wants even sizes.
+        # 4:2:0 requires even sizes.
         stream.width, stream.height = (max(length - length % 2, 2) for length in (image.shape[1], image.shape[0]))
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TIME_BASE if name != "mpeg4" else Fraction(1, 1000)

@@ -28,22 +28,22 @@ class SsdDecoder:
         self._slots = slots
         self._size = np.array([input_width, input_height, input_width, input_height], np.float32)
         columns = slots.class_columns
-        # Most exports give the step a column for "background", which never comes out of it.
+        # Most exports have an additional input column for "background", which is never an output class.
         self.class_counts = () if columns is None else (columns - 1, columns)
 
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:  # noqa: ARG002
-        """Return the rows that count, boxes in the input's pixels; see ``OutputDecoder``."""
+        """Return the valid rows, with boxes in the input's pixels; see ``OutputDecoder``."""
         slots = self._slots
         real = [spec.dequantise(stored) for spec, stored in zip(self._outputs, outputs, strict=True)]
         boxes = real[slots.boxes].reshape(-1, 4)
-        said = float(real[slots.count].flat[0])
-        count = int(min(max(said, 0.0), len(boxes))) if math.isfinite(said) else 0
+        declared = float(real[slots.count].flat[0])
+        count = int(min(max(declared, 0.0), len(boxes))) if math.isfinite(declared) else 0
         first, second = slots.classes, slots.scores
         if first == UNKNOWN:
-            found = _identify_by_values(real, slots)
-            if found is None:
+            identified = _identify_by_values(real, slots)
+            if identified is None:
                 return Detections()
-            first, second = found
+            first, second = identified
         classes, scores = real[first].reshape(-1)[:count], real[second].reshape(-1)[:count]
         rows = np.flatnonzero(scores >= min_score)
         return Detections(
@@ -54,10 +54,11 @@ class SsdDecoder:
 
 
 def find_slots(inference_model: InferenceModel) -> PostProcess | None:
-    """Return which of four outputs is which; None where their shapes are not those of the step.
+    """Identify the four outputs; return None if their shapes do not fit the operator.
 
-    The runtime's list of operators is reliable, names nearly so. If neither helps, ``classes`` and ``scores`` stay
-    ``UNKNOWN`` and are identified by their values, image by image (classes are whole numbers, scores are not).
+    The runtime's list of operators is reliable, and the names of outputs nearly so. If neither is conclusive,
+    ``classes`` and ``scores`` are ``UNKNOWN`` and identified by their values in each image (only classes are whole
+    numbers).
     """
     if inference_model.postprocess is not None:
         return inference_model.postprocess
@@ -88,7 +89,7 @@ def _identify_by_values(real: Sequence[Tensor], slots: PostProcess) -> tuple[int
     rows = [row for row in range(4) if row not in (slots.boxes, slots.count)]
     whole = [bool(np.all(real[row] == np.round(real[row]))) for row in rows]
     if all(whole):
-        return None  # no score above nothing: an empty scene, so it does not matter which is which
+        return None  # all scores are 0, so there are no detections
     if not any(whole):
         raise ConfigurationError("the model's four outputs hold no class numbers; it is not an SSD-style detector")
     return (rows[0], rows[1]) if whole[0] else (rows[1], rows[0])

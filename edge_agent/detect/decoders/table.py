@@ -18,7 +18,7 @@ class OutputDecoder(Protocol):
 
     @property
     def keep_aspect(self) -> bool:
-        """Whether the picture is letterboxed rather than stretched."""
+        """Whether the image is letterboxed rather than stretched."""
         ...
 
     @property
@@ -30,12 +30,15 @@ class OutputDecoder(Protocol):
         ...
 
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:
-        """Return what the outputs say, boxes in the input's pixels, from ``min_score`` upwards."""
+        """Return the detections with at least ``min_score``, with boxes in the input's pixels.
+
+        ``max_iou`` is the threshold of NMS, for models that do not apply it themselves.
+        """
         ...
 
 
 def choose_output_decoder(inference_model: InferenceModel) -> OutputDecoder:
-    """Return the decoder that fits; raise ConfigurationError, with the shapes, where none does."""
+    """Return the decoder for a model; raise ConfigurationError, with the output shapes, if there is none."""
     height, width = inference_model.input.shape[1:3]
     outputs = inference_model.outputs
     if len(outputs) == 4 and (slots := find_slots(inference_model)) is not None:

@@ -17,14 +17,13 @@ MAX_CANDIDATES = 400
 """Maximum boxes passed to NMS, highest score first. Real scenes at a usable threshold have far fewer."""
 _STRIDES = (8, 16, 32)
 _NORMALISED_LIMIT = 8.0
-"""No normalised coordinate is larger, and every pixel head has a larger one: the smallest input is 32 pixels wide."""
+"""Normalised coordinates are below this limit; pixel coordinates reach more, as inputs are at least 32 pixels wide."""
 
 
 class YoloDecoder:
     """``[1, 4 + classes, anchors]`` or ``[1, anchors, 4 + classes]``, normalised or in the input's pixels.
 
-    Only anchors whose best class reaches the threshold are converted to real numbers: the comparison is made on the
-    stored ones.
+    The threshold is applied to stored values; only anchors whose best class reaches it are dequantised.
     """
 
     keep_aspect = True
@@ -37,10 +36,10 @@ class YoloDecoder:
         self.class_counts = (output.shape[1 if self._anchors_last else 2] - 4,)
 
     def decode(self, outputs: Sequence[Tensor], *, min_score: float, max_iou: float) -> Detections:
-        """Return the candidates after NMS, boxes in the input's pixels; see ``OutputDecoder``."""
+        """Return the candidates after NMS, with boxes in the input's pixels; see ``OutputDecoder``."""
         rows = outputs[0][0] if self._anchors_last else outputs[0][0].T
-        least = stored_at_least(self._output, min_score)
-        candidates = self._candidates(rows[4:], least)
+        min_stored = stored_at_least(self._output, min_score)
+        candidates = self._candidates(rows[4:], min_stored)
         scores = rows[4:, candidates]
         class_id = scores.argmax(axis=0)
         best = scores[class_id, np.arange(len(candidates))]
@@ -54,16 +53,16 @@ class YoloDecoder:
         )
         return nms(found, max_iou)
 
-    def _candidates(self, scores: Tensor, least: float) -> NDArray[np.intp]:
-        """Return the anchors where any class's stored score is at least ``least``, in order."""
-        if least > _largest(scores.dtype):
+    def _candidates(self, scores: Tensor, min_stored: float) -> NDArray[np.intp]:
+        """Return the anchors where any class's stored score is at least ``min_stored``, in order."""
+        if min_stored > _largest(scores.dtype):
             return np.empty(0, np.intp)
-        bar = scores.dtype.type(least)
+        threshold = scores.dtype.type(min_stored)
         if self._anchors_last:
-            return np.flatnonzero(scores.max(axis=0) >= bar)
-        # Here the scores of one anchor lie side by side; one flat comparison is quicker than a maximum a row.
+            return np.flatnonzero(scores.max(axis=0) >= threshold)
+        # The scores of one anchor are adjacent here, so one comparison of all is faster than a maximum per row.
         by_anchor = scores.T
-        return np.unique(np.nonzero(by_anchor >= bar)[0])
+        return np.unique(np.nonzero(by_anchor >= threshold)[0])
 
     def _corners(self, boxes: NDArray[np.float32], stored_centres: Tensor) -> Boxes:
         cx, cy, half_width, half_height = boxes[0], boxes[1], boxes[2] / 2, boxes[3] / 2
@@ -73,13 +72,13 @@ class YoloDecoder:
         return corners
 
     def _is_normalised(self, stored_centres: Tensor) -> bool:
-        """Decide by the range of the type, else by the anchors' centres, which always cover the whole input."""
+        """Return whether coordinates are normalised, by the range of the type, else by the anchors' centres."""
         largest = self._output.largest_real()
         return (float(stored_centres.max()) if largest is None else largest) < _NORMALISED_LIMIT
 
 
 def is_yolo_shape(shape: tuple[int, ...]) -> bool:
-    """Return whether this can be a raw head: one picture, two axes, at least one class."""
+    """Return whether this shape may be a raw head: one image, two axes, at least one class."""
     return len(shape) == 3 and shape[0] == 1 and min(shape[1:]) >= 5
 
 

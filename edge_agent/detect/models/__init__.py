@@ -1,1 +1,1 @@
-"""Model files: the catalogue of known models, downloading, class labels. May import ``shared`` alone."""
+"""Model files: the catalogue of known models, downloading, class labels. May import ``shared`` only."""

@@ -1,6 +1,6 @@
-"""From a model's name to a file on this machine: the site's own folder or mirror first, then the cache, then its maker.
+"""Resolves a model's name to a file: from the site's folder or mirror, the cache, or the publisher's address.
 
-Reads no environment: the settings module passes in where to look (``VEDETTE_MODELS``) and where to keep.
+Reads no environment variables: the settings module passes the location (``VEDETTE_MODELS``) and the cache folder.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ logger = logging.getLogger(__name__)
 SUFFIX = ".tflite"
 _INDEX = "index.json"
 _LABEL_SUFFIXES = (".labels.txt", "_labels.txt", ".txt")
-"""Beside ``model.tflite``, any of ``model.labels.txt``, ``model_labels.txt`` and ``model.txt`` names its classes."""
+"""Suffixes of the labels file next to a model: ``model.labels.txt``, ``model_labels.txt`` or ``model.txt``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model that lies on this machine."""
+    """A model file on this machine."""
 
     path: Path
     name: str
     """The catalogue's name, or the file's stem."""
     entry: ModelEntry | None = None
-    """What the catalogue knows; None for any other file, also one that only bears a catalogue name."""
+    """The catalogue entry; None for other files, including a different file with the name of an entry."""
     labels: Labels | None = None
-    """Class names known without opening the model: asked for, from a file beside it, or the catalogue's."""
+    """Class names from the caller, from a labels file next to the model, or from the catalogue; None if unknown."""
     labels_source: str = ""
-    """Where those come from, in words."""
+    """Origin of the labels, for errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class ModelListing:
 
     name: str
     where: Literal["folder", "cache", "download"]
-    """Lies in the site's folder, lies in the cache, or would be downloaded."""
+    """Whether the model is in the site's folder, in the cache, or not downloaded yet."""
     path: Path | None
     entry: ModelEntry | None
 
 
 class ModelStore:
-    """Where models are looked for and kept."""
+    """Finds models in the site's folder or mirror and in the cache, and downloads them."""
 
     def __init__(
         self,
@@ -76,10 +76,10 @@ class ModelStore:
         return next(entry.name for entry in self._entries.values() if entry.default)
 
     def resolve(self, name_or_path: str | None, *, labels: str | None = None) -> ModelFile:
-        """Return the model of this name or path (None: the default one), fetching it if it is not here yet.
+        """Return the model with this name or path (None: the default model), downloaded if necessary.
 
-        ``labels`` is a file with class names, a path or a name in the site's folder. Raises ConfigurationError, or
-        TransientError where the network fails and trying again may help.
+        ``labels``: path of a labels file, or its name in the site's folder. Raises ConfigurationError if there is no
+        such model, and TransientError if the download failed and may be retried.
         """
         model = self._find(self.default_name if name_or_path is None else name_or_path)
         if labels is None:
@@ -98,7 +98,7 @@ class ModelStore:
         return self._cached(entry) or self._pull(entry)
 
     def pull(self, name: str | None) -> ModelFile:
-        """Fetch a model of the catalogue into the cache, unless the very file is there."""
+        """Download a model of the catalogue to the cache, unless the same file is already there."""
         name = self.default_name if name is None else name
         entry = self._entries.get(name)
         if entry is None:
@@ -106,7 +106,7 @@ class ModelStore:
         return self._on_mirror(name) or self._cached(entry) or self._pull(entry)
 
     def listings(self) -> list[ModelListing]:
-        """Return what can be named: the catalogue, then other files in the site's folder. Fetches nothing."""
+        """Return the models of the catalogue, then other files in the site's folder. Downloads nothing."""
         rows: list[ModelListing] = []
         for entry in self._entries.values():
             own, kept = self._folder_file(entry.name), self._cache_path(entry.name)
@@ -124,7 +124,7 @@ class ModelStore:
         return rows
 
     def labels(self, name_or_path: str) -> Labels:
-        """Return the names in a labels file: at this path, or of this name in the site's folder or mirror."""
+        """Return the class names of a labels file, given its path or its name in the site's folder or mirror."""
         path = Path(name_or_path).expanduser()
         if not path.is_file() and not path.is_absolute():
             if self._folder is not None and (self._folder / path).is_file():
@@ -172,7 +172,7 @@ class ModelStore:
         return None
 
     def _from_mirror(self, file: str, *, sha256: str | None = None) -> Path | None:
-        """Fetch one file of the site's mirror; a copy that was fetched before is used without asking again."""
+        """Download a file from the site's mirror; an earlier copy is used without a request."""
         if self._mirror is None:
             return None
         kept = self._cache / f"mirror-{hashlib.sha256(self._mirror.encode()).hexdigest()[:8]}" / file
@@ -251,7 +251,7 @@ def resolve_model(
     labels: str | None = None,
     fetch: Fetch | None = None,
 ) -> ModelFile:
-    """Return a model by its name or path (None: the default one); see ``ModelStore.resolve``."""
+    """Return a model by its name or path (None: the default model); see ``ModelStore.resolve``."""
     store = ModelStore(models_location=models_location, cache_dir=cache_dir, fetch=fetch or Downloader())
     return store.resolve(name_or_path, labels=labels)
 
@@ -264,24 +264,24 @@ def pull(
     progress: Progress | None = None,
     fetch: Fetch | None = None,
 ) -> ModelFile:
-    """Fetch a model of the catalogue into the cache; see ``ModelStore.pull``."""
+    """Download a model of the catalogue to the cache; see ``ModelStore.pull``."""
     fetch = fetch or Downloader(progress=progress)
     return ModelStore(models_location=models_location, cache_dir=cache_dir, fetch=fetch).pull(name)
 
 
 def list_models(*, models_location: str | None, cache_dir: Path) -> list[ModelListing]:
-    """Return every model that can be named; see ``ModelStore.listings``."""
+    """Return all models with a name; see ``ModelStore.listings``."""
     return ModelStore(models_location=models_location, cache_dir=cache_dir, fetch=Downloader()).listings()
 
 
 def user_cache_dir(*, xdg_cache_home: str | None, home: Path) -> Path:
-    """Return the user's model cache: under ``$XDG_CACHE_HOME`` where that is an absolute path, else ``~/.cache``."""
+    """Return the user's model cache: under ``$XDG_CACHE_HOME`` if that is an absolute path, else ``~/.cache``."""
     base = Path(xdg_cache_home) if xdg_cache_home else home / ".cache"
     return (base if base.is_absolute() else home / ".cache") / "vedette" / "models"
 
 
 def file_sha256(path: Path) -> str:
-    """Return a file's sha256; raise ConfigurationError where it cannot be read."""
+    """Return a file's sha256; raise ConfigurationError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

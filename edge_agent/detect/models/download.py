@@ -1,4 +1,4 @@
-"""Fetches a file over https, http or from disk: whole, checked, and put in place in one step or not at all."""
+"""Downloads files over https or http, or copies them from disk: verified, and replaced atomically."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SCHEMES = ("https", "http", "file")
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes so far and the total, where the server says it."""
+"""Called with the bytes received and the total; the total is None if the server does not declare it."""
 
 
 class Fetch(Protocol):
-    """Puts what a URL holds at ``destination`` and returns its sha256.
+    """Downloads a URL to ``destination`` and returns the sha256 of the file.
 
-    Raises TransientError where trying again may help, ConfigurationError where it will not; leaves nothing behind then.
+    Raises TransientError if a retry may help, else ConfigurationError; no file remains in either case.
     """
 
     def __call__(self, url: str, destination: Path, *, sha256: str | None = None) -> str: ...
@@ -42,7 +42,7 @@ class NotThereError(ConfigurationError):
 
 
 class Downloader:
-    """A ``Fetch`` with urllib. ``timeout_s`` limits each wait for the network, not the whole download."""
+    """A ``Fetch`` with urllib. ``timeout_s`` limits each network operation, not the whole download."""
 
     def __init__(
         self, *, timeout_s: float = 15.0, progress: Progress | None = None, max_bytes: int = MAX_MODEL_BYTES
@@ -66,24 +66,24 @@ class Downloader:
 
     def _fetch(self, url: str, shown: str, file: IO[bytes], destination: Path) -> str:
         try:
-            with urllib.request.urlopen(_request(url), timeout=self._timeout_s) as answer:  # noqa: S310
-                return self._copy(answer, shown, file, destination)
+            with urllib.request.urlopen(_request(url), timeout=self._timeout_s) as response:  # noqa: S310
+                return self._copy(response, shown, file, destination)
         except urllib.error.HTTPError as error:
             error.close()
             raise _refused(shown, error.code) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _unreachable(shown, error, on_disk=url.startswith("file:")) from error
 
-    def _copy(self, answer: Any, shown: str, file: IO[bytes], destination: Path) -> str:
-        total = _content_length(answer)
+    def _copy(self, response: Any, shown: str, file: IO[bytes], destination: Path) -> str:
+        total = _content_length(response)
         digest, size = hashlib.sha256(), 0
-        while chunk := answer.read(_CHUNK_BYTES):
+        while chunk := response.read(_CHUNK_BYTES):
             size += len(chunk)
             if size > self._max_bytes:
                 raise ConfigurationError(
                     f"{shown} is larger than {self._max_bytes:,} bytes, the limit for a model file"
                 )
-            with _naming(destination):
+            with _named_write_errors(destination):
                 file.write(chunk)
             digest.update(chunk)
             if self._progress is not None:
@@ -95,21 +95,21 @@ class Downloader:
 
 @contextmanager
 def replacing(destination: Path) -> Generator[IO[bytes]]:
-    """Open a file that takes ``destination``'s place, durably, when the block ends well, and vanishes when it does not.
+    """Open a temporary file that atomically replaces ``destination`` when the block ends, or is deleted on an error.
 
-    Raises ConfigurationError where the folder cannot be made or written.
+    Raises ConfigurationError if the folder cannot be created or written.
     """
-    with _naming(destination):
+    with _named_write_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".part")
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-            with _naming(destination):
+            with _named_write_errors(destination):
                 file.flush()
                 os.fsync(file.fileno())
-        with _naming(destination):
+        with _named_write_errors(destination):
             part.chmod(0o644)
             part.replace(destination)
     finally:
@@ -118,8 +118,8 @@ def replacing(destination: Path) -> Generator[IO[bytes]]:
 
 
 @contextmanager
-def _naming(destination: Path) -> Generator[None]:
-    """Turn a failure to write into one that names the folder."""
+def _named_write_errors(destination: Path) -> Generator[None]:
+    """Convert an error of the file system to a ConfigurationError that names the folder."""
     try:
         yield
     except VedetteError:
@@ -131,10 +131,10 @@ def _naming(destination: Path) -> Generator[None]:
 
 
 def _request(url: str) -> urllib.request.Request:
-    """Build the request; a user and password in the address become a header, which urllib leaves to its caller."""
+    """Build the request. Credentials in the address become a header, which urllib does not do itself."""
     parts = urllib.parse.urlsplit(url)
     userinfo, at, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(  # noqa: S310 - the scheme is one of ours
+    request = urllib.request.Request(  # noqa: S310 - the scheme was checked
         urllib.parse.urlunsplit(parts._replace(netloc=host)), headers={"User-Agent": "vedette"}
     )
     if at:
@@ -143,8 +143,8 @@ def _request(url: str) -> urllib.request.Request:
     return request
 
 
-def _content_length(answer: Any) -> int | None:
-    stated = answer.headers.get("Content-Length")
+def _content_length(response: Any) -> int | None:
+    stated = response.headers.get("Content-Length")
     return int(stated) if stated is not None and stated.isascii() and stated.isdigit() else None
 
 

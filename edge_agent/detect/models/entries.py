@@ -1,6 +1,6 @@
-"""The models that are known by name. Facts about files that others publish; nothing is fetched here.
+"""The catalogue of published models: names, addresses, hashes, licences.
 
-To add one: an entry here, with the sha256 that its maker publishes or that you verified; ``make test`` checks its form.
+To add one: an entry here, with the sha256 that its publisher declares or that you verified. A test checks its form.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ModelEntry:
     name: str
     url: str
     sha256: str | None
-    """None where no hash is known: it is then recorded at the first download, and holds from then on."""
+    """None if no hash is known: the hash of the first download is then recorded and required later."""
     size_bytes: int | None
     licence: str
     label_set: str
@@ -38,7 +38,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         licence="Apache-2.0",
         label_set="coco90",
         input_size=(300, 300),
-        description="SSD MobileNet v1: small and quick, up to 10 objects a picture",
+        description="SSD MobileNet v1: small and fast, up to 10 objects per image",
         default=True,
     ),
     ModelEntry(
@@ -49,7 +49,7 @@ ENTRIES: tuple[ModelEntry, ...] = (
         licence="Apache-2.0",
         label_set="coco90",
         input_size=(320, 320),
-        description="EfficientDet-Lite0: slower, and more exact by its makers' figures, up to 25 objects a picture",
+        description="EfficientDet-Lite0: slower, more accurate by its publisher's figures, up to 25 objects per image",
     ),
     *(
         ModelEntry(
@@ -63,8 +63,8 @@ ENTRIES: tuple[ModelEntry, ...] = (
             description=description + (", compiled for the Coral Edge TPU" if suffix else ""),
         )
         for stem, size, description in (
-            ("ssd_mobilenet_v2_coco_quant_postprocess", (300, 300), "SSD MobileNet v2, up to 20 objects a picture"),
-            ("ssdlite_mobiledet_coco_qat_postprocess", (320, 320), "SSDLite MobileDet, up to 100 objects a picture"),
+            ("ssd_mobilenet_v2_coco_quant_postprocess", (300, 300), "SSD MobileNet v2, up to 20 objects per image"),
+            ("ssdlite_mobiledet_coco_qat_postprocess", (320, 320), "SSDLite MobileDet, up to 100 objects per image"),
         )
         for suffix in ("", "_edgetpu")
     ),

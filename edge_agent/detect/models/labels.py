@@ -1,4 +1,4 @@
-"""Class names: from a file, from a model's own metadata, or the two COCO layouts; and whether they fit the model."""
+"""Class names from a labels file, from a model's metadata, or from COCO, and their validation against a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.errors import ConfigurationError
 Labels = tuple[str, ...]
 
 PLACEHOLDER = "n/a"
-"""Stands where a layout has a number that no class uses; what a model reports there is dropped."""
+"""Name of a number that no class uses; detections of it are dropped."""
 _MAX_LABELS = 20_000
 _MAX_NAME = 200
 _MAX_BYTES = 4 * 1024 * 1024
@@ -33,16 +33,16 @@ COCO_90: Labels = tuple(
     cell phone,microwave,oven,toaster,sink,refrigerator,n/a,book,clock,vase,scissors,teddy bear,hair drier,
     toothbrush""".replace("\n    ", "").split(",")
 )
-"""COCO as the SSD and EfficientDet exports number it: the category number less one, with the gaps."""
+"""COCO as numbered by SSD and EfficientDet exports: the category number minus one, with gaps."""
 COCO_80: Labels = tuple(name for name in COCO_90 if name != PLACEHOLDER)
-"""COCO as YOLO numbers it: without the gaps."""
+"""COCO as numbered by YOLO: without gaps."""
 LABEL_SETS: dict[str, Labels] = {"coco80": COCO_80, "coco90": COCO_90}
 
 
 def parse_labels(text: str) -> Labels:
-    """Parse one name a line, or lines like ``0 person`` and ``17: cat``, whose gaps become placeholders.
+    """Parse one name per line, or lines such as ``0 person`` and ``17: cat``, whose gaps become placeholders.
 
-    Raise ValueError where there are none, too many, or one is too long to travel.
+    Raises ValueError if there are no names or too many, or if one is too long.
     """
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
     while lines and not lines[-1]:
@@ -58,7 +58,7 @@ def parse_labels(text: str) -> Labels:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a labels file; raise ConfigurationError naming the file where it is not one."""
+    """Read a labels file; raise ConfigurationError with its name if it is not valid."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES)
@@ -72,9 +72,9 @@ def read_labels(path: Path) -> Labels:
 
 
 def labels_in_model(path: Path) -> Labels | None:
-    """Return the class names packed into a ``.tflite`` file (a zip archive at its end); None where there are none.
+    """Return the class names in the zip archive at the end of a ``.tflite`` file; None if there are none.
 
-    TFLite Metadata packs a labels file; Ultralytics packs a dictionary with ``names``.
+    TFLite Metadata contains a labels file, Ultralytics' metadata a dictionary with ``names``.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -91,9 +91,9 @@ def labels_in_model(path: Path) -> Labels | None:
 
 
 def fit_labels(labels: Labels, class_counts: Sequence[int], *, source: str) -> Labels:
-    """Return the names in the model's numbering; raise ConfigurationError where their number is wrong.
+    """Return the names in the model's numbering; raise ConfigurationError if their number does not fit.
 
-    A leading name for the background is dropped where the model does not count it.
+    A leading background class is dropped if the model does not have it.
     """
     if not class_counts or len(labels) in class_counts:
         fitting_as_is = not class_counts or not _leads_with_background(labels) or len(labels) == min(class_counts)
@@ -107,7 +107,7 @@ def fit_labels(labels: Labels, class_counts: Sequence[int], *, source: str) -> L
 
 
 def coco_labels(class_counts: Sequence[int]) -> Labels | None:
-    """Return the COCO layout that a model with so many classes uses, if one does."""
+    """Return the COCO names for a model with this number of classes; None for other numbers."""
     for labels in (COCO_80, COCO_90):
         if len(labels) in class_counts:
             return labels
@@ -119,7 +119,7 @@ def _leads_with_background(labels: Labels) -> bool:
 
 
 def _numbered(lines: list[str]) -> list[str] | None:
-    """Return names by their numbers if every line has one and they grow; None for plain lines."""
+    """Return the names by their numbers if all lines have increasing numbers; else None."""
     matches = [_NUMBERED.match(line) for line in lines if line]
     numbers = [int(match.group(1)) for match in matches if match]
     if len(numbers) < len(matches) or not numbers or numbers[0] > 1:

@@ -1,1 +1,1 @@
-"""Inference runtimes. To add one: a file here and a row in ``table.RUNTIMES``. May import ``types``."""
+"""Inference runtimes. To add one: a module in this folder and a row in ``table.RUNTIMES``. May import ``types``."""

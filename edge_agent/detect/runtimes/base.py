@@ -14,13 +14,13 @@ Tensor = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output. Where it is quantised, ``real = scale * (stored - zero_point)`` for every value."""
+    """One input or output. If it is quantised, ``real = scale * (stored - zero_point)`` for every value."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     scale: float = 0.0
-    """0 where the tensor is not quantised."""
+    """0 if the tensor is not quantised."""
     zero_point: int = 0
 
     @property
@@ -32,7 +32,7 @@ class TensorSpec:
         return self.is_integer and self.scale > 0.0
 
     def dequantise(self, stored: Tensor) -> NDArray[np.float32]:
-        """Return the real values of stored ones, as float32; what is not quantised is only converted."""
+        """Convert stored values to real ones, as float32; values that are not quantised only change their type."""
         if not self.is_quantised:
             return np.asarray(stored, np.float32)
         return np.float32(self.scale) * (np.asarray(stored, np.float32) - np.float32(self.zero_point))
@@ -45,7 +45,7 @@ class TensorSpec:
         return np.clip(np.round(real / self.scale + self.zero_point), limits.min, limits.max).astype(self.dtype)
 
     def largest_real(self) -> float | None:
-        """Return the largest value the tensor can express; None where the type sets no useful bound."""
+        """Return the largest real value of the tensor's type; None if the tensor is not quantised."""
         if not self.is_quantised:
             return None
         return self.scale * (int(np.iinfo(self.dtype).max) - self.zero_point)
@@ -53,9 +53,9 @@ class TensorSpec:
 
 @lru_cache(maxsize=64)
 def stored_at_least(tensor: TensorSpec, real: float) -> float:
-    """Return the smallest stored value whose ``dequantise`` is at least ``real`` (above the range if none is).
+    """Return the smallest stored value whose real value is at least ``real``; above the range if there is none.
 
-    Comparing stored values with it selects exactly what comparing dequantised values with ``real`` would.
+    Comparing stored values with it gives the same result as comparing dequantised values with ``real``.
     """
     if not tensor.is_quantised:
         return real
@@ -83,7 +83,7 @@ class InferenceModel(Protocol):
         ...
 
     def run(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs, in the order of ``outputs``, for an input of exactly the input's shape and type."""
+        """Return the outputs, in the order of ``outputs``; the input must have the shape and type of ``input``."""
         ...
 
     def close(self) -> None: ...
@@ -91,11 +91,11 @@ class InferenceModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PostProcess:
-    """Where the results of ``TFLite_Detection_PostProcess`` stand among the outputs, which exports put in any order."""
+    """Positions of the results of ``TFLite_Detection_PostProcess`` among the outputs, whose order varies."""
 
     boxes: int
     classes: int
     scores: int
     count: int
     class_columns: int | None = None
-    """Columns of the score matrix that the step is given: the classes, in most exports with one more for background."""
+    """Columns of the operator's score matrix: the classes, and in most exports one for the background."""

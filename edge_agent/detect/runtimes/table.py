@@ -1,6 +1,6 @@
-"""Which inference runtimes there are, and how a model file is opened with the first that is installed.
+"""The table of inference runtimes; opens a model file with the first installed one.
 
-To add one: a module with an opener, a row in ``RUNTIMES``, an extra in ``pyproject.toml``; the contract test in
+To add one: a module with an opener, a row in ``RUNTIMES``, an extra in ``pyproject.toml``. The contract test in
 ``tests/unit/edge_agent/detect/runtimes/test_table.py`` covers it.
 """
 
@@ -17,15 +17,15 @@ from shared.errors import ConfigurationError
 
 
 class RuntimeMissingError(ConfigurationError):
-    """This runtime's package is not installed, so the next one may be tried."""
+    """The package of this runtime is not installed; the next runtime may be tried."""
 
 
 class EdgeTpuError(ConfigurationError):
-    """This runtime cannot reach an Edge TPU; another may, for the TPU's library fits few of them."""
+    """This runtime cannot use the Edge TPU; another one may, since the TPU's library supports few of them."""
 
 
 class Opener(Protocol):
-    """Opens a model file; raises RuntimeMissingError, or ConfigurationError for what is wrong with the file."""
+    """Opens a model file; raises RuntimeMissingError, or ConfigurationError if the file is invalid."""
 
     def __call__(self, path: Path, *, threads: int, edgetpu: bool) -> InferenceModel: ...
 
@@ -79,6 +79,6 @@ def open_model(
 
 
 def load_opener(target: str) -> Opener:
-    """Import ``module:function``."""
+    """Import and return ``module:function``."""
     module, _, function = target.partition(":")
     return getattr(importlib.import_module(module), function)

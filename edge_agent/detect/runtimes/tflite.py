@@ -1,6 +1,6 @@
-"""Runs ``.tflite`` files with ai-edge-litert or tflite-runtime, which share one Python interface, and on Edge TPUs.
+"""Runs ``.tflite`` files with ai-edge-litert or tflite-runtime, which have the same interface, also on Edge TPUs.
 
-The only module that imports either package.
+No other module imports these packages.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def open_with(
         interpreter.allocate_tensors()
         return TfliteModel(interpreter)
     except (ValueError, RuntimeError) as error:
-        raise ConfigurationError(_why_not(path, error, edgetpu=edgetpu)) from error
+        raise ConfigurationError(_load_error(path, error, edgetpu=edgetpu)) from error
 
 
 class TfliteModel:
-    """A ``InferenceModel`` over a TFLite ``Interpreter``."""
+    """An ``InferenceModel`` over a TFLite ``Interpreter``."""
 
     def __init__(self, interpreter: Any) -> None:
         inputs: list[dict[str, Any]] = interpreter.get_input_details()
@@ -64,10 +64,10 @@ class TfliteModel:
         self.postprocess = _find_postprocess(interpreter, self._output_indices)
 
     def run(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """Copy the picture in, run, copy the results out.
+        """Copy the input, run the model, and return copies of the outputs.
 
-        The copies cost 0.3 % of a small model's run; views into the interpreter's memory would have to be gone before
-        the next run, and the input's memory is reused while running, so its padding would have to be written again.
+        The copies cost 0.3 % of the time of a small model. Views of the interpreter's memory would have to be released
+        before the next run, and the input's memory is overwritten during a run, including its padding.
         """
         interpreter = self._interpreter
         interpreter.set_tensor(self._input_index, picture)
@@ -98,7 +98,7 @@ def _read(path: Path) -> bytes:
 
 def _edgetpu_delegate(package: Any, path: Path, library: str) -> Any:
     try:
-        # First by hand: a delegate whose library is missing complains once more, on stderr, as it is thrown away.
+        # Load the library first: a delegate without its library prints another error to stderr when it is deleted.
         ctypes.CDLL(library)
         return package.load_delegate(library)
     except (ValueError, OSError) as error:
@@ -108,7 +108,7 @@ def _edgetpu_delegate(package: Any, path: Path, library: str) -> Any:
         ) from error
 
 
-def _why_not(path: Path, error: Exception, *, edgetpu: bool) -> str:
+def _load_error(path: Path, error: Exception, *, edgetpu: bool) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     if "edgetpu-custom-op" in reason and not edgetpu:
         return f"{path.name} is compiled for an Edge TPU: set edgetpu = true, or choose the same model without it"
@@ -130,10 +130,10 @@ def _spec(detail: dict[str, Any]) -> TensorSpec:
 
 
 def _find_postprocess(interpreter: Any, output_indices: list[int]) -> PostProcess | None:
-    """Find the post-processing operator; its outputs are always boxes, classes, scores, count, the model's need not be.
+    """Find the post-processing operator, whose outputs are boxes, classes, scores and count, in this order.
 
-    The list of operators is not part of the public interface, so its absence is no error: the decoder then goes by
-    names and values.
+    The order of the model's outputs varies. The list of operators is not part of the public interface; without it, the
+    decoder identifies the outputs by names and values.
     """
     list_operators = getattr(interpreter, "_get_ops_details", None)
     if list_operators is None or len(output_indices) != 4:

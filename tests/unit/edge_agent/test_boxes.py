@@ -38,7 +38,7 @@ def _expected_iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @given(rows=ROWS)
-def test_iou_equals_counted_pixels(rows: list[tuple[int, int, int, int]]) -> None:
+def test_iou_equals_the_ratio_of_pixel_counts(rows: list[tuple[int, int, int, int]]) -> None:
     """Scalar, on plain floats and on array rows, and vectorised IoU all equal the ratio of pixel counts."""
     xyxy = _xyxy(rows)
     expected = np.array([[_expected_iou(one, other) for other in xyxy] for one in xyxy]).reshape(len(xyxy), len(xyxy))
@@ -50,7 +50,7 @@ def test_iou_equals_counted_pixels(rows: list[tuple[int, int, int, int]]) -> Non
 
 
 def test_containment_is_relative_to_the_first_box() -> None:
-    """A small box inside a large one is contained completely; a quarter of the large one lies in the small one."""
+    """A small box is completely inside a large one; a quarter of the large one is inside the small one."""
     small, large = np.array([[0, 0, 5, 5]], np.float32), np.array([[0, 0, 10, 10]], np.float32)
     assert box_containment_batch(small, large).item() == pytest.approx(1.0)
     assert box_containment_batch(large, small).item() == pytest.approx(0.25)
@@ -65,7 +65,7 @@ def test_empty_boxes_overlap_nothing() -> None:
 
 
 def test_inverted_boxes_have_no_area() -> None:
-    """A box whose right is left of its left has the area 0, scalar and vectorised."""
+    """The scalar and the vectorised area of an inverted box are 0."""
     assert box_area((5.0, 0.0, 1.0, 4.0)) == 0.0
     assert box_area_batch(np.array([[5, 0, 1, 4], [0, 0, 2, 3]], np.float32)).tolist() == [0.0, 6.0]
 
@@ -90,7 +90,7 @@ def test_overlaps_any_is_relative_to_the_smaller_box() -> None:
     assert not overlaps_any(small, [], 0.0)
 
 
-def test_clipped_boxes_lie_inside_the_image() -> None:
-    """Every edge is limited to the image."""
+def test_clipped_boxes_are_inside_the_image() -> None:
+    """Every side is limited to the image."""
     outside = np.array([[-3, -4, 50, 60], [2, 3, 4, 5]], np.float32)
     assert clip_boxes(outside, 40, 30).tolist() == [[0, 0, 40, 30], [2, 3, 4, 5]]

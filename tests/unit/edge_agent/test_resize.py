@@ -11,8 +11,8 @@ from edge_agent.resize import scaled
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 90), st.integers(1, 90), st.sampled_from([1, 2, 3]))
-def test_any_size_comes_out(height: int, width: int, high: int, wide: int, channels: int) -> None:
-    """Larger or smaller, odd or even, plane or channels; and an even picture stays exactly even."""
+def test_scaled_returns_any_size(height: int, width: int, high: int, wide: int, channels: int) -> None:
+    """Planes and channels are scaled to any size, and a uniform image stays exactly uniform."""
     shape = (height, width) if channels == 1 else (height, width, channels)
     out = scaled(np.full(shape, 93, np.uint8), wide, high)
     assert out.shape[:2] == (high, wide)
@@ -20,8 +20,8 @@ def test_any_size_comes_out(height: int, width: int, high: int, wide: int, chann
 
 
 @pytest.mark.parametrize(("wide", "high"), [(300, 300), (416, 234), (320, 320), (192, 64)])
-def test_every_pixel_counts(wide: int, high: int) -> None:
-    """A line of one pixel leaves its share of brightness behind wherever it lies."""
+def test_every_pixel_contributes_to_the_result(wide: int, high: int) -> None:
+    """A line of one pixel contributes its brightness at any position."""
     kept = []
     for row in range(200, 232):
         picture = np.zeros((720, 1280), np.uint8)
@@ -31,8 +31,8 @@ def test_every_pixel_counts(wide: int, high: int) -> None:
     assert max(kept) < 2.0 * 240 / 720
 
 
-def test_a_padded_view_will_do() -> None:
-    """Decoders pad their rows; what lies in the padding does not show."""
+def test_row_padding_is_ignored() -> None:
+    """The row padding of decoders does not affect the result."""
     memory = np.full((240, 400), 255, np.uint8)
     memory[:, :320] = 40
     assert (scaled(memory[:, :320], 100, 75) == 40).all()

@@ -30,8 +30,8 @@ def moving(*shapes: Shape, regions: list[Shape] | None = None, intensity: float 
     return Motion(active=True, intensity=intensity, area_ratio=share, regions=boxes, mask=mask)
 
 
-def test_a_moving_region_is_one_object_in_frame_pixels() -> None:
-    """Class 0 is ``object``; the box is the region's."""
+def test_moving_region_is_one_object_in_frame_pixels() -> None:
+    """The class is 0, ``object``, and the box is that of the region."""
     detector = BlobDetector()
     found = detector.detect(moving((40, 30, 80, 70)), **FRAME)
     assert detector.labels == ("object",)
@@ -51,15 +51,15 @@ def test_a_moving_region_is_one_object_in_frame_pixels() -> None:
     ],
     ids=["idle", "held", "empty mask", "region outside the frame"],
 )
-def test_nothing_to_see_is_no_object(motion: Motion) -> None:
-    """No mask, no regions, or nothing in them: no detections, of the right shape."""
+def test_no_motion_gives_no_detections(motion: Motion) -> None:
+    """Without a mask, regions or set pixels, the detections are empty arrays of the right shape."""
     found = BlobDetector().detect(motion, **FRAME)
     assert len(found) == 0
     assert found.xyxy.shape == (0, 4)
 
 
-def test_what_is_too_small_for_an_object_is_left_out() -> None:
-    """A speck and a sliver are motion, but no object."""
+def test_too_small_areas_are_ignored() -> None:
+    """Tiny and narrow areas are motion but not objects."""
     shapes = ((10, 10, 14, 14), (100, 10, 200, 12), (40, 60, 60, 90))
     found = BlobDetector().detect(moving(*shapes), **FRAME)
     assert found.xyxy.tolist() == [[160, 240, 240, 360]]
@@ -67,8 +67,8 @@ def test_what_is_too_small_for_an_object_is_left_out() -> None:
     assert len(everything) == 3
 
 
-def test_two_that_touch_at_the_mirrors_are_split() -> None:
-    """One region, two humps and a valley: two objects, each with a tight box of its own."""
+def test_touching_objects_are_split() -> None:
+    """A region with two peaks and a valley gives two objects with tight boxes."""
     motion = moving((50, 30, 90, 120), (94, 50, 140, 130), (90, 60, 94, 66), regions=[(50, 30, 140, 130)])
     found = BlobDetector().detect(motion, **FRAME)
     boxes = found.xyxy[np.argsort(found.xyxy[:, 0])]
@@ -77,14 +77,14 @@ def test_two_that_touch_at_the_mirrors_are_split() -> None:
 
 
 def test_fragments_in_one_region_are_one_object() -> None:
-    """Head, trunk and legs with gaps between them, one above the other."""
+    """Head, trunk and legs are separated by gaps, one above the other."""
     parts = ((60, 20, 72, 32), (54, 34, 80, 70), (56, 73, 78, 110))
     found = BlobDetector().detect(moving(*parts, regions=[(54, 20, 80, 110)]), **FRAME)
     assert found.xyxy.tolist() == [[216, 80, 320, 440]]
 
 
 def test_solid_and_strong_blobs_score_higher() -> None:
-    """Half-empty or faint: less sure."""
+    """A half-filled or low-contrast blob has a lower score."""
     solid = moving((40, 30, 80, 70))
     mesh = moving((40, 30, 80, 38), (40, 62, 80, 70), regions=[(40, 30, 80, 70)])
     faint = moving((40, 30, 80, 70), intensity=0.03)
@@ -94,8 +94,8 @@ def test_solid_and_strong_blobs_score_higher() -> None:
     assert all(0.0 < score <= 1.0 for score in scores)
 
 
-def test_a_lamp_that_is_lit_is_doubted_and_a_small_thing_that_moves_is_not() -> None:
-    """Both cover less than half a hundredth of the frame; a blob that never moves keeps a low score."""
+def test_small_blob_that_never_moves_has_a_low_score() -> None:
+    """A lamp and a moving object both cover less than 0.5 % of the frame; only the lamp has a low score."""
     detector = BlobDetector()
     scores = [
         detector.detect(moving((20, 20, 28, 36), (100 + i, 60, 108 + i, 76)), **FRAME).score.tolist() for i in range(12)
@@ -105,8 +105,8 @@ def test_a_lamp_that_is_lit_is_doubted_and_a_small_thing_that_moves_is_not() -> 
     assert min(walker for _, walker in scores[6:]) >= 0.5
 
 
-def test_an_update_without_motion_counts() -> None:
-    """Who was gone for a while must travel anew."""
+def test_update_without_motion_counts_as_missing() -> None:
+    """A blob that was missing for some updates must move again."""
     detector = BlobDetector()
     still = Motion(active=False, intensity=0.0, area_ratio=0.0, regions=np.empty((0, 4), np.float32))
     for i in range(8):
@@ -116,8 +116,8 @@ def test_an_update_without_motion_counts() -> None:
     assert detector.detect(moving((108, 60, 116, 76)), **FRAME).score[0] < 0.5
 
 
-def test_a_body_that_falls_to_pieces_for_a_moment_is_one_object() -> None:
-    """Seen whole, then in two regions with a fragment too small to count by itself, then whole again."""
+def test_temporarily_fragmented_body_is_one_object() -> None:
+    """The body is complete, then in two regions with a small fragment, then complete again."""
     detector = BlobDetector()
     whole = moving((100, 50, 200, 150))
     for _ in range(4):
@@ -142,22 +142,22 @@ def humps(*widths_and_heights: tuple[int, int]) -> np.ndarray:
         pytest.param(humps((2, 30)), [], id="too narrow to split"),
     ],
 )
-def test_a_mask_is_cut_where_it_falls_into_objects(profile: np.ndarray, cuts: list[int]) -> None:
-    """Only deep valleys between humps of a fair width part two objects."""
-    found = split_columns(profile, most_parts=4)
+def test_mask_is_split_at_deep_valleys(profile: np.ndarray, cuts: list[int]) -> None:
+    """Only deep valleys between sufficiently wide peaks separate objects."""
+    found = split_columns(profile, max_parts=4)
     assert len(found) == len(cuts)
     assert found == pytest.approx(cuts, abs=5)
 
 
-def test_a_row_of_objects_is_cut_no_more_often_than_allowed() -> None:
-    """Three abreast are three; with at most two wanted, two."""
+def test_mask_is_split_into_at_most_max_parts() -> None:
+    """Three adjacent objects give three parts, or two with a limit of two."""
     row = humps((30, 30), (6, 0), (30, 30), (6, 0), (30, 30))
-    assert len(split_columns(row, most_parts=4)) == 2
-    assert len(split_columns(row, most_parts=2)) == 1
+    assert len(split_columns(row, max_parts=4)) == 2
+    assert len(split_columns(row, max_parts=2)) == 1
 
 
-def test_painted_cars_become_one_track_each() -> None:
-    """Two cars that pass each other side by side are two objects from start to end."""
+def test_synthetic_cars_become_one_track_each() -> None:
+    """Two cars that pass each other are two objects from start to end."""
     rng = np.random.default_rng(0)
     road = cv2.resize(rng.uniform(90, 120, (36, 64)).astype(np.float32), (640, 360))
     motion, blobs = AdaptiveBackground(), BlobDetector()
@@ -174,8 +174,8 @@ def test_painted_cars_become_one_track_each() -> None:
 
 
 @pytest.mark.needs_shared
-def test_four_cars_on_the_clip_are_four_tracks(shared_material: Path) -> None:
-    """Frames 54–108; 182–232 and 188–238 side by side; 318–350."""
+def test_four_cars_of_the_clip_are_four_tracks(shared_material: Path) -> None:
+    """The cars are in frames 54–108, 182–232 and 188–238 (side by side), and 318–350."""
     motion, blobs = AdaptiveBackground(), BlobDetector()
     tracker = ByteTracker(TrackSettings(), labels=blobs.labels)
     lives: dict[int, tuple[int, int]] = {}
@@ -214,21 +214,21 @@ LASTING = 8
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_van_of_the_road_s_own_grey_is_one_object(seed: int) -> None:
-    """It enters near the camera, fills a third of the picture, and its panels differ little from the asphalt."""
+def test_van_with_the_colour_of_the_road_is_one_object(seed: int) -> None:
+    """It enters close to the camera, covers a third of the image, and its panels resemble the asphalt."""
     observations, truth = follow_gate(seed, 236, 336)
     assert len([n for n in observations.values() if n >= LASTING]) == 1
     assert max(observations.values()) >= 0.95 * sum(1 for boxes in truth if boxes)
 
 
-def test_a_lamp_at_the_gate_is_no_object() -> None:
-    """The signal turns red as a car is still in the dark: one object, the car."""
+def test_signal_at_the_gate_is_not_an_object() -> None:
+    """The signal turns red while a car is still in the dark; only the car is an object."""
     observations, _ = follow_gate(1, 440, 520)
     assert len([n for n in observations.values() if n >= LASTING]) == 1
 
 
-def test_two_that_pass_each_other_at_the_gate_are_two() -> None:
-    """One comes in, one goes out, each in its lane."""
+def test_two_vehicles_passing_at_the_gate_are_two_objects() -> None:
+    """One vehicle enters and one leaves, each on its own side."""
     observations, truth = follow_gate(1, 990, 1110)
     assert len([n for n in observations.values() if n >= LASTING]) == 2
     assert min(n for n in observations.values() if n >= LASTING) >= 0.9 * sum(1 for boxes in truth if len(boxes) == 2)

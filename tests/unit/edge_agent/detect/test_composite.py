@@ -1,4 +1,4 @@
-"""Where detections come from."""
+"""Coverage of boxes by other boxes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BOXES = st.lists(
 
 
 @given(BOXES, BOXES)
-def test_cover_is_the_largest_single_overlap(boxes: Boxes, covers: Boxes) -> None:
-    """The vectorised share equals the one counted pixel by pixel."""
+def test_covered_ratio_is_the_largest_single_overlap(boxes: Boxes, covers: Boxes) -> None:
+    """The vectorised ratio equals the one counted pixel by pixel."""
     expected = []
     for box in boxes:
         pixels = np.zeros((300, 300), bool)

@@ -33,16 +33,16 @@ def keep(found: list[tuple[int, float, tuple[float, float, float, float]]], **se
 TENTH = (10.0, 10.0, 60.0, 30.0)  # a tenth of the picture
 
 
-def test_scores_general_and_per_class() -> None:
-    """A class's own threshold goes before the general one, upwards and downwards."""
+def test_minimum_score_per_class_overrides_the_general_one() -> None:
+    """The threshold of a class may be higher or lower than the general one."""
     rows = [(0, 0.4, TENTH), (1, 0.4, TENTH), (3, 0.4, TENTH)]
     assert keep(rows, min_score=0.3) == [(0, 0.4), (1, 0.4), (3, 0.4)]
     per_class = {"car": {"min_score": 0.2}, "dog": {"min_score": 0.9}}
     assert keep(rows, min_score=0.5, per_class=per_class) == [(1, 0.4)]
 
 
-def test_the_lowest_threshold_is_what_decoding_needs() -> None:
-    """The floor is the lowest threshold of the classes that are wanted at all."""
+def test_min_score_is_the_lowest_of_the_enabled_classes() -> None:
+    """Decoders may skip detections below it."""
     settings = DetectSettings.model_validate(
         {
             "min_score": 0.5,
@@ -53,23 +53,23 @@ def test_the_lowest_threshold_is_what_decoding_needs() -> None:
     assert DetectionFilter(settings, LABELS, model_name="m").min_score == pytest.approx(0.3)
 
 
-def test_only_classes_asked_for_stay() -> None:
-    """An allow-list drops the rest; without one all stay but placeholders."""
+def test_only_enabled_classes_are_kept() -> None:
+    """Without a list of classes, all are kept except placeholders."""
     rows = [(0, 0.9, TENTH), (1, 0.9, TENTH), (2, 0.9, TENTH)]
     assert keep(rows, classes=["car"]) == [(1, 0.9)]
     assert keep(rows) == [(0, 0.9), (1, 0.9)]
 
 
-def test_sizes_general_and_per_class() -> None:
-    """Boxes smaller or larger than allowed go, by the class's own limits where it has some."""
+def test_size_limits_per_class_override_the_general_ones() -> None:
+    """Boxes outside of the limits are dropped."""
     rows = [(0, 0.9, TENTH), (1, 0.9, TENTH)]
     assert keep(rows, min_area_ratio=0.2) == []
     assert keep(rows, max_area_ratio=0.05, per_class={"car": {"max_area_ratio": 0.5}}) == [(1, 0.9)]
     assert keep(rows, min_area_ratio=0.2, per_class={"person": {"min_area_ratio": 0.0}}) == [(0, 0.9)]
 
 
-def test_boxes_are_clipped_and_those_outside_go() -> None:
-    """A box half outside counts with what is inside; one wholly outside is dropped."""
+def test_boxes_are_clipped_and_those_outside_are_dropped() -> None:
+    """The part of a box inside the image counts; a box completely outside is dropped."""
     found = Detections(
         xyxy=np.array([[-50, 0, 50, 100], [200, 0, 250, 50], [-9, -9, -1, -1]], np.float32),
         score=np.ones(3, np.float32),
@@ -79,14 +79,14 @@ def test_boxes_are_clipped_and_those_outside_go() -> None:
     assert kept.xyxy.tolist() == [[0, 0, 50, 100]]
 
 
-def test_the_best_stay_when_there_are_too_many() -> None:
-    """Beyond the limit the best scored stay, in the order they came."""
+def test_highest_scores_are_kept_above_the_limit() -> None:
+    """The kept detections stay in their order."""
     rows = [(0, 0.5, TENTH), (1, 0.9, TENTH), (0, 0.7, TENTH)]
     assert keep(rows, max_detections=2) == [(1, 0.9), (0, 0.7)]
 
 
-def test_a_class_number_without_a_label_is_dropped_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The rest of the frame stays, and the log says which number and where the labels end, once."""
+def test_unknown_class_number_is_dropped_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The other detections are kept; the log line names the number and the range of labels."""
     detection_filter = DetectionFilter(DetectSettings(), LABELS, model_name="ssd")
     found = Detections(
         xyxy=np.array([TENTH, TENTH], np.float32), score=np.ones(2, np.float32), class_id=np.array([0, 77], np.int32)
@@ -106,8 +106,8 @@ def test_a_class_number_without_a_label_is_dropped_and_logged_once(caplog: pytes
         ({"classes": ["qqqq"]}, "no class 'qqqq'; its classes are person, bicycle, .* and 72 more"),
     ],
 )
-def test_an_unknown_class_is_named_with_near_ones(settings: dict[str, Any], message: str) -> None:
-    """A misspelt class is answered with what was probably meant."""
+def test_unknown_class_name_is_rejected_with_similar_names(settings: dict[str, Any], message: str) -> None:
+    """The error suggests similar class names."""
     with pytest.raises(ConfigurationError, match=message):
         DetectionFilter(DetectSettings.model_validate(settings), COCO_80, model_name="m")
 
@@ -127,7 +127,7 @@ def test_an_unknown_class_is_named_with_near_ones(settings: dict[str, Any], mess
         ({"runtime": "onnx"}, "'litert' or 'tflite'"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
-    """Limits the wrong way round, shares above one and names that do not exist."""
+def test_invalid_settings_are_rejected(settings: dict[str, Any], message: str) -> None:
+    """Limits are swapped, ratios are above 1, or settings do not exist."""
     with pytest.raises(ValidationError, match=message):
         DetectSettings.model_validate(settings)

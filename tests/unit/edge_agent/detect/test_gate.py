@@ -1,4 +1,4 @@
-"""When the detector looks."""
+"""The decision on which frames the detector runs."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ def _frames_detected(
     ]
 
 
-def test_edge_40_an_empty_still_scene_costs_no_inference() -> None:
-    """Nothing moves, nobody is there: the model rests."""
+def test_edge_40_no_inference_without_motion_and_objects() -> None:
+    """An empty scene without motion needs no inference."""
     assert _frames_detected([False] * 100) == []
 
 
-def test_motion_opens_the_gate_and_it_lingers() -> None:
-    """Every frame with motion, and half a second after."""
+def test_detector_runs_during_motion_and_half_a_second_after() -> None:
+    """The detector runs on every such frame."""
     looks = _frames_detected([False] * 3 + [True] * 4 + [False] * 20, GateSettings(linger_s=0.55))
     assert looks == [4, 5, 6, 7, 8, 9, 10, 11, 12]
 
 
 def test_remaining_objects_are_rechecked() -> None:
-    """Twice a second what was on the move, every two seconds what stands still."""
+    """Moving objects are re-checked twice a second, stationary ones every two seconds."""
     assert _frames_detected([False] * 21, has_objects=True, has_moving_objects=True) == [1, 6, 11, 16, 21]
     assert _frames_detected([False] * 45, has_objects=True, has_moving_objects=False) == [1, 21, 41]
 
 
-def test_without_the_gate_the_detector_runs_on_every_frame() -> None:
-    """--no-motion-gate."""
+def test_without_motion_gate_the_detector_runs_on_every_frame() -> None:
+    """This is the option --no-motion-gate."""
     assert _frames_detected([False] * 5, GateSettings(motion_gate=False)) == [1, 2, 3, 4, 5]
 
 
-def test_every_nth_frame_bounds_the_load() -> None:
-    """--detect-every holds with motion and without the gate."""
+def test_detect_every_limits_the_rate() -> None:
+    """--detect-every applies during motion and without the gate."""
     assert _frames_detected([True] * 10, GateSettings(detect_every=4)) == [1, 5, 9]
     assert _frames_detected([False] * 10, GateSettings(detect_every=4, motion_gate=False)) == [1, 5, 9]
 
 
-def test_frame_rate_makes_no_difference_to_the_rechecks() -> None:
-    """Times are seconds, not frames."""
+def test_recheck_intervals_do_not_depend_on_the_frame_rate() -> None:
+    """Intervals are in seconds, not in frames."""
     gate = DetectionGate(GateSettings(recheck_still_s=1.0))
     looks = [
         number
@@ -69,8 +69,8 @@ def test_frame_rate_makes_no_difference_to_the_rechecks() -> None:
     assert FPS == 10.0
 
 
-def test_edge_15_a_frame_that_is_odd_as_a_whole_is_left_out() -> None:
-    """Neither motion just before nor a disabled gate makes the model look at a corrupted picture."""
+def test_edge_15_unsettled_frame_is_skipped() -> None:
+    """A corrupted frame is skipped even after motion and without the gate."""
     for settings in (GateSettings(), GateSettings(motion_gate=False)):
         gate = DetectionGate(settings)
         assert gate.should_detect(frame(1), motion(BOX), has_objects=True, has_moving_objects=True)
@@ -79,8 +79,8 @@ def test_edge_15_a_frame_that_is_odd_as_a_whole_is_left_out() -> None:
         assert gate.should_detect(frame(3), motion(BOX), has_objects=True, has_moving_objects=True)
 
 
-def test_edge_20_while_the_camera_pans_tracked_objects_are_rechecked() -> None:
-    """Often, even if they stand still; with nobody there the model rests."""
+def test_edge_20_tracked_objects_are_rechecked_during_a_pan() -> None:
+    """Stationary objects are re-checked as often as moving ones; without objects there is no inference."""
     panning = replace(motion(), unsettled=True, view_change=ViewChange(shift_x_px=5.0))
 
     def frames_detected(*, has_objects: bool) -> list[int]:

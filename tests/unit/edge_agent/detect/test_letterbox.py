@@ -1,4 +1,4 @@
-"""Letterboxing and stretching, there and back."""
+"""Letterboxing and stretching, and the mapping back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INPUTS = st.integers(32, 1280)
 
 
 @given(width=SIDES, height=SIDES, input_width=INPUTS, input_height=INPUTS, corner=st.tuples(*[st.floats(0, 1)] * 4))
-def test_boxes_come_back_where_they_were(
+def test_boxes_are_mapped_to_the_input_and_back(
     width: int, height: int, input_width: int, input_height: int, corner: tuple[float, ...]
 ) -> None:
     """A box mapped into the input and back is where it was, to a hundredth of a pixel per thousand."""
@@ -26,7 +26,7 @@ def test_boxes_come_back_where_they_were(
 
 @given(width=SIDES, height=SIDES, input_width=INPUTS, input_height=INPUTS)
 def test_letterbox_fits_fills_and_centres(width: int, height: int, input_width: int, input_height: int) -> None:
-    """The picture lies inside the input, touches it in one direction, is centred, and keeps its aspect to a pixel."""
+    """The image is inside the input, fills it in one direction, is centred, and keeps its aspect ratio to a pixel."""
     fitted = letterbox(width, height, input_width, input_height)
     assert fitted.width == input_width or fitted.height == input_height
     assert 0 <= fitted.left <= input_width - fitted.width
@@ -38,15 +38,15 @@ def test_letterbox_fits_fills_and_centres(width: int, height: int, input_width: 
     assert fitted.height == pytest.approx(height * ratio, abs=1)
 
 
-def test_a_wide_picture_is_padded_above_and_below() -> None:
+def test_wide_image_is_padded_above_and_below() -> None:
     """1280×720 in 416×416 is 416×234 with 91 rows above."""
     assert letterbox(1280, 720, 416, 416) == Letterbox(
         left=0, top=91, width=416, height=234, source_width=1280, source_height=720
     )
 
 
-def test_edges_of_the_picture_map_exactly() -> None:
-    """The picture's own outline comes back as the picture's own outline, although its scaled width was rounded."""
+def test_edges_of_the_image_are_mapped_exactly() -> None:
+    """The outline of the image is mapped back exactly, although its scaled width was rounded."""
     fitted = letterbox(1000, 333, 416, 416)
     inner = np.array(
         [

@@ -1,4 +1,4 @@
-"""From pictures to input tensors: placement, padding, and the model's own numbers."""
+"""Preprocessing of images: placement, padding and quantisation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def orange(width: int, height: int) -> ArrayPicture:
         (np.uint8, (1 / 510, 0), UNIT, (255, 255, 0)),
     ],
 )
-def test_pixels_are_written_in_the_inputs_own_numbers(
+def test_pixels_are_written_in_the_inputs_quantisation(
     dtype: Any, quantisation: tuple[float, int], pixel_range: tuple[float, float], expected: tuple[float, ...]
 ) -> None:
     """Every input type and quantisation gets RGB in the numbers that mean those brightnesses to it."""
@@ -52,8 +52,8 @@ def test_pixels_are_written_in_the_inputs_own_numbers(
 
 
 @pytest.mark.parametrize(("dtype", "pad"), [(np.int8, PAD - 128), (np.uint8, PAD), (np.float32, PAD / 255)])
-def test_what_the_picture_does_not_cover_is_padded_with_grey(dtype: Any, pad: float) -> None:
-    """A picture twice as wide as high leaves a quarter of the rows above it and below it grey."""
+def test_padding_is_grey(dtype: Any, pad: float) -> None:
+    """For an image with an aspect ratio of 2, a quarter of the rows above and below is padding."""
     tensor, placement = Preprocessor(spec(dtype), keep_aspect=True, pixel_range=UNIT).fill(orange(64, 32))
     assert (placement.top, placement.height) == (8, 16)
     assert np.allclose(tensor[0, :8], pad)
@@ -61,8 +61,8 @@ def test_what_the_picture_does_not_cover_is_padded_with_grey(dtype: Any, pad: fl
     assert not np.isclose(tensor[0, 8:24, :, 0], pad).any()
 
 
-def test_padding_is_renewed_when_the_shape_changes() -> None:
-    """A tall picture after a wide one leaves nothing of the wide one at the sides."""
+def test_padding_is_rewritten_when_the_aspect_ratio_changes() -> None:
+    """After a wide and then a tall image, no pixels of the wide one remain at the sides."""
     picture = Preprocessor(spec(np.uint8), keep_aspect=True, pixel_range=UNIT)
     picture.fill(orange(64, 32))
     tensor, _ = picture.fill(orange(32, 64))
@@ -70,8 +70,8 @@ def test_padding_is_renewed_when_the_shape_changes() -> None:
     assert (tensor[0, :, 24:] == PAD).all()
 
 
-def test_a_crop_is_filled_like_a_picture() -> None:
-    """A BGR crop comes out as RGB of the input's size."""
+def test_crop_is_written_like_an_image() -> None:
+    """A BGR crop is written as RGB at the size of the input."""
     tensor, placement = Preprocessor(spec(np.uint8), keep_aspect=False, pixel_range=UNIT).fill_crop(
         orange(50, 90).bgr()
     )
@@ -79,8 +79,8 @@ def test_a_crop_is_filled_like_a_picture() -> None:
     assert (tensor == np.array(ORANGE_RGB)).all()
 
 
-def test_shrinking_averages() -> None:
-    """Thin stripes become even grey rather than whichever stripe a pixel falls on."""
+def test_downscaling_averages() -> None:
+    """Thin stripes become a uniform grey."""
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
     tensor, _ = Preprocessor(spec(np.uint8), keep_aspect=False, pixel_range=UNIT).fill(ArrayPicture(stripes))
@@ -89,13 +89,13 @@ def test_shrinking_averages() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 32, 1), (2, 32, 32, 3), (1, 3, 32, 32), (1, 32), (1, 1, 1, 3)])
-def test_an_input_that_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
-    """The error names the shape found and the shape wanted."""
+def test_input_that_is_not_an_image_is_rejected(shape: tuple[int, ...]) -> None:
+    """The error contains the actual and the expected shape."""
     with pytest.raises(ConfigurationError, match=r"has shape \[1|2.*\[1, height, width, 3\]"):
         Preprocessor(spec(np.uint8, shape=shape), keep_aspect=True, pixel_range=UNIT)
 
 
-def test_an_input_type_not_understood_is_refused() -> None:
-    """The error names the type found and the types understood."""
+def test_unsupported_input_type_is_rejected() -> None:
+    """The error contains the actual and the supported types."""
     with pytest.raises(ConfigurationError, match="is int16; float32, uint8 and int8"):
         Preprocessor(spec(np.int16), keep_aspect=True, pixel_range=UNIT)

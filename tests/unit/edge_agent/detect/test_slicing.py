@@ -34,38 +34,38 @@ def crops(*regions: tuple[float, float, float, float], **settings: Any) -> list[
     ).tolist()
 
 
-def test_a_small_region_gets_a_crop_of_the_models_size() -> None:
-    """Enlarging shows nothing new, so no crop is smaller than the input; the region is in its middle."""
+def test_small_region_gets_a_crop_of_the_input_size() -> None:
+    """No crop is smaller than the input, since upscaling adds no detail; the region is in its centre."""
     assert crops((490, 290, 510, 310)) == [[450, 250, 550, 350]]
 
 
-def test_a_region_at_the_edge_gets_a_crop_inside_the_frame() -> None:
-    """The crop is moved, not cut."""
+def test_region_at_the_edge_gets_a_crop_inside_the_frame() -> None:
+    """The crop is moved rather than clipped."""
     assert crops((0, 0, 20, 20)) == [[0, 0, 100, 100]]
     assert crops((980, 580, 1000, 600)) == [[900, 500, 1000, 600]]
 
 
-def test_the_margin_asks_for_more_room() -> None:
-    """A region 100 wide with half its width on each side takes a crop 200 wide, shaped like the input."""
+def test_margin_enlarges_the_crop() -> None:
+    """A region of 100 pixels with a margin of half its width gives a crop of 200 pixels in the input's aspect ratio."""
     assert crops((450, 280, 550, 320), margin_ratio=0.5) == [[400, 200, 600, 400]]
 
 
 def test_no_crops_without_enough_magnification() -> None:
-    """A region that needs nearly the whole frame is seen as well in the whole, and so is a small frame."""
+    """A region that covers most of the frame, and a small frame, give no crops."""
     assert crops((100, 100, 600, 400)) == []
     small = choose_crops(boxes((10, 10, 20, 20)), frame_size=(120, 80), input_size=INPUT, settings=SlicingSettings())
     assert small.tolist() == []
     assert crops() == []
 
 
-def test_overlapping_crops_become_one() -> None:
-    """Two regions close to each other share a crop that holds both; one far away keeps its own."""
+def test_overlapping_crops_are_merged() -> None:
+    """Two close regions share a crop; a distant one has its own."""
     found = crops((400, 300, 420, 320), (450, 300, 470, 320), (800, 100, 820, 120))
     assert found == [[385, 260, 485, 360], [760, 60, 860, 160]]
 
 
-def test_crops_are_not_joined_where_that_gives_the_gain_away() -> None:
-    """Neighbours whose common crop would show hardly more than the whole keep a crop each."""
+def test_crops_are_not_merged_below_the_minimum_gain() -> None:
+    """Adjacent crops are kept if the merged crop would hardly magnify."""
     regions = ((300, 200, 500, 300), (480, 200, 680, 300))
     assert len(crops(*regions, margin_ratio=0.5, min_gain=2.4)) == 2
     assert len(crops(*regions, margin_ratio=0.5, min_gain=1.2)) == 1
@@ -79,7 +79,7 @@ REGION = st.tuples(st.floats(0, 950), st.floats(0, 550), st.floats(2, 400), st.f
     margin=st.floats(0, 2),
     frame=st.tuples(st.integers(50, 2000), st.integers(50, 2000)),
 )
-def test_crops_lie_in_the_frame_and_keep_their_regions(
+def test_crops_are_in_the_frame_and_contain_their_regions(
     regions: list[tuple[float, float, float, float]], margin: float, frame: tuple[int, int]
 ) -> None:
     """Whatever moves: crops lie inside the frame, gain what is asked, and a lone region is in its crop."""
@@ -98,7 +98,7 @@ def test_crops_lie_in_the_frame_and_keep_their_regions(
 
 
 def test_a_small_distant_object_is_detected_in_a_crop() -> None:
-    """What is too small in the whole picture is found in the crop around its motion, in the picture's pixels."""
+    """An object that is too small in the whole image is detected in the crop around its motion."""
     person = rows(((500, 300, 515, 340), 0.8, 0))
     detector = FakeDetector(person)
     assert len(detector.detect(PICTURE)) == 0
@@ -107,14 +107,14 @@ def test_a_small_distant_object_is_detected_in_a_crop() -> None:
 
 
 def test_without_motion_only_the_whole_image_is_used() -> None:
-    """No region, no extra run of the model."""
+    """Without regions there is no additional inference."""
     detector = FakeDetector(rows(((100, 100, 400, 400), 0.8, 0)))
     assert len(InferenceSlicer(detector, settings=SlicingSettings()).detect(PICTURE, boxes())) == 1
     assert detector.looked == []
 
 
-def test_too_many_crops_take_turns() -> None:
-    """With one crop a frame, three places are each looked at once in three frames."""
+def test_crops_above_the_limit_are_selected_in_turn() -> None:
+    """With one crop per frame, three regions are each examined once in three frames."""
     detector = FakeDetector(rows())
     slicer = InferenceSlicer(detector, settings=SlicingSettings(max_crops=1))
     for _ in range(3):
@@ -133,63 +133,63 @@ CROP = (400.0, 200.0, 600.0, 400.0)
 MOVING = boxes((480, 280, 520, 320))
 
 
-def test_one_object_seen_twice_is_one() -> None:
-    """The better scored of the whole picture's box and the crop's stays."""
+def test_object_detected_twice_is_kept_once() -> None:
+    """Of the boxes from the whole image and the crop, the one with the higher score is kept."""
     found = merged(
         rows(((478, 279, 520, 321), 0.5, 0)), rows(((480, 280, 520, 320), 0.9, 0)), at=(CROP,), moving=MOVING
     )
     assert found == [([480, 280, 520, 320], 0)]
 
 
-def test_a_sharper_box_inside_a_loose_one_is_the_same_thing() -> None:
-    """Less overlap than suppression asks for is enough across looks when one box lies in the other."""
+def test_tight_box_inside_a_loose_one_is_the_same_object() -> None:
+    """For boxes from different inferences, containment needs less overlap than NMS."""
     found = merged(
         rows(((470, 270, 530, 330), 0.5, 0)), rows(((482, 280, 520, 320), 0.9, 0)), at=(CROP,), moving=MOVING
     )
     assert found == [([482, 280, 520, 320], 0)]
 
 
-def test_two_people_one_before_the_other_stay_two() -> None:
+def test_two_overlapping_people_are_both_kept() -> None:
     """Detections of one inference are never merged with each other."""
     one_inference = rows(((450, 250, 550, 350), 0.8, 0), ((480, 270, 540, 350), 0.7, 0))
     assert len(merged(rows(), one_inference, at=(CROP,), moving=MOVING)) == 2
 
 
-def test_a_box_cut_by_the_crops_edge_yields_to_the_whole_one() -> None:
-    """Half a car at the crop's edge is dropped although it scores better than the whole car."""
+def test_truncated_box_is_dropped_for_the_complete_one() -> None:
+    """A box of half a car at the edge of the crop is dropped although its score is higher."""
     whole = rows(((500, 300, 800, 380), 0.6, 1))
     half = rows(((500, 300, 600, 380), 0.9, 1))
     assert merged(whole, half, at=(CROP,), moving=boxes((520, 320, 560, 360))) == [([500, 300, 800, 380], 1)]
 
 
-def test_a_cut_box_of_something_that_does_not_move_is_dropped() -> None:
-    """Half a parked car at the edge is no finding of its own."""
+def test_truncated_box_without_motion_is_dropped() -> None:
+    """A box of half a parked car at the edge of the crop is dropped."""
     assert merged(rows(), rows(((550, 300, 600, 380), 0.9, 1)), at=(CROP,), moving=MOVING) == []
 
 
-def test_a_cut_box_stays_where_it_is_all_there_is_of_something_moving() -> None:
-    """Something that moves out of the crop is better seen in part than not at all."""
+def test_truncated_box_of_a_moving_object_is_kept() -> None:
+    """There is no complete box of an object that moves out of the crop."""
     part = rows(((500, 290, 600, 310), 0.9, 1))
     assert merged(rows(), part, at=(CROP,), moving=boxes((480, 280, 620, 320))) == [([500, 290, 600, 310], 1)]
 
 
-def test_the_frames_own_edge_cuts_nothing() -> None:
-    """An object that leaves the picture touches the crop's edge there and is not taken for half a one."""
+def test_box_at_the_frame_edge_is_not_truncated() -> None:
+    """An object that leaves the frame touches the edge of the crop without being truncated by it."""
     corner = (0.0, 0.0, 200.0, 200.0)
     leaving = rows(((0, 50, 40, 120), 0.9, 0))
     assert merged(rows(), leaving, at=(corner,), moving=boxes((300, 300, 310, 310))) == [([0, 50, 40, 120], 0)]
 
 
 def test_one_object_with_two_classes_in_two_inferences_is_kept_once() -> None:
-    """A truck in the whole picture that is a car when looked at closely is a car."""
+    """A truck in the whole image that is a car in the crop is a car."""
     found = merged(
         rows(((480, 280, 520, 320), 0.4, 0)), rows(((480, 280, 520, 320), 0.9, 1)), at=(CROP,), moving=MOVING
     )
     assert found == [([480, 280, 520, 320], 1)]
 
 
-def test_nothing_found_is_nothing_merged() -> None:
-    """No boxes anywhere stay no boxes."""
+def test_no_detections_are_merged_to_none() -> None:
+    """Neither the whole image nor the crops have detections."""
     assert merged(rows(), rows(), at=(CROP,), moving=MOVING) == []
 
 
@@ -197,8 +197,8 @@ PEOPLE = boxes((58, 391, 229, 909), (232, 406, 349, 855), (671, 393, 808, 867))
 
 
 @pytest.mark.parametrize("name", ["ssd_mobilenet_v1_coco_quant", "yolo11n_416_int8"])
-def test_real_models_gain_on_small_far_people(shared_material: Path, tmp_path: Path, name: str) -> None:
-    """People 110 pixels high in a 720p picture: mostly missed in the whole, found by looking closer."""
+def test_real_models_detect_more_small_people_with_slicing(shared_material: Path, tmp_path: Path, name: str) -> None:
+    """People of 110 pixels in a 720p image are mostly missed in the whole image and detected in crops."""
     model = resolve_model(name, models_location=str(shared_material / "models"), cache_dir=tmp_path)
     detector = open_detector(model, settings=DetectSettings(min_score=0.4, classes=["person"]))
     slicer = InferenceSlicer(detector, settings=SlicingSettings(enabled=True))

@@ -1,4 +1,4 @@
-"""Encoding pictures."""
+"""Encoding of images."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def decoded(data: bytes) -> np.ndarray:
     ("image_format", "content_type", "magic"),
     [("jpg", "image/jpeg", b"\xff\xd8\xff"), ("png", "image/png", b"\x89PNG"), ("webp", "image/webp", b"RIFF")],
 )
-def test_each_format_can_be_read_back(image_format: Any, content_type: str, magic: bytes) -> None:
-    """The bytes are what the content type says, of that size and hash, and look like the picture."""
+def test_each_format_can_be_decoded(image_format: Any, content_type: str, magic: bytes) -> None:
+    """Content type, size and hash are right, and the decoded image resembles the original."""
     image = picture()
     encoded = encode(image, image_format=image_format)
     assert encoded.content_type == content_type
@@ -40,22 +40,22 @@ def test_each_format_can_be_read_back(image_format: Any, content_type: str, magi
     assert np.abs(decoded(encoded.data).astype(int) - image).mean() < 3.0
 
 
-def test_png_is_exact() -> None:
-    """Not a pixel differs."""
+def test_png_is_lossless() -> None:
+    """The decoded image is identical."""
     assert np.array_equal(decoded(encode(picture(), image_format="png").data), picture())
 
 
 @pytest.mark.parametrize("image_format", ["jpg", "webp"])
-def test_quality_costs_bytes(image_format: Any) -> None:
-    """Higher quality is larger."""
+def test_higher_quality_gives_larger_files(image_format: Any) -> None:
+    """The size increases with the quality setting."""
     noisy = np.random.default_rng(0).integers(0, 255, (180, 320, 3)).astype(np.uint8)
     sizes = [len(encode(noisy, image_format=image_format, quality=quality).data) for quality in (20, 60, 95)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[2]
 
 
-def test_wide_pictures_are_shrunk_and_narrow_ones_left() -> None:
-    """The shape is kept; nothing is enlarged."""
+def test_only_wider_images_are_scaled_down() -> None:
+    """The aspect ratio is kept, and narrower images keep their size."""
     shrunk = encode(picture(), max_width_px=320)
     assert (shrunk.width, shrunk.height) == (320, 180)
     assert encode(picture(), max_width_px=640).width == 640
@@ -63,21 +63,21 @@ def test_wide_pictures_are_shrunk_and_narrow_ones_left() -> None:
     assert decoded(shrunk.data).shape == (180, 320, 3)
 
 
-def test_an_extreme_strip_keeps_a_row() -> None:
-    """A picture one pixel high stays one pixel high."""
+def test_image_of_one_row_keeps_its_row() -> None:
+    """The height is never scaled to 0."""
     assert encode(np.zeros((1, 5000, 3), np.uint8), max_width_px=10).height == 1
 
 
-def test_a_thumbnail_is_a_small_jpeg() -> None:
-    """320 wide by default, a few kilobytes, whatever the snapshot's own format."""
+def test_thumbnail_is_a_small_jpeg() -> None:
+    """Thumbnails are 320 pixels wide by default and have a few kilobytes."""
     small = thumbnail(picture(1280, 720))
     assert (small.content_type, small.width, small.height) == ("image/jpeg", 320, 180)
     assert len(small.data) < 15_000
     assert thumbnail(picture(), width_px=100).width == 100
 
 
-def test_a_view_into_a_larger_picture_can_be_encoded() -> None:
-    """A cut-out is not contiguous in memory."""
+def test_non_contiguous_image_can_be_encoded() -> None:
+    """A crop is not contiguous in memory."""
     cut = picture()[50:150, 100:300]
     assert np.array_equal(decoded(encode(cut, image_format="png").data), cut)
 
@@ -92,7 +92,7 @@ def test_a_view_into_a_larger_picture_can_be_encoded() -> None:
         ({"max_width_px": 0}, "maximum image width 0"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(arguments: dict[str, Any], named: str) -> None:
+def test_invalid_setting_is_rejected(arguments: dict[str, Any], named: str) -> None:
     """The error names the setting and the valid values."""
     with pytest.raises(ConfigurationError, match=named):
         encode(picture(), **arguments)
@@ -108,14 +108,14 @@ def test_a_setting_that_cannot_be_is_named(arguments: dict[str, Any], named: str
     ],
     ids=["empty", "grey", "four channels", "floats"],
 )
-def test_what_is_no_picture_is_refused(image: Any) -> None:
-    """Shape and type are named."""
+def test_array_that_is_not_an_image_is_rejected(image: Any) -> None:
+    """The error contains shape and type."""
     with pytest.raises(PermanentError, match="shape"):
         encode(image)
 
 
-def test_a_picture_too_large_for_its_format_is_refused() -> None:
-    """WebP ends at 16,383 pixels a side; shrunk, it fits."""
+def test_image_too_large_for_its_format_is_rejected() -> None:
+    """WebP is limited to 16,383 pixels per side; a scaled image is accepted."""
     wide = np.zeros((2, 17_000, 3), np.uint8)
     with pytest.raises(PermanentError, match="17000x2"):
         encode(wide, image_format="webp")

@@ -1,4 +1,4 @@
-"""Zones, lines and counts over a picture."""
+"""Zones, lines and counts on an image."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def _grey() -> np.ndarray:
     return np.full((360, 640, 3), 90, np.uint8)
 
 
-def test_the_picture_itself_is_left_alone() -> None:
-    """A copy is drawn on, and what lies outside of everything stays as it was."""
+def test_input_image_is_not_modified() -> None:
+    """Only a copy is changed, and only at the drawn shapes."""
     image = _grey()
     drawn = draw_overlay(image, zones=[ZoneOverlay("yard", SQUARE)], lines=[], caption="")
     assert np.array_equal(image, _grey())
@@ -22,8 +22,8 @@ def test_the_picture_itself_is_left_alone() -> None:
     assert not np.array_equal(drawn[180, 320], image[180, 320])
 
 
-def test_an_occupied_zone_looks_different() -> None:
-    """Somebody in it changes its colour."""
+def test_occupied_zone_has_another_color() -> None:
+    """An object in the zone changes its colour."""
     empty, occupied = (
         draw_overlay(_grey(), zones=[ZoneOverlay("yard", SQUARE, occupancy=count)], lines=[], caption="")
         for count in (0, 2)
@@ -31,8 +31,8 @@ def test_an_occupied_zone_looks_different() -> None:
     assert not np.array_equal(empty[200, 320], occupied[200, 320])
 
 
-def test_a_line_shows_its_right_side() -> None:
-    """The arrow in the middle of a line drawn upwards points to the right of the picture, as `direction` says."""
+def test_line_arrow_points_to_its_right_side() -> None:
+    """The arrow of a line from bottom to top points to the right of the image, as `direction` defines."""
     upwards = draw_overlay(_grey(), zones=[], lines=[LineOverlay("door", ((0.5, 0.9), (0.5, 0.1)), {})], caption="")
     colored = np.argwhere((upwards == np.array(LINE_COLOR)).all(axis=2))
     middle_rows = colored[abs(colored[:, 0] - 180) <= 1]
@@ -40,16 +40,16 @@ def test_a_line_shows_its_right_side() -> None:
     assert 320 - middle_rows[:, 1].min() <= 3
 
 
-def test_shapes_at_the_edges_and_tiny_pictures() -> None:
-    """Whatever the size, and up to the very edge, drawing works."""
+def test_shapes_at_the_edges_and_on_tiny_images_are_drawn() -> None:
+    """Shapes at the edge and tiny images cause no error."""
     zones = [ZoneOverlay("all", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), occupancy=1)]
     lines = [LineOverlay("edge", ((0.0, 0.0), (0.0, 1.0), (1.0, 1.0)), {"left": 3, "right": 12})]
     for size in ((16, 16, 3), (36, 64, 3), (1080, 1920, 3)):
         assert draw_overlay(np.zeros(size, np.uint8), zones=zones, lines=lines, caption="12.3 s").shape == size
 
 
-def test_an_uncertain_object_has_corners_alone() -> None:
-    """The middle of each side stays open, unlike a box around an object that is certain."""
+def test_uncertain_object_is_drawn_as_corners() -> None:
+    """The middle of each side is not drawn."""
     drawn = draw_corners(_grey(), [((100.0, 100.0, 300.0, 200.0), (0, 0, 255))])
     changed = (drawn != _grey()).any(axis=2)
     assert all(changed[y, x] for x, y in ((100, 100), (300, 200), (120, 100), (300, 180)))
@@ -57,8 +57,8 @@ def test_an_uncertain_object_has_corners_alone() -> None:
     assert not changed[140:160, 295:305].any()
 
 
-def test_what_a_schedule_leaves_out_looks_different() -> None:
-    """A zone loses its tint and a line its colour, so that nobody waits for counts there."""
+def test_shapes_outside_of_their_schedule_look_different() -> None:
+    """An inactive zone has no tint, and an inactive line is grey."""
     zones = [ZoneOverlay("yard", SQUARE, active=False)]
     lines = [LineOverlay("door", ((0.1, 0.9), (0.1, 0.1)), {}, active=False)]
     drawn = draw_overlay(_grey(), zones=zones, lines=lines, caption="")

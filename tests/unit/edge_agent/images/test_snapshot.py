@@ -1,4 +1,4 @@
-"""Snapshots: annotated pictures of frames, encoded as the settings ask."""
+"""Snapshots: annotated images of frames, encoded by the settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _annotated(renderer: SnapshotRenderer) -> list[Snapshot | None]:
 
 @pytest.mark.parametrize("kind", range(3))
 def test_annotations_are_drawn_on_a_copy(kind: int) -> None:
-    """The picture differs from the frame, and the frame does not change."""
+    """The image differs from the frame, and the frame does not change."""
     before = FRAME.picture.bgr().copy()
     snapshot = _annotated(SnapshotRenderer(SnapshotSettings(image_format="png")))[kind]
     assert snapshot is not None
@@ -37,15 +37,15 @@ def test_annotations_are_drawn_on_a_copy(kind: int) -> None:
     assert np.array_equal(FRAME.picture.bgr(), before)
 
 
-def test_only_plain_pictures_are_made_where_pictures_of_events_are_disabled() -> None:
-    """A snapshot command is answered all the same, with the frame as it is."""
+def test_only_plain_images_are_made_if_event_images_are_disabled() -> None:
+    """A snapshot command still returns the frame without annotations."""
     renderer = SnapshotRenderer(SnapshotSettings(enabled=False, image_format="png"))
     assert _annotated(renderer) == [None, None, None]
     assert np.array_equal(_decoded(renderer.plain(FRAME).image.data), FRAME.picture.bgr())
 
 
 def test_size_and_thumbnail_follow_the_settings() -> None:
-    """A maximum width scales the picture; without a thumbnail width there is no thumbnail."""
+    """A maximum width scales the image; without a thumbnail width there is no thumbnail."""
     small = SnapshotRenderer(SnapshotSettings(max_width_px=160, thumbnail_width_px=64)).plain(FRAME)
     assert (small.image.width, small.image.height) == (160, 90)
     assert small.thumbnail is not None

@@ -1,4 +1,4 @@
-"""A video that is written frame by frame and can be played again."""
+"""Video files that are written frame by frame."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _frames(path: Path) -> list[tuple[float, tuple[int, int], int]]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_frames_come_back_at_their_own_times(tmp_path: Path, suffix: str) -> None:
-    """Uneven times, another size in between and an odd width: every frame is there, in order, at the first size."""
+def test_frames_are_written_with_their_times(tmp_path: Path, suffix: str) -> None:
+    """With irregular times, changing sizes and an odd width, every frame is written in order at the first size."""
     path = tmp_path / "folder" / f"out{suffix}"
     times = [100.0, 100.1, 100.5, 101.0]
     with VideoFile(path, fps=10.0) as video:
@@ -35,8 +35,8 @@ def test_frames_come_back_at_their_own_times(tmp_path: Path, suffix: str) -> Non
     assert [grey for _, _, grey in found] == pytest.approx([40, 80, 120, 160], abs=4)
 
 
-def test_times_that_stand_still_are_moved_on(tmp_path: Path) -> None:
-    """A container takes no two frames at one moment; none is lost."""
+def test_equal_times_become_increasing(tmp_path: Path) -> None:
+    """A container rejects two frames with the same time; no frame is lost."""
     path = tmp_path / "out.mp4"
     with VideoFile(path, fps=25.0) as video:
         for time_s in (5.0, 5.0, 4.9, 5.1):
@@ -44,8 +44,8 @@ def test_times_that_stand_still_are_moved_on(tmp_path: Path) -> None:
     assert len(_frames(path)) == 4
 
 
-def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """A name that is no video's, and a folder that is a file."""
+def test_path_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:
+    """The name has no video suffix, or the folder is a file."""
     with pytest.raises(ConfigurationError, match=r"must end in \.mp4"):
         VideoFile(tmp_path / "out.txt", fps=10.0)
     (tmp_path / "file").write_text("x")
@@ -53,7 +53,7 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         VideoFile(tmp_path / "file" / "out.mp4", fps=10.0)
 
 
-def test_a_video_without_frames_is_closed_quietly(tmp_path: Path) -> None:
-    """A recording of which nothing could be decoded."""
+def test_video_without_frames_can_be_closed(tmp_path: Path) -> None:
+    """No frame of a recording may be decodable."""
     with VideoFile(tmp_path / "out.mp4", fps=10.0) as video:
         video.close()

@@ -1,4 +1,4 @@
-"""The four outputs of TFLite_Detection_PostProcess, in whatever order a model gives them."""
+"""The four outputs of TFLite_Detection_PostProcess, in any order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def values(order: tuple[str, ...], *, rows: int = 4) -> tuple[list[TensorSpec], 
 
 @pytest.mark.parametrize("order", ORDERS[::5], ids="-".join)
 @pytest.mark.parametrize("background", [True, False])
-def test_a_real_model_is_read_in_any_order_of_outputs(tmp_path: Path, order: tuple[str, ...], background: bool) -> None:
+def test_outputs_of_a_real_model_are_decoded_in_any_order(
+    tmp_path: Path, order: tuple[str, ...], background: bool
+) -> None:
     """Outputs of a real model are identified by its operator, in any order and with any names."""
     network = open_litert(
         write_ssd(tmp_path / "ssd.tflite", BOXES, SCORES, order=order, background=background), threads=1, edgetpu=False
@@ -55,7 +57,7 @@ def test_a_real_model_is_read_in_any_order_of_outputs(tmp_path: Path, order: tup
 
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
-def test_without_a_list_of_operators_outputs_are_identified_by_values(order: tuple[str, ...]) -> None:
+def test_outputs_are_identified_by_values_without_a_list_of_operators(order: tuple[str, ...]) -> None:
     """Without a list of operators and without descriptive names, the outputs are still decoded correctly."""
     specs, tensors = values(order)
     network = FakeNetwork(outputs=tuple(specs), results=tuple(tensors))
@@ -75,7 +77,7 @@ def test_without_a_list_of_operators_outputs_are_identified_by_values(order: tup
     ],
 )
 def test_names_identify_classes_and_scores(names: tuple[str, str]) -> None:
-    """The names that exporters use are understood, in either order."""
+    """The names of common exporters are recognised in either order."""
     for scores_at, classes_at, ordered in ((2, 3, names), (3, 2, names[::-1])):
         specs, _ = values(("boxes", "count", "classes", "scores"))
         specs[2] = TensorSpec(name=ordered[0], shape=specs[2].shape, dtype=specs[2].dtype)
@@ -84,8 +86,8 @@ def test_names_identify_classes_and_scores(names: tuple[str, str]) -> None:
         assert slots == PostProcess(boxes=0, classes=classes_at, scores=scores_at, count=1)
 
 
-def test_an_empty_scene_needs_no_identification() -> None:
-    """All noughts say nothing about which output is which, and nothing is what was found."""
+def test_empty_scene_needs_no_identification() -> None:
+    """If all values are 0, the outputs cannot be identified, and there are no detections."""
     specs, tensors = values(("boxes", "classes", "scores", "count"))
     for tensor in tensors:
         tensor[...] = 0
@@ -93,16 +95,16 @@ def test_an_empty_scene_needs_no_identification() -> None:
     assert len(head.decode(tensors, min_score=0.3, max_iou=0.5)) == 0
 
 
-def test_outputs_without_class_numbers_are_an_error() -> None:
-    """Four outputs of the right shapes that hold no whole numbers are not this operator's."""
+def test_outputs_without_class_numbers_are_rejected() -> None:
+    """Four outputs of the right shapes without whole numbers are not from this operator."""
     specs, tensors = values(("boxes", "classes", "scores", "count"))
     tensors[1][...] = 0.5
     with pytest.raises(ConfigurationError, match="not an SSD-style detector"):
         choose_output_decoder(FakeNetwork(outputs=tuple(specs))).decode(tensors, min_score=0.3, max_iou=0.5)
 
 
-def test_rows_beyond_the_count_are_left_out(tmp_path: Path) -> None:
-    """Only as many rows as the model counts are read, and a count that is no number reads none."""
+def test_rows_beyond_the_count_are_ignored(tmp_path: Path) -> None:
+    """Only the declared number of rows is read; with a non-finite count, none."""
     specs, tensors = values(("boxes", "classes", "scores", "count"))
     head = choose_output_decoder(FakeNetwork(outputs=tuple(specs), postprocess=PostProcess(0, 1, 2, 3, 4)))
     tensors[3][...] = 1
@@ -123,8 +125,8 @@ def test_rows_beyond_the_count_are_left_out(tmp_path: Path) -> None:
         [(1, 20, 20, 255)],
     ],
 )
-def test_outputs_of_no_known_kind_are_an_error_with_their_shapes(shapes: list[tuple[int, ...]]) -> None:
-    """The error shows what the model has and what would be understood."""
+def test_unsupported_outputs_are_rejected_with_their_shapes(shapes: list[tuple[int, ...]]) -> None:
+    """The error contains the shapes of the model and the supported models."""
     outputs = tuple(TensorSpec(name="o", shape=shape, dtype=np.dtype(np.float32)) for shape in shapes)
     with pytest.raises(ConfigurationError, match=r"outputs \[1, .*TFLite_Detection_PostProcess.*YOLO11"):
         choose_output_decoder(FakeNetwork(outputs=outputs))

@@ -1,4 +1,4 @@
-"""The raw YOLO head: both layouts, both units of coordinates, every type."""
+"""The raw YOLO head: both layouts, both coordinate units, all types."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ FORMS = [
 
 @pytest.mark.parametrize("anchors_first", [False, True])
 @pytest.mark.parametrize("form", FORMS)
-def test_boxes_scores_and_classes_come_out(form: dict[str, Any], anchors_first: bool) -> None:
-    """Two objects come out in the input's pixels, whatever the layout and the type."""
+def test_boxes_scores_and_classes_are_decoded(form: dict[str, Any], anchors_first: bool) -> None:
+    """Two objects are decoded in pixels of the input for every layout and type."""
     found = decode(TWO, anchors_first=anchors_first, **form)
     assert found.class_id.tolist() == [2, 0]
     assert np.allclose(found.score, [0.9, 0.6], atol=0.003)
@@ -68,14 +68,14 @@ def test_boxes_scores_and_classes_come_out(form: dict[str, Any], anchors_first: 
 
 @pytest.mark.parametrize("anchors_first", [False, True])
 def test_pixel_and_normalised_coordinates_are_distinguished(anchors_first: bool) -> None:
-    """A float head in pixels gives the same boxes as the normalised one, even where it finds nothing near the edge."""
+    """A head in pixels gives the same boxes as a normalised one, even without detections near the edge."""
     pixels = TWO.copy()
     pixels[:4] *= SIZE
     assert np.allclose(decode(pixels, anchors_first=anchors_first).xyxy, decode(TWO).xyxy, atol=1e-3)
 
 
 def test_overlapping_boxes_of_a_class_are_suppressed() -> None:
-    """The weaker of two nearly equal boxes of one class goes, that of another class stays."""
+    """Of two nearly equal boxes of one class the weaker one is dropped; one of another class is kept."""
     box = (0.5, 0.5, 0.3, 0.3)
     found = decode(real_head((1, box, 0, 0.7), (2, box, 0, 0.8), (3, box, 1, 0.5)))
     assert found.class_id.tolist() == [0, 1]
@@ -86,7 +86,7 @@ def test_overlapping_boxes_of_a_class_are_suppressed() -> None:
     scores=st.lists(st.floats(0, 1, width=32), min_size=ANCHORS, max_size=ANCHORS),
     min_score=st.floats(0.0625, 1, width=32),
 )
-def test_the_stored_threshold_lets_through_what_the_real_one_does(scores: list[float], min_score: float) -> None:
+def test_stored_threshold_selects_the_same_anchors_as_the_real_one(scores: list[float], min_score: float) -> None:
     """The int8 head keeps exactly the anchors whose real score reaches the threshold."""
     head = real_head()
     head[0] = (np.arange(ANCHORS) % 12) / 12  # apart from one another, so that suppression keeps them all
@@ -100,14 +100,14 @@ def test_the_stored_threshold_lets_through_what_the_real_one_does(scores: list[f
     assert np.allclose(np.sort(found.score), np.minimum(np.sort(real[real >= np.float32(min_score)]), 1.0))
 
 
-def test_an_empty_scene_gives_nothing() -> None:
-    """No score reaches the threshold, and a threshold that the type cannot reach finds nothing either."""
+def test_empty_scene_gives_no_detections() -> None:
+    """No score reaches the threshold, or the type cannot represent the threshold."""
     assert len(decode(real_head())) == 0
     assert len(decode(TWO, dtype=np.int8, quantisation=(0.002, -128), min_score=0.9)) == 0
 
 
-def test_a_flood_of_candidates_is_cut_to_the_best() -> None:
-    """More candidates than suppression is given leave the best ones."""
+def test_candidates_are_limited_to_the_highest_scores() -> None:
+    """With more candidates than the limit of NMS, the ones with the highest scores are kept."""
     anchors = 21 * 21 * 4 * 4 + 21 * 21 * 4 + 21 * 21  # a 672-pixel input
     head = np.zeros((1, 4 + 1, anchors), np.float32)
     head[0, 0] = np.arange(anchors) / anchors
@@ -123,15 +123,15 @@ def test_a_flood_of_candidates_is_cut_to_the_best() -> None:
     ("shape", "message"),
     [((1, 3 * ANCHORS, 85), "YOLOv5 or older"), ((1, 300, 6), "nms=False")],
 )
-def test_heads_of_other_families_are_named(shape: tuple[int, ...], message: str) -> None:
-    """A head that is not read says which it is and what to do."""
+def test_heads_of_other_models_are_rejected(shape: tuple[int, ...], message: str) -> None:
+    """The error names the kind of head and the remedy."""
     spec = TensorSpec(name="o", shape=shape, dtype=np.dtype(np.float32))
     with pytest.raises(ConfigurationError, match=message):
         YoloDecoder(spec, input_width=SIZE, input_height=SIZE)
 
 
 @pytest.mark.parametrize(("shape", "classes"), [((1, 9, 5000), 5), ((1, 5000, 9), 5)])
-def test_other_strides_go_by_the_longer_axis(shape: tuple[int, ...], classes: int) -> None:
-    """Where neither axis is the number of anchors expected, the longer one is taken to be it."""
+def test_longer_axis_is_the_anchors_for_other_strides(shape: tuple[int, ...], classes: int) -> None:
+    """If neither axis has the expected number of anchors, the longer one is used."""
     spec = TensorSpec(name="o", shape=shape, dtype=np.dtype(np.float32))
     assert YoloDecoder(spec, input_width=SIZE, input_height=SIZE).class_counts == (classes,)

@@ -1,4 +1,4 @@
-"""The model catalogue: names to files, the site's own folder or mirror first, hashes kept."""
+"""The model catalogue: resolution of names to files, and verification of hashes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def store(
 
 @pytest.mark.parametrize("known", ENTRIES, ids=lambda known: known.name)
 def test_every_entry_is_well_formed(known: ModelEntry) -> None:
-    """https, a hash or none, a licence that may be shipped, a label set that exists."""
+    """An entry has an https address, a valid hash or none, a permitted licence and an existing label set."""
     assert urllib.parse.urlsplit(known.url).scheme == "https"
     assert known.url.endswith(".tflite")
     assert known.sha256 is None or (len(known.sha256) == 64 and int(known.sha256, 16))
@@ -72,14 +72,14 @@ def test_every_entry_is_well_formed(known: ModelEntry) -> None:
     assert known.description
 
 
-def test_names_differ_and_one_is_the_default_with_a_known_hash() -> None:
-    """Nobody gets a model by default that cannot be verified."""
+def test_names_are_unique_and_the_default_has_a_hash() -> None:
+    """The default model can be verified."""
     assert len({known.name for known in ENTRIES}) == len(ENTRIES)
     assert [known.sha256 is not None for known in ENTRIES if known.default] == [True]
 
 
-def test_a_model_is_fetched_once_and_then_found_in_the_cache(web: Web, cache: Path) -> None:
-    """The first call downloads, the second does not ask."""
+def test_model_is_downloaded_once_and_then_cached(web: Web, cache: Path) -> None:
+    """The second call sends no request."""
     web.pages["/m.tflite"] = BODY
     models = store(cache, entry(f"{web.url}/m.tflite"))
     first, second = models.resolve("street"), models.resolve(None)
@@ -89,8 +89,8 @@ def test_a_model_is_fetched_once_and_then_found_in_the_cache(web: Web, cache: Pa
     assert web.asked == ["/m.tflite"]
 
 
-def test_a_file_damaged_in_the_cache_is_fetched_again(web: Web, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A hash that no longer fits leads to a new download, and a line in the log."""
+def test_corrupt_cached_file_is_downloaded_again(web: Web, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong hash causes a new download and a log line."""
     web.pages["/m.tflite"] = BODY
     models = store(cache, entry(f"{web.url}/m.tflite"))
     models.resolve("street").path.write_bytes(b"bit rot")
@@ -99,24 +99,24 @@ def test_a_file_damaged_in_the_cache_is_fetched_again(web: Web, cache: Path, cap
     assert "street.tflite in the model cache is corrupt" in caplog.text
 
 
-def test_a_wrong_file_from_the_maker_is_refused(web: Web, cache: Path) -> None:
-    """What does not have the catalogue's hash never enters the cache."""
+def test_download_with_a_wrong_hash_is_rejected(web: Web, cache: Path) -> None:
+    """A file without the catalogue's hash is never stored in the cache."""
     web.pages["/m.tflite"] = b"something else"
     with pytest.raises(ConfigurationError, match="is not the file expected"):
         store(cache, entry(f"{web.url}/m.tflite")).resolve("street")
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 
 
-def test_no_network_is_a_transient_error_that_can_be_fallen_back_from(cache: Path) -> None:
-    """The caller gets one error and can go on with blobs."""
+def test_missing_network_raises_a_transient_error(cache: Path) -> None:
+    """The caller may continue with blob detection."""
     with pytest.raises(
         TransientError, match=r"cannot be reached .*; to work offline, put street\.tflite into a folder"
     ):
         store(cache, entry("http://127.0.0.1:9/m.tflite")).resolve("street")
 
 
-def test_a_hash_nobody_published_is_recorded_and_holds(web: Web, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The first download pins the file and says so; another file under the same address is then refused."""
+def test_unpublished_hash_is_recorded_and_required(web: Web, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The first download records the hash and logs it; a different file is then rejected."""
     web.pages["/m.tflite"] = BODY
     models = store(cache, entry(f"{web.url}/m.tflite", sha256=None))
     with caplog.at_level(logging.WARNING):
@@ -133,8 +133,8 @@ def test_a_hash_nobody_published_is_recorded_and_holds(web: Web, cache: Path, ca
     assert "recording" not in caplog.text
 
 
-def test_two_recorded_hashes_keep_each_other(web: Web, cache: Path) -> None:
-    """Recording a second hash leaves the first."""
+def test_recording_a_second_hash_keeps_the_first(web: Web, cache: Path) -> None:
+    """Both hashes are in the list."""
     web.pages |= {"/a.tflite": BODY, "/b.tflite": b"other"}
     models = store(
         cache,
@@ -147,8 +147,8 @@ def test_two_recorded_hashes_keep_each_other(web: Web, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"sha256": 3}'])
-def test_a_damaged_list_of_hashes_is_named_or_passed_over(web: Web, cache: Path, content: str) -> None:
-    """Not JSON: an error with the path and what to do. JSON of another shape holds no hash."""
+def test_damaged_hash_list_is_rejected_or_ignored(web: Web, cache: Path, content: str) -> None:
+    """Invalid JSON is an error with the path; JSON of another shape contains no hashes."""
     web.pages["/m.tflite"] = BODY
     cache.mkdir()
     (cache / "index.json").write_text(content)
@@ -160,8 +160,8 @@ def test_a_damaged_list_of_hashes_is_named_or_passed_over(web: Web, cache: Path,
         assert models.resolve("street").path.is_file()
 
 
-def test_the_sites_folder_goes_first(web: Web, cache: Path, tmp_path: Path) -> None:
-    """A file of the name, or of the maker's own file name, is used and nothing is asked of the network."""
+def test_sites_folder_has_priority(web: Web, cache: Path, tmp_path: Path) -> None:
+    """A file with the model's name or the publisher's file name is used without a request."""
     for file in ("street.tflite", "m.tflite"):
         folder = tmp_path / file
         folder.mkdir()
@@ -173,7 +173,7 @@ def test_the_sites_folder_goes_first(web: Web, cache: Path, tmp_path: Path) -> N
     assert web.asked == []
 
 
-def test_another_file_under_a_catalogue_name_is_used_and_said(
+def test_different_file_with_a_catalogue_name_is_used_and_logged(
     cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The site's own retrained model goes by its own labels, not by the catalogue's."""
@@ -184,8 +184,8 @@ def test_another_file_under_a_catalogue_name_is_used_and_said(
     assert "has the name of a catalogue model but different contents" in caplog.text
 
 
-def test_any_file_in_the_sites_folder_has_a_name(cache: Path, tmp_path: Path) -> None:
-    """The stem names it, and a labels file beside it is read."""
+def test_every_file_in_the_sites_folder_has_a_name(cache: Path, tmp_path: Path) -> None:
+    """The name is the stem, and a labels file next to it is read."""
     (tmp_path / "own.tflite").write_bytes(BODY)
     (tmp_path / "own_labels.txt").write_text("fork lift\npallet\n")
     model = store(cache, location=tmp_path).resolve("own")
@@ -193,8 +193,8 @@ def test_any_file_in_the_sites_folder_has_a_name(cache: Path, tmp_path: Path) ->
     assert model.labels_source == "own_labels.txt"
 
 
-def test_a_path_is_a_model_too(cache: Path, tmp_path: Path) -> None:
-    """Whatever looks like a path is one, and must be there."""
+def test_path_is_resolved(cache: Path, tmp_path: Path) -> None:
+    """A text that looks like a path must be an existing file."""
     path = tmp_path / "own.tflite"
     path.write_bytes(BODY)
     assert store(cache).resolve(str(path)) == ModelFile(path=path, name="own")
@@ -203,8 +203,8 @@ def test_a_path_is_a_model_too(cache: Path, tmp_path: Path) -> None:
             store(cache).resolve(missing)
 
 
-def test_a_mirror_goes_first_and_is_asked_once(web: Web, cache: Path) -> None:
-    """A file on the mirror is fetched, kept, and used from then on, also when the mirror is away."""
+def test_mirror_has_priority_and_is_requested_once(web: Web, cache: Path) -> None:
+    """A downloaded file is used from then on, even if the mirror is unavailable."""
     web.pages |= {"/models/own.tflite": BODY}
     models = store(cache, location=f"{web.url}/models/")
     path = models.resolve("own").path
@@ -214,8 +214,8 @@ def test_a_mirror_goes_first_and_is_asked_once(web: Web, cache: Path) -> None:
     assert web.asked == ["/models/own.tflite"]
 
 
-def test_a_mirror_holds_catalogue_models_under_either_name(web: Web, cache: Path) -> None:
-    """The catalogue's name and the maker's file name are both tried, and the hash must fit."""
+def test_mirror_may_use_either_file_name(web: Web, cache: Path) -> None:
+    """The catalogue's name and the publisher's file name are tried; the hash must match."""
     known = entry("https://example.org/maker.tflite")
     web.pages["/maker.tflite"] = BODY
     models = store(cache, known, location=web.url)
@@ -227,15 +227,15 @@ def test_a_mirror_holds_catalogue_models_under_either_name(web: Web, cache: Path
         store(cache / "fresh", known, location=web.url).resolve("street")
 
 
-def test_a_mirror_without_the_model_leads_to_its_maker(web: Web, cache: Path) -> None:
-    """What the mirror does not have is fetched from where the catalogue says."""
+def test_model_missing_on_the_mirror_is_downloaded_from_its_publisher(web: Web, cache: Path) -> None:
+    """The address of the catalogue is the fallback."""
     web.pages["/maker/m.tflite"] = BODY
     model = store(cache, entry(f"{web.url}/maker/m.tflite"), location=f"{web.url}/empty").resolve("street")
     assert model.path == cache / "street.tflite"
 
 
 def test_labels_are_found_by_path_in_the_folder_and_on_the_mirror(web: Web, cache: Path, tmp_path: Path) -> None:
-    """A labels file may be a path, a name in the site's folder, or a name on its mirror."""
+    """Labels are given as a path, or as a name in the site's folder or on its mirror."""
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "own.tflite").write_bytes(BODY)
@@ -258,8 +258,8 @@ def test_labels_are_found_by_path_in_the_folder_and_on_the_mirror(web: Web, cach
         ("", "no model called ''"),
     ],
 )
-def test_an_unknown_name_is_answered_with_those_there_are(cache: Path, tmp_path: Path, name: str, message: str) -> None:
-    """Near names first, else all of them, the site's own among them."""
+def test_unknown_name_is_rejected_with_the_known_names(cache: Path, tmp_path: Path, name: str, message: str) -> None:
+    """The error suggests similar names, or lists all of them including the site's files."""
     (tmp_path / "own.tflite").write_bytes(BODY)
     models = store(cache, entry("https://example.org/m.tflite"), location=tmp_path)
     for ask in (models.resolve, models.pull):
@@ -267,14 +267,14 @@ def test_an_unknown_name_is_answered_with_those_there_are(cache: Path, tmp_path:
             ask(name)
 
 
-def test_a_sites_folder_that_does_not_exist_is_named(cache: Path, tmp_path: Path) -> None:
-    """Where the name is unknown because the folder is missing, the folder is what the error is about."""
+def test_missing_folder_of_the_site_is_named(cache: Path, tmp_path: Path) -> None:
+    """If a name is unknown because the folder is missing, the error names the folder."""
     with pytest.raises(ConfigurationError, match=r"models folder .*typo does not exist"):
         store(cache, entry("https://example.org/m.tflite"), location=tmp_path / "typo").resolve("zzz")
 
 
-def test_a_listing_says_where_each_model_is(web: Web, cache: Path, tmp_path: Path) -> None:
-    """In the site's folder, in the cache, or to be downloaded; other files of the folder follow."""
+def test_listing_contains_the_location_of_each_model(web: Web, cache: Path, tmp_path: Path) -> None:
+    """A model is in the site's folder, in the cache or not downloaded; other files of the folder follow."""
     web.pages["/b.tflite"] = BODY
     site = tmp_path / "site"
     site.mkdir()
@@ -292,8 +292,8 @@ def test_a_listing_says_where_each_model_is(web: Web, cache: Path, tmp_path: Pat
     ]
 
 
-def test_the_functions_for_the_command_line(shared_material: Path, cache: Path) -> None:
-    """By its catalogue name, from the folder named: the file, its hash checked, with labels, and nothing downloaded."""
+def test_resolve_model_uses_the_given_folder(shared_material: Path, cache: Path) -> None:
+    """A catalogue name is resolved from the folder, with a verified hash and labels, without a download."""
     location = str(shared_material / "models")
     model = resolve_model(None, models_location=location, cache_dir=cache)
     assert (model.name, model.path.name) == (DEFAULT, f"{DEFAULT}.tflite")
@@ -308,8 +308,8 @@ def test_the_functions_for_the_command_line(shared_material: Path, cache: Path) 
     assert not cache.exists()
 
 
-def test_pulling_from_the_command_line_reports_progress(web: Web, cache: Path) -> None:
-    """A mirror serves the default model's name; a wrong file there is refused with progress seen."""
+def test_pull_reports_progress(web: Web, cache: Path) -> None:
+    """A wrong file on the mirror is rejected after progress was reported."""
     web.pages[f"/{DEFAULT}.tflite"] = b"x" * 10
     seen: list[int] = []
     with pytest.raises(ConfigurationError, match="is not the file expected"):
@@ -317,16 +317,16 @@ def test_pulling_from_the_command_line_reports_progress(web: Web, cache: Path) -
     assert seen == [10]
 
 
-def test_the_cache_is_the_users_own() -> None:
-    """$XDG_CACHE_HOME where it is an absolute path, else ~/.cache."""
+def test_cache_folder_of_the_user() -> None:
+    """The cache is under $XDG_CACHE_HOME if that is an absolute path, else under ~/.cache."""
     home = Path("/home/u")
     assert user_cache_dir(xdg_cache_home=None, home=home) == Path("/home/u/.cache/vedette/models")
     assert user_cache_dir(xdg_cache_home="/var/c", home=home) == Path("/var/c/vedette/models")
     assert user_cache_dir(xdg_cache_home="relative", home=home) == Path("/home/u/.cache/vedette/models")
 
 
-def test_a_broken_link_in_the_cache_is_no_model(cache: Path, web: Web) -> None:
-    """A link to nothing is replaced by the file."""
+def test_broken_link_in_the_cache_is_replaced(cache: Path, web: Web) -> None:
+    """A dangling link is replaced by the downloaded file."""
     web.pages["/m.tflite"] = BODY
     cache.mkdir()
     (cache / "street.tflite").symlink_to(cache / "gone")
@@ -334,8 +334,8 @@ def test_a_broken_link_in_the_cache_is_no_model(cache: Path, web: Web) -> None:
     assert not (cache / "gone").exists()
 
 
-def test_a_broken_list_of_hashes_does_not_keep_verified_models_away(web: Web, cache: Path) -> None:
-    """Where the catalogue knows the hash, the list of recorded ones is not needed."""
+def test_damaged_hash_list_does_not_affect_verified_models(web: Web, cache: Path) -> None:
+    """The list is not needed if the catalogue has the hash."""
     web.pages["/m.tflite"] = BODY
     cache.mkdir()
     (cache / "index.json").write_text("{")

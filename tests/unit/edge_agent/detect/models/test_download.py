@@ -1,4 +1,4 @@
-"""Downloads from a real web server: whole, checked and in one step, or not at all."""
+"""Downloads from a real web server: verified, and replaced atomically."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_file_arrives_whole_with_its_hash_and_progress(web: Web, target: Path) -> None:
-    """The bytes are there, the hash is theirs, and progress went up to the total."""
+def test_file_is_downloaded_with_hash_and_progress(web: Web, target: Path) -> None:
+    """Content and hash are right, and progress reaches the total."""
     web.pages["/m.tflite"] = BODY
     seen: list[tuple[int, int | None]] = []
     found = Downloader(progress=lambda size, total: seen.append((size, total)))(
@@ -43,8 +43,8 @@ def test_a_file_arrives_whole_with_its_hash_and_progress(web: Web, target: Path)
     assert left_in(target.parent) == ["m.tflite"]
 
 
-def test_a_server_that_states_no_length_is_believed(web: Web, target: Path) -> None:
-    """Without a Content-Length the total is unknown, and the end of the answer is the end of the file."""
+def test_response_without_content_length_is_accepted(web: Web, target: Path) -> None:
+    """The total is unknown, and the end of the response is the end of the file."""
     web.pages["/m.tflite"], web.state_length = BODY, False
     totals: list[int | None] = []
     Downloader(progress=lambda _, total: totals.append(total))(f"{web.url}/m.tflite", target)
@@ -52,8 +52,8 @@ def test_a_server_that_states_no_length_is_believed(web: Web, target: Path) -> N
     assert set(totals) == {None}
 
 
-def test_a_file_on_disk_is_fetched_by_its_address(tmp_path: Path, target: Path) -> None:
-    """file: addresses work like the others."""
+def test_file_address_is_copied(tmp_path: Path, target: Path) -> None:
+    """``file:`` addresses are supported."""
     source = tmp_path / "source.tflite"
     source.write_bytes(BODY)
     assert Downloader()(source.as_uri(), target) == SHA256
@@ -89,7 +89,7 @@ def remove_file(web: Web) -> None:
         (answer_status(503), TransientError, r"returned HTTP status 503; try again later"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_leaves_nothing(
+def test_failed_download_raises_one_line_and_leaves_no_file(
     web: Web, target: Path, break_download: Any, kind: type[VedetteError], message: str
 ) -> None:
     """Each kind of failed download raises its own error, and no file is kept."""
@@ -102,8 +102,8 @@ def test_what_goes_wrong_is_one_line_and_leaves_nothing(
     assert left_in(target.parent) == []
 
 
-def test_a_failed_download_leaves_the_file_that_was_there(web: Web, target: Path) -> None:
-    """What worked before still does."""
+def test_failed_download_keeps_the_existing_file(web: Web, target: Path) -> None:
+    """The previous file is unchanged."""
     target.parent.mkdir(parents=True)
     target.write_bytes(b"old")
     with pytest.raises(NotThereError):
@@ -111,16 +111,16 @@ def test_a_failed_download_leaves_the_file_that_was_there(web: Web, target: Path
     assert target.read_bytes() == b"old"
 
 
-def test_a_server_that_does_not_answer_is_waited_for_so_long(web: Web, target: Path) -> None:
-    """Silence ends in a transient error once the timeout is over."""
+def test_unresponsive_server_times_out(web: Web, target: Path) -> None:
+    """A transient error is raised after the timeout."""
     web.hold.add("/m.tflite")
     with pytest.raises(TransientError, match="does not answer; check the network"):
         Downloader(timeout_s=0.1)(f"{web.url}/m.tflite", target)
     web.wait.set()
 
 
-def test_a_server_that_falls_silent_in_the_middle_is_given_up(target: Path) -> None:
-    """A body that stops coming ends in a transient error too."""
+def test_stalled_response_times_out(target: Path) -> None:
+    """A transient error is raised if the body stalls."""
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
 
@@ -144,8 +144,8 @@ def test_a_server_that_falls_silent_in_the_middle_is_given_up(target: Path) -> N
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n"])
-def test_an_answer_that_is_no_http_is_a_transient_error(target: Path, answer: bytes) -> None:
-    """A port that speaks something else is named and not crashed on."""
+def test_response_that_is_not_http_raises_a_transient_error(target: Path, answer: bytes) -> None:
+    """The error names the address of a port with another protocol."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def speak() -> None:
@@ -162,8 +162,8 @@ def test_an_answer_that_is_no_http_is_a_transient_error(target: Path, answer: by
     listener.close()
 
 
-def test_nobody_there_is_a_transient_error(target: Path) -> None:
-    """A refused connection says so."""
+def test_refused_connection_raises_a_transient_error(target: Path) -> None:
+    """The error contains the reason."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(TransientError, match=r"cannot be reached \(.*[Rr]efused"):
@@ -171,20 +171,20 @@ def test_nobody_there_is_a_transient_error(target: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/m.tflite", "gopher://x", "/etc/passwd", "data:,x"])
-def test_other_schemes_are_refused(target: Path, url: str) -> None:
-    """Only https, http and file are fetched."""
+def test_other_schemes_are_rejected(target: Path, url: str) -> None:
+    """Only https, http and file are supported."""
     with pytest.raises(ConfigurationError, match="only https, http and file"):
         Downloader()(url, target)
 
 
-def test_a_missing_file_on_disk_is_not_there(tmp_path: Path, target: Path) -> None:
-    """A file: address of nothing is the same kind of error as a 404."""
+def test_missing_file_address_raises_not_there(tmp_path: Path, target: Path) -> None:
+    """A missing file raises the same error as HTTP status 404."""
     with pytest.raises(NotThereError, match=r"cannot read file:.*gone\.tflite"):
         Downloader()((tmp_path / "gone.tflite").as_uri(), target)
 
 
-def test_a_file_larger_than_any_model_is_given_up(web: Web, target: Path) -> None:
-    """A stream without end fills no disk."""
+def test_download_above_the_size_limit_is_rejected(web: Web, target: Path) -> None:
+    """An endless response does not fill the disk."""
     web.pages["/m.tflite"], web.state_length = BODY, False
     with pytest.raises(ConfigurationError, match="larger than 100,000 bytes"):
         Downloader(max_bytes=100_000)(f"{web.url}/m.tflite", target)
@@ -192,7 +192,7 @@ def test_a_file_larger_than_any_model_is_given_up(web: Web, target: Path) -> Non
 
 
 def test_credentials_in_the_address_are_sent_and_never_shown(web: Web, target: Path) -> None:
-    """A mirror behind a password works, and the password is in no message."""
+    """A mirror may require a password, which is in no error."""
     web.pages["/m.tflite"] = BODY
     address = web.url.replace("http://", "http://site:p%40ss@")
     Downloader()(f"{address}/m.tflite", target)
@@ -202,16 +202,16 @@ def test_credentials_in_the_address_are_sent_and_never_shown(web: Web, target: P
     assert "ss@" not in str(caught.value)
 
 
-def test_a_cache_that_cannot_be_written_is_named(web: Web, tmp_path: Path) -> None:
-    """A file where the folder should be: the error names the folder and the reason."""
+def test_unwritable_cache_is_named(web: Web, tmp_path: Path) -> None:
+    """A file is in the place of the folder; the error names the folder and the reason."""
     web.pages["/m.tflite"] = BODY
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(ConfigurationError, match=r"cannot write m\.tflite to the model cache .*cache"):
         Downloader()(f"{web.url}/m.tflite", tmp_path / "cache" / "m.tflite")
 
 
-def test_a_disk_that_takes_no_more_is_named(web: Web, target: Path) -> None:
-    """When writing fails in the middle, the error names the folder and the reason, and nothing is left."""
+def test_full_disk_is_reported(web: Web, target: Path) -> None:
+    """If writing fails, the error names the folder and the reason, and no file remains."""
     web.pages["/m.tflite"] = BODY
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))

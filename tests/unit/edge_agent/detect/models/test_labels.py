@@ -1,4 +1,4 @@
-"""Class names from files and models, and whether they fit."""
+"""Class names from files and models, and their validation."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ NAMES = st.lists(st.from_regex(r"[b-m][a-z ]{0,8}[b-m]", fullmatch=True), min_si
 
 
 @given(names=NAMES)
-def test_plain_and_numbered_lines_say_the_same(names: list[str]) -> None:
-    """One name a line, and the same with numbers in any of the usual styles, read alike."""
+def test_plain_and_numbered_lines_are_equivalent(names: list[str]) -> None:
+    """Names without numbers and with numbers in any common style give the same labels."""
     expected = parse_labels("\n".join(names))
     for style in ("{0} {1}", "{0}: {1}", "{0}\t{1}", "  {0}  {1}\r", "{0},{1}"):
         assert parse_labels("\n".join(style.format(row, name) for row, name in enumerate(names))) == expected
@@ -48,8 +48,8 @@ def test_plain_and_numbered_lines_say_the_same(names: list[str]) -> None:
         ("traffic light", ("traffic light",)),
     ],
 )
-def test_labels_files_as_they_come(text: str, expected: tuple[str, ...]) -> None:
-    """Gaps, placeholders, blank lines, byte order marks, and names that merely begin with a number."""
+def test_labels_file_formats_are_parsed(text: str, expected: tuple[str, ...]) -> None:
+    """Files may have gaps, placeholders, blank lines, a byte order mark, and names that start with a number."""
     assert parse_labels(text) == expected
 
 
@@ -64,30 +64,30 @@ def test_labels_files_as_they_come(text: str, expected: tuple[str, ...]) -> None
         (b"0 a\n999999 b", "contains 20001 class names"),
     ],
 )
-def test_a_labels_file_that_is_none_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """Whatever is wrong with it, the error names the file and the fault."""
+def test_invalid_labels_file_is_rejected(tmp_path: Path, content: bytes, message: str) -> None:
+    """The error names the file and the problem."""
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=rf"names\.txt.*{message}"):
         read_labels(path)
 
 
-def test_a_missing_labels_file_is_named(tmp_path: Path) -> None:
-    """The error gives the path and the system's reason."""
+def test_missing_labels_file_is_rejected(tmp_path: Path) -> None:
+    """The error contains the path and the reason of the operating system."""
     with pytest.raises(ConfigurationError, match=r"labels file .*gone\.txt: No such file"):
         read_labels(tmp_path / "gone.txt")
 
 
-def test_the_two_coco_layouts() -> None:
-    """80 names without gaps, 90 with; a number in the wrong layout names another class."""
+def test_coco_layouts_have_80_and_90_classes() -> None:
+    """The layouts differ by gaps, so a number means different classes in them."""
     assert len(COCO_80) == 80
     assert len(COCO_90) == 90
     assert (COCO_80[79], COCO_90[89]) == ("toothbrush", "toothbrush")
     assert (COCO_80[11], COCO_90[12]) == ("stop sign", "stop sign")
 
 
-def test_the_built_in_layouts_are_those_of_the_files(shared_material: Path) -> None:
-    """The tables agree with the lists that came with the models."""
+def test_built_in_layouts_equal_the_published_files(shared_material: Path) -> None:
+    """The tables agree with the label lists of the models."""
     assert read_labels(shared_material / "models" / "coco80_labels.txt") == COCO_80
     assert read_labels(shared_material / "models" / "coco90_labels.txt") == COCO_90
 
@@ -97,8 +97,8 @@ def model(tmp_path: Path) -> Path:
     return write_yolo(tmp_path / "yolo.tflite", np.zeros((1, 6, 84), np.float32))
 
 
-def test_a_packed_labels_file_is_found(model: Path) -> None:
-    """What TFLite Metadata packs at the end of a model is read, other files beside it are not."""
+def test_packed_labels_file_is_read(model: Path) -> None:
+    """Labels of TFLite Metadata are read; other packed files are ignored."""
     pack_file(model, "anchors.txt", "10,13")
     pack_file(model, "labelmap.txt", "person\ncar\n")
     assert labels_in_model(model) == ("person", "car")
@@ -112,8 +112,8 @@ def test_a_packed_labels_file_is_found(model: Path) -> None:
         ("metadata.json", json.dumps({"names": ["person", "car"]})),
     ],
 )
-def test_a_packed_dictionary_is_found(model: Path, name: str, content: str) -> None:
-    """What Ultralytics packs, as a Python dictionary or as JSON, is read."""
+def test_packed_dictionary_is_read(model: Path, name: str, content: str) -> None:
+    """Ultralytics' metadata is a Python dictionary or JSON."""
     pack_file(model, name, content)
     assert labels_in_model(model) == ("person", "car")
 
@@ -130,14 +130,14 @@ def test_a_packed_dictionary_is_found(model: Path, name: str, content: str) -> N
         ("readme.md", "person"),
     ],
 )
-def test_what_is_packed_and_no_labels_is_passed_over(model: Path, name: str, content: str) -> None:
-    """Code, other structures and broken files give no names and do no harm."""
+def test_packed_content_without_labels_is_ignored(model: Path, name: str, content: str) -> None:
+    """Code, other structures and damaged files give no labels."""
     pack_file(model, name, content)
     assert labels_in_model(model) is None
 
 
-def test_a_model_without_metadata_has_no_names(model: Path, tmp_path: Path) -> None:
-    """A bare model and a missing file give none."""
+def test_model_without_metadata_has_no_labels(model: Path, tmp_path: Path) -> None:
+    """A model without an archive and a missing file give None."""
     assert labels_in_model(model) is None
     assert labels_in_model(tmp_path / "gone.tflite") is None
 
@@ -154,19 +154,21 @@ def test_a_model_without_metadata_has_no_names(model: Path, tmp_path: Path) -> N
         (("a",), (), ("a",)),
     ],
 )
-def test_fitting_labels(labels: tuple[str, ...], counts: tuple[int, ...], expected: tuple[str, ...]) -> None:
-    """Names fit as they are, or without a leading background that the model does not count."""
+def test_labels_are_fitted_to_the_model(
+    labels: tuple[str, ...], counts: tuple[int, ...], expected: tuple[str, ...]
+) -> None:
+    """Labels are used unchanged, or without a leading background class."""
     assert fit_labels(labels, counts, source="names.txt") == expected
 
 
-def test_labels_of_another_model_are_refused_with_both_numbers() -> None:
-    """The error says how many there are and how many there should be."""
+def test_labels_of_another_model_are_rejected_with_both_numbers() -> None:
+    """The error contains the actual and the expected number."""
     with pytest.raises(ConfigurationError, match=r"names\.txt names 80 classes, but the model has 90 or 91"):
         fit_labels(COCO_80, (90, 91), source="names.txt")
 
 
-def test_coco_is_recognised_by_its_number_of_classes() -> None:
-    """80 and 90 have a layout, anything else has none."""
+def test_coco_labels_depend_on_the_number_of_classes() -> None:
+    """There are COCO layouts for 80 and 90 classes only."""
     assert coco_labels((80,)) == COCO_80
     assert coco_labels((90, 91)) == COCO_90
     assert coco_labels((3,)) is None

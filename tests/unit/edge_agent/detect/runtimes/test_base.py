@@ -17,7 +17,7 @@ def spec(dtype: type, scale: float = 0.0, zero_point: int = 0) -> TensorSpec:
 
 
 @given(dtype=DTYPES, scale=st.floats(1e-4, 2.0), zero_share=st.floats(0, 1), real=st.floats(-2, 3, width=32))
-def test_stored_threshold_selects_what_the_real_one_does(
+def test_stored_threshold_selects_the_same_values_as_the_real_one(
     dtype: type, scale: float, zero_share: float, real: float
 ) -> None:
     """For every storable value, comparing it with the stored threshold says what comparing real values says."""
@@ -41,7 +41,7 @@ def test_float_tensors_pass_through() -> None:
 
 
 def test_largest_real_is_what_the_type_can_express() -> None:
-    """int8 with scale 1/100 and zero point -128 ends at 2.55."""
+    """The largest value of int8 with scale 1/100 and zero point -128 is 2.55."""
     assert spec(np.int8, 0.01, -128).largest_real() == pytest.approx(2.55)
 
 

@@ -1,4 +1,4 @@
-"""Runtimes: which one opens a model, what every one of them must do, and what is said when none can."""
+"""Inference runtimes: selection, the contract of each runtime, and errors."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_every_installed_runtime_keeps_the_contract(name: str, model: Path) -> None:
-    """Tensors are described, what goes in comes out, and results of one run outlive the next."""
+def test_every_installed_runtime_fulfils_the_contract(name: str, model: Path) -> None:
+    """Tensors are described, values are passed through, and results remain valid after the next run."""
     try:
         network = open_model(model, threads=1, edgetpu=False, runtime=name)
     except RuntimeMissingError as error:
@@ -74,26 +74,26 @@ def test_every_installed_runtime_keeps_the_contract(name: str, model: Path) -> N
     network.close()
 
 
-def test_the_next_runtime_is_tried_when_one_is_missing(model: Path) -> None:
-    """The first that is installed opens the model."""
+def test_next_runtime_is_tried_if_one_is_missing(model: Path) -> None:
+    """The first installed runtime opens the model."""
     table = {"ghost": GHOST, "litert": RUNTIMES["litert"]}
     assert open_model(model, threads=1, edgetpu=False, runtimes=table).outputs
 
 
-def test_no_runtime_at_all_is_one_clear_line(model: Path) -> None:
+def test_missing_runtimes_raise_one_line(model: Path) -> None:
     """The error names the model and what to install."""
     with pytest.raises(ConfigurationError, match=r"echo\.tflite cannot run: pip install ai-edge-litert"):
         open_model(model, threads=1, edgetpu=False, runtimes={"ghost": GHOST})
 
 
-def test_a_runtime_asked_for_by_name_is_not_replaced(model: Path) -> None:
+def test_named_runtime_is_not_replaced(model: Path) -> None:
     """A named runtime that is missing is an error; no other runtime is used instead."""
     table = {"ghost": GHOST, "litert": RUNTIMES["litert"]}
     with pytest.raises(RuntimeMissingError, match="ghost is not installed"):
         open_model(model, threads=1, edgetpu=False, runtime="ghost", runtimes=table)
 
 
-def test_a_runtime_whose_edge_tpu_fails_leads_to_the_next(model: Path) -> None:
+def test_next_runtime_is_tried_if_the_edge_tpu_fails(model: Path) -> None:
     """The TPU's library may fit another runtime; if none is left, its failure is reported."""
     table = {"first": Runtime("first", f"{HERE}:without_tpu"), "litert": RUNTIMES["litert"]}
     assert open_model(model, threads=1, edgetpu=False, runtimes=table).outputs
@@ -106,22 +106,22 @@ def test_a_runtime_whose_edge_tpu_fails_leads_to_the_next(model: Path) -> None:
         )
 
 
-def test_a_wrong_file_is_not_tried_on_the_next_runtime(model: Path) -> None:
-    """Only a missing package leads on to the next runtime."""
+def test_invalid_file_is_not_tried_with_the_next_runtime(model: Path) -> None:
+    """Only a missing package leads to the next runtime."""
     table = {"strict": Runtime("strict", f"{HERE}:refusing"), "litert": RUNTIMES["litert"]}
     with pytest.raises(ConfigurationError, match="the file is wrong"):
         open_model(model, threads=1, edgetpu=False, runtimes=table)
 
 
-def test_an_unknown_runtime_is_named_with_those_that_exist(model: Path) -> None:
-    """The error lists what could have been asked for."""
+def test_unknown_runtime_is_rejected_with_the_available_ones(model: Path) -> None:
+    """The error lists the available runtimes."""
     with pytest.raises(ConfigurationError, match="unknown runtime 'onnx'; available runtimes are litert, tflite"):
         open_model(model, threads=1, edgetpu=False, runtime="onnx")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=list(RUNTIMES))
-def test_every_row_of_the_table_leads_somewhere(runtime: Runtime) -> None:
-    """Each opener can be imported without its runtime's package."""
+def test_every_opener_can_be_imported(runtime: Runtime) -> None:
+    """The import does not need the package of the runtime."""
     assert callable(load_opener(runtime.opener))
 
 
@@ -141,16 +141,16 @@ def test_one_installed_package_is_enough() -> None:
         (b"\x1c\x00\x00\x00TFL3" + b"\xff" * 400, "cannot be loaded as a TFLite model"),
     ],
 )
-def test_a_file_that_is_no_model_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """An empty file, a log-in page and a damaged model each give one line with the file's name."""
+def test_file_that_is_not_a_model_is_rejected(tmp_path: Path, content: bytes, message: str) -> None:
+    """An empty file, a login page and a damaged model give one line with the name of the file."""
     path = tmp_path / "page.tflite"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=rf"page\.tflite {message}"):
         open_model(path, threads=1, edgetpu=False)
 
 
-def test_half_a_model_is_named(tmp_path: Path) -> None:
-    """A download cut short is an error, not a crash."""
+def test_truncated_model_is_rejected(tmp_path: Path) -> None:
+    """An incomplete file raises a ConfigurationError."""
     whole = write_yolo(tmp_path / "yolo.tflite", np.zeros((1, 7, 84), np.float32)).read_bytes()
     half = tmp_path / "half.tflite"
     half.write_bytes(whole[: len(whole) // 2])
@@ -158,20 +158,20 @@ def test_half_a_model_is_named(tmp_path: Path) -> None:
         open_model(half, threads=1, edgetpu=False)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A folder in the model's place gives the system's reason."""
+def test_unreadable_file_is_rejected(tmp_path: Path) -> None:
+    """The error for a folder contains the reason of the operating system."""
     with pytest.raises(ConfigurationError, match=r"cannot read the model .*: Is a directory"):
         open_model(tmp_path, threads=1, edgetpu=False)
 
 
-def test_a_missing_edge_tpu_library_says_what_to_install(model: Path) -> None:
-    """Without libedgetpu the error names the library, the package, and the way without it."""
+def test_missing_edge_tpu_library_error_names_the_package(model: Path) -> None:
+    """The error names the library, the package and the alternative."""
     with pytest.raises(ConfigurationError, match=r"libedgetpu\.so\.1 could not be loaded: install libedgetpu1-std"):
         open_model(model, threads=1, edgetpu=True)
 
 
-def test_an_edge_tpu_model_without_its_delegate_is_explained(tmp_path: Path) -> None:
-    """A model compiled for an Edge TPU and opened on the CPU says so."""
+def test_edge_tpu_model_on_the_cpu_is_rejected(tmp_path: Path) -> None:
+    """The error explains that the model is compiled for an Edge TPU."""
     build = ModelBuilder()
     picture = build.tensor("image", (1, 8, 8, 3), np.uint8)
     result = build.tensor("result", (1, 4), np.uint8)
@@ -181,8 +181,8 @@ def test_an_edge_tpu_model_without_its_delegate_is_explained(tmp_path: Path) -> 
         open_model(path, threads=1, edgetpu=False)
 
 
-def test_an_edge_tpu_that_is_not_plugged_in_is_explained(model: Path) -> None:
-    """The library is there, the device is not: the delegate refuses, and the same line says what to do."""
+def test_missing_edge_tpu_device_is_reported(model: Path) -> None:
+    """The library is installed but the device is missing; the error names the remedy."""
 
     def load_delegate(library: str) -> str:
         raise ValueError(f"Failed to load delegate from {library}")
@@ -193,7 +193,7 @@ def test_an_edge_tpu_that_is_not_plugged_in_is_explained(model: Path) -> None:
 
 
 class FakeInterpreter:
-    """As much of ``Interpreter`` as the Edge TPU path touches; lists no operators, as an older runtime may."""
+    """The part of ``Interpreter`` that is used with an Edge TPU; without a list of operators, as in old runtimes."""
 
     def __init__(self, *, model_content: bytes, num_threads: int, experimental_delegates: list[Any] | None) -> None:
         self.delegates = experimental_delegates
@@ -209,8 +209,8 @@ class FakeInterpreter:
         return [{"name": f"o{row}", "index": row, "shape": np.array([1, 9]), "dtype": np.float32} for row in range(4)]
 
 
-def test_the_edge_tpu_delegate_is_handed_to_the_interpreter(model: Path) -> None:
-    """With the library present, the interpreter runs on its delegate."""
+def test_edge_tpu_delegate_is_passed_to_the_interpreter(model: Path) -> None:
+    """If the library is installed, the interpreter gets its delegate."""
     loaded: list[str] = []
 
     def load_delegate(library: str) -> str:
@@ -224,8 +224,8 @@ def test_the_edge_tpu_delegate_is_handed_to_the_interpreter(model: Path) -> None
     assert network.postprocess is None
 
 
-def test_two_inputs_are_refused(tmp_path: Path) -> None:
-    """A model that wants more than a picture is no detector."""
+def test_model_with_two_inputs_is_rejected(tmp_path: Path) -> None:
+    """A detector has a single image as input."""
     build = ModelBuilder()
     one, two = build.tensor("a", (1, 8, 8, 3), np.float32), build.tensor("b", (1,), np.float32)
     path = build.write(tmp_path / "two.tflite", inputs=[one, two], outputs=[one])
@@ -233,8 +233,8 @@ def test_two_inputs_are_refused(tmp_path: Path) -> None:
         open_model(path, threads=1, edgetpu=False)
 
 
-def test_a_head_quantised_per_channel_is_refused(tmp_path: Path) -> None:
-    """One scale a channel cannot be read as one scale; the error names the tensor."""
+def test_output_quantised_per_channel_is_rejected(tmp_path: Path) -> None:
+    """The error names the tensor."""
     build = ModelBuilder()
     picture = build.tensor("image", (1, 8, 8, 3), np.int8, quantisation=([0.1, 0.2, 0.3], [0, 0, 0]))
     build.graph.tensors[picture].quantization.quantizedDimension = 3
@@ -243,8 +243,8 @@ def test_a_head_quantised_per_channel_is_refused(tmp_path: Path) -> None:
         open_model(path, threads=1, edgetpu=False)
 
 
-def test_the_post_processing_operator_is_found_with_its_class_columns(tmp_path: Path) -> None:
-    """Its outputs are located among the model's, and the width of its score matrix is read."""
+def test_postprocess_operator_is_identified_with_its_class_columns(tmp_path: Path) -> None:
+    """Its outputs are identified among those of the model, and the number of score columns is read."""
     path = write_ssd(
         tmp_path / "ssd.tflite", [[0, 0, 1, 1]], [[0.9, 0.1]], order=("count", "scores", "classes", "boxes")
     )
