@@ -59,8 +59,7 @@ class ModelFrameDetector:
         self._detector = detector
         self._slicer = slicer
         self.labels = detector.labels
-        info = detector.model_info
-        self.model_info = ModelInfo(model_type=info.model_type, version=info.version)
+        self.model_info = detector.model_info
 
     def detect(self, frame: Frame, motion: Motion) -> Detections:
         if self._slicer is None:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from edge_agent.types import Detections, Picture
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """Identity of the model, reported in events as ``shared.events.ModelInfo``."""
-
-    model_type: str
-    """Name in the catalogue, or the file's stem."""
-    version: str
-    """For a model file, the first twelve digits of its sha256, which identify the build."""
+from shared.events import ModelInfo
 
 
 class ImageDetector(Protocol):
@@ -29,7 +19,9 @@ class ImageDetector(Protocol):
         ...
 
     @property
-    def model_info(self) -> ModelInfo: ...
+    def model_info(self) -> ModelInfo:
+        """Name in the catalogue, or the file's stem, and the first twelve digits of the file's sha256."""
+        ...
 
     @property
     def input_width(self) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 
 from edge_agent.detect.decoders.table import OutputDecoder, choose_output_decoder
-from edge_agent.detect.detector import ModelInfo
 from edge_agent.detect.model_detector import ModelDetector
 from edge_agent.detect.models.catalogue import ModelFile
 from edge_agent.detect.models.labels import Labels, coco_labels, fit_labels, labels_in_model
 from edge_agent.detect.runtimes.table import open_model
 from edge_agent.detect.settings import DetectSettings
 from shared.errors import ConfigurationError
+from shared.events import ModelInfo
 
 EDGETPU_SUFFIX = "_edgetpu"
 

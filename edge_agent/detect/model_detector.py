@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edge_agent.detect.decoders.table import OutputDecoder
 from edge_agent.detect.detection_filter import DetectionFilter
-from edge_agent.detect.detector import ModelInfo
 from edge_agent.detect.letterbox import Letterbox
 from edge_agent.detect.models.labels import Labels
 from edge_agent.detect.nms import nms
@@ -17,6 +16,7 @@ from edge_agent.detect.preprocess import Preprocessor
 from edge_agent.detect.runtimes.base import InferenceModel, Tensor
 from edge_agent.detect.settings import DetectSettings
 from edge_agent.types import Detections, Picture
+from shared.events import ModelInfo
 
 
 class ModelDetector:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.detect.detector import ModelInfo
 from edge_agent.types import Detections, Picture
+from shared.events import ModelInfo
 
 
 def rows(*values: tuple[tuple[float, float, float, float], float, int]) -> Detections:
