@@ -45,7 +45,7 @@ class Associator:
         self._same_box_groups = ClassGroups(labels=labels, confusable=settings.same_box_classes)
 
     def match(self, table: TrackTable, candidates: Candidates) -> tuple[Pairs, Pairs]:
-        """Return the pairs that continue a track's path, and the leaps, whose path starts anew at the detection."""
+        """Return the pairs that continue a track's path, and the leaps, which restart a track's path."""
         pairs = assign(self._overlap_offers(table, candidates))
         pairs += self._recoveries(table, candidates, pairs)
         return pairs, self._leaps(table, candidates, pairs)

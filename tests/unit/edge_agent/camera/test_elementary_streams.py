@@ -61,7 +61,7 @@ QUIET = {"x265-params": "log-level=none"}
 def test_edge_11_elementary_stream_plays_at_its_declared_rate(
     tmp_path: Path, name: str, codec: str, options: dict[str, str], fps: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As its headers say, also with pictures out of order and with coded fields; without any warning."""
+    """The rate is in its headers, also with reordered frames and interlaced coding; nothing is logged."""
     with caplog.at_level(logging.WARNING):
         source, times = times_of(raw(tmp_path / name, codec, fps, options=options))
     assert times == pytest.approx([number / fps for number in range(PICTURES)], abs=0.002)
@@ -75,7 +75,7 @@ def test_edge_11_elementary_stream_plays_at_its_declared_rate(
 def test_edge_11_default_rate_is_used_and_logged_without_a_declared_rate(
     tmp_path: Path, name: str, codec: str, pixel_format: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """25 frames a second, one warning that names the setting."""
+    """The default is 25 frames per second, and one warning names the setting."""
     path = raw(tmp_path / name, codec, 10, pixel_format=pixel_format)
     if codec == "libx264":
         path.write_bytes(without_timing(path.read_bytes()))
@@ -95,7 +95,7 @@ def test_edge_11_default_rate_is_used_and_logged_without_a_declared_rate(
 def test_edge_11_setting_overrides_the_declared_rate(
     tmp_path: Path, name: str, codec: str, pixel_format: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Some cameras announce a wrong rate; who knows better can say so."""
+    """Some cameras declare a wrong rate, which the setting corrects."""
     with caplog.at_level(logging.WARNING):
         source, times = times_of(raw(tmp_path / name, codec, 10, pixel_format=pixel_format), elementary_stream_fps=8)
     assert times == pytest.approx([number / 8 for number in range(PICTURES)])
@@ -113,7 +113,7 @@ def test_edge_11_setting_does_not_affect_containers(tmp_path: Path) -> None:
 def test_edge_11_implausible_rate_is_ignored(
     tmp_path: Path, ticks: int, scale: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """90,000 frames a second is a time base, and a frame in half an hour a slip."""
+    """90,000 frames per second is a time base, and one frame in half an hour is an error."""
     path = tmp_path / "a.h264"
     path.write_bytes(b"".join(b"\0\0\0\1" + nal for unit in encode_h264(numbered(PICTURES), 10) for nal in unit))
     path.write_bytes(with_timing(path.read_bytes(), ticks=ticks, scale=scale))

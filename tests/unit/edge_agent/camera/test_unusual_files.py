@@ -82,7 +82,7 @@ def remuxed(
 def test_edge_26_every_codec_layout_and_size_gives_the_same_frames(
     tmp_path: Path, name: str, codec: str, pixel_format: str, width: int, height: int
 ) -> None:
-    """Each frame once, in order, of the size it was filmed in, black where it was black."""
+    """Each frame is delivered once, in order, with its size and its black areas."""
     images = numbered(FRAMES, width=width, height=height)
     frames, error = played(make_clip(tmp_path / name, images, codec=codec, pix_fmt=pixel_format))
     assert error is None
@@ -137,7 +137,7 @@ def test_edge_26_every_container_gives_the_same_times(tmp_path: Path, name: str,
 def test_edge_26_times_count_from_the_first_picture(
     tmp_path: Path, name: str, move: Callable[[int, int], int], times_s: dict[int, float]
 ) -> None:
-    """Where a recording's clock begins, or wraps, makes no difference; a gap stays a gap."""
+    """The start of the timestamps and their wrap-around have no influence; gaps are kept."""
     clip = make_clip(tmp_path / "clip.mp4", numbered(FRAMES), 20)
     frames, error = played(remuxed(clip, tmp_path / name, move=move))
     assert error is None

@@ -17,7 +17,7 @@ INPUTS = st.integers(32, 1280)
 def test_boxes_are_mapped_to_the_input_and_back(
     width: int, height: int, input_width: int, input_height: int, corner: tuple[float, ...]
 ) -> None:
-    """A box mapped into the input and back is where it was, to a hundredth of a pixel per thousand."""
+    """A box that is mapped to the input and back deviates by at most 0.01 pixels per 1000."""
     box = np.array([corner]) * [width, height, width, height]
     for place in (letterbox, stretch):
         fitted = place(width, height, input_width, input_height)

@@ -174,7 +174,7 @@ def seen(detector: ModelDetector, found: Detections, name: str, box: tuple[int, 
 def test_real_models_detect_the_people_in_the_street(
     shared_material: Path, tmp_path: Path, bus: ArrayPicture, name: str, labels: str | None
 ) -> None:
-    """Each real model finds the three whole people in the photograph where they are."""
+    """Each real model detects the three fully visible people in the photograph."""
     detector = open_shared(shared_material, tmp_path, name, labels)
     found = detector.detect(bus)
     assert seen(detector, found, "person", (55, 390, 225, 905)) > 0.6

@@ -43,7 +43,7 @@ def orange(width: int, height: int) -> ArrayPicture:
 def test_pixels_are_written_in_the_inputs_quantisation(
     dtype: Any, quantisation: tuple[float, int], pixel_range: tuple[float, float], expected: tuple[float, ...]
 ) -> None:
-    """Every input type and quantisation gets RGB in the numbers that mean those brightnesses to it."""
+    """For every input type and quantisation, the stored values represent the brightness of the RGB pixels."""
     tensor, _ = Preprocessor(spec(dtype, quantisation), keep_aspect=False, pixel_range=pixel_range).fill(orange(32, 32))
     assert tensor.dtype == dtype
     assert tensor.shape == (1, 32, 32, 3)

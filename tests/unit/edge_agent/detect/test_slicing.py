@@ -82,7 +82,7 @@ REGION = st.tuples(st.floats(0, 950), st.floats(0, 550), st.floats(2, 400), st.f
 def test_crops_are_in_the_frame_and_contain_their_regions(
     regions: list[tuple[float, float, float, float]], margin: float, frame: tuple[int, int]
 ) -> None:
-    """Whatever moves: crops lie inside the frame, gain what is asked, and a lone region is in its crop."""
+    """For any regions, crops are inside the frame with the minimum gain, and contain a single region."""
     width, height = frame
     moving = np.clip(boxes(*((x, y, x + w, y + h) for x, y, w, h in regions)), 0, np.array([width, height] * 2))
     moving = moving[(moving[:, 2] > moving[:, 0]) & (moving[:, 3] > moving[:, 1])].astype(np.float32)

@@ -57,7 +57,7 @@ def test_uncertain_object_is_drawn_as_corners() -> None:
     assert not changed[140:160, 295:305].any()
 
 
-def test_shapes_outside_of_their_schedule_look_different() -> None:
+def test_shapes_outside_of_their_schedule_are_drawn_differently() -> None:
     """An inactive zone has no tint, and an inactive line is grey."""
     zones = [ZoneOverlay("yard", SQUARE, active=False)]
     lines = [LineOverlay("door", ((0.1, 0.9), (0.1, 0.1)), {}, active=False)]

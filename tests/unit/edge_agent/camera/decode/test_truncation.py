@@ -56,7 +56,7 @@ def cut(path: Path, ratio: float) -> Path:
 def test_edge_27_truncated_recording_is_reported(
     tmp_path: Path, name: str, codec: str | None, pixel_format: str | None
 ) -> None:
-    """Early, in the middle and shortly before the end; the whole file is not."""
+    """The file is truncated early, in the middle or shortly before its end; the complete file is not reported."""
     path = make_clip(tmp_path / name, numbered(PICTURES, height=128), codec=codec, pix_fmt=pixel_format)
     source, pictures = played(path)
     assert (pictures, source.status().error) == (PICTURES, None)
@@ -130,7 +130,7 @@ HEADS = st.sampled_from(
 def test_edge_27_any_content_gives_a_result(
     tmp_path_factory: pytest.TempPathFactory, name: str, head: bytes, body: bytes
 ) -> None:
-    """Sizes that make no sense neither raise nor loop."""
+    """Invalid sizes cause no exception and no endless loop."""
     path = tmp_path_factory.getbasetemp() / "any.bin"
     path.write_bytes(head + body)
     assert is_truncated(path, name) in (True, False)

@@ -176,7 +176,7 @@ def test_sites_folder_has_priority(web: Web, cache: Path, tmp_path: Path) -> Non
 def test_different_file_with_a_catalogue_name_is_used_and_logged(
     cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The site's own retrained model goes by its own labels, not by the catalogue's."""
+    """A retrained model of the site uses its own labels rather than those of the catalogue."""
     (tmp_path / "street.tflite").write_bytes(b"retrained")
     with caplog.at_level(logging.WARNING):
         model = store(cache, entry("https://example.org/m.tflite"), location=tmp_path).resolve("street")

@@ -20,7 +20,7 @@ def spec(dtype: type, scale: float = 0.0, zero_point: int = 0) -> TensorSpec:
 def test_stored_threshold_selects_the_same_values_as_the_real_one(
     dtype: type, scale: float, zero_share: float, real: float
 ) -> None:
-    """For every storable value, comparing it with the stored threshold says what comparing real values says."""
+    """For every stored value, comparing it with the stored threshold gives the same result as comparing real values."""
     limits = np.iinfo(dtype)
     zero_point = int(limits.min + zero_share * (int(limits.max) - limits.min))
     tensor = spec(dtype, float(np.float32(scale)), zero_point)
