@@ -1,4 +1,4 @@
-"""Where the connection string comes from, and how database errors are sorted."""
+"""The source of the connection string, and the translation of database and AWS errors."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from cloud_functions.settings import DatabaseSettings
 from shared.errors import ConfigurationError, PermanentError, TransientError
 
 
-class Answering(AwsClients):
-    """Stands in for Secrets Manager and RDS."""
+class FakeAwsClients(AwsClients):
+    """Replaces Secrets Manager and RDS."""
 
     def __init__(self, secret: str | Exception = "") -> None:
         super().__init__()
         self._secret = secret
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     def client(self, service: str, *, endpoint_url: str | None = None) -> Any:
         assert service in {"secretsmanager", "rds"}
         return self
 
-    def get_secret_value(self, **asked: Any) -> dict[str, str]:
-        self.asked.append(asked)
+    def get_secret_value(self, **parameters: Any) -> dict[str, str]:
+        self.requests.append(parameters)
         if isinstance(self._secret, Exception):
             raise self._secret
         return {"SecretString": self._secret}
 
-    def generate_db_auth_token(self, **asked: Any) -> str:
-        self.asked.append(asked)
+    def generate_db_auth_token(self, **parameters: Any) -> str:
+        self.requests.append(parameters)
         if isinstance(self._secret, Exception):
             raise self._secret
         return "token"
@@ -44,43 +44,43 @@ class Answering(AwsClients):
 SECRET = json.dumps({"username": "vedette", "password": "sesame", "host": "127.0.0.1", "port": 1, "dbname": "events"})
 
 
-def test_a_secret_is_asked_for_each_time_a_connection_is_opened() -> None:
-    """The secret is fetched for each connection, so that rotation works; errors do not reveal it."""
-    aws = Answering(SECRET)
+def test_the_secret_is_fetched_for_each_connection() -> None:
+    """A rotated secret therefore takes effect; errors do not reveal it."""
+    aws = FakeAwsClients(SECRET)
     connect = connector(DatabaseSettings(secret_arn="arn:secret", connect_timeout_s=1), aws=aws)
     for _ in range(2):
         with pytest.raises(psycopg.OperationalError, match="port 1 failed") as raised:
             connect()
         assert "sesame" not in str(raised.value)
-    assert aws.asked == [{"SecretId": "arn:secret"}] * 2
+    assert aws.requests == [{"SecretId": "arn:secret"}] * 2
 
 
-def test_a_token_is_made_for_the_host_and_user() -> None:
-    """IAM authentication: the password is a token of a few minutes."""
-    aws = Answering()
+def test_iam_authentication_requests_a_token_for_the_host_and_user() -> None:
+    """The password is a token that is valid for a few minutes."""
+    aws = FakeAwsClients()
     settings = DatabaseSettings(
         iam_auth=True, host="127.0.0.1", port=1, name="events", user="vedette", connect_timeout_s=1
     )
     with pytest.raises(psycopg.OperationalError, match="port 1 failed"):
         connector(settings, aws=aws)()
-    assert aws.asked == [{"DBHostname": "127.0.0.1", "Port": 1, "DBUsername": "vedette"}]
+    assert aws.requests == [{"DBHostname": "127.0.0.1", "Port": 1, "DBUsername": "vedette"}]
 
 
 @pytest.mark.parametrize("secret", ["not json", "{}", "[]", '{"username": "u", "password": "p"}'])
 def test_a_secret_of_the_wrong_shape_is_a_configuration_error(secret: str) -> None:
-    """And its text stays out of the message."""
+    """The message does not contain the text of the secret."""
     with pytest.raises(ConfigurationError, match="DATABASE_SECRET_ARN") as raised:
-        connector(DatabaseSettings(secret_arn="arn"), aws=Answering(secret))()
+        connector(DatabaseSettings(secret_arn="arn"), aws=FakeAwsClients(secret))()
     assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize(
     "settings", [DatabaseSettings(secret_arn="arn"), DatabaseSettings(iam_auth=True, host="h", name="n", user="u")]
 )
-def test_aws_that_does_not_answer_is_transient(settings: DatabaseSettings) -> None:
-    """The next invocation may do better."""
+def test_an_unavailable_aws_service_is_a_transient_error(settings: DatabaseSettings) -> None:
+    """The next invocation can succeed."""
     with pytest.raises(TransientError):
-        connector(settings, aws=Answering(ConnectionError("no")))()
+        connector(settings, aws=FakeAwsClients(ConnectionError("no")))()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_aws_that_does_not_answer_is_transient(settings: DatabaseSettings) -> No
     ],
 )
 def test_no_error_reveals_a_password(url: str, kind: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
-    """Not the message, not the traceback, not the log, however the string is misread."""
+    """The message, the traceback and the log do not contain it, even if libpq parses the string differently."""
     caplog.set_level("DEBUG", logger="cloud_functions")
     database = Database.from_settings(DatabaseSettings(url=url, connect_timeout_s=1))
     with pytest.raises(kind) as raised, database.transaction():
@@ -124,19 +124,19 @@ def test_no_error_reveals_a_password(url: str, kind: type[Exception], caplog: py
         (psycopg.InterfaceError(), TransientError),
     ],
 )
-def test_errors_are_sorted_by_what_to_do(error: psycopg.Error, kind: type[Exception]) -> None:
-    """Only what blames the values may ever lead to a dead letter."""
+def test_database_errors_are_translated_by_how_to_react(error: psycopg.Error, kind: type[Exception]) -> None:
+    """Only errors about values are permanent, so that only those lead to a dead letter."""
     assert type(database_error(error)) is kind
 
 
-def test_aws_errors_are_sorted_by_what_to_do() -> None:
-    """Throttling and broken servers pass; refusals do not."""
+def test_aws_errors_are_translated_by_how_to_react() -> None:
+    """Throttling and server errors are transient; denied requests are permanent."""
     from botocore.exceptions import ClientError
 
-    def refused(code: str, status: int) -> ClientError:
+    def client_error(code: str, status: int) -> ClientError:
         return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Publish")  # type: ignore[typeddict-item]
 
-    assert isinstance(aws_error(refused("Throttling", 400), doing="x"), TransientError)
-    assert isinstance(aws_error(refused("Strange", 503), doing="x"), TransientError)
-    assert isinstance(aws_error(refused("AccessDenied", 403), doing="x"), PermanentError)
+    assert isinstance(aws_error(client_error("Throttling", 400), doing="x"), TransientError)
+    assert isinstance(aws_error(client_error("Strange", 503), doing="x"), TransientError)
+    assert isinstance(aws_error(client_error("AccessDenied", 403), doing="x"), PermanentError)
     assert "while testing" in str(aws_error(OSError(), doing="testing"))

@@ -1,4 +1,4 @@
-"""Distances between plates: edits, and edits that a reader's mistakes make cheap."""
+"""Distances between plates: plain edits, and cheaper replacements of confusable characters."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PLATES = st.text("ABDO0Q1I28", max_size=8)
         ("1", "2", 1, 1),
     ],
 )
-def test_distances(one: str, other: str, edits: int, distance: float) -> None:
-    """Puts, takes and replacements count one; a replacement that a reader makes by mistake a quarter."""
+def test_the_distances_of_example_plates(one: str, other: str, edits: int, distance: float) -> None:
+    """An insertion, deletion or replacement costs 1; a replacement of confusable characters costs a quarter."""
     assert (edit_distance(one, other), plate_distance(one, other)) == (edits, distance)
 
 
-def test_every_group_is_near_within_and_far_between() -> None:
-    """O/0/D/Q, I/1, B/8, S/5, Z/2, G/6: near to each other, a whole edit from all else."""
+def test_confusable_characters_are_near_only_within_their_group() -> None:
+    """O/0/D/Q, I/1, B/8, S/5, Z/2, G/6: any other replacement costs a whole edit."""
     for group in CONFUSABLE:
         for one in group:
             for other in "".join(CONFUSABLE) + "A3":
@@ -52,14 +52,14 @@ def _by_definition(one: str, other: str) -> float:
 
 
 @given(st.text("ABDO01", max_size=5), st.text("ABDO01", max_size=5))
-def test_the_distance_is_what_its_definition_says(one: str, other: str) -> None:
-    """The quick way finds what trying every way finds."""
+def test_the_distance_equals_its_recursive_definition(one: str, other: str) -> None:
+    """The fast algorithm agrees with a search of all edits."""
     assert plate_distance(one, other) == _by_definition(one, other)
 
 
 @given(PLATES, PLATES, PLATES)
-def test_it_is_a_distance(one: str, other: str, third: str) -> None:
-    """Symmetric, nothing only for equal plates, no shorter by a detour, and between folded and plain edits."""
+def test_the_distance_is_a_metric(one: str, other: str, third: str) -> None:
+    """It is symmetric, zero only for equal plates, meets the triangle inequality, and is at most the edit distance."""
     distance = plate_distance(one, other)
     assert distance == plate_distance(other, one)
     assert (distance == 0) == (one == other)
@@ -68,7 +68,7 @@ def test_it_is_a_distance(one: str, other: str, third: str) -> None:
 
 
 @given(PLATES, PLATES, st.integers(0, 4))
-def test_a_limit_changes_nothing_below_it(one: str, other: str, limit: int) -> None:
-    """Up to the limit the distance is exact; beyond it is said to be beyond."""
+def test_a_limit_does_not_change_smaller_distances(one: str, other: str, limit: int) -> None:
+    """Up to the limit the distance is exact; above it, the result is also above it."""
     distance, limited = plate_distance(one, other), plate_distance(one, other, limit=limit)
     assert limited == distance if distance <= limit else limited > limit

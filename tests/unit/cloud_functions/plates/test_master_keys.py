@@ -1,4 +1,4 @@
-"""Master keys: in a file that nobody else may read, and in KMS (moto's)."""
+"""Master keys in a private file and in KMS (moto)."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @given(st.binary(min_size=32, max_size=32), st.text("abc-_09", min_size=1, max_size=20))
-def test_a_file_wraps_and_unwraps(tmp_path_factory: pytest.TempPathFactory, data_key: bytes, site_id: str) -> None:
-    """Any key of any site, bound to the site."""
+def test_a_key_file_wraps_and_unwraps_data_keys(
+    tmp_path_factory: pytest.TempPathFactory, data_key: bytes, site_id: str
+) -> None:
+    """A wrapped key is bound to its site."""
     path = tmp_path_factory.getbasetemp() / "property.key"
     if not path.exists():
         make_key_file(path)
@@ -52,8 +54,8 @@ def test_a_file_wraps_and_unwraps(tmp_path_factory: pytest.TempPathFactory, data
         keys.unwrap(wrapped, site_id + "x")
 
 
-def test_new_keys_are_new(path: Path) -> None:
-    """Each site's is its own."""
+def test_each_new_data_key_is_different(path: Path) -> None:
+    """Two keys of one site differ, and a wrapped key unwraps to the same key."""
     keys = FileMasterKeys(path)
     first, wrapped = keys.new_key("hq")
     second, _ = keys.new_key("hq")
@@ -62,7 +64,7 @@ def test_new_keys_are_new(path: Path) -> None:
 
 
 def test_the_last_key_of_a_file_wraps_and_all_unwrap(path: Path) -> None:
-    """So a master key can be replaced while what it wrapped is still in use."""
+    """A master key can therefore be replaced while data keys that it wrapped are in use."""
     keys = FileMasterKeys(path)
     before = keys.wrap(b"k" * 32, "hq")
     name = add_master_key(path)
@@ -76,15 +78,15 @@ def test_the_last_key_of_a_file_wraps_and_all_unwrap(path: Path) -> None:
         keys.unwrap(before, "hq")
 
 
-def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
-    """The mode is looked at each time a key is needed."""
+def test_a_key_file_that_others_can_read_is_rejected(path: Path) -> None:
+    """The mode is checked each time a key is read."""
     path.chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         FileMasterKeys(path).new_key("hq")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "contains no master key"),
         ("name not-base64\n", "not a master key"),
@@ -92,17 +94,17 @@ def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
         ("é", "read"),
     ],
 )
-def test_a_broken_file_is_named_and_not_quoted(path: Path, text: str, said: str) -> None:
-    """What stands in it may be most of a key."""
+def test_an_invalid_key_file_is_named_but_not_quoted(path: Path, text: str, message: str) -> None:
+    """The text of the file may contain most of a key."""
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=said) as refused:
+    with pytest.raises(ConfigurationError, match=message) as raised:
         FileMasterKeys(path).wrap(b"k" * 32, "hq")
-    assert str(path) in str(refused.value)
-    assert not text or text.strip() not in str(refused.value)
+    assert str(path) in str(raised.value)
+    assert not text or text.strip() not in str(raised.value)
 
 
-def test_files_are_neither_overwritten_nor_made_up(path: Path, tmp_path: Path) -> None:
-    """A key that is gone is gone."""
+def test_a_key_file_is_not_overwritten_or_created_by_add(path: Path, tmp_path: Path) -> None:
+    """A missing file or folder is an error."""
     with pytest.raises(ConfigurationError, match="exists"):
         make_key_file(path)
     with pytest.raises(ConfigurationError, match="cannot be read"):
@@ -111,16 +113,16 @@ def test_files_are_neither_overwritten_nor_made_up(path: Path, tmp_path: Path) -
         make_key_file(tmp_path / "no-folder" / "plates.key")
 
 
-def test_a_changed_wrapping_is_noticed(path: Path) -> None:
-    """Not unwrapped into some other key."""
+def test_a_changed_wrapped_key_is_rejected(path: Path) -> None:
+    """It is a permanent error and names the site."""
     keys = FileMasterKeys(path)
     wrapped = keys.wrap(b"k" * 32, "hq")
     with pytest.raises(PermanentError, match="site hq"):
         keys.unwrap(wrapped._replace(wrapped=wrapped.wrapped[:-1] + b"\0"), "hq")
 
 
-def test_kms_makes_wraps_and_unwraps(kms: tuple[AwsClients, str]) -> None:
-    """A data key comes from KMS and is opened by it; moved to another key of KMS it stays the same."""
+def test_kms_creates_wraps_and_unwraps_data_keys(kms: tuple[AwsClients, str]) -> None:
+    """A data key that another KMS key wraps again stays the same."""
     aws, arn = kms
     keys = KmsMasterKey(arn, aws=aws)
     data_key, wrapped = keys.new_key("hq")
@@ -130,11 +132,11 @@ def test_kms_makes_wraps_and_unwraps(kms: tuple[AwsClients, str]) -> None:
     other = KmsMasterKey(aws.client("kms").create_key()["KeyMetadata"]["Arn"], aws=aws)
     again = other.wrap(data_key, "hq")
     assert again.wrapped_by != wrapped.wrapped_by
-    assert keys.unwrap(again, "hq") == data_key  # whichever key wrapped it is asked
+    assert keys.unwrap(again, "hq") == data_key  # KMS uses the key that wrapped it
 
 
 def test_kms_binds_a_key_to_its_site(kms: tuple[AwsClients, str]) -> None:
-    """By its encryption context, which a policy can name."""
+    """The encryption context contains the site, so that a key policy can name it."""
     aws, arn = kms
     keys = KmsMasterKey(arn, aws=aws)
     _, wrapped = keys.new_key("hq")
@@ -144,8 +146,8 @@ def test_kms_binds_a_key_to_its_site(kms: tuple[AwsClients, str]) -> None:
         KmsMasterKey("alias/none", aws=aws).new_key("hq")
 
 
-def test_a_kms_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The events wait for it."""
+def test_an_unavailable_kms_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The events stay in the queue."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -155,14 +157,14 @@ def test_a_kms_that_is_away_may_come_back(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("setting", [None, "", "kms:", "file:", "vault:x", "/a/path"])
-def test_a_setting_that_names_nothing_is_refused(setting: str | None) -> None:
-    """With the two forms that there are."""
+def test_an_invalid_setting_is_rejected(setting: str | None) -> None:
+    """The error shows both valid forms."""
     with pytest.raises(ConfigurationError, match="kms:KEY"):
         master_keys(setting)
 
 
-def test_a_setting_names_a_kind(path: Path) -> None:
-    """And a key that another kind wrapped is not tried."""
+def test_a_key_of_another_kind_is_not_unwrapped(path: Path) -> None:
+    """The error names the kind in the setting."""
     kinds: list[tuple[MasterKeys, Any]] = [
         (master_keys(f"file:{path}"), "kms:arn"),
         (master_keys("kms:alias/plates", aws=AwsClients()), "file:abcd"),

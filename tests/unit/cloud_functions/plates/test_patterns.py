@@ -1,4 +1,4 @@
-"""The index of watch-list patterns: it finds what trying every pattern would find."""
+"""The index of watch-list patterns, compared with trying every pattern."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PATTERNS = st.one_of(
 _READS = ["А123ВС77", "a 123 bc-77", "О123КК77", "12377", "Б123ГД77"]
 
 
-def _pattern(number: int, kind: str, text: str, most: int | None = None, **fields: object) -> WatchPattern:
-    return WatchPattern(number, 1, kind, text, most)._replace(**fields)
+def _pattern(number: int, kind: str, text: str, max_distance: int | None = None, **fields: object) -> WatchPattern:
+    return WatchPattern(number, 1, kind, text, max_distance)._replace(**fields)
 
 
-def _fits(pattern: WatchPattern, plate: str) -> bool:
+def _matches(pattern: WatchPattern, plate: str) -> bool:
     if pattern.kind == "exact":
         return plate == pattern.text
     if pattern.kind == "fuzzy":
@@ -39,64 +39,64 @@ def _fits(pattern: WatchPattern, plate: str) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PATTERNS, max_size=12), st.sets(st.integers(0, 11)), st.lists(PLATES, min_size=1, max_size=5))
-def test_it_finds_what_trying_every_pattern_finds(
+def test_the_index_agrees_with_trying_every_pattern(
     given_patterns: list[tuple[str, str, int | None]], removed: set[int], plates: list[str]
 ) -> None:
-    """Of each kind, the same text more than once, some taken out again."""
+    """With patterns of each kind, repeated texts, and some patterns removed."""
     patterns = [_pattern(number, *one) for number, one in enumerate(given_patterns)]
     index = PatternIndex()
     for pattern in patterns:
         index.add(pattern)
     for plate in plates:
-        index.matches(plate, now=NOW)  # what is remembered must not outlive a change
+        index.matches(plate, now=NOW)  # the cached result must not survive a change
     for number in removed:
         index.discard(number)
-    left = [pattern for pattern in patterns if pattern.pattern_id not in removed]
-    assert index.numbers() == {pattern.pattern_id for pattern in left}
+    remaining = [pattern for pattern in patterns if pattern.pattern_id not in removed]
+    assert index.numbers() == {pattern.pattern_id for pattern in remaining}
     for plate in plates:
-        found = index.matches(plate, now=NOW)
-        assert [match.pattern for match in found] == [pattern for pattern in left if _fits(pattern, plate)]
-        for match in found:
+        matches = index.matches(plate, now=NOW)
+        assert [match.pattern for match in matches] == [pattern for pattern in remaining if _matches(pattern, plate)]
+        for match in matches:
             expected = plate_distance(plate, match.pattern.text) if match.pattern.kind == "fuzzy" else None
             assert match.distance == expected
 
 
-def test_what_is_taken_out_leaves_nothing() -> None:
-    """Lists change for years in one process: an emptied index holds no trace."""
+def test_a_removed_pattern_leaves_no_entry() -> None:
+    """Lists change for years in one process, so an emptied index must not grow."""
     index = PatternIndex()
-    before = repr(_insides(index))
-    for number, (kind, text, most) in enumerate(
+    before = repr(_internals(index))
+    for number, (kind, text, max_distance) in enumerate(
         [("exact", "AB1", None), ("fuzzy", "AB12", 2), ("glob", "A*1", None), ("regex", "A|B", None)]
     ):
-        index.add(_pattern(number, kind, text, most))
-        index.add(_pattern(number + 10, kind, text, most))
-    assert repr(_insides(index)) != before
+        index.add(_pattern(number, kind, text, max_distance))
+        index.add(_pattern(number + 10, kind, text, max_distance))
+    assert repr(_internals(index)) != before
     for number in (*index.numbers(), 99):
         index.discard(number)
     assert len(index) == 0
-    assert repr(_insides(index)) == before
+    assert repr(_internals(index)) == before
 
 
-def _insides(index: PatternIndex) -> list[object]:
+def _internals(index: PatternIndex) -> list[object]:
     return [index._exact, vars(index._fuzzy), vars(index._shaped), index._cache]
 
 
-def test_an_expired_pattern_matches_nothing() -> None:
-    """From the very moment on."""
+def test_a_pattern_does_not_match_from_its_expiry_time_on() -> None:
+    """A second earlier it still matches."""
     index = PatternIndex()
     index.add(_pattern(1, "exact", "AB1", expires_at=NOW))
     assert index.matches("AB1", now=NOW) == []
     assert [match.pattern.pattern_id for match in index.matches("AB1", now=NOW - timedelta(seconds=1))] == [1]
 
 
-def test_a_kind_from_the_future_is_refused() -> None:
-    """A newer API may have stored it; ingest goes on without."""
+def test_a_pattern_of_an_unknown_kind_is_rejected() -> None:
+    """A newer API may have stored it; ingest skips it."""
     with pytest.raises(ValueError, match="sounds"):
         PatternIndex().add(_pattern(1, "sounds", "AB1"))
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "most", "stored"),
+    ("kind", "text", "max_distance", "stored"),
     [
         ("exact", "b-ak 123", None, "BAK123"),
         ("fuzzy", "b-ak 123", 1, "BAK123"),
@@ -108,23 +108,25 @@ def test_a_kind_from_the_future_is_refused() -> None:
         ("glob", "а-*Æ?[Ä京]", None, "A*AE?[Ä京]"),
     ],
 )
-def test_patterns_are_kept_in_the_plates_normal_form(kind: str, text: str, most: int | None, stored: str) -> None:
-    """Written as on the vehicle, compared as stored."""
-    assert check_pattern(kind, text, most) == stored  # type: ignore[arg-type]
+def test_patterns_are_stored_in_the_normal_form_of_plates(
+    kind: str, text: str, max_distance: int | None, stored: str
+) -> None:
+    """They may be written as on the vehicle."""
+    assert check_pattern(kind, text, max_distance) == stored  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["exact", "fuzzy", "glob", "regex"])
 def test_cloud_a3_patterns_agree_with_plates_in_any_alphabet(kind: str) -> None:
-    """Of each kind: written in Cyrillic it fits the plate however that was written, and no other."""
+    """A pattern in Cyrillic matches every spelling of its plate and no other plate."""
     text = check_pattern(kind, "А123ВС77", 0 if kind == "fuzzy" else None)  # type: ignore[arg-type]
     index = PatternIndex()
     index.add(_pattern(1, kind, text, 0 if kind == "fuzzy" else None))
-    fits = {read: bool(index.matches(normalize_plate(read), now=NOW)) for read in _READS}
-    assert fits == dict.fromkeys(_READS, False) | {"А123ВС77": True, "a 123 bc-77": True}
+    matches = {read: bool(index.matches(normalize_plate(read), now=NOW)) for read in _READS}
+    assert matches == dict.fromkeys(_READS, False) | {"А123ВС77": True, "a 123 bc-77": True}
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "most"),
+    ("kind", "text", "max_distance"),
     [
         ("exact", "---", None),
         ("exact", "A" * 17, None),
@@ -146,7 +148,7 @@ def test_cloud_a3_patterns_agree_with_plates_in_any_alphabet(kind: str) -> None:
         ("regex", "AB🚗", None),
     ],
 )
-def test_what_is_no_pattern_is_refused(kind: str, text: str, most: int | None) -> None:
-    """With a reason, before it is stored."""
+def test_an_invalid_pattern_is_rejected(kind: str, text: str, max_distance: int | None) -> None:
+    """The error gives the reason."""
     with pytest.raises(ValueError, match=r"\w"):
-        check_pattern(kind, text, most)  # type: ignore[arg-type]
+        check_pattern(kind, text, max_distance)  # type: ignore[arg-type]

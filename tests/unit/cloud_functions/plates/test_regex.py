@@ -1,4 +1,4 @@
-"""Expressions over plates: the same answers as Python's re where both understand them, and never a long wait."""
+"""Regular expressions over plates: they agree with Python's ``re`` where both accept them, and run in bounded time."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ PLATES = st.text("ABC12", min_size=1, max_size=6)
 @example("^A|B$", "CB")
 @example("(A*)*", "B1")
 @example("^(A?){2}$", "AA")
-def test_it_finds_what_re_finds(expression: str, plate: str) -> None:
-    """Anywhere unless anchored, in any nesting: what the usual engine says, without its backtracking."""
+def test_expressions_agree_with_re(expression: str, plate: str) -> None:
+    """Anchored or not, and at any nesting."""
     assert compile_regex(expression).matches(plate) == (re.search(expression, plate) is not None)
 
 
 @settings(max_examples=300, deadline=None)
 @given(EXPRESSIONS, PLATES)
-def test_a_plate_that_matches_holds_what_is_required(expression: str, plate: str) -> None:
-    """Patterns whose run of characters a plate lacks are not tried: so none that matches may lack it."""
+def test_a_matching_plate_contains_the_required_substrings(expression: str, plate: str) -> None:
+    """The index does not try a pattern if the plate lacks its required substrings."""
     compiled = compile_regex(expression)
     if compiled.matches(plate):
         assert any(
@@ -68,14 +68,14 @@ def test_a_plate_that_matches_holds_what_is_required(expression: str, plate: str
         (r"^.*$", []),
     ],
 )
-def test_what_is_required(expression: str, required: list[set[str]]) -> None:
-    """Runs of characters that must come, with the ends where it is anchored; of a choice, one of several."""
+def test_the_required_substrings_of_an_expression(expression: str, required: list[set[str]]) -> None:
+    """Substrings include the anchors; of alternatives, one substring is required."""
     [branch] = compile_regex(expression).branches
     assert required_substrings(branch) == required
 
 
-def test_small_letters_mean_their_capitals() -> None:
-    """Plates are kept in capitals."""
+def test_expressions_ignore_case() -> None:
+    """Plates are stored in upper case."""
     assert compile_regex("^ab[c-d]$").matches("ABD")
 
 
@@ -126,16 +126,16 @@ def test_small_letters_mean_their_capitals() -> None:
         "((((((A|){16}){16}){16}){16}){16}){16}",
     ],
 )
-def test_what_cannot_be_or_could_never_match_is_refused(expression: str) -> None:
-    """With a reason; nothing is built before its size is known."""
+def test_an_invalid_or_unmatchable_expression_is_rejected(expression: str) -> None:
+    """The error gives the reason. The size is checked before the automaton is built."""
     with pytest.raises(ValueError, match=r"\w"):
         compile_regex(expression)
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.text("AB1.*+?{}()[]|^$\\d,-2", max_size=30))
-def test_any_text_is_compiled_or_refused(text: str) -> None:
-    """Nothing but ValueError, whatever is sent."""
+def test_any_text_is_compiled_or_rejected(text: str) -> None:
+    """No text raises another error than ValueError."""
     try:
         compile_regex(text).matches("AB12")
     except ValueError:
@@ -145,8 +145,8 @@ def test_any_text_is_compiled_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "expression", ["^(A+)+$", "^(A|A)*B$", "^(A*)*(A*)*B$", "^((A?){3}){4}(A{3}){4}$", "(.*A){10}$"]
 )
-def test_what_drives_backtracking_engines_mad_is_quick(expression: str) -> None:
-    """The steps are bounded by the positions: a thousand plates are soon done, where re would take hours for one."""
+def test_expressions_that_backtrack_exponentially_run_in_bounded_time(expression: str) -> None:
+    """The number of steps is limited by the number of positions. With ``re``, one of these plates would take hours."""
     compiled = compile_regex(expression)
     assert sum(len(automaton._follow) for automaton in compiled.build()) <= MAX_POSITIONS
     for _ in range(1000):
@@ -154,7 +154,7 @@ def test_what_drives_backtracking_engines_mad_is_quick(expression: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("glob", "fits", "fits_not"),
+    ("glob", "matching", "other"),
     [
         ("B*ABC", ["BABC", "B123ABC"], ["B123ABCD", "XB1ABC"]),
         ("AB?2", ["AB12", "ABX2"], ["AB2", "AB112"]),
@@ -164,15 +164,15 @@ def test_what_drives_backtracking_engines_mad_is_quick(expression: str) -> None:
         ("*", ["A"], []),
     ],
 )
-def test_globs(glob: str, fits: list[str], fits_not: list[str]) -> None:
-    """The whole plate must fit."""
+def test_a_glob_matches_the_whole_plate(glob: str, matching: list[str], other: list[str]) -> None:
+    """A plate with more characters does not match."""
     compiled = compile_glob(glob)
-    assert all(compiled.matches(plate) for plate in fits)
-    assert not any(compiled.matches(plate) for plate in fits_not)
+    assert all(compiled.matches(plate) for plate in matching)
+    assert not any(compiled.matches(plate) for plate in other)
 
 
 @pytest.mark.parametrize(
-    ("expression", "fits", "fits_not"),
+    ("expression", "matching", "other"),
     [
         ("^А\\d{3}ВС77$", ["A123BC77"], ["12377", "O123BC77"]),
         ("^Ä+$", ["A", "AA"], ["B", "ÄÄ"]),
@@ -188,13 +188,13 @@ def test_globs(glob: str, fits: list[str], fits_not: list[str]) -> None:
         ("^b\u0308$", ["B"], ["B\u0308"]),
     ],
 )
-def test_cloud_a3_expressions_compare_letters_as_plates_do(
-    expression: str, fits: list[str], fits_not: list[str]
+def test_cloud_a3_expressions_use_the_normal_form_of_letters(
+    expression: str, matching: list[str], other: list[str]
 ) -> None:
-    """Letters are mapped as in plates; kept ones are themselves, and any character is any of any script."""
+    """Letters are converted as in plates, letters without a Latin equivalent stay, and ``.`` matches any script."""
     compiled = compile_regex(expression)
-    assert all(compiled.matches(plate) for plate in fits)
-    assert not any(compiled.matches(plate) for plate in fits_not)
+    assert all(compiled.matches(plate) for plate in matching)
+    assert not any(compiled.matches(plate) for plate in other)
 
 
 @settings(max_examples=300, deadline=None)
@@ -202,15 +202,15 @@ def test_cloud_a3_expressions_compare_letters_as_plates_do(
     st.lists(st.sampled_from(["京", "A", ".", r"\D", r"\d", "[^A]", "[京A]", "[^京]", "A*"]), max_size=4).map("".join),
     st.text("A1京沪", min_size=1, max_size=5),  # a plate in normal form is never empty
 )
-def test_cloud_a3_it_finds_what_re_finds_in_any_alphabet(expression: str, plate: str) -> None:
-    """Letters that have no place in A-Z are characters like others."""
+def test_cloud_a3_expressions_agree_with_re_in_any_alphabet(expression: str, plate: str) -> None:
+    """Letters outside A-Z are ordinary characters."""
     if expression:
         whole = f"^{expression}$"
         assert compile_regex(whole).matches(plate) == (re.search(whole, plate) is not None)
 
 
 @pytest.mark.parametrize("glob", ["", "A.B", "A(B)", "A|B", "A+", "A{2}", "[A", "^A", "A$", "A\\d", "Ä🚗*", "A\u200b*"])
-def test_a_glob_is_no_regular_expression(glob: str) -> None:
-    """What only an expression can say is refused rather than taken for a character."""
+def test_a_glob_rejects_regular_expression_syntax(glob: str) -> None:
+    """The syntax is an error and is not matched as characters."""
     with pytest.raises(ValueError, match=r"\w"):
         compile_glob(glob)

@@ -1,4 +1,4 @@
-"""Ranges of sequences."""
+"""Ranges of sequence numbers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ SEQUENCES = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 
 
 @given(SEQUENCES)
-def test_ranges_hold_exactly_the_sequences(sequences: list[int]) -> None:
-    """Sorted, apart from one another, nothing more and nothing less."""
+def test_ranges_contain_exactly_the_sequences(sequences: list[int]) -> None:
+    """The ranges are sorted and not adjacent."""
     ranges = to_ranges(sequences)
     assert {number for first, last in ranges for number in range(first, last + 1)} == set(sequences)
     assert all(one[1] + 1 < other[0] for one, other in pairwise(ranges))
 
 
 @given(SEQUENCES, st.integers(0, 60))
-def test_holes_are_what_is_missing_above(sequences: list[int], above: int) -> None:
-    """Between the highest known and the highest that came."""
-    holes = {
+def test_missing_ranges_are_the_numbers_not_received(sequences: list[int], above: int) -> None:
+    """Between the highest known number and the highest received one."""
+    missing = {
         number for first, last in missing_ranges(to_ranges(sequences), above=above) for number in range(first, last + 1)
     }
-    assert holes == set(range(above + 1, max(sequences))) - set(sequences)
+    assert missing == set(range(above + 1, max(sequences))) - set(sequences)
 
 
-def test_nothing_has_no_ranges() -> None:
-    """An empty batch of one outbox says nothing."""
+def test_no_sequences_have_no_ranges() -> None:
+    """An empty list gives an empty list."""
     assert to_ranges([]) == []

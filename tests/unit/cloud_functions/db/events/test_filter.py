@@ -1,4 +1,4 @@
-"""Which questions about events the kept counts answer."""
+"""The filters of events that rollups can count."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from cloud_functions.db.events.filter import CONFIDENCE_STEPS, EventFilter
 
 
 @pytest.mark.parametrize("step", range(CONFIDENCE_STEPS + 1))
-def test_a_confidence_as_people_write_it_is_a_step(step: int) -> None:
-    """0.35 is seven twentieths, whatever a float makes of it."""
-    wanted = EventFilter(min_confidence=float(f"{step * 5 / 100:.2f}"), class_name="car")
-    assert wanted.confidence_step == step
-    assert wanted.has_rollup
+def test_a_multiple_of_five_percent_is_a_step(step: int) -> None:
+    """0.35 is seven twentieths, despite the rounding of floats."""
+    event_filter = EventFilter(min_confidence=float(f"{step * 5 / 100:.2f}"), class_name="car")
+    assert event_filter.confidence_step == step
+    assert event_filter.has_rollup
 
 
 @given(st.floats(0, 1))
-def test_only_the_very_step_is_counted(confidence: float) -> None:
-    """Between two steps the counts know nothing: rounding would make a total wrong."""
-    wanted = EventFilter(min_confidence=confidence)
-    if wanted.confidence_step is not None:
-        assert wanted.confidence_step / CONFIDENCE_STEPS == confidence
-    assert wanted.has_rollup == (confidence in [n / CONFIDENCE_STEPS for n in range(CONFIDENCE_STEPS + 1)])
+def test_only_an_exact_step_has_a_rollup(confidence: float) -> None:
+    """Rollups cannot count a confidence between two steps: rounding it would make the total wrong."""
+    event_filter = EventFilter(min_confidence=confidence)
+    if event_filter.confidence_step is not None:
+        assert event_filter.confidence_step / CONFIDENCE_STEPS == confidence
+    assert event_filter.has_rollup == (confidence in [n / CONFIDENCE_STEPS for n in range(CONFIDENCE_STEPS + 1)])
 
 
 @pytest.mark.parametrize(
-    ("wanted", "counted"),
+    ("event_filter", "has_rollup"),
     [
         (EventFilter(), True),
         (EventFilter(camera_id="a", event_type="tracking", site_id="b", zone="gate"), True),
@@ -37,6 +37,6 @@ def test_only_the_very_step_is_counted(confidence: float) -> None:
         (EventFilter(min_confidence=0.87), False),
     ],
 )
-def test_what_is_counted(wanted: EventFilter, counted: bool) -> None:
-    """One label and a whole step of confidence are; plates and two labels at once are not."""
-    assert wanted.has_rollup == counted
+def test_a_filter_has_a_rollup(event_filter: EventFilter, has_rollup: bool) -> None:
+    """One label and a whole step of confidence have a rollup; a plate and two labels together do not."""
+    assert event_filter.has_rollup == has_rollup

@@ -1,4 +1,4 @@
-"""Cutting spans of time at hours and days."""
+"""Splitting time spans at hours, days and months."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ FLOORS = {"hour": floor_hour, "day": floor_day, "month": floor_month}
 
 
 @given(FAR_ENDS, FAR_ENDS)
-def test_the_inner_pieces_cover_the_span_exactly(start: datetime | None, end: datetime | None) -> None:
-    """Put side by side, the buckets are the span: nothing twice, nothing left out, none empty, none taken away."""
+def test_inner_buckets_cover_the_span_exactly(start: datetime | None, end: datetime | None) -> None:
+    """The buckets are disjoint and not empty, and together they are the span. None is subtracted."""
     span = TimeSpan(start, end)
     buckets = inner_buckets(span)
     assert all(bucket.is_added for bucket in buckets)
@@ -57,14 +57,14 @@ def test_the_inner_pieces_cover_the_span_exactly(start: datetime | None, end: da
 
 
 @given(FAR_ENDS, FAR_ENDS)
-def test_each_inner_piece_is_of_whole_units_and_short(start: datetime | None, end: datetime | None) -> None:
-    """What is read by hand is never as much as two hours together, hours are fewer than two days', and so on."""
-    most = {None: 2 * HOUR, "hour": 2 * DAY, "day": timedelta(days=62), "month": timedelta.max}
+def test_inner_buckets_are_whole_units_and_short(start: datetime | None, end: datetime | None) -> None:
+    """The parts counted event by event are shorter than two hours, those counted by hour than two days, and so on."""
+    longest = {None: 2 * HOUR, "hour": 2 * DAY, "day": timedelta(days=62), "month": timedelta.max}
     for bucket in inner_buckets(TimeSpan(start, end)):
         edges = [edge for edge in (bucket.span.start, bucket.span.end) if edge is not None]
         assert bucket.resolution is None or all(FLOORS[bucket.resolution](edge) == edge for edge in edges)
         assert len(edges) == 2 or bucket.resolution == "month"
-        assert len(edges) < 2 or edges[1] - edges[0] < most[bucket.resolution]
+        assert len(edges) < 2 or edges[1] - edges[0] < longest[bucket.resolution]
 
 
 @pytest.mark.parametrize(
@@ -76,29 +76,29 @@ def test_each_inner_piece_is_of_whole_units_and_short(start: datetime | None, en
         ("month", datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_the_next_hour_day_or_month(resolution: Resolution, begin: datetime, after: datetime) -> None:
-    """Short months and the end of a year are no exception."""
+def test_next_start_is_the_start_of_the_next_unit(resolution: Resolution, begin: datetime, after: datetime) -> None:
+    """Also for short months and at the end of a year."""
     assert next_start(begin, resolution) == after
 
 
 @given(ENDS, ENDS, ENDS, ENDS)
-def test_cutting_one_span_to_another_keeps_what_is_in_both(
+def test_the_intersection_contains_what_is_in_both_spans(
     a: datetime | None, b: datetime | None, c: datetime | None, d: datetime | None
 ) -> None:
-    """A moment lies in the cut exactly when it lies in both."""
+    """A moment is in the intersection if and only if it is in both."""
     one, other = TimeSpan(a, b), TimeSpan(c, d)
-    cut = one.intersection(other)
+    intersection = one.intersection(other)
     for moment in (BASE, BASE + HOUR * 30, *(end for end in (a, b, c, d) if end)):
-        assert _holds(cut, moment) == (_holds(one, moment) and _holds(other, moment))
+        assert _contains(intersection, moment) == (_contains(one, moment) and _contains(other, moment))
 
 
-def _holds(span: TimeSpan, moment: datetime) -> bool:
+def _contains(span: TimeSpan, moment: datetime) -> bool:
     return (span.start is None or span.start <= moment) and (span.end is None or moment < span.end)
 
 
 @given(FAR_ENDS, FAR_ENDS, FAR_MOMENTS)
-def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: datetime | None, moment: datetime) -> None:
-    """Any moment is counted once if it lies in the span, and else not at all or taken away as often as added."""
+def test_nearest_buckets_add_up_to_the_span(start: datetime | None, end: datetime | None, moment: datetime) -> None:
+    """A moment in the span is counted once; for any other moment, additions and subtractions cancel out."""
     span = TimeSpan(start, end)
     buckets = nearest_buckets(span)
     instants = {
@@ -106,13 +106,13 @@ def test_the_nearest_pieces_add_up_to_the_span(start: datetime | None, end: date
         *(edge for bucket in buckets for edge in (bucket.span.start, bucket.span.end) if edge is not None),
     }
     for instant in instants | {instant - timedelta(microseconds=1) for instant in instants}:
-        times = sum((1 if bucket.is_added else -1) * _holds(bucket.span, instant) for bucket in buckets)
-        assert times == _holds(span, instant)
+        times = sum((1 if bucket.is_added else -1) * _contains(bucket.span, instant) for bucket in buckets)
+        assert times == _contains(span, instant)
 
 
 @given(FAR_ENDS, FAR_ENDS)
-def test_the_nearest_pieces_are_of_whole_units_and_few(start: datetime | None, end: datetime | None) -> None:
-    """An end of a span costs at most half an hour of events, half a day of hours and half a month of days."""
+def test_nearest_buckets_are_whole_units_and_few(start: datetime | None, end: datetime | None) -> None:
+    """Each end of a span adds at most half an hour of events, half a day of hours and half a month of days."""
     half = {None: HOUR / 2, "hour": DAY / 2, "day": timedelta(days=15.5)}
     whole, *others = nearest_buckets(TimeSpan(start, end)) or [None]
     for bucket in others:
