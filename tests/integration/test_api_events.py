@@ -1,10 +1,7 @@
-"""The events API on PostgreSQL, called with API Gateway events."""
+"""Reading and counting events through the API, on PostgreSQL, called with API Gateway events."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,25 +16,15 @@ from cloud_functions.api.http.cursor import Cursor
 from cloud_functions.api.http.limits import Limits
 from cloud_functions.db.events.record import FLAT_EVENT_COLUMNS, FlatEvent
 from shared.clock import format_utc
-from shared.errors import TransientError
-from tests.support.api_calls import NOON, ApiCalls, FakeSnapshots, lambda_api, store, stored_event
+from tests.support.api_calls import NOON, ApiCalls, events_each_minute, lambda_api, store, stored_event
 
 
 @pytest.fixture
-def snapshots() -> FakeSnapshots:
-    return FakeSnapshots()
-
-
-@pytest.fixture
-def api(database_url: str, snapshots: FakeSnapshots) -> Iterator[ApiCalls]:
-    handler, dependencies = lambda_api(database_url, snapshots=snapshots)
+def api(database_url: str) -> Iterator[ApiCalls]:
+    handler, dependencies = lambda_api(database_url)
     yield ApiCalls(handler)
     handler.close()
     dependencies.close()
-
-
-def _a_day_of_events(count: int = 30, **fields: Any) -> list[dict[str, Any]]:
-    return [stored_event(timestamp=NOON + timedelta(minutes=number), **fields) for number in range(count)]
 
 
 def _ids(answer: Any) -> list[int]:
@@ -84,7 +71,7 @@ def test_an_event_is_found_if_the_time_in_its_uuid_differs(api: ApiCalls, databa
 
 def test_pages_are_newest_first_with_an_exact_total(api: ApiCalls, database_url: str) -> None:
     """Consecutive pages have no gap, and ``has_more`` is correct."""
-    numbers = store(database_url, _a_day_of_events(25))
+    numbers = store(database_url, events_each_minute(25))
     seen: list[int] = []
     for page in (1, 2, 3):
         answer = api.get("/api/events", page=page, page_size=10)
@@ -177,7 +164,7 @@ def test_every_route_is_available_under_v1(api: ApiCalls, database_url: str) -> 
 
 def test_statistics_are_exact(api: ApiCalls, database_url: str) -> None:
     """Totals by type and camera are sorted by size, and the time range is that of the events."""
-    store(database_url, _a_day_of_events(3) + _a_day_of_events(2, event_type="anpr", camera_id="camera-2"))
+    store(database_url, events_each_minute(3) + events_each_minute(2, event_type="anpr", camera_id="camera-2"))
     answer = api.get("/api/events/stats").json()
     EventStatisticsResponse.model_validate(answer)
     assert answer == {
@@ -196,37 +183,9 @@ def test_statistics_are_exact(api: ApiCalls, database_url: str) -> None:
 
 def test_recent_events_are_the_newest(api: ApiCalls, database_url: str) -> None:
     """The list has at most ``limit`` events, newest first, and no total."""
-    numbers = store(database_url, _a_day_of_events(12))
+    numbers = store(database_url, events_each_minute(12))
     assert _ids(api.get("/api/events/recent")) == numbers[:-11:-1]
     assert _ids(api.get("/api/events/recent", limit=2)) == numbers[:-3:-1]
-
-
-def test_deleting_one_event(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
-    """The event is deleted, its snapshot only on request, totals change, and a second deletion is a 404."""
-    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
-    one, two = store(database_url, [stored_event(snapshot_path=path), stored_event(timestamp=NOON + timedelta(days=1))])
-    picture, thumbnail = f"snapshots/gate-01/{path}", f"thumbnails/gate-01/{path}"
-    snapshots.objects |= {picture: b"jpeg", thumbnail: b"jpeg"}
-    assert api.delete(f"/api/events/{two}").json() == {
-        "message": f"Event {two} deleted successfully",
-        "snapshot_deleted": False,
-    }
-    assert set(snapshots.objects) == {picture, thumbnail}
-    assert api.delete(f"/api/events/{one}", delete_snapshot="true").json()["snapshot_deleted"] is True
-    assert snapshots.objects == {}
-    assert api.delete(f"/api/events/{one}").status == 404
-    assert api.get("/api/events").json()["total"] == 0
-    assert api.get("/api/events/stats").json()["total_events"] == 0
-
-
-def test_a_snapshot_that_never_arrived_is_not_reported_as_deleted(api: ApiCalls, database_url: str) -> None:
-    """``snapshot_deleted`` is false if there was no snapshot in the bucket."""
-    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
-    [number] = store(database_url, [stored_event(snapshot_path=path)])
-    assert api.delete(f"/api/events/{number}", delete_snapshot="true").json() == {
-        "message": f"Event {number} deleted successfully",
-        "snapshot_deleted": False,
-    }
 
 
 @pytest.mark.parametrize(
@@ -242,7 +201,7 @@ def test_times_without_a_zone_are_utc(
     api: ApiCalls, database_url: str, start: str, end: str | None, matching: int
 ) -> None:
     """A time without a UTC offset is UTC, and a date is its midnight, on every route with times."""
-    store(database_url, _a_day_of_events(3))
+    store(database_url, events_each_minute(3))
     times = {"start_time": start} | ({} if end is None else {"end_time": end})
     assert api.get("/api/events", **times).json()["total"] == matching
     assert api.get("/api/events/stats", **times).json()["total_events"] == matching
@@ -250,112 +209,6 @@ def test_times_without_a_zone_are_utc(
     assert len(api.get("/api/events/export", **times).body.splitlines()) == matching
     if matching:
         assert api.post("/api/events/delete", times).json()["deleted"] == matching
-
-
-def test_a_snapshot_of_another_event_is_kept(api: ApiCalls, database_url: str, snapshots: FakeSnapshots) -> None:
-    """Two objects in one frame share a snapshot. It is deleted with the last of their events."""
-    path = "camera-1/2026-11-20/tracking_120000_000000.jpg"
-    one, two = store(database_url, [stored_event("tracking", snapshot_path=path)] * 2)
-    snapshots.objects[f"snapshots/gate-01/{path}"] = b"jpeg"
-    assert api.delete(f"/api/events/{one}", delete_snapshot="true").json()["snapshot_deleted"] is False
-    assert snapshots.objects
-    assert api.delete(f"/api/events/{two}", delete_snapshot="true").json()["snapshot_deleted"] is True
-    assert not snapshots.objects
-
-
-def test_an_event_is_deleted_if_the_bucket_is_unavailable(
-    api: ApiCalls, database_url: str, snapshots: FakeSnapshots
-) -> None:
-    """The message reports that the snapshot was not deleted."""
-    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
-    [number] = store(database_url, [stored_event(snapshot_path=path)])
-    snapshots.error = TransientError("S3 is unavailable")
-    answer = api.delete(f"/api/events/{number}", delete_snapshot="true").json()
-    assert answer == {
-        "message": f"Event {number} deleted successfully; its snapshot could not be deleted",
-        "snapshot_deleted": False,
-    }
-    assert api.get(f"/api/events/{number}").status == 404
-
-
-def test_deleting_many_events_starts_with_the_oldest(
-    api: ApiCalls, database_url: str, snapshots: FakeSnapshots
-) -> None:
-    """The batch is limited, other events are kept, and ``remaining`` and all totals are exact."""
-    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
-    store(database_url, _a_day_of_events(5, snapshot_path=path) + _a_day_of_events(3, camera_id="camera-2"))
-    snapshots.objects[f"snapshots/gate-01/{path}"] = b"jpeg"
-    first = api.post("/api/events/delete", {"camera_id": "camera-1", "limit": 2, "delete_snapshots": True}).json()
-    assert first == {"message": "2 events deleted", "deleted": 2, "snapshots_deleted": 1, "remaining": 3}
-    left = api.get("/api/events", camera_id="camera-1").json()
-    assert [event["timestamp"] for event in left["events"]] == [
-        format_utc(NOON + timedelta(minutes=minute)) for minute in (4, 3, 2)
-    ]
-    second = api.post("/api/events/delete", {"camera_id": "camera-1", "min_confidence": None}).json()
-    assert (second["deleted"], second["remaining"]) == (3, 0)
-    assert api.get("/api/events/stats").json()["events_by_camera"] == {"camera-2": 3}
-    assert api.post("/api/events/delete", {"camera_id": "camera-1"}).json()["deleted"] == 0
-
-
-def test_an_export_has_every_event_in_both_formats(api: ApiCalls, database_url: str) -> None:
-    """NDJSON has the events of the list; CSV has one row per event with the same values."""
-    store(database_url, [*_a_day_of_events(3), stored_event("anpr", timestamp=NOON + timedelta(hours=1))])
-    listed = api.get("/api/events").json()["events"]
-    ndjson = api.get("/api/events/export")
-    assert ndjson.headers["content-type"] == "application/x-ndjson"
-    assert ndjson.headers["content-disposition"] == 'attachment; filename="events.ndjson"'
-    assert [json.loads(line) for line in ndjson.body.splitlines()] == listed
-    rows = list(csv.DictReader(io.StringIO(api.get("/api/events/export", format="csv").body.decode(), newline="")))
-    assert [json.loads(row["event_data"]) for row in rows] == [event["event_data"] for event in listed]
-    assert [int(row["id"]) for row in rows] == [event["id"] for event in listed]
-    assert rows[0]["license_plate"] == "B1"
-    assert api.get("/api/events/export", format="csv", event_type="detection").body.count(b"\r\n") == 1
-
-
-def test_cloud_14_formulas_in_csv_cells_are_escaped(api: ApiCalls, database_url: str) -> None:
-    """Text that a device sent does not run as a formula when the export is opened."""
-    data = {"class_name": "=HYPERLINK(1)", "confidence": 1}
-    store(database_url, [stored_event("tracking", camera_id="-1+cmd", event_data=data)])
-    [row] = csv.DictReader(io.StringIO(api.get("/api/events/export", format="csv").body.decode()))
-    assert row["class_name"] == "'=HYPERLINK(1)"
-    assert row["camera_id"] == "'-1+cmd"
-
-
-@pytest.mark.parametrize("form", ["ndjson", "csv"])
-def test_a_large_export_continues_with_a_cursor(database_url: str, form: str) -> None:
-    """All parts together have every event exactly once."""
-    numbers = store(database_url, _a_day_of_events(40))
-    handler, dependencies = lambda_api(database_url, limits=Limits(image_bytes=10, export_bytes=8000))
-    api = ApiCalls(handler)
-    seen: list[int] = []
-    parameters: dict[str, Any] = {"format": form}
-    parts = 0
-    while True:
-        answer = api.get("/api/events/export", **parameters)
-        assert len(answer.body) < 8000
-        text = answer.body.decode()
-        seen += (
-            [int(row["id"]) for row in csv.DictReader(io.StringIO(text))]
-            if form == "csv"
-            else [json.loads(line)["id"] for line in text.splitlines()]
-        )
-        parts += 1
-        if "x-next-cursor" not in answer.headers:
-            break
-        parameters["cursor"] = answer.headers["x-next-cursor"]
-    handler.close()
-    dependencies.close()
-    assert parts > 1
-    assert seen == numbers[::-1]
-
-
-def test_an_export_with_a_limit_continues_with_a_cursor(api: ApiCalls, database_url: str) -> None:
-    """``limit`` bounds one part, and the export continues after its cursor."""
-    numbers = store(database_url, _a_day_of_events(5))
-    first = api.get("/api/events/export", limit=2)
-    assert [json.loads(line)["id"] for line in first.body.splitlines()] == numbers[:-3:-1]
-    rest = api.get("/api/events/export", cursor=first.headers["x-next-cursor"])
-    assert [json.loads(line)["id"] for line in rest.body.splitlines()] == numbers[-3::-1]
 
 
 def test_a_page_too_large_for_lambda_truncates_the_largest_events(database_url: str) -> None:
@@ -415,20 +268,8 @@ def test_deep_pages_in_a_busy_hour_are_correct(api: ApiCalls, database_url: str)
     assert (answer["events"], answer["total"], answer["has_more"]) == ([], 300, False)
 
 
-def test_snapshots_of_a_batch_that_cannot_be_deleted_are_reported(
-    api: ApiCalls, database_url: str, snapshots: FakeSnapshots
-) -> None:
-    """The events are deleted, and the message reports that their snapshots were not."""
-    path = "camera-1/2026-11-20/motion_120000_000000.jpg"
-    store(database_url, [stored_event(snapshot_path=path)])
-    snapshots.error = TransientError("S3 is unavailable")
-    answer = api.post("/api/events/delete", {"camera_id": "camera-1", "delete_snapshots": True}).json()
-    assert answer["message"] == "1 events deleted; their snapshots could not be deleted"
-    assert (answer["deleted"], answer["snapshots_deleted"]) == (1, 0)
-
-
 def test_the_lambda_handler_reads_environment_variables(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real handler responds, and health names what is not configured."""
+    """The real handler responds, and health names the missing settings."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("SNAPSHOT_BUCKET", "pictures")
     for name in ("EVENTS_TOPIC_ARN", "AWS_LAMBDA_FUNCTION_NAME"):

@@ -1,7 +1,4 @@
-"""Lists, totals, statistics and cursors against a plain scan in Python, for random conditions and random pages.
-
-The counts, the windows they open and the places they point to are clever; the scan here is not.
-"""
+"""Lists, totals, statistics and cursors compared with a scan in Python, for random conditions and random pages."""
 
 from __future__ import annotations
 
@@ -104,83 +101,91 @@ FILTERS = st.builds(
     start=st.one_of(st.none(), MOMENTS),
     end=st.one_of(st.none(), MOMENTS),
 )
-A_LOT = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY_EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _objects(event: Event) -> list[tuple[str | None, float | None]]:
     data = event["event_data"]
     if event["event_type"] == "detection":
-        return [(found["class_name"], found["confidence"]) for found in data["detections"]]
+        return [(detection["class_name"], detection["confidence"]) for detection in data["detections"]]
     if event["event_type"] == "anpr":
         return [(None, data["anpr_result"]["confidence"])]
     return [(data.get("class_name"), data.get("confidence"))]
 
 
-def _matches(event: Event, wanted: EventFilter) -> bool:
-    plain = all(getattr(wanted, name) in (None, event[name]) for name in ("camera_id", "site_id", "event_type"))
+def _matches(event: Event, event_filter: EventFilter) -> bool:
+    names_match = all(
+        getattr(event_filter, name) in (None, event[name]) for name in ("camera_id", "site_id", "event_type")
+    )
     moment: datetime = event["timestamp"]
-    in_time = (wanted.start is None or moment >= wanted.start) and (wanted.end is None or moment < wanted.end)
-    shown = any(
-        (wanted.class_name is None or name == wanted.class_name)
-        and (wanted.min_confidence is None or (score is not None and score >= wanted.min_confidence))
+    in_time = (event_filter.start is None or moment >= event_filter.start) and (
+        event_filter.end is None or moment < event_filter.end
+    )
+    object_matches = any(
+        (event_filter.class_name is None or name == event_filter.class_name)
+        and (event_filter.min_confidence is None or (score is not None and score >= event_filter.min_confidence))
         for name, score in _objects(event)
     )
     data = event["event_data"]
-    zone = wanted.zone is None or wanted.zone in (*data.get("zones", []), data.get("zone"))
-    plate = wanted.plate is None or data.get("plate_normalized") == wanted.plate
-    return plain and in_time and shown and zone and plate
+    zone = event_filter.zone is None or event_filter.zone in (*data.get("zones", []), data.get("zone"))
+    plate = event_filter.plate is None or data.get("plate_normalized") == event_filter.plate
+    return names_match and in_time and object_matches and zone and plate
 
 
-def _scan(events: list[Event], wanted: EventFilter) -> list[Event]:
-    found = [event for event in events if _matches(event, wanted)]
-    return sorted(found, key=lambda event: (event["timestamp"], event["id"]), reverse=True)
+def _scan(events: list[Event], event_filter: EventFilter) -> list[Event]:
+    matching = [event for event in events if _matches(event, event_filter)]
+    return sorted(matching, key=lambda event: (event["timestamp"], event["id"]), reverse=True)
 
 
-@A_LOT
-@given(wanted=FILTERS, size=st.sampled_from([1, 3, 10, 50, 500]), share=st.floats(0, 1.1))
+@MANY_EXAMPLES
+@given(event_filter=FILTERS, size=st.sampled_from([1, 3, 10, 50, 500]), share=st.floats(0, 1.1))
 def test_any_page_equals_a_scan(
-    connection: psycopg.Connection[tuple[Any, ...]], events: list[Event], wanted: EventFilter, size: int, share: float
+    connection: psycopg.Connection[tuple[Any, ...]],
+    events: list[Event],
+    event_filter: EventFilter,
+    size: int,
+    share: float,
 ) -> None:
     """The page has the same events in the same order and the exact total, for any page number."""
-    expected = _scan(events, wanted)
+    expected = _scan(events, event_filter)
     page_number = int(len(expected) * share / size)
-    page = numbered_page(connection, wanted, offset=page_number * size, limit=size)
-    there = expected[page_number * size : (page_number + 1) * size]
-    assert page.total == len(expected) == count_events(connection, wanted)
-    assert [event.id for event in page.events] == [event["id"] for event in there]
+    page = numbered_page(connection, event_filter, offset=page_number * size, limit=size)
+    on_page = expected[page_number * size : (page_number + 1) * size]
+    assert page.total == len(expected) == count_events(connection, event_filter)
+    assert [event.id for event in page.events] == [event["id"] for event in on_page]
     assert page.has_more == (len(expected) > (page_number + 1) * size)
 
 
-@A_LOT
-@given(wanted=FILTERS, size=st.sampled_from([1, 7, 100]), data=st.data())
+@MANY_EXAMPLES
+@given(event_filter=FILTERS, size=st.sampled_from([1, 7, 100]), data=st.data())
 def test_any_cursor_equals_a_scan(
     connection: psycopg.Connection[tuple[Any, ...]],
     events: list[Event],
-    wanted: EventFilter,
+    event_filter: EventFilter,
     size: int,
     data: st.DataObject,
 ) -> None:
     """The page after any event, in the list or not, has the same events as a scan, and the total of the list."""
-    expected = _scan(events, wanted)
-    place = data.draw(st.sampled_from(expected or events))
-    after = events_after(connection, EventFilter(start=place["timestamp"]), after=None, limit=5000)[-1]
+    expected = _scan(events, event_filter)
+    drawn = data.draw(st.sampled_from(expected or events))
+    after = events_after(connection, EventFilter(start=drawn["timestamp"]), after=None, limit=5000)[-1]
     following = [e for e in expected if (e["timestamp"], e["id"]) < (after.timestamp, after.id)]
-    page = page_after(connection, wanted, after=after, limit=size)
+    page = page_after(connection, event_filter, after=after, limit=size)
     assert page.total == len(expected)
     assert [event.id for event in page.events] == [event["id"] for event in following[:size]]
     assert page.has_more == (len(following) > size)
 
 
-@A_LOT
-@given(wanted=FILTERS)
+@MANY_EXAMPLES
+@given(event_filter=FILTERS)
 def test_statistics_equal_a_scan(
-    connection: psycopg.Connection[tuple[Any, ...]], events: list[Event], wanted: EventFilter
+    connection: psycopg.Connection[tuple[Any, ...]], events: list[Event], event_filter: EventFilter
 ) -> None:
     """Totals by type and camera, and the first and last time to the microsecond."""
-    expected = _scan(events, wanted)
-    found = event_stats(connection, wanted)
-    assert found.total == len(expected)
-    assert found.by_type == Counter(event["event_type"] for event in expected)
-    assert found.by_camera == Counter(event["camera_id"] for event in expected)
-    assert found.first == (expected[-1]["timestamp"] if expected else None)
-    assert found.last == (expected[0]["timestamp"] if expected else None)
+    expected = _scan(events, event_filter)
+    statistics = event_stats(connection, event_filter)
+    assert statistics.total == len(expected)
+    assert statistics.by_type == Counter(event["event_type"] for event in expected)
+    assert statistics.by_camera == Counter(event["camera_id"] for event in expected)
+    assert statistics.first == (expected[-1]["timestamp"] if expected else None)
+    assert statistics.last == (expected[0]["timestamp"] if expected else None)

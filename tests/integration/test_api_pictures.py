@@ -200,7 +200,7 @@ def test_cloud_27_health_responds_while_sns_is_unavailable(database_url: str) ->
     from cloud_functions.api.backends.database import ApiDatabase
     from tests.support.api_calls import database_at
 
-    class Away(AwsClients):
+    class Unreachable(AwsClients):
         def client(self, service: str, *, endpoint_url: str | None = None) -> object:
             del endpoint_url
             return boto3.client(service, region_name="eu-central-1", endpoint_url="http://127.0.0.1:9")
@@ -209,8 +209,8 @@ def test_cloud_27_health_responds_while_sns_is_unavailable(database_url: str) ->
     database = ApiDatabase(make_database=lambda: database_at(database_url), thread_pool=thread_pool)
     probes = (
         DatabaseProbe(database),
-        BucketProbe(store=S3SnapshotStore(bucket="pictures-1", aws=Away()), thread_pool=thread_pool),
-        FanOutProbe(topic_arn="arn:aws:sns:eu-central-1:000000000000:hub", aws=Away(), thread_pool=thread_pool),
+        BucketProbe(store=S3SnapshotStore(bucket="pictures-1", aws=Unreachable()), thread_pool=thread_pool),
+        FanOutProbe(topic_arn="arn:aws:sns:eu-central-1:000000000000:hub", aws=Unreachable(), thread_pool=thread_pool),
     )
     handler, _ = lambda_api(database_url, probes=probes)
     answer = ApiCalls(handler).get("/health")

@@ -51,7 +51,7 @@ def test_a_read_has_all_fields(api: ApiCalls, database_url: str) -> None:
     assert api.get("/api/v1/plates").json() == answer.json() | {"total": 1}
 
 
-def test_exact_prefix_and_conditions(api: ApiCalls, database_url: str) -> None:
+def test_exact_and_prefix_searches_with_conditions(api: ApiCalls, database_url: str) -> None:
     """Whole plates, prefixes, region, camera, site and time narrow the list, and totals are exact."""
     _store(
         database_url,
@@ -108,16 +108,16 @@ def test_fuzzy_search_returns_the_nearest_first(api: ApiCalls, database_url: str
     stored = ["B123ABC", "8I23A8C", "B123ABD", "B1234ABC", "B999XYZ", "B123A8C"]
     _store(database_url, *(plate_read(text, minute=number) for number, text in enumerate(stored)))
     answer = api.get("/api/plates", plate="B 123 ABC", match="fuzzy")
-    found = answer.json()["plates"]
-    assert [(read["plate_text"], read["edit_distance"], read["distance"]) for read in found] == [
+    plates = answer.json()["plates"]
+    assert [(read["plate_text"], read["edit_distance"], read["distance"]) for read in plates] == [
         ("B123ABC", 0, 0),
         ("B123A8C", 1, 0.25),
         ("8I23A8C", 3, 0.75),
         ("B123ABD", 1, 1),
         ("B1234ABC", 1, 1),
     ]
-    assert found[0]["similarity"] == 1
-    assert 0 < found[4]["similarity"] < 1
+    assert plates[0]["similarity"] == 1
+    assert 0 < plates[4]["similarity"] < 1
     PlateListResponse.model_validate(answer.json())
     assert _texts(api.get("/api/plates", plate="B123ABC", match="fuzzy", max_distance=0)) == ["B123ABC"]
     assert _texts(api.get("/api/plates", plate="B123ABC", match="fuzzy", end_time="2026-11-20T12:01:30Z")) == [
@@ -149,7 +149,7 @@ def test_a_deleted_event_is_removed_from_searches(api: ApiCalls, database_url: s
     assert api.get("/api/plates/stats").json()["unique_plates"] == 1
 
 
-def test_the_history_of_a_plate(api: ApiCalls, database_url: str) -> None:
+def test_the_history_of_a_plate_summarizes_its_reads(api: ApiCalls, database_url: str) -> None:
     """First and last time, cameras with totals and the newest reads; an unknown plate is a 404."""
     _store(
         database_url,
@@ -177,7 +177,7 @@ def test_the_history_of_a_plate(api: ApiCalls, database_url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/stats", "/api/plates/stats", "/api/v1/plates/stats"])
-def test_statistics(api: ApiCalls, database_url: str, path: str) -> None:
+def test_statistics_are_exact(api: ApiCalls, database_url: str, path: str) -> None:
     """All six values are correct on all routes."""
     assert api.get(path).json() == {
         "is_connected": True,
@@ -199,7 +199,7 @@ def test_statistics(api: ApiCalls, database_url: str, path: str) -> None:
     assert (body["avg_confidence"], body["avg_latency_ms"]) == (pytest.approx(0.7), 150.0)
 
 
-def test_statistics_without_a_database() -> None:
+def test_statistics_without_a_database_are_null() -> None:
     """If the database is unavailable, ``is_connected`` is false."""
     handler, dependencies = lambda_api()
     body = ApiCalls(handler).get("/stats").json()

@@ -45,8 +45,8 @@ def test_many_concurrent_requests(server: str, database_url: str) -> None:
     """Forty clients over four connections get correct responses. The server closes its connections at shutdown."""
     numbers = store(database_url, [stored_event(timestamp=NOON + timedelta(seconds=n)) for n in range(40)])
     with httpx.Client(base_url=server) as client, ThreadPoolExecutor(40) as pool:
-        found = list(pool.map(lambda number: client.get(f"/api/events/{number}").json()["id"], numbers))
-    assert found == numbers
+        returned = list(pool.map(lambda number: client.get(f"/api/events/{number}").json()["id"], numbers))
+    assert returned == numbers
     with psycopg.connect(database_url) as connection:
         row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'vedette'"
@@ -96,10 +96,10 @@ def test_cloud_b4_other_sites_are_rejected(server: str) -> None:
     """DNS rebinding and cross-site requests get a problem document on every path; this machine is accepted."""
     for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
         for method, path in (("GET", "/api/events"), ("DELETE", "/api/events/1"), ("GET", "/health"), ("GET", "/docs")):
-            refused = httpx.request(method, f"{server}{path}", headers=headers)
-            assert refused.status_code == 403, (headers, path)
-            assert refused.headers["content-type"] == "application/problem+json"
-            assert "ALLOWED_HOSTS" in refused.json()["detail"]
+            rejected = httpx.request(method, f"{server}{path}", headers=headers)
+            assert rejected.status_code == 403, (headers, path)
+            assert rejected.headers["content-type"] == "application/problem+json"
+            assert "ALLOWED_HOSTS" in rejected.json()["detail"]
     assert httpx.get(f"{server}/openapi.json", headers={"Host": "localhost:1"}).status_code == 200
     assert httpx.get(f"{server}/openapi.json", headers={"Origin": server}).status_code == 200
 

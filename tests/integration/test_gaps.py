@@ -1,4 +1,4 @@
-"""Holes in a device's sequence: found, asked for, healed, or known to be lost."""
+"""Gaps in the sequence of a device: detected, requested again, closed, or lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def heartbeat(
     device_id: str = "gate-01",
     **outbox: Any,
 ) -> str:
-    told = {
+    message = {
         "schema_version": 1,
         "site_id": "hq",
         "device_id": device_id,
@@ -51,11 +51,11 @@ def heartbeat(
         }
         | outbox,
     }
-    return body(f"vedette/hq/{device_id}/heartbeat", encoded(told))
+    return body(f"vedette/hq/{device_id}/heartbeat", encoded(message))
 
 
 def reply(**fields: Any) -> str:
-    told = {
+    message = {
         "command_id": "c-1",
         "command": "resend",
         "site_id": "hq",
@@ -64,11 +64,11 @@ def reply(**fields: Any) -> str:
         "status": "ok",
         "sequence_epoch": EPOCH,
     } | fields
-    return body("vedette/hq/gate-01/replies/c-1", encoded(told))
+    return body("vedette/hq/gate-01/replies/c-1", encoded(message))
 
 
-def test_a_hole_is_asked_for_on_next_traffic_and_closes(ingest: IngestHarness) -> None:
-    """The whole story: two batches with a hole between, a resend command, the missing events, a closed gap."""
+def test_a_gap_is_requested_with_the_next_batch_and_closes(ingest: IngestHarness) -> None:
+    """Two batches with a gap between them, a resend command, the missing events, a closed gap."""
     events = sequence_of(1, 10)
     ingest.handle(batch(events[:3]))
     ingest.handle(batch(events[6:8]))
@@ -86,8 +86,8 @@ def test_a_hole_is_asked_for_on_next_traffic_and_closes(ingest: IngestHarness) -
     ]
 
 
-def test_a_hole_waits_a_few_seconds_before_it_is_asked_for(database_url: str) -> None:
-    """Late neighbours usually arrive by themselves."""
+def test_a_gap_is_not_requested_during_the_grace_period(database_url: str) -> None:
+    """Late events usually arrive without a request."""
     with open_ingest(database_url, GAP_GRACE_S="60") as ingest:
         events = sequence_of(1, 5)
         ingest.handle(batch(events[:1]))
@@ -97,8 +97,8 @@ def test_a_hole_waits_a_few_seconds_before_it_is_asked_for(database_url: str) ->
         assert ingest.commands.sent == []
 
 
-def test_overtaking_batches_leave_no_trace(ingest: IngestHarness) -> None:
-    """A hole that fills before anybody asked was no loss."""
+def test_batches_out_of_order_leave_no_gap(ingest: IngestHarness) -> None:
+    """A gap that closes before its first request is deleted."""
     events = sequence_of(1, 20)
     ingest.handle(batch(events[10:]))
     assert ingest.rows(OPEN) == [(1, 10, "{[1,11)}")]
@@ -109,34 +109,34 @@ def test_overtaking_batches_leave_no_trace(ingest: IngestHarness) -> None:
     assert ingest.rows("SELECT count(*) FROM sequence_gaps") == [(0,)]
 
 
-def test_a_new_outbox_counts_from_one(ingest: IngestHarness) -> None:
-    """What came before the first event that arrives is missing, per epoch and per device."""
+def test_a_new_outbox_starts_at_one(ingest: IngestHarness) -> None:
+    """The numbers below the first received one are missing, for each epoch and device."""
     ingest.handle(batch([wire_event(sequence=3), wire_event(sequence=2, sequence_epoch="e2")]))
     ingest.handle(batch([wire_event(sequence=2, device_id="gate-02")]))
-    found = ingest.rows("SELECT device_id, sequence_epoch, missing::text FROM sequence_gaps ORDER BY 1, 2")
-    assert found == [("gate-01", "e1", "{[1,3)}"), ("gate-01", "e2", "{[1,2)}"), ("gate-02", "e1", "{[1,2)}")]
+    gaps = ingest.rows("SELECT device_id, sequence_epoch, missing::text FROM sequence_gaps ORDER BY 1, 2")
+    assert gaps == [("gate-01", "e1", "{[1,3)}"), ("gate-01", "e2", "{[1,2)}"), ("gate-02", "e1", "{[1,2)}")]
 
 
-def test_events_without_a_place_are_not_counted(ingest: IngestHarness) -> None:
-    """No sequence, no epoch, zero, or a number beyond all reason: stored, but no part of the account."""
+def test_events_without_a_valid_sequence_are_not_tracked(ingest: IngestHarness) -> None:
+    """Events with no sequence, no epoch, zero, or a number that is too large are stored, but not tracked."""
     odd = [{"sequence": None}, {"sequence": 4, "sequence_epoch": None}, {"sequence": 0}, {"sequence": 2**63 - 1}]
     assert failures(ingest.handle(batch([wire_event(**fields) for fields in odd]))) == []
     assert ingest.rows("SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM device_sequences)") == [(4, 0)]
 
 
 def test_a_rejected_event_is_not_missing(ingest: IngestHarness) -> None:
-    """It arrived; asking for it again and again would bring the same poison."""
-    one, poison, three = sequence_of(1, 3)
-    poison["event_data"]["confidence"] = 12
-    ingest.handle(batch([one, poison, three]))
+    """It has arrived; a resend would be rejected again."""
+    one, invalid, three = sequence_of(1, 3)
+    invalid["event_data"]["confidence"] = 12
+    ingest.handle(batch([one, invalid, three]))
     assert ingest.dead_letters.reasons() == ["invalid"]
     assert ingest.rows(OPEN) == []
     ingest.handle(batch([wire_event(sequence=[4]), wire_event(sequence=4, sequence_epoch="x" * 65)]))
     assert ingest.rows("SELECT highest FROM device_sequences") == [(3,)]
 
 
-def test_a_heartbeat_reveals_a_hole_at_the_tail(ingest: IngestHarness) -> None:
-    """The last events before a silence have no successor that would betray them."""
+def test_a_heartbeat_reveals_a_gap_at_the_end(ingest: IngestHarness) -> None:
+    """No later event shows that the last events before a pause are missing."""
     ingest.handle(batch(sequence_of(1, 3)))
     ingest.handle(batch_of([heartbeat(5)]))
     assert ingest.rows(OPEN) == [(4, 5, "{[4,6)}")]
@@ -145,8 +145,8 @@ def test_a_heartbeat_reveals_a_hole_at_the_tail(ingest: IngestHarness) -> None:
     assert len(ingest.rows(OPEN)) == 1
 
 
-def test_what_still_waits_on_the_device_is_not_missing(ingest: IngestHarness) -> None:
-    """A device that was offline has a backlog, not a hole."""
+def test_pending_events_are_not_missing(ingest: IngestHarness) -> None:
+    """A device that was offline has a backlog, not a gap."""
     ingest.handle(batch(sequence_of(1, 3)))
     ingest.handle(batch_of([heartbeat(100, pending=97)]))
     assert ingest.rows(OPEN) == []
@@ -154,8 +154,8 @@ def test_what_still_waits_on_the_device_is_not_missing(ingest: IngestHarness) ->
     assert ingest.rows(OPEN) == []
 
 
-def test_what_the_device_dropped_is_lost_not_asked_for(ingest: IngestHarness) -> None:
-    """Dropped ranges of a heartbeat settle the part of a gap that they cover."""
+def test_dropped_events_are_lost_and_not_requested(ingest: IngestHarness) -> None:
+    """The dropped ranges of a heartbeat are lost; the rest of a gap is still requested."""
     ingest.handle(batch([*sequence_of(1, 2), *sequence_of(10, 10)]))
     ingest.handle(batch_of([heartbeat(10, dropped_ranges=[[3, 5], [7, 7], [2, 2], [0, 1], [9, 8], [2**70, 2**71]])]))
     state = "SELECT state, missing::text, lost::text FROM sequence_gaps"
@@ -167,16 +167,16 @@ def test_what_the_device_dropped_is_lost_not_asked_for(ingest: IngestHarness) ->
     assert ingest.rows(state) == [("closed", "{}", "{}")]
 
 
-def test_a_reply_says_what_is_no_longer_held(ingest: IngestHarness) -> None:
-    """The answer to a resend settles what cannot come."""
+def test_a_reply_marks_unavailable_events_as_lost(ingest: IngestHarness) -> None:
+    """The reply to a resend command names the numbers that the device no longer has."""
     ingest.handle(batch(sequence_of(5, 5)))
     ingest.handle(batch_of([reply(status="error", unavailable=[[1, 4]])]))
     assert ingest.rows("SELECT state, lost::text FROM sequence_gaps") == [("lost", "{[1,5)}")]
     assert failures(ingest.handle(batch_of([reply(command="snapshot")]))) == []
 
 
-def test_requests_back_off_and_progress_starts_afresh(database_url: str) -> None:
-    """A device that does not answer is asked ever more rarely; one that does, again soon."""
+def test_requests_back_off_until_there_is_progress(database_url: str) -> None:
+    """The interval doubles without a reply. After progress, the first interval applies again."""
     with open_ingest(database_url, GAP_GRACE_S="0", GAP_FIRST_RETRY_S="10", GAP_LONGEST_RETRY_S="60") as ingest:
         wait = "SELECT attempts, round(extract(epoch FROM next_request_at - now()), -1)::int FROM sequence_gaps"
         ingest.handle(batch(sequence_of(5, 5)))
@@ -194,14 +194,14 @@ def test_requests_back_off_and_progress_starts_afresh(database_url: str) -> None
 
 
 def test_a_request_is_bounded(database_url: str) -> None:
-    """A month of missing events is asked for in portions."""
+    """A large gap is requested in parts."""
     with open_ingest(database_url, GAP_SEQUENCES_PER_REQUEST="100", **NO_GRACE) as ingest:
         ingest.handle(batch([*sequence_of(41, 41), *sequence_of(1_000_000, 1_000_000)]))
         ingest.handle(batch_of([heartbeat(1_000_000)]))
         assert ingest.commands.ranges() == [[[1, 40], [42, 101]]]
 
 
-def test_a_broker_that_is_away_only_delays(ingest: IngestHarness) -> None:
+def test_an_unavailable_broker_delays_the_request(ingest: IngestHarness) -> None:
     """The events are stored and acknowledged; the gap is due again later."""
     ingest.commands.unavailable = True
     ingest.handle(batch(sequence_of(5, 5)))
@@ -211,8 +211,8 @@ def test_a_broker_that_is_away_only_delays(ingest: IngestHarness) -> None:
     assert ingest.commands.ranges() == [[[1, 4]]]
 
 
-def test_the_sweep_asks_on_behalf_of_quiet_devices(database_url: str) -> None:
-    """A device that only was heard of lately is asked; one silent for long is not; the oldest gaps are given up."""
+def test_the_gaps_task_requests_gaps_of_devices_without_traffic(database_url: str) -> None:
+    """It sends requests only to devices seen recently, and marks the oldest gaps as lost."""
     with open_ingest(database_url, **NO_GRACE) as ingest:
         ingest.handle(batch(sequence_of(5, 5)))
         ingest.handle(batch(sequence_of(9, 9, device_id="gate-02")))
@@ -234,8 +234,8 @@ def test_the_sweep_asks_on_behalf_of_quiet_devices(database_url: str) -> None:
         ]
 
 
-def test_a_device_may_be_called_anything(ingest: IngestHarness) -> None:
-    """Even what the topic's own levels are called."""
+def test_a_device_can_have_the_name_of_a_topic_level(ingest: IngestHarness) -> None:
+    """For example ``events`` or ``status``."""
     odd = [wire_event(device_id="events", sequence=1), wire_event(site_id="heartbeat", device_id="status")]
     assert failures(ingest.handle(batch(odd))) == []
     assert failures(ingest.handle(batch_of([heartbeat(1, device_id="events")]))) == []
@@ -246,22 +246,22 @@ def test_a_device_may_be_called_anything(ingest: IngestHarness) -> None:
     ]
 
 
-def test_devices_are_kept_up_to_date(ingest: IngestHarness) -> None:
-    """Heard of by events, described by heartbeats, marked offline by the last will, whatever overtakes what."""
+def test_the_state_of_a_device_is_updated(ingest: IngestHarness) -> None:
+    """By events, heartbeats and the last will, in any order of arrival."""
     ingest.handle(batch([wire_event()]))
-    known = "SELECT site_id, status, agent_version, heartbeat ->> 'uptime_seconds' FROM devices"
-    assert ingest.rows(known) == [("hq", None, None, None)]
+    state = "SELECT site_id, status, agent_version, heartbeat ->> 'uptime_seconds' FROM devices"
+    assert ingest.rows(state) == [("hq", None, None, None)]
     ingest.handle(batch_of([heartbeat(0), heartbeat(0, at="2026-11-20T11:00:00Z").replace("1.2.3", "0.9")]))
-    assert ingest.rows(known) == [("hq", "online", "1.2.3", "5.0")]
+    assert ingest.rows(state) == [("hq", "online", "1.2.3", "5.0")]
     will = encoded(
         {"schema_version": 1, "device_id": "gate-01", "status": "offline", "timestamp": "2026-11-01T00:00:00Z"}
     )
     topic = "vedette/hq/gate-01/status"
     later = 1_795_176_000_000 + 5_000
     ingest.handle(batch_of([body(topic, will, received_at_ms=later)]))
-    assert ingest.rows(known)[0][1] == "offline"
+    assert ingest.rows(state)[0][1] == "offline"
     ingest.handle(batch_of([body(topic, will.replace(b"offline", b"online"), received_at_ms=later - 1)]))
-    assert ingest.rows(known)[0][1] == "offline"
+    assert ingest.rows(state)[0][1] == "offline"
 
 
 @pytest.mark.parametrize(
@@ -280,8 +280,8 @@ def test_devices_are_kept_up_to_date(ingest: IngestHarness) -> None:
         (reply(device_id="gate-02"), "topic_mismatch"),
     ],
 )
-def test_a_bad_report_harms_only_itself(ingest: IngestHarness, text: str, reason: str) -> None:
-    """Reports are held to their contract and their topic as events are."""
+def test_an_invalid_device_message_does_not_affect_others(ingest: IngestHarness, text: str, reason: str) -> None:
+    """Device messages are checked against their contract and their topic, like events."""
     assert failures(ingest.handle(batch_of([text, heartbeat(0)]))) == []
     assert ingest.dead_letters.reasons() == [reason]
     assert ingest.rows("SELECT count(*) FROM devices") == [(1,)]
@@ -289,8 +289,8 @@ def test_a_bad_report_harms_only_itself(ingest: IngestHarness, text: str, reason
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.integers(1, 25), min_size=1, max_size=8), min_size=1, max_size=8))
-def test_the_account_is_exact_whatever_arrives_in_whatever_order(database_url: str, batches: list[list[int]]) -> None:
-    """Missing is exactly what lies below the highest and has not arrived."""
+def test_gaps_are_exact_for_any_order_of_arrival(database_url: str, batches: list[list[int]]) -> None:
+    """Exactly the numbers below the highest one that have not arrived are missing."""
     with psycopg.connect(database_url) as connection:
         connection.execute("TRUNCATE events, device_sequences, sequence_gaps")
     with open_ingest(database_url, GAP_GRACE_S="3600") as ingest:
@@ -300,20 +300,20 @@ def test_the_account_is_exact_whatever_arrives_in_whatever_order(database_url: s
     missing = rows(
         database_url, "SELECT lower(r), upper(r) FROM sequence_gaps, unnest(missing) AS r WHERE state = 'open'"
     )
-    told = {number for first, end in missing for number in range(first, end)}
-    assert told == set(range(1, max(arrived))) - arrived
+    reported = {number for first, end in missing for number in range(first, end)}
+    assert reported == set(range(1, max(arrived))) - arrived
 
 
-def test_cloud_25_the_account_is_exact_under_concurrency(database_url: str) -> None:
-    """Eight ingests at once, overlapping, repeating and overtaking one another: no gap left behind, none invented."""
+def test_cloud_25_gaps_are_exact_under_concurrency(database_url: str) -> None:
+    """Eight concurrent ingests with overlapping, repeated and reordered batches leave exactly the real gaps."""
     events = sequence_of(1, 400)
     missing = {77, 78, 200, 399}
-    arriving = [event for event in events if event["sequence"] not in missing]
+    received = [event for event in events if event["sequence"] not in missing]
     errors: list[Exception] = []
 
     def work(number: int) -> None:
         with open_ingest(database_url, GAP_GRACE_S="3600") as ingest:
-            mine = arriving[number::8] + arriving[(number + 1) % 8 :: 8]
+            mine = received[number::8] + received[(number + 1) % 8 :: 8]
             if number % 2:
                 mine.reverse()
             try:
@@ -329,7 +329,5 @@ def test_cloud_25_the_account_is_exact_under_concurrency(database_url: str) -> N
         thread.join()
     assert errors == []
     assert rows(database_url, "SELECT count(*), count(DISTINCT event_id) FROM events") == [(396, 396)]
-    found = rows(
-        database_url, "SELECT lower(r), upper(r) FROM sequence_gaps, unnest(missing) AS r WHERE state = 'open'"
-    )
-    assert {number for first, end in found for number in range(first, end)} == missing
+    gaps = rows(database_url, "SELECT lower(r), upper(r) FROM sequence_gaps, unnest(missing) AS r WHERE state = 'open'")
+    assert {number for first, end in gaps for number in range(first, end)} == missing

@@ -1,4 +1,4 @@
-"""The schema: up, down and up again on a real PostgreSQL, its counts and its partitions."""
+"""Migrations and rollups on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.clock import ManualClock
 from shared.errors import ConfigurationError, TransientError
 from tests.support.api_calls import store, stored_event
 from tests.support.backing_services import PostgresFixture
-from tests.support.ingest_harness import RECOUNT, open_database, open_ingest, rows
+from tests.support.ingest_harness import RECOUNT, open_ingest, rows
 from tests.support.ports import reserve_port
 from tests.support.wire_events import (
     BOX,
@@ -64,13 +64,13 @@ def up_down_up(url: str) -> None:
     assert rows(url, SCHEMA) == first
 
 
-def test_up_down_and_up_again(empty_url: str) -> None:
-    """The way back leaves nothing, and the way up makes the same again."""
+def test_upgrade_downgrade_and_upgrade_give_the_same_schema(empty_url: str) -> None:
+    """A downgrade removes everything, and the next upgrade creates the same schema."""
     up_down_up(empty_url)
 
 
-def test_a_system_postgresql_takes_the_schema_as_well(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Aurora's versions lie between the embedded PostgreSQL and the oldest that distributions ship."""
+def test_the_system_postgresql_supports_the_schema(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Aurora's versions are between the embedded PostgreSQL and the oldest one that distributions ship."""
     try:
         binaries = PostgresBinaries.choose("system")
     except ConfigurationError as missing:
@@ -93,8 +93,10 @@ def test_a_system_postgresql_takes_the_schema_as_well(tmp_path_factory: pytest.T
         server.process.stop()
 
 
-def test_the_command_line(empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a deployment calls: the URL comes from the environment, and a failure is one clear line without it."""
+def test_the_command_line_reads_the_url_from_the_environment(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A deployment calls it. A failure is one line that does not contain the URL."""
     monkeypatch.setenv("DATABASE_URL", empty_url)
     assert main(["upgrade"]) == 0
     assert main(["current"]) == 0
@@ -106,20 +108,20 @@ def test_the_command_line(empty_url: str, monkeypatch: pytest.MonkeyPatch, capsy
     assert main(["upgrade"]) == 1
     monkeypatch.delenv("DATABASE_URL")
     assert main(["upgrade"]) == 1
-    told = capsys.readouterr().err
-    assert "DATABASE_URL is not set" in told
-    assert "sesame" not in told
+    stderr = capsys.readouterr().err
+    assert "DATABASE_URL is not set" in stderr
+    assert "sesame" not in stderr
 
 
-def test_a_database_that_is_away_is_a_transient_error() -> None:
-    """Deployments try again."""
+def test_an_unavailable_database_is_a_transient_error() -> None:
+    """Deployments retry after it."""
     with pytest.raises(TransientError):
         current_revision("postgresql://127.0.0.1:1/nowhere")
     with pytest.raises(TransientError):
         upgrade("postgresql://127.0.0.1:1/nowhere")
 
 
-def found(class_name: str, confidence: float) -> dict[str, object]:
+def detected(class_name: str, confidence: float) -> dict[str, object]:
     return {"class_name": class_name, "confidence": confidence, "bounding_box": BOX}
 
 
@@ -142,7 +144,10 @@ EVENTS = st.builds(
             ("tracking", tracking_data(class_name="car", zones=[], confidence=0.9)),
             ("tracking", tracking_data(confidence=0.8999999999999999)),
             ("detection", detection_data("car", "car", "person")),
-            ("detection", detection_data(detections=[found("car", 0.15), found("car", 0.2), found("person", 1.0)])),
+            (
+                "detection",
+                detection_data(detections=[detected("car", 0.15), detected("car", 0.2), detected("person", 1.0)]),
+            ),
             ("detection", detection_data()),
             ("motion", motion_data()),
             ("rule", rule_data()),
@@ -163,8 +168,8 @@ STEPS = st.one_of(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEPS, min_size=1, max_size=6))
-def test_counts_equal_a_recount_after_anything(database_url: str, steps: list[tuple[str, object]]) -> None:
-    """Inserts by ingest, deletes by whoever, retention, tidying: kept counts are what counting would find."""
+def test_rollups_equal_a_recount_after_any_changes(database_url: str, steps: list[tuple[str, object]]) -> None:
+    """Inserts by ingest, deletes, retention and tidying keep the rollups exact."""
     with psycopg.connect(database_url) as connection:
         connection.execute("TRUNCATE events")
     november = ManualClock(datetime(2026, 11, 20, tzinfo=UTC))
@@ -172,19 +177,19 @@ def test_counts_equal_a_recount_after_anything(database_url: str, steps: list[tu
         maintenance = build_maintenance(
             {"DATABASE_URL": database_url, "RETENTION_DAYS": "20"}, database=ingest.database, clock=november
         )
-        for kind, what in steps:
+        for kind, argument in steps:
             if kind == "insert":
-                assert failures(ingest.handle(batch(what))) == []  # type: ignore[arg-type]
+                assert failures(ingest.handle(batch(argument))) == []  # type: ignore[arg-type]
             elif kind == "delete":
                 with psycopg.connect(database_url) as connection:
-                    connection.execute(f"DELETE FROM events WHERE {what}".encode())
+                    connection.execute(f"DELETE FROM events WHERE {argument}".encode())
             else:
                 maintenance.handle({"task": "tidy" if kind == "tidy" else "retention"})
             assert rows(database_url, RECOUNT) == []
 
 
-def test_events_from_before_the_confidence_counts_are_counted(empty_url: str) -> None:
-    """The way up counts by confidence what is stored already; from there, back again and up again all is kept right."""
+def test_the_migration_counts_stored_events_by_confidence(empty_url: str) -> None:
+    """After an upgrade, a downgrade and another upgrade, the rollups are exact."""
     chance = random.Random(7)
     moment = datetime(2026, 10, 30, 12, tzinfo=UTC)
 
@@ -197,7 +202,7 @@ def test_events_from_before_the_confidence_counts_are_counted(empty_url: str) ->
                 "confidence": scores[0],
                 "zones": ["gate", "gate"],
             },
-            "detection": {"detections": [found(chance.choice(["car", "dog"]), score) for score in scores]},
+            "detection": {"detections": [detected(chance.choice(["car", "dog"]), score) for score in scores]},
             "anpr": {"plate_normalized": "B1", "anpr_result": {"license_plate": "B 1", "confidence": scores[0]}},
         }
         return stored_event(
@@ -221,17 +226,17 @@ def test_events_from_before_the_confidence_counts_are_counted(empty_url: str) ->
     assert rows(empty_url, RECOUNT) == []
 
 
-def test_a_detection_speaks_for_the_classes_of_its_first_256_objects(database_url: str) -> None:
-    """A class that only comes later is not counted; one that comes earlier counts with the surest object of all."""
-    many = [found("person", 0.3)] * 255 + [found("car", 0.2), found("dog", 0.9), found("car", 0.9)]
+def test_a_detection_counts_for_the_classes_of_its_first_256_objects(database_url: str) -> None:
+    """A class that occurs only later is not counted. The others count with their highest confidence."""
+    many = [detected("person", 0.3)] * 255 + [detected("car", 0.2), detected("dog", 0.9), detected("car", 0.9)]
     store(database_url, [stored_event("detection", event_data={"detections": many})])
     assert rows(database_url, RECOUNT) == []
-    kept = "SELECT label, events, at_least[1 + 18] FROM event_label_counts_daily ORDER BY label"
-    assert rows(database_url, kept) == [("car", 1, 1), ("person", 1, 0)]
+    counts = "SELECT label, events, at_least[1 + 18] FROM event_label_counts_daily ORDER BY label"
+    assert rows(database_url, counts) == [("car", 1, 1), ("person", 1, 0)]
 
 
-def test_truncate_empties_the_counts(database_url: str) -> None:
-    """Whoever clears the table clears the counts with it."""
+def test_truncating_events_empties_the_rollups(database_url: str) -> None:
+    """A trigger empties them in the same transaction."""
     with open_ingest(database_url) as ingest:
         ingest.handle(batch([wire_event()]))
         with psycopg.connect(database_url) as connection:
@@ -239,69 +244,8 @@ def test_truncate_empties_the_counts(database_url: str) -> None:
         assert ingest.rows(RECOUNT) == []
 
 
-def test_partitions_are_made_ahead_and_for_late_months(database_url: str) -> None:
-    """What the default partition caught moves to its month; what is absurdly old stays."""
-    clock = ManualClock(datetime(2027, 5, 20, tzinfo=UTC))
-    with open_ingest(database_url) as ingest:
-        events = [
-            wire_event(timestamp=when)
-            for when in ("2025-11-20T12:00:00Z", "2025-12-01T00:00:00Z", "1970-01-02T00:00:00Z")
-        ]
-        ingest.handle(batch(events))
-        maintenance = build_maintenance({"DATABASE_URL": database_url}, database=ingest.database, clock=clock)
-        assert maintenance.handle({"task": "partitions"})["partitions"] >= 2
-        names = {
-            name
-            for (name,) in ingest.rows(
-                "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass"
-            )
-        }
-        assert {"events_2025_11", "events_2025_12", "events_2027_05", "events_2027_08"} <= names
-        assert ingest.rows("SELECT extract(year FROM timestamp)::int FROM events_default") == [(1970,)]
-        assert ingest.rows("SELECT count(*) FROM events") == [(3,)]
-        assert ingest.rows(RECOUNT) == []
-        assert maintenance.handle({"task": "partitions"}) == {"partitions": 0}
-
-
-def test_retention_drops_whole_months_and_strays(database_url: str) -> None:
-    """Months wholly beyond the limit go, counts and all; younger ones stay."""
-    clock = ManualClock(datetime(2027, 1, 10, tzinfo=UTC))
-    with open_ingest(database_url, clock=clock) as ingest:
-        when = (
-            "2026-10-31T23:59:59Z",
-            "2026-11-30T23:59:59Z",
-            "2026-12-01T00:00:00Z",
-            "2027-01-05T00:00:00Z",
-            "1999-01-01T00:00:00Z",
-        )
-        ingest.handle(batch([wire_event(timestamp=moment) for moment in when]))
-        variables = {"DATABASE_URL": database_url, "RETENTION_DAYS": "30"}
-        done = build_maintenance(variables, database=ingest.database, clock=clock).handle({})
-        assert done["retention"] >= 3
-        assert ingest.rows("SELECT min(timestamp), count(*) FROM events") == [(datetime(2026, 12, 1, tzinfo=UTC), 2)]
-        assert ingest.rows("SELECT sum(events) FROM event_counts_daily") == [(2,)]
-        assert ingest.rows(RECOUNT) == []
-        kept = build_maintenance({"DATABASE_URL": database_url}, database=ingest.database, clock=clock)
-        assert kept.handle({"task": "retention"}) == {"retention": 0}
-
-
-def test_maintenance_waits_for_nobody(database_url: str) -> None:
-    """A partition that cannot be locked now is made in the next run; the other tasks are done, the failure is told."""
-    clock = ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
-    database = open_database(database_url)
-    maintenance = build_maintenance({"DATABASE_URL": database_url}, database=database, clock=clock)
-    with psycopg.connect(database_url) as holder:
-        holder.execute("LOCK TABLE events_default IN ACCESS SHARE MODE")
-        with pytest.raises(TransientError, match="partitions"):
-            maintenance.handle({})
-    assert maintenance.handle({"task": "partitions"})["partitions"] == 4
-    with pytest.raises(ConfigurationError, match="gaps"):
-        maintenance.handle({"task": "sweeping"})
-    database.close()
-
-
-def test_rule_events_outlive_a_way_back_and_are_counted_again(empty_url: str) -> None:
-    """The older release counts them by type alone; the newer one finds and counts them by class and zone as before."""
+def test_rule_events_survive_a_downgrade_and_are_counted_again(empty_url: str) -> None:
+    """The earlier release counts them by type only; the later one counts them by class and zone again."""
     upgrade(empty_url)
     with open_ingest(empty_url) as ingest:
         sent = [wire_event("rule", event_data=rule_data(zone="yard", confidence=0.5)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Protected plates in answers: who finds, reads and sees what of a protected site, and that nothing tells others."""
+"""Protected plates in responses of the API: what readers and other callers can find and read."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def stored(url: str, *reads: dict[str, Any], folder: Path) -> list[int]:
     return [row[0] for row in rows(url, "SELECT id FROM events WHERE event_id = ANY(%s) ORDER BY id", [ids])]
 
 
-def test_exact_search_finds_protected_plates_for_everybody(
+def test_exact_search_finds_protected_plates_for_every_caller(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
-    """By the plate, however it is written, and by its token; lists, history, events, statistics and counts agree."""
+    """By the plate in any spelling and by its token; lists, history, events, statistics and counts agree."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(
         batch([revealing_read(), revealing_read(minute=2), plate_read(PLATE, site_id="yard", minute=1)])
     )
     with api(database_url, tmp_path) as calls:
-        found = calls.get("/api/plates", plate="gq 777-zx").json()
-        assert found["total"] == 3
-        masked, open_read, _ = found["plates"]
+        answer = calls.get("/api/plates", plate="gq 777-zx").json()
+        assert answer["total"] == 3
+        masked, open_read, _ = answer["plates"]
         assert (masked["plate_text"], masked["plate_normalized_text"]) == (None, None)
         assert (open_read["plate_text"], open_read["plate_token"]) == (PLATE, None)
         token = masked["plate_token"]
@@ -56,28 +56,30 @@ def test_exact_search_finds_protected_plates_for_everybody(
         assert calls.get("/api/plates", plate=token, match="prefix").status == 422
 
 
-def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
-    """Others search open sites alone, and are refused where they name a protected one; readers search everything."""
+def test_prefix_and_fuzzy_search_of_protected_plates_require_a_reader(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
+    """Other callers search unprotected sites only, and a protected ``site_id`` is a 403; readers search all sites."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(
         batch([revealing_read(), revealing_read("GQ 771 ZX", minute=1), plate_read(PLATE, site_id="yard", minute=2)])
     )
     with api(database_url, tmp_path) as calls:
         for match, plate in (("prefix", "GQ7"), ("fuzzy", "GQ77ZX")):
-            found = calls.get("/api/plates", plate=plate, match=match)
-            assert [read["site_id"] for read in found.json()["plates"]] == ["yard"]
-            assert found.json()["total"] == 1
-            refused = calls.get("/api/plates", plate=plate, match=match, site_id=SITE)
-            assert (refused.status, refused.json()["type"]) == (403, "urn:vedette:problem:plates-protected")
+            answer = calls.get("/api/plates", plate=plate, match=match)
+            assert [read["site_id"] for read in answer.json()["plates"]] == ["yard"]
+            assert answer.json()["total"] == 1
+            rejected = calls.get("/api/plates", plate=plate, match=match, site_id=SITE)
+            assert (rejected.status, rejected.json()["type"]) == (403, "urn:vedette:problem:plates-protected")
     with api(database_url, tmp_path, reader=True) as calls:
-        found = calls.get("/api/plates", plate="GQ7", match="prefix").json()
-        assert (found["total"], len(found["plates"])) == (3, 3)
-        assert {read["plate_normalized_text"] for read in found["plates"]} == {TEXT, "GQ771ZX"}
+        answer = calls.get("/api/plates", plate="GQ7", match="prefix").json()
+        assert (answer["total"], len(answer["plates"])) == (3, 3)
+        assert {read["plate_normalized_text"] for read in answer["plates"]} == {TEXT, "GQ771ZX"}
         assert calls.get("/api/plates", plate="GQ777", match="prefix", site_id=SITE).json()["total"] == 1
-        found = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy").json()
-        assert [read["plate_normalized_text"] for read in found["plates"]] == [TEXT, TEXT, "GQ771ZX"]
-        assert {read["distance"] for read in found["plates"][:2]} == {0.25}
-        assert found["plates"][0]["similarity"] == found["plates"][1]["similarity"]
+        answer = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy").json()
+        assert [read["plate_normalized_text"] for read in answer["plates"]] == [TEXT, TEXT, "GQ771ZX"]
+        assert {read["distance"] for read in answer["plates"][:2]} == {0.25}
+        assert answer["plates"][0]["similarity"] == answer["plates"][1]["similarity"]
         later = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy", start_time="2026-11-20T12:01:00Z").json()
         assert [read["plate_text"] for read in later["plates"]] == [PLATE, "GQ 771 ZX"]
         first = calls.get("/api/plates", plate="6Q777ZX", match="fuzzy", limit=2).json()
@@ -85,8 +87,10 @@ def test_prefix_and_likeness_are_for_readers(database_url: str, tmp_path: Path, 
         assert [read["plate_text"] for read in second["plates"]] == ["GQ 771 ZX"]
 
 
-def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
-    """Every answer that shows events or reads is opened, down to the fields of a newer agent."""
+def test_readers_get_plates_as_the_device_sent_them(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
+    """Plates are decrypted in every response with events or reads, including the fields of a newer agent."""
     protect(database_url, tmp_path)
     read = revealing_read()
     sealing_ingest.handle(batch([read, wire_event("motion")]))
@@ -108,10 +112,10 @@ def test_readers_see_what_the_device_sent(database_url: str, tmp_path: Path, sea
         assert calls.get(f"/api/plates/{TEXT}").json()["plates"][0]["plate_text"] == PLATE
 
 
-def test_pictures_of_protected_plates_are_for_readers(
+def test_snapshots_of_protected_plates_require_a_reader(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
-    """The picture shows the plate that the answer does not; a protected site's other pictures are shown."""
+    """The snapshot shows the plate. Other snapshots of a protected site are returned."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([revealing_read(), wire_event("motion")]))
     numbers = dict(rows(database_url, "SELECT event_type, id FROM events"))
@@ -122,8 +126,8 @@ def test_pictures_of_protected_plates_are_for_readers(
                 assert calls.get(f"/api/events/{numbers['motion']}/{what}").status == 404
 
 
-def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
-    """It cannot tell whether a protected plate matches, so it does not claim that none does."""
+def test_an_api_without_the_key_returns_503(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
+    """It cannot know whether a protected plate matches, so it does not return an empty list."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([revealing_read(), plate_read(PLATE, site_id="yard")]))
     with api(database_url, None, reader=True) as calls:
@@ -131,13 +135,13 @@ def test_an_api_without_the_key_says_so(database_url: str, tmp_path: Path, seali
         assert (answer.status, answer.json()["type"]) == (503, "urn:vedette:problem:plate-keys-away")
         assert_no_plate_revealed(answer.body.decode())
         assert calls.get("/api/plates", plate=PLATE, site_id="yard").json()["total"] == 1
-        assert calls.get("/api/plates").status == 503  # a reader's list is opened
+        assert calls.get("/api/plates").status == 503  # a reader's list is decrypted
     with api(database_url, None) as calls:
         assert calls.get("/api/plates").json()["total"] == 2
 
 
-def test_likeness_is_the_databases(database_url: str) -> None:
-    """Protected plates are ranked by the same number as open ones."""
+def test_trigram_similarity_equals_that_of_the_database(database_url: str) -> None:
+    """Protected plates are ranked by the same similarity as unprotected ones."""
     pairs = [("GQ777ZX", "6Q777ZX"), ("AB1", "AB1"), ("A1", "ZZ99"), ("AAAA", "AAAAAA"), ("AB12CD", "CD12AB")]
     with psycopg.connect(database_url) as connection:
         for one, other in pairs:
@@ -145,10 +149,10 @@ def test_likeness_is_the_databases(database_url: str) -> None:
             assert trigram_similarity(one, other) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_reader_may_not_have_everything_opened(
+def test_a_search_that_decrypts_too_many_plates_is_rejected(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
-    """A search over more distinct plates than one answer may open says so; a narrower one is answered."""
+    """The 422 names the reason, and a narrower search succeeds."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([revealing_read(f"GQ 77{number} ZX", minute=number) for number in range(3)]))
     with api(database_url, tmp_path, reader=True, max_opened=2) as calls:
@@ -163,10 +167,10 @@ def test_a_reader_may_not_have_everything_opened(
         assert calls.get("/api/plates", plate="GQ77", match="prefix").status == 503
 
 
-def test_without_its_key_nothing_of_a_site_is_kept_readable(
+def test_without_the_key_no_plate_is_stored_readable(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
-    """A rejected message that cannot be sealed comes again; a token pattern that cannot be made is not added."""
+    """A rejected message that cannot be sealed is retried, and a token pattern is not added."""
     protect(database_url, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
@@ -180,8 +184,10 @@ def test_without_its_key_nothing_of_a_site_is_kept_readable(
         assert calls.post(f"/api/plates/watchlists/{number}/patterns", {"patterns": [pattern]}).status == 503
 
 
-def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
-    """By the plate, at protected sites and open ones alike, by somebody who may not read them."""
+def test_the_reads_of_one_plate_can_be_deleted(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
+    """At protected and unprotected sites, also by a caller that may not read plates."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([revealing_read(), revealing_read("GQ 778 ZX"), plate_read(PLATE, site_id="yard")]))
     with api(database_url, tmp_path) as calls:
@@ -192,7 +198,7 @@ def test_a_person_s_reads_can_be_deleted(database_url: str, tmp_path: Path, seal
 
 
 def test_a_plate_in_a_path_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Our log names the route that failed, not what was asked of it."""
+    """The log names the failed route, not the path."""
     with api("postgresql://127.0.0.1:1/nowhere", None) as calls:
         for path in (f"/api/plates/{TEXT}", f"/api/events/plate/{TEXT}"):
             assert calls.get(path).status == 503

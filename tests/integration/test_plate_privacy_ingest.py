@@ -1,4 +1,4 @@
-"""Protected plates on their way in: what is stored, told, matched and rejected of a protected site."""
+"""Protected plates during ingest: what is stored, published, matched and rejected."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.support.revealing_reads import OTHER_READING, PLATE, TEXT, assert_no_
 from tests.support.wire_events import NOON, batch, failures, record, wire_event
 
 
-def test_no_table_message_or_log_line_holds_a_protected_plate(
+def test_no_table_message_or_log_line_contains_a_protected_plate(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everything the database holds, everything subscribers are told and everything that is logged is searched."""
+    """All tables, all published messages and all log lines are searched for the plate."""
     caplog.set_level(logging.DEBUG)
     protect(database_url, tmp_path)
     reads = [revealing_read(), revealing_read(minute=1, region="ro"), plate_read("PUBLIC 1", site_id="yard")]
@@ -32,11 +32,11 @@ def test_no_table_message_or_log_line_holds_a_protected_plate(
     broken = revealing_read()
     broken["event_data"]["anpr_result"]["confidence"] = PLATE
     assert failures(sealing_ingest.handle(batch([*reads, broken]))) == []
-    assert failures(sealing_ingest.handle(batch(reads))) == []  # once more, as at a retry
+    assert failures(sealing_ingest.handle(batch(reads))) == []  # a repeated delivery
 
-    everything = dump(database_url)
-    assert "PUBLIC1" in everything
-    assert_no_plate_revealed(everything)
+    tables = dump(database_url)
+    assert "PUBLIC1" in tables
+    assert_no_plate_revealed(tables)
     assert_no_plate_revealed("".join(f"{one.document}{one.attributes}" for one in sealing_ingest.publisher.published))
     assert_no_plate_revealed(caplog.text)
     assert len(sealing_ingest.publisher.published) == 6
@@ -45,8 +45,8 @@ def test_no_table_message_or_log_line_holds_a_protected_plate(
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
 
 
-def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
-    """The document keeps everything but the plate; the same plate has the same token, and it can be filtered by."""
+def test_subscribers_receive_a_token(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
+    """The document has all readable fields. One plate always has the same token, and subscribers can filter by it."""
     protect(database_url, tmp_path)
     sealing_ingest.handle(batch([revealing_read(), revealing_read(minute=1), revealing_read("GQ 778 ZX")]))
     first, second, third = sealing_ingest.publisher.documents()
@@ -63,8 +63,8 @@ def test_subscribers_are_told_a_token(database_url: str, tmp_path: Path, sealing
     assert "license_plate" not in attributes
 
 
-def test_plates_wait_where_they_cannot_be_sealed(database_url: str, tmp_path: Path) -> None:
-    """Without its key a protected plate is neither stored nor lost, and its neighbours are stored."""
+def test_plates_that_cannot_be_sealed_stay_in_the_queue(database_url: str, tmp_path: Path) -> None:
+    """Without the key a protected plate is neither stored nor lost, and the other messages are stored."""
     protect(database_url, tmp_path)
     invocation = batch([wire_event("motion"), revealing_read(), plate_read("PUBLIC 1", site_id="yard")])
     with open_ingest(database_url) as one:
@@ -76,8 +76,8 @@ def test_plates_wait_where_they_cannot_be_sealed(database_url: str, tmp_path: Pa
     assert rows(database_url, "SELECT count(*), count(plate_sealed) FROM events") == [(3, 1)]
 
 
-def test_the_database_refuses_what_is_not_sealed(database_url: str, tmp_path: Path) -> None:
-    """Whoever writes: by a statement of their own, too, no plate of a protected site gets in."""
+def test_the_database_rejects_unsealed_plates(database_url: str, tmp_path: Path) -> None:
+    """Also plates that another program inserts with SQL."""
     protect(database_url, tmp_path)
     insert = (
         "INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, timestamp, event_data)"
@@ -85,17 +85,17 @@ def test_the_database_refuses_what_is_not_sealed(database_url: str, tmp_path: Pa
     )
     data = json.dumps({"plate_normalized": TEXT, "anpr_result": {"license_plate": PLATE, "confidence": 1}})
     with psycopg.connect(database_url, autocommit=True) as connection:
-        with pytest.raises(psycopg.Error, match="the plates of site hq are protected") as refused:
+        with pytest.raises(psycopg.Error, match="the plates of site hq are protected") as raised:
             connection.execute(insert, [SITE, data])
-        assert refused.value.sqlstate == "VD001"
+        assert raised.value.sqlstate == "VD001"
         connection.execute(insert, ["yard", data])
     assert rows(database_url, "SELECT site_id FROM plate_events") == [("yard",)]
 
 
-def test_a_site_that_is_protected_meanwhile_is_noticed(
+def test_a_running_ingest_applies_a_change_of_protection(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
-    """Ingest that ran before the site was protected, and before it was not any more, takes it over with the batch."""
+    """The next batch after ``protect`` or ``unprotect`` uses the new setting."""
     sealing_ingest.handle(batch([revealing_read()]))
     assert protect(database_url, tmp_path) == 1
     sealing_ingest.handle(batch([revealing_read(minute=1)]))
@@ -107,8 +107,8 @@ def test_a_site_that_is_protected_meanwhile_is_noticed(
     assert rows(database_url, PLATE_RECOUNT) == rows(database_url, RECOUNT) == []
 
 
-def test_a_storing_function_needs_the_vault(database_url: str, tmp_path: Path) -> None:
-    """Reads that a program stores itself are sealed as ingest's are, found with the vault, or refused clearly."""
+def test_storing_a_protected_plate_requires_the_vault(database_url: str, tmp_path: Path) -> None:
+    """With the vault, reads that a program stores are sealed and can be found; without it they are rejected."""
     protect(database_url, tmp_path)
     plate = NewPlate(site_id=SITE, device_id="d", camera_id="c", captured_at=NOON, plate_text=PLATE, confidence=1)
     vault = PlateVault(master_keys=keys(tmp_path))
@@ -117,15 +117,15 @@ def test_a_storing_function_needs_the_vault(database_url: str, tmp_path: Path) -
             insert_event(connection, plate)
         assert insert_event(connection, plate, vault=vault) is not None
         assert get_events_by_plate(connection, PLATE) == []
-        [found] = get_events_by_plate(connection, PLATE, vault=vault)
-    assert found.plate_text is None
+        [read] = get_events_by_plate(connection, PLATE, vault=vault)
+    assert read.plate_text is None
     assert_no_plate_revealed(dump(database_url))
 
 
-def test_watch_lists_see_protected_plates_and_tell_none(
+def test_watch_lists_match_protected_plates_without_revealing_them(
     database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
 ) -> None:
-    """All kinds of patterns match on the way in; the match says which, not what."""
+    """Patterns of all kinds match. The message has the pattern's id and not its text."""
     protect(database_url, tmp_path)
     with api(database_url, tmp_path) as calls:
         number = calls.post("/api/plates/watchlists", {"name": f"has {TEXT}"}).json()["watchlist_id"]
@@ -139,14 +139,14 @@ def test_watch_lists_see_protected_plates_and_tell_none(
     sealing_ingest.handle(batch([revealing_read()]))
     _, match = sealing_ingest.publisher.published
     assert_no_plate_revealed(match.document)
-    told = json.loads(match.document)["event_data"]
-    assert told["watchlist_match_count"] == 4
-    assert [one["reason"] for one in told["watchlist_matches"]] == [None, "wanted", None, None]
-    assert {one["pattern"] for one in told["watchlist_matches"]} == {None}
+    data = json.loads(match.document)["event_data"]
+    assert data["watchlist_match_count"] == 4
+    assert [one["reason"] for one in data["watchlist_matches"]] == [None, "wanted", None, None]
+    assert {one["pattern"] for one in data["watchlist_matches"]} == {None}
 
 
-def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
-    """An exact pattern of one protected site is stored hashed: it matches there, and no table holds the plate."""
+def test_a_pattern_can_be_stored_as_a_token(database_url: str, tmp_path: Path, sealing_ingest: IngestHarness) -> None:
+    """An exact pattern for one protected site matches there, and no table contains the plate."""
     protect(database_url, tmp_path)
     with api(database_url, tmp_path) as calls:
         number = calls.post("/api/plates/watchlists", {"name": "stolen"}).json()["watchlist_id"]
@@ -155,11 +155,11 @@ def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sea
         assert answer.status == 201
         assert answer.json()["patterns"][0]["pattern"].startswith("~")
         assert_no_plate_revealed(answer.body.decode() + calls.get(path).body.decode())
-        for wrong in (
+        for invalid in (
             {"kind": "glob", "pattern": "GQ*", "site_id": SITE},
             {"kind": "exact", "pattern": PLATE, "site_id": "yard"},
         ):
-            assert calls.post(path, {"patterns": [wrong]}).status == 422
+            assert calls.post(path, {"patterns": [invalid]}).status == 422
     sealing_ingest.handle(batch([revealing_read(), plate_read(PLATE, site_id="yard"), revealing_read("GQ 778 ZX")]))
     matches = [one for one in sealing_ingest.publisher.documents() if one["event_type"] == "plate_match"]
     assert [one["site_id"] for one in matches] == [SITE]
@@ -170,21 +170,21 @@ def test_a_pattern_may_be_kept_as_a_token(database_url: str, tmp_path: Path, sea
     assert_no_plate_revealed(dump(database_url))
 
 
-def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
+def test_rejected_messages_of_a_protected_site_are_stored_sealed(
     database_url: str,
     tmp_path: Path,
     sealing_ingest: IngestHarness,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A dead letter is for a person to look at who has the key; other sites' stay as they are."""
+    """An operator with the key can open the dead letter. Those of other sites are not sealed."""
     protect(database_url, tmp_path)
     broken = [read | {"schema_version": 99} for read in (revealing_read(), plate_read("PUBLIC 1", site_id="yard"))]
     invocation = batch(broken)
     invocation["Records"].append(record(f"no envelope, {PLATE}"))
     assert failures(sealing_ingest.handle(invocation)) == []
-    of_nobody, sealed, plain = sealing_ingest.dead_letters.sent
-    assert_no_plate_revealed(of_nobody.body)
+    of_no_site, sealed, plain = sealing_ingest.dead_letters.sent
+    assert_no_plate_revealed(of_no_site.body)
     assert plain.body == invocation["Records"][1]["body"]
     payload = json.loads(invocation["Records"][0]["body"])["payload_base64"]
     assert payload[:100] not in sealed.body
@@ -197,8 +197,8 @@ def test_what_is_rejected_of_a_protected_site_is_kept_sealed(
     assert "not a rejected message" in capsys.readouterr().err
 
 
-def test_rejected_messages_wait_while_nobody_knows_whose_they_are(tmp_path: Path) -> None:
-    """Without the database it is not known which site is protected: they come again rather than be kept readable."""
+def test_rejected_messages_are_retried_while_their_site_is_unknown(tmp_path: Path) -> None:
+    """Without the database the protected sites are unknown, so the messages return to the queue."""
     invocation = batch([revealing_read() | {"schema_version": 99}])
     with open_ingest("postgresql://127.0.0.1:1/nowhere", PLATE_MASTER_KEY=setting(tmp_path)) as one:
         assert failures(one.handle(invocation)) == [invocation["Records"][0]["messageId"]]

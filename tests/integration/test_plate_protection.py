@@ -1,4 +1,4 @@
-"""What an operator does: protecting what is stored, changing and destroying keys, retention, the command line."""
+"""Operators' actions on protected plates: protecting, changing and destroying keys, retention, the command line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def assert_counts_are_exact(url: str) -> None:
 
 
 def texts(url: str, folder: Path) -> list[str | None]:
-    """What a reader sees, newest first."""
+    """Return the plates that a reader gets, newest first."""
     with api(url, folder, reader=True) as calls:
         return [read["plate_text"] for read in calls.get("/api/plates", limit=500).json()["plates"]]
 
@@ -59,18 +59,18 @@ def cli(database_url: str, tmp_path: Path) -> Callable[..., int]:
     return lambda *arguments, **more: main(arguments, variables=variables | more)
 
 
-def test_stored_reads_are_sealed_and_opened_again(database_url: str, tmp_path: Path) -> None:
-    """More than a batch of them: afterwards no table holds a plate; opened again, every row is what it was."""
+def test_stored_reads_are_sealed_and_decrypted_again(database_url: str, tmp_path: Path) -> None:
+    """More than one batch. After sealing no table contains a plate, and after decrypting every row is as before."""
     reads = [plate_read(f"GQ {1000 + number % 700} ZX", minute=number / 60) for number in range(1200)]
     stored(database_url, tmp_path, *reads, plate_read("PUBLIC 1", site_id="yard"), wire_event("motion"))
     before = rows(database_url, ROWS)
     assert protect(database_url, tmp_path) == 1200
-    everything = dump(database_url)
-    assert "GQ1" not in everything.replace("GQ 1", "GQ1")
-    assert "PUBLIC 1" in everything
+    tables = dump(database_url)
+    assert "GQ1" not in tables.replace("GQ 1", "GQ1")
+    assert "PUBLIC 1" in tables
     assert_counts_are_exact(database_url)
     assert rows(database_url, "SELECT count(*) FROM plates WHERE plate_normalized_text >= '~'") == [(700,)]
-    assert protect(database_url, tmp_path) == 0  # again: nothing is left to do
+    assert protect(database_url, tmp_path) == 0  # nothing is left to seal
     assert len(texts(database_url, tmp_path)) == 500
     with protection(database_url, tmp_path) as one:
         assert one.unprotect(SITE) == 1200
@@ -79,8 +79,8 @@ def test_stored_reads_are_sealed_and_opened_again(database_url: str, tmp_path: P
     assert rows(database_url, "SELECT count(*) FROM plates WHERE plate_normalized_text >= '~'") == [(0,)]
 
 
-def test_destroyed_keys_leave_nothing_to_read(database_url: str, tmp_path: Path) -> None:
-    """Neither text nor token is of any use; what comes afterwards is sealed anew; counts go on."""
+def test_plates_sealed_with_a_destroyed_key_are_unreadable(database_url: str, tmp_path: Path) -> None:
+    """They cannot be searched either. Later reads are sealed with a new key, and counts stay exact."""
     protect(database_url, tmp_path)
     stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
     with api(database_url, tmp_path, reader=True) as calls:
@@ -88,8 +88,8 @@ def test_destroyed_keys_leave_nothing_to_read(database_url: str, tmp_path: Path)
         with protection(database_url, tmp_path) as one:
             assert one.destroy(SITE) == 1
         stored(database_url, tmp_path, plate_read("GQ 777 ZX", minute=1))
-        found = calls.get("/api/plates", plate="GQ777ZX").json()  # the same process, which had the key
-        assert [read["plate_text"] for read in found["plates"]] == ["GQ 777 ZX"]
+        answer = calls.get("/api/plates", plate="GQ777ZX").json()  # the same process, which had cached the key
+        assert [read["plate_text"] for read in answer["plates"]] == ["GQ 777 ZX"]
         listed = calls.get("/api/plates").json()
         assert [read["plate_text"] for read in listed["plates"]] == ["GQ 777 ZX", None]
         assert calls.get("/api/plates", plate="GQ7", match="prefix").json()["total"] == 1
@@ -102,8 +102,8 @@ def test_destroyed_keys_leave_nothing_to_read(database_url: str, tmp_path: Path)
     assert rows(database_url, "SELECT * FROM site_keys") == []
 
 
-def test_a_new_data_key_leaves_the_old_reads_found(database_url: str, tmp_path: Path) -> None:
-    """A plate is looked for under each of its site's keys."""
+def test_reads_are_found_after_a_new_data_key(database_url: str, tmp_path: Path) -> None:
+    """A search uses the tokens of all keys of the site."""
     protect(database_url, tmp_path)
     stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
     with protection(database_url, tmp_path) as one:
@@ -111,14 +111,14 @@ def test_a_new_data_key_leaves_the_old_reads_found(database_url: str, tmp_path: 
     stored(database_url, tmp_path, plate_read("GQ 777 ZX", minute=1))
     assert texts(database_url, tmp_path) == ["GQ 777 ZX"] * 2
     with api(database_url, tmp_path) as calls:
-        found = calls.get("/api/plates", plate="GQ777ZX").json()["plates"]
-    assert len({read["plate_token"] for read in found}) == 2
+        reads = calls.get("/api/plates", plate="GQ777ZX").json()["plates"]
+    assert len({read["plate_token"] for read in reads}) == 2
 
 
-def test_master_keys_are_changed_without_touching_a_read(
+def test_changing_the_master_key_changes_no_read(
     database_url: str, tmp_path: Path, moto_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a file to KMS: the data key is wrapped anew, the file is not needed any more, tokens stay the same."""
+    """From a file to KMS: the data key is wrapped again, the file is no longer needed, and tokens stay the same."""
     protect(database_url, tmp_path)
     stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
     before = rows(database_url, ROWS)
@@ -137,10 +137,10 @@ def test_master_keys_are_changed_without_touching_a_read(
     database.close()
 
 
-def test_a_key_that_is_out_of_reach_protects_nothing_halfway(
+def test_a_site_is_not_protected_if_its_key_is_unavailable(
     database_url: str, tmp_path: Path, cli: Callable[..., int]
 ) -> None:
-    """The site is not protected, so that nothing waits for a key that ingest cannot have either."""
+    """Otherwise its plates would stay in the queue, because ingest has no key either."""
     protect(database_url, tmp_path)
     with protection(database_url, tmp_path) as one:
         one.unprotect(SITE)
@@ -154,10 +154,10 @@ def test_a_key_that_is_out_of_reach_protects_nothing_halfway(
     assert "GQ" not in str(rows(database_url, "SELECT plate_text FROM plate_events"))
 
 
-def test_changed_and_moved_data_is_not_opened(
+def test_changed_and_moved_data_is_not_decrypted(
     database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A sealed plate put into another row stays closed, its neighbours do not; the log says which row it is."""
+    """A sealed plate in another row stays sealed, and the other rows are decrypted. The log names the row."""
     protect(database_url, tmp_path)
     stored(database_url, tmp_path, *(plate_read(f"GQ 77{number} ZX", minute=number) for number in range(3)))
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -184,8 +184,8 @@ def events_of(site_id: str, day: datetime, number: int, **fields: Any) -> list[d
     ]
 
 
-def test_each_site_forgets_in_its_own_time(database_url: str, tmp_path: Path) -> None:
-    """Plates sooner than other events, one site sooner than another; counts exact; no plate outlives its reads."""
+def test_each_site_has_its_own_retention(database_url: str, tmp_path: Path) -> None:
+    """Plates can expire before other events. Counts stay exact, and plates without reads are deleted."""
     for site_id in ("hq", "yard", "gate"):
         for days in (1, 10, 40):
             moment = NOON - timedelta(days=days)
@@ -200,15 +200,15 @@ def test_each_site_forgets_in_its_own_time(database_url: str, tmp_path: Path) ->
     maintenance = build_maintenance(
         {"DATABASE_URL": database_url}, database=(database := open_database(database_url)), clock=ManualClock(NOON)
     )
-    gone = maintenance.handle({"task": "retention"})["retention"]
-    assert gone == 6 + 3 + 6 + 6
-    left = rows(
+    deleted = maintenance.handle({"task": "retention"})["retention"]
+    assert deleted == 6 + 3 + 6 + 6
+    remaining = rows(
         database_url,
         "SELECT site_id, event_type, count(*), min(timestamp) FROM events WHERE timestamp < %s"
         " GROUP BY 1, 2 ORDER BY 1, 2",
         [NOON - timedelta(hours=1)],
     )
-    assert left == [
+    assert remaining == [
         ("gate", "anpr", 9, NOON - timedelta(days=40)),
         ("gate", "tracking", 9, NOON - timedelta(days=40, minutes=-1)),
         ("hq", "anpr", 3, NOON - timedelta(days=1)),
@@ -222,8 +222,8 @@ def test_each_site_forgets_in_its_own_time(database_url: str, tmp_path: Path) ->
     database.close()
 
 
-def test_a_limit_within_a_day_is_kept_to_the_minute(database_url: str, tmp_path: Path) -> None:
-    """And a day of more than one piece goes piece by piece, protected plates too."""
+def test_retention_is_exact_to_the_minute(database_url: str, tmp_path: Path) -> None:
+    """Also for protected plates, when the limit is within a day."""
     protect(database_url, tmp_path)
     limit = NOON - timedelta(days=1)
     reads = [plate_read(f"GQ {number} ZX", minute=(number - 3) - 24 * 60) for number in range(6)]
@@ -239,11 +239,11 @@ def test_a_limit_within_a_day_is_kept_to_the_minute(database_url: str, tmp_path:
     database.close()
 
 
-def test_the_command_line(
+def test_the_command_line_manages_keys_and_sites(
     database_url: str, tmp_path: Path, cli: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From a key file to destroyed keys, and no command prints a key or a plate."""
-    path = tmp_path / "made.key"
+    """From creating a key file to destroying keys. No command prints a key or a plate."""
+    path = tmp_path / "new.key"
     assert main(["key", "new", str(path)]) == 0
     assert path.stat().st_mode & 0o777 == 0o600
     assert main(["key", "add", str(path)]) == 0
@@ -276,8 +276,8 @@ def test_the_command_line(
         cli("protect", "no/site")
 
 
-def test_the_way_back_waits_for_sealed_plates(database_url: str, tmp_path: Path) -> None:
-    """Dropping the column would destroy the only text there is: the downgrade refuses until they are opened."""
+def test_a_downgrade_is_rejected_while_plates_are_sealed(database_url: str, tmp_path: Path) -> None:
+    """Dropping the column would destroy the only copy of the plates."""
     protect(database_url, tmp_path)
     stored(database_url, tmp_path, plate_read("GQ 777 ZX"), wire_event("motion"))
     with pytest.raises(Exception, match="open them first"):
@@ -291,8 +291,8 @@ def test_the_way_back_waits_for_sealed_plates(database_url: str, tmp_path: Path)
     assert_counts_are_exact(database_url)
 
 
-def test_a_month_that_arrives_late_takes_sealed_plates_along(database_url: str, tmp_path: Path) -> None:
-    """Events of a month without a partition move into it when it is made: with what is sealed of them."""
+def test_a_new_partition_includes_the_sealed_data_of_its_events(database_url: str, tmp_path: Path) -> None:
+    """Events in the default partition move to the partition of their month with their sealed data."""
     protect(database_url, tmp_path)
     old = wire_event("anpr", timestamp=format_utc(datetime(2020, 3, 3, tzinfo=UTC)))
     stored(database_url, tmp_path, old)
@@ -303,8 +303,8 @@ def test_a_month_that_arrives_late_takes_sealed_plates_along(database_url: str, 
     assert texts(database_url, tmp_path) == ["B 123 ABC"]
 
 
-def test_protecting_waits_for_writers_who_do_not_know(database_url: str, tmp_path: Path) -> None:
-    """A plate on its way while its site is protected is sealed with the stored ones: none slips in afterwards."""
+def test_protecting_waits_for_open_transactions(database_url: str, tmp_path: Path) -> None:
+    """A plate of a transaction that began earlier is sealed with the stored ones, and later ones are rejected."""
     insert = (
         "INSERT INTO events (event_id, site_id, device_id, camera_id, event_type, timestamp, event_data)"
         " VALUES (gen_random_uuid(), 'hq', 'd', 'c', 'anpr', now(),"
@@ -323,8 +323,8 @@ def test_protecting_waits_for_writers_who_do_not_know(database_url: str, tmp_pat
     assert "GQ" not in dump(database_url)
 
 
-def test_protecting_does_not_hold_everybody_up(database_url: str, tmp_path: Path) -> None:
-    """Behind a writer that does not end it gives up after some seconds, and says that it may be tried again."""
+def test_protecting_times_out_behind_a_long_transaction(database_url: str, tmp_path: Path) -> None:
+    """After some seconds it raises a transient error, so that other writers do not wait."""
     with psycopg.connect(database_url) as writer:
         writer.execute("SELECT pg_advisory_xact_lock_shared(8459402173)")
         with pytest.raises(TransientError):

@@ -1,4 +1,4 @@
-"""Stored reads of an earlier release: converted to today's normal form, found meanwhile, and nothing else changed."""
+"""Stored reads of an earlier release are converted to the current normal form; nothing else changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cli(database_url: str, tmp_path: Path) -> Cli:
 
 
 def row_of(read: dict[str, Any], plate: str) -> EventRow:
-    """Return the row that an earlier release made of a read, with the normal form that it computed."""
+    """Return the row that an earlier release stored for a read, with the normal form that it computed."""
     data = read["event_data"] | {"plate_normalized": plate}
     return EventRow(
         read["event_id"], read["site_id"], read["device_id"], read["camera_id"], "anpr", read["timestamp"], 1, None,
@@ -55,7 +55,7 @@ def store_earlier(url: str, *reads: tuple[dict[str, Any], str]) -> None:
 
 
 def sealed_earlier(read: dict[str, Any], plate: str, key: SiteKey) -> EventRow:
-    """Return the same of a protected site, as the earlier release sealed it."""
+    """Return the row of a read of a protected site, as the earlier release sealed it."""
     row, token = row_of(read, plate), key.token(plate)
     readable = {
         "anpr_result": {"license_plate": None, "confidence": 0.93},
@@ -96,13 +96,13 @@ def assert_counts_are_exact(url: str) -> None:
     assert rows(url, PLATE_RECOUNT) == rows(url, RECOUNT) == []
 
 
-def pattern(url: str, kind: str, text: str, most: int | None = None) -> int:
+def pattern(url: str, kind: str, text: str, max_distance: int | None = None) -> int:
     [(number,)] = rows(
         url,
         "WITH list AS (INSERT INTO watchlists (name) VALUES (%s) RETURNING watchlist_id)"
         " INSERT INTO watchlist_patterns (watchlist_id, kind, pattern, max_distance)"
         " SELECT watchlist_id, %s, %s, %s FROM list RETURNING pattern_id",
-        [f"{kind} {text}", kind, text, most],
+        [f"{kind} {text}", kind, text, max_distance],
     )
     return number
 
@@ -110,9 +110,9 @@ def pattern(url: str, kind: str, text: str, most: int | None = None) -> int:
 def test_cloud_a3_stored_reads_are_converted_by_the_migration(
     database_url: str, cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each by its text as read, counts exact; a form of the device's own stays; doubtful patterns are reported."""
+    """The form is computed from the text as read. A form of the device's own stays. Patterns to check are reported."""
     downgrade(database_url, BEFORE)
-    known = [
+    reads = [
         (CYRILLIC, DIGITS),
         (OTHER, DIGITS),
         (DIGITS, DIGITS),
@@ -120,9 +120,9 @@ def test_cloud_a3_stored_reads_are_converted_by_the_migration(
         ("Mü 1", "OWN1"),
         ("B-1", "B1"),
     ]
-    store_earlier(database_url, *((plate_read(text, minute=at), plate) for at, (text, plate) in enumerate(known)))
-    wrong = [pattern(database_url, "exact", DIGITS), pattern(database_url, "fuzzy", "12378", 1)]
-    right = [pattern(database_url, "glob", "*77"), pattern(database_url, "exact", "B1")]
+    store_earlier(database_url, *((plate_read(text, minute=at), plate) for at, (text, plate) in enumerate(reads)))
+    affected = [pattern(database_url, "exact", DIGITS), pattern(database_url, "fuzzy", "12378", 1)]
+    unaffected = [pattern(database_url, "glob", "*77"), pattern(database_url, "exact", "B1")]
     before = rows(database_url, "SELECT event_id, id, timestamp, created_at FROM events ORDER BY event_id")
     upgrade(database_url)
     assert plates(database_url) == [
@@ -135,12 +135,14 @@ def test_cloud_a3_stored_reads_are_converted_by_the_migration(
     ]
     assert rows(database_url, "SELECT event_id, id, timestamp, created_at FROM events ORDER BY event_id") == before
     assert_counts_are_exact(database_url)
-    assert [number for number, _ in rows(database_url, "SELECT * FROM plate_conversion_patterns ORDER BY 1")] == wrong
+    assert [
+        number for number, _ in rows(database_url, "SELECT * FROM plate_conversion_patterns ORDER BY 1")
+    ] == affected
     assert cli("status", PLATE_MASTER_KEY="") == 0
-    told = capsys.readouterr().out
-    for number in wrong:
-        assert f"Pattern {number} of watch-list" in told
-    assert not any(f"Pattern {number} " in told for number in right)
+    stdout = capsys.readouterr().out
+    for number in affected:
+        assert f"Pattern {number} of watch-list" in stdout
+    assert not any(f"Pattern {number} " in stdout for number in unaffected)
     stored = rows(database_url, "SELECT pattern FROM watchlist_patterns ORDER BY pattern_id")
     assert [text for (text,) in stored] == [DIGITS, "12378", "*77", "B1"]
     downgrade(database_url, BEFORE)
@@ -149,10 +151,10 @@ def test_cloud_a3_stored_reads_are_converted_by_the_migration(
     assert_counts_are_exact(database_url)
 
 
-def test_cloud_a3_what_an_earlier_release_writes_meanwhile_is_converted_by_the_command(
+def test_cloud_a3_reads_stored_during_the_roll_out_are_converted_by_the_command(
     database_url: str, cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It goes on writing while the new release is rolled out; the command may be run any number of times, keyless."""
+    """An earlier release still stores reads then. The command can be repeated and needs no key."""
     store_earlier(database_url, (plate_read(CYRILLIC), DIGITS))
     assert cli("renormalize", PLATE_MASTER_KEY="") == 0
     assert plates(database_url) == [(CYRILLIC, "A123BC77")]
@@ -161,41 +163,41 @@ def test_cloud_a3_what_an_earlier_release_writes_meanwhile_is_converted_by_the_c
     assert cli("renormalize", PLATE_MASTER_KEY="") == 0
     assert plates(database_url) == [(OTHER, "O123KK77"), (CYRILLIC, "A123BC77")]
     assert_counts_are_exact(database_url)
-    told = capsys.readouterr().out
-    assert told.count("1 reads and 0 protected reads") == 2
-    assert told.count("0 reads and 0 protected reads") == 1
+    stdout = capsys.readouterr().out
+    assert stdout.count("1 reads and 0 protected reads") == 2
+    assert stdout.count("0 reads and 0 protected reads") == 1
 
 
-def test_cloud_a3_an_interrupted_conversion_goes_on_where_it_stopped(database_url: str) -> None:
-    """Batches are transactions of their own: what was done stays done, and is not looked at again."""
+def test_cloud_a3_an_interrupted_conversion_continues_where_it_stopped(database_url: str) -> None:
+    """Each batch is a separate transaction, and completed batches are not read again."""
     reads = [(plate_read(f"Б{number}", minute=number), str(number)) for number in range(7)]
     store_earlier(database_url, *reads)
-    taken = 0
+    batches = 0
 
     class StoppedError(Exception):
         pass
 
     with psycopg.connect(database_url, autocommit=True) as connection:
-        whole = short_transactions(connection)
+        complete = short_transactions(connection)
 
-        def stopping() -> Any:
-            nonlocal taken
-            taken += 1
-            if taken == 3:
+        def interrupted() -> Any:
+            nonlocal batches
+            batches += 1
+            if batches == 3:
                 raise StoppedError
-            return whole()
+            return complete()
 
         connection.execute("UPDATE plate_conversion SET captured_at = '1900-01-01T00:00Z', id = 0, completed_at = NULL")
         with pytest.raises(StoppedError):
-            convert_unprotected_reads(stopping, at_once=2)
+            convert_unprotected_reads(interrupted, at_once=2)
         assert [plate for _, plate in plates(database_url)] == ["Б0", "Б1", "Б2", "Б3", "4", "5", "6"]
-        assert convert_unprotected_reads(whole, at_once=2) == 3
+        assert convert_unprotected_reads(complete, at_once=2) == 3
     assert [plate for _, plate in plates(database_url)] == [f"Б{number}" for number in range(7)]
     assert_counts_are_exact(database_url)
 
 
-def test_cloud_a3_a_conversion_waits_for_nobody_long(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where another transaction holds an event, it gives way and tries again; too often, and it says so."""
+def test_cloud_a3_a_conversion_does_not_wait_long_for_locks(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It retries if another transaction has locked an event, and raises a transient error after too many attempts."""
     store_earlier(database_url, (plate_read(CYRILLIC), DIGITS))
     monkeypatch.setattr(normal_form_conversion, "LOCK_TIMEOUT", "50ms")
     monkeypatch.setattr(normal_form_conversion, "_PAUSE_S", 0.05)
@@ -217,14 +219,14 @@ def test_cloud_a3_a_conversion_waits_for_nobody_long(database_url: str, monkeypa
 
 
 def test_cloud_a3_protected_reads_are_found_before_they_are_converted(database_url: str, tmp_path: Path) -> None:
-    """Under the token of the letters that were left, among others': each plate finds and deletes its own alone."""
+    """Several plates share the token of an earlier release; a search or deletion still affects only one of them."""
     protect(database_url, tmp_path)
     store_sealed(database_url, tmp_path, (CYRILLIC, DIGITS), (OTHER, DIGITS), (DIGITS, DIGITS), ("京A1", "A1"))
-    downgrade_and_up(database_url, tmp_path)
+    mark_for_conversion(database_url)
     with api(database_url, tmp_path, reader=True) as calls:
         for text in (CYRILLIC, "A123BC77", OTHER, DIGITS, "京A1"):
-            found = calls.get("/api/plates", plate=text).json()
-            assert found["total"] == 1, text
+            answer = calls.get("/api/plates", plate=text).json()
+            assert answer["total"] == 1, text
             assert calls.get("/api/events", license_plate=text, site_id=SITE).json()["total"] == 1, text
             assert calls.get(f"/api/plates/{text}").json()["total_events"] == 1, text
         [read] = calls.get("/api/plates", plate="a123bc77").json()["plates"]
@@ -238,19 +240,18 @@ def test_cloud_a3_protected_reads_are_found_before_they_are_converted(database_u
     assert_counts_are_exact(database_url)
 
 
-def downgrade_and_up(url: str, folder: Path) -> None:
-    """Mark the site as one with reads from before, as the migration does of every site that has a key."""
-    del folder
+def mark_for_conversion(url: str) -> None:
+    """Mark the sites with keys as having reads of an earlier release, as the migration does."""
     rows(url, "INSERT INTO plate_conversion_sites (site_id) SELECT DISTINCT site_id FROM site_keys RETURNING site_id")
 
 
 def test_cloud_a3_protected_reads_are_converted_by_the_command(
     database_url: str, tmp_path: Path, cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the site's key; without it the site is left and named. Afterwards tokens find them, and can be opened."""
+    """This needs the site's key. Without it the site is listed and not converted."""
     protect(database_url, tmp_path)
     store_sealed(database_url, tmp_path, (CYRILLIC, DIGITS), (OTHER, DIGITS), (DIGITS, DIGITS))
-    downgrade_and_up(database_url, tmp_path)
+    mark_for_conversion(database_url)
     [(token,)] = rows(database_url, "SELECT DISTINCT plate_normalized_text FROM plate_events")
     number = pattern(database_url, "exact", token)
     assert cli("renormalize", PLATE_MASTER_KEY="") == 1
@@ -273,8 +274,8 @@ def test_cloud_a3_protected_reads_are_converted_by_the_command(
     assert_counts_are_exact(database_url)
 
 
-def test_cloud_a3_protecting_and_opening_correct_the_normal_form(database_url: str, tmp_path: Path) -> None:
-    """Whoever seals or opens a read of an earlier release leaves it in today's form."""
+def test_cloud_a3_protecting_and_unprotecting_correct_the_normal_form(database_url: str, tmp_path: Path) -> None:
+    """Sealing or decrypting a read of an earlier release converts it to the current form."""
     store_earlier(database_url, (plate_read(CYRILLIC), DIGITS))
     protect(database_url, tmp_path)
     with api(database_url, tmp_path) as calls:
@@ -288,16 +289,16 @@ def test_cloud_a3_protecting_and_opening_correct_the_normal_form(database_url: s
     assert sorted(plate for _, plate in plates(database_url)) == ["A123BC77", "O123KK77"]
 
 
-def test_cloud_a3_fuzzy_search_knows_every_alphabet(database_url: str) -> None:
-    """Whatever the database's locale knows of letters, plates near to one in another alphabet are found."""
+def test_cloud_a3_fuzzy_search_supports_every_alphabet(database_url: str) -> None:
+    """Similar plates in another alphabet are found, also if the database's locale does not know its letters."""
     stored = ["١٢٣أبج", "١٢٣أبد", "١٢٩نسص", "京A12345", "沪A12345", "Б123ГД77", "A12345", "~AAAAAAAAAAAAAAAAAAAAAA"]
     with psycopg.connect(database_url) as connection:
         with connection.cursor().copy("COPY plates (plate_normalized_text, events) FROM STDIN") as copy:
             for plate in stored:
                 copy.write_row((plate, 1))
 
-        def near(plate: str, most: int = 1) -> list[tuple[str, float]]:
-            return [(one.plate, one.distance) for one in near_plates(connection, plate, max_distance=most)]
+        def near(plate: str, max_distance: int = 1) -> list[tuple[str, float]]:
+            return [(one.plate, one.distance) for one in near_plates(connection, plate, max_distance=max_distance)]
 
         assert near("١٢٣أبج") == [("١٢٣أبج", 0), ("١٢٣أبد", 1)]
         assert near("京A12345") == [("京A12345", 0), ("A12345", 1), ("沪A12345", 1)]

@@ -1,4 +1,4 @@
-"""Fuzzy search on a real PostgreSQL against a search that looks at every plate."""
+"""Fuzzy search on a real PostgreSQL, compared with a search over every plate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cloud_functions.plates.distance import fold
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 REPETITIVE = {"281A11C1A": "281111A", "CC8838802": "CC88882", "0C08130C8": "0C810C8"}
-"""Plates, and ones two edits away in which trigrams repeat, which are the least alike of all that must be found."""
+"""Plates, and plates two edits away with repeated trigrams: the least similar ones that must be found."""
 
 
 def _edited(chance: random.Random, plate: str, characters: str) -> str:
@@ -22,32 +22,32 @@ def _edited(chance: random.Random, plate: str, characters: str) -> str:
 
 
 def _neighbourhood(chance: random.Random) -> tuple[list[str], set[str]]:
-    """Some plates, long and short, varied and not, and a crowd of others one to three edits from each."""
-    asked, crowd = list(REPETITIVE), set(REPETITIVE.values())
+    """Return plates of different lengths and variety, and other plates that are one to three edits from them."""
+    searched, stored = list(REPETITIVE), set(REPETITIVE.values())
     for number in range(90):
         characters = ("AB1", "ABCD12", CHARACTERS)[number % 3]
         plate = "".join(chance.choice(characters) for _ in range(chance.randint(4, 9)))
-        asked.append(plate)
+        searched.append(plate)
         for _ in range(60):
             other = plate
             for _ in range(chance.randint(1, 3)):
                 other = _edited(chance, other, characters) or "A"
-            crowd.add(other)
-        crowd.add(plate[:3] + "".join(chance.choice(CHARACTERS) for _ in range(len(plate) - 5)) + plate[-2:])
-    return asked, crowd
+            stored.add(other)
+        stored.add(plate[:3] + "".join(chance.choice(CHARACTERS) for _ in range(len(plate) - 5)) + plate[-2:])
+    return searched, stored
 
 
 @pytest.mark.parametrize("max_distance", [1, 2, 4])
-def test_it_finds_what_a_look_at_every_plate_finds(database_url: str, max_distance: int) -> None:
-    """Whichever way the index is asked: the same plates, likenesses and distances, in the same order."""
-    asked, crowd = _neighbourhood(random.Random(max_distance))
+def test_fuzzy_search_agrees_with_a_search_over_every_plate(database_url: str, max_distance: int) -> None:
+    """Both query forms return the same plates, similarities and distances in the same order."""
+    searched, stored = _neighbourhood(random.Random(max_distance))
     with psycopg.connect(database_url) as connection:
         with connection.cursor().copy("COPY plates (plate_normalized_text, events) FROM STDIN") as copy:
-            for plate in crowd:
+            for plate in stored:
                 copy.write_row((plate, 1))
-        ways = set[bool]()
-        for plate in asked:
-            ways.add(query_without_prefix_trigrams(fold(plate), max_distance) is not None)
-            everything = near_protected_plates(plate, [(other, other, 1) for other in crowd], max_distance=max_distance)
-            assert near_plates(connection, plate, max_distance=max_distance) == nearest(everything), plate
-    assert ways == ({False, True} if max_distance <= 2 else {False})
+        used_forms = set[bool]()
+        for plate in searched:
+            used_forms.add(query_without_prefix_trigrams(fold(plate), max_distance) is not None)
+            expected = near_protected_plates(plate, [(other, other, 1) for other in stored], max_distance=max_distance)
+            assert near_plates(connection, plate, max_distance=max_distance) == nearest(expected), plate
+    assert used_forms == ({False, True} if max_distance <= 2 else {False})

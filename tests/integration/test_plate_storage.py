@@ -1,4 +1,4 @@
-"""``plate_events`` and what is kept beside it, on a real PostgreSQL: exact whatever happens to the events."""
+"""``plate_events`` and its rollups on a real PostgreSQL, and the functions of the plate store."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
         yield one
 
 
-def test_an_anpr_event_lands_in_every_column(ingest: IngestHarness, connection: psycopg.Connection[Any]) -> None:
-    """What the device says of plate, vehicle, picture and passage is found under its column's name."""
+def test_an_anpr_event_fills_every_column(ingest: IngestHarness, connection: psycopg.Connection[Any]) -> None:
+    """Each field of the event is stored in the column of its name."""
     event = plate_read(
         "B·AK 123",
         region="de",
@@ -99,8 +99,8 @@ def test_an_anpr_event_lands_in_every_column(ingest: IngestHarness, connection: 
     assert ingest.rows("SELECT count(*) FROM plate_events") == [(1,)]
 
 
-def test_a_repeated_event_is_one_read(ingest: IngestHarness) -> None:
-    """The queue delivers twice, alone and among new ones: stored once, counted once."""
+def test_a_repeated_event_is_stored_as_one_read(ingest: IngestHarness) -> None:
+    """The queue delivers the event repeatedly, alone and with new ones. It is stored and counted once."""
     event = plate_read("AB 123 CD", latency_ms=100.0)
     ingest.handle(batch([event]))
     ingest.handle(batch([event, plate_read("XY 9", latency_ms=300.0), event]))
@@ -129,8 +129,8 @@ STEPS = st.one_of(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEPS, min_size=1, max_size=7))
-def test_plates_equal_a_recount_after_anything(database_url: str, steps: list[tuple[str, Any]]) -> None:
-    """Inserts, repeats, deletes, retention, tidying: reads, plates, sums and distinct plates stay exact."""
+def test_plate_rollups_equal_a_recount_after_any_changes(database_url: str, steps: list[tuple[str, Any]]) -> None:
+    """Inserts, repeats, deletes, retention and tidying keep reads, plates, sums and distinct plates exact."""
     with psycopg.connect(database_url) as connection:
         connection.execute("TRUNCATE events")
     sent: list[Any] = []
@@ -138,19 +138,19 @@ def test_plates_equal_a_recount_after_anything(database_url: str, steps: list[tu
         maintenance = build_maintenance(
             {"DATABASE_URL": database_url, "RETENTION_DAYS": "10"}, database=ingest.database, clock=ManualClock(NOON)
         )
-        for kind, what in steps:
+        for kind, argument in steps:
             if kind in ("insert", "again"):
-                sent = what or sent
+                sent = argument or sent
                 assert failures(ingest.handle(batch(sent))) == []
             elif kind == "delete":
                 with psycopg.connect(database_url) as connection:
-                    connection.execute(f"DELETE FROM events WHERE {what}".encode())
+                    connection.execute(f"DELETE FROM events WHERE {argument}".encode())
             else:
                 maintenance.handle({"task": "tidy" if kind == "tidy" else "retention"})
             assert rows(database_url, PLATE_RECOUNT) == []
 
 
-def test_writers_side_by_side_neither_deadlock_nor_miscount(database_url: str) -> None:
+def test_concurrent_writers_do_not_deadlock_or_miscount(database_url: str) -> None:
     """Several environments write the same few plates and cameras in different orders, and one deletes."""
 
     def write(seed: int) -> None:
@@ -171,8 +171,8 @@ def test_writers_side_by_side_neither_deadlock_nor_miscount(database_url: str) -
     assert rows(database_url, RECOUNT) == []
 
 
-def test_retention_takes_plates_with_their_month(database_url: str) -> None:
-    """A plate is personal data: what expires with its month is nowhere left, however many pieces it takes."""
+def test_retention_deletes_plates_with_their_month(database_url: str) -> None:
+    """No table contains a plate after its last read has expired."""
     later = ManualClock(datetime(2027, 1, 20, tzinfo=UTC))
     with open_ingest(database_url, clock=later) as ingest:
         ingest.handle(batch([plate_read("OLD 1"), plate_read("OLD 2"), plate_read("NEW 1", minute=60 * 24 * 40)]))
@@ -184,8 +184,8 @@ def test_retention_takes_plates_with_their_month(database_url: str) -> None:
         assert ingest.rows(PLATE_RECOUNT) == []
 
 
-def test_events_from_before_the_migration_are_taken_over(database_url: str) -> None:
-    """An installation that ran without plates finds the old ones searchable."""
+def test_the_migration_adds_the_reads_of_stored_events(database_url: str) -> None:
+    """Plates that were stored before the migration can be searched after it."""
     with open_ingest(database_url) as ingest:
         ingest.handle(batch([plate_read("AB 1", latency_ms=5.0), wire_event(), plate_read("AB 2")]))
     downgrade(database_url, "0002")
@@ -194,8 +194,8 @@ def test_events_from_before_the_migration_are_taken_over(database_url: str) -> N
     assert rows(database_url, "SELECT count(*) FROM plate_events") == [(2,)]
 
 
-def test_the_views(ingest: IngestHarness) -> None:
-    """Statistics of nothing are zeros and nulls; the recent ones are those of the last day, newest first."""
+def test_the_views_show_statistics_and_recent_reads(ingest: IngestHarness) -> None:
+    """Statistics without reads are zeros and nulls. Recent reads are those of the last day, newest first."""
     assert ingest.rows("SELECT * FROM plate_events_stats") == [(0, 0, 0, None, None)]
     now = datetime.now(UTC)
     old, new, newest = (now - timedelta(hours=hours) for hours in (25, 2, 1))
@@ -217,8 +217,8 @@ def _new(text: str, **fields: Any) -> NewPlate:
     )
 
 
-def test_storing_and_finding_by_hand(connection: psycopg.Connection[Any], database_url: str) -> None:
-    """The storage functions: what is stored is found by id, plate and camera, newest first, by limit and offset."""
+def test_the_plate_store_stores_and_finds_reads(connection: psycopg.Connection[Any], database_url: str) -> None:
+    """By id, plate and camera, newest first, with limit and offset."""
     first = _new("ab-123 cd", latency_ms=10.0, vehicle_image_key="camera-1/1.jpg", host="box", roi="gate")
     number = insert_event(connection, first)
     assert number is not None
@@ -248,7 +248,7 @@ def test_storing_and_finding_by_hand(connection: psycopg.Connection[Any], databa
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"camera_id": "a/b"},
         {"confidence": 1.5},
@@ -258,16 +258,18 @@ def test_storing_and_finding_by_hand(connection: psycopg.Connection[Any], databa
         {"roi": "a\x00b"},
     ],
 )
-def test_what_breaks_the_contract_is_not_stored(connection: psycopg.Connection[Any], wrong: dict[str, Any]) -> None:
-    """A caller that is not a device is held to the same contract, and nothing of its batch is stored."""
+def test_a_read_that_violates_the_contract_is_not_stored(
+    connection: psycopg.Connection[Any], invalid: dict[str, Any]
+) -> None:
+    """The plate store checks the same contract as ingest, and stores no read of the batch."""
     with pytest.raises(ContractError):
         insert_batch(
             connection,
             [
                 _new("AB 1"),
                 _new(
-                    **{"text": wrong.get("plate_text", "AB 1")}
-                    | {key: value for key, value in wrong.items() if key != "plate_text"}
+                    **{"text": invalid.get("plate_text", "AB 1")}
+                    | {key: value for key, value in invalid.items() if key != "plate_text"}
                 ),
             ],
         )

@@ -71,10 +71,10 @@ def _published_matches(ingest: IngestHarness, *reads: dict[str, Any]) -> list[di
 
 def test_watchlists_are_created_changed_and_deleted(api: ApiCalls) -> None:
     """Names are unique, and a missing watch-list is a 404."""
-    made = api.post(PATH, {"name": "stolen", "description": "by the police"})
-    WatchlistResponse.model_validate(made.json())
-    number = made.json()["watchlist_id"]
-    assert api.get(f"{PATH}/{number}").json() == made.json()
+    created = api.post(PATH, {"name": "stolen", "description": "by the police"})
+    WatchlistResponse.model_validate(created.json())
+    number = created.json()["watchlist_id"]
+    assert api.get(f"{PATH}/{number}").json() == created.json()
     assert api.post(PATH, {"name": "stolen"}).json()["type"] == "urn:vedette:problem:name-taken"
     other = _create_watchlist(api, "staff")
     listed = api.get(PATH).json()
@@ -225,8 +225,8 @@ def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: IngestHarness) -> 
         {"kind": "fuzzy", "pattern": "A8123CD", "max_distance": 1},
     )
     [match] = _published_matches(ingest, plate_read("AB 123 CD"))
-    found = match["event_data"]["watchlist_matches"]
-    assert [(one["kind"], one["distance"]) for one in found] == [
+    matches = match["event_data"]["watchlist_matches"]
+    assert [(one["kind"], one["distance"]) for one in matches] == [
         ("exact", None), ("glob", None), ("regex", None), ("fuzzy", 0.25)
     ]  # fmt: skip
     [match] = _published_matches(ingest, plate_read("XY 999"))

@@ -258,6 +258,11 @@ def stored_event(event_type: str = "motion", **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+def events_each_minute(count: int = 30, **fields: Any) -> list[dict[str, Any]]:
+    """Return rows of ``events`` that are a minute apart, beginning at noon."""
+    return [stored_event(timestamp=NOON + timedelta(minutes=number), **fields) for number in range(count)]
+
+
 def store(url: str, events: Iterable[dict[str, Any]]) -> list[int]:
     """Insert rows and return their ids in order."""
     rows = list(events)

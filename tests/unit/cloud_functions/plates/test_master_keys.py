@@ -95,7 +95,7 @@ def test_a_key_file_that_others_can_read_is_rejected(path: Path) -> None:
     ],
 )
 def test_an_invalid_key_file_is_named_but_not_quoted(path: Path, text: str, message: str) -> None:
-    """The text of the file may contain most of a key."""
+    """The text of the file may contain a part of a key."""
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match=message) as raised:
         FileMasterKeys(path).wrap(b"k" * 32, "hq")

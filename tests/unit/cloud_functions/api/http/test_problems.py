@@ -85,7 +85,7 @@ def test_the_text_of_a_transient_error_is_only_logged(caplog: pytest.LogCaptureF
 
 def test_a_problem_keeps_its_status_type_detail_and_headers() -> None:
     """A route chooses all parts of a ``Problem``."""
-    answer = _answer_to(Problem(409, "in-use", "Somebody uses it.", headers={"Retry-After": "7"}))
+    answer = _answer_to(Problem(409, "in-use", "It is in use.", headers={"Retry-After": "7"}))
     assert (answer.status, answer.headers["retry-after"]) == (409, "7")
     assert answer.json()["type"] == "urn:vedette:problem:in-use"
     assert answer.json()["title"] == "Conflict"

@@ -29,13 +29,13 @@ def _routes() -> list[tuple[str, str]]:
     handler, dependencies = lambda_api()
     app = create_app(dependencies=dependencies)
     handler.close()
-    found = [
+    routes = [
         (method, context.path)
         for context in iter_route_contexts(app.routes)
         for method in sorted(getattr(context, "methods", None) or ())
     ]
     dependencies.close()
-    return found
+    return routes
 
 
 ROUTES = _routes()
@@ -115,9 +115,9 @@ def test_cloud_b1_a_repeated_key_in_a_body_is_rejected(api: ApiCalls, method: st
 def test_cloud_c7_head_works_wherever_get_does(api: ApiCalls, method: str, path: str) -> None:
     """HEAD returns the status and headers of GET without a body."""
     place = filled_path(path, name="favicon.png")
-    wanted, answer = api.call(method, place), api.call("HEAD", place)
-    assert (answer.status, answer.body) == (wanted.status, b"")
-    assert answer.headers.get("content-type") == wanted.headers.get("content-type")
+    expected, answer = api.call(method, place), api.call("HEAD", place)
+    assert (answer.status, answer.body) == (expected.status, b"")
+    assert answer.headers.get("content-type") == expected.headers.get("content-type")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_cloud_c7_a_static_path_is_not_a_placeholder_value(api: ApiCalls, path: 
 
 def test_cloud_c7_only_complete_static_paths_take_precedence(api: ApiCalls) -> None:
     """A part of a static path is a valid placeholder value, also behind a stage."""
-    assert api.get("/api/plates/recent").status == 503  # a plate, and there is no database here
+    assert api.get("/api/plates/recent").status == 503  # a plate; the application has no database
     assert api.get("/api/events/Recent").status == 422
 
 
