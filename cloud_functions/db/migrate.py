@@ -43,7 +43,7 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
 
     Raises:
         TransientError: the database cannot be reached, or a lock was held for too long (the text names the session).
-        ConfigurationError: the database belongs to a newer release or another application, or a privilege is missing.
+        ConfigurationError: the database is of a newer release or another application, or a privilege is missing.
     """
     with _plain_errors():
         known = _revisions()
@@ -56,12 +56,12 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
                     f"the database contains tables that Vedette did not create: {', '.join(tables)}; use an empty"
                     " database, or one whose search_path begins with an empty schema"
                 )
-        for step in known[_place(known, current) : _place(known, _resolve(revision))]:
+        for step in known[_position(known, current) : _position(known, _resolve(revision))]:
             try:
                 _run(command.upgrade, url, step, wait_s=wait_s)
             except CommandError:
                 # Between two steps, or when a migration commits in between (0008), another process may finish first.
-                if _place(known, current_revision(url)) < _place(known, step):
+                if _position(known, current_revision(url)) < _position(known, step):
                     raise
 
 
@@ -73,13 +73,13 @@ def downgrade(url: str, revision: str, *, wait_s: float = WAIT_S) -> None:
     with _plain_errors():
         known = _revisions()
         current = _known_revision(url, known)
-        first, last = _place(known, _resolve(revision)), _place(known, current)
-        for place in range(last - 1, first - 1, -1):
+        first, last = _position(known, _resolve(revision)), _position(known, current)
+        for position in range(last - 1, first - 1, -1):
             try:
-                _run(command.downgrade, url, known[place - 1] if place else "base", wait_s=wait_s)
+                _run(command.downgrade, url, known[position - 1] if position else "base", wait_s=wait_s)
             except CommandError:
                 # Between two steps another process may have downgraded the database further.
-                if _place(known, current_revision(url)) > place:
+                if _position(known, current_revision(url)) > position:
                     raise
 
 
@@ -122,7 +122,7 @@ def _resolve(revision: str) -> str | None:
     return None if step is None else step.revision
 
 
-def _place(known: list[str], revision: str | None) -> int:
+def _position(known: list[str], revision: str | None) -> int:
     """Return the number of migrations from an empty database to ``revision``."""
     return 0 if revision is None else known.index(revision) + 1
 

@@ -24,23 +24,21 @@ _ACTIVE: Final = """
 SELECT pattern_id FROM watchlist_patterns JOIN watchlists USING (watchlist_id)
 WHERE enabled AND (expires_at IS NULL OR expires_at > now())
 """
-
-
 _ADD: Final = """
 INSERT INTO watchlist_patterns (watchlist_id, kind, pattern, max_distance, reason, expires_at)
 SELECT %s, unnest(%s::text[]), unnest(%s::text[]), unnest(%s::int[]), unnest(%s::text[]), unnest(%s::timestamptz[])
 ON CONFLICT DO NOTHING
 """
 # The expressions are those of the unique index, so that each pattern needs one index lookup.
-_HELD: Final = """
+_MATCHING: Final = """
 SELECT p.pattern_id, p.watchlist_id, p.kind, p.pattern, p.max_distance, p.reason, p.expires_at
 FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::timestamptz[]) WITH ORDINALITY
-     AS given (kind, pattern, max_distance, reason, expires_at, place)
+     AS given (kind, pattern, max_distance, reason, expires_at, position)
 JOIN watchlist_patterns AS p ON p.watchlist_id = %s AND p.kind = given.kind AND p.pattern = given.pattern
  AND COALESCE(p.max_distance, -1) = COALESCE(given.max_distance, -1)
  AND md5(COALESCE(p.reason, '')) = md5(COALESCE(given.reason, ''))
  AND COALESCE(p.expires_at, 'infinity') = COALESCE(given.expires_at, 'infinity')
-ORDER BY place
+ORDER BY position
 """
 
 
@@ -99,15 +97,15 @@ def create_watchlist(connection: Connection, *, name: str, description: str | No
     """Create a watch-list without patterns; raise NameTakenError if the name is in use."""
     statement = "INSERT INTO watchlists (name, description, enabled) VALUES (%s, %s, %s) RETURNING watchlist_id"
     number = _execute_with_unique_name(connection, statement, [name, description, enabled])
-    found = None if number is None else find_watchlist(connection, number)
-    assert found is not None  # noqa: S101 - created in this transaction
-    return found
+    watchlist = None if number is None else find_watchlist(connection, number)
+    assert watchlist is not None  # noqa: S101 - created in this transaction
+    return watchlist
 
 
 def change_watchlist(
     connection: Connection, watchlist_id: int, *, name: str, description: str | None, enabled: bool
 ) -> Watchlist | None:
-    """Rename, describe, switch on or off; return it as it is now, None where there is none of this number."""
+    """Replace a watch-list's name, description and ``enabled``; return it, or None if it does not exist."""
     statement = (
         "UPDATE watchlists SET name = %s, description = %s, enabled = %s, updated_at = now() WHERE watchlist_id = %s"
         " RETURNING watchlist_id"
@@ -132,8 +130,8 @@ def add_patterns(connection: Connection, watchlist_id: int, patterns: Sequence[N
         return None
     columns = [list(column) for column in zip(*patterns, strict=True)]
     added = connection.execute(_ADD, [watchlist_id, *columns]).rowcount
-    held = [WatchPattern(*row) for row in connection.execute(_HELD, [*columns, watchlist_id])]
-    return AddedPatterns(held, added)
+    stored = [WatchPattern(*row) for row in connection.execute(_MATCHING, [*columns, watchlist_id])]
+    return AddedPatterns(stored, added)
 
 
 def list_patterns(connection: Connection, watchlist_id: int, *, limit: int, offset: int = 0) -> list[WatchPattern]:

@@ -101,7 +101,7 @@ def _key(options: Options, tools: Tools) -> None:
 def _status(options: Options, tools: Tools) -> None:
     del options
     with tools.database.transaction() as connection:
-        sites, keys, waiting = list_sites(connection), list_keys(connection), sites_to_convert(connection)
+        sites, keys, unconverted = list_sites(connection), list_keys(connection), sites_to_convert(connection)
     if not sites:
         print("No site has its own settings; no plate is protected.")
     for site in sites:
@@ -112,7 +112,7 @@ def _status(options: Options, tools: Tools) -> None:
         for key in keys:
             if key.site_id == site.site_id:
                 print(f"  key {key.key_id} under {key.key.wrapped_by}, wrapped {key.wrapped_at:%Y-%m-%d}")
-        if site.site_id in waiting:
+        if site.site_id in unconverted:
             print("  protected reads from an earlier release are not converted yet: run vedette-plates renormalize")
     _report_patterns(tools)
 
@@ -128,7 +128,7 @@ def _protect(options: Options, tools: Tools) -> None:
 
 def _unprotect(options: Options, tools: Tools) -> None:
     opened = tools.protection.unprotect(options.site)
-    print(f"The plates of site {options.site} are not protected any more; {opened} stored reads were opened.")
+    print(f"The plates of site {options.site} are no longer protected; {opened} stored reads were decrypted.")
 
 
 def _retention(options: Options, tools: Tools) -> None:
@@ -168,14 +168,14 @@ def _open_letter(options: Options, tools: Tools) -> None:
 
 def _renormalize(options: Options, tools: Tools) -> None:
     del options
-    done = renormalize(tools.database, tools.vault)
-    converted = f"{done.unprotected_reads} reads and {done.protected_reads} protected reads"
+    result = renormalize(tools.database, tools.vault)
+    converted = f"{result.unprotected_reads} reads and {result.protected_reads} protected reads"
     print(f"{converted} were converted to the current normal form.")
     _report_patterns(tools)
-    if done.sites_left:
+    if result.sites_left:
         raise ConfigurationError(
             f"the protected reads of these sites were not converted, because their keys are unavailable:"
-            f" {', '.join(done.sites_left)}"
+            f" {', '.join(result.sites_left)}"
         )
 
 

@@ -105,8 +105,8 @@ def insert_batch(
 
 def get_event_by_id(connection: Connection, event_id: UUID) -> PlateEvent | None:
     """Return the read of the event with this ``event_id``, or None."""
-    found = _select(connection, sql.SQL("event_id = %(event_id)s"), {"event_id": event_id}, limit=1, offset=0)
-    return found[0] if found else None
+    reads = _select(connection, sql.SQL("event_id = %(event_id)s"), {"event_id": event_id}, limit=1, offset=0)
+    return reads[0] if reads else None
 
 
 def get_events_by_plate(
@@ -138,8 +138,8 @@ def get_events_by_camera(
         "camera_id = %(camera_id)s AND captured_at >= COALESCE(%(start)s, '-infinity'::timestamptz)"
         " AND captured_at < COALESCE(%(end)s, 'infinity'::timestamptz)"
     )
-    wanted = {"camera_id": camera_id, "start": start, "end": end}
-    return _select(connection, condition, wanted, limit=limit, offset=offset)
+    parameters = {"camera_id": camera_id, "start": start, "end": end}
+    return _select(connection, condition, parameters, limit=limit, offset=offset)
 
 
 def get_recent_events(connection: Connection, *, limit: int = 100, offset: int = 0) -> list[PlateEvent]:

@@ -56,16 +56,16 @@ def renormalize(database: Database, vault: PlateVault) -> Renormalized:
     with transaction() as connection:
         restart_conversion(connection)
         sites = sorted(sites_to_convert(connection))
-    unprotected_reads, protected_reads, left = convert_unprotected_reads(transaction), 0, list[str]()
+    unprotected_reads, protected_reads, unavailable = convert_unprotected_reads(transaction), 0, list[str]()
     for site_id in sites:
         try:
             protected_reads += convert_protected_reads(transaction, site_id, vault)
         except (ConfigurationError, PermanentError) as error:
             log.warning("the protected plates of site %s are not converted: %s", site_id, error)
-            left.append(site_id)
+            unavailable.append(site_id)
     with transaction() as connection:
         purge_unread_plates(connection)
-    return Renormalized(unprotected_reads, protected_reads, tuple(left))
+    return Renormalized(unprotected_reads, protected_reads, tuple(unavailable))
 
 
 def convert_protected_reads(transaction: Transaction, site_id: str, vault: PlateVault, *, at_once: int = 1000) -> int:

@@ -61,9 +61,6 @@ IN_TEXT_TOO: Final = (
 
 _VERSIONS: Final = "cloud_functions/db/migrations/versions/"
 ALLOWED: Final[dict[tuple[str, str], str]] = {
-    (f"{_VERSIONS}r0003_plates.py", "tell"): "the SQL of a released migration",
-    (f"{_VERSIONS}r0003_plates.py", "tells"): "the SQL of a released migration",
-    (f"{_VERSIONS}r0004_watchlists.py", "whoever"): "the SQL of a released migration",
     (f"{_VERSIONS}r0006_protected_plates.py", "whoever"): "the SQL of a released migration",
     ("tests/benchmarks/mot/scenes.py", "arrivals"): "the rate of a Poisson process",
     ("tests/support/certificates.py", "agreement"): "key agreement, a key usage of X.509",

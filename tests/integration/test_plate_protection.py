@@ -265,7 +265,7 @@ def test_the_command_line_manages_keys_and_sites(
     assert "1 stored reads were sealed" in out
     assert "hq: plates protected; keeps plates for 30 days, events for the deployment's default" in out
     assert "no plate is protected" in out
-    assert "1 stored reads were opened" in out
+    assert "1 stored reads were decrypted" in out
     assert "2 keys of site hq are destroyed" in out
     assert "confirm with --yes" in err
     assert "PLATE_MASTER_KEY must be" in err

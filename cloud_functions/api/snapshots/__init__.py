@@ -1,1 +1,1 @@
-"""Snapshots of events. Imports ``events``, because a snapshot belongs to an event."""
+"""Snapshots of events. Imports ``events``, because every snapshot is of an event."""

@@ -22,7 +22,7 @@ class DueResend(NamedTuple):
     ranges: list[Range]
 
 
-# SKIP LOCKED: a gap that another session requests or fills is left to it.
+# SKIP LOCKED: skip gaps that another session is requesting or filling.
 _CLAIM: Final = """
 WITH due AS (
     SELECT gap_id FROM sequence_gaps
@@ -41,7 +41,7 @@ RETURNING gap.site_id, gap.device_id, gap.sequence_epoch,
 """
 
 # Only devices seen recently can reply; the others are handled when they reconnect.
-_AWAKE: Final = """
+_REACHABLE: Final = """
 SELECT DISTINCT gap.device_id FROM sequence_gaps AS gap JOIN devices USING (device_id)
 WHERE gap.state = 'open' AND gap.next_request_at <= now() AND devices.last_seen_at > now() - interval '5 minutes'
 ORDER BY 1 LIMIT %s
@@ -68,18 +68,18 @@ def claim_due_gaps(
         "first_retry_s": settings.first_retry_s,
         "longest_retry_s": settings.longest_retry_s,
     }
-    found: dict[tuple[str, str, str], list[Range]] = {}
+    due: dict[tuple[str, str, str], list[Range]] = {}
     for site_id, device_id, epoch, firsts, lasts in connection.execute(_CLAIM, parameters):
-        found.setdefault((site_id, device_id, epoch), []).extend(zip(firsts, lasts, strict=True))
+        due.setdefault((site_id, device_id, epoch), []).extend(zip(firsts, lasts, strict=True))
     return [
-        DueResend(*key, ranges=_portion(sorted(ranges), settings.sequences_per_request))
-        for key, ranges in sorted(found.items())
+        DueResend(*key, ranges=_first_numbers(sorted(ranges), settings.sequences_per_request))
+        for key, ranges in sorted(due.items())
     ]
 
 
 def reachable_devices_with_due_gaps(connection: Connection, *, limit: int = 1000) -> list[str]:
     """Return the devices that have a due gap and were seen in the last five minutes."""
-    return [device_id for (device_id,) in connection.execute(_AWAKE, [limit])]
+    return [device_id for (device_id,) in connection.execute(_REACHABLE, [limit])]
 
 
 def give_up_old_gaps(connection: Connection, settings: GapSettings, *, limit: int = 1000) -> int:
@@ -87,12 +87,13 @@ def give_up_old_gaps(connection: Connection, settings: GapSettings, *, limit: in
     return connection.execute(_GIVE_UP, [settings.give_up_after_s, limit]).rowcount
 
 
-def _portion(ranges: list[Range], most: int) -> list[Range]:
-    portion: list[Range] = []
+def _first_numbers(ranges: list[Range], limit: int) -> list[Range]:
+    """Return the first ``limit`` numbers of the ranges, as at most ``MAX_RESEND_RANGES`` ranges."""
+    chosen: list[Range] = []
     for first, last in ranges[:MAX_RESEND_RANGES]:
-        if most <= 0:
+        if limit <= 0:
             break
-        last = min(last, first + most - 1)  # noqa: PLW2901
-        portion.append((first, last))
-        most -= last - first + 1
-    return portion
+        last = min(last, first + limit - 1)  # noqa: PLW2901
+        chosen.append((first, last))
+        limit -= last - first + 1
+    return chosen

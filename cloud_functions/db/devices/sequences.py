@@ -56,12 +56,12 @@ def to_ranges(sequences: Iterable[int]) -> list[Range]:
 
 def missing_ranges(ranges: Sequence[Range], *, above: int) -> list[Range]:
     """Return the ranges that are missing between ``above`` and the end of ``ranges``."""
-    holes: list[Range] = []
+    missing: list[Range] = []
     for first, last in ranges:
         if first > above + 1:
-            holes.append((above + 1, first - 1))
+            missing.append((above + 1, first - 1))
         above = max(above, last)
-    return holes
+    return missing
 
 
 _ADVANCE: Final = """
@@ -79,7 +79,7 @@ INSERT INTO sequence_gaps (device_id, sequence_epoch, site_id, first_sequence, l
 SELECT device_id, epoch, site_id, first, last, int8multirange(int8range(first, last, '[]')),
        now() + make_interval(secs => %b::float8)
 FROM unnest(%b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[])
-    AS hole (device_id, epoch, site_id, first, last)
+    AS gap (device_id, epoch, site_id, first, last)
 """
 
 # A gap that closes before its first request was two batches out of order: its row is deleted.
@@ -142,10 +142,10 @@ def record_sequences(
         before[OutboxKey(device_id, epoch)] = previous
         if is_due:
             due.add(device_id)
-    holes = [
-        (*outbox, value.site_id, *hole)
+    missing = [
+        (*outbox, value.site_id, *gap)
         for outbox, value in zip(outboxes, values, strict=True)
-        for hole in missing_ranges(value.ranges, above=before[outbox])
+        for gap in missing_ranges(value.ranges, above=before[outbox])
     ]
     late = [
         (*outbox, _multirange(value.ranges))
@@ -156,8 +156,8 @@ def record_sequences(
         columns = _columns(late)
         connection.execute(_FORGET, columns)
         connection.execute(_FILL, [settings.first_retry_s, *columns])
-    if holes:
-        connection.execute(_OPEN, [settings.grace_s, *_columns(holes)])
+    if missing:
+        connection.execute(_OPEN, [settings.grace_s, *_columns(missing)])
     return sorted(due)
 
 
@@ -168,8 +168,8 @@ def record_highest_sequence(
     row = connection.execute(_ADVANCE, [[outbox.device_id], [outbox.sequence_epoch], [site_id], [highest]]).fetchone()
     previous = row[2] if row else highest
     if highest > previous:
-        hole = (*outbox, site_id, previous + 1, highest)
-        connection.execute(_OPEN, [settings.grace_s, *_columns([hole])])
+        gap = (*outbox, site_id, previous + 1, highest)
+        connection.execute(_OPEN, [settings.grace_s, *_columns([gap])])
 
 
 def mark_lost(connection: Connection, outbox: OutboxKey, ranges: Sequence[Range]) -> int:

@@ -90,9 +90,9 @@ def unreferenced_snapshots(connection: Connection, deleted: list[DeletedEvent]) 
     shown = {SnapshotPath(event.device_id, event.path): event for event in deleted if event.path is not None}
     if not shown:
         return []
-    places = [(picture, event.camera_id, event.timestamp) for picture, event in shown.items()]
-    places += [(picture, *place) for picture in shown if (place := parse_snapshot_key(picture.path)) is not None]
-    times = [at for _, _, at in places]
+    candidates = [(snapshot, event.camera_id, event.timestamp) for snapshot, event in shown.items()]
+    candidates += [(snapshot, *key) for snapshot in shown if (key := parse_snapshot_key(snapshot.path)) is not None]
+    times = [at for _, _, at in candidates]
     rows = connection.execute(
         """
         SELECT DISTINCT events.device_id, events.snapshot_path
@@ -103,20 +103,20 @@ def unreferenced_snapshots(connection: Connection, deleted: list[DeletedEvent]) 
         WHERE events."timestamp" BETWEEN %(first)s AND %(last)s
         """,
         {
-            "devices": [picture.device_id for picture, _, _ in places],
-            "cameras": [camera_id for _, camera_id, _ in places],
+            "devices": [snapshot.device_id for snapshot, _, _ in candidates],
+            "cameras": [camera_id for _, camera_id, _ in candidates],
             "times": times,
-            "paths": [picture.path for picture, _, _ in places],
+            "paths": [snapshot.path for snapshot, _, _ in candidates],
             "first": min(times),
             "last": max(times),
         },
     )
-    left = shown.keys() - {SnapshotPath(*row) for row in rows}
-    return sorted(left - _shown_by_unusual_events(connection, left))
+    unshown = shown.keys() - {SnapshotPath(*row) for row in rows}
+    return sorted(unshown - _shown_by_unusual_events(connection, unshown))
 
 
-def _shown_by_unusual_events(connection: Connection, pictures: Collection[SnapshotPath]) -> set[SnapshotPath]:
-    if not pictures:
+def _shown_by_unusual_events(connection: Connection, snapshots: Collection[SnapshotPath]) -> set[SnapshotPath]:
+    if not snapshots:
         return set()
     rows = connection.execute(
         """
@@ -125,6 +125,6 @@ def _shown_by_unusual_events(connection: Connection, pictures: Collection[Snapsh
         JOIN event_odd_times AS odd ON odd.snapshot_path = shown.path AND odd.device_id = shown.device_id
         JOIN events ON events.event_id = odd.event_id AND events."timestamp" = odd."timestamp"
         """,
-        [[picture.device_id for picture in pictures], [picture.path for picture in pictures]],
+        [[snapshot.device_id for snapshot in snapshots], [snapshot.path for snapshot in snapshots]],
     )
     return {SnapshotPath(*row) for row in rows}

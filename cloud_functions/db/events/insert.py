@@ -20,7 +20,7 @@ from cloud_functions.db.types import Connection
 _NULL: Final = "\\N"
 _BYTES: Final = r"\\x"
 _ROWS_A_WRITE: Final = 64
-"""Rows per write. Fewer cost more per row; more keep the database waiting."""
+"""Rows per write. A smaller number costs more per row; a larger one delays the start of the database's work."""
 _DEADLOCKS: Final = 5
 """Deadlocks after which a batch fails and the queue delivers it again; PostgreSQL detects each after a second."""
 
@@ -66,8 +66,8 @@ _STORED: Final = (
     "SELECT "
     + FLAT_EVENT_COLUMNS
     + """
-FROM unnest(%b::text[], %b::text[]) AS wanted (wanted_id, wanted_time)
-JOIN events ON event_id = wanted_id::uuid AND "timestamp" = wanted_time::timestamptz
+FROM unnest(%b::text[], %b::text[]) AS given (given_id, given_time)
+JOIN events ON event_id = given_id::uuid AND "timestamp" = given_time::timestamptz
 """
 )
 
@@ -97,10 +97,10 @@ def _recording(rows: Iterable[EventRow], consumed: list[EventRow]) -> Iterator[E
         yield row
 
 
-def _copy(connection: Connection, rows: Iterator[EventRow], most: int) -> dict[str, tuple[int, datetime]]:
+def _copy(connection: Connection, rows: Iterator[EventRow], at_most: int) -> dict[str, tuple[int, datetime]]:
     new: dict[str, tuple[int, datetime]] = {}
     with connection.cursor() as cursor:
-        [(created_at, numbers)] = cursor.execute(_IDS, [most], binary=True)
+        [(created_at, numbers)] = cursor.execute(_IDS, [at_most], binary=True)
         numbered = zip(numbers, rows, strict=False)
         with cursor.copy(_COPY) as copy:
             while part := list(islice(numbered, _ROWS_A_WRITE)):
@@ -142,5 +142,5 @@ def _insert(connection: Connection, rows: Sequence[EventRow]) -> dict[str, tuple
 
 def stored_events(connection: Connection, keys: Mapping[str, str]) -> dict[str, FlatEvent]:
     """Return the stored events among ``keys`` (timestamp by event_id), by event_id."""
-    found = connection.execute(_STORED, [list(keys), list(keys.values())])
-    return {event.event_id: event for event in map(FlatEvent.from_row, found)}
+    rows = connection.execute(_STORED, [list(keys), list(keys.values())])
+    return {event.event_id: event for event in map(FlatEvent.from_row, rows)}

@@ -40,7 +40,7 @@ def stored_bytes(text: str) -> int:
     """Return an upper bound, close to the exact size, of the bytes of compact JSON as PostgreSQL prints it."""
     size = len(text.encode()) + text.count(",") + text.count(":")
     if "e" in text or "E" in text:
-        size += sum(abs(int(found[1])) + 2 for found in _EXPONENTS.finditer(text) if found[1])
+        size += sum(abs(int(match[1])) + 2 for match in _EXPONENTS.finditer(text) if match[1])
     return size
 
 
@@ -49,10 +49,10 @@ def short_numbers(text: str) -> str:
     return text if len(text) <= SHORTEN_ABOVE_CHARS else _LONG_NUMBERS.sub(_shortened, text)
 
 
-def _shortened(found: re.Match[str]) -> str:
-    number: str | None = found[1]
+def _shortened(match: re.Match[str]) -> str:
+    number: str | None = match[1]
     if number is None:
-        return found[0]  # a string
+        return match[0]  # a string
     sign = "-" if number[0] == "-" else ""
     whole, _, fraction = number.removeprefix("-").partition(".")
     digits = (whole + fraction).lstrip("0")

@@ -1,1 +1,1 @@
-"""Bookkeeping of maintenance: tasks that failed, rows that nobody needs."""
+"""Maintenance: retries of failed tasks, deletion of obsolete rows."""

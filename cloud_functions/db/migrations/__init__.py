@@ -1,1 +1,1 @@
-"""Alembic migrations of the event store: plain SQL, each with its way back. Run by ``cloud_functions.db.migrate``."""
+"""Alembic migrations of the event store: plain SQL, each with a downgrade. Run by ``cloud_functions.db.migrate``."""

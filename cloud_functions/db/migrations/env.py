@@ -1,11 +1,11 @@
-"""Alembic's entry point: one transaction, under the lock that keeps two deployments from migrating at once.
+"""Alembic's entry point: one transaction, under a lock that prevents two deployments from migrating at the same time.
 
-The lock belongs to the transaction, not to the session, so behind a pooler it is never left with a server connection
-that somebody else gets next. ``cloud_functions.db.migrate`` asks for one revision at a time; so each migration is a
-transaction of its own, and a process that waited sees what the previous one has done.
+The lock is bound to the transaction, not to the session, so that a pooler cannot pass a server connection with the lock
+to another client. ``cloud_functions.db.migrate`` requests one revision at a time. Each migration is therefore a
+separate transaction, and a process that has waited sees the result of the previous one.
 
-The connection string comes from there (or from ``DATABASE_URL`` where Alembic is run by hand) and is given to psycopg
-as it is, so that migrations connect exactly as the functions do.
+The connection string comes from ``cloud_functions.db.migrate``, or from ``DATABASE_URL`` if Alembic is run directly.
+psycopg receives it unchanged, so that migrations connect in the same way as the functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs a migration's SQL as it is written: no bind parameters, so ``%`` and ``:`` mean themselves."""
+"""Runs a migration's SQL unchanged: there are no bind parameters, so ``%`` and ``:`` are ordinary characters."""
 
 from __future__ import annotations
 

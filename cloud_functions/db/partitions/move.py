@@ -128,7 +128,8 @@ def begin_move(connection: Connection) -> None:
     columns = _columns(connection)
     connection.execute(
         sql.SQL(_MIRROR).format(
-            columns=_list(columns), new_columns=sql.SQL(", ").join(sql.SQL("NEW.{}").format(one) for one in columns)
+            columns=_list(columns),
+            new_columns=sql.SQL(", ").join(sql.SQL("NEW.{}").format(column) for column in columns),
         )
     )
 
@@ -184,8 +185,8 @@ def finish_move(connection: Connection) -> int:
 
 def discard_move(connection: Connection) -> None:
     """Drop the tables and triggers of a move, finished or not; no event is lost."""
-    there = connection.execute("SELECT to_regclass('events_moving'), to_regproc('events_mirror')").fetchone()
-    if there == (None, None):
+    existing = connection.execute("SELECT to_regclass('events_moving'), to_regproc('events_mirror')").fetchone()
+    if existing == (None, None):
         return
     connection.execute(LOCK_TIMEOUT)
     connection.execute(
@@ -202,11 +203,11 @@ def moving_default_size_bytes(connection: Connection) -> int:
 
 
 def _moving_months(connection: Connection) -> list[Partition]:
-    found = connection.execute(
+    names = connection.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
         " WHERE inhparent = 'events_moving'::regclass AND relname ~ '^events_[0-9]{4}_[0-9]{2}$' ORDER BY 1"
     )
-    return [partition_of(datetime(int(name[7:11]), int(name[12:14]), 1, tzinfo=UTC)) for (name,) in found]
+    return [partition_of(datetime(int(name[7:11]), int(name[12:14]), 1, tzinfo=UTC)) for (name,) in names]
 
 
 def _with_events(connection: Connection, months: Sequence[Partition]) -> list[Partition]:

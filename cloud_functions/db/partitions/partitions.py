@@ -22,18 +22,18 @@ MIN_EVENTS_OF_OLD_MONTH: Final = 50
 
 # Skips from month to month by the index on time, so the cost does not depend on the number of events.
 _MONTHS_IN_DEFAULT: Final = """
-WITH RECURSIVE found (month) AS (
+WITH RECURSIVE months (month) AS (
     (SELECT date_trunc('month', "timestamp", 'UTC') FROM events_default ORDER BY "timestamp" LIMIT 1)
     UNION ALL
     SELECT (SELECT date_trunc('month', "timestamp", 'UTC') FROM events_default
-            WHERE "timestamp" >= date_trunc('month', found.month + interval '32 days', 'UTC')
+            WHERE "timestamp" >= date_trunc('month', months.month + interval '32 days', 'UTC')
             ORDER BY "timestamp" LIMIT 1)
-    FROM found WHERE found.month IS NOT NULL
+    FROM months WHERE months.month IS NOT NULL
 )
 SELECT month, (SELECT count(*) FROM (
     SELECT FROM events_default WHERE "timestamp" >= month
        AND "timestamp" < date_trunc('month', month + interval '32 days', 'UTC') LIMIT %s) AS counted)
-FROM found WHERE month IS NOT NULL ORDER BY month
+FROM months WHERE month IS NOT NULL ORDER BY month
 """
 
 _LIST: Final = """
@@ -103,9 +103,9 @@ def list_partitions(connection: Connection) -> list[Partition]:
     return [partition_of(datetime(int(name[7:11]), int(name[12:14]), 1, tzinfo=UTC)) for name in names]
 
 
-def months_in_default(connection: Connection, *, most: int) -> list[DefaultMonth]:
-    """Return the months with events in the default partition, each counted up to ``most``."""
-    return [DefaultMonth(*row) for row in connection.execute(_MONTHS_IN_DEFAULT, [most])]
+def months_in_default(connection: Connection, *, limit: int) -> list[DefaultMonth]:
+    """Return the months with events in the default partition, each counted up to ``limit``."""
+    return [DefaultMonth(*row) for row in connection.execute(_MONTHS_IN_DEFAULT, [limit])]
 
 
 def ensure_partition(connection: Connection, moment: datetime) -> bool:
@@ -124,8 +124,8 @@ def delete_plate_reads(connection: Connection, partition: Partition, *, limit: i
 
     Events, reads and rollups change in the same transaction, so they stay consistent for readers.
     """
-    found = connection.execute(_PLATE_EVENTS, [partition.start, partition.end, limit]).fetchall()
-    return _delete(connection, found)
+    reads = connection.execute(_PLATE_EVENTS, [partition.start, partition.end, limit]).fetchall()
+    return _delete(connection, reads)
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
@@ -151,11 +151,12 @@ def delete_from_default(connection: Connection, *, before: datetime, limit: int)
     return _delete(connection, connection.execute(_OLD_IN_DEFAULT, [before, limit]).fetchall())
 
 
-def _delete(connection: Connection, found: Sequence[tuple[Any, ...]]) -> int:
-    if not found:
+def _delete(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Delete the events with these ids and times, and their reads."""
+    if not rows:
         return 0
-    times = [row[1] for row in found]
-    keys = {"event_ids": [row[0] for row in found], "times": times, "first": min(times), "last": max(times)}
+    times = [row[1] for row in rows]
+    keys = {"event_ids": [row[0] for row in rows], "times": times, "first": min(times), "last": max(times)}
     connection.execute(_DELETE_EVENTS, keys)
     connection.execute(_DELETE_LEFT_PLATES, keys)  # reads of events that were deleted without their triggers
-    return len(found)
+    return len(rows)

@@ -19,13 +19,13 @@ WHERE event_type = 'anpr' AND ("timestamp", id) > (%(at)s, %(id)s) AND "timestam
 ORDER BY "timestamp", id LIMIT %(limit)s
 FOR UPDATE
 """
-_TAKE: Final = """
+_DELETE: Final = """
 DELETE FROM events USING unnest(%(event_ids)s::uuid[], %(times)s::timestamptz[]) AS taken (taken_id, at)
 WHERE event_id = taken_id AND "timestamp" = at AND "timestamp" BETWEEN %(first)s AND %(last)s
 RETURNING id, event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence, sequence_epoch,
     snapshot_path, snapshot::text, event_data::text, plate_sealed, created_at
 """
-_PUT: Final = """
+_INSERT: Final = """
 INSERT INTO events (id, event_id, site_id, device_id, camera_id, event_type, "timestamp", frame_number, sequence,
                     sequence_epoch, snapshot_path, snapshot, event_data, plate_sealed, created_at)
 SELECT unnest(%s::bigint[]), unnest(%s::uuid[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::text[]),
@@ -33,7 +33,7 @@ SELECT unnest(%s::bigint[]), unnest(%s::uuid[]), unnest(%s::text[]), unnest(%s::
        unnest(%s::text[]), unnest(%s::text[])::jsonb, unnest(%s::text[])::jsonb, unnest(%s::bytea[]),
        unnest(%s::timestamptz[])
 """
-_OPEN_READS: Final = """
+_UNPROTECTED_READS: Final = """
 SELECT event_id, captured_at, id, site_id, plate_text, plate_normalized_text FROM plate_events
 WHERE (captured_at, id) > (%(at)s, %(id)s) ORDER BY captured_at, id LIMIT %(limit)s
 """
@@ -93,11 +93,11 @@ def convert_events(
     An event for which ``change`` returns None stays unchanged. Call in a separate transaction.
     """
     parameters = {"site_id": site_id, "sealed": sealed, "at": after.timestamp, "id": after.id, "limit": limit}
-    found = connection.execute(_FIND, parameters).fetchall()
-    if not found:
+    rows = connection.execute(_FIND, parameters).fetchall()
+    if not rows:
         return ConvertedBatch(None, 0)
-    done = replace_events(connection, [(event_id, at) for event_id, at, _ in found], change)
-    return ConvertedBatch(ConversionPosition(found[-1][1], found[-1][2]) if len(found) == limit else None, done)
+    changed = replace_events(connection, [(event_id, at) for event_id, at, _ in rows], change)
+    return ConvertedBatch(ConversionPosition(rows[-1][1], rows[-1][2]) if len(rows) == limit else None, changed)
 
 
 def replace_events(
@@ -113,13 +113,13 @@ def replace_events(
         return 0
     times = [at for _, at in keys]
     parameters = {"event_ids": [key for key, _ in keys], "times": times, "first": min(times), "last": max(times)}
-    taken = [FullEventRow(*row) for row in connection.execute(_TAKE, parameters)]
-    if not taken:
+    deleted = [FullEventRow(*row) for row in connection.execute(_DELETE, parameters)]
+    if not deleted:
         return 0
-    changed = [change(one) for one in taken]
-    put_back = [new or old for new, old in zip(changed, taken, strict=True)]
-    connection.execute(_PUT, [list(column) for column in zip(*put_back, strict=True)])
-    return sum(one is not None for one in changed)
+    changed = [change(event) for event in deleted]
+    rows = [new or old for new, old in zip(changed, deleted, strict=True)]
+    connection.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+    return sum(event is not None for event in changed)
 
 
 class UnprotectedRead(NamedTuple):
@@ -146,9 +146,9 @@ class SealedRead(NamedTuple):
 
 def next_unprotected_reads(connection: Connection, *, limit: int) -> list[UnprotectedRead]:
     """Return the next reads after the saved progress (see ``save_progress``), including protected ones."""
-    place = connection.execute("SELECT captured_at, id FROM plate_conversion FOR UPDATE").fetchone()
-    at, number = place or (None, None)
-    rows = connection.execute(_OPEN_READS, {"at": at, "id": number, "limit": limit})
+    progress = connection.execute("SELECT captured_at, id FROM plate_conversion FOR UPDATE").fetchone()
+    at, number = progress or (None, None)
+    rows = connection.execute(_UNPROTECTED_READS, {"at": at, "id": number, "limit": limit})
     return [UnprotectedRead(*row) for row in rows]
 
 
@@ -170,12 +170,12 @@ def restart_conversion(connection: Connection) -> None:
 
 def next_protected_reads(connection: Connection, site_id: str, *, limit: int) -> list[SealedRead]:
     """Return a site's next protected reads after the saved progress (see ``save_site_progress``)."""
-    place = connection.execute(
+    progress = connection.execute(
         "SELECT captured_at, id FROM plate_conversion_sites WHERE site_id = %s FOR UPDATE", [site_id]
     ).fetchone()
-    if place is None:
+    if progress is None:
         return []
-    parameters = {"at": place[0], "id": place[1], "site_id": site_id, "limit": limit}
+    parameters = {"at": progress[0], "id": progress[1], "site_id": site_id, "limit": limit}
     return [SealedRead(*row) for row in connection.execute(_SEALED_READS, parameters)]
 
 

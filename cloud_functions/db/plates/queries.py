@@ -191,14 +191,14 @@ def find_plate(connection: Connection, event_id: UUID) -> PlateEvent | None:
 def count_plates(connection: Connection, plate_filter: PlateFilter) -> int:
     """Return exactly how many reads match, from rollups if possible."""
     if plate_filter.has_rollup:
-        kept = EventFilter(
+        event_filter = EventFilter(
             event_type="anpr",
             camera_id=plate_filter.camera_id,
             site_id=plate_filter.site_id,
             start=plate_filter.start,
             end=plate_filter.end,
         )
-        return count_events(connection, kept)
+        return count_events(connection, event_filter)
     conditions, parameters = plate_conditions(plate_filter)
     query = sql.SQL("SELECT count(*) FROM plate_events WHERE {}")
     if plate_filter.is_prefix_alone:

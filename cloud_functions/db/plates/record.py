@@ -57,9 +57,9 @@ class PlateEvent(NamedTuple):
         stored = row[_PLATE]
         if not is_token(stored):
             return cls._make((*row, None))
-        closed = [*row, stored]
-        closed[_PLATE] = closed[_PLATE - 1] = None
-        return cls._make(closed)
+        masked = [*row, stored]
+        masked[_PLATE] = masked[_PLATE - 1] = None
+        return cls._make(masked)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object; times are RFC 3339, UTC, with microseconds and ``Z``."""

@@ -1,4 +1,4 @@
-"""Reading what is sealed: of given rows, and of every distinct protected plate that a search must look at."""
+"""Reads sealed data: of given events, of given tokens, and of each distinct protected plate that a search covers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cloud_functions.db.plates.queries import PlateFilter, plate_conditions
 from cloud_functions.db.types import Connection
 
 _SEALED: Final = """
-SELECT event_id::text, plate_sealed FROM unnest(%(event_ids)s::uuid[], %(times)s::timestamptz[]) AS wanted (wanted, at)
-JOIN events ON event_id = wanted AND "timestamp" = at
+SELECT event_id::text, plate_sealed FROM unnest(%(event_ids)s::uuid[], %(times)s::timestamptz[]) AS given (given_id, at)
+JOIN events ON event_id = given_id AND "timestamp" = at
 WHERE plate_sealed IS NOT NULL AND "timestamp" BETWEEN %(first)s AND %(last)s
 """
 

@@ -1,1 +1,1 @@
-"""Snapshots whose events are gone."""
+"""Snapshots of deleted events."""

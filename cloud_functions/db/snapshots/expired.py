@@ -12,20 +12,20 @@ from typing import Final
 from cloud_functions.db.events.delete import SnapshotPath
 from cloud_functions.db.types import Connection
 
-_NOTE: Final = """
+_RECORD: Final = """
 INSERT INTO expired_pictures (device_id, path) SELECT * FROM unnest(%s::text[], %s::text[])
 ON CONFLICT (device_id, path) DO NOTHING
 """
-_FORGET: Final = """
+_REMOVE: Final = """
 DELETE FROM expired_pictures USING unnest(%s::text[], %s::text[]) AS gone (device_id, path)
 WHERE expired_pictures.device_id = gone.device_id AND expired_pictures.path = gone.path
 """
 
 
-def record_expired_snapshots(connection: Connection, pictures: Sequence[SnapshotPath]) -> None:
+def record_expired_snapshots(connection: Connection, snapshots: Sequence[SnapshotPath]) -> None:
     """Record snapshots that are to be deleted; already recorded ones keep their row."""
-    if pictures:
-        connection.execute(_NOTE, _columns(pictures))
+    if snapshots:
+        connection.execute(_RECORD, _columns(snapshots))
 
 
 def oldest_expired_snapshots(connection: Connection, *, limit: int) -> list[SnapshotPath]:
@@ -36,11 +36,11 @@ def oldest_expired_snapshots(connection: Connection, *, limit: int) -> list[Snap
     return [SnapshotPath(*row) for row in rows]
 
 
-def remove_expired_snapshots(connection: Connection, pictures: Sequence[SnapshotPath]) -> None:
+def remove_expired_snapshots(connection: Connection, snapshots: Sequence[SnapshotPath]) -> None:
     """Remove the records of snapshots that have been deleted."""
-    if pictures:
-        connection.execute(_FORGET, _columns(pictures))
+    if snapshots:
+        connection.execute(_REMOVE, _columns(snapshots))
 
 
-def _columns(pictures: Sequence[SnapshotPath]) -> list[list[str]]:
-    return [[picture.device_id for picture in pictures], [picture.path for picture in pictures]]
+def _columns(snapshots: Sequence[SnapshotPath]) -> list[list[str]]:
+    return [[snapshot.device_id for snapshot in snapshots], [snapshot.path for snapshot in snapshots]]

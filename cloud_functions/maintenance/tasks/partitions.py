@@ -84,7 +84,7 @@ class _DefaultContents:
 def _default_contents(context: MaintenanceContext) -> _DefaultContents:
     with context.database.transaction() as connection:
         move = move_state(connection)
-        months = months_in_default(connection, most=_MAX_EVENTS_PER_TAKEOVER + 1)
+        months = months_in_default(connection, limit=_MAX_EVENTS_PER_TAKEOVER + 1)
         size_bytes = default_size_bytes(connection)
     months_to_make = [month for month in months if _needs_partition(month, context)]
     return _DefaultContents(

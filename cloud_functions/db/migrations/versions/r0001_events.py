@@ -16,7 +16,7 @@ depends_on = None
 EVENTS = """
 CREATE SEQUENCE events_id_seq AS bigint;
 
--- The best score in an event, whatever its type; NULL where the type has none.
+-- The highest score in an event of any type; NULL if the type has no score.
 CREATE FUNCTION event_confidence(event_type text, event_data jsonb) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE event_type
@@ -27,28 +27,28 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END
 $$;
 
--- Names compare byte by byte (COLLATE "C"): they are identifiers, and it is several times faster than by locale.
+-- Names are identifiers and are compared bytewise (COLLATE "C"), which is several times faster than by locale.
 CREATE TABLE events (
     id             bigint NOT NULL DEFAULT nextval('events_id_seq'),
-    event_id       uuid NOT NULL,             -- minted on the device; with the timestamp, what makes a row unique
+    event_id       uuid NOT NULL,             -- created on the device; unique together with the timestamp
     site_id        text COLLATE "C" NOT NULL,
     device_id      text COLLATE "C" NOT NULL,
     camera_id      text COLLATE "C" NOT NULL,
     event_type     text COLLATE "C" NOT NULL,
     "timestamp"    timestamptz NOT NULL,      -- capture time
     frame_number   bigint,
-    sequence       bigint,                    -- counts the device's events within the epoch
+    sequence       bigint,                    -- number among the device's events of the epoch
     sequence_epoch text COLLATE "C",
     snapshot_path  text COLLATE "C",          -- the snapshot's key, or NULL
     snapshot       jsonb,                     -- the whole reference: key, size, digest
     event_data     jsonb NOT NULL,
     created_at     timestamptz NOT NULL DEFAULT now(),
-    -- What the API filters by, derived so that it cannot disagree with event_data.
+    -- Columns for the API's filters. They are generated, so that they always agree with event_data.
     class_names    jsonb GENERATED ALWAYS AS (CASE event_type
                        WHEN 'tracking' THEN jsonb_path_query_array(event_data, '$.class_name')
                        WHEN 'detection' THEN
                            NULLIF(jsonb_path_query_array(event_data, '$.detections[0 to 255].class_name'), '[]')
-                   END) STORED,               -- array of strings, repeats and all: class_names ? 'person'
+                   END) STORED,               -- array of strings, with repeats: class_names ? 'person'
     zones          jsonb GENERATED ALWAYS AS (CASE WHEN event_type = 'tracking' AND event_data ? 'zones' THEN
                        NULLIF(jsonb_path_query_array(event_data, '$.zones[0 to 255]'), '[]') END) STORED,
     confidence     double precision GENERATED ALWAYS AS (CASE event_type
@@ -73,13 +73,13 @@ CREATE INDEX events_zones_idx ON events USING gin (zones) WHERE zones IS NOT NUL
 """
 
 PARTITIONS = """
--- Whatever no month takes (an event from years ago) is kept here until maintenance makes its month.
+-- Events of months without a partition are stored here until maintenance creates the partition.
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 """
 
 ENSURE_PARTITION = """
--- Make the partition of the UTC month that holds ``moment``, taking over what the default partition holds of it.
--- Returns whether it was made now. Writing to a partition directly fires no trigger of events: counts stay as they are.
+-- Creates the partition of the UTC month of ``moment``, moves its events from the default partition into it, and
+-- returns whether it was created. Writing to a partition fires no trigger of events, so the counts do not change.
 CREATE OR REPLACE FUNCTION events_ensure_partition(moment timestamptz) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -114,8 +114,8 @@ FROM generate_series(-1, 3) AS ahead;
 """
 
 COUNTS = """
--- Exact counts, kept by triggers in the transaction that writes the events, so that every writer keeps them.
--- Rows may stand at 0 after deletes. fillfactor leaves room for updates in place.
+-- Exact counts. Triggers update them in the transaction that writes the events, so they are correct for every writer.
+-- Counts can be 0 after deletes. fillfactor leaves room for updates in place.
 CREATE TABLE event_counts (
     hour       timestamptz NOT NULL,
     camera_id  text COLLATE "C" NOT NULL,
@@ -125,7 +125,7 @@ CREATE TABLE event_counts (
     PRIMARY KEY (hour, camera_id, event_type, site_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
--- The same by UTC day: a year over hundreds of cameras stays a matter of milliseconds.
+-- The same by UTC day, so that a year of hundreds of cameras is counted in milliseconds.
 CREATE TABLE event_counts_daily (
     day        timestamptz NOT NULL,
     camera_id  text COLLATE "C" NOT NULL,
@@ -136,8 +136,8 @@ CREATE TABLE event_counts_daily (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX event_counts_daily_camera_idx ON event_counts_daily (camera_id, day);
 
--- How many events carry a label: kind 'class' (class_names) or 'zone' (zones). An event with two classes counts under
--- both, so sums over labels mean nothing; sums over one label are exact.
+-- The number of events with a label: kind 'class' (class_names) or 'zone' (zones). An event with two classes counts for
+-- both, so only sums over one label are meaningful.
 CREATE TABLE event_label_counts (
     kind       text COLLATE "C" NOT NULL CHECK (kind IN ('class', 'zone')),
     label      text COLLATE "C" NOT NULL,
@@ -163,7 +163,7 @@ CREATE TABLE event_label_counts_daily (
 """
 
 COUNTING = """
--- Rows are taken in key order and tables in one order: concurrent writers wait for one another and never deadlock.
+-- Rows are locked in key order and tables in one order, so that concurrent writers wait and do not deadlock.
 CREATE OR REPLACE FUNCTION events_count_changes() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -235,36 +235,36 @@ CREATE TABLE devices (
     status        text CHECK (status IN ('online', 'offline')),
     status_at     timestamptz,
     agent_version text,
-    heartbeat     jsonb,                              -- the latest one, whole
+    heartbeat     jsonb,                              -- the latest one, complete
     heartbeat_at  timestamptz
 ) WITH (fillfactor = 70);
 
--- How far each outbox has counted, as far as the cloud knows. The row is also the lock under which gaps change.
+-- The highest known sequence of each outbox. The row is also the lock for changes of its gaps.
 CREATE TABLE device_sequences (
     device_id        text COLLATE "C" NOT NULL,
     sequence_epoch   text COLLATE "C" NOT NULL,
     site_id          text COLLATE "C" NOT NULL,
-    highest          bigint NOT NULL,            -- every sequence up to here has arrived or lies in a gap
-    previous_highest bigint NOT NULL DEFAULT 0,  -- what it was before the latest change
+    highest          bigint NOT NULL,            -- every sequence up to this one has arrived or is in a gap
+    previous_highest bigint NOT NULL DEFAULT 0,  -- the value before the latest change
     started_at       timestamptz NOT NULL DEFAULT now(),
     changed_at       timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (device_id, sequence_epoch)
 ) WITH (fillfactor = 50);
 
--- One row a hole. It is open while anything is missing, closed once all of it has arrived, lost where the device
--- said that some of it is gone (and nothing else is missing).
+-- One row for each gap. It is open while a sequence is missing, closed after all have arrived, and lost if the device
+-- no longer has some of them and no other is missing.
 CREATE TABLE sequence_gaps (
     gap_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     device_id       text COLLATE "C" NOT NULL,
     sequence_epoch  text COLLATE "C" NOT NULL,
     site_id         text COLLATE "C" NOT NULL,
-    first_sequence  bigint NOT NULL,             -- as opened, both included
+    first_sequence  bigint NOT NULL,             -- when the gap was opened, both included
     last_sequence   bigint NOT NULL,
-    missing         int8multirange NOT NULL,     -- what is still awaited
+    missing         int8multirange NOT NULL,     -- not received yet
     lost            int8multirange NOT NULL DEFAULT '{}',
     state           text COLLATE "C" NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed', 'lost')),
     opened_at       timestamptz NOT NULL DEFAULT now(),
-    requested_at    timestamptz,                 -- when a resend was last asked for
+    requested_at    timestamptz,                 -- time of the last resend request
     next_request_at timestamptz NOT NULL,
     attempts        integer NOT NULL DEFAULT 0,
     closed_at       timestamptz,

@@ -1,8 +1,8 @@
-"""Indexes in order of time, ascending, with the confidence in them.
+"""Replace the descending indexes on time by ascending ones that include the confidence.
 
-Events arrive in order of time. At the right-hand end of an ascending index PostgreSQL fills its pages; at the left-hand
-end of a descending one it splits each in half. Lists read them backwards, as fast. With the confidence in the index,
-``min_confidence`` is counted without reading the events.
+Events arrive in time order. PostgreSQL fills the pages at the right end of an ascending index, but splits those at the
+left end of a descending one. Lists read an ascending index backwards at the same speed. With the confidence in the
+index, ``min_confidence`` is counted without reading the events.
 
 Revision ID: 0002
 Revises: 0001

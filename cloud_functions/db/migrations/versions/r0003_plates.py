@@ -1,8 +1,8 @@
-"""Number plates: the typed side of ``anpr`` events, and what is kept so that searching and counting them is quick.
+"""Number plates: the columns of ``anpr`` events, and the tables for fast searches and counts.
 
-Triggers keep all of it in the transaction that writes or deletes the events, so every writer keeps it: ingest, the API,
-retention, a person with psql. Wants the extension pg_trgm, which comes with PostgreSQL and which the owner of a
-database may create.
+Triggers update the tables in the transaction that writes or deletes the events, so they are correct for every writer:
+ingest, the API, retention, and an operator with psql. The migration needs the extension pg_trgm, which is part of
+PostgreSQL and which the owner of a database can create.
 
 Revision ID: 0003
 Revises: 0002
@@ -20,14 +20,14 @@ depends_on = None
 TABLES = """
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 
--- One row an anpr event, under the event's own id and key.
+-- One row for each anpr event, with the event's id and key.
 CREATE TABLE plate_events (
     id                    bigint NOT NULL,              -- events.id
-    event_id              uuid NOT NULL,                -- with captured_at, the primary key of the event as well
+    event_id              uuid NOT NULL,                -- with captured_at, also the primary key of the event
     site_id               text COLLATE "C" NOT NULL,
     device_id             text COLLATE "C" NOT NULL,
     camera_id             text COLLATE "C" NOT NULL,
-    host                  text,                         -- the machine's name, where the device tells it
+    host                  text,                         -- the name of the machine, if the device sends it
     captured_at           timestamptz NOT NULL,
     track_id              bigint,
     track_uid             text,
@@ -47,41 +47,41 @@ CREATE TABLE plate_events (
     frame_number          bigint,
     roi                   text,
     direction             text,
-    reads                 bigint,                       -- how many frames voted
+    reads                 bigint,                       -- number of frames in the vote
     created_at            timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (event_id, captured_at)
 );
--- Bytewise collation: the index by plate serves prefixes too, as text_pattern_ops would.
+-- With bytewise collation the index by plate also supports prefixes, like text_pattern_ops.
 CREATE INDEX plate_events_plate_idx ON plate_events (plate_normalized_text, captured_at, id);
 CREATE INDEX plate_events_time_idx ON plate_events (captured_at, id);
 CREATE INDEX plate_events_camera_idx ON plate_events (camera_id, captured_at, id);
 CREATE INDEX plate_events_region_idx ON plate_events (region, captured_at, id) WHERE region IS NOT NULL;
 
--- Every plate once, with how often it was read. Fuzzy search looks here: a tenth of the reads, or less, and a plate
--- that comes again costs no new entry in the trigram index. Rows may stand at 0 after deletes.
--- ``folded``: characters that are mistaken for one another, made one; a mistake among them then changes no trigram.
+-- Each distinct plate with its number of reads, for fuzzy search: it has at most a tenth of the rows of plate_events,
+-- and a repeated plate adds no entry to the trigram index. Counts can be 0 after deletes.
+-- ``folded``: confusable characters are replaced by one of them, so that confusing them changes no trigram.
 CREATE TABLE plates (
     plate_normalized_text text COLLATE "C" PRIMARY KEY,
     folded                text COLLATE "C" NOT NULL
                           GENERATED ALWAYS AS (translate(plate_normalized_text, 'ODQIBSZG', '00018526')) STORED,
     events                bigint NOT NULL
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
--- What waits in the pending list is read through by every search: kept short.
+-- Every search scans the pending list, so it is short.
 CREATE INDEX plates_folded_trgm_idx ON plates USING gin (folded gin_trgm_ops) WITH (gin_pending_list_limit = 128);
 
--- Sums by camera, in whole millionths and microseconds: what is added can be taken away again, exactly.
+-- Sums by camera, in whole millionths and microseconds, so that subtracting an added value is exact.
 CREATE TABLE plate_camera_counts (
     camera_id         text COLLATE "C" NOT NULL,
     site_id           text COLLATE "C" NOT NULL,
     events            bigint NOT NULL,
     confidence_micros numeric NOT NULL,
-    latency_events    bigint NOT NULL,                  -- those that tell their latency
+    latency_events    bigint NOT NULL,                  -- those with a latency
     latency_micros    numeric NOT NULL,
     PRIMARY KEY (camera_id, site_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
 
--- How many plates have events: the sum of all rows. A writer changes the row of its connection's number, so that
--- writers do not wait for one another; a row by itself means nothing and may be negative.
+-- The number of plates with events is the sum of all rows. A writer changes the row of its connection's number, so that
+-- writers do not wait for each other. A single row has no meaning and can be negative.
 CREATE TABLE plate_distinct_counts (
     slot   integer PRIMARY KEY,
     plates bigint NOT NULL
@@ -127,7 +127,7 @@ CREATE TRIGGER events_plates_inserts AFTER INSERT ON events REFERENCING NEW TABL
 CREATE TRIGGER events_plates_deletes AFTER DELETE ON events REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION events_keep_plates();
 
--- As with the counts of events: rows in key order, tables in one order, so that writers wait but never deadlock.
+-- As for the counts of events, rows are locked in key order and tables in one order, so that writers do not deadlock.
 CREATE FUNCTION plate_events_count_changes() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -209,7 +209,7 @@ SELECT id, event_id, site_id, device_id, camera_id, event_data ->> 'host', "time
 FROM events WHERE license_plate IS NOT NULL;
 """
 
-# The extension goes too: it was not here before. Where something else of yours uses it, PostgreSQL refuses, loudly.
+# This also drops the extension, which the upgrade created. PostgreSQL raises an error if other objects use it.
 DOWN = """
 DROP TRIGGER events_plates_inserts ON events;
 DROP TRIGGER events_plates_deletes ON events;

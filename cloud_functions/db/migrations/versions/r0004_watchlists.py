@@ -1,4 +1,4 @@
-"""Watch-lists: named lists of plate patterns that raise a ``plate_match`` when a plate fits.
+"""Watch-lists: named lists of plate patterns that raise a ``plate_match`` when a plate matches.
 
 Revision ID: 0004
 Revises: 0003
@@ -23,7 +23,7 @@ CREATE TABLE watchlists (
     updated_at   timestamptz NOT NULL DEFAULT now()
 );
 
--- A pattern is never changed, only made and deleted: whoever keeps patterns in memory compares numbers.
+-- Patterns are inserted and deleted but never changed, so a process with patterns in memory compares only their ids.
 CREATE TABLE watchlist_patterns (
     pattern_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     watchlist_id bigint NOT NULL REFERENCES watchlists ON DELETE CASCADE,
@@ -36,7 +36,7 @@ CREATE TABLE watchlist_patterns (
 );
 CREATE INDEX watchlist_patterns_list_idx ON watchlist_patterns (watchlist_id, pattern_id);
 
--- One row: its number grows with every change of either table, in the changing transaction.
+-- One row. Every transaction that changes one of the tables increases its number.
 CREATE TABLE watchlist_version (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     version  bigint NOT NULL

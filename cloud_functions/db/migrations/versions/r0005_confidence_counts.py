@@ -1,13 +1,13 @@
-"""Kept counts by confidence and by month.
+"""Rollups by confidence and by month.
 
-How many events of an hour or a day are at least so sure, in steps of 0.05: ``min_confidence`` is then one more number
-to add up instead of events to read. Twenty-one numbers in the rows that are written anyway. Finer steps would cost
-every batch more than they save a reader: each is one more comparison an event, and what lies between two steps is
-counted from the events as before.
+Each row of a rollup has the number of events with at least a confidence, in steps of 0.05, so that ``min_confidence``
+is counted without reading events. The twenty-one numbers are in rows that are written in any case. Finer steps would
+cost more for each batch, one comparison for each event and step, than they would save for readers. A confidence between
+two steps is counted event by event.
 
-By UTC month as well as by hour and day: statistics of a quarter add up hundreds of rows instead of ten thousand.
+With rollups by UTC month, statistics of a quarter add up hundreds of rows instead of ten thousand.
 
-The way up counts all events anew, under a lock that lets no writer in.
+The upgrade counts all events again, under a lock that blocks writers.
 
 Revision ID: 0005
 Revises: 0004
@@ -33,13 +33,13 @@ _STEPS: tuple[tuple[LiteralString, LiteralString], ...] = (
 
 
 def _each_step(expression: LiteralString) -> LiteralString:
-    """Return an array of ``expression`` for every step: ``#`` is its place in the array, ``?`` its confidence."""
+    """Return an array of ``expression`` for every step. ``#`` is the index in the array, ``?`` the confidence."""
     return "ARRAY[" + ", ".join(expression.replace("#", place).replace("?", least) for place, least in _STEPS) + "]"
 
 
 COLUMNS = """
--- at_least[1 + n]: how many of the counted events have a confidence of n twentieths or more; under a class, how many
--- show an object of that class that has it. NULL where no event has any confidence.
+-- at_least[1 + n]: the number of counted events with a confidence of n twentieths or more; for a class, with an object
+-- of that class with this confidence. NULL if no event has a confidence.
 ALTER TABLE event_counts ADD COLUMN at_least integer[];
 ALTER TABLE event_counts_daily ADD COLUMN at_least integer[];
 ALTER TABLE event_label_counts ADD COLUMN at_least integer[];
@@ -82,7 +82,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 """
 
-# Both are run by the trigger for the events that change, and once here for all of them.
+# The trigger runs both statements for the changed events, and the upgrade runs them once for all events.
 _COUNT_EVENTS = """
     WITH hourly AS MATERIALIZED (
         SELECT date_trunc('hour', "timestamp", 'UTC') AS hour, camera_id, event_type, site_id,
@@ -111,8 +111,8 @@ _COUNT_EVENTS = """
         SET events = c.events + EXCLUDED.events, at_least = event_counts_added(c.at_least, EXCLUDED.at_least);
 """
 
-# An event counts once under each of its labels: in a detection event the surest object of a class speaks for the class,
-# and the classes are those of class_names, which holds the first 256 objects'.
+# An event counts once for each of its labels. A detection event counts for a class with the highest confidence of the
+# class's objects. Its classes are those in class_names, which has the first 256 objects.
 _COUNT_LABELS = """
     WITH labelled AS (
         SELECT 'class' AS kind, class_names ->> 0 AS label, confidence, "timestamp", camera_id, event_type, site_id
@@ -157,7 +157,7 @@ _COUNT_LABELS = """
 """
 
 COUNTING_BY_CONFIDENCE = """
--- Rows are taken in key order and tables in one order: concurrent writers wait for one another and never deadlock.
+-- Rows are locked in key order and tables in one order, so that concurrent writers wait and do not deadlock.
 CREATE OR REPLACE FUNCTION events_count_changes() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -191,14 +191,14 @@ def _with_steps(statement: LiteralString) -> LiteralString:
 
 
 def counting_function(*, more_labels: LiteralString = "") -> LiteralString:
-    """Return what makes the trigger's function; ``more_labels`` are more selects of labelled events, with UNION ALL."""
+    """Return the statement that creates the trigger's function; ``more_labels`` has further selects, with UNION ALL."""
     return COUNTING_BY_CONFIDENCE.replace("{count_events}", _with_steps(_COUNT_EVENTS)).replace(
         "{count_labels}", label_counting(more_labels=more_labels)
     )
 
 
 def label_counting(*, more_labels: LiteralString = "") -> LiteralString:
-    """Return the statement that counts the labels of what is in ``changed``."""
+    """Return the statement that counts the labels of the events in ``changed``."""
     return _with_steps(_COUNT_LABELS.replace("{more_labels}", more_labels))
 
 

@@ -1,8 +1,8 @@
-"""Protected plates: which sites' plates are sealed, under which keys, and how long each site keeps what.
+"""Protected plates: the sites with sealed plates, their keys, and the retention of each site.
 
-Of a protected site the table holds a token in the plate's place (``~`` and a keyed hash), and the event's data sealed
-in a column beside it. So indexes, counts and triggers work as they did; the database itself refuses a plate that is not
-sealed.
+An event of a protected site has a token (``~`` and a keyed hash) in place of the plate, and its sealed data in a
+separate column. Indexes, counts and triggers therefore work as before. The database rejects unsealed plates of
+protected sites.
 
 Revision ID: 0006
 Revises: 0005
@@ -20,7 +20,7 @@ branch_labels = None
 depends_on = None
 
 SITES = """
--- Sites with wishes of their own; a site without a row is not protected and keeps what the deployment keeps.
+-- Sites with their own settings. A site without a row is not protected and has the deployment's retention.
 CREATE TABLE sites (
     site_id              text COLLATE "C" PRIMARY KEY,
     plates_protected     boolean NOT NULL DEFAULT false,
@@ -30,8 +30,8 @@ CREATE TABLE sites (
     updated_at           timestamptz NOT NULL DEFAULT now()
 );
 
--- A site's data keys, each wrapped by a master key that is elsewhere; the newest seals. Deleting one makes what was
--- sealed under it unreadable for good.
+-- A site's data keys, each wrapped by a master key that is not in the database. The newest key seals. After a key is
+-- deleted, data sealed with it can never be read again.
 CREATE TABLE site_keys (
     key_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     site_id     text COLLATE "C" NOT NULL REFERENCES sites,
@@ -42,7 +42,7 @@ CREATE TABLE site_keys (
 );
 CREATE INDEX site_keys_site_idx ON site_keys (site_id, key_id);
 
--- One row: its number grows with every change of either table, in the changing transaction.
+-- One row. Every transaction that changes one of the tables increases its number.
 CREATE TABLE sites_version (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     version  bigint NOT NULL
@@ -63,7 +63,7 @@ CREATE TRIGGER site_keys_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON
 """
 
 EVENTS = """
--- The whole event_data of a protected plate, sealed; event_data then holds what is readable (see plates/sealing.py).
+-- The whole event_data of a protected plate, sealed; event_data then has the readable part (see privacy/sealing.py).
 ALTER TABLE events ADD COLUMN plate_sealed bytea;
 
 CREATE OR REPLACE FUNCTION events_ensure_partition(moment timestamptz) RETURNS boolean
@@ -137,13 +137,13 @@ BEGIN
 END
 $$;
 
--- A token is like no plate: fuzzy search need not look at any.
+-- Tokens are not similar to plates, so the index for fuzzy search excludes them.
 DROP INDEX plates_folded_trgm_idx;
 CREATE INDEX plates_folded_trgm_idx ON plates USING gin (folded gin_trgm_ops) WITH (gin_pending_list_limit = 128)
     WHERE plate_normalized_text < '~';
 """
 
-# Going back would throw away the only text there is of a sealed plate.
+# A downgrade would delete the only copy of sealed plates.
 DOWN = """
 DO $$
 BEGIN

@@ -1,8 +1,8 @@
-"""One event by its number or its event_id, without being planned anew each time.
+"""Functions that find one event by its id or its event_id, with a cached query plan.
 
-Neither says in which month the event is, so all of them are looked through: quickly done, but planning that takes
-several times as long, and longer with each month. A prepared statement would do, but not behind a pooler in transaction
-mode; what a function runs is planned once per connection, for all its users.
+Neither id determines the month of the event, so all months are searched. The search is fast, but planning it takes
+several times as long, and longer with each month. A prepared statement would cache the plan, but not behind a pooler in
+transaction mode. A function's plan is cached for each connection and all its users.
 
 Revision ID: 0007
 Revises: 0006
@@ -25,7 +25,7 @@ BEGIN
 END
 $$;
 
--- Captured at or after ``earliest`` and before ``latest``: months outside are not looked into.
+-- Finds events captured at or after ``earliest`` and before ``latest``; other months are not searched.
 CREATE FUNCTION event_by_uuid(
     wanted uuid, earliest timestamptz DEFAULT '-infinity', latest timestamptz DEFAULT 'infinity'
 ) RETURNS SETOF events

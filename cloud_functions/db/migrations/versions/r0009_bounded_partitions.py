@@ -1,8 +1,7 @@
-"""Partitions are made without long locks, and one event_id or one picture is found again whatever its event's time.
+"""Create partitions without long locks, and find an event_id or a snapshot regardless of the event's time.
 
-``events_ensure_partition`` waits for no lock longer than a quarter of a second, and does nothing that takes long while
-it holds one: where the default partition holds much, it leaves the month to maintenance, which moves it in batches (see
-``db/partition_move.py``).
+``events_ensure_partition`` waits at most 0.25 s for a lock and holds it only briefly. If the default partition has many
+events, maintenance moves them in batches (see ``db/partitions/move.py``).
 
 Revision ID: 0009
 Revises: 0008
@@ -19,9 +18,9 @@ branch_labels = None
 depends_on = None
 
 UP = """
--- Make the partition of the UTC month that holds ``moment``; return whether it was made now. Not made: it is there
--- already, or the default partition holds too much (of that month, or at all, since attaching reads it through under
--- an exclusive lock), or there are very many partitions already.
+-- Creates the partition of the UTC month of ``moment`` and returns whether it was created. It is not created if it
+-- exists, if the default partition has too many events (of that month, or in total, because attaching scans all of it
+-- under an exclusive lock), or if there are very many partitions already.
 CREATE OR REPLACE FUNCTION events_ensure_partition(moment timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '250ms' AS $$
 DECLARE
@@ -62,32 +61,32 @@ BEGIN
 END
 $$;
 
--- At most one row: how far maintenance has copied the default partition into events_moving. Without a row nothing is
--- being moved.
+-- At most one row: the progress of maintenance in copying the default partition into events_moving. Without a row, no
+-- move is in progress.
 CREATE TABLE event_move (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    revision     text COLLATE "C" NOT NULL,     -- of the schema that events_moving was made by
-    copied_until timestamptz NOT NULL,          -- with copied_id: everything up to here is in both
+    revision     text COLLATE "C" NOT NULL,     -- the schema for which events_moving was created
+    copied_until timestamptz NOT NULL,          -- with copied_id: all events up to here are in both tables
     copied_id    bigint NOT NULL,
     complete     boolean NOT NULL DEFAULT false,
     events       bigint NOT NULL DEFAULT 0,
     started_at   timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 20);
 
--- Events whose time is not the one that their event_id (UUIDv7) or the key of their snapshot says, so that both can be
--- looked up by that. Written by ingest; the event may have been deleted since.
+-- Events whose time differs from that in their event_id (UUIDv7) or in the key of their snapshot, so that they can be
+-- found by either. Ingest writes the rows; the event may have been deleted since.
 CREATE TABLE event_odd_times (
     event_id      uuid NOT NULL,
     "timestamp"   timestamptz NOT NULL,
     device_id     text COLLATE "C" NOT NULL,
-    snapshot_path text COLLATE "C",             -- NULL where the snapshot's key says the event's camera and time
-    is_odd_id     boolean NOT NULL              -- whether the event_id says another time, or none
+    snapshot_path text COLLATE "C",             -- NULL if the snapshot's key has the event's camera and time
+    is_odd_id     boolean NOT NULL              -- whether the event_id has another time or none
 );
 CREATE INDEX event_odd_times_event_idx ON event_odd_times (event_id) WHERE is_odd_id;
 CREATE INDEX event_odd_times_snapshot_idx ON event_odd_times (snapshot_path, device_id)
     WHERE snapshot_path IS NOT NULL;
 
--- Maintenance tasks that failed or did not finish, to be run again before their schedule comes round.
+-- Maintenance tasks that failed or did not finish, to be retried before their next scheduled run.
 CREATE TABLE maintenance_retries (
     task     text COLLATE "C" PRIMARY KEY,
     failures integer NOT NULL DEFAULT 1,        -- in a row
@@ -95,7 +94,7 @@ CREATE TABLE maintenance_retries (
 );
 """
 
-# While something is being moved, what is in events_moving is in events_default as well.
+# During a move, all events in events_moving are also in events_default.
 DOWN = """
 DROP TABLE IF EXISTS events_moving;
 DROP FUNCTION IF EXISTS events_mirror() CASCADE;

@@ -1,7 +1,7 @@
-"""A watch-list holds each pattern once: a request that is repeated, its answer lost, adds nothing.
+"""A watch-list has each pattern once, so that a request whose response was lost can be repeated.
 
-Alike are patterns of one list with the same kind, text, distance, reason and end. Of those that are there twice the
-older one stays, so numbers that a client knows from its first request stay good.
+Two patterns of one list are equal if they have the same kind, text, distance, reason and expiry. Of equal patterns the
+oldest is kept, so that ids which a client knows from its first request stay valid.
 
 Revision ID: 0010
 Revises: 0009
@@ -24,7 +24,7 @@ DELETE FROM watchlist_patterns AS p USING (
 ) AS numbered
 WHERE p.pattern_id = numbered.pattern_id AND copy > 1;
 
--- The reason by its digest: a text of 500 characters may be more than an index entry holds.
+-- The reason is indexed by its digest, because a text of 500 characters can exceed the size limit of an index entry.
 CREATE UNIQUE INDEX watchlist_patterns_once_idx ON watchlist_patterns (
     watchlist_id, kind, pattern, COALESCE(max_distance, -1), md5(COALESCE(reason, '')),
     COALESCE(expires_at, 'infinity'::timestamptz));

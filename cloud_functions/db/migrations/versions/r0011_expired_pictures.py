@@ -1,6 +1,6 @@
-"""Pictures of deleted events are noted until they are deleted in the bucket.
+"""Record the snapshots of deleted events until they are deleted from the bucket.
 
-A new table only: a release that does not know it goes on as before.
+The migration only adds a table, so an earlier release is not affected.
 
 Revision ID: 0011
 Revises: 0010

@@ -1,8 +1,8 @@
-"""Rule events are found and counted by class, zone and confidence.
+"""Find and count rule events by class, zone and confidence.
 
-Only functions change, so no table is locked or rewritten: the generated columns ``class_names`` and ``zones`` stay as
-they are (NULL for a rule event), and what asks for a class or a zone looks into a rule event's ``event_data``. Rule
-events from before there are only where this was taken back: they were rejected until now.
+Only functions change, so no table is locked or rewritten. The generated columns ``class_names`` and ``zones`` do not
+change (they are NULL for a rule event), and a query by class or zone reads a rule event's ``event_data``. Stored rule
+events exist only after a downgrade, because earlier releases rejected them.
 
 Revision ID: 0012
 Revises: 0011
