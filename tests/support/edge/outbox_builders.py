@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from shared.clock import Clock
 from shared.events import Event, ModelInfo, MotionData, MotionEvent, SnapshotRef, TrackingData, TrackingEvent
 from shared.geometry import BoundingBox
 from shared.ids import Uuid7Generator
+from shared.storage_keys import snapshot_key
 
 mint_id = Uuid7Generator()
 WHEN = datetime(2026, 1, 1, 10, 30, 45, 123456, tzinfo=UTC)
@@ -56,3 +58,12 @@ def snapshot_ref(key: str = KEY, *, size_bytes: int = 3) -> SnapshotRef:
 
 def with_image(event: Event, key: str = KEY) -> Event:
     return event.model_copy(update={"snapshot": snapshot_ref(key)})
+
+
+def stamped_event(clock: Clock, *, picture: bool = False) -> TrackingEvent:
+    """Return a tracking event with the clock's current time, and a snapshot key derived from it if ``picture``."""
+    now = clock.now()
+    event = tracking_event().model_copy(update={"timestamp": now})
+    data = event.event_data.model_copy(update={"first_seen_at": now - timedelta(seconds=9), "last_seen_at": now})
+    key = snapshot_key(camera_id="camera-1", event_type="tracking", timestamp=now, extension="jpg")
+    return event.model_copy(update={"event_data": data, "snapshot": snapshot_ref(key) if picture else None})

@@ -1,4 +1,4 @@
-"""Outboxes that are closed again whatever a test does."""
+"""Outboxes that are closed after each test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def open_outbox(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., Outbox]]:
-    """Opens the outbox of this test's folder, with settings given by name; opens it again after a close."""
+    """Return a function that opens the outbox in the test's folder, with settings given by name."""
     opened: list[Outbox] = []
 
     def open_one(*, clock: Clock = clock, **settings: Any) -> Outbox:

@@ -1,4 +1,4 @@
-"""Full disks, damaged files, sudden ends: what can go wrong under an outbox."""
+"""Full disks, damaged files and killed processes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def fill(outbox: Outbox, count: int, size: int = 20_000) -> None:
         outbox.put(with_image(tracking_event("updated")), snapshot=b"i" * size)
 
 
-def test_edge_37_a_full_disk_makes_the_least_important_go(
+def test_edge_37_a_full_disk_evicts_the_least_important_data(
     open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the file can grow no more, old images go and the new event is taken; the log says why."""
+    """When the file cannot grow, old images are dropped and the new event is stored; the reason is logged."""
     outbox = open_outbox(max_file_bytes=512 * 1024)
     fill(outbox, 40)
     health = outbox.health()
@@ -39,13 +39,13 @@ def test_edge_37_a_full_disk_makes_the_least_important_go(
     assert "is full; dropping the" in caplog.text
 
 
-def test_edge_37_an_event_that_fits_nowhere_is_refused_and_counted(open_outbox: OpenOutbox) -> None:
-    """Larger than what the disk has at all: an error for the caller, and a dropped sequence for the cloud."""
+def test_edge_37_an_event_larger_than_the_disk_is_dropped_and_counted(open_outbox: OpenOutbox) -> None:
+    """The caller gets an error, and the sequence is reported as dropped."""
     outbox = open_outbox(max_file_bytes=256 * 1024)
     outbox.put(tracking_event())
     with pytest.raises(OutboxFullError, match=r"cannot write to the outbox .*outbox\.db"):
         outbox.put(with_image(tracking_event()), snapshot=b"i" * 400_000)
-    assert outbox.health().dropped_events == 2  # the first made room in vain
+    assert outbox.health().dropped_events == 2  # the first event was evicted for it
     assert outbox.put(tracking_event()).sequence == 3
     assert outbox.health().dropped_ranges == [(1, 2)]
 
@@ -69,14 +69,14 @@ for _ in range(30):
 assert refused == 30
 outbox.events.ack(first)
 assert outbox.events.unwritten == 1
-assert outbox.events.take(100) == [], "acknowledged, and yet to be sent again"
+assert outbox.events.take(100) == [], "an acknowledged event would be sent again"
 assert outbox.health().dropped_events == 30
 try:
     outbox.resend(outbox.epoch, [(1, 1)])
 except Exception as error:
     assert "cannot write to the outbox" in str(error)
 else:
-    raise AssertionError("a resend that nothing came of")
+    raise AssertionError("the resend should have failed")
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 last = outbox.put(tracking_event()).sequence
@@ -90,11 +90,10 @@ print("ok")
 """
 
 
-def test_edge_37_a_disk_that_takes_nothing_for_a_while(tmp_path: Path) -> None:
-    """Puts fail clearly and are counted, what was acknowledged is not sent again, and with room all goes on.
+def test_edge_37_puts_fail_and_recover_with_a_full_disk(tmp_path: Path) -> None:
+    """Puts fail with an error and are counted; acknowledged events are not sent again; later puts succeed.
 
-    A limit on the size of files, in a child process, stands for the full disk.
-    """
+    A file size limit in a child process simulates the full disk."""
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -129,25 +128,25 @@ print("ok")
 """
 
 
-def test_edge_37_a_disk_filled_to_the_last_byte_still_takes_every_put(tmp_path: Path) -> None:
-    """On a real 12 MB file system, full, with others eating the rest: old images go, every put succeeds."""
+def test_edge_37_every_put_succeeds_on_a_full_file_system(tmp_path: Path) -> None:
+    """On a real, full 12 MB file system, old images are dropped and every put succeeds."""
     namespace = ["unshare", "--mount", "--map-root-user"]
     tiny = f"mount -t tmpfs -o size=12m tmpfs {tmp_path} && exec {sys.executable} -c '{TINY_DISK}' {tmp_path}"
     try:
         possible = subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         possible = False
-    if not possible:  # no namespaces here: the same with a ceiling on the file, which SQLite itself keeps
-        tiny_ceiling = TINY_DISK.replace("reserve_bytes=4 << 20", "reserve_bytes=0, max_file_bytes=8 << 20")
-        command = [sys.executable, "-c", tiny_ceiling.replace("other.write(bytes(4096)) == 4096", "False"), tmp_path]
+    if not possible:  # without namespaces, limit the size of the file instead
+        limited = TINY_DISK.replace("reserve_bytes=4 << 20", "reserve_bytes=0, max_file_bytes=8 << 20")
+        command = [sys.executable, "-c", limited.replace("other.write(bytes(4096)) == 4096", "False"), tmp_path]
     else:
         command = [*namespace, "bash", "-c", tiny]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "ok\n", done.stderr
 
 
-def test_edge_37_a_disk_short_of_room_stops_the_file_from_growing(tmp_path: Path, open_outbox: OpenOutbox) -> None:
-    """The outbox leaves the rest of the disk to others: beyond 16 MiB it drops instead of growing."""
+def test_edge_37_the_file_stops_growing_when_free_space_is_short(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+    """Above 16 MiB the outbox drops data instead of growing."""
     outbox = open_outbox(min_free_bytes=2**60)
     fill(outbox, 150, size=200_000)
     assert outbox.health().last_sequence == 150
@@ -156,10 +155,10 @@ def test_edge_37_a_disk_short_of_room_stops_the_file_from_growing(tmp_path: Path
 
 
 @pytest.mark.parametrize("damage", ["not a database at all", "torn page"])
-def test_edge_37_a_damaged_file_is_set_aside_at_start(
+def test_edge_37_a_damaged_file_is_quarantined_at_start(
     tmp_path: Path, open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
-    """The agent starts with a new epoch, says clearly what happened, and keeps the damaged file."""
+    """The agent starts a new epoch, logs the damage, and keeps the damaged file."""
     first = open_outbox()
     fill(first, 20)
     epoch = first.epoch
@@ -180,43 +179,43 @@ def test_edge_37_a_damaged_file_is_set_aside_at_start(
     assert "new sequence epoch" in caplog.text
 
 
-def test_edge_37_damage_while_running_costs_no_put(
+def test_edge_37_damage_while_running_loses_no_put(
     tmp_path: Path, open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A disk that turns rotten under a running agent: the next put lands in a new file."""
+    """After damage on the disk, the next put is stored in a new file."""
     outbox = open_outbox()
     fill(outbox, 20)
     old = outbox.events.take(2)
-    ruin(tmp_path / "outbox.db")
+    damage(tmp_path / "outbox.db")
     numbers = [outbox.put(motion_event()).sequence for _ in range(3)]
     assert numbers == [1, 2, 3]
-    outbox.events.ack(old)  # of the old file: nobody's business any more
+    outbox.events.ack(old)  # items of the old file are ignored
     assert [item.key for item in outbox.events.take(9)] == [1, 2, 3]
     assert "is damaged" in caplog.text
 
 
-def test_edge_37_damage_found_while_taking_is_survived(tmp_path: Path, open_outbox: OpenOutbox) -> None:
-    """The sender finds the damage first: it gets nothing, and the new file works for both."""
+def test_edge_37_damage_detected_by_take_replaces_the_file(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+    """The sender gets no items, and the new file works for put and take."""
     outbox = open_outbox()
     fill(outbox, 20)
-    ruin(tmp_path / "outbox.db")
+    damage(tmp_path / "outbox.db")
     assert outbox.images.take(5) == []
     assert outbox.put(motion_event()).sequence == 1
     assert len(outbox.events.take(5)) == 1
 
 
-def test_edge_37_damage_found_by_an_acknowledgement_is_survived(tmp_path: Path, open_outbox: OpenOutbox) -> None:
-    """Acknowledging into a rotten file starts a new one instead of raising."""
+def test_edge_37_damage_detected_by_ack_replaces_the_file(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+    """An acknowledgement in a damaged file starts a new file and raises nothing."""
     outbox = open_outbox()
     fill(outbox, 20)
     items = outbox.events.take(5)
-    ruin(tmp_path / "outbox.db")
+    damage(tmp_path / "outbox.db")
     outbox.events.ack(items)
     assert outbox.put(motion_event()).sequence == 1
 
 
-def ruin(path: Path) -> None:
-    """Overwrite everything of a database in use with noise, as a dying disk would."""
+def damage(path: Path) -> None:
+    """Overwrite every page of a database in use."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -228,15 +227,15 @@ def ruin(path: Path) -> None:
 
 
 def test_edge_37_only_the_latest_damaged_file_is_kept(tmp_path: Path, open_outbox: OpenOutbox) -> None:
-    """Damaged files do not pile up until the disk is full of them."""
+    """Quarantined files do not fill the disk."""
     (tmp_path / "outbox.db.damaged-20250101T000000Z").write_bytes(b"old")
     (tmp_path / "outbox.db").write_bytes(b"this is no database" * 1000)
     open_outbox()
-    assert [each.stat().st_size for each in tmp_path.glob("outbox.db.damaged-*")] == [19_000]
+    assert [path.stat().st_size for path in tmp_path.glob("outbox.db.damaged-*")] == [19_000]
 
 
 def test_kill_9_loses_no_returned_put(tmp_path: Path, open_outbox: OpenOutbox) -> None:
-    """Whatever put() returned before the kill is there after it, and the lock is free."""
+    """Every event whose put returned is stored after the kill, and the lock is free."""
     script = """
 import sys
 from pathlib import Path
@@ -259,8 +258,8 @@ while True:
     assert len(outbox.images.take(100_000)) == len(held)
 
 
-def test_edge_37_the_lock_is_seen_by_another_process(tmp_path: Path, open_outbox: OpenOutbox) -> None:
-    """A second agent process gets a clear error, not a corrupt file."""
+def test_edge_37_a_second_process_gets_an_error(tmp_path: Path, open_outbox: OpenOutbox) -> None:
+    """A second agent process gets a configuration error."""
     open_outbox()
     script = "import sys; from pathlib import Path; from edge_agent.outbox import Outbox; Outbox(Path(sys.argv[1]))"
     done = subprocess.run(
@@ -270,8 +269,8 @@ def test_edge_37_the_lock_is_seen_by_another_process(tmp_path: Path, open_outbox
     assert f"process {os.getpid()}" in done.stderr
 
 
-def test_the_reserve_is_taken_and_given_up(tmp_path: Path) -> None:
-    """The ballast really occupies the disk, goes when asked, and comes back."""
+def test_the_reserve_is_allocated_and_released(tmp_path: Path) -> None:
+    """The reserve file occupies disk blocks, can be deleted, and can be created again."""
     path = tmp_path / "reserve"
     reserve = Reserve(path, 100_000)
     reserve.refill()
@@ -283,8 +282,8 @@ def test_the_reserve_is_taken_and_given_up(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_puts_that_meet_share_their_fate_but_not_their_faults(open_outbox: OpenOutbox) -> None:
-    """In a group, an event that is no good fails alone."""
+def test_an_invalid_event_in_a_group_fails_alone(open_outbox: OpenOutbox) -> None:
+    """The other events of the same transaction are stored."""
     outbox = open_outbox()
     bad = tracking_event()
     bad.event_data.zones = ["a\x00b"]
@@ -302,11 +301,11 @@ def test_puts_that_meet_share_their_fate_but_not_their_faults(open_outbox: OpenO
     for thread in threads:
         thread.join()
     assert outcomes.count("ContractError") == 4
-    assert sorted(each for each in outcomes if isinstance(each, int)) == list(range(1, 17))
+    assert sorted(outcome for outcome in outcomes if isinstance(outcome, int)) == list(range(1, 17))
 
 
-def test_a_healthy_outbox_keeps_quiet(open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture) -> None:
-    """An outbox that only works says nothing."""
+def test_a_healthy_outbox_logs_nothing(open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture) -> None:
+    """Opening and storing events logs nothing at INFO."""
     with caplog.at_level(logging.INFO):
         outbox = open_outbox()
         fill(outbox, 3)

@@ -1,4 +1,4 @@
-"""Any order of putting, taking, settling, crashing, ageing and filling, against a model of dictionaries."""
+"""Random puts, deliveries, crashes, expiry and eviction, compared with a model of dictionaries."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LIMIT = 16_384
 KEEP_BYTES = 4_000
 MAX_AGE_S = 1000.0
 MEMORY = Path("/dev/shm")
-"""Where flushing costs nothing; crashes are played with copies of the files."""
+"""A folder in memory, for speed. Crashes are simulated with copies of the files."""
 
 
 @dataclass
-class Held:
-    """What the model knows of one event."""
+class StoredEvent:
+    """One event of the model."""
 
     payload: bytes
     expendable: bool
@@ -45,10 +45,10 @@ class Held:
 
 @dataclass
 class Model:
-    """The outbox as one would like to think of it."""
+    """The expected content of the outbox."""
 
-    held: dict[int, Held] = field(default_factory=dict)
-    images: dict[int, Held] = field(default_factory=dict)
+    held: dict[int, StoredEvent] = field(default_factory=dict)
+    images: dict[int, StoredEvent] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     dropped_images: int = 0
 
@@ -59,7 +59,7 @@ class Model:
         sent = [key for key, each in self.held.items() if not each.waiting]
         return sorted(sent, key=lambda key: (self.held[key].sent_at[0], key))
 
-    def forget(self, limit: int) -> None:
+    def drop_sent(self, limit: int) -> None:
         sent = self.sent()
         while sent and sum(self.held[key].size for key in sent) > limit:
             del self.held[sent.pop(0)]
@@ -98,7 +98,7 @@ class Model:
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Compares the real thing with the model after every step."""
+    """Compares the outbox with the model after every step."""
 
     @initialize()
     def open_first(self) -> None:
@@ -134,7 +134,7 @@ class OutboxMachine(RuleBasedStateMachine):
         image = None if image_bytes is None else os.urandom(1) * image_bytes
         stored = self.outbox.put(event if image is None else with_image(event), snapshot=image)
         assert stored.sequence == self.last + 1
-        held = Held(payload=dump_event(stored), expendable=expendable, put_at_s=self.now_s, image=image)
+        held = StoredEvent(payload=dump_event(stored), expendable=expendable, put_at_s=self.now_s, image=image)
         self.model.held[stored.sequence] = held
         if image is not None:
             self.model.images[stored.sequence] = held
@@ -162,7 +162,7 @@ class OutboxMachine(RuleBasedStateMachine):
             each = self.model.held.get(item.key)
             if each is not None and each.waiting:
                 each.waiting, each.sent_at = False, (self.now_s, item.key)
-        self.model.forget(KEEP_BYTES)
+        self.model.drop_sent(KEEP_BYTES)
 
     @precondition(lambda self: self.taken)
     @rule(delay_s=st.integers(1, 300))
@@ -205,7 +205,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def crash_and_reopen(self) -> None:
-        """What a power cut leaves is what lies in the files at that moment: go on with a copy of them."""
+        """Continue with a copy of the files as they are at this moment, as after a power cut."""
         self.generation += 1
         copy = self.folder / f"after-crash-{self.generation}"
         copy.mkdir()
@@ -221,13 +221,13 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(first=st.integers(1, 40), length=st.integers(0, 20))
     def resend(self, first: int, length: int) -> None:
-        wanted = range(first, first + length + 1)
-        outcome = self.outbox.resend(self.outbox.epoch, [(wanted[0], wanted[-1])])
-        there = [key for key in wanted if key in self.model.held]
-        assert outcome.resent == len(there)
-        missing = {key for key in wanted if key not in self.model.held}
+        requested = range(first, first + length + 1)
+        outcome = self.outbox.resend(self.outbox.epoch, [(requested[0], requested[-1])])
+        stored = [key for key in requested if key in self.model.held]
+        assert outcome.resent == len(stored)
+        missing = {key for key in requested if key not in self.model.held}
         assert outcome.unavailable == merge_ranges((key, key) for key in missing)
-        for key in there:
+        for key in stored:
             each = self.model.held[key]
             if not each.waiting:
                 each.waiting, each.due_at_s = True, 0.0

@@ -1,4 +1,4 @@
-"""What was open when the agent ended without closing it is closed at the next start: once, with the last known data."""
+"""Stays that a crash left open are closed once by the next start, with the last known data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.edge.outbox_builders import WHEN, mint_id, motion_event, trac
 OpenOutbox = Callable[..., Outbox]
 
 
-def visit(action: str, uid: str = "yard-1-7", **data: object) -> TrackingEvent:
-    """A step of one visit."""
+def stay_event(action: str, uid: str = "yard-1-7", **data: object) -> TrackingEvent:
+    """Return an event of a track's stay."""
     event = tracking_event("entered")
     changes = {"tracking_action": action, "track_uid": uid, "first_seen_at": WHEN, "last_seen_at": WHEN, **data}
     return event.model_copy(update={"event_data": event.event_data.model_copy(update=changes)})
@@ -27,13 +27,13 @@ def new_events(outbox: Outbox, after: int) -> list[Event]:
     return [parse_event(item.payload) for item in outbox.events.take(1000) if item.key > after]
 
 
-def test_edge_50_an_open_visit_is_closed_with_what_was_known_last(open_outbox: OpenOutbox, clock: ManualClock) -> None:
-    """Left, seen last when it was seen last, with its dwell time, class, zones and box; without a picture."""
+def test_edge_50_an_open_track_is_closed_with_its_last_known_data(open_outbox: OpenOutbox, clock: ManualClock) -> None:
+    """``left`` has the last-seen time, dwell time, class, zones and box, and no snapshot."""
     outbox = open_outbox()
-    outbox.put(visit("entered", class_name="dog"))
+    outbox.put(stay_event("entered", class_name="dog"))
     clock.advance(30)
     seen_at = WHEN + timedelta(seconds=30)
-    latest = visit("updated", zones=["gate"], last_seen_at=seen_at, line_crossed="in", dwell_time_seconds=30.0)
+    latest = stay_event("updated", zones=["gate"], last_seen_at=seen_at, line_crossed="in", dwell_time_seconds=30.0)
     outbox.put(latest)
     clock.advance(12)
     outbox.update_last_seen(["yard-1-7"])
@@ -51,10 +51,10 @@ def test_edge_50_an_open_visit_is_closed_with_what_was_known_last(open_outbox: O
     assert left.event_id != latest.event_id
 
 
-def test_edge_50_it_is_closed_once_however_often_the_agent_starts(open_outbox: OpenOutbox) -> None:
-    """A second start has nothing to close, neither in the same process nor in the next."""
+def test_edge_50_a_stay_is_closed_once(open_outbox: OpenOutbox) -> None:
+    """A second start closes nothing, in the same process or in the next."""
     outbox = open_outbox()
-    outbox.put(visit("entered"))
+    outbox.put(stay_event("entered"))
     outbox.close()
     for expected in (1, 0, 0):
         outbox = open_outbox()
@@ -63,10 +63,10 @@ def test_edge_50_it_is_closed_once_however_often_the_agent_starts(open_outbox: O
         outbox.close()
 
 
-def test_edge_50_what_was_closed_in_order_is_not_closed_again(open_outbox: OpenOutbox) -> None:
-    """A visit that left, an episode that ended, an answer, a status: nothing of them is open."""
+def test_edge_50_closed_stays_are_not_closed_again(open_outbox: OpenOutbox) -> None:
+    """After ``left`` and the end of a motion episode nothing is open."""
     outbox = open_outbox()
-    for event in (visit("entered"), visit("updated"), visit("left"), motion_event(), _ended()):
+    for event in (stay_event("entered"), stay_event("updated"), stay_event("left"), motion_event(), _ended()):
         outbox.put(event)
     assert outbox.close_open_stays(mint_id) == 0
 
@@ -76,8 +76,8 @@ def _ended() -> MotionEvent:
     return event.model_copy(update={"event_data": event.event_data.model_copy(update={"duration_seconds": 4.0})})
 
 
-def test_edge_50_an_open_motion_episode_is_ended(open_outbox: OpenOutbox, clock: ManualClock) -> None:
-    """Motion that an event said had begun has ended, as long after as something was last seen to move."""
+def test_edge_50_an_open_motion_episode_is_closed(open_outbox: OpenOutbox, clock: ManualClock) -> None:
+    """The episode lasts until motion was last seen."""
     outbox = open_outbox()
     outbox.put(motion_event())
     clock.advance(7)
@@ -90,10 +90,10 @@ def test_edge_50_an_open_motion_episode_is_ended(open_outbox: OpenOutbox, clock:
     assert (ended.event_data.duration_seconds, ended.timestamp) == (7.0, WHEN + timedelta(seconds=7))
 
 
-def test_edge_50_a_stay_in_a_zone_is_closed_with_its_visit(open_outbox: OpenOutbox, clock: ManualClock) -> None:
-    """``zone_entered`` is followed by one ``zone_left`` of the time at which the object was last seen."""
+def test_edge_50_a_stay_in_a_zone_is_closed_with_its_track(open_outbox: OpenOutbox, clock: ManualClock) -> None:
+    """``zone_entered`` is followed by one ``zone_left`` with the time at which the object was last seen."""
     outbox = open_outbox()
-    outbox.put(visit("entered"))
+    outbox.put(stay_event("entered"))
     for zone in ("drive", "gate"):
         outbox.put(_in_zone(zone, "zone_entered"))
     outbox.put(_in_zone("drive", "zone_left"))
@@ -104,8 +104,8 @@ def test_edge_50_a_stay_in_a_zone_is_closed_with_its_visit(open_outbox: OpenOutb
     outbox = open_outbox()
     assert outbox.close_open_stays(mint_id) == 3
     left = [event for event in new_events(outbox, 5) if isinstance(event, RuleEvent)]
-    found = {(e.event_data.track_uid, e.event_data.name, e.event_data.rule, e.event_data.dwell_s) for e in left}
-    assert found == {("yard-1-7", "gate", "zone_left", 20.0), ("yard-1-70", "gate", "zone_left", 0.0)}
+    zone_stays = {(e.event_data.track_uid, e.event_data.name, e.event_data.rule, e.event_data.dwell_s) for e in left}
+    assert zone_stays == {("yard-1-7", "gate", "zone_left", 20.0), ("yard-1-70", "gate", "zone_left", 0.0)}
     assert {e.timestamp for e in left} == {WHEN, WHEN + timedelta(seconds=20)}
     assert outbox.close_open_stays(mint_id) == 0
 
@@ -117,22 +117,22 @@ def _in_zone(zone: str, rule: str, track_uid: str = "yard-1-7") -> RuleEvent:
     )
 
 
-def test_edge_50_one_camera_is_closed_without_the_others(open_outbox: OpenOutbox) -> None:
-    """After a fault in one camera's pipeline only that camera's visits are closed."""
+def test_edge_50_stays_of_one_camera_can_be_closed_alone(open_outbox: OpenOutbox) -> None:
+    """After a fault in one camera's pipeline only that camera's stays are closed."""
     outbox = open_outbox()
-    outbox.put(visit("entered", "a"))
-    outbox.put(visit("entered", "b").model_copy(update={"camera_id": "camera-2"}))
+    outbox.put(stay_event("entered", "a"))
+    outbox.put(stay_event("entered", "b").model_copy(update={"camera_id": "camera-2"}))
     assert outbox.close_open_stays(mint_id, camera_id="camera-2") == 1
     (left,) = new_events(outbox, 2)
     assert left.camera_id == "camera-2"
     assert outbox.close_open_stays(mint_id) == 1
 
 
-def test_edge_50_a_closing_event_has_the_right_time_too(open_outbox: OpenOutbox) -> None:
-    """The visit was stamped by a clock that is set only after the restart: its end is corrected with the rest."""
+def test_edge_50_the_time_of_a_closing_event_is_corrected(open_outbox: OpenOutbox) -> None:
+    """If the clock is set after the restart, the closing event is corrected with the others."""
     clock = ManualClock(WHEN)
     outbox = open_outbox(clock=clock)
-    outbox.put(visit("entered").model_copy(update={"timestamp": WHEN}))
+    outbox.put(stay_event("entered").model_copy(update={"timestamp": WHEN}))
     outbox.close()
     outbox = open_outbox(clock=clock)
     outbox.close_open_stays(mint_id)
@@ -141,13 +141,13 @@ def test_edge_50_a_closing_event_has_the_right_time_too(open_outbox: OpenOutbox)
     assert entered.timestamp == left.timestamp == WHEN + timedelta(days=1)
 
 
-def test_edge_50_a_visit_nobody_can_read_is_forgotten(
+def test_edge_50_a_stay_that_cannot_be_parsed_is_discarded(
     open_outbox: OpenOutbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One row of another version keeps neither the agent from starting nor the other visits from being closed."""
+    """A row of another version prevents neither the start nor the closing of other stays."""
     outbox = open_outbox()
-    outbox.put(visit("entered", "a"))
-    outbox.put(visit("entered", "b"))
+    outbox.put(stay_event("entered", "a"))
+    outbox.put(stay_event("entered", "b"))
     with outbox._state.database.transaction(durable=False) as connection:
         connection.execute("UPDATE open_visits SET payload = X'7B7D' WHERE visit = 'a'")
     assert outbox.close_open_stays(mint_id) == 1
@@ -155,10 +155,10 @@ def test_edge_50_a_visit_nobody_can_read_is_forgotten(
     assert outbox.close_open_stays(mint_id) == 0
 
 
-def test_edge_50_an_outbox_of_the_release_before_is_carried_on(open_outbox: OpenOutbox) -> None:
-    """Its file lacks the new tables, and its times are wall times: what waits is sent, and nothing is too old."""
+def test_edge_50_an_outbox_of_an_earlier_release_is_continued(open_outbox: OpenOutbox) -> None:
+    """Its file lacks the new tables and has wall times: pending events are sent, and none expires."""
     outbox = open_outbox(max_age_s=1000, keep_sent_s=1000)
-    outbox.put(visit("entered"))
+    outbox.put(stay_event("entered"))
     outbox.put(motion_event())
     outbox.events.ack(outbox.events.take(1))
     with outbox._state.database.transaction(durable=True) as connection:

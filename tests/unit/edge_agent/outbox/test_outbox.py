@@ -1,4 +1,4 @@
-"""The outbox's promises, one by one."""
+"""The public interface of the outbox."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def keys(items) -> list[int]:
 
 
 def test_put_numbers_events_from_one_within_an_epoch(outbox: Outbox) -> None:
-    """Sequences count from 1 and carry the outbox's epoch."""
+    """Sequences start at 1 and have the outbox's epoch."""
     first, second = outbox.put(tracking_event()), outbox.put(motion_event())
     assert (first.sequence, second.sequence) == (1, 2)
     assert first.sequence_epoch == second.sequence_epoch == outbox.epoch
 
 
-def test_what_is_taken_is_the_very_event_put(outbox: Outbox) -> None:
-    """The stored bytes are what dump_event gives for the returned event, on the event's own topic."""
+def test_take_returns_the_stored_event(outbox: Outbox) -> None:
+    """The payload is dump_event of the returned event, on the event's topic."""
     stored = outbox.put(tracking_event())
     (item,) = outbox.events.take(10)
     assert item.payload == dump_event(stored)
@@ -41,8 +41,8 @@ def test_what_is_taken_is_the_very_event_put(outbox: Outbox) -> None:
     assert item.topic == "vedette/hq/gate-01/events/camera-1/tracking"
 
 
-def test_epoch_and_count_survive_reopening(open_outbox: OpenOutbox) -> None:
-    """A restart goes on counting where it stopped, in the same epoch."""
+def test_epoch_and_sequence_survive_reopening(open_outbox: OpenOutbox) -> None:
+    """A restart continues the numbering in the same epoch."""
     first = open_outbox()
     first.put(motion_event())
     epoch = first.epoch
@@ -52,8 +52,8 @@ def test_epoch_and_count_survive_reopening(open_outbox: OpenOutbox) -> None:
     assert again.put(motion_event()).sequence == 2
 
 
-def test_a_sequence_is_never_used_twice_even_when_all_is_forgotten(open_outbox: OpenOutbox) -> None:
-    """Rows gone, the count goes on: a hole must never be filled by another event."""
+def test_a_sequence_is_not_reused_after_deletion(open_outbox: OpenOutbox) -> None:
+    """The numbering continues although all rows are deleted."""
     first = open_outbox(keep_sent_bytes=0)
     first.put(motion_event())
     first.events.ack(first.events.take(1))
@@ -62,8 +62,8 @@ def test_a_sequence_is_never_used_twice_even_when_all_is_forgotten(open_outbox: 
     assert again.put(motion_event()).sequence == 2
 
 
-def test_taken_items_are_not_handed_out_twice(outbox: Outbox) -> None:
-    """Two takers never hold the same event."""
+def test_taken_items_are_leased(outbox: Outbox) -> None:
+    """Two takes never return the same event."""
     for _ in range(5):
         outbox.put(motion_event())
     assert keys(outbox.events.take(2)) == [1, 2]
@@ -71,8 +71,8 @@ def test_taken_items_are_not_handed_out_twice(outbox: Outbox) -> None:
     assert outbox.events.take(10) == []
 
 
-def test_released_items_come_again_at_once_and_first(outbox: Outbox) -> None:
-    """After a lost connection the oldest goes first again, with no attempt counted."""
+def test_released_items_are_taken_again_first(outbox: Outbox) -> None:
+    """After a lost connection the oldest event is taken first, without an attempt counted."""
     for _ in range(3):
         outbox.put(motion_event())
     taken = outbox.events.take(2)
@@ -82,8 +82,8 @@ def test_released_items_come_again_at_once_and_first(outbox: Outbox) -> None:
     assert again[0].attempts == 0
 
 
-def test_nacked_items_wait_their_time(outbox: Outbox, clock: ManualClock) -> None:
-    """A refused item is held back, others pass, and its attempts are counted."""
+def test_nacked_items_are_due_after_their_delay(outbox: Outbox, clock: ManualClock) -> None:
+    """A refused item is deferred, others are taken, and its attempts are counted."""
     outbox.put(motion_event())
     outbox.put(motion_event())
     outbox.events.nack(outbox.events.take(1), delay_s=30)
@@ -93,8 +93,8 @@ def test_nacked_items_wait_their_time(outbox: Outbox, clock: ManualClock) -> Non
     assert (item.key, item.attempts) == (1, 1)
 
 
-def test_a_clock_put_back_does_not_hold_items_for_years(open_outbox: OpenOutbox) -> None:
-    """A not-before time further ahead than any delay was written by a wrong clock, and is not obeyed."""
+def test_a_due_time_of_a_wrong_clock_is_ignored(open_outbox: OpenOutbox) -> None:
+    """A due time later than any possible delay was computed with a wrong clock."""
     ahead, right = ManualClock(), ManualClock()
     ahead.advance(3e8)
     outbox = open_outbox(clock=ahead)
@@ -105,8 +105,8 @@ def test_a_clock_put_back_does_not_hold_items_for_years(open_outbox: OpenOutbox)
     assert keys(outbox.events.take(1)) == [1]
 
 
-def test_acked_events_are_gone_from_the_waiting(outbox: Outbox) -> None:
-    """What was acknowledged is not sent again, and no longer counts as pending."""
+def test_acked_events_are_not_pending(outbox: Outbox) -> None:
+    """Acknowledged events are not taken again and not counted as pending."""
     outbox.put(motion_event())
     outbox.events.ack(outbox.events.take(1))
     assert outbox.events.take(1) == []
@@ -114,8 +114,8 @@ def test_acked_events_are_gone_from_the_waiting(outbox: Outbox) -> None:
     assert outbox.health().pending_bytes == 0
 
 
-def test_image_and_event_leave_each_on_its_own(outbox: Outbox) -> None:
-    """An acknowledged event leaves its images waiting, and the other way round."""
+def test_images_and_events_are_acknowledged_separately(outbox: Outbox) -> None:
+    """An acknowledged event leaves its images pending, and the reverse."""
     outbox.put(with_image(tracking_event()), snapshot=b"jpg", thumbnail=b"small")
     outbox.events.ack(outbox.events.take(1))
     images = outbox.images.take(5)
@@ -128,26 +128,26 @@ def test_image_and_event_leave_each_on_its_own(outbox: Outbox) -> None:
     assert outbox.health().pending_bytes == len(b"small")
 
 
-def test_an_image_needs_a_reference(outbox: Outbox) -> None:
-    """Without a snapshot reference nobody could find the image: refused, and no sequence is spent."""
+def test_an_image_requires_a_snapshot_reference(outbox: Outbox) -> None:
+    """Without one, put raises ContractError and uses no sequence."""
     with pytest.raises(ContractError, match="snapshot"):
         outbox.put(tracking_event(), snapshot=b"jpg")
     assert outbox.put(tracking_event()).sequence == 1
 
 
 @pytest.mark.parametrize(("name", "reason"), [("x" * 200, "nul_character"), ("y" * 200, "too_large")])
-def test_what_the_cloud_would_refuse_is_refused_here(outbox: Outbox, name: str, reason: str) -> None:
-    """Too large or unstorable events are contract errors for the one who puts them, and harm no other."""
+def test_put_rejects_events_that_the_cloud_rejects(outbox: Outbox, name: str, reason: str) -> None:
+    """Too large events and NUL characters raise ContractError and affect no other event."""
     event = tracking_event()
     event.event_data.zones = [name] * 1000 if reason == "too_large" else ["a\x00b"]
-    with pytest.raises(ContractError) as caught:
+    with pytest.raises(ContractError) as raised:
         outbox.put(event)
-    assert caught.value.reason == reason
+    assert raised.value.reason == reason
     assert outbox.put(tracking_event()).sequence == 1
 
 
-def test_many_threads_put_without_holes_or_doubles(outbox: Outbox) -> None:
-    """Eight cameras at once: every put gets a number of its own and all are there."""
+def test_concurrent_puts_get_unique_sequences(outbox: Outbox) -> None:
+    """Eight threads get consecutive sequences, and all events are stored."""
     numbers: list[int] = []
 
     def camera() -> None:
@@ -162,18 +162,18 @@ def test_many_threads_put_without_holes_or_doubles(outbox: Outbox) -> None:
     assert keys(outbox.events.take(500)) == list(range(1, 201))
 
 
-def test_listeners_hear_of_puts_and_releases(outbox: Outbox) -> None:
-    """The sender is woken by what it can take."""
-    heard: list[str] = []
-    outbox.add_listener(lambda: heard.append("!"))
+def test_listeners_are_called_on_put_and_release(outbox: Outbox) -> None:
+    """The sender is notified of available items."""
+    calls: list[str] = []
+    outbox.add_listener(lambda: calls.append("!"))
     outbox.put(motion_event())
-    assert len(heard) == 1
+    assert len(calls) == 1
     outbox.events.release(outbox.events.take(1))
-    assert len(heard) == 2
+    assert len(calls) == 2
 
 
-def test_a_second_agent_on_one_outbox_is_refused(open_outbox: OpenOutbox) -> None:
-    """Two agents on one file is an error that names the other process."""
+def test_a_second_agent_on_one_outbox_gets_an_error(open_outbox: OpenOutbox) -> None:
+    """The error contains the process id of the first."""
     first = open_outbox()
     with pytest.raises(ConfigurationError, match=f"in use by another agent \\(process {os.getpid()}\\)"):
         open_outbox()
@@ -182,15 +182,15 @@ def test_a_second_agent_on_one_outbox_is_refused(open_outbox: OpenOutbox) -> Non
 
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "a-file/below"])
-def test_an_unwritable_folder_is_named(tmp_path: Path, folder: str) -> None:
-    """A folder nobody can write is a configuration error with its name."""
+def test_an_unwritable_folder_is_a_configuration_error(tmp_path: Path, folder: str) -> None:
+    """The error contains the folder."""
     (tmp_path / "a-file").write_text("")
     with pytest.raises(ConfigurationError, match=folder):
         Outbox(tmp_path / folder / "outbox.db")
 
 
-def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
-    """A newer agent's outbox is neither misread nor set aside."""
+def test_a_file_of_another_version_is_not_changed(tmp_path: Path) -> None:
+    """The outbox of a newer agent raises an error and is not quarantined."""
     path = tmp_path / "outbox.db"
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
@@ -200,8 +200,8 @@ def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.glob("*damaged*")] == []
 
 
-def test_closed_means_closed(outbox: Outbox) -> None:
-    """After close nothing is taken in or given out, and nothing crashes."""
+def test_a_closed_outbox_stores_and_returns_nothing(outbox: Outbox) -> None:
+    """After close, put raises PermanentError and the other calls do nothing."""
     outbox.put(motion_event())
     items = outbox.events.take(1)
     outbox.close()
@@ -213,8 +213,8 @@ def test_closed_means_closed(outbox: Outbox) -> None:
         outbox.put(motion_event())
 
 
-def test_waiting_too_long_is_counted_as_dropped(open_outbox: OpenOutbox, clock: ManualClock) -> None:
-    """Beyond max_age_s events and images are given up, counted, and named by range."""
+def test_events_older_than_max_age_are_dropped_and_counted(open_outbox: OpenOutbox, clock: ManualClock) -> None:
+    """Events and images older than max_age_s are dropped, counted and reported as ranges."""
     outbox = open_outbox(max_age_s=100)
     for _ in range(3):
         outbox.put(with_image(tracking_event()), snapshot=b"jpg")
@@ -227,8 +227,8 @@ def test_waiting_too_long_is_counted_as_dropped(open_outbox: OpenOutbox, clock: 
     assert keys(outbox.events.take(9)) == [4]
 
 
-def test_a_clock_set_late_drops_nothing(open_outbox: OpenOutbox) -> None:
-    """Events put in 1970, before the device knew the time, count their age from when it does."""
+def test_nothing_expires_before_the_clock_is_set(open_outbox: OpenOutbox) -> None:
+    """The age of events stored in 1970 counts from the time at which the clock is set."""
     clock = ManualClock(datetime(1970, 1, 2, tzinfo=UTC))
     outbox = open_outbox(clock=clock, max_age_s=3600)
     outbox.put(tracking_event())
@@ -241,8 +241,8 @@ def test_a_clock_set_late_drops_nothing(open_outbox: OpenOutbox) -> None:
     assert outbox.health().dropped_events == 1
 
 
-def test_resend_brings_back_the_exact_bytes(outbox: Outbox) -> None:
-    """Kept events come again byte for byte; what was never there is named."""
+def test_resend_queues_the_exact_bytes_again(outbox: Outbox) -> None:
+    """Stored events are sent again byte for byte; sequences that never existed are reported."""
     for _ in range(5):
         outbox.put(tracking_event())
     first_time = outbox.events.take(10)
@@ -253,29 +253,29 @@ def test_resend_brings_back_the_exact_bytes(outbox: Outbox) -> None:
     assert [item.payload for item in outbox.events.take(10)] == [first_time[i].payload for i in (1, 2, 4)]
 
 
-def test_resend_of_another_epoch_has_nothing(outbox: Outbox) -> None:
-    """After the outbox was recreated, no sequence of the old epoch is available, and the reply says so."""
+def test_resend_of_another_epoch_has_nothing_available(outbox: Outbox) -> None:
+    """All requested ranges are reported as unavailable."""
     outbox.put(motion_event())
     outcome = outbox.resend("another", [(5, 6), (1, 4)])
     assert (outcome.resent, outcome.unavailable) == (0, [(1, 6)])
 
 
-def test_resend_of_waiting_events_changes_nothing(outbox: Outbox) -> None:
-    """An event that has not gone yet is counted as coming, not as missing."""
+def test_resend_of_pending_events_changes_nothing(outbox: Outbox) -> None:
+    """A pending event counts as resent, not as unavailable."""
     outbox.put(motion_event())
     assert outbox.resend(outbox.epoch, [(1, 1)]).resent == 1
     assert outbox.health().pending_events == 1
 
 
-def test_resend_survives_absurd_numbers(outbox: Outbox) -> None:
-    """Numbers beyond any integer the database knows are simply not held."""
+def test_resend_accepts_numbers_beyond_the_integer_range(outbox: Outbox) -> None:
+    """Such sequences are reported as unavailable."""
     outbox.put(motion_event())
     outcome = outbox.resend(outbox.epoch, [(1, 10**30), (10**31, 10**32), (9, 3)])
     assert outcome.unavailable == [(2, 10**30), (10**31, 10**32)]
 
 
-def test_sent_events_are_forgotten_by_size(open_outbox: OpenOutbox) -> None:
-    """Of what is kept for resend the oldest goes when there is too much; nothing is counted as dropped."""
+def test_sent_events_are_deleted_by_size(open_outbox: OpenOutbox) -> None:
+    """The oldest sent events beyond keep_sent_bytes are deleted and not counted as dropped."""
     size = len(dump_event(tracking_event().model_copy(update={"sequence": 1, "sequence_epoch": "0" * 16})))
     outbox = open_outbox(keep_sent_bytes=size * 3)
     for _ in range(5):
@@ -285,8 +285,8 @@ def test_sent_events_are_forgotten_by_size(open_outbox: OpenOutbox) -> None:
     assert outbox.health().dropped_events == 0
 
 
-def test_sent_events_are_forgotten_by_age(open_outbox: OpenOutbox, clock: ManualClock) -> None:
-    """Kept for keep_sent_s, then no more."""
+def test_sent_events_are_deleted_by_age(open_outbox: OpenOutbox, clock: ManualClock) -> None:
+    """Sent events are deleted after keep_sent_s and not counted as dropped."""
     outbox = open_outbox(keep_sent_s=100)
     outbox.put(tracking_event())
     outbox.events.ack(outbox.events.take(1))
@@ -299,8 +299,8 @@ def test_sent_events_are_forgotten_by_age(open_outbox: OpenOutbox, clock: Manual
     assert outbox.health().dropped_events == 0
 
 
-def test_payload_is_json_with_the_sequence(outbox: Outbox) -> None:
-    """Sequence and epoch are in the bytes that travel, not only in the table."""
+def test_the_payload_contains_sequence_and_epoch(outbox: Outbox) -> None:
+    """Both are in the published bytes."""
     outbox.put(motion_event())
     message = json.loads(outbox.events.take(1)[0].payload)
     assert (message["sequence"], message["sequence_epoch"]) == (1, outbox.epoch)
