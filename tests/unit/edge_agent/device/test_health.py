@@ -1,4 +1,4 @@
-"""The heartbeat says what waits, what was given up, and how the cameras are."""
+"""The heartbeat: outbox, connection and cameras."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
     outbox.close()
 
 
-def test_it_carries_outbox_and_cameras(outbox: Outbox) -> None:
-    """Everything the contract asks for, as of now."""
+def test_a_heartbeat_contains_outbox_and_cameras(outbox: Outbox) -> None:
+    """All fields of the contract have their current values."""
     clock = ManualClock()
     loop = HeartbeatLoop(topics=TOPICS, publisher=FakePublisher(), outbox=outbox, cameras=one_camera, clock=clock)
     outbox.put(motion_event())
@@ -48,8 +48,8 @@ def test_it_carries_outbox_and_cameras(outbox: Outbox) -> None:
     assert beat.cameras == one_camera()
 
 
-def test_it_is_published_on_connecting_and_then_regularly(outbox: Outbox) -> None:
-    """The cloud hears of a device the moment it is back, and keeps hearing."""
+def test_heartbeats_are_published_on_connect_and_periodically(outbox: Outbox) -> None:
+    """The first is published as soon as the device is connected."""
     publisher = FakePublisher(connected=False)
     loop = HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, interval_s=0.03)
     loop.start()
@@ -61,17 +61,15 @@ def test_it_is_published_on_connecting_and_then_regularly(outbox: Outbox) -> Non
     assert Heartbeat.model_validate_json(payload).cameras == one_camera()
 
 
-def test_nothing_is_published_into_the_void(outbox: Outbox) -> None:
-    """Without a connection there is nothing to say it to."""
+def test_no_heartbeat_is_published_while_disconnected(outbox: Outbox) -> None:
+    """Without a connection, beat publishes nothing."""
     publisher = FakePublisher(connected=False)
     HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera).beat()
     assert publisher.published == []
 
 
-def test_cameras_that_cannot_be_asked_do_not_silence_the_device(
-    outbox: Outbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A bug in one part must not make the whole device look dead."""
+def test_a_fault_in_camera_health_does_not_stop_heartbeats(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The heartbeat is published without cameras."""
 
     def broken() -> list[CameraHealth]:
         raise ZeroDivisionError
@@ -83,9 +81,9 @@ def test_cameras_that_cannot_be_asked_do_not_silence_the_device(
 
 
 def test_a_failed_heartbeat_does_not_stop_the_next(outbox: Outbox) -> None:
-    """The loop outlives an error."""
+    """The loop continues after an exception."""
 
-    class Moody(FakePublisher):
+    class FailsOnce(FakePublisher):
         calls = 0
 
         def publish(self, topic: str, payload: bytes, *, retain: bool = False):
@@ -94,7 +92,7 @@ def test_a_failed_heartbeat_does_not_stop_the_next(outbox: Outbox) -> None:
                 raise ZeroDivisionError
             return super().publish(topic, payload, retain=retain)
 
-    publisher = Moody()
+    publisher = FailsOnce()
     loop = HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, interval_s=0.02)
     loop.start()
     eventually(lambda: publisher.published)
@@ -102,7 +100,7 @@ def test_a_failed_heartbeat_does_not_stop_the_next(outbox: Outbox) -> None:
 
 
 def test_python_a_heartbeat_that_always_fails_is_logged_once(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A device whose heartbeat cannot be built for a week does not fill its disk with tracebacks."""
+    """Repeated failures log one traceback."""
 
     class Broken(FakePublisher):
         calls = 0
@@ -120,18 +118,20 @@ def test_python_a_heartbeat_that_always_fails_is_logged_once(outbox: Outbox, cap
     assert "sending a heartbeat failed unexpectedly" in caplog.text
 
 
-def test_edge_36_it_says_how_the_connection_has_been(outbox: Outbox) -> None:
-    """Reconnects, the last trouble, and whether another client uses this id."""
-    said = ConnectionHealth(reconnects=3, client_id_conflict=True, last_error="another client uses the client id x")
+def test_edge_36_a_heartbeat_contains_the_connection(outbox: Outbox) -> None:
+    """Reconnects, the last error, and a client id conflict."""
+    connection = ConnectionHealth(
+        reconnects=3, client_id_conflict=True, last_error="another client uses the client id x"
+    )
     publisher = FakePublisher()
-    HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, connection=lambda: said).beat()
-    assert Heartbeat.model_validate_json(publisher.published[0][1]).connection == said
+    HeartbeatLoop(
+        topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera, connection=lambda: connection
+    ).beat()
+    assert Heartbeat.model_validate_json(publisher.published[0][1]).connection == connection
 
 
-def test_edge_36_a_heartbeat_that_no_broker_will_take_is_said_once(
-    outbox: Outbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A lost connection needs no word here; a refusal for good does, and one is enough."""
+def test_edge_36_a_refused_heartbeat_is_logged_once(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    """Lost connections are not logged here; a permanent refusal is logged once."""
     publisher = FakePublisher()
     loop = HeartbeatLoop(topics=TOPICS, publisher=publisher, outbox=outbox, cameras=one_camera)
     for error in (TransientError("lost"), PermanentError("not allowed"), PermanentError("not allowed")):

@@ -1,4 +1,4 @@
-"""A certificate that the publisher does not accept: the log and the status say which of its faults it has."""
+"""Broker certificates that the publisher rejects: log and status contain the reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def broker_with(certificate: tuple[Path, Path]) -> Generator[ScriptedBroker]:
         ("another authority", "set ca_file to the PEM file of the authority that signed it"),
     ],
 )
-def test_edge_35_each_fault_of_a_certificate_is_named(
+def test_edge_35_the_reason_for_rejecting_a_certificate_is_logged(
     authority: TestAuthority,
     tmp_path: Path,
     make_publisher: MakePublisher,
@@ -48,7 +48,7 @@ def test_edge_35_each_fault_of_a_certificate_is_named(
     fault: str,
     words: str,
 ) -> None:
-    """Expired, early, for another name, from another authority: one line says which; nothing is sent to that broker."""
+    """Expired, not yet valid, wrong name, unknown CA: one log line has the reason; nothing is sent to the broker."""
     caplog.set_level(logging.INFO, "edge_agent.transport")
     (tmp_path / "other").mkdir()
     issuer = TestAuthority(tmp_path / "other") if fault == "another authority" else authority
@@ -64,8 +64,8 @@ def test_edge_35_each_fault_of_a_certificate_is_named(
     assert caplog.text.count(words) == 1
 
 
-def test_edge_35_a_good_certificate_is_accepted(authority: TestAuthority, make_publisher: MakePublisher) -> None:
-    """The broker of the tests above, without a fault."""
+def test_edge_35_a_valid_certificate_is_accepted(authority: TestAuthority, make_publisher: MakePublisher) -> None:
+    """The same broker with a valid certificate."""
     with broker_with(authority.issue("server")) as broker:
         publisher = make_publisher(broker.port, ca_file=authority.ca_file)
         eventually(lambda: publisher.connected)

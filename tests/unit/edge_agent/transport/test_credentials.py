@@ -1,4 +1,4 @@
-"""The device's certificate buys AWS credentials: against an HTTPS server that insists on that certificate."""
+"""AWS credentials for the device's certificate, from an HTTPS server that requires it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.ports import reserve_port
 
 
 class CredentialsEndpoint:
-    """Answers like AWS IoT's credentials provider, over mutual TLS."""
+    """A server that behaves like the AWS IoT credentials provider, with mutual TLS."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         endpoint = self
@@ -34,18 +34,18 @@ class CredentialsEndpoint:
             def do_GET(self) -> None:
                 peer = str(self.connection.getpeercert())  # pyright: ignore[reportAttributeAccessIssue]
                 endpoint.requests.append((self.path, self.headers["x-amzn-iot-thingname"], peer))
-                body = endpoint.answer()
+                body = endpoint.response()
                 self.send_response(endpoint.status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         class Server(ThreadingHTTPServer):
             def handle_error(self, *_: Any) -> None:
-                """A client that hangs up is part of the test."""
+                """Ignore clients that close the connection."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -53,7 +53,7 @@ class CredentialsEndpoint:
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
         self._thread.start()
 
-    def answer(self) -> bytes:
+    def response(self) -> bytes:
         if self.body is not None:
             return self.body
         number = len(self.requests)
@@ -95,20 +95,26 @@ def settings(endpoint: CredentialsEndpoint, authority: TestAuthority) -> IotCred
     )
 
 
-def test_the_certificate_buys_credentials(endpoint: CredentialsEndpoint, settings: IotCredentialsSettings) -> None:
-    """The right path, the thing's name, the device's certificate; the four values come back."""
-    got = IotCredentialsProvider(settings=settings, thing_name="gate-01").fetch()
-    assert (got["access_key"], got["secret_key"], got["token"]) == ("ASIA1", "hidden1", "token1")
+def test_fetch_returns_credentials_for_the_certificate(
+    endpoint: CredentialsEndpoint, settings: IotCredentialsSettings
+) -> None:
+    """The request has the right path, thing name and client certificate."""
+    credentials = IotCredentialsProvider(settings=settings, thing_name="gate-01").fetch()
+    assert (credentials["access_key"], credentials["secret_key"], credentials["token"]) == (
+        "ASIA1",
+        "hidden1",
+        "token1",
+    )
     path, thing, peer = endpoint.requests[0]
     assert path == "/role-aliases/VedetteSnapshots/credentials"
     assert thing == "gate-01"
     assert "gate-01" in peer
 
 
-def test_boto3_signs_with_them_and_asks_again_before_they_expire(
+def test_boto3_refreshes_credentials_before_they_expire(
     endpoint: CredentialsEndpoint, settings: IotCredentialsSettings
 ) -> None:
-    """Fetched on first use, refreshed when they are about to expire, kept while they last."""
+    """They are fetched on first use and kept until they are about to expire."""
     endpoint.lifetime_s = 300  # botocore refreshes what lasts less than 15 minutes
     session = IotCredentialsProvider(settings=settings, thing_name="gate-01").session("eu-central-1")
     assert endpoint.requests == []
@@ -122,8 +128,10 @@ def test_boto3_signs_with_them_and_asks_again_before_they_expire(
     assert second == third
 
 
-def test_the_store_uses_them(endpoint: CredentialsEndpoint, settings: IotCredentialsSettings, moto_server: str) -> None:
-    """An image put through a store with IoT credentials fetches them first."""
+def test_the_store_fetches_credentials(
+    endpoint: CredentialsEndpoint, settings: IotCredentialsSettings, moto_server: str
+) -> None:
+    """An image upload with IoT credentials fetches them first."""
     store = S3Store(
         settings=S3Settings(
             bucket="no-such-bucket", region="eu-central-1", endpoint_url=moto_server, iot_credentials=settings
@@ -137,10 +145,10 @@ def test_the_store_uses_them(endpoint: CredentialsEndpoint, settings: IotCredent
     store.close()
 
 
-def test_a_refusal_reaches_the_sender_as_what_it_is(
+def test_a_refused_certificate_is_a_permanent_error_of_put(
     endpoint: CredentialsEndpoint, settings: IotCredentialsSettings, moto_server: str
 ) -> None:
-    """A revoked certificate makes every put fail with the reason in words, not with a boto3 riddle."""
+    """The error contains the reason instead of boto3's message."""
     endpoint.status = 403
     store = S3Store(
         settings=S3Settings(
@@ -164,7 +172,7 @@ def test_a_refusal_reaches_the_sender_as_what_it_is(
         (200, b"[]", TransientError, "invalid response"),
     ],
 )
-def test_bad_answers_are_named_and_show_nothing_secret(
+def test_invalid_responses_are_explained_without_secrets(
     endpoint: CredentialsEndpoint,
     settings: IotCredentialsSettings,
     status: int,
@@ -172,22 +180,24 @@ def test_bad_answers_are_named_and_show_nothing_secret(
     kind: type[Exception],
     words: str,
 ) -> None:
-    """What may pass is transient, a refusal is permanent, and no answer is quoted."""
+    """Temporary failures are transient, refusals are permanent, and no response is quoted."""
     endpoint.status, endpoint.body = status, body
-    with pytest.raises(kind, match=words) as caught:
+    with pytest.raises(kind, match=words) as raised:
         IotCredentialsProvider(settings=settings, thing_name="gate-01").fetch()
-    assert "hidden" not in str(caught.value)
+    assert "hidden" not in str(raised.value)
 
 
-def test_an_endpoint_that_is_away_is_transient(settings: IotCredentialsSettings) -> None:
-    """No connection now says nothing about later."""
-    away = settings.model_copy(update={"endpoint": f"127.0.0.1:{reserve_port()}"})
+def test_an_unavailable_endpoint_is_a_transient_error(settings: IotCredentialsSettings) -> None:
+    """A later attempt may succeed."""
+    unavailable = settings.model_copy(update={"endpoint": f"127.0.0.1:{reserve_port()}"})
     with pytest.raises(TransientError, match="cannot be reached"):
-        IotCredentialsProvider(settings=away, thing_name="gate-01").fetch()
+        IotCredentialsProvider(settings=unavailable, thing_name="gate-01").fetch()
 
 
-def test_edge_35_an_impostor_is_not_asked(settings: IotCredentialsSettings, endpoint: CredentialsEndpoint) -> None:
-    """A server whose certificate we do not trust gets no request."""
+def test_edge_35_an_untrusted_endpoint_gets_no_request(
+    settings: IotCredentialsSettings, endpoint: CredentialsEndpoint
+) -> None:
+    """A server with an untrusted certificate receives no request."""
     trusting_others = settings.model_copy(update={"ca_file": None})
     with pytest.raises(TransientError, match="CERTIFICATE_VERIFY_FAILED"):
         IotCredentialsProvider(settings=trusting_others, thing_name="gate-01").fetch()
@@ -195,15 +205,15 @@ def test_edge_35_an_impostor_is_not_asked(settings: IotCredentialsSettings, endp
 
 
 def test_an_unusable_certificate_is_a_configuration_error(settings: IotCredentialsSettings) -> None:
-    """Said at start, with the file's name."""
+    """The constructor raises, with the file."""
     broken = settings.model_copy(update={"private_key_file": settings.private_key_file.with_name("nowhere.key")})
     with pytest.raises(ConfigurationError, match="nowhere"):
         S3Store(settings=S3Settings(bucket="bucket", iot_credentials=broken), device_id="gate-01")
 
 
 @pytest.mark.parametrize("wrong", ["host:abc", "https://host"])
-def test_edge_36_an_endpoint_that_is_no_host_is_named(settings: IotCredentialsSettings, wrong: str) -> None:
-    """Not an unexpected fault: the setting is named, and what it should hold."""
+def test_edge_36_an_invalid_endpoint_is_explained(settings: IotCredentialsSettings, wrong: str) -> None:
+    """The error contains the configured value."""
     provider = IotCredentialsProvider(settings=settings.model_copy(update={"endpoint": wrong}), thing_name="gate-01")
     with pytest.raises((PermanentError, TransientError), match=wrong):
         provider.fetch()

@@ -1,4 +1,4 @@
-"""Whatever keeps the publisher from its broker is said: one line for each kind of trouble, and one when it is over."""
+"""Connection problems are logged once per kind, and once when they are resolved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAHO_LEAVES_SOCKETS = "ignore::pytest.PytestUnraisableExceptionWarning"
 
 
 @pytest.fixture(autouse=True)
-def listen(caplog: pytest.LogCaptureFixture) -> None:
+def log_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "edge_agent.transport")
 
 
@@ -28,10 +28,10 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_edge_05_a_broker_that_hangs_up_before_it_answers_is_said_once(
+def test_edge_05_a_connection_closed_before_connack_is_logged_once(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line with likely causes for many attempts; one when it is over; and again when it comes back."""
+    """One line with likely causes for many attempts, one when it is resolved, and one when it recurs."""
     broker.script.close_before_connack = True
     publisher = make_publisher(broker.port)
     eventually(lambda: len(broker.connects) >= 4)
@@ -52,14 +52,14 @@ def test_edge_05_a_broker_that_hangs_up_before_it_answers_is_said_once(
 
 @pytest.mark.filterwarnings(PAHO_LEAVES_SOCKETS)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_edge_05_a_broker_that_wants_a_client_certificate_is_said(
+def test_edge_05_a_missing_client_certificate_is_explained(
     server_tls: ssl.SSLContext,
     authority: TestAuthority,
     make_publisher: MakePublisher,
     caplog: pytest.LogCaptureFixture,
     version: ssl.TLSVersion,
 ) -> None:
-    """TLS 1.2 refuses in the handshake, 1.3 after it: both are named, with the settings that are missing."""
+    """TLS 1.2 rejects during the handshake, TLS 1.3 after it. Both are explained with the missing settings."""
     server_tls.maximum_version = version
     broker = ScriptedBroker(tls=server_tls)
     publisher = make_publisher(broker.port, ca_file=authority.ca_file)
@@ -74,10 +74,10 @@ def test_edge_05_a_broker_that_wants_a_client_certificate_is_said(
 
 
 @pytest.mark.filterwarnings(PAHO_LEAVES_SOCKETS)
-def test_edge_05_a_tls_port_spoken_to_without_tls_is_said(
+def test_edge_05_a_connection_without_tls_to_a_tls_port_is_explained(
     server_tls: ssl.SSLContext, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The other side closes, or answers with a TLS alert, which is no MQTT: the line names TLS."""
+    """The server closes or sends a TLS alert; the log line mentions TLS."""
     broker = ScriptedBroker(tls=server_tls)
     publisher = make_publisher(broker.port)
     try:
@@ -89,10 +89,10 @@ def test_edge_05_a_tls_port_spoken_to_without_tls_is_said(
 
 
 @pytest.mark.filterwarnings(PAHO_LEAVES_SOCKETS)
-def test_edge_05_a_port_without_tls_spoken_to_with_tls_is_said(
+def test_edge_05_a_tls_connection_to_a_plain_port_is_explained(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever OpenSSL makes of it, one line says something about TLS or the hang-up."""
+    """The log line mentions TLS or the closed connection."""
     make_publisher(broker.port, tls=True)
     eventually(lambda: warnings_in(caplog))
     assert "TLS" in warnings_in(caplog)[0] or "before it answered" in warnings_in(caplog)[0]
@@ -108,10 +108,10 @@ def test_edge_05_a_port_without_tls_spoken_to_with_tls_is_said(
         (5, "policy"),
     ],
 )
-def test_edge_05_each_refusal_says_what_to_check(
+def test_edge_05_each_refusal_is_explained(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture, code: int, words: str
 ) -> None:
-    """Every return code of MQTT 3.1.1, once, however many attempts are made."""
+    """Every return code of MQTT 3.1.1 is logged once, for several attempts."""
     broker.script.connect_code = code
     make_publisher(broker.port)
     eventually(lambda: len(broker.connects) >= 3)
@@ -123,10 +123,10 @@ def test_edge_05_each_refusal_says_what_to_check(
     ("code", "words"),
     [(0x84, "does not support MQTT 5"), (0x89, "busy"), (0x8A, "banned"), (0x97, "quota"), (0xFF, "")],
 )
-def test_edge_05_each_refusal_of_mqtt_5_says_what_to_check(
+def test_edge_05_each_refusal_of_mqtt_5_is_explained(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture, code: int, words: str
 ) -> None:
-    """Also one whose code nobody knows."""
+    """An unknown reason code is reported too."""
     broker.script.connect_code = code
     make_publisher(broker.port, protocol="5")
     eventually(lambda: warnings_in(caplog))
@@ -134,10 +134,10 @@ def test_edge_05_each_refusal_of_mqtt_5_says_what_to_check(
     assert broker.connects[0].version == 5
 
 
-def test_edge_05_another_cause_is_another_line(
+def test_edge_05_a_new_cause_is_logged(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When the cause changes, the new one is said."""
+    """When the cause changes, the new one is logged."""
     broker.script.connect_code = 4
     make_publisher(broker.port)
     eventually(lambda: len(broker.connects) >= 2)
@@ -146,38 +146,40 @@ def test_edge_05_another_cause_is_another_line(
     assert ["refused" in line for line in warnings_in(caplog)] == [True, False]
 
 
-def test_edge_36_another_client_with_this_id_is_said(
+def test_edge_36_a_client_id_conflict_is_inferred(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """MQTT 3.1.1 has no word for it: accepted and soon closed, again and again. In the log, and in the heartbeat."""
+    """MQTT 3.1.1 reports no reason: repeated short connections indicate a conflict, in the log and in the heartbeat."""
     broker.script.close_after_connack = True
     publisher = make_publisher(broker.port)
     eventually(lambda: publisher.health().client_id_conflict)
     eventually(lambda: len(broker.connects) >= 6)
-    taken = [line for line in warnings_in(caplog) if "most likely another client uses the client id gate-01" in line]
-    assert len(taken) == 1
-    assert len(warnings_in(caplog)) == 2  # the first time it was just a connection that ended
+    conflicts = [
+        line for line in warnings_in(caplog) if "most likely another client uses the client id gate-01" in line
+    ]
+    assert len(conflicts) == 1
+    assert len(warnings_in(caplog)) == 2  # the first one is logged as an ended connection
     assert "another client" in str(publisher.health().last_error)
     assert publisher.health().reconnects >= 4
 
 
-def test_edge_36_a_takeover_that_the_broker_names_is_said_at_once(
+def test_edge_36_a_reported_session_takeover_is_logged_at_once(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """MQTT 5 reports the reason: one is enough, and the conflict ends after the other client has gone."""
+    """MQTT 5 reports the reason, so one takeover is sufficient."""
     publisher = make_publisher(broker.port, protocol="5")
     eventually(lambda: publisher.connected)
     broker.disconnect(0x8E)
     eventually(lambda: publisher.health().client_id_conflict)
     assert "another client uses the client id gate-01 and has taken this session" in warnings_in(caplog)[0]
     eventually(lambda: publisher.connected)
-    assert publisher.health().client_id_conflict  # it came back at once; whether the other one does is not known yet
+    assert publisher.health().client_id_conflict  # not resolved before the connection is stable
 
 
-def test_edge_36_what_a_broker_of_mqtt_5_says_at_the_end_is_said(
+def test_edge_36_the_reason_of_a_disconnect_is_logged(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Shutting down, quota, not authorized: in its words and ours."""
+    """MQTT 5 brokers report why they close a connection."""
     publisher = make_publisher(broker.port, protocol="5")
     eventually(lambda: publisher.connected)
     broker.disconnect(0x8B)
@@ -185,10 +187,10 @@ def test_edge_36_what_a_broker_of_mqtt_5_says_at_the_end_is_said(
     assert "it is shutting down" in warnings_in(caplog)[0]
 
 
-def test_edge_36_connections_that_end_now_and_then_are_no_conflict(
+def test_edge_36_occasional_disconnects_are_not_a_conflict(
     broker: ScriptedBroker, make_publisher: MakePublisher
 ) -> None:
-    """A broker that is restarted twice is not taken for another client."""
+    """A broker that restarts twice is not reported as a client id conflict."""
     publisher = make_publisher(broker.port)
     for count in (1, 2):
         eventually(lambda count=count: publisher.connected and len(broker.connects) == count)
@@ -197,10 +199,10 @@ def test_edge_36_connections_that_end_now_and_then_are_no_conflict(
     assert not publisher.health().client_id_conflict
 
 
-def test_edge_36_a_refused_subscription_is_said(
+def test_edge_36_a_refused_subscription_is_logged_once(
     broker: ScriptedBroker, make_publisher: MakePublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A device that will never get a command says so, once, and events go all the same."""
+    """The device receives no commands, but events are still published."""
     broker.script.subscribe_code = 0x80
     publisher = make_publisher(broker.port, on_command=lambda *_: None)
     eventually(lambda: warnings_in(caplog))
@@ -213,10 +215,8 @@ def test_edge_36_a_refused_subscription_is_said(
     assert publisher.publish("vedette/a", b"1").exception(timeout=20) is None
 
 
-def test_edge_36_the_receive_maximum_of_the_broker_is_kept(
-    broker: ScriptedBroker, make_publisher: MakePublisher
-) -> None:
-    """A broker of MQTT 5 that takes 7 messages at a time gets no more."""
+def test_edge_36_the_receive_maximum_limits_the_window(broker: ScriptedBroker, make_publisher: MakePublisher) -> None:
+    """An MQTT 5 broker that accepts 7 unacknowledged messages gets no more."""
     broker.script.receive_maximum = 7
     publisher = make_publisher(broker.port, protocol="5")
     eventually(lambda: publisher.connected)

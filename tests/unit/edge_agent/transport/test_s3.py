@@ -1,4 +1,4 @@
-"""Images into a bucket: against a real S3 endpoint on this machine, and what its refusals mean."""
+"""Image uploads to a local S3 endpoint, and the classification of errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "snapshots/gate-01/camera-1/2026-01-01/tracking_103045_123456.jpg"
 
 @pytest.fixture(autouse=True)
 def aws_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys of nobody's, where boto3 looks by itself."""
+    """Test credentials in the environment, where boto3 finds them."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -46,29 +46,29 @@ def make_store(endpoint_url: str, bucket: str, **settings: Any) -> S3Store:
     return S3Store(settings=configured, device_id="gate-01")
 
 
-def test_an_image_arrives_whole_with_type_and_hash(moto_server: str, client: Any, bucket: str) -> None:
-    """The object holds the bytes, its content type, and its sha256 for verification."""
+def test_an_image_is_stored_with_content_type_and_hash(moto_server: str, client: Any, bucket: str) -> None:
+    """A second upload of the same image changes nothing."""
     store = make_store(moto_server, bucket)
     store.put(KEY, b"jpeg bytes", content_type="image/jpeg")
     store.put(KEY, b"jpeg bytes", content_type="image/jpeg")  # a second delivery changes nothing
-    got = client.get_object(Bucket=bucket, Key=KEY)
-    assert got["Body"].read() == b"jpeg bytes"
-    assert got["ContentType"] == "image/jpeg"
-    assert got["Metadata"]["sha256"] == hashlib.sha256(b"jpeg bytes").hexdigest()
+    stored = client.get_object(Bucket=bucket, Key=KEY)
+    assert stored["Body"].read() == b"jpeg bytes"
+    assert stored["ContentType"] == "image/jpeg"
+    assert stored["Metadata"]["sha256"] == hashlib.sha256(b"jpeg bytes").hexdigest()
     store.close()
     store.close()
 
 
-def test_no_such_bucket_is_permanent_and_named(moto_server: str) -> None:
-    """No retry makes a bucket."""
+def test_a_missing_bucket_is_a_permanent_error(moto_server: str) -> None:
+    """The error contains the bucket."""
     store = make_store(moto_server, "nowhere-at-all")
     with pytest.raises(PermanentError, match=r"nowhere-at-all.*no such bucket"):
         store.put(KEY, b"x", content_type="image/jpeg")
     store.close()
 
 
-def test_a_store_that_is_away_is_transient() -> None:
-    """A refused connection may work later."""
+def test_an_unavailable_store_is_a_transient_error() -> None:
+    """A later attempt may succeed."""
     store = make_store(f"http://127.0.0.1:{reserve_port()}", "bucket", connect_timeout_s=1)
     with pytest.raises(TransientError, match="cannot store"):
         store.put(KEY, b"x", content_type="image/jpeg")
@@ -89,10 +89,10 @@ def test_a_store_that_is_away_is_transient() -> None:
         ("TooManyRequests", 429, TransientError, "TooManyRequests"),
     ],
 )
-def test_refusals_are_sorted_by_what_helps(
+def test_store_errors_are_transient_or_permanent(
     moto_server: str, code: str, status: int, kind: type[Exception], words: str
 ) -> None:
-    """Retry what may pass, put off what will not, and say it plainly."""
+    """Transient if a retry may succeed, permanent otherwise, with an explanation."""
     store = make_store(moto_server, "bucket")
     inner = store._connected_client()
     with Stubber(inner) as stubber:
@@ -103,8 +103,8 @@ def test_refusals_are_sorted_by_what_helps(
     store.close()
 
 
-def test_no_credentials_at_all_is_said_plainly(moto_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """A device nobody gave keys says what is missing, and keeps its images."""
+def test_missing_credentials_are_explained(moto_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """The error is transient, so the images stay in the outbox."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -115,8 +115,8 @@ def test_no_credentials_at_all_is_said_plainly(moto_server: str, monkeypatch: py
     store.close()
 
 
-def test_boto3_is_imported_only_when_needed() -> None:
-    """Making a store costs nothing: boto3 takes long to import, and some devices never send an image."""
+def test_boto3_is_imported_on_first_upload() -> None:
+    """Creating a store does not import boto3, which takes long."""
     import subprocess
     import sys
 
