@@ -124,33 +124,39 @@ class ReplayFolder:
         path.write_bytes(data)
 
 
-def replay(
-    source: str,
-    *,
-    out: Path,
-    camera: CameraSettings,
-    site_id: str,
-    device_id: str,
-    places: ModelPlaces,
-    start_time: datetime | None = None,
-    progress: Progress | None = None,
-    video: Path | None = None,
-) -> ReplaySummary:
-    """Run ``source`` through the pipeline of ``camera`` and write its events and pictures to ``out``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayJob:
+    """What to replay, with which settings, and where the results go."""
 
-    ``video`` is the path of an annotated video to write; None writes none.
+    source: str
+    out: Path
+    """Folder for the events and their pictures."""
+    camera: CameraSettings
+    site_id: str
+    device_id: str
+    start_time: datetime | None = None
+    """Capture time of the first frame; None takes that of the recording."""
+    video: Path | None = None
+    """Path of an annotated video to write; None writes none."""
+
+
+def replay(job: ReplayJob, *, places: ModelPlaces, progress: Progress | None = None) -> ReplaySummary:
+    """Run a recording through the pipeline of a camera and write its events and pictures.
+
+    Raise ConfigurationError for a live source, and where the results cannot be written.
     """
+    camera = job.camera
     timer = StageTimer()
     with ExitStack() as opened:
-        stream = open_source(source, settings=camera.stream, clock=SystemClock(), start_time=start_time)
+        stream = open_source(job.source, settings=camera.stream, clock=SystemClock(), start_time=job.start_time)
         opened.callback(stream.close)
-        model = find_camera_model(camera, source=source, places=places)
-        folder = ReplayFolder(out)
+        model = find_camera_model(camera, source=job.source, places=places)
+        folder = ReplayFolder(job.out)
         opened.callback(folder.close)
         summary = ReplaySummary(source=stream.info().source, model=model.name if model else "blobs")
         drawing = None
-        if video is not None:
-            drawing = opened.enter_context(ReplayVideo(video, settings=camera.events, fps=stream.info().fps))
+        if job.video is not None:
+            drawing = opened.enter_context(ReplayVideo(job.video, settings=camera.events, fps=stream.info().fps))
 
         def publish(built: BuiltEvent) -> None:
             event = folder.write(built)
@@ -158,7 +164,7 @@ def replay(
             if drawing is not None:
                 drawing.note(event)
 
-        device = DeviceContext(site_id=site_id, device_id=device_id, publish=publish, new_id=Uuid7Generator())
+        device = DeviceContext(site_id=job.site_id, device_id=job.device_id, publish=publish, new_id=Uuid7Generator())
         pipeline = build_pipeline(
             camera, context=CameraContext(device=device, timer=timer), model=model, run_id="replay"
         )

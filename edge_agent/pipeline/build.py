@@ -117,9 +117,7 @@ def build_pipeline(
         episodes=MotionEpisodes(camera.events) if camera.motion_events else None,
         objects=_object_stage(camera, detector, run_id, context),
         builder=context.event_builder(camera, detector.model_info),
-        publish=context.device.publish,
-        timer=context.timer,
-        update_last_seen=context.update_last_seen,
+        context=context,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edge_agent.camera.picture_health import PictureHealth
 from edge_agent.camera.source import FrameSource, SourceStatus, StreamInfo, open_source
 from edge_agent.config import CameraSettings, source_text
-from edge_agent.events.builder import BuiltEvent, EventBuilder
+from edge_agent.pipeline.context import CameraContext
 from edge_agent.pipeline.pipeline import CameraPipeline
 from edge_agent.types import Frame
 from shared.clock import Clock
@@ -22,10 +22,6 @@ from shared.retry import Backoff, FaultLog
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 1.0
-RETRY_S = 30.0
-"""Delay before a retry after a source or a setting that does not work; a missing file may appear meanwhile."""
-RESTART_S = 5.0
-"""Delay before a restart after an internal error. It doubles with each consecutive error."""
 MAX_RESTART_S = 120.0
 STABLE_AFTER_S = 60.0
 """Running time after which the restart delay is reset."""
@@ -36,7 +32,19 @@ STALLED, AGENT_FAULT = "stalled", "agent_fault"
 OpenSource = Callable[..., FrameSource]
 """Signature of ``open_source``."""
 BuildPipeline = Callable[[], CameraPipeline]
-Publish = Callable[[BuiltEvent], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryDelays:
+    """Delays before a camera that has failed is started again."""
+
+    source_s: float = 30.0
+    """After a source or a setting that does not work; a missing file may appear in the meantime."""
+    fault_s: float = 5.0
+    """After an internal error. It doubles with each consecutive error, up to ``MAX_RESTART_S``."""
+
+
+DEFAULT_DELAYS = RetryDelays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +68,20 @@ class CameraWorker:
         self,
         *,
         camera: CameraSettings,
+        context: CameraContext,
         build_pipeline: BuildPipeline,
-        builder: EventBuilder,
-        publish: Publish,
         clock: Clock,
         open_source: OpenSource = open_source,
-        retry_s: float = RETRY_S,
-        restart_s: float = RESTART_S,
+        delays: RetryDelays = DEFAULT_DELAYS,
     ) -> None:
         self.camera = camera
         self._open_source = open_source
-        self._retry_s = retry_s
-        self._backoff = Backoff(min_s=restart_s, max_s=max(restart_s, MAX_RESTART_S))
+        self._retry_s = delays.source_s
+        self._backoff = Backoff(min_s=delays.fault_s, max_s=max(delays.fault_s, MAX_RESTART_S))
         self._faults = FaultLog(logger)
-        self.builder = builder
+        self.builder = context.event_builder(camera)
         self._build_pipeline = build_pipeline
-        self._publish = publish
+        self._publish = context.device.publish
         self._clock = clock
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera-{camera.id}", daemon=True)

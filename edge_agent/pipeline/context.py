@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from edge_agent.config import CameraSettings
-from edge_agent.events.builder import EventBuilder, Origin
+from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.images.snapshot import SnapshotRenderer
-from edge_agent.pipeline.pipeline import Publish, UpdateLastSeen
 from edge_agent.pipeline.timing import StageTimer
 from shared.events import ModelInfo
+
+Publish = Callable[[BuiltEvent], None]
+UpdateLastSeen = Callable[[Sequence[str], bool], None]
+"""Called for each frame with the uids of the tracks detected in it, and whether there is motion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

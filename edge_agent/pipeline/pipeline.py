@@ -5,26 +5,23 @@ All decisions depend on the frames and their times alone, so the same frames giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edge_agent.anpr.stage import PlateStage
 from edge_agent.anpr.types import FrameTracks
 from edge_agent.detect.composite import Detector
 from edge_agent.detect.gate import DetectionGate
-from edge_agent.events.builder import BuiltEvent, EventBuilder
+from edge_agent.events.builder import EventBuilder
 from edge_agent.events.occurrences import Occurrence, TrackedObject
-from edge_agent.events.rules.detection import DetectionRule
+from edge_agent.events.rules.detection import DetectionRule, labels_of
 from edge_agent.events.rules.motion import MotionEpisodes
-from edge_agent.events.rules.track_lifecycle import TrackLifecycle, labels_of
+from edge_agent.events.rules.track_lifecycle import TrackLifecycle
 from edge_agent.motion.adaptive import MotionDetector
+from edge_agent.pipeline.context import CameraContext
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.track.tracker import Tracker
 from edge_agent.types import Detections, Frame, Motion, Tracks, ViewChange
-
-Publish = Callable[[BuiltEvent], None]
-UpdateLastSeen = Callable[[Sequence[str], bool], None]
-"""Called for each frame with the uids of the tracks detected in it, and whether there is motion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +178,15 @@ class CameraPipeline:
         episodes: MotionEpisodes | None,
         objects: TrackingStage | DetectionStage | None,
         builder: EventBuilder,
-        publish: Publish,
-        timer: StageTimer,
-        update_last_seen: UpdateLastSeen | None = None,
+        context: CameraContext,
     ) -> None:
         self._motion = motion
         self._episodes = episodes
         self._objects = objects
         self._builder = builder
-        self._publish_event = publish
-        self._timer = timer
-        self._update_last_seen = update_last_seen
+        self._publish_event = context.device.publish
+        self._timer = context.timer
+        self._update_last_seen = context.update_last_seen
 
     def process(self, frame: Frame) -> None:
         """Process one frame. Its events are published before this returns."""

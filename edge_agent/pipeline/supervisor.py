@@ -15,8 +15,8 @@ from edge_agent.device.commands import NotReadyError, ReplyFields
 from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.camera_worker import CameraWorker, OpenSource
-from edge_agent.pipeline.context import CameraContext, DeviceContext
-from edge_agent.pipeline.pipeline import CameraPipeline, UpdateLastSeen
+from edge_agent.pipeline.context import CameraContext, DeviceContext, UpdateLastSeen
+from edge_agent.pipeline.pipeline import CameraPipeline
 from shared.clock import Clock
 from shared.commands import SnapshotCommand, TestConnectionCommand
 from shared.errors import ConfigurationError, TransientError
@@ -151,9 +151,8 @@ class Cameras:
         )
         return CameraWorker(
             camera=camera,
+            context=context,
             build_pipeline=lambda: self._pipeline(camera, context),
-            builder=context.event_builder(camera),
-            publish=self._device.publish,
             clock=self._clock,
             open_source=self._open_source,
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from edge_agent.events.occurrences import DetectionOccurrence
+import numpy as np
+
+from edge_agent.events.occurrences import DetectionOccurrence, as_box
 from edge_agent.events.settings import EventSettings
 from edge_agent.images.annotate import BoxLabel
-from edge_agent.types import Frame
+from edge_agent.types import Detections, Frame
 
 
 class DetectionRule:
@@ -38,3 +41,17 @@ class DetectionRule:
             return []
         self._emitted, self._emitted_at_s = counts, frame.time_s
         return [DetectionOccurrence(frame=frame, labels=confident)]
+
+
+def labels_of(detections: Detections, labels: Sequence[str]) -> tuple[BoxLabel, ...]:
+    """Return the labels of untracked detections, highest confidence first."""
+    order = np.argsort(-detections.score, kind="stable")
+    return tuple(
+        BoxLabel(
+            xyxy=as_box(detections.xyxy[row]),
+            class_name=labels[int(detections.class_id[row])],
+            confidence=float(detections.score[row]),
+            track_id=None,
+        )
+        for row in order
+    )

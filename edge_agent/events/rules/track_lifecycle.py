@@ -22,7 +22,7 @@ from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_state import TrackState, snapshot_quality, to_datetime
 from edge_agent.events.settings import EventSettings
 from edge_agent.images.annotate import BoxLabel
-from edge_agent.types import Detections, EarlierDetection, Frame, Tracks, ViewChange
+from edge_agent.types import EarlierDetection, Frame, Tracks, ViewChange
 
 SAME_PLACE_IOU = 0.75
 """IoU with the box of the last event from which on a box counts as unchanged."""
@@ -328,17 +328,3 @@ class TrackLifecycle:
 def _line_crossed(transitions: Sequence[Transition]) -> str | None:
     """Return the name of the first line that was crossed, if any."""
     return next((each.name for each in transitions if each.rule == "line_crossed"), None)
-
-
-def labels_of(detections: Detections, labels: Sequence[str]) -> tuple[BoxLabel, ...]:
-    """Return the labels of untracked detections, highest confidence first."""
-    order = np.argsort(-detections.score, kind="stable")
-    return tuple(
-        BoxLabel(
-            xyxy=as_box(detections.xyxy[row]),
-            class_name=labels[int(detections.class_id[row])],
-            confidence=float(detections.score[row]),
-            track_id=None,
-        )
-        for row in order
-    )

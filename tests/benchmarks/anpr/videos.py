@@ -18,7 +18,7 @@ import av
 
 from edge_agent.boxes import Box, box_iou
 from edge_agent.camera.synthetic.gate import SyntheticGate
-from edge_agent.cli.replay import replay
+from edge_agent.cli.replay import ReplayJob, replay
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.types import Image
 from shared.geometry import BoundingBox
@@ -162,10 +162,8 @@ def replay_source(source: str) -> list[EmittedPlate]:
     )
     with tempfile.TemporaryDirectory(prefix="vedette-anpr-") as folder:
         out = Path(folder)
-        replay(
-            source, out=out, camera=camera, site_id="bench", device_id="bench",
-            places=ModelPlaces(location=None, cache_dir=out),
-        )  # fmt: skip
+        job = ReplayJob(source=source, out=out, camera=camera, site_id="bench", device_id="bench")
+        replay(job, places=ModelPlaces(location=None, cache_dir=out))
         events = [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     return [_emitted_plate(event) for event in events if event["event_type"] == "anpr"]
 

@@ -20,7 +20,8 @@ from edge_agent.anpr.recognition.rapidocr_reader import RapidOcrReader
 from edge_agent.anpr.settings import AnprSettings
 from edge_agent.anpr.types import PlateBox, PlateReading
 from edge_agent.camera.synthetic.plates import STYLES, draw_plate
-from edge_agent.cli.main import build_parser, main
+from edge_agent.cli.main import main
+from edge_agent.cli.parser import build_parser
 from edge_agent.types import Image
 from shared.errors import ConfigurationError
 

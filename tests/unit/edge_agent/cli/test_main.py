@@ -17,7 +17,8 @@ import pytest
 from edge_agent.camera.source import StreamInfo
 from edge_agent.cli import console
 from edge_agent.cli.config_reference import render
-from edge_agent.cli.main import build_parser, main
+from edge_agent.cli.main import main
+from edge_agent.cli.parser import build_parser
 from shared import __version__
 from tests.support.clips import make_clip
 
@@ -194,7 +195,7 @@ def test_version_and_help() -> None:
     """In a process of their own, as people start them; help is quick because nothing heavy is imported for it."""
     done = subprocess.run([sys.executable, "-m", "edge_agent", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"edge-agent {__version__}"
-    code = "import sys; from edge_agent.cli.main import build_parser; build_parser(); sys.exit('cv2' in sys.modules)"
+    code = "import sys; from edge_agent.cli.parser import build_parser; build_parser(); sys.exit('cv2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,10 +12,9 @@ import pytest
 
 from edge_agent.camera.source import SourceStatus
 from edge_agent.config import CameraSettings
-from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
-from edge_agent.events.timestamps import UniqueTimestamps
-from edge_agent.images.snapshot import SnapshotRenderer, SnapshotSettings
-from edge_agent.pipeline.camera_worker import CameraWorker
+from edge_agent.events.builder import BuiltEvent
+from edge_agent.pipeline.camera_worker import CameraWorker, RetryDelays
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.types import ArrayPicture, Frame
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ConfigurationError
@@ -46,23 +45,20 @@ class FakePipeline:
         self.closed = True
 
 
+def _context(published: list[BuiltEvent]) -> CameraContext:
+    device = DeviceContext(site_id="hq", device_id="gate-01", publish=published.append, new_id=Uuid7Generator())
+    return CameraContext(device=device)
+
+
 def _worker(pipelines: list[FakePipeline], sources: FakeSources, published: list[BuiltEvent]) -> CameraWorker:
-    origin = Origin(site_id="hq", device_id="gate-01", camera_id="yard")
     waiting = list(pipelines)
     return CameraWorker(
         camera=CameraSettings(id="yard", source="gst:fake"),
         build_pipeline=lambda: waiting.pop(0),
-        builder=EventBuilder(
-            origin=origin,
-            renderer=SnapshotRenderer(SnapshotSettings()),
-            timestamps=UniqueTimestamps(),
-            new_id=Uuid7Generator(),
-        ),
-        publish=published.append,
+        context=_context(published),
         clock=SystemClock(),
         open_source=sources,
-        retry_s=0.01,
-        restart_s=0.01,
+        delays=RetryDelays(source_s=0.01, fault_s=0.01),
     )
 
 
@@ -128,17 +124,10 @@ class _Ticking(ManualClock):
 def _statuses(frames: list[Frame], *, settings: dict[str, object] | None = None) -> list[CameraStatusData]:
     published: list[BuiltEvent] = []
     camera = CameraSettings.model_validate({"id": "yard", "source": "gst:fake", "picture_health": settings or {}})
-    origin = Origin(site_id="hq", device_id="gate-01", camera_id="yard")
     worker = CameraWorker(
         camera=camera,
         build_pipeline=FakePipeline,
-        builder=EventBuilder(
-            origin=origin,
-            renderer=SnapshotRenderer(SnapshotSettings()),
-            timestamps=UniqueTimestamps(),
-            new_id=Uuid7Generator(),
-        ),
-        publish=published.append,
+        context=_context(published),
         clock=_Ticking(),
         open_source=FakeSources(FakeSource(frames, endless=False)),
     )

@@ -12,12 +12,11 @@ from edge_agent.config import CameraSettings
 from edge_agent.detect.blobs import BlobDetector
 from edge_agent.detect.composite import BlobFrameDetector, Detector
 from edge_agent.detect.gate import DetectionGate
-from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
+from edge_agent.events.builder import BuiltEvent
 from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
-from edge_agent.events.timestamps import UniqueTimestamps
-from edge_agent.images.snapshot import SnapshotRenderer
 from edge_agent.motion.adaptive import AdaptiveBackground
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.pipeline.pipeline import CameraPipeline, TrackingStage
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.track.tracker import ByteTracker
@@ -93,7 +92,9 @@ def _events(detector: Detector, car: tuple[int, int], seconds: float, every: int
 def _played(detector: Detector, frames: Iterable[np.ndarray], every: int) -> list[Event]:
     """Show every n-th of these frames to a pipeline with two lines; return its events."""
     lines = [{"name": f"at-{x}", "points": [[x / 100, 1.0], [x / 100, 0.0]]} for x in (50, 53)]
-    camera = CameraSettings.model_validate({"id": "gate", "source": "x", "events": {"lines": lines}})
+    camera = CameraSettings.model_validate(
+        {"id": "gate", "source": "x", "events": {"lines": lines}, "snapshots": {"enabled": False}}
+    )
     built: list[BuiltEvent] = []
     timer = StageTimer()
     objects = TrackingStage(
@@ -105,20 +106,14 @@ def _played(detector: Detector, frames: Iterable[np.ndarray], every: int) -> lis
         gate=DetectionGate(camera.gate),
         timer=timer,
     )
-    snapshots = camera.snapshots.model_copy(update={"enabled": False})
-    origin = Origin(site_id="hq", device_id="box", camera_id="gate")
+    device = DeviceContext(site_id="hq", device_id="box", publish=built.append, new_id=Uuid7Generator())
+    context = CameraContext(device=device, timer=timer)
     pipeline = CameraPipeline(
         motion=AdaptiveBackground(settings=camera.motion),
         episodes=None,
         objects=objects,
-        builder=EventBuilder(
-            origin=origin,
-            renderer=SnapshotRenderer(snapshots),
-            timestamps=UniqueTimestamps(),
-            new_id=Uuid7Generator(),
-        ),
-        publish=built.append,
-        timer=timer,
+        builder=context.event_builder(camera),
+        context=context,
     )
     for number, image in enumerate(frames):
         if number % every == 0:

@@ -15,13 +15,12 @@ from edge_agent.config import CameraSettings, load_config
 from edge_agent.detect.blobs import BlobDetector
 from edge_agent.detect.composite import BlobFrameDetector
 from edge_agent.detect.gate import DetectionGate
-from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
+from edge_agent.events.builder import BuiltEvent
 from edge_agent.events.rules.stationary import Stationarity
 from edge_agent.events.rules.track_lifecycle import TrackLifecycle
-from edge_agent.events.timestamps import UniqueTimestamps
-from edge_agent.images.snapshot import SnapshotRenderer
 from edge_agent.motion.adaptive import AdaptiveBackground
 from edge_agent.pipeline.build import build_plate_stage
+from edge_agent.pipeline.context import CameraContext, DeviceContext
 from edge_agent.pipeline.pipeline import CameraPipeline, TrackingStage
 from edge_agent.pipeline.timing import StageTimer
 from edge_agent.track.tracker import ByteTracker
@@ -49,19 +48,14 @@ def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer
         timer=timer,
         plates=plates,
     )
-    origin = Origin(site_id="hq", device_id="box", camera_id="gate")
+    device = DeviceContext(site_id="hq", device_id="box", publish=published.append, new_id=Uuid7Generator())
+    context = CameraContext(device=device, timer=timer)
     return CameraPipeline(
         motion=AdaptiveBackground(settings=camera.motion),
         episodes=None,
         objects=objects,
-        builder=EventBuilder(
-            origin=origin,
-            renderer=SnapshotRenderer(camera.snapshots),
-            timestamps=UniqueTimestamps(),
-            new_id=Uuid7Generator(),
-        ),
-        publish=published.append,
-        timer=timer,
+        builder=context.event_builder(camera),
+        context=context,
     )
 
 
