@@ -69,7 +69,6 @@ ALLOWED: Final[dict[tuple[str, str], str]] = {
 
 NOT_DONE: Final = (
     "tests/integration/",
-    "tests/unit/test_ascii_patterns.py",
 )
 """Folders that still have such words. Nothing is added here; it is empty when the renaming is done."""
 
