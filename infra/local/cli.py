@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.processes.process import ProcessIdentity, wait_until
+from infra.local.processes.stack_options import DEFAULT_API_PORT, StackOptions, external_services, options_to_json
 from infra.local.processes.state_folder import DEFAULT_STATE, StateFolder
-from infra.local.stack_options import DEFAULT_API_PORT, StackOptions, external_services, options_to_json
 from infra.local.status import read_status, show_status
 from shared.errors import ConfigurationError, TransientError, VedetteError
 

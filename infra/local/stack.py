@@ -18,13 +18,13 @@ from pathlib import Path
 from infra.local.aws import resources
 from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
+from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.aws import AwsServer, aws_environment
 from infra.local.servers.mqtt import MqttBroker
 from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
 from infra.local.servers.redis import RedisServer
 from infra.local.servers.schema import migrate
-from infra.local.stack_options import StackOptions
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
 from shared.retry import FaultLog

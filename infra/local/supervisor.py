@@ -16,9 +16,9 @@ from typing import Any
 
 from infra.local.processes.log_rotation import rotate_logs
 from infra.local.processes.process import ProcessIdentity
+from infra.local.processes.stack_options import StackOptions, options_from_json
 from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Stack
-from infra.local.stack_options import StackOptions, options_from_json
 from shared.errors import ConfigurationError, VedetteError
 from shared.retry import Backoff, FaultLog
 

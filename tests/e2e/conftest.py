@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from infra.local.processes.process import Process, wait_until
+from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Stack
-from infra.local.stack_options import StackOptions
 from tests.support.ports import reserve_port
 
 ARRIVAL_TIMEOUT_S = 60.0

@@ -17,10 +17,10 @@ import pytest
 from infra.local.processes import identity
 from infra.local.processes.identity import choose_identity
 from infra.local.processes.ports import LOOPBACK
+from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
 from infra.local.stack import Stack
-from infra.local.stack_options import StackOptions
 from shared.errors import ConfigurationError
 from tests.support.ports import reserve_port
 

@@ -24,8 +24,8 @@ from infra.local.demo.agent import DemoAgent
 from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process
 from infra.local.demo.event_lines import event_line
 from infra.local.processes.process import ProcessIdentity
+from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
-from infra.local.stack_options import StackOptions
 from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact

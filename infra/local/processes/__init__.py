@@ -1,1 +1,4 @@
-"""Supervised processes, ports, pid files, logs and the state folder. Imports no other folder of the stack."""
+"""Supervised processes, ports, pid files, logs, the state folder and the stack's options.
+
+Imports no other folder of the stack.
+"""

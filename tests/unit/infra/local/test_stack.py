@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra.local.processes.process import Process, wait_until
+from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Part, Stack
-from infra.local.stack_options import StackOptions
 from shared.errors import ConfigurationError
 
 
