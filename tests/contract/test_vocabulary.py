@@ -67,9 +67,7 @@ ALLOWED: Final[dict[tuple[str, str], str]] = {
 }
 """(file, word) pairs that are allowed, and the reason."""
 
-NOT_DONE: Final = (
-    "tests/integration/",
-)
+NOT_DONE: Final = ("tests/integration/",)
 """Folders that still have such words. Nothing is added here; it is empty when the renaming is done."""
 
 _WORD: Final = re.compile(r"[A-Za-z][a-z]+|[A-Z]+(?![a-z])")
