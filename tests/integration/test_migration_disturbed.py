@@ -71,13 +71,13 @@ def test_cloud_30_a_migration_that_is_killed_is_finished_by_the_next(empty_url: 
 
 
 def test_cloud_30_several_processes_at_once_end_at_the_same_revision(empty_url: str) -> None:
-    """Four upgrade, then four take it back, to one revision or to none: all succeed, whoever was first."""
+    """Four upgrade, then four take it back, to one revision or to none: all succeed in any order."""
     steps = [("upgrade", head_revision()), ("downgrade", "0003"), ("upgrade", head_revision()), ("downgrade", "base")]
     for step, target in steps:
         arguments, expected = (step, target), {"base": "empty"}.get(target, target)
         running = [migration(empty_url, *arguments) for _ in range(4)]
-        told = [(process.communicate(timeout=120)[0].strip(), process.returncode) for process in running]
-        assert told == [(expected, 0)] * 4
+        results = [(process.communicate(timeout=120)[0].strip(), process.returncode) for process in running]
+        assert results == [(expected, 0)] * 4
 
 
 @pytest.mark.parametrize("target", [f"{number:04d}" for number in range(1, int(head_revision()))])

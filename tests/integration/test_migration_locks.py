@@ -60,7 +60,7 @@ def test_cloud_a4_a_lock_that_a_pooler_kept_is_named(empty_url: str) -> None:
 
 
 def test_cloud_a4_deployments_at_once_migrate_once(empty_url: str) -> None:
-    """Whoever comes second waits, and finds nothing left to do."""
+    """The second process waits for the first, and then has nothing to do."""
     command = [sys.executable, "-m", "cloud_functions.db.migrate", "upgrade"]
     environment = os.environ | {"DATABASE_URL": empty_url}
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -98,10 +98,10 @@ def test_cloud_c8_a_newer_database_is_said_plainly(
     monkeypatch.setenv("DATABASE_URL", empty_url)
     for step in (["upgrade"], ["downgrade", "base"]):
         assert main(step) == 1
-        told = capsys.readouterr().err
-        assert "9999" in told
-        assert "newer release" in told
-        assert told.count("\n") == 1
+        output = capsys.readouterr().err
+        assert "9999" in output
+        assert "newer release" in output
+        assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize("table", ["events", "plate_events"])
@@ -132,11 +132,11 @@ def test_cloud_c8_missing_rights_wrong_passwords_and_wrong_revisions_are_said_pl
     ):
         monkeypatch.setenv("DATABASE_URL", url)
         assert main(step) == 1
-        told = capsys.readouterr().err
-        assert expected in told
-        assert "sesame" not in told
-        assert "simsim" not in told
-        assert told.count("\n") == 1
+        output = capsys.readouterr().err
+        assert expected in output
+        assert "sesame" not in output
+        assert "simsim" not in output
+        assert output.count("\n") == 1
 
 
 def test_cloud_c8_the_local_stack_says_the_same(empty_url: str, tmp_path: Path) -> None:
