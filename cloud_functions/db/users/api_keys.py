@@ -1,0 +1,90 @@
+"""API keys: stored as SHA-256 hashes, found by their prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from psycopg import errors
+
+from cloud_functions.db.types import Connection
+
+_INSERT: Final = """
+INSERT INTO api_keys (id, prefix, key_hash, name, scopes, groups, expires_at)
+VALUES (%(id)s, %(prefix)s, %(key_hash)s, %(name)s, %(scopes)s, %(groups)s, now() + %(lifetime)s::interval)
+"""
+_FIND: Final = """
+SELECT id, key_hash, name, scopes, groups, expires_at FROM api_keys
+WHERE prefix = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+"""
+_RECORD_USE: Final = """
+UPDATE api_keys SET last_used = now()
+WHERE id = %s AND (last_used IS NULL OR last_used < now() - interval '1 minute')
+"""
+
+
+class KeyNameTakenError(Exception):
+    """Another API key has this name, or one that differs from it only in case."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One valid API key."""
+
+    id: UUID
+    key_hash: bytes
+    name: str
+    scopes: list[str]
+    groups: list[str] | None
+    """Slugs of the camera groups that the key is limited to; None for no limit."""
+    expires_at: datetime | None
+
+
+def create_api_key(
+    connection: Connection,
+    key_id: UUID,
+    *,
+    prefix: str,
+    key_hash: bytes,
+    name: str,
+    scopes: Sequence[str],
+    groups: Sequence[str] | None = None,
+    lifetime: timedelta | None = None,
+) -> None:
+    """Store a key, which never expires without a ``lifetime``; raise KeyNameTakenError if the name is in use."""
+    values = {
+        "id": key_id,
+        "prefix": prefix,
+        "key_hash": key_hash,
+        "name": name,
+        "scopes": list(scopes),
+        "groups": None if groups is None else list(groups),
+        "lifetime": lifetime,
+    }
+    try:
+        with connection.transaction():
+            connection.execute(_INSERT, values)
+    except errors.UniqueViolation:
+        raise KeyNameTakenError from None
+
+
+def find_api_key(connection: Connection, prefix: str) -> ApiKey | None:
+    """Return the key with this prefix, unless it has expired or was revoked. The caller compares the hash."""
+    row = connection.execute(_FIND, [prefix]).fetchone()
+    return None if row is None else ApiKey(row[0], bytes(row[1]), *row[2:])
+
+
+def record_key_use(connection: Connection, key_id: UUID) -> None:
+    """Record that the key is used now; writes at most once a minute."""
+    connection.execute(_RECORD_USE, [key_id])
+
+
+def revoke_api_key(connection: Connection, name: str) -> bool:
+    """Revoke the key with this name; return False if there is none. The name stays in use."""
+    updated = connection.execute(
+        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE lower(name) = lower(%s)", [name]
+    )
+    return updated.rowcount > 0
