@@ -333,7 +333,7 @@ def test_cloud_06_every_publication_fits_into_an_sns_entry(ingest: IngestHarness
     assert ingest.rows(RECOUNT) == []
     sns = RecordingSns()
     assert SnsPublisher(topic_arn="arn:topic", aws=sns).publish(ingest.publisher.published) == set()  # type: ignore[arg-type]
-    entries = [entry for call in sns.calls for entry in call]
+    entries = [entry for request in sns.requests for entry in request]
     assert len(entries) == 8
     for entry in entries:
         attributes = "".join(value["StringValue"] for value in entry["MessageAttributes"].values())
