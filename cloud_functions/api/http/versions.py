@@ -15,7 +15,7 @@ from fastapi import Depends, Header
 
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 
-_TAG: Final = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+_TAG: Final = re.compile(r'\s*(?:W/)?"([^"]*)"\s*', re.ASCII)
 _VERSION: Final = re.compile(r"(\d{1,18})-[0-9a-f]{8}", re.ASCII)
 _MAX_HEADER: Final = 1000
 
