@@ -1,4 +1,4 @@
-"""Migrations that are killed, that run several at a time, and that go back and forth with data in the tables."""
+"""Migrations that are killed, run concurrently, and go down and up with data in the tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEPT = [
     "SELECT id, event_id, site_id, camera_id, event_type, timestamp, event_data FROM events ORDER BY id",
     "SELECT id, event_id, plate_text, plate_normalized_text, confidence, captured_at FROM plate_events ORDER BY id",
 ]
-"""Events and plate reads, as users know them."""
+"""Selects events and plate reads as users see them."""
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def kept(url: str) -> list[list[tuple[Any, ...]]]:
 
 
 @pytest.mark.parametrize("reached", [None, "0001", "0005", "0008", "0010"])
-def test_cloud_30_a_migration_that_is_killed_is_finished_by_the_next(empty_url: str, reached: str | None) -> None:
-    """``kill -9`` in a transaction after ``reached``: each revision is there whole or not at all, no lock is left."""
+def test_cloud_30_killed_migration_is_completed_by_the_next(empty_url: str, reached: str | None) -> None:
+    """After ``kill -9`` in a transaction, each revision is applied completely or not at all, and no lock remains."""
     if reached is not None:
         upgrade(empty_url, reached)
     process = migration(empty_url, "upgrade")
@@ -70,8 +70,8 @@ def test_cloud_30_a_migration_that_is_killed_is_finished_by_the_next(empty_url: 
     assert rows(empty_url, RECOUNT) == []
 
 
-def test_cloud_30_several_processes_at_once_end_at_the_same_revision(empty_url: str) -> None:
-    """Four upgrade, then four take it back, to one revision or to none: all succeed in any order."""
+def test_cloud_30_concurrent_processes_end_at_the_same_revision(empty_url: str) -> None:
+    """Four processes upgrade, then four downgrade, to one revision or to none; all succeed in any order."""
     steps = [("upgrade", head_revision()), ("downgrade", "0003"), ("upgrade", head_revision()), ("downgrade", "base")]
     for step, target in steps:
         arguments, expected = (step, target), {"base": "empty"}.get(target, target)
@@ -81,8 +81,8 @@ def test_cloud_30_several_processes_at_once_end_at_the_same_revision(empty_url: 
 
 
 @pytest.mark.parametrize("target", [f"{number:04d}" for number in range(1, int(head_revision()))])
-def test_cloud_30_events_and_plates_outlive_the_way_back_and_up(empty_url: str, target: str) -> None:
-    """To any revision and up again: events and plate reads are the same, and counts are exact."""
+def test_cloud_30_events_and_plates_survive_downgrade_and_upgrade(empty_url: str, target: str) -> None:
+    """After a downgrade to any revision and an upgrade, events and plate reads are unchanged and counts are exact."""
     upgrade(empty_url)
     events = [
         *mixed_traffic(60),

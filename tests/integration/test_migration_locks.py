@@ -1,4 +1,4 @@
-"""Migrations beside a running deployment: locks that end with the transaction, short waits, errors that can be read."""
+"""Migrations during operation: locks end with the transaction, waits are short, errors are readable."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def empty_url(postgres: PostgresFixture) -> Iterator[str]:
     postgres.server.drop_database(name)
 
 
-def test_cloud_a4_the_lock_belongs_to_a_transaction(empty_url: str) -> None:
-    """While a migration runs, its session holds no lock that would outlive its transaction."""
+def test_cloud_a4_lock_ends_with_its_transaction(empty_url: str) -> None:
+    """While a migration runs, its session holds no lock that outlives the transaction."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(upgrade, empty_url)
         seen: set[tuple[str, bool]] = set()
@@ -49,8 +49,8 @@ def test_cloud_a4_the_lock_belongs_to_a_transaction(empty_url: str) -> None:
     assert rows(empty_url, ADVISORY) == [(0,)]
 
 
-def test_cloud_a4_a_lock_that_a_pooler_kept_is_named(empty_url: str) -> None:
-    """An older release's session lock, left with a pooler's connection, ends the wait with who holds it."""
+def test_cloud_a4_session_lock_of_a_pooled_connection_is_reported(empty_url: str) -> None:
+    """A session lock of an older release on a pooler's connection ends the wait with an error that names it."""
     with psycopg.connect(empty_url, autocommit=True, application_name="pooled") as stranded:
         stranded.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
         with pytest.raises(TransientError, match=rf"pid {stranded.info.backend_pid} \(pooled, .*pg_terminate_backend"):
@@ -59,8 +59,8 @@ def test_cloud_a4_a_lock_that_a_pooler_kept_is_named(empty_url: str) -> None:
     assert current_revision(empty_url) == head_revision()
 
 
-def test_cloud_a4_deployments_at_once_migrate_once(empty_url: str) -> None:
-    """The second process waits for the first, and then has nothing to do."""
+def test_cloud_a4_concurrent_deployments_migrate_once(empty_url: str) -> None:
+    """The second deployment waits and then has nothing to do."""
     command = [sys.executable, "-m", "cloud_functions.db.migrate", "upgrade"]
     environment = os.environ | {"DATABASE_URL": empty_url}
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -69,7 +69,7 @@ def test_cloud_a4_deployments_at_once_migrate_once(empty_url: str) -> None:
 
 
 def test_cloud_a4_no_reader_waits_long_behind_a_waiting_migration(empty_url: str) -> None:
-    """A report keeps 0006 from its ALTER TABLE; another reader is let through meanwhile, and the error says by whom."""
+    """A report blocks the ALTER TABLE of 0006; other readers are not delayed, and the error names the blocker."""
     upgrade(empty_url, "0005")
     with psycopg.connect(empty_url, application_name="a report") as report, ThreadPoolExecutor(1) as pool:
         report.execute("SELECT count(*) FROM events")
@@ -77,7 +77,7 @@ def test_cloud_a4_no_reader_waits_long_behind_a_waiting_migration(empty_url: str
         answered = 0
         with psycopg.connect(empty_url, autocommit=True, options="-c statement_timeout=2000") as reader:
             while not migrating.done():
-                reader.execute("SELECT count(*) FROM events")  # raises where it waits for two seconds
+                reader.execute("SELECT count(*) FROM events")  # raises an error after waiting two seconds
                 answered += 1
                 time.sleep(0.01)
         with pytest.raises(TransientError, match="a report"):
@@ -88,25 +88,25 @@ def test_cloud_a4_no_reader_waits_long_behind_a_waiting_migration(empty_url: str
     downgrade(empty_url, "0005")
 
 
-def test_cloud_c8_a_newer_database_is_said_plainly(
+def test_cloud_c8_newer_database_is_reported(
     empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line on stderr and exit status 1: what was found, and what to do."""
+    """One line on stderr names the revision and a solution, and the exit status is 1."""
     upgrade(empty_url)
     with psycopg.connect(empty_url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     monkeypatch.setenv("DATABASE_URL", empty_url)
     for step in (["upgrade"], ["downgrade", "base"]):
         assert main(step) == 1
-        output = capsys.readouterr().err
-        assert "9999" in output
-        assert "newer release" in output
-        assert output.count("\n") == 1
+        error_text = capsys.readouterr().err
+        assert "9999" in error_text
+        assert "newer release" in error_text
+        assert error_text.count("\n") == 1
 
 
 @pytest.mark.parametrize("table", ["events", "plate_events"])
-def test_cloud_c8_tables_of_another_application_are_left_alone(empty_url: str, table: str) -> None:
-    """A database that already holds a table of that name is refused, by name, untouched."""
+def test_cloud_c8_tables_of_another_application_are_not_changed(empty_url: str, table: str) -> None:
+    """A database with another application's table of the same name is refused with its name and not changed."""
     with psycopg.connect(empty_url) as connection:
         connection.execute(f"CREATE TABLE {table} (theirs int)".encode())
     with pytest.raises(ConfigurationError, match=f"did not create: {table}"):
@@ -114,10 +114,10 @@ def test_cloud_c8_tables_of_another_application_are_left_alone(empty_url: str, t
     assert rows(empty_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(1,)]
 
 
-def test_cloud_c8_missing_rights_wrong_passwords_and_wrong_revisions_are_said_plainly(
+def test_cloud_c8_missing_rights_wrong_passwords_and_wrong_revisions_are_reported(
     empty_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback, no password: a line that says which."""
+    """One line names the problem, without a traceback and without a password."""
     with psycopg.connect(empty_url, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS powerless")
         connection.execute("CREATE ROLE powerless LOGIN PASSWORD 'sesame'")
@@ -132,15 +132,15 @@ def test_cloud_c8_missing_rights_wrong_passwords_and_wrong_revisions_are_said_pl
     ):
         monkeypatch.setenv("DATABASE_URL", url)
         assert main(step) == 1
-        output = capsys.readouterr().err
-        assert expected in output
-        assert "sesame" not in output
-        assert "simsim" not in output
-        assert output.count("\n") == 1
+        error_text = capsys.readouterr().err
+        assert expected in error_text
+        assert "sesame" not in error_text
+        assert "simsim" not in error_text
+        assert error_text.count("\n") == 1
 
 
-def test_cloud_c8_the_local_stack_says_the_same(empty_url: str, tmp_path: Path) -> None:
-    """What ``vedette-local up`` migrates with raises errors to be shown as they are: a newer database, one away."""
+def test_cloud_c8_local_stack_reports_the_same(empty_url: str, tmp_path: Path) -> None:
+    """The migration of ``vedette-local up`` raises readable errors for a newer and for an unavailable database."""
     upgrade(empty_url)
     with psycopg.connect(empty_url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
