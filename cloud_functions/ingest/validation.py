@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from cloud_functions.db.events.insert import EventRow
 from cloud_functions.db.events.json_size import check_stored_size
 from cloud_functions.db.events.record import FlatEvent
+from cloud_functions.ingest.plate_dicts import event_from_plate_dict, is_plate_dict
 from cloud_functions.ingest.sources.messages import Message
 from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.site_key import is_token
@@ -60,10 +61,11 @@ class ValidatedEvent(NamedTuple):
 def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
     """Return the event in ``message``; raise ContractError if it must not be stored.
 
+    A plate read under the column names of ALPR storage services becomes an ``anpr`` event (see ``plate_dicts``).
     ``latest``: the latest acceptable capture time. Reasons are those of ``shared.events.parse_event``, and
     ``topic_mismatch``, ``timestamp_out_of_range``.
     """
-    event = parse_event_dict(message.payload)
+    event = _parsed(message)
     site_id, device_id, camera_id, event_type = _owner(event)
     if message.topic is not None and message.topic != f"{ROOT}/{site_id}/{device_id}/events/{camera_id}/{event_type}":
         raise ContractError(_mismatch(parse_topic(message.topic), event), reason="topic_mismatch")
@@ -95,6 +97,17 @@ def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
     return ValidatedEvent(
         message, row, class_names, plate, labels=labels, superseded=_superseded_times(event), rule=rule
     )
+
+
+def _parsed(message: Message) -> EventDict:
+    payload = message.payload
+    try:
+        return parse_event_dict(payload)
+    except ContractError as error:
+        if error.reason != "unknown_event_type" or not is_plate_dict(payload):
+            raise
+    address = None if message.topic is None else parse_topic(message.topic)
+    return parse_event_dict(event_from_plate_dict(payload, address))
 
 
 def _with_normal_form(data: EventDict) -> EventDict:

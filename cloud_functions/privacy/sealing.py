@@ -37,6 +37,8 @@ _READABLE: Final = (
     "host",
     "roi",
     "plate_image_key",
+    "vehicle_image_url",
+    "frame_image_url",
 )
 _BOXES: Final = ("plate_box", "vehicle_box")
 _OF_A_BOX: Final = ("x", "y", "width", "height")

@@ -1,22 +1,10 @@
-"""Response model of the plate reads at the root path, and its content."""
+"""Response model of the plate reads at the root path. ``db.plates.alpr_rows`` makes its content."""
 
 from __future__ import annotations
-
-from typing import Any, Final
-from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
 from cloud_functions.api.http.responses import DATE_TIME
-from cloud_functions.db.plates.record import PlateEvent
-from shared.clock import format_utc
-from shared.storage_keys import is_snapshot_key
-
-_COLUMNS: Final = (
-    "event_id", "camera_id", "plate_text", "plate_normalized_text", "vehicle_type", "vehicle_make", "vehicle_model",
-    "vehicle_color", "quality_score", "frame_number", "site_id", "roi", "direction",
-)  # fmt: skip
-"""Columns with the same name and value as in ``PlateEvent``."""
 
 
 class PlateRowResponse(BaseModel):
@@ -45,29 +33,3 @@ class PlateRowResponse(BaseModel):
     roi: str | None
     direction: str | None
     created_at: str = Field(json_schema_extra=DATE_TIME)
-
-
-def plate_row(read: PlateEvent, *, base_url: str) -> dict[str, Any]:
-    """Return a read in the form of ``PlateRowResponse``. ``base_url`` is the address of the API, without a slash."""
-    snapshot_url = _image_url(read, read.vehicle_image_key, base_url)
-    return {name: getattr(read, name) for name in _COLUMNS} | {
-        "captured_at": format_utc(read.captured_at),
-        "track_id": read.track_uid or (None if read.track_id is None else str(read.track_id)),
-        "plate_confidence": read.confidence,
-        "plate_region": read.region,
-        "plate_image_url": _image_url(read, read.plate_image_key, base_url),
-        "vehicle_image_url": snapshot_url,
-        "frame_image_url": snapshot_url,
-        "latency_ms": None if read.latency_ms is None else round(read.latency_ms),
-        "host_id": read.host,
-        "created_at": format_utc(read.created_at),
-    }
-
-
-def _image_url(read: PlateEvent, key: str | None, base_url: str) -> str | None:
-    """Return the address of an image: that of the event's snapshot, or the one that an imported event names."""
-    if key is None:
-        return None
-    if key.startswith(("https://", "http://")):
-        return key
-    return f"{base_url}/api/events/{quote(read.event_id)}/snapshot" if is_snapshot_key(key) else None
