@@ -106,6 +106,11 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
     for permission, description in PERMISSIONS.items():
         routes = ", ".join(
             f"`{route}`" for route, operation in operations if operation.get("x-permission") == permission
+        ) or ", ".join(
+            f"`{route}` with `{parameter}`"
+            for route, operation in operations
+            for parameter, conditional in operation.get("x-permission-if", {}).items()
+            if conditional == permission
         )
         yield f"| `{permission}` | {description} | {routes} |\n"
 
@@ -129,7 +134,11 @@ def _routes(operations: list[tuple[str, Document]], document: Document) -> Itera
 def _route(route: str, operation: Document) -> Iterator[str]:
     yield f"\n### `{route}`\n\n**{operation['summary']}.** {operation['description']}\n"
     if "x-permission" in operation:
-        yield f"\nPermission: `{operation['x-permission']}`.\n"
+        conditional = "".join(
+            f" With `{parameter}` also `{permission}`."
+            for parameter, permission in operation.get("x-permission-if", {}).items()
+        )
+        yield f"\nPermission: `{operation['x-permission']}`.{conditional}\n"
     if operation.get("parameters"):
         yield "\n| parameter | in | type | default | description |\n| --- | --- | --- | --- | --- |\n"
         for parameter in operation["parameters"]:

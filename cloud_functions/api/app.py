@@ -14,7 +14,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from cloud_functions.api.alpr import routes as alpr
-from cloud_functions.api.cameras import group_routes
+from cloud_functions.api.cameras import group_routes, transfer_routes
 from cloud_functions.api.cameras import routes as cameras
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.events import export as event_export
@@ -35,7 +35,7 @@ MOUNTS = ("/api", "/api/v1")
 
 _ROUTERS = (event_export.router, snapshots.router, events.router, watchlists.router, plates.router)
 """Routers in order of precedence: a static path comes before a path with a placeholder in the same position."""
-_ENVELOPED_ROUTERS = (group_routes.router, cameras.router)
+_ENVELOPED_ROUTERS = (group_routes.router, transfer_routes.router, cameras.router)
 """The same for the routers whose responses and errors are in the envelope."""
 
 

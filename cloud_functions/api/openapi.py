@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
+from cloud_functions.api.cameras.requests import ImportRequest
 from cloud_functions.api.http.envelope import ErrorEnvelope, error_description
 from cloud_functions.api.http.problems import ProblemDocument, problem_description
-from cloud_functions.api.security.permissions import required_permission
+from cloud_functions.api.security.permissions import conditional_permissions, required_permission
 
 DESCRIPTION: Final = """
 Events of cameras, their annotated snapshots, number plates and watch-lists; the cameras themselves.
@@ -74,9 +76,9 @@ def openapi_document(app: FastAPI, root_path: str) -> dict[str, Any]:
         )
         _replace_error_models(document["components"]["schemas"])
         document["paths"] = dict(sorted(document["paths"].items()))
-        permissions = _permissions_by_operation(app)
+        dependants = _dependants_by_operation(app)
         for operation in (operation for path in document["paths"].values() for operation in path.values()):
-            _complete(operation, permissions)
+            _complete(operation, dependants)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -84,31 +86,29 @@ def openapi_document(app: FastAPI, root_path: str) -> dict[str, Any]:
 def _replace_error_models(schemas: dict[str, Any]) -> None:
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
-    for model in (ProblemDocument, ErrorEnvelope):
+    for model in (ProblemDocument, ErrorEnvelope, ImportRequest):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
 
 
-def _complete(operation: dict[str, Any], permissions: dict[str, str]) -> None:
+def _complete(operation: dict[str, Any], dependants: dict[str, Dependant]) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _without_null(parameter["schema"])
     if "requestBody" in operation:
         enveloped = "application/json" in operation["responses"]["422"]["content"]
         operation["responses"] |= _ENVELOPED_BODY_RESPONSES if enveloped else _BODY_PROBLEM_RESPONSES
-    permission = permissions.get(operation["operationId"])
+    dependant = dependants[operation["operationId"]]
+    permission = required_permission(dependant)
     if permission is not None:
         operation["x-permission"] = permission
+    if conditional := conditional_permissions(dependant):
+        operation["x-permission-if"] = conditional
 
 
-def _permissions_by_operation(app: FastAPI) -> dict[str, str]:
-    permissions: dict[str, str] = {}
-    for context in iter_route_contexts(app.routes):
-        dependant = getattr(context, "dependant", None)
-        permission = None if dependant is None else required_permission(dependant)
-        if permission is not None and context.name is not None:
-            permissions[context.name] = permission
-    return permissions
+def _dependants_by_operation(app: FastAPI) -> dict[str, Dependant]:
+    contexts = [context for context in iter_route_contexts(app.routes) if context.name is not None]
+    return {str(context.name): context.dependant for context in contexts if hasattr(context, "dependant")}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

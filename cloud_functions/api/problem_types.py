@@ -19,6 +19,7 @@ class ProblemType:
 PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
     {
         "unreadable-body": ProblemType(400, "The body is not valid JSON."),
+        "forbidden": ProblemType(403, "The caller does not have the permission that the request needs."),
         "foreign-origin": ProblemType(403, "A server rejected the `Host` or `Origin` header. See `ALLOWED_HOSTS`."),
         "plates-protected": ProblemType(403, "The plates of the site are protected, and the caller may not read them."),
         "not-found": ProblemType(404, "The path does not exist."),
@@ -45,6 +46,9 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "body-too-large": ProblemType(413, "The body is larger than 6 MiB."),
         "invalid-parameter": ProblemType(422, "Parameters or body fields are invalid. `errors` lists them."),
         "answer-too-large": ProblemType(422, "The response is too large for Lambda. Request fewer items."),
+        "import-rejected": ProblemType(
+            422, "Rows of an import are invalid, and it asked for all or nothing. `details` lists them."
+        ),
         "too-many-protected": ProblemType(422, "A search would decrypt too many protected plates. Narrow it."),
         "if-match-required": ProblemType(
             428, "A replacement needs `If-Match` with the `ETag` of the version that it replaces."

@@ -25,7 +25,7 @@ from cloud_functions.api.http.disconnect import CancelOnDisconnectMiddleware
 from cloud_functions.api.http.docs_pages import packaged_assets
 from cloud_functions.api.http.limits import LAMBDA_LIMITS, SERVER_LIMITS, Limits
 from cloud_functions.api.security.origin_middleware import OriginCheckMiddleware
-from cloud_functions.api.security.permissions import AllowAll
+from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
 from cloud_functions.api.settings import ApiSettings
@@ -42,7 +42,9 @@ _HEALTH_THREADS = 2
 
 def lambda_app(settings: ApiSettings) -> FastAPI:
     """Return the application for Lambda: one request at a time, responses within Lambda's size limit."""
-    return _app(settings, thread_pool=InlineThreadPool(), limits=LAMBDA_LIMITS)
+    # Until there are users, everybody whom the gateway admits may do everything: not also read all passwords.
+    authorizer = AllowAll(denied={"export:credentials"})
+    return _app(settings, thread_pool=InlineThreadPool(), limits=LAMBDA_LIMITS, authorizer=authorizer)
 
 
 def server_app_from_environment() -> FastAPI:
@@ -61,6 +63,7 @@ def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
         thread_pool=ServerThreadPool(threads=threads),
         health_thread_pool=ServerThreadPool(threads=_HEALTH_THREADS),
         limits=SERVER_LIMITS,
+        authorizer=AllowAll(),
     )
     app.add_middleware(CancelOnDisconnectMiddleware)
     app.add_middleware(OriginCheckMiddleware, allowed_hosts=settings.allowed_hosts)
@@ -68,7 +71,12 @@ def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
 
 
 def _app(
-    settings: ApiSettings, *, thread_pool: ThreadPool, limits: Limits, health_thread_pool: ThreadPool | None = None
+    settings: ApiSettings,
+    *,
+    thread_pool: ThreadPool,
+    limits: Limits,
+    authorizer: Authorizer,
+    health_thread_pool: ThreadPool | None = None,
 ) -> FastAPI:
     """Return the application. It opens no connection yet.
 
@@ -85,7 +93,7 @@ def _app(
     dependencies = Dependencies(
         database=database,
         snapshots=snapshots,
-        authorizer=AllowAll(),
+        authorizer=authorizer,
         probes=_probes(settings, health_database, snapshots, health_thread_pool or thread_pool, aws=aws, clock=clock),
         thread_pool=thread_pool,
         clock=clock,

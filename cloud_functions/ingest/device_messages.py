@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from cloud_functions.db.cameras.health import record_camera_health
 from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey, Range, mark_lost, record_highest_sequence
 from cloud_functions.db.devices.status import HeartbeatRow, record_heartbeat, record_status
 from cloud_functions.db.events.json_size import check_stored_size
@@ -61,6 +62,7 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
         received_at=received_at,
     )
     record_heartbeat(connection, row)
+    record_camera_health(connection, device_id=address.device_id, heartbeat_json=heartbeat_json, at=received_at)
     status = heartbeat.outbox
     outbox = OutboxKey(address.device_id, status.sequence_epoch)
     # Events that are pending on the device are not missing. It sends the oldest first, so the newest are pending.

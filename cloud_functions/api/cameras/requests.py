@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -36,7 +37,7 @@ _OTHER_SCHEMES: Final = ("file", "usb", "synthetic")
 SOURCE_SCHEMES: Final = _ADDRESS_SCHEMES + _OTHER_SCHEMES
 """Sources that the API accepts. `gst` is for the agent's own file only: a pipeline runs programs on the device."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_READ_ONLY: Final = frozenset(
+READ_ONLY: Final = frozenset(
     {
         "id",
         "status",
@@ -86,7 +87,7 @@ class _EditableBody(BaseModel):
     def _ignore_read_only(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        ignored = _READ_ONLY - cls.model_fields.keys()
+        ignored = READ_ONLY - cls.model_fields.keys()
         return {name: value for name, value in data.items() if name not in ignored}
 
 
@@ -162,7 +163,10 @@ class CameraRequest(_EditableBody):
 
     @model_validator(mode="after")
     def _check_size(self) -> CameraRequest:
-        if len(json.dumps(self.settings.document())) > MAX_SETTINGS_BYTES:
+        text = json.dumps(self.settings.document(), ensure_ascii=False)
+        if "\\u0000" in text or (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)):
+            raise ValueError("settings holds a character that cannot be stored")
+        if len(text.encode()) > MAX_SETTINGS_BYTES:
             raise ValueError(f"settings takes more than {MAX_SETTINGS_BYTES // 1024} KiB")
         return self
 
@@ -243,6 +247,47 @@ class CameraListParameters(PageParameters):
     def camera_filter(self) -> CameraFilter:
         """Return the conditions as a database filter."""
         return CameraFilter(active_only=self.active_only, group=self.group, status=self.status, search=self.search)
+
+
+class ImportRequest(BaseModel):
+    """Body of an import: a file, and what to do with its rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["csv", "json"] = Field(description="Format of the file.")
+    data: str = Field(min_length=1, repr=False, description="The file, base64-encoded.")
+    group_id: Segment | None = Field(
+        default=None, description="`id` or `slug` of the group for the rows that name none."
+    )
+    skip_duplicates: bool = Field(
+        default=True, description="Skip a camera that exists already. False: such a row is an error."
+    )
+    all_or_nothing: bool = Field(default=False, description="If a row is invalid, create no camera at all.")
+
+    def content(self) -> bytes:
+        """Return the decoded file; raise ValueError if ``data`` is not base64."""
+        try:
+            return b64decode("".join(self.data.split()), validate=True)
+        except ValueError:
+            raise ValueError("data: must be base64") from None
+
+
+class ExportParameters(BaseModel):
+    """Parameters of ``GET /cameras/export``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["csv", "json"] = Field(default="csv", description="`csv`, or `json` in the envelope.")
+    group_id: Segment | None = Field(default=None, description="Only cameras of this group: its `id` or `slug`.")
+    include_credentials: bool = Field(
+        default=False, description="Include user names and passwords, in the open. Keep such a file safe."
+    )
+
+
+class HealthParameters(PageParameters):
+    """Selects one page of a camera's health history."""
+
+    page_size: int = Field(default=100, ge=1, le=MAX_PAGE_SIZE, description="Number of items per page.")
 
 
 def check_source(text: str) -> None:

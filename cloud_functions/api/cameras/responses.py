@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from cloud_functions.api.http.envelope import EmptyMeta, PageMeta
 from cloud_functions.api.http.responses import DATE_TIME
+from cloud_functions.db.cameras.health import HealthRecord
 from cloud_functions.db.cameras.queries import GroupCounts
 from cloud_functions.db.cameras.record import Camera, CameraGroup
 from shared.cameras import CameraConfig, CameraStatus
@@ -104,6 +105,62 @@ class DeletedGroup(DeletedCamera):
     freed_cameras: int = Field(description="Cameras that were in the group. They are in no group now.")
 
 
+class HealthResponse(BaseModel):
+    """What an agent reported about a camera."""
+
+    status: str = Field(description="`online`, `degraded` or `offline`.")
+    is_connected: bool
+    latency_ms: int | None
+    fps_actual: float | None
+    error: str | None
+    last_check: str = Field(json_schema_extra=DATE_TIME)
+
+
+class FieldErrorResponse(BaseModel):
+    """What is wrong with a field."""
+
+    parameter: str
+    location: str
+    message: str
+
+
+class RowResponse(BaseModel):
+    """What became of one row of an import."""
+
+    row: int = Field(description="Counted from 1, without the line of column names.")
+    name: str | None
+    status: Literal["created", "skipped", "failed"]
+    id: str | None
+    slug: str | None
+    errors: list[FieldErrorResponse]
+
+
+class ImportResponse(BaseModel):
+    """Report on an import."""
+
+    total: int
+    created: int
+    skipped: int = Field(description="Rows whose camera exists already.")
+    failed: int
+    rows: list[RowResponse]
+
+
+class ImportEnvelope(BaseModel):
+    """The report in the envelope."""
+
+    success: Literal[True]
+    data: ImportResponse
+    meta: EmptyMeta
+
+
+class HealthListEnvelope(BaseModel):
+    """One page of a camera's health history in the envelope."""
+
+    success: Literal[True]
+    data: list[HealthResponse]
+    meta: PageMeta
+
+
 class CameraEnvelope(BaseModel):
     """A camera in the envelope."""
 
@@ -188,6 +245,11 @@ def camera_content(camera: Camera) -> dict[str, Any]:
         "createdAt": format_utc(camera.created_at),
         "updatedAt": format_utc(camera.updated_at),
     }
+
+
+def health_content(record: HealthRecord) -> dict[str, Any]:
+    """Return a record in the form of ``HealthResponse``."""
+    return record._asdict() | {"last_check": format_utc(record.last_check)}
 
 
 def group_content(group: CameraGroup) -> dict[str, Any]:

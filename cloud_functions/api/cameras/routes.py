@@ -13,13 +13,16 @@ from cloud_functions.api.cameras.requests import (
     CameraRef,
     CameraRequest,
     CameraStateRequest,
+    HealthParameters,
 )
 from cloud_functions.api.cameras.responses import (
     CameraEnvelope,
     CameraListEnvelope,
     DeletedCameraEnvelope,
+    HealthListEnvelope,
     SummaryEnvelope,
     camera_content,
+    health_content,
     summary_content,
 )
 from cloud_functions.api.dependencies import Deps
@@ -37,6 +40,7 @@ from cloud_functions.db.cameras.changes import (
     replace_camera,
     set_state,
 )
+from cloud_functions.db.cameras.health import HealthRecord, list_health
 from cloud_functions.db.cameras.queries import count_by_group, find_camera, list_cameras
 from cloud_functions.db.cameras.record import Camera
 from cloud_functions.db.types import Connection
@@ -186,6 +190,25 @@ async def patch_state(
         return _existing(find_camera(connection, str(stored.id)))
 
     return _camera_response(await deps.database.run(write))
+
+
+@router.get(
+    "/{camera}/health",
+    name="camera_health",
+    response_model=HealthListEnvelope,
+    dependencies=[_READ],
+    summary="List a camera's health",
+)
+async def get_health(deps: Deps, ref: CameraRef, params: Annotated[HealthParameters, Query()]) -> Response:
+    """What the camera's agent reported, newest first, at most once a minute. Records are kept for 30 days."""
+
+    def read(connection: Connection) -> tuple[list[HealthRecord], int]:
+        camera = _existing(find_camera(connection, ref))
+        return list_health(connection, camera.id, limit=params.page_size, offset=params.offset)
+
+    records, total = await deps.database.run(read)
+    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
+    return envelope_response([health_content(record) for record in records], meta=meta)
 
 
 def _locked(connection: Connection, ref: str, if_match: IfMatch) -> Camera:

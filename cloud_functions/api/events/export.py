@@ -6,9 +6,6 @@ A server streams all events. Lambda returns the events that fit into one respons
 
 from __future__ import annotations
 
-import csv
-import io
-import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -19,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.events.requests import ExportParameters
 from cloud_functions.api.events.responses import shorten_numbers, without_data
+from cloud_functions.api.http.csv_cells import csv_line
 from cloud_functions.api.http.cursor import Cursor
 from cloud_functions.api.http.limits import Limits
 from cloud_functions.api.http.semantics_middleware import IS_HEAD
@@ -52,9 +50,6 @@ CSV_COLUMNS = (
     "license_plate",
     "event_data",
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_SKIPPED_CATEGORIES = ("Cc", "Cf", "Zs", "Zl", "Zp")
-"""Unicode categories that a spreadsheet skips at the start of a cell: control, format and space characters."""
 _LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 """Characters that JSON allows unescaped and that many line readers (Python, JavaScript) treat as line ends."""
 _MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
@@ -103,7 +98,7 @@ async def export_events(
 async def _stream(batches: _Batches, params: ExportParameters) -> AsyncIterator[str]:
     line = _LINES[params.format]
     if params.format == "csv":
-        yield _csv_line(CSV_COLUMNS)
+        yield csv_line(CSV_COLUMNS)
     async for events in batches:
         yield "".join([line(event) for event in events])
 
@@ -111,7 +106,7 @@ async def _stream(batches: _Batches, params: ExportParameters) -> AsyncIterator[
 async def _first_part(batches: _Batches, params: ExportParameters, limits: Limits) -> tuple[str, Cursor | None]:
     """Return the events that fit into one response, and the cursor of the last one if more events follow."""
     line = _LINES[params.format]
-    lines = [_csv_line(CSV_COLUMNS)] if params.format == "csv" else []
+    lines = [csv_line(CSV_COLUMNS)] if params.format == "csv" else []
     free_bytes, written, last = limits.response_bytes - 1024, 0, None
     async with aclosing(batches):
         async for event in (event async for events in batches for event in events):
@@ -164,7 +159,7 @@ def _ndjson_line(event: FlatEvent) -> str:
 
 def _csv_event(event: FlatEvent) -> str:
     class_name, confidence, license_plate = _typed_cells(event)
-    return _csv_line(
+    return csv_line(
         (
             event.id,
             event.event_id,
@@ -193,25 +188,6 @@ def _typed_cells(event: FlatEvent) -> tuple[str | None, float | None, str | None
         data = UntypedData.from_json(event.event_data_json)
         return None, data.part("anpr_result").number("confidence"), data.text("plate_normalized")
     return None, None, None
-
-
-def _csv_line(cells: Any) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow([_safe_cell(cell) for cell in cells])
-    return out.getvalue()
-
-
-def _safe_cell(cell: object) -> object:
-    """Prefix a cell that a spreadsheet would run as a formula: cells hold text that devices sent."""
-    if not isinstance(cell, str) or not cell or cell[0].isalnum() or cell[0] == "{":
-        return cell
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) or _first_visible(cell) in _FORMULA_STARTS else cell
-
-
-def _first_visible(text: str) -> str:
-    """Return the first character that a spreadsheet evaluates, in its compatibility form (``＝`` becomes ``=``)."""
-    visible = (char for char in text if unicodedata.category(char) not in _SKIPPED_CATEGORIES)
-    return unicodedata.normalize("NFKC", next(visible, ""))[:1]
 
 
 _LINES: dict[str, Callable[[FlatEvent], str]] = {"ndjson": _ndjson_line, "csv": _csv_event}

@@ -185,6 +185,12 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     return problem_response(request, Problem(422, "invalid-parameter", detail, errors=errors))
 
 
+def field_errors(reports: Sequence[Any]) -> list[FieldError]:
+    """Return pydantic's reports on a part of a body as field errors, at most ``MAX_REPORTED_ERRORS``."""
+    located = ({**report, "loc": ("body", *report["loc"])} for report in reports[:MAX_REPORTED_ERRORS])
+    return [_field_error(cast("_ValidationReport", report), "application/json") for report in located]
+
+
 async def _on_vedette_error(request: Request, error: Exception) -> Response:
     if isinstance(error, TransientError):
         logger.warning("%s %s is temporarily unavailable: %s", request.method, _route(request), error)

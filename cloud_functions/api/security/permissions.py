@@ -7,13 +7,15 @@ authorizer; users and API keys will implement ``Authorizer``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, get_args
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
+
+from cloud_functions.api.http.problems import Problem
 
 Permission = Literal[
     "events:read",
@@ -25,6 +27,7 @@ Permission = Literal[
     "cameras:write",
     "groups:read",
     "groups:write",
+    "export:credentials",
 ]
 
 PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
@@ -38,11 +41,13 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "cameras:write": "Create, change, import and delete cameras; switch them on and off.",
         "groups:read": "List and read camera groups.",
         "groups:write": "Create, change and delete camera groups.",
+        "export:credentials": "Export cameras with their user names and passwords (`include_credentials`).",
     }
 )
 """Every permission and what it allows."""
 assert set(PERMISSIONS) == set(get_args(Permission))  # noqa: S101 - a permission without a description
 
+_FALSE: Final = frozenset({"false", "0", "no", "off", "f", "n"})
 PUBLIC_OPERATIONS: Final = frozenset({"health"})
 """Names of the documented routes that require no permission."""
 
@@ -63,9 +68,14 @@ class Authorizer(Protocol):
 
 
 class AllowAll:
-    """Grants every permission to every request."""
+    """Grants every permission to every request, except those in ``denied``."""
+
+    def __init__(self, *, denied: Collection[Permission] = ()) -> None:
+        self._denied = frozenset(denied)
 
     async def authorize(self, request: Request, permission: Permission) -> Principal:  # noqa: ARG002 - allows all
+        if permission in self._denied:
+            raise Problem(403, "forbidden", f"This API grants nobody the permission {permission}.")
         return Principal(name="anonymous")
 
 
@@ -78,6 +88,24 @@ def require(permission: Permission) -> Callable[[Request], Awaitable[Principal]]
 
     check.permission = permission  # type: ignore[attr-defined]  # read by ``required_permission``
     return check
+
+
+def require_if(parameter: str, permission: Permission) -> Callable[[Request], Awaitable[None]]:
+    """Return the FastAPI dependency that requires ``permission`` if the boolean query ``parameter`` is true."""
+
+    async def check(request: Request) -> None:
+        if request.query_params.get(parameter, "false").lower() not in _FALSE:
+            authorizer: Authorizer = request.app.state.dependencies.authorizer
+            await authorizer.authorize(request, permission)
+
+    check.conditional_permission = (parameter, permission)  # type: ignore[attr-defined]  # as above
+    return check
+
+
+def conditional_permissions(dependant: Dependant) -> dict[str, Permission]:
+    """Return the permissions that a route requires besides its own one, by the parameter that requires them."""
+    found = (getattr(dependency.call, "conditional_permission", None) for dependency in dependant.dependencies)
+    return dict(pair for pair in found if pair is not None)
 
 
 def required_permission(dependant: Dependant) -> Permission | None:

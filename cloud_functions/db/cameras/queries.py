@@ -6,19 +6,28 @@ from dataclasses import dataclass
 from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
-from cloud_functions.db.cameras.record import REPORTED, WITH_STATUS, Camera, CameraFields
+from cloud_functions.db.cameras.record import WITH_STATE_OF_ID, WITH_STATE_OF_SLUG, WITH_STATES, Camera, CameraFields
 from cloud_functions.db.types import Connection, Row
 from shared.cameras import is_uuid
 
 _COLUMNS: Final = """
-s.id, s.slug, s.status, g.name, s.config_version, s.last_connected, s.created_at, s.updated_at,
+s.id, s.slug, g.name, g.slug, s.config_version, s.last_connected, s.created_at, s.updated_at,
 s.name, s.rtsp_url, s.username, s.password_sealed, s.device_id, s.group_id, s.location, s.resolution, s.fps, s.codec,
 s.is_active, s.enable_detection, s.detection_sensitivity, s.retention_days, s.settings
 """
 _FROM: Final = "FROM states AS s LEFT JOIN camera_groups AS g ON g.id = s.group_id"
-_WITH: Final = "WITH " + REPORTED + ", " + WITH_STATUS
+_FIND_BY_ID: Final = WITH_STATE_OF_ID + "SELECT s.status, " + _COLUMNS + _FROM + " WHERE s.id = %(ref)s::uuid"
+_FIND_BY_SLUG: Final = WITH_STATE_OF_SLUG + "SELECT s.status, " + _COLUMNS + _FROM + " WHERE s.slug = %(ref)s"
+# Counting and sorting carry each row that they work on: here only ids, and the page's cameras are read afterwards.
+_PAGE_START: Final = ", page AS (SELECT row_number() OVER (ORDER BY "
+_PAGE_COLUMNS: Final = ") AS place, count(*) OVER () AS total, s.id, s.status " + _FROM
+_PAGE_END: Final = (
+    " ORDER BY place LIMIT %(limit)s OFFSET %(offset)s) SELECT page.total, page.status, "
+    + _COLUMNS
+    + "FROM page JOIN cameras AS s ON s.id = page.id LEFT JOIN camera_groups AS g ON g.id = s.group_id ORDER BY place"
+)
 _COUNTS: Final = (
-    _WITH
+    WITH_STATES
     + """
 SELECT g.id, g.slug, g.name, count(s.id), count(s.id) FILTER (WHERE s.is_active),
        count(s.id) FILTER (WHERE s.is_active AND s.enable_detection),
@@ -81,20 +90,18 @@ def list_cameras(
 ) -> CameraPage:
     """Return one page of the cameras that meet the conditions; all of them without a ``limit``."""
     conditions, parameters = _conditions(given)
-    query = _WITH + "SELECT count(*) OVER ()," + _COLUMNS + _FROM + conditions + " ORDER BY " + SORTS[sort]
-    rows = connection.execute(
-        query + " LIMIT %(limit)s OFFSET %(offset)s", parameters | {"limit": limit, "offset": offset}
-    ).fetchall()
+    query = WITH_STATES + _PAGE_START + SORTS[sort] + _PAGE_COLUMNS + conditions + _PAGE_END
+    rows = connection.execute(query, parameters | {"limit": limit, "offset": offset}).fetchall()
     if rows or not offset:
         return CameraPage([_camera(row[1:]) for row in rows], rows[0][0] if rows else 0)
-    total = connection.execute(_WITH + "SELECT count(*) " + _FROM + conditions, parameters).fetchone()
+    total = connection.execute(WITH_STATES + "SELECT count(*) " + _FROM + conditions, parameters).fetchone()
     return CameraPage([], 0 if total is None else total[0])
 
 
 def find_camera(connection: Connection, ref: str) -> Camera | None:
     """Return the camera with this id or slug, or None."""
-    condition = " WHERE s.id = %s::uuid" if is_uuid(ref) else " WHERE s.slug = %s"
-    row = connection.execute(_WITH + "SELECT " + _COLUMNS + _FROM + condition, [ref]).fetchone()
+    query = _FIND_BY_ID if is_uuid(ref) else _FIND_BY_SLUG
+    row = connection.execute(query, {"ref": ref}).fetchone()
     return None if row is None else _camera(row)
 
 
@@ -123,13 +130,14 @@ def _escaped(text: str) -> str:
 
 
 def _camera(row: Row) -> Camera:
-    number, slug, status, group_name, version, last_connected, created_at, updated_at, *fields = row
+    status, number, slug, group_name, group_slug, version, last_connected, created_at, updated_at, *fields = row
     return Camera(
         id=number,
         slug=slug,
         fields=CameraFields(*fields),
         status=status,
         group_name=group_name,
+        group_slug=group_slug,
         config_version=version,
         last_connected=last_connected,
         created_at=created_at,

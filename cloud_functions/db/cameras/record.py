@@ -10,34 +10,38 @@ from uuid import UUID
 DEVICE_SILENT_S: Final = 90
 """Seconds without a message after which a device, and so its cameras, count as offline."""
 
-# The state of every camera that an agent reports, from one pass over the devices. Reading it for each camera would
-# parse the heartbeat of a device once for each of its cameras.
-REPORTED: Final = """
+# The state of the cameras that agents report, from one pass over the devices. Reading it for each camera would parse
+# the heartbeat of a device once for each of its cameras.
+_REPORTED: Final = """
 reported AS MATERIALIZED (
-    SELECT devices.device_id, health ->> 'camera_id' AS camera_id, health ->> 'status' AS state
+    SELECT devices.device_id, health ->> 'camera_id' AS camera_id, health ->> 'status' AS state,
+           status = 'online' AND last_seen_at > now() - interval '90 seconds' AS is_reachable
     FROM devices, jsonb_array_elements(
         CASE jsonb_typeof(heartbeat -> 'cameras') WHEN 'array' THEN heartbeat -> 'cameras' ELSE '[]' END) AS health
-), reachable AS MATERIALIZED (
-    SELECT device_id FROM devices
-    WHERE status = 'online' AND last_seen_at > now() - interval '90 seconds'
-)
 """
-assert f"'{DEVICE_SILENT_S} seconds'" in REPORTED  # noqa: S101 - one truth
+assert f"'{DEVICE_SILENT_S} seconds'" in _REPORTED  # noqa: S101 - one truth
 
 # A camera is idle while no agent reports it: its device is unknown, or has not applied the camera yet.
-WITH_STATUS: Final = """
-states AS (
+_STATES: Final = """
+), states AS (
     SELECT camera.*, CASE
         WHEN NOT camera.is_active OR reported.state IS NULL THEN 'idle'
-        WHEN reachable.device_id IS NULL OR reported.state = 'offline' THEN 'offline'
+        WHEN NOT reported.is_reachable OR reported.state = 'offline' THEN 'offline'
         WHEN reported.state = 'degraded' THEN 'degraded'
         ELSE 'live'
     END AS status
     FROM cameras AS camera
     LEFT JOIN reported ON reported.device_id = camera.device_id AND reported.camera_id = camera.slug
-    LEFT JOIN reachable ON reachable.device_id = camera.device_id
 )
 """
+WITH_STATES: Final = "WITH " + _REPORTED + _STATES
+"""Begins a query on ``states``: the columns of ``cameras``, and ``status``."""
+_DEVICE_OF_ID: Final = "WHERE devices.device_id = (SELECT device_id FROM cameras WHERE id = %(ref)s::uuid)"
+_DEVICE_OF_SLUG: Final = "WHERE devices.device_id = (SELECT device_id FROM cameras WHERE slug = %(ref)s)"
+WITH_STATE_OF_ID: Final = "WITH " + _REPORTED + _DEVICE_OF_ID + _STATES
+"""The same for the camera with the id ``ref`` only: the status of cameras of other devices is not right."""
+WITH_STATE_OF_SLUG: Final = "WITH " + _REPORTED + _DEVICE_OF_SLUG + _STATES
+"""The same for the camera with the slug ``ref``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Camera:
     fields: CameraFields
     status: str
     group_name: str | None
+    group_slug: str | None
     config_version: int
     last_connected: datetime | None
     created_at: datetime

@@ -81,7 +81,7 @@ def _is_rejected(answer: Answer) -> bool:
 
 def _is_harmless(name: str, value: str) -> bool:
     """Return whether the parameter accepts the value."""
-    if name in ("camera_id", "site_id", "region", "camera", "group"):
+    if name in ("camera_id", "site_id", "region", "camera", "group", "group_id"):
         return is_segment(value)
     if name == "search":
         return 1 <= len(value) <= 100 and value == value.strip() and not any(ord(char) < 32 for char in value)
@@ -232,6 +232,9 @@ def test_every_operation_is_covered() -> None:
         ("DELETE", "/api/plates/watchlists/{watchlist}/patterns/{pattern}"),
         ("GET", "/api/cameras"),
         ("POST", "/api/cameras"),
+        ("POST", "/api/cameras/import"),
+        ("GET", "/api/cameras/export"),
+        ("GET", "/api/cameras/{camera}/health"),
         ("GET", "/api/cameras/summary"),
         ("GET", "/api/cameras/{camera}"),
         ("PUT", "/api/cameras/{camera}"),

@@ -27,6 +27,20 @@ class DenyAll:
         raise Problem(403, "forbidden", "Permission denied.")
 
 
+class DenyOne(DenyAll):
+    """Denies one permission and grants the others."""
+
+    def __init__(self, denied: Permission) -> None:
+        super().__init__()
+        self._denied = denied
+
+    async def authorize(self, request: Request, permission: Permission) -> Principal:
+        if permission == self._denied:
+            return await super().authorize(request, permission)
+        self.requested.append(permission)
+        return Principal(name="somebody")
+
+
 def _operations() -> list[tuple[str, str, dict[str, Any]]]:
     handler, dependencies = lambda_api()
     paths: dict[str, Any] = create_app(dependencies=dependencies).openapi()["paths"]
@@ -41,8 +55,9 @@ def _operations() -> list[tuple[str, str, dict[str, Any]]]:
 def test_every_documented_route_has_a_permission_of_the_table() -> None:
     """Only the routes in ``PUBLIC_OPERATIONS`` have none, and each row of the table is required by a route."""
     permissions = {operation["operationId"]: operation.get("x-permission") for _, _, operation in _operations()}
+    conditional = {name for _, _, operation in _operations() for name in operation.get("x-permission-if", {}).values()}
     assert {name for name, permission in permissions.items() if permission is None} == PUBLIC_OPERATIONS
-    assert set(permissions.values()) - {None} == set(PERMISSIONS)
+    assert set(permissions.values()) - {None} | conditional == set(PERMISSIONS)
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
@@ -73,6 +88,20 @@ def test_deleting_requires_the_permission_to_delete() -> None:
     ApiCalls(handler).post("/api/events/delete", {"camera_id": "a"})
     handler.close()
     assert authorizer.requested == ["events:delete", "events:delete"]
+
+
+@pytest.mark.parametrize(
+    ("value", "requested"),
+    [("true", True), ("1", True), ("yes", True), ("TRUE", True), ("maybe", True), ("false", False), ("0", False)],
+)
+def test_a_parameter_can_require_a_permission_of_its_own(value: str, requested: bool) -> None:
+    """Exporting passwords requires ``export:credentials`` besides ``cameras:read``."""
+    authorizer = DenyOne("export:credentials")
+    handler, _ = lambda_api(authorizer=authorizer)
+    answer = ApiCalls(handler).get("/api/cameras/export", include_credentials=value)
+    handler.close()
+    assert answer.status == (403 if requested else 503)
+    assert ("export:credentials" in authorizer.requested) == requested
 
 
 def test_no_other_route_is_public() -> None:

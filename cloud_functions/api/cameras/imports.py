@@ -1,0 +1,107 @@
+"""Creates the cameras of a file, row by row, and reports on each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from cloud_functions.api.cameras.camera_file import ImportRow
+from cloud_functions.api.cameras.logins import new_fields, unknown_group
+from cloud_functions.api.cameras.requests import CameraRequest, ImportRequest
+from cloud_functions.api.dependencies import Dependencies
+from cloud_functions.api.http.problems import FieldError, Problem
+from cloud_functions.db.cameras.changes import SlugTakenError, UnknownGroupError, create_camera
+from cloud_functions.db.cameras.imports import KnownCameras, lock_and_load_cameras
+from cloud_functions.db.types import Connection
+from shared.cameras import free_slug, slug_of
+from shared.ids import Uuid7Generator
+
+MAX_REPORTED_ROWS: Final = 100
+_new_id = Uuid7Generator()
+
+
+@dataclass(frozen=True, slots=True)
+class RowReport:
+    """What became of one row."""
+
+    row: int
+    name: str | None
+    status: Literal["created", "skipped", "failed"]
+    id: str | None = None
+    slug: str | None = None
+    errors: tuple[FieldError, ...] = ()
+
+    def content(self) -> dict[str, Any]:
+        """Return the report in the form of ``RowResponse``."""
+        return {
+            "row": self.row,
+            "name": self.name,
+            "status": self.status,
+            "id": self.id,
+            "slug": self.slug,
+            "errors": [dict(error) for error in self.errors],
+        }
+
+
+def import_rows(
+    deps: Dependencies, connection: Connection, rows: Sequence[ImportRow], request: ImportRequest
+) -> list[RowReport]:
+    """Create the cameras of the rows. A row that fails does not keep the others from being created.
+
+    Raises Problem (422), and so creates none, if a row failed and the request asks for all or nothing.
+    """
+    known = lock_and_load_cameras(connection)
+    reports = [_import_row(deps, connection, row, request, known) for row in rows]
+    failed = [report for report in reports if report.status == "failed"]
+    if failed and request.all_or_nothing:
+        raise _rejected(failed, len(rows))
+    return reports
+
+
+def _import_row(
+    deps: Dependencies, connection: Connection, row: ImportRow, request: ImportRequest, known: KnownCameras
+) -> RowReport:
+    if row.camera is None:
+        return RowReport(row.number, row.name, "failed", errors=row.errors)
+    camera = row.camera.model_copy(update={"group_id": row.group or request.group_id})
+    if known.has(slug=camera.slug, name=camera.name, address=camera.login().address):
+        if request.skip_duplicates:
+            return RowReport(row.number, row.name, "skipped", slug=camera.slug)
+        return _failed(row, "row", "is a camera that exists already: it has the same slug, name or address")
+    try:
+        return _create(deps, connection, row, camera, known)
+    except Problem as problem:  # an unknown group, or no key for a password
+        errors = problem.errors or (FieldError(parameter="password", location="body", message=problem.detail),)
+        return RowReport(row.number, row.name, "failed", errors=tuple(errors))
+
+
+def _create(
+    deps: Dependencies, connection: Connection, row: ImportRow, camera: CameraRequest, known: KnownCameras
+) -> RowReport:
+    camera_id = _new_id()
+    fields = new_fields(deps, connection, camera, camera_id=camera_id)
+    wanted = camera.slug or free_slug(slug_of(camera.name), known.slugs.__contains__)
+    try:
+        slug = create_camera(connection, camera_id, fields, slug=wanted, exact=camera.slug is not None)
+    except SlugTakenError:  # by a camera that was created since
+        return _failed(row, "slug", "another camera has this slug")
+    except UnknownGroupError:
+        raise unknown_group() from None
+    known.add(slug=slug, name=camera.name, address=fields.rtsp_url)
+    return RowReport(row.number, row.name, "created", id=str(camera_id), slug=slug)
+
+
+def _failed(row: ImportRow, parameter: str, message: str) -> RowReport:
+    error = FieldError(parameter=parameter, location="body", message=message)
+    return RowReport(row.number, row.name, "failed", errors=(error,))
+
+
+def _rejected(failed: Sequence[RowReport], total: int) -> Problem:
+    errors = [
+        FieldError(parameter=f"rows.{report.row}.{error['parameter']}", location="body", message=error["message"])
+        for report in failed[:MAX_REPORTED_ROWS]
+        for error in report.errors
+    ]
+    detail = f"{len(failed)} of {total} rows cannot be imported, so no camera was created. Correct them, or leave"
+    return Problem(422, "import-rejected", f"{detail} all_or_nothing out to import the others.", errors=errors)

@@ -1,0 +1,39 @@
+"""What an import compares its rows with."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from cloud_functions.db.types import Connection
+
+_IMPORT_LOCK: Final = 8459402180
+"""Advisory lock: one import at a time, so that two of them do not both create a camera that neither found."""
+
+
+class KnownCameras(NamedTuple):
+    """Slugs and names (in folded case) and addresses of all cameras. An import adds its own."""
+
+    slugs: set[str]
+    names: set[str]
+    addresses: set[str]
+
+    def has(self, *, slug: str | None, name: str, address: str) -> bool:
+        """Return whether a row is a camera that exists: by its slug, or without one by its name or its address."""
+        if slug is not None:
+            return slug.casefold() in self.slugs
+        return name.casefold() in self.names or address in self.addresses
+
+    def add(self, *, slug: str, name: str, address: str) -> None:
+        """Add a camera that was created."""
+        self.slugs.add(slug.casefold())
+        self.names.add(name.casefold())
+        self.addresses.add(address)
+
+
+def lock_and_load_cameras(connection: Connection) -> KnownCameras:
+    """Wait for other imports to end, and return what is known of all cameras."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_IMPORT_LOCK])
+    known = KnownCameras(set(), set(), set())
+    for slug, name, address in connection.execute("SELECT slug, name, rtsp_url FROM cameras"):
+        known.add(slug=slug, name=name, address=address)
+    return known
