@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud_functions.plates.master_keys import make_key_file
 from infra.local.aws import resources
 from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
@@ -32,6 +33,7 @@ from shared.retry import FaultLog
 log = logging.getLogger(__name__)
 
 API_APPLICATION = "cloud_functions.api.wiring:server_app_from_environment"
+_MASTER_KEY_FILE = "master.key"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _STABLE_AFTER_S = 10.0
@@ -236,12 +238,20 @@ class Stack:
             "EVENTS_TOPIC_ARN": resources.HUB_TOPIC_ARN,
             "SNAPSHOT_BUCKET": resources.BUCKET,
             "SNAPSHOT_RETENTION_DAYS": os.environ.get("SNAPSHOT_RETENTION_DAYS", _SNAPSHOT_RETENTION_DAYS),
+            "PLATE_MASTER_KEY": os.environ.get("PLATE_MASTER_KEY") or self._master_key(),
             "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
             "POWERTOOLS_TRACE_DISABLED": "true",
             "POWERTOOLS_SERVICE_NAME": "vedette-local",
             "POWERTOOLS_METRICS_NAMESPACE": "Vedette",
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
         }
+
+    def _master_key(self) -> str:
+        """Return the setting of the key file in the state folder, which is created at the first start."""
+        path = self._state.path / _MASTER_KEY_FILE
+        if not path.exists():
+            make_key_file(path)
+        return f"file:{path}"
 
     # Status
 

@@ -103,3 +103,20 @@ def test_cloud_b8_a_part_whose_data_was_removed_is_not_restarted(tmp_path: Path)
     with pytest.raises(ConfigurationError, match="was removed"):
         wait_until(checked, timeout_s=10)
     stack.parts.clear()
+
+
+def test_the_first_start_makes_a_master_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readable by its owner alone and kept; a key in the environment goes before it."""
+    monkeypatch.delenv("PLATE_MASTER_KEY", raising=False)
+    state = StateFolder(tmp_path / "state")
+    state.prepare()
+    stack = Stack(state=state, options=StackOptions())
+    stack.urls = dict.fromkeys(("aws", "api", "database", "redis", "broker"), "http://127.0.0.1:1")
+    key = state.path / "master.key"
+    assert stack._function_environment(1)["PLATE_MASTER_KEY"] == f"file:{key}"
+    content = key.read_bytes()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert stack._function_environment(1)["PLATE_MASTER_KEY"] == f"file:{key}"
+    assert key.read_bytes() == content
+    monkeypatch.setenv("PLATE_MASTER_KEY", "kms:alias/mine")
+    assert stack._function_environment(1)["PLATE_MASTER_KEY"] == "kms:alias/mine"
