@@ -155,34 +155,39 @@ def test_rotating_the_master_key_rewraps_the_passwords(api: ApiCalls, database_u
     assert _opened(database_url, CameraPasswords(master_keys=keys(tmp_path)), "gate") == "old"
 
 
-def test_of_replacements_at_the_same_time_one_applies(api: ApiCalls, database_url: str) -> None:
-    """Eight people replace the version that all of them read: one succeeds, the others learn that they came late."""
-    api.post(PATH, {"name": "Gate", "rtsp_url": "rtsp://camera/1"})
-    tag = api.get(f"{PATH}/gate").headers["etag"]
-
-    def replace(number: int) -> int:
-        handler, dependencies = lambda_api(database_url)
-        body = {"name": f"Gate {number}", "rtsp_url": "rtsp://camera/1"}
-        status = ApiCalls(handler).put(f"{PATH}/gate", body, if_match=tag).status
+@pytest.fixture
+def clients(database_url: str) -> Iterator[list[ApiCalls]]:
+    """Clients of eight applications, which are created one after the other: FastAPI does not create two at once."""
+    applications = [lambda_api(database_url) for _ in range(8)]
+    clients = [ApiCalls(handler) for handler, _ in applications]
+    for client in clients:
+        client.get(PATH)
+    yield clients
+    for handler, dependencies in applications:
         handler.close()
         dependencies.close()
-        return status
+
+
+def test_of_replacements_at_the_same_time_one_applies(clients: list[ApiCalls]) -> None:
+    """Eight people replace the version that all of them read: one succeeds, the others learn that they came late."""
+    clients[0].post(PATH, {"name": "Gate", "rtsp_url": "rtsp://camera/1"})
+    tag = clients[0].get(f"{PATH}/gate").headers["etag"]
+
+    def replace(number: int) -> int:
+        body = {"name": f"Gate {number}", "rtsp_url": "rtsp://camera/1"}
+        return clients[number].put(f"{PATH}/gate", body, if_match=tag).status
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(replace, range(8))) == [200] + [412] * 7
-    assert api.get(f"{PATH}/gate").json()["data"]["config_version"] == 2
+    assert clients[0].get(f"{PATH}/gate").json()["data"]["config_version"] == 2
 
 
-def test_cameras_of_one_name_created_at_the_same_time_get_different_slugs(api: ApiCalls, database_url: str) -> None:
+def test_cameras_of_one_name_created_at_the_same_time_get_different_slugs(clients: list[ApiCalls]) -> None:
     """Neither fails because the other was faster."""
 
-    def create(_: int) -> str:
-        handler, dependencies = lambda_api(database_url)
-        answer = ApiCalls(handler).post(PATH, {"name": "Gate", "rtsp_url": "rtsp://camera/1"})
-        handler.close()
-        dependencies.close()
-        return answer.json()["data"]["slug"]
+    def create(client: ApiCalls) -> str:
+        return client.post(PATH, {"name": "Gate", "rtsp_url": "rtsp://camera/1"}).json()["data"]["slug"]
 
     with ThreadPoolExecutor(8) as threads:
-        slugs = set(threads.map(create, range(8)))
+        slugs = set(threads.map(create, clients))
     assert slugs == {"gate", *(f"gate-{number}" for number in range(2, 9))}

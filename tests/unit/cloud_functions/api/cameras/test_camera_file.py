@@ -82,7 +82,7 @@ def test_text_in_another_encoding_is_rejected() -> None:
         ("Gate", "row"),
     ],
 )
-def test_an_invalid_row_does_not_spoil_its_neighbours(row: str, parameter: str) -> None:
+def test_an_invalid_row_does_not_affect_its_neighbours(row: str, parameter: str) -> None:
     """Its error names the column, without the value; the next row is read."""
     bad, good = _rows(f"{HEAD},is_active\n{row}\nHall,rtsp://camera/2,yes")
     assert bad.camera is None
