@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cloud_functions.api.cameras.requests import READ_ONLY, CameraRequest
-from cloud_functions.api.http.csv_cells import csv_line, original_cell
+from cloud_functions.api.files.csv_cells import csv_line, original_cell
 from cloud_functions.api.http.problems import FieldError, field_errors
 
 COLUMNS: Final = (

@@ -16,8 +16,8 @@ from cloud_functions.api.cameras.imports import import_rows
 from cloud_functions.api.cameras.requests import ExportParameters, ImportRequest
 from cloud_functions.api.cameras.responses import ImportEnvelope
 from cloud_functions.api.dependencies import Dependencies, Deps
+from cloud_functions.api.files.multipart import MEDIA_TYPE, read_form
 from cloud_functions.api.http.envelope import envelope_response
-from cloud_functions.api.http.multipart import MEDIA_TYPE, read_form
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import require, require_if

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.events.requests import ExportParameters
 from cloud_functions.api.events.responses import shorten_numbers, without_data
-from cloud_functions.api.http.csv_cells import csv_line
+from cloud_functions.api.files.csv_cells import csv_line
 from cloud_functions.api.http.cursor import Cursor
 from cloud_functions.api.http.limits import Limits
 from cloud_functions.api.http.semantics_middleware import IS_HEAD

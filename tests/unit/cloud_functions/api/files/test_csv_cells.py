@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.api.http.csv_cells import csv_line, original_cell, safe_cell
+from cloud_functions.api.files.csv_cells import csv_line, original_cell, safe_cell
 
 TEXTS = st.one_of(st.text(), st.from_regex(r"\A[' =+@\t＝-]{0,4}\w*\Z"))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_functions.api.http.multipart import FormPart, read_form
+from cloud_functions.api.files.multipart import FormPart, read_form
 
 
 def _form(content: bytes, **fields: str) -> tuple[str, bytes]:
