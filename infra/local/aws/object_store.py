@@ -1,9 +1,10 @@
 """S3 object calls on a folder of plain files, so that snapshots survive a restart and can be opened directly.
 
 moto keeps objects in memory only; this application is in front of it in the same process and handles requests that are
-signed for S3: create/head bucket, put, get (with ranges), head, delete, batch delete and list. Bodies are stored at
-``FOLDER/BUCKET/KEY``, content type and metadata in ``FOLDER/.head/BUCKET/KEY.json``. The expiry of presigned URLs is
-enforced; signatures are not checked (loopback only). Versions, multipart uploads and ACLs are not supported.
+signed for S3: create/head bucket, put, multipart upload, copy, get (with ranges), head, delete, batch delete and list.
+Bodies are stored at ``FOLDER/BUCKET/KEY``, content type and metadata in ``FOLDER/.head/BUCKET/KEY.json``, and the parts
+of unfinished uploads in ``FOLDER/.uploads``. The expiry of presigned URLs is enforced; signatures are not checked
+(loopback only). Versions, ACLs and lists of unfinished uploads are not supported.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
+from infra.local.aws.file_content import FileContent, file_chunks
+from infra.local.aws.multipart_upload import MultipartUploads, UploadError, part_numbers
 from infra.local.aws.wsgi import Application, Environ, StartResponse, body_of, service_of
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -50,6 +53,8 @@ class _Reply:
     status: str = "200 OK"
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    content: FileContent | None = None
+    """Streamed instead of ``body``; ``headers`` then contain Content-Length."""
 
 
 class ObjectFolder:
@@ -59,6 +64,7 @@ class ObjectFolder:
         self._folder = folder
         self._heads = folder / ".head"
         self._made: set[str] = set()
+        self.uploads = MultipartUploads(folder / ".uploads")
 
     def make_bucket(self, bucket: str) -> None:
         self._bucket(bucket).mkdir(parents=True, exist_ok=True)
@@ -78,10 +84,28 @@ class ObjectFolder:
         return path.is_dir()
 
     def put(self, bucket: str, key: str, body: bytes, headers: dict[str, str]) -> _Head:
+        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        return self._store(bucket, key, [body], _Head(etag=etag, headers=headers))
+
+    def complete_upload(self, bucket: str, key: str, upload_id: str, parts: list[int]) -> _Head:
+        """Store the listed parts of a multipart upload as one object, and remove the upload."""
+        headers = self.uploads.headers(upload_id, bucket, key)
+        content, etag = self.uploads.join(upload_id, parts)
+        head = self._store(bucket, key, content, _Head(etag=etag, headers=headers))
+        self.uploads.remove(upload_id)
+        return head
+
+    def copy(self, source: tuple[str, str], bucket: str, key: str, headers: dict[str, str] | None) -> _Head:
+        """Copy an object, with its headers unless ``headers`` replaces them."""
+        path, head = self.head(*source)
+        if headers is not None:
+            head = replace(head, headers=headers)
+        return self._store(bucket, key, file_chunks(path), head)
+
+    def _store(self, bucket: str, key: str, content: Iterable[bytes], head: _Head) -> _Head:
         path, head_path = self._paths(bucket, key)
-        head = _Head(etag=f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"', headers=headers)
-        _write(head_path, json.dumps(asdict(head)).encode())
-        _write(path, body)
+        _write(head_path, [json.dumps(asdict(head)).encode()])
+        _write(path, content)
         return head
 
     def head(self, bucket: str, key: str) -> tuple[Path, _Head]:
@@ -114,8 +138,9 @@ class ObjectFolder:
         root, start = self._bucket(bucket), self._start(bucket, prefix)
         if start is None:
             return
-        for path in sorted(path for path in start.rglob("*") if path.is_file()):
-            key = path.relative_to(root).as_posix()
+        # Paths sort part by part, keys character by character: "a-b" is before "a/b".
+        found = ((path.relative_to(root).as_posix(), path) for path in start.rglob("*") if path.is_file())
+        for key, path in sorted(found):
             if key.startswith(prefix) and not _TEMPORARY_NAME.fullmatch(path.name):
                 yield key, path
 
@@ -132,6 +157,10 @@ class ObjectFolder:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,62}", bucket) or ".." in bucket:
             raise _S3Error("400 Bad Request", "InvalidBucketName")
         return self._folder / bucket
+
+    def check_key(self, bucket: str, key: str) -> None:
+        """Raise the error of S3 if the bucket does not exist or the key is not allowed."""
+        self._paths(bucket, key)
 
     def _paths(self, bucket: str, key: str) -> tuple[Path, Path]:
         if not self.has_bucket(bucket):
@@ -154,13 +183,17 @@ def _remove_empty_folders(folder: Path, top: Path) -> None:
         folder = folder.parent
 
 
-def _write(path: Path, body: bytes) -> None:
-    """Write atomically: a reader, or a crash, sees the old file or the new one, never a partial one."""
+def _write(path: Path, content: Iterable[bytes]) -> None:
+    """Write atomically: a reader, or a crash, sees the old file or the new one, never a partial one.
+
+    The file is opened before the first chunk is taken, so each attempt finds ``content`` complete.
+    """
     temporary = path.with_name(f".{path.name}.{threading.get_ident()}.new")
     for attempt in range(_WRITE_ATTEMPTS):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(body)
+            with temporary.open("wb") as file:
+                file.writelines(content)
             temporary.replace(path)
         except FileNotFoundError:  # a delete has just removed the empty folder
             if attempt == _WRITE_ATTEMPTS - 1:
@@ -185,13 +218,17 @@ class ObjectStore:
             _check_expiry(query)
             reply = self._answer(environ, query, body)
         except _S3Error as error:
-            reply = _Reply(error.status, body=f"<Error><Code>{error.code}</Code></Error>".encode())
+            reply = _error(error.status, error.code)
+        except UploadError as error:
+            reply = _error("404 Not Found" if str(error) == "NoSuchUpload" else "400 Bad Request", str(error))
         head_only = environ["REQUEST_METHOD"] == "HEAD"
         headers = list(reply.headers)
         if not any(name == "Content-Length" for name, _ in headers):
             headers.append(("Content-Length", str(len(reply.body))))
         start_response(reply.status, headers)
-        return [] if head_only else [reply.body]
+        if head_only:
+            return []
+        return [reply.body] if reply.content is None else reply.content
 
     def _answer(self, environ: Environ, query: dict[str, str], body: bytes) -> _Reply:
         bucket, _, key = _path_of(environ).lstrip("/").partition("/")
@@ -199,7 +236,9 @@ class ObjectStore:
         if not key:
             return self._bucket_call(method, bucket, query, body)
         if "uploads" in query or "uploadId" in query:
-            raise _S3Error("501 Not Implemented", "NotImplemented")
+            return self._upload_call(environ, query, (bucket, key), body)
+        if "HTTP_X_AMZ_COPY_SOURCE" in environ:
+            return self._copy(environ, bucket, key)
         if method == "PUT":
             head = self._folder.put(bucket, key, body, _kept_headers(environ))
             return _Reply(headers=(("ETag", head.etag),))
@@ -209,6 +248,39 @@ class ObjectStore:
         if method in {"GET", "HEAD"}:
             return self._read(bucket, key, query, environ.get("HTTP_RANGE", ""), head_only=method == "HEAD")
         raise _S3Error("405 Method Not Allowed", "MethodNotAllowed")
+
+    def _upload_call(self, environ: Environ, query: dict[str, str], target: tuple[str, str], body: bytes) -> _Reply:
+        """Answer one call of a multipart upload of the object ``target``: bucket and key."""
+        bucket, key = target
+        method, upload_id = environ["REQUEST_METHOD"], query.get("uploadId", "")
+        uploads = self._folder.uploads
+        if method == "POST" and "uploads" in query:
+            self._folder.check_key(bucket, key)
+            upload_id = uploads.create(bucket, key, _kept_headers(environ))
+            names = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key>"
+            return _xml("InitiateMultipartUploadResult", f"{names}<UploadId>{upload_id}</UploadId>")
+        if method == "GET" or "HTTP_X_AMZ_COPY_SOURCE" in environ:
+            raise _S3Error("501 Not Implemented", "NotImplemented")
+        uploads.headers(upload_id, bucket, key)
+        if method == "PUT":
+            return _Reply(headers=(("ETag", f'"{uploads.put_part(upload_id, query.get("partNumber", ""), body)}"'),))
+        if method == "DELETE":
+            uploads.remove(upload_id)
+            return _Reply("204 No Content")
+        head = self._folder.complete_upload(bucket, key, upload_id, part_numbers(body))
+        names = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key>"
+        return _xml("CompleteMultipartUploadResult", f"{names}<ETag>{escape(head.etag)}</ETag>")
+
+    def _copy(self, environ: Environ, bucket: str, key: str) -> _Reply:
+        name = unquote(str(environ["HTTP_X_AMZ_COPY_SOURCE"])).removeprefix("/")
+        source_bucket, _, source_key = name.partition("/")
+        replaced = str(environ.get("HTTP_X_AMZ_METADATA_DIRECTIVE", "COPY")).upper() == "REPLACE"
+        if (source_bucket, source_key) == (bucket, key) and not replaced:
+            raise _S3Error("400 Bad Request", "InvalidRequest")
+        headers = _kept_headers(environ) if replaced else None
+        head = self._folder.copy((source_bucket, source_key), bucket, key, headers)
+        copied = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return _xml("CopyObjectResult", f"<LastModified>{copied}</LastModified><ETag>{escape(head.etag)}</ETag>")
 
     def _bucket_call(self, method: str, bucket: str, query: dict[str, str], body: bytes) -> _Reply:
         if method == "PUT":
@@ -231,13 +303,20 @@ class ObjectStore:
         response_headers += [(name, value) for name, value in headers.items() if value]
         if head_only:
             return _Reply(headers=(*response_headers, ("Content-Length", str(facts.st_size))))
-        body = path.read_bytes()
+        content = FileContent(path)
         part = _RANGE.fullmatch(byte_range)
         if part is None or byte_range == "bytes=-":
-            return _Reply(headers=tuple(response_headers), body=body)
-        first, last = _bounds(part[1], part[2], len(body))
-        response_headers.append(("Content-Range", f"bytes {first}-{last}/{len(body)}"))
-        return _Reply("206 Partial Content", tuple(response_headers), body[first : last + 1])
+            response_headers.append(("Content-Length", str(content.size_bytes)))
+            return _Reply(headers=tuple(response_headers), content=content)
+        try:
+            first, last = _bounds(part[1], part[2], content.size_bytes)
+        except _S3Error:
+            content.close()
+            raise
+        content.only(first, last)
+        response_headers.append(("Content-Range", f"bytes {first}-{last}/{content.size_bytes}"))
+        response_headers.append(("Content-Length", str(last - first + 1)))
+        return _Reply("206 Partial Content", tuple(response_headers), content=content)
 
     def _delete_many(self, bucket: str, body: bytes) -> _Reply:
         keys = [element.text or "" for element in ET.fromstring(body).iter() if element.tag.endswith("Key")]  # noqa: S314
@@ -263,6 +342,10 @@ class ObjectStore:
         token = f"<NextContinuationToken>{escape(shown[-1][0])}</NextContinuationToken>" if more else ""
         flag = f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}<KeyCount>{len(shown)}</KeyCount>"
         return _xml("ListBucketResult", f"<Name>{bucket}</Name>{flag}{rows}")
+
+
+def _error(status: str, code: str) -> _Reply:
+    return _Reply(status, body=f"<Error><Code>{code}</Code></Error>".encode())
 
 
 def _listed(key: str, path: Path | None) -> str:

@@ -163,13 +163,6 @@ def test_a_presigned_url_with_an_invalid_date_is_rejected(endpoint: Endpoint) ->
     rejected.value.close()
 
 
-def test_a_multipart_upload_is_rejected(endpoint: Endpoint) -> None:
-    """It is not implemented, and the error code says so."""
-    with pytest.raises(ClientError) as error:
-        endpoint.client("s3").create_multipart_upload(Bucket=BUCKET, Key="big")
-    assert _code(error) == "NotImplemented"
-
-
 def test_unsigned_requests_go_to_the_fallback(endpoint: Endpoint) -> None:
     """The store answers only requests that are signed for S3."""
     with pytest.raises(urllib.error.HTTPError) as answered:
