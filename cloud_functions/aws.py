@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from shared.errors import PermanentError, TransientError, VedetteError
 
@@ -70,12 +71,20 @@ class AwsClients:
             retries={"mode": "standard", "max_attempts": 2},
             max_pool_connections=16,
         )
-        return boto3.client(
-            service,
-            region_name=self._region,
-            endpoint_url=endpoint_url,
-            config=config,
-        )
+        if service == "s3":
+            # In some regions botocore would presign URLs with Signature Version 2, which other S3 stores reject.
+            config = config.merge(Config(signature_version="s3v4"))
+        client = boto3.client(service, region_name=self._region, endpoint_url=endpoint_url, config=config)
+        if service == "s3" and not _is_aws(client.meta.endpoint_url):
+            # Other stores are rarely reachable as BUCKET.HOST, which botocore uses for every host with a name.
+            config = config.merge(Config(s3={"addressing_style": "path"}))
+            client = boto3.client(service, region_name=self._region, endpoint_url=endpoint_url, config=config)
+        return client
+
+
+def _is_aws(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def aws_error(error: Exception, *, doing: str) -> VedetteError:

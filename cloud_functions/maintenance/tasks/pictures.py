@@ -15,7 +15,8 @@ from typing import Final
 from cloud_functions.db.events.delete import SnapshotPath
 from cloud_functions.db.snapshots.expired import oldest_expired_snapshots, remove_expired_snapshots
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
-from cloud_functions.snapshot_store import MAX_KEYS_A_DELETE, SnapshotStore
+from cloud_functions.object_storage.bucket import MAX_KEYS_A_DELETE
+from cloud_functions.snapshot_store import SnapshotStore
 from shared.storage_keys import image_object_keys
 
 log = logging.getLogger(__name__)

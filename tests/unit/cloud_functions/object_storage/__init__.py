@@ -1,0 +1,1 @@
+"""Tests of cloud_functions/object_storage."""
