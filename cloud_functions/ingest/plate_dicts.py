@@ -25,6 +25,7 @@ DEFAULT_SITE: Final = "default"
 """The site of a read without ``site_id``."""
 
 _ASSIGNED_BY_DATABASE: Final = "created_at"
+_TYPICAL_COLUMNS: Final = (b'"plate_text"', b'"plate_normalized_text"', b'"plate_confidence"')
 _NOT_IN_SEGMENT: Final = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_SEGMENT_LENGTH: Final = 100
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,18}")
@@ -81,7 +82,7 @@ class PlateDict(BaseModel):
 
 def is_plate_dict(payload: bytes) -> bool:
     """Return whether a message that is not an event may be a plate read."""
-    return b'"plate_text"' in payload and b'"event_data"' not in payload
+    return b'"event_data"' not in payload and any(name in payload for name in _TYPICAL_COLUMNS)
 
 
 def event_from_plate_dict(payload: bytes, address: TopicAddress | None) -> bytes:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
-from cloud_functions.ingest.kafka import cli
+from cloud_functions.ingest.kafka import cli, service
 from cloud_functions.ingest.kafka.broker import KafkaSource
 
 
@@ -21,5 +21,5 @@ class DyingSource(KafkaSource):
 
 
 if __name__ == "__main__":
-    cli.KafkaSource = DyingSource
+    service.KafkaSource = DyingSource
     sys.exit(cli.main())

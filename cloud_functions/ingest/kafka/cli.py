@@ -1,28 +1,18 @@
-"""``vedette-ingest``: ingest as a service outside Lambda, and the composition root of its Kafka consumer."""
+"""``vedette-ingest``: ingest as a service outside Lambda."""
 
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import os
-import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import shared
-from cloud_functions.ingest.dead_letters import DeadLetters
-from cloud_functions.ingest.handler import build_ingest
-from cloud_functions.ingest.ingest import Ingest
-from cloud_functions.ingest.kafka.broker import KafkaSource, make_producer, read_properties
-from cloud_functions.ingest.kafka.consumer import KafkaIngest
-from cloud_functions.ingest.kafka.dead_letter_topic import PRODUCER_PROPERTIES, KafkaDeadLetters
-from cloud_functions.ingest.kafka.statistics import Statistics
-from cloud_functions.observability import InMemoryMetrics
-from cloud_functions.settings import Environment, IngestSettings
+from cloud_functions.ingest.kafka.broker import read_properties
+from cloud_functions.ingest.kafka.service import ConsumerOptions, run_consumer, stopped_by_signal
 from shared.errors import ConfigurationError, VedetteError
 
 log = logging.getLogger(__name__)
@@ -106,56 +96,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def consume(options: argparse.Namespace, *, variables: Mapping[str, str], stopped: Callable[[], bool]) -> None:
     """Consume until ``stopped`` returns True."""
-    metrics = InMemoryMetrics()
-    properties = read_properties(options.config) if options.config else {}
-    ingest = _ingest(options, variables, metrics, properties)
-    source = KafkaSource(brokers=options.brokers, group=options.group, topics=options.topics, properties=properties)
-    consumer = KafkaIngest(
-        source=source,
-        ingest=ingest,
-        statistics=Statistics(metrics=metrics, every=options.statistics_every, monotonic=time.monotonic),
+    consumer = ConsumerOptions(
+        brokers=options.brokers,
+        topics=options.topics,
+        group=options.group,
+        dead_letter_topic=options.dead_letter_topic,
+        properties=read_properties(options.config) if options.config else {},
         batch=options.batch,
         linger_s=options.linger_ms / 1000,
+        statistics_every=options.statistics_every,
     )
-    gc.freeze()  # as in Lambda: exclude loaded modules from garbage collection
-    source.join(on_revoked=consumer.revoked, on_lost=consumer.lost)
-    log.info("consuming %s as %s", ", ".join(options.topics), options.group)
-    try:
-        consumer.run(stopped)
-    finally:
-        source.close()
-
-
-def _ingest(
-    options: argparse.Namespace, variables: Mapping[str, str], metrics: InMemoryMetrics, properties: Mapping[str, str]
-) -> Ingest:
-    dead_letters: DeadLetters | None = None
-    if options.dead_letter_topic in options.topics:
-        raise ConfigurationError(
-            "--dead-letter-topic is also a --topic, so rejected messages would be consumed again: use another topic"
-        )
-    if options.dead_letter_topic:
-        producer = make_producer(options.brokers, properties, **PRODUCER_PROPERTIES)
-        dead_letters = KafkaDeadLetters(producer=producer, topic=options.dead_letter_topic)
-    elif IngestSettings.from_environment(Environment(variables)).dead_letter_queue_url is None:
-        raise ConfigurationError(
-            "no destination for rejected messages, which would block their partition:"
-            " set DEAD_LETTER_QUEUE_URL or pass --dead-letter-topic"
-        )
-    return build_ingest(variables, dead_letters=dead_letters, metrics=metrics)
-
-
-def stopped_by_signal() -> Callable[[], bool]:
-    """Return a function that says whether SIGTERM or SIGINT was received; a second signal ends the process."""
-    received: list[int] = []
-
-    def stop(number: int, _: object) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    return lambda: bool(received)
+    run_consumer(consumer, variables=variables, stopped=stopped)
 
 
 if __name__ == "__main__":

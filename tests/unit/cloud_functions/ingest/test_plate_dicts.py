@@ -128,7 +128,7 @@ def test_an_invalid_column_is_named(columns: dict[str, Any], named: str) -> None
     assert "AAAA" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["event_id", "captured_at", "camera_id", "plate_confidence"])
+@pytest.mark.parametrize("name", ["event_id", "captured_at", "camera_id", "plate_text", "plate_confidence"])
 def test_a_missing_column_is_named(name: str) -> None:
     """A read without a required column is rejected."""
     with pytest.raises(ContractError, match=f"{name}: Field required"):
