@@ -6,15 +6,28 @@ because every cold start imports this module.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
 from shared.errors import ConfigurationError
 
+log = logging.getLogger(__name__)
+
+OBSOLETE_VARIABLES: Final[Mapping[str, str]] = {
+    "SNAPSHOTS_DIR": "snapshots are in the bucket that SNAPSHOT_BUCKET names",
+    "ENABLE_SNAPSHOTS": "snapshots are switched for each camera, by [cameras.snapshots] enabled on its device",
+    "CELERY_BROKER_URL": "regular work runs as scheduled functions",
+    "CELERY_RESULT_BACKEND": "regular work runs as scheduled functions",
+}
+"""Variables of comparable systems that have no effect here, with what takes their place."""
+
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
+_NOT_IN_HOST: Final = re.compile(r"[^0-9A-Za-z._:-]")
 
 
 class Environment:
@@ -66,6 +79,14 @@ class Environment:
         if text.lower() not in _TRUE | _FALSE:
             raise ConfigurationError(f"{name} must be true or false")
         return text.lower() in _TRUE
+
+
+def warn_of_obsolete_variables(environment: Environment | None = None) -> None:
+    """Log one warning that names the obsolete variables that are set; their values are not logged."""
+    env = environment or Environment()
+    found = [f"{name} ({instead})" for name, instead in OBSOLETE_VARIABLES.items() if env.optional(name)]
+    if found:
+        log.warning("environment variables without effect: %s", "; ".join(found))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -212,6 +233,8 @@ class FanoutSettings:
 
     target: str = "redis"
     redis_url: str | None = None
+    redis_channel: str = "events"
+    """Channel of all events. Those of a type and of a camera begin with it: ``{channel}:{type}``."""
     redis_stream: str | None = None
     """Capped Redis stream that receives every event in addition to the channels; with None there is no stream."""
     redis_stream_length: int = 100_000
@@ -222,10 +245,23 @@ class FanoutSettings:
         env = environment or Environment()
         return cls(
             target=env.text("FANOUT_TARGET", "redis"),
-            redis_url=env.optional("REDIS_URL"),
+            redis_url=env.optional("REDIS_URL") or _redis_url_of_parts(env),
+            redis_channel=env.text("REDIS_CHANNEL_NAME", "events"),
             redis_stream=env.optional("REDIS_STREAM"),
             redis_stream_length=env.whole("REDIS_STREAM_LENGTH", 100_000, least=1, most=100_000_000),
         )
+
+
+def _redis_url_of_parts(env: Environment) -> str | None:
+    """Return the URL for ``REDIS_HOST``, ``REDIS_PORT`` and ``REDIS_DB``, or None without a host."""
+    host = env.optional("REDIS_HOST")
+    if host is None:
+        return None
+    if _NOT_IN_HOST.search(host):
+        raise ConfigurationError("REDIS_HOST must be a host name or an IP address; use REDIS_URL for anything else")
+    port = env.whole("REDIS_PORT", 6379, least=1, most=65535)
+    database = env.whole("REDIS_DB", 0, least=0, most=1_000_000)
+    return f"redis://[{host}]:{port}/{database}" if ":" in host else f"redis://{host}:{port}/{database}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,10 @@ def lambda_app_from_environment() -> FastAPI:
     from cloud_functions.api.settings import ApiSettings
     from cloud_functions.api.wiring import lambda_app
     from cloud_functions.observability import configure_logging
+    from cloud_functions.settings import warn_of_obsolete_variables
 
     configure_logging(service="api", variables=os.environ)
+    warn_of_obsolete_variables()
     return lambda_app(ApiSettings.from_environment())
 
 

@@ -34,6 +34,7 @@ from cloud_functions.db.connect import Database
 from cloud_functions.plates.master_keys import master_keys
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.vault import PlateVault
+from cloud_functions.settings import warn_of_obsolete_variables
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 
@@ -49,6 +50,7 @@ def lambda_app(settings: ApiSettings) -> FastAPI:
 
 def server_app_from_environment() -> FastAPI:
     """Return the application for uvicorn with the settings of the environment."""
+    warn_of_obsolete_variables()
     return server_app(ApiSettings.from_environment())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from cloud_functions.fanout.messages import read_deliveries
 from cloud_functions.fanout.targets import Target, build_target
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
-from cloud_functions.settings import Environment, FanoutSettings
+from cloud_functions.settings import Environment, FanoutSettings, warn_of_obsolete_variables
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ def build_fanout(
 @functools.cache
 def _fanout() -> Fanout:
     configure_logging(service="fanout", variables=os.environ)
+    warn_of_obsolete_variables()
     return build_fanout(metrics=build_metrics(service="fanout", variables=os.environ))
 
 

@@ -18,7 +18,14 @@ from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPubli
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.plates.master_keys import MasterKeys, master_keys
 from cloud_functions.privacy.vault import PlateVault
-from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, IngestSettings, PlateSettings
+from cloud_functions.settings import (
+    DatabaseSettings,
+    Environment,
+    GapSettings,
+    IngestSettings,
+    PlateSettings,
+    warn_of_obsolete_variables,
+)
 from shared.clock import Clock, SystemClock
 
 
@@ -68,6 +75,7 @@ def _dead_letters(settings: IngestSettings, aws: AwsClients) -> DeadLetters:
 def _ingest() -> Ingest:
     """Build the ingest of this execution environment on the first invocation."""
     configure_logging(service="ingest", variables=os.environ)
+    warn_of_obsolete_variables()
     ingest = build_ingest(metrics=build_metrics(service="ingest", variables=os.environ))
     gc.freeze()  # exclude loaded modules from garbage collection, which took a third of each batch
     return ingest

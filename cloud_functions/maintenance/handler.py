@@ -19,7 +19,13 @@ from cloud_functions.device_commands import CommandPublisher, IotCommandPublishe
 from cloud_functions.maintenance.schedule import RETRY_TASK, TASKS
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
-from cloud_functions.settings import DatabaseSettings, Environment, GapSettings, MaintenanceSettings
+from cloud_functions.settings import (
+    DatabaseSettings,
+    Environment,
+    GapSettings,
+    MaintenanceSettings,
+    warn_of_obsolete_variables,
+)
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError, TransientError, VedetteError
@@ -123,6 +129,7 @@ def build_maintenance(
 @functools.cache
 def _maintenance() -> Maintenance:
     configure_logging(service="maintenance", variables=os.environ)
+    warn_of_obsolete_variables()
     return build_maintenance(metrics=build_metrics(service="maintenance", variables=os.environ))
 
 

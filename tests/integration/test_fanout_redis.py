@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -48,6 +49,20 @@ def test_an_event_goes_to_its_three_channels(redis_url: str, client: redis.Redis
         if message and json.loads(message["data"])["camera_id"] == "three":
             heard.append((message["channel"], json.loads(message["data"])["id"]))
     assert heard == [(channel, number) for number in range(2) for channel in channels]
+    listener.close()
+
+
+def test_host_port_database_and_channel_are_settings(redis_url: str, client: redis.Redis) -> None:
+    """The documented variables lead to the same server, and the channels begin with the chosen name."""
+    address = urlsplit(redis_url)
+    variables = {"REDIS_HOST": str(address.hostname), "REDIS_PORT": str(address.port), "REDIS_DB": "0"}
+    fanout = build_fanout(variables | {"REDIS_CHANNEL_NAME": "gate"})
+    listener = client.pubsub()
+    channels = ["gate", "gate:tracking", "gate:camera:seven"]
+    listener.subscribe(*channels)
+    assert [listener.get_message(timeout=10)["type"] for _ in channels] == ["subscribe"] * 3
+    assert fanout.handle(records(1, camera="seven")) == {"batchItemFailures": []}
+    assert [listener.get_message(timeout=10)["channel"] for _ in channels] == channels
     listener.close()
 
 

@@ -1,6 +1,6 @@
 """Publishes events to Redis channels: ``events``, ``events:{type}`` and ``events:camera:{camera_id}``; and to a stream.
 
-A subscriber that is not connected misses the event on a channel. The stream (``REDIS_STREAM``) keeps the latest events.
+``REDIS_CHANNEL_NAME`` replaces the word ``events`` in the names of the channels. A subscriber that is not connected misses the event on a channel. The stream (``REDIS_STREAM``) keeps the latest events.
 """
 
 from __future__ import annotations
@@ -19,21 +19,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ALL_EVENTS: Final = "events"
 _TIMEOUT_S: Final = 1.0
 """Short, because the queue keeps events that could not be published. (The default is 5 s and a retry.)"""
 
 
-def channels_of(delivery: Delivery) -> tuple[str, str, str]:
-    """Return the channels of this event."""
-    return ALL_EVENTS, f"{ALL_EVENTS}:{delivery.event_type}", f"{ALL_EVENTS}:camera:{delivery.camera_id}"
+def channels_of(delivery: Delivery, *, channel: str) -> tuple[str, str, str]:
+    """Return the channels of this event: ``channel``, that of its type and that of its camera."""
+    return channel, f"{channel}:{delivery.event_type}", f"{channel}:camera:{delivery.camera_id}"
 
 
 class RedisTarget:
     """Publishes a batch of events in one round trip."""
 
-    def __init__(self, *, client: redis.Redis, stream: str | None = None, stream_length: int = 100_000) -> None:
+    def __init__(
+        self,
+        *,
+        client: redis.Redis,
+        channel: str = "events",
+        stream: str | None = None,
+        stream_length: int = 100_000,
+    ) -> None:
         self._client = client
+        self._channel = channel
         self._stream = stream
         self._stream_length = stream_length
 
@@ -42,7 +49,7 @@ class RedisTarget:
 
         pipeline = self._client.pipeline(transaction=False)
         for delivery in deliveries:
-            for channel in channels_of(delivery):
+            for channel in channels_of(delivery, channel=self._channel):
                 pipeline.publish(channel, delivery.document)
             if self._stream is not None:
                 pipeline.xadd(self._stream, {"event": delivery.document}, maxlen=self._stream_length, approximate=True)
@@ -61,9 +68,9 @@ class RedisTarget:
 
 
 def build(settings: FanoutSettings) -> RedisTarget:
-    """Return the target for ``REDIS_URL``. It connects on first use, and again after a failure."""
+    """Return the target for the Redis server of the settings. It connects on first use, and again after a failure."""
     if settings.redis_url is None:
-        raise ConfigurationError("REDIS_URL is not set: set it to the server for events (redis:// or rediss://)")
+        raise ConfigurationError("REDIS_URL is not set: set it (redis:// or rediss://), or REDIS_HOST, to the server for events")
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -78,4 +85,9 @@ def build(settings: FanoutSettings) -> RedisTarget:
         )
     except ValueError:
         raise ConfigurationError("REDIS_URL must begin with redis://, rediss:// or unix://") from None
-    return RedisTarget(client=client, stream=settings.redis_stream, stream_length=settings.redis_stream_length)
+    return RedisTarget(
+        client=client,
+        channel=settings.redis_channel,
+        stream=settings.redis_stream,
+        stream_length=settings.redis_stream_length,
+    )
