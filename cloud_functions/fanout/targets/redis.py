@@ -1,6 +1,7 @@
 """Publishes events to Redis channels: ``events``, ``events:{type}`` and ``events:camera:{camera_id}``; and to a stream.
 
-``REDIS_CHANNEL_NAME`` replaces the word ``events`` in the names of the channels. A subscriber that is not connected misses the event on a channel. The stream (``REDIS_STREAM``) keeps the latest events.
+``REDIS_CHANNEL_NAME`` replaces the word ``events`` in the names of the channels. A subscriber that is not connected
+misses the event on a channel. The stream (``REDIS_STREAM``) keeps the latest events.
 """
 
 from __future__ import annotations
@@ -68,9 +69,9 @@ class RedisTarget:
 
 
 def build(settings: FanoutSettings) -> RedisTarget:
-    """Return the target for the Redis server of the settings. It connects on first use, and again after a failure."""
+    """Return the target for the server of the settings. It connects on first use, and again after a failure."""
     if settings.redis_url is None:
-        raise ConfigurationError("REDIS_URL is not set: set it (redis:// or rediss://), or REDIS_HOST, to the server for events")
+        raise ConfigurationError("REDIS_URL is not set: set it (redis:// or rediss://), or REDIS_HOST")
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry

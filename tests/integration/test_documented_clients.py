@@ -1,0 +1,192 @@
+"""The clients in ``docs/examples`` with a real API and a real Redis."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from urllib.error import HTTPError
+from uuid import uuid4
+
+import pytest
+import redis
+import uvicorn
+
+from cloud_functions.api.settings import ApiSettings
+from cloud_functions.api.wiring import server_app
+from cloud_functions.fanout.handler import build_fanout
+from cloud_functions.settings import DatabaseSettings
+from tests.integration.test_fanout_redis import records
+from tests.support.api_calls import events_each_minute, store, stored_event
+from tests.support.waiting import eventually
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"
+
+
+def load(name: str) -> ModuleType:
+    """Import an example."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def server(database_url: str) -> Iterator[str]:
+    """The address of a server of the API, whose bucket is not reachable."""
+    settings = ApiSettings(database=DatabaseSettings(url=database_url), bucket="pictures")
+    instance = uvicorn.Server(uvicorn.Config(server_app(settings, threads=2), log_level="warning", ws="none"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=instance.run, kwargs={"sockets": [listener]})
+    thread.start()
+    eventually(lambda: instance.started, what="the server has started")
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    instance.should_exit = True
+    thread.join(timeout=20)
+    listener.close()
+
+
+@pytest.fixture
+def admin(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+def next_subscriber(admin: redis.Redis, seen: set[str]) -> str:
+    """Return the id of a subscribed connection that is not in ``seen``, when there is one; add it."""
+
+    def fresh() -> set[str]:
+        return {one["id"] for one in admin.client_list(_type="pubsub")} - seen
+
+    eventually(fresh, what="the consumer has subscribed")
+    [found] = fresh()
+    seen.add(found)
+    return found
+
+
+def test_the_analytics_client_reads_events(server: str, database_url: str) -> None:
+    """Lists with conditions, statistics with the documented keys, and an error for a missing snapshot."""
+    store(database_url, events_each_minute(3) + events_each_minute(2, event_type="anpr", camera_id="camera-2"))
+    client = load("analytics_client").AnalyticsClient(server)
+    assert client.get_events()["total"] == 5
+    page = client.get_events(camera_id="camera-2", event_type="anpr", page=1, page_size=1)
+    assert (len(page["events"]), page["total"], page["has_more"]) == (1, 2, True)
+    statistics = client.get_stats("camera-2")
+    assert statistics["events_by_type"]["anpr"] == 2
+    assert set(statistics["date_range"]) == {"first_event", "last_event"}
+    [number] = store(database_url, [stored_event(snapshot_path=None)])
+    with pytest.raises(HTTPError) as raised:
+        client.get_snapshot(number)
+    assert raised.value.code == 404
+    raised.value.close()
+
+
+def test_the_documented_requests_are_answered(server: str, database_url: str) -> None:
+    """Every request of the shell script succeeds and returns JSON."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    store(database_url, [*events_each_minute(3), stored_event("anpr")])
+    script = (EXAMPLES / "requests.sh").read_text(encoding="utf-8")
+    # The health check would wait for the bucket.
+    script = script.replace('get "/health"\n', "")
+    command = ["/bin/sh", "-s", server]
+    done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == script.count('get "')
+    assert answers[0]["service"] == "vedette"
+    assert answers[1]["total"] == 3
+    assert answers[2]["events"] == []
+    assert answers[3]["total_events"] == 4
+    assert len(answers[5]) == 1
+
+
+def test_the_python_consumer_reconnects(redis_url: str, admin: redis.Redis) -> None:
+    """Events that fan-out publishes arrive, also after the server has ended the connection."""
+    channel = f"clients-{uuid4().hex}"
+    fanout = build_fanout({"REDIS_URL": redis_url, "REDIS_CHANNEL_NAME": channel})
+    seen = {one["id"] for one in admin.client_list()}
+    received: list[int] = []
+    stopped = threading.Event()
+    thread = threading.Thread(
+        target=load("redis_consumer").consume,
+        args=(redis_url, lambda event: received.append(event["id"])),
+        kwargs={"channel": channel, "stopped": stopped.is_set},
+    )
+    thread.start()
+    try:
+        for _ in range(2):
+            subscriber = next_subscriber(admin, seen)
+            received.clear()
+            assert fanout.handle(records(2, camera="clients")) == {"batchItemFailures": []}
+            eventually(lambda: received == [0, 1], what="both events have arrived")
+            admin.client_kill_filter(_id=subscriber)
+    finally:
+        stopped.set()
+        thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def test_the_python_consumer_is_a_program(redis_url: str, admin: redis.Redis) -> None:
+    """It takes the address and the channel, and prints a line for each event."""
+    channel = f"clients-{uuid4().hex}"
+    command = [sys.executable, str(EXAMPLES / "redis_consumer.py"), redis_url, channel]
+    _check_program(command, redis_url, admin, channel)
+
+
+def test_the_node_consumer_receives_events(redis_url: str, admin: redis.Redis) -> None:
+    """It prints a line for each event, also after the server has ended the connection."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node")
+    if subprocess.run([node, "-e", "require('redis')"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the package redis of Node (npm install redis, and NODE_PATH)")
+    channel = f"clients-{uuid4().hex}"
+    _check_program([node, str(EXAMPLES / "redis_consumer.js"), redis_url, channel], redis_url, admin, channel)
+
+
+def _check_program(command: list[str], redis_url: str, admin: redis.Redis, channel: str) -> None:
+    fanout = build_fanout({"REDIS_URL": redis_url, "REDIS_CHANNEL_NAME": channel})
+    seen = {one["id"] for one in admin.client_list()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        assert process.stdout is not None
+        try:
+            for _ in range(2):
+                subscriber = next_subscriber(admin, seen)
+                fanout.handle(records(1, camera="clients"))
+                assert process.stdout.readline().split()[1:] == ["tracking", "clients"]
+                admin.client_kill_filter(_id=subscriber)
+        finally:
+            process.terminate()
+
+
+def test_the_documented_redis_commands_work(redis_url: str, admin: redis.Redis) -> None:
+    """The commands with which the document looks at channels and at what passes through them."""
+    channel = f"clients-{uuid4().hex}"
+    assert admin.ping()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client, client.pubsub() as listener:
+        listener.psubscribe("*")
+        listener.subscribe(channel)
+        eventually(lambda: admin.pubsub_numsub(channel)[0][1] == 1, what="the listener has subscribed")
+        assert channel in admin.execute_command("PUBSUB", "CHANNELS")
+        assert admin.execute_command("PUBSUB", "NUMSUB", channel) == [channel, 1]
+        build_fanout({"REDIS_URL": redis_url, "REDIS_CHANNEL_NAME": channel}).handle(records(1, camera="clients"))
+        kinds: set[str] = set()
+
+        def received() -> bool:
+            message = listener.get_message(timeout=1)
+            if message is not None and message["channel"] == channel:
+                kinds.add(message["type"])
+            return {"message", "pmessage"} <= kinds
+
+        eventually(received, what="the event has arrived by channel and by pattern")
