@@ -1,4 +1,4 @@
-"""`edge-agent read-plates`: pictures in, plates out; and the engines that can read them."""
+"""`edge-agent read-plates` and the plate readers that it can use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from shared.errors import ConfigurationError
 
 
 class Plates:
-    """A detector that finds the same plates in every picture."""
+    """A detector that returns the same plates for every picture."""
 
     def __init__(self, *plates: PlateBox) -> None:
         self.plates = list(plates)
@@ -48,7 +48,7 @@ class ByBrightness:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """A dark plate on the left, a bright one on the right."""
+    """Draw a dark plate on the left and a bright plate on the right."""
     image = np.full((120, 300, 3), 90, np.uint8)
     image[40:60, 20:100] = 30
     image[40:60, 180:260] = 230
@@ -61,7 +61,7 @@ LEFT, RIGHT = PlateBox(20, 40, 100, 60, 0.9), PlateBox(180, 40, 260, 60, 0.81)
 
 
 def test_the_best_plate_comes_first(picture: Path) -> None:
-    """A sign that is sure comes after a plate that is less so; what is illegible comes last."""
+    """A plausible plate precedes a more confident sign, and an unreadable plate is last."""
     reader = ByBrightness(dark=PlateReading("PASSAT", 0.9), bright=PlateReading("AB12 CDE", 0.6, region="gb"))
     found = PictureReader(detector=Plates(LEFT, RIGHT), reader=reader).read_file(str(picture))
     assert [(plate.text, plate.region) for plate in found.plates] == [("AB12CDE", "gb"), ("PASSAT", None)]
@@ -72,8 +72,8 @@ def test_the_best_plate_comes_first(picture: Path) -> None:
 
 
 @pytest.mark.parametrize(("far_away", "first"), [(0.75, "AB12CDE"), (0.95, "XY34FGH")])
-def test_of_two_plates_about_as_sure_the_larger_comes_first(picture: Path, far_away: float, first: str) -> None:
-    """The vehicle in front comes before one behind it that is a little clearer, not before one that is much clearer."""
+def test_the_larger_of_two_similarly_confident_plates_comes_first(picture: Path, far_away: float, first: str) -> None:
+    """A nearer plate precedes a slightly clearer one behind it, but not a much clearer one."""
     reader = ByBrightness(
         dark=PlateReading("AB12CDE", 0.6, region="gb"), bright=PlateReading("XY34FGH", far_away, region="gb")
     )
@@ -82,8 +82,8 @@ def test_of_two_plates_about_as_sure_the_larger_comes_first(picture: Path, far_a
     assert found.plates[0].text == first
 
 
-def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> None:
-    """A sticker or a grille is omitted, unless all detections are requested; a clear plate is always returned."""
+def test_low_confidence_detections_are_kept_only_if_their_text_is_a_plate(picture: Path) -> None:
+    """A sticker or a grille is omitted unless all detections are requested; a clear plate is always returned."""
     grille = PlateReading("II", 0.1, (0.3, 0.3))
     plate = PlateReading("AB12CDE", 0.5, (0.9,) * 7)
     for score, reading, returned in ((0.58, grille, False), (0.58, plate, True), (0.85, grille, True)):
@@ -94,8 +94,8 @@ def test_a_doubtful_find_is_a_plate_only_if_it_reads_like_one(picture: Path) -> 
         assert [each.text for each in everything.plates] == [reading.text]
 
 
-def test_a_folder_stands_for_its_pictures(picture: Path, tmp_path: Path) -> None:
-    """In the order of their names; what is no picture is passed over, and a folder without any is named."""
+def test_a_folder_is_expanded_to_its_pictures(picture: Path, tmp_path: Path) -> None:
+    """Pictures are sorted by name, and other files are skipped; a folder without pictures is an error."""
     (tmp_path / "notes.txt").write_text("not a picture")
     other = tmp_path / "another.JPG"
     cv2.imwrite(str(other), np.zeros((20, 20, 3), np.uint8))
@@ -105,8 +105,8 @@ def test_a_folder_stands_for_its_pictures(picture: Path, tmp_path: Path) -> None
         picture_files([str(tmp_path / "empty")])
 
 
-def test_json_is_as_promised(picture: Path) -> None:
-    """File, plates, latency; boxes in pixels, inside the picture."""
+def test_json_output_has_the_documented_fields(picture: Path) -> None:
+    """It has the file, the plates and the latency; boxes are in pixels and inside the picture."""
     ticks = iter((1.0, 1.0125))
     over = PlateBox(-5, 40, 100, 130, 0.9)
     reading = PlateReading("AB12CDE", 0.5, region="gb")
@@ -126,15 +126,15 @@ def test_json_is_as_promised(picture: Path) -> None:
     }
 
 
-def test_a_crop_is_a_plate_as_it_is(picture: Path) -> None:
-    """Without a detector the whole picture is read."""
+def test_a_crop_is_read_without_a_detector(picture: Path) -> None:
+    """Without a detector the whole picture is read as one plate."""
     reader = ByBrightness(dark=PlateReading("AB12CDE", 0.5), bright=PlateReading("", 0.0))
     found = PictureReader(detector=None, reader=reader).read_file(str(picture))
     assert [(plate.text, plate.xyxy) for plate in found.plates] == [("AB12CDE", (0.0, 0.0, 300.0, 120.0))]
 
 
-def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
-    """Missing, empty, a folder, or something else."""
+def test_unreadable_pictures_raise_an_error_with_their_name(tmp_path: Path) -> None:
+    """The file is missing, is empty, is a folder, or has another format."""
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "notes.jpg").write_text("not a picture")
     for name in ("nosuch.jpg", "empty.jpg", "notes.jpg", "."):
@@ -143,7 +143,7 @@ def test_pictures_that_are_none_are_named(tmp_path: Path) -> None:
 
 
 def test_the_command_reads_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line of JSON a picture; the one that is no picture is named, the others are done, and the status is 1."""
+    """It prints one line of JSON per picture, reports an unreadable one, reads the others and exits with status 1."""
     plate = tmp_path / "plate.png"
     cv2.imwrite(str(plate), draw_plate("WK G8 346", STYLES["de"]))
     (tmp_path / "notes.png").write_text("not a picture")
@@ -158,8 +158,8 @@ def test_the_command_reads_crops(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert lines[0]["plates"][0]["text"] in capsys.readouterr().out
 
 
-def test_the_command_finds_and_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A picture of nothing has no plates, and that is an answer."""
+def test_the_command_detects_and_reads_plates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A picture without plates gives an empty list."""
     empty = tmp_path / "empty.png"
     cv2.imwrite(str(empty), np.full((360, 640, 3), 120, np.uint8))
     assert main(["read-plates", str(empty), "--json"]) == 0
@@ -168,10 +168,10 @@ def test_the_command_finds_and_reads(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no plate" in capsys.readouterr().out
 
 
-def test_an_engine_that_is_not_there_says_what_to_install(
+def test_a_missing_engine_reports_how_to_install_it(
     picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked for by name and not installed: one line with the command, exit status 2."""
+    """An engine that is not installed gives one line with the install command and exit status 2."""
 
     def missing(name: str) -> types.ModuleType:
         raise ModuleNotFoundError(f"No module named '{name}'")
@@ -186,8 +186,8 @@ def test_an_engine_that_is_not_there_says_what_to_install(
         assert f"vedette[{engine}]" in capsys.readouterr().err
 
 
-def test_optional_engines_are_opened_with_the_threads_they_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As their packages want to be asked; one that cannot fetch its model says so."""
+def test_optional_engines_receive_the_thread_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each package receives its own options; a failed model download raises an error."""
     asked: dict[str, object] = {}
 
     class Options:
@@ -219,14 +219,14 @@ def test_optional_engines_are_opened_with_the_threads_they_may_use(monkeypatch: 
         open_plate_reader("fast-plate-ocr")
 
 
-def test_an_engine_that_nobody_has_is_named() -> None:
-    """Beside those that there are."""
+def test_an_unknown_engine_raises_an_error_with_the_known_ones() -> None:
+    """The error names the unknown engine and lists the engines that exist."""
     with pytest.raises(ConfigurationError, match="vedette, rapidocr, fast-plate-ocr"):
         open_plate_reader("tesseract")
 
 
-def test_the_table_the_settings_and_the_command_line_agree() -> None:
-    """A new engine is in all three."""
+def test_engine_table_settings_and_command_line_list_the_same_engines() -> None:
+    """A new engine must be added to all three."""
     help_text = build_parser().parse_args(["read-plates", "x", "--engine", "rapidocr"]).engine
     assert help_text == "rapidocr"
     for name in READERS:
@@ -234,8 +234,10 @@ def test_the_table_the_settings_and_the_command_line_agree() -> None:
         assert build_parser().parse_args(["read-plates", "x", "--engine", name]).engine == name
 
 
-def test_a_build_without_a_detector_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Rather than a traceback."""
+def test_a_build_without_a_detector_raises_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The user gets an error message instead of a traceback."""
     monkeypatch.setattr(engines, "WHOLE_MODEL", tmp_path / "plate_detector.tflite")
     assert not models_available()
     with pytest.raises(ConfigurationError, match="plate detector"):
@@ -243,7 +245,7 @@ def test_a_build_without_a_detector_says_so(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_rapidocr_reads_each_line_of_a_plate() -> None:
-    """One wide line at once; a square plate in two halves, the upper first."""
+    """A one-line plate is read whole; a square plate is read in two halves, the upper one first."""
     heights: list[tuple[int, int]] = []
 
     def engine(line: Image, **options: bool) -> types.SimpleNamespace:
@@ -264,8 +266,8 @@ def test_rapidocr_reads_each_line_of_a_plate() -> None:
 
 
 @pytest.mark.parametrize("old", [True, False])
-def test_fast_plate_ocr_is_understood_in_both_its_forms(old: bool) -> None:
-    """A pair of arrays, or objects; padding is dropped."""
+def test_both_result_formats_of_fast_plate_ocr_are_parsed(old: bool) -> None:
+    """The result is a pair of arrays or a list of objects; padding is removed."""
 
     class Recognizer:
         def run(self, image: Image, *, return_confidence: bool) -> object:

@@ -1,4 +1,4 @@
-"""The command line: what people type, and what they get to see."""
+"""The `edge-agent` command line: exit statuses and output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ name = "none"
 
 @pytest.fixture(autouse=True)
 def _log_levels() -> Iterator[None]:
-    """`main` sets up logging for a process of its own; leave none of it to the next test."""
+    """Restore the logging configuration that ``main`` changes."""
     root, live = logging.getLogger(), logging.getLogger("edge_agent.camera.live")
     handlers, levels = list(root.handlers), (root.level, live.level)
     yield
@@ -50,20 +50,20 @@ def _log_levels() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten grey frames."""
+    """Write a clip of ten grey frames."""
     return make_clip(tmp_path_factory.mktemp("clip") / "grey.mp4", [np.full((90, 160, 3), 90, np.uint8)] * 10, 10.0)
 
 
-def test_probe_says_what_comes_out_of_a_source(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """For people and for programs."""
+def test_probe_prints_the_properties_of_a_source(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The resolution is in the text output and in the JSON output."""
     assert main(["probe", str(clip)]) == 0
     assert "160x90" in capsys.readouterr().out
     assert main(["probe", str(clip), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["resolution"] == "160x90"
 
 
-def test_probe_of_nothing_fails_without_showing_the_password(capfd: pytest.CaptureFixture[str]) -> None:
-    """Exit status 1, the reason, no secret anywhere."""
+def test_probe_of_an_unreachable_source_fails_without_showing_the_password(capfd: pytest.CaptureFixture[str]) -> None:
+    """The exit status is 1, the reason is printed, and the output does not contain the password."""
     assert main(["probe", "rtsp://me:hunter2@127.0.0.1:9/x"]) == 1
     captured = capfd.readouterr()
     assert "connection refused" in captured.out
@@ -71,8 +71,10 @@ def test_probe_of_nothing_fails_without_showing_the_password(capfd: pytest.Captu
     assert "next attempt" not in captured.out + captured.err, "a probe makes one attempt"
 
 
-def test_check_of_a_good_configuration(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All checks are listed, and the configuration is ready to run."""
+def test_check_of_a_valid_configuration_succeeds(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All checks are listed, and the last line says that the configuration is ready to run."""
     path = tmp_path / "agent.toml"
     path.write_text(CONFIG.format(state=tmp_path / "state", source=clip))
     assert main(["check", "--config", str(path)]) == 0
@@ -81,8 +83,8 @@ def test_check_of_a_good_configuration(clip: Path, tmp_path: Path, capsys: pytes
         assert part in shown
 
 
-def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Files that are not there, secrets that are not set, models that do not exist: each by name, none in the way."""
+def test_check_lists_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Missing files, unset secrets and unknown models are all reported, each by name."""
     path = tmp_path / "agent.toml"
     path.write_text(
         CONFIG.format(state=tmp_path / "agent.toml", source="nothing.mp4")
@@ -107,19 +109,21 @@ def test_check_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
         assert part in shown
 
 
-def test_edge_37_check_of_an_unwritable_state_folder(
+def test_edge_37_check_reports_an_unwritable_state_folder(
     tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """/proc takes nobody's files, not even root's."""
+    """No user can create files in /proc, not even root."""
     path = tmp_path / "agent.toml"
     path.write_text(CONFIG.format(state="/proc/vedette", source=clip))
     status = main(["check", "--config", str(path)])
-    assert status in {0, 2}  # root may write into /proc's folder by mode, if not in fact
+    assert status in {0, 2}  # the permission bits of /proc allow root to write
     assert "state_dir" in capsys.readouterr().out
 
 
-def test_check_of_a_file_that_is_not_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The problems are on stderr, one a line."""
+def test_check_prints_the_problems_of_an_invalid_file_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each problem is on a line by itself."""
     path = tmp_path / "agent.toml"
     path.write_text('site_id = "hq"\n')
     assert main(["check", "--config", str(path)]) == 2
@@ -128,8 +132,8 @@ def test_check_of_a_file_that_is_not_right(tmp_path: Path, capsys: pytest.Captur
     assert "cameras: is missing" in said
 
 
-def test_run_refuses_a_configuration_that_is_not_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The service does not start halfway."""
+def test_run_with_an_unusable_configuration_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The agent does not start, and the error names the file."""
     assert main(["run", "--config", str(tmp_path / "nothing.toml")]) == 2
     assert "nothing.toml" in capsys.readouterr().err
 
@@ -137,7 +141,7 @@ def test_run_refuses_a_configuration_that_is_not_right(tmp_path: Path, capsys: p
 def test_models_list_and_pull(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The catalogue, and what lies in the site's own folder; a wrong name suggests a right one."""
+    """Both the catalogue and the site's model folder are listed; an unknown name is answered with a similar one."""
     (tmp_path / "own.tflite").write_bytes(b"x")
     monkeypatch.setenv("VEDETTE_MODELS", str(tmp_path))
     assert main(["models", "list"]) == 0
@@ -150,10 +154,10 @@ def test_models_list_and_pull(
     assert "efficientdet_lite0" in capsys.readouterr().err
 
 
-def test_pull_takes_from_a_mirror(
+def test_pull_downloads_from_a_mirror(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shared_material: Path
 ) -> None:
-    """A site's own server (here a file:// one) is asked first, the hash is checked, and the path is printed."""
+    """The site's server (a file:// URL in this test) is used, the hash is verified, and the path is printed."""
     monkeypatch.setenv("VEDETTE_MODELS", (shared_material / "models").as_uri())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["models", "pull", "ssd_mobilenet_v1_coco_quant"]) == 0
@@ -162,8 +166,8 @@ def test_pull_takes_from_a_mirror(
     assert hashlib.sha256(path.read_bytes()).hexdigest().startswith("e4b118e5")
 
 
-def test_bars_are_for_terminals_only(capsys: pytest.CaptureFixture[str]) -> None:
-    """Piped or in a service, nothing is drawn."""
+def test_progress_bars_are_not_drawn_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is drawn when the output is a pipe or a service log."""
     with console.replay_bar() as replaying, console.download_bar("x") as downloading:
         assert replaying is None
         assert downloading is None
@@ -172,8 +176,10 @@ def test_bars_are_for_terminals_only(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == ""
 
 
-def test_bars_draw_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """FORCE_COLOR makes rich take stderr for a terminal."""
+def test_progress_bars_are_drawn_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FORCE_COLOR makes rich treat stderr as a terminal."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     with console.replay_bar() as progress:
@@ -192,15 +198,15 @@ def test_bars_draw_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_version_and_help() -> None:
-    """In a process of their own, as people start them; help is quick because nothing heavy is imported for it."""
+    """The version is printed, and the parser is built without importing OpenCV, so that help is fast."""
     done = subprocess.run([sys.executable, "-m", "edge_agent", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"edge-agent {__version__}"
     code = "import sys; from edge_agent.cli.parser import build_parser; build_parser(); sys.exit('cv2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    """`edge-agent models list | head -1`."""
+def test_a_closed_output_pipe_is_not_an_error() -> None:
+    """`edge-agent models list | head -1` prints nothing on stderr."""
     command = f"{sys.executable} -m edge_agent models list | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert "ssd_mobilenet" in done.stdout
@@ -208,7 +214,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 def test_every_command_and_option_is_documented() -> None:
-    """docs/reference/command-line.md names each of them."""
+    """docs/reference/command-line.md contains every command and every option."""
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     help_texts = [build_parser().format_help()]
     for words in (["run"], ["replay"], ["read-plates"], ["probe"], ["check"], ["models", "list"], ["models", "pull"]):
@@ -221,13 +227,13 @@ def test_every_command_and_option_is_documented() -> None:
     assert {option for option in options if option not in page} == set()
 
 
-def test_the_configuration_page_is_fresh() -> None:
-    """docs/reference/configuration.md says what the settings say; `make schemas` renews it."""
+def test_the_configuration_page_is_up_to_date() -> None:
+    """docs/reference/configuration.md equals the generated page; `make schemas` regenerates it."""
     assert (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8") == render()
 
 
-def test_every_setting_is_described() -> None:
-    """A setting that says nothing about itself is a riddle."""
+def test_every_setting_has_a_description() -> None:
+    """Each row of the configuration page has a description of at least ten characters."""
     rows = [line for line in render().splitlines() if line.startswith("| `")]
     assert len(rows) > 80
     described = [re.sub(r"\(.*\)", "", row.rsplit(" | ", 1)[-1]).strip(" |") for row in rows]

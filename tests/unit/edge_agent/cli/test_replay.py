@@ -1,4 +1,4 @@
-"""`edge-agent replay`: a recording in, events and pictures out, the same every time."""
+"""`edge-agent replay`: the events, pictures and summary of a recording."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CROSSINGS = ((15, 45), (75, 105))
 
 
 def _scene(frames: int = 150) -> Iterator[np.ndarray]:
-    """Paint a textured yard in which a bright box crosses twice."""
+    """Yield the frames of a textured yard that a bright box crosses twice."""
     rng = np.random.default_rng(7)
     yard = cv2.GaussianBlur(rng.integers(60, 120, (180, 320, 3), np.uint8), (9, 9), 0)
     for number in range(1, frames + 1):
@@ -40,7 +40,7 @@ def _scene(frames: int = 150) -> Iterator[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording of the scene."""
+    """Write a recording of the scene."""
     return make_clip(tmp_path_factory.mktemp("clip") / "yard.mp4", _scene(), FPS)
 
 
@@ -72,8 +72,8 @@ def test_two_crossings_are_two_visits(clip: Path, tmp_path: Path) -> None:
     assert [event.sequence for event in parsed] == list(range(1, len(parsed) + 1))
 
 
-def test_every_snapshot_is_where_its_event_says(clip: Path, tmp_path: Path) -> None:
-    """Key, size and hash are true of the file; thumbnails lie beside."""
+def test_every_snapshot_is_stored_under_the_key_of_its_event(clip: Path, tmp_path: Path) -> None:
+    """Its size is the one in the event, and its thumbnail has the same key."""
     _replay(clip, tmp_path)
     for event in _events(tmp_path):
         picture = tmp_path / "snapshots" / event["snapshot"]["key"]
@@ -82,8 +82,8 @@ def test_every_snapshot_is_where_its_event_says(clip: Path, tmp_path: Path) -> N
         assert (tmp_path / "thumbnails" / event["snapshot"]["key"]).is_file()
 
 
-def test_the_same_recording_gives_the_same_events(clip: Path, tmp_path: Path) -> None:
-    """Ids aside, two runs agree to the last digit."""
+def test_replaying_a_recording_twice_gives_the_same_events(clip: Path, tmp_path: Path) -> None:
+    """Only the event ids differ between two runs."""
     for name in ("one", "two"):
         _replay(clip, tmp_path / name, "--start-time", "2026-11-20T10:00:00Z")
     one, two = (_events(tmp_path / name) for name in ("one", "two"))
@@ -93,8 +93,8 @@ def test_the_same_recording_gives_the_same_events(clip: Path, tmp_path: Path) ->
     assert one == two
 
 
-def test_start_time_and_camera_are_the_callers(clip: Path, tmp_path: Path) -> None:
-    """Times count from --start-time; a time without a zone is UTC."""
+def test_start_time_and_camera_id_set_the_fields_of_events(clip: Path, tmp_path: Path) -> None:
+    """Timestamps count from --start-time, and a time without an offset is UTC."""
     _replay(clip, tmp_path, "--start-time", "2031-05-01T00:00:00", "--camera-id", "yard")
     event = _events(tmp_path)[0]
     assert event["timestamp"].startswith("2031-05-01T00:00:01.")
@@ -102,8 +102,8 @@ def test_start_time_and_camera_are_the_callers(clip: Path, tmp_path: Path) -> No
     assert event["snapshot"]["key"].startswith("yard/2031-05-01/motion_000001_")
 
 
-def test_json_summary(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One object on stdout and nothing else: frames, speed, stages, events."""
+def test_json_summary_is_the_only_output(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stdout is one JSON object with frames, speed, stage times and event counts."""
     assert _replay(clip, tmp_path, "--json", "--no-motion-gate", "--detect-every", "2") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["frames"] == 150
@@ -113,24 +113,24 @@ def test_json_summary(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert summary["tracking"] == {"object": {"entered": 2, "left": 2}}
 
 
-def test_table_summary(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The table names what was found and where it lies."""
+def test_table_summary_lists_events_and_files(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has the frame count, classes, event types, stages and the path of the event file."""
     _replay(clip, tmp_path)
     shown = capsys.readouterr().out
     for part in ("150 frames", "object", "tracking", "decode", "events.jsonl"):
         assert part in shown
 
 
-def test_a_still_recording_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No events is an answer, not an empty table."""
+def test_a_recording_without_motion_reports_no_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The summary says "no events" instead of showing an empty table."""
     still = make_clip(tmp_path / "still.mp4", [next(_scene())] * 30, FPS)
     assert _replay(still, tmp_path / "out") == 0
     assert "no events" in capsys.readouterr().out
     assert _events(tmp_path / "out") == []
 
 
-def test_settings_come_from_a_configuration(clip: Path, tmp_path: Path) -> None:
-    """The camera of that name in the agent's file: what runs there can be tried here."""
+def test_settings_are_read_from_the_agent_configuration(clip: Path, tmp_path: Path) -> None:
+    """`--config` uses the settings of the camera with the given id; an unknown id is an error."""
     config = tmp_path / "agent.toml"
     config.write_text(
         'site_id = "hq"\ndevice_id = "gate-01"\n[mqtt]\nhost = "b"\n[[cameras]]\nid = "yard"\nsource = "usb:0"\n'
@@ -154,10 +154,10 @@ def test_settings_come_from_a_configuration(clip: Path, tmp_path: Path) -> None:
         ("ftp://me:hunter2@host/x.mp4", "ftp"),
     ],
 )
-def test_bad_sources_are_named(
+def test_invalid_sources_are_reported(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, source: str, named: str
 ) -> None:
-    """One clear line, exit status 2, no secret."""
+    """The error names the source on stderr without its password or a traceback, and the exit status is 2."""
     monkeypatch.chdir(tmp_path)
     Path("notes.mp4").write_text("these are notes, not a video\n" * 50)
     Path("empty.mp4").touch()
@@ -168,10 +168,10 @@ def test_bad_sources_are_named(
     assert "Traceback" not in said
 
 
-def test_a_damaged_recording_is_played_as_far_as_it_goes(
+def test_a_damaged_recording_is_analysed_as_far_as_possible(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The decodable part is analysed, and the damage is reported."""
+    """The decodable part is analysed, and the exit status is 1."""
     data = bytearray(clip.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 3000] = bytes(3000)
@@ -181,10 +181,10 @@ def test_a_damaged_recording_is_played_as_far_as_it_goes(
     assert json.loads(capsys.readouterr().out)["frames"] > 20
 
 
-def test_edge_27_a_cut_recording_has_its_events_and_the_exit_status_of_a_failure(
+def test_edge_27_a_truncated_recording_gives_its_events_and_exit_status_1(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Events before the cut are complete, a warning names the missing part, and the exit status is 1."""
+    """Events before the cut are complete, and a warning names the missing part."""
     with av.open(str(clip)) as whole, av.open(str(tmp_path / "whole.mkv"), "w") as copied:
         video = copied.add_stream_from_template(whole.streams.video[0])
         for packet in whole.demux(video=0):
@@ -202,18 +202,18 @@ def test_edge_27_a_cut_recording_has_its_events_and_the_exit_status_of_a_failure
     assert len(_events(tmp_path / "out")) == said["events"] > 0
 
 
-def test_a_model_that_is_none_is_named(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Asked for by name, a model must be one."""
+def test_an_invalid_model_file_is_reported(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that the user selects must be usable; there is no fallback."""
     fake = tmp_path / "fake.tflite"
     fake.write_bytes(b"not a model" * 100)
     assert main(["replay", str(clip), "--out", str(tmp_path / "out"), "--model", str(fake)]) == 2
     assert "fake.tflite" in capsys.readouterr().err
 
 
-def test_without_the_default_model_blobs_take_over(
+def test_blob_detection_replaces_a_missing_default_model(
     clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a model that can be downloaded, one warning is logged and blob detection is used."""
+    """If the model cannot be downloaded, a warning is logged and blob detection is used."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("VEDETTE_MODELS", "http://127.0.0.1:1")
     assert main(["replay", str(clip), "--out", str(tmp_path / "out"), "--json"]) == 0
@@ -225,15 +225,17 @@ def test_without_the_default_model_blobs_take_over(
     assert {event["event_data"].get("class_name", "object") for event in _events(tmp_path / "out")} == {"object"}
 
 
-def test_an_unwritable_folder_is_named(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file stands where the folder should be: root or not, that cannot be written."""
+def test_an_unwritable_output_folder_is_reported(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file has the name of the output folder, so that even root cannot create the folder."""
     (tmp_path / "taken").write_text("a file")
     assert _replay(clip, tmp_path / "taken") == 2
     assert str(tmp_path / "taken") in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_in_one_line(clip: Path, tmp_path: Path) -> None:
-    """A process that may write no more than a few kilobytes stands for a full disk."""
+def test_a_full_disk_is_reported_without_a_traceback(clip: Path, tmp_path: Path) -> None:
+    """A file size limit of a few kilobytes simulates the full disk."""
     limit = 6_000
     out = str(tmp_path / "out")
     command = [sys.executable, "-m", "edge_agent", "replay", str(clip), "--out", out, "--model", "none"]
@@ -241,7 +243,7 @@ def test_a_full_disk_is_said_in_one_line(clip: Path, tmp_path: Path) -> None:
     def small_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    # Coverage measures child processes too, and would have to write its own file.
+    # Coverage would write its data file in the child process and exceed the limit.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False, env=environment)
     assert done.returncode == 2
@@ -250,23 +252,25 @@ def test_a_full_disk_is_said_in_one_line(clip: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_live_sources_are_sent_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A camera has no end; the message names the command that takes one."""
+def test_live_sources_are_rejected_with_the_right_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A camera has no end; the error names `edge-agent run`."""
     assert main(["replay", "rtsp://127.0.0.1:1/x", "--out", str(tmp_path), "--model", "none"]) == 2
     assert "edge-agent run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--detect-every", "0"], ["--detect-every", "x"], ["--start-time", "noon"]])
-def test_bad_options_are_refused(tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse says which option and why."""
+def test_invalid_option_values_are_rejected(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """argparse names the option and exits with status 2."""
     with pytest.raises(SystemExit) as stopped:
         main(["replay", "x.mp4", "--out", str(tmp_path), *arguments])
     assert stopped.value.code == 2
     assert arguments[0] in capsys.readouterr().err
 
 
-def test_a_bad_camera_id_is_refused(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It would become a path."""
+def test_an_invalid_camera_id_is_rejected(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The id is part of the snapshot path, so path separators are not allowed."""
     assert _replay(clip, tmp_path, "--camera-id", "../x") in {1, 2}
     assert "--camera-id" in capsys.readouterr().err
 
@@ -282,7 +286,7 @@ polygon = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
 
 
 def test_edge_02_replay_counts_crossings_and_draws_them(clip: Path, tmp_path: Path) -> None:
-    """`--rules` needs no MQTT section; two crossings are counted, named in the summary, and drawn on `--video`."""
+    """`--rules` needs no MQTT section; two crossings are counted, and the line is drawn on `--video`."""
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES, encoding="utf-8")
     video = tmp_path / "drawn.mp4"
@@ -298,16 +302,16 @@ def test_edge_02_replay_counts_crossings_and_draws_them(clip: Path, tmp_path: Pa
         pictures = [frame.to_ndarray(format="bgr24") for frame in drawn.decode(video=0)]
         originals = [frame.to_ndarray(format="bgr24") for frame in plain.decode(video=0)]
     assert len(pictures) == len(originals) == 150
-    # The line is drawn in the middle of a frame in which nothing else is.
+    # Frame 60 shows no object, so the line is the only change.
     change = np.abs(pictures[60].astype(int) - originals[60]).max(axis=2)
     assert change[90, 158:163].max() > 80
     assert change[90, 280:300].max() < 40
 
 
-def test_replay_with_rules_says_what_rules_reported(
+def test_replay_with_rules_lists_rule_events_in_its_summary(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the table and in the JSON."""
+    """Both the table and the JSON summary count each rule."""
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES, encoding="utf-8")
     assert _replay(clip, tmp_path / "a", "--rules", str(rules)) == 0
@@ -317,10 +321,10 @@ def test_replay_with_rules_says_what_rules_reported(
 
 
 @pytest.mark.parametrize(("start", "off"), [("2026-11-28T12:00:00Z", False), ("2026-11-30T12:00:00Z", True)])
-def test_replay_names_what_is_off_schedule(
+def test_replay_lists_zones_that_are_off_schedule(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], start: str, off: bool
 ) -> None:
-    """A zone for weekends reports nothing on a Monday, and the summary says why; on a Saturday it is not mentioned."""
+    """The summary names a weekend zone on a Monday and does not mention it on a Saturday."""
     rules = tmp_path / "rules.toml"
     schedule = 'schedule = [{ days = ["sat", "sun"], start = "08:00", end = "20:00" }]\n'
     rules.write_text(RULES + schedule, encoding="utf-8")
@@ -333,7 +337,9 @@ def test_replay_names_what_is_off_schedule(
     assert ("off schedule during the whole recording: zone left-half" in capsys.readouterr().out) == off
 
 
-def test_a_video_that_cannot_be_written(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The name is refused before the recording is played."""
+def test_an_unsupported_video_format_is_rejected(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name is rejected before the recording is played."""
     assert _replay(clip, tmp_path / "out", "--video", str(tmp_path / "drawn.txt")) == 2
     assert "must end in .mp4" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`replay --rules`: a camera's settings without the rest of an agent's file."""
+"""`replay --rules`: a file with the settings of one camera."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def _read(tmp_path: Path, text: str, camera_id: str = "camera-1"):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_means_the_same(tmp_path: Path, form: str) -> None:
-    """Zones, lines and thresholds are taken over; the camera shows the recording."""
+def test_every_form_of_a_rules_file_gives_the_same_settings(tmp_path: Path, form: str) -> None:
+    """Zones, lines and thresholds are read, and the camera's source is the recording."""
     camera = _read(tmp_path, FORMS[form])
     assert (camera.id, camera.source) == ("camera-1", "clip.mp4")
     assert [zone.name for zone in camera.events.zones] == ["yard"]
@@ -42,8 +42,8 @@ def test_every_form_means_the_same(tmp_path: Path, form: str) -> None:
     assert camera.events.confirm_s == 0.2
 
 
-def test_a_site_s_time_zone_is_taken_over(tmp_path: Path) -> None:
-    """Schedules mean local time, as they do on the device."""
+def test_the_time_zone_of_the_site_is_used(tmp_path: Path) -> None:
+    """Schedules are in local time, as on the device."""
     text = 'timezone = "Europe/Bucharest"\n[[cameras]]\nid = "camera-1"\n'
     assert _read(tmp_path, text).events.timezone == "Europe/Bucharest"
     assert _read(tmp_path, 'timezone = "Europe/Bucharest"\n').events.timezone == "Europe/Bucharest"
@@ -61,8 +61,8 @@ def test_a_site_s_time_zone_is_taken_over(tmp_path: Path) -> None:
         ("[[zones", "is not valid TOML"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
-    """As in an agent's file."""
+def test_mistakes_in_a_rules_file_are_reported(tmp_path: Path, text: str, said: str) -> None:
+    """The errors are those of an agent configuration."""
     with pytest.raises(ConfigurationError) as refused:
         _read(tmp_path, text)
     assert said in str(refused.value)

@@ -1,4 +1,4 @@
-"""The agent's TOML file: what is right is read, what is wrong is named in plain words."""
+"""Loading of the agent's TOML file, and its error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ source = "rtsp://me:hunter2@camera.example/stream"
 
 
 def _load(tmp_path: Path, text: str) -> str:
-    """Return the error's text, or "" where the file is right."""
+    """Return the error's text, or "" if the file is valid."""
     path = tmp_path / "agent.toml"
     path.write_text(text, encoding="utf-8")
     try:
@@ -33,8 +33,8 @@ def _load(tmp_path: Path, text: str) -> str:
     return ""
 
 
-def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
-    """Four names and a source; everything else has a default."""
+def test_a_minimal_file_is_valid(tmp_path: Path) -> None:
+    """Two ids, a broker host and one camera are required; everything else has a default."""
     path = tmp_path / "agent.toml"
     path.write_text(MINIMAL, encoding="utf-8")
     config = load_config(path)
@@ -43,8 +43,8 @@ def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
     assert config.s3 is None
 
 
-def test_the_example_is_right(tmp_path: Path) -> None:
-    """What `check --example` prints can be read."""
+def test_the_example_is_valid(tmp_path: Path) -> None:
+    """The configuration that `check --example` prints can be loaded."""
     assert _load(tmp_path, EXAMPLE) == ""
 
 
@@ -76,8 +76,10 @@ def test_the_example_is_right(tmp_path: Path) -> None:
         (("[mqtt]", "[mqtt"), ["is not valid TOML", "line 4"]),
     ],
 )
-def test_edge_47_what_is_wrong_is_said_in_plain_words(tmp_path: Path, change: tuple[str, str], said: list[str]) -> None:
-    """Each message names the place as a person would, and what would be right."""
+def test_edge_47_errors_name_the_setting_and_the_correction(
+    tmp_path: Path, change: tuple[str, str], said: list[str]
+) -> None:
+    """Each message has the setting's path, and it never contains the camera's password."""
     message = _load(tmp_path, MINIMAL.replace(*change, 1))
     for part in said:
         assert part in message
@@ -88,10 +90,10 @@ def test_edge_47_what_is_wrong_is_said_in_plain_words(tmp_path: Path, change: tu
     ("old", "seconds"),
     [("confirm_sightings = 5", 0.4), ("confirm_sightings = 3\nmin_visit_s = 0.5", 0.5), ("min_visit_s = 2", 2.0)],
 )
-def test_edge_30_old_names_of_confirm_s_are_read_for_one_release(
+def test_edge_30_old_names_of_confirm_s_are_accepted_for_one_release(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, old: str, seconds: float
 ) -> None:
-    """Frames become seconds at ten a second, and a warning names the new setting."""
+    """Frames become seconds at 10 frames per second, and a warning names the new setting."""
     path = tmp_path / "agent.toml"
     path.write_text(f"{MINIMAL}[cameras.events]\n{old}\n", encoding="utf-8")
     assert load_config(path).cameras[0].events.confirm_s == pytest.approx(seconds)
@@ -99,8 +101,8 @@ def test_edge_30_old_names_of_confirm_s_are_read_for_one_release(
     assert "confirm_s" in _load(tmp_path, f'{MINIMAL}[cameras.events]\nconfirm_sightings = "five"\n')
 
 
-def test_the_old_name_of_slicing_is_read_for_one_release(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """`detect.look` sets `detect.slicing`, a warning names the new key, and the new key wins where both are given."""
+def test_the_old_name_of_slicing_is_accepted_for_one_release(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`detect.look` sets `detect.slicing`, a warning names the new key, and the new key wins if both are given."""
     path = tmp_path / "agent.toml"
     path.write_text(f"{MINIMAL}[cameras.detect.look]\nenabled = true\nmax_crops = 5\n", encoding="utf-8")
     slicing = load_config(path).cameras[0].detect.slicing
@@ -112,8 +114,8 @@ def test_the_old_name_of_slicing_is_read_for_one_release(tmp_path: Path, caplog:
     assert "slicing" in _load(tmp_path, f"{MINIMAL}[cameras.detect]\nlook = 7\n")
 
 
-def test_the_site_s_time_zone_holds_for_all_cameras_that_name_none(tmp_path: Path) -> None:
-    """Schedules and counters go by it; a zone nobody knows is refused with what to do."""
+def test_the_time_zone_of_the_site_is_the_default_of_its_cameras(tmp_path: Path) -> None:
+    """A camera can override it, and an unknown time zone is rejected."""
     path = tmp_path / "agent.toml"
     own = '[[cameras]]\nid = "b"\nsource = "usb:0"\nevents = { timezone = "Asia/Kolkata" }\n'
     path.write_text(f'timezone = "Europe/Bucharest"\n{MINIMAL}{own}', encoding="utf-8")
@@ -148,13 +150,13 @@ TRIANGLE = "polygon = [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]"
         (f'zones = [{{ name = "a", {TRIANGLE}, loitering_s = true }}]', "loitering_s cannot be true or false"),
     ],
 )
-def test_edge_48_rules_that_cannot_work_are_refused(tmp_path: Path, rules: str, said: str) -> None:
-    """Shapes without extent, names given twice, contradictions: each is named."""
+def test_edge_48_invalid_rules_are_rejected(tmp_path: Path, rules: str, said: str) -> None:
+    """Shapes without area or length, duplicate names and contradictory settings are each reported."""
     assert said in _load(tmp_path, f"{MINIMAL}[cameras.events]\n{rules}\n")
 
 
-def test_a_schedule_may_end_at_the_end_of_the_day(tmp_path: Path) -> None:
-    """24:00 is the next day's 00:00."""
+def test_a_schedule_can_end_at_24_00(tmp_path: Path) -> None:
+    """24:00 means 00:00 of the next day."""
     path = tmp_path / "agent.toml"
     zone = f'{{ name = "a", {TRIANGLE}, schedule = [{{ start = "18:00", end = "24:00" }}] }}'
     path.write_text(f"{MINIMAL}[cameras.events]\nzones = [{zone}]\n", encoding="utf-8")
@@ -162,19 +164,19 @@ def test_a_schedule_may_end_at_the_end_of_the_day(tmp_path: Path) -> None:
 
 
 def test_edge_47_all_problems_are_reported_at_once(tmp_path: Path) -> None:
-    """All mistakes are listed at once."""
+    """Four mistakes in one file give four lines."""
     message = _load(tmp_path, MINIMAL.replace("site_id", "sight_id").replace('host = "broker.example"', "port = 0"))
     assert message.count("\n  - ") == 4
 
 
-def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    """The error is an invitation."""
+def test_a_missing_file_error_names_check_example(tmp_path: Path) -> None:
+    """The error names the command that prints an example."""
     with pytest.raises(ConfigurationError, match="check --example"):
         load_config(tmp_path / "nothing.toml")
 
 
-def test_edge_47_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    """A folder, or bytes that are no text."""
+def test_edge_47_an_unreadable_file_is_reported(tmp_path: Path) -> None:
+    """The path is a folder, or the file is not text."""
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_config(tmp_path)
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
@@ -182,8 +184,8 @@ def test_edge_47_an_unreadable_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "bytes.toml")
 
 
-def test_sources_come_from_where_the_file_says(tmp_path: Path) -> None:
-    """Plain, from the environment, or from a file's first line."""
+def test_sources_are_read_from_settings_environment_and_files(tmp_path: Path) -> None:
+    """Only the first line of a file is used."""
     secret = tmp_path / "camera.url"
     secret.write_text("rtsp://a:b@c/d\n# the old one: rtsp://x\n", encoding="utf-8")
     assert source_text(CameraSettings(id="c", source="usb:0")) == "usb:0"
@@ -191,8 +193,8 @@ def test_sources_come_from_where_the_file_says(tmp_path: Path) -> None:
     assert source_text(CameraSettings(id="c", source_file=secret)) == "rtsp://a:b@c/d"
 
 
-def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
-    """The camera and the variable or file are in the message."""
+def test_missing_sources_are_reported(tmp_path: Path) -> None:
+    """The error names the camera, and the environment variable or the file."""
     with pytest.raises(ConfigurationError, match="camera c: the environment variable CAM is not set"):
         source_text(CameraSettings(id="c", source_env="CAM"), {})
     with pytest.raises(ConfigurationError, match="camera c: source_file"):
@@ -202,8 +204,8 @@ def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
         source_text(CameraSettings(id="c", source_file=tmp_path / "empty"))
 
 
-def test_locations_of_models() -> None:
-    """The configuration goes before VEDETTE_MODELS; the cache is the user's own."""
+def test_model_location_of_the_configuration_takes_precedence() -> None:
+    """It precedes VEDETTE_MODELS; the cache is in the user's cache folder."""
     environment = {"VEDETTE_MODELS": "/models", "XDG_CACHE_HOME": "/cache"}
     assert model_places("/here", environment).location == "/here"
     places = model_places(None, environment)

@@ -1,4 +1,4 @@
-"""What holds for every setting of the agent, found by walking through all of them."""
+"""Checks that every setting of the agent passes, found by walking all settings models."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ NUMBERS = [
 
 @pytest.mark.parametrize("model", ALL)
 def test_every_settings_model_has_the_same_base(model: type[BaseModel]) -> None:
-    """So that what the base refuses is refused everywhere."""
+    """The checks of the base class apply to every settings model."""
     assert issubclass(model, Settings)
     assert model.model_config.get("extra") == "forbid"
 
 
 @pytest.mark.parametrize("truth", [True, False, [True], [[False, 0.5]], {"car": True}])
-def test_true_and_false_are_no_numbers(truth: Any) -> None:
-    """Not by themselves, nor in a list or a table of numbers, in any setting."""
+def test_booleans_are_rejected_as_numbers(truth: Any) -> None:
+    """Numeric settings reject booleans, also in lists and tables."""
     assert NUMBERS
     for model, name in NUMBERS:
         with pytest.raises(ValidationError) as caught:
@@ -59,16 +59,16 @@ def test_true_and_false_are_no_numbers(truth: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
-def test_infinity_is_no_setting(number: float) -> None:
-    """TOML has ``inf`` and ``nan``; no limit, interval or share can be one."""
+def test_infinity_and_nan_are_rejected(number: float) -> None:
+    """TOML has ``inf`` and ``nan``, but no numeric setting accepts them."""
     for model, name in NUMBERS:
         with pytest.raises(ValidationError) as caught:
             model.model_validate({name: number})
         assert any(error["loc"][0] == name for error in caught.value.errors()), (model, name)
 
 
-def test_yes_or_no_is_still_taken_where_it_belongs() -> None:
-    """Directly and in settings within settings."""
+def test_boolean_settings_accept_booleans() -> None:
+    """They are accepted at the top level and in nested settings."""
     camera = {"id": "a", "source": "usb:0", "enabled": False, "stream": {"pace": True}, "snapshots": {}}
     config = AgentConfig.model_validate(
         {"site_id": "s", "device_id": "d", "mqtt": {"host": "h", "tls": True}, "cameras": [camera]}
@@ -79,8 +79,8 @@ def test_yes_or_no_is_still_taken_where_it_belongs() -> None:
 
 
 @pytest.mark.parametrize("ignored", [[[0.1, 0.1], [0.9, 0.9], [0.5, 0.5]], [[0.2, 0.2]] * 4])
-def test_an_ignored_area_has_an_area(ignored: list[list[float]]) -> None:
-    """A polygon that covers nothing would ignore nothing."""
+def test_an_ignored_polygon_without_area_is_rejected(ignored: list[list[float]]) -> None:
+    """A polygon without area would ignore nothing."""
     with pytest.raises(ValidationError, match="the polygon has no area"):
         MotionSettings.model_validate({"ignore": [ignored]})
 
@@ -89,6 +89,6 @@ def test_an_ignored_area_has_an_area(ignored: list[list[float]]) -> None:
     ("names", "said"),
     [(["a", "b"], ""), (["a", "A", "b"], "a and A"), (["b", "a", "b", "Straße", "STRASSE"], "b, Straße and STRASSE")],
 )
-def test_names_that_differ_in_capital_letters_alone_are_alike(names: list[str], said: str) -> None:
-    """Each group of them is named."""
+def test_names_that_differ_only_in_case_are_duplicates(names: list[str], said: str) -> None:
+    """Each group of duplicates is returned."""
     assert duplicate_names(names) == said

@@ -1,4 +1,4 @@
-"""What can be known to fail without connecting to anything is refused, and the message says what to write instead."""
+"""Settings that can be found invalid without a connection are rejected with a correction."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ name = "none"
 
 
 def _check(folder: Path, *, camera: str = "", more: str = "", change: tuple[str, str] = ("", "")) -> str:
-    """Return everything that check finds wrong, or "" where the configuration can run."""
+    """Return everything that the check reports, or "" if the configuration can run."""
     clip = folder / "clip.mp4"
     if not clip.exists():
         make_clip(clip, [np.full((90, 160, 3), 90, np.uint8)] * 3, 10.0)
@@ -48,8 +48,8 @@ def _check(folder: Path, *, camera: str = "", more: str = "", change: tuple[str,
     return "\n".join(finding.text for finding in findings if not finding.ok)
 
 
-def test_a_good_configuration_has_nothing_to_put_right(tmp_path: Path) -> None:
-    """The cases below are this one with one thing changed."""
+def test_a_valid_configuration_has_no_problems(tmp_path: Path) -> None:
+    """The other tests of this file change one thing in this configuration."""
     assert _check(tmp_path) == ""
 
 
@@ -70,13 +70,13 @@ def test_a_good_configuration_has_nothing_to_put_right(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_edge_48_a_class_that_the_model_does_not_know(tmp_path: Path, more: str, said: str) -> None:
-    """In a zone, a line or the plate settings: named with its place and the nearest right name."""
+def test_edge_48_classes_unknown_to_the_model_are_reported(tmp_path: Path, more: str, said: str) -> None:
+    """Classes of zones, lines and plate settings are checked, and the error suggests a similar class."""
     assert said in _check(tmp_path, more=more)
 
 
-def test_edge_48_zones_without_tracking(tmp_path: Path) -> None:
-    """Without tracking nothing would ever be in them."""
+def test_edge_48_zones_without_tracking_are_rejected(tmp_path: Path) -> None:
+    """Zones contain tracks, so they need the tracking mode."""
     zone = '[[cameras.events.zones]]\nname = "z"\npolygon = [[0, 0], [1, 0], [1, 1]]'
     assert 'events.zones needs mode = "tracking"' in _check(tmp_path, camera='mode = "motion"', more=zone)
 
@@ -97,8 +97,8 @@ def test_edge_48_zones_without_tracking(tmp_path: Path) -> None:
         ("", "at least 1 character"),
     ],
 )
-def test_edge_48_a_broker_host_is_a_host(tmp_path: Path, written: str, said: str) -> None:
-    """An address, a port, a path or a typing mistake is no host."""
+def test_edge_48_invalid_broker_hosts_are_rejected(tmp_path: Path, written: str, said: str) -> None:
+    """A URL, a port, a path and a typing mistake are not host names."""
     found = _check(tmp_path, change=('host = "broker.example"', f'host = "{written}"'))
     assert "mqtt.host" in found
     assert said in found
@@ -108,8 +108,8 @@ def test_edge_48_a_broker_host_is_a_host(tmp_path: Path, written: str, said: str
     "written",
     ["broker", "a-b_c.example.", "10.0.0.1", "::1", "[fe80::1]", "bröker.example", "x9.iot.eu-central-1.amazonaws.com"],
 )
-def test_edge_48_hosts_that_are_right(written: str) -> None:
-    """Names, addresses of both kinds, underscores (which local names hold), names that are not ASCII."""
+def test_edge_48_valid_hosts_are_accepted(written: str) -> None:
+    """Host names, IPv4 and IPv6 addresses, underscores (common in local names) and non-ASCII names are valid."""
     assert TypeAdapter(Host).validate_python(written) == written.strip("[]")
 
 
@@ -124,8 +124,8 @@ def test_edge_48_hosts_that_are_right(written: str) -> None:
         ),
     ],
 )
-def test_edge_48_other_endpoints(adapter: object, good: list[str], bad: list[str]) -> None:
-    """The credentials provider's and the object store's addresses are checked alike."""
+def test_edge_48_other_endpoints_are_checked(adapter: object, good: list[str], bad: list[str]) -> None:
+    """The endpoints of the credentials provider and the object store are checked in the same way."""
     validate = TypeAdapter(adapter).validate_python
     for text in good:
         validate(text)
@@ -138,8 +138,8 @@ def test_edge_48_other_endpoints(adapter: object, good: list[str], bad: list[str
     ("source", "said"),
     [
         ("rtsp:///x", "has no host"),
-        ("rtsp://camera:99999/x", "ports go from 1 to 65535"),
-        ("rtsp://camera:0/x", "ports go from 1 to 65535"),
+        ("rtsp://camera:99999/x", "a port must be from 1 to 65535"),
+        ("rtsp://camera:0/x", "a port must be from 1 to 65535"),
         ("http://", "has no host"),
         ("usb:front", "is not a USB camera"),
         ("gst:videotestsrc", "does not end in appsink"),
@@ -149,14 +149,14 @@ def test_edge_48_other_endpoints(adapter: object, good: list[str], bad: list[str
         ("missing.mp4", "missing.mp4"),
     ],
 )
-def test_edge_48_a_source_that_can_never_be_one(tmp_path: Path, source: str, said: str) -> None:
-    """Found without connecting to a camera; files are opened."""
+def test_edge_48_invalid_sources_are_rejected(tmp_path: Path, source: str, said: str) -> None:
+    """Cameras are not connected to; files are opened."""
     found = _check(tmp_path, change=(f'source = "{tmp_path}/clip.mp4"', f'source = "{source}"'))
     assert said in found
 
 
-def test_edge_48_a_recording_that_is_none(tmp_path: Path) -> None:
-    """A file that holds no video is found out here, not when the agent starts."""
+def test_edge_48_a_file_that_is_not_a_video_is_reported(tmp_path: Path) -> None:
+    """The check reports it, before the agent starts."""
     (tmp_path / "notes.mp4").write_text("not a video at all", encoding="utf-8")
     found = _check(tmp_path, change=("clip.mp4", "notes.mp4"))
     assert "notes.mp4" in found
@@ -173,13 +173,15 @@ def test_edge_48_a_recording_that_is_none(tmp_path: Path) -> None:
         (('host = "broker.example"', 'host = "broker.example\u00a0"'), "mqtt.host: ends with white space"),
     ],
 )
-def test_edge_48_stray_blanks(tmp_path: Path, change: tuple[str, str], where: str) -> None:
-    """Before and after every text, and characters that nobody sees inside one."""
+def test_edge_48_white_space_and_invisible_characters_are_reported(
+    tmp_path: Path, change: tuple[str, str], where: str
+) -> None:
+    """White space is rejected at the ends of a text, and invisible characters anywhere in it."""
     assert where in _check(tmp_path, change=change)
 
 
-def test_edge_48_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
-    """Windows editors write one, some in UTF-16; the file, a source and a password are read all the same."""
+def test_edge_48_byte_order_marks_are_accepted(tmp_path: Path) -> None:
+    """Windows editors write them, some in UTF-16; the file, a source and a password are read correctly."""
     path, secret = tmp_path / "agent.toml", tmp_path / "secret"
     secret.write_text("rtsp://camera/x\r\n", encoding="utf-8-sig")
     text = CONFIG.format(folder=tmp_path, camera="", more="").replace(
@@ -195,8 +197,8 @@ def test_edge_48_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
         assert password.get_secret_value() == "rtsp://camera/x"
 
 
-def test_edge_48_a_file_in_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
-    """Latin-1 in line 3 is said to be there."""
+def test_edge_48_a_file_in_another_encoding_is_reported_with_its_line(tmp_path: Path) -> None:
+    """The error names line 3, which contains Latin-1."""
     path = tmp_path / "agent.toml"
     path.write_bytes("# one\n# two\n# Tür\n".encode("latin-1"))
     with pytest.raises(ConfigurationError, match="line 3 is not UTF-8 text"):
@@ -207,14 +209,14 @@ _TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cc", "Cf", "Cs"]), 
 
 
 @given(st.recursive(_TEXTS | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(_TEXTS, inner)))
-def test_edge_48_texts_without_stray_characters_are_left_alone(data: object) -> None:
-    """However deep they lie."""
+def test_edge_48_texts_without_stray_characters_are_accepted(data: object) -> None:
+    """They are accepted at any depth of nesting."""
     assert list(stray_characters(data)) == []
 
 
 @pytest.mark.parametrize("written", ["22", "22.5", "true", '"22:00+02:00"', '"22:00Z"'])
-def test_edge_48_times_of_day_are_local_times(tmp_path: Path, written: str) -> None:
-    """A bare number would be taken for seconds, and an offset could not be compared."""
+def test_edge_48_schedule_times_must_be_local_times(tmp_path: Path, written: str) -> None:
+    """A bare number would be read as seconds, and a time with an offset cannot be compared."""
     zone = '[[cameras.events.zones]]\nname = "z"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
     found = _check(tmp_path, more=f'{zone}schedule = [{{ start = {written}, end = "06:00" }}]')
     assert "schedule[1].start" in found
@@ -223,8 +225,8 @@ def test_edge_48_times_of_day_are_local_times(tmp_path: Path, written: str) -> N
 @pytest.mark.parametrize(
     ("value", "said"), [("[" * 3000 + "]" * 3000, "nested too deeply"), ("1" * 6000, "too many digits")]
 )
-def test_edge_48_what_python_cannot_read_is_no_traceback(tmp_path: Path, value: str, said: str) -> None:
-    """Thousands of brackets or digits: an error of the file."""
+def test_edge_48_toml_beyond_the_limits_of_python_is_rejected(tmp_path: Path, value: str, said: str) -> None:
+    """Thousands of brackets or digits raise a ConfigurationError."""
     path = tmp_path / "agent.toml"
     path.write_text(f"x = {value}\n")
     with pytest.raises(ConfigurationError, match=said):

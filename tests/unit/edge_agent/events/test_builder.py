@@ -1,4 +1,4 @@
-"""From a finding to the event that travels and its pictures."""
+"""Building events and their pictures from occurrences."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def _decoded(data: bytes | None) -> np.ndarray:
 
 
 @pytest.mark.parametrize("occurrence", OCCURRENCES, ids=lambda item: type(item).__name__)
-def test_every_event_keeps_to_the_contract(occurrence: Occurrence) -> None:
-    """What is built survives the wire, and its snapshot reference is true of the picture."""
+def test_every_event_conforms_to_the_contract(occurrence: Occurrence) -> None:
+    """It is unchanged after serialisation and parsing, and its snapshot reference matches the picture."""
     built = _builder().build(occurrence)
     event = parse_event(dump_event(built.event))
     assert event == built.event
@@ -142,8 +142,8 @@ def test_every_event_keeps_to_the_contract(occurrence: Occurrence) -> None:
     )
 
 
-def test_tracking_fields() -> None:
-    """Pixels become shares of the picture; numbers are rounded to what they are worth."""
+def test_fields_of_a_tracking_event() -> None:
+    """Pixels become fractions of the picture, and numbers are rounded."""
     event = _builder().build(_tracking()).event
     assert isinstance(event, TrackingEvent)
     data = event.event_data
@@ -155,8 +155,8 @@ def test_tracking_fields() -> None:
     assert data.last_seen_at == frame(35).timestamp
 
 
-def test_motion_and_detection_fields() -> None:
-    """Percent is percent, and every object is listed."""
+def test_fields_of_motion_and_detection_events() -> None:
+    """The moving area is in percent, and every detected object is listed."""
     builder = _builder()
     moved = builder.build(OCCURRENCES[1]).event
     assert isinstance(moved, MotionEvent)
@@ -168,15 +168,15 @@ def test_motion_and_detection_fields() -> None:
     assert seen.event_data.model_info.model_type == "ssd"
 
 
-def test_scores_beyond_one_do_not_break_the_contract() -> None:
-    """A detector with another scale must not cost an event."""
+def test_scores_above_1_are_clipped() -> None:
+    """A detector with another scale does not cause an invalid event."""
     event = _builder().build(_tracking(score=1.7)).event
     assert isinstance(event, TrackingEvent)
     assert event.event_data.confidence == 1.0
 
 
-def test_the_box_is_drawn_and_the_frame_stays_clean() -> None:
-    """The snapshot differs from the frame around the box; the frame itself is not touched."""
+def test_the_box_is_drawn_on_a_copy_of_the_frame() -> None:
+    """The snapshot differs from the frame around the box, and the frame is unchanged."""
     occurrence = _tracking()
     before = occurrence.observation.frame.picture.bgr().copy()
     built = _builder(image_format="png").build(occurrence)
@@ -186,8 +186,8 @@ def test_the_box_is_drawn_and_the_frame_stays_clean() -> None:
     assert np.array_equal(drawn[150:, 200:], before[150:, 200:])
 
 
-def test_each_event_owns_its_picture() -> None:
-    """Two events of one type in one frame differ by a microsecond, and so do their keys."""
+def test_events_of_one_frame_have_different_keys() -> None:
+    """Events of one type and frame differ by a microsecond, and so do their snapshot keys."""
     builder = _builder()
     events = [builder.build(_tracking()).event for _ in range(3)]
     assert len({event.snapshot.key for event in events if event.snapshot}) == 3
@@ -202,8 +202,8 @@ def test_builders_of_one_camera_share_their_timestamps() -> None:
     assert len({event.snapshot.key for event in events if event.snapshot}) == 2
 
 
-def test_formats_and_sizes_are_the_owners_choice() -> None:
-    """webp, half as wide, no thumbnail."""
+def test_snapshot_format_and_sizes_are_configurable() -> None:
+    """The settings select webp, half the width and no thumbnail."""
     built = _builder(image_format="webp", max_width_px=160, thumbnail_width_px=None).build(_tracking())
     assert built.event.snapshot is not None
     assert built.event.snapshot.key.endswith(".webp")
@@ -211,15 +211,15 @@ def test_formats_and_sizes_are_the_owners_choice() -> None:
     assert built.thumbnail is None
 
 
-def test_without_snapshots_events_travel_alone() -> None:
-    """Nothing is drawn, encoded or referred to."""
+def test_events_have_no_pictures_if_snapshots_are_disabled() -> None:
+    """No snapshot is drawn, encoded or referenced."""
     for occurrence in OCCURRENCES:
         built = _builder(enabled=False).build(occurrence)
         assert (built.event.snapshot, built.snapshot, built.thumbnail) == (None, None, None)
 
 
-def test_snapshot_now() -> None:
-    """A taken picture names its thumbnail; one that could not be taken says why."""
+def test_snapshot_events_of_commands() -> None:
+    """A snapshot has a thumbnail key; a failed one has an error and no picture."""
     builder, at = _builder(), ManualClock().now()
     taken: BuiltEvent = builder.snapshot_taken(frame(3, seed=3), snapshot_id="s-1", command_id="c-1")
     assert isinstance(taken.event, SnapshotEvent)
@@ -233,15 +233,15 @@ def test_snapshot_now() -> None:
     parse_event(dump_event(failed))
 
 
-def test_camera_status() -> None:
-    """Comings and goings of the camera itself have no picture."""
+def test_camera_status_events_have_no_picture() -> None:
+    """The event is valid and has no snapshot."""
     built = _builder().camera_status(CameraStatusData(status="offline", error="no route"), at=START)
     assert parse_event(dump_event(built.event)).event_type == "camera_status"
     assert built.snapshot is None
 
 
-def test_an_anpr_event_says_all_that_was_found() -> None:
-    """Plate, candidates, vehicle and boxes, as the contract has them."""
+def test_fields_of_an_anpr_event() -> None:
+    """It has the plate, the candidates, the vehicle and the boxes."""
     event = _builder().build(_anpr()).event
     assert isinstance(event, AnprEvent)
     data = event.event_data
@@ -261,8 +261,8 @@ def test_an_anpr_event_says_all_that_was_found() -> None:
     assert (data.quality_score, data.latency_ms) == (0.8346, 412.5)
 
 
-def test_a_plate_on_no_vehicle_says_so() -> None:
-    """Nulls, not guesses."""
+def test_an_anpr_event_without_a_vehicle_has_null_fields() -> None:
+    """Unknown values are null."""
     found = replace(_anpr(), vehicle=None, track_id=None, vehicle_type=None, color=None, region=None, direction=None)
     event = _builder(enabled=False).build(found).event
     assert isinstance(event, AnprEvent)
@@ -272,7 +272,7 @@ def test_a_plate_on_no_vehicle_says_so() -> None:
 
 
 def test_the_plate_is_drawn_in_green() -> None:
-    """A thick box around it; the rest of the frame stays as it was."""
+    """A thick green box surrounds the plate, and the rest of the frame is unchanged."""
     plain = replace(_anpr(), frame=frame(5))
     image = _decoded(_builder(image_format="png").build(plain).snapshot)
     green = (image[..., 1] > 150) & (image[..., 0] < 60) & (image[..., 2] < 60)
@@ -280,8 +280,8 @@ def test_the_plate_is_drawn_in_green() -> None:
     assert not green[130:].any()
 
 
-def test_a_rule_event_says_what_happened_where_and_to_whom() -> None:
-    """Everything that a subscriber needs, and a picture with the object's box in it."""
+def test_fields_of_a_rule_event() -> None:
+    """It has the rule, the object and its box, and the box is drawn on the snapshot."""
     built = _builder().build(_rule())
     assert isinstance(built.event, RuleEvent)
     data = built.event.event_data
@@ -294,8 +294,8 @@ def test_a_rule_event_says_what_happened_where_and_to_whom() -> None:
     assert (np.abs(_decoded(built.snapshot).astype(int) - plain).max(axis=2) > 90).any()
 
 
-def test_left_carries_the_way_that_the_object_took() -> None:
-    """Seconds from when it was first seen, places as shares of the picture."""
+def test_left_has_the_path_of_the_object() -> None:
+    """Times count from the first detection, and positions are fractions of the picture."""
     way = (PathPoint(100.0, 0.25, 0.5), PathPoint(103.5, 0.123456, 1.0))
     built = _builder().build(replace(_tracking(), path=way, first_seen_s=100.0))
     assert isinstance(built.event, TrackingEvent)

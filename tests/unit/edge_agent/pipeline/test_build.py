@@ -1,4 +1,4 @@
-"""Which detection model a camera gets."""
+"""Selection of a camera's detection model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from shared.errors import ConfigurationError
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path) -> ModelPlaces:
-    """Places that hold no model: an empty folder, and no network."""
+def no_models(tmp_path: Path) -> ModelPlaces:
+    """Return model places without models: an empty folder and no network."""
     (tmp_path / "models").mkdir()
     return ModelPlaces(location=str(tmp_path / "models"), cache_dir=tmp_path / "cache")
 
@@ -24,7 +24,7 @@ def _camera(**settings: object) -> CameraSettings:
 
 
 @pytest.mark.parametrize(
-    ("source", "settings", "looks_for_one"),
+    ("source", "settings", "uses_default"),
     [
         ("clip.mp4", {}, True),
         ("rtsp://camera/1", {}, True),
@@ -33,20 +33,20 @@ def _camera(**settings: object) -> CameraSettings:
         ("clip.mp4", {"model": {"name": "none"}}, False),
     ],
 )
-def test_the_generated_scene_needs_no_model(
-    nowhere: ModelPlaces,
+def test_only_cameras_with_real_pictures_use_the_default_model(
+    no_models: ModelPlaces,
     caplog: pytest.LogCaptureFixture,
     source: str,
     settings: dict[str, object],
-    looks_for_one: bool,
+    uses_default: bool,
 ) -> None:
-    """Only a camera that shows the world looks for the default model, and says so where there is none."""
+    """The synthetic scene and the motion mode need no model; for others, a missing default model is logged."""
     caplog.set_level(logging.WARNING)
-    assert find_camera_model(_camera(**settings), source=source, places=nowhere) is None
-    assert ("no detection model" in caplog.text) == looks_for_one
+    assert find_camera_model(_camera(**settings), source=source, places=no_models) is None
+    assert ("no detection model" in caplog.text) == uses_default
 
 
-def test_a_model_that_is_named_is_wanted_for_the_generated_scene_too(nowhere: ModelPlaces) -> None:
-    """Naming one is how to try it there."""
+def test_a_configured_model_must_exist_also_for_the_synthetic_scene(no_models: ModelPlaces) -> None:
+    """A configured model that is missing raises a ConfigurationError."""
     with pytest.raises(ConfigurationError, match="mine"):
-        find_camera_model(_camera(model={"name": "mine"}), source="synthetic:gate", places=nowhere)
+        find_camera_model(_camera(model={"name": "mine"}), source="synthetic:gate", places=no_models)

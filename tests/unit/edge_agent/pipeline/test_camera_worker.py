@@ -1,4 +1,4 @@
-"""One camera's thread, when things go wrong."""
+"""The thread of one camera: faults, restarts, and status events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.waiting import eventually
 
 
 class FakePipeline:
-    """Counts frames, and fails on the given ones."""
+    """Counts frames, and raises an exception for the given frame."""
 
     def __init__(self, *, fails_on: int | None = None) -> None:
         self.seen: list[int] = []
@@ -71,8 +71,8 @@ def _states(published: list[BuiltEvent]) -> list[str]:
     return [b.event.event_data.status for b in published if isinstance(b.event, CameraStatusEvent)]
 
 
-def test_a_bug_costs_one_frame_and_not_the_camera() -> None:
-    """After a fault the camera begins again with a fresh pipeline; the faulty one is closed."""
+def test_a_fault_restarts_the_camera_with_a_new_pipeline() -> None:
+    """The faulty pipeline is closed, and the new one processes the source from its start."""
     published: list[BuiltEvent] = []
     frames = [frame(number) for number in range(1, 6)]
     faulty, fresh = FakePipeline(fails_on=3), FakePipeline()
@@ -83,8 +83,8 @@ def test_a_bug_costs_one_frame_and_not_the_camera() -> None:
     assert _states(published) == ["online", "degraded", "online", "offline"]
 
 
-def test_python_a_fault_that_repeats_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Four restarts with the same fault leave one traceback in the log, and the camera runs once the fault is gone."""
+def test_python_a_repeated_fault_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Four restarts with the same fault log one traceback, and the camera runs when the fault is gone."""
     published: list[BuiltEvent] = []
     frames = [frame(1)]
     pipelines = [*(FakePipeline(fails_on=1) for _ in range(4)), FakePipeline()]
@@ -95,8 +95,8 @@ def test_python_a_fault_that_repeats_is_logged_once(caplog: pytest.LogCaptureFix
     assert "processing camera yard failed unexpectedly" in caplog.text
 
 
-def test_a_source_that_is_not_there_yet_is_tried_again() -> None:
-    """A file may be put there, a mount may come up."""
+def test_a_missing_source_is_retried() -> None:
+    """A file can appear later, for example when its file system is mounted."""
     published: list[BuiltEvent] = []
     late = FakeSource([frame(1)], endless=False)
     sources = FakeSources(ConfigurationError("no such file"), ConfigurationError("no such file"), late)
@@ -113,8 +113,8 @@ def _picture(seed: int, *, second: int, size: tuple[int, int] = (180, 320)) -> F
     return Frame(number=second + 1, timestamp=at, time_s=float(second), picture=ArrayPicture(bgr))
 
 
-class _Ticking(ManualClock):
-    """Each reading of the clock is a second later, so that the worker reads the status after every frame."""
+class _TickingClock(ManualClock):
+    """Advances by one second per reading, so that the worker reads the status after every frame."""
 
     def monotonic(self) -> float:
         self.advance(1.0)
@@ -128,7 +128,7 @@ def _statuses(frames: list[Frame], *, settings: dict[str, object] | None = None)
         camera=camera,
         build_pipeline=FakePipeline,
         context=_context(published),
-        clock=_Ticking(),
+        clock=_TickingClock(),
         open_source=FakeSources(FakeSource(frames, endless=False)),
     )
     _run_to_the_end(worker)
@@ -136,7 +136,7 @@ def _statuses(frames: list[Frame], *, settings: dict[str, object] | None = None)
 
 
 def test_edge_14_a_frozen_picture_and_its_end_are_reported_once() -> None:
-    """Degraded with the cause and a text, then online again; the seconds in the text make no further events."""
+    """The camera is degraded with a cause and a text, then online; a change of the text alone emits no event."""
     frames = [_picture(1 if 10 <= second < 70 else second, second=second) for second in range(90)]
     statuses = _statuses(frames)
     assert [(status.status, status.cause) for status in statuses] == [
@@ -148,14 +148,14 @@ def test_edge_14_a_frozen_picture_and_its_end_are_reported_once() -> None:
     assert "has not changed for 30 s" in (statuses[1].error or "")
 
 
-def test_edge_14_a_still_source_may_be_excused() -> None:
-    """A screen or a drawing is online however long it stands still."""
+def test_edge_14_picture_health_can_be_disabled() -> None:
+    """A camera whose picture never changes, such as a screen, remains online."""
     frames = [_picture(1, second=second) for second in range(90)]
     assert [status.status for status in _statuses(frames, settings={"enabled": False})] == ["online", "offline"]
 
 
-def test_edge_14_one_fault_may_follow_another() -> None:
-    """Each cause is an event of its own."""
+def test_edge_14_each_picture_fault_is_reported() -> None:
+    """A change from one cause to another emits an event."""
     blank = np.full((180, 320, 3), 110, np.uint8)
     frames = [_picture(second, second=second) for second in range(10)]
     frames += [replace(_picture(0, second=second), picture=ArrayPicture(blank)) for second in range(10, 30)]
@@ -164,8 +164,8 @@ def test_edge_14_one_fault_may_follow_another() -> None:
     assert causes == [None, "covered", "black", None]
 
 
-def test_edge_12_a_new_resolution_is_an_event(caplog: pytest.LogCaptureFixture) -> None:
-    """The camera stays online, and the event carries the new size; pictures of the same size make none."""
+def test_edge_12_a_new_resolution_emits_one_status_event(caplog: pytest.LogCaptureFixture) -> None:
+    """The camera stays online, and the event has the new resolution."""
     caplog.set_level(logging.INFO, "edge_agent.pipeline.camera_worker")
     frames = [_picture(second, second=second) for second in range(5)]
     frames += [_picture(second, second=second, size=(90, 160)) for second in range(5, 10)]
@@ -175,15 +175,15 @@ def test_edge_12_a_new_resolution_is_an_event(caplog: pytest.LogCaptureFixture) 
         ("online", "160x90"),
         ("offline", "160x90"),
     ]
-    # The source has said so already.
+    # The source itself logs the new resolution.
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "camera yard is online",
         "camera yard is offline",
     ]
 
 
-def test_edge_10_a_first_frame_is_awaited_until_it_can_be_had() -> None:
-    """Before, in the moment between, a snapshot command was answered with ``not connected yet``."""
+def test_edge_10_the_first_frame_is_awaited_until_it_is_available() -> None:
+    """Otherwise a snapshot command in between would be answered with ``not connected yet``."""
     seen: list[tuple[bool, bool]] = []
 
     class WatchedSource(FakeSource):
@@ -205,8 +205,8 @@ def test_edge_10_a_first_frame_is_awaited_until_it_can_be_had() -> None:
     assert seen[0] == (True, False)
 
 
-def test_stopping_closes_what_is_open() -> None:
-    """On a stop request, the worker finishes its pipeline, which ends open tracks, and closes its source."""
+def test_stopping_finishes_the_pipeline_and_closes_the_source() -> None:
+    """On a stop request, open tracks end, and the pipeline and the source are closed."""
     published: list[BuiltEvent] = []
     source, pipeline = FakeSource([frame(1)]), FakePipeline()
     worker = _worker([pipeline], FakeSources(source), published)

@@ -1,4 +1,4 @@
-"""Objects that cross the picture in half a second, through the whole pipeline: decoded frames in, events out."""
+"""Objects that cross the picture in about a second, processed by the whole pipeline."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.support.edge.builders import START
 
 WIDTH, HEIGHT, FPS = 320, 180, 10.0
 SMALL_CAR, LARGE_CAR = (60, 30), (90, 70)
-"""The large one covers a tenth of the picture: so much that its first frame is held back."""
+"""The large car covers a tenth of the picture, so motion delays its first frame."""
 PASSES, PASS_S = 8, 3.5
 PAINT = (40, 200, 90)
 
 
 def _places(seconds: float, car_width: int) -> Iterator[float]:
-    """Return the car's left side frame by frame: eight passes, each with another phase, to and fro."""
+    """Return the car's left edge for each frame of eight passes in alternating directions, each with another phase."""
     for number in range(PASSES):
         for step in range(round(PASS_S * FPS)):
             share = (step / FPS - 1.5 + number / PASSES / FPS) / seconds
@@ -41,7 +41,7 @@ def _places(seconds: float, car_width: int) -> Iterator[float]:
 
 
 def _scenes(count: int = 4) -> list[np.ndarray]:
-    """Return the empty scene with different noise."""
+    """Return copies of the empty scene, each with different noise."""
     noise = np.random.default_rng(3)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     scene = 100 + 20 * np.sin(columns / 9.0) * np.sin(rows / 7.0)
@@ -59,7 +59,7 @@ def _image(scene: np.ndarray, left: float, car: tuple[int, int]) -> np.ndarray:
 
 
 class PaintDetector:
-    """A detector that knows one thing: the car by its paint, from when half of it is in the picture."""
+    """Detects the car by its colour once half of it is in the picture."""
 
     labels = ("car",)
     model_info = ModelInfo(model_type="paint", version="1")
@@ -76,10 +76,10 @@ class PaintDetector:
         return Detections(np.array([box], np.float32), np.array([0.85], np.float32), np.zeros(1, np.int32))
 
     def move_view(self, change: ViewChange) -> None:
-        """Remembers no places."""
+        """Do nothing: the detector stores no positions."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
 
 def _events(detector: Detector, car: tuple[int, int], seconds: float, every: int) -> list[Event]:
@@ -90,7 +90,7 @@ def _events(detector: Detector, car: tuple[int, int], seconds: float, every: int
 
 
 def _played(detector: Detector, frames: Iterable[np.ndarray], every: int) -> list[Event]:
-    """Show every n-th of these frames to a pipeline with two lines; return its events."""
+    """Process every n-th of these frames in a pipeline with two lines; return its events."""
     lines = [{"name": f"at-{x}", "points": [[x / 100, 1.0], [x / 100, 0.0]]} for x in (50, 53)]
     camera = CameraSettings.model_validate(
         {"id": "gate", "source": "x", "events": {"lines": lines}, "snapshots": {"enabled": False}}
@@ -132,7 +132,7 @@ def _played(detector: Detector, frames: Iterable[np.ndarray], every: int) -> lis
 def test_edge_04_eight_of_eight_passes_cross_both_lines(
     detector: str, car: tuple[int, int], seconds: float, every: int
 ) -> None:
-    """Ten frames a second, and five: each pass enters, crosses two lines three percent apart, and leaves."""
+    """At 10 and at 5 frames per second, each pass enters, crosses both lines and leaves."""
     chosen = BlobFrameDetector(BlobDetector()) if detector == "blobs" else PaintDetector(car[0])
     events = _events(chosen, car, seconds, every)
     crossings = Counter(
@@ -144,8 +144,8 @@ def test_edge_04_eight_of_eight_passes_cross_both_lines(
 
 
 @pytest.mark.parametrize("every", [1, 2])
-def test_edge_04_two_abreast_are_two(every: int) -> None:
-    """Two that cross side by side in 1.5 s are followed at ten frames a second and at five: two crossings each way."""
+def test_edge_04_two_objects_side_by_side_are_counted_separately(every: int) -> None:
+    """Two objects cross side by side in 1.5 s: each line counts two crossings in each direction."""
     scenes = _scenes()
     frames = []
     for number in range(round(8 * FPS)):

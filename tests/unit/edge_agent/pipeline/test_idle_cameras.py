@@ -1,4 +1,4 @@
-"""What a camera costs that shows nothing, or is away: work is counted, not time."""
+"""The work that a camera causes when its scene is static or it is offline; work is counted, not timed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.unit.edge_agent.pipeline.test_parked_cars import with_car
 
 
 class CountingPicture(ArrayPicture):
-    """A picture that counts how often its colours are asked for, which a decoder has to convert first."""
+    """A picture that counts the colour conversions that a decoder would have to do."""
 
     def __init__(self, image: Image, conversions: list[str]) -> None:
         super().__init__(image)
@@ -44,19 +44,19 @@ class CountingTimer(StageTimer):
 
     def __init__(self) -> None:
         super().__init__(self._count)
-        self._looks = 0
+        self._readings = 0
 
     def _count(self) -> float:
-        self._looks += 1
-        return float(self._looks)
+        self._readings += 1
+        return float(self._readings)
 
     def runs(self, stage: str) -> int:
-        """Each run of a stage takes one unit of this timer's time."""
+        """Return the number of runs: each run takes one unit of this timer's time."""
         return round(self.seconds.get(stage, 0.0))
 
 
-def worked(images: list[Image]) -> tuple[CountingTimer, list[str], list[BuiltEvent]]:
-    """Run the pictures through a camera's pipeline and return what it had to do."""
+def run_pipeline(images: list[Image]) -> tuple[CountingTimer, list[str], list[BuiltEvent]]:
+    """Run the pictures through a camera's pipeline; return stage counts, colour conversions and events."""
     timer, conversions, events = CountingTimer(), list[str](), list[BuiltEvent]()
     camera = CameraSettings.model_validate({"id": "yard", "source": "none", "model": {"name": "none"}})
     pipeline = build_pipeline(
@@ -75,10 +75,10 @@ def worked(images: list[Image]) -> tuple[CountingTimer, list[str], list[BuiltEve
     return timer, conversions, events
 
 
-def test_edge_40_a_static_scene_is_neither_detected_nor_converted() -> None:
-    """Thirty seconds of noise: motion looks at each frame's brightness, and nothing else is done."""
+def test_edge_40_a_static_scene_runs_no_detector_and_converts_no_colours() -> None:
+    """In 30 s of noise, motion reads the luma of each frame, and no other stage runs."""
     scene = street(480, 270)
-    timer, conversions, events = worked([grainy(scene, index) for index in range(300)])
+    timer, conversions, events = run_pipeline([grainy(scene, index) for index in range(300)])
     assert timer.runs("motion") == 300
     assert {stage: timer.runs(stage) for stage in ("detect", "track", "snapshot", "publish")} == {
         "detect": 0,
@@ -89,19 +89,19 @@ def test_edge_40_a_static_scene_is_neither_detected_nor_converted() -> None:
     assert (conversions, events) == ([], [])
 
 
-def test_edge_40_what_stands_still_is_looked_after_rarely() -> None:
-    """A car that has parked, thirty seconds: a look every two seconds, a few more while it becomes background."""
+def test_edge_40_a_parked_car_is_detected_rarely() -> None:
+    """In 30 s, the detector runs every two seconds, and a few times more while the car becomes background."""
     scene = street(480, 270)
     coming = [grainy(with_car(scene, min(-120 + i * 8.0, 200), y=70, shade=225), i) for i in range(150)]
     parked = [grainy(with_car(scene, 200, y=70, shade=225), i) for i in range(150, 450)]
-    before, _, _ = worked(coming)
-    after, _, _ = worked(coming + parked)
+    before, _, _ = run_pipeline(coming)
+    after, _, _ = run_pipeline(coming + parked)
     assert before.runs("detect") > 20
     assert 5 <= after.runs("detect") - before.runs("detect") <= 30
 
 
-def test_edge_40_a_camera_that_is_away_is_asked_rarely() -> None:
-    """Eight hours without an answer: an attempt every few seconds at most, and no frame is made up."""
+def test_edge_40_an_offline_camera_is_retried_at_long_intervals() -> None:
+    """In eight hours without an answer, attempts are at least 5 s apart, and no frame is returned."""
     clock = ManualClock()
     attempts: list[float] = []
 

@@ -1,4 +1,4 @@
-"""A car that parks is reported once, in changing light and with people passing, through the whole pipeline."""
+"""A parked car is reported once, in changing light and with passing cars, by the whole pipeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PARKS_AT, FRAMES = 40, 420
 
 
 def with_car(picture: Image, x: float, *, y: int, shade: int) -> Image:
-    """Return the picture with a car of two tones whose left side is at ``x``."""
+    """Return the picture with a two-tone car whose left side is at ``x``."""
     painted = picture.copy()
     left, right = max(0, round(x)), max(0, round(x) + 110)
     painted[y + 18 : y + 52, left:right] = shade
@@ -19,8 +19,8 @@ def with_car(picture: Image, x: float, *, y: int, shade: int) -> Image:
     return painted
 
 
-def lot(*, passers: int, light: float) -> list[Image]:
-    """A car comes in and parks; later others drive past in front of it, while the light rises and falls."""
+def parking_lot(*, passers: int, light: float) -> list[Image]:
+    """Return frames in which a car parks, others drive past in front of it, and the light changes."""
     scene = street(480, 270)
     shown: list[Image] = []
     for index in range(FRAMES):
@@ -34,13 +34,13 @@ def lot(*, passers: int, light: float) -> list[Image]:
 
 
 def test_edge_22_a_parked_car_is_reported_once_in_changing_light() -> None:
-    """Forty seconds, the light rising and falling by a fifth: it has entered once, and leaves only at the end."""
-    seen = watch(lot(passers=0, light=0.2))
+    """In about 40 s, the brightness rises and falls by a fifth; the car enters once and leaves at the end."""
+    seen = watch(parking_lot(passers=0, light=0.2))
     assert len(seen.ids("entered")) == 1
     assert len(seen.ids("left")) == 1
 
 
-def test_edge_22_those_who_pass_a_parked_car_are_reported_and_it_is_not_again() -> None:
-    """Two drive past: three cars have entered, each with an id of its own."""
-    seen = watch(lot(passers=2, light=0.1))
+def test_edge_22_passing_cars_do_not_repeat_the_report_of_a_parked_car() -> None:
+    """Two cars drive past: three cars have entered, each with its own id."""
+    seen = watch(parking_lot(passers=2, light=0.1))
     assert len(seen.ids("entered")) == len(set(seen.ids("entered"))) == 3

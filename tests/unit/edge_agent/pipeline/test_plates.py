@@ -1,4 +1,4 @@
-"""Plates in the pipeline: wired to motion, tracks and visits, and switched on where they are wanted."""
+"""Plate reading in the pipeline: its input from motion and tracks, and its settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FPS = 10.0
 
 
 def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer) -> CameraPipeline:
-    """Wire a camera without a model: blobs, tracks, visits and plates."""
+    """Build the pipeline of a camera without a model: blobs, tracks and plates."""
     camera = CameraSettings(id="gate", source="synthetic:gate")
     detector = BlobFrameDetector(BlobDetector())
     lifecycle = TrackLifecycle(
@@ -59,8 +59,8 @@ def _pipeline(plates: PlateStage, published: list[BuiltEvent], timer: StageTimer
     )
 
 
-def test_the_gate_without_a_model_emits_each_plate_once() -> None:
-    """Motion, blobs and plates on rendered frames: one event per vehicle, with the right text."""
+def test_the_synthetic_gate_emits_each_plate_once_without_a_model() -> None:
+    """Motion, blobs and plates on rendered frames give one event per vehicle with the right text."""
     gate = SyntheticGate(fps=FPS, vehicles=4)
     texts = {vehicle.track: normalize_plate(vehicle.plate) for vehicle in gate.trips}
     detector = CodedPlates()
@@ -84,18 +84,18 @@ def test_the_gate_without_a_model_emits_each_plate_once() -> None:
     assert all("/anpr_" in built.event.snapshot.key for built in plates if built.event.snapshot is not None)
     assert any(isinstance(built.event, TrackingEvent) for built in published)
     assert timer.seconds["plates"] > 0
-    assert len(detector.searched) < gate.frame_count * 0.9, "an empty drive is not searched"
+    assert len(detector.searched) < gate.frame_count * 0.9, "frames without a vehicle are not searched"
 
 
-def test_a_camera_does_not_read_plates_unless_asked() -> None:
-    """Plates are personal data, and reading them is work."""
+def test_plate_reading_is_disabled_by_default() -> None:
+    """Plates are personal data, and reading them takes time."""
     camera = CameraSettings(id="gate", source="synthetic:gate")
     assert not camera.anpr.enabled
     assert build_plate_stage(camera, ("car",), uid_prefix="x", live=False) is None
 
 
-def test_the_shipped_models_are_opened_when_asked() -> None:
-    """And nothing is downloaded."""
+def test_the_shipped_models_are_opened_when_plates_are_enabled() -> None:
+    """Nothing is downloaded."""
     camera = CameraSettings(id="gate", source="synthetic:gate", anpr=AnprSettings(enabled=True))
     stage = build_plate_stage(camera, ("car",), uid_prefix="x", live=True)
     assert stage is not None
@@ -122,8 +122,8 @@ end = [1.0, 0.6]
 """
 
 
-def test_the_configuration_has_a_section_for_it(tmp_path: Path) -> None:
-    """Read with all its parts; plates need tracks, and the message says so."""
+def test_the_plate_section_of_the_configuration_is_read(tmp_path: Path) -> None:
+    """All parts are read, and plates without tracking are rejected."""
     path = tmp_path / "agent.toml"
     path.write_text(CONFIG.format(mode="tracking"), encoding="utf-8")
     anpr = load_config(path).cameras[0].anpr
@@ -136,10 +136,8 @@ def test_the_configuration_has_a_section_for_it(tmp_path: Path) -> None:
         load_config(path)
 
 
-def test_replay_says_so_when_plates_cannot_be_read_in_this_mode(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """--plates on a camera that only watches for motion."""
+def test_replay_rejects_plates_without_tracking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--plates`` for a camera in motion mode is an error."""
     path = tmp_path / "agent.toml"
     path.write_text(CONFIG.format(mode="motion").replace("enabled = true", ""), encoding="utf-8")
     arguments = ["replay", "synthetic:gate", "--out", str(tmp_path), "--config", str(path), "--camera-id", "gate"]
@@ -148,7 +146,7 @@ def test_replay_says_so_when_plates_cannot_be_read_in_this_mode(
 
 
 def test_the_synthetic_gate_is_read_with_the_shipped_models(tmp_path: Path) -> None:
-    """End to end with `replay synthetic:gate`: eight vehicles, no detection model."""
+    """`replay synthetic:gate` reads at least seven of eight plates without a detection model."""
     assert main(["replay", "synthetic:gate", "--out", str(tmp_path), "--model", "none", "--json"]) == 0
     lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
     events = [event for event in map(parse_event, lines) if isinstance(event, AnprEvent)]

@@ -1,4 +1,4 @@
-"""Changes of the whole picture, through the whole pipeline: what is reported of those who are there."""
+"""Changes of the whole picture, processed by the whole pipeline."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.support.edge.pipeline_harness import Image, grainy, street, watch, wi
 
 
 def walk(*, frames: int = 90) -> Iterator[Image]:
-    """Somebody crosses the street within nine seconds."""
+    """Yield frames in which a person crosses the street in nine seconds."""
     scene = street()
     for i in range(frames):
         yield grainy(with_walker(scene, (i - 10) * 12 - 60), i)
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (640, 360), (640, 480)])
-def test_edge_12_a_change_of_size_does_not_split_a_visit(size: tuple[int, int]) -> None:
-    """One visit and one episode of motion, whatever the stream's new size or shape."""
+def test_edge_12_a_change_of_resolution_does_not_split_a_visit(size: tuple[int, int]) -> None:
+    """There is one visit and one motion episode, for any new resolution or aspect ratio."""
     pictures = [picture if i < 45 else cv2.resize(picture, size) for i, picture in enumerate(walk())]
     seen = watch(pictures)
     assert len(seen.ids("entered")) == len(seen.ids("left")) == 1
@@ -28,7 +28,7 @@ def test_edge_12_a_change_of_size_does_not_split_a_visit(size: tuple[int, int]) 
 
 
 def test_edge_15_a_corrupted_frame_does_not_split_a_visit() -> None:
-    """Grey from the middle down, for one frame, now and then."""
+    """The lower part of single frames is grey."""
     pictures = list(walk())
     for index in (35, 50, 65):
         pictures[index][200:] = 128
@@ -37,8 +37,8 @@ def test_edge_15_a_corrupted_frame_does_not_split_a_visit() -> None:
     assert len(seen.motion) == 2
 
 
-def test_edge_20_a_pan_past_what_stands_still_reports_nothing() -> None:
-    """There and back over a yard full of things, twelve seconds."""
+def test_edge_20_a_pan_over_a_static_scene_emits_no_events() -> None:
+    """The camera pans there and back in twelve seconds over a scene with many static objects."""
     yard = street(1600, 640)
     way = [0] * 20 + [5 * i for i in range(60)] + [300 - 5 * i for i in range(60)] + [0] * 30
     seen = watch(grainy(np.ascontiguousarray(yard[40:580, 200 + x : 1160 + x]), index) for index, x in enumerate(way))
@@ -46,7 +46,7 @@ def test_edge_20_a_pan_past_what_stands_still_reports_nothing() -> None:
 
 
 def snowfall(scene: Image, *, frames: int, flakes: int = 90) -> Iterator[Image]:
-    """Flakes of all sizes fall and drift; the near ones are large and fast."""
+    """Yield frames with falling snowflakes of all sizes; near flakes are large and fast."""
     rng = np.random.default_rng(4)
     height, width = scene.shape[:2]
     near = rng.uniform(0.0, 1.0, flakes)
@@ -60,14 +60,14 @@ def snowfall(scene: Image, *, frames: int, flakes: int = 90) -> Iterator[Image]:
         yield grainy(picture, i)
 
 
-def test_edge_19_snow_is_not_dozens_of_objects() -> None:
-    """Fifteen seconds of dense snow without a model: one object at most."""
+def test_edge_19_dense_snow_is_at_most_one_object() -> None:
+    """This applies to 15 s without a detection model."""
     seen = watch(snowfall(street(480, 270), frames=150))
     assert len(seen.ids("entered")) <= 1
 
 
-def test_edge_19_somebody_who_walks_through_the_snow_is_seen() -> None:
-    """Well larger than the flakes: one object more than the snow by itself gives."""
+def test_edge_19_a_person_who_walks_through_snow_is_reported() -> None:
+    """The person is much larger than the flakes; the snow itself may add one object."""
     scene = street(480, 270)
     pictures = [
         with_walker(picture, (i - 30) * 6 - 36, y=90, width=36, height=100)

@@ -1,4 +1,4 @@
-"""Scenes in which nothing happens but light, noise, weather and leaves, through the whole pipeline without a model."""
+"""Scenes in which only light, noise and weather change, processed by the whole pipeline without a model."""
 
 from __future__ import annotations
 
@@ -76,21 +76,21 @@ def pictures(weather: Weather, *, walker_from: int | None = None) -> list[Image]
 
 
 @pytest.mark.parametrize("weather", [weather for weather in WEATHERS if weather is not rain])
-def test_edge_17_a_static_scene_reports_nothing(weather: Weather) -> None:
-    """Neither motion nor an object, for twelve seconds of it."""
+def test_edge_17_a_static_scene_emits_no_events(weather: Weather) -> None:
+    """Twelve seconds give neither motion events nor objects."""
     assert watch(pictures(weather)).events == []
 
 
-def test_edge_17_heavy_rain_is_no_object() -> None:
-    """Fifty thick streaks in every frame of a small picture: no object, and one short episode of motion at most."""
+def test_edge_17_heavy_rain_is_not_reported_as_an_object() -> None:
+    """Fifty thick streaks per frame give no object, and at most one short motion episode."""
     seen = watch(pictures(rain))
     assert seen.ids("entered") == []
     assert len(seen.motion) <= 2
 
 
 @pytest.mark.parametrize("weather", WEATHERS)
-def test_edge_17_somebody_who_walks_through_it_is_seen(weather: Weather) -> None:
-    """The same scenes are watched all the same; a step of the light may split the visit, without a model, once."""
+def test_edge_17_a_person_who_walks_through_a_changing_scene_is_reported(weather: Weather) -> None:
+    """Without a model, a sudden change of light may split the visit once."""
     seen = watch(pictures(weather, walker_from=50))
     assert 1 <= len(seen.ids("entered")) == len(seen.ids("left")) <= 2
     assert len(seen.motion) >= 2

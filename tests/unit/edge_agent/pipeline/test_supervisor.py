@@ -1,4 +1,4 @@
-"""The cameras of a device: how each is kept going, what it says of itself, and what it does when asked."""
+"""The cameras of a device: their lifecycle, their status events, and the commands for them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.support.edge.fake_source import FakeSource, FakeSources
 def _eventually(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.005)
 
 
 class Device:
-    """Cameras with prepared sources, and all that they published."""
+    """Cameras with prepared sources, and all events that they published."""
 
     def __init__(
         self, *prepared: FakeSource | Exception, clock: Clock | None = None, open_stays: OpenStays | None = None
@@ -64,8 +64,8 @@ def _frames(count: int) -> list[Frame | Exception]:
     return [frame(number, seed=number) for number in range(1, count + 1)]
 
 
-def test_a_camera_says_when_it_comes_and_goes() -> None:
-    """Each change of state is one event, however often the state is read."""
+def test_each_change_of_status_is_one_event() -> None:
+    """The number of events does not depend on how often the status is read."""
     source = FakeSource(_frames(3))
     device = Device(source)
     device.cameras.apply([_camera()])
@@ -79,8 +79,8 @@ def test_a_camera_says_when_it_comes_and_goes() -> None:
     assert source.closed
 
 
-def test_health_for_the_heartbeat() -> None:
-    """State, resolution, codec, rate."""
+def test_health_contains_the_properties_of_the_stream() -> None:
+    """The heartbeat has the state, the resolution, the codec and the frame rate."""
     device = Device(FakeSource(_frames(2)))
     device.cameras.apply([_camera()])
     _eventually(lambda: device.cameras.health()[0].status == "online")
@@ -89,8 +89,8 @@ def test_health_for_the_heartbeat() -> None:
     device.cameras.stop()
 
 
-def test_a_wrong_source_is_said_and_does_not_stop_the_others() -> None:
-    """The message names what is wrong; the other camera never notices."""
+def test_an_invalid_source_is_reported_and_other_cameras_run() -> None:
+    """The status event has the error of the source."""
     device = Device(ConfigurationError("no such file: x.mp4"), FakeSource(_frames(1)))
     device.cameras.apply([_camera("broken")])
     _eventually(device.conditions)
@@ -101,7 +101,7 @@ def test_a_wrong_source_is_said_and_does_not_stop_the_others() -> None:
 
 
 def test_a_recording_that_ends_is_reported() -> None:
-    """After the last frame the camera is offline, and says why; nothing is read again."""
+    """After the last frame the camera is offline with a reason, and the source is not opened again."""
     device = Device(FakeSource(_frames(4), endless=False))
     device.cameras.apply([_camera()])
     _eventually(lambda: len(device.conditions()) == 2)
@@ -110,8 +110,8 @@ def test_a_recording_that_ends_is_reported() -> None:
     assert len(device.sources.opened) == 1
 
 
-def test_apply_touches_only_what_changed() -> None:
-    """New cameras start, gone ones stop, changed ones start anew, the rest runs on."""
+def test_apply_restarts_only_changed_cameras() -> None:
+    """New cameras start, removed ones stop, changed ones restart, and the others keep running."""
     device = Device(FakeSource(_frames(1)))
     one, two = _camera("one"), _camera("two")
     assert device.cameras.apply([one, two]) == ["one", "two"]
@@ -124,8 +124,8 @@ def test_apply_touches_only_what_changed() -> None:
     assert device.cameras.health() == []
 
 
-def test_snapshot_now() -> None:
-    """The newest frame becomes a snapshot event that carries the command's id."""
+def test_a_snapshot_command_emits_the_latest_frame() -> None:
+    """The snapshot event has the id of the command."""
     device = Device(FakeSource(_frames(3)))
     device.cameras.apply([_camera()])
     _eventually(lambda: device.cameras.health()[0].status == "online")
@@ -138,7 +138,7 @@ def test_snapshot_now() -> None:
 
 
 def test_snapshots_before_and_after_a_restart_have_different_keys() -> None:
-    """The camera is restarted and shows the same frame again; the second picture does not overwrite the first."""
+    """The camera shows the same frame again after a restart; its snapshot does not overwrite the first one."""
     device = Device(FakeSource(_frames(1)), FakeSource(_frames(1)))
     for number, threshold in enumerate((20, 30)):
         device.cameras.apply([_camera(motion={"threshold": threshold})])
@@ -149,8 +149,8 @@ def test_snapshots_before_and_after_a_restart_have_different_keys() -> None:
     assert len({snapshot.key for snapshot in snapshots if snapshot}) == 2
 
 
-def test_no_picture_is_answered_with_the_reason() -> None:
-    """The asker gets an error, and an event that says the same."""
+def test_a_snapshot_command_without_a_picture_fails_with_the_reason() -> None:
+    """The command raises an error, and a snapshot event has the same reason."""
     device = Device(ConfigurationError("no such file: x.mp4"))
     device.cameras.apply([_camera()])
     _eventually(device.conditions)
@@ -163,8 +163,8 @@ def test_no_picture_is_answered_with_the_reason() -> None:
     ]
 
 
-def test_connection_test() -> None:
-    """A camera that can be opened only once is asked how it does; a file is opened anew; an unknown name is said."""
+def test_connection_test_of_running_unreachable_and_unknown_cameras() -> None:
+    """A live camera reports its running stream, a file is opened again, and an unknown camera is an error."""
     device = Device(FakeSource(_frames(2)))
     device.cameras.apply([_camera(), _camera("missing", source="nothing.mp4")])
     _eventually(lambda: all(health.status == "online" for health in device.cameras.health()))
@@ -177,8 +177,8 @@ def test_connection_test() -> None:
     device.cameras.stop()
 
 
-def test_edge_10_a_camera_that_still_connects_is_waited_for() -> None:
-    """No frame yet is not an answer while one may come; the first one is."""
+def test_edge_10_a_snapshot_command_waits_for_a_connecting_camera() -> None:
+    """The camera is not ready until its first frame arrives, and then the command succeeds."""
     source = FakeSource([])
     source.state, source.error = "offline", "not connected yet"
     device = Device(source)
@@ -191,21 +191,21 @@ def test_edge_10_a_camera_that_still_connects_is_waited_for() -> None:
     source._frames.extend(_frames(1))
     replies: list[ReplyFields] = []
 
-    def answered() -> bool:
-        """Ask as the dispatcher does: again while the camera is not ready."""
+    def snapshot_taken() -> bool:
+        """Retry like the dispatcher while the camera is not ready."""
         with suppress(NotReadyError):
             replies.append(device.cameras.take_snapshot(command))
         return bool(replies)
 
-    _eventually(answered)
+    _eventually(snapshot_taken)
     assert replies == [{"snapshot_id": "c-1"}]
     device.cameras.stop()
     taken = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
     assert [event.event_data.error for event in taken] == [None]
 
 
-def test_edge_10_a_camera_that_does_not_come_is_not_waited_for_longer_than_that() -> None:
-    """Half a minute after its start, the reply gives the reason why there is no picture."""
+def test_edge_10_a_snapshot_command_waits_at_most_half_a_minute() -> None:
+    """After that, the error gives the reason why there is no picture."""
     clock = ManualClock()
     source = FakeSource([])
     source.state, source.error = "offline", "nothing listens there"
@@ -223,8 +223,8 @@ def test_edge_10_a_camera_that_does_not_come_is_not_waited_for_longer_than_that(
     device.cameras.stop()
 
 
-def test_edge_50_a_pipeline_that_begins_anew_closes_what_the_last_one_left_open() -> None:
-    """After a fault, and at the first start, before any frame is processed."""
+def test_edge_50_a_new_pipeline_closes_open_stays_of_the_last_one() -> None:
+    """This happens after a fault and at the first start, before any frame is processed."""
     closed: list[str] = []
     updates: list[tuple[str, Sequence[str], bool]] = []
     open_stays = OpenStays(update_last_seen=lambda *update: updates.append(update), close=closed.append)

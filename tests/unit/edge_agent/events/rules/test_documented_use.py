@@ -1,4 +1,4 @@
-"""The engine by itself, as docs/design/rules.md shows it."""
+"""The example in docs/design/rules.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parents[5] / "docs" / "design" / "rules.md"
 
 
 def test_the_example_in_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a reader copies works, and says what happens."""
+    """It runs as it is written, and prints a zone entry and a crossing."""
     [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(example, str(PAGE), "exec"), {})
     said = capsys.readouterr().out.splitlines()

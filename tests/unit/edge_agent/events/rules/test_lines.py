@@ -1,4 +1,4 @@
-"""Lines: one crossing is one crossing, whatever the detector's noise and the frame rate."""
+"""Lines: each crossing is reported once, for any frame rate and any noise of the detector."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CLOSED = (*MIDDLE, MIDDLE[0])
 BENT = (Point(0.2, 0.9), Point(0.5, 0.5), Point(0.8, 0.9))
 
 
-def test_a_line_is_crossed_once_and_with_its_direction() -> None:
-    """From left to right is ``right``, looking along the line; the moment lies between two frames."""
+def test_a_crossing_is_reported_once_with_its_direction() -> None:
+    """From left to right, as seen along the line, is ``right``; the crossing time is between two frames."""
     transitions = play(line_rules(), walk(ACROSS))
     assert reported(transitions) == ["line_crossed:right"]
     assert transitions[0].time_s == pytest.approx(1.0)
@@ -33,15 +33,15 @@ def test_a_line_is_crossed_once_and_with_its_direction() -> None:
     assert reported(play(line_rules(), walk([*ACROSS, *ACROSS[::-1]]))) == ["line_crossed:right", "line_crossed:left"]
 
 
-def test_only_the_direction_that_is_asked_for_counts() -> None:
-    """There and back: one of the two."""
+def test_a_line_with_a_direction_reports_only_that_direction() -> None:
+    """Of a crossing there and one back, one is reported."""
     there_and_back = walk([*ACROSS, *ACROSS[::-1]])
     assert reported(play(line_rules(direction="right"), there_and_back)) == ["line_crossed:right"]
     assert reported(play(line_rules(direction="left"), there_and_back)) == ["line_crossed:left"]
 
 
 def test_a_crossing_is_reported_as_soon_as_it_is_certain() -> None:
-    """Well beyond the dead band at once, otherwise after a fifth of a second; not when the track ends."""
+    """It is reported at once beyond the dead band, and after ``settle_s`` within it, before the track ends."""
     assert reported(play(line_rules(), walk([(0.4, 0.5), (0.45, 0.5), (0.56, 0.5)]), end=False)) == [
         "line_crossed:right"
     ]
@@ -52,8 +52,8 @@ def test_a_crossing_is_reported_as_soon_as_it_is_certain() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.002, 0.005, 0.01])
-def test_edge_02_standing_on_a_line_is_no_crossing(noise: float) -> None:
-    """Five minutes on the spot, within two percent of the line, with noise that wanders as detectors' does."""
+def test_edge_02_an_object_that_stands_on_a_line_does_not_cross(noise: float) -> None:
+    """The object stands for five minutes within 2 % of the line, with the correlated noise of a detector."""
     for seed in range(20):
         rng, drift = random.Random(seed), 0.0
         observations = []
@@ -65,8 +65,8 @@ def test_edge_02_standing_on_a_line_is_no_crossing(noise: float) -> None:
         assert play(line_rules(), observations) == [], seed
 
 
-def test_edge_02_half_a_body_does_not_cross() -> None:
-    """A person on the near side of a line, whom the detector sees from the waist up now and then."""
+def test_edge_02_a_partly_detected_person_does_not_cross() -> None:
+    """In some frames the detector finds only the upper half of a person in front of the line."""
     line = (Point(0.0, 0.7), Point(1.0, 0.7))
     for run in (1, 2):
         observations = []
@@ -80,7 +80,7 @@ def test_edge_02_half_a_body_does_not_cross() -> None:
 @pytest.mark.parametrize("phase", [k / 8 for k in range(8)])
 @pytest.mark.parametrize("every", [1, 2])
 def test_edge_04_a_fast_object_crosses_every_line(seconds: float, phase: float, every: int) -> None:
-    """Ten frames a second or five, two lines three percent apart: both, eight passes of eight."""
+    """At 10 and 5 frames per second, all eight passes cross two lines that are 3 % of the width apart."""
     rules = RuleSet(
         lines=[Line("first", UPWARD_LINE), Line("second", (Point(0.53, 1.0), Point(0.53, 0.0)))],
     )
@@ -89,8 +89,8 @@ def test_edge_04_a_fast_object_crosses_every_line(seconds: float, phase: float, 
     assert sorted(each.name for each in play(rules, observations)) == ["first", "second"]
 
 
-def test_the_prolongation_of_a_line_is_not_the_line() -> None:
-    """Who walks around its end has not crossed, and is on the other side from then on."""
+def test_a_line_ends_at_its_end_points() -> None:
+    """An object that walks around the end does not cross, and its side changes."""
     short = (Point(0.5, 1.0), Point(0.5, 0.6))
     around = [*steps((0.3, 0.8), (0.3, 0.4), 5), *steps((0.4, 0.4), (0.7, 0.4), 5), *steps((0.7, 0.5), (0.7, 0.8), 4)]
     assert play(line_rules(short), walk(around)) == []
@@ -99,13 +99,13 @@ def test_the_prolongation_of_a_line_is_not_the_line() -> None:
 
 
 def test_touching_a_line_is_not_crossing_it() -> None:
-    """Up to it and back, or over it by less than the dead band."""
+    """The object comes up to the line, or less than the dead band over it, and turns back."""
     assert play(line_rules(), walk([*steps((0.2, 0.5), (0.5, 0.5), 7), *steps((0.5, 0.5), (0.2, 0.5), 7)])) == []
     assert play(line_rules(), walk([*steps((0.2, 0.5), (0.515, 0.5), 7), *steps((0.5, 0.5), (0.2, 0.5), 7)])) == []
 
 
-def test_a_place_exactly_on_the_line_changes_nothing() -> None:
-    """A pause on the line itself, and a way along it."""
+def test_positions_exactly_on_the_line_do_not_change_the_result() -> None:
+    """The object pauses on the line, or walks along it."""
     assert reported(play(line_rules(), walk([(0.3, 0.5), *[(0.5, 0.5)] * 10, (0.7, 0.5)]))) == ["line_crossed:right"]
     along = [(0.3, 0.9), *steps((0.5, 0.9), (0.5, 0.2), 8), (0.7, 0.2)]
     assert reported(play(line_rules(), walk(along))) == ["line_crossed:right"]
@@ -113,14 +113,14 @@ def test_a_place_exactly_on_the_line_changes_nothing() -> None:
 
 
 def test_a_bent_line_has_two_sides() -> None:
-    """Into the bend from above and out again below; through both arms at once is no crossing."""
+    """A walk into the bend and out below crosses once; a walk through both arms crosses in each direction."""
     assert reported(play(line_rules(BENT), walk(steps((0.5, 0.2), (0.5, 0.9), 15)))) == ["line_crossed:right"]
     sideways = reported(play(line_rules(BENT), walk(steps((0.05, 0.7), (0.95, 0.7), 31), fps=10, height=0.1)))
     assert sideways == ["line_crossed:right", "line_crossed:left"]
 
 
-def test_a_line_near_the_picture_s_edge_is_crossed_by_who_comes_in_there() -> None:
-    """Nearer to the edge than the dead band: the edge itself proves the side, on the way in and on the way out."""
+def test_a_line_near_the_edge_is_crossed_by_objects_that_enter_or_leave_there() -> None:
+    """The line is closer to the edge than the dead band; reaching the edge is sufficient to change sides."""
     door = (Point(0.02, 1.0), Point(0.02, 0.0))
 
     def cut(time_s: float, x: float) -> Observation:
@@ -132,8 +132,8 @@ def test_a_line_near_the_picture_s_edge_is_crossed_by_who_comes_in_there() -> No
     assert reported(play(line_rules(door), outward)) == ["line_crossed:left"]
 
 
-def test_a_line_may_be_for_some_classes_and_times_only() -> None:
-    """A dog, or a person at noon, crosses unseen; who crossed before the time is not reported when it begins."""
+def test_a_line_can_be_limited_to_classes_and_a_schedule() -> None:
+    """Other classes and times do not count, and a crossing just before the schedule starts is not reported later."""
     night = Schedule((Window(time(20, 0), time(6, 0)),))
     rules = line_rules(classes=frozenset({"person"}), schedule=night)
     dusk = datetime(2026, 11, 20, 20, 30, tzinfo=UTC)
@@ -147,12 +147,12 @@ def test_a_line_may_be_for_some_classes_and_times_only() -> None:
 
 JITTER = st.floats(-0.95, 0.95)
 BAND = 0.02
-"""Of the walkers here: a tenth of their height, in picture heights."""
+"""Dead band of the walking objects in this file: a tenth of their height, as a fraction of the picture's height."""
 
 
 @st.composite
 def _jittery_walk(draw: st.DrawFn) -> list[Observation]:
-    """Return somebody who crosses the middle within a few seconds, at any rate, with any jitter below the band."""
+    """Return a walk across the middle in 1 to 8 s, with any frame rate and with jitter below the dead band."""
     fps = draw(st.sampled_from([2.0, 3.0, 5.0, 10.0, 15.0, 30.0]))
     seconds = draw(st.floats(1.0, 8.0))
     count = max(round(fps * seconds), 3)
@@ -175,14 +175,14 @@ def _reversed(observations: list[Observation]) -> list[Observation]:
 
 
 @given(_jittery_walk())
-def test_one_crossing_counts_once_under_any_jitter_below_the_band(observations: list[Observation]) -> None:
-    """From two to thirty frames a second."""
+def test_jitter_below_the_dead_band_does_not_change_the_count(observations: list[Observation]) -> None:
+    """This holds from 2 to 30 frames per second."""
     assert reported(play(line_rules(), observations)) == ["line_crossed:right"]
 
 
 @given(_jittery_walk(), st.integers(0, 1))
-def test_dropping_half_of_the_frames_changes_no_count(observations: list[Observation], first: int) -> None:
-    """Whichever half."""
+def test_dropping_every_second_frame_does_not_change_the_count(observations: list[Observation], first: int) -> None:
+    """Either the odd or the even frames are dropped."""
     kept = observations[first::2]
     if len(kept) > 1 and kept[0].box.anchor("bottom").x < 0.48 and kept[-1].box.anchor("bottom").x > 0.52:
         assert reported(play(line_rules(), kept)) == ["line_crossed:right"]
@@ -194,10 +194,8 @@ LINES = [UPWARD_LINE, BENT, (Point(0.1, 0.4), Point(0.9, 0.8)), (Point(0.5, 0.9)
 
 @settings(max_examples=200)
 @given(ANY_WALK, st.sampled_from(LINES))
-def test_the_reversed_way_gives_the_mirrored_count(
-    places: list[tuple[float, float]], points: tuple[Point, ...]
-) -> None:
-    """What was a crossing to the right is one to the left when time runs backwards."""
+def test_a_reversed_walk_swaps_the_directions(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
+    """A crossing to the right becomes one to the left when time is reversed."""
     there = walk(places)
     forwards = reported(play(line_rules(points, settle_s=0.0), there))
     backwards = reported(play(line_rules(points, settle_s=0.0), _reversed(there)))
@@ -207,8 +205,8 @@ def test_the_reversed_way_gives_the_mirrored_count(
 
 @settings(max_examples=200)
 @given(ANY_WALK, st.sampled_from(LINES))
-def test_a_mirrored_picture_swaps_left_and_right(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
-    """The line is mirrored with the picture, its points in the same order."""
+def test_a_mirrored_picture_swaps_the_directions(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
+    """The line is mirrored too, with its points in the same order."""
     there = walk(places)
     mirrored_line = [Point(1 - point.x, point.y) for point in points]
     swap = {"line_crossed:right": "line_crossed:left", "line_crossed:left": "line_crossed:right"}
@@ -218,15 +216,15 @@ def test_a_mirrored_picture_swaps_left_and_right(places: list[tuple[float, float
 
 @settings(max_examples=200)
 @given(ANY_WALK, st.sampled_from(LINES))
-def test_crossings_alternate(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
-    """Across a line through the whole picture, nobody crosses twice to the same side."""
+def test_directions_of_one_object_alternate(places: list[tuple[float, float]], points: tuple[Point, ...]) -> None:
+    """An object cannot cross a line through the whole picture twice in the same direction."""
     whole = UPWARD_LINE
     transitions = reported(play(line_rules(whole), walk(places)))
     assert all(first != second for first, second in pairwise(transitions))
 
 
-def test_a_view_that_moves_is_no_step() -> None:
-    """A camera pans: who stood left of the line is now right of it, and has not crossed; later crossings count."""
+def test_a_camera_pan_is_not_a_crossing() -> None:
+    """After a pan, an object is on the other side of the line without a crossing; later crossings count."""
     rules = line_rules()
     play(rules, walk([(0.3, 0.5)] * 10), end=False)
     rules.interrupt()
@@ -238,8 +236,8 @@ def test_a_view_that_moves_is_no_step() -> None:
 
 @pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 25.0])
 @pytest.mark.parametrize("hidden_s", [0.2, 0.5, 1.5, 10.0])
-def test_edge_02_legs_hidden_for_a_while_are_no_crossing(fps: float, hidden_s: float) -> None:
-    """The lower end of the box jumps over the line and back; also where the track begins or ends so."""
+def test_edge_02_a_person_whose_legs_are_hidden_does_not_cross(fps: float, hidden_s: float) -> None:
+    """The lower edge of the box jumps over the line and back, also at the start and the end of the track."""
     whole = [foot_box(0.5, 0.7, height=0.5)] * round(5 * fps)
     upper_half = [Box(0.45, 0.2, 0.55, 0.42)] * max(round(hidden_s * fps), 1)
     for boxes in (whole + upper_half + whole, whole + upper_half, upper_half + whole):
@@ -249,8 +247,8 @@ def test_edge_02_legs_hidden_for_a_while_are_no_crossing(fps: float, hidden_s: f
 
 @pytest.mark.parametrize("fps", [2.0, 5.0, 10.0])
 @pytest.mark.parametrize("growth", [1.2, 1.4])
-def test_edge_04_an_object_that_grows_as_it_comes_near_crosses(fps: float, growth: float) -> None:
-    """Its upper end moves too, up or down, so the step is its own."""
+def test_edge_04_an_approaching_object_that_grows_crosses(fps: float, growth: float) -> None:
+    """The upper edge of its box also moves, so the movement is not an effect of occlusion."""
     count = round(2 * fps) + 1
     boxes = [foot_box(0.5, 0.3 + 0.5 * k / (count - 1), height=0.1 * growth ** (4 * k / count)) for k in range(count)]
     observations = [Observation(number / fps, box, "car", 1.0) for number, box in enumerate(boxes)]
@@ -260,8 +258,8 @@ def test_edge_04_an_object_that_grows_as_it_comes_near_crosses(fps: float, growt
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_edge_02_an_object_that_the_edge_beside_a_line_cuts_off_does_not_cross(mirrored: bool) -> None:
-    """Who walks out of the picture along a line: what is left of the box has its lower edge beyond the line."""
+def test_edge_02_an_object_truncated_by_a_side_edge_does_not_cross(mirrored: bool) -> None:
+    """A person leaves along a line; the lower edge of the truncated box is beyond the line."""
     boxes = [Box(0.70 + 0.02 * step, 0.3, min(0.85 + 0.02 * step, 1.0), 0.93) for step in range(8)]
     boxes += [Box(0.86 + 0.02 * step, 0.3, 1.0, 0.83) for step in range(4)]
     if mirrored:
@@ -271,8 +269,8 @@ def test_edge_02_an_object_that_the_edge_beside_a_line_cuts_off_does_not_cross(m
     assert play(line_rules(line), observations) == []
 
 
-def test_edge_04_an_object_cut_by_the_lower_edge_crosses() -> None:
-    """Its box gets lower with each step, which is its own step nevertheless."""
+def test_edge_04_an_object_truncated_by_the_lower_edge_crosses() -> None:
+    """Its box becomes smaller while it moves, and the movement still counts."""
     boxes = [Box(0.4, 0.38, 0.6, 0.68), Box(0.4, 0.78, 0.6, 1.0)]
     observations = [Observation(number / 2, box, "car", 1.0) for number, box in enumerate(boxes)]
     low = (Point(0.0, 0.8), Point(1.0, 0.8))
@@ -280,8 +278,8 @@ def test_edge_04_an_object_cut_by_the_lower_edge_crosses() -> None:
 
 
 @pytest.mark.parametrize("count", [5, 9, 33])
-def test_edge_04_a_closed_line_is_crossed_from_everywhere(count: int) -> None:
-    """A line that ends where it began has an inside, which is reached from any direction, fast or slow."""
+def test_edge_04_a_closed_line_is_crossed_from_any_direction(count: int) -> None:
+    """A line that ends at its first point has an inside; slow and fast objects cross it in both directions."""
     for degrees in range(0, 360, 15):
         away = (0.5 + 0.45 * cos(radians(degrees)), 0.5 + 0.45 * sin(radians(degrees)))
         inward = steps(away, (0.5, 0.5), count)
@@ -290,20 +288,20 @@ def test_edge_04_a_closed_line_is_crossed_from_everywhere(count: int) -> None:
 
 
 HOOK = (Point(0.3, 0.9), Point(0.3, 0.3), Point(0.6, 0.3), Point(0.6, 0.6), Point(0.45, 0.6))
-"""Its last segment, prolonged, would run through the first one."""
+"""The extension of its last segment intersects its first segment."""
 
 
 @pytest.mark.parametrize("y", [0.4, 0.5, 0.59, 0.61, 0.7, 0.8])
 @pytest.mark.parametrize("count", [5, 9, 33])
-def test_edge_04_a_line_that_hooks_back_is_crossed_on_every_segment(y: float, count: int) -> None:
-    """Where the prolongation of one segment crosses another, there and back count as elsewhere."""
+def test_edge_04_a_hook_shaped_line_is_crossed_on_every_segment(y: float, count: int) -> None:
+    """Crossings count also where the extension of one segment intersects another segment."""
     there = steps((0.1, y), (0.42, y), count)
     assert reported(play(line_rules(HOOK), walk(there, height=0.05))) == ["line_crossed:right"]
     assert reported(play(line_rules(HOOK), walk(there[::-1], height=0.05))) == ["line_crossed:left"]
 
 
 def test_edge_04_a_jump_through_two_segments_counts_both() -> None:
-    """In and out again, each at its time; not where the inside is hardly wider than the band."""
+    """A jump in and out gives two crossings with their times, unless the inside is hardly wider than the dead band."""
     jump = [seen(0.0, 0.1, 0.5), seen(0.5, 0.9, 0.5)]
     transitions = play(line_rules(CLOSED), jump)
     assert reported(transitions) == ["line_crossed:right", "line_crossed:left"]
@@ -317,8 +315,8 @@ def test_edge_04_a_jump_through_two_segments_counts_both() -> None:
 
 
 @pytest.mark.parametrize("fps", [2.0, 5.0, 10.0, 30.0])
-def test_a_longer_settling_time_ignores_who_comes_back_sooner(fps: float) -> None:
-    """However far over the line; who stays for as long has crossed, and so has who leaves the picture there."""
+def test_an_object_that_returns_within_the_settling_time_does_not_cross(fps: float) -> None:
+    """The distance does not matter; an object that stays longer, or whose track ends there, has crossed."""
     near, far = (0.2, 0.5), (0.8, 0.5)
     patient = line_rules(settle_s=2.0)
     back_soon = [near] * 10 + [far] * round(fps) + [near] * round(5 * fps)
@@ -328,24 +326,24 @@ def test_a_longer_settling_time_ignores_who_comes_back_sooner(fps: float) -> Non
     assert reported(play(patient, walk([near, far], fps=fps), track_id=2)) == ["line_crossed:right"]
 
 
-def test_who_crosses_and_walks_back_around_the_end_has_crossed_once() -> None:
-    """Whether or not there was time to settle beyond the line: the way back was not through it."""
+def test_an_object_that_returns_around_the_end_has_crossed_once() -> None:
+    """The way back does not cross the line, whether or not the first crossing had time to settle."""
     short = (Point(0.5, 1.0), Point(0.5, 0.6))
     for count in (4, 30):
         loop = [*steps((0.3, 0.8), (0.65, 0.8), count), *steps((0.65, 0.45), (0.3, 0.45), count), (0.3, 0.7)]
         assert reported(play(line_rules(short), walk(loop, height=0.1))) == ["line_crossed:right"]
 
 
-def test_crossing_twice_to_one_side_before_settling_is_one_crossing() -> None:
-    """Through the line, around its end and through it again, sooner than the line settles: not none, not two."""
+def test_two_crossings_in_one_direction_before_settling_count_once() -> None:
+    """The object crosses, walks around the end and crosses again within the settling time."""
     short = (Point(0.5, 1.0), Point(0.5, 0.6))
     loop = [(0.3, 0.8), (0.65, 0.8), (0.65, 0.45), (0.3, 0.45), (0.3, 0.8), (0.65, 0.8)]
     assert reported(play(line_rules(short, settle_s=3.0), walk(loop, height=0.1))) == ["line_crossed:right"]
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-13, -1e-13, 5e-10])
-def test_a_place_on_the_line_but_for_rounding_is_no_side(noise: float) -> None:
-    """Without any band: up to the line and back is no crossing, up to it and over is one."""
+def test_rounding_errors_do_not_decide_the_side(noise: float) -> None:
+    """Without a dead band, a walk up to the line and back is no crossing, and a walk over it is one."""
     rules = line_rules(band_ratio=0.0, settle_s=0.0)
     for start in (0.3, 0.7):
         assert play(rules, walk([(start, 0.5), (0.5 + noise, 0.5), (start, 0.5)])) == []

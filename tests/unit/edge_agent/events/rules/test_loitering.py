@@ -1,4 +1,4 @@
-"""Loitering: once a stay, whatever the detector misses."""
+"""Loitering is reported once per stay, also if the detector misses the object."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _reports(times: list[tuple[float, bool]], **fields: float) -> list[float]:
 
 
 def test_a_stay_is_reported_once_and_on_time() -> None:
-    """Ten seconds inside, and no word more in a minute."""
+    """A minute inside gives one report, after 10 s."""
     assert _reports([(k / 10, True) for k in range(600)]) == [10.0]
 
 
-def test_it_is_reported_again_where_that_is_asked_for() -> None:
-    """Every fifteen seconds from then on."""
+def test_a_stay_is_reported_again_after_again_after_s() -> None:
+    """The reports repeat every 15 s."""
     assert _reports([(k / 10, True) for k in range(600)], again_after_s=15.0) == [10.0, 25.0, 40.0, 55.0]
 
 
 def test_short_absences_do_not_end_a_stay() -> None:
-    """Up to the grace; a longer one begins a new stay."""
+    """An absence up to the grace period is ignored; a longer one starts a new stay."""
     short = [(k / 10, not 50 <= k < 70) for k in range(300)]
     assert _reports(short) == [10.0]
     long = [(k / 10, not 50 <= k < 75) for k in range(300)]
@@ -41,20 +41,20 @@ def test_short_absences_do_not_end_a_stay() -> None:
     assert _reports(twice) == [10.0, 28.0]
 
 
-def test_absence_when_it_would_be_due_puts_it_off() -> None:
-    """Reported once the object is inside again."""
+def test_a_report_is_deferred_while_the_object_is_absent() -> None:
+    """It is emitted when the object is inside again."""
     assert _reports([(k / 10, not 95 <= k < 110) for k in range(300)]) == [11.0]
 
 
 def test_a_gap_in_the_detections_counts_as_presence() -> None:
-    """Not seen for eight seconds, inside before and after: one stay, and its time runs on."""
+    """The object is inside before and after eight seconds without detections: the stay continues."""
     assert _reports([(0.0, True), (1.0, True), (9.0, True), (10.0, True), (11.0, True)]) == [10.0]
     assert _reports([(0.0, True), (9.0, False), (9.5, True), (10.5, True)]) == [10.5]
 
 
 @pytest.mark.parametrize("fps", [1.0, 2.0, 10.0, 30.0])
-def test_edge_03_a_bad_moment_does_not_start_the_count_again(fps: float) -> None:
-    """A minute on the edge of a zone with a detector that misses a third and jumps: exactly one report."""
+def test_edge_03_missed_and_displaced_detections_do_not_restart_the_time(fps: float) -> None:
+    """In a minute at the edge of a zone, a third of the detections is missing and some are displaced: one report."""
     for seed in range(20):
         rng = random.Random(seed)
         observations = []
@@ -72,7 +72,7 @@ def test_edge_03_a_bad_moment_does_not_start_the_count_again(fps: float) -> None
 
 
 def test_edge_01_a_stay_at_the_picture_s_edge_is_reported_once() -> None:
-    """A person whose feet are cut off by the lower edge, in a zone that reaches it."""
+    """The lower edge of the picture truncates a person, and the zone extends to that edge."""
     polygon = (Point(0, 0.5), Point(1, 0.5), Point(1, 1), Point(0, 1))
     transitions = play(zone_rules(polygon, loitering=Loitering(after_s=5.0)), walk([(0.5, 1.0)] * 600), end=False)
     assert [each.rule for each in transitions] == ["zone_entered", "loitering"]
@@ -81,8 +81,8 @@ def test_edge_01_a_stay_at_the_picture_s_edge_is_reported_once() -> None:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=200), st.floats(0.5, 5.0), st.sampled_from([1.0, 5.0, 10.0]))
-def test_reports_are_never_nearer_than_a_stay_is_long(presence: list[bool], after_s: float, fps: float) -> None:
-    """Between two reports lie an end of a stay and a whole new one."""
+def test_reports_are_at_least_after_s_apart(presence: list[bool], after_s: float, fps: float) -> None:
+    """A second report needs the end of the first stay and a complete new one."""
     times = [(k / fps, inside) for k, inside in enumerate(presence)]
     reports = _reports(times, after_s=after_s)
     assert all(second - first >= after_s - 1e-6 for first, second in pairwise(reports))

@@ -25,26 +25,26 @@ def _levels(counts: list[int], **fields: float) -> list[tuple[str | None, float,
     ]
 
 
-def test_too_many_are_reported_once_they_last() -> None:
-    """More than two for two seconds; a shorter crowd is none."""
+def test_occupancy_above_the_limit_is_reported_after_the_debounce() -> None:
+    """More than two objects for two seconds are reported; a shorter excess is not."""
     assert _levels([0, 3, 3, 2, 2], over=2) == []
     assert _levels([0, 3, 3, 3, 4, 5], over=2) == [("over", 3.0, 3)]
 
 
-def test_too_few_are_reported_too() -> None:
-    """Nobody at the counter, from the very beginning."""
+def test_occupancy_below_the_limit_is_reported() -> None:
+    """An empty zone is reported, also if it is empty from the start."""
     assert _levels([0, 0, 0, 1, 1, 1, 1], under=1) == [("under", 2.0, 0)]
 
 
-def test_the_same_is_not_reported_again_before_the_cooldown_ends() -> None:
-    """Over, back, over: reported when the ten seconds are over, and only while it lasts."""
+def test_a_repeated_level_is_reported_only_after_the_cooldown() -> None:
+    """After 10 s the level is reported if it still applies."""
     crowd = [3, 3, 3, 0, 0, 0, 3, 3, 3]
     assert _levels([*crowd, *[3] * 10], over=2) == [("over", 2.0, 3), ("over", 12.0, 3)]
     assert _levels([*crowd, *[0] * 10], over=2) == [("over", 2.0, 3)]
 
 
-def test_edge_03_a_schedule_starts_the_level_afresh() -> None:
-    """Too many last evening, and again this morning: reported twice, after the full time each."""
+def test_edge_03_each_scheduled_period_starts_without_state() -> None:
+    """An excess in the evening and one the next morning are both reported, each after the full debounce."""
     window = Schedule((Window(time(8), time(18)),))
     rules = zone_rules(occupancy=Occupancy(over=0, debounce_s=2.0, cooldown_s=10.0), schedule=window)
     evening, morning = datetime(2026, 11, 20, 17, 59, tzinfo=UTC), datetime(2026, 11, 21, 8, tzinfo=UTC)
@@ -55,8 +55,8 @@ def test_edge_03_a_schedule_starts_the_level_afresh() -> None:
     assert reports == [(evening, 3.0), (morning, 50_462.0)]
 
 
-def test_who_is_not_confirmed_does_not_count() -> None:
-    """Two stand in the zone, one of them is believed in."""
+def test_only_announced_objects_count() -> None:
+    """Two objects are in the zone, and one of them is announced."""
     rules = zone_rules(occupancy=Occupancy(over=0, debounce_s=0.0))
     for track_id in (1, 2):
         play(rules, walk([(0.5, 0.5)] * 5), track_id=track_id, end=False)
@@ -67,7 +67,7 @@ def test_who_is_not_confirmed_does_not_count() -> None:
 
 
 def test_crossings_are_counted_by_line_class_and_direction() -> None:
-    """Each combination has a count of its own."""
+    """Each combination has its own count."""
     counters = CrossingCounters()
     at = datetime(2026, 11, 20, 12, tzinfo=UTC)
     assert [counters.add(RIGHT, at), counters.add(RIGHT, at)] == [1, 2]
@@ -76,14 +76,14 @@ def test_crossings_are_counted_by_line_class_and_direction() -> None:
     assert sum(counters.counts(at).values()) == 4
 
 
-def test_counts_start_again_at_local_times() -> None:
-    """Midnight and six in the evening of the site, not of UTC."""
+def test_counts_are_reset_at_local_times() -> None:
+    """They are reset at midnight and 18:00 in the site's time zone, not in UTC."""
     counters = CrossingCounters(reset_at=(time(0, 0), time(18, 0)), timezone=BUCHAREST)
     before, after = datetime(2026, 11, 20, 15, 59, tzinfo=UTC), datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
     assert [counters.add(RIGHT, before), counters.add(RIGHT, before), counters.add(RIGHT, after)] == [1, 2, 1]
     assert counters.counts(datetime(2026, 11, 20, 21, 59, tzinfo=UTC)) == {RIGHT: 1}
     assert counters.counts(datetime(2026, 11, 20, 22, 0, tzinfo=UTC)) == {}
-    assert counters.add(RIGHT, before) == 1  # a clock set back starts no old period
+    assert counters.add(RIGHT, before) == 1  # a clock that is set back does not reopen an earlier period
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_counts_start_again_at_local_times() -> None:
     [
         ((2026, 3, 29), time(0, 0), "2026-03-28T22:00"),
         ((2026, 3, 30), time(0, 0), "2026-03-29T21:00"),
-        ((2026, 3, 29), time(3, 30), "2026-03-29T01:30"),  # the clock goes from 03:00 to 04:00
-        ((2026, 10, 25), time(3, 30), "2026-10-25T00:30"),  # 03:30 comes twice: the first
+        ((2026, 3, 29), time(3, 30), "2026-03-29T01:30"),  # 03:30 does not exist: the clock moves from 03:00 to 04:00
+        ((2026, 10, 25), time(3, 30), "2026-10-25T00:30"),  # 03:30 occurs twice: the first one counts
         ((2026, 10, 26), time(0, 0), "2026-10-25T22:00"),
     ],
 )
-def test_resets_follow_summer_time(day: tuple[int, int, int], reset: time, utc: str) -> None:
-    """Once a day, on days of 23 and of 25 hours too."""
+def test_resets_follow_daylight_saving_time(day: tuple[int, int, int], reset: time, utc: str) -> None:
+    """Counts are reset once a day, also on days of 23 and 25 hours."""
     moment = datetime.fromisoformat(utc).replace(tzinfo=UTC)
     noon = datetime(*day, 12, tzinfo=BUCHAREST).astimezone(UTC)
     assert latest_occurrence((reset,), noon, BUCHAREST) == moment
@@ -106,16 +106,16 @@ def test_resets_follow_summer_time(day: tuple[int, int, int], reset: time, utc: 
     assert [counters.add(RIGHT, hour) for hour in hours].count(1) == 2
 
 
-def test_a_window_may_go_past_midnight() -> None:
-    """Friday night ends on Saturday morning; Sunday night is another matter."""
+def test_a_window_can_extend_past_midnight() -> None:
+    """Friday's window ends on Saturday morning, and Sunday evening is outside it."""
     schedule = Schedule((Window(time(22, 0), time(6, 0), frozenset({4})),), BUCHAREST)
     friday = datetime(2026, 11, 20, tzinfo=BUCHAREST)
     active = {hour: schedule.active(friday + timedelta(hours=hour)) for hour in (5, 21, 22, 23, 24, 29, 30, 46)}
     assert active == {5: False, 21: False, 22: True, 23: True, 24: True, 29: True, 30: False, 46: False}
 
 
-def test_a_window_of_equal_ends_is_a_whole_day() -> None:
-    """From noon on Monday to noon on Tuesday."""
+def test_a_window_with_equal_times_lasts_24_hours() -> None:
+    """It lasts from noon on Monday to noon on Tuesday."""
     schedule = Schedule((Window(time(12, 0), time(12, 0), frozenset({0})),))
     monday = datetime(2026, 11, 23, tzinfo=UTC)
     assert [schedule.active(monday + timedelta(hours=hour)) for hour in (11, 12, 23, 35, 36)] == [
@@ -129,8 +129,8 @@ def test_a_window_of_equal_ends_is_a_whole_day() -> None:
 
 
 @given(st.integers(0, 365 * 24 * 60), st.times(), st.times())
-def test_a_window_and_its_complement_share_out_the_week(minute: int, begin: time, end: time) -> None:
-    """At every moment exactly one of the two holds, through both changes of the clock."""
+def test_a_window_and_its_complement_cover_the_week(minute: int, begin: time, end: time) -> None:
+    """At every moment exactly one of the two is active, also when the clock changes."""
     if begin == end:
         return
     at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)

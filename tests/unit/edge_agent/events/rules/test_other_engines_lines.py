@@ -1,6 +1,6 @@
-"""Geometries and positions from other projects' tests of line counters, with the counts that they expect.
+"""Line counters of other projects: geometries and positions from their tests, with the counts that they expect.
 
-Facts only, each with the project that it is from. Where an outcome differs on purpose, docs/design/rules.md says why.
+Each test names the project that its data is from. docs/design/rules.md gives the reasons for intended differences.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.support.edge.other_engines import PLAIN_LINE, Adapter, Frame, Picture
 WIDE = Picture(100, 100, left=-50, top=-50)
 FINE = Picture(1000, 1000, left=-500, top=-500)
 UP, DOWN = ((0, 0), (10, 0)), ((10, 0), (0, 0))
-"""A level line from left to right: its left is above. And the other way round."""
+"""A horizontal line from left to right, so that its left side is above, and its reverse."""
 Shape = tuple[tuple[float, float], tuple[float, float]]
 
 BELOW: Pixels = (4, 4, 6, 6)
@@ -23,7 +23,7 @@ LEFTWARD: Pixels = (-6, 4, -4, 6)
 
 
 def _crossings(adapter: Adapter, sequence: list[Frame]) -> str:
-    """Return one letter a frame for a single track: l, r, - for no crossing, 2 for more than one."""
+    """Return one letter per frame for a single track: l, r, - for no crossing, 2 for more than one."""
     found = [[each.direction or "?" for each in happened] for happened in adapter.frames(sequence)]
     return "".join("-" if not directions else directions[0][0] if len(directions) == 1 else "2" for directions in found)
 
@@ -49,7 +49,7 @@ ANCHOR = pytest.mark.parametrize("anchor", ["bottom", "center"])
         (DOWN, [BELOW, ABOVE] * 2, "-rlr"),
         (UP, [(20, 4, 24, 6), (20, -6, 24, -4)] * 2, "----"),  # beside its right end
         (UP, [(-24, 4, -20, 6), (-24, -6, -20, -4)] * 2, "----"),  # beside its left end
-        (UP, [(4, 1e32, 6, 1e32 + 2), (4, -1e32, 6, -1e32 + 2)] * 2, "-lrl"),  # from very far
+        (UP, [(4, 1e32, 6, 1e32 + 2), (4, -1e32, 6, -1e32 + 2)] * 2, "-lrl"),  # from very far away
         (UP, [(-4, 4, -2, 6), (16, 4, 18, 6)] * 2, "----"),  # along it, below
         (UP, [(-4, -6, -2, -4), (16, -6, 18, -4)] * 2, "----"),  # along it, above
         (UP, [BELOW, (9, 4, 11, 6)] * 2, "----"),
@@ -64,7 +64,7 @@ def test_supervision_default_cases(
     boxes: list[Pixels],
     expected: str,
 ) -> None:
-    """roboflow/supervision, LineZone with its default anchors: its ``in`` is our left, its ``out`` our right."""
+    """roboflow/supervision, LineZone with default anchors: its ``in`` is our left, and its ``out`` is our right."""
     adapter = Adapter(picture, lines=[picture.line(*line, anchor=anchor, **fields)], step_s=step_s)
     assert _crossings(adapter, _one(boxes)) == expected
     assert adapter.end() == []
@@ -72,7 +72,7 @@ def test_supervision_default_cases(
 
 @STEP
 def test_supervision_oblique_line(step_s: float) -> None:
-    """A line at 45 degrees; by the centre, which is clear of the band on both sides."""
+    """A line at 45 degrees and the centre anchor, which is outside the dead band on both sides."""
     for fields in ({}, PLAIN_LINE):
         line = WIDE.line((5, 0), (0, 5), anchor="center", **fields)
         adapter = Adapter(WIDE, lines=[line], step_s=step_s)
@@ -89,10 +89,10 @@ def test_supervision_oblique_line(step_s: float) -> None:
         ([(11, 21, 13, 23), (4, -5, 6, -3)], "-l"),
     ],
 )
-def test_supervision_steps_from_or_to_a_place_beside_the_line(
+def test_supervision_steps_from_or_to_a_position_beside_the_line(
     picture: Picture, fields: dict[str, Any], anchor: Any, boxes: list[Pixels], expected: str
 ) -> None:
-    """Differs: supervision marks them as not supported and counts none; here the way between decides."""
+    """Differs: supervision does not support these steps; our rules test the segment between positions."""
     adapter = Adapter(picture, lines=[picture.line(*UP, anchor=anchor, **fields)])
     assert _crossings(adapter, _one(boxes)) == expected
 
@@ -107,8 +107,10 @@ def _left_edge(box: Pixels) -> Pixels:
 
 @HYSTERESIS
 @ANCHOR
-def test_supervision_grazing_an_end_with_chosen_anchors(picture: Picture, fields: dict[str, Any], anchor: Any) -> None:
-    """The edge of the box within the line's ends counts, the one beside them not, the middle on the very end does."""
+def test_supervision_boxes_at_an_end_of_the_line_with_selected_anchors(
+    picture: Picture, fields: dict[str, Any], anchor: Any
+) -> None:
+    """The box edge within the line and the centre at its end count; the box edge beside the line does not."""
     for left, inner, outer in ((-2.0, _right_edge, _left_edge), (8.0, _left_edge, _right_edge)):
         boxes: list[Pixels] = [(left, 4, left + 4, 6), (left, -6, left + 4, -4)] * 2
         for edge, expected in ((inner, "-lrl"), (outer, "----"), (lambda box: box, "-lrl")):
@@ -119,7 +121,7 @@ def test_supervision_grazing_an_end_with_chosen_anchors(picture: Picture, fields
 @HYSTERESIS
 @STEP
 def test_supervision_several_tracks(picture: Picture, fields: dict[str, Any], step_s: float) -> None:
-    """One stays and one crosses; both cross in the same frame; one is not seen any more."""
+    """One stays while another crosses, two cross in the same frame, and one is no longer detected."""
     adapter = Adapter(picture, lines=[picture.line(*UP, **fields)], step_s=step_s)
     stays = [{0: BELOW, 1: BELOW}, {0: BELOW, 1: ABOVE}] * 2
     directions = [[(each.track_id, each.direction) for each in one] for one in adapter.frames(stays)]
@@ -145,7 +147,7 @@ def _top_left(y: float) -> Pixels:
     ],
 )
 def test_supervision_minimum_crossing_threshold(sides: str, frames: int, expected: str, step_s: float) -> None:
-    """So many frames on the new side are ``settle_s`` of one frame less; jumping to and fro does not count sooner."""
+    """A threshold of n frames is a ``settle_s`` of n - 1 frames; a position that alternates does not count earlier."""
     settle_s = (frames - 1) * step_s + (0.2 if frames > 1 else 0.0)
     line = WIDE.line(*UP, band_ratio=0.1, settle_s=settle_s)
     adapter = Adapter(WIDE, lines=[line], step_s=step_s)
@@ -154,15 +156,15 @@ def test_supervision_minimum_crossing_threshold(sides: str, frames: int, expecte
 
 
 def test_supervision_a_track_that_ends_right_after_crossing() -> None:
-    """Differs with a threshold of two frames: the last side seen needs no time here, so it counts at the end."""
+    """Differs for a threshold of two frames: our rules count a crossing when the track ends beyond the line."""
     adapter = Adapter(WIDE, lines=[WIDE.line(*UP, settle_s=1.2)])
     assert _crossings(adapter, _one([BELOW, BELOW, ABOVE])) == "---"
     assert [each.direction for each in adapter.end()] == ["left"]
 
 
 @HYSTERESIS
-def test_supervision_class_that_flickers(picture: Picture, fields: dict[str, Any]) -> None:
-    """The class of the frame in which it crosses counts; the change of class neither adds nor hides a crossing."""
+def test_supervision_class_that_changes(picture: Picture, fields: dict[str, Any]) -> None:
+    """The class in the crossing frame counts; a change of class neither adds nor removes a crossing."""
     adapter = Adapter(picture, lines=[picture.line(*UP, **fields)])
     happened = [
         adapter.frame({0: box}, classes={0: name})
@@ -176,7 +178,7 @@ def test_supervision_class_that_flickers(picture: Picture, fields: dict[str, Any
 
 @pytest.mark.parametrize("fields", [{}, PLAIN_LINE])
 def test_inference_line_counter(fields: dict[str, Any]) -> None:
-    """roboflow/inference, line counter block: one in each direction, a third far away, a fourth seen once."""
+    """roboflow/inference, line counter block: one crossing per direction, a distant object, and one with one frame."""
     picture = Picture(168, 192)
 
     def top_left(x: float, y: float) -> Pixels:
@@ -204,7 +206,7 @@ def _foot(x: float, y: float, *, half: float = 20, height: float = 50) -> Pixels
         (VERTICAL, [(400, 200), (200, 200)], "-r"),  # exit
         (VERTICAL, [(100, 200), (200, 200)], "--"),  # the same side
         (VERTICAL, [(200, 100), (200, 400)], "--"),  # along it
-        (VERTICAL, [(200, 700), (400, 700)], "--"),  # beyond its end
+        (VERTICAL, [(200, 700), (400, 700)], "--"),  # beyond its end point
         (VERTICAL, [(200, 200), (350, 200), (350, 200), (350, 200)], "-l--"),  # stays after crossing
         (VERTICAL, [(200, 200), (400, 200), (200, 200)], "-lr"),  # there and back
         (((0.0, 300.0), (500.0, 300.0)), [(250, 400), (250, 200)], "-l"),
@@ -216,11 +218,11 @@ def _foot(x: float, y: float, *, half: float = 20, height: float = 50) -> Pixels
             ((0.0, 240.0), (640.0, 240.0)),
             [(100, 100 + 10 * k) for k in range(20)],
             "-" * 15 + "r----",
-        ),  # a car, downwards
+        ),  # a car that drives down the picture
     ],
 )
 def test_smaller_counters(line: Shape, feet: list[tuple[float, float]], expected: str, step_s: float) -> None:
-    """visionqueue, zonefence, traffic-monitor and others: single crossings at any rate, in a picture of 640 x 800."""
+    """visionqueue, zonefence, traffic-monitor and others: single crossings at any frame rate in 640 x 800 pixels."""
     picture = Picture(640, 800)
     adapter = Adapter(picture, lines=[picture.line(*line)], step_s=step_s)
     found = _crossings(adapter, _one([_foot(*foot) for foot in feet]))
@@ -237,11 +239,11 @@ def test_smaller_counters(line: Shape, feet: list[tuple[float, float]], expected
         ([(575, 425)], ["right"]),
         ([(425, 500, 545)], ["left"]),  # a pause on the line itself
         ([(425, 575), (445, 585), (605, 445)], ["left", "left", "right"]),
-        ([(425, 575, 425, 575)], ["left", "right", "left"]),  # differs: others count a track once for each direction
+        ([(425, 575, 425, 575)], ["left", "right", "left"]),  # differs: others count a track once per direction
     ],
 )
 def test_counters_with_hysteresis_in_pixels(ways: list[tuple[float, ...]], expected: list[str]) -> None:
-    """A line at x = 500 with a band of some pixels: several tracks one after another, and one that goes to and fro."""
+    """A line at x = 500 with a dead band: tracks that cross one after another, and one that goes back and forth."""
     picture = Picture(1000, 600)
     adapter = Adapter(picture, lines=[picture.line((500, 0), (500, 600))], step_s=0.1)
     found = [
@@ -253,8 +255,8 @@ def test_counters_with_hysteresis_in_pixels(ways: list[tuple[float, ...]], expec
     assert found == expected
 
 
-def test_a_crossing_to_and_fro_within_the_cooldown_of_others() -> None:
-    """Differs: a detector with a cooldown of ten frames hides the way back; here hysteresis decides, and both count."""
+def test_a_crossing_there_and_back_within_the_cooldown_of_others() -> None:
+    """Differs: a cooldown of ten frames suppresses the way back; our rules use hysteresis, so both count."""
     picture = Picture(100, 100)
     line = picture.line((0, 50), (100, 50), anchor="center")
     adapter = Adapter(picture, lines=[line], step_s=0.1)
@@ -263,7 +265,7 @@ def test_a_crossing_to_and_fro_within_the_cooldown_of_others() -> None:
 
 
 def test_gocv_blob_line() -> None:
-    """LdDl/gocv-blob: a box that comes down over a level line in three frames crosses it once, by its centre."""
+    """LdDl/gocv-blob: the centre of a box that moves down crosses a horizontal line once in three frames."""
     picture = Picture(80, 60)
     adapter = Adapter(picture, lines=[picture.line((4, 35), (73, 35), anchor="center", **PLAIN_LINE)])
     assert _crossings(adapter, _one([(26, 8, 44, 18), (26, 20, 44, 30), (26, 32, 44, 42)])) == "--r"
@@ -278,8 +280,8 @@ def test_gocv_blob_line() -> None:
         (((0, 0), (1000, 300)), "divide pixels by its size"),
     ],
 )
-def test_lines_that_others_refuse_are_refused(line: tuple[tuple[float, float], ...], said: str) -> None:
-    """supervision and visionqueue refuse a line without length, inference one with too few points."""
+def test_lines_that_others_reject_are_rejected(line: tuple[tuple[float, float], ...], said: str) -> None:
+    """supervision and visionqueue reject a line without length; inference rejects one with too few points."""
     with pytest.raises(ValueError, match=said):
         Picture(1, 1).line(*line)
     with pytest.raises(ValueError, match="anchor must be one of bottom, center"):

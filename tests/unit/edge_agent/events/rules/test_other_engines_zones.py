@@ -1,6 +1,6 @@
-"""Zones, stays and occupancy from other projects' tests: their areas, positions and times, with what they expect.
+"""Zones, stays and occupancy of other projects: areas, positions and times from their tests, with their results.
 
-Facts only, each with the project that it is from. Where an outcome differs on purpose, docs/design/rules.md says why.
+Each test names the project that its data is from. docs/design/rules.md gives the reasons for intended differences.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _rules(happened: list[Happened]) -> list[str]:
 def test_supervision_boxes_along_a_diagonal(anchor: Any, shift: int, inside: set[int]) -> None:
     """roboflow/supervision, PolygonZone: nine boxes on a diagonal; anchors on the edge and on a corner are inside.
 
-    By the lower edge as there; by the centre; by a point one pixel left or right of it, where a corner is missed.
+    The anchor is the lower edge as in supervision, the centre, or a point one pixel left or right of the centre.
     """
     picture = Picture(300, 300)
     zone = picture.zone((100, 100), (200, 100), (200, 200), (100, 200), anchor=anchor, **PLAIN_ZONE)
@@ -47,8 +47,8 @@ def test_supervision_boxes_along_a_diagonal(anchor: Any, shift: int, inside: set
     assert adapter.inside() == inside
 
 
-def test_supervision_an_anchor_between_zones_is_in_one_of_them_at_most() -> None:
-    """Three zones with a narrow way between them and a tall box across all: its anchor is in none or one."""
+def test_supervision_an_anchor_between_zones_is_in_at_most_one_zone() -> None:
+    """A tall box overlaps three zones with narrow gaps between them, but its anchor is in at most one."""
     picture = Picture(1100, 800)
     zones = [
         picture.zone((0, 167), (422, 79), (457, 427), (102, 547), name="a", **PLAIN_ZONE),
@@ -64,7 +64,7 @@ TINY = ((10, 10), (10, 20), (20, 20), (20, 10))
 
 
 def _dwell(zone_fields: dict[str, Any], frames: list[dict[int, tuple[float, float]]]) -> list[dict[int, float]]:
-    """Return, for each frame, how long each seen track has been in the zone so far."""
+    """Return, for each frame, how long each detected track has been in the zone so far."""
     adapter = Adapter(HD, zones=[HD.zone(*TINY, **PLAIN_ZONE, **zone_fields)])
     since: dict[int, float] = {}
     dwell: list[dict[int, float]] = []
@@ -78,7 +78,7 @@ def _dwell(zone_fields: dict[str, Any], frames: list[dict[int, tuple[float, floa
 
 
 def test_inference_time_in_zone() -> None:
-    """roboflow/inference: a zone of ten pixels near the picture's corner, a frame a second, anchors on its edge."""
+    """roboflow/inference: a zone of 10 x 10 pixels, 1 frame per second, and anchors on its edge."""
     frames: list[dict[int, tuple[float, float]]] = [
         {1: (9, 15), 2: (10, 15), 3: (11, 15), 4: (15, 15)},
         {1: (10, 15), 2: (11, 15), 3: (12, 15), 5: (16, 16)},
@@ -92,7 +92,7 @@ def test_inference_time_in_zone() -> None:
 
 
 def test_inference_time_starts_again_after_leaving() -> None:
-    """Outside for one frame: the stay is over, and the next one counts from the way back in."""
+    """One frame outside ends the stay, and the next stay starts at the re-entry."""
     frames: list[dict[int, tuple[float, float]]] = [{1: (8, 8), 2: (11, 11), 3: (14, 14)}] * 2
     frames += [{1: (8, 8), 2: (1, 1), 3: (14, 14)}, {1: (8, 8), 2: (11, 11), 3: (14, 14)}]
     *_, third, fourth = _dwell({}, frames)
@@ -101,7 +101,7 @@ def test_inference_time_starts_again_after_leaving() -> None:
 
 
 def test_frigate_inertia() -> None:
-    """blakeblackshear/frigate, a zone that is the right half with an inertia of two frames, at a frame a second."""
+    """blakeblackshear/frigate: the zone is the right half, with an inertia of two frames at 1 frame per second."""
     picture = Picture(320, 240)
     zone = picture.zone((160, 0), (320, 0), (320, 240), (160, 240), enter_s=1.0)
     adapter = Adapter(picture, zones=[zone])
@@ -114,7 +114,7 @@ def test_frigate_inertia() -> None:
 
 
 def test_retailsense_inertia_and_flicker() -> None:
-    """Two frames in and two frames out, four frames a second: one frame out is forgiven, one frame in is no visit."""
+    """Two frames in and out at 4 frames per second: one frame outside is tolerated, one frame inside is no entry."""
     aisle = VGA.zone(
         (130, 70), (430, 70), (430, 200), (130, 200), enter_s=0.25, exit_s=0.25, exit_ratio=10, anchor="center"
     )
@@ -131,7 +131,7 @@ def test_retailsense_inertia_and_flicker() -> None:
 
 
 def test_retailsense_dwell() -> None:
-    """Three seconds inside are three seconds, whether the track leaves the zone or is lost there."""
+    """The dwell time is the time inside, whether the track leaves the zone or is lost in it."""
     aisle = VGA.zone((130, 70), (430, 70), (430, 200), (130, 200), anchor="center")
     adapter = Adapter(VGA, zones=[aisle], step_s=0.25)
     happened = [each for _ in range(12) for each in adapter.frame({1: (190, 110, 210, 130)})]
@@ -143,8 +143,8 @@ def test_retailsense_dwell() -> None:
     assert lost[1].transition.dwell_s == pytest.approx(2.0)
 
 
-def test_cctv_intrusion_has_one_beginning_and_one_end() -> None:
-    """A frame each half a second: outside, in, in, out."""
+def test_cctv_intrusion_has_one_start_and_one_end() -> None:
+    """At 2 frames per second, the object is outside, inside, inside, outside."""
     zone = HUNDRED.zone((40, 40), (80, 40), (80, 80), (40, 80))
     adapter = Adapter(HUNDRED, zones=[zone], step_s=0.5)
     happened = adapter.frames([{1: _foot(x, 60)} for x in (20, 50, 55, 90)])
@@ -153,7 +153,7 @@ def test_cctv_intrusion_has_one_beginning_and_one_end() -> None:
 
 @pytest.mark.parametrize("fps", [5.0, 25.0])
 def test_an_intrusion_is_reported_once_while_the_object_stays(fps: float) -> None:
-    """Engines with cooldowns: half a minute inside, with a gap of half a second: one entry for each of three."""
+    """Engines with cooldowns: each of three objects that stay for 30 s, with a gap of 0.5 s, enters once."""
     picture = Picture(1000, 1000)
     zone = picture.zone((0, 0), (500, 0), (500, 500), (0, 500))
     adapter = Adapter(picture, zones=[zone], step_s=1 / fps)
@@ -163,7 +163,7 @@ def test_an_intrusion_is_reported_once_while_the_object_stays(fps: float) -> Non
         happened += adapter.frame({})
     happened += [each for _ in range(round(10 * fps)) for each in adapter.frame(boxes)]
     assert sorted((each.track_id, each.rule) for each in happened) == [(one, "zone_entered") for one in (1, 2, 3)]
-    assert _rules(adapter.frame({1: (750, 700, 850, 900)})) == []  # of another shape: not believed at once
+    assert _rules(adapter.frame({1: (750, 700, 850, 900)})) == []  # a box of another shape does not leave at once
     assert _rules(adapter.frame({2: (750, 700, 850, 800)})) == ["zone_left"]
 
 
@@ -180,7 +180,7 @@ def test_an_intrusion_is_reported_once_while_the_object_stays(fps: float) -> Non
     ],
 )
 def test_loitering_is_reported_once_when_it_is_due(after_s: float, times: list[float], reported_s: list[float]) -> None:
-    """cctv, contextguard and others: at the first frame at which the time is up, however far apart frames are."""
+    """cctv, contextguard and others: it is reported in the first frame after the time has elapsed."""
     zone = HUNDRED.zone((10, 10), (90, 10), (90, 90), (10, 90), loitering=Loitering(after_s))
     adapter = Adapter(HUNDRED, zones=[zone])
     found = [
@@ -196,14 +196,14 @@ def test_loitering_is_reported_once_when_it_is_due(after_s: float, times: list[f
 @pytest.mark.parametrize(
     ("away", "seen_outside", "reports"),
     [
-        (3, False, 1),  # not seen for some frames, within every project's tolerance
+        (3, False, 1),  # not detected for some frames, within every project's tolerance
         (10, False, 1),
-        (1, True, 1),  # seen outside for a moment
-        (6, True, 2),  # gone for longer: the next stay is another one
+        (1, True, 1),  # detected outside briefly
+        (6, True, 2),  # absent for longer: a new stay
     ],
 )
 def test_a_short_absence_does_not_start_a_second_stay(away: int, seen_outside: bool, reports: int) -> None:
-    """Loitering once a stay; a track that others would drop for not being seen continues here until it ends."""
+    """Others drop a track that is not detected for a while; here it continues until it ends."""
     zone = HUNDRED.zone((10, 10), (90, 10), (90, 60), (10, 60), loitering=Loitering(5.0))
     adapter = Adapter(HUNDRED, zones=[zone])
     frames: list[dict[int, Pixels]] = [{1: _foot(50, 50)}] * 8
@@ -213,16 +213,16 @@ def test_a_short_absence_does_not_start_a_second_stay(away: int, seen_outside: b
     assert len(found) == reports
 
 
-def test_a_reminder_comes_after_its_interval() -> None:
-    """After 60 s and again each 120 s, in frames a second apart."""
+def test_loitering_is_repeated_after_its_interval() -> None:
+    """At 1 frame per second, it is reported after 60 s and then every 120 s."""
     zone = HUNDRED.zone((10, 10), (90, 10), (90, 90), (10, 90), loitering=Loitering(60, again_after_s=120))
     adapter = Adapter(HUNDRED, zones=[zone])
     happened = [each for _ in range(320) for each in adapter.frame({7: _foot(50, 50)})]
     assert [each.transition.time_s for each in happened if each.rule == "loitering"] == [60, 180, 300]
 
 
-def test_who_walks_about_in_a_zone_loiters_too() -> None:
-    """Differs: some engines want an object that hardly moves; here a stay in the zone counts, in motion or not."""
+def test_a_moving_object_in_a_zone_loiters() -> None:
+    """Differs: some engines require an object that hardly moves; our rules use only the time in the zone."""
     picture = Picture(1000, 1000)
     zone = picture.zone((0, 0), (500, 0), (500, 500), (0, 500), loitering=Loitering(5.0))
     adapter = Adapter(picture, zones=[zone], step_s=1 / 25)
@@ -235,8 +235,8 @@ def test_who_walks_about_in_a_zone_loiters_too() -> None:
     assert len(happened) == 1
 
 
-def test_jumping_in_and_out_each_second_is_no_entry_with_inertia() -> None:
-    """sanjay, three frames of inertia; the same objects are entries without it."""
+def test_alternating_positions_are_no_entry_with_inertia() -> None:
+    """sanjay: with three frames of inertia there is no entry; without inertia each position inside is an entry."""
     corners = ((0, 0), (100, 0), (100, 50), (0, 50))
     way = [{1: _foot(50, 30 if k % 2 == 0 else 90)} for k in range(8)]
     for enter_s, entries in ((2.0, 0), (0.0, 4)):
@@ -246,7 +246,7 @@ def test_jumping_in_and_out_each_second_is_no_entry_with_inertia() -> None:
 
 
 def test_visionqueue_occupancy_from_frame_to_frame() -> None:
-    """One inside, one outside; the second comes in; the first leaves; then the first is lost."""
+    """One of two objects is inside; the other enters; the first leaves; the other is lost."""
     zone = VGA.zone((100, 100), (300, 100), (300, 300), (100, 300), **PLAIN_ZONE)
     adapter = Adapter(VGA, zones=[zone])
     frames: list[dict[int, Pixels]] = [
@@ -263,8 +263,8 @@ def test_visionqueue_occupancy_from_frame_to_frame() -> None:
     assert adapter.inside() == set()
 
 
-def test_neighbouring_and_overlapping_zones_are_judged_each_by_itself() -> None:
-    """Two that share an edge, one over both: an object on the shared edge is in all three."""
+def test_adjacent_and_overlapping_zones_are_independent() -> None:
+    """Two zones share an edge and a third overlaps both: an object on the shared edge is in all three."""
     picture = Picture(500, 600)
     zones = [
         picture.zone((0, 0), (200, 0), (200, 200), (0, 200), name="a", **PLAIN_ZONE),
@@ -280,7 +280,7 @@ def test_neighbouring_and_overlapping_zones_are_judged_each_by_itself() -> None:
     ("place", "inside"), [((20, 80), True), ((80, 80), True), ((50, 40), False), ((50, 80), True), ((50, 60), True)]
 )
 def test_a_concave_zone(place: tuple[float, float], inside: bool) -> None:
-    """A U: in its arms and its base, not between the arms; the inner edge belongs to it."""
+    """A U-shaped zone contains its arms, its base and its inner edge, but not the notch."""
     zone = HUNDRED.zone((10, 10), (30, 10), (30, 60), (70, 60), (70, 10), (90, 10), (90, 90), (10, 90), **PLAIN_ZONE)
     adapter = Adapter(HUNDRED, zones=[zone])
     adapter.frame({1: _foot(*place)})
@@ -297,7 +297,7 @@ def test_a_concave_zone(place: tuple[float, float], inside: bool) -> None:
     ],
 )
 def test_occupancy_levels(occupancy: Occupancy, counts: list[int], reported: list[tuple[int, str]]) -> None:
-    """sanjay: at least three in a zone, and nobody for twenty seconds: each once, a change that does not last never."""
+    """sanjay: three or more objects, and 20 s without objects, are each reported once; brief changes are not."""
     zone = HUNDRED.zone((0, 0), (100, 0), (100, 100), (0, 100), occupancy=occupancy, **PLAIN_ZONE)
     adapter = Adapter(HUNDRED, zones=[zone])
     found = []
@@ -309,7 +309,7 @@ def test_occupancy_levels(occupancy: Occupancy, counts: list[int], reported: lis
 
 
 def test_the_same_track_twice_in_a_frame_counts_once() -> None:
-    """visionqueue: two boxes with one id at one time."""
+    """visionqueue: two boxes in one frame have the same track id."""
     zone = VGA.zone((100, 100), (300, 100), (300, 300), (100, 300), loitering=Loitering(1.0), **PLAIN_ZONE)
     line = VGA.line((0, 400), (640, 400))
     adapter = Adapter(VGA, zones=[zone], lines=[line])
@@ -320,8 +320,8 @@ def test_the_same_track_twice_in_a_frame_counts_once() -> None:
     assert sorted(_rules(happened)) == ["loitering", "zone_entered"]
 
 
-def test_a_stay_seen_in_one_frame_alone_is_no_entry() -> None:
-    """Differs from contextguard, a frame each five seconds: nothing is assumed over such gaps, so once is 0 s."""
+def test_a_stay_with_one_detection_is_no_entry() -> None:
+    """Differs from contextguard: at one frame per 5 s, a single detection is a stay of 0 s."""
     zone = HUNDRED.zone((50, 0), (100, 0), (100, 100), (50, 100))
     adapter = Adapter(HUNDRED, zones=[zone], step_s=5.0)
     happened = adapter.frames([{2: _foot(x, 50)} for x in (25, 75, 25, 75, 75)])
@@ -329,15 +329,15 @@ def test_a_stay_seen_in_one_frame_alone_is_no_entry() -> None:
 
 
 @pytest.mark.parametrize("corners", [((0, 0), (1, 0)), ((100, 100), (200, 100), (200, 200), (100, 200))])
-def test_zones_that_can_never_work_are_refused(corners: tuple[tuple[float, float], ...]) -> None:
-    """Too few corners; pixels where shares of the picture belong."""
+def test_invalid_zones_are_rejected(corners: tuple[tuple[float, float], ...]) -> None:
+    """A zone needs at least three corners, in fractions of the picture rather than in pixels."""
     with pytest.raises(ValueError, match=r"at least 3 are needed|divide pixels"):
         Picture(1, 1).zone(*corners)
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])
 def test_argus_one_zone_is_left_before_the_next_is_entered(names: str) -> None:
-    """Two zones that share an edge, a frame a second, whichever is named first."""
+    """Two zones share an edge; the order of the transitions does not depend on the order of the zones."""
     corners = {"a": ((0, 0), (50, 0), (50, 100), (0, 100)), "b": ((50, 0), (100, 0), (100, 100), (50, 100))}
     zones = [HUNDRED.zone(*corners[name], name=name, anchor="center", **PLAIN_ZONE) for name in names]
     adapter = Adapter(HUNDRED, zones=zones)
@@ -367,11 +367,11 @@ def _way(spots: str) -> list[dict[int, Pixels]]:
         (3, "oooiooo", ""),
         (3, "oooiiioiiii", "+"),
         (2, "ooooo", ""),
-        (2, "iiiooo", "+-"),  # differs: who appears inside has entered here, and there only leaves
+        (2, "iiiooo", "+-"),  # differs: perimeter reports only the exit of an object that first appears inside
     ],
 )
 def test_perimeter_boundary_states(frames: int, spots: str, expected: str) -> None:
-    """Frames a second apart, a change of state after so many: so many seconds less one, however far outside."""
+    """A state change after n frames at 1 frame per second is n - 1 seconds here, at any distance outside."""
     seconds = frames - 1
     bay = THOUSAND.zone(*BAY, enter_s=seconds, exit_s=seconds, exit_ratio=10)
     adapter = Adapter(THOUSAND, zones=[bay])
@@ -379,8 +379,8 @@ def test_perimeter_boundary_states(frames: int, spots: str, expected: str) -> No
     assert "".join("+" if rule == "zone_entered" else "-" for rule in _rules(happened)) == expected
 
 
-def test_occupancy_follows_who_is_lost_and_who_is_found_under_another_id() -> None:
-    """Five inside, two of them gone in the next frame; one lost and tracked anew is still one."""
+def test_occupancy_follows_lost_tracks_and_changed_ids() -> None:
+    """Of five objects, two leave at once; another continues under a new id and still counts once."""
     lobby = THOUSAND.zone((0, 0), (500, 0), (500, 500), (0, 500), **PLAIN_ZONE)
     adapter = Adapter(THOUSAND, zones=[lobby], step_s=1 / 30)
     boxes: dict[int, Pixels] = {k: (k * 50, 100, k * 50 + 30, 130) for k in range(1, 6)}

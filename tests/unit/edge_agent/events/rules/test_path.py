@@ -1,4 +1,4 @@
-"""The way of an object, in at most 32 points."""
+"""The path of an object, simplified to at most 32 points."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def _path(points: list[PathPoint]) -> TrackPath:
     return path
 
 
-def test_a_straight_way_is_two_points() -> None:
-    """What lies between says nothing."""
+def test_a_straight_path_is_two_points() -> None:
+    """Points on a straight line at constant speed are removed."""
     points = [PathPoint(k / 10, k / 100, 0.5) for k in range(100)]
     assert _path(points).simplified() == [points[0], points[-1]]
 
 
 def test_turns_and_stops_are_kept() -> None:
-    """Where the way bends, and where it stood still in the middle of a straight way."""
+    """Points where the direction changes are kept, and the start and the end of a stop on a straight path."""
     there = [PathPoint(k / 10, k / 100, 0.2) for k in range(51)]
     wait = [PathPoint(5 + k / 10, 0.5, 0.2) for k in range(1, 101)]
     on = [PathPoint(15 + k / 10, 0.5 + k / 100, 0.2) for k in range(1, 31)]
@@ -38,8 +38,8 @@ def test_turns_and_stops_are_kept() -> None:
     ]
 
 
-def test_a_day_in_front_of_the_camera_takes_no_more_memory() -> None:
-    """Ten thousand wild points are kept as a few hundred and given out as 32; the ends are exact."""
+def test_a_long_path_uses_bounded_memory() -> None:
+    """Of ten thousand random points, at most 256 are stored and 32 returned, with the exact end points."""
     points = [PathPoint(float(k), (k * 7919 % 1000) / 1000, (k * 104729 % 1000) / 1000) for k in range(10_000)]
     path = _path(points)
     assert len(path._points) <= 256
@@ -49,8 +49,8 @@ def test_a_day_in_front_of_the_camera_takes_no_more_memory() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=400))
-def test_simplified_points_are_true_ones_in_order(places: list[tuple[float, float]]) -> None:
-    """None is made up, time ascends, and nobody gets more than 32."""
+def test_simplified_points_are_original_points_in_order(places: list[tuple[float, float]]) -> None:
+    """Times ascend, and no path has more than 32 points."""
     points = [PathPoint(k / 10, x, y) for k, (x, y) in enumerate(places)]
     kept = simplify(points)
     assert set(kept) <= set(points)
