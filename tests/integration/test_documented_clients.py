@@ -33,7 +33,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"
 
 def load(name: str) -> ModuleType:
     """Import an example."""
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"example_{name.removesuffix('.py')}", EXAMPLES / name)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -77,7 +77,7 @@ def next_subscriber(admin: redis.Redis, seen: set[str]) -> str:
 def test_the_analytics_client_reads_events(server: str, database_url: str) -> None:
     """Lists with conditions, statistics with the documented keys, and an error for a missing snapshot."""
     store(database_url, events_each_minute(3) + events_each_minute(2, event_type="anpr", camera_id="camera-2"))
-    client = load("analytics_client").AnalyticsClient(server)
+    client = load("analytics_client.py").AnalyticsClient(server)
     assert client.get_events()["total"] == 5
     page = client.get_events(camera_id="camera-2", event_type="anpr", page=1, page_size=1)
     assert (len(page["events"]), page["total"], page["has_more"]) == (1, 2, True)
@@ -119,7 +119,7 @@ def test_the_python_consumer_reconnects(redis_url: str, admin: redis.Redis) -> N
     received: list[int] = []
     stopped = threading.Event()
     thread = threading.Thread(
-        target=load("redis_consumer").consume,
+        target=load("redis_consumer.py").consume,
         args=(redis_url, lambda event: received.append(event["id"])),
         kwargs={"channel": channel, "stopped": stopped.is_set},
     )
