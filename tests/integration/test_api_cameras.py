@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cloud_functions.api.cameras.responses import (
     CameraEnvelope,
@@ -139,6 +141,8 @@ def test_slugs_are_unique_and_stable(api: ApiCalls) -> None:
         {"slug": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11"},
         {"slug": "a/b"},
         {"fps": 0},
+        {"fps": True},
+        {"retention_days": True},
         {"resolution": "big"},
         {"detection_sensitivity": 1.5},
         {"is_active": "yes"},
@@ -355,3 +359,57 @@ def test_the_summary_counts_each_group(api: ApiCalls) -> None:
     assert groups == [("Attic", 0, 0), ("Yard", 2, 1), (None, 1, 1)]
     api.delete(f"{PATH}/c")
     assert [group["name"] for group in api.get(f"{PATH}/summary").json()["data"]["groups"]] == ["Attic", "Yard"]
+
+
+_TEXT = st.one_of(
+    st.text(max_size=12), st.sampled_from(["a\x00", "\ud800", "\u202e", "'", "%", "\\", "x" * 300, " a", "𝟙", "İ", "ß"])
+)
+_NUMBER = st.one_of(st.floats(), st.integers(), st.sampled_from([5e-324, 1e-310, 1e308, 2**63, True, "1", None]))
+_ADDRESS = st.one_of(
+    st.sampled_from(["rtsp://[abc]/1", "rtsp://[::1]:1/1", "rtsp://ⅷ.example/1", "synthetic:gate", "usb:0", "a.mp4"]),
+    st.builds(lambda rest: f"rtsp://{rest}", _TEXT),
+    _TEXT,
+)
+_ODD_CAMERAS = st.fixed_dictionaries(
+    {"name": _TEXT, "rtsp_url": _ADDRESS},
+    optional={
+        "username": _TEXT,
+        "password": _TEXT,
+        "location": _TEXT,
+        "codec": _TEXT,
+        "resolution": _TEXT,
+        "fps": _NUMBER,
+        "detection_sensitivity": _NUMBER,
+        "retention_days": _NUMBER,
+        "group_id": _TEXT,
+        "device_id": _TEXT,
+        "settings": st.one_of(
+            st.none(),
+            st.builds(lambda text: {"detect": {"classes": [text]}}, _TEXT),
+            st.builds(lambda number: {"detect": {"min_score": number}}, _NUMBER),
+            st.builds(lambda number: {"events": {"update_interval_s": number}}, _NUMBER),
+        ),
+    },
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_ODD_CAMERAS)
+def test_any_camera_is_stored_or_rejected(api: ApiCalls, camera: dict[str, Any]) -> None:
+    """Whatever the values, neither creating nor replacing fails, and what is stored can be listed and replaced."""
+    created = api.post(PATH, camera)
+    assert created.status in (201, 422), created
+    replaced = api.put(f"{PATH}/{_shared_camera(api)}", camera, if_match="*")
+    assert replaced.status in (200, 422), replaced
+    if created.status == 201:
+        body = created.json()["data"]
+        assert api.get(PATH, search=body["name"][:100].strip() or "x").status == 200
+        assert api.put(f"{PATH}/{body['id']}", body, if_match=created.headers["etag"]).status == 200
+        assert api.delete(f"{PATH}/{body['id']}").status == 200
+
+
+def _shared_camera(api: ApiCalls) -> str:
+    """Return the slug of a camera with a password, which is created once."""
+    if api.get(f"{PATH}/shared").status == 404:
+        _create(api, "Shared", slug="shared", username="admin", password="s3same")
+    return "shared"

@@ -70,7 +70,7 @@ def _history(api: ApiCalls, camera: str, **parameters: Any) -> list[dict[str, An
     return answer.json()["data"]
 
 
-def test_a_heartbeat_is_recorded_once_a_minute(api: ApiCalls, ingest: IngestHarness) -> None:
+def test_an_unchanged_status_is_recorded_once_a_minute(api: ApiCalls, ingest: IngestHarness) -> None:
     """Newest first, with what the agent measured; the camera's version does not change by it."""
     _create(api, "Gate")
     _send(ingest, _heartbeat({"camera_id": "gate", "status": "online", "fps_actual": 24.5, "latency_ms": 41.7}))
@@ -102,6 +102,14 @@ def test_a_heartbeat_is_recorded_once_a_minute(api: ApiCalls, ingest: IngestHarn
     assert _history(api, "gate", page=2, page_size=1) == records[1:]
     assert api.get(f"{PATH}/gate/health", page=9).json()["meta"]["total"] == 2
     assert api.get(f"{PATH}/nobody/health").error().code == "camera-not-found"
+
+
+def test_a_change_is_recorded_at_once(api: ApiCalls, ingest: IngestHarness) -> None:
+    """A camera that goes and comes back within a minute is in the history."""
+    _create(api, "Gate")
+    for number, status in enumerate(("offline", "online", "online", "degraded", "online")):
+        _send(ingest, _heartbeat({"camera_id": "gate", "status": status}, after_s=5 * number))
+    assert [record["status"] for record in _history(api, "gate")] == ["online", "degraded", "online", "offline"]
 
 
 def test_only_the_cameras_of_the_device_are_recorded(api: ApiCalls, ingest: IngestHarness) -> None:

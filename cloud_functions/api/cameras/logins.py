@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from cloud_functions.api.cameras.requests import CameraRequest
@@ -17,6 +17,7 @@ from shared.errors import ConfigurationError, PermanentError
 
 logger = logging.getLogger(__name__)
 
+_AFTER_SERVER: Final = re.compile(r"[/?#]")
 _NO_KEY: Final = (
     "The password cannot be stored: passwords are stored sealed, and this API has no key. Set PLATE_MASTER_KEY"
     " (kms:KEY or file:PATH) on the API, or leave the password out."
@@ -98,4 +99,4 @@ def unknown_group() -> Problem:
 def _server(address: str) -> tuple[str, str]:
     """Return the scheme and the host with its port: where a login is sent to."""
     scheme, _, rest = address.partition("://")
-    return scheme.lower(), urlsplit(f"//{rest}").netloc.lower()
+    return scheme.lower(), _AFTER_SERVER.split(rest, maxsplit=1)[0].lower()

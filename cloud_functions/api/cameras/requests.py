@@ -139,6 +139,13 @@ class CameraRequest(_EditableBody):
         default_factory=CameraConfig, description="Settings for the camera's agent: zones, lines, models, plates."
     )
 
+    @field_validator("fps", "detection_sensitivity", "retention_days", mode="before")
+    @classmethod
+    def _reject_booleans(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("must be a number")  # noqa: TRY004 - pydantic's
+        return value
+
     @field_validator("slug")
     @classmethod
     def _check_slug(cls, slug: str | None) -> str | None:

@@ -200,7 +200,10 @@ async def patch_state(
     summary="List a camera's health",
 )
 async def get_health(deps: Deps, ref: CameraRef, params: Annotated[HealthParameters, Query()]) -> Response:
-    """What the camera's agent reported, newest first, at most once a minute. Records are kept for 30 days."""
+    """What the camera's agent reported, newest first: once a minute, and at each change of its status.
+
+    Records are kept for 30 days.
+    """
 
     def read(connection: Connection) -> tuple[list[HealthRecord], int]:
         camera = _existing(find_camera(connection, ref))

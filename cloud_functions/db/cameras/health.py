@@ -1,4 +1,4 @@
-"""The health of cameras over time: at most one row a minute for each camera, from its device's heartbeats."""
+"""The health of cameras over time, from the heartbeats of their devices: a row a minute, and one for each change."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ WITH reported AS (
     FROM jsonb_array_elements(%(heartbeat)s::jsonb -> 'cameras') AS health
     JOIN cameras AS camera ON camera.device_id = %(device_id)s AND camera.slug = health ->> 'camera_id'
     WHERE NOT EXISTS (
-        SELECT FROM camera_health AS known
-        WHERE known.camera_id = camera.id AND known.last_check > %(at)s - interval '55 seconds')
+        SELECT FROM (
+            SELECT last_check, status FROM camera_health AS known
+            WHERE known.camera_id = camera.id ORDER BY last_check DESC, id DESC LIMIT 1
+        ) AS latest
+        WHERE latest.last_check > %(at)s - interval '55 seconds' AND latest.status = health ->> 'status')
     ORDER BY camera.id
     FOR NO KEY UPDATE OF camera
 ), connected AS (
@@ -55,7 +58,8 @@ class HealthRecord(NamedTuple):
 def record_camera_health(connection: Connection, *, device_id: str, heartbeat_json: str, at: datetime) -> None:
     """Record what a heartbeat received at ``at`` reports about the cameras of its device.
 
-    A camera that was recorded less than a minute before is skipped, and so is one that the API does not know.
+    A camera whose latest record has the same status and is less than a minute old is skipped, and so is one that the
+    API does not know.
     """
     connection.execute(_RECORD, {"device_id": device_id, "heartbeat": heartbeat_json, "at": at})
 

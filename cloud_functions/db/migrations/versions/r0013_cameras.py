@@ -59,7 +59,7 @@ CREATE INDEX cameras_device_idx ON cameras (device_id);
 CREATE INDEX cameras_name_idx ON cameras (lower(name));
 CREATE INDEX cameras_url_idx ON cameras (md5(rtsp_url));  -- a URL may be longer than an index entry
 
--- One row a minute at most for each camera that an agent reports.
+-- One row a minute for each camera that an agent reports, and one for each change of its status.
 CREATE TABLE camera_health (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     camera_id    uuid NOT NULL REFERENCES cameras ON DELETE CASCADE,

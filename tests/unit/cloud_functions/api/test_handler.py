@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloud_functions.api.handler import within_limit
 from tests.support.api_calls import AWS_EVENTS, ApiCalls, http_api_event, lambda_api
 
 
@@ -40,6 +41,21 @@ def test_problems_and_json_are_sent_as_text() -> None:
     handler.close()
     assert result["isBase64Encoded"] is False
     assert json.loads(result["body"])["status"] == 404
+
+
+def test_an_error_for_a_response_that_is_too_large_has_the_form_of_the_response() -> None:
+    """An envelope where the response was one, a problem document elsewhere; a response that fits is not changed."""
+    event = http_api_event("GET", "/api/v1/cameras")
+    too_large = {"statusCode": 200, "headers": {}, "isBase64Encoded": False}
+    envelope = within_limit(too_large | {"body": '{"success": true, "data": "' + "x" * 7_000_000 + '"}'}, event)
+    assert (envelope["statusCode"], envelope["headers"]["content-type"]) == (422, "application/json")
+    body = json.loads(envelope["body"])
+    assert body["error"]["code"] == "answer-too-large"
+    assert body["meta"]["requestId"] == event["requestContext"]["requestId"]
+    problem = within_limit(too_large | {"body": '{"events": "' + "x" * 7_000_000 + '"}'}, event)
+    assert json.loads(problem["body"])["type"] == "urn:vedette:problem:answer-too-large"
+    fits = too_large | {"body": '{"success": true}'}
+    assert within_limit(fits, event) is fits
 
 
 def test_cloud_16_a_base64_body_is_decoded(calls: ApiCalls) -> None:
