@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_agent.cli.check import CheckResult
     from edge_agent.cli.replay import ReplaySummary
     from edge_agent.detect.models.catalogue import ModelListing
+    from edge_agent.images.clip import ClipSummary
 
 REFRESH_S = 0.1
 
@@ -53,6 +54,19 @@ def replay_bar() -> Generator[Callable[[StreamInfo, int], None] | None]:
                 bar.update(task, total=stream.frame_count, completed=frames, fps=fps)
 
         yield show
+
+
+@contextmanager
+def clip_bar() -> Generator[Callable[[float, float], None] | None]:
+    """Yield a progress callback (finished and total seconds) that draws a bar, or None without a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("writing"), BarColumn(), TextColumn("{task.completed:,.1f} s"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=1 / REFRESH_S) as bar:
+        task = bar.add_task("writing", total=None)
+        yield lambda done_s, total_s: bar.update(task, completed=done_s, total=total_s)
 
 
 @contextmanager
@@ -155,6 +169,15 @@ def _stages_table(summary: ReplaySummary) -> Table:
         per_frame_ms = 1000 * seconds / max(summary.frames, 1)
         table.add_row(name, f"{seconds:.2f}", f"{per_frame_ms:.2f}", f"{seconds / max(summary.seconds, 1e-9):.0%}")
     return table
+
+
+def show_clip(summary: ClipSummary, path: Path) -> None:
+    """Print what was written."""
+    how = "encoded as H.264" if summary.encoded else f"{summary.codec} copied without encoding"
+    _print_line(
+        f"[bold]{escape(str(path))}[/bold]  {summary.duration_s:.2f} s from {summary.start_s:.2f} s on, "
+        f"{summary.frames:,} frames, {summary.size_bytes / 1e6:.1f} MB, {how}, without audio"
+    )
 
 
 def show_probe(result: ProbeResult) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge_agent.cli import commands
+from edge_agent.cli.clip import add_clip
 from shared import __version__
 
 
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(subparsers)
     _add_replay(subparsers)
     _add_read_plates(subparsers)
+    add_clip(subparsers)
     _add_probe(subparsers)
     _add_check(subparsers)
     _add_models(subparsers)

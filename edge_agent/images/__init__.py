@@ -1,1 +1,1 @@
-"""Draws on images and encodes them, without rules and without network access. May import ``types`` and ``resize``."""
+"""Draws on images, encodes them, and cuts recordings, without rules and network. May import ``types``, ``resize``."""

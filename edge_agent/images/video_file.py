@@ -77,7 +77,7 @@ class VideoFile:
                 raise self._unwritable(error) from error
 
     def _add_stream(self, image: Image) -> Any:
-        name = next(encoder for encoder in ENCODERS if _has(encoder))
+        name = encoder_name()
         stream: Any = self._container.add_stream(name, rate=self._fps)
         # 4:2:0 requires even sizes.
         stream.width, stream.height = (max(length - length % 2, 2) for length in (image.shape[1], image.shape[0]))
@@ -100,6 +100,11 @@ class VideoFile:
 
     def _unwritable(self, error: OSError | av.error.FFmpegError) -> ConfigurationError:
         return ConfigurationError(f"cannot write the video {self._path}: {error.strerror or error}")
+
+
+def encoder_name() -> str:
+    """Return the first of ENCODERS that the installed FFmpeg has."""
+    return next(encoder for encoder in ENCODERS if _has(encoder))
 
 
 def _has(encoder: str) -> bool:

@@ -217,7 +217,16 @@ def test_every_command_and_option_is_documented() -> None:
     """docs/reference/command-line.md contains every command and every option."""
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     help_texts = [build_parser().format_help()]
-    for words in (["run"], ["replay"], ["read-plates"], ["probe"], ["check"], ["models", "list"], ["models", "pull"]):
+    for words in (
+        ["run"],
+        ["replay"],
+        ["read-plates"],
+        ["clip"],
+        ["probe"],
+        ["check"],
+        ["models", "list"],
+        ["models", "pull"],
+    ):
         done = subprocess.run(
             [sys.executable, "-m", "edge_agent", *words, "--help"], capture_output=True, text=True, check=True
         )
