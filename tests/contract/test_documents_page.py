@@ -76,6 +76,7 @@ PARAMETERS: Final = (
     ("GET /api/events/stats", {"camera_id": None, "start_time": None, "end_time": None}),
     ("DELETE /api/events/{event_id}", {"delete_snapshot": False}),
     ("GET /api/v1/cameras", {"page": 1, "page_size": 20, "active_only": False}),
+    ("GET /api/v1/cameras/export", {"group_id": None, "include_credentials": False}),
     ("GET /events/recent", {"limit": 100}),
     ("GET /events/plate/{plate_text}", {"limit": 100, "offset": 0}),
     ("GET /events/camera/{camera_id}", {"start_time": None, "end_time": None, "limit": 100}),
@@ -117,6 +118,8 @@ PERMISSIONS: Final = {
     "POST /api/v1/cameras": "cameras:write",
     "PUT /api/v1/cameras/{id}": "cameras:write",
     "DELETE /api/v1/cameras/{id}": "cameras:write",
+    "GET /api/v1/cameras/export": "cameras:read",
+    "POST /api/v1/cameras/import": "cameras:write",
 }
 
 
