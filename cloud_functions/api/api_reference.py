@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_functions.api.problem_types import PROBLEM_TYPES
-from cloud_functions.api.security.permissions import PERMISSIONS
+from cloud_functions.api.security.permissions import PERMISSIONS, PUBLIC_OPERATIONS
+from cloud_functions.api.security.roles import ROLES
 from cloud_functions.api.settings import ApiSettings
 from cloud_functions.api.wiring import lambda_app
 from cloud_functions.settings import DatabaseSettings
@@ -101,8 +102,10 @@ def _operations(document: Document) -> Iterator[tuple[str, Document]]:
 
 
 def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
-    yield "\n## Permissions\n\nEvery route requires one permission, except the public `GET /api/health`.\n\n"
-    yield "| permission | allows | routes |\n| --- | --- | --- |\n"
+    public = [f"`{route}`" for route, operation in operations if operation["operationId"] in PUBLIC_OPERATIONS]
+    yield f"\n## Permissions\n\nEvery route requires one permission, except the public {', '.join(public)}. Who has a"
+    yield " permission: [users and access](../guide/users-and-access.md).\n\n"
+    yield "| permission | allows | roles | routes |\n| --- | --- | --- | --- |\n"
     for permission, description in PERMISSIONS.items():
         routes = ", ".join(
             f"`{route}`" for route, operation in operations if operation.get("x-permission") == permission
@@ -112,13 +115,14 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
             for parameter, conditional in operation.get("x-permission-if", {}).items()
             if conditional == permission
         )
-        yield f"| `{permission}` | {description} | {routes} |\n"
+        roles = ", ".join(role for role, permissions in ROLES.items() if permission in permissions)
+        yield f"| `{permission}` | {description} | {roles} | {routes} |\n"
 
 
 def _problem_types() -> Iterator[str]:
     yield "\n## Problem types\n\nEvery error is a problem document (RFC 9457) with one of these types, prefixed with"
-    yield " `urn:vedette:problem:`. Under `/api/cameras`, the type without the prefix is the `code` of an error"
-    yield " envelope.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
+    yield " `urn:vedette:problem:`. Under `/api/cameras` and `/api/auth/login`, the type without the prefix is the"
+    yield " `code` of an error envelope.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
     for name, problem in PROBLEM_TYPES.items():
         yield f"| `{name}` | {problem.status} | {problem.description} |\n"
 

@@ -13,6 +13,7 @@ from cloud_functions.api.backends.thread_pool import ThreadPool
 from cloud_functions.api.http.limits import Limits
 from cloud_functions.api.security.permissions import Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
+from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
@@ -39,6 +40,8 @@ class Dependencies:
     limits: Limits
     plate_access: PlateAccess = field(default_factory=PlateAccess)
     camera_passwords: CameraPasswords = field(default_factory=CameraPasswords)
+    tokens: AccessTokens | None = None
+    """Access tokens of users; None if the gateway authorizes callers."""
     health_closables: tuple[Closable, ...] = ()
     """Threads and connections that serve only health checks, in the order in which they are closed."""
 

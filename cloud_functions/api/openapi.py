@@ -40,6 +40,11 @@ TAGS: Final = [
         "description": "Cameras, their groups, status and health. Responses are in an envelope: `success`, `data` and"
         " `meta`. Errors too: `success`, `error` (`code`, `message`, `details`) and `meta` (`requestId`).",
     },
+    {
+        "name": "Users",
+        "description": "Log in, refresh, log out, and the caller's own account. Without `API_AUTHENTICATION=users`"
+        " there are no log-ins: the gateway authorizes callers.",
+    },
     {"name": "Health", "description": "Status of the API and the services it depends on."},
 ]
 
@@ -58,6 +63,19 @@ _BODY_PROBLEM_RESPONSES: Final = {
 }
 
 
+_ACCESS_RESPONSES: Final = {
+    "401": problem_description("The credentials are missing or invalid."),
+    "403": problem_description("The caller does not have the permission."),
+}
+_ENVELOPED_ACCESS_RESPONSES: Final = {
+    status: error_description(response["description"]) for status, response in _ACCESS_RESPONSES.items()
+}
+_SECURITY_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An access token of a user, or an API key."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+}
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}, {}]
+"""``{}``: without credentials, where the deployment allows it."""
 _ENVELOPED_BODY_RESPONSES: Final = {
     status: error_description(response["description"]) for status, response in _BODY_PROBLEM_RESPONSES.items()
 }
@@ -75,6 +93,7 @@ def openapi_document(app: FastAPI, root_path: str) -> dict[str, Any]:
             servers=[{"url": root_path}] if root_path else None,
         )
         _replace_error_models(document["components"]["schemas"])
+        document["components"]["securitySchemes"] = _SECURITY_SCHEMES
         document["paths"] = dict(sorted(document["paths"].items()))
         dependants = _dependants_by_operation(app)
         for operation in (operation for path in document["paths"].values() for operation in path.values()):
@@ -95,13 +114,16 @@ def _replace_error_models(schemas: dict[str, Any]) -> None:
 def _complete(operation: dict[str, Any], dependants: dict[str, Dependant]) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _without_null(parameter["schema"])
+    enveloped = "application/json" in operation["responses"].get("422", {}).get("content", ())
     if "requestBody" in operation:
-        enveloped = "application/json" in operation["responses"]["422"]["content"]
         operation["responses"] |= _ENVELOPED_BODY_RESPONSES if enveloped else _BODY_PROBLEM_RESPONSES
     dependant = dependants[operation["operationId"]]
     permission = required_permission(dependant)
     if permission is not None:
         operation["x-permission"] = permission
+        operation["security"] = _SECURITY
+        access = _ENVELOPED_ACCESS_RESPONSES if enveloped else _ACCESS_RESPONSES
+        operation["responses"] = {**access, **operation["responses"]}
     if conditional := conditional_permissions(dependant):
         operation["x-permission-if"] = conditional
 

@@ -19,10 +19,21 @@ class ProblemType:
 PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
     {
         "unreadable-body": ProblemType(400, "The body is not valid JSON."),
+        "not-authenticated": ProblemType(401, "The request has no credentials. Log in, or send an API key."),
+        "invalid-token": ProblemType(401, "The access token or the API key is invalid, has expired or was revoked."),
+        "invalid-credentials": ProblemType(401, "The user does not exist, is disabled, or the password is wrong."),
+        "invalid-refresh-token": ProblemType(
+            401, "The refresh token is invalid, has expired, was used before or was revoked. Log in again."
+        ),
         "forbidden": ProblemType(403, "The caller does not have the permission that the request needs."),
+        "limited-to-groups": ProblemType(
+            403, "The caller is limited to camera groups, and the route does not apply that limit yet."
+        ),
+        "not-a-user": ProblemType(403, "Only a user has a password: the caller is an API key, or anonymous."),
         "foreign-origin": ProblemType(403, "A server rejected the `Host` or `Origin` header. See `ALLOWED_HOSTS`."),
         "plates-protected": ProblemType(403, "The plates of the site are protected, and the caller may not read them."),
         "not-found": ProblemType(404, "The path does not exist."),
+        "users-not-enabled": ProblemType(404, "The gateway authorizes callers, so there are no log-ins."),
         "event-not-found": ProblemType(404, "The event does not exist."),
         "no-snapshot": ProblemType(404, "The event has no snapshot."),
         "snapshot-pending": ProblemType(
@@ -53,6 +64,7 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "if-match-required": ProblemType(
             428, "A replacement needs `If-Match` with the `ETag` of the version that it replaces."
         ),
+        "too-many-attempts": ProblemType(429, "Too many log-in attempts. Retry after `Retry-After`."),
         "internal-error": ProblemType(500, "The request failed because of an internal error."),
         "too-slow": ProblemType(503, "The query took longer than the statement timeout. Narrow it."),
         "unavailable": ProblemType(503, "A service is temporarily unavailable. Retry after `Retry-After`."),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Literal, Self, cast, get_args
 
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
+from shared.errors import ConfigurationError
+
+Authentication = Literal["gateway", "users"]
+_AUTHENTICATIONS: Final = get_args(Authentication)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +26,30 @@ class ApiSettings:
     """Path prefix that a gateway removes from requests, for example the stage of a REST API."""
     allowed_hosts: tuple[str, ...] = ()
     """DNS names that a server (not Lambda) accepts in ``Host``, besides localhost and IP addresses."""
+    authentication: Authentication = "gateway"
+    """Who authorizes callers. ``gateway``: what is in front of the API; every request that reaches it is allowed.
+    ``users``: the API itself, by access tokens of users and by API keys."""
+    anonymous_role: str | None = None
+    """With ``users``: the role of callers without credentials. None rejects them."""
     plates: PlateSettings = field(default_factory=PlateSettings)
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> Self:
         """Read the settings; raise ConfigurationError for a missing or invalid variable."""
         env = Environment(variables)
+        authentication = env.text("API_AUTHENTICATION", "gateway")
+        if authentication not in _AUTHENTICATIONS:
+            raise ConfigurationError(f"API_AUTHENTICATION must be {' or '.join(_AUTHENTICATIONS)}")
+        anonymous_role = env.optional("ANONYMOUS_ROLE")
+        if anonymous_role is not None and authentication != "users":
+            raise ConfigurationError("ANONYMOUS_ROLE requires API_AUTHENTICATION=users")
         return cls(
             database=DatabaseSettings.from_environment(env),
             bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket to which devices upload snapshots"),
             topic_arn=env.optional("EVENTS_TOPIC_ARN"),
             root_path=env.text("API_ROOT_PATH", ""),
             allowed_hosts=tuple(env.text("ALLOWED_HOSTS", "").replace(",", " ").split()),
+            authentication=cast("Authentication", authentication),
+            anonymous_role=anonymous_role,
             plates=PlateSettings.from_environment(env),
         )

@@ -28,6 +28,9 @@ from cloud_functions.api.security.origin_middleware import OriginCheckMiddleware
 from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
+from cloud_functions.api.security.roles import ROLES, Role, is_role
+from cloud_functions.api.security.tokens import AccessTokens
+from cloud_functions.api.security.user_authorizer import UserAuthorizer
 from cloud_functions.api.settings import ApiSettings
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
@@ -37,6 +40,7 @@ from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import warn_of_obsolete_variables
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
+from shared.errors import ConfigurationError
 
 _HEALTH_THREADS = 2
 
@@ -92,10 +96,11 @@ def _app(
         health_database = _database(settings, health_thread_pool, aws, statement_timeout_ms=HEALTH_TIMEOUT_MS)
     keys = None if settings.plates.master_key is None else master_keys(settings.plates.master_key, aws=aws)
     snapshots = S3SnapshotStore(bucket=settings.bucket, aws=aws)
+    tokens = AccessTokens(clock=clock, master_keys=keys) if settings.authentication == "users" else None
     dependencies = Dependencies(
         database=database,
         snapshots=snapshots,
-        authorizer=authorizer,
+        authorizer=_authorizer(settings, database, tokens, gateway=authorizer),
         probes=_probes(settings, health_database, snapshots, health_thread_pool or thread_pool, aws=aws, clock=clock),
         thread_pool=thread_pool,
         clock=clock,
@@ -105,8 +110,24 @@ def _app(
             vault=PlateVault(master_keys=keys), read_policy=PlateReadPolicy.from_settings(settings.plates)
         ),
         camera_passwords=CameraPasswords(master_keys=keys),
+        tokens=tokens,
     )
     return create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)
+
+
+def _authorizer(
+    settings: ApiSettings, database: ApiDatabase, tokens: AccessTokens | None, *, gateway: Authorizer
+) -> Authorizer:
+    """Return the authorizer of users, or ``gateway`` for requests that a gateway has authorized."""
+    if tokens is None:
+        return gateway
+    return UserAuthorizer(database=database, tokens=tokens, anonymous_role=_role(settings.anonymous_role))
+
+
+def _role(name: str | None) -> Role | None:
+    if name is None or is_role(name):
+        return name
+    raise ConfigurationError(f"ANONYMOUS_ROLE must be one of {', '.join(ROLES)}")
 
 
 def _database(

@@ -254,7 +254,9 @@ def test_pictures_are_private(template: dict[str, Any]) -> None:
 def test_the_api_requires_authentication_by_default(template: dict[str, Any]) -> None:
     """With default parameters, callers must sign their requests."""
     assert template["Parameters"]["ApiAuthorization"]["Default"] == "AWS_IAM"
-    assert template["Resources"]["HttpApiRoute"]["Properties"]["AuthorizationType"] == {"Ref": "ApiAuthorization"}
+    assert template["Resources"]["HttpApiRoute"]["Properties"]["AuthorizationType"] == {
+        "Fn::If": ["UseUsers", "NONE", {"Ref": "ApiAuthorization"}]
+    }
 
 
 def test_template_has_no_yaml_aliases() -> None:

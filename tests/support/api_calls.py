@@ -22,6 +22,9 @@ from cloud_functions.api.handler import ApiHandler
 from cloud_functions.api.http.limits import LAMBDA_LIMITS, Limits
 from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
+from cloud_functions.api.security.roles import Role
+from cloud_functions.api.security.tokens import AccessTokens
+from cloud_functions.api.security.user_authorizer import UserAuthorizer
 from cloud_functions.db.connect import Database
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.settings import DatabaseSettings
@@ -211,12 +214,19 @@ def lambda_api(
     root_path: str = "",
     plate_access: PlateAccess | None = None,
     camera_passwords: CameraPasswords | None = None,
+    tokens: AccessTokens | None = None,
+    anonymous_role: Role | None = None,
 ) -> tuple[ApiHandler, Dependencies]:
-    """Return the handler of an application on the database at ``url``; close both when done."""
+    """Return the handler of an application on the database at ``url``; close both when done.
+
+    With ``tokens`` it checks users and API keys; without an authorizer and tokens it allows everything.
+    """
     thread_pool = InlineThreadPool()
     database = ApiDatabase(
         make_database=no_database if url is None else lambda: database_at(url), thread_pool=thread_pool
     )
+    if tokens is not None:
+        authorizer = UserAuthorizer(database=database, tokens=tokens, anonymous_role=anonymous_role)
     dependencies = Dependencies(
         database=database,
         snapshots=snapshots or FakeSnapshots(),
@@ -227,6 +237,7 @@ def lambda_api(
         limits=limits,
         plate_access=plate_access or PlateAccess(),
         camera_passwords=camera_passwords or CameraPasswords(),
+        tokens=tokens,
     )
     handler = ApiHandler(
         make_app=lambda: create_app(dependencies=dependencies, docs_assets=docs_assets, root_path=root_path)

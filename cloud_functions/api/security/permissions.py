@@ -1,8 +1,8 @@
 """Permissions: the table of all permissions, and the dependency with which a route requires one of them.
 
 The routes, the ``x-permission`` keys of the OpenAPI document, ``docs/reference/api.md`` and a test are derived from
-``PERMISSIONS``. ``AllowAll`` grants every permission. It suits a loopback interface and an API behind your own
-authorizer; users and API keys will implement ``Authorizer``.
+``PERMISSIONS``. ``AllowAll`` grants every permission. It suits a loopback interface and an API whose gateway authorizes
+callers. ``user_authorizer`` checks users and API keys.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, get_args
+from uuid import UUID
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -28,6 +29,8 @@ Permission = Literal[
     "groups:read",
     "groups:write",
     "export:credentials",
+    "account:read",
+    "account:write",
 ]
 
 PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
@@ -42,21 +45,29 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "groups:read": "List and read camera groups.",
         "groups:write": "Create, change and delete camera groups.",
         "export:credentials": "Export cameras with their user names and passwords (`include_credentials`).",
+        "account:read": "Read who the caller is, and the caller's permissions.",
+        "account:write": "Change the caller's own password.",
     }
 )
 """Every permission and what it allows."""
 assert set(PERMISSIONS) == set(get_args(Permission))  # noqa: S101 - a permission without a description
 
 _FALSE: Final = frozenset({"false", "0", "no", "off", "f", "n"})
-PUBLIC_OPERATIONS: Final = frozenset({"health"})
+PUBLIC_OPERATIONS: Final = frozenset({"health", "login", "login_json", "refresh_session", "logout"})
 """Names of the documented routes that require no permission."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The authenticated caller."""
+    """The caller of the API."""
 
     name: str
+    kind: Literal["anonymous", "user", "api_key"] = "anonymous"
+    permissions: frozenset[Permission] = frozenset(PERMISSIONS)
+    user_id: UUID | None = None
+    """Id of the user; None for an API key and for an anonymous caller."""
+    groups: tuple[str, ...] | None = None
+    """Slugs of the camera groups that the caller is limited to; None for no limit."""
 
 
 class Authorizer(Protocol):
@@ -76,7 +87,7 @@ class AllowAll:
     async def authorize(self, request: Request, permission: Permission) -> Principal:  # noqa: ARG002 - allows all
         if permission in self._denied:
             raise Problem(403, "forbidden", f"This API grants nobody the permission {permission}.")
-        return Principal(name="anonymous")
+        return Principal(name="anonymous", permissions=frozenset(PERMISSIONS) - self._denied)
 
 
 def require(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:

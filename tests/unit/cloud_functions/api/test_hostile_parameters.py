@@ -245,5 +245,11 @@ def test_every_operation_is_covered() -> None:
         ("GET", "/api/cameras/groups/{group}"),
         ("PUT", "/api/cameras/groups/{group}"),
         ("DELETE", "/api/cameras/groups/{group}"),
+        ("POST", "/api/auth/login"),
+        ("POST", "/api/auth/login-json"),
+        ("POST", "/api/auth/refresh"),
+        ("POST", "/api/auth/logout"),
+        ("GET", "/api/auth/me"),
+        ("PUT", "/api/auth/password"),
         ("GET", "/api/health"),
     }

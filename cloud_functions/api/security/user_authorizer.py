@@ -1,0 +1,129 @@
+"""Authorizes users by their access token, programs by their API key, and callers without either by a role.
+
+Both credentials are accepted as ``Authorization: Bearer …``, and an API key also as ``X-API-Key``.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from fastapi import Request
+
+from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.security.api_keys import KEY_START, hash_of, prefix_of
+from cloud_functions.api.security.permissions import PERMISSIONS, Permission, Principal
+from cloud_functions.api.security.roles import Role, is_permission, permissions_of
+from cloud_functions.api.security.tokens import AccessTokens, InvalidTokenError
+from cloud_functions.db.types import Connection
+from cloud_functions.db.users.api_keys import ApiKey, find_api_key, record_key_use
+
+Result = TypeVar("Result")
+ALL_SCOPES: Final = "*"
+CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="vedette"'}
+_UNLIMITED: Final[frozenset[Permission]] = frozenset({"account:read", "account:write"})
+"""Permissions that concern no camera, so that a limit to camera groups does not apply to them."""
+
+
+class QueryRunner(Protocol):
+    """Runs a query in a transaction of its own; ``backends.database.ApiDatabase`` is one."""
+
+    async def run(self, query: Callable[[Connection], Result]) -> Result:
+        """Return what ``query`` returns, its transaction committed."""
+        ...
+
+
+class UserAuthorizer:
+    """Accepts the access tokens and API keys in the database."""
+
+    def __init__(self, *, database: QueryRunner, tokens: AccessTokens, anonymous_role: Role | None = None) -> None:
+        """``anonymous_role``: the role of a caller without credentials; None rejects such a caller."""
+        self._database = database
+        self._tokens = tokens
+        self._anonymous_role = anonymous_role
+
+    async def authorize(self, request: Request, permission: Permission) -> Principal:
+        """Return the caller.
+
+        Raises:
+            Problem: 401, the credentials are missing or invalid; 403, the caller does not have the permission.
+        """
+        credential = _credential(request)
+        if credential is None:
+            return self._anonymous(permission)
+        principal = await (self._key(credential) if credential.startswith(KEY_START) else self._user(credential))
+        if permission not in principal.permissions:
+            raise Problem(403, "forbidden", f"This request needs the permission {permission}.")
+        if principal.groups is not None and permission not in _UNLIMITED:
+            detail = "You are limited to camera groups, and this release cannot limit this request to them."
+            raise Problem(403, "limited-to-groups", detail)
+        return principal
+
+    def _anonymous(self, permission: Permission) -> Principal:
+        permissions = frozenset[Permission]() if self._anonymous_role is None else permissions_of(self._anonymous_role)
+        if permission not in permissions:
+            detail = "Log in and send the access token as Authorization: Bearer TOKEN, or send an API key as X-API-Key."
+            raise Problem(401, "not-authenticated", detail, headers=CHALLENGE)
+        return Principal(name="anonymous", permissions=permissions)
+
+    async def _user(self, token: str) -> Principal:
+        if self._tokens.needs_keys(token):
+            await self._database.run(self._tokens.load_keys)
+        try:
+            claims = self._tokens.verify(token)
+        except InvalidTokenError:
+            raise _invalid("The access token is invalid or has expired. Refresh it, or log in again.") from None
+        return Principal(
+            name=claims.username,
+            kind="user",
+            permissions=permissions_of(claims.role),
+            user_id=claims.user_id,
+            groups=claims.groups,
+        )
+
+    async def _key(self, text: str) -> Principal:
+        prefix = prefix_of(text)
+        key = (
+            None
+            if prefix is None
+            else await self._database.run(lambda connection: _valid_key(connection, prefix, text))
+        )
+        if key is None:
+            raise _invalid("The API key is invalid, has expired or was revoked.")
+        scopes = PERMISSIONS if ALL_SCOPES in key.scopes else key.scopes
+        return Principal(
+            name=key.name,
+            kind="api_key",
+            permissions=frozenset(scope for scope in scopes if is_permission(scope)),
+            groups=None if key.groups is None else tuple(key.groups),
+        )
+
+
+def _valid_key(connection: Connection, prefix: str, text: str) -> ApiKey | None:
+    key = find_api_key(connection, prefix)
+    if key is None or not hmac.compare_digest(key.key_hash, hash_of(text)):
+        return None
+    record_key_use(connection, key.id)
+    return key
+
+
+def _credential(request: Request) -> str | None:
+    """Return the token or key of the request; None if it has none. Other schemes than Bearer are ignored."""
+    keys = request.headers.getlist("x-api-key")
+    bearers = [
+        value.strip()
+        for scheme, _, value in (header.strip().partition(" ") for header in request.headers.getlist("authorization"))
+        if scheme.lower() == "bearer"
+    ]
+    given = [*keys, *bearers]
+    if len(given) > 1:
+        raise _invalid("The request has several credentials. Send one access token or one API key.")
+    if keys and not keys[0].startswith(KEY_START):
+        raise _invalid("X-API-Key is not an API key.")
+    return given[0] if given else None
+
+
+def _invalid(detail: str) -> Problem:
+    headers = {"WWW-Authenticate": CHALLENGE["WWW-Authenticate"] + ', error="invalid_token"'}
+    return Problem(401, "invalid-token", detail, headers=headers)

@@ -1,0 +1,1 @@
+"""Log-in, refresh, log-out and the caller's own account."""

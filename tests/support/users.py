@@ -1,0 +1,74 @@
+"""Users and API keys in a database, and an API that checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from cloud_functions.api.security.api_keys import new_api_key
+from cloud_functions.api.security.passwords import hash_password
+from cloud_functions.api.security.roles import Role
+from cloud_functions.api.security.tokens import AccessTokens
+from cloud_functions.db.connect import connect_to
+from cloud_functions.db.users.accounts import create_user
+from cloud_functions.db.users.api_keys import create_api_key
+from cloud_functions.plates.master_keys import MasterKeys
+from shared.clock import Clock, SystemClock
+from tests.support.api_calls import ApiCalls, lambda_api
+
+PASSWORD = "a long password"
+PASSWORD_HASH = hash_password(PASSWORD)
+
+
+def add_user(url: str, username: str = "ana", **fields: Any) -> UUID:
+    """Create a user with ``PASSWORD`` and return its id; a viewer unless ``role`` is given."""
+    user_id = uuid4()
+    with connect_to(url) as connection:
+        create_user(
+            connection, user_id, username=username, **({"role": "viewer", "password_hash": PASSWORD_HASH} | fields)
+        )
+    return user_id
+
+
+def add_key(
+    url: str, *scopes: str, name: str = "robot", groups: Sequence[str] | None = None, days: float | None = None
+) -> str:
+    """Create an API key and return its text."""
+    key = new_api_key()
+    with connect_to(url) as connection:
+        create_api_key(
+            connection,
+            uuid4(),
+            prefix=key.prefix,
+            key_hash=key.key_hash,
+            name=name,
+            scopes=scopes,
+            groups=groups,
+            lifetime=None if days is None else timedelta(days=days),
+        )
+    return key.text
+
+
+@contextmanager
+def users_api(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    anonymous_role: Role | None = None,
+    master_keys: MasterKeys | None = None,
+) -> Iterator[ApiCalls]:
+    """Yield a client of an API that checks users and API keys."""
+    clock = clock or SystemClock()
+    tokens = AccessTokens(clock=clock, master_keys=master_keys)
+    handler, dependencies = lambda_api(url, tokens=tokens, anonymous_role=anonymous_role, clock=clock)
+    yield ApiCalls(handler)
+    handler.close()
+    dependencies.close()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries an access token or an API key."""
+    return {"authorization": f"Bearer {token}"}
