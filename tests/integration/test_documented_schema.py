@@ -36,6 +36,8 @@ INDEXES: Final = {
     "idx_plate_normalized": ("plate_events", "plate_normalized_text"),
     "idx_camera_time": ("plate_events", "camera_id, captured_at"),
     "idx_captured_at": ("plate_events", "captured_at"),
+    "idx_site_time": ("plate_events", "site_id, captured_at"),
+    "idx_track_id": ("plate_events", "track_uid"),
 }
 
 QUERIES: Final = (

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from cloud_functions.db.migrate import downgrade, upgrade
 from tests.support.api_calls import ApiCalls, lambda_api
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.plate_dicts import plate_dict, without
@@ -108,3 +111,44 @@ def test_a_read_over_mqtt(ingest: IngestHarness) -> None:
     topic = "vedette/dock-1/box-7/events/camera-01/anpr"
     assert ingest.handle(batch_of([body(topic, json.dumps(plate_dict()).encode())])) == {"batchItemFailures": []}
     assert ingest.rows("SELECT device_id, host FROM plate_events") == [("box-7", "edge-host.local")]
+
+
+def _plan(url: str, query: str) -> list[tuple[Any, ...]]:
+    """Return the plan that PostgreSQL takes for a table that is too large to scan or to sort."""
+    with psycopg.connect(url, options="-c enable_seqscan=off -c enable_sort=off") as connection:
+        return connection.execute(query).fetchall()  # pyright: ignore
+
+
+def _row(ingest: IngestHarness, *columns: str) -> dict[str, Any]:
+    """Return these columns of the only row of the view of recent reads."""
+    [row] = ingest.rows(f"SELECT {', '.join(columns)} FROM plate_events_recent")
+    return dict(zip(columns, row, strict=True))
+
+
+def test_the_view_of_recent_reads_has_the_documented_columns(ingest: IngestHarness) -> None:
+    """SQL that names the documented columns works, also after a downgrade and an upgrade with reads in place."""
+    read = plate_dict(captured_at=datetime.now(UTC).isoformat())
+    old = plate_dict("OLD 1", captured_at=(datetime.now(UTC) - timedelta(hours=25)).isoformat())
+    ingest.handle(_invocation(read, old))
+    same = without(read, "event_id", "captured_at", "track_id")
+    assert _row(ingest, *same) == same
+    assert _row(ingest, "track_uid", "confidence", "region", "host") == {
+        "track_uid": read["track_id"], "confidence": 0.94, "region": "US-FL", "host": read["host_id"],
+    }  # fmt: skip
+    downgrade(ingest.url, "0014")
+    assert _row(ingest, "plate_text", "confidence", "region", "host")["region"] == "US-FL"
+    upgrade(ingest.url)
+    assert _row(ingest, *same) == same
+
+
+def test_reads_of_a_site_or_a_track_are_found_by_an_index(ingest: IngestHarness) -> None:
+    """Neither condition scans the table."""
+    ingest.handle(_invocation(plate_dict()))
+    conditions = {
+        "plate_events_site_idx": "site_id = 'dock-1' AND captured_at > '2026-11-20'",
+        "plate_events_track_idx": "track_uid = 'track-42'",
+    }
+    for index, condition in conditions.items():
+        query = f"EXPLAIN SELECT * FROM plate_events WHERE {condition} ORDER BY captured_at DESC, id DESC LIMIT 10"
+        plan = "\n".join(line for (line,) in _plan(ingest.url, query))
+        assert f"Index Scan Backward using {index}" in plan, plan
