@@ -213,7 +213,7 @@ class PlateSettings:
     master_key: str | None = None
     """``kms:KEY`` or ``file:PATH``; with None no site can be protected."""
     readers_role: str | None = None
-    """Role or group, as in a caller's token, whose members may read protected plates; with None nobody may."""
+    """Role or group, as in a caller's token, whose members may read protected plates; None: no caller may."""
     everybody_reads: bool = False
     """Whether every caller of the API may read protected plates. For a private machine only."""
 
@@ -236,7 +236,7 @@ class FanoutSettings:
     redis_channel: str = "events"
     """Channel of all events. Those of a type and of a camera begin with it: ``{channel}:{type}``."""
     redis_stream: str | None = None
-    """Capped Redis stream that receives every event in addition to the channels; with None there is no stream."""
+    """Capped Redis stream that receives every event in addition to the channels; None: no stream."""
     redis_stream_length: int = 100_000
     """Approximate number of events that the stream keeps. Raising it takes more Redis memory."""
 

@@ -176,11 +176,11 @@ def run_agent(config_path: Path) -> int:
 def _reload(agent: Agent) -> None:
     try:
         changed = agent.reload()
-        logger.info("reloaded; changed cameras: %s", ", ".join(changed) or "none")
+        logger.info("configuration reloaded; changed cameras: %s", ", ".join(changed) or "none")
     except ConfigurationError as error:
-        logger.error("not reloaded: %s", error)  # noqa: TRY400 - a mistake in the file needs no traceback
+        logger.error("the configuration was not reloaded: %s", error)  # noqa: TRY400 - a mistake in the file needs no traceback
     except Exception:
-        logger.exception("not reloaded: unexpected error; the agent continues with the previous configuration")
+        logger.exception("reloading failed unexpectedly; the agent continues with the previous configuration")
 
 
 def _effective_cameras(config: AgentConfig) -> list[CameraSettings]:

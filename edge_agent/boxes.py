@@ -78,7 +78,7 @@ def box_iou_batch(boxes: Boxes, others: Boxes) -> NDArray[np.float32]:
 
 
 def box_containment_batch(boxes: Boxes, others: Boxes) -> NDArray[np.float32]:
-    """Return ``(N, M)``: the fraction of the area of each of N boxes that lies inside each of M."""
+    """Return ``(N, M)``: the fraction of the area of each of N boxes inside each of M."""
     shared = box_intersection_batch(boxes, others)
     own = np.broadcast_to(box_area_batch(boxes)[:, None], shared.shape)
     return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)

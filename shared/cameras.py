@@ -55,7 +55,7 @@ class MotionConfig(Settings):
     )
     ignore: Annotated[list[_Polygon], Field(max_length=100)] | None = Field(
         default=None,
-        description="Polygons in which motion is ignored, each a list of [x, y] points as shares of the picture.",
+        description="Polygons in which motion is ignored, each a list of [x, y] points as fractions of the picture.",
     )
 
     @model_validator(mode="after")
@@ -186,7 +186,7 @@ class AnprConfig(Settings):
 
 
 class CameraConfig(Settings):
-    """Settings of a camera for its edge agent. A setting that is left out, or null, keeps the agent's default."""
+    """Settings of a camera for its edge agent. A setting that is omitted or null has the agent's default."""
 
     mode: Literal["tracking", "detection", "motion"] | None = Field(
         default=None,
@@ -233,7 +233,7 @@ def is_uuid(text: str) -> bool:
 def slug_of(name: str, *, fallback: str = "camera") -> str:
     """Return the slug of a name: lower-case letters without accents, digits and hyphens, at most 60 characters.
 
-    ``fallback`` stands in for a name without such letters and digits, such as one in Chinese.
+    ``fallback`` replaces a name without such letters and digits, such as one in Chinese.
     """
     plain = unicodedata.normalize("NFKD", name).casefold()
     slug = _NOT_IN_A_SLUG.sub("-", "".join(char for char in plain if not unicodedata.combining(char)))

@@ -46,7 +46,7 @@ _ON_EDGE = 1e-12
 
 
 def polygon_contains(polygon: Sequence[Point], point: Point) -> bool:
-    """Return whether ``point`` lies inside ``polygon`` or on any of its edges or corners (even-odd rule)."""
+    """Return whether ``point`` is inside ``polygon`` or on any of its edges or corners (even-odd rule)."""
     inside = False
     previous = polygon[-1]
     for corner in polygon:

@@ -85,7 +85,7 @@ class Login(NamedTuple):
 
 
 def split_login(text: str) -> Login:
-    """Return the address without user name and password, and both of them decoded; None for what it does not hold.
+    """Return the address without user name and password, and both of them decoded; None if absent.
 
     Raises ConfigurationError, without the password, for an address with a login that cannot be read.
     """

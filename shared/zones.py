@@ -14,7 +14,7 @@ from shared.settings import PointSetting, Settings, require_area
 Anchor = Literal["bottom", "center"]
 """Point of a box that represents the object: the middle of its lower edge, or its centre."""
 DEFAULT_BAND_RATIO: Final = 0.1
-"""Half width of a line's dead band, as a share of the height of the object's box."""
+"""Half width of a line's dead band, as a fraction of the height of the object's box."""
 MIN_BAND: Final = 0.01
 """Minimum half width of a line's dead band, in picture heights."""
 ZonePolygon = Annotated[list[PointSetting], Field(min_length=3, max_length=100), AfterValidator(require_area)]
@@ -69,8 +69,8 @@ class LoiteringSettings(Settings):
         default=None,
         gt=0,
         le=86_400,
-        description="Seconds between repeated reports of one stay. Raising it reports less. Left out: one report per "
-        "stay.",
+        description="Seconds between repeated reports of one stay. Raising it reports less often. If omitted, one "
+        "report per stay.",
     )
     grace_s: float = Field(
         default=2.0,
@@ -99,7 +99,7 @@ class OccupancySettings(Settings):
         default=60.0,
         ge=0,
         le=86_400,
-        description="Minimum seconds between two reports of the same condition. Raising it reports less.",
+        description="Minimum seconds between two reports of the same condition. Raising it reports less often.",
     )
 
     @model_validator(mode="after")
@@ -116,7 +116,7 @@ class ZoneSettings(Settings):
 
     name: Segment = Field(description="Name of the zone in the `zones` of events and in `rule` events.")
     polygon: ZonePolygon = Field(
-        description="Corners as [x, y], in shares of the picture's width and height. A zone that reaches the "
+        description="Corners as [x, y], as fractions of the picture's width and height. A zone that reaches the "
         "picture's edge continues beyond it."
     )
     classes: list[str] = Field(default_factory=list[str], description="Classes the rule applies to. Empty: all.")
@@ -140,8 +140,8 @@ class ZoneSettings(Settings):
         default=0.15,
         ge=0,
         le=10,
-        description="Distance from the zone, as a share of the height of the object's box, beyond which an object has "
-        "left at once. Raising it makes `exit_s` apply to larger distances.",
+        description="Distance from the zone, as a fraction of the height of the object's box, beyond which an object "
+        "has left at once. Raising it makes `exit_s` apply to larger distances.",
     )
     loitering: LoiteringSettings | None = Field(
         default=None, description="Report objects that stay in the zone for a long time."
@@ -169,7 +169,7 @@ class LineSettings(Settings):
     name: Segment = Field(description="Name of the line in `line_crossed` of events and in `rule` events.")
     points: Annotated[list[PointSetting], Field(max_length=50)] = Field(
         default_factory=list[PointSetting],
-        description="Two or more points as [x, y], in shares of the picture's width and height, in order.",
+        description="Two or more points as [x, y], as fractions of the picture's width and height, in order.",
     )
     start: PointSetting | None = Field(default=None, description="First point of a straight line, instead of `points`.")
     end: PointSetting | None = Field(default=None, description="Second point of a straight line.")
@@ -187,7 +187,7 @@ class LineSettings(Settings):
         default=DEFAULT_BAND_RATIO,
         ge=0,
         le=5,
-        description="Half width of the dead band around the line, as a share of the height of the object's box (at "
+        description="Half width of the dead band around the line, as a fraction of the height of the object's box (at "
         f"least {MIN_BAND:g} of the picture's height; 0: no band). In the band an object is on neither side. Raising "
         "it tolerates more jitter of the box.",
     )

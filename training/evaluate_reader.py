@@ -38,7 +38,7 @@ def us_crops(shared: Path) -> list[Example]:
 
 
 def placed_crops(shared: Path, country: str, *, margin: float = 0.0) -> list[Example]:
-    """Return crops of the labelled boxes of photographs; ``margin``: on each side, as a share of the box's size."""
+    """Return crops of the labelled boxes of photographs; ``margin``: on each side, as a fraction of the box's size."""
     folder = shared / "anpr" / "full_frames" / country
     examples = []
     for row in _rows(folder):

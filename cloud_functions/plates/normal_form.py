@@ -21,7 +21,7 @@ MAX_AMBIGUOUS_LETTERS: Final = 9
 def normal_form(license_plate: str, plate_normalized: str) -> str:
     """Return the form in which a read is compared: ``plate_normalized``, unless the legacy rule produced it.
 
-    A form that a device computes by a rule of its own stays unchanged.
+    A form that a device computes by its own rule stays unchanged.
     """
     if license_plate.isascii() or legacy_normal_form(license_plate) != plate_normalized:
         return plate_normalized

@@ -25,12 +25,12 @@ from cloud_functions.plates.site_key import SiteKey, sealed_under
 from shared.errors import ConfigurationError, PermanentError
 
 KEY_CONTEXT: Final = "camera/passwords"
-"""Stands in the place of a site when the data key is wrapped. No site has this id: it holds a ``/``."""
+"""Used instead of a site id when the data key is wrapped. No site has this id, because it contains a ``/``."""
 _PASSWORD: Final = "camera password"  # noqa: S105 - what is sealed, not a password
 
 
 class CameraPasswords:
-    """Seals and opens camera passwords. Safe to use from several threads; holds keys and no password."""
+    """Seals and opens camera passwords. Safe to use from several threads; contains keys, but no passwords."""
 
     def __init__(self, *, master_keys: MasterKeys | None = None) -> None:
         """Without ``master_keys``, passwords can be neither sealed nor opened."""

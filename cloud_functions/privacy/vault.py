@@ -28,10 +28,10 @@ class _Known:
 
 
 class PlateVault:
-    """The keys of protected plates. Safe to use from several threads; holds no plate."""
+    """The keys of protected plates. Safe to use from several threads; contains no plates."""
 
     def __init__(self, *, master_keys: MasterKeys | None = None) -> None:
-        """Without ``master_keys``, protected plates can be neither sealed nor searched nor opened."""
+        """Without ``master_keys``, protected plates cannot be sealed, searched or opened."""
         self._master_keys = master_keys
         self._known = _Known()
         self._unwrapped: dict[int, SiteKey] = {}

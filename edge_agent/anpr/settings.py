@@ -37,10 +37,10 @@ class DirectionSettings(Settings):
         description="Value of `direction` for a receding vehicle, with `size`.",
     )
     start: PointSetting = Field(
-        default=(0.0, 0.5), description="Start of the line as [x, y], as shares of the image's width and height."
+        default=(0.0, 0.5), description="Start of the line as [x, y], as fractions of the image's width and height."
     )
     end: PointSetting = Field(
-        default=(1.0, 0.5), description="End of the line as [x, y], as shares of the image's width and height."
+        default=(1.0, 0.5), description="End of the line as [x, y], as fractions of the image's width and height."
     )
     to_right: str = Field(
         default="in",

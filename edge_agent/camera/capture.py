@@ -50,7 +50,7 @@ CaptureFactory = Callable[[int | str, int], Capture]
 
 
 class UsbOptions(Settings):
-    """Options after ``usb:0?``. Options that are left out keep the camera's own setting."""
+    """Options after ``usb:0?``. Omitted options keep the camera's own setting."""
 
     width: int | None = Field(default=None, ge=16, le=16384)
     height: int | None = Field(default=None, ge=16, le=16384)

@@ -1,4 +1,4 @@
-"""Loads the agent's configuration, and what it names in files and environment variables."""
+"""Loads the agent's configuration, and the values that it refers to in files and environment variables."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class ModelSettings(Settings):
     name: str | None = Field(
         default=None,
         description="A catalogue entry, the stem of a .tflite in VEDETTE_MODELS, a file, or `none` for blob detection. "
-        "Left out: the catalogue's default model, or blob detection where that is not available.",
+        "Default: the catalogue's default model, or blob detection where that is not available.",
     )
     labels: str | None = Field(default=None, description="A file with one class name per line.")
 
@@ -44,7 +44,9 @@ class CameraSettings(Settings):
     source: str | None = Field(
         default=None, description="Video source: rtsp://…, a file, usb:0, gst:PIPELINE or synthetic:gate."
     )
-    source_env: str | None = Field(default=None, description="Name of an environment variable that holds the source.")
+    source_env: str | None = Field(
+        default=None, description="Name of an environment variable that contains the source."
+    )
     source_file: Path | None = Field(default=None, description="File whose first line is the source.")
     enabled: bool = Field(default=True, description="Run this camera. False keeps its settings and does not open it.")
     mode: Mode = Field(
@@ -84,7 +86,7 @@ class CameraSettings(Settings):
 
 
 class AgentConfig(Settings):
-    """Settings of the device; the cameras have tables of their own."""
+    """Settings of the device; each camera has its own table."""
 
     site_id: Segment = Field(description="Id of the site; part of every topic.")
     device_id: Segment = Field(
@@ -98,7 +100,7 @@ class AgentConfig(Settings):
         description="Seconds between heartbeats. Raising it sends fewer messages and reports problems later.",
     )
     models_location: str | None = Field(
-        default=None, description="Folder or URL that is searched for models first. Left out: VEDETTE_MODELS."
+        default=None, description="Folder or URL that is searched for models first. Default: VEDETTE_MODELS."
     )
     timezone: Timezone = Field(
         default="UTC",
@@ -106,7 +108,7 @@ class AgentConfig(Settings):
     )
     mqtt: MqttSettings
     s3: S3Settings | None = Field(
-        default=None, description="Bucket for pictures. Left out: events are sent without pictures."
+        default=None, description="Bucket for pictures. If omitted, events are sent without pictures."
     )
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     sender: SenderSettings = Field(default_factory=SenderSettings)

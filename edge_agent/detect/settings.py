@@ -19,7 +19,7 @@ ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ClassSettings(Settings):
-    """Per-class overrides. Settings that are left out take the general value."""
+    """Per-class overrides. Omitted settings have the general value."""
 
     min_score: Ratio | None = Field(
         default=None, description="Minimum score of a detection of this class. Raising it drops weaker detections."
@@ -125,7 +125,7 @@ class DetectSettings(Settings):
         if not isinstance(data, dict) or "look" not in data:
             return data
         given = dict(cast("dict[str, Any]", data))
-        logger.warning("detect.look is replaced by detect.slicing and will be refused in the next release")
+        logger.warning("detect.look is replaced by detect.slicing and will be rejected in the next release")
         former = given.pop("look")
         given.setdefault("slicing", former)
         return given

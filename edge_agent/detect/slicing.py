@@ -1,4 +1,4 @@
-"""Sliced inference: detects small moving objects in full-resolution crops besides the downscaled whole image.
+"""Sliced inference: detects small moving objects in full-resolution crops, in addition to the downscaled whole image.
 
 Chooses the crops, merges their detections with those of the whole image, and wraps an image detector to do both.
 """

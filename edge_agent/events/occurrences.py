@@ -1,4 +1,4 @@
-"""Occurrences: what the rules report, in pixels and with the frame, before it becomes a wire event."""
+"""Occurrences: the reports of the rules, in pixels and with the frame, before it becomes a wire event."""
 
 from __future__ import annotations
 

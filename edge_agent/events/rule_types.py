@@ -32,7 +32,7 @@ class Transition:
 
 
 class PathPoint(NamedTuple):
-    """Position of an object at a time; ``x`` and ``y`` are shares of the picture's size."""
+    """Position of an object at a time; ``x`` and ``y`` are fractions of the picture's size."""
 
     time_s: float
     x: float

@@ -83,7 +83,7 @@ class EventSettings(Settings):
     )
     timezone: Timezone | None = Field(
         default=None,
-        description="IANA name of the time zone of schedules and counter resets. Left out: the `timezone` of the file.",
+        description="IANA name of the time zone of schedules and counter resets. Default: the `timezone` of the file.",
     )
     counters_reset_at: list[TimeOfDay] = Field(
         default_factory=list[TimeOfDay],

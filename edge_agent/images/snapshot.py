@@ -29,8 +29,8 @@ class SnapshotSettings(Settings):
     max_width_px: int | None = Field(
         default=None,
         ge=64,
-        description="Maximum width in pixels; wider pictures are scaled down. Raising it gives larger files. Left out: "
-        "pictures keep their size.",
+        description="Maximum width in pixels; wider pictures are scaled down. Raising it gives larger files. If "
+        "omitted, pictures keep their size.",
     )
     thumbnail_width_px: int | None = Field(
         default=320, ge=32, description="Width of thumbnails in pixels. Raising it gives larger files."

@@ -37,7 +37,7 @@ class MotionDetector(Protocol):
     """Detects motion in one camera's frames, in order. Use one instance per camera, in one thread at a time."""
 
     def update(self, luma: Luma, *, time_s: float) -> Motion:
-        """Return what moves in this frame; ``time_s`` is the frame's time on the steady clock of its source."""
+        """Return the motion in this frame; ``time_s`` is the frame's time on the steady clock of its source."""
         ...
 
     def reset(self) -> None:
@@ -125,7 +125,7 @@ class AdaptiveBackground:
     def _update_background(
         self, background: Background, small: Plane, changes: Changes | None, *, before: Plane | None, step_s: float
     ) -> Motion | None:
-        """Learn from a frame outside of what has changed in it; return the motion among the changes, or None."""
+        """Update the background outside the changes of a frame; return the motion among the changes, or None."""
         if changes is None:
             self._forget_foreground()
             background.learn(small, step_s=step_s)
@@ -208,7 +208,7 @@ class AdaptiveBackground:
         return replace(self._idle(), unsettled=True)
 
     def _possible_motion(self, background: Background, strong: Plane, weak: Plane) -> Motion | None:
-        """Return what moves in a frame if its change is motion; leave the background as it is."""
+        """Return the motion in a frame if its change is motion; leave the background as it is."""
         bodies, boxes = self._classifier.find_bodies(strong, weak)
         return self._motion_of(background, bodies, boxes) if len(boxes) else None
 

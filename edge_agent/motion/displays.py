@@ -91,7 +91,7 @@ class Displays:
         return count(both(body, self._lines[window])) >= _INSIDE_SHARE * count(body)
 
     def covers(self, body: Plane, window: tuple[slice, slice]) -> bool:
-        """Return whether a body, given as the mask of a window, lies on a display.
+        """Return whether a body, given as the mask of a window, is on a display.
 
         In the first seconds, an area that has changed since the start also counts as a display.
         """

@@ -1,4 +1,4 @@
-"""Classifies what differs from the background: moving bodies, light and shadow, ghosts, objects that have stopped."""
+"""Classifies differences from the background: moving bodies, light and shadow, ghosts, objects that have stopped."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _RECHECK_EVERY_BYTES = 1024 * 1024
 
 
 class Reserve:
-    """A file that holds disk space in reserve. It is deleted when the disk is full, so that SQLite can delete rows."""
+    """A file that reserves disk space. It is deleted when the disk is full, so that SQLite can delete rows."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self._path = path

@@ -19,7 +19,7 @@ def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
 
 
 def missing_ranges(requested: Range, held: Sequence[int]) -> list[Range]:
-    """Return the parts of ``requested`` not covered by ``held``, which is sorted and lies within ``requested``."""
+    """Return the parts of ``requested`` not covered by ``held``, which is sorted and within ``requested``."""
     missing: list[Range] = []
     expected = requested[0]
     for number in held:

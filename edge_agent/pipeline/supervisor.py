@@ -40,7 +40,7 @@ class OpenStays:
     update_last_seen: Callable[[str, Sequence[str], bool], None]
     """Called for each frame with the camera's id, the uids of its detected tracks, and whether there is motion."""
     close: Callable[[str], None]
-    """Closes what a camera's last pipeline left open. Called before a new pipeline starts."""
+    """Closes the tracks and episodes that a camera's last pipeline left open. Called before a new pipeline starts."""
 
 
 class Cameras:

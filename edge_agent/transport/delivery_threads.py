@@ -116,5 +116,5 @@ class DeliveryThreads:
         """Hook that runs once after the deadline for stopping."""
 
     def _step(self) -> float | None:
-        """Deliver what is due; return how long to wait for a notification, or None to end the thread."""
+        """Deliver the items that are due; return how long to wait for a notification, or None to end the thread."""
         raise NotImplementedError

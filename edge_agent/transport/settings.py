@@ -39,7 +39,7 @@ class MqttSettings(Settings):
     )
     password_file: Path | None = Field(default=None, description="File that contains only the password.")
     password_env: str | None = Field(
-        default=None, description="Name of the environment variable that holds the password."
+        default=None, description="Name of the environment variable that contains the password."
     )
     client_id: str | None = Field(
         default=None,

@@ -156,7 +156,7 @@ def _require_same_options(state: StateFolder, options: argparse.Namespace) -> No
         differing.append("its own services, not --external ones")
     if differing:
         raise ConfigurationError(
-            f"the stack runs already, with {' and '.join(differing)}: stop it first (vedette-local down)"
+            f"the stack is already running with {' and '.join(differing)}: stop it first (vedette-local down)"
         )
 
 

@@ -150,7 +150,7 @@ class Stack:
             left = pid_file.read()
             if left is None or not left.alive:
                 continue
-            log.warning("%s still runs from an earlier start (pid %d): stopping it", name, left.pid)
+            log.warning("%s is still running from an earlier start (pid %d): stopping it", name, left.pid)
             stop_process(name, left)
 
     def _require_api_port(self) -> None:
@@ -285,7 +285,7 @@ def stop_process(name: str, left: ProcessIdentity) -> None:
     if not left.wait_gone(3):
         left.signal(signal.SIGKILL)
         if not left.wait_gone(5):
-            raise TransientError(f"the process {left.pid} does not end")
+            raise TransientError(f"the process {left.pid} does not exit")
 
 
 def tail(path: Path, lines: int) -> str:

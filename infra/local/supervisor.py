@@ -44,7 +44,7 @@ class Supervisor:
         self._state.prepare()
         if not self._state.lock():
             os.umask(self._umask)
-            raise ConfigurationError(f"another vedette-local already runs on {self._state.path}")
+            raise ConfigurationError(f"another vedette-local is already running in {self._state.path}")
         identity = ProcessIdentity.of(os.getpid())
         if identity is not None:
             self._state.supervisor.write(identity)

@@ -105,7 +105,7 @@ def _compile(folder: Path, interpreter: str) -> None:
 
 
 def _uv() -> list[str]:
-    """Return the command for uv: beside this interpreter, or on PATH."""
+    """Return the path of uv: next to this interpreter, or on PATH."""
     beside = Path(sys.executable).with_name("uv")
     found = str(beside) if beside.is_file() else shutil.which("uv")
     if found is None:

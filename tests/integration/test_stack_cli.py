@@ -167,7 +167,7 @@ def test_cloud_c11_other_options_for_a_running_stack_are_refused(stack: Stack) -
     stack.up()
     done = stack.run("up", "--port", str(reserve_port()))
     assert done.returncode == 2
-    assert f"runs already, with --port {stack.port}" in done.stderr
+    assert f"is already running with --port {stack.port}" in done.stderr
     assert stack.run("up").returncode == 0
 
 

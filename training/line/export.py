@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--start", type=Path, required=True, help="initial weights of the training")
     parser.add_argument(
-        "--share", type=float, required=True, help="weight of the checkpoint, 0..1; the rest is the initial weights'"
+        "--share", type=float, required=True, help="weight of the checkpoint, 0..1; the initial weights have the rest"
     )
     parser.add_argument("--version", required=True)
     parser.add_argument("--out", type=Path, default=Path("edge_agent/anpr/models/plate_line.tflite"))

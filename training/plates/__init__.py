@@ -1,4 +1,4 @@
-"""Pictures of number plates with known text: ``render_plate(rng)`` and what it is made of."""
+"""Pictures of number plates with known text: ``render_plate(rng)`` and its parts."""
 
 from training.plates.render import RenderedPlate, render_detailed, render_plate
 

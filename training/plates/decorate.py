@@ -1,5 +1,5 @@
 # ruff: noqa: PLR0917 -- drawing functions take an image, a position and a size
-"""Draws what is printed on a plate besides its number: emblems, strips, names, small letters."""
+"""Draws the parts of a plate other than its number: emblems, strips, names, small letters."""
 
 from __future__ import annotations
 

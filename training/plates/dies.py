@@ -33,13 +33,13 @@ class Style:
     power: float
     """Exponent of the superellipses of bowls: 2 is round, 5 nearly square."""
     waist: float
-    """Position of the middle bars from the top, as a share of the height."""
+    """Position of the middle bars from the top, as a fraction of the height."""
     flat: bool
     """Whether strokes have flat ends at the top and the bottom."""
     fixed: bool
     """Whether every character, including I, has the same width."""
     zero: float
-    """Width of the 0 as a share of the O's; 1: the same die."""
+    """Width of the 0 as a fraction of the O's; 1: the same die."""
     mark: str
     """Mark in the 0: none, a slash or a dot."""
     one: int

@@ -61,7 +61,7 @@ def make_sample(
 
 
 def make_real_sample(rng: np.random.Generator, plate: RealPlate, *, hardness: float) -> Sample:
-    """Return a photographed plate, cropped anew and slightly augmented; ``hardness`` 0: unchanged crop of its label."""
+    """Return a photographed plate, re-cropped and slightly augmented; ``hardness`` 0: unchanged crop of its label."""
     crop, boxes = make_real_crop(rng, plate, hardness=hardness)
     return _sample(crop, boxes, plate)
 

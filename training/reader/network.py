@@ -91,7 +91,7 @@ def warm_start(network: ReaderNetwork, weights: dict[str, Tensor]) -> None:
     missing, unexpected = network.load_state_dict(weights, strict=False)
     blocks = {name.split(".conv.")[0] for name in missing}
     if unexpected or not all(isinstance(network.get_submodule(block), Residual) for block in blocks):
-        raise ValueError(f"these weights are of another network: {sorted(missing)[:3]} {sorted(unexpected)[:3]}")
+        raise ValueError(f"these weights are from another network: {sorted(missing)[:3]} {sorted(unexpected)[:3]}")
 
 
 def targets(boxes: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

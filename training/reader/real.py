@@ -38,7 +38,7 @@ class _Labelled:
     text: str
     held_out: bool
     places: np.ndarray | None = None
-    """``(N, 4)`` centre x, centre y, width, height, as shares of the plate's box; NaN if unknown"""
+    """``(N, 4)`` centre x, centre y, width, height, as fractions of the plate's box; NaN if unknown"""
 
 
 def load_labelled(frames: Path) -> list[_Labelled]:

@@ -1,4 +1,4 @@
-"""Train the reader on a bank of plates. Every crop is augmented anew.
+"""Train the reader on a bank of plates. Every crop is augmented again each time.
 
     python -m training.reader.bank --folder BANK --shards 12 --plates 2500 --seed 1
     python -m training.reader.bank --folder BANK --shards 1 --plates 700 --seed 900 \\

@@ -72,7 +72,7 @@ async def post_group(deps: Deps, body: Annotated[GroupRequest, Body()]) -> Respo
     """Create a group without cameras. Its name must be unique, in any case of its letters (409 otherwise)."""
     slug = slug_of(body.name, fallback="group")
     if body.slug not in (None, slug):
-        raise invalid_parameter("slug", "is made from the name; leave it out", location="body")
+        raise invalid_parameter("slug", "is derived from the name; omit it", location="body")
 
     def write(connection: Connection) -> CameraGroup:
         group_id = _new_id()

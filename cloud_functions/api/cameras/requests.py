@@ -67,7 +67,7 @@ def _check_password(password: SecretStr) -> SecretStr:
 
 def _check_slug(slug: str) -> str:
     if not is_slug(slug):
-        raise ValueError("is the name of another path, or reads as an id; choose another one")
+        raise ValueError("is the name of another path, or looks like an id; choose another one")
     return slug
 
 
@@ -105,13 +105,13 @@ class CameraRequest(_EditableBody):
     )
     slug: Segment | None = Field(
         default=None,
-        description="The camera's id in events, topics and paths. Left out: made from the name. It cannot be changed.",
+        description="The camera's id in events, topics and paths. Default: derived from the name. Immutable.",
     )
     username: Text | None = Field(default=None, description="User name of the camera.")
     password: Annotated[SecretStr, AfterValidator(_check_password)] | None = Field(
         default=None,
-        description="Password of the camera. Stored sealed, never returned. In a replacement: left out, the stored one"
-        " stays; null removes it.",
+        description="Password of the camera. Stored sealed, never returned. In a replacement, omitting it keeps the"
+        " stored one; null removes it.",
     )
     device_id: Segment | None = Field(default=None, description="The device whose agent runs the camera.")
     group_id: Segment | None = Field(default=None, description="`id` or `slug` of the camera's group.")
@@ -130,10 +130,13 @@ class CameraRequest(_EditableBody):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="How readily objects are detected. Raising it finds more objects and gives more false alarms.",
+        description="Sensitivity of detection. Raising it finds more objects and gives more false alarms.",
     )
     retention_days: int | None = Field(
-        default=None, ge=1, le=36_500, description="Days for which its snapshots are kept. Null: as the deployment."
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Days for which its snapshots are kept. Null: the default of the deployment.",
     )
     settings: CameraConfig = Field(
         default_factory=CameraConfig, description="Settings for the camera's agent: zones, lines, models, plates."
@@ -217,7 +220,7 @@ class GroupRequest(_EditableBody):
     """Body that creates or replaces a group. Read-only fields of the response may be repeated and are ignored."""
 
     name: Text = Field(description="Unique name.", examples=["Entrances"])
-    slug: Segment | None = Field(default=None, description="Made from the name; a request can repeat it only.")
+    slug: Segment | None = Field(default=None, description="Derived from the name; a request can only repeat it.")
     description: Text | None = None
     location: Text | None = None
 
@@ -298,7 +301,7 @@ class HealthParameters(PageParameters):
 
 
 def check_source(text: str) -> None:
-    """Raise ValueError, without the text, where no agent could open it or where it holds a secret in the open."""
+    """Raise ValueError, without the text, if no agent could open it or if it contains a secret in plain text."""
     check_one_line(text)
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else "file"

@@ -41,7 +41,7 @@ class CameraResponse(BaseModel):
     codec: str | None
     retention_days: int | None
     settings: CameraConfig
-    config_version: int = Field(description="Raised by each change.")
+    config_version: int = Field(description="Version number; each change increases it.")
     last_connected: str | None = Field(json_schema_extra=DATE_TIME)
     createdAt: str = Field(json_schema_extra=DATE_TIME)  # noqa: N815 - the name in the answer
     updatedAt: str = Field(json_schema_extra=DATE_TIME)  # noqa: N815
@@ -56,7 +56,7 @@ class GroupResponse(BaseModel):
     description: str | None
     location: str | None
     cameras: int = Field(description="Number of its cameras.")
-    version: int = Field(description="Raised by each change.")
+    version: int = Field(description="Version number; each change increases it.")
     createdAt: str = Field(json_schema_extra=DATE_TIME)  # noqa: N815
     updatedAt: str = Field(json_schema_extra=DATE_TIME)  # noqa: N815
 

@@ -132,7 +132,7 @@ async def get_camera(deps: Deps, ref: CameraRef) -> Response:
 async def put_camera(
     deps: Deps, ref: CameraRef, if_match: RequiredIfMatch, body: Annotated[CameraRequest, Body()]
 ) -> Response:
-    """Replace everything that can be set. Fields that are left out take their defaults; a password stays.
+    """Replace everything that can be set. Omitted fields get their defaults, but an omitted password is kept.
 
     `If-Match` names the version that is replaced, so that two people do not overwrite each other's changes.
     """

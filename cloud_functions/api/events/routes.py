@@ -263,7 +263,7 @@ async def _has_stored_snapshot(deps: Dependencies, snapshots: list[SnapshotPath]
     try:
         return await deps.thread_pool.run(lambda: any(deps.snapshots.exists(key) for key in keys))
     except VedetteError as error:
-        logger.warning("looking for a deleted event's snapshot failed: %s", error)
+        logger.warning("cannot find the snapshot of a deleted event: %s", error)
         return False
 
 

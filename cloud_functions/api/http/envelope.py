@@ -44,7 +44,7 @@ class EnvelopedError(BaseModel):
 class ErrorMeta(BaseModel):
     """Identifies the request."""
 
-    requestId: str = Field(description="Stands in the server's log too.")  # noqa: N815
+    requestId: str = Field(description="Also in the server's log.")  # noqa: N815
 
 
 class ErrorEnvelope(BaseModel):

@@ -40,7 +40,7 @@ def check_one_line(text: str) -> str:
 def _check_label(text: str) -> str:
     if not _LABEL.fullmatch(text) or _NEVER_IN_A_LABEL.search(text):
         raise ValueError(
-            "must begin with a letter or digit and hold only letters, digits, spaces and . , : & + ( ) # ' -"
+            "must begin with a letter or digit and contain only letters, digits, spaces and . , : & + ( ) # ' -"
         )
     return text
 

@@ -1,4 +1,4 @@
-"""``ETag`` and ``If-Match``: a change names the version that it changes, so that two people do not undo each other.
+"""``ETag`` and ``If-Match``: a change names the version that it changes, against lost updates.
 
 A tag is ``"VERSION-DIGEST"``. ``If-None-Match`` compares all of it, because a response also holds state that nobody
 edits, such as a camera's status. ``If-Match`` compares the version alone.

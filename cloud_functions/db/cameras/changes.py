@@ -80,7 +80,7 @@ def lock_camera(connection: Connection, ref: str) -> CameraVersion | None:
 
 
 def replace_camera(connection: Connection, camera_id: UUID, given: CameraFields) -> None:
-    """Replace what a client sets; raise UnknownGroupError if the group does not exist."""
+    """Replace the fields that a client can set; raise UnknownGroupError if the group does not exist."""
     try:
         with connection.transaction():
             connection.execute(_UPDATE, _values(given) | {"id": camera_id})

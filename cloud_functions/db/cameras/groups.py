@@ -83,7 +83,7 @@ def lock_group(connection: Connection, ref: str) -> CameraVersion | None:
 
 
 def replace_group(connection: Connection, group_id: UUID, given: GroupFields) -> None:
-    """Replace what a client sets; raise GroupNameTakenError if the name is in use."""
+    """Replace the fields that a client can set; raise GroupNameTakenError if the name is in use."""
     try:
         with connection.transaction():
             connection.execute(_UPDATE, _values(given) | {"id": group_id})

@@ -1,6 +1,6 @@
 """Counts events, exactly and in milliseconds: whole months, days and hours from rollup tables, the rest from events.
 
-The rollups know camera, type, site, time, one label (class or zone), and the confidence in steps of 0.05. A filter
+The rollups are kept by camera, type, site, time, one label (class or zone), and confidence in steps of 0.05. A filter
 with another condition (a confidence between two steps, a plate, a class together with a zone) is counted in the table
 of events: the result is exact too, and the speed depends on the index.
 """

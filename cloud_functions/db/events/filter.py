@@ -47,7 +47,7 @@ class EventFilter:
     def has_rollup(self) -> bool:
         """Whether rollups can count the matching events.
 
-        Rollups know camera, type, site, time, one label, and the confidence in whole steps.
+        Rollups are kept by camera, type, site, time, one label, and the confidence in whole steps.
         """
         one_label = self.class_name is None or self.zone is None
         return one_label and self.plate is None and (self.min_confidence is None or self.confidence_step is not None)

@@ -54,7 +54,7 @@ class Bucket:
 
 
 def inner_buckets(span: TimeSpan) -> list[Bucket]:
-    """Return disjoint buckets that cover ``span`` exactly: the whole months, the whole days beside them, and so on."""
+    """Return disjoint buckets that cover ``span`` exactly: the whole months, the remaining whole days, and so on."""
     if span.is_empty:
         return []
     buckets: list[Bucket] = []
@@ -125,7 +125,7 @@ _RESOLUTIONS: tuple[tuple[Resolution, Floor, timedelta], ...] = (
     ("day", floor_day, DAY),
     ("month", floor_month, timedelta(days=31)),
 )
-"""From fine to coarse, each with its longest duration: a start plus that duration always lies in the next one."""
+"""From fine to coarse, each with its longest duration: a start plus that duration is always in the next one."""
 
 
 def next_start(start: datetime, resolution: Resolution) -> datetime:

@@ -86,7 +86,7 @@ class KafkaIngest:
         self._faults = FaultLog(log, monotonic=monotonic)
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Consume until ``stopped`` returns True, then commit what is done.
+        """Consume until ``stopped`` returns True, then commit the finished records.
 
         An exception of the source ends the process, because a later commit could skip records that it had begun to
         return. After a restart, consumption continues from the committed offsets.
@@ -99,7 +99,7 @@ class KafkaIngest:
             log.info("%s", self._statistics.summary(waiting=len(self._backlog)))
 
     def revoked(self, partitions: Collection[Partition]) -> None:
-        """Commit what is done of partitions that are about to move to another member, and drop them."""
+        """Commit the finished records of revoked partitions, and drop their other records."""
         self._commit(partitions)
         self._backlog.drop_partitions(partitions)
 

@@ -40,7 +40,7 @@ class EventStore:
     def store(self, chunk: EventChunk) -> ChunkResult:
         """Store the events that are not stored yet; return all that are stored now.
 
-        If the database cannot hold one of the events, the chunk is halved until that event is isolated and refused.
+        If the database cannot store one of the events, the chunk is halved until that event is isolated and refused.
 
         Raises:
             TransientError, ConfigurationError: some events are not stored; try the whole chunk again later.

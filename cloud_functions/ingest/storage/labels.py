@@ -42,7 +42,7 @@ class Admission(NamedTuple):
 
 
 class SiteLabelLimit:
-    """The limit, and the names in use as far as this process knows. Not thread-safe."""
+    """The limit, and the names in use that this process has seen. Not thread-safe."""
 
     def __init__(self, *, limit: int) -> None:
         """``limit``: the maximum number of names, classes and zones together, for each site and month."""

@@ -39,7 +39,7 @@ class NoPartitionError(Exception):
 
 
 class MonthlyPartitions:
-    """The months that have a partition, as far as this process knows. Not thread-safe."""
+    """A cache of the months that have a partition. Not thread-safe."""
 
     def __init__(self, *, database: Database, clock: Clock, sleep: Callable[[float], None] = time.sleep) -> None:
         self._database = database
@@ -111,5 +111,5 @@ class MonthlyPartitions:
             return False
         self._known.add(month)
         self._events_without_partition.pop(month, None)
-        log.info("%s the partition of month %s", "made" if made else "found", month)
+        log.info("%s the partition of month %s", "created" if made else "found", month)
         return True

@@ -117,7 +117,7 @@ class ChunkTransaction:
 
         Raises:
             NoPartitionError: an event's month may need a partition first; nothing was stored.
-            PermanentError: the database cannot hold one of the events; nothing was stored.
+            PermanentError: the database cannot store one of the events; nothing was stored.
             TransientError, ConfigurationError: nothing was stored.
         """
         context = self._context

@@ -33,7 +33,7 @@ _HUES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 """Hue ranges in degrees; all other hues are red."""
 _BODY = (0.12, 0.42, 0.88, 0.86)
-"""Bodywork area as shares of the vehicle box: below the windows, above the tyres."""
+"""Bodywork area as fractions of the vehicle box: below the windows, above the tyres."""
 
 
 def vehicle_color(image: Image, vehicle: Box, *, plate: Box | None = None) -> str | None:

@@ -16,7 +16,7 @@ CUT_RATIO = 0.04
 """A vehicle whose box ends within this share of the frame's width or height from its border may be truncated: boxes of
 partly visible vehicles end 1-3 % before the border. Raising it makes fewer boxes count."""
 MIN_STEP = 0.04
-"""Minimum movement of a plate across the line, as a share of the frame's shorter side."""
+"""Minimum movement of a plate across the line, as a fraction of the frame's shorter side."""
 
 
 class DirectionEstimator:

@@ -26,7 +26,7 @@ WHOLE_MODEL, CLOSE_MODEL = MODELS / "plate_detector.tflite", MODELS / "plate_det
 
 _LETTERBOX_GREY = 114
 _CLOSE_WIDTH_SHARE = 0.42
-"""Width of the plate on an enlarged crop, as a share of the crop's width. Matches the training data."""
+"""Width of the plate on an enlarged crop, as a fraction of the crop's width. Matches the training data."""
 _DUPLICATE_OVERLAP = 0.3
 _WORTH_ENLARGING = 1.2
 """Minimum ratio of the image to the network's input for a search of its quarters."""

@@ -9,11 +9,11 @@ from edge_agent.boxes import Box, box_centre
 from edge_agent.events.occurrences import TrackedObject
 
 _MARGIN = 0.08
-"""How far outside a vehicle's box its plate may be, as a share of the box's size."""
+"""How far outside a vehicle's box its plate may be, as a fraction of the box's size."""
 _USUAL_HEIGHT = 1.2
 """Usual height of a plate above the ground, in plate widths. Trucks and motorcycles carry it higher."""
 _MAX_WIDTH_SHARE = 0.95
-"""Maximum width of a plate as a share of its vehicle's width."""
+"""Maximum width of a plate as a fraction of its vehicle's width."""
 _OFF_CENTRE_WEIGHT = 1.5
 """Weight of the distance from the vehicle's vertical axis."""
 _MAX_COST = 3.5

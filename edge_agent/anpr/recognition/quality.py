@@ -11,7 +11,7 @@ from edge_agent.anpr.types import PlateBox
 from edge_agent.types import Image
 
 _GLYPH_SHARE, _GLYPH_SHARE_TWO_LINES = 0.62, 0.36
-"""Character height as a share of the plate's height, with one line and with two."""
+"""Character height as a fraction of the plate's height, with one line and with two."""
 TWO_LINES_BELOW = 2.0
 """Plates with a smaller ratio of width to height have two lines."""
 _WORKING_HEIGHT_PX = 32

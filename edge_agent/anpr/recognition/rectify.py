@@ -10,7 +10,7 @@ from edge_agent.types import Image
 
 MIN_HEIGHT_PX = 8
 MARGIN_RATIO = (0.05, 0.12)
-"""Margin around the plate as shares of its width and height; detected corners are off by up to a fifth of the height.
+"""Margin around the plate, relative to its width and height; detected corners deviate by up to a fifth of the height.
 Of 1,509 generated plates in scenes, 1,295 are read with this margin and 1,280 with half of it."""
 MAX_SLOPE = 0.45
 """Maximum slope (rise over run) of a line of characters."""
@@ -19,7 +19,7 @@ MAX_SLOPE = 0.45
 def rectify_plate(
     image: Image, plate: PlateBox, *, margin_ratio: tuple[float, float] = MARGIN_RATIO, max_height_px: int = 160
 ) -> Image:
-    """Return a rectified, upright crop of the plate with a margin (shares of its width and height).
+    """Return a rectified, upright crop of the plate with a margin (fractions of its width and height).
 
     Corners are estimated if the detector provides none. The crop keeps the plate's resolution, up to a height of
     ``max_height_px`` without margins. Areas outside the image repeat its border.

@@ -37,8 +37,8 @@ class GateOptions(Settings):
     vehicles: int = Field(default=8, ge=0, le=1000, description="Vehicles in one round; eight take a minute.")
     fps: float = Field(default=25.0, ge=1, le=240)
     size: Annotated[tuple[Pixels, Pixels], BeforeValidator(_parse_size)] = (1280, 720)
-    live: bool | None = Field(default=None, description="Render in real time; by default as the setting ``pace``.")
-    loop: bool | None = Field(default=None, description="Start again after a round; by default as ``live``.")
+    live: bool | None = Field(default=None, description="Render in real time. Default: the setting ``pace``.")
+    loop: bool | None = Field(default=None, description="Start again after a round. Default: the value of ``live``.")
 
 
 def open_synthetic(

@@ -91,5 +91,5 @@ def _identify_by_values(real: Sequence[Tensor], slots: PostProcess) -> tuple[int
     if all(whole):
         return None  # all scores are 0, so there are no detections
     if not any(whole):
-        raise ConfigurationError("the model's four outputs hold no class numbers; it is not an SSD-style detector")
+        raise ConfigurationError("the model's four outputs contain no class numbers; it is not an SSD-style detector")
     return (rows[0], rows[1]) if whole[0] else (rows[1], rows[0])

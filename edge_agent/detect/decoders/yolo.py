@@ -92,12 +92,12 @@ def _anchors_last(shape: tuple[int, ...], expected: int) -> bool:
         return second == expected
     if 3 * expected in (first, second):
         raise ConfigurationError(
-            f"the model's output {list(shape)} belongs to YOLOv5 or older (three boxes per anchor); "
+            f"the model's output {list(shape)} is that of YOLOv5 or older (three boxes per anchor); "
             "YOLOv8 and YOLO11 are supported"
         )
     if second == 6 and first <= 1000:
         raise ConfigurationError(
-            f"the model's output {list(shape)} belongs to an export with built-in NMS; export the model with nms=False"
+            f"the model's output {list(shape)} is that of an export with built-in NMS; export the model with nms=False"
         )
     return second > first
 

@@ -59,7 +59,7 @@ class Downloader:
             found = self._fetch(url, shown, file, destination)
             if sha256 is not None and found != sha256:
                 raise ConfigurationError(
-                    f"{shown} is not the file expected (sha256 {found[:12]}…, expected {sha256[:12]}…): a proxy or a "
+                    f"{shown} is not the expected file (sha256 {found[:12]}…, expected {sha256[:12]}…): a proxy or a "
                     "login page may have answered instead; the file was discarded"
                 )
         return found

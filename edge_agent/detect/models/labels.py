@@ -102,7 +102,7 @@ def fit_labels(labels: Labels, class_counts: Sequence[int], *, source: str) -> L
         return labels[1:]
     raise ConfigurationError(
         f"{source} names {len(labels)} classes, but the model has {' or '.join(map(str, class_counts))}: "
-        "these labels belong to another model"
+        "these labels are for another model"
     )
 
 

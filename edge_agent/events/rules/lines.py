@@ -35,13 +35,13 @@ _PARTIAL_S = 1.0
 _LEAVING_STEP = 0.1
 """Distance beyond the picture's edge to which a leaving object is extrapolated, in picture heights."""
 _LEAVING_SHARE = 0.5
-"""Minimum increase of the distance from a line that an object leaves behind, as a share of ``_LEAVING_STEP``."""
+"""Minimum increase of the distance from a line that an object leaves behind, as a fraction of ``_LEAVING_STEP``."""
 _TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A named line of two or more points, in shares of the picture's size.
+    """A named line of two or more points, as fractions of the picture's size.
 
     Right and left are as seen along the line from its first point to its last.
     """

@@ -10,13 +10,13 @@ from shared.geometry import Point
 from shared.zones import Anchor
 
 EDGE_RATIO = 0.01
-"""Distance from the picture's edge, in shares of its size, within which a box or a zone reaches the edge."""
+"""Distance from the picture's edge, as a fraction of its size, within which a box or a zone reaches the edge."""
 SAME_SHAPE = 1.25
 """Maximum ratio of the heights of two boxes of one object that are compared directly."""
 
 
 class Box(NamedTuple):
-    """Left, top, right, bottom in shares of the picture's width and height."""
+    """Left, top, right, bottom as fractions of the picture's width and height."""
 
     left: float
     top: float
@@ -95,7 +95,7 @@ def check_shape(name: str, points: Sequence[Point], *, least: int, anchor: str) 
         raise ValueError(f"{name}: has {len(points)} points; at least {least} are needed")
     if not all(-1.0 <= value <= 2.0 for point in points for value in point):
         raise ValueError(
-            f"{name}: points must be shares of the picture's width and height, 0 to 1; divide pixels by its size"
+            f"{name}: points must be fractions of the picture's width and height, 0 to 1; divide pixels by its size"
         )
     if anchor not in get_args(Anchor):
         raise ValueError(f"{name}: anchor must be one of {', '.join(get_args(Anchor))}, not {anchor!r}")

@@ -22,7 +22,7 @@ class Occupancy:
     debounce_s: float = 2.0
     """Time a level must last before it is reported. Raising it ignores short changes."""
     cooldown_s: float = 60.0
-    """Minimum time between two reports of the same level. Raising it reports less."""
+    """Minimum time between two reports of the same level. Raising it reports less often."""
 
     def level(self, count: int) -> Level:
         """Return the level of a number of objects."""

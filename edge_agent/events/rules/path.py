@@ -15,7 +15,7 @@ MAX_POINTS = 32
 _BUFFER_POINTS = 256
 """Number of buffered points above which the path is simplified to half as many."""
 _MIN_DEVIATION = 0.005
-"""Minimum distance of a point from the simplified path at its time, in shares of the picture's size."""
+"""Minimum distance of a point from the simplified path at its time, as a fraction of the picture's size."""
 
 
 class TrackPath:

@@ -27,7 +27,7 @@ _DENSE_DETECTIONS, _DENSE_RATIO, _SLOW_S = 3, 0.6, 0.9
 MAX_FAST_CONFIRM_S = 1.0
 """Maximum ``confirm_s`` at which fast objects are confirmed early. A longer time is meant to exclude passers-by."""
 _FAST_DISTANCE = 0.25
-"""Distance, in shares of the picture, after which an object is confirmed early."""
+"""Distance, as a fraction of the picture, after which an object is confirmed early."""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from shared.zones import Anchor
 MAX_STEP_S = 2.0
 """Maximum time between two observations for which the path between them is interpolated."""
 _MAX_CORNER_SHIFT = 0.1
-"""Maximum distance by which a corner is moved to the picture's edge, as a share of the zone's extent."""
+"""Maximum distance by which a corner is moved to the picture's edge, as a fraction of the zone's extent."""
 _EXIT_BAND = 0.02
 """Distance outside the zone, in box heights, within which an object that was inside still counts as inside."""
 _TOLERANCE_S = 1e-6
@@ -25,7 +25,7 @@ _TOLERANCE_S = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A named area. ``polygon`` has at least three corners, in shares of the picture's size, in either orientation."""
+    """A named area. ``polygon`` has three or more corners, as fractions of the picture's size, in any orientation."""
 
     name: str
     polygon: tuple[Point, ...]
@@ -47,7 +47,7 @@ class Zone:
         object.__setattr__(self, "polygon", _extend_snap_to_edge(self.polygon))
 
     def contains(self, point: Point) -> bool:
-        """Return whether a point, in shares of the picture, is in the zone or on its edge.
+        """Return whether a point, as fractions of the picture, is in the zone or on its edge.
 
         A zone that reaches the picture's edge continues beyond it: a point outside the picture is moved to the edge.
         """

@@ -192,7 +192,7 @@ class LambdaFunction:
         while not invocation.answered.wait(0.1):
             if not self.process.alive:
                 self._slot.withdraw(invocation)
-                raise TransientError(f"the function {self.name} died:\n{self.process.last_log_lines()}")
+                raise TransientError(f"the function {self.name} exited:\n{self.process.last_log_lines()}")
             if time.monotonic() > deadline:
                 self._slot.withdraw(invocation)
                 self.process.kill()

@@ -82,7 +82,7 @@ class DemoAgent:
         if self._process.exit_status == _WRONG_CONFIGURATION:
             raise ConfigurationError(f"the edge agent rejected its configuration:\n{self._process.last_log_lines()}")
         if self._restarts >= _MAX_RESTARTS:
-            raise TransientError(f"the edge agent keeps ending:\n{self._process.last_log_lines()}")
+            raise TransientError(f"the edge agent keeps exiting:\n{self._process.last_log_lines()}")
 
 
 class LogTail:

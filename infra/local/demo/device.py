@@ -30,7 +30,7 @@ class StackUrls:
 
 
 def agent_toml(urls: StackUrls, *, state: Path, camera: Mapping[str, Any] | None = None) -> str:
-    """Return the agent's configuration. The source may contain a password, so an environment variable holds it.
+    """Return the agent's configuration. The source may contain a password, so it is passed in an environment variable.
 
     ``camera`` holds further settings of the camera, as in the ``[[cameras]]`` table of an agent's file.
     """

@@ -72,7 +72,7 @@ class ProcessIdentity:
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, poll_s: float = _POLL_S) -> bool:
-    """Poll until the condition holds; return False on timeout."""
+    """Poll until the condition is true; return False on timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -82,7 +82,7 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, poll_s: float
 
 
 class PidFile:
-    """A file that holds the identity of a process."""
+    """A file with the identity of a process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -180,7 +180,7 @@ class Process:
             self._pid_file.write(identity)
 
     def wait_ready(self) -> None:
-        """Wait until the readiness probe holds; raise TransientError with the last log lines on failure."""
+        """Wait until the readiness probe succeeds; raise TransientError with the last log lines on failure."""
         deadline = time.monotonic() + self._ready_timeout_s
         while not self._is_ready():
             code = self._require_child().poll()
@@ -197,7 +197,7 @@ class Process:
         """Stop the process in the pid file if it still runs and is not our child."""
         left = self._pid_file.read()
         if left is not None and left.alive and left.pid != self.pid:
-            log.warning("%s still runs from an earlier start (pid %d): stopping it", self.name, left.pid)
+            log.warning("%s is still running from an earlier start (pid %d): stopping it", self.name, left.pid)
             left.signal(self._stop_signal)
             if not left.wait_gone(self._stop_timeout_s):
                 left.signal(signal.SIGKILL)
@@ -217,7 +217,7 @@ class Process:
             try:
                 self._child.wait(self._stop_timeout_s)
             except subprocess.TimeoutExpired:
-                log.warning("%s did not end within %g s: killing it", self.name, self._stop_timeout_s)
+                log.warning("%s did not exit within %g s: killing it", self.name, self._stop_timeout_s)
                 self._child.kill()
                 self._child.wait()
             self._child = None

@@ -239,13 +239,13 @@ class PostgresServer:
             env={**os.environ, "TZ": "UTC", "LC_ALL": "C"},
         )
         if made.returncode != 0:
-            raise TransientError(f"initdb could not make a database cluster in {data}:\n{made.stderr[-2000:]}")
+            raise TransientError(f"initdb could not create a database cluster in {data}:\n{made.stderr[-2000:]}")
 
     def _check_version(self) -> None:
         version = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()
         if version != str(self._binaries.version):
             raise ConfigurationError(
-                f"{self._data} was made by PostgreSQL {version}, and this is {self._binaries.version}: "
+                f"{self._data} was created by PostgreSQL {version}, but this is {self._binaries.version}: "
                 "run that version, or delete the data with `vedette-local reset`"
             )
 
@@ -267,7 +267,7 @@ class PostgresServer:
         elif holder:
             holder.signal(signal.SIGQUIT)
             if not holder.wait_gone(10):
-                raise TransientError(f"another PostgreSQL (pid {pid}) holds {self._data} and does not end")
+                raise TransientError(f"another PostgreSQL (pid {pid}) is using {self._data} and does not exit")
 
     def _is_ready(self) -> bool:
         try:

@@ -24,9 +24,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LONGER_SIDE_PX = 1280
 _WIDE, _NARROW, _ACROSS = 0.96, 0.62, 0.72
-"""Sizes of the window as shares of the photograph."""
+"""Sizes of the window as fractions of the photograph."""
 _EXPOSED_SHARE = 0.5
-"""Exposure time as a share of the frame interval."""
+"""Exposure time as a fraction of the frame interval."""
 _SUBFRAMES = 4
 """Number of images that are averaged for motion blur."""
 _GAIN_SWING, _FOCUS_SWING_PX, _NOISE_SIGMA = 0.18, 0.8, 2.0

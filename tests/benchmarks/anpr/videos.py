@@ -43,7 +43,7 @@ class EmittedPlate:
     frame: int
     """Index of the frame, from 0."""
     plate: Box
-    """Left, top, right, bottom as shares of the frame."""
+    """Left, top, right, bottom as fractions of the frame."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Cameras, their groups, their health over time, and the wrapped keys that seal their passwords.
 
-New tables only: a release that does not know them goes on as before. A camera's events are not linked to it by a
+New tables only: earlier releases do not use them and are not affected. A camera's events are not linked to it by a
 foreign key: they have its slug as ``camera_id``, come before the camera is created and stay after it is deleted.
 
 Revision ID: 0013

@@ -1,6 +1,6 @@
 """Users, their refresh tokens, API keys, the keys that sign access tokens, and the counts that throttle log-ins.
 
-New tables only: a release that does not know them goes on as before. No table holds a secret that could be used as it
+New tables only: earlier releases do not use them and are not affected. No table holds a secret that could be used as it
 is, except the private keys of a deployment without a master key: passwords are Argon2id hashes, tokens and API keys
 SHA-256 hashes.
 

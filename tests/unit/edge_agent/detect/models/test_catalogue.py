@@ -102,7 +102,7 @@ def test_corrupt_cached_file_is_downloaded_again(web: Web, cache: Path, caplog: 
 def test_download_with_a_wrong_hash_is_rejected(web: Web, cache: Path) -> None:
     """A file without the catalogue's hash is never stored in the cache."""
     web.pages["/m.tflite"] = b"something else"
-    with pytest.raises(ConfigurationError, match="is not the file expected"):
+    with pytest.raises(ConfigurationError, match="is not the expected file"):
         store(cache, entry(f"{web.url}/m.tflite")).resolve("street")
     assert [path for path in cache.rglob("*") if path.is_file()] == []
 
@@ -125,7 +125,7 @@ def test_unpublished_hash_is_recorded_and_required(web: Web, cache: Path, caplog
     assert json.loads((cache / "index.json").read_text())["sha256"] == {"street": SHA256}
     kept.unlink()
     web.pages["/m.tflite"] = b"changed"
-    with pytest.raises(ConfigurationError, match="is not the file expected"):
+    with pytest.raises(ConfigurationError, match="is not the expected file"):
         models.resolve("street")
     web.pages["/m.tflite"] = BODY
     caplog.clear()
@@ -223,7 +223,7 @@ def test_mirror_may_use_either_file_name(web: Web, cache: Path) -> None:
     assert (model.entry, model.labels) == (known, COCO_90)
     assert web.asked == ["/street.tflite", "/maker.tflite"]
     web.pages["/street.tflite"] = b"another"
-    with pytest.raises(ConfigurationError, match="is not the file expected"):
+    with pytest.raises(ConfigurationError, match="is not the expected file"):
         store(cache / "fresh", known, location=web.url).resolve("street")
 
 
@@ -312,7 +312,7 @@ def test_pull_reports_progress(web: Web, cache: Path) -> None:
     """A wrong file on the mirror is rejected after progress was reported."""
     web.pages[f"/{DEFAULT}.tflite"] = b"x" * 10
     seen: list[int] = []
-    with pytest.raises(ConfigurationError, match="is not the file expected"):
+    with pytest.raises(ConfigurationError, match="is not the expected file"):
         pull(None, models_location=web.url, cache_dir=cache, progress=lambda size, _: seen.append(size))
     assert seen == [10]
 

@@ -83,7 +83,7 @@ def remove_file(web: Web) -> None:
     ("break_download", "kind", "message"),
     [
         (cut_short, TransientError, r"stopped after 100,000 of 200,000 bytes; try again"),
-        (replace_content, ConfigurationError, r"is not the file expected \(sha256 .*a proxy or a login page"),
+        (replace_content, ConfigurationError, r"is not the expected file \(sha256 .*a proxy or a login page"),
         (remove_file, NotThereError, r"does not exist \(HTTP status 404\)"),
         (answer_status(403), ConfigurationError, r"was refused \(HTTP status 403\)"),
         (answer_status(503), TransientError, r"returned HTTP status 503; try again later"),

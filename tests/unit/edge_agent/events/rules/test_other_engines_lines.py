@@ -276,7 +276,7 @@ def test_gocv_blob_line() -> None:
     [
         (((1, 1), (1, 1)), "two consecutive points are the same"),
         (((0, 0),), "at least 2 are needed"),
-        (((0, 0), (float("nan"), 1)), "shares of the picture"),
+        (((0, 0), (float("nan"), 1)), "fractions of the picture"),
         (((0, 0), (1000, 300)), "divide pixels by its size"),
     ],
 )

@@ -69,7 +69,7 @@ def test_cloud_27_an_agent_that_keeps_ending_ends_the_demo(make_process: MakePro
         agent.check()
         return False
 
-    with pytest.raises(TransientError, match=r"keeps ending:\n(.*\n)*  edge-agent: no luck"):
+    with pytest.raises(TransientError, match=r"keeps exiting:\n(.*\n)*  edge-agent: no luck"):
         wait_until(check, timeout_s=20)
     assert _printed(console).count("starting it again") == 3
 
