@@ -82,7 +82,7 @@ def list_watchlists(connection: Connection, *, limit: int | None = None, offset:
 
 
 def count_watchlists(connection: Connection) -> int:
-    """Return how many watch-lists there are."""
+    """Return the number of watch-lists."""
     row = connection.execute("SELECT count(*) FROM watchlists").fetchone()
     return 0 if row is None else row[0]
 

@@ -107,7 +107,7 @@ class Ingest:
         try:
             result = self._store.store(chunk)
         except (TransientError, ConfigurationError) as error:
-            log.warning("deferring events, the database is not available: %s", error)
+            log.warning("deferring events because the database is unavailable: %s", error)
             chunk.validate_all()  # invalid messages are rejected even so
             progress.fail(event.message for event in chunk.events)
             result = None
@@ -148,7 +148,7 @@ class Ingest:
                 progress.reject(message, "not_storable", str(error))
             except (TransientError, ConfigurationError) as error:
                 count = len(messages) - number
-                log.warning("deferring %d device messages, the database is not available: %s", count, error)
+                log.warning("deferring %d device messages because the database is unavailable: %s", count, error)
                 progress.fail(message for message, _ in messages[number:])
                 break
 
@@ -169,7 +169,7 @@ class Ingest:
             with self._context.database.transaction() as connection:
                 vault.refresh(connection)
         except VedetteError as error:
-            log.warning("deferring rejected messages, the protected sites cannot be read: %s", error)
+            log.warning("deferring rejected messages because the protected sites cannot be read: %s", error)
             progress.failed.update(rejection.message_id for rejection in progress.rejections)
             return ()
         dead_letters, failed = seal_rejections(progress.rejections, vault)

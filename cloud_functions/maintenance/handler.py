@@ -51,7 +51,7 @@ class Maintenance:
         """
         name = event.get("task")
         if name is not None and name not in TASKS:
-            raise ConfigurationError(f"there is no task {str(name)[:100]!r}; there are: {', '.join(TASKS)}")
+            raise ConfigurationError(f"unknown task {str(name)[:100]!r}; known tasks: {', '.join(TASKS)}")
         done: dict[str, int] = {}
         failed: list[str] = []
         for task in self._tasks(name):

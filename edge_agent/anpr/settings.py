@@ -227,7 +227,7 @@ class AnprSettings(Settings):
         default=2.0,
         gt=0,
         le=600,
-        description="Time without a detection after which a plate on no vehicle has left, in seconds. Raising it "
+        description="Time without a detection after which a plate without a vehicle has left, in seconds. Raising it "
         "tolerates longer gaps and emits later.",
     )
     repeat_s: float = Field(

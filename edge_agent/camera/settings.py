@@ -77,7 +77,7 @@ class SourceSettings(Settings):
         description="Frame rate, in frames per second, of a recording that is an elementary video stream (.h264, "
         ".h265, .m4v, .mjpeg) without timestamps. None: the rate declared by the stream, or 25 with a "
         "warning if it declares none. Raising it plays the recording faster, so dwell times become "
-        "shorter. Containers such as MP4 have timestamps of their own.",
+        "shorter. Containers such as MP4 have their own timestamps.",
     )
     pace: bool = Field(default=False, description="Play a file in real time instead of as fast as it can be decoded.")
 

@@ -79,7 +79,7 @@ class EventBuilder:
     """Builds the wire events of one camera. Thread-safe.
 
     An event's timestamp is the capture time of the frame in its snapshot. ``timestamps`` moves it by microseconds
-    where another event of the same type has used it, so that each event has a snapshot key of its own.
+    where another event of the same type has used it, so that each event has its own snapshot key.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The outbox's database file: opening, locking, schema, and quarantine of a damaged file.
 
-The folder also holds SQLite's ``-wal`` and ``-shm`` files, the lock file ``outbox.db.lock`` of the agent that owns the
+The folder also has SQLite's ``-wal`` and ``-shm`` files, a lock file ``outbox.db.lock`` of the agent that owns the
 outbox, and ``outbox.db.reserve``, disk space that is released when the disk is full.
 """
 

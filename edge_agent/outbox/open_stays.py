@@ -148,7 +148,7 @@ def closing_event(stay: OpenStay, new_id: Callable[[], UUID]) -> Event:
             dwell_s = _seconds_between(event.event_data.since or event.timestamp, ended_at)
             closing = {"rule": "zone_left", "dwell_s": dwell_s}
         case _:
-            raise AssertionError(f"a {event.event_type} event opens no stay")
+            raise AssertionError(f"a {event.event_type} event does not open a stay")
     data = event.event_data.model_copy(update=closing)
     return event.model_copy(update={**changes, "timestamp": ended_at, "event_data": data})
 

@@ -108,7 +108,7 @@ def build_pipeline(
     Raise ConfigurationError where a zone, a line or the plate settings name a class that the model does not detect.
     """
     # One OpenCV thread: its idle workers spin after each small operation and take cores from the model, about 10 % of
-    # the total time on two cores (YOLO11n, 14.3 against 12.9 ms a frame). Each camera has a thread of its own anyway.
+    # the total time on two cores (YOLO11n, 14.3 against 12.9 ms a frame). Each camera has its own thread anyway.
     cv2.setNumThreads(1)
     detector = build_detector(camera, model if camera.mode != "motion" else None)
     _require_known_classes(camera, detector.labels, fell_back=model is None and camera.model.name is None)

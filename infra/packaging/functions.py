@@ -71,4 +71,4 @@ def function_code(name: str) -> FunctionCode:
     try:
         return FUNCTIONS[name]
     except KeyError:
-        raise ConfigurationError(f"there is no function {name!r}; there are {', '.join(FUNCTIONS)}") from None
+        raise ConfigurationError(f"unknown function {name!r}; known functions: {', '.join(FUNCTIONS)}") from None

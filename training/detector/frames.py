@@ -34,7 +34,7 @@ class RealFrames:
 
 
 def held_out_names(folder: Path) -> set[str]:
-    """Return the names of the frames that belong to the validation drives."""
+    """Return the names of the frames of the validation drives."""
     numbers: dict[str, dict[str, int]] = defaultdict(dict)
     for path in folder.glob("*.jpg"):
         part, number = path.stem.split("_")

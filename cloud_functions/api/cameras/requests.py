@@ -195,7 +195,7 @@ class CameraRequest(_EditableBody):
 
 
 class _Login(BaseModel):
-    """Checks the login of an address as the separate fields are checked."""
+    """Checks the login of an address in the same way as the separate fields."""
 
     username: Text | None = None
     password: Annotated[SecretStr, AfterValidator(_check_password)] | None = None

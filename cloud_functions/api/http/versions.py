@@ -1,6 +1,6 @@
 """``ETag`` and ``If-Match``: a change names the version that it changes, against lost updates.
 
-A tag is ``"VERSION-DIGEST"``. ``If-None-Match`` compares all of it, because a response also holds state that nobody
+A tag is ``"VERSION-DIGEST"``. ``If-None-Match`` compares all of it, because a response also has state that no client
 edits, such as a camera's status. ``If-Match`` compares the version alone.
 """
 

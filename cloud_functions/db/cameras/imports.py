@@ -18,7 +18,7 @@ class KnownCameras(NamedTuple):
     addresses: set[str]
 
     def has(self, *, slug: str | None, name: str, address: str) -> bool:
-        """Return whether a row is a camera that exists: by its slug, or without one by its name or its address."""
+        """Return whether the row's camera exists, compared by slug or, without a slug, by name or address."""
         if slug is not None:
             return slug.casefold() in self.slugs
         return name.casefold() in self.names or address in self.addresses

@@ -107,7 +107,9 @@ class MonthlyPartitions:
         with self._database.transaction() as connection:
             exists = start in {partition.start for partition in list_partitions(connection)}
         if not exists:
-            log.info("deferring the partition of month %s: the default partition holds too many of its events", month)
+            log.info(
+                "deferring the partition of month %s: the default partition contains too many of its events", month
+            )
             return False
         self._known.add(month)
         self._events_without_partition.pop(month, None)

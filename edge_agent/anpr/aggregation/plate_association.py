@@ -18,7 +18,7 @@ from edge_agent.track.tracker import ByteTracker
 from edge_agent.types import Detections, Frame, ViewChange
 
 UNCONFIRMED_S = 0.5
-"""For this long after the first detection of a plate on no vehicle, in seconds, the whole frame is searched again."""
+"""Seconds after the first detection of a plate without a vehicle in which the whole frame is searched again."""
 
 
 class ObservedPlate(NamedTuple):
@@ -43,7 +43,7 @@ class PlateAssociation:
     def associate(self, frame: Frame, plates: list[PlateBox], tracks: FrameTracks) -> list[ObservedPlate]:
         """Return the plates that have an open track, creating tracks as necessary.
 
-        A plate on no vehicle that was detected for the first time has no track yet and is not returned.
+        A plate without a vehicle that was detected for the first time has no track yet and is not returned.
         """
         vehicles = [each for each in tracks.objects if each.class_name in self._vehicle_classes]
         owners = associate_plates([plate.xyxy for plate in plates], vehicles)

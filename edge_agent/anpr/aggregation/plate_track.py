@@ -31,7 +31,7 @@ MAX_DIRECTION_WAIT_S = 1.0
 MAX_IMPLAUSIBLE_READS = 3
 """A stationary plate without a plausible reading is not read again after this many attempts, until it moves."""
 FRAME_SEARCH_S = 3.0
-"""How long a new, stationary plate on no vehicle is searched for in the whole frame, in seconds."""
+"""How long a new, stationary plate without a vehicle is searched for in the whole frame, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class PlateSnapshot:
 
 @dataclass(slots=True)
 class PlateTrack:
-    """The plate of one vehicle, or a plate on no vehicle if none was detected around it."""
+    """The plate of one vehicle, or a plate without a vehicle if none was detected around it."""
 
     track_uid: str
     direction: DirectionEstimator

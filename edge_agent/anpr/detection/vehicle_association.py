@@ -20,7 +20,7 @@ _MAX_COST = 3.5
 
 
 def associate_plates(plates: Sequence[Box], vehicles: Sequence[TrackedObject]) -> list[int | None]:
-    """Return the index of each plate's vehicle, None for a plate on no vehicle.
+    """Return the index of each plate's vehicle, None for a plate without a vehicle.
 
     Pairs are assigned greedily by cost. A vehicle has at most one plate.
     """

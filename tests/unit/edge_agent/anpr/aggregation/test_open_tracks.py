@@ -80,7 +80,7 @@ def test_two_tracks_of_one_plate_are_merged() -> None:
 
 
 def test_a_track_is_over_when_its_vehicle_left_or_its_plate_was_lost() -> None:
-    """A plate on no vehicle is lost after ``lost_s``."""
+    """A plate without a vehicle is lost after ``lost_s``."""
     tracks = open_tracks()
     of_plate, of_car = plate_track(tracks, 3), tracks.for_vehicle(frame(), PLATE, car(7), 4, {7})
     assert [tracks.is_over(of_plate, now_s, ()) for now_s in (2.0, 2.1)] == [False, True]

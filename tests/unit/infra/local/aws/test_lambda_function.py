@@ -70,7 +70,7 @@ def test_a_raised_error_is_reported_and_the_function_continues(function: LambdaF
 
 def test_a_function_that_dies_is_restarted(function: LambdaFunction) -> None:
     """If it dies during an invocation, only that one fails. If it dies between two invocations, none fails."""
-    with pytest.raises(TransientError, match="died"):
+    with pytest.raises(TransientError, match="exited"):
         _invoke(function, do="die")
     assert _invoke(function, do="work")["calls"] == 1
     assert function.process.pid is not None
