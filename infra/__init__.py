@@ -1,1 +1,1 @@
-"""Packaging for AWS, the systemd unit, and the one-machine stack in ``local/``. May import every package."""
+"""Packaging for AWS, the systemd unit, ``vedette-admin`` and the one-machine stack in ``local/``. May import all."""

@@ -1,0 +1,170 @@
+"""``vedette-admin``: manages the users and API keys of a deployment, and migrates its database.
+
+Works on DATABASE_URL, or on the database of a running one-machine stack with ``--state DIR``. A password is read from
+standard input, or generated and printed once; it is never an argument, which other processes could read.
+
+Exit status: 0 success; 1 failure; 2 wrong command line or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_functions.api.security.roles import ROLES
+from infra.admin import accounts
+from infra.admin.database import database_url
+from shared.errors import ConfigurationError, VedetteError
+
+Options = argparse.Namespace
+_MAX_KEY_DAYS: Final = 3650
+
+
+def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str] | None = None) -> int:
+    """Run one command and return its exit status; expected errors are printed as one line on stderr."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[Options, str], None] = options.run
+    try:
+        command(options, database_url(os.environ if variables is None else variables, state=options.state))
+    except VedetteError as error:
+        sys.stderr.write(f"vedette-admin: {error}\n")
+        return 2 if isinstance(error, ConfigurationError) else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vedette-admin",
+        description="Manage users and API keys, and migrate the database: DATABASE_URL, or --state DIR.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    users = commands.add_parser("user", help="create, list, disable, enable and reset users").add_subparsers(
+        required=True, metavar="STEP"
+    )
+    create = _add(users, "create", _create_user, "create a user", "NAME")
+    create.add_argument("--role", required=True, choices=list(ROLES), help="what the user may do")
+    create.add_argument("--email", metavar="EMAIL", help="accepted in place of the name at a log-in")
+    _add_groups(create)
+    _add_password(create)
+    _add(users, "list", _list_users, "list all users")
+    _add(users, "disable", _disable_user, "refuse log-ins of a user and end the user's sessions", "NAME")
+    _add(users, "enable", _enable_user, "allow log-ins of a user again", "NAME")
+    _add_password(_add(users, "reset", _reset_user, "set another password and end the user's sessions", "NAME"))
+    keys = commands.add_parser("key", help="create and revoke API keys").add_subparsers(required=True, metavar="STEP")
+    key = _add(keys, "create", _create_key, "create an API key and print it, once", "NAME")
+    key.add_argument("--scopes", required=True, metavar="S,...", help="permissions, or * for all of them")
+    _add_groups(key)
+    key.add_argument("--expires", type=int, metavar="DAYS", help="days for which the key is valid (default: no limit)")
+    _add(keys, "revoke", _revoke_key, "revoke an API key", "NAME")
+    migrate = _add(commands, "migrate", _migrate, "migrate the database")
+    migrate.add_argument("step", choices=["up", "down", "current"])
+    migrate.add_argument("revision", nargs="?", help="default: the newest; `down` must name one (base: empty)")
+    return parser
+
+
+def _add(
+    commands: Any, name: str, run: Callable[[Options, str], None], text: str, argument: str | None = None
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    if argument is not None:
+        parser.add_argument("name", metavar=argument)
+    parser.add_argument("--state", type=Path, metavar="DIR", help="state folder of a running one-machine stack")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_groups(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--groups", metavar="G,...", help="camera groups to which access is limited (default: no limit)"
+    )
+
+
+def _add_password(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--password-stdin", action="store_true", help="read the password from stdin (default: generate and print one)"
+    )
+
+
+def _create_user(options: Options, url: str) -> None:
+    password, is_generated = _password(options)
+    accounts.create(
+        url,
+        options.name,
+        role=options.role,
+        email=options.email,
+        groups=_names(options.groups),
+        password=password,
+    )
+    print(f"created {options.name} ({options.role})")
+    _print_generated(password if is_generated else None)
+
+
+def _list_users(_: Options, url: str) -> None:
+    for line in accounts.user_lines(url):
+        print(line)
+
+
+def _disable_user(options: Options, url: str) -> None:
+    accounts.set_enabled(url, options.name, is_enabled=False)
+    print(f"disabled {options.name}")
+
+
+def _enable_user(options: Options, url: str) -> None:
+    accounts.set_enabled(url, options.name, is_enabled=True)
+    print(f"enabled {options.name}")
+
+
+def _reset_user(options: Options, url: str) -> None:
+    password, is_generated = _password(options)
+    accounts.reset_password(url, options.name, password)
+    print(f"changed the password of {options.name}")
+    _print_generated(password if is_generated else None)
+
+
+def _create_key(options: Options, url: str) -> None:
+    if options.expires is not None and not 1 <= options.expires <= _MAX_KEY_DAYS:
+        raise ConfigurationError(f"--expires must be from 1 to {_MAX_KEY_DAYS} days")
+    scopes, groups = _names(options.scopes) or (), _names(options.groups)
+    print(accounts.create_key(url, options.name, scopes=scopes, groups=groups, days=options.expires))
+
+
+def _revoke_key(options: Options, url: str) -> None:
+    accounts.revoke_key(url, options.name)
+    print(f"revoked {options.name}")
+
+
+def _migrate(options: Options, url: str) -> None:
+    from cloud_functions.db.migrate import current_revision, downgrade, upgrade
+
+    if options.step == "up":
+        upgrade(url, options.revision or "head")
+    elif options.step == "down":
+        if options.revision is None:
+            raise ConfigurationError("migrate down requires a revision; base removes everything")
+        downgrade(url, options.revision)
+    print(current_revision(url) or "empty")
+
+
+def _password(options: Options) -> tuple[str, bool]:
+    """Return the password, and whether it was generated."""
+    if not options.password_stdin:
+        return accounts.generated_password(), True
+    return sys.stdin.readline().rstrip("\r\n"), False
+
+
+def _print_generated(password: str | None) -> None:
+    if password is not None:
+        print(f"password: {password}")
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """Return the names in a list with commas; None without one."""
+    return None if text is None else tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

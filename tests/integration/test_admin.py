@@ -1,0 +1,137 @@
+"""``vedette-admin`` on a real database: what it creates works in the API."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+import pytest
+
+from cloud_functions.db.migrate import head_revision
+from infra.admin.cli import main
+from tests.support.users import PASSWORD, users_api
+
+LOGIN = "/api/auth/login-json"
+Run = Any
+
+
+@pytest.fixture
+def run(database_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs the command and returns its status, output and errors."""
+
+    def call(*arguments: str, stdin: str = "", variables: dict[str, str] | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        status = main(arguments, variables={"DATABASE_URL": database_url} if variables is None else variables)
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return call
+
+
+def test_the_life_of_a_user(run: Run, database_url: str) -> None:
+    """Created, listed, disabled, enabled, reset; each password works from then on and is not printed again."""
+    status, out, _ = run("user", "create", "Ana", "--role", "operator", "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert (status, out) == (0, "created Ana (operator)\n")
+    with users_api(database_url) as api:
+
+        def log_in(password: str) -> int:
+            return api.post(LOGIN, {"username": "ana", "password": password}).status
+
+        assert log_in(PASSWORD) == 200
+        assert run("user", "disable", "ana")[0] == 0
+        assert log_in(PASSWORD) == 401
+        assert re.fullmatch(r"Ana\toperator\tall cameras\tdisabled\t20\d\d-\S+Z\n", run("user", "list")[1])
+        assert run("user", "enable", "ana")[0] == 0
+        status, out, _ = run("user", "reset", "ana")
+        generated = out.partition("password: ")[2].strip()
+        assert len(generated) >= 20
+        assert log_in(PASSWORD) == 401
+        assert log_in(generated) == 200
+
+
+def test_a_key_has_its_scopes_groups_and_end(run: Run, database_url: str) -> None:
+    """It is printed alone, so that a script can store it, and works until it is revoked."""
+    status, out, _ = run("key", "create", "robot", "--scopes", "events:read,cameras:read", "--expires", "30")
+    assert status == 0
+    with users_api(database_url) as api:
+
+        def get() -> int:
+            return api.call("GET", "/api/events", headers={"x-api-key": out.strip()}).status
+
+        assert get() == 200
+        assert run("key", "revoke", "robot")[0] == 0
+        assert get() == 401
+    with psycopg.connect(database_url) as connection:
+        [(scopes, days)] = connection.execute("SELECT scopes, expires_at - created_at FROM api_keys").fetchall()
+    assert (scopes, days.days) == (["events:read", "cameras:read"], 30)
+
+
+def test_groups_must_exist(run: Run, database_url: str) -> None:
+    """They are stored by slug; a mistyped one is an error, because it would limit to nothing."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO camera_groups (id, slug, name) VALUES (gen_random_uuid(), 'north', 'North')")
+    assert run("user", "create", "ana", "--role", "viewer", "--groups", "north")[0] == 0
+    status, _, err = run("user", "create", "ben", "--role", "viewer", "--groups", "north,south")
+    assert status == 2
+    assert "no camera group south" in err
+    assert [line.split("\t")[:3] for line in run("user", "list")[1].splitlines()] == [["ana", "viewer", "north"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status", "message"),
+    [
+        (["user", "create", "a@b", "--role", "viewer"], "", 2, "a username has"),
+        (["user", "create", "ana", "--role", "viewer", "--password-stdin"], "short\n", 2, "12 to 1000 characters"),
+        (["user", "create", "ana", "--role", "viewer", "--email", "x"], "", 2, "--email"),
+        (["user", "disable", "nobody"], "", 1, "no user nobody"),
+        (["user", "reset", "nobody"], "", 1, "no user nobody"),
+        (["key", "create", "k", "--scopes", "events:everything"], "", 2, "--scopes takes"),
+        (["key", "create", "k", "--scopes", ","], "", 2, "--scopes takes"),
+        (["key", "create", "k", "--scopes", "*", "--expires", "0"], "", 2, "--expires"),
+        (["key", "revoke", "k"], "", 1, "no API key k"),
+        (["migrate", "down"], "", 2, "requires a revision"),
+    ],
+)
+def test_an_error_is_one_line(run: Run, arguments: list[str], stdin: str, status: int, message: str) -> None:
+    """On stderr, with nothing on stdout."""
+    result = run(*arguments, stdin=stdin)
+    assert result[:2] == (status, "")
+    assert message in result[2]
+    assert result[2].count("\n") == 1
+
+
+def test_names_are_taken_once(run: Run) -> None:
+    """Regardless of case, for users and for keys."""
+    assert run("user", "create", "ana", "--role", "viewer")[0] == 0
+    assert run("user", "create", "ANA", "--role", "viewer")[::2] == (
+        1,
+        "vedette-admin: another user has this username or email\n",
+    )
+    assert run("key", "create", "robot", "--scopes", "*")[0] == 0
+    assert run("key", "create", "Robot", "--scopes", "*")[0] == 1
+
+
+def test_migrations(run: Run) -> None:
+    """Down to a revision, and up to the newest one."""
+    assert run("migrate", "current")[1].strip() == head_revision()
+    assert run("migrate", "down", "0013")[1] == "0013\n"
+    assert run("migrate", "up")[1].strip() == head_revision()
+
+
+def test_the_database_of_a_stack(run: Run, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address is in the state folder; without a stack and without DATABASE_URL it is an error."""
+    parts = urlsplit(database_url)
+    monkeypatch.setattr("infra.admin.database.DATABASE", parts.path[1:])
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres/password").write_text(unquote(parts.password or "") + "\n", encoding="ascii")
+    (tmp_path / "ports.json").write_text(json.dumps({"postgres": parts.port}), encoding="utf-8")
+    state = ("--state", str(tmp_path))
+    assert run("user", "create", "ana", "--role", "admin", *state, variables={})[0] == 0
+    assert run("user", "list")[1].startswith("ana\tadmin")
+    assert run("user", "list", "--state", str(tmp_path / "other"), variables={})[0] == 2
+    assert "DATABASE_URL is not set" in run("user", "list", variables={})[2]
