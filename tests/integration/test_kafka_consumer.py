@@ -241,10 +241,10 @@ def test_consumer_waits_while_the_database_is_down(scene: Scene, postgres: Postg
     postgres.kill()
     try:
         scene.kafka.produce_events(scene.topic, events[200:])
-        member.wait_until_logged(r"(?s)(deferring events, the database is not available.*){3}")
+        member.wait_until_logged(r"(?s)(deferring events because the database is unavailable.*){3}")
         committed = scene.committed()
         used_s = cpu_seconds(member.process.pid)
-        member.wait_until_logged(r"(?s)(deferring events, the database is not available.*){5}")
+        member.wait_until_logged(r"(?s)(deferring events because the database is unavailable.*){5}")
         assert cpu_seconds(member.process.pid) - used_s < 0.5
         assert scene.committed() == committed
     finally:
