@@ -58,6 +58,7 @@ def test_an_artefact_contains_exactly_what_its_handler_needs(name: str, tmp_path
     assert {path.name for path in (folder / "cloud_functions").iterdir() if path.is_dir()} <= {
         "__pycache__",
         "db",
+        "object_storage",
         "plates",
         "privacy",
         name,
