@@ -61,9 +61,6 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
             422, "Rows of an import are invalid, and it asked for all or nothing. `details` lists them."
         ),
         "too-many-protected": ProblemType(422, "A search would decrypt too many protected plates. Narrow it."),
-        "if-match-required": ProblemType(
-            428, "A replacement needs `If-Match` with the `ETag` of the version that it replaces."
-        ),
         "too-many-attempts": ProblemType(429, "Too many log-in attempts. Retry after `Retry-After`."),
         "internal-error": ProblemType(500, "The request failed because of an internal error."),
         "too-slow": ProblemType(503, "The query took longer than the statement timeout. Narrow it."),

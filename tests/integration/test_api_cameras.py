@@ -188,13 +188,11 @@ def test_errors_are_in_the_envelope(api: ApiCalls) -> None:
 
 
 def test_a_replacement_names_the_version_it_replaces(api: ApiCalls) -> None:
-    """Of two people who read the same version, the second one's change is refused and nothing is lost."""
+    """Of two people who read the same version, the second one's change is rejected, unless it names no version."""
     _create(api, location="Hall")
     first = api.get(f"{PATH}/front-door")
     mine = first.json()["data"] | {"location": "Lobby"}
     theirs = first.json()["data"] | {"name": "Main Door"}
-    missing = api.put(f"{PATH}/front-door", mine)
-    assert (missing.status, missing.error().code) == (428, "if-match-required")
     changed = api.put(f"{PATH}/front-door", mine, if_match=first.headers["etag"])
     assert changed.status == 200, changed
     assert changed.json()["data"]["location"] == "Lobby"
@@ -208,6 +206,7 @@ def test_a_replacement_names_the_version_it_replaces(api: ApiCalls) -> None:
     stale = api.call("DELETE", f"{PATH}/front-door", headers={"if-match": first.headers["etag"]})
     assert stale.status == 412
     assert api.patch(f"{PATH}/front-door/state", {"is_active": False}, if_match=first.headers["etag"]).status == 412
+    assert api.put(f"{PATH}/front-door", theirs).json()["data"]["name"] == "Main Door"
 
 
 def test_a_replacement_sets_what_is_left_out_to_its_default(api: ApiCalls) -> None:
@@ -325,7 +324,7 @@ def test_groups_have_unique_names_and_free_their_cameras(api: ApiCalls) -> None:
     assert api.post(GROUPS, {"name": "YARD"}).error().code == "name-taken"
     hall = _group(api, "Hall")
     assert api.put(f"{GROUPS}/hall", {"name": "yard"}, if_match="*").error().code == "name-taken"
-    assert api.put(f"{GROUPS}/hall", {"name": "Hall"}).error().code == "if-match-required"
+    assert api.put(f"{GROUPS}/hall", {"name": "Hall"}).status == 200
     got = api.get(f"{GROUPS}/{hall['id']}")
     renamed = api.put(f"{GROUPS}/hall", got.json()["data"] | {"name": "Lobby"}, if_match=got.headers["etag"])
     assert (renamed.json()["data"]["name"], renamed.json()["data"]["slug"]) == ("Lobby", "hall")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -66,7 +67,8 @@ def test_stored_reads_are_sealed_and_decrypted_again(database_url: str, tmp_path
     before = rows(database_url, ROWS)
     assert protect(database_url, tmp_path) == 1200
     tables = dump(database_url)
-    assert "GQ1" not in tables.replace("GQ 1", "GQ1")
+    plate = re.compile(r"GQ ?1\d{3} ?ZX")  # a random token may contain a part of it
+    assert not plate.search(tables)
     assert "PUBLIC 1" in tables
     assert_counts_are_exact(database_url)
     assert rows(database_url, "SELECT count(*) FROM plates WHERE plate_normalized_text >= '~'") == [(700,)]

@@ -19,7 +19,7 @@ from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.http.envelope import envelope_response, error_description, page_meta
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.http.versions import IfMatch, OptionalIfMatch, RequiredIfMatch, entity_tag
+from cloud_functions.api.http.versions import IfMatch, IfMatchHeader, entity_tag
 from cloud_functions.api.security.permissions import require
 from cloud_functions.db.cameras.groups import (
     GroupNameTakenError,
@@ -86,7 +86,7 @@ async def post_group(deps: Deps, body: Annotated[GroupRequest, Body()]) -> Respo
     "/{group}", name="get_camera_group", response_model=GroupEnvelope, dependencies=[_READ], summary="Get a group"
 )
 async def get_group(deps: Deps, ref: GroupRef) -> Response:
-    """The group with this id or slug. The response has an `ETag`, which a replacement needs."""
+    """The group with this id or slug. The response has an `ETag`, for `If-Match`."""
     return _group_response(_existing(await deps.database.run(lambda connection: find_group(connection, ref))))
 
 
@@ -97,13 +97,12 @@ async def get_group(deps: Deps, ref: GroupRef) -> Response:
     responses={
         **_NAME_TAKEN,
         **_CHANGED,
-        428: error_description("The request has no `If-Match` (`if-match-required`)."),
     },
     dependencies=[_WRITE],
     summary="Replace a group",
 )
 async def put_group(
-    deps: Deps, ref: GroupRef, if_match: RequiredIfMatch, body: Annotated[GroupRequest, Body()]
+    deps: Deps, ref: GroupRef, if_match: IfMatchHeader, body: Annotated[GroupRequest, Body()]
 ) -> Response:
     """Replace name, description and location. The slug and the cameras of the group do not change."""
 
@@ -125,7 +124,7 @@ async def put_group(
     dependencies=[_WRITE],
     summary="Delete a group",
 )
-async def remove_group(deps: Deps, ref: GroupRef, if_match: OptionalIfMatch) -> Response:
+async def remove_group(deps: Deps, ref: GroupRef, if_match: IfMatchHeader) -> Response:
     """Delete the group. Its cameras stay and are then in no group."""
 
     def write(connection: Connection) -> tuple[CameraGroup, int]:

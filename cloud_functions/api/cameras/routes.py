@@ -29,7 +29,7 @@ from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.envelope import envelope_response, error_description, page_meta
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.http.versions import IfMatch, OptionalIfMatch, RequiredIfMatch, entity_tag
+from cloud_functions.api.http.versions import IfMatch, IfMatchHeader, entity_tag
 from cloud_functions.api.security.permissions import require
 from cloud_functions.db.cameras.changes import (
     SlugTakenError,
@@ -113,7 +113,7 @@ async def get_summary(deps: Deps) -> Response:
 
 @router.get("/{camera}", name="get_camera", response_model=CameraEnvelope, dependencies=[_READ], summary="Get a camera")
 async def get_camera(deps: Deps, ref: CameraRef) -> Response:
-    """The camera with this id or slug. The response has an `ETag`, which a replacement needs."""
+    """The camera with this id or slug. The response has an `ETag`, for `If-Match`."""
     return _camera_response(_existing(await deps.database.run(lambda connection: find_camera(connection, ref))))
 
 
@@ -124,17 +124,17 @@ async def get_camera(deps: Deps, ref: CameraRef) -> Response:
     responses={
         **_NO_KEY,
         **_CHANGED,
-        428: error_description("The request has no `If-Match` (`if-match-required`)."),
     },
     dependencies=[_WRITE],
     summary="Replace a camera",
 )
 async def put_camera(
-    deps: Deps, ref: CameraRef, if_match: RequiredIfMatch, body: Annotated[CameraRequest, Body()]
+    deps: Deps, ref: CameraRef, if_match: IfMatchHeader, body: Annotated[CameraRequest, Body()]
 ) -> Response:
     """Replace everything that can be set. Omitted fields get their defaults, but an omitted password is kept.
 
-    `If-Match` names the version that is replaced, so that two people do not overwrite each other's changes.
+    With `If-Match`, only the version that it names is replaced, so that two people do not overwrite each other's
+    changes. Without it, any version is replaced.
     """
 
     def write(connection: Connection) -> Camera:
@@ -159,7 +159,7 @@ async def put_camera(
     dependencies=[_WRITE],
     summary="Delete a camera",
 )
-async def remove_camera(deps: Deps, ref: CameraRef, if_match: OptionalIfMatch) -> Response:
+async def remove_camera(deps: Deps, ref: CameraRef, if_match: IfMatchHeader) -> Response:
     """Delete the camera and its health history. Its events and their snapshots stay."""
 
     def write(connection: Connection) -> Camera:
@@ -180,7 +180,7 @@ async def remove_camera(deps: Deps, ref: CameraRef, if_match: OptionalIfMatch) -
     summary="Switch a camera on or off",
 )
 async def patch_state(
-    deps: Deps, ref: CameraRef, if_match: OptionalIfMatch, body: Annotated[CameraStateRequest, Body()]
+    deps: Deps, ref: CameraRef, if_match: IfMatchHeader, body: Annotated[CameraStateRequest, Body()]
 ) -> Response:
     """Switch the camera, or only its detection, on or off. Nothing else changes."""
 

@@ -21,19 +21,15 @@ _MAX_HEADER: Final = 1000
 
 
 class IfMatch:
-    """The versions in ``If-Match``; ``*`` matches every version, and so does no header unless one is required."""
+    """The versions in ``If-Match``. ``*``, or no header, matches every version."""
 
-    def __init__(self, header: str | None, *, is_required: bool = False) -> None:
-        self._is_missing = header is None and is_required
+    def __init__(self, header: str | None) -> None:
         self._versions: frozenset[int] | None = None
         if header is not None and header.strip() != "*":
             self._versions = frozenset(_versions(header))
 
     def require(self, version: int) -> None:
-        """Raise the 412 Problem if ``version`` is not in the header, and the 428 Problem if the header is missing."""
-        if self._is_missing:
-            detail = "Send If-Match with the ETag of the version that you replace, or If-Match: * to replace any."
-            raise Problem(428, "if-match-required", detail)
+        """Raise the 412 Problem if ``version`` is not in the header."""
         if self._versions is not None and version not in self._versions:
             detail = "It was changed in the meantime. Get it again, and repeat your change on the new version."
             raise Problem(412, "changed-meanwhile", detail)
@@ -44,7 +40,7 @@ def entity_tag(version: int, content: Any) -> str:
     return f'"{version}-{zlib.crc32(json.dumps(content).encode()):08x}"'
 
 
-def _optional(
+def _if_match(
     if_match: Annotated[
         str | None,
         Header(description="`ETag` of the version to change. If it is not the current one, the response is a 412."),
@@ -53,17 +49,7 @@ def _optional(
     return IfMatch(if_match)
 
 
-def _required(
-    if_match: Annotated[
-        str | None,
-        Header(description="`ETag` of the version to replace, or `*`. A 428 without it, a 412 if it is not current."),
-    ] = None,
-) -> IfMatch:
-    return IfMatch(if_match, is_required=True)
-
-
-OptionalIfMatch = Annotated[IfMatch, Depends(_optional)]
-RequiredIfMatch = Annotated[IfMatch, Depends(_required)]
+IfMatchHeader = Annotated[IfMatch, Depends(_if_match)]
 
 
 def _versions(header: str) -> list[int]:
