@@ -15,6 +15,7 @@ from cloud_functions.db.cameras.groups import find_group
 from cloud_functions.db.types import Connection
 from cloud_functions.db.users.accounts import (
     USERNAME,
+    NewUser,
     User,
     UserTakenError,
     create_user,
@@ -23,7 +24,7 @@ from cloud_functions.db.users.accounts import (
     set_active,
     set_password,
 )
-from cloud_functions.db.users.api_keys import KeyNameTakenError, create_api_key, revoke_api_key
+from cloud_functions.db.users.api_keys import KeyNameTakenError, NewApiKey, create_api_key, revoke_api_key
 from cloud_functions.db.users.refresh_tokens import revoke_user_tokens
 from infra.admin.database import transaction
 from shared.clock import format_utc
@@ -50,15 +51,15 @@ def create(
     password_hash = _hash(password)
     with transaction(url) as connection:
         try:
-            create_user(
-                connection,
-                _new_id(),
+            user = NewUser(
+                id=_new_id(),
                 username=username,
                 email=email,
                 role=role,
                 groups=_slugs(connection, groups),
                 password_hash=password_hash,
             )
+            create_user(connection, user)
         except UserTakenError:
             raise PermanentError("another user has this username or email") from None
 
@@ -101,9 +102,8 @@ def create_key(url: str, name: str, *, scopes: Sequence[str], groups: Sequence[s
     key = new_api_key()
     with transaction(url) as connection:
         try:
-            create_api_key(
-                connection,
-                _new_id(),
+            new = NewApiKey(
+                id=_new_id(),
                 prefix=key.prefix,
                 key_hash=key.key_hash,
                 name=name,
@@ -111,6 +111,7 @@ def create_key(url: str, name: str, *, scopes: Sequence[str], groups: Sequence[s
                 groups=_slugs(connection, groups),
                 lifetime=None if days is None else timedelta(days=days),
             )
+            create_api_key(connection, new)
         except KeyNameTakenError:
             raise PermanentError("another API key has this name") from None
     return key.text

@@ -11,9 +11,18 @@ import pytest
 
 from cloud_functions.db.connect import connect_to
 from cloud_functions.db.types import Connection
-from cloud_functions.db.users.accounts import UserTakenError, create_user, find_login, find_user, list_users, set_active
+from cloud_functions.db.users.accounts import (
+    NewUser,
+    UserTakenError,
+    create_user,
+    find_login,
+    find_user,
+    list_users,
+    set_active,
+)
 from cloud_functions.db.users.api_keys import (
     KeyNameTakenError,
+    NewApiKey,
     create_api_key,
     find_api_key,
     record_key_use,
@@ -50,8 +59,15 @@ def connection(database_url: str) -> Iterator[Connection]:
 
 def _user(connection: Connection, username: str = "ana", email: str | None = None) -> UUID:
     user_id = uuid4()
-    create_user(connection, user_id, username=username, email=email, password_hash="a hash", role="viewer")
+    user = NewUser(id=user_id, username=username, email=email, password_hash="a hash", role="viewer")
+    create_user(connection, user)
     return user_id
+
+
+def _key(connection: Connection, prefix: str, name: str, *, lifetime: timedelta | None = None) -> None:
+    scopes = ["events:read"]
+    key = NewApiKey(id=uuid4(), prefix=prefix, key_hash=b"x" * 32, name=name, scopes=scopes, lifetime=lifetime)
+    create_api_key(connection, key)
 
 
 def _token(connection: Connection, number: int, *, family: UUID, user_id: UUID, lifetime: timedelta = DAY) -> bytes:
@@ -117,9 +133,7 @@ def test_an_expired_unknown_or_revoked_refresh_token_is_void(connection: Connect
 def test_an_api_key_ends_when_it_expires_or_is_revoked(connection: Connection) -> None:
     """Names are unique regardless of case, also those of revoked keys."""
     for prefix, name, lifetime in (("aaaaaaaa", "Robot", None), ("bbbbbbbb", "short", -DAY), ("cccccccc", "long", DAY)):
-        create_api_key(
-            connection, uuid4(), prefix=prefix, key_hash=b"x" * 32, name=name, scopes=["events:read"], lifetime=lifetime
-        )
+        _key(connection, prefix, name, lifetime=lifetime)
     found = find_api_key(connection, "aaaaaaaa")
     assert found is not None
     assert (found.name, found.scopes, found.groups, found.expires_at) == ("Robot", ["events:read"], None, None)
@@ -131,7 +145,7 @@ def test_an_api_key_ends_when_it_expires_or_is_revoked(connection: Connection) -
     assert not revoke_api_key(connection, "nobody")
     assert find_api_key(connection, "aaaaaaaa") is None
     with pytest.raises(KeyNameTakenError):
-        create_api_key(connection, uuid4(), prefix="dddddddd", key_hash=b"x" * 32, name="robot", scopes=[])
+        _key(connection, "dddddddd", "robot")
 
 
 def test_a_retired_signing_key_verifies_for_a_while(connection: Connection) -> None:

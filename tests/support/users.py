@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -13,8 +13,8 @@ from cloud_functions.api.security.passwords import hash_password
 from cloud_functions.api.security.roles import Role
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.db.connect import connect_to
-from cloud_functions.db.users.accounts import create_user
-from cloud_functions.db.users.api_keys import create_api_key
+from cloud_functions.db.users.accounts import NewUser, create_user
+from cloud_functions.db.users.api_keys import NewApiKey, create_api_key
 from cloud_functions.plates.master_keys import MasterKeys
 from shared.clock import Clock, SystemClock
 from tests.support.api_calls import ApiCalls, lambda_api
@@ -27,9 +27,8 @@ def add_user(url: str, username: str = "ana", **fields: Any) -> UUID:
     """Create a user with ``PASSWORD`` and return its id; a viewer unless ``role`` is given."""
     user_id = uuid4()
     with connect_to(url) as connection:
-        create_user(
-            connection, user_id, username=username, **({"role": "viewer", "password_hash": PASSWORD_HASH} | fields)
-        )
+        defaults = {"role": "viewer", "password_hash": PASSWORD_HASH}
+        create_user(connection, NewUser(id=user_id, username=username, **(defaults | fields)))
     return user_id
 
 
@@ -39,9 +38,8 @@ def add_key(
     """Create an API key and return its text."""
     key = new_api_key()
     with connect_to(url) as connection:
-        create_api_key(
-            connection,
-            uuid4(),
+        new = NewApiKey(
+            id=uuid4(),
             prefix=key.prefix,
             key_hash=key.key_hash,
             name=name,
@@ -49,6 +47,7 @@ def add_key(
             groups=groups,
             lifetime=None if days is None else timedelta(days=days),
         )
+        create_api_key(connection, new)
     return key.text
 
 
@@ -59,7 +58,7 @@ def users_api(
     clock: Clock | None = None,
     anonymous_role: Role | None = None,
     master_keys: MasterKeys | None = None,
-) -> Iterator[ApiCalls]:
+) -> Generator[ApiCalls]:
     """Yield a client of an API that checks users and API keys."""
     clock = clock or SystemClock()
     tokens = AccessTokens(clock=clock, master_keys=master_keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -41,22 +41,27 @@ class User:
         return f"User({self.username!r}, role={self.role!r})"
 
 
-def create_user(
-    connection: Connection,
-    user_id: UUID,
-    *,
-    username: str,
-    password_hash: str,
-    role: str,
-    email: str | None = None,
-    groups: Sequence[str] | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """A user to create. No repr of the hash, so that it is in no log."""
+
+    id: UUID
+    username: str
+    password_hash: str = field(repr=False)
+    role: str
+    email: str | None = None
+    groups: Sequence[str] | None = None
+    """As in ``User``."""
+
+
+def create_user(connection: Connection, user: NewUser) -> None:
     """Create a user; raise UserTakenError if the username or the email is in use."""
+    groups = None if user.groups is None else list(user.groups)
     try:
         with connection.transaction():  # a savepoint: the caller's transaction stays usable
             connection.execute(
                 "INSERT INTO users (id, username, email, password_hash, role, groups) VALUES (%s, %s, %s, %s, %s, %s)",
-                [user_id, username, email, password_hash, role, None if groups is None else list(groups)],
+                [user.id, user.username, user.email, user.password_hash, user.role, groups],
             )
     except errors.UniqueViolation:
         raise UserTakenError from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -43,26 +43,30 @@ class ApiKey:
     expires_at: datetime | None
 
 
-def create_api_key(
-    connection: Connection,
-    key_id: UUID,
-    *,
-    prefix: str,
-    key_hash: bytes,
-    name: str,
-    scopes: Sequence[str],
-    groups: Sequence[str] | None = None,
-    lifetime: timedelta | None = None,
-) -> None:
-    """Store a key, which never expires without a ``lifetime``; raise KeyNameTakenError if the name is in use."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApiKey:
+    """A key to store. Without a ``lifetime`` it never expires."""
+
+    id: UUID
+    prefix: str
+    key_hash: bytes = field(repr=False)
+    name: str
+    scopes: Sequence[str]
+    groups: Sequence[str] | None = None
+    """As in ``ApiKey``."""
+    lifetime: timedelta | None = None
+
+
+def create_api_key(connection: Connection, key: NewApiKey) -> None:
+    """Store a key; raise KeyNameTakenError if the name is in use."""
     values = {
-        "id": key_id,
-        "prefix": prefix,
-        "key_hash": key_hash,
-        "name": name,
-        "scopes": list(scopes),
-        "groups": None if groups is None else list(groups),
-        "lifetime": lifetime,
+        "id": key.id,
+        "prefix": key.prefix,
+        "key_hash": key.key_hash,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "groups": None if key.groups is None else list(key.groups),
+        "lifetime": key.lifetime,
     }
     try:
         with connection.transaction():

@@ -1,1 +1,0 @@
-"""Tests of the motion stage, on scenes painted here."""
