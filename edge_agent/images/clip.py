@@ -125,12 +125,15 @@ def write_clip(request: ClipRequest, *, progress: Progress | None = None) -> Cli
     try:
         index = _PacketIndex(request.source)
         cut = _cut(request, index)
-        encoded = not _copyable(request, index, cut)
+        from_key = _from_key_frame(cut, index)
+        encoded = not _copyable(request, index, cut, from_key)
         if not encoded:
-            cut = replace(cut, first=cut.key, last=index.last_decoded(cut.key, cut.end))
+            cut = from_key
         with _opened(request.source) as (container, stream), _writable(partial) as output:
             write = _encode if encoded else _copy
-            frames = write(_from_key(container, stream, cut.key), output, stream, cut, _reporter(index, cut, progress))
+            frames = write(
+                _packets_from_key(container, stream, cut.key), output, stream, cut, _reporter(index, cut, progress)
+            )
         if not frames:
             raise PermanentError(f"no picture of {request.source} can be decoded in the selected part")
         partial.replace(request.target)
@@ -183,7 +186,15 @@ def _cut(request: ClipRequest, index: _PacketIndex) -> _Cut:
     return _Cut(key=index.key_at_or_before(first), first=first, end=end, last=index.last_decoded(first, end))
 
 
-def _copyable(request: ClipRequest, index: _PacketIndex, cut: _Cut) -> bool:
+def _from_key_frame(cut: _Cut, index: _PacketIndex) -> _Cut:
+    """Return the part that begins at the key frame. If that is nearly the requested beginning, the length is kept."""
+    moved = cut.key - cut.first
+    is_near = abs(moved) <= index.frame_ticks // 2 and cut.end < index.end
+    end = max(min(cut.end + moved, index.end), cut.key + 1) if is_near else cut.end
+    return replace(cut, first=cut.key, end=end, last=index.last_decoded(cut.key, end))
+
+
+def _copyable(request: ClipRequest, index: _PacketIndex, cut: _Cut, from_key: _Cut) -> bool:
     if index.codec not in COPIED_CODECS or not index.decodable_order:
         if request.copy:
             reason = f"the codec {index.codec}" if index.decodable_order else "packets without times"
@@ -192,10 +203,10 @@ def _copyable(request: ClipRequest, index: _PacketIndex, cut: _Cut) -> bool:
     if request.copy:
         return True
     at_key_frame = abs(cut.key - cut.first) <= index.frame_ticks // 2 and cut.key in index.key_pts
-    return bool(at_key_frame) and index.ends_cleanly(cut)
+    return bool(at_key_frame) and index.ends_cleanly(from_key)
 
 
-def _from_key(container: Any, stream: Any, key: int) -> Iterator[Any]:
+def _packets_from_key(container: Any, stream: Any, key: int) -> Iterator[Any]:
     """Yield the packets from the key frame on, and the empty packet that ends the stream."""
     begun = False
     for packet in container.demux(stream):

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from urllib.error import HTTPError
@@ -62,16 +63,25 @@ def admin(redis_url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-def next_subscriber(admin: redis.Redis, seen: set[str]) -> str:
-    """Return the id of a subscribed connection that is not in ``seen``, when there is one; add it."""
+def receive(publish: Callable[[], object], received: Sequence[object]) -> None:
+    """Publish until something has been received, because Redis does not repeat what it sent while nobody listened."""
 
-    def fresh() -> set[str]:
-        return {one["id"] for one in admin.client_list(_type="pubsub")} - seen
+    def attempt() -> bool:
+        publish()
+        deadline_s = time.monotonic() + 0.5
+        while not received and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+        return len(received) > 0
 
-    eventually(fresh, what="the consumer has subscribed")
-    [found] = fresh()
-    seen.add(found)
-    return found
+    eventually(attempt, what="the consumer has received an event")
+
+
+def end_subscriptions(admin: redis.Redis, *, others: set[str]) -> None:
+    """Close the subscribed connections that are not among ``others``."""
+    subscribers = {client["id"] for client in admin.client_list(_type="pubsub")} - others
+    assert subscribers
+    for subscriber in subscribers:
+        admin.client_kill_filter(_id=subscriber)
 
 
 def test_the_analytics_client_reads_events(server: str, database_url: str) -> None:
@@ -115,7 +125,7 @@ def test_the_python_consumer_reconnects(redis_url: str, admin: redis.Redis) -> N
     """Events that fan-out publishes arrive, also after the server has ended the connection."""
     channel = f"clients-{uuid4().hex}"
     fanout = build_fanout({"REDIS_URL": redis_url, "REDIS_CHANNEL_NAME": channel})
-    seen = {one["id"] for one in admin.client_list()}
+    others = {client["id"] for client in admin.client_list()}
     received: list[int] = []
     stopped = threading.Event()
     thread = threading.Thread(
@@ -126,11 +136,12 @@ def test_the_python_consumer_reconnects(redis_url: str, admin: redis.Redis) -> N
     thread.start()
     try:
         for _ in range(2):
-            subscriber = next_subscriber(admin, seen)
+            receive(lambda: fanout.handle(records(1, camera="clients")), received)
             received.clear()
             assert fanout.handle(records(2, camera="clients")) == {"batchItemFailures": []}
-            eventually(lambda: received == [0, 1], what="both events have arrived")
-            admin.client_kill_filter(_id=subscriber)
+            eventually(lambda: received[-2:] == [0, 1], what="both events have arrived")
+            end_subscriptions(admin, others=others)
+            received.clear()
     finally:
         stopped.set()
         thread.join(timeout=20)
@@ -155,19 +166,28 @@ def test_the_node_consumer_receives_events(redis_url: str, admin: redis.Redis) -
     _check_program([node, str(EXAMPLES / "redis_consumer.js"), redis_url, channel], redis_url, admin, channel)
 
 
+def _append_lines(file: Iterable[str], lines: list[str]) -> None:
+    for line in file:
+        lines.append(line)  # noqa: PERF402  one by one, as they come
+
+
 def _check_program(command: list[str], redis_url: str, admin: redis.Redis, channel: str) -> None:
     fanout = build_fanout({"REDIS_URL": redis_url, "REDIS_CHANNEL_NAME": channel})
-    seen = {one["id"] for one in admin.client_list()}
+    others = {client["id"] for client in admin.client_list()}
+    lines: list[str] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
         assert process.stdout is not None
+        reader = threading.Thread(target=_append_lines, args=(process.stdout, lines))
+        reader.start()
         try:
             for _ in range(2):
-                subscriber = next_subscriber(admin, seen)
-                fanout.handle(records(1, camera="clients"))
-                assert process.stdout.readline().split()[1:] == ["tracking", "clients"]
-                admin.client_kill_filter(_id=subscriber)
+                receive(lambda: fanout.handle(records(1, camera="clients")), lines)
+                assert lines[0].split()[1:] == ["tracking", "clients"]
+                end_subscriptions(admin, others=others)
+                lines.clear()
         finally:
             process.terminate()
+            reader.join(timeout=20)
 
 
 def test_the_documented_redis_commands_work(redis_url: str, admin: redis.Redis) -> None:

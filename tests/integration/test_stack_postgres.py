@@ -39,7 +39,7 @@ class FolderWithTakenPort(StateFolder):
 
 def test_a_port_taken_during_startup_is_replaced(service_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The stack starts with other ports when another program takes one of its ports after it was chosen."""
-    state = FolderWithTakenPort(service_folder / "stack")
+    state = FolderWithTakenPort(service_folder / "stack-with-taken-port")
     state.prepare()
     stack = Stack(state=state, options=StackOptions(api_port=reserve_port()))
     with socket.create_server((LOOPBACK, 0)) as program:
@@ -155,7 +155,7 @@ def test_data_of_another_version_is_reported_and_not_changed(open_folder: Path, 
     data = open_folder / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n", encoding="ascii")
-    with pytest.raises(ConfigurationError, match=rf"made by PostgreSQL 9, and this is {binaries.version}"):
+    with pytest.raises(ConfigurationError, match=rf"created by PostgreSQL 9, but this is {binaries.version}"):
         PostgresServer(folder=open_folder, binaries=binaries, port=reserve_port()).start()
 
 

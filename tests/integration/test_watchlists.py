@@ -211,7 +211,7 @@ def test_matches_have_their_own_fan_out_channel() -> None:
     """A subscriber of the match channel receives only matches."""
     document = json.dumps({"event_type": "plate_match", "camera_id": "camera-1"})
     [delivery], _ = read_deliveries({"Records": [record(document)]})
-    assert channels_of(delivery) == ("events", "events:plate_match", "events:camera:camera-1")
+    assert channels_of(delivery, channel="events") == ("events", "events:plate_match", "events:camera:camera-1")
 
 
 def test_every_kind_of_pattern_matches(api: ApiCalls, ingest: IngestHarness) -> None:

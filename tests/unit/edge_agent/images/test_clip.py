@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.images.clip import ClipRequest, ClipSummary, write_clip
@@ -112,6 +112,7 @@ def test_copy_begins_at_the_key_frame_before(recordings: Path, tmp_path: Path, n
 
 
 @settings(max_examples=25)
+@example(start=1.03125, length=0.375, name="h264.mkv")  # begins shortly after a key frame
 @given(start=st.floats(0, 3.8), length=st.floats(0.1, 4), name=st.sampled_from(sorted(KINDS)))
 def test_the_length_is_exact_to_one_frame(
     recordings: Path, tmp_path_factory: pytest.TempPathFactory, start: float, length: float, name: str
