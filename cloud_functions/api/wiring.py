@@ -47,7 +47,7 @@ _HEALTH_THREADS = 2
 
 def lambda_app(settings: ApiSettings) -> FastAPI:
     """Return the application for Lambda: one request at a time, responses within Lambda's size limit."""
-    # Until there are users, everybody whom the gateway admits may do everything: not also read all passwords.
+    # A gateway admits callers without roles. They may do everything except read the passwords of cameras.
     authorizer = AllowAll(denied={"export:credentials"})
     return _app(settings, thread_pool=InlineThreadPool(), limits=LAMBDA_LIMITS, authorizer=authorizer)
 

@@ -1,4 +1,4 @@
 """SQL: connections, migrations, partitions, and one folder for each kind of row.
 
-May import ``plates``.
+May import ``plates``, ``aws`` and ``settings``.
 """

@@ -1,6 +1,7 @@
-"""One camera from frame to event: motion, detection, tracking, rules, snapshot. No network, no disk and no clock.
+"""One camera from frame to event: motion, detection, tracking, rules, snapshot.
 
-All decisions depend on the frames and their times alone, so the same frames give the same events.
+Decisions depend on the frames and their times alone, so the same frames give the same events. The exception is the time
+budget of the plate readers on a live camera. ``publish`` stores the events.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Permissions: the table of all permissions, and the dependency with which a route requires one of them.
 
 The routes, the ``x-permission`` keys of the OpenAPI document, ``docs/reference/api.md`` and a test are derived from
-``PERMISSIONS``. ``AllowAll`` grants every permission. It suits a loopback interface and an API whose gateway authorizes
-callers. ``user_authorizer`` checks users and API keys.
+``PERMISSIONS``. ``AllowAll`` grants every permission except those in ``denied``. It suits a loopback interface and an
+API whose gateway authorizes callers. ``user_authorizer`` checks users and API keys.
 """
 
 from __future__ import annotations

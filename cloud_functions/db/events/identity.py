@@ -68,8 +68,8 @@ def record_unusual_times(connection: Connection, rows: Iterable[EventRow]) -> No
 def delete_repeated_events(connection: Connection, rows: Sequence[EventRow]) -> dict[str, datetime]:
     """Delete those of ``rows`` whose event_id is already stored with another time; return that time, by event_id.
 
-    ``rows`` were inserted in this transaction, which has locked their outboxes (``sequences.record_sequences``), so
-    that two transactions cannot both keep one. Call it before ``record_unusual_times``.
+    ``rows`` were inserted in this transaction. If it has locked their outboxes (``sequences.record_sequences``), two
+    transactions cannot both keep one. Call it before ``record_unusual_times``.
     """
     if not rows:
         return {}

@@ -20,10 +20,11 @@ class PlateEmission:
         self._recent = RecentPlates(repeat_s=settings.repeat_s)
 
     def emit(self, track: PlateTrack, now_s: float) -> list[AnprOccurrence]:
-        """Close a track and return its occurrence.
+        """Emit a track: return its occurrence, after which the track is closed.
 
-        Return an empty list for a track that was emitted before, has too few readings or too low a confidence, shows a
-        stationary plate that is not on a vehicle, or repeats a recently emitted plate.
+        Return an empty list for a track that was emitted before, has too few readings or too low a confidence, or shows
+        a stationary plate that is not on a vehicle; it remains open. A track that repeats a recently emitted plate is
+        closed without an occurrence.
         """
         settings, result = self._settings, track.vote.result()
         best = choose_text(result, self._rules, appearance=track.appearance_region)

@@ -35,7 +35,7 @@ class TrackReading:
     def read(self, frame: Frame, observed: Sequence[ObservedPlate]) -> None:
         """Read at most ``max_reads`` plates: fewest readings so far first, then highest detection score.
 
-        At least one plate is read; further ones only within the frame's time budget.
+        The first legible plate is read in any case, further ones only within the frame's time budget.
         """
         candidates = [
             each
