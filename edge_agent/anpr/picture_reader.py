@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge_agent.anpr.aggregation.formats import PlateRules
-from edge_agent.anpr.detection.plate_evidence import evidence
+from edge_agent.anpr.aggregation.plate_evidence import evidence
 from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, plate_score
 from edge_agent.anpr.engines import open_engine, open_plate_reader
 from edge_agent.anpr.recognition.rectify import rectify_plate

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from edge_agent.anpr.aggregation.formats import PlateRules
 from edge_agent.anpr.aggregation.plate_association import ObservedPlate
+from edge_agent.anpr.aggregation.plate_evidence import evidence, position_evidence
 from edge_agent.anpr.aggregation.plate_track import PlateSnapshot
-from edge_agent.anpr.detection.plate_evidence import evidence, position_evidence
 from edge_agent.anpr.detection.plate_score import plate_score
 from edge_agent.anpr.detection.region_search import EDGE_PX
 from edge_agent.anpr.frame_budget import FrameBudget

@@ -1,1 +1,4 @@
-"""Detects plates: plate detector, search schedule, plate score, and association with vehicles."""
+"""Detects plates: plate detector, search schedule, plate score, and association with vehicles.
+
+Imports no other folder of ``anpr``.
+"""

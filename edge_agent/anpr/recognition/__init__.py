@@ -1,1 +1,4 @@
-"""Reads the crop of a plate: rectification, character detection, readers, and fusion of their results."""
+"""Reads the crop of a plate: rectification, character detection, readers, and fusion of their results.
+
+Imports no other folder of ``anpr``.
+"""

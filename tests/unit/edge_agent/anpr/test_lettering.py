@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.anpr.aggregation.formats import PlateRules
-from edge_agent.anpr.detection.plate_evidence import TOO_HIGH, evidence, measure_edges, position_evidence
+from edge_agent.anpr.aggregation.plate_evidence import TOO_HIGH, evidence, measure_edges, position_evidence
 from edge_agent.anpr.detection.plate_score import MIN_PLATE_SCORE, plate_score
 from edge_agent.anpr.engines import models_available
 from edge_agent.anpr.picture_reader import PictureReader
