@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -80,10 +80,33 @@ def test_graph_stays_within_its_limits(package: str) -> None:
     assert len(edges) <= LIMITS[package].edges, "\n".join(edges)
 
 
-@pytest.mark.parametrize("package", LAYERED)
+PACKAGES: Final = sorted(
+    path.parent.relative_to(ROOT).as_posix()
+    for top in ("shared", "edge_agent", "cloud_functions", "infra", "training")
+    for path in (ROOT / top).rglob("__init__.py")
+)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_graph_has_no_cycle(package: str) -> None:
-    """The nodes of a package can be ordered so that each imports earlier ones only."""
+    """The nodes of every package can be ordered so that each imports earlier ones only."""
     TopologicalSorter(graph_of(package)).prepare()
+
+
+def test_a_cycle_of_folders_is_found(tmp_path: Path) -> None:
+    """A cycle of two folders is an error even if no two modules import each other."""
+    for name, text in {
+        "__init__.py": "",
+        "a/__init__.py": "",
+        "a/one.py": "from house.b import two\n",
+        "a/three.py": "",
+        "b/__init__.py": "",
+        "b/two.py": "from house.a.three import thing\n",
+    }.items():
+        (tmp_path / "house" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "house" / name).write_text(text, encoding="utf-8")
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph_of("house", root=tmp_path)).prepare()
 
 
 @pytest.mark.parametrize("package", LAYERED)
