@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from psycopg import sql
 from pydantic import ValidationError
 from pydantic_core import to_json
 
 from cloud_functions.db.events.insert import EventRow, insert_events
-from cloud_functions.db.plates.record import PLATE_EVENT_COLUMNS, PlateEvent
+from cloud_functions.db.plates.queries import PlateFilter, find_plate, newest_plates
+from cloud_functions.db.plates.record import PlateEvent
 from cloud_functions.db.types import Connection
 from cloud_functions.privacy.sealing import seal_row
 from cloud_functions.privacy.vault import PlateVault
@@ -28,7 +28,6 @@ from shared.ids import Uuid7Generator
 from shared.plates import normalize_plate
 from shared.storage_keys import check_image_key
 
-_COLUMNS: Final = sql.SQL(PLATE_EVENT_COLUMNS)
 _new_event_id: Final = Uuid7Generator()
 
 
@@ -105,8 +104,7 @@ def insert_batch(
 
 def get_event_by_id(connection: Connection, event_id: UUID) -> PlateEvent | None:
     """Return the read of the event with this ``event_id``, or None."""
-    reads = _select(connection, sql.SQL("event_id = %(event_id)s"), {"event_id": event_id}, limit=1, offset=0)
-    return reads[0] if reads else None
+    return find_plate(connection, event_id)
 
 
 def get_events_by_plate(
@@ -116,12 +114,12 @@ def get_events_by_plate(
 
     With ``vault`` the result includes protected reads.
     """
-    plates = [normalize_plate(plate)]
+    normal_form = normalize_plate(plate)
+    tokens: tuple[str, ...] = ()
     if vault is not None:
         vault.refresh(connection)
-        plates += vault.tokens(plates[0])
-    condition = sql.SQL("plate_normalized_text = ANY(%(plates)s)")
-    return _select(connection, condition, {"plates": plates}, limit=limit, offset=offset)
+        tokens = tuple(vault.tokens(normal_form))
+    return newest_plates(connection, PlateFilter(plate=normal_form, tokens=tokens), limit=limit, offset=offset)
 
 
 def get_events_by_camera(
@@ -134,17 +132,13 @@ def get_events_by_camera(
     offset: int = 0,
 ) -> list[PlateEvent]:
     """Return one camera's reads, newest first; ``start`` is included and ``end`` is not."""
-    condition = sql.SQL(
-        "camera_id = %(camera_id)s AND captured_at >= COALESCE(%(start)s, '-infinity'::timestamptz)"
-        " AND captured_at < COALESCE(%(end)s, 'infinity'::timestamptz)"
-    )
-    parameters = {"camera_id": camera_id, "start": start, "end": end}
-    return _select(connection, condition, parameters, limit=limit, offset=offset)
+    plate_filter = PlateFilter(camera_id=camera_id, start=start, end=end)
+    return newest_plates(connection, plate_filter, limit=limit, offset=offset)
 
 
 def get_recent_events(connection: Connection, *, limit: int = 100, offset: int = 0) -> list[PlateEvent]:
     """Return the newest reads of all cameras."""
-    return _select(connection, sql.SQL("true"), {}, limit=limit, offset=offset)
+    return newest_plates(connection, PlateFilter(), limit=limit, offset=offset)
 
 
 def get_stats(connection: Connection) -> PlateStats:
@@ -153,16 +147,6 @@ def get_stats(connection: Connection) -> PlateStats:
         "SELECT total_events, unique_plates, active_cameras, avg_confidence, avg_latency_ms FROM plate_events_stats"
     ).fetchone()
     return PlateStats(0, 0, 0, None, None) if row is None else PlateStats(*row)
-
-
-def _select(
-    connection: Connection, condition: sql.SQL, parameters: dict[str, Any], *, limit: int, offset: int
-) -> list[PlateEvent]:
-    query = sql.SQL(
-        "SELECT {} FROM plate_events WHERE {} ORDER BY captured_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s"
-    ).format(_COLUMNS, condition)
-    rows = connection.execute(query, parameters | {"limit": limit, "offset": offset})
-    return [PlateEvent.from_row(row) for row in rows]
 
 
 def _protected(row: EventRow, vault: PlateVault) -> EventRow:
