@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from cloud_functions.db.connect import ConnectionLostError, Database, database_error, leaves_connection_usable
+from cloud_functions.db.connect import Database, connection_defaults, transaction_error
 from shared.errors import ConfigurationError, TransientError
 
 try:
@@ -23,12 +23,7 @@ _IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 20_000
 _CONNECTION: Final = {
     "autocommit": True,
     "prepare_threshold": None,
-    "connect_timeout": 5,
-    "application_name": "vedette-alpr-storage",
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
+    **connection_defaults(application_name="vedette-alpr-storage"),
 }
 
 
@@ -72,10 +67,7 @@ class PooledDatabase(Database):
         except PoolClosed:
             raise TransientError("the connection pool is closed") from None
         except psycopg.Error as error:
-            translated = database_error(error)
-            if isinstance(translated, TransientError) and not leaves_connection_usable(error):
-                translated = ConnectionLostError(str(translated))
-            raise translated from error
+            raise transaction_error(error) from error
 
     def close(self) -> None:
         """Close all connections. The pool cannot be used afterwards."""

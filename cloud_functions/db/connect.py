@@ -31,6 +31,9 @@ _CONNECTION_IS_FINE: Final = ("21", "22", "23", "40", "42", "54", "55P03", "5701
 
 After any other error (read-only after a failover, shutdown, protocol or internal errors, no SQLSTATE) it is closed.
 """
+_CONNECT_TIMEOUT_S: Final = 5
+_KEEPALIVE_IDLE_S: Final = 30
+_TCP_USER_TIMEOUT_MS: Final = 30_000
 _KEEPALIVES_INTERVAL_S: Final = 10
 _KEEPALIVES_COUNT: Final = 3
 
@@ -100,12 +103,9 @@ class Database:
                 self._roll_back(connection)
                 raise
         except psycopg.Error as error:
-            translated = database_error(error)
             if not leaves_connection_usable(error):
                 self.close()
-                if isinstance(translated, TransientError):
-                    translated = ConnectionLostError(str(translated))
-            raise translated from error
+            raise transaction_error(error) from error
 
     def close(self) -> None:
         """Close the connection; the next use opens a new one."""
@@ -168,6 +168,14 @@ def leaves_connection_usable(error: psycopg.Error) -> bool:
     return error.sqlstate is not None and error.sqlstate.startswith(_CONNECTION_IS_FINE)
 
 
+def transaction_error(error: psycopg.Error) -> VedetteError:
+    """Translate an error as ``database_error`` does; ConnectionLostError if a new connection may be enough."""
+    translated = database_error(error)
+    if isinstance(translated, TransientError) and not leaves_connection_usable(error):
+        return ConnectionLostError(str(translated))
+    return translated
+
+
 def connector(settings: DatabaseSettings, *, aws: AwsClients | None = None) -> Connect:
     """Return a function that opens a connection by the settings and fetches the secret or token on each call.
 
@@ -196,9 +204,9 @@ def _connect(conninfo: str, settings: DatabaseSettings) -> psycopg.Connection[An
 def connect_to(
     conninfo: str,
     *,
-    connect_timeout_s: int = 5,
-    keepalive_idle_s: int = 30,
-    tcp_user_timeout_ms: int = 30_000,
+    connect_timeout_s: int = _CONNECT_TIMEOUT_S,
+    keepalive_idle_s: int = _KEEPALIVE_IDLE_S,
+    tcp_user_timeout_ms: int = _TCP_USER_TIMEOUT_MS,
     application_name: str = "vedette",
     autocommit: bool = True,
 ) -> psycopg.Connection[Any]:
@@ -213,15 +221,12 @@ def connect_to(
     """
     try:
         given = conninfo_to_dict(conninfo)
-        defaults: dict[str, Any] = {
-            "connect_timeout": connect_timeout_s,
-            "application_name": application_name,
-            "keepalives": int(keepalive_idle_s > 0),
-            "keepalives_idle": keepalive_idle_s,
-            "keepalives_interval": _KEEPALIVES_INTERVAL_S,
-            "keepalives_count": _KEEPALIVES_COUNT,
-            "tcp_user_timeout": tcp_user_timeout_ms,
-        }
+        defaults = connection_defaults(
+            connect_timeout_s=connect_timeout_s,
+            keepalive_idle_s=keepalive_idle_s,
+            tcp_user_timeout_ms=tcp_user_timeout_ms,
+            application_name=application_name,
+        )
         if "," in str(given.get("host") or given.get("hostaddr") or ""):
             defaults["target_session_attrs"] = "read-write"
         return psycopg.connect(
@@ -241,6 +246,25 @@ def connect_to(
             )
             raise TransientError(message) from None
         raise
+
+
+def connection_defaults(
+    *,
+    connect_timeout_s: int = _CONNECT_TIMEOUT_S,
+    keepalive_idle_s: int = _KEEPALIVE_IDLE_S,
+    tcp_user_timeout_ms: int = _TCP_USER_TIMEOUT_MS,
+    application_name: str,
+) -> dict[str, Any]:
+    """Return the parameters of libpq with which connections are opened unless their connection string has others."""
+    return {
+        "connect_timeout": connect_timeout_s,
+        "application_name": application_name,
+        "keepalives": int(keepalive_idle_s > 0),
+        "keepalives_idle": keepalive_idle_s,
+        "keepalives_interval": _KEEPALIVES_INTERVAL_S,
+        "keepalives_count": _KEEPALIVES_COUNT,
+        "tcp_user_timeout": tcp_user_timeout_ms,
+    }
 
 
 def _secret_pieces(conninfo: str) -> list[str]:
