@@ -24,7 +24,7 @@ from cloud_functions.db.users.accounts import (
     set_active,
     set_password,
 )
-from cloud_functions.db.users.api_keys import KeyNameTakenError, NewApiKey, create_api_key, revoke_api_key
+from cloud_functions.db.users.api_keys import ApiKeyRow, KeyNameTakenError, create_api_key, revoke_api_key
 from cloud_functions.db.users.refresh_tokens import revoke_user_tokens
 from infra.admin.database import transaction
 from shared.clock import format_utc
@@ -102,7 +102,7 @@ def create_key(url: str, name: str, *, scopes: Sequence[str], groups: Sequence[s
     key = new_api_key()
     with transaction(url) as connection:
         try:
-            new = NewApiKey(
+            new = ApiKeyRow(
                 id=_new_id(),
                 prefix=key.prefix,
                 key_hash=key.key_hash,

@@ -21,8 +21,8 @@ from cloud_functions.db.users.accounts import (
     set_active,
 )
 from cloud_functions.db.users.api_keys import (
+    ApiKeyRow,
     KeyNameTakenError,
-    NewApiKey,
     create_api_key,
     find_api_key,
     record_key_use,
@@ -66,7 +66,7 @@ def _user(connection: Connection, username: str = "ana", email: str | None = Non
 
 def _key(connection: Connection, prefix: str, name: str, *, lifetime: timedelta | None = None) -> None:
     scopes = ["events:read"]
-    key = NewApiKey(id=uuid4(), prefix=prefix, key_hash=b"x" * 32, name=name, scopes=scopes, lifetime=lifetime)
+    key = ApiKeyRow(id=uuid4(), prefix=prefix, key_hash=b"x" * 32, name=name, scopes=scopes, lifetime=lifetime)
     create_api_key(connection, key)
 
 

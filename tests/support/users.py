@@ -14,7 +14,7 @@ from cloud_functions.api.security.roles import Role
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.db.connect import connect_to
 from cloud_functions.db.users.accounts import NewUser, create_user
-from cloud_functions.db.users.api_keys import NewApiKey, create_api_key
+from cloud_functions.db.users.api_keys import ApiKeyRow, create_api_key
 from cloud_functions.plates.master_keys import MasterKeys
 from shared.clock import Clock, SystemClock
 from tests.support.api_calls import ApiCalls, lambda_api
@@ -38,7 +38,7 @@ def add_key(
     """Create an API key and return its text."""
     key = new_api_key()
     with connect_to(url) as connection:
-        new = NewApiKey(
+        new = ApiKeyRow(
             id=uuid4(),
             prefix=key.prefix,
             key_hash=key.key_hash,

@@ -187,7 +187,8 @@ class AccessTokens:
 
     def _new_key(self, connection: Connection) -> tuple[str, bytes]:
         if self._master_keys is None:
-            private_key, wrapped, wrapped_by = (raw := secrets.token_bytes(_KEY_BYTES)), raw, None
+            private_key = wrapped = secrets.token_bytes(_KEY_BYTES)
+            wrapped_by = None
         else:
             private_key, (wrapped, wrapped_by) = self._master_keys.new_key(KEY_CONTEXT)
         public_key = _private_key(private_key).public_key().public_bytes_raw()

@@ -44,7 +44,7 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewApiKey:
+class ApiKeyRow:
     """A key to store. Without a ``lifetime`` it never expires."""
 
     id: UUID
@@ -57,7 +57,7 @@ class NewApiKey:
     lifetime: timedelta | None = None
 
 
-def create_api_key(connection: Connection, key: NewApiKey) -> None:
+def create_api_key(connection: Connection, key: ApiKeyRow) -> None:
     """Store a key; raise KeyNameTakenError if the name is in use."""
     values = {
         "id": key.id,
