@@ -6,14 +6,12 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 
 from cloud_functions.db.connect import connect_to, database_error
 from cloud_functions.db.types import Connection
-from infra.local.processes.ports import LOOPBACK
-from infra.local.servers.postgres import DATABASE, USER
+from infra.local.servers.postgres import DATABASE, cluster_url
 from shared.errors import ConfigurationError
 
 
@@ -39,10 +37,9 @@ def transaction(url: str) -> Generator[Connection]:
 
 def _stack_url(state: Path) -> str:
     try:
-        password = (state / "postgres" / "password").read_text(encoding="ascii").strip()
         port = int(json.loads((state / "ports.json").read_text(encoding="utf-8"))["postgres"])
+        return cluster_url(state / "postgres", port=port, database=DATABASE)
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigurationError(
             f"{state} is not the state folder of a one-machine stack with its own database"
         ) from None
-    return f"postgresql://{USER}:{quote(password, safe='')}@{LOOPBACK}:{port}/{DATABASE}"

@@ -23,7 +23,7 @@ from infra.local import cli
 from infra.local.aws.resources import BUCKET
 from infra.local.processes.identity import NOBODY
 from infra.local.processes.process import PidFile, ProcessIdentity, wait_until
-from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
+from infra.local.servers.postgres import DATABASE, cluster_url
 from tests.support.backing_services import BrokerFixture, PostgresFixture
 from tests.support.ports import reserve_port
 
@@ -71,8 +71,7 @@ class Stack:
             return json.loads(answer.read())
 
     def database_url(self) -> str:
-        server = PostgresServer(folder=self.state, binaries=PostgresBinaries.choose(), port=self._port("postgres"))
-        return server.url_of(DATABASE)
+        return cluster_url(self.state / "postgres", port=self._port("postgres"), database=DATABASE)
 
     def s3(self) -> Any:
         return boto3.client(

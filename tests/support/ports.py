@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from infra.local.processes.ports import is_free
@@ -24,8 +24,8 @@ def reserve_port() -> int:
     A server can be stopped and started again on such a port. Each worker has its own block of ports and returns them in
     turn.
     """
-    for number in _numbers:
+    for number in islice(_numbers, _PORTS_PER_WORKER):
         port = _FIRST + _worker % _WORKERS * _PORTS_PER_WORKER + number % _PORTS_PER_WORKER
         if is_free(port):
             return port
-    raise AssertionError
+    raise AssertionError(f"no port of worker {_worker} is free")

@@ -82,6 +82,12 @@ class PostgresBinaries:
         return found
 
 
+def cluster_url(folder: Path, *, port: int, database: str) -> str:
+    """Return the connection URL of a database of the cluster in ``folder``; raise OSError if it has no password."""
+    password = quote((folder / "password").read_text(encoding="ascii").strip(), safe="")
+    return f"postgresql://{USER}:{password}@{LOOPBACK}:{port}/{database}"
+
+
 class PostgresServer:
     """One cluster in ``folder``/postgres, created on the first start."""
 
@@ -131,8 +137,7 @@ class PostgresServer:
 
     def url_of(self, database: str) -> str:
         """Return the connection URL of one database; it contains the password."""
-        password = quote(self._password_file.read_text(encoding="ascii").strip(), safe="")
-        return f"postgresql://{USER}:{password}@{LOOPBACK}:{self.port}/{database}"
+        return cluster_url(self.folder, port=self.port, database=database)
 
     def start(self) -> None:
         """Create the cluster if needed, start the server and wait until it accepts connections."""
