@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from shared.geometry import Ratio
-from shared.ids import Segment
+from shared.ids import Segment, is_uuid
 from shared.settings import PointSetting, Settings, duplicate_names, require_area
 from shared.zones import LineSettings, ZoneSettings
 
@@ -25,7 +25,6 @@ MAX_SLUG_LENGTH: Final = 60
 RESERVED_SLUGS: Final = frozenset({"groups", "summary", "import", "export"})
 """Names of paths beside a camera's own. A camera with such a slug could not be reached."""
 
-_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 _NOT_IN_A_SLUG: Final = re.compile(r"[^a-z0-9]+", re.ASCII)
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
@@ -223,11 +222,6 @@ class CameraConfig(Settings):
 def is_slug(text: str) -> bool:
     """Return whether a camera can have this slug: no other path has the name, and it does not read as a UUID."""
     return text.lower() not in RESERVED_SLUGS and not is_uuid(text)
-
-
-def is_uuid(text: str) -> bool:
-    """Return whether ``text`` is a UUID in its usual form with hyphens."""
-    return _UUID.fullmatch(text) is not None
 
 
 def slug_of(name: str, *, fallback: str = "camera") -> str:

@@ -15,6 +15,7 @@ from shared.errors import ContractError
 
 SEGMENT_PATTERN = r"^[A-Za-z0-9_-]{1,100}$"
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
 Segment = Annotated[str, StringConstraints(pattern=SEGMENT_PATTERN)]
 """A site, device or camera id. It contains no separators and no wildcards of topics, keys or paths."""
@@ -30,6 +31,11 @@ def require_segment(text: str, *, name: str) -> str:
     if not is_segment(text):
         raise ContractError(f"{name} must be 1 to 100 of A-Z a-z 0-9 _ -, got {text[:120]!r}", reason="bad_segment")
     return text
+
+
+def is_uuid(text: str) -> bool:
+    """Return whether ``text`` is a UUID in its usual form with hyphens."""
+    return _UUID.fullmatch(text) is not None
 
 
 class Uuid7Generator:

@@ -94,10 +94,7 @@ async def get_group(deps: Deps, ref: GroupRef) -> Response:
     "/{group}",
     name="replace_camera_group",
     response_model=GroupEnvelope,
-    responses={
-        **_NAME_TAKEN,
-        **_CHANGED,
-    },
+    responses=_NAME_TAKEN | _CHANGED,
     dependencies=[_WRITE],
     summary="Replace a group",
 )

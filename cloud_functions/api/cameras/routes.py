@@ -121,10 +121,7 @@ async def get_camera(deps: Deps, ref: CameraRef) -> Response:
     "/{camera}",
     name="replace_camera",
     response_model=CameraEnvelope,
-    responses={
-        **_NO_KEY,
-        **_CHANGED,
-    },
+    responses=_NO_KEY | _CHANGED,
     dependencies=[_WRITE],
     summary="Replace a camera",
 )

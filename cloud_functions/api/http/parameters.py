@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from cloud_functions.api.http.problems import invalid_parameter
 from cloud_functions.plates.site_key import is_token
-from shared.ids import SEGMENT_PATTERN
+from shared.ids import SEGMENT_PATTERN, is_uuid
 from shared.plates import require_plate
 
 MAX_ROW_ID = 2**63 - 1
@@ -24,7 +24,6 @@ _LABEL = re.compile(r"\w[\w .,:&+()#'’·-]*", re.UNICODE)  # classes and zones
 _NEVER_IN_A_LABEL = re.compile(r"--|\.\.|(?<!\w)['’]|['’](?!\w)", re.UNICODE)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _PLUS_DECODED_AS_SPACE = re.compile(r" (\d\d:?\d\d)$", re.ASCII)
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -95,7 +94,7 @@ def parse_event_ref(text: str) -> int | UUID:
         number = int(text)
         if 1 <= number <= MAX_ROW_ID:
             return number
-    elif _UUID.fullmatch(text):
+    elif is_uuid(text):
         return UUID(text)
     raise ValueError("must be an event's id (a positive integer) or its event_id (a UUID)")
 

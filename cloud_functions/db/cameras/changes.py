@@ -11,7 +11,8 @@ from psycopg.types.json import Jsonb
 
 from cloud_functions.db.cameras.record import CameraFields
 from cloud_functions.db.types import Connection
-from shared.cameras import free_slug, is_uuid
+from shared.cameras import free_slug
+from shared.ids import is_uuid
 
 _INSERT: Final = """
 INSERT INTO cameras (

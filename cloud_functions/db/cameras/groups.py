@@ -11,7 +11,8 @@ from psycopg import errors
 from cloud_functions.db.cameras.changes import CameraVersion
 from cloud_functions.db.cameras.record import CameraGroup
 from cloud_functions.db.types import Connection
-from shared.cameras import free_slug, is_uuid
+from shared.cameras import free_slug
+from shared.ids import is_uuid
 
 _GROUPS: Final = """
 SELECT id, slug, name, description, location, version, created_at, updated_at,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from cloud_functions.db.cameras.record import WITH_STATE_OF_ID, WITH_STATE_OF_SLUG, WITH_STATES, Camera, CameraFields
 from cloud_functions.db.types import Connection, Row
-from shared.cameras import is_uuid
+from shared.ids import is_uuid
 
 _COLUMNS: Final = """
 s.id, s.slug, g.name, g.slug, s.config_version, s.last_connected, s.created_at, s.updated_at,
