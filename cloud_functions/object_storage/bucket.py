@@ -90,7 +90,7 @@ class Bucket:
         """Return the content. Raise ObjectMissingError, or PermanentError if it is larger than ``limit_bytes``."""
         body = self.open(key)
         if body is None:
-            raise self._missing(key)
+            raise self.missing(key)
         with closing(body):
             if body.info.size_bytes > limit_bytes:
                 raise PermanentError(
@@ -102,7 +102,7 @@ class Bucket:
         """Write the content to ``file`` in chunks; return its size in bytes. Raise ObjectMissingError."""
         body = self.open(key)
         if body is None:
-            raise self._missing(key)
+            raise self.missing(key)
         with closing(body):
             return sum(file.write(chunk) for chunk in body.chunks())
 
@@ -136,7 +136,7 @@ class Bucket:
         """Copy an object of at most MAX_COPY_BYTES in the bucket, without transferring it. Raise ObjectMissingError."""
         where = {"Bucket": self.name, "Key": source}
         if self._call("copy_object", Key=destination, CopySource=where) is None:
-            raise self._missing(source)
+            raise self.missing(source)
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete the objects, 1,000 in a request; missing ones are ignored. Return the number of keys."""
@@ -194,6 +194,10 @@ class Bucket:
         except Exception as error:
             raise aws_error(error, doing=f"creating the bucket {self.name}") from error
 
+    def missing(self, key: str) -> ObjectMissingError:
+        """Return the error for an object that does not exist."""
+        return ObjectMissingError(f"the object {key} does not exist in the bucket {self.name}")
+
     def _delete(self, keys: Sequence[str]) -> int:
         objects = [{"Key": key} for key in keys]
         response = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
@@ -209,9 +213,6 @@ class Bucket:
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
-
-    def _missing(self, key: str) -> ObjectMissingError:
-        return ObjectMissingError(f"the object {key} does not exist in the bucket {self.name}")
 
     def _call(self, method: str, **arguments: Any) -> Any:
         """Call S3; return None if the object does not exist."""

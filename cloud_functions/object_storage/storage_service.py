@@ -14,7 +14,7 @@ from itertools import islice
 from typing import IO, Final
 
 from cloud_functions.aws import AwsClients
-from cloud_functions.object_storage.bucket import MAX_URL_S, Bucket, ObjectInfo, ObjectMissingError, UrlMethod
+from cloud_functions.object_storage.bucket import MAX_URL_S, Bucket, ObjectInfo, UrlMethod
 from cloud_functions.object_storage.object_names import check_key, check_metadata, content_type_of, directory_prefix
 from shared.errors import ContractError
 
@@ -163,7 +163,7 @@ class StorageService:
     def _info(self, path: str) -> ObjectInfo:
         found = self.bucket.info(path)
         if found is None:
-            raise ObjectMissingError(f"the object {path} does not exist in the bucket {self.bucket.name}")
+            raise self.bucket.missing(path)
         return found
 
     def _stats(self) -> BucketStats:
