@@ -18,12 +18,12 @@ from shared.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 OBSOLETE_VARIABLES: Final[Mapping[str, str]] = {
-    "SNAPSHOTS_DIR": "snapshots are in the bucket that SNAPSHOT_BUCKET names",
-    "ENABLE_SNAPSHOTS": "snapshots are switched for each camera, by [cameras.snapshots] enabled on its device",
+    "SNAPSHOTS_DIR": "snapshots are in the bucket that SNAPSHOT_BUCKET names; vedette-local obeys the variable",
+    "ENABLE_SNAPSHOTS": "devices make the snapshots: an edge agent obeys the variable, a function does not",
     "CELERY_BROKER_URL": "regular work runs as scheduled functions",
     "CELERY_RESULT_BACKEND": "regular work runs as scheduled functions",
 }
-"""Variables of comparable systems that have no effect here, with what takes their place."""
+"""Variables of comparable systems that have no effect on functions, with what takes their place."""
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})

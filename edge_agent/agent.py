@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from edge_agent.config import AgentConfig, CameraSettings, load_config, model_places
+from edge_agent.config import AgentConfig, CameraSettings, keeps_pictures, load_config, model_places
 from edge_agent.device.commands import CommandDispatcher, CommandHandlers, ReplyFields, ResendHandler
 from edge_agent.device.health import HeartbeatLoop
 from edge_agent.events.builder import BuiltEvent
@@ -42,6 +42,7 @@ class Agent:
     def __init__(self, config_path: Path, *, clock: Clock | None = None) -> None:
         self._config_path = config_path
         self._config = config = load_config(config_path)
+        keep_pictures = keeps_pictures()
         self._clock = clock = clock or SystemClock()
         topics = DeviceTopics(config.site_id, config.device_id)
         self._step_aware_clock = StepAwareClock(clock)
@@ -50,7 +51,11 @@ class Agent:
         self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
         self._cameras = Cameras(
             device=DeviceContext(
-                site_id=config.site_id, device_id=config.device_id, publish=self._publish, new_id=self._new_id
+                site_id=config.site_id,
+                device_id=config.device_id,
+                publish=self._publish,
+                new_id=self._new_id,
+                keep_pictures=keep_pictures,
             ),
             places=model_places(config.models_location),
             clock=self._step_aware_clock,

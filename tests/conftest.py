@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import settings
 # A busy machine is slow, and no test asserts timings.
 settings.register_profile("vedette", deadline=None)
 settings.load_profile("vedette")
+
+os.environ["REDIS_PORT"] = "0"  # stacks of tests leave 6379 to the user's Redis, and to the test that asks for it
 
 pytest_plugins = ["tests.support.backing_services"]
 

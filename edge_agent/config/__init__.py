@@ -4,7 +4,7 @@
 what is wrong with it, and ``load.py`` is the entry point. May import the settings of every folder below ``pipeline``.
 """
 
-from edge_agent.config.load import ModelPlaces, load_config, model_places, source_text
+from edge_agent.config.load import ModelPlaces, keeps_pictures, load_config, model_places, source_text
 from edge_agent.config.settings import AgentConfig, CameraSettings, Mode, ModelSettings
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Mode",
     "ModelPlaces",
     "ModelSettings",
+    "keeps_pictures",
     "load_config",
     "model_places",
     "source_text",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -14,6 +15,9 @@ from edge_agent.config.settings import AgentConfig, CameraSettings
 from edge_agent.config.toml_file import read_toml, stray_characters
 from edge_agent.detect.models.catalogue import user_cache_dir
 from shared.errors import ConfigurationError
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
 def load_config(path: Path) -> AgentConfig:
@@ -44,6 +48,17 @@ def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.envi
     if not lines[0].strip():
         raise ConfigurationError(f"camera {camera.id}: the first line of source_file {path} is empty")
     return lines[0].strip()
+
+
+def keeps_pictures(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether this device keeps pictures: false if ENABLE_SNAPSHOTS says so, whatever its cameras are set to.
+
+    Raise ConfigurationError for a value that is neither true nor false.
+    """
+    text = environment.get("ENABLE_SNAPSHOTS", "").strip().lower() or "true"
+    if text not in _TRUE | _FALSE:
+        raise ConfigurationError("ENABLE_SNAPSHOTS must be true or false")
+    return text in _TRUE
 
 
 @dataclass(frozen=True, slots=True)

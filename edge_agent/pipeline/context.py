@@ -9,7 +9,7 @@ from uuid import UUID
 from edge_agent.config import CameraSettings
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.timestamps import UniqueTimestamps
-from edge_agent.images.snapshot import SnapshotRenderer
+from edge_agent.images.snapshot import SnapshotRenderer, SnapshotSettings
 from edge_agent.pipeline.timing import StageTimer
 from shared.events import ModelInfo
 
@@ -27,6 +27,8 @@ class DeviceContext:
     publish: Publish
     """Called with each event; must be thread-safe where there are several cameras."""
     new_id: Callable[[], UUID]
+    keep_pictures: bool = True
+    """False keeps no pictures of any camera, whatever its settings are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,10 @@ class CameraContext:
             origin=Origin(site_id=site_id, device_id=device_id, camera_id=camera.id)
             if model_info is None
             else Origin(site_id=site_id, device_id=device_id, camera_id=camera.id, model_info=model_info),
-            renderer=SnapshotRenderer(camera.snapshots),
+            renderer=SnapshotRenderer(self._snapshot_settings(camera)),
             timestamps=self.timestamps,
             new_id=self.device.new_id,
         )
+
+    def _snapshot_settings(self, camera: CameraSettings) -> SnapshotSettings:
+        return camera.snapshots if self.device.keep_pictures else camera.snapshots.model_copy(update={"enabled": False})

@@ -101,10 +101,13 @@ class Cameras:
         snapshot_id = command.snapshot_id or command.command_id
         # Read before the frame, which may arrive between the two.
         is_awaited = worker.awaits_first_frame and self._age_s(command.camera_id) < FIRST_FRAME_WAIT_S
-        frame = worker.latest_frame
+        keeps_pictures = self._device.keep_pictures
+        frame = worker.latest_frame if keeps_pictures else None
         if frame is None:
             reason = worker.health().error or "no frame received yet"
-            if is_awaited:
+            if not keeps_pictures:
+                reason = "its device keeps no pictures (ENABLE_SNAPSHOTS)"
+            elif is_awaited:
                 raise NotReadyError(f"camera {command.camera_id} has no picture yet: {reason}")
             at = self._clock.now()
             failed = worker.builder.snapshot_failed(

@@ -16,8 +16,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.local.processes.objects_folder import objects_folder
 from infra.local.processes.process import ProcessIdentity, wait_until
-from infra.local.processes.stack_options import DEFAULT_API_PORT, StackOptions, external_services, options_to_json
+from infra.local.processes.stack_options import (
+    DEFAULT_API_PORT,
+    StackOptions,
+    external_services,
+    options_to_json,
+    redis_port,
+    snapshots_dir,
+)
 from infra.local.processes.state_folder import DEFAULT_STATE, StateFolder
 from infra.local.status import read_status, show_status
 from shared.errors import ConfigurationError, TransientError, VedetteError
@@ -154,6 +162,8 @@ def _require_same_options(state: StateFolder, options: argparse.Namespace) -> No
     ]
     if options.external and not running.get("external", True):
         differing.append("its own services, not --external ones")
+    if (wanted := snapshots_dir(os.environ)) not in {None, state.description().get("objects", wanted)}:
+        differing.append("another SNAPSHOTS_DIR")
     if differing:
         raise ConfigurationError(
             f"the stack is already running with {' and '.join(differing)}: stop it first (vedette-local down)"
@@ -185,7 +195,7 @@ def _wait_until_ready(state: StateFolder, *, ended: Callable[[], bool]) -> None:
     if not wait_until(lambda: is_ready() or ended(), timeout_s=_UP_TIMEOUT_S) or not is_ready():
         log_text = tail(state.logs / "supervisor.log", 20)
         last = log_text.rpartition("vedette-local: ")[2] if "vedette-local: " in log_text else log_text
-        if "port" in last or "state folder" in last:
+        if any(words in last for words in ("port", "state folder", "SNAPSHOTS_DIR")):
             raise ConfigurationError(last.strip())
         raise TransientError(f"the stack did not start:\n{last}")
 
@@ -231,8 +241,11 @@ def _reset(options: argparse.Namespace) -> int:
             print("nothing was deleted")
             return 1
     _down(options)
+    objects = objects_folder(state)
     state.remove()
     print(f"deleted {state.path}")
+    if objects.is_dir():
+        print(f"the snapshots in {objects} are kept: delete that folder yourself")
     return 0
 
 
@@ -298,6 +311,8 @@ def _stack_options(options: argparse.Namespace) -> StackOptions:
         api_port=port,
         postgres=options.postgres or "embedded",
         external=external_services(os.environ) if options.external else None,
+        redis_port=redis_port(os.environ),
+        snapshots_dir=snapshots_dir(os.environ),
     )
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from cloud_functions.plates.master_keys import make_key_file
 from infra.local.aws import resources
+from infra.local.processes.objects_folder import choose_objects_folder
 from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
-from infra.local.processes.stack_options import StackOptions
+from infra.local.processes.stack_options import DEFAULT_REDIS_PORT, StackOptions
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.aws import AwsServer, aws_environment
 from infra.local.servers.mqtt import MqttBroker
@@ -65,6 +66,7 @@ class Stack:
         self._faults = FaultLog(log)
         self._postgres: PostgresServer | None = None
         self._ports: dict[str, int] = {}
+        self._objects = state.objects
         self.urls: dict[str, str] = {}
         self.environment: dict[str, str] = {}
         self.first_start = not (state.path / "postgres" / "data").exists()
@@ -164,7 +166,8 @@ class Stack:
             )
 
     def _begin(self, report: Callable[[str], None]) -> None:
-        self._ports = ports = self._state.ports(["postgres", "redis", "broker", "aws", "data_plane"])
+        self._objects = choose_objects_folder(self._state, self._options.snapshots_dir, bucket=resources.BUCKET)
+        self._ports = ports = self._choose_ports()
         self.urls["redis"] = self._external.get("REDIS_URL") or self._begin_redis(ports["redis"])
         self.urls["broker"] = self._external.get("MQTT_URL") or self._begin_broker(ports["broker"])
         self.urls["aws"] = f"http://{LOOPBACK}:{ports['aws']}"
@@ -173,6 +176,14 @@ class Stack:
         self.environment = self._function_environment(ports["data_plane"])
         self._describe("starting")
         self._begin_functions(ports["aws"], ports["data_plane"])
+
+    def _choose_ports(self) -> dict[str, int]:
+        chosen = self._options.redis_port
+        return self._state.ports(
+            ["postgres", "redis", "broker", "aws", "data_plane"],
+            wanted={"redis": chosen} if chosen else None,
+            usual={"redis": DEFAULT_REDIS_PORT} if chosen is None else None,
+        )
 
     def _begin_redis(self, port: int) -> str:
         server = RedisServer(folder=self._state.path, port=port)
@@ -198,7 +209,13 @@ class Stack:
         python = [sys.executable, "-m"]
         api = [*python, "uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--log-level", "warning"]
         self._start_part(self._process("api", [*api, "--port", str(api_port)], api_port))
-        aws = AwsServer(folder=self._state.path, port=aws_port, persistent=True, environment=self.environment)
+        aws = AwsServer(
+            folder=self._state.path,
+            port=aws_port,
+            persistent=True,
+            environment=self.environment,
+            objects=self._objects,
+        )
         self._start_part(aws.process)
         iot_rule = [*python, "infra.local.aws.iot_rule", "--state", str(self._state.path)]
         iot_rule += ["--data-plane-port", str(data_plane_port)]
@@ -237,6 +254,8 @@ class Stack:
             "MQTT_URL": self.urls["broker"],
             "EVENTS_TOPIC_ARN": resources.HUB_TOPIC_ARN,
             "SNAPSHOT_BUCKET": resources.BUCKET,
+            "SNAPSHOTS_DIR": "",  # the stack and the agent obey these two, so the functions need not warn of them
+            "ENABLE_SNAPSHOTS": "",
             "SNAPSHOT_RETENTION_DAYS": os.environ.get("SNAPSHOT_RETENTION_DAYS", _SNAPSHOT_RETENTION_DAYS),
             "PLATE_MASTER_KEY": os.environ.get("PLATE_MASTER_KEY") or self._master_key(),
             "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
@@ -267,6 +286,7 @@ class Stack:
                 },
                 "urls": {name: redact(url) for name, url in self.urls.items()},
                 "bucket": resources.BUCKET,
+                "objects": str(self._objects),
                 "parts": [part.process.name for part in self.parts],
             }
         )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra.local.processes.process import PidFile
+from infra.local.processes.stack_options import DEFAULT_REDIS_PORT
 from infra.local.processes.state_folder import StateFolder
 
 
@@ -28,6 +31,8 @@ class StackStatus:
     state: str
     parts: tuple[PartStatus, ...]
     bucket: str
+    objects: str
+    """Folder of the bucket's objects."""
 
     @property
     def ready(self) -> bool:
@@ -40,6 +45,7 @@ class StackStatus:
             "ready": self.ready,
             "state": self.state,
             "bucket": self.bucket,
+            "objects": self.objects,
             "parts": {part.name: {"pid": part.pid, "url": part.url or None} for part in self.parts},
         }
 
@@ -60,7 +66,11 @@ def read_status(state: StateFolder) -> StackStatus:
         for name in description.get("parts", ())
     ]
     return StackStatus(
-        phase=phase, state=str(state.path), parts=tuple(parts), bucket=str(description.get("bucket", ""))
+        phase=phase,
+        state=str(state.path),
+        parts=tuple(parts),
+        bucket=str(description.get("bucket", "")),
+        objects=str(description.get("objects", state.objects)),
     )
 
 
@@ -78,9 +88,25 @@ def show_status(status: StackStatus) -> None:
     console.print(f"{'[green]' if status.ready else '[yellow]'}{status.phase}[/] · state in {status.state}")
     if status.parts and status.phase != "stopped":
         console.print(table)
+    if Path(status.objects).parent != Path(status.state):
+        console.print(f"snapshots in {status.objects}")
+    if note := redis_note(status):
+        console.print(note)
     api = next((part.url for part in status.parts if part.name == "api"), "")
     if status.ready and api:
         console.print(f"API documentation: {api}/docs")
+
+
+def redis_note(status: StackStatus) -> str | None:
+    """Return where Redis is, if a client would look for it at its usual port in vain."""
+    url = next((part.url for part in status.parts if part.name == "redis"), "")
+    port = urlsplit(url).port if url else None
+    if port is None or port == DEFAULT_REDIS_PORT:
+        return None
+    return (
+        f"Redis is on port {port}, that of its first start;"
+        f" REDIS_PORT={DEFAULT_REDIS_PORT} vedette-local up moves it to {DEFAULT_REDIS_PORT} where that is free"
+    )
 
 
 def _pid(state: StateFolder, name: str) -> int | None:

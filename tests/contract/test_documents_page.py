@@ -70,6 +70,11 @@ VARIABLES: Final = (
 )  # fmt: skip
 """The environment variables that the documents name."""
 
+SETTINGS: Final = (
+    "cloud_functions/settings.py", "edge_agent/config/load.py", "infra/local/processes/stack_options.py",
+)  # fmt: skip
+"""The modules that read the environment variables."""
+
 PARAMETERS: Final = (
     ("GET /api/events", {"camera_id": None, "event_type": None, "start_time": None, "end_time": None}),
     ("GET /api/events", {"page": 1, "page_size": 50}),
@@ -232,7 +237,8 @@ def test_a_documented_variable_is_on_the_page(name: str) -> None:
     """If the settings read it, a test proves it; otherwise a decision names what takes its place."""
     found = [line for line in lines() if f"`{name}`" in line.text and "ariables" in line.section]
     assert found, f"add a line for {name} to docs/reference/documents.md"
-    read = re.search(rf'env\.\w+\(\s*"{name}"', (ROOT / "cloud_functions/settings.py").read_text(encoding="utf-8"))
+    settings = "".join((ROOT / path).read_text(encoding="utf-8") for path in SETTINGS)
+    read = re.search(rf'env(?:ironment)?\.\w+\(\s*"{name}"', settings)
     assert [line for line in found if line.state.startswith("decision") == bool(read)] == []
 
 

@@ -139,6 +139,31 @@ def test_stack_starts_recovers_stops_and_resets(stack: Stack) -> None:
     assert stack.run("reset", "--yes").stdout.strip() == "there is nothing to reset"
 
 
+def test_the_variables_of_redis_and_snapshots_are_obeyed(stack: Stack, tmp_path: Path) -> None:
+    """Redis is where REDIS_PORT says, and objects are in SNAPSHOTS_DIR, also after a start without the variables.
+
+    Another SNAPSHOTS_DIR is refused: objects would be left behind. ``reset`` keeps the folder.
+    """
+    port, folder = reserve_port(), tmp_path / "snapshots"
+    folder.mkdir()
+    variables = {"REDIS_PORT": str(port), "SNAPSHOTS_DIR": str(folder), "ENABLE_SNAPSHOTS": "true"}
+    stack.up(**variables)
+    stack.s3().put_object(Bucket=BUCKET, Key="a/picture.jpg", Body=b"picture")
+    assert (folder / BUCKET / "a" / "picture.jpg").read_bytes() == b"picture"
+    elsewhere = {"SNAPSHOTS_DIR": str(tmp_path / "elsewhere")}
+    assert "another SNAPSHOTS_DIR" in stack.run("up", "--port", str(stack.port), **elsewhere).stderr
+    assert "without effect" not in stack.run("logs", "api").stdout
+    stack.run("down")
+    done = stack.run("up", "--port", str(stack.port), **elsewhere)
+    assert (done.returncode, "not moved by themselves" in done.stderr) == (2, True)
+    stack.up()
+    assert stack.status()["parts"]["redis"]["url"] == f"redis://127.0.0.1:{port}/0"
+    assert stack.s3().get_object(Bucket=BUCKET, Key="a/picture.jpg")["Body"].read() == b"picture"
+    assert stack.status()["objects"] == str(folder)
+    assert f"the snapshots in {folder} are kept" in stack.run("reset", "--yes").stdout
+    assert (folder / BUCKET / "a" / "picture.jpg").is_file()
+
+
 def test_cloud_b8_removed_state_folder_stops_the_stack(stack: Stack) -> None:
     """``rm -rf`` of the folder while the stack runs ends every process, and the next ``up`` starts an empty stack."""
     stack.up()

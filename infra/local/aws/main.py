@@ -66,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state", type=Path, help="the stack's state folder; without it, moto alone")
+    parser.add_argument("--objects", type=Path, help="the folder of the objects (default: objects in the state folder)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -76,13 +77,13 @@ def main() -> None:
         _serve(make_server(options.port, Moto()))
         stopped.wait()
     else:
-        _serve_stack(options.port, options.state, stopped)
+        _serve_stack(options.port, options.state, options.objects or options.state / "objects", stopped)
     logging.shutdown()
     sys.stdout.flush()
 
 
-def _serve_stack(port: int, state: Path, stopped: threading.Event) -> None:
-    folder = ObjectFolder(state / "objects")
+def _serve_stack(port: int, state: Path, objects: Path, stopped: threading.Event) -> None:
+    folder = ObjectFolder(objects)
     folder.make_bucket(BUCKET)
     queues = QueueFile(state / "queues.db")
     targets = [name for name, entry in TARGETS.items() if os.environ.get(entry.variable)]

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from edge_agent.cli.rules_file import load_rules_file
+from edge_agent.config import keeps_pictures
 from infra.local.demo.agent import DemoAgent
 from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process
 from infra.local.demo.event_lines import event_line
@@ -144,7 +145,9 @@ def _announce(console: Console, state: StateFolder, stack: RunningStack, source:
         ("events", f"curl '{api}/api/events?page_size=5'"),
         ("totals", f"curl '{api}/api/events/stats'"),
         *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
-        ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
+        ("Redis", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
+        ("MQTT", redact(stack.urls["broker"])),
+        *([] if keeps_pictures() else [("pictures", "none (ENABLE_SNAPSHOTS)")]),
         ("data", f"{state.path} ({sys.argv[0]} reset deletes it)"),
     ):
         console.print(f"  [bold]{label:<8}[/bold] {escape(text)}")

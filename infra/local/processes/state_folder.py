@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,16 +103,17 @@ class StateFolder:
                 ) from None
             yield
 
-    def ports(self, names: list[str]) -> dict[str, int]:
-        """Return a port for each name: the previous one if it is free, otherwise a new one."""
+    def ports(
+        self, names: list[str], *, wanted: Mapping[str, int] | None = None, usual: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Return a port for each name: the first free one of the wanted, previous and usual ones, or a new one."""
         path = self.path / "ports.json"
-        previous = _read_json(path)
+        choices = (wanted or {}, _read_json(path), usual or {})
         ports: dict[str, int] = {}
         for name in names:
-            port = previous.get(name)
-            if not isinstance(port, int) or port in ports.values() or not is_free(port):
-                port = _another_port(set(ports.values()))
-            ports[name] = port
+            candidates = [port for choice in choices if isinstance(port := choice.get(name), int)]
+            free = (port for port in candidates if port not in ports.values() and is_free(port))
+            ports[name] = next(free, 0) or _another_port(set(ports.values()))
         path.write_text(json.dumps(ports), encoding="utf-8")
         return ports
 

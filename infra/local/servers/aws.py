@@ -26,7 +26,10 @@ def aws_environment(endpoint_url: str) -> dict[str, str]:
 
 
 class AwsServer:
-    """The local endpoint. If ``persistent``, it stores its data in ``folder`` and runs the fan-out function."""
+    """The local endpoint. If ``persistent``, it stores its data in ``folder`` and runs the fan-out function.
+
+    Objects are in ``objects``, or in ``folder``/objects.
+    """
 
     def __init__(
         self,
@@ -35,13 +38,16 @@ class AwsServer:
         port: int,
         persistent: bool = False,
         environment: Mapping[str, str] | None = None,
+        objects: Path | None = None,
     ) -> None:
         self.port = port
         self.url = f"http://{LOOPBACK}:{self.port}"
         command = [sys.executable, "-m", "infra.local.aws.main", "--port", str(self.port)]
+        if persistent:
+            command += ["--state", str(folder), "--objects", str(objects or folder / "objects")]
         self.process = Process(
             name="aws",
-            command=[*command, "--state", str(folder)] if persistent else command,
+            command=command,
             folder=folder,
             port=self.port,
             environment=environment,

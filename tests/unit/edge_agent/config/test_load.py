@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.agent import Agent
 from edge_agent.cli.check import EXAMPLE
-from edge_agent.config import CameraSettings, load_config, model_places, source_text
+from edge_agent.config import CameraSettings, keeps_pictures, load_config, model_places, source_text
 from shared.errors import ConfigurationError
 
 MINIMAL = """
@@ -211,3 +212,14 @@ def test_model_location_of_the_configuration_takes_precedence() -> None:
     places = model_places(None, environment)
     assert (places.location, places.cache_dir) == ("/models", Path("/cache/vedette/models"))
     assert model_places(None, {"VEDETTE_MODELS": ""}).location is None
+
+
+def test_the_environment_may_switch_pictures_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENABLE_SNAPSHOTS is obeyed by the agent; another word than true or false prevents its start."""
+    given = {"": True, "true": True, " YES ": True, "1": True, "false": False, "Off": False, "0": False}
+    assert {text: keeps_pictures({"ENABLE_SNAPSHOTS": text}) for text in given} == given
+    path = tmp_path / "agent.toml"
+    path.write_text(f'state_dir = "{tmp_path}"\n{MINIMAL}', encoding="utf-8")
+    monkeypatch.setenv("ENABLE_SNAPSHOTS", "sometimes")
+    with pytest.raises(ConfigurationError, match="ENABLE_SNAPSHOTS must be true or false"):
+        Agent(path)

@@ -35,13 +35,21 @@ class Device:
     """Cameras with prepared sources, and all events that they published."""
 
     def __init__(
-        self, *prepared: FakeSource | Exception, clock: Clock | None = None, open_stays: OpenStays | None = None
+        self,
+        *prepared: FakeSource | Exception,
+        clock: Clock | None = None,
+        open_stays: OpenStays | None = None,
+        keep_pictures: bool = True,
     ) -> None:
         self.published: list[BuiltEvent] = []
         self.sources = FakeSources(*prepared)
         self.cameras = Cameras(
             device=DeviceContext(
-                site_id="hq", device_id="gate-01", publish=self.published.append, new_id=Uuid7Generator()
+                site_id="hq",
+                device_id="gate-01",
+                publish=self.published.append,
+                new_id=Uuid7Generator(),
+                keep_pictures=keep_pictures,
             ),
             places=ModelPlaces(location=None, cache_dir=Path("/nonexistent")),
             clock=clock or SystemClock(),
@@ -87,6 +95,29 @@ def test_health_contains_the_properties_of_the_stream() -> None:
     health = device.cameras.health()[0]
     assert (health.camera_id, health.resolution, health.codec, health.fps_actual) == ("yard", "320x180", "fake", 9.5)
     device.cameras.stop()
+
+
+@pytest.mark.parametrize("keep_pictures", [True, False])
+def test_a_device_that_keeps_no_pictures_makes_none(keep_pictures: bool) -> None:
+    """Events have no snapshot, whatever the camera's settings are, and a snapshot command is answered with the reason.
+
+    The same frames give an event with a snapshot on a device that keeps pictures.
+    """
+    moving: list[Frame | Exception] = [frame(number, seed=number) for number in range(1, 60)]
+    device = Device(FakeSource(moving), keep_pictures=keep_pictures)
+    device.cameras.apply([_camera(motion_events=True, snapshots={"enabled": True})])
+    _eventually(lambda: any(built.event.event_type == "motion" for built in device.published))
+    command = SnapshotCommand(command_id="c1", camera_id="yard")
+    if keep_pictures:
+        device.cameras.take_snapshot(command)
+    else:
+        with pytest.raises(TransientError, match="keeps no pictures"):
+            device.cameras.take_snapshot(command)
+    device.cameras.stop()
+    with_picture = {built.event.event_type for built in device.published if built.snapshot is not None}
+    assert with_picture == ({"motion", "snapshot"} if keep_pictures else set())
+    failed = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
+    assert [one.event_data.error is None for one in failed] == [keep_pictures]
 
 
 def test_an_invalid_source_is_reported_and_other_cameras_run() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.processes.ports import is_free
 from infra.local.processes.process import Process, wait_until
 from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Part, Stack
+from infra.local.status import PartStatus, StackStatus, redis_note
 from shared.errors import ConfigurationError
 
 
@@ -103,6 +105,29 @@ def test_cloud_b8_a_part_whose_data_was_removed_is_not_restarted(tmp_path: Path)
     with pytest.raises(ConfigurationError, match="was removed"):
         wait_until(checked, timeout_s=10)
     stack.parts.clear()
+
+
+def test_redis_takes_its_usual_port_where_it_is_free(tmp_path: Path) -> None:
+    """6379, which the stacks of tests leave alone. It is chosen here, and no server is started."""
+    state = StateFolder(tmp_path / "state")
+    state.prepare()
+    was_free = is_free(6379)
+    chosen = Stack(state=state, options=StackOptions(redis_port=None))._choose_ports()["redis"]
+    assert (chosen == 6379) == was_free
+    (state.path / "ports.json").unlink()
+    assert Stack(state=state, options=StackOptions())._choose_ports()["redis"] != 6379
+
+
+def test_redis_elsewhere_is_said() -> None:
+    """``status`` says how Redis gets its usual port; on that port it says nothing."""
+
+    def status(url: str) -> StackStatus:
+        part = PartStatus(name="redis", pid=1, url=url)
+        return StackStatus(phase="ready", state="/s", parts=(part,), bucket="b", objects="/s/objects")
+
+    assert "Redis is on port 41234" in str(redis_note(status("redis://127.0.0.1:41234/0")))
+    assert redis_note(status("redis://127.0.0.1:6379/0")) is None
+    assert redis_note(status("")) is None
 
 
 def test_the_first_start_makes_a_master_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

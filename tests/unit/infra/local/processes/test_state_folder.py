@@ -10,6 +10,7 @@ import pytest
 
 from infra.local.processes.state_folder import StateFolder
 from shared.errors import ConfigurationError
+from tests.support.ports import reserve_port
 
 
 def test_ports_stay_the_same_unless_another_process_uses_them(tmp_path: Path) -> None:
@@ -25,6 +26,27 @@ def test_ports_stay_the_same_unless_another_process_uses_them(tmp_path: Path) ->
         second = state.ports(["a", "b"])
     assert second["a"] != first["a"]
     assert second["b"] == first["b"]
+
+
+def test_a_wanted_port_comes_before_the_previous_one_and_the_usual_one_after_it(tmp_path: Path) -> None:
+    """The usual port is taken at the first start if it is free, and kept; a wanted one is taken whenever it is free."""
+    state = StateFolder(tmp_path / "state")
+    state.prepare()
+    usual, wanted = reserve_port(), reserve_port()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", usual))
+        listener.listen()
+        other = state.ports(["redis"], usual={"redis": usual})["redis"]
+    assert other not in {usual, wanted}
+    assert state.ports(["redis"], usual={"redis": usual}) == {"redis": other}
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", wanted))
+        listener.listen()
+        assert state.ports(["redis"], wanted={"redis": wanted}) == {"redis": other}
+    assert state.ports(["redis"], wanted={"redis": wanted}) == {"redis": wanted}
+    fresh = StateFolder(tmp_path / "fresh")
+    fresh.prepare()
+    assert fresh.ports(["redis", "aws"], usual={"redis": usual})["redis"] == usual
 
 
 def test_an_invalid_ports_file_is_replaced(tmp_path: Path) -> None:
