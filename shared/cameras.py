@@ -1,4 +1,4 @@
-"""A camera as the API edits it and the edge agent obeys it: its settings, its status and its slug.
+"""A camera as the API edits it and the edge agent obeys it: its settings, its wire form, its status and its slug.
 
 The settings are those of the agent's ``[[cameras]]`` table, under the same names and with the same bounds. A setting
 that is left out keeps the agent's default, so a default is stated on the agent only. A contract test compares both.
@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from shared.geometry import Ratio
 from shared.ids import Segment, is_uuid
@@ -217,6 +217,39 @@ class CameraConfig(Settings):
     def document(self) -> dict[str, Any]:
         """Return the settings that are set, as JSON values: a part of the agent's ``[[cameras]]`` table."""
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+class DeviceCamera(BaseModel):
+    """A camera as the cloud sends it to its device.
+
+    ``settings`` is checked by the agent, not here: a setting that this release does not know is then a reason to
+    refuse the configuration, with the camera and the setting named, and not an unreadable message.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    camera_id: Segment = Field(description="The camera's slug: its `camera_id` in events.")
+    source: str = Field(
+        min_length=1,
+        max_length=2048,
+        repr=False,
+        description="`rtsp://…`, `rtsps://…`, `http(s)://…`, a file on the device, `usb:0` or `synthetic:gate`. "
+        "Without a login.",
+    )
+    username: Annotated[str, StringConstraints(max_length=1000)] | None = Field(default=None, repr=False)
+    password_sealed: Annotated[str, StringConstraints(max_length=8192)] | None = Field(
+        default=None,
+        repr=False,
+        description="The password, sealed to the `public_key` of the device's heartbeat, in base64. Null: none.",
+    )
+    enabled: bool = Field(default=True, description="Whether the device runs the camera.")
+    enable_detection: bool = Field(default=True, description="Whether objects are detected. False: motion only.")
+    detection_sensitivity: Ratio = Field(
+        default=0.7, description="Raising it finds more objects. Used where `settings.detect.min_score` is not set."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict[str, Any], description="The camera's settings: `CameraConfig.document()`."
+    )
 
 
 def is_slug(text: str) -> bool:

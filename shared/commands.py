@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from shared.cameras import DeviceCamera
 from shared.errors import ContractError
 from shared.ids import Segment
 
-MAX_COMMAND_BYTES = 64 * 1024
+MAX_COMMAND_BYTES = 120 * 1024
+"""AWS IoT Core refuses messages of more than 128 KiB."""
 MAX_RESEND_RANGES = 1000
 
 SequenceRange = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -57,8 +59,19 @@ class ResendCommand(CommandBase):
     ranges: list[SequenceRange] = Field(min_length=1, max_length=MAX_RESEND_RANGES)
 
 
+class ConfigureCommand(CommandBase):
+    """Run exactly these cameras. The device keeps its present configuration if these do not work."""
+
+    command: Literal["configure"] = "configure"
+    version: int = Field(
+        ge=1, description="Version of the device's configuration. A lower one than the device runs is refused."
+    )
+    cameras: list[DeviceCamera] = Field(description="All cameras of the device; may be empty.")
+
+
 Command = Annotated[
-    SnapshotCommand | TestConnectionCommand | ReloadCommand | ResendCommand, Field(discriminator="command")
+    SnapshotCommand | TestConnectionCommand | ReloadCommand | ResendCommand | ConfigureCommand,
+    Field(discriminator="command"),
 ]
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
@@ -83,6 +96,20 @@ class Reply(BaseModel):
     resent: int | None = Field(default=None, ge=0)
     unavailable: list[SequenceRange] | None = Field(
         default=None, description="Requested sequences that the device dropped or no longer stores."
+    )
+    config_version: int | None = Field(
+        default=None, ge=0, description="Of `configure`: the version that the device runs now; 0 for none."
+    )
+    rejected_version: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of `configure`: the version that the device refused, with the reason in `error`. Without it, a "
+        "`configure` that failed may be sent again.",
+    )
+    refused_cameras: dict[str, str] | None = Field(
+        default=None,
+        description="Of `configure` that succeeded: cameras that do not run because the device's own file has one of "
+        "the same id, each with the reason.",
     )
 
 

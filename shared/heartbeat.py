@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from shared.ids import Segment
 
@@ -58,6 +58,20 @@ class ConnectionHealth(BaseModel):
     last_error_at: AwareDatetime | None = None
 
 
+class ConfigurationHealth(BaseModel):
+    """The configuration that a device has from the API."""
+
+    model_config = ConfigDict(extra="allow")
+
+    version: int = Field(ge=0, description="Version that the device runs; 0 if it has none.")
+    rejected_version: int | None = Field(
+        default=None, ge=1, description="Latest version that the device refused, until it runs another one."
+    )
+    error: str | None = Field(
+        default=None, description="Why `rejected_version` was refused, or which cameras of `version` do not run."
+    )
+
+
 class Heartbeat(BaseModel):
     """Published on ``…/heartbeat``."""
 
@@ -72,6 +86,14 @@ class Heartbeat(BaseModel):
     outbox: OutboxHealth
     connection: ConnectionHealth | None = None
     cameras: list[CameraHealth] = Field(default_factory=list[CameraHealth])
+    configuration: ConfigurationHealth | None = Field(
+        default=None, description="Null for a device whose own file alone lists its cameras."
+    )
+    public_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")] | None = Field(
+        default=None,
+        description="The device's X25519 public key, 32 bytes in base64, to which the passwords of its cameras are "
+        "sealed. Null for a device whose own file alone lists its cameras.",
+    )
 
 
 class DeviceStatus(BaseModel):

@@ -24,6 +24,7 @@ from shared.clock import Clock, SystemClock
 from shared.commands import (
     MAX_COMMAND_BYTES,
     Command,
+    ConfigureCommand,
     ReloadCommand,
     Reply,
     ResendCommand,
@@ -60,6 +61,34 @@ class NotReadyError(TransientError):
     """
 
 
+class InProgressError(NotReadyError):
+    """The command is being executed and does not expire any more. It is retried until its outcome is known."""
+
+
+class CommandFailedError(VedetteError):
+    """The command failed; ``fields`` are further fields of the reply."""
+
+    def __init__(self, message: str, *, fields: ReplyFields) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
+def refuse_configuration(command: ConfigureCommand) -> ReplyFields:
+    """Handle ``configure`` on a device that is not managed."""
+    raise CommandFailedError(
+        "this device is not configured through the API: its cameras are in its own file (agent.toml, managed)",
+        fields={"rejected_version": command.version},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A command that is not ready. One that is in progress does not expire."""
+
+    command: Command
+    in_progress: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandHandlers:
     """One handler per command. A handler returns further fields of the reply, or raises.
@@ -71,6 +100,7 @@ class CommandHandlers:
     test_connection: Callable[[TestConnectionCommand], ReplyFields | None]
     reload: Callable[[ReloadCommand], ReplyFields | None]
     resend: Callable[[ResendCommand], ReplyFields | None]
+    configure: Callable[[ConfigureCommand], ReplyFields | None] = refuse_configuration
 
     def execute(self, command: Command) -> ReplyFields:
         match command:
@@ -82,6 +112,8 @@ class CommandHandlers:
                 fields = self.reload(command)
             case ResendCommand():
                 fields = self.resend(command)
+            case ConfigureCommand():
+                fields = self.configure(command)
         return fields or {}
 
 
@@ -123,7 +155,7 @@ class CommandDispatcher:
         self._lock = threading.Lock()
         self._replies_by_id: OrderedDict[str, bytes | None] = OrderedDict()
         """Recent command ids with their replies; None while a command is executing."""
-        self._not_ready: list[Command] = []
+        self._not_ready: list[_Waiting] = []
         """Commands that raised NotReadyError, for example until a camera's first frame."""
         self._refused: OrderedDict[bytes, None] = OrderedDict()
         """Digests of refused messages. A retained message arrives again with every connection."""
@@ -163,8 +195,8 @@ class CommandDispatcher:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
-        for command in self._take_not_ready():
-            self._reply_to(command.command_id, command.command, _STOPPING, {})
+        for waiting in self._take_not_ready():
+            self._reply_to(waiting.command.command_id, waiting.command.command, _STOPPING, {})
 
     def _work(self) -> None:
         while True:
@@ -182,13 +214,13 @@ class CommandDispatcher:
     def _retry_pending(self) -> None:
         """Retry unsent replies and commands that were not ready."""
         self._retry_replies()
-        for command in self._take_not_ready():
+        for waiting in self._take_not_ready():
             try:
-                self._execute(command, waited=True)
+                self._execute(waiting.command, waited=True, in_progress=waiting.in_progress)
             except Exception as error:
                 self._faults.log(error, "handling a command failed")
 
-    def _take_not_ready(self) -> list[Command]:
+    def _take_not_ready(self) -> list[_Waiting]:
         with self._lock:
             commands, self._not_ready = self._not_ready, []
         return commands
@@ -212,26 +244,28 @@ class CommandDispatcher:
         if self._is_new(command.command_id):
             self._execute(command)
 
-    def _execute(self, command: Command, *, waited: bool = False) -> None:
+    def _execute(self, command: Command, *, waited: bool = False, in_progress: bool = False) -> None:
         """Execute the command and reply. A command that is not ready is queued for a retry."""
         try:
-            error, fields = self._outcome(command, waited=waited)
+            error, fields = self._outcome(command, waited=waited, in_progress=in_progress)
         except NotReadyError as not_ready:
             if not waited:
                 logger.info("the command %s is not ready: %s", command.command, not_ready)
             with self._lock:
-                self._not_ready.append(command)
+                self._not_ready.append(_Waiting(command, in_progress=isinstance(not_ready, InProgressError)))
             return
         self._reply_to(command.command_id, command.command, error, fields)
 
-    def _outcome(self, command: Command, *, waited: bool) -> tuple[str | None, ReplyFields]:
+    def _outcome(self, command: Command, *, waited: bool, in_progress: bool) -> tuple[str | None, ReplyFields]:
         """Execute the command; return the error text (None on success) and the reply's further fields."""
-        if command.expires_at is not None and command.expires_at <= self._clock.now():
+        if not in_progress and command.expires_at is not None and command.expires_at <= self._clock.now():
             return f"the command expired {'while it waited' if waited else 'before it arrived'}", {}
         try:
             return None, self._handlers.execute(command)
         except NotReadyError:
             raise
+        except CommandFailedError as error:
+            return str(error), error.fields
         except VedetteError as error:
             return str(error), {}
         except Exception as error:

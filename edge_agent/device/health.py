@@ -13,7 +13,7 @@ from edge_agent.transport.publisher import MessagePublisher
 from shared import __version__
 from shared.clock import Clock, SystemClock
 from shared.errors import PermanentError
-from shared.heartbeat import CameraHealth, ConnectionHealth, Heartbeat
+from shared.heartbeat import CameraHealth, ConfigurationHealth, ConnectionHealth, Heartbeat
 from shared.retry import FaultLog
 from shared.topics import DeviceTopics
 
@@ -34,6 +34,8 @@ class HeartbeatLoop:
         outbox: Outbox,
         cameras: Callable[[], Sequence[CameraHealth]],
         connection: Callable[[], ConnectionHealth] | None = None,
+        configuration: Callable[[], ConfigurationHealth] | None = None,
+        public_key: str | None = None,
         interval_s: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
@@ -42,6 +44,8 @@ class HeartbeatLoop:
         self._outbox = outbox
         self._cameras = cameras
         self._connection = connection
+        self._configuration = configuration
+        self._public_key = public_key
         self._problems = ProblemLog(logger, subject=f"device {topics.device_id}")
         self._interval_s = interval_s
         self._clock = clock or SystemClock()
@@ -66,7 +70,13 @@ class HeartbeatLoop:
             outbox=self._outbox.health(),
             connection=None if self._connection is None else self._connection(),
             cameras=self._camera_health(),
+            configuration=None if self._configuration is None else self._configuration(),
+            public_key=self._public_key,
         )
+
+    def request(self) -> None:
+        """Publish a heartbeat soon, on the heartbeat's own thread. Returns at once."""
+        self._due.set()
 
     def beat(self) -> None:
         """Publish a heartbeat now, if connected."""

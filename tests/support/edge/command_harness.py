@@ -43,6 +43,7 @@ class CommandHarness:
             test_connection=self.handler,
             reload=self.handler,
             resend=resend or self.handler,
+            configure=self.handler,
         )
         self.dispatcher = CommandDispatcher(topics=TOPICS, handlers=handlers, clock=self.clock, workers=workers)
         self.dispatcher.start(self.publisher)

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.device.commands import MAX_WAITING, NotReadyError
+from edge_agent.device.commands import (
+    MAX_WAITING,
+    CommandFailedError,
+    InProgressError,
+    NotReadyError,
+    refuse_configuration,
+)
+from shared.commands import MAX_COMMAND_BYTES, ConfigureCommand
 from shared.errors import TransientError
 from tests.support.edge.command_harness import TOPICS, CommandHarness
 from tests.support.waiting import eventually
@@ -121,7 +128,7 @@ def test_invalid_reply_fields_become_an_error_reply(device: CommandHarness) -> N
         (b'{"command": "snapshot", "command_id": "c-1"}', True),
         (b'{"command": "resend", "command_id": "c-1", "sequence_epoch": "e", "ranges": []}', True),
         (b"[" * 50_000, False),
-        (b'{"command_id": "c-1", "x": "' + b"y" * 70_000 + b'"}', False),
+        (b'{"command_id": "c-1", "x": "' + b"y" * MAX_COMMAND_BYTES + b'"}', False),
     ],
 )
 def test_edge_34_an_invalid_message_is_answered_if_it_has_a_command_id(
@@ -231,3 +238,42 @@ def test_edge_10_waiting_commands_are_answered_when_the_device_stops() -> None:
     eventually(lambda: device.handler.commands)
     device.dispatcher.close()
     assert "stopping" in str(device.last_reply().error)
+
+
+def test_a_command_in_progress_does_not_expire(device: CommandHarness) -> None:
+    """It is retried until its outcome is known, also after its time; one that has not begun expires."""
+    handler = device.handler
+    handler.behavior = lambda command: _raise(
+        InProgressError("applying") if command.command_id == "begun" else NotReadyError("no picture yet")
+    )
+    expires_at = (device.clock.now() + timedelta(seconds=10)).isoformat()
+    device.send("configure", "begun", version=1, cameras=[], expires_at=expires_at)
+    device.send("reload", "waiting", expires_at=expires_at)
+    eventually(lambda: {"begun", "waiting"} <= set(handler.ids()))
+    device.clock.advance(11)
+    assert (device.last_reply().command_id, device.last_reply().status) == ("waiting", "error")
+    handler.behavior = lambda _: {"config_version": 1}
+    eventually(lambda: len(device.replies()) == 2)
+    assert (device.last_reply().command_id, device.last_reply().config_version) == ("begun", 1)
+
+
+def test_a_failed_command_has_further_fields(device: CommandHarness) -> None:
+    """The reply has the error and the fields of the handler's exception."""
+    device.handler.behavior = lambda _: _raise(
+        CommandFailedError("no", fields={"config_version": 3, "rejected_version": 4})
+    )
+    device.send("configure", version=4, cameras=[])
+    reply = device.last_reply()
+    assert (reply.status, reply.error, reply.config_version, reply.rejected_version) == ("error", "no", 3, 4)
+
+
+def test_a_device_that_is_not_managed_refuses_a_configuration() -> None:
+    """The refused version is named, so that it is not sent again."""
+    command = ConfigureCommand(command_id="c-1", version=7, cameras=[])
+    with pytest.raises(CommandFailedError, match=r"agent\.toml") as refused:
+        refuse_configuration(command)
+    assert refused.value.fields == {"rejected_version": 7}
+
+
+def _raise(error: Exception) -> Any:
+    raise error

@@ -12,7 +12,7 @@ from edge_agent.outbox import Outbox
 from shared import __version__
 from shared.clock import ManualClock
 from shared.errors import PermanentError, TransientError
-from shared.heartbeat import CameraHealth, ConnectionHealth, Heartbeat
+from shared.heartbeat import CameraHealth, ConfigurationHealth, ConnectionHealth, Heartbeat
 from shared.topics import DeviceTopics
 from tests.support.edge.fake_transport import FakePublisher
 from tests.support.edge.outbox_builders import motion_event
@@ -139,3 +139,25 @@ def test_edge_36_a_refused_heartbeat_is_logged_once(outbox: Outbox, caplog: pyte
         loop.beat()
     assert caplog.text.count("cannot publish a heartbeat: not allowed") == 1
     assert "lost" not in caplog.text
+
+
+def test_a_managed_device_reports_its_configuration_and_its_key(outbox: Outbox) -> None:
+    """A heartbeat that is requested is published before the next one is due."""
+    publisher, key = FakePublisher(), "A" * 43 + "="
+    running = ConfigurationHealth(version=3, rejected_version=4, error="camera gate: connection refused")
+    loop = HeartbeatLoop(
+        topics=TOPICS,
+        publisher=publisher,
+        outbox=outbox,
+        cameras=one_camera,
+        configuration=lambda: running,
+        public_key=key,
+        interval_s=3600,
+    )
+    loop.start()
+    eventually(lambda: len(publisher.published) == 1)
+    loop.request()
+    eventually(lambda: len(publisher.published) == 2)
+    loop.close()
+    beat = Heartbeat.model_validate_json(publisher.published[1][1])
+    assert (beat.configuration, beat.public_key) == (running, key)
