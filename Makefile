@@ -12,6 +12,7 @@ UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 SOURCE ?= synthetic:gate
 JOBS ?= 3
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .PHONY: help setup demo test test-all test-one check lint types walls format bench bench-anpr schemas lock clean
 
@@ -36,18 +37,23 @@ $(STAMP): requirements/dev.txt pyproject.toml | $(UV)
 demo: $(STAMP) ## Run everything on this machine until Ctrl-C; options: SOURCE=rtsp://… or SOURCE=clip.mp4, RULES=rules.toml, API_PORT=8070
 	@$(BIN)/vedette-local demo --source "$(SOURCE)" $(if $(RULES),--rules "$(RULES)") $(if $(API_PORT),--port "$(API_PORT)")
 
-test: $(STAMP) ## Run all tests with real services and coverage
+test: $(STAMP) ## Run all tests on real services; ARGS=tests/unit/shared selects a part
+ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report= $(ARGS)
+	@$(PYTEST) --cov --cov-report= tests/unit tests/contract
 	@$(BIN)/coverage report --skip-covered --fail-under=90 | tail -n 40
+	@$(PYTEST) tests/integration tests/e2e
+else
+	@$(PYTEST) $(ARGS)
+endif
 
 test-all: $(STAMP) ## Run the tests on every Python 3.11-3.14 found on PATH or in pyenv; ARGS=tests/unit selects a part
-	@$(BIN)/python infra/every_python.py $(if $(EXCEPT),--except $(EXCEPT)) -- $(ARGS)
+	@$(BIN)/python infra/every_python.py$(if $(NEWEST), --newest)$(if $(EXCEPT), --except $(EXCEPT)) -- $(ARGS)
 
 test-one: $(STAMP)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(PYTEST) $(ARGS)
 
-check: lint types walls test ## Run linters, type checks, import contracts and all tests with coverage
+check: lint types walls test ## Run linters, type checks, import contracts and all tests
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -77,13 +77,20 @@ def main(arguments: Sequence[str], *, environment: Mapping[str, str], run: Calla
     """Test each version that is found and name the missing ones; return 1 if one fails or none is found."""
     parser = argparse.ArgumentParser(prog="make test-all", description=__doc__)
     parser.add_argument("--except", dest="tested", metavar="X.Y", help="a version that was tested already")
+    parser.add_argument("--newest", action="store_true", help="only the newest version that is found")
     parser.add_argument("tests", nargs=argparse.REMAINDER, help="arguments of pytest; none: the whole suite")
     options = parser.parse_args(arguments)
     tests = [argument for argument in options.tests if argument != "--"]
-    results = {version: _result(version, options.tested, tests, environment, run) for version in VERSIONS}
+    versions = _newest(environment) if options.newest else VERSIONS
+    results = {version: _result(version, options.tested, tests, environment, run) for version in versions}
     for version, result in results.items():
         _say(f"Python {version}: {result}")
     return 0 if {_PASSED, _TESTED} & set(results.values()) and _FAILED not in results.values() else 1
+
+
+def _newest(environment: Mapping[str, str]) -> Sequence[str]:
+    """Return the newest version that is found, or all of them where none is."""
+    return [version for version in reversed(VERSIONS) if find_python(version, environment)][:1] or VERSIONS
 
 
 def _result(

@@ -137,6 +137,17 @@ def test_python_every_version_that_is_found_is_tested(
     assert "Python 3.14: not found on PATH or in pyenv" in output
 
 
+@pytest.mark.parametrize(("tested", "calls"), [("3.11", [("3.13", "tests/unit")]), ("3.13", [])])
+def test_python_only_the_newest_version_is_tested_on_request(
+    three_versions: dict[str, str], tested: str, calls: list[tuple[str, ...]]
+) -> None:
+    """``--newest`` tests the newest version that is found, unless it was tested already."""
+    make = FakeMake()
+    arguments = ["--newest", "--except", tested, "tests/unit"]
+    assert main(arguments, environment=three_versions, run=make) == 0
+    assert make.calls == calls
+
+
 def test_python_one_failing_version_makes_the_run_fail(
     three_versions: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,7 +168,9 @@ def test_python_make_passes_its_arguments_to_the_script() -> None:
     command = ["make", "-n", "test-all", "ARGS=tests/unit -k zone", "EXCEPT=3.11"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "infra/every_python.py --except 3.11 -- tests/unit -k zone" in done.stdout
-    assert "make test-all" in text_of(".ci/run")
+    assert "make test-all NEWEST=1 EXCEPT=" in text_of(".ci/run")
+    done = subprocess.run([*command, "NEWEST=1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "infra/every_python.py --newest --except 3.11 -- " in done.stdout
     assert re.search(r"^\.venv-\*/$", text_of(".gitignore"), re.MULTILINE)
     done = subprocess.run(["make", "-n", "clean"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert " .venv-* " in done.stdout
