@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _URL_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^\s/?#]*)@", re.UNICODE)
 _QUERY_SECRET = re.compile(
     r"(?P<name>[?&;](?:[\w.-]*(?:pass|pwd|passwd|password|secret|token|key|auth|signature|credential)[\w.-]*)=)[^&;\s\"']*",
     re.IGNORECASE | re.UNICODE,
 )
+_SECRET_NAME = re.compile(r"pass(word|wd)?$|pwd$|secret|token|credential", re.IGNORECASE)
 MASK = "***"
 
 
@@ -18,3 +21,17 @@ def redact(text: str) -> str:
     A password may contain ``@``: everything up to the last ``@`` before the host is masked.
     """
     return _QUERY_SECRET.sub(rf"\g<name>{MASK}", _URL_USERINFO.sub(rf"\g<scheme>{MASK}@", text))
+
+
+def redact_values(value: Any) -> Any:
+    """Return a JSON value with all its texts redacted, and with the values of names such as ``password`` masked."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {
+            name: MASK if isinstance(inner, str) and _SECRET_NAME.search(name) else redact_values(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [redact_values(inner) for inner in value]
+    return value

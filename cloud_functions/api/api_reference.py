@@ -121,8 +121,8 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
 
 def _problem_types() -> Iterator[str]:
     yield "\n## Problem types\n\nEvery error is a problem document (RFC 9457) with one of these types, prefixed with"
-    yield " `urn:vedette:problem:`. Under `/api/cameras` and `/api/auth/login`, the type without the prefix is the"
-    yield " `code` of an error envelope.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
+    yield " `urn:vedette:problem:`. Under `/api/cameras`, `/api/commands` and `/api/auth/login`, the type without the"
+    yield " prefix is the `code` of an error envelope.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
     for name, problem in PROBLEM_TYPES.items():
         yield f"| `{name}` | {problem.status} | {problem.description} |\n"
 

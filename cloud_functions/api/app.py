@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI
 from cloud_functions.api.alpr import routes as alpr
 from cloud_functions.api.cameras import group_routes, transfer_routes
 from cloud_functions.api.cameras import routes as cameras
+from cloud_functions.api.commands import routes as commands
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.events import export as event_export
 from cloud_functions.api.events import routes as events
@@ -37,7 +38,13 @@ MOUNTS = ("/api", "/api/v1")
 
 _ROUTERS = (event_export.router, snapshots.router, events.router, watchlists.router, plates.router, users.router)
 """Routers in order of precedence: a static path comes before a path with a placeholder in the same position."""
-_ENVELOPED_ROUTERS = (group_routes.router, transfer_routes.router, cameras.router, login_routes.router)
+_ENVELOPED_ROUTERS = (
+    group_routes.router,
+    transfer_routes.router,
+    cameras.router,
+    commands.router,
+    login_routes.router,
+)
 """The same for the routers whose responses and errors are in the envelope."""
 
 

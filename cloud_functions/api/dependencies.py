@@ -9,11 +9,13 @@ from fastapi import Depends, Request
 
 from cloud_functions.api.backends.database import ApiDatabase
 from cloud_functions.api.backends.health_probes import HealthProbe
+from cloud_functions.api.backends.reply_signals import PolledReplySignals, ReplySignals
 from cloud_functions.api.backends.thread_pool import ThreadPool
 from cloud_functions.api.http.limits import Limits
 from cloud_functions.api.security.permissions import Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.api.security.tokens import AccessTokens
+from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
@@ -36,10 +38,12 @@ class Dependencies:
     authorizer: Authorizer
     probes: tuple[HealthProbe, ...]
     thread_pool: ThreadPool
+    commands: CommandPublisher
     clock: Clock
     limits: Limits
     plate_access: PlateAccess = field(default_factory=PlateAccess)
     camera_passwords: CameraPasswords = field(default_factory=CameraPasswords)
+    replies: ReplySignals = field(default_factory=PolledReplySignals)
     tokens: AccessTokens | None = None
     """Access tokens of users; None if the gateway authorizes callers."""
     health_closables: tuple[Closable, ...] = ()
@@ -49,6 +53,7 @@ class Dependencies:
         """Close all threads and connections."""
         for closable in self.health_closables:
             closable.close()
+        self.replies.close()
         self.thread_pool.close()
         self.database.close()
 

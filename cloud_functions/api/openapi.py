@@ -21,7 +21,7 @@ Events of cameras, their annotated snapshots, number plates and watch-lists; the
 - All times are RFC 3339. Responses use UTC with `Z`. In requests, a time without a UTC offset is UTC, and a date is its
   midnight.
 - Every error is an RFC 9457 problem document (`application/problem+json`). Its `type` identifies the problem. Errors
-  under `/cameras` are in the envelope of those responses instead.
+  under `/cameras` and `/commands` are in the envelope of those responses instead.
 - An unknown or repeated query parameter is an error on every route, so that a misspelled condition cannot widen the
   result. A repeated key in a JSON body is an error too.
 - HEAD is supported wherever GET is. A response with an `ETag` is a 304 if `If-None-Match` names it.
@@ -39,6 +39,10 @@ TAGS: Final = [
         "name": "Cameras",
         "description": "Cameras, their groups, status and health. Responses are in an envelope: `success`, `data` and"
         " `meta`. Errors too: `success`, `error` (`code`, `message`, `details`) and `meta` (`requestId`).",
+    },
+    {
+        "name": "Devices",
+        "description": "Devices, and the commands that the API sent to them. Responses are in the envelope of cameras.",
     },
     {
         "name": "Users",

@@ -44,10 +44,13 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "watchlist-not-found": ProblemType(404, "The watch-list does not exist."),
         "pattern-not-found": ProblemType(404, "The watch-list has no pattern with this id."),
         "camera-not-found": ProblemType(404, "The camera does not exist."),
+        "command-not-found": ProblemType(404, "The command to a device does not exist."),
         "group-not-found": ProblemType(404, "The camera group does not exist."),
         "method-not-allowed": ProblemType(405, "The path does not support the method. See `Allow`."),
         "name-taken": ProblemType(409, "Another watch-list, or another camera group, has this name."),
         "slug-taken": ProblemType(409, "Another camera has this slug."),
+        "camera-without-device": ProblemType(409, "No device runs the camera: its `device_id` is not set."),
+        "device-offline": ProblemType(409, "The device has sent no heartbeat for 90 seconds, or never."),
         "no-password-key": ProblemType(
             409, "A camera password cannot be stored, because `PLATE_MASTER_KEY` is not set on the API."
         ),
@@ -67,5 +70,8 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "unavailable": ProblemType(503, "A service is temporarily unavailable. Retry after `Retry-After`."),
         "plate-keys-away": ProblemType(503, "The keys of protected plates are unavailable."),
         "camera-keys-away": ProblemType(503, "The key of camera passwords is unavailable."),
+        "device-silent": ProblemType(
+            504, "The device did not answer in time. The command has the reply, once it comes."
+        ),
     }
 )

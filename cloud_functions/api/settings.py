@@ -22,6 +22,8 @@ class ApiSettings:
     """Name of the bucket that holds the snapshots."""
     topic_arn: str | None = None
     """ARN of the SNS topic that the health check tests. None disables this check."""
+    iot_data_endpoint: str | None = None
+    """Endpoint (``https://…``) for commands to devices; None uses the default endpoint of the account."""
     root_path: str = ""
     """Path prefix that a gateway removes from requests, for example the stage of a REST API."""
     allowed_hosts: tuple[str, ...] = ()
@@ -47,6 +49,7 @@ class ApiSettings:
             database=DatabaseSettings.from_environment(env),
             bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket to which devices upload snapshots"),
             topic_arn=env.optional("EVENTS_TOPIC_ARN"),
+            iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             root_path=env.text("API_ROOT_PATH", ""),
             allowed_hosts=tuple(env.text("ALLOWED_HOSTS", "").replace(",", " ").split()),
             authentication=cast("Authentication", authentication),

@@ -19,6 +19,7 @@ from cloud_functions.api.backends.health_probes import (
     HealthProbe,
     WriteProbe,
 )
+from cloud_functions.api.backends.reply_signals import ListeningReplySignals, PolledReplySignals
 from cloud_functions.api.backends.thread_pool import InlineThreadPool, ServerThreadPool, ThreadPool
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.disconnect import CancelOnDisconnectMiddleware
@@ -33,7 +34,8 @@ from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.api.security.user_authorizer import UserAuthorizer
 from cloud_functions.api.settings import ApiSettings
 from cloud_functions.aws import AwsClients
-from cloud_functions.db.connect import Database
+from cloud_functions.db.connect import Database, connector
+from cloud_functions.device_commands import IotCommandPublisher
 from cloud_functions.plates.master_keys import master_keys
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.vault import PlateVault
@@ -61,7 +63,8 @@ def server_app_from_environment() -> FastAPI:
 def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
     """Return the application for a server that handles many requests at once.
 
-    It opens at most ``threads`` database connections, and two more for health checks. It accepts requests for
+    It opens at most ``threads`` database connections, two more for health checks, and one on which it waits for the
+    replies of devices. It accepts requests for
     localhost, IP addresses and ``settings.allowed_hosts`` only.
     """
     app = _app(
@@ -106,6 +109,12 @@ def _app(
         clock=clock,
         limits=limits,
         health_closables=() if health_thread_pool is None else (health_thread_pool, health_database),
+        commands=IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint),
+        replies=(
+            PolledReplySignals()
+            if health_thread_pool is None
+            else ListeningReplySignals(connect=connector(settings.database, aws=aws))
+        ),
         plate_access=PlateAccess(
             vault=PlateVault(master_keys=keys), read_policy=PlateReadPolicy.from_settings(settings.plates)
         ),

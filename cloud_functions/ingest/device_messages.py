@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from cloud_functions.db.cameras.health import record_camera_health
+from cloud_functions.db.commands.record import record_reply
 from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey, Range, mark_lost, record_highest_sequence
 from cloud_functions.db.devices.status import HeartbeatRow, record_heartbeat, record_status
 from cloud_functions.db.events.json_size import check_stored_size
@@ -22,6 +24,8 @@ from shared.commands import Reply
 from shared.errors import ContractError
 from shared.events import MAX_EVENT_BYTES, contract_error, holds_nul
 from shared.heartbeat import DeviceStatus, Heartbeat
+from shared.ids import is_uuid
+from shared.redact import redact_values
 from shared.topics import TopicAddress
 
 log = logging.getLogger(__name__)
@@ -90,6 +94,19 @@ def _reply(connection: Connection, message: Message, address: TopicAddress, limi
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
     if reply.sequence_epoch and reply.unavailable:
         _mark_lost(connection, OutboxKey(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
+    if is_uuid(reply.command_id):
+        # Only commands of the API have a row. The others, such as resend, are answered by the events that follow.
+        reply_json = to_json(
+            redact_values(reply.model_dump(mode="json", exclude_none=True)), inf_nan_mode="null"
+        ).decode()
+        check_stored_size(reply_json)
+        record_reply(
+            connection,
+            UUID(reply.command_id),
+            device_id=address.device_id,
+            status=reply.status,
+            reply_json=reply_json,
+        )
 
 
 _RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, MessageLimits], None]]] = {

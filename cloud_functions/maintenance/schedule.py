@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from cloud_functions.db.cameras.health import purge_old_health
+from cloud_functions.db.commands.record import purge_old_commands
 from cloud_functions.db.devices.gaps import claim_due_gaps, give_up_old_gaps, reachable_devices_with_due_gaps
 from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
@@ -35,6 +36,7 @@ DAY_S: Final = 86_400.0
 MINUTE_S: Final = 60.0
 _CLOSED_GAPS_KEPT: Final = timedelta(days=90)
 _HEALTH_KEPT: Final = timedelta(days=30)
+_COMMANDS_KEPT: Final = timedelta(days=30)
 _STALLED_AFTER_S: Final = 60.0
 
 
@@ -98,6 +100,11 @@ def delete_old_health(context: MaintenanceContext) -> int:
     return in_batches(context, partial(purge_old_health, older_than=_HEALTH_KEPT, limit=ROWS_PER_DELETE))
 
 
+def delete_old_commands(context: MaintenanceContext) -> int:
+    """Delete commands to devices, with their replies, that are older than 30 days; return how many."""
+    return in_batches(context, partial(purge_old_commands, older_than=_COMMANDS_KEPT, limit=ROWS_PER_DELETE))
+
+
 TASKS: Final[Mapping[str, Task]] = {
     "partitions": Task(
         (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
@@ -121,6 +128,7 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("counts", delete_zero_counts),
             Step("gaps", delete_closed_gaps),
             Step("health", delete_old_health),
+            Step("commands", delete_old_commands),
         ),
         expression="cron(0 3 * * ? *)",
         every_s=DAY_S,

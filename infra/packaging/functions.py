@@ -51,7 +51,7 @@ FUNCTIONS: Final = {
     "api": FunctionCode(
         handler="cloud_functions.api.handler",
         requirements="requirements/lambda-api.txt",
-        parts=(*_WITH_PRIVACY, *_WITH_SNAPSHOTS, "cloud_functions/api"),
+        parts=(*_WITH_PRIVACY, *_WITH_SNAPSHOTS, "cloud_functions/device_commands.py", "cloud_functions/api"),
     ),
     "maintenance": FunctionCode(
         handler="cloud_functions.maintenance.handler",

@@ -92,6 +92,7 @@ def test_cloud_17_api_leaves_no_session_state(database_url: str, sessions: list[
         authorizer=AllowAll(),
         probes=(),
         thread_pool=InlineThreadPool(),
+        commands=RecordingCommands(),
         clock=SystemClock(),
         limits=LAMBDA_LIMITS,
         plate_access=PlateAccess(),

@@ -93,6 +93,17 @@ def test_a_device_may_use_its_own_topics_and_no_others(template: dict[str, Any])
     assert allowed["iot:Receive"] == {f"topic/{mine.base}/commands/*"}
 
 
+@pytest.mark.parametrize("function", ["IngestFunction", "ApiFunction", "MaintenanceFunction"])
+def test_a_function_may_send_commands_and_publish_nothing_else(template: dict[str, Any], function: str) -> None:
+    """What a function publishes can reach devices as commands only: never as an event, a heartbeat or a reply."""
+    policies = template["Resources"][function]["Properties"]["Policies"]
+    statements = [statement for policy in policies for statement in policy.get("Statement", ())]
+    iot = [statement for statement in statements if "iot:" in str(statement["Action"])]
+    assert [statement["Action"] for statement in iot] == ["iot:Publish"]
+    topic = iot[0]["Resource"]["Fn::Sub"].rsplit("${AWS::AccountId}:", 1)[1]
+    assert topic == "topic/vedette/*/*/commands/*"
+
+
 def _device_resource(resource: dict[str, Any]) -> str:
     if "Fn::Sub" not in resource:
         return str(resource)

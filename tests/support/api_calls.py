@@ -26,11 +26,13 @@ from cloud_functions.api.security.roles import Role
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.api.security.user_authorizer import UserAuthorizer
 from cloud_functions.db.connect import Database
+from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.settings import DatabaseSettings
 from cloud_functions.snapshot_store import SnapshotStore, StoredImage
 from shared.clock import Clock, SystemClock
 from shared.errors import TransientError, VedetteError
+from tests.support.ingest_harness import RecordingCommands
 
 AWS_EVENTS = Path(__file__).parents[1] / "aws_events"
 PLACEHOLDERS = {
@@ -39,6 +41,7 @@ PLACEHOLDERS = {
     "camera_id": "camera-1",
     "camera": "front-door",
     "group": "entrances",
+    "command": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "text": "AB123",
     "watchlist": "1",
     "pattern": "1",
@@ -214,6 +217,7 @@ def lambda_api(
     root_path: str = "",
     plate_access: PlateAccess | None = None,
     camera_passwords: CameraPasswords | None = None,
+    commands: CommandPublisher | None = None,
     tokens: AccessTokens | None = None,
     anonymous_role: Role | None = None,
 ) -> tuple[ApiHandler, Dependencies]:
@@ -233,6 +237,7 @@ def lambda_api(
         authorizer=authorizer or AllowAll(),
         probes=tuple(probes),
         thread_pool=thread_pool,
+        commands=commands or RecordingCommands(),
         clock=clock or SystemClock(),
         limits=limits,
         plate_access=plate_access or PlateAccess(),
