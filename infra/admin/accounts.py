@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -33,11 +32,6 @@ from shared.ids import Uuid7Generator
 
 _new_id = Uuid7Generator()
 _MAX_KEY_NAME = 100
-
-
-def generated_password() -> str:
-    """Return a random password."""
-    return secrets.token_urlsafe(18)
 
 
 def create(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_functions.api.security.passwords import generated_password
 from cloud_functions.api.security.roles import ROLES
 from infra.admin import accounts
 from infra.admin.database import database_url
@@ -152,7 +153,7 @@ def _migrate(options: Options, url: str) -> None:
 def _password(options: Options) -> tuple[str, bool]:
     """Return the password, and whether it was generated."""
     if not options.password_stdin:
-        return accounts.generated_password(), True
+        return generated_password(), True
     return sys.stdin.readline().rstrip("\r\n"), False
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from infra.local.processes.first_admin import read_admin
 from infra.local.processes.objects_folder import objects_folder
 from infra.local.processes.process import ProcessIdentity, wait_until
 from infra.local.processes.stack_options import (
@@ -140,15 +141,17 @@ def _add(
 
 def _up(options: argparse.Namespace) -> int:
     state = StateFolder(options.state)
+    admin = None
     if _running(state) is None:
-        supervisor = _start_supervisor(state, options)
+        supervisor, admin_pipe = _start_supervisor(state, options)
         # Not until its pid file is removed: the reason of a failure is logged after that.
         _wait_until_ready(state, ended=lambda: supervisor.poll() is not None)
         supervisor.returncode = supervisor.poll() or 0  # it outlives this command; avoids the ResourceWarning
+        admin = read_admin(admin_pipe)
     else:
         _require_same_options(state, options)
         _wait_until_ready(state, ended=lambda: _running(state) is None)
-    show_status(read_status(state))
+    show_status(read_status(state), admin=admin)
     return 0
 
 
@@ -170,20 +173,28 @@ def _require_same_options(state: StateFolder, options: argparse.Namespace) -> No
         )
 
 
-def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> subprocess.Popen[bytes]:
+def _start_supervisor(state: StateFolder, options: argparse.Namespace) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the supervisor; return it, and the pipe from which ``read_admin`` reads."""
     state.prepare()
     state.describe({"phase": "starting"})
     log_path = state.logs / "supervisor.log"
     command = [sys.executable, "-m", "infra.local.supervisor", "--state", str(state.path)]
+    command += ["--options", options_to_json(_stack_options(options))]
     log_path.write_bytes(b"")
-    with log_path.open("ab") as log_file:  # append mode: log_rotation may truncate the file
-        return subprocess.Popen(  # noqa: S603
-            [*command, "--options", options_to_json(_stack_options(options))],
-            stdin=subprocess.DEVNULL,
-            stdout=log_file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    admin_pipe, write_end = os.pipe()
+    try:
+        with log_path.open("ab") as log_file:  # append mode: log_rotation may truncate the file
+            supervisor = subprocess.Popen(  # noqa: S603
+                [*command, "--admin-pipe", str(write_end)],
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[write_end],
+            )
+    finally:
+        os.close(write_end)
+    return supervisor, admin_pipe
 
 
 def _wait_until_ready(state: StateFolder, *, ended: Callable[[], bool]) -> None:

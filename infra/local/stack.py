@@ -17,12 +17,14 @@ from pathlib import Path
 
 from cloud_functions.plates.master_keys import make_key_file
 from infra.local.aws import resources
+from infra.local.processes.first_admin import FirstAdmin
 from infra.local.processes.objects_folder import choose_objects_folder
 from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
 from infra.local.processes.stack_options import DEFAULT_REDIS_PORT, StackOptions
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.aws import AwsServer, aws_environment
+from infra.local.servers.first_admin import create_first_admin
 from infra.local.servers.mqtt import MqttBroker
 from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresServer
 from infra.local.servers.redis import RedisServer
@@ -69,6 +71,8 @@ class Stack:
         self._objects = state.objects
         self.urls: dict[str, str] = {}
         self.environment: dict[str, str] = {}
+        self.first_admin: FirstAdmin | None = None
+        """The admin that this start has created; None if the database had users."""
         self.first_start = not (state.path / "postgres" / "data").exists()
 
     def start(self, report: Callable[[str], None] = lambda _: None) -> None:
@@ -242,11 +246,14 @@ class Stack:
         for part in self.parts:
             if part.process.name != "postgres":
                 part.process.wait_ready()
+        if self.environment["API_AUTHENTICATION"] == "users":  # last: a start that fails leaves no unseen password
+            self.first_admin = create_first_admin(self.urls["database"])
 
     def _function_environment(self, data_plane_port: int) -> dict[str, str]:
         """Return the functions' environment, as in the template, with addresses on this machine."""
         return {
             **aws_environment(self.urls["aws"]),
+            **_authentication(),
             "IOT_DATA_ENDPOINT": f"http://{LOOPBACK}:{data_plane_port}",
             "AWS_ENDPOINT_URL_IOT_DATA_PLANE": f"http://{LOOPBACK}:{data_plane_port}",
             "DATABASE_URL": self.urls["database"],
@@ -296,6 +303,13 @@ class Stack:
 
     def _services(self) -> list[Part]:
         return [part for part in self.parts if part.process.name in {"postgres", "redis", "broker", "aws"}]
+
+
+def _authentication() -> dict[str, str]:
+    """Return who checks callers of the API: users, and a viewer without credentials, because all is on loopback."""
+    authentication = os.environ.get("API_AUTHENTICATION") or "users"
+    anonymous_role = os.environ.get("ANONYMOUS_ROLE", "viewer" if authentication == "users" else "")
+    return {"API_AUTHENTICATION": authentication, "ANONYMOUS_ROLE": anonymous_role}
 
 
 def stop_process(name: str, left: ProcessIdentity) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from infra.local.processes.first_admin import FirstAdmin
 from infra.local.processes.process import PidFile
 from infra.local.processes.stack_options import DEFAULT_REDIS_PORT
 from infra.local.processes.state_folder import StateFolder
+from shared.redact import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class StackStatus:
     bucket: str
     objects: str
     """Folder of the bucket's objects."""
+    urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Addresses by service, with secrets masked: ``api``, ``redis``, ``broker``, ``database``, ``aws``."""
 
     @property
     def ready(self) -> bool:
@@ -71,12 +76,24 @@ def read_status(state: StateFolder) -> StackStatus:
         parts=tuple(parts),
         bucket=str(description.get("bucket", "")),
         objects=str(description.get("objects", state.objects)),
+        urls=urls,
     )
 
 
-def show_status(status: StackStatus) -> None:
-    """Print a table of parts and the address of the API documentation."""
+def banner_lines(urls: Mapping[str, str], *, admin: FirstAdmin | None) -> Iterator[tuple[str, str]]:
+    """Yield label and text of each line that says where the stack is, and a new admin's password."""
+    yield "page", f"{urls['api']}/"
+    yield "API", f"{urls['api']}/docs"
+    yield "Redis", redact(urls["redis"])
+    yield "MQTT", redact(urls["broker"])
+    if admin is not None:
+        yield "admin", f"{admin.username} / {admin.password}"
+
+
+def show_status(status: StackStatus, *, admin: FirstAdmin | None = None) -> None:
+    """Print a table of parts and where to reach the stack; with ``admin``, its name and password too."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -92,9 +109,9 @@ def show_status(status: StackStatus) -> None:
         console.print(f"snapshots in {status.objects}")
     if note := redis_note(status):
         console.print(note)
-    api = next((part.url for part in status.parts if part.name == "api"), "")
-    if status.ready and api:
-        console.print(f"API documentation: {api}/docs")
+    if status.ready:
+        for label, text in banner_lines(status.urls, admin=admin):
+            console.print(f"  [bold]{label:<8}[/bold] {escape(text)}", soft_wrap=True)
 
 
 def redis_note(status: StackStatus) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from infra.local.processes.first_admin import write_admin
 from infra.local.processes.log_rotation import rotate_logs
 from infra.local.processes.process import ProcessIdentity
 from infra.local.processes.stack_options import StackOptions, options_from_json
@@ -112,6 +113,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--options", required=True)
+    parser.add_argument("--admin-pipe", type=int, required=True, help="descriptor to write a new admin to")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -121,6 +123,7 @@ def main() -> int:
         options = options_from_json(chosen.options, os.environ)
         with Supervisor(state=StateFolder(chosen.state), options=options) as supervisor:
             supervisor.stack.start(logging.getLogger("stack").info)
+            write_admin(supervisor.stack.first_admin, chosen.admin_pipe)
             stop_on_signals(stopped)
             supervisor.run_until(stopped)
     except VedetteError as error:

@@ -20,6 +20,7 @@ import pytest
 
 from infra.local.processes.process import ProcessIdentity, wait_until
 from tests.support.ports import reserve_port
+from tests.support.users import log_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 90.0
@@ -97,6 +98,10 @@ def test_demo_prints_events_and_stops_all_processes(folder: Path) -> None:
         entered = demo.wait_for(r"entered.*?(http://\S+/api/events/\d+/snapshot)")
         assert wait_until(lambda: _status(entered[1]) == 200, timeout_s=30, poll_s=0.2)
         assert _status(f"http://127.0.0.1:{demo.port}/docs") == 200
+        for label in ("page", "API", "Redis", "MQTT"):
+            assert re.search(rf"^  {label:<8} \w+://127\.0\.0\.1:\d+", demo.output, re.MULTILINE), demo.output
+        name, password = demo.wait_for(r"(?m)^  admin    (\S+) / (\S+)$").groups()
+        assert log_in(f"http://127.0.0.1:{demo.port}", name, password)
         plate = demo.wait_for(r"plate ([A-Z0-9]{4,9}), \d+%")[1]
         with urllib.request.urlopen(f"http://127.0.0.1:{demo.port}/api/plates?plate={plate}") as answer:
             assert [read["plate_normalized_text"] for read in json.load(answer)["plates"]] == [plate]
@@ -107,6 +112,7 @@ def test_demo_prints_events_and_stops_all_processes(folder: Path) -> None:
     assert status == 0, demo.output
     assert not [identity for identity in running if identity.alive]
     assert "events; stopping" in demo.output
+    assert not [path for path in (demo.state / "logs").iterdir() if password.encode() in path.read_bytes()]
 
 
 def test_camera_password_is_never_shown(folder: Path) -> None:

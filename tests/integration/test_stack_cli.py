@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import psycopg
 import pytest
 
@@ -26,6 +28,7 @@ from infra.local.processes.process import PidFile, ProcessIdentity, wait_until
 from infra.local.servers.postgres import DATABASE, cluster_url
 from tests.support.backing_services import BrokerFixture, PostgresFixture
 from tests.support.ports import reserve_port
+from tests.support.users import log_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"redis", "broker", "postgres", "api", "aws", "iot_rule", "schedule"}
@@ -45,10 +48,11 @@ class Stack:
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
 
-    def up(self, *more: str, **variables: str) -> None:
+    def up(self, *more: str, **variables: str) -> str:
         done = self.run("up", "--port", str(self.port), *more, **variables)
         assert done.returncode == 0, done.stderr
         assert f"http://127.0.0.1:{self.port}/docs" in done.stdout
+        return done.stdout
 
     def status(self) -> dict[str, Any]:
         return json.loads(self.run("status", "--json").stdout)
@@ -162,6 +166,50 @@ def test_the_variables_of_redis_and_snapshots_are_obeyed(stack: Stack, tmp_path:
     assert stack.status()["objects"] == str(folder)
     assert f"the snapshots in {folder} are kept" in stack.run("reset", "--yes").stdout
     assert (folder / BUCKET / "a" / "picture.jpg").is_file()
+
+
+ADMIN = re.compile(r"^  admin    (\S+) / (\S+)$", re.MULTILINE)
+
+
+def test_the_first_start_creates_an_admin_and_shows_its_password_once(stack: Stack) -> None:
+    """It can log in; others may only read. The password is in no file, and no later command shows it."""
+    shown = ADMIN.search(stack.up())
+    assert shown is not None
+    name, password = shown.groups()
+    api = f"http://127.0.0.1:{stack.port}"
+    headers = log_in(api, name, password)
+    assert httpx.get(f"{api}/api/auth/me", headers=headers).json()["user"]["role"] == "admin"
+    watchlist = {"name": "staff"}
+    assert httpx.post(f"{api}/api/plates/watchlists", json=watchlist).status_code == 401
+    assert httpx.post(f"{api}/api/plates/watchlists", json=watchlist, headers=headers).status_code == 201
+    assert stack.get("/api/plates/watchlists")["watchlists"][0]["name"] == "staff"
+
+    again = stack.up()
+    status = stack.run("status").stdout
+    for line in ("page     http", "API      http", "Redis    redis://", "MQTT     mqtt://"):
+        assert f"\n  {line}" in again
+        assert f"\n  {line}" in status
+    assert ADMIN.search(again) is None
+    stack.run("down")
+    restarted = stack.up()
+    assert ADMIN.search(restarted) is None
+    assert log_in(api, name, password)
+    files = [path for path in stack.state.rglob("*") if path.is_file()]
+    assert [path for path in files if password.encode() in path.read_bytes()] == []
+
+
+def test_the_folder_of_an_earlier_release_gets_its_admin(stack: Stack) -> None:
+    """A database without users, as an earlier release leaves it, gets the admin at its next start."""
+    stack.up(API_AUTHENTICATION="gateway")
+    assert stack.get("/api/auth/me")["permissions"] != []
+    stack.run("down")
+    shown = ADMIN.search(stack.up())
+    assert shown is not None
+    command = [sys.executable, "-m", "infra.admin.cli", "user"]
+    state = ["--state", str(stack.state)]
+    reset = subprocess.run([*command, "reset", "admin", *state], cwd=ROOT, capture_output=True, text=True, check=True)
+    password = reset.stdout.rpartition("password: ")[2].strip()
+    assert log_in(f"http://127.0.0.1:{stack.port}", "admin", password)
 
 
 def test_cloud_b8_removed_state_folder_stops_the_stack(stack: Stack) -> None:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
+
 from cloud_functions.api.security.api_keys import new_api_key
 from cloud_functions.api.security.passwords import hash_password
 from cloud_functions.api.security.roles import Role
@@ -16,6 +18,7 @@ from cloud_functions.db.connect import connect_to
 from cloud_functions.db.users.accounts import NewUser, create_user
 from cloud_functions.db.users.api_keys import ApiKeyRow, create_api_key
 from cloud_functions.plates.master_keys import MasterKeys
+from infra.local.stack import Stack
 from shared.clock import Clock, SystemClock
 from tests.support.api_calls import ApiCalls, lambda_api
 
@@ -71,3 +74,16 @@ def users_api(
 def bearer(token: str) -> dict[str, str]:
     """Return the header that carries an access token or an API key."""
     return {"authorization": f"Bearer {token}"}
+
+
+def log_in(api_url: str, username: str, password: str) -> dict[str, str]:
+    """Log in to a running API and return the header that carries the access token."""
+    answer = httpx.post(f"{api_url}/api/auth/login-json", json={"username": username, "password": password}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return bearer(answer.json()["access_token"])
+
+
+def stack_admin(stack: Stack) -> dict[str, str]:
+    """Return the header of the admin whom the first start of a one-machine stack created."""
+    assert stack.first_admin is not None
+    return log_in(stack.urls["api"], stack.first_admin.username, stack.first_admin.password)

@@ -5,6 +5,7 @@ The library is imported on first use: only a log-in needs it.
 
 from __future__ import annotations
 
+import secrets
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 MIN_PASSWORD: Final = 12
 MAX_PASSWORD: Final = 1000
+_GENERATED_BYTES: Final = 18
 _MEMORY_KIB: Final = 19_456
 _PASSES: Final = 2
 _PARALLELISM: Final = 1
@@ -20,6 +22,11 @@ _UNKNOWN_USER: Final = (
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
 """Has the same cost as a real hash and is that of no password that anybody knows."""
+
+
+def generated_password() -> str:
+    """Return a random password with 144 bits of randomness."""
+    return secrets.token_urlsafe(_GENERATED_BYTES)
 
 
 def hash_password(password: str) -> str:

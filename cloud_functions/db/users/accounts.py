@@ -86,6 +86,11 @@ def list_users(connection: Connection) -> list[User]:
     return [User(*row) for row in rows]
 
 
+def has_users(connection: Connection) -> bool:
+    """Return whether there is a user, active or not."""
+    return connection.execute("SELECT FROM users LIMIT 1").fetchone() is not None
+
+
 def lock_users(connection: Connection) -> None:
     """Let no other session create or change a user until the end of the transaction."""
     connection.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")

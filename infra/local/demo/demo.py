@@ -24,9 +24,11 @@ from edge_agent.config import keeps_pictures
 from infra.local.demo.agent import DemoAgent
 from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process
 from infra.local.demo.event_lines import event_line
+from infra.local.processes.first_admin import FirstAdmin
 from infra.local.processes.process import ProcessIdentity
 from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
+from infra.local.status import banner_lines
 from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
 from shared.errors import ConfigurationError, TransientError
 from shared.redact import redact
@@ -94,6 +96,8 @@ class RunningStack:
     run_until: Callable[[threading.Event, Callable[[], None]], None]
     """Supervises the stack and calls the second argument periodically until the first is set."""
     ours: bool
+    admin: FirstAdmin | None = None
+    """The admin that this start has created."""
 
 
 def check_source(source: str) -> None:
@@ -125,7 +129,8 @@ def _stack(state: StateFolder, options: StackOptions, console: Console) -> Gener
         console.print("starting database, broker, Redis, object store, functions and API …", style="dim")
         supervisor.stack.start(lambda text: console.print(f"  {text}", style="dim"))
         console.print(f"ready in {time.monotonic() - began_s:.1f} s", style="dim")
-        yield RunningStack(urls=supervisor.stack.urls, run_until=supervisor.run_until, ours=True)
+        stack = supervisor.stack
+        yield RunningStack(urls=stack.urls, run_until=supervisor.run_until, ours=True, admin=stack.first_admin)
     console.print("stopped; data is kept in " + str(state.path), style="dim")
 
 
@@ -141,11 +146,11 @@ def _announce(console: Console, state: StateFolder, stack: RunningStack, source:
     api = stack.urls["api"]
     for label, text in (
         ("camera", redact(source)),
-        ("API", f"{api}/docs"),
+        *banner_lines(stack.urls, admin=stack.admin),
         ("events", f"curl '{api}/api/events?page_size=5'"),
         ("totals", f"curl '{api}/api/events/stats'"),
         *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
-        ("Redis", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
+        ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
         ("MQTT", redact(stack.urls["broker"])),
         *([] if keeps_pictures() else [("pictures", "none (ENABLE_SNAPSHOTS)")]),
         ("data", f"{state.path} ({sys.argv[0]} reset deletes it)"),
