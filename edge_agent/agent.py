@@ -13,12 +13,22 @@ from pathlib import Path
 from types import FrameType
 
 from edge_agent.config import AgentConfig, CameraSettings, keeps_pictures, load_config, model_places
-from edge_agent.device.commands import CommandDispatcher, CommandHandlers, ReplyFields, ResendHandler
+from edge_agent.config.managed import ManagedCameraRules
+from edge_agent.device.commands import (
+    CommandDispatcher,
+    CommandHandlers,
+    ReplyFields,
+    ResendHandler,
+    refuse_configuration,
+)
+from edge_agent.device.configuration_store import ConfigurationStore
+from edge_agent.device.device_key import DeviceKey
 from edge_agent.device.health import HeartbeatLoop
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxFullError
 from edge_agent.outbox.open_stays import motion_stay_key
 from edge_agent.pipeline.context import DeviceContext
+from edge_agent.pipeline.managed_cameras import ManagedCameras
 from edge_agent.pipeline.supervisor import Cameras, OpenStays
 from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.s3 import S3Store
@@ -48,6 +58,7 @@ class Agent:
         self._step_aware_clock = StepAwareClock(clock)
         """Clock of the cameras, so that their timestamps can be corrected after the wall clock is set."""
         self._new_id = Uuid7Generator()
+        self._device_key: DeviceKey | None = None
         self._outbox = Outbox(config.state_dir / "outbox.db", settings=config.outbox, clock=clock)
         self._cameras = Cameras(
             device=DeviceContext(
@@ -61,11 +72,13 @@ class Agent:
             clock=self._step_aware_clock,
             open_stays=OpenStays(update_last_seen=self._update_last_seen, close=self._close_open_stays),
         )
+        self._managed = self._managed_cameras(config) if config.is_managed else None
         handlers = CommandHandlers(
             snapshot=self._cameras.take_snapshot,
             test_connection=self._cameras.test_connection,
             reload=self._on_reload,
             resend=ResendHandler(outbox=self._outbox),
+            configure=refuse_configuration if self._managed is None else self._managed.configure,
         )
         self._dispatcher = CommandDispatcher(topics=topics, handlers=handlers, clock=clock)
         self._publisher = MqttPublisher(
@@ -79,6 +92,8 @@ class Agent:
             outbox=self._outbox,
             cameras=self._camera_health,
             connection=self._publisher.health,
+            configuration=None if self._managed is None else self._managed.health,
+            public_key=None if self._device_key is None else self._device_key.public_key,
             interval_s=config.heartbeat_s,
             clock=clock,
         )
@@ -90,7 +105,10 @@ class Agent:
         """
         if closed := self._outbox.close_open_stays(self._new_id):
             logger.info("closed %d tracks and motion episodes that were open when the agent last stopped", closed)
-        self._cameras.apply(_effective_cameras(self._config))
+        if self._managed is None:
+            self._cameras.apply(self._effective(self._config.cameras))
+        else:
+            self._managed.start(self._config.cameras)
         self._dispatcher.start(self._publisher)
         self._sender.start()
         self._heartbeat.start()
@@ -102,14 +120,20 @@ class Agent:
         Raises ConfigurationError and changes nothing where the file is not valid, or other settings have changed too.
         """
         config = load_config(self._config_path)
-        old, new = (item.model_dump(exclude={"cameras"}) for item in (self._config, config))
+        old, new = (
+            item.model_dump(exclude={"cameras"}) | {"managed": item.is_managed} for item in (self._config, config)
+        )
         if changed := sorted(name for name in new if new[name] != old[name]):
             raise ConfigurationError(f"{', '.join(changed)} changed too; restart the agent to apply it")
         self._config = config
-        return self._cameras.apply(_effective_cameras(config))
+        if self._managed is not None:
+            return self._managed.replace_pinned(config.cameras)
+        return self._cameras.apply(self._effective(config.cameras))
 
     def stop(self) -> None:
         """End open tracks, send events for ``DRAIN_S`` and stop all parts. Unsent events stay on disk."""
+        if self._managed is not None:
+            self._managed.close()
         self._cameras.stop()
         self._heartbeat.close()
         self._dispatcher.close()
@@ -117,8 +141,36 @@ class Agent:
         self._publisher.close()
         self._outbox.close()
 
+    def _managed_cameras(self, config: AgentConfig) -> ManagedCameras:
+        """Return the owner of the cameras of a device that the API configures."""
+        self._device_key = key = DeviceKey.load(config.state_dir)
+        rules = ManagedCameraRules(
+            open_password=lambda sealed, camera_id: key.open(sealed, camera_id=camera_id), timezone=config.timezone
+        )
+        return ManagedCameras(
+            cameras=self._cameras,
+            rules=rules,
+            store=ConfigurationStore(config.state_dir),
+            clock=self._step_aware_clock,
+            effective=self._effective,
+            on_change=self._request_heartbeat,
+        )
+
+    def _request_heartbeat(self) -> None:
+        """Report a change of the configuration at once."""
+        self._heartbeat.request()
+
     def _on_reload(self, _: ReloadCommand) -> ReplyFields:
         return {"cameras": self.reload()}
+
+    def _effective(self, cameras: Sequence[CameraSettings]) -> list[CameraSettings]:
+        """Return the cameras; without a bucket their snapshots are disabled, because they would fill the outbox."""
+        if self._config.s3 is not None:
+            return list(cameras)
+        return [
+            camera.model_copy(update={"snapshots": camera.snapshots.model_copy(update={"enabled": False})})
+            for camera in cameras
+        ]
 
     def _update_last_seen(self, camera_id: str, track_uids: Sequence[str], has_motion: bool) -> None:
         """Record in the outbox which tracks, and whether the motion episode, of a camera continue."""
@@ -186,13 +238,3 @@ def _reload(agent: Agent) -> None:
         logger.error("the configuration was not reloaded: %s", error)  # noqa: TRY400 - a mistake in the file needs no traceback
     except Exception:
         logger.exception("reloading failed unexpectedly; the agent continues with the previous configuration")
-
-
-def _effective_cameras(config: AgentConfig) -> list[CameraSettings]:
-    """Return the cameras; without a bucket their snapshots are disabled, because they would fill the outbox."""
-    if config.s3 is not None:
-        return list(config.cameras)
-    return [
-        camera.model_copy(update={"snapshots": camera.snapshots.model_copy(update={"enabled": False})})
-        for camera in config.cameras
-    ]

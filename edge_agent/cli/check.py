@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from edge_agent.anpr.engines import open_engine
 from edge_agent.camera.source import check_source
 from edge_agent.config import AgentConfig, CameraSettings, ModelPlaces, load_config, source_text
+from edge_agent.device.configuration_store import ConfigurationStore
+from edge_agent.device.device_key import NEEDS_CRYPTOGRAPHY
 from edge_agent.pipeline.build import build_detector, class_problems, find_camera_model
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, VedetteError
@@ -42,6 +45,8 @@ role_alias = "vedette-device"
 certificate_file = "/etc/vedette/device.pem.crt"
 private_key_file = "/etc/vedette/device.private.key"
 
+# Without [[cameras]], the cameras of this device are those of the API. Cameras that are listed here are pinned:
+# the API cannot change them, and with `managed = true` above it adds others beside them.
 [[cameras]]
 id = "camera-1"
 source_file = "/etc/vedette/camera-1.url"   # first line: rtsp://user:password@camera/stream
@@ -73,6 +78,8 @@ def _results(config: AgentConfig, places: ModelPlaces) -> Iterator[CheckResult]:
     yield CheckResult(
         ok=True, text=f"device {config.device_id} of site {config.site_id}, {len(config.cameras)} camera(s)"
     )
+    if config.is_managed:
+        yield _attempted("managed", lambda: _managed(config))
     yield _state_dir(config.state_dir)
     yield _attempted("mqtt", lambda: _mqtt(config))
     if config.s3 is None:
@@ -89,6 +96,16 @@ def _results(config: AgentConfig, places: ModelPlaces) -> Iterator[CheckResult]:
             yield _attempted(f"camera {camera.id}: model", lambda camera=camera: _model(camera, places))
         if camera.anpr.enabled:
             yield _attempted(f"camera {camera.id}: plates", lambda camera=camera: _plates(camera))
+
+
+def _managed(config: AgentConfig) -> str:
+    if find_spec("cryptography") is None:
+        raise ConfigurationError(NEEDS_CRYPTOGRAPHY)
+    stored = ConfigurationStore(config.state_dir).load()
+    pinned = f"; pinned by this file: {', '.join(camera.id for camera in config.cameras)}" if config.cameras else ""
+    if stored is None:
+        return f"the API configures this device; none stored yet{pinned}"
+    return f"the API configures this device; version {stored.version}, {len(stored.cameras)} camera(s) stored{pinned}"
 
 
 def _attempted(what: str, attempt: Callable[[], str]) -> CheckResult:

@@ -19,7 +19,9 @@ INTRODUCTION = """\
 
 The configuration is one TOML file. `edge-agent check --config agent.toml` lists its problems, and
 `edge-agent check --example` prints an example. Each camera has a table `[[cameras]]`. Tables with a dot in their name
-belong to the camera above them: write `[cameras.motion]` after its `[[cameras]]`.
+belong to the camera above them: write `[cameras.motion]` after its `[[cameras]]`. A file without `[[cameras]]` needs
+only `site_id`, `device_id`, `[mqtt]` and, for pictures, `[s3]`: its cameras are those of the API
+([provisioning](../guide/provisioning.md#4-configure)).
 
 This page is generated from the settings by `make schemas`.
 """

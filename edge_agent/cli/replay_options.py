@@ -40,7 +40,7 @@ def _configured_camera(path: Path, camera_id: str) -> tuple[str, str, CameraSett
     for camera in config.cameras:
         if camera.id == camera_id:
             return config.site_id, config.device_id, camera
-    known = ", ".join(camera.id for camera in config.cameras)
+    known = ", ".join(camera.id for camera in config.cameras) or "none"
     raise ConfigurationError(f"{path} has no camera {camera_id}; it has {known} (--camera-id)")
 
 

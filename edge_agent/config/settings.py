@@ -92,7 +92,16 @@ class AgentConfig(Settings):
     device_id: Segment = Field(
         description="Id of this device. In AWS IoT, the name of the thing to which the certificate is attached."
     )
-    state_dir: Path = Field(default=Path("/var/lib/vedette"), description="Folder of the outbox. Must be writable.")
+    managed: bool | None = Field(
+        default=None,
+        description="Whether the API may configure cameras of this device. Default: true where the file lists no "
+        "cameras. Cameras in the file are pinned: they run beside those of the API, which cannot change them.",
+    )
+    state_dir: Path = Field(
+        default=Path("/var/lib/vedette"),
+        description="Folder of the outbox and, on a managed device, of its key and its latest configuration. Must be "
+        "writable.",
+    )
     heartbeat_s: float = Field(
         default=30.0,
         ge=1,
@@ -112,7 +121,12 @@ class AgentConfig(Settings):
     )
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     sender: SenderSettings = Field(default_factory=SenderSettings)
-    cameras: list[CameraSettings] = Field(min_length=1)
+    cameras: list[CameraSettings] = Field(default_factory=list[CameraSettings])
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether the API may configure cameras of this device."""
+        return not self.cameras if self.managed is None else self.managed
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +139,8 @@ class AgentConfig(Settings):
 
     @model_validator(mode="after")
     def _cameras_differ(self) -> Self:
+        if not self.cameras and not self.is_managed:
+            raise ValueError("no [[cameras]] are listed; list one, or remove managed = false")
         if alike := duplicate_names([camera.id for camera in self.cameras]):
             raise ValueError(f"two cameras have the id {alike}; ids must be unique")
         return self

@@ -1,4 +1,4 @@
-"""Remote management of the device: commands from the cloud and heartbeats.
+"""Remote management of the device: commands from the cloud, heartbeats, and the device's key and last configuration.
 
 May import ``outbox`` and ``transport``.
 """

@@ -26,8 +26,27 @@ MAX_RESTART_S = 120.0
 STABLE_AFTER_S = 60.0
 """Running time after which the restart delay is reset."""
 
+_NOT_CONNECTED = "not connected yet"
 STALLED, AGENT_FAULT = "stalled", "agent_fault"
 """Causes of ``degraded`` in addition to those of ``PictureFault``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraProgress:
+    """How far a camera has come since it was started with its settings."""
+
+    camera: CameraSettings
+    has_picture: bool
+    """Whether it delivers frames now."""
+    has_delivered: bool
+    """Whether it has delivered a frame since its start."""
+    has_failed: bool
+    """Whether its settings, its model or its source do not work, as opposed to a camera that does not answer."""
+    opened_s: float | None
+    """When its source was opened last, on the monotonic clock; None while its model is loaded or downloaded."""
+    error: str | None
+    """Its present fault, without credentials."""
+
 
 OpenSource = Callable[..., FrameSource]
 """Signature of ``open_source``."""
@@ -88,7 +107,9 @@ class CameraWorker:
         self._latest: Frame | None = None
         self._awaits_first_frame = True
         self._reported: _Condition | None = None
-        self._condition = _Condition("offline", "not connected yet")
+        self._condition = _Condition("offline", _NOT_CONNECTED)
+        self._has_delivered = False
+        self._opened_s: float | None = None
         self._info: StreamInfo | None = None
         self._status: SourceStatus | None = None
 
@@ -114,6 +135,23 @@ class CameraWorker:
     def awaits_first_frame(self) -> bool:
         """Whether the first frame since the start is still expected. False after an error such as an invalid source."""
         return self._awaits_first_frame
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the camera was asked to stop, for example to be started with other settings."""
+        return self._stopping.is_set()
+
+    def progress(self) -> CameraProgress:
+        """Return how far the camera has come since its start."""
+        error = self._condition.error
+        return CameraProgress(
+            camera=self.camera,
+            has_picture=self.latest_frame is not None,
+            has_delivered=self._has_delivered,
+            has_failed=not self._awaits_first_frame and not self._has_delivered,
+            opened_s=self._opened_s,
+            error=None if error == _NOT_CONNECTED else error,
+        )
 
     def health(self) -> CameraHealth:
         """Return the camera's health for the heartbeat."""
@@ -153,6 +191,7 @@ class CameraWorker:
         try:
             # A recording replaces a live camera here, so it plays at its own speed.
             settings = self.camera.stream.model_copy(update={"pace": True})
+            self._opened_s = self._clock.monotonic()
             source = self._open_source(source_text(self.camera), settings=settings, clock=self._clock)
             try:
                 self._read_all(source, pipeline)
@@ -172,7 +211,7 @@ class CameraWorker:
             frame = source.read(READ_TIMEOUT_S)
             if frame is not None:
                 pipeline.process(frame)
-                self._latest = frame
+                self._latest, self._has_delivered = frame, True
                 if picture.due(frame.time_s):
                     damaged_ratio = source.status().damaged_ratio
                     picture.observe(frame.picture.luma(), time_s=frame.time_s, damaged_ratio=damaged_ratio)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_agent.camera.probe import probe
@@ -14,7 +14,7 @@ from edge_agent.config import CameraSettings, ModelPlaces, source_text
 from edge_agent.device.commands import NotReadyError, ReplyFields
 from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
-from edge_agent.pipeline.camera_worker import CameraWorker, OpenSource
+from edge_agent.pipeline.camera_worker import CameraProgress, CameraWorker, OpenSource
 from edge_agent.pipeline.context import CameraContext, DeviceContext, UpdateLastSeen
 from edge_agent.pipeline.pipeline import CameraPipeline
 from shared.clock import Clock
@@ -60,6 +60,8 @@ class Cameras:
         self._device = device
         self._places = places
         self._clock = clock
+        self._applying = threading.Lock()
+        """Held while cameras stop, which may take seconds, so that ``_lock`` is free for commands meanwhile."""
         self._lock = threading.Lock()
         self._workers: dict[str, CameraWorker] = {}
         self._started_s: dict[str, float] = {}
@@ -68,9 +70,15 @@ class Cameras:
     def apply(self, cameras: Sequence[CameraSettings]) -> list[str]:
         """Run exactly these cameras: start new, stop removed and restart changed ones. Return the affected ids."""
         enabled = {camera.id: camera for camera in cameras if camera.enabled}
-        with self._lock:
-            removed = [worker for name, worker in self._workers.items() if enabled.get(name) != worker.camera]
+        with self._applying:
+            with self._lock:
+                removed = [worker for name, worker in self._workers.items() if enabled.get(name) != worker.camera]
             self._stop(removed)
+            return self._replace(removed, enabled)
+
+    def _replace(self, removed: Sequence[CameraWorker], enabled: Mapping[str, CameraSettings]) -> list[str]:
+        """Start the cameras that are new, or whose workers were stopped. Return the affected ids."""
+        with self._lock:
             for worker in removed:
                 del self._workers[worker.camera.id]
             new = [camera for name, camera in enabled.items() if name not in self._workers]
@@ -82,14 +90,22 @@ class Cameras:
 
     def stop(self) -> None:
         """Stop all cameras; open tracks end with ``left``."""
-        with self._lock:
-            self._stop(list(self._workers.values()))
-            self._workers.clear()
+        with self._applying:
+            with self._lock:
+                workers = list(self._workers.values())
+            self._stop(workers)
+            with self._lock:
+                self._workers.clear()
 
     def health(self) -> list[CameraHealth]:
         """Return the health of the cameras for the heartbeat."""
         with self._lock:
             return [worker.health() for worker in self._workers.values()]
+
+    def progress(self) -> dict[str, CameraProgress]:
+        """Return how far each running camera has come since its start, by id."""
+        with self._lock:
+            return {name: worker.progress() for name, worker in self._workers.items()}
 
     def take_snapshot(self, command: SnapshotCommand) -> ReplyFields:
         """Publish the latest frame as a ``snapshot`` event, or an event with the reason where there is none.
@@ -100,7 +116,8 @@ class Cameras:
         worker = self._find_worker(command.camera_id)
         snapshot_id = command.snapshot_id or command.command_id
         # Read before the frame, which may arrive between the two.
-        is_awaited = worker.awaits_first_frame and self._age_s(command.camera_id) < FIRST_FRAME_WAIT_S
+        is_new = worker.awaits_first_frame and self._age_s(command.camera_id) < FIRST_FRAME_WAIT_S
+        is_awaited = is_new or worker.is_stopping
         keeps_pictures = self._device.keep_pictures
         frame = worker.latest_frame if keeps_pictures else None
         if frame is None:

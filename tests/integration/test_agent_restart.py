@@ -55,6 +55,10 @@ class AgentProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
 
+    def signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
@@ -115,6 +119,7 @@ def _tracked(agent: AgentProcess) -> set[str]:
 def test_edge_50_tracks_open_at_a_kill_are_ended_by_the_next_start(start_agent: Callable[..., AgentProcess]) -> None:
     """The agent is killed twice with open tracks; each track ends with exactly one ``left`` as its last event."""
     agent = start_agent(reserve_port())
+    killed = set[str]()
     for _ in range(2):
         eventually(lambda: _tracked(agent), within_s=60)
         agent.end(signal.SIGKILL)

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -117,6 +118,9 @@ class Subscriber:
         self.epoch = ""
         self.replies: list[dict[str, object]] = []
         self.statuses: list[str] = []
+        self.heartbeats: list[dict[str, Any]] = []
+        self.payloads: list[bytes] = []
+        """Every message of the device, as it was received."""
         self.ready = threading.Event()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=f"subscriber-{device_id}", clean_session=False
@@ -131,12 +135,17 @@ class Subscriber:
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
         base = f"vedette/hq/{self._device_id}"
-        client.subscribe([(f"{base}/events/+/+", 1), (f"{base}/replies/+", 1), (f"{base}/status", 1)])
+        topics = ("events/+/+", "replies/+", "status", "heartbeat")
+        client.subscribe([(f"{base}/{topic}", 1) for topic in topics])
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        self.payloads.append(bytes(message.payload))
         body = json.loads(message.payload)
         if "/replies/" in message.topic:
             self.replies.append(body)
+            return
+        if message.topic.endswith("/heartbeat"):
+            self.heartbeats.append(body)
             return
         if message.topic.endswith("/status"):
             self.statuses.append(body["status"])
@@ -175,7 +184,7 @@ class Subscriber:
 
 
 @contextmanager
-def subscribed(*, port: int, device_id: str) -> Iterator[Subscriber]:
+def subscribed(*, port: int, device_id: str) -> Generator[Subscriber]:
     subscriber = Subscriber(port=port, device_id=device_id)
     try:
         yield subscriber

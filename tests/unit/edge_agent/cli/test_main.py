@@ -19,7 +19,9 @@ from edge_agent.cli import console
 from edge_agent.cli.config_reference import render
 from edge_agent.cli.main import main
 from edge_agent.cli.parser import build_parser
+from edge_agent.device.configuration_store import ConfigurationStore, StoredConfiguration
 from shared import __version__
+from shared.cameras import DeviceCamera
 from tests.support.clips import make_clip
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -120,6 +122,20 @@ def test_edge_37_check_reports_an_unwritable_state_folder(
     assert "state_dir" in capsys.readouterr().out
 
 
+def test_check_of_a_managed_device_names_its_stored_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file with two ids and a broker is complete; cameras come from the API."""
+    path = tmp_path / "agent.toml"
+    path.write_text(CONFIG.format(state=tmp_path, source="").partition("[[cameras]]")[0])
+    assert main(["check", "--config", str(path)]) == 0
+    assert "the API configures this device; none stored yet" in " ".join(capsys.readouterr().out.split())
+    stored = StoredConfiguration(version=7, cameras=[DeviceCamera(camera_id="gate", source="usb:0")])
+    ConfigurationStore(tmp_path).prepare(stored).commit()
+    assert main(["check", "--config", str(path)]) == 0
+    assert "version 7, 1 camera(s) stored" in " ".join(capsys.readouterr().out.split())
+
+
 def test_check_prints_the_problems_of_an_invalid_file_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +145,7 @@ def test_check_prints_the_problems_of_an_invalid_file_on_stderr(
     assert main(["check", "--config", str(path)]) == 2
     said = capsys.readouterr().err
     assert "device_id: is missing" in said
-    assert "cameras: is missing" in said
+    assert "mqtt: is missing" in said
 
 
 def test_run_with_an_unusable_configuration_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

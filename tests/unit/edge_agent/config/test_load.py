@@ -223,3 +223,34 @@ def test_the_environment_may_switch_pictures_off(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("ENABLE_SNAPSHOTS", "sometimes")
     with pytest.raises(ConfigurationError, match="ENABLE_SNAPSHOTS must be true or false"):
         Agent(path)
+
+
+WITHOUT_CAMERAS = """
+site_id = "hq"
+device_id = "gate-01"
+[mqtt]
+host = "broker.example"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_managed"),
+    [
+        (WITHOUT_CAMERAS, True),
+        (WITHOUT_CAMERAS.replace("[mqtt]", "managed = true\n[mqtt]"), True),
+        (MINIMAL, False),
+        (MINIMAL.replace("[mqtt]", "managed = false\n[mqtt]"), False),
+        (MINIMAL.replace("[mqtt]", "managed = true\n[mqtt]"), True),
+    ],
+)
+def test_a_device_without_cameras_of_its_own_is_managed(tmp_path: Path, text: str, is_managed: bool) -> None:
+    """Two ids and a broker are enough then; with cameras, the API configures others only where the file says so."""
+    path = tmp_path / "agent.toml"
+    path.write_text(text, encoding="utf-8")
+    assert load_config(path).is_managed is is_managed
+
+
+def test_a_device_without_any_cameras_is_refused(tmp_path: Path) -> None:
+    """Nobody could give it one."""
+    said = _load(tmp_path, WITHOUT_CAMERAS.replace("[mqtt]", "managed = false\n[mqtt]"))
+    assert "no [[cameras]] are listed; list one, or remove managed = false" in said
