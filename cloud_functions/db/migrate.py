@@ -54,7 +54,8 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
             if current is None:
                 raise ConfigurationError(
                     f"the database contains tables that Vedette did not create: {', '.join(tables)}; use an empty"
-                    " database, or one whose search_path begins with an empty schema"
+                    " database, or one whose search_path begins with an empty schema, and copy events and plate reads"
+                    " of another system with vedette-admin adopt"
                 )
         for step in known[_position(known, current) : _position(known, _resolve(revision))]:
             try:

@@ -1,4 +1,4 @@
-"""``vedette-admin``: manages the users and API keys of a deployment, and migrates its database.
+"""``vedette-admin``: manages the users and API keys of a deployment, migrates its database, and adopts another one.
 
 Works on DATABASE_URL, or on the database of a running one-machine stack with ``--state DIR``. A password is read from
 standard input, or generated and printed once; it is never an argument, which other processes could read.
@@ -28,6 +28,7 @@ _MAX_KEY_DAYS: Final = 3650
 def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str] | None = None) -> int:
     """Run one command and return its exit status; expected errors are printed as one line on stderr."""
     options = _parser().parse_args(arguments)
+    options.variables = variables
     command: Callable[[Options, str], None] = options.run
     try:
         command(options, database_url(os.environ if variables is None else variables, state=options.state))
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_groups(key)
     key.add_argument("--expires", type=int, metavar="DAYS", help="days for which the key is valid (default: no limit)")
     _add(keys, "revoke", _revoke_key, "revoke an API key", "NAME")
+    _add_adopt(commands)
     migrate = _add(commands, "migrate", _migrate, "migrate the database")
     migrate.add_argument("step", choices=["up", "down", "current"])
     migrate.add_argument("revision", nargs="?", help="default: the newest; `down` must name one (base: empty)")
@@ -76,6 +78,23 @@ def _add(
     parser.add_argument("--state", type=Path, metavar="DIR", help="state folder of a running one-machine stack")
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_adopt(commands: Any) -> None:
+    adopt = _add(commands, "adopt", _adopt, "copy events, plate reads and pictures of another system")
+    adopt.add_argument("old_url", metavar="URL", help="postgresql://… of the other system; it is only read")
+    adopt.add_argument("--snapshots", type=Path, metavar="DIR", help="folder with the pictures of the other system")
+    adopt.add_argument(
+        "--site", default="default", metavar="ID", help="site of rows that have none (default: %(default)s)"
+    )
+    adopt.add_argument(
+        "--device", default="adopted", metavar="ID", help="device of events that have none (default: %(default)s)"
+    )
+    adopt.add_argument(
+        "--again",
+        action="store_true",
+        help="begin with the first row; rows that are stored already are not changed",
+    )
 
 
 def _add_groups(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +155,20 @@ def _create_key(options: Options, url: str) -> None:
 def _revoke_key(options: Options, url: str) -> None:
     accounts.revoke_key(url, options.name)
     print(f"revoked {options.name}")
+
+
+def _adopt(options: Options, url: str) -> None:
+    from infra.admin.adopt.command import AdoptOptions, adopt
+
+    chosen = AdoptOptions(
+        old_url=options.old_url,
+        snapshots=options.snapshots,
+        site_id=options.site,
+        device_id=options.device,
+        again=options.again,
+        state=options.state,
+    )
+    adopt(chosen, url, os.environ if options.variables is None else options.variables)
 
 
 def _migrate(options: Options, url: str) -> None:
