@@ -36,13 +36,36 @@ class SnapshotCommand(CommandBase):
     snapshot_id: Segment | None = None
 
 
+ConnectionFailure = Literal[
+    "host_unreachable",
+    "connection_refused",
+    "wrong_credentials",
+    "no_such_stream",
+    "not_video",
+    "timed_out",
+    "failed",
+]
+"""Why a camera cannot be opened. ``failed``: for another reason, which the error text gives."""
+
+
 class TestConnectionCommand(CommandBase):
-    """Open the camera, read a frame, and reply with latency, resolution and codec."""
+    """Open the camera, read a frame, and reply with latency, resolution, frame rate and codec, or with the cause."""
 
     __test__ = False  # the name begins with Test, but this is not a test class
 
     command: Literal["test_connection"] = "test_connection"
     camera_id: Segment
+    timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=60,
+        allow_inf_nan=False,
+        description="Maximum time for the test. None: as for the camera.",
+    )
+    check_credentials: bool = Field(
+        default=True,
+        description="If false, only the server of the stream is contacted, without user name and password.",
+    )
 
 
 class ReloadCommand(CommandBase):
@@ -92,6 +115,11 @@ class Reply(BaseModel):
     latency_ms: float | None = None
     resolution: str | None = None
     codec: str | None = None
+    fps: float | None = None
+    cause: str | None = Field(
+        default=None,
+        description="Why the test of a connection failed: a `ConnectionFailure`. Later versions may add causes.",
+    )
     sequence_epoch: str | None = None
     resent: int | None = Field(default=None, ge=0)
     unavailable: list[SequenceRange] | None = Field(

@@ -14,7 +14,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from cloud_functions.api.alpr import routes as alpr
-from cloud_functions.api.cameras import group_routes, transfer_routes
+from cloud_functions.api.cameras import connection_routes, group_routes, transfer_routes
 from cloud_functions.api.cameras import routes as cameras
 from cloud_functions.api.commands import routes as commands
 from cloud_functions.api.dependencies import Dependencies
@@ -42,6 +42,7 @@ _ENVELOPED_ROUTERS = (
     group_routes.router,
     transfer_routes.router,
     cameras.router,
+    connection_routes.router,
     commands.router,
     login_routes.router,
 )

@@ -24,6 +24,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import EXPECTED, SourceStatus, StreamInfo
 from edge_agent.types import Frame
 from shared.clock import Clock
+from shared.commands import ConnectionFailure
 from shared.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,18 @@ NOT_VIDEO_FORMATS = frozenset(["tty"])
 TRUNCATION_TOLERANCE_S = 1.5
 """Seconds that may be missing at the end of a container with a duration but without a frame count."""
 CREATION_TAGS = ("com.apple.quicktime.creationdate", "creation_time", "date")
+
+
+class NoSuchFileError(ConfigurationError):
+    """The file does not exist, or is not a file."""
+
+    cause: ConnectionFailure = "no_such_stream"
+
+
+class NotVideoError(ConfigurationError):
+    """The file cannot be read as video."""
+
+    cause: ConnectionFailure = "not_video"
 
 
 def open_file(
@@ -58,12 +71,12 @@ def open_file(
             threading="FRAME",
         )
     except NoVideoError:
-        raise ConfigurationError(f"{path} contains no video stream; expected a video file such as MP4 or MKV") from None
+        raise NotVideoError(f"{path} contains no video stream; expected a video file such as MP4 or MKV") from None
     except (av.error.FFmpegError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as video ({_reason(error)}); it may be damaged") from error
+        raise NotVideoError(f"{path} cannot be read as video ({_reason(error)}); it may be damaged") from error
     if video.container.format.name in NOT_VIDEO_FORMATS:
         video.container.close()
-        raise ConfigurationError(f"{path} is a text file, not a video; expected a video file such as MP4 or MKV")
+        raise NotVideoError(f"{path} is a text file, not a video; expected a video file such as MP4 or MKV")
     if start_time is None:
         start_time = clock.now() if settings.pace else _recorded_at(video, path)
     return FileSource(
@@ -168,14 +181,14 @@ class FileSource:
         first = self._decode()
         if first is None:
             self.close()
-            raise ConfigurationError(f"no frame of {self._path} can be decoded; the file is damaged or empty")
+            raise NotVideoError(f"no frame of {self._path} can be decoded; the file is damaged or empty")
         self._queue.append(first)
         second = self._decode()
         if second is not None:
             self._queue.append(second)
         elif self._video.holds_stills:
             self.close()
-            raise ConfigurationError(
+            raise NotVideoError(
                 f"{self._path} is a still image ({self._video.picture_format}), not a recording; a "
                 "recording is a video file such as MP4 or MKV, and `edge-agent read-plates` reads the plates in a "
                 "photograph"
@@ -262,13 +275,13 @@ def _existing_file(text: str) -> Path:
     path = Path(_local_path(text)).expanduser()
     try:
         if path.is_dir():
-            raise ConfigurationError(f"{path} is a folder; name a video file in it")
+            raise NoSuchFileError(f"{path} is a folder; name a video file in it")
         if not path.exists():
-            raise ConfigurationError(f"the file {path} does not exist; expected {EXPECTED}")
+            raise NoSuchFileError(f"the file {path} does not exist; expected {EXPECTED}")
         if not path.is_file():
-            raise ConfigurationError(f"{path} is not a regular file; expected {EXPECTED}")
+            raise NoSuchFileError(f"{path} is not a regular file; expected {EXPECTED}")
         if path.stat().st_size == 0:
-            raise ConfigurationError(f"{path} is empty; the recording may have been interrupted")
+            raise NotVideoError(f"{path} is empty; the recording may have been interrupted")
         with path.open("rb"):
             pass
     except OSError as error:

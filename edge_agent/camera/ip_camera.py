@@ -18,9 +18,11 @@ from edge_agent.camera.live import (
     ReceivedPicture,
     no_data_error,
 )
+from edge_agent.camera.server_contact import NO_ROUTE
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import StreamInfo
 from shared.clock import Clock
+from shared.commands import ConnectionFailure
 from shared.errors import TransientError
 from shared.stream_address import StreamAddress, parse_address
 
@@ -36,20 +38,24 @@ RTSP_OPTIONS = PROBE_OPTIONS | {"allowed_media_types": "video"}
 FORMATS_WITHOUT_CLOCK = frozenset(["mpjpeg", "mjpeg", "hls", "dash"])
 """FFmpeg invents the timestamps of MJPEG, and receives HLS and DASH segment by segment instead of in real time."""
 
-ERROR_TEXTS: tuple[tuple[type[Exception], str], ...] = (
-    (av.error.HTTPNotFoundError, "the camera has no stream at this path (404); check the part after the host"),
-    (av.error.HTTPBadRequestError, "the camera rejected the request (400)"),
-    (av.error.HTTPClientError, "the camera rejected the request"),
-    (av.error.HTTPServerError, "the camera reported an internal error (5xx)"),
-    (av.error.ConnectionRefusedError, "connection refused; check host and port"),
-    (av.error.ConnectionResetError, "the camera closed the connection"),
-    (av.error.BrokenPipeError, "the camera closed the connection"),
-    (av.error.EOFError, "the camera closed the connection"),
-    (av.error.TimeoutError, "the camera did not answer in time"),
-    (av.error.InvalidDataError, "the camera closed the connection, or FFmpeg does not support its data"),
-    (av.error.ProtocolNotFoundError, "the installed FFmpeg does not support this protocol"),
+ERRORS: tuple[tuple[type[Exception], ConnectionFailure, str], ...] = (
+    (
+        av.error.HTTPNotFoundError,
+        "no_such_stream",
+        "the camera has no stream at this path (404); check the part after the host",
+    ),
+    (av.error.HTTPBadRequestError, "failed", "the camera rejected the request (400)"),
+    (av.error.HTTPClientError, "failed", "the camera rejected the request"),
+    (av.error.HTTPServerError, "failed", "the camera reported an internal error (5xx)"),
+    (av.error.ConnectionRefusedError, "connection_refused", "connection refused; check host and port"),
+    (av.error.ConnectionResetError, "failed", "the camera closed the connection"),
+    (av.error.BrokenPipeError, "failed", "the camera closed the connection"),
+    (av.error.EOFError, "failed", "the camera closed the connection"),
+    (av.error.TimeoutError, "timed_out", "the camera did not answer in time"),
+    (av.error.InvalidDataError, "not_video", "the camera closed the connection, or FFmpeg does not support its data"),
+    (av.error.ProtocolNotFoundError, "failed", "the installed FFmpeg does not support this protocol"),
 )
-"""Texts for FFmpeg's errors, as shown to the user; the first match is used."""
+"""Causes and texts, as shown to the user, of FFmpeg's errors; the first match is used."""
 
 
 def check_ip_camera(text: str, *, settings: SourceSettings) -> None:
@@ -95,7 +101,7 @@ class NetworkConnection:
                 timeout_s=(settings.open_timeout_s, settings.watchdog_s),
             )
         except NoVideoError:
-            raise ConnectionLostError("the stream contains no video") from None
+            raise ConnectionLostError("the stream contains no video", cause="not_video") from None
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if clock.monotonic() - started_s >= settings.open_timeout_s:
                 raise no_data_error(settings.open_timeout_s) from None
@@ -162,7 +168,8 @@ class NetworkConnection:
         if held:
             raise ConnectionLostError(
                 f"this address returns a single image ({video.picture_format}), not a stream; use the "
-                "camera's RTSP or MJPEG address, and `edge-agent read-plates` for the plates in a photograph"
+                "camera's RTSP or MJPEG address, and `edge-agent read-plates` for the plates in a photograph",
+                cause="not_video",
             )
 
     def _explained(self, error: Exception) -> TransientError:
@@ -179,12 +186,13 @@ class NetworkConnection:
             return AccessRefusedError("the camera denies this user access to the stream (403)")
         if isinstance(error, av.error.ExitError):
             return no_data_error(self._settings.watchdog_s)
-        for kind, text in ERROR_TEXTS:
+        for kind, cause, text in ERRORS:
             if isinstance(error, kind):
-                return ConnectionLostError(text)
+                return ConnectionLostError(text, cause=cause)
         reason = str(getattr(error, "strerror", None) or type(error).__name__)
         return ConnectionLostError(
-            f"cannot be reached ({self._address.mask(reason)}); check the address and the network"
+            f"cannot be reached ({self._address.mask(reason)}); check the address and the network",
+            cause="host_unreachable" if getattr(error, "errno", None) in NO_ROUTE else "failed",
         )
 
 

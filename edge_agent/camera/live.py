@@ -16,6 +16,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import SourceStatus, StreamInfo
 from edge_agent.types import Frame, Picture
 from shared.clock import Clock
+from shared.commands import ConnectionFailure
 from shared.errors import TransientError, VedetteError
 from shared.retry import Backoff, FaultLog
 
@@ -42,9 +43,15 @@ JOIN_S = 0.5
 class ConnectionLostError(TransientError):
     """The camera cannot be reached, or its frames have stopped. The text contains no credentials."""
 
+    def __init__(self, text: str, *, cause: ConnectionFailure = "failed") -> None:
+        super().__init__(text)
+        self.cause: ConnectionFailure = cause
+
 
 class AccessRefusedError(TransientError):
     """The camera rejected the credentials; an early retry may lock the account."""
+
+    cause: ConnectionFailure = "wrong_credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,7 @@ class LiveSource:
         self._connections = 0
         self._refusals = 0
         self._error: str | None = None
+        self._cause: ConnectionFailure | None = None
         self._received_at_s: deque[float] = deque(maxlen=256)
         self._damage: deque[tuple[float, int]] = deque(maxlen=1024)
         self._last_frame_at: datetime | None = None
@@ -163,6 +171,7 @@ class LiveSource:
             return SourceStatus(
                 state=state,
                 error=error,
+                cause=None if error is None else self._cause,
                 fps_actual=self._fps(),
                 reconnects=max(0, self._connections - 1),
                 last_frame_at=self._last_frame_at,
@@ -201,7 +210,7 @@ class LiveSource:
             if session.pictures and self._clock.monotonic() - started_s >= self._settings.stable_after_s:
                 self._backoff.succeeded()
             delay_s = self._delay_s(error)
-            self._report(self._describe(error), delay_s)
+            self._report(self._describe(error), getattr(error, "cause", "failed"), delay_s)
             self._wait(delay_s)
 
     def _outcome(self, session: _Session) -> Exception:
@@ -295,7 +304,7 @@ class LiveSource:
             self._connections += 1
             self._refusals = 0
             self._connected = True
-            self._error = None
+            self._error = self._cause = None
             self._received_at_s.clear()
             self._damage.clear()
             self._connected_at_s = self._clock.monotonic()
@@ -307,15 +316,15 @@ class LiveSource:
                 "%s: the resolution changed from %s to %s", known.source, known.resolution, self._info.resolution
             )
 
-    def _report(self, text: str, delay_s: float) -> None:
+    def _report(self, text: str, cause: ConnectionFailure, delay_s: float) -> None:
         """Log an error as a warning, and its repetitions at debug level."""
         with self._changed:
             repeated = text == self._error
-            self._error = text
+            self._error, self._cause = text, cause
         level = logging.DEBUG if repeated else logging.WARNING
         logger.log(level, "%s: %s; next attempt in %.1f s", self._info.source, text, delay_s)
 
 
 def no_data_error(quiet_s: float) -> ConnectionLostError:
     """Return the error for a camera from which no data has arrived for ``quiet_s`` seconds."""
-    return ConnectionLostError(f"no data from the camera for {quiet_s:g} s")
+    return ConnectionLostError(f"no data from the camera for {quiet_s:g} s", cause="timed_out")

@@ -9,6 +9,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import FrameSource, open_source
 from edge_agent.types import Frame
 from shared.clock import Clock, SystemClock
+from shared.commands import ConnectionFailure
 from shared.errors import VedetteError
 from shared.stream_address import redact_source
 
@@ -32,6 +33,8 @@ class ProbeResult:
     """Measured frame rate of a live source, over the frames that were read."""
     frames: int = 0
     error: str | None = None
+    cause: ConnectionFailure | None = None
+    """Kind of ``error``."""
 
     @property
     def ok(self) -> bool:
@@ -50,36 +53,43 @@ def probe(
     *,
     clock: Clock | None = None,
     frames: int = FRAMES,
+    timeout_s: float | None = None,
     opener: OpenSource = open_source,
 ) -> ProbeResult:
     """Open ``text`` and read up to ``frames`` frames. A source that does not work gives a result with ``error``.
 
-    The first frame must arrive within the opening timeout plus the watchdog's time of the settings.
+    The first frame must arrive within ``timeout_s``: by default, the opening timeout plus the watchdog's time of the
+    settings. Frames that arrive later are not read.
     """
     settings = settings or SourceSettings()
     clock = clock or SystemClock()
+    timeout_s = settings.open_timeout_s + settings.watchdog_s if timeout_s is None else timeout_s
+    settings = settings.model_copy(update={"open_timeout_s": min(settings.open_timeout_s, timeout_s)})
     started_s = clock.monotonic()
     try:
         source = opener(text, settings=settings, clock=clock)
     except VedetteError as error:
-        return ProbeResult(source=redact_source(text), error=str(error))
+        return ProbeResult(source=redact_source(text), error=str(error), cause=getattr(error, "cause", "failed"))
     try:
-        return _probe_source(source, settings=settings, clock=clock, started_s=started_s, frames=frames)
+        deadline_s = started_s + timeout_s
+        return _probe_source(source, clock=clock, started_s=started_s, deadline_s=deadline_s, frames=frames)
     finally:
         source.close()
 
 
 def _probe_source(
-    source: FrameSource, *, settings: SourceSettings, clock: Clock, started_s: float, frames: int
+    source: FrameSource, *, clock: Clock, started_s: float, deadline_s: float, frames: int
 ) -> ProbeResult:
-    deadline_s = started_s + settings.open_timeout_s + settings.watchdog_s
     first = _first(source, clock=clock, deadline_s=deadline_s)
     if first is None:
-        error = source.status().error or f"no picture within {deadline_s - started_s:g} s"
-        return ProbeResult(source=source.info().source, error=error)
+        status = source.status()
+        if status.error is not None:
+            return ProbeResult(source=source.info().source, error=status.error, cause=status.cause or "failed")
+        error = f"no picture within {deadline_s - started_s:g} s"
+        return ProbeResult(source=source.info().source, error=error, cause="timed_out")
     first_at_s = clock.monotonic()
     count, last_s = 1, first.time_s
-    while count < frames and clock.monotonic() < first_at_s + settings.watchdog_s and not source.ended:
+    while count < frames and clock.monotonic() < deadline_s and not source.ended:
         frame = source.read(_STEP_S)
         if frame is not None:
             count, last_s = count + 1, frame.time_s

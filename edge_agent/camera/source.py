@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.types import Frame
 from shared.clock import Clock
+from shared.commands import ConnectionFailure
 from shared.errors import ConfigurationError
 from shared.heartbeat import CameraState
 from shared.stream_address import redact_source
@@ -45,6 +46,8 @@ class SourceStatus:
 
     state: CameraState
     error: str | None = None
+    cause: ConnectionFailure | None = None
+    """Kind of the last error of a connection."""
     fps_actual: float | None = None
     """Frames per second over the last few seconds; None during the first second of a connection."""
     reconnects: int = 0

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edge_agent.camera.probe import probe
+from edge_agent.camera.connection_check import check_connection
 from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
-from edge_agent.device.commands import NotReadyError, ReplyFields
+from edge_agent.device.commands import CommandFailedError, NotReadyError, ReplyFields
 from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.camera_worker import CameraProgress, CameraWorker, OpenSource
@@ -137,18 +137,33 @@ class Cameras:
         return {"snapshot_id": snapshot_id}
 
     def test_connection(self, command: TestConnectionCommand) -> ReplyFields:
-        """Open the camera a second time and read a frame, or return the health of the running one."""
+        """Open the camera a second time and read a frame, or return the health of the running one.
+
+        Raises CommandFailedError with the cause, and ConfigurationError for a camera that this device does not have.
+        """
         worker = self._find_worker(command.camera_id)
         source = source_text(worker.camera)
         if scheme_of(source) not in PROBED_SCHEMES:
             health = worker.health()
             if health.status == "offline":
-                raise TransientError(f"camera {command.camera_id}: {health.error or 'offline'}")
-            return {"resolution": health.resolution, "codec": health.codec, "fps_actual": health.fps_actual}
-        result = probe(source, settings=worker.camera.stream)
+                raise CommandFailedError(
+                    f"camera {command.camera_id}: {health.error or 'offline'}", fields={"cause": "failed"}
+                )
+            return {"resolution": health.resolution, "codec": health.codec, "fps": health.fps_actual}
+        result = check_connection(
+            source,
+            worker.camera.stream,
+            timeout_s=command.timeout_s,
+            check_credentials=command.check_credentials,
+        )
         if result.error is not None:
-            raise TransientError(f"camera {command.camera_id}: {result.error}")
-        return {"latency_ms": result.latency_ms, "resolution": result.resolution, "codec": result.codec}
+            raise CommandFailedError(f"camera {command.camera_id}: {result.error}", fields={"cause": result.cause})
+        return {
+            "latency_ms": result.latency_ms,
+            "resolution": result.resolution,
+            "codec": result.codec,
+            "fps": result.fps or result.fps_measured,
+        }
 
     def _age_s(self, camera_id: str) -> float:
         """Return the time since the camera was started."""

@@ -6,7 +6,13 @@ import json
 
 import pytest
 
-from shared.commands import MAX_COMMAND_BYTES, ResendCommand, SnapshotCommand, parse_command
+from shared.commands import (
+    MAX_COMMAND_BYTES,
+    ResendCommand,
+    SnapshotCommand,
+    TestConnectionCommand,
+    parse_command,
+)
 from shared.errors import ContractError
 from shared.heartbeat import Heartbeat
 
@@ -25,6 +31,16 @@ def test_commands_parse_to_their_class() -> None:
     assert resend.ranges == [(3, 5), (9, 9)]
 
 
+def test_fields_of_a_connection_test_are_optional() -> None:
+    """An older cloud sends none of them; a newer one limits the time, and may leave the credentials out."""
+    old = parse_command(_command(command="test_connection", camera_id="gate"))
+    assert isinstance(old, TestConnectionCommand)
+    assert (old.timeout_s, old.check_credentials) == (None, True)
+    new = parse_command(_command(command="test_connection", camera_id="gate", timeout_s=5, check_credentials=False))
+    assert isinstance(new, TestConnectionCommand)
+    assert (new.timeout_s, new.check_credentials) == (5.0, False)
+
+
 @pytest.mark.parametrize(
     ("payload", "names"),
     [
@@ -32,6 +48,7 @@ def test_commands_parse_to_their_class() -> None:
         (_command(command="explode"), "command"),
         (_command(command="snapshot"), "camera_id"),
         (_command(command="snapshot", camera_id="../x"), "camera_id"),
+        (_command(command="test_connection", camera_id="gate", timeout_s=61), "timeout_s"),
         (_command(command="resend", sequence_epoch="e", ranges=[]), "ranges"),
         (_command(command="resend", sequence_epoch="e", ranges=[[0, 5]]), "ranges"),
         (_command(command="resend", sequence_epoch="e", ranges=[[1, 1]] * 1001), "ranges"),

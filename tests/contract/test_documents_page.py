@@ -125,6 +125,7 @@ PERMISSIONS: Final = {
     "DELETE /api/v1/cameras/{id}": "cameras:write",
     "GET /api/v1/cameras/export": "cameras:read",
     "POST /api/v1/cameras/import": "cameras:write",
+    "POST /api/v1/cameras/{id}/test-connection": "cameras:read",
 }
 
 

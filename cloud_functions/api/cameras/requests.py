@@ -259,6 +259,28 @@ class CameraListParameters(PageParameters):
         return CameraFilter(active_only=self.active_only, group=self.group, status=self.status, search=self.search)
 
 
+class ConnectionTestRequest(BaseModel):
+    """How a connection is tested."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout_seconds: float = Field(
+        default=10,
+        ge=1,
+        le=20,
+        allow_inf_nan=False,
+        description="Maximum time for the device's test, in seconds. Raising it tolerates slow cameras.",
+    )
+    check_credentials: StrictBool = Field(
+        default=True,
+        description="Whether the device logs in and reads a picture. If false, it only checks that the stream's server"
+        " answers, so `resolution` and `fps` are null.",
+    )
+    wait: StrictBool = Field(
+        default=True, description="If false, the response is a 202 at once, and its `Location` has the reply later."
+    )
+
+
 class ImportRequest(BaseModel):
     """Body of an import: a file, and what to do with its rows."""
 

@@ -116,6 +116,22 @@ class HealthResponse(BaseModel):
     last_check: str = Field(json_schema_extra=DATE_TIME)
 
 
+class ConnectionTestResponse(BaseModel):
+    """Result of the test of a connection."""
+
+    success: bool
+    camera_id: str = Field(json_schema_extra={"format": "uuid"})
+    message: str
+    cause: str | None = Field(
+        description="Why the test failed: `host_unreachable`, `connection_refused`, `wrong_credentials`,"
+        " `no_such_stream` (404), `not_video`, `timed_out`, or `failed` for another reason, which `message` gives."
+    )
+    latency_ms: int | None = Field(description="Time from opening the stream to its first picture.")
+    resolution: str | None
+    fps: float | None = Field(description="As the stream declares it, or else as measured.")
+    codec: str | None
+
+
 class FieldErrorResponse(BaseModel):
     """What is wrong with a field."""
 
@@ -175,6 +191,14 @@ class CameraListEnvelope(BaseModel):
     success: Literal[True]
     data: list[CameraResponse]
     meta: PageMeta
+
+
+class ConnectionTestEnvelope(BaseModel):
+    """Result of the test of a connection, in the envelope."""
+
+    success: Literal[True]
+    data: ConnectionTestResponse
+    meta: EmptyMeta
 
 
 class SummaryEnvelope(BaseModel):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import CameraSettings, ModelPlaces
-from edge_agent.device.commands import NotReadyError, ReplyFields
+from edge_agent.device.commands import CommandFailedError, NotReadyError, ReplyFields
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import FIRST_FRAME_WAIT_S, Cameras, OpenStays
@@ -162,10 +162,10 @@ def test_a_snapshot_command_emits_the_latest_frame() -> None:
     _eventually(lambda: device.cameras.health()[0].status == "online")
     assert device.cameras.take_snapshot(SnapshotCommand(command_id="c-1", camera_id="yard")) == {"snapshot_id": "c-1"}
     device.cameras.stop()
-    taken = [built for built in device.published if isinstance(built.event, SnapshotEvent)]
-    assert len(taken) == 1
-    assert taken[0].event.event_data.command_id == "c-1"
-    assert taken[0].snapshot is not None
+    [taken] = [built for built in device.published if isinstance(built.event, SnapshotEvent)]
+    assert isinstance(taken.event, SnapshotEvent)
+    assert taken.event.event_data.command_id == "c-1"
+    assert taken.snapshot is not None
 
 
 def test_snapshots_before_and_after_a_restart_have_different_keys() -> None:
@@ -200,9 +200,10 @@ def test_connection_test_of_running_unreachable_and_unknown_cameras() -> None:
     device.cameras.apply([_camera(), _camera("missing", source="nothing.mp4")])
     _eventually(lambda: all(health.status == "online" for health in device.cameras.health()))
     running = device.cameras.test_connection(TestConnectionCommand(command_id="c", camera_id="yard"))
-    assert running == {"resolution": "320x180", "codec": "fake", "fps_actual": 9.5}
-    with pytest.raises(TransientError, match=r"nothing\.mp4"):
+    assert running == {"resolution": "320x180", "codec": "fake", "fps": 9.5}
+    with pytest.raises(CommandFailedError, match=r"nothing\.mp4") as failed:
         device.cameras.test_connection(TestConnectionCommand(command_id="c", camera_id="missing"))
+    assert failed.value.fields == {"cause": "no_such_stream"}
     with pytest.raises(ConfigurationError, match="no camera attic; it has yard, missing"):
         device.cameras.test_connection(TestConnectionCommand(command_id="c", camera_id="attic"))
     device.cameras.stop()
@@ -219,7 +220,7 @@ def test_edge_10_a_snapshot_command_waits_for_a_connecting_camera() -> None:
         with pytest.raises(NotReadyError, match="not connected yet"):
             device.cameras.take_snapshot(command)
     source.state, source.error = "online", None
-    source._frames.extend(_frames(1))
+    source._frames.extend(_frames(1))  # pyright: ignore[reportPrivateUsage]
     replies: list[ReplyFields] = []
 
     def snapshot_taken() -> bool:
